@@ -1,0 +1,1 @@
+"""From the musician's marks to activations h[i, n]."""

@@ -1,0 +1,1 @@
+"""One-shot adaptation of a separation network to one song."""

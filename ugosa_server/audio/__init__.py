@@ -1,0 +1,1 @@
+"""Decode, resample and encode audio; exact-null arithmetic."""

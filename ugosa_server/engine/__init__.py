@@ -1,0 +1,1 @@
+"""Running jobs: the seam, and the local engine with one worker process per device."""

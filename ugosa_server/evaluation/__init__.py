@@ -1,0 +1,1 @@
+"""Metrics, data preparation and experiments."""

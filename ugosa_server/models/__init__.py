@@ -1,0 +1,1 @@
+"""Separation networks, their checkpoints and the registry."""

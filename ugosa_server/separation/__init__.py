@@ -1,0 +1,1 @@
+"""Separating a whole song with a network: overlap-add and mixture consistency."""
