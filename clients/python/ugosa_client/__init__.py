@@ -1,0 +1,3 @@
+"""Client of UGOSA Server."""
+
+__version__ = "0.1.0"
