@@ -1,0 +1,238 @@
+"""ConvTasNet: mask a learned short-frame transform of the waveform, one mask a source.
+
+Luo and Mesgarani, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking" (2019), in the stereo
+music variant of Defossez et al. (2019): 44.1 kHz, four sources, global layer norm, ReLU masks, no skip path.
+Parameter names are those of the published checkpoints, so their state dicts load unchanged.
+
+Letters of the paper: N encoder filters, L their length, B bottleneck channels, H block channels, P kernel
+size, X blocks a repeat, R repeats. Shapes: batch B, sources S, audio channels C, samples T, frames K.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from ugosa_server.errors import BadOptionError
+
+NORM_EPS = 1e-8  # inside the square root, in both norms
+
+
+@dataclass(frozen=True)
+class ConvTasNetConfig:
+    """Sizes of one ConvTasNet; the defaults are the published music model (10,977,872 parameters)."""
+
+    sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
+    """Names of the outputs, in order (S of them)."""
+    audio_channels: int = 2
+    """C: channels of the mix and of every stem."""
+    sample_rate_hz: int = 44100
+    """The rate the weights were trained at."""
+    encoder_filters: int = 256
+    """N: features a frame."""
+    encoder_length: int = 20
+    """L: samples a frame, even; consecutive frames overlap by half."""
+    bottleneck_channels: int = 256
+    """B: channels between the blocks."""
+    block_channels: int = 512
+    """H: channels inside a block."""
+    kernel_size: int = 3
+    """P: taps of the depthwise convolutions, odd."""
+    blocks_per_repeat: int = 10
+    """X: blocks with dilations 1, 2, 4 ... 2^(X-1)."""
+    repeats: int = 4
+    """R: how often that stack is repeated."""
+
+    def __post_init__(self) -> None:
+        if not self.sources or len(set(self.sources)) != len(self.sources):
+            raise BadOptionError(f"a network needs distinct source names, got {self.sources!r}")
+        if self.encoder_length < 2 or self.encoder_length % 2:
+            raise BadOptionError(f"encoder_length must be even and positive, got {self.encoder_length}")
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise BadOptionError(f"kernel_size must be odd and positive, got {self.kernel_size}")
+        for name in ("audio_channels", "sample_rate_hz", "encoder_filters", "bottleneck_channels",
+                     "block_channels", "blocks_per_repeat", "repeats"):
+            if getattr(self, name) < 1:
+                raise BadOptionError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one frame to the next: L / 2."""
+        return self.encoder_length // 2
+
+
+class ChannelwiseLayerNorm(nn.Module):
+    """cLN: every frame normalised over its own channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(1, channels, 1))
+        self.beta = nn.Parameter(torch.zeros(1, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return gamma (x - mean_n) / sqrt(var_n + eps) + beta; [B, N, K] -> [B, N, K]."""
+        variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)  # [B, 1, K]
+        return self.gamma * (x - mean) * torch.rsqrt(variance + NORM_EPS) + self.beta
+
+
+class GlobalLayerNorm(nn.Module):
+    """gLN: every example normalised over channels and time; the same thing as a group norm of one group."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(1, channels, 1))
+        self.beta = nn.Parameter(torch.zeros(1, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return gamma (x - mean) / sqrt(var + eps) + beta over all of [H, K]; [B, H, K] -> [B, H, K]."""
+        return F.group_norm(x, 1, self.gamma.flatten(), self.beta.flatten(), NORM_EPS)
+
+
+class DepthwiseSeparableConv(nn.Module):
+    """Dilated depthwise convolution, PReLU, gLN and the 1x1 convolution back to the bottleneck."""
+
+    def __init__(self, config: ConvTasNetConfig, dilation: int) -> None:
+        super().__init__()
+        channels = config.block_channels
+        padding = dilation * (config.kernel_size - 1) // 2  # symmetric: K stays K, the future is seen
+        self.net = nn.Sequential(
+            nn.Conv1d(channels, channels, config.kernel_size, padding=padding, dilation=dilation,
+                      groups=channels, bias=False),
+            nn.PReLU(),
+            GlobalLayerNorm(channels),
+            nn.Conv1d(channels, config.bottleneck_channels, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, H, K] -> [B, B_ch, K]."""
+        output: Tensor = self.net(x)
+        return output
+
+
+class TemporalBlock(nn.Module):
+    """One residual block: 1x1 up to H channels, then the depthwise separable convolution down to B."""
+
+    def __init__(self, config: ConvTasNetConfig, dilation: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv1d(config.bottleneck_channels, config.block_channels, 1, bias=False),
+            nn.PReLU(),
+            GlobalLayerNorm(config.block_channels),
+            DepthwiseSeparableConv(config, dilation),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, B_ch, K] -> [B, B_ch, K]."""
+        output: Tensor = self.net(x) + x
+        return output
+
+
+class Encoder(nn.Module):
+    """Frames of L samples at hop L / 2, projected on N filters and rectified."""
+
+    def __init__(self, config: ConvTasNetConfig) -> None:
+        super().__init__()
+        self.conv1d_U = nn.Conv1d(config.audio_channels, config.encoder_filters, config.encoder_length,
+                                  stride=config.hop_samples, bias=False)
+
+    def forward(self, mix: Tensor) -> Tensor:
+        """Return w = ReLU(U * mix); [B, C, T] -> [B, N, K]."""
+        return F.relu(self.conv1d_U(mix))
+
+
+class Separator(nn.Module):
+    """Norm, bottleneck, R repeats of X blocks and the mask convolution, in the published order and names."""
+
+    def __init__(self, config: ConvTasNetConfig) -> None:
+        super().__init__()
+        repeats = nn.Sequential(*[
+            nn.Sequential(*[TemporalBlock(config, 2**x) for x in range(config.blocks_per_repeat)])
+            for _ in range(config.repeats)
+        ])
+        self.network = nn.Sequential(
+            ChannelwiseLayerNorm(config.encoder_filters),
+            nn.Conv1d(config.encoder_filters, config.bottleneck_channels, 1, bias=False),
+            repeats,
+            nn.Conv1d(config.bottleneck_channels, len(config.sources) * config.encoder_filters, 1,
+                      bias=False),
+        )
+
+
+class Decoder(nn.Module):
+    """N features to C frames of L samples, overlapped and added at hop L / 2."""
+
+    def __init__(self, config: ConvTasNetConfig) -> None:
+        super().__init__()
+        self.audio_channels = config.audio_channels
+        self.basis_signals = nn.Linear(config.encoder_filters, config.audio_channels * config.encoder_length,
+                                       bias=False)
+
+    def forward(self, source_w: Tensor) -> Tensor:
+        """[B, S, N, K] -> [B, S, C, (K + 1) L / 2]."""
+        frames = self.basis_signals(source_w.transpose(2, 3))  # [B, S, K, C * L]
+        batch, sources, n_frames, _ = frames.shape
+        frames = frames.view(batch, sources, n_frames, self.audio_channels, -1).transpose(2, 3)
+        return overlap_add_halves(frames)  # [B, S, C, K, L] -> [B, S, C, (K + 1) L / 2]
+
+
+class ConvTasNet(nn.Module):
+    """The whole network. `forward` is `encode`, `prefix`, `suffix` and `decode` in a row.
+
+    The pieces are public because fine-tuning freezes a prefix of the network: its output per segment never
+    changes then, and can be kept instead of computed again in every epoch.
+    """
+
+    def __init__(self, config: ConvTasNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or ConvTasNetConfig()
+        self.encoder = Encoder(self.config)
+        self.separator = Separator(self.config)
+        self.decoder = Decoder(self.config)
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d | nn.Linear):
+                nn.init.xavier_normal_(module.weight)
+
+    def forward(self, mix: Tensor) -> Tensor:
+        """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
+        w = self.encode(mix)  # [B, N, K]
+        masks = self.suffix(self.prefix(w, self.config.repeats), self.config.repeats)  # [B, S, N, K]
+        return self.decode(w, masks, mix.shape[-1])  # [B, S, C, T]
+
+    def encode(self, mix: Tensor) -> Tensor:
+        """Features of whole frames; a mix shorter than one frame is padded to one. [B, C, T] -> [B, N, K]."""
+        missing_samples = self.config.encoder_length - mix.shape[-1]
+        if missing_samples > 0:
+            mix = F.pad(mix, (0, missing_samples))
+        w: Tensor = self.encoder(mix)
+        return w
+
+    def prefix(self, w: Tensor, up_to_repeat: int) -> Tensor:
+        """Norm, bottleneck and the first `up_to_repeat` repeats: [B, N, K] -> [B, B_ch, K]."""
+        norm, bottleneck, repeats, _ = self.separator.network
+        features: Tensor = bottleneck(norm(w))
+        for repeat in repeats[:up_to_repeat]:  # type: ignore[index]
+            features = repeat(features)
+        return features
+
+    def suffix(self, features: Tensor, from_repeat: int) -> Tensor:
+        """The repeats after `prefix(w, from_repeat)`, and the masks: [B, B_ch, K] -> [B, S, N, K]."""
+        _, _, repeats, mask_conv = self.separator.network
+        for repeat in repeats[from_repeat:]:  # type: ignore[index]
+            features = repeat(features)
+        masks = F.relu(mask_conv(features))  # [B, S * N, K]
+        n_sources, n_filters = len(self.config.sources), self.config.encoder_filters
+        return masks.view(-1, n_sources, n_filters, masks.shape[-1])  # [B, S, N, K]
+
+    def decode(self, w: Tensor, masks: Tensor, n_samples: int) -> Tensor:
+        """Masked features back to audio of exactly `n_samples`: [B, N, K], [B, S, N, K] -> [B, S, C, T]."""
+        audio: Tensor = self.decoder(w.unsqueeze(1) * masks)  # [B, S, C, (K + 1) L / 2]
+        return F.pad(audio, (0, n_samples - audio.shape[-1]))  # [B, S, C, T]; a negative pad trims
+
+
+def overlap_add_halves(frames: Tensor) -> Tensor:
+    """Add up frames that overlap by half: [..., K, L] -> [..., (K + 1) L / 2]."""
+    first, second = frames.chunk(2, dim=-1)  # [..., K, L / 2] each
+    return (F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))).flatten(-2)
