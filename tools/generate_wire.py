@@ -65,7 +65,9 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     expected = expected_files()
-    present = {path for folder in PACKAGES.values() for path in folder.rglob("*.py*") if path.suffix != ".pyc"}
+    present = {
+        path for folder in PACKAGES.values() for path in folder.rglob("*.py*") if path.suffix != ".pyc"
+    }
     stale = [path for path, text in expected.items() if not path.exists() or path.read_text() != text]
     orphans = sorted(present - set(expected))
     if check:

@@ -1,7 +1,8 @@
 """The seam between the server and whatever runs its jobs.
 
-An engine receives paths and ids, writes files, and returns their digests. The server alone owns the store, retries,
-attempt numbers and sequence numbers. `engine/local.py` is the default engine; another one passes the same contract.
+An engine receives paths and ids, writes files, and returns their digests. The server alone owns the store,
+retries, attempt numbers and sequence numbers. `engine/local.py` is the default engine; another one passes the
+same contract.
 """
 
 from __future__ import annotations
@@ -9,12 +10,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ugosa_server.activations.marks import Mark
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.jobs.events import LossTerms, RunNotice, RunPhase, RunProgress, StemFile
 from ugosa_server.separation.options import SeparationOptions
+
+__all__ = [
+    "Engine",
+    "EngineHealth",
+    "LossTerms",
+    "Run",
+    "RunCancelled",
+    "RunEvent",
+    "RunFailed",
+    "RunNotice",
+    "RunPhase",
+    "RunProgress",
+    "RunSpec",
+    "RunSucceeded",
+    "StemFile",
+]
 
 
 @dataclass(frozen=True)
@@ -45,78 +62,6 @@ class RunSpec:
     """Of every random choice of the run."""
     out_dir: str
     """Empty directory for this attempt. Files are written as `x.tmp`, synced and renamed."""
-
-
-class RunPhase(StrEnum):
-    """The phases of a run, in order."""
-
-    PREPARE = "prepare"
-    BASE_SEPARATION = "base_separation"
-    ADAPTATION = "adaptation"
-    SEPARATION = "separation"
-    REPORT = "report"
-
-
-@dataclass(frozen=True)
-class LossTerms:
-    """The terms of Eq. 2, averaged over the steps since the epoch began."""
-
-    total: float
-    """reconstruction + lambda * silence."""
-    reconstruction: float
-    """First term: distance of the active sources' sum to the mix."""
-    silence: float
-    """Second term, without lambda: what is heard of sources where they are marked silent."""
-
-
-@dataclass(frozen=True)
-class RunProgress:
-    """How far a run is."""
-
-    phase: RunPhase
-    """What it is doing."""
-    fraction: float
-    """Share of the whole run that is done, 0 to 1; never falls within a run."""
-    eta_s: float | None
-    """Seconds to the end from measured step times; None until there is a measure."""
-    step: int
-    """Steps done of `steps` in this phase."""
-    steps: int
-    """Steps of this phase."""
-    epoch: int = 0
-    """During ADAPTATION: the epoch, from 1."""
-    epochs: int = 0
-    """During ADAPTATION: how many."""
-    loss: LossTerms | None = None
-    """During ADAPTATION."""
-
-
-@dataclass(frozen=True)
-class RunNotice:
-    """Something the user should know, though the run goes on."""
-
-    reason: str
-    """Stable word, for example "NO_MARKS"."""
-    message: str
-    """For people."""
-    warning: bool = False
-    """Whether it deserves attention."""
-
-
-@dataclass(frozen=True)
-class StemFile:
-    """One finished stem on disk."""
-
-    source: str
-    """The source's name."""
-    file_name: str
-    """Name inside `out_dir`; server-made."""
-    frames: int
-    """Same as the song's."""
-    size_bytes: int
-    """Of the file."""
-    sha256: str
-    """Hex, of the file."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +119,7 @@ class Run(ABC):
 
     @abstractmethod
     async def cancel(self, deadline_s: float) -> None:
-        """Ask the run to end; after `deadline_s` seconds its worker is replaced. Returns when it has ended."""
+        """Ask the run to end and wait for it; after `deadline_s` seconds its worker is replaced."""
 
 
 class Engine(ABC):
