@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import sysconfig
 import tempfile
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +31,7 @@ def compile_protos(out_dir: Path) -> None:
         "protoc",
         f"-I{PROTOS}",
         f"-I{files('grpc_tools') / '_proto'}",
+        f"--plugin=protoc-gen-mypy_grpc={Path(sysconfig.get_path('scripts'), 'protoc-gen-mypy_grpc')}",
         f"--python_out={out_dir}",
         f"--pyi_out={out_dir}",
         f"--grpc_python_out={out_dir}",

@@ -5,7 +5,7 @@ import warnings
 
 from ugosa_server.wire.ugosa.v1 import job_service_pb2 as ugosa_dot_v1_dot_job__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class JobServiceStub:
+class JobServiceStub(object):
     """A job adapts the network to one uploaded song and separates it. Jobs belong to the server: a client that
     disconnects changes nothing.
     """
@@ -83,7 +83,7 @@ class JobServiceStub:
                 _registered_method=True)
 
 
-class JobServiceServicer:
+class JobServiceServicer(object):
     """A job adapts the network to one uploaded song and separates it. Jobs belong to the server: a client that
     disconnects changes nothing.
     """
@@ -211,7 +211,7 @@ def add_JobServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class JobService:
+class JobService(object):
     """A job adapts the network to one uploaded song and separates it. Jobs belong to the server: a client that
     disconnects changes nothing.
     """

@@ -5,7 +5,7 @@ import warnings
 
 from ugosa_server.wire.ugosa.v1 import separation_service_pb2 as ugosa_dot_v1_dot_separation__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class SeparationServiceStub:
+class SeparationServiceStub(object):
     """One call from audio and marks to stems, for short scripts. It is built on UploadService and JobService: the job
     it makes can be watched, fetched and cancelled there, and goes on if this call breaks after the half-close.
     """
@@ -43,7 +43,7 @@ class SeparationServiceStub:
                 _registered_method=True)
 
 
-class SeparationServiceServicer:
+class SeparationServiceServicer(object):
     """One call from audio and marks to stems, for short scripts. It is built on UploadService and JobService: the job
     it makes can be watched, fetched and cancelled there, and goes on if this call breaks after the half-close.
     """
@@ -82,7 +82,7 @@ def add_SeparationServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class SeparationService:
+class SeparationService(object):
     """One call from audio and marks to stems, for short scripts. It is built on UploadService and JobService: the job
     it makes can be watched, fetched and cancelled there, and goes on if this call breaks after the half-close.
     """

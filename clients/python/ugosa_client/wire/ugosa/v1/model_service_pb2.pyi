@@ -36,7 +36,7 @@ class Model(_message.Message):
     sha256: str
     strategies: _containers.RepeatedCompositeFieldContainer[Strategy]
     is_default: bool
-    def __init__(self, name: _Optional[str] = ..., architecture: _Optional[str] = ..., description: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., sample_rate_hz: _Optional[int] = ..., audio_channels: _Optional[int] = ..., parameters: _Optional[int] = ..., sha256: _Optional[str] = ..., strategies: _Optional[_Iterable[_Union[Strategy, _Mapping]]] = ..., is_default: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., architecture: _Optional[str] = ..., description: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., sample_rate_hz: _Optional[int] = ..., audio_channels: _Optional[int] = ..., parameters: _Optional[int] = ..., sha256: _Optional[str] = ..., strategies: _Optional[_Iterable[_Union[Strategy, _Mapping]]] = ..., is_default: bool = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

@@ -5,7 +5,7 @@ import warnings
 
 from ugosa_client.wire.ugosa.v1 import upload_service_pb2 as ugosa_dot_v1_dot_upload__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class UploadServiceStub:
+class UploadServiceStub(object):
     """Audio goes up as byte ranges that can be resumed after any break.
     """
 
@@ -57,7 +57,7 @@ class UploadServiceStub:
                 _registered_method=True)
 
 
-class UploadServiceServicer:
+class UploadServiceServicer(object):
     """Audio goes up as byte ranges that can be resumed after any break.
     """
 
@@ -132,7 +132,7 @@ def add_UploadServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class UploadService:
+class UploadService(object):
     """Audio goes up as byte ranges that can be resumed after any break.
     """
 
