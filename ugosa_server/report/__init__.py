@@ -1,7 +1,7 @@
 """What a job tells about its result: `report.json` for programs, `report.html` for people.
 
 The worker fills a `JobReport` and a `Preview` (`data.py`) with what it measured and calls `write_report`
-(`write.py`). Nothing here imports torch, and nothing here measures quality: levels and losses come in as numbers,
+(`write.py`). Nothing here imports torch, and nothing here measures: levels and losses come in as numbers;
 only the pictures of the waveforms are read from the audio.
 """
 

@@ -1,7 +1,7 @@
 """What is reported of a finished job.
 
-Levels are in dB relative to full scale (dBFS, full scale = 1). A level of `-inf` is digital silence; None means
-that there was nothing to measure.
+Levels are in dB relative to full scale (dBFS, full scale = 1). A level of `-inf` is digital silence, a
+level of None says that there was nothing to measure.
 """
 
 from __future__ import annotations
