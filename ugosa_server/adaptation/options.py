@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AdaptationOptions:
-    """How the network is fine-tuned to a song; the defaults are the paper's (Cantisani et al. 2021, section 5)."""
+    """How the network is fine-tuned to a song; the defaults are the paper's (Cantisani et al. 2021)."""
 
     strategy: str = "P-L3:D"
     """What is trained, in the paper's names: `P-` with the marks, `B-` without, `B0` not at all."""
     silence_weight: float = 1.0
-    """lambda of Eq. 2, weighting a *sum* over sources; >= 0. (The authors' code takes a mean: its 1 is 1/S here.)"""
+    """lambda of Eq. 2, on a *sum* over sources; >= 0. (The authors' code takes a mean: its 1 is 1/S here.)"""
     learning_rate: float = 1e-5
     """Of Ranger; > 0."""
     epochs: int = 10
