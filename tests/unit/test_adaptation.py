@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.unit.tiny_network import TINY, first_half_silent, noise_song, tiny_network
+from tests.helpers.tiny_network import TINY, first_half_silent, noise_song, tiny_network
 from ugosa_server.adaptation.context import adaptation_of
 from ugosa_server.adaptation.loop import adapt, count_steps, segment_starts
 from ugosa_server.adaptation.options import AdaptationOptions

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.unit.tiny_network import first_half_silent, noise_song, tiny_network
+from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
 from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.adaptation.adapter_file import (
     AdapterKeys,

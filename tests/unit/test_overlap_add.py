@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.tiny_network import noise_song, tiny_network
+from tests.helpers.tiny_network import noise_song, tiny_network
 from ugosa_server.errors import BadOptionError
 from ugosa_server.separation.options import SeparationOptions, validate_separation_options
 from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments, triangle

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.unit.tiny_network import TINY, tiny_network
+from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.errors import CheckpointError, UnknownModelError
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.conv_tasnet import ConvTasNet
