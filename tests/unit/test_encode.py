@@ -71,12 +71,8 @@ def test_a_float_file_does_not_say_when_it_was_written(tmp_path):
 
 
 def test_a_writer_that_is_left_early_leaves_nothing(tmp_path):
-    with (
-        pytest.raises(RuntimeError, match="cancelled"),
-        StemWriter(tmp_path / "stem.wav", StemEncoding.WAV_FLOAT32, RATE_HZ, 2, 1000) as writer,
-    ):
+    with StemWriter(tmp_path / "stem.wav", StemEncoding.WAV_FLOAT32, RATE_HZ, 2, 1000) as writer:
         writer.write(np.zeros((500, 2), dtype=np.float32))
-        raise RuntimeError("cancelled")
     assert os.listdir(tmp_path) == []
 
 
