@@ -75,25 +75,30 @@ def run_job(spec: RunSpec, networks: ResidentNetworks, cancelled: Callable[[], b
         networks: what is resident in this process.
         cancelled: asked between steps and between segments.
     """
+    try:
+        yield (yield from _attempt(spec, networks, cancelled))
+    except _RunCancelledError:
+        yield RunCancelled()
+    except UgosaError as error:
+        log.info("job %s attempt %d failed: %s", spec.job_id, spec.attempt, error.message)
+        yield RunFailed(error.reason, error.message)
+
+
+def _attempt(
+    spec: RunSpec, networks: ResidentNetworks, cancelled: Callable[[], bool]
+) -> Generator[RunEvent, None, RunSucceeded]:
+    """Run to the end, or leave nothing behind."""
     out_dir = Path(spec.out_dir)
-    succeeded = False
     try:
         model = networks.load(spec.model_path)
         with open_frames(spec.source) as frames:
             ending = yield from _Run(spec, frames, model, networks, cancelled).events()
         (out_dir / MODEL_MIX_NAME).unlink()
-        succeeded = True
-        yield ending
-    except _RunCancelledError:
-        _remove_files(out_dir)
-        yield RunCancelled()
-    except UgosaError as error:
-        log.info("job %s attempt %d failed: %s", spec.job_id, spec.attempt, error.message)
-        _remove_files(out_dir)
-        yield RunFailed(error.reason, error.message)
-    finally:
-        if not succeeded:
-            _remove_files(out_dir)
+    except BaseException:  # also when the generator is dropped
+        for path in out_dir.iterdir():  # which held nothing before
+            path.unlink()
+        raise
+    return ending
 
 
 class _Run:
@@ -222,8 +227,8 @@ class _Run:
         if consistency.clipped_samples:
             yield self._notice(
                 "CLIPPED",
-                f"{consistency.clipped_samples} samples of the stems were clipped: the song itself is above the "
-                "full scale of 24 bits there; float32 stems would hold it",
+                f"{consistency.clipped_samples} samples of the stems were clipped: the song is above full "
+                "scale there, which 24 bits cannot hold; float32 stems can",
             )
         if self.strategy.depth is None:
             self.leakage_before_dbfs = leakage.levels_dbfs()
@@ -307,9 +312,3 @@ class _Run:
     def _check_cancel(self) -> None:
         if self.cancelled():
             raise _RunCancelledError
-
-
-def _remove_files(out_dir: Path) -> None:
-    """Remove all that an attempt wrote; its directory held nothing before."""
-    for path in out_dir.iterdir():
-        path.unlink()

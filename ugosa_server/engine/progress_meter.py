@@ -38,7 +38,7 @@ class ProgressMeter:
         self._last_event_s = float("-inf")
 
     def begin(self, phase: RunPhase) -> RunProgress:
-        """Enter a phase; earlier ones count as done."""
+        """Enter a phase; the one before counts as done."""
         self.end()
         self._phase = phase
         self._started_s[phase] = self._now_s()

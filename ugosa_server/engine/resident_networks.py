@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
-from ugosa_server.errors import ConfigError
+from ugosa_server.errors import CheckpointError, ConfigError
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.conv_tasnet import ConvTasNet
 from ugosa_server.models.registry import ModelInfo, read_model_info
@@ -78,7 +78,12 @@ class ResidentNetworks:
         if key not in self._loaded:
             config, state = load_checkpoint(key)
             network = ConvTasNet(config)
-            network.load_state_dict(state)
+            try:
+                network.load_state_dict(state)
+            except RuntimeError as error:
+                raise CheckpointError(
+                    f"{key} does not hold the network that it describes: {error}"
+                ) from error
             network.to(self.device).eval().requires_grad_(False)
             self._loaded[key] = ResidentNetwork(network, read_model_info(key))
         return self._loaded[key]
