@@ -25,7 +25,9 @@ def test_only_silent_marks_make_a_source_inactive():
     )
 
 
-@pytest.mark.parametrize(("source_rate_hz", "model_rate_hz"), [(48_000, 44_100), (96_000, 44_100), (44_100, 44_100)])
+@pytest.mark.parametrize(
+    ("source_rate_hz", "model_rate_hz"), [(48_000, 44_100), (96_000, 44_100), (44_100, 44_100)]
+)
 def test_model_rate_activity_is_the_source_activity_at_the_same_time(source_rate_hz, model_rate_hz):
     marks = [silent("drums", 100, 481), silent("bass", 0, 7), silent("bass", 960, 961)]
     at_source = activity(marks, SOURCES, 0, 2000)
@@ -78,13 +80,17 @@ def test_gains_of_a_part_are_a_part_of_the_gains():
 
 def write_song(path, samples: np.ndarray) -> SourceAudio:
     samples.astype("<f4").tofile(path)
-    return SourceAudio(str(path), RATE_HZ, samples.shape[1], len(samples), "WAV FLOAT", float(np.abs(samples).max()))
+    return SourceAudio(
+        str(path), RATE_HZ, samples.shape[1], len(samples), "WAV FLOAT", float(np.abs(samples).max())
+    )
 
 
 def test_all_sources_silent_while_the_mix_sounds_is_refused_with_times_and_level(tmp_path):
     song = np.full((4 * RATE_HZ, 2), 0.5)
     marks = [silent("drums", RATE_HZ, 3 * RATE_HZ), silent("bass", 2 * RATE_HZ, 4 * RATE_HZ)]
-    with pytest.raises(AllSilentError, match=r"from 2\.010 s to 2\.990 s .*peak -6\.0 dBFS.*unmark at least one"):
+    with pytest.raises(
+        AllSilentError, match=r"from 2\.010 s to 2\.990 s .*peak -6\.0 dBFS.*unmark at least one"
+    ):
         check_all_silent(marks, SOURCES, write_song(tmp_path / "song.f32", song))
 
 

@@ -1,5 +1,7 @@
 """Interval sets against boolean arrays."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ def as_mask(spans: list[Interval]) -> np.ndarray:
 
 def assert_merged(spans: list[Interval]) -> None:
     assert all(start < stop for start, stop in spans)
-    assert all(before[1] < after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(spans))
 
 
 @given(intervals)

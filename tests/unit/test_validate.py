@@ -15,7 +15,9 @@ ACTIVE, SILENT = MarkState.ACTIVE, MarkState.SILENT
 
 
 def test_an_unknown_source_is_told_with_the_nearest_name():
-    with pytest.raises(UnknownSourceError, match=r'"Vocal".*did you mean "vocals"\? .*drums, bass, other, vocals'):
+    with pytest.raises(
+        UnknownSourceError, match=r'"Vocal".*did you mean "vocals"\? .*drums, bass, other, vocals'
+    ):
         validate_marks([Mark("Vocal", SILENT, 0, 10)], SOURCES, 100)
 
 
@@ -42,7 +44,9 @@ def test_a_region_outside_the_song_is_told_with_both_values(start, end, message)
 
 def test_a_source_cannot_be_active_and_silent_at_once():
     marks = [Mark("bass", ACTIVE, 100, 200), Mark("bass", SILENT, 199, 300)]
-    with pytest.raises(BadRegionError, match="bass is marked active in frames 100 to 200 and silent in frames 199"):
+    with pytest.raises(
+        BadRegionError, match="bass is marked active in frames 100 to 200 and silent in frames 199"
+    ):
         validate_marks(marks, SOURCES, 1000)
 
 
@@ -54,7 +58,11 @@ def test_marks_that_touch_do_not_overlap_and_come_back_sorted():
 regions = st.tuples(st.integers(0, 29), st.integers(1, 30)).filter(lambda region: region[0] < region[1])
 
 
-@given(st.lists(st.builds(lambda state, region: Mark("bass", state, *region), st.sampled_from(MarkState), regions)))
+@given(
+    st.lists(
+        st.builds(lambda state, region: Mark("bass", state, *region), st.sampled_from(MarkState), regions)
+    )
+)
 def test_a_contradiction_is_found_exactly_when_some_frame_is_both(marks):
     frames_of = {
         state: {n for mark in marks if mark.state is state for n in range(mark.start_frame, mark.end_frame)}

@@ -6,5 +6,6 @@ only the pictures of the waveforms are read from the audio.
 """
 
 from ugosa_server.report.data import EpochLoss, JobReport, OptionValue, Preview, StemReport
+from ugosa_server.report.write import write_report
 
-__all__ = ["EpochLoss", "JobReport", "OptionValue", "Preview", "StemReport"]
+__all__ = ["EpochLoss", "JobReport", "OptionValue", "Preview", "StemReport", "write_report"]
