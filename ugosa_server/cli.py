@@ -34,9 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("serve", help="run the server until SIGTERM, then drain it")
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="TOML file; options here come on top of it"
-    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; options come on top")
     parser.add_argument(
         "--listen",
         action="append",
@@ -95,10 +93,8 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "demo", help="separate a real song with marks through a real server and client"
-    )
-    parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="default: demo-out")
+    parser = commands.add_parser("demo", help="separate a real song through a real server and client")
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
     parser.set_defaults(run=_demo)
 
 

@@ -24,7 +24,7 @@ def default_state_dir() -> Path:
 
 
 def default_listen() -> str:
-    """Return the Unix socket of this user: $XDG_RUNTIME_DIR/ugosa/ugosa.sock, or one in the state directory."""
+    """Return this user's Unix socket: $XDG_RUNTIME_DIR/ugosa/ugosa.sock, or in the state directory."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime) / "ugosa" if runtime else default_state_dir()
     return f"unix:{folder / 'ugosa.sock'}"

@@ -73,7 +73,7 @@ class Scheduler:
         hub.tap(self._on_news)
 
     async def recover(self) -> None:
-        """Take up what an earlier server process left: running jobs are queued again, cancels are completed."""
+        """Take up what an earlier server process left: queue running jobs again, complete cancels."""
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.CANCELLING)):
             await self._end(job, JobState.CANCELLED)
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.RUNNING)):
@@ -141,11 +141,7 @@ class Scheduler:
             async for event in active.run.events():
                 match event:
                     case RunProgress() | RunNotice():
-                        body = event
-                        await self._store(
-                            lambda s, body=body: s.jobs.append_event(job.job_id, job.attempt, body)
-                        )
-                        self._hub.announce(job.job_id)
+                        await self._record(job, event)
                     case RunSucceeded(stems, report_json, report_html):
                         result = JobResult(stems, report_json, report_html)
                         await self._end(job, JobState.SUCCEEDED, result=result)
@@ -176,6 +172,10 @@ class Scheduler:
             out_dir=str(out_dir),
         )
 
+    async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:
+        await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, body))
+        self._hub.announce(job.job_id)
+
     async def _end(
         self, job: Job, state: JobState, error: JobError | None = None, result: JobResult | None = None
     ) -> None:
@@ -188,7 +188,7 @@ class Scheduler:
         self._hub.announce(job.job_id)
 
     async def _retry(self, job: Job, reason: str, message: str, max_attempts: int) -> None:
-        """Queue a job again, or fail it when it has been tried too often (or end it when it was cancelled)."""
+        """Queue a job again; fail it when it was tried too often, end it when it was cancelled."""
         if job.attempt >= max_attempts:
             error = JobError(reason, f"{message}; this was attempt {job.attempt} of {max_attempts}")
             await self._end(job, JobState.FAILED, error)

@@ -1,8 +1,8 @@
 """The worker process: keeps networks resident on one device and runs jobs, one at a time.
 
-Started as `python -m ugosa_server.engine.worker` by `engine/worker_process.py`; commands come in on stdin, messages
-go out on what was stdout (`engine/messages.py`). When stdin closes, the front process is gone and the worker ends at
-once.
+Started as `python -m ugosa_server.engine.worker` by `engine/worker_process.py`; commands come in on stdin,
+messages go out on what was stdout (`engine/messages.py`). When stdin closes, the front process is gone and
+the worker ends at once.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
         spec = inbox.next_run()
         log.info("job %s attempt %d: start", spec.job_id, spec.attempt)
         try:
-            for event in run_job(spec, networks, lambda spec=spec: inbox.cancelled(spec)):  # type: ignore[misc]
+            for event in run_job(spec, networks, lambda spec=spec: inbox.cancelled(spec)):
                 channel.send(event)
         except Exception as error:
             log.exception("job %s attempt %d: failed", spec.job_id, spec.attempt)

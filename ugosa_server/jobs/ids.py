@@ -31,6 +31,6 @@ def check_request_id(request_id: str) -> str:
     """
     if not REQUEST_ID_PATTERN.fullmatch(request_id):
         raise BadOptionError(
-            f"request_id {request_id[:140]!r} must be 1 to 128 printable ASCII characters; a UUID is a good one"
+            f"request_id {request_id[:140]!r} must be 1 to 128 printable ASCII characters; use a UUID"
         )
     return request_id

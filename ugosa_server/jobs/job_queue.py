@@ -116,6 +116,10 @@ class JobQueue:
         """Return jobs newest first, and where the next page starts."""
         return await self._store(lambda s: s.jobs.page(principal, states, before_number, limit))
 
+    async def unfinished(self, state: JobState) -> list[Job]:
+        """Return the jobs of all principals in a state, oldest first."""
+        return await self._store(lambda s: s.jobs.unfinished(state))
+
     async def set_marks(self, principal: str, job_id: str, marks: Iterable[Mark]) -> Job:
         """Replace the marks of a job that has not started.
 
@@ -139,8 +143,7 @@ class JobQueue:
             while True:
                 changed.clear()
                 job = await self.get(principal, job_id)
-                seq = after_seq
-                events = await self._store(lambda s, seq=seq: s.events.after(job_id, seq, EVENTS_PER_READ))
+                events = await self._events_after(job_id, after_seq)
                 for event in events:
                     yield event
                     after_seq = event.seq
@@ -194,6 +197,9 @@ class JobQueue:
         result = _result(job)
         return self._file(job, result.report_html if html else result.report_json)
 
+    async def _events_after(self, job_id: str, seq: int) -> list[JobEvent]:
+        return await self._store(lambda s: s.events.after(job_id, seq, EVENTS_PER_READ))
+
     def _file(self, job: Job, file_name: str) -> ResultFile:
         path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
         return ResultFile(path, path.stat().st_size)
@@ -210,7 +216,7 @@ class JobQueue:
         queued = await self._store(lambda s: s.jobs.count(JobState.QUEUED))
         if queued >= self._max_queued:
             raise QueueFullError(
-                f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again when one has ended"
+                f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again later"
             )
         assert upload.audio is not None
         stems_bytes = len(model.sources) * upload.audio.frames * upload.audio.channels * BYTES_PER_SAMPLE

@@ -17,8 +17,8 @@ from ugosa_server.jobs.records import Job, JobOptions, JobResult, Upload
 from ugosa_server.jobs.schema import transaction
 
 COLUMNS = (
-    "number, job_id, principal, request_id, upload_id, upload_sha256, file_name, audio, options, marks, state, attempt,"
-    " fraction, last_seq, create_time_s, start_time_s, end_time_s, error, result"
+    "number, job_id, principal, request_id, upload_id, upload_sha256, file_name, audio, options, marks,"
+    " state, attempt, fraction, last_seq, create_time_s, start_time_s, end_time_s, error, result"
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ugosa_server.adaptation.presets import OptionValues, resolve_options, validate_options
@@ -31,7 +30,7 @@ class JobOptionsRequest:
     """Named set of defaults."""
     adaptation: OptionValues = field(default_factory=dict)
     """By field name of AdaptationOptions."""
-    separation: Mapping[str, float | int] = field(default_factory=dict)
+    separation: OptionValues = field(default_factory=dict)
     """By field name of SeparationOptions."""
     stem_encoding: StemEncoding | None = None
     """How stems are written."""

@@ -88,8 +88,8 @@ class Spool:
         free = shutil.disk_usage(self._uploads).free
         if free - needed_bytes < self._min_free_bytes:
             raise DiskFullError(
-                f"{needed_bytes / 1e6:.0f} MB are needed, but the state directory has {free / 1e6:.0f} MB free"
-                f" and keeps {self._min_free_bytes / 1e6:.0f} MB; delete old jobs or uploads, or free some space"
+                f"{needed_bytes / 1e6:.0f} MB are needed, but the state directory has {free / 1e6:.0f} MB"
+                f" free and keeps {self._min_free_bytes / 1e6:.0f} MB; delete old jobs or free some space"
             )
 
 

@@ -190,7 +190,7 @@ class Uploads:
         """
         if size + more > self._limits.max_bytes:
             raise BadOptionError(
-                f"the upload has {size + more} bytes or more; this server takes {self._limits.max_bytes} at most"
+                f"the upload has {size + more} bytes or more; at most {self._limits.max_bytes} are taken"
             )
         await asyncio.to_thread(self._spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
 
@@ -224,7 +224,7 @@ def require_complete(upload: Upload) -> None:
     """
     if upload.state is not UploadState.COMPLETE:
         raise UploadIncompleteError(
-            f"upload {upload.upload_id} has {upload.committed_size} bytes and is not finished; send the rest and"
-            " `finish`",
+            f"upload {upload.upload_id} has {upload.committed_size} bytes and is not finished; send the rest"
+            " and `finish`",
             committed_size=upload.committed_size,
         )

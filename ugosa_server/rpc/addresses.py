@@ -62,8 +62,8 @@ def parse_address(text: str) -> UnixAddress | TcpAddress:
         raise ConfigError(f"cannot listen on {text!r}: write unix:PATH or HOST:PORT")
     if not _is_loopback(host):
         raise ConfigError(
-            f"will not listen on {text!r}: other machines could reach it, and this version has no TLS and no tokens."
-            " Listen on 127.0.0.1 and use an SSH tunnel: ssh -L 50051:127.0.0.1:50051 THIS_MACHINE"
+            f"will not listen on {text!r}: other machines could reach it, and there is no TLS and no token"
+            " yet. Listen on 127.0.0.1 and use an SSH tunnel: ssh -L 50051:127.0.0.1:50051 THIS_MACHINE"
         )
     return TcpAddress(host, int(port))
 

@@ -1,7 +1,7 @@
 """Who is calling.
 
-The server listens on a Unix socket that only its user can open, or on loopback; whoever can connect is the local
-user. Uploads and jobs carry their principal, so that users of a shared server will not see each other's songs.
+The server listens on a Unix socket that only its user can open, or on loopback; whoever can connect is the
+local user. Uploads and jobs carry their principal all the same: it is what keeps users apart.
 """
 
 from __future__ import annotations

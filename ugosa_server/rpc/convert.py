@@ -265,7 +265,7 @@ def model_to_wire(model: ModelInfo, *, is_default: bool) -> model_service_pb2.Mo
 
 
 def _present_fields(message: job_pb2.JobOptions, fields: dict[str, str]) -> dict[str, str | int | float]:
-    return {name: getattr(message, wire) for wire, name in fields.items() if message.HasField(wire)}  # type: ignore[arg-type]
+    return {name: getattr(message, wire) for wire, name in fields.items() if message.HasField(wire)}
 
 
 def _progress_to_wire(progress: RunProgress) -> job_pb2.JobProgress:

@@ -1,14 +1,17 @@
-"""Chunks of a call into an upload, in batches: what has arrived while the disk was busy is synced together."""
+"""Chunks of a call, in batches: what has arrived while the disk was busy is synced together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Generic, TypeVar
 
 from ugosa_server.jobs.uploads import ReceivedChunk
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 
 MAX_WAITING_CHUNKS = 8  # bounds the memory of one upload; the client's flow control holds the rest back
+
+M = TypeVar("M")
 
 
 def received_chunk(chunk: audio_pb2.Chunk) -> ReceivedChunk:
@@ -16,7 +19,7 @@ def received_chunk(chunk: audio_pb2.Chunk) -> ReceivedChunk:
     return ReceivedChunk(chunk.offset, chunk.data, chunk.crc32c)
 
 
-class BatchReader[M]:
+class BatchReader(Generic[M]):
     """Reads a call's messages ahead on a task of its own, and gives them in batches of all that wait."""
 
     def __init__(self, messages: AsyncIterator[M]) -> None:
@@ -32,7 +35,7 @@ class BatchReader[M]:
         else:
             await self._queue.put(None)
 
-    async def batches(self) -> AsyncIterator[list[M]]:
+    async def batches(self) -> AsyncGenerator[list[M], None]:
         """Yield non-empty batches until the client half-closes."""
         ended = False
         while not ended:

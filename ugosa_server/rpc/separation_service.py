@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -92,7 +92,7 @@ class _Call:
 
     async def receive(
         self, opened: OpenUpload, reader: BatchReader[wire.SeparateRequest]
-    ) -> AsyncIterator[wire.SeparateResponse]:
+    ) -> AsyncGenerator[wire.SeparateResponse, None]:
         """Take chunks and marks in any order until the half-close."""
         async for batch in reader.batches():
             chunks = []
@@ -103,9 +103,7 @@ class _Call:
                     case "marks":
                         self.marks = message.marks
                     case other:
-                        raise BadOptionError(
-                            f"after `header`, Separate takes chunks and marks, not {other!r}"
-                        )
+                        raise BadOptionError(f"after `header`, Separate takes chunks and marks, not {other}")
             if chunks:
                 size = await opened.write(chunks)
                 yield wire.SeparateResponse(received=wire.SeparateReceived(committed_size=size))

@@ -57,7 +57,7 @@ class RpcServer:
         separation_service_pb2_grpc.add_SeparationServiceServicer_to_server(
             SeparationService(uploads, jobs), self._server
         )
-        self._health = health.aio.HealthServicer()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server

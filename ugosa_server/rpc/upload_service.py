@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -67,13 +67,11 @@ class UploadService(UploadServiceServicer):
 
     async def _write(
         self, opened: OpenUpload, reader: BatchReader[wire.WriteUploadRequest]
-    ) -> AsyncIterator[wire.WriteUploadResponse]:
+    ) -> AsyncGenerator[wire.WriteUploadResponse, None]:
         async for batch in reader.batches():
             finish = batch.pop().finish if batch[-1].WhichOneof("part") == "finish" else None
             if any(message.WhichOneof("part") != "chunk" for message in batch):
-                raise BadOptionError(
-                    "after `open`, WriteUpload takes chunks and one `finish` as the last message"
-                )
+                raise BadOptionError("after `open`, WriteUpload takes chunks and, last, one `finish`")
             if batch:
                 size = await opened.write([received_chunk(message.chunk) for message in batch])
                 yield wire.WriteUploadResponse(committed_size=size)
