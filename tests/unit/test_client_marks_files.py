@@ -5,7 +5,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from ugosa_client.errors import MarksFileError
 from ugosa_client.marks.audacity import format_audacity, parse_audacity
 from ugosa_client.marks.file import read_marks, write_marks
@@ -154,7 +153,7 @@ def test_written_marks_come_back_frame_for_frame(tmp_path_factory, song):
 def test_reaper_sample_positions_come_back_frame_for_frame(tmp_path_factory, song):
     rate, frames, marks = song
     rows = [
-        f"R{number},{'' if mark.state is ACTIVE else 'no '}{mark.source},{mark.start_frame},{mark.end_frame},x"
+        f"R{number},{(mark.state is SILENT and 'no ') or ''}{mark.source},{mark.start_frame},{mark.end_frame},x"
         for number, mark in enumerate(marks, start=1)
     ]
     path = tmp_path_factory.getbasetemp() / "round trip.csv"

@@ -71,8 +71,8 @@ class UgosaClient:
     ) -> Upload:
         """Send a song and return its complete upload.
 
-        The song is the path of a file, or an array of `[T]` or `[T, C]` with its rate. Sending goes on from the durable bytes after any break, also that of an earlier process with the same
-        song.
+        The song is the path of a file, or an array of `[T]` or `[T, C]` with its rate. Sending goes on from
+        the durable bytes after any break, also that of an earlier process with the same song.
         """
         opened = open_song(song, sample_rate_hz)
         return upload_song(self._connection, opened, request_id=request_id, on_progress=on_progress)

@@ -52,7 +52,7 @@ class BadOptionError(BadInputError):
 
 
 class BadRegionError(BadInputError):
-    """A mark is reversed, empty, out of the audio, or against another; or all are silent in sounding audio."""
+    """A mark is reversed, empty, out of the audio or against another, or no source is left that can sound."""
 
 
 class UnknownSourceError(BadInputError):
