@@ -153,8 +153,8 @@ def test_written_marks_come_back_frame_for_frame(tmp_path_factory, song):
 def test_reaper_sample_positions_come_back_frame_for_frame(tmp_path_factory, song):
     rate, frames, marks = song
     rows = [
-        f"R{number},{(mark.state is SILENT and 'no ') or ''}{mark.source},{mark.start_frame},{mark.end_frame},x"
-        for number, mark in enumerate(marks, start=1)
+        f"R1,{'no ' if mark.state is SILENT else ''}{mark.source},{mark.start_frame},{mark.end_frame},x"
+        for mark in marks
     ]
     path = tmp_path_factory.getbasetemp() / "round trip.csv"
     path.write_text("\n".join(["#,Name,Start,End,Length", *rows]))

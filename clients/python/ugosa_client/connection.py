@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 import grpc
 
 from ugosa_client.address import grpc_target
-from ugosa_client.errors import ServerUnavailableError, UgosaClientError, error_from_rpc, error_info
+from ugosa_client.errors import (
+    ClosedError,
+    ServerUnavailableError,
+    UgosaClientError,
+    error_from_rpc,
+    error_info,
+)
 from ugosa_client.retry import Backoff, RetryPolicy
 from ugosa_client.wire.ugosa.v1.job_service_pb2_grpc import JobServiceStub
 from ugosa_client.wire.ugosa.v1.model_service_pb2_grpc import ModelServiceStub
@@ -48,6 +54,7 @@ class Connection:
         self._retry = retry
         self._timeout_s = timeout_s
         self._has_answered = False
+        self._is_closed = False
         address = grpc_target(target)
         self._channel: grpc.Channel = (
             grpc.insecure_channel(address, CHANNEL_OPTIONS)
@@ -61,6 +68,7 @@ class Connection:
 
     def close(self) -> None:
         """End all calls and close the channel."""
+        self._is_closed = True
         self._channel.close()
 
     def backoff(self) -> Backoff:
@@ -72,19 +80,20 @@ class Connection:
         backoff = self.backoff()
         while True:
             try:
-                with self.errors():
+                with self._errors():
                     return method(request, timeout=self._timeout_s)
             except ServerUnavailableError as error:
                 self.wait_or_raise(backoff, error)
 
     @contextmanager
-    def stream(self, call: Any) -> Iterator[Iterator[Any]]:
+    def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Iterator[Any]]:
         """Read the responses of a streaming call; it is cancelled when the block ends, however it ends."""
-        try:
-            with self.errors():
+        with self._errors():
+            call = method(request)
+            try:
                 yield self._noting_answers(call)
-        finally:
-            call.cancel()
+            finally:
+                call.cancel()
 
     def _noting_answers(self, call: Iterator[Response]) -> Iterator[Response]:
         for response in call:
@@ -92,8 +101,10 @@ class Connection:
             yield response
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
+    def _errors(self) -> Iterator[None]:
         """Turn RPC errors of the block into errors of this package, and note whether the server is there."""
+        if self._is_closed:
+            raise ClosedError(f"the client of {self.target} is closed; make a new one")
         try:
             yield
         except grpc.RpcError as error:

@@ -163,7 +163,7 @@ def _fetch_stem(
         while offset < stem.size_bytes:
             request = job_service_pb2.ReadStemRequest(job_id=job_id, source=stem.source, offset=offset)
             try:
-                with connection.stream(connection.jobs.ReadStem(request)) as responses:
+                with connection.stream(connection.jobs.ReadStem, request) as responses:
                     for response in responses:
                         data = checked_data(response.chunk, offset, path.name)
                         file.write(data)
@@ -202,7 +202,7 @@ def _fetch_report(
     while True:
         try:
             with (
-                connection.stream(connection.jobs.ReadReport(request)) as responses,
+                connection.stream(connection.jobs.ReadReport, request) as responses,
                 partial.open("wb") as file,
             ):
                 for response in responses:

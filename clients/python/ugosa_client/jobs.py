@@ -85,7 +85,7 @@ def watch_job(connection: Connection, job_id: str, after_seq: int) -> Iterator[J
     while True:
         request = job_service_pb2.WatchJobRequest(job_id=job_id, after_seq=last_seq)
         try:
-            with connection.stream(connection.jobs.WatchJob(request)) as responses:
+            with connection.stream(connection.jobs.WatchJob, request) as responses:
                 for response in responses:
                     event = to_event(response.event)
                     last_seq = event.seq

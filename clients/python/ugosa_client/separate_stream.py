@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from ugosa_client.connection import Connection
 from ugosa_client.convert import from_marks, from_options, to_event, to_job
-from ugosa_client.errors import BadAudioError, ClosedError, ServerError, ServerUnavailableError
+from ugosa_client.errors import BadAudioError, ServerError, ServerUnavailableError, UgosaClientError
 from ugosa_client.events import JobEvent
 from ugosa_client.fetch import checked_data, finish_file, refuse_foreign_files, safe_file_name
 from ugosa_client.resources import Job, JobOptions, Mark
@@ -87,12 +87,10 @@ def separate_stream(
                 yield separation_service_pb2.SeparateRequest(chunk=chunk)
         except (OSError, BadAudioError) as error:
             reading_errors.append(error)
-            # Ending here would half-close, and the server would start a job on half a song.
-            call.cancel()  # type: ignore[no-untyped-call]
+            raise  # ends the call; returning would half-close it and start a job on half a song
 
     try:
-        call = connection.separation.Separate(requests())
-        with connection.stream(call) as responses:
+        with connection.stream(connection.separation.Separate, requests()) as responses:
             for response in responses:
                 match response.WhichOneof("part"):
                     case "received":
@@ -112,17 +110,15 @@ def separate_stream(
                         yield Done(job)
                         return
         raise ServerError("the server ended the stream before it was done")
-    except ServerUnavailableError as error:
-        if job is None:
+    except UgosaClientError as error:
+        if reading_errors:
+            raise reading_errors[0] from error
+        if not isinstance(error, ServerUnavailableError) or job is None:
             raise
         raise ServerUnavailableError(
             f"the stream broke, but job {job.job_id} goes on; "
             f"fetch it with `ugosa fetch {job.job_id}` ({error})"
         ) from error
-    except ClosedError:
-        if reading_errors:
-            raise reading_errors[0] from None
-        raise
     finally:
         if stems is not None:
             stems.discard()

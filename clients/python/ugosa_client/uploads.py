@@ -89,7 +89,7 @@ def _write(connection: Connection, upload_id: str, song: Song, acknowledge: Call
         yield upload_service_pb2.WriteUploadRequest(finish=finish)
 
     try:
-        with connection.stream(connection.uploads.WriteUpload(requests())) as responses:
+        with connection.stream(connection.uploads.WriteUpload, requests()) as responses:
             for number, response in enumerate(responses):
                 acknowledge(response.committed_size)
                 if number == 0:
