@@ -189,6 +189,12 @@ class DivergedError(UgosaError):
     reason = "DIVERGED"
 
 
+class SeparationFailedError(UgosaError):
+    """The network returned stems that are no audio: NaN or infinite samples."""
+
+    reason = "NONFINITE_STEMS"
+
+
 class ConfigError(UgosaError):
     """The server cannot start with this configuration."""
 

@@ -22,6 +22,8 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 
+WIDE_FACT = 40  # characters; longer ones take a row of their own
+
 
 def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Sequence[Waveform]) -> str:
     """Return the page.
@@ -58,7 +60,8 @@ def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Seque
 
 _LEAKAGE_INTRO = (
     "<p>The level of what the network itself gives for an instrument where you marked it silent, as it came "
-    "and after it was adapted; lower is better. The last column is what your marks leave in the file.</p>"
+    "and after it was adapted, in dBFS; lower is better. The last column is the peak in the file, with your "
+    "marks applied.</p>"
 )
 _LOSS_INTRO = (
     "<p>What the adaptation makes smaller: <b>reconstruction</b> is the distance between the mix and the sum "
@@ -130,10 +133,12 @@ def _named(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def _facts(facts: Mapping[str, str]) -> str:
-    items = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()
-    )
-    return f'<dl class="facts">{items}</dl>'
+    return f'<dl class="facts">{"".join(_fact(name, value) for name, value in facts.items())}</dl>'
+
+
+def _fact(name: str, value: str) -> str:
+    kind = ' class="wide"' if len(value) > WIDE_FACT else ""
+    return f"<div{kind}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
 
 
 def _package_text(name: str) -> str:

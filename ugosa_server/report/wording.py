@@ -40,6 +40,13 @@ def level(dbfs: float | None) -> str:
     return "digital silence" if dbfs == -math.inf else f"{number(dbfs)} dBFS"
 
 
+def bare_level(dbfs: float | None) -> str:
+    """Say a level where the unit stands elsewhere."""
+    if dbfs is None:
+        return "\N{EN DASH}"
+    return f"{MINUS}\N{INFINITY}" if dbfs == -math.inf else number(dbfs)
+
+
 def clock(seconds: float) -> str:
     """Say a position in a song: 1:05, or 1:02:03 past the hour."""
     whole = int(seconds)
@@ -88,13 +95,15 @@ def _silence(report: JobReport) -> Verdict:
 
 
 def _leakage(report: JobReport) -> Verdict:
-    title = "Leakage before the marks"
+    title = "Leakage into marked silence"
     changes = [change for stem in report.stems if (change := leakage_change_db(stem)) is not None]
     if not changes:
         return Verdict(title, "not compared", "There is nothing to compare without adaptation and marks.")
     change_db = fmean(changes)
     value = f"{number(abs(change_db))} dB {'less' if change_db < 0 else 'more'}"
-    return Verdict(title, value, "What the network itself lets through where you marked silence, on average.")
+    return Verdict(
+        title, value, "What the network itself lets through, before your marks are applied, on average."
+    )
 
 
 def _adaptation(report: JobReport) -> Verdict:
