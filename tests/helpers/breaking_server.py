@@ -20,6 +20,7 @@ from google.protobuf.any_pb2 import Any
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
+
 from ugosa_client import RetryPolicy, UgosaClient
 from ugosa_client.wire.ugosa.v1 import (
     audio_pb2,

@@ -2,11 +2,11 @@
 
 import grpc
 import pytest
+
+from tests.helpers.breaking_server import BreakingServer, breaking_server, progress_events
 from ugosa_client import ServerUnavailableError, UgosaClient, UgosaClientError, default_target, errors
 from ugosa_client.address import MAX_SOCKET_PATH_BYTES, grpc_target
 from ugosa_client.retry import RetryPolicy
-
-from tests.helpers.breaking_server import BreakingServer, breaking_server, progress_events
 
 
 def test_the_default_address_is_that_of_the_server(monkeypatch, tmp_path):

@@ -4,6 +4,8 @@ import json
 import random
 
 import pytest
+
+from tests.helpers.breaking_server import breaking_server
 from ugosa_client import Accepted, Done, Received, StateChanged, StemReceived
 from ugosa_client.errors import (
     BadAudioError,
@@ -15,8 +17,6 @@ from ugosa_client.errors import (
 from ugosa_client.fetch import safe_file_name, stem_file_names
 from ugosa_client.song import FileSong
 from ugosa_client.wire.ugosa.v1 import job_pb2, job_service_pb2
-
-from tests.helpers.breaking_server import breaking_server
 
 SIZE = 1_500_000
 DRUMS = random.Random(1).randbytes(SIZE)

@@ -3,6 +3,8 @@
 from dataclasses import fields, replace
 
 import pytest
+
+from tests.helpers.breaking_server import breaking_server, progress_events
 from ugosa_client import JobOptions, JobState, Mark, MarkState, Progress, StateChanged, StemEncoding
 from ugosa_client.convert import from_options, to_options
 from ugosa_client.errors import (
@@ -13,8 +15,6 @@ from ugosa_client.errors import (
     UnknownModelError,
 )
 from ugosa_client.wire.ugosa.v1 import job_pb2
-
-from tests.helpers.breaking_server import breaking_server, progress_events
 
 ALL_OPTIONS = JobOptions(
     model="m",

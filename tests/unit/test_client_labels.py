@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ugosa_client.marks.labels import ALIASES, find_source, parse_label
 from ugosa_client.resources import MarkState
 

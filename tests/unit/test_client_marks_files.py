@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ugosa_client.errors import MarksFileError
 from ugosa_client.marks.audacity import format_audacity, parse_audacity
 from ugosa_client.marks.file import read_marks, write_marks

@@ -6,6 +6,8 @@ import random
 import grpc
 import numpy as np
 import pytest
+
+from tests.helpers.breaking_server import breaking_server
 from ugosa_client.errors import (
     BadAudioError,
     BadInputError,
@@ -17,8 +19,6 @@ from ugosa_client.errors import (
 from ugosa_client.song import CHUNK_BYTES, FileSong, lossless_length, open_song
 from ugosa_client.uploads import song_chunks
 from ugosa_client.wire.ugosa.v1 import audio_pb2, upload_service_pb2
-
-from tests.helpers.breaking_server import breaking_server
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
             log.exception("job %s attempt %d: failed", spec.job_id, spec.attempt)
             channel.send(RunFailed("INTERNAL", f"{type(error).__name__}: {error}"))
             if networks.device.type == "cuda":
-                sys.exit(1)
+                os._exit(1)
         log.info("job %s attempt %d: end", spec.job_id, spec.attempt)
 
 
@@ -127,14 +127,21 @@ def main() -> None:
     channel = Channel(messages_out)
     inbox = Inbox(sys.stdin.buffer)
     threading.Thread(target=beat, args=(channel,), name="heartbeat", daemon=True).start()
-    networks = ResidentNetworks(
-        arguments.device, threads=arguments.threads, cache_bytes=arguments.cache_bytes
-    )
-    if networks.device.type == "cpu":
-        os.nice(CPU_NICENESS)
-    networks.load(arguments.preload)
-    channel.send(WorkerReady(networks.device_name))
-    serve(networks, channel, inbox)
+    try:
+        # Imported only now: torch takes seconds to load, and the front process hears the heartbeat meanwhile.
+        from ugosa_server.engine.job_pipeline import ResidentNetworks
+
+        networks = ResidentNetworks(
+            arguments.device, threads=arguments.threads, cache_bytes=arguments.cache_bytes
+        )
+        if networks.device.type == "cpu":
+            os.nice(CPU_NICENESS)
+        networks.load(arguments.preload)
+        channel.send(WorkerReady(networks.device_name))
+        serve(networks, channel, inbox)
+    except Exception:
+        log.exception("the worker cannot go on")
+        os._exit(1)  # not sys.exit: the inbox thread is blocked in a read that nothing can interrupt
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ from enum import StrEnum
 
 from ugosa_server.activations.marks import Mark
 from ugosa_server.adaptation.options import AdaptationOptions
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.audio.readers import RawPcm
+from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.jobs.events import JobError, JobState, StemFile
 from ugosa_server.separation.options import SeparationOptions
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from ugosa_server.audio.decode import DecodeRequest
+from ugosa_server.audio.decode_request import DecodeRequest
 from ugosa_server.audio.intake import decode_in_child
 from ugosa_server.errors import (
     BadOptionError,

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.audio.readers import PcmEncoding, RawPcm
+from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import (
     JobError,
