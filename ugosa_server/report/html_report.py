@@ -15,7 +15,7 @@ from ugosa_server.report.data import JobReport, Preview
 from ugosa_server.report.lanes import lanes
 from ugosa_server.report.listening import listening_room
 from ugosa_server.report.waveform import Waveform
-from ugosa_server.report.wording import Verdict, clock, verdicts
+from ugosa_server.report.wording import Verdict, clock, count, verdicts
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; "
@@ -120,7 +120,7 @@ def _provenance(report: JobReport) -> dict[str, str]:
         "adapter sha256": report.adapter_sha256 or "none: nothing was adapted",
         "strategy": f"{report.strategy}, {report.trainable_parameters:,} parameters trained",
         "stems": report.stem_encoding,
-        "device": f"{report.device}, {report.threads} threads",
+        "device": f"{report.device}, {count(report.threads, 'thread')}",
         "seed": str(report.seed),
         "server": report.server_version,
     }

@@ -61,6 +61,11 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
+def count(quantity: int, noun: str) -> str:
+    """Say how many."""
+    return f"{quantity} {noun}" if quantity == 1 else f"{quantity} {noun}s"
+
+
 def leakage_change_db(stem: StemReport) -> float | None:
     """Return how much more (or, below 0, less) leaks after the adaptation; None when that is no number."""
     before, after = stem.leakage_before_dbfs, stem.leakage_after_dbfs
@@ -112,5 +117,5 @@ def _adaptation(report: JobReport) -> Verdict:
         return Verdict(title, "no", f"{report.model_name} as it is.")
     epochs = len(report.epoch_losses)
     took = report.timings_s.get("adaptation")
-    detail = f"{report.strategy}: {report.trainable_parameters:,} parameters, {epochs} epochs"
+    detail = f"{report.strategy}: {report.trainable_parameters:,} parameters, {count(epochs, 'epoch')}"
     return Verdict(title, "yes", detail + (f" in {duration(took)}." if took is not None else "."))
