@@ -152,7 +152,7 @@ def test_any_block_size_gives_the_same_stems(block_frames):
 
 
 def test_streaming_equals_the_formula_on_the_whole_song():
-    """The plain twin: step 1 of the module's docstring, everything in memory, one frame count for all cells."""
+    """The plain twin: step 1 of the module's docstring with everything in memory."""
     frames = 2 * GROUP_FRAMES + 1500
     mix = integer_mix(16, frames, 2)
     level = np.repeat(np.random.default_rng(1).uniform(0, 1, (4, 1, frames // 500 + 1)), 500, axis=2)
