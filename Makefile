@@ -42,7 +42,7 @@ check: .venv/check.stamp .venv/buf.stamp
 	cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code
 	$(BIN)/python tools/generate_wire.py --check
 
-bench: .venv/demo.stamp
+bench: .venv/bench.stamp
 	$(BIN)/python -m bench
 
 format: .venv/check.stamp .venv/buf.stamp
@@ -82,6 +82,10 @@ PYTHON ?= python3
 
 .venv/test.stamp: .venv/demo.stamp
 	$(INSTALL) --group test
+	touch $@
+
+.venv/bench.stamp: .venv/demo.stamp
+	$(INSTALL) --group bench
 	touch $@
 
 .venv/check.stamp: .venv/demo.stamp

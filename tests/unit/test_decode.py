@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from ugosa_server.audio.decode import DecodeLimits, DecodeRequest, decode
+from ugosa_server.audio.decode import decode
+from ugosa_server.audio.decode_request import DecodeLimits, DecodeRequest
+from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.audio.intake import decode_in_child
-from ugosa_server.audio.readers import PcmEncoding, RawPcm
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 RATE_HZ = 44_100
@@ -299,8 +300,9 @@ def test_a_long_song_is_decoded_in_little_memory(tmp_path):
         file.truncate(frames * 4)  # sparse
     code = (
         "import resource, sys\n"
-        "from ugosa_server.audio.decode import DecodeRequest, decode\n"
-        "from ugosa_server.audio.readers import PcmEncoding, RawPcm\n"
+        "from ugosa_server.audio.decode import decode\n"
+        "from ugosa_server.audio.decode_request import DecodeRequest\n"
+        "from ugosa_server.audio.formats import PcmEncoding, RawPcm\n"
         "s = decode(DecodeRequest(sys.argv[1], sys.argv[2], RawPcm(PcmEncoding.S16LE, 96000, 2)))\n"
         "print(s.frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
     )

@@ -9,6 +9,7 @@ from ugosa_server.audio.encode import StemWriter, read_blocks
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import SeparationFailedError
 from ugosa_server.separation.mixture_consistency import GROUP_FRAMES, MixtureConsistency
+from ugosa_server.separation.residual_weights import residual_weights
 
 SOURCES = ("drums", "bass", "other", "vocals")
 STEP = 2.0**-23
@@ -150,6 +151,23 @@ def test_any_block_size_gives_the_same_stems(block_frames):
     np.testing.assert_array_equal(finish(mix, guess, marks_for(len(mix)), block_frames=block_frames), whole)
 
 
+def test_streaming_equals_the_formula_on_the_whole_song():
+    """The plain twin: step 1 of the module's docstring with everything in memory."""
+    frames = 2 * GROUP_FRAMES + 1500
+    mix = integer_mix(16, frames, 2)
+    level = np.repeat(np.random.default_rng(1).uniform(0, 1, (4, 1, frames // 500 + 1)), 500, axis=2)
+    guess = (level[..., :frames] * estimates("near", mix)).astype(np.float32)
+    marks = marks_for(frames)
+    cells = [slice(start, start + 1024) for start in range(0, frames, 1024)]
+    power = np.array([[np.mean(np.square(stem[:, cell], dtype=float)) for cell in cells] for stem in guess])
+    position = (np.arange(frames) + 0.5) / 1024
+    powers = np.array([np.interp(position, np.arange(len(cells)) + 0.5, row) for row in power])
+    gains = silence_gains(marks, SOURCES, frames, 44_100, 0, frames)
+    silenced = gains[:, None] * guess
+    expected = silenced + residual_weights(powers, gains)[:, None] * (mix.T - silenced.sum(axis=0))
+    np.testing.assert_allclose(finish(mix, guess, marks), expected, atol=2.5 * STEP)
+
+
 @pytest.mark.parametrize("kind", ESTIMATES)
 def test_stems_stay_within_the_range_of_their_encoding(kind):
     mix = integer_mix(16, 30_000, 2)
@@ -165,7 +183,9 @@ def test_a_float_mix_above_full_scale_still_fits_24_bits_where_sources_can_share
     mix = float_mix(30_000, 2, peak=1.5)
     marks = [silent("vocals", 0, 30_000)]
     consistency = MixtureConsistency(mix, marks, SOURCES, 44_100, StemEncoding.WAV_PCM24)
-    (stems,) = consistency.process([estimates("one takes all", mix)])
+    guess = np.zeros((4, 2, 30_000), dtype=np.float32)
+    guess[0] = mix.T  # by power, the drums would get all of it
+    (stems,) = consistency.process([guess])
     assert consistency.clipped_samples == 0
     assert null_peak(stems, mix) <= STEP / 2
 

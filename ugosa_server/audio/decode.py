@@ -8,44 +8,21 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ugosa_server.audio.decode_request import DecodeLimits, DecodeRequest
 from ugosa_server.audio.encode import sync_directory
-from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.audio.readers import AudioStream, RawPcm, open_pcm, open_with_av, open_with_soundfile
+from ugosa_server.audio.formats import RawPcm, SourceAudio
+from ugosa_server.audio.readers import AudioStream, open_pcm, open_with_av, open_with_soundfile
 from ugosa_server.audio.sniff import Container, check_complete, sniff
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 384_000
-MAX_FRAMES = 6 * 3600 * 48_000  # six hours at 48 kHz
-
-
-@dataclass(frozen=True)
-class DecodeLimits:
-    """What a song may cost."""
-
-    max_frames: int = MAX_FRAMES
-    """Longest song, in frames; > 0."""
-
-
-@dataclass(frozen=True)
-class DecodeRequest:
-    """One file to decode."""
-
-    path: str
-    """The uploaded bytes."""
-    out_path: str
-    """Where the decoded frames go; written as `out_path + ".tmp"`, synced and renamed."""
-    pcm: RawPcm | None = None
-    """Set when the bytes are samples without a header; otherwise the bytes say what they are."""
-    limits: DecodeLimits = field(default_factory=DecodeLimits)
-    """What the song may cost."""
 
 
 def decode(request: DecodeRequest) -> SourceAudio:

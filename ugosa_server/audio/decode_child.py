@@ -17,8 +17,9 @@ import resource
 import sys
 from typing import Any
 
-from ugosa_server.audio.decode import DecodeLimits, DecodeRequest, decode
-from ugosa_server.audio.readers import PcmEncoding, RawPcm
+from ugosa_server.audio.decode import decode
+from ugosa_server.audio.decode_request import DecodeLimits, DecodeRequest
+from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.errors import DiskFullError, UgosaError
 
 ADDRESS_SPACE_BYTES = 4 << 30  # libraries map far more than they use; the decoders need some tens of MB

@@ -1,9 +1,34 @@
-"""What audio is called inside the server: the decoded source of a job and the encodings of its stems."""
+"""What audio is called inside the server: raw uploads, decoded songs, encodings of stems."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+
+class PcmEncoding(StrEnum):
+    """Layout of raw samples; channels are interleaved, bytes little-endian."""
+
+    S16LE = "s16le"
+    S24LE = "s24le"
+    F32LE = "f32le"
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes a sample takes."""
+        return {PcmEncoding.S16LE: 2, PcmEncoding.S24LE: 3, PcmEncoding.F32LE: 4}[self]
+
+
+@dataclass(frozen=True)
+class RawPcm:
+    """Samples without a header."""
+
+    encoding: PcmEncoding
+    """Layout of a sample."""
+    sample_rate_hz: int
+    """Frames a second."""
+    channels: int
+    """1 or 2."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ugosa_server.audio.decode import DecodeRequest
+from ugosa_server.audio.decode_request import DecodeRequest
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import BadAudioError, UgosaError
 

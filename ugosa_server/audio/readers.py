@@ -21,7 +21,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import BinaryIO
 
 import av
@@ -29,6 +28,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.audio.sniff import Container, says_its_length
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
@@ -39,31 +39,6 @@ AV_FORMATS = {Container.MP3: "mp3", Container.MP4: "mp4"}  # FFmpeg's demuxers
 AV_CODECS = {Container.MP3: {"mp3float": "MP3"}, Container.MP4: {"aac": "M4A AAC", "alac": "M4A ALAC"}}
 AV_SCALES = {"s16": 2.0**-15, "s32": 2.0**-31, "flt": 1.0, "dbl": 1.0}  # FFmpeg's sample formats
 MP3_SLACK_S = 0.1  # a tag may count its own frame and the padding
-
-
-class PcmEncoding(StrEnum):
-    """Layout of raw samples; channels are interleaved, bytes little-endian."""
-
-    S16LE = "s16le"
-    S24LE = "s24le"
-    F32LE = "f32le"
-
-    @property
-    def sample_bytes(self) -> int:
-        """Bytes a sample takes."""
-        return {PcmEncoding.S16LE: 2, PcmEncoding.S24LE: 3, PcmEncoding.F32LE: 4}[self]
-
-
-@dataclass(frozen=True)
-class RawPcm:
-    """Samples without a header."""
-
-    encoding: PcmEncoding
-    """Layout of a sample."""
-    sample_rate_hz: int
-    """Frames a second."""
-    channels: int
-    """1 or 2."""
 
 
 @dataclass(frozen=True)

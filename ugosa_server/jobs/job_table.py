@@ -17,8 +17,8 @@ from ugosa_server.jobs.records import Job, JobOptions, JobResult, Upload
 from ugosa_server.jobs.schema import transaction
 
 COLUMNS = (
-    "number, job_id, principal, request_id, upload_id, file_name, audio, options, marks, state, attempt,"
-    " fraction, last_seq, create_time_s, start_time_s, end_time_s, error, result"
+    "number, job_id, principal, request_id, upload_id, upload_sha256, file_name, audio, options, marks,"
+    " state, attempt, fraction, last_seq, create_time_s, start_time_s, end_time_s, error, result"
 )
 
 
@@ -62,14 +62,16 @@ class JobTable:
             if known is not None:
                 return known
             self._connection.execute(
-                "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id, file_name,"
-                " audio, options, marks, state, create_time_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
+                " upload_sha256, file_name, audio, options, marks, state, create_time_s)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job_id,
                     upload.principal,
                     request_id,
                     request_digest,
                     upload.upload_id,
+                    upload.sha256,
                     upload.format.file_name,
                     _json(upload.audio),
                     _json(options),
@@ -87,12 +89,17 @@ class JobTable:
         Raises:
             NotFoundError: there is none of that id.
         """
+        job = self.find(principal, job_id)
+        if job is None:
+            raise NotFoundError(f"no job {job_id!r}")
+        return job
+
+    def find(self, principal: str, job_id: str) -> Job | None:
+        """Return a job of this principal, or None."""
         row = self._connection.execute(
             f"SELECT {COLUMNS} FROM jobs WHERE job_id = ? AND principal = ?", (job_id, principal)
         ).fetchone()
-        if row is None:
-            raise NotFoundError(f"no job {job_id!r}")
-        return self._job(row)
+        return None if row is None else self._job(row)
 
     def page(
         self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
@@ -174,9 +181,9 @@ class JobTable:
             return True
 
     def requeue(self, job_id: str, attempt: int, notice: RunNotice) -> bool:
-        """Put a RUNNING job back into its place in the queue, saying why; False when the attempt is stale."""
+        """Put a RUNNING job back into its place in the queue, saying why; False when it is not RUNNING so."""
         with transaction(self._connection):
-            if not self._is_live(job_id, attempt):
+            if not self._is_live(job_id, attempt, (JobState.RUNNING,)):
                 return False
             self._events.append(job_id, attempt, notice)
             self._connection.execute(
@@ -231,41 +238,53 @@ class JobTable:
         """Return the ids of all jobs, for the sweep of the spool."""
         return {str(row[0]) for row in self._connection.execute("SELECT job_id FROM jobs")}
 
-    def _is_live(self, job_id: str, attempt: int) -> bool:
+    def _is_live(
+        self,
+        job_id: str,
+        attempt: int,
+        states: tuple[JobState, ...] = (JobState.RUNNING, JobState.CANCELLING),
+    ) -> bool:
         row = self._connection.execute(
-            "SELECT 1 FROM jobs WHERE job_id = ? AND attempt = ? AND state IN (?, ?)",
-            (job_id, attempt, JobState.RUNNING.value, JobState.CANCELLING.value),
+            "SELECT state FROM jobs WHERE job_id = ? AND attempt = ?", (job_id, attempt)
         ).fetchone()
-        return row is not None
+        return row is not None and JobState(str(row[0])) in states
 
     def _job(self, row: tuple[apsw.SQLiteValue, ...]) -> Job:
-        state = JobState(str(row[9]))
+        value = dict(zip(COLUMNS.split(", "), row, strict=True))
+        state = JobState(str(value["state"]))
         position = 0
         if state is JobState.QUEUED:
             ahead = self._connection.execute(
-                "SELECT count(*) FROM jobs WHERE state = ? AND number <= ?", (state.value, row[0])
+                "SELECT count(*) FROM jobs WHERE state = ? AND number <= ?", (state.value, value["number"])
             ).fetchone()
             position = int(str(ahead[0])) if ahead else 0
         return Job(
-            job_id=str(row[1]),
-            principal=str(row[2]),
-            request_id=str(row[3]),
-            upload_id=str(row[4]),
-            file_name=str(row[5]),
-            audio=msgspec.json.decode(str(row[6]), type=SourceAudio),
-            options=msgspec.json.decode(str(row[7]), type=JobOptions),
-            marks=msgspec.json.decode(str(row[8]), type=tuple[Mark, ...]),
+            job_id=str(value["job_id"]),
+            principal=str(value["principal"]),
+            request_id=str(value["request_id"]),
+            upload_id=str(value["upload_id"]),
+            upload_sha256=str(value["upload_sha256"]),
+            file_name=str(value["file_name"]),
+            audio=msgspec.json.decode(str(value["audio"]), type=SourceAudio),
+            options=msgspec.json.decode(str(value["options"]), type=JobOptions),
+            marks=msgspec.json.decode(str(value["marks"]), type=tuple[Mark, ...]),
             state=state,
-            attempt=int(str(row[10])),
-            fraction=float(str(row[11])),
-            last_seq=int(str(row[12])),
+            attempt=int(str(value["attempt"])),
+            fraction=float(str(value["fraction"])),
+            last_seq=int(str(value["last_seq"])),
             queue_position=position,
-            create_time_s=float(str(row[13])),
-            start_time_s=None if row[14] is None else float(str(row[14])),
-            end_time_s=None if row[15] is None else float(str(row[15])),
-            error=None if row[16] is None else msgspec.json.decode(str(row[16]), type=JobError),
-            result=None if row[17] is None else msgspec.json.decode(str(row[17]), type=JobResult),
+            create_time_s=float(str(value["create_time_s"])),
+            start_time_s=_optional_float(value["start_time_s"]),
+            end_time_s=_optional_float(value["end_time_s"]),
+            error=None if value["error"] is None else msgspec.json.decode(str(value["error"]), type=JobError),
+            result=None
+            if value["result"] is None
+            else msgspec.json.decode(str(value["result"]), type=JobResult),
         )
+
+
+def _optional_float(value: apsw.SQLiteValue) -> float | None:
+    return None if value is None else float(str(value))
 
 
 def _json(value: object) -> str:

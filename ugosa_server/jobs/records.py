@@ -7,29 +7,17 @@ from enum import StrEnum
 
 from ugosa_server.activations.marks import Mark
 from ugosa_server.adaptation.options import AdaptationOptions
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.jobs.events import JobError, JobState, StemFile
 from ugosa_server.separation.options import SeparationOptions
-
-
-class PcmEncoding(StrEnum):
-    """Sample formats of raw uploads."""
-
-    S16LE = "s16le"
-    S24LE = "s24le"
-    F32LE = "f32le"
 
 
 @dataclass(frozen=True)
 class UploadFormat:
     """What the bytes of an upload are."""
 
-    pcm_encoding: PcmEncoding | None = None
+    pcm: RawPcm | None = None
     """Set for raw samples; None for the bytes of an audio file."""
-    sample_rate_hz: int = 0
-    """Of raw samples; 0 for a file."""
-    channels: int = 0
-    """Of raw samples; 0 for a file."""
     file_name: str = ""
     """Name of the song for display; never used as a path."""
 
@@ -105,6 +93,8 @@ class Job:
     """Client-made; a job's request is done once however often it is sent."""
     upload_id: str
     """The song."""
+    upload_sha256: str
+    """Hex, of the song's bytes as sent."""
     file_name: str
     """Name of the song for display."""
     audio: SourceAudio

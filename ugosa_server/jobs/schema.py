@@ -30,6 +30,7 @@ MIGRATIONS = (
         request_id TEXT NOT NULL,
         request_digest TEXT NOT NULL,
         upload_id TEXT NOT NULL,
+        upload_sha256 TEXT NOT NULL,
         file_name TEXT NOT NULL,
         audio TEXT NOT NULL,
         options TEXT NOT NULL,

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from ugosa_server.jobs.event_table import EventTable
 from ugosa_server.jobs.job_table import JobTable
 from ugosa_server.jobs.schema import open_database
 from ugosa_server.jobs.upload_table import UploadTable
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -38,12 +37,9 @@ class AsyncStore:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._store = self._thread.submit(Store, path).result()
 
-    async def __call__(
-        self, work: Callable[Concatenate[Store, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        """Run `work(store, ...)` on the store's thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: work(self._store, *args, **kwargs))
+    async def __call__(self, work: Callable[[Store], R]) -> R:
+        """Run `work(store)` on the store's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._store)
 
     def close(self) -> None:
         """Finish what is under way and close the database."""

@@ -8,7 +8,7 @@ from html import escape
 
 from ugosa_server.report.data import EpochLoss, JobReport, StemReport
 from ugosa_server.report.lanes import source_colour
-from ugosa_server.report.wording import duration, leakage_change_db, level, number
+from ugosa_server.report.wording import bare_level, duration, leakage_change_db, number
 
 CURVES: tuple[tuple[str, Callable[[EpochLoss], float]], ...] = (
     ("total", lambda loss: loss.total),
@@ -53,7 +53,7 @@ def leakage_table(stems: Sequence[StemReport]) -> str:
     return (
         '<div class="scroll"><table class="leakage"><thead><tr><th>stem</th>'
         '<th class="number">before</th><th class="number">after</th><th class="number">change</th>'
-        f'<th class="drawing"><span>{number(LEAKAGE_FLOOR_DBFS, 0)}</span><span>0 dBFS</span></th>'
+        f'<th class="drawing"><span>{number(LEAKAGE_FLOOR_DBFS, 0)}</span><span>0</span></th>'
         f'<th class="number">in the file</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
 
@@ -84,7 +84,7 @@ def _line(name: str, points: Sequence[tuple[int, float]], epochs: int, top: floa
 
 
 def _key(name: str, values: Sequence[float]) -> str:
-    said = f"{values[0]:.4g} \N{RIGHTWARDS ARROW} {values[-1]:.4g}" if values else "no number"
+    said = f"{values[0]:.3g} \N{RIGHTWARDS ARROW} {values[-1]:.3g}" if values else "no number"
     return f'<li class="{name}"><b>{name}</b> {said}</li>'
 
 
@@ -97,15 +97,15 @@ def _leakage_row(index: int, stem: StemReport) -> str:
     change_db = leakage_change_db(stem)
     change, trend = "\N{EN DASH}", ""
     if change_db is not None:
-        change = f"{'+' if change_db > 0 else ''}{number(change_db)} dB"
+        change = f"{'+' if change_db > 0 else ''}{number(change_db)}"
         trend = "better" if change_db < 0 else "worse"
     before, after = stem.leakage_before_dbfs, stem.leakage_after_dbfs
     return (
         f'<tr style="--colour:{source_colour(index)}">'
         f'<th scope="row"><i class="dot"></i>{escape(stem.source)}</th>'
-        f'<td class="number">{level(before)}</td><td class="number">{level(after)}</td>'
+        f'<td class="number">{bare_level(before)}</td><td class="number">{bare_level(after)}</td>'
         f'<td class="number {trend}">{change}</td><td class="drawing">{_dumbbell(before, after)}</td>'
-        f'<td class="number">{level(stem.silence_peak_dbfs)}</td></tr>'
+        f'<td class="number">{bare_level(stem.silence_peak_dbfs)}</td></tr>'
     )
 
 

@@ -15,12 +15,14 @@ from ugosa_server.report.data import JobReport, Preview
 from ugosa_server.report.lanes import lanes
 from ugosa_server.report.listening import listening_room
 from ugosa_server.report.waveform import Waveform
-from ugosa_server.report.wording import Verdict, clock, verdicts
+from ugosa_server.report.wording import Verdict, clock, count, verdicts
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
+
+WIDE_FACT = 40  # characters; longer ones take a row of their own
 
 
 def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Sequence[Waveform]) -> str:
@@ -58,7 +60,8 @@ def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Seque
 
 _LEAKAGE_INTRO = (
     "<p>The level of what the network itself gives for an instrument where you marked it silent, as it came "
-    "and after it was adapted; lower is better. The last column is what your marks leave in the file.</p>"
+    "and after it was adapted, in dBFS; lower is better. The last column is the peak in the file, with your "
+    "marks applied.</p>"
 )
 _LOSS_INTRO = (
     "<p>What the adaptation makes smaller: <b>reconstruction</b> is the distance between the mix and the sum "
@@ -117,7 +120,7 @@ def _provenance(report: JobReport) -> dict[str, str]:
         "adapter sha256": report.adapter_sha256 or "none: nothing was adapted",
         "strategy": f"{report.strategy}, {report.trainable_parameters:,} parameters trained",
         "stems": report.stem_encoding,
-        "device": f"{report.device}, {report.threads} threads",
+        "device": f"{report.device}, {count(report.threads, 'thread')}",
         "seed": str(report.seed),
         "server": report.server_version,
     }
@@ -130,10 +133,12 @@ def _named(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def _facts(facts: Mapping[str, str]) -> str:
-    items = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()
-    )
-    return f'<dl class="facts">{items}</dl>'
+    return f'<dl class="facts">{"".join(_fact(name, value) for name, value in facts.items())}</dl>'
+
+
+def _fact(name: str, value: str) -> str:
+    kind = ' class="wide"' if len(value) > WIDE_FACT else ""
+    return f"<div{kind}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
 
 
 def _package_text(name: str) -> str:

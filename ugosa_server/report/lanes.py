@@ -16,6 +16,8 @@ from ugosa_server.report.waveform import Waveform
 from ugosa_server.report.wording import clock
 
 AMPLITUDE = 1000  # SVG units of full height, half above and half below the middle
+TYPICAL_PEAK = 0.98  # quantile of the mix's peaks that the drawing is scaled to
+HEADROOM = 1.15
 TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 MAX_TICKS = 9
 PALETTE_SIZE = 6  # colours of the style sheet, --source-0 and on
@@ -37,7 +39,7 @@ def lanes(
         stems: theirs, in the report's order.
         excerpt: first and one past the last frame of what can be listened to.
     """
-    scale = max([wave.peak for wave in (mix, *stems)]) or 1.0
+    scale = _scale(mix)
     rows = [_lane("mix", "var(--mix)", mix, scale, "")]
     for index, (stem, wave) in enumerate(zip(report.stems, stems, strict=True)):
         marks = "".join(_mark(mark, report) for mark in report.marks if mark.source == stem.source)
@@ -53,6 +55,15 @@ def outline(wave: Waveform, scale: float) -> str:
     there = [f"{x} {y}" for x, y in enumerate(high)]
     back = [f"{x} {y}" for x, y in enumerate(low)]
     return "M" + "L".join(there + back[::-1]) + "Z"
+
+
+def _scale(mix: Waveform) -> float:
+    """Return the sample value that reaches the edge of every lane, so that levels compare.
+
+    Not the very peak: one click would make a flat line of the song. What is higher is cut off in the drawing.
+    """
+    extent = np.maximum(mix.high, -mix.low)
+    return HEADROOM * float(np.quantile(extent, TYPICAL_PEAK)) or mix.peak or 1.0
 
 
 def _lane(name: str, colour: str, wave: Waveform, scale: float, marks: str) -> str:

@@ -39,7 +39,7 @@ def listening_room(report: JobReport, preview: Preview) -> str:
     length_s = preview.adapted.shape[-1] / report.sample_rate_hz
     song_s = report.frames / report.sample_rate_hz
     compared = preview.base is not None
-    heads = "<th>before</th><th>after adaptation</th>" if compared else "<th>stem</th>"
+    heads = "<th>before adaptation</th><th>after adaptation</th>" if compared else "<th>stem</th>"
     body = "".join(_row(row, report.sample_rate_hz, compared) for row in rows)
     return (
         f'<div class="room" data-start="{start_s:.6f}" data-song="{song_s:.6f}">'

@@ -13,7 +13,7 @@
   const takes = [...room.querySelectorAll(".take")].map((cell) => {
     const audio = cell.querySelector("audio");
     const button = document.createElement("button");
-    button.textContent = audio.getAttribute("aria-label");
+    button.setAttribute("aria-label", audio.getAttribute("aria-label"));
     button.setAttribute("aria-pressed", "false");
     audio.controls = false;
     audio.hidden = true;
@@ -25,10 +25,9 @@
   });
 
   function play(take) {
-    const position = current ? current.audio.currentTime : Number(slider.value);
     stop();
     current = take;
-    take.audio.currentTime = position;
+    take.audio.currentTime = Number(slider.value);
     take.button.setAttribute("aria-pressed", "true");
     document.body.classList.add("playing");
     take.audio.play();
@@ -38,6 +37,7 @@
   function stop() {
     if (!current) return;
     current.audio.pause();
+    slider.value = current.audio.currentTime;
     current.button.setAttribute("aria-pressed", "false");
     document.body.classList.remove("playing");
     current = null;

@@ -40,6 +40,13 @@ def level(dbfs: float | None) -> str:
     return "digital silence" if dbfs == -math.inf else f"{number(dbfs)} dBFS"
 
 
+def bare_level(dbfs: float | None) -> str:
+    """Say a level where the unit stands elsewhere."""
+    if dbfs is None:
+        return "\N{EN DASH}"
+    return f"{MINUS}\N{INFINITY}" if dbfs == -math.inf else number(dbfs)
+
+
 def clock(seconds: float) -> str:
     """Say a position in a song: 1:05, or 1:02:03 past the hour."""
     whole = int(seconds)
@@ -52,6 +59,11 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def count(quantity: int, noun: str) -> str:
+    """Say how many."""
+    return f"{quantity} {noun}" if quantity == 1 else f"{quantity} {noun}s"
 
 
 def leakage_change_db(stem: StemReport) -> float | None:
@@ -88,13 +100,15 @@ def _silence(report: JobReport) -> Verdict:
 
 
 def _leakage(report: JobReport) -> Verdict:
-    title = "Leakage before the marks"
+    title = "Leakage into marked silence"
     changes = [change for stem in report.stems if (change := leakage_change_db(stem)) is not None]
     if not changes:
         return Verdict(title, "not compared", "There is nothing to compare without adaptation and marks.")
     change_db = fmean(changes)
     value = f"{number(abs(change_db))} dB {'less' if change_db < 0 else 'more'}"
-    return Verdict(title, value, "What the network itself lets through where you marked silence, on average.")
+    return Verdict(
+        title, value, "What the network itself lets through, before your marks are applied, on average."
+    )
 
 
 def _adaptation(report: JobReport) -> Verdict:
@@ -103,5 +117,5 @@ def _adaptation(report: JobReport) -> Verdict:
         return Verdict(title, "no", f"{report.model_name} as it is.")
     epochs = len(report.epoch_losses)
     took = report.timings_s.get("adaptation")
-    detail = f"{report.strategy}: {report.trainable_parameters:,} parameters, {epochs} epochs"
+    detail = f"{report.strategy}: {report.trainable_parameters:,} parameters, {count(epochs, 'epoch')}"
     return Verdict(title, "yes", detail + (f" in {duration(took)}." if took is not None else "."))
