@@ -81,9 +81,8 @@ class ResidentNetworks:
             try:
                 network.load_state_dict(state)
             except RuntimeError as error:
-                raise CheckpointError(
-                    f"{key} does not hold the network that it describes: {error}"
-                ) from error
+                why = " ".join(str(error).split())  # torch writes many lines
+                raise CheckpointError(f"{key} does not hold the network that it describes: {why}") from error
             network.to(self.device).eval().requires_grad_(False)
             self._loaded[key] = ResidentNetwork(network, read_model_info(key))
         return self._loaded[key]
