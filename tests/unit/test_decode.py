@@ -163,6 +163,24 @@ def test_a_cut_compressed_file_is_refused(tmp_path, container):
     refuse(path, tmp_path, BadAudioError, f"the {container} file is .*cut short")
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("missing_bytes", [1, 10_000])
+def test_a_cut_ogg_is_refused(tmp_path, subtype, missing_bytes):
+    path = tmp_path / "cut"
+    soundfile.write(path, sweep(), 48_000, subtype, format="OGG")
+    decode_file(path, tmp_path)
+    (tmp_path / "song.f32").unlink()
+    os.truncate(path, path.stat().st_size - missing_bytes)
+    refuse(path, tmp_path, BadAudioError, "the OGG file is cut short")
+
+
+def test_an_m4a_of_an_unknown_kind_is_refused(tmp_path):
+    path = tmp_path / "odd"
+    write_m4a(path, sweep().astype(np.float32), "aac", "fltp")
+    path.write_bytes(path.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"))
+    refuse(path, tmp_path, UnsupportedEncodingError, "a kind that FFmpeg does not know")
+
+
 @pytest.mark.parametrize("options", [{}, {"movflags": "faststart"}])
 def test_a_cut_m4a_is_refused(tmp_path, options):
     path = tmp_path / "cut"
@@ -188,7 +206,8 @@ def test_a_damaged_flac_is_refused(tmp_path):
         (b"RIFF\x24\0\0\0WAVEfmt ", BadAudioError, "no 'data' chunk"),
         (b"fLaC" + bytes(40), BadAudioError, "FLAC file is damaged"),
         (b"\0\0\0\x20ftypM4A " + bytes(40), BadAudioError, "M4A file is damaged"),
-        (b"OggS" + bytes(40), BadAudioError, "OGG file is damaged"),
+        (b"OggS" + bytes(40), BadAudioError, "OGG file is cut short"),
+        (b"OggS\0\x04" + bytes(40), BadAudioError, "OGG file is damaged"),
     ],
 )
 def test_what_is_no_audio_is_refused_whatever_its_name(tmp_path, data, error, match):
