@@ -44,7 +44,7 @@ from ugosa_server.engine.mark_measures import ExcerptRecorder, LeakageMeter, Ste
 from ugosa_server.engine.model_mix import ModelMix, estimates_at_source, write_model_mix
 from ugosa_server.engine.progress_meter import ProgressMeter
 from ugosa_server.engine.resident_networks import ResidentNetwork, ResidentNetworks
-from ugosa_server.engine.run_plan import effective_strategy, plan_phases
+from ugosa_server.engine.run_plan import effective_strategy, plan_phases, report_steps
 from ugosa_server.engine.run_report import job_report, read_excerpt
 from ugosa_server.errors import UgosaError
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
@@ -266,7 +266,10 @@ class _Run:
         preview = Preview(
             self.preview_span[0], read_excerpt(self.stem_paths, self.preview_span), self.base_preview
         )
-        return write_report(report, preview, self.spec.source, self.stem_paths, self.out_dir)
+        self._check_cancel()
+        names = write_report(report, preview, self.spec.source, self.stem_paths, self.out_dir)
+        yield from self._progress(report_steps(self.spec.source))
+        return names
 
     def _estimates(self, mix: ModelMix, mix_frames: SourceFrames) -> Iterator[NDArray[np.float32]]:
         """Estimates of the network as it is now, at the source's rate and scale: blocks [S, C, n]."""
