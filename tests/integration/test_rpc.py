@@ -166,7 +166,7 @@ async def test_one_stream_at_a_time_writes_an_upload(tmp_path):
         )
         await first.read()
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            [a async for a in api.uploads.WriteUpload(write(upload.upload_id, SONG))]
+            [a async for a in api.uploads.WriteUpload(write(upload.upload_id, b""))]
         assert error_info(error.value)[:2] == (grpc.StatusCode.ABORTED, "UPLOAD_BUSY")
         first.cancel()
 
@@ -174,8 +174,8 @@ async def test_one_stream_at_a_time_writes_an_upload(tmp_path):
 async def test_wrong_bytes_are_data_loss(tmp_path):
     async with serving(tmp_path) as api:
         upload = await api.create_upload()
+        stream = write(upload.upload_id, SONG, finish=True, sha256="00" * 32)
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            stream = write(upload.upload_id, SONG, finish=True, sha256="00" * 32)
             [a async for a in api.uploads.WriteUpload(stream)]
         assert error_info(error.value)[:2] == (grpc.StatusCode.DATA_LOSS, "SHA256_MISMATCH")
 
