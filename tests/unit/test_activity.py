@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ugosa_server.activations.activity import activity, fade_frames, model_rate_activity, silence_gains
-from ugosa_server.activations.all_silent import all_silent_spans, check_all_silent
+from ugosa_server.activations.all_silent import all_silent_spans, check_all_silent, without_all_silent
 from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import AllSilentError
@@ -112,3 +112,17 @@ def test_all_silent_spans_are_where_every_gain_is_zero():
     for start, stop in all_silent_spans(marks, SOURCES, frames, RATE_HZ):
         got[start:stop] = True
     np.testing.assert_array_equal(got, expected)
+
+
+def test_shared_silence_can_be_taken_out_of_marks_and_nothing_else():
+    marks = [silent("drums", 0, 600), silent("bass", 400, 900), Mark("bass", MarkState.ACTIVE, 900, 1000)]
+    marks += [silent("drums", 850, 1000)]
+    before = activity(marks, SOURCES, 0, 1000)
+    left = without_all_silent(marks, SOURCES)
+    after = activity(left, SOURCES, 0, 1000)
+    shared = ~before.any(axis=0)
+    assert shared.sum() == 250
+    assert np.all(after[:, shared] == 1)
+    np.testing.assert_array_equal(after[:, ~shared], before[:, ~shared])
+    assert Mark("bass", MarkState.ACTIVE, 900, 1000) in left
+    assert without_all_silent([], SOURCES) == ()

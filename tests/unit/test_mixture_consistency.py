@@ -1,5 +1,7 @@
 """The promises about stems hold whatever the network says: null, silence, range, no clicks."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -221,6 +223,21 @@ def test_marks_make_no_clicks(shares, region):
     stems = finish(mix, guess, [silent("vocals", *region)])
     mix_step = np.abs(np.diff(mix[:, 0])).max()
     assert np.abs(np.diff(stems, axis=2)).max() <= mix_step + 2 * STEP
+
+
+def test_memory_does_not_grow_with_the_song():
+    frames = 60 * GROUP_FRAMES  # 63 MB of float32 stems
+    mix = np.broadcast_to(np.float32(0.25), (frames, 2))
+    guess = np.broadcast_to(np.float32(0.1), (4, 2, 50_000))
+    blocks = (guess[..., : min(50_000, frames - start)] for start in range(0, frames, 50_000))
+    consistency = MixtureConsistency(mix, marks_for(frames), SOURCES, 44_100)
+    tracemalloc.start()
+    try:
+        assert sum(stems.shape[2] for stems in consistency.process(blocks)) == frames
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 25e6
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

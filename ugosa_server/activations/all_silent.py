@@ -8,8 +8,8 @@ from functools import reduce
 import numpy as np
 
 from ugosa_server.activations.activity import fade_frames, silent_spans
-from ugosa_server.activations.intervals import Interval, intersect
-from ugosa_server.activations.marks import Mark
+from ugosa_server.activations.intervals import Interval, complement, intersect
+from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.audio.level import amplitude, peak_dbfs
@@ -29,6 +29,21 @@ def all_silent_spans(
         for start, stop in spans
     )
     return [(start, stop) for start, stop in inner if start < stop]
+
+
+def without_all_silent(marks: Sequence[Mark], sources: Sequence[str]) -> tuple[Mark, ...]:
+    """The marks without the SILENT time that all sources share, which becomes unmarked.
+
+    For marks that a procedure made from levels: it calls every source silent in a soft intro, though the mix
+    is heard there.
+    """
+    shared = reduce(intersect, (silent_spans(marks, source) for source in sources))
+    kept = [mark for mark in marks if mark.state is not MarkState.SILENT]
+    end = max((mark.end_frame for mark in marks), default=0)
+    for source in sources:
+        spans = intersect(silent_spans(marks, source), complement(shared, end))
+        kept.extend(Mark(source, MarkState.SILENT, *span) for span in spans)
+    return tuple(sorted(kept))
 
 
 def check_all_silent(marks: Sequence[Mark], sources: Sequence[str], source: SourceAudio) -> None:

@@ -135,6 +135,10 @@ def open_with_av(file: BinaryIO, container: Container) -> Iterator[AudioStream]:
         if not opened.streams.audio:
             raise BadAudioError(f"the {container} file has no audio track")
         track = opened.streams.audio[0]
+        if track.codec_context is None:
+            raise UnsupportedEncodingError(
+                f"the {container} file has audio of a kind that FFmpeg does not know"
+            )
         codec = track.codec_context.name
         if codec not in AV_CODECS[container]:
             raise UnsupportedEncodingError(

@@ -14,6 +14,8 @@ from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 ID3_HEADER_BYTES = 10
 MAX_CHUNKS = 10_000  # a header with more chunks than this is not audio
+OGG_MAX_PAGE_BYTES = 65_307
+OGG_HEADER_BYTES = 27
 UNKNOWN_SIZE = 0xFFFF_FFFF  # what programs write that stream a WAV and cannot go back to its header
 ACCEPTED = "WAV, FLAC, AIFF, MP3, OGG and M4A"
 
@@ -60,15 +62,18 @@ def sniff(file: BinaryIO) -> Container:
 
 
 def check_complete(file: BinaryIO, container: Container) -> None:
-    """Compare the length of the samples that a WAV or AIFF header promises with what the file has.
+    """Look whether a file is all there: by the sizes in a WAV's or AIFF's header, by an OGG's last page.
 
     Raises:
-        BadAudioError: the file is shorter than its header says.
+        BadAudioError: the file is cut short.
     """
     if container is Container.WAV:
         promised, start = _promised_wav_bytes(file)
     elif container is Container.AIFF:
         promised, start = _find_chunk(file, b"SSND", "big")
+    elif container is Container.OGG:
+        _check_last_page(file)
+        return
     else:
         return  # the other containers say it by themselves while they are decoded
     present = os.fstat(file.fileno()).st_size - start
@@ -96,6 +101,21 @@ def _skip_id3(file: BinaryIO) -> int:
     size = (head[6] & 0x7F) << 21 | (head[7] & 0x7F) << 14 | (head[8] & 0x7F) << 7 | (head[9] & 0x7F)
     footer = ID3_HEADER_BYTES if head[5] & 0x10 else 0
     return ID3_HEADER_BYTES + size + footer
+
+
+def _check_last_page(file: BinaryIO) -> None:
+    """An Ogg stream ends with a whole page that says so (RFC 3533, section 6: header_type 0x04)."""
+    size_bytes = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size_bytes - OGG_MAX_PAGE_BYTES))
+    tail = file.read(OGG_MAX_PAGE_BYTES)
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) > OGG_HEADER_BYTES and page[5] & 0x04:
+        segments = page[OGG_HEADER_BYTES : OGG_HEADER_BYTES + page[26]]
+        if len(segments) == page[26] and len(page) >= OGG_HEADER_BYTES + len(segments) + sum(segments):
+            return
+    raise BadAudioError(
+        "the OGG file is cut short: its last page does not end the stream; export or copy it again"
+    )
 
 
 def _promised_wav_bytes(file: BinaryIO) -> tuple[int, int]:
