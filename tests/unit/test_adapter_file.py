@@ -40,6 +40,13 @@ def test_a_loaded_adapter_gives_the_adapted_network_again(tmp_path):
     assert set(tensors) == set(strategy.depth.trained_names(network.config))
 
 
+def test_the_same_adapter_is_the_same_bytes(tmp_path):
+    tensors = {f"x{i}": torch.full((3,), float(i)) for i in range(9)}
+    for name in "ab":
+        save_adapter(tmp_path / name, tensors, KEYS)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 def test_another_base_is_refused(tmp_path):
     save_adapter(tmp_path / "a", {"x": torch.ones(2)}, KEYS)
     with pytest.raises(CheckpointError, match=r"learned on the checkpoint abab.* this one is 0000"):

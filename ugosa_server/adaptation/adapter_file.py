@@ -44,7 +44,8 @@ def save_adapter(path: Path, tensors: Mapping[str, Tensor], keys: AdapterKeys) -
     """Write the changed tensors and what they belong to; `path` is never a part of a file."""
     blob = save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        metadata={"format": FORMAT, **asdict(keys)},
+        # One entry, because safetensors writes several in random order: the same adapter is the same bytes.
+        metadata={FORMAT: json.dumps(asdict(keys))},
     )
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
@@ -68,11 +69,11 @@ def load_adapter(path: Path, base_sha256: str) -> tuple[AdapterKeys, dict[str, T
         raise CheckpointError(f"there is no adapter at {path}") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
-    if words.pop("format", None) != FORMAT:
+    if FORMAT not in words:
         raise CheckpointError(f"{path} is not an adapter of format {FORMAT!r}")
     try:
-        keys = AdapterKeys(**words)
-    except TypeError as error:
+        keys = AdapterKeys(**json.loads(words[FORMAT]))
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path} does not say what it was learned from: {error}") from error
     if keys.base_sha256 != base_sha256:
         raise CheckpointError(

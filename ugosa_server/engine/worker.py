@@ -14,6 +14,7 @@ import queue
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from ugosa_server.engine.base import RunFailed, RunSpec
@@ -100,7 +101,7 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
         spec = inbox.next_run()
         log.info("job %s attempt %d: start", spec.job_id, spec.attempt)
         try:
-            for event in run_job(spec, networks, lambda spec=spec: inbox.cancelled(spec)):
+            for event in run_job(spec, networks, partial(inbox.cancelled, spec)):
                 channel.send(event)
         except Exception as error:
             log.exception("job %s attempt %d: failed", spec.job_id, spec.attempt)
