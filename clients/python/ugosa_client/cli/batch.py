@@ -74,7 +74,6 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     if arguments.in_flight < 1:
         raise BadInputError(f"--in-flight {arguments.in_flight} is less than 1")
     songs = find_songs(Path(arguments.directory))
-    client.models()  # a server that is not there is said once, not once a song
     work = Batch(client, job_options(arguments), arguments.overwrite)
     outcomes: dict[Path, SongOutcome] = {}
     with ThreadPoolExecutor(max_workers=arguments.in_flight) as pool:
@@ -109,6 +108,8 @@ class Batch:
         self._client = client
         self._options = options
         self._overwrite = overwrite
+        ended_without_stems = (JobState.FAILED, JobState.CANCELLED)
+        self._gone_wrong = {job.request_id for job in client.list_jobs(ended_without_stems)}
         self.stop = threading.Event()
         """Set when no further work should be begun."""
 
@@ -144,12 +145,16 @@ class Batch:
     def _job(self, song: Path, out_dir: Path, reporter: Reporter) -> Job:
         """Return the song's job of an earlier run that has not gone wrong, or a new one."""
         marks = find_marks(song)
-        request_id = batch_request_id(FileSong(song).sha256, marks, self._options)
+        request_id = first_id = batch_request_id(FileSong(song).sha256, marks, self._options)
+        attempt = 1
+        while request_id in self._gone_wrong:
+            attempt += 1
+            request_id = f"{first_id}-{attempt}"
         while True:
             if self.stop.is_set():
                 raise ClosedError("interrupted")
             try:
-                job = self._client.submit(
+                return self._client.submit(
                     song,
                     marks=marks or (),
                     options=self._options,
@@ -158,16 +163,6 @@ class Batch:
                     overwrite=self._overwrite,
                     on_upload=reporter.uploaded,
                 )
-                attempt = 1
-                while job.state in (JobState.FAILED, JobState.CANCELLED):
-                    attempt += 1
-                    job = self._client.create_job(
-                        job.upload_id,
-                        marks=job.marks,
-                        options=self._options,
-                        request_id=f"{request_id}-{attempt}",
-                    )
-                return job
             except ResourceExhaustedError as error:
                 if error.reason != "QUEUE_FULL":
                     raise
