@@ -173,13 +173,7 @@ class LiveReporter(LinesReporter):
 
     def __init__(self, song: str | None = None, display: ProgressDisplay | None = None) -> None:
         super().__init__(song)
-        self._display = display or ProgressDisplay(
-            TextColumn("{task.fields[song]}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.description}"),
-            console=Console(stderr=True),
-        )
+        self._display = display or live_display(Console(stderr=True))
         self._task = self._display.add_task(
             "", total=1.0, start=False, visible=False, song=escape(song or "")
         )
@@ -225,6 +219,17 @@ class LiveReporter(LinesReporter):
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._display.stop()
+
+
+def live_display(console: Console) -> ProgressDisplay:
+    """Return the bars of LiveReporter, not yet shown."""
+    return ProgressDisplay(
+        TextColumn("{task.fields[song]}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+    )
 
 
 def make_reporter(json_lines: bool) -> Reporter:
