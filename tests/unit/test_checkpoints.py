@@ -16,8 +16,15 @@ from ugosa_server.models.checkpoints import (
 )
 from ugosa_server.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 
-TINY = ConvTasNetConfig(sources=("a", "b"), encoder_filters=8, encoder_length=6, bottleneck_channels=4,
-                        block_channels=6, blocks_per_repeat=2, repeats=1)
+TINY = ConvTasNetConfig(
+    sources=("a", "b"),
+    encoder_filters=8,
+    encoder_length=6,
+    bottleneck_channels=4,
+    block_channels=6,
+    blocks_per_repeat=2,
+    repeats=1,
+)
 
 
 @pytest.fixture

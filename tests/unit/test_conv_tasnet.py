@@ -6,8 +6,14 @@ import torch
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.conv_tasnet import ConvTasNet, ConvTasNetConfig, GlobalLayerNorm
 
-TINY = ConvTasNetConfig(encoder_filters=16, encoder_length=20, bottleneck_channels=8, block_channels=12,
-                        blocks_per_repeat=3, repeats=2)
+TINY = ConvTasNetConfig(
+    encoder_filters=16,
+    encoder_length=20,
+    bottleneck_channels=8,
+    block_channels=12,
+    blocks_per_repeat=3,
+    repeats=2,
+)
 
 PUBLISHED_SHAPES = {
     "encoder.conv1d_U.weight": (256, 2, 20),
@@ -39,8 +45,12 @@ def network():
 def test_full_size_has_the_published_names_shapes_and_count():
     with torch.device("meta"):
         state = ConvTasNet().state_dict()
-    blocks = {f"separator.network.2.{r}.{x}.{name}": shape for r in range(4) for x in range(10)
-              for name, shape in PUBLISHED_BLOCK_SHAPES.items()}
+    blocks = {
+        f"separator.network.2.{r}.{x}.{name}": shape
+        for r in range(4)
+        for x in range(10)
+        for name, shape in PUBLISHED_BLOCK_SHAPES.items()
+    }
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == PUBLISHED_SHAPES | blocks
     assert sum(tensor.numel() for tensor in state.values()) == 10_977_872
 
@@ -80,16 +90,18 @@ def test_global_norm_is_the_papers_formula():
 def test_decoder_overlaps_frames_by_half(network):
     w = torch.rand(1, 16, 5)
     masks = torch.rand(1, 4, 16, 5)
-    frames = torch.einsum("ckn,bsnt->bsctk", network.decoder.basis_signals.weight.view(2, 20, 16),
-                          w[:, None] * masks)
+    frames = torch.einsum(
+        "ckn,bsnt->bsctk", network.decoder.basis_signals.weight.view(2, 20, 16), w[:, None] * masks
+    )
     expected = torch.zeros(1, 4, 2, 60)
     for t in range(5):
-        expected[..., 10 * t:10 * t + 20] += frames[..., t, :]
+        expected[..., 10 * t : 10 * t + 20] += frames[..., t, :]
     torch.testing.assert_close(network.decode(w, masks, 60), expected)
 
 
-@pytest.mark.parametrize("wrong", [{"encoder_length": 21}, {"kernel_size": 2}, {"repeats": 0},
-                                   {"sources": ()}])
+@pytest.mark.parametrize(
+    "wrong", [{"encoder_length": 21}, {"kernel_size": 2}, {"repeats": 0}, {"sources": ()}]
+)
 def test_sizes_that_cannot_work_are_refused(wrong):
     with pytest.raises(BadOptionError):
         ConvTasNetConfig(**wrong)

@@ -53,8 +53,15 @@ class ConvTasNetConfig:
             raise BadOptionError(f"encoder_length must be even and positive, got {self.encoder_length}")
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
             raise BadOptionError(f"kernel_size must be odd and positive, got {self.kernel_size}")
-        for name in ("audio_channels", "sample_rate_hz", "encoder_filters", "bottleneck_channels",
-                     "block_channels", "blocks_per_repeat", "repeats"):
+        for name in (
+            "audio_channels",
+            "sample_rate_hz",
+            "encoder_filters",
+            "bottleneck_channels",
+            "block_channels",
+            "blocks_per_repeat",
+            "repeats",
+        ):
             if getattr(self, name) < 1:
                 raise BadOptionError(f"{name} must be at least 1, got {getattr(self, name)}")
 
@@ -91,6 +98,16 @@ class GlobalLayerNorm(nn.Module):
         return F.group_norm(x, 1, self.gamma.flatten(), self.beta.flatten(), NORM_EPS)
 
 
+class FastPReLU(nn.PReLU):
+    """PReLU with one slope. Training writes it as two rectifiers, whose gradients cost a third on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return max(x, 0) + a min(x, 0); [B, H, K] -> [B, H, K]."""
+        if not self.training:
+            return F.prelu(x, self.weight)
+        return F.relu(x) - self.weight.to(x.dtype) * F.relu(-x)
+
+
 class DepthwiseSeparableConv(nn.Module):
     """Dilated depthwise convolution, PReLU, gLN and the 1x1 convolution back to the bottleneck."""
 
@@ -99,9 +116,16 @@ class DepthwiseSeparableConv(nn.Module):
         channels = config.block_channels
         padding = dilation * (config.kernel_size - 1) // 2  # symmetric: K stays K, the future is seen
         self.net = nn.Sequential(
-            nn.Conv1d(channels, channels, config.kernel_size, padding=padding, dilation=dilation,
-                      groups=channels, bias=False),
-            nn.PReLU(),
+            nn.Conv1d(
+                channels,
+                channels,
+                config.kernel_size,
+                padding=padding,
+                dilation=dilation,
+                groups=channels,
+                bias=False,
+            ),
+            FastPReLU(),
             GlobalLayerNorm(channels),
             nn.Conv1d(channels, config.bottleneck_channels, 1, bias=False),
         )
@@ -119,7 +143,7 @@ class TemporalBlock(nn.Module):
         super().__init__()
         self.net = nn.Sequential(
             nn.Conv1d(config.bottleneck_channels, config.block_channels, 1, bias=False),
-            nn.PReLU(),
+            FastPReLU(),
             GlobalLayerNorm(config.block_channels),
             DepthwiseSeparableConv(config, dilation),
         )
@@ -135,8 +159,13 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ConvTasNetConfig) -> None:
         super().__init__()
-        self.conv1d_U = nn.Conv1d(config.audio_channels, config.encoder_filters, config.encoder_length,
-                                  stride=config.hop_samples, bias=False)
+        self.conv1d_U = nn.Conv1d(
+            config.audio_channels,
+            config.encoder_filters,
+            config.encoder_length,
+            stride=config.hop_samples,
+            bias=False,
+        )
 
     def forward(self, mix: Tensor) -> Tensor:
         """Return w = ReLU(U * mix); [B, C, T] -> [B, N, K]."""
@@ -148,16 +177,19 @@ class Separator(nn.Module):
 
     def __init__(self, config: ConvTasNetConfig) -> None:
         super().__init__()
-        repeats = nn.Sequential(*[
-            nn.Sequential(*[TemporalBlock(config, 2**x) for x in range(config.blocks_per_repeat)])
-            for _ in range(config.repeats)
-        ])
+        repeats = nn.Sequential(
+            *[
+                nn.Sequential(*[TemporalBlock(config, 2**x) for x in range(config.blocks_per_repeat)])
+                for _ in range(config.repeats)
+            ]
+        )
         self.network = nn.Sequential(
             ChannelwiseLayerNorm(config.encoder_filters),
             nn.Conv1d(config.encoder_filters, config.bottleneck_channels, 1, bias=False),
             repeats,
-            nn.Conv1d(config.bottleneck_channels, len(config.sources) * config.encoder_filters, 1,
-                      bias=False),
+            nn.Conv1d(
+                config.bottleneck_channels, len(config.sources) * config.encoder_filters, 1, bias=False
+            ),
         )
 
 
@@ -167,8 +199,9 @@ class Decoder(nn.Module):
     def __init__(self, config: ConvTasNetConfig) -> None:
         super().__init__()
         self.audio_channels = config.audio_channels
-        self.basis_signals = nn.Linear(config.encoder_filters, config.audio_channels * config.encoder_length,
-                                       bias=False)
+        self.basis_signals = nn.Linear(
+            config.encoder_filters, config.audio_channels * config.encoder_length, bias=False
+        )
 
     def forward(self, source_w: Tensor) -> Tensor:
         """[B, S, N, K] -> [B, S, C, (K + 1) L / 2]."""
