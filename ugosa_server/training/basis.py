@@ -8,9 +8,10 @@ the windowed frame from the encoder's output under a prior Sigma on music (power
     D = W^2 Sigma A^T (A Sigma A^T + eps I)^-1,
 
 with A the unsigned filters and W the window, whose squares overlap to one. Bottleneck channel 0 starts as a
-constant one, from which the mask convolution (it has no bias) makes masks of about 1 / S. So the untrained
-network returns mix / S for every source, no mask is dead under its ReLU, and what is left to learn is to
-separate.
+constant one, from which the mask convolution (it has no bias) makes masks of about one; the decoder carries
+the 1 / S. So the untrained network returns mix / S for every source and what is left to learn is to separate.
+Blocks start small, so that Adam's first steps cannot drive all masks of a source below zero, where a ReLU
+never learns.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ HIGHEST_HZ = 16000.0
 SIDE_POWER = 0.25  # of the mid's, in the prior
 PRIOR_KNEE_HZ = 300.0  # power falls with the square of frequency above
 RIDGE = 1e-4
-MASK_SPREAD = 0.1  # of the usual first weights: small, so that the first masks stay near 1 / S
+MASK_SPREAD = 0.1  # of the usual first weights: small, so that the first masks stay near one
 
 
 def start_from_cosines(network: ConvTasNet) -> None:
@@ -53,16 +54,19 @@ def start_from_cosines(network: ConvTasNet) -> None:
 @torch.no_grad()
 def _start_at_equal_masks(network: ConvTasNet) -> None:
     weights = network.state_dict()
+    config = network.config
+    weights["decoder.basis_signals.weight"].div_(len(config.sources))
     weights["separator.network.0.beta"].fill_(1)
     bottleneck = weights["separator.network.1.weight"]  # [B, N, 1]
     bottleneck -= bottleneck.mean(dim=1, keepdim=True)  # blind to the constant ...
-    bottleneck[0] = 1 / network.config.encoder_filters  # ... but for channel 0, which is blind to all else
+    bottleneck[0] = 1 / config.encoder_filters  # ... but for channel 0, which is blind to all else
     for name, weight in weights.items():
         if name.endswith("net.3.net.3.weight"):
+            weight /= (config.repeats * config.blocks_per_repeat) ** 0.5  # the residuals add up to about one
             weight[0] = 0  # no block writes to channel 0 yet
     mask = weights["separator.network.3.weight"]  # [S * N, B, 1]
     mask *= MASK_SPREAD
-    mask[:, 0] = 1 / len(network.config.sources)
+    mask[:, 0] = 1
 
 
 def analysis_filters(config: ConvTasNetConfig) -> NDArray[np.float64]:
