@@ -1,8 +1,8 @@
 """Every error a user can meet, named after what went wrong for the user.
 
-Domain code raises these and knows nothing of gRPC; `rpc/error_table.py` maps each class to a status code. The
-`reason` is the stable, machine-readable word that clients switch on; `metadata` carries the values that a client
-needs to recover (for example `committed_size` after an offset mismatch).
+Domain code raises these and knows nothing of gRPC; `rpc/error_table.py` maps each class to a status code.
+The `reason` is the stable, machine-readable word that clients switch on; `metadata` carries the values that a
+client needs to recover (for example `committed_size` after an offset mismatch).
 """
 
 from __future__ import annotations
@@ -181,6 +181,18 @@ class WorkerLostError(UgosaError):
     """The worker process died or stopped answering while it ran a job."""
 
     reason = "WORKER_LOST"
+
+
+class DivergedError(UgosaError):
+    """Fine-tuning left the finite numbers, as with a learning rate that is too large."""
+
+    reason = "DIVERGED"
+
+
+class SeparationFailedError(UgosaError):
+    """The network returned stems that are no audio: NaN or infinite samples."""
+
+    reason = "NONFINITE_STEMS"
 
 
 class ConfigError(UgosaError):

@@ -7,14 +7,10 @@ import torch
 from safetensors.torch import save_file
 
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.checkpoints import (
-    checkpoint_metadata,
-    checkpoint_sha256,
-    load_checkpoint,
-    save_checkpoint,
-    weights_digest,
-)
-from ugosa_server.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
+from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
+from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 
 TINY = ConvTasNetConfig(
     sources=("a", "b"),
@@ -39,7 +35,8 @@ def test_round_trip_is_bit_identical(tmp_path, state):
     config, loaded = load_checkpoint(path)
     assert config == TINY
     assert weights_digest(loaded) == weights_digest(state)
-    assert checkpoint_metadata(path) == {"seed": "7"}
+    assert read_header(path).metadata == {"seed": "7"}
+    assert read_header(path).config == TINY
     ConvTasNet(config).load_state_dict(loaded)
 
 

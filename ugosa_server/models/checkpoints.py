@@ -18,11 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ugosa_server.errors import CheckpointError, UgosaError
-from ugosa_server.models.conv_tasnet import ConvTasNetConfig
-
-FORMAT = "ugosa-convtasnet-1"
-HASH_BLOCK_BYTES = 1 << 20
+from ugosa_server.errors import CheckpointError
+from ugosa_server.models.checkpoint_header import FORMAT, parse_header
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 
 
 def save_checkpoint(
@@ -58,27 +56,14 @@ def save_checkpoint(
 
 def load_checkpoint(path: Path) -> tuple[ConvTasNetConfig, dict[str, Tensor]]:
     """Read a checkpoint of `save_checkpoint`: its sizes and its float32 state dict."""
-    header, tensors = _read(path)
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {header.get('format')!r}, expected {FORMAT!r}")
-    return _config_from_json(header.get("config", ""), path), {
-        name: tensor.float() for name, tensor in tensors.items()
-    }
-
-
-def checkpoint_metadata(path: Path) -> dict[str, str]:
-    """The free words kept beside the weights."""
-    header, _ = _read(path)
-    return {key: value for key, value in header.items() if key not in ("format", "config")}
-
-
-def checkpoint_sha256(path: Path) -> str:
-    """Hex sha256 of the file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = parse_header(file.metadata(), path)
+            return header.config, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no checkpoint at {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
@@ -89,21 +74,3 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint at {path}") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
-
-
-def _config_from_json(text: str, path: Path) -> ConvTasNetConfig:
-    try:
-        fields = json.loads(text)
-        return ConvTasNetConfig(**fields | {"sources": tuple(fields["sources"])})
-    except (ValueError, TypeError, KeyError, UgosaError) as error:
-        raise CheckpointError(f"{path} does not say a network's sizes: {error}") from error

@@ -10,65 +10,13 @@ size, X blocks a repeat, R repeats. Shapes: batch B, sources S, audio channels C
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from ugosa_server.errors import BadOptionError
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 
 NORM_EPS = 1e-8  # inside the square root, in both norms
-
-
-@dataclass(frozen=True)
-class ConvTasNetConfig:
-    """Sizes of one ConvTasNet; the defaults are the published music model (10,977,872 parameters)."""
-
-    sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
-    """Names of the outputs, in order (S of them)."""
-    audio_channels: int = 2
-    """C: channels of the mix and of every stem."""
-    sample_rate_hz: int = 44100
-    """The rate the weights were trained at."""
-    encoder_filters: int = 256
-    """N: features a frame."""
-    encoder_length: int = 20
-    """L: samples a frame, even; consecutive frames overlap by half."""
-    bottleneck_channels: int = 256
-    """B: channels between the blocks."""
-    block_channels: int = 512
-    """H: channels inside a block."""
-    kernel_size: int = 3
-    """P: taps of the depthwise convolutions, odd."""
-    blocks_per_repeat: int = 10
-    """X: blocks with dilations 1, 2, 4 ... 2^(X-1)."""
-    repeats: int = 4
-    """R: how often that stack is repeated."""
-
-    def __post_init__(self) -> None:
-        if not self.sources or len(set(self.sources)) != len(self.sources):
-            raise BadOptionError(f"a network needs distinct source names, got {self.sources!r}")
-        if self.encoder_length < 2 or self.encoder_length % 2:
-            raise BadOptionError(f"encoder_length must be even and positive, got {self.encoder_length}")
-        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise BadOptionError(f"kernel_size must be odd and positive, got {self.kernel_size}")
-        for name in (
-            "audio_channels",
-            "sample_rate_hz",
-            "encoder_filters",
-            "bottleneck_channels",
-            "block_channels",
-            "blocks_per_repeat",
-            "repeats",
-        ):
-            if getattr(self, name) < 1:
-                raise BadOptionError(f"{name} must be at least 1, got {getattr(self, name)}")
-
-    @property
-    def hop_samples(self) -> int:
-        """Samples from one frame to the next: L / 2."""
-        return self.encoder_length // 2
 
 
 class ChannelwiseLayerNorm(nn.Module):

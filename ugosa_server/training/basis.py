@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 
 FILTERS_A_FREQUENCY = 4  # cosine and sine, each with both signs
 MID_SHARE = 0.75  # of the frequencies; the side signal is weaker

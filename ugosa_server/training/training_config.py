@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ugosa_server.errors import ConfigError
-from ugosa_server.models.conv_tasnet import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.training.augment import AugmentOptions
 from ugosa_server.training.song_window import WindowPlan
 

@@ -1,0 +1,105 @@
+# Everything runs in .venv, made here on first use; only the package registries are reached. All paths are
+# relative, because make cannot handle a checkout whose path has spaces in any other way.
+
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+BUF_VERSION := 1.75.0
+BUF := .venv/node/node_modules/.bin/buf
+PROJECT_FILES := pyproject.toml clients/python/pyproject.toml constraints.txt
+
+.PHONY: help demo test test-slow check bench wire format clean
+
+help:
+	@echo "make demo       separate a real song: server, client and report; the result is in demo-out/"
+	@echo "make test       run the tests"
+	@echo "make test-slow  run the long suites too"
+	@echo "make check      lint, types, import rules, wire contract"
+	@echo "make bench      measure throughput, latency, speed and memory"
+	@echo "make format     apply the formatters"
+	@echo "make wire       generate the protobuf code from protos/"
+	@echo "make clean      remove .venv and everything else that make has made"
+
+demo: .venv/demo.stamp
+	$(BIN)/python -m ugosa_server.cli demo --out demo-out
+
+test: .venv/test.stamp
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: .venv/test.stamp
+	$(BIN)/python -m pytest -m "not gpu"
+
+check: .venv/check.stamp .venv/buf.stamp
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+	cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code
+	$(BIN)/python tools/generate_wire.py --check
+
+bench: .venv/bench.stamp
+	$(BIN)/python -m bench
+
+format: .venv/check.stamp .venv/buf.stamp
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
+	cd protos && ../$(BUF) format --write
+
+wire: .venv/check.stamp
+	$(BIN)/python tools/generate_wire.py
+
+# The first of these that is at least 3.11 makes .venv; `make PYTHON=/path/to/python3` names another one.
+PYTHON ?= python3
+.venv/made.stamp:
+	@for candidate in "$(PYTHON)" python3 python3.13 python3.12 python3.11; do \
+	    if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "making .venv with $$("$$candidate" --version)"; \
+	        "$$candidate" -m venv --clear .venv && touch $@ && exit 0; exit 1; \
+	    fi; \
+	done; \
+	echo "No Python >= 3.11 with venv found (tried $(PYTHON), python3, python3.13, python3.12, python3.11)." >&2; \
+	echo "Install one (on Debian: python3 and python3-venv), or say where it is: make PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+# torch comes first and alone, so that a CPU build that the machine offers is taken and nothing pulls in another.
+.venv/torch.stamp: .venv/made.stamp
+	$(INSTALL) --upgrade pip
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(INSTALL) torch
+	touch $@
+
+.venv/project.stamp: .venv/torch.stamp $(PROJECT_FILES)
+	$(INSTALL) --editable clients/python --editable .
+	touch $@
+
+.venv/demo.stamp: .venv/project.stamp
+	$(INSTALL) --editable ".[demo]"
+	touch $@
+
+.venv/test.stamp: .venv/demo.stamp
+	$(INSTALL) --group test
+	touch $@
+
+.venv/bench.stamp: .venv/demo.stamp
+	$(INSTALL) --group bench
+	touch $@
+
+.venv/check.stamp: .venv/demo.stamp
+	$(INSTALL) --group check
+	touch $@
+
+.venv/buf.stamp: Makefile .venv/made.stamp
+	@command -v npm >/dev/null || { \
+	    echo "buf, which checks protos/, comes as an npm package: install Node.js with npm, then run make again" >&2; \
+	    exit 1; }
+	npm install --prefix .venv/node --no-save --no-package-lock --ignore-scripts --no-audit --no-fund \
+	    --loglevel=error "@bufbuild/buf@$(BUF_VERSION)"
+	touch $@
+
+clean:
+	rm -rf .venv demo-out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,77 @@
+"""Client of UGOSA Server: the typed library behind the `ugosa` command.
+
+from ugosa_client import UgosaClient, JobOptions
+
+with UgosaClient() as client:
+    client.separate("song.wav", "stems", marks="song.txt", options=JobOptions(epochs=5))
+"""
+
+import os
+
+# gRPC's C core writes its own log to stderr, in the middle of a progress display; it reads this once, on
+# import.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+from ugosa_client.address import default_target
+from ugosa_client.client import UgosaClient
+from ugosa_client.errors import (
+    JobCancelledError,
+    JobFailedError,
+    ServerUnavailableError,
+    UgosaClientError,
+)
+from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
+from ugosa_client.fetch import FetchedFiles
+from ugosa_client.resources import (
+    AudioInfo,
+    Job,
+    JobFailure,
+    JobOptions,
+    JobState,
+    Mark,
+    MarkState,
+    Model,
+    Stem,
+    StemEncoding,
+    Strategy,
+    Upload,
+)
+from ugosa_client.retry import RetryPolicy
+from ugosa_client.separate import Separation
+from ugosa_client.separate_stream import Accepted, Done, Received, StemReceived
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Accepted",
+    "AudioInfo",
+    "Done",
+    "FetchedFiles",
+    "Job",
+    "JobCancelledError",
+    "JobEvent",
+    "JobFailedError",
+    "JobFailure",
+    "JobOptions",
+    "JobPhase",
+    "JobState",
+    "LossTerms",
+    "Mark",
+    "MarkState",
+    "Model",
+    "Notice",
+    "Progress",
+    "Received",
+    "RetryPolicy",
+    "Separation",
+    "ServerUnavailableError",
+    "StateChanged",
+    "Stem",
+    "StemEncoding",
+    "StemReceived",
+    "Strategy",
+    "UgosaClient",
+    "UgosaClientError",
+    "Upload",
+    "default_target",
+]

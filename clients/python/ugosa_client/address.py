@@ -1,0 +1,59 @@
+"""Where the server is: the default address, and addresses as gRPC wants them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ugosa_client.errors import BadInputError
+
+MAX_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107  # sizeof(sun_path) - 1, see unix(7)
+
+
+def default_target() -> str:
+    """Return where a server on this machine listens when nobody says otherwise.
+
+    In this order: the environment variable UGOSA_SERVER; `unix:$XDG_RUNTIME_DIR/ugosa/ugosa.sock`;
+    `unix:$XDG_STATE_HOME/ugosa/ugosa.sock`, where XDG_STATE_HOME is `~/.local/state` unless set. It is the
+    rule of `ugosa-server serve`.
+    """
+    named = os.environ.get("UGOSA_SERVER", "").strip()
+    if named:
+        return named
+    runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime_dir:
+        return f"unix:{Path(runtime_dir) / 'ugosa' / 'ugosa.sock'}"
+    state_home = os.environ.get("XDG_STATE_HOME")
+    base = Path(state_home) if state_home else Path.home() / ".local" / "state"
+    return f"unix:{base / 'ugosa' / 'ugosa.sock'}"
+
+
+def grpc_target(target: str) -> str:
+    """Return the address as gRPC wants it, after checking what gRPC would report badly or not at all.
+
+    A Unix socket may have spaces and letters of any script in its path; `?` and `#` would end the path of
+    gRPC's URI, so they are escaped.
+
+    Raises:
+        BadInputError: the address is not of a known form, or its socket path is too long for the system.
+    """
+    if not target.startswith("unix:"):
+        host, colon, port = target.rpartition(":")
+        if not (colon and host and port.isdigit() and int(port) <= 65535):
+            raise BadInputError(
+                f"{target!r} is not an address of a server; write unix:/path/to/ugosa.sock or host:port"
+            )
+        return target
+    path = target.removeprefix("unix:")
+    if path.startswith("//"):
+        path = path.removeprefix("//")
+    if not path:
+        raise BadInputError(f"{target!r} names no socket; write unix:/path/to/ugosa.sock")
+    size = len(os.fsencode(path))
+    if size > MAX_SOCKET_PATH_BYTES:
+        raise BadInputError(
+            f"the socket path {path} has {size} bytes, but the system takes at most {MAX_SOCKET_PATH_BYTES}; "
+            "start the server with a shorter --listen unix:PATH, or with a shorter XDG_RUNTIME_DIR"
+        )
+    return "unix:" + path.replace("?", "%3F").replace("#", "%23")

@@ -1,0 +1,222 @@
+"""`UgosaClient`, the library's front: one object, one method per thing that a script wants."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+
+import grpc
+
+from ugosa_client import jobs, separate, separate_stream
+from ugosa_client.address import default_target
+from ugosa_client.connection import Connection
+from ugosa_client.events import JobEvent
+from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results
+from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model, Upload
+from ugosa_client.retry import RetryPolicy
+from ugosa_client.separate import MarksSource, Separation
+from ugosa_client.separate_stream import StreamItem
+from ugosa_client.song import SongSource, open_song
+from ugosa_client.uploads import OnUploadProgress, upload_song
+
+MODEL_DEFAULTS = JobOptions()
+DEFAULT_RETRY = RetryPolicy()
+
+
+class UgosaClient:
+    """A client of one server; usable from several threads at once, and a context manager.
+
+    Every method raises a `UgosaClientError`; calls that can go on after a break do so by themselves.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """Prepare a connection; it is made with the first call.
+
+        Args:
+            target: "unix:/path/to/ugosa.sock" or "host:port"; None = `default_target()`.
+            timeout_s: How long a call without a stream may take, in seconds.
+            retry: How patiently broken calls are taken up again.
+            credentials: For a server that speaks TLS; None = plain, as on this machine.
+        """
+        self.target = target or default_target()
+        self._connection = Connection(self.target, retry=retry, timeout_s=timeout_s, credentials=credentials)
+
+    def __enter__(self) -> UgosaClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all calls. Jobs belong to the server and go on."""
+        self._connection.close()
+
+    def upload(
+        self,
+        song: SongSource,
+        *,
+        sample_rate_hz: int | None = None,
+        request_id: str | None = None,
+        on_progress: OnUploadProgress | None = None,
+    ) -> Upload:
+        """Send a song and return its complete upload.
+
+        The song is the path of a file, or an array of `[T]` or `[T, C]` with its rate. Sending goes on from
+        the durable bytes after any break, also that of an earlier process with the same song.
+        """
+        opened = open_song(song, sample_rate_hz)
+        return upload_song(self._connection, opened, request_id=request_id, on_progress=on_progress)
+
+    def create_job(
+        self,
+        upload_id: str,
+        *,
+        marks: Iterable[Mark] = (),
+        options: JobOptions = MODEL_DEFAULTS,
+        request_id: str | None = None,
+    ) -> Job:
+        """Make a job of a complete upload. The same request_id with the same request returns the same job."""
+        return jobs.create_job(
+            self._connection, upload_id, marks=marks, options=options, request_id=request_id
+        )
+
+    def submit(
+        self,
+        song: SongSource,
+        *,
+        marks: MarksSource = (),
+        options: JobOptions = MODEL_DEFAULTS,
+        sample_rate_hz: int | None = None,
+        request_id: str | None = None,
+        out_dir: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        on_upload: OnUploadProgress | None = None,
+    ) -> Job:
+        """Upload a song and make its job; `marks` may be the path of a marks file.
+
+        With `out_dir`, a directory in which stems would replace files of the user is refused before any work.
+        """
+        return separate.submit(
+            self._connection,
+            open_song(song, sample_rate_hz),
+            marks=marks,
+            options=options,
+            request_id=request_id,
+            out_dir=out_dir,
+            overwrite=overwrite,
+            on_upload=on_upload,
+        )
+
+    def get_job(self, job_id: str) -> Job:
+        """Return a job as it stands."""
+        return jobs.get_job(self._connection, job_id)
+
+    def list_jobs(self, states: Iterable[JobState] = (), *, page_size: int = 100) -> Iterator[Job]:
+        """Yield all jobs in one of `states` (empty = any), newest first; pages are asked for as needed."""
+        return jobs.list_jobs(self._connection, states, page_size)
+
+    def set_marks(self, job_id: str, marks: Iterable[Mark]) -> Job:
+        """Replace all marks of a job that is still queued."""
+        return jobs.set_marks(self._connection, job_id, marks)
+
+    def watch(self, job_id: str, after_seq: int = 0) -> Iterator[JobEvent]:
+        """Yield the job's events with seq > after_seq, each once and in order, up to its end."""
+        return jobs.watch_job(self._connection, job_id, after_seq)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask a job to end; the answer says how it stands. No error if it has ended."""
+        return jobs.cancel_job(self._connection, job_id)
+
+    def delete(self, job_id: str) -> None:
+        """Delete an ended job with its stems and events."""
+        jobs.delete_job(self._connection, job_id)
+
+    def models(self) -> tuple[Model, ...]:
+        """Return the models that jobs can name."""
+        return jobs.list_models(self._connection)
+
+    def fetch(
+        self,
+        job_id: str,
+        out_dir: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        on_progress: OnFetchProgress | None = None,
+    ) -> FetchedFiles:
+        """Write the stems, `report.json` and `report.html` of a job that succeeded into `out_dir`."""
+        return fetch_results(self._connection, job_id, out_dir, overwrite=overwrite, on_progress=on_progress)
+
+    def finish(
+        self,
+        job: Job,
+        out_dir: str | os.PathLike[str],
+        *,
+        after_seq: int = 0,
+        overwrite: bool = False,
+        on_event: Callable[[JobEvent], None] | None = None,
+        on_fetch: OnFetchProgress | None = None,
+    ) -> Separation:
+        """Watch a job to its end and fetch its results; JobFailedError or JobCancelledError without any."""
+        return separate.finish(
+            self._connection,
+            job,
+            out_dir,
+            after_seq=after_seq,
+            overwrite=overwrite,
+            on_event=on_event,
+            on_fetch=on_fetch,
+        )
+
+    def separate(
+        self,
+        song: SongSource,
+        out_dir: str | os.PathLike[str],
+        *,
+        marks: MarksSource = (),
+        options: JobOptions = MODEL_DEFAULTS,
+        sample_rate_hz: int | None = None,
+        request_id: str | None = None,
+        overwrite: bool = False,
+        on_event: Callable[[JobEvent], None] | None = None,
+    ) -> Separation:
+        """Separate a song into `out_dir`: upload, job, watch and fetch in one, going on after any break."""
+        job = self.submit(
+            song,
+            marks=marks,
+            options=options,
+            sample_rate_hz=sample_rate_hz,
+            request_id=request_id,
+            out_dir=out_dir,
+            overwrite=overwrite,
+        )
+        return self.finish(job, out_dir, overwrite=overwrite, on_event=on_event)
+
+    def separate_stream(
+        self,
+        song: SongSource,
+        out_dir: str | os.PathLike[str],
+        *,
+        marks: Sequence[Mark] = (),
+        options: JobOptions = MODEL_DEFAULTS,
+        sample_rate_hz: int | None = None,
+        overwrite: bool = False,
+    ) -> Iterator[StreamItem]:
+        """Separate a song over the single stream of SeparationService and yield what happens."""
+        return separate_stream.separate_stream(
+            self._connection,
+            open_song(song, sample_rate_hz),
+            out_dir,
+            marks=marks,
+            options=options,
+            overwrite=overwrite,
+        )

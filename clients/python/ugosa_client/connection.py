@@ -1,0 +1,121 @@
+"""One channel to the server, and how its calls fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import grpc
+
+from ugosa_client.address import grpc_target
+from ugosa_client.errors import (
+    ClosedError,
+    ServerUnavailableError,
+    UgosaClientError,
+    error_from_rpc,
+    error_info,
+)
+from ugosa_client.retry import Backoff, RetryPolicy
+from ugosa_client.wire.ugosa.v1.job_service_pb2_grpc import JobServiceStub
+from ugosa_client.wire.ugosa.v1.model_service_pb2_grpc import ModelServiceStub
+from ugosa_client.wire.ugosa.v1.separation_service_pb2_grpc import SeparationServiceStub
+from ugosa_client.wire.ugosa.v1.upload_service_pb2_grpc import UploadServiceStub
+
+Response = TypeVar("Response")
+
+KEEPALIVE_MS = 330_000  # above the 300 s that gRPC servers allow between pings on a quiet connection
+KEEPALIVE_TIMEOUT_MS = 20_000
+CHANNEL_OPTIONS = [
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    # Reconnecting is paced by RetryPolicy; gRPC's own pause (1 s doubling to 120 s) would come on top.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Otherwise clients of one process share connections, and a new client inherits the pause of one that
+    # failed.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+class Connection:
+    """The stubs of all services over one channel; turns RPC errors into errors of this package."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        retry: RetryPolicy,
+        timeout_s: float,
+        credentials: grpc.ChannelCredentials | None,
+    ) -> None:
+        self.target = target
+        self._retry = retry
+        self._timeout_s = timeout_s
+        self._has_answered = False
+        self._is_closed = False
+        address = grpc_target(target)
+        self._channel: grpc.Channel = (
+            grpc.insecure_channel(address, CHANNEL_OPTIONS)
+            if credentials is None
+            else grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
+        )
+        self.uploads = UploadServiceStub(self._channel)
+        self.jobs = JobServiceStub(self._channel)
+        self.models = ModelServiceStub(self._channel)
+        self.separation = SeparationServiceStub(self._channel)
+
+    def close(self) -> None:
+        """End all calls and close the channel."""
+        self._is_closed = True
+        self._channel.close()
+
+    def backoff(self) -> Backoff:
+        """Return a fresh count of failures for one piece of work."""
+        return Backoff(self._retry)
+
+    def unary(self, method: Callable[..., Response], request: Any) -> Response:
+        """Call a unary method, again while the server is briefly away: every method is idempotent."""
+        backoff = self.backoff()
+        while True:
+            try:
+                with self._errors():
+                    return method(request, timeout=self._timeout_s)
+            except ServerUnavailableError as error:
+                self.wait_or_raise(backoff, error)
+
+    @contextmanager
+    def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Iterator[Any]]:
+        """Read the responses of a streaming call; it is cancelled when the block ends, however it ends."""
+        with self._errors():
+            call = method(request)
+            try:
+                yield self._noting_answers(call)
+            finally:
+                call.cancel()
+
+    def _noting_answers(self, call: Iterator[Response]) -> Iterator[Response]:
+        for response in call:
+            self._has_answered = True
+            yield response
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn RPC errors of the block into errors of this package, and note whether the server is there."""
+        if self._is_closed:
+            raise ClosedError(f"the client of {self.target} is closed; make a new one")
+        try:
+            yield
+        except grpc.RpcError as error:
+            converted = error_from_rpc(error, self.target)
+            if not isinstance(converted, ServerUnavailableError) or error_info(error) is not None:
+                self._has_answered = True
+            raise converted from error
+        self._has_answered = True
+
+    def wait_or_raise(self, backoff: Backoff, error: UgosaClientError) -> None:
+        """Wait for the next attempt. A server that has never answered is not running, and not waited for."""
+        if isinstance(error, ServerUnavailableError) and not self._has_answered:
+            raise error
+        backoff.wait_or_raise(error)

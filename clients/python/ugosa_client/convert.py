@@ -1,0 +1,275 @@
+"""Between protobuf messages and the dataclasses of this package; nothing else touches both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ugosa_client.errors import ServerError
+from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
+from ugosa_client.resources import (
+    AudioInfo,
+    Job,
+    JobFailure,
+    JobOptions,
+    JobState,
+    Mark,
+    MarkState,
+    Model,
+    Stem,
+    StemEncoding,
+    Strategy,
+    Upload,
+)
+from ugosa_client.wire.ugosa.v1 import (
+    audio_pb2,
+    job_pb2,
+    marks_pb2,
+    model_service_pb2,
+    upload_service_pb2,
+)
+
+Word = TypeVar("Word", bound=StrEnum)
+
+JOB_STATES = {
+    job_pb2.JOB_STATE_QUEUED: JobState.QUEUED,
+    job_pb2.JOB_STATE_RUNNING: JobState.RUNNING,
+    job_pb2.JOB_STATE_CANCELLING: JobState.CANCELLING,
+    job_pb2.JOB_STATE_SUCCEEDED: JobState.SUCCEEDED,
+    job_pb2.JOB_STATE_FAILED: JobState.FAILED,
+    job_pb2.JOB_STATE_CANCELLED: JobState.CANCELLED,
+}
+JOB_PHASES = {
+    job_pb2.JOB_PHASE_PREPARE: JobPhase.PREPARE,
+    job_pb2.JOB_PHASE_BASE_SEPARATION: JobPhase.BASE_SEPARATION,
+    job_pb2.JOB_PHASE_ADAPTATION: JobPhase.ADAPTATION,
+    job_pb2.JOB_PHASE_SEPARATION: JobPhase.SEPARATION,
+    job_pb2.JOB_PHASE_REPORT: JobPhase.REPORT,
+}
+STEM_ENCODINGS = {
+    job_pb2.STEM_ENCODING_WAV_FLOAT32: StemEncoding.WAV_FLOAT32,
+    job_pb2.STEM_ENCODING_WAV_PCM24: StemEncoding.WAV_PCM24,
+    job_pb2.STEM_ENCODING_FLAC_PCM24: StemEncoding.FLAC_PCM24,
+}
+MARK_STATES = {
+    marks_pb2.MARK_STATE_ACTIVE: MarkState.ACTIVE,
+    marks_pb2.MARK_STATE_SILENT: MarkState.SILENT,
+}
+OPTION_FIELDS = {  # JobOptions here: JobOptions on the wire
+    "model": "model",
+    "preset": "preset",
+    "strategy": "strategy",
+    "silence_weight": "lambda",
+    "learning_rate": "learning_rate",
+    "epochs": "epochs",
+    "segment_s": "segment_seconds",
+    "hop_s": "hop_seconds",
+    "batch_size": "batch_size",
+    "seed": "seed",
+    "separation_segment_s": "separation_segment_seconds",
+    "overlap": "separation_overlap",
+    "shifts": "separation_shifts",
+}
+
+
+def to_word(table: dict[Any, Word], number: int) -> Word:
+    """Look up an enum number of the wire.
+
+    Raises:
+        ServerError: the number is not of this version of the protocol.
+    """
+    if number not in table:
+        name = type(next(iter(table.values()))).__name__
+        raise ServerError(
+            f"the server sent {name} {number}, which this client does not know; upgrade ugosa-client"
+        )
+    return table[number]
+
+
+def to_number(table: dict[Any, Word], word: Word) -> Any:
+    """Look up the enum number of a word."""
+    return next(number for number, known in table.items() if known is word)
+
+
+def to_time(message: Any, field: str) -> datetime | None:
+    """Return a timestamp field as UTC; None if it is not set."""
+    if not message.HasField(field):
+        return None
+    timestamp: Timestamp = getattr(message, field)
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def to_audio_info(message: audio_pb2.AudioInfo) -> AudioInfo:
+    """Convert AudioInfo."""
+    return AudioInfo(
+        sample_rate_hz=message.sample_rate_hz,
+        channels=message.channels,
+        frames=message.frames,
+        encoding=message.encoding,
+        peak=message.peak,
+    )
+
+
+def to_upload(message: upload_service_pb2.Upload) -> Upload:
+    """Convert Upload."""
+    return Upload(
+        upload_id=message.upload_id,
+        complete=message.state == upload_service_pb2.UPLOAD_STATE_COMPLETE,
+        committed_size=message.committed_size,
+        sha256=message.sha256,
+        audio=to_audio_info(message.audio) if message.HasField("audio") else None,
+    )
+
+
+def to_options(message: job_pb2.JobOptions) -> JobOptions:
+    """Convert JobOptions; absent fields become None."""
+    values: dict[str, Any] = {
+        ours: getattr(message, theirs) for ours, theirs in OPTION_FIELDS.items() if message.HasField(theirs)
+    }
+    if message.HasField("stem_encoding"):
+        values["stem_encoding"] = to_word(STEM_ENCODINGS, message.stem_encoding)
+    return JobOptions(**values)
+
+
+def from_options(options: JobOptions) -> job_pb2.JobOptions:
+    """Convert JobOptions; None becomes absent."""
+    message = job_pb2.JobOptions()
+    for ours, theirs in OPTION_FIELDS.items():
+        value = getattr(options, ours)
+        if value is not None:
+            setattr(message, theirs, value)
+    if options.stem_encoding is not None:
+        message.stem_encoding = to_number(STEM_ENCODINGS, options.stem_encoding)
+    return message
+
+
+def to_marks(message: marks_pb2.Marks) -> tuple[Mark, ...]:
+    """Convert Marks."""
+    return tuple(
+        Mark(mark.source, to_word(MARK_STATES, mark.state), mark.start_frame, mark.end_frame)
+        for mark in message.marks
+    )
+
+
+def from_marks(marks: Iterable[Mark]) -> marks_pb2.Marks:
+    """Convert Marks."""
+    return marks_pb2.Marks(
+        marks=[
+            marks_pb2.Mark(
+                source=mark.source,
+                state=to_number(MARK_STATES, mark.state),
+                start_frame=mark.start_frame,
+                end_frame=mark.end_frame,
+            )
+            for mark in marks
+        ]
+    )
+
+
+def to_failure(message: job_pb2.JobError) -> JobFailure:
+    """Convert JobError."""
+    return JobFailure(message.reason, message.message)
+
+
+def to_stem(message: job_pb2.Stem) -> Stem:
+    """Convert Stem."""
+    return Stem(
+        source=message.source,
+        encoding=to_word(STEM_ENCODINGS, message.encoding),
+        sample_rate_hz=message.sample_rate_hz,
+        channels=message.channels,
+        frames=message.frames,
+        size_bytes=message.size_bytes,
+        sha256=message.sha256,
+    )
+
+
+def to_job(message: job_pb2.Job) -> Job:
+    """Convert Job."""
+    return Job(
+        job_id=message.job_id,
+        request_id=message.request_id,
+        upload_id=message.upload_id,
+        state=to_word(JOB_STATES, message.state),
+        options=to_options(message.options),
+        marks=to_marks(message.marks),
+        attempt=message.attempt,
+        queue_position=message.queue_position,
+        fraction=message.fraction,
+        last_seq=message.last_seq,
+        create_time=to_time(message, "create_time"),
+        start_time=to_time(message, "start_time"),
+        end_time=to_time(message, "end_time"),
+        failure=to_failure(message.error) if message.HasField("error") else None,
+        stems=tuple(to_stem(stem) for stem in message.stems),
+        audio=to_audio_info(message.audio) if message.HasField("audio") else None,
+        file_name=message.file_name,
+    )
+
+
+def to_event(message: job_pb2.JobEvent) -> JobEvent:
+    """Convert JobEvent to the class of what happened."""
+    job_id, seq, attempt, time = message.job_id, message.seq, message.attempt, to_time(message, "time")
+    match message.WhichOneof("event"):
+        case "state_changed":
+            changed = message.state_changed
+            return StateChanged(
+                job_id,
+                seq,
+                attempt,
+                time,
+                state=to_word(JOB_STATES, changed.state),
+                failure=to_failure(changed.error) if changed.HasField("error") else None,
+            )
+        case "progress":
+            progress = message.progress
+            loss = progress.loss if progress.HasField("loss") else None
+            return Progress(
+                job_id,
+                seq,
+                attempt,
+                time,
+                phase=to_word(JOB_PHASES, progress.phase),
+                fraction=progress.fraction,
+                eta_s=progress.eta_seconds if progress.HasField("eta_seconds") else None,
+                step=progress.step,
+                steps=progress.steps,
+                epoch=progress.epoch,
+                epochs=progress.epochs,
+                loss=LossTerms(loss.total, loss.reconstruction, loss.silence) if loss is not None else None,
+            )
+        case "notice":
+            notice = message.notice
+            return Notice(
+                job_id,
+                seq,
+                attempt,
+                time,
+                reason=notice.reason,
+                message=notice.message,
+                warning=notice.level == job_pb2.NOTICE_LEVEL_WARNING,
+            )
+        case kind:
+            raise ServerError(
+                f"event {seq} of job {job_id} is of the unknown kind {kind}; upgrade ugosa-client"
+            )
+
+
+def to_model(message: model_service_pb2.Model) -> Model:
+    """Convert Model."""
+    return Model(
+        name=message.name,
+        architecture=message.architecture,
+        description=message.description,
+        sources=tuple(message.sources),
+        sample_rate_hz=message.sample_rate_hz,
+        audio_channels=message.audio_channels,
+        parameters=message.parameters,
+        sha256=message.sha256,
+        strategies=tuple(Strategy(item.name, item.trainable_parameters) for item in message.strategies),
+        is_default=message.is_default,
+    )

@@ -1,0 +1,90 @@
+"""What happens to a job: the events that `UgosaClient.watch` yields, each with its durable number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from ugosa_client.resources import JobFailure, JobState
+
+
+class JobPhase(StrEnum):
+    """The phases of a running job, in order."""
+
+    PREPARE = "prepare"
+    BASE_SEPARATION = "base_separation"
+    ADAPTATION = "adaptation"
+    SEPARATION = "separation"
+    REPORT = "report"
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The terms of Eq. 2, averaged over the steps since the epoch began."""
+
+    total: float
+    """reconstruction + lambda * silence."""
+    reconstruction: float
+    """Distance of the active sources' sum to the mix."""
+    silence: float
+    """What is heard of sources where they are marked silent, without lambda."""
+
+
+@dataclass(frozen=True)
+class _Event:
+    job_id: str
+    """The job."""
+    seq: int
+    """Counts the job's events from 1, without a gap."""
+    attempt: int
+    """The run of the job that it belongs to."""
+    time: datetime | None
+    """UTC, at the server."""
+
+
+@dataclass(frozen=True)
+class StateChanged(_Event):
+    """The job is in another state now."""
+
+    state: JobState
+    """The new one."""
+    failure: JobFailure | None = None
+    """Set when FAILED."""
+
+
+@dataclass(frozen=True)
+class Progress(_Event):
+    """How far the job is."""
+
+    phase: JobPhase
+    """What it is doing."""
+    fraction: float
+    """Share of the whole job that is done, 0 to 1; never falls within an attempt."""
+    eta_s: float | None
+    """Seconds to the end of the job, from measured step times; None until there is a measure."""
+    step: int
+    """Steps done of `steps` in this phase."""
+    steps: int
+    """Steps of this phase."""
+    epoch: int = 0
+    """During ADAPTATION: the epoch, from 1."""
+    epochs: int = 0
+    """During ADAPTATION: how many."""
+    loss: LossTerms | None = None
+    """During ADAPTATION."""
+
+
+@dataclass(frozen=True)
+class Notice(_Event):
+    """Something the user should know, though the job goes on."""
+
+    reason: str
+    """Stable word, for example "NO_MARKS"."""
+    message: str
+    """For people."""
+    warning: bool = False
+    """Whether it deserves attention."""
+
+
+JobEvent = StateChanged | Progress | Notice

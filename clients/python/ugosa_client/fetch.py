@@ -1,0 +1,228 @@
+"""Getting results onto disk: resumed, checked against their sha256, and put in place whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import google_crc32c
+
+from ugosa_client.connection import Connection
+from ugosa_client.errors import (
+    IntegrityError,
+    JobNotFinishedError,
+    OutputExistsError,
+    ServerError,
+    ServerUnavailableError,
+)
+from ugosa_client.jobs import get_job
+from ugosa_client.resources import Job, JobState, Stem
+from ugosa_client.wire.ugosa.v1 import audio_pb2, job_service_pb2
+
+REPORT_JSON = "report.json"
+REPORT_HTML = "report.html"
+WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {
+    f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)
+}
+
+OnFetchProgress = Callable[[str, int, int], None]
+"""Called with (file name, bytes on disk, all bytes)."""
+
+
+@dataclass(frozen=True)
+class FetchedFiles:
+    """What lies in the output directory after a fetch."""
+
+    stems: dict[str, Path]
+    """Path of each stem by its source, in the model's order."""
+    report_json: Path
+    """The report for programs."""
+    report_html: Path
+    """The report for people: one self-contained page."""
+
+
+def fetch_results(
+    connection: Connection,
+    job_id: str,
+    out_dir: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    on_progress: OnFetchProgress | None = None,
+) -> FetchedFiles:
+    """Write the stems and the reports of a job that succeeded into `out_dir`.
+
+    A stem that is there already, byte for byte, is left as it is; one that is there in part is completed.
+
+    Raises:
+        JobNotFinishedError: the job has no stems (yet).
+        OutputExistsError: a file of the same name is there that is not a result of this tool.
+        IntegrityError: a stem does not have the sha256 that the server says.
+    """
+    job = get_job(connection, job_id)
+    if job.state is not JobState.SUCCEEDED:
+        raise JobNotFinishedError(
+            f"job {job_id} is {job.state}, and only a job that succeeded has stems", "JOB_NOT_FINISHED"
+        )
+    folder = Path(out_dir)
+    paths = {stem: folder / name for stem, name in zip(job.stems, stem_file_names(job), strict=True)}
+    if not overwrite:
+        refuse_foreign_files(folder, [path.name for path in paths.values()])
+    folder.mkdir(parents=True, exist_ok=True)
+    # The report comes first: with it in place, an interrupted fetch finds its own stems again.
+    for name, report_format in (
+        (REPORT_JSON, job_service_pb2.REPORT_FORMAT_JSON),
+        (REPORT_HTML, job_service_pb2.REPORT_FORMAT_HTML),
+    ):
+        _fetch_report(connection, job_id, report_format, folder / name)
+    for stem, path in paths.items():
+        _fetch_stem(connection, job_id, stem, path, on_progress)
+    return FetchedFiles(
+        {stem.source: path for stem, path in paths.items()}, folder / REPORT_JSON, folder / REPORT_HTML
+    )
+
+
+def stem_file_names(job: Job) -> list[str]:
+    """Return a safe and unique file name for each stem of a job."""
+    names: list[str] = []
+    for stem in job.stems:
+        base = safe_file_name(stem.source)
+        name, number = base + stem.encoding.suffix, 1
+        while name.casefold() in (taken.casefold() for taken in names):
+            number += 1
+            name = f"{base}_{number}{stem.encoding.suffix}"
+        names.append(name)
+    return names
+
+
+def safe_file_name(name: str) -> str:
+    """Return a name of the server as one that stays in its directory on every system.
+
+    Letters and digits of every script stay; whatever a path, a shell or Windows could take otherwise becomes
+    `_`.
+    """
+    safe = re.sub(r"[^\w\-. ]", "_", unicodedata.normalize("NFC", name)).strip(". ")[:100]
+    if not safe or safe.split(".")[0].casefold() in WINDOWS_DEVICES:
+        safe = f"_{safe}"
+    return safe
+
+
+def refuse_foreign_files(folder: Path, names: Iterable[str]) -> None:
+    """Raise if a fetch would replace a file that no earlier fetch has written.
+
+    A folder is one of ours when it holds a `report.json` that speaks of stems.
+    """
+    foreign = [folder / name for name in (*names, REPORT_JSON, REPORT_HTML) if (folder / name).exists()]
+    if foreign and not _is_report(folder / REPORT_JSON):
+        raise OutputExistsError(
+            f"{', '.join(str(path) for path in foreign)} would be replaced, but {folder} is not a folder of "
+            "earlier results; choose another output directory or pass --overwrite"
+        )
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(report, dict) and "stems" in report and ("job" in report or "job_id" in report)
+
+
+def _is_stem(path: Path, stem: Stem) -> bool:
+    if not path.is_file() or path.stat().st_size != stem.size_bytes:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == stem.sha256
+
+
+def _fetch_stem(
+    connection: Connection, job_id: str, stem: Stem, path: Path, on_progress: OnFetchProgress | None
+) -> None:
+    if _is_stem(path, stem):
+        if on_progress is not None:
+            on_progress(path.name, stem.size_bytes, stem.size_bytes)
+        return
+    partial = path.with_name(
+        f"{path.name}.{stem.sha256[:16]}.tmp"
+    )  # the digest: never resume another job's file
+    backoff = connection.backoff()
+    with partial.open("a+b") as file:
+        if file.tell() > stem.size_bytes:
+            file.truncate(0)
+        file.seek(0)
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        offset = file.tell()
+        while offset < stem.size_bytes:
+            request = job_service_pb2.ReadStemRequest(job_id=job_id, source=stem.source, offset=offset)
+            try:
+                with connection.stream(connection.jobs.ReadStem, request) as responses:
+                    for response in responses:
+                        data = checked_data(response.chunk, offset, path.name)
+                        file.write(data)
+                        digest.update(data)
+                        offset += len(data)
+                        backoff.made_progress()
+                        if on_progress is not None:
+                            on_progress(path.name, offset, stem.size_bytes)
+                if offset != stem.size_bytes:
+                    raise ServerError(
+                        f"the server ended {path.name} after {offset} of {stem.size_bytes} bytes"
+                    )
+            except ServerUnavailableError as error:
+                connection.wait_or_raise(backoff, error)
+        _sync(file)
+    finish_file(partial, path, digest.hexdigest(), stem.sha256)
+
+
+def finish_file(partial: Path, path: Path, sha256: str, expected_sha256: str) -> None:
+    """Move a whole file into place, or remove it when its bytes are not what they should be."""
+    if sha256 != expected_sha256:
+        partial.unlink()
+        raise IntegrityError(
+            f"{path.name} arrived with sha256 {sha256}, but the server says {expected_sha256}; "
+            "it was not kept, fetch it again"
+        )
+    os.replace(partial, path)
+
+
+def _fetch_report(
+    connection: Connection, job_id: str, report_format: job_service_pb2.ReportFormat, path: Path
+) -> None:
+    request = job_service_pb2.ReadReportRequest(job_id=job_id, format=report_format)
+    partial = path.with_name(path.name + ".tmp")
+    backoff = connection.backoff()
+    while True:
+        try:
+            with (
+                connection.stream(connection.jobs.ReadReport, request) as responses,
+                partial.open("wb") as file,
+            ):
+                for response in responses:
+                    file.write(checked_data(response.chunk, file.tell(), path.name))
+                _sync(file)
+            break
+        except ServerUnavailableError as error:
+            connection.wait_or_raise(backoff, error)
+    os.replace(partial, path)
+
+
+def checked_data(chunk: audio_pb2.Chunk, offset: int, name: str) -> bytes:
+    """Return a chunk's bytes after checking that they are the next ones, unharmed."""
+    if chunk.offset != offset:
+        raise IntegrityError(f"{name}: the server sent bytes from {chunk.offset} where {offset} comes next")
+    if google_crc32c.value(chunk.data) != chunk.crc32c:
+        raise IntegrityError(f"{name}: the bytes from {offset} do not have the checksum that came with them")
+    return chunk.data
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

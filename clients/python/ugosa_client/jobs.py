@@ -1,0 +1,96 @@
+"""Making jobs, asking after them, and watching them without missing anything."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+
+from ugosa_client.connection import Connection
+from ugosa_client.convert import JOB_STATES, from_marks, from_options, to_event, to_job, to_model, to_number
+from ugosa_client.errors import ServerUnavailableError
+from ugosa_client.events import JobEvent
+from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model
+from ugosa_client.wire.ugosa.v1 import job_service_pb2, model_service_pb2
+
+
+def create_job(
+    connection: Connection,
+    upload_id: str,
+    *,
+    marks: Iterable[Mark],
+    options: JobOptions,
+    request_id: str | None,
+) -> Job:
+    """Make a job of a complete upload; the same request_id with the same request returns the same job."""
+    request = job_service_pb2.CreateJobRequest(
+        request_id=request_id or str(uuid.uuid4()),
+        upload_id=upload_id,
+        options=from_options(options),
+        marks=from_marks(marks),
+    )
+    return to_job(connection.unary(connection.jobs.CreateJob, request).job)
+
+
+def get_job(connection: Connection, job_id: str) -> Job:
+    """Return a job as it stands."""
+    request = job_service_pb2.GetJobRequest(job_id=job_id)
+    return to_job(connection.unary(connection.jobs.GetJob, request).job)
+
+
+def list_jobs(connection: Connection, states: Iterable[JobState], page_size: int) -> Iterator[Job]:
+    """Yield jobs, newest first, asking for further pages as they are needed."""
+    request = job_service_pb2.ListJobsRequest(
+        page_size=page_size, states=[to_number(JOB_STATES, state) for state in states]
+    )
+    while True:
+        page = connection.unary(connection.jobs.ListJobs, request)
+        for message in page.jobs:
+            yield to_job(message)
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+def set_marks(connection: Connection, job_id: str, marks: Iterable[Mark]) -> Job:
+    """Replace all marks of a job that is still queued."""
+    request = job_service_pb2.SetMarksRequest(job_id=job_id, marks=from_marks(marks))
+    return to_job(connection.unary(connection.jobs.SetMarks, request).job)
+
+
+def cancel_job(connection: Connection, job_id: str) -> Job:
+    """Ask a job to end; the answer says how it stands."""
+    request = job_service_pb2.CancelJobRequest(job_id=job_id)
+    return to_job(connection.unary(connection.jobs.CancelJob, request).job)
+
+
+def delete_job(connection: Connection, job_id: str) -> None:
+    """Delete an ended job with its stems and events."""
+    connection.unary(connection.jobs.DeleteJob, job_service_pb2.DeleteJobRequest(job_id=job_id))
+
+
+def list_models(connection: Connection) -> tuple[Model, ...]:
+    """Return the models that jobs can name."""
+    answer = connection.unary(connection.models.ListModels, model_service_pb2.ListModelsRequest())
+    return tuple(to_model(message) for message in answer.models)
+
+
+def watch_job(connection: Connection, job_id: str, after_seq: int) -> Iterator[JobEvent]:
+    """Yield every event with seq > after_seq once and in order, up to the one of a terminal state.
+
+    A broken stream is opened again after the last event that arrived; the server keeps events, so none is
+    lost.
+    """
+    backoff = connection.backoff()
+    last_seq = after_seq
+    while True:
+        request = job_service_pb2.WatchJobRequest(job_id=job_id, after_seq=last_seq)
+        try:
+            with connection.stream(connection.jobs.WatchJob, request) as responses:
+                for response in responses:
+                    event = to_event(response.event)
+                    last_seq = event.seq
+                    backoff.made_progress()
+                    yield event
+            return  # the server ends the stream well only after the event of a terminal state
+        except ServerUnavailableError as error:
+            connection.wait_or_raise(backoff, error)

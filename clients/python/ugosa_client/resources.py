@@ -1,0 +1,232 @@
+"""What the server keeps: uploads, jobs, stems and models, as frozen dataclasses.
+
+Positions are integer frames at the song's own sample rate, the end exclusive, as everywhere in the API.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class MarkState(StrEnum):
+    """What a mark says of its source; unmarked time is neither."""
+
+    ACTIVE = "active"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    """One region of one source."""
+
+    source: str
+    """Name of a source of the model, for example "vocals"."""
+    state: MarkState
+    """What the source does in the region."""
+    start_frame: int
+    """First frame, at the song's rate; 0 <= start_frame < end_frame."""
+    end_frame: int
+    """One past the last frame, at most the number of frames of the song."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the server found when it decoded a song."""
+
+    sample_rate_hz: int
+    """Frames a second."""
+    channels: int
+    """1 or 2."""
+    frames: int
+    """Samples per channel."""
+    encoding: str
+    """Container and sample format as found, for example "WAV PCM_24"."""
+    peak: float
+    """Largest absolute sample value; full scale is 1."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A song on the server."""
+
+    upload_id: str
+    """Server-made."""
+    complete: bool
+    """Whether all bytes are there, verified and decoded, so that jobs can use it."""
+    committed_size: int
+    """Bytes that are durable on the server."""
+    sha256: str
+    """Hex, of all bytes; empty until complete."""
+    audio: AudioInfo | None
+    """None until complete."""
+
+
+class StemEncoding(StrEnum):
+    """How stems are written."""
+
+    WAV_FLOAT32 = "wav-float32"
+    WAV_PCM24 = "wav-pcm24"
+    FLAC_PCM24 = "flac-pcm24"
+
+    @property
+    def suffix(self) -> str:
+        """File suffix with its dot."""
+        return ".flac" if self is StemEncoding.FLAC_PCM24 else ".wav"
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a job is done. None takes the preset's value, or the model's own default."""
+
+    model: str | None = None
+    """Name of a model of the server; None = the server's default."""
+    preset: str | None = None
+    """Named set of defaults: "paper", "authors-code", "fast"."""
+    strategy: str | None = None
+    """What is fine-tuned, in the paper's names: "P-L3:D", "B-L3:D", "B0" ..."""
+    silence_weight: float | None = None
+    """lambda of Eq. 2, the weight of the silence term; >= 0."""
+    learning_rate: float | None = None
+    """> 0."""
+    epochs: int | None = None
+    """Passes over the song; >= 0."""
+    segment_s: float | None = None
+    """Length of an adaptation segment in seconds; > 0."""
+    hop_s: float | None = None
+    """Distance between starts of adaptation segments in seconds; None = segment_s."""
+    batch_size: int | None = None
+    """Segments a step; >= 1."""
+    seed: int | None = None
+    """Of every random choice of the job."""
+    separation_segment_s: float | None = None
+    """Length of a separation segment in seconds; > 0."""
+    overlap: float | None = None
+    """Share of a separation segment that overlaps the next one; 0 <= overlap < 1."""
+    shifts: int | None = None
+    """Random time shifts averaged in separation; 0 = none."""
+    stem_encoding: StemEncoding | None = None
+    """How stems are written."""
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more will happen to the job."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Stem:
+    """One part of the song, as a file on the server."""
+
+    source: str
+    """The source's name, for example "drums"."""
+    encoding: StemEncoding
+    """How the file is written."""
+    sample_rate_hz: int
+    """The song's."""
+    channels: int
+    """The song's."""
+    frames: int
+    """The song's."""
+    size_bytes: int
+    """Of the file."""
+    sha256: str
+    """Hex, of the file."""
+
+
+@dataclass(frozen=True)
+class JobFailure:
+    """Why a job failed."""
+
+    reason: str
+    """Stable word, for example "WORKER_LOST"."""
+    message: str
+    """For people."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One adaptation and separation of one song."""
+
+    job_id: str
+    """Server-made."""
+    request_id: str
+    """Chosen by the client that made the job."""
+    upload_id: str
+    """The song."""
+    state: JobState
+    """Where it stands."""
+    options: JobOptions
+    """With every field set to what is used."""
+    marks: tuple[Mark, ...]
+    """Empty = plain separation."""
+    attempt: int
+    """Counts the runs of this job; above 1 after a worker was lost."""
+    queue_position: int
+    """1 = next to run; 0 when not queued."""
+    fraction: float
+    """Share of the whole job that is done, 0 to 1."""
+    last_seq: int
+    """Sequence number of the newest event."""
+    create_time: datetime | None
+    """UTC."""
+    start_time: datetime | None
+    """UTC; None until it started."""
+    end_time: datetime | None
+    """UTC; None until it ended."""
+    failure: JobFailure | None
+    """Set when FAILED."""
+    stems: tuple[Stem, ...]
+    """Set when SUCCEEDED, in the model's order."""
+    audio: AudioInfo | None
+    """The song's."""
+    file_name: str
+    """The name that came with the upload, for display only."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A fine-tuning depth of a model."""
+
+    name: str
+    """In the paper's names, for example "P-L3:D"."""
+    trainable_parameters: int
+    """Number of parameters that it trains."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A separation network that jobs can name."""
+
+    name: str
+    """What JobOptions.model says."""
+    architecture: str
+    """For example "conv_tasnet"."""
+    description: str
+    """For people."""
+    sources: tuple[str, ...]
+    """Names of the stems, in order."""
+    sample_rate_hz: int
+    """At which the network works; stems come at the song's rate all the same."""
+    audio_channels: int
+    """With which the network works."""
+    parameters: int
+    """Number of all parameters."""
+    sha256: str
+    """Hex, of the checkpoint file."""
+    strategies: tuple[Strategy, ...]
+    """What fine-tuning depths it offers."""
+    is_default: bool
+    """Whether jobs that name no model get this one."""

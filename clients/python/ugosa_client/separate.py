@@ -1,0 +1,139 @@
+"""From a song to its stems in one go: upload, job, watch, fetch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ugosa_client.connection import Connection
+from ugosa_client.errors import (
+    JobCancelledError,
+    JobFailedError,
+    OutputExistsError,
+    ServerError,
+    UnknownModelError,
+)
+from ugosa_client.events import JobEvent
+from ugosa_client.fetch import (
+    FetchedFiles,
+    OnFetchProgress,
+    fetch_results,
+    refuse_foreign_files,
+    safe_file_name,
+)
+from ugosa_client.jobs import create_job, get_job, list_models, watch_job
+from ugosa_client.marks.file import read_marks
+from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model
+from ugosa_client.song import FileSong, Song, lossless_length
+from ugosa_client.uploads import OnUploadProgress, upload_song
+
+MarksSource = Sequence[Mark] | str | os.PathLike[str]
+"""Marks in frames of the song, or the path of a marks file."""
+
+
+@dataclass(frozen=True)
+class Separation:
+    """A finished job with its files."""
+
+    job: Job
+    """As it ended."""
+    files: FetchedFiles
+    """Where its results lie."""
+
+
+def submit(
+    connection: Connection,
+    song: Song,
+    *,
+    marks: MarksSource,
+    options: JobOptions,
+    request_id: str | None,
+    out_dir: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    on_upload: OnUploadProgress | None = None,
+) -> Job:
+    """Upload a song and make its job.
+
+    Marks and the output directory, if there will be one, are checked before the upload as far as possible.
+    """
+    model = find_model(list_models(connection), options.model)
+    if out_dir is not None:
+        check_out_dir(song, out_dir, model.sources, overwrite)
+    if not isinstance(marks, Sequence) or isinstance(marks, str):
+        length = lossless_length(song.path) if isinstance(song, FileSong) else None
+        if length is not None:
+            read_marks(marks, model.sources, *length)
+    upload = upload_song(connection, song, on_progress=on_upload)
+    if upload.audio is None:
+        raise ServerError(
+            f"the upload {upload.upload_id} is complete, but the server says nothing of its audio"
+        )
+    if not isinstance(marks, Sequence) or isinstance(marks, str):
+        marks = read_marks(marks, model.sources, upload.audio.sample_rate_hz, upload.audio.frames)
+    return create_job(connection, upload.upload_id, marks=marks, options=options, request_id=request_id)
+
+
+def finish(
+    connection: Connection,
+    job: Job,
+    out_dir: str | os.PathLike[str],
+    *,
+    after_seq: int = 0,
+    overwrite: bool = False,
+    on_event: Callable[[JobEvent], None] | None = None,
+    on_fetch: OnFetchProgress | None = None,
+) -> Separation:
+    """Watch a job to its end and fetch its results.
+
+    Raises:
+        JobFailedError: the job failed.
+        JobCancelledError: the job was cancelled.
+    """
+    for event in watch_job(connection, job.job_id, after_seq):
+        if on_event is not None:
+            on_event(event)
+    job = get_job(connection, job.job_id)
+    if job.state is JobState.FAILED:
+        raise JobFailedError(job)
+    if job.state is JobState.CANCELLED:
+        raise JobCancelledError(job)
+    files = fetch_results(connection, job.job_id, out_dir, overwrite=overwrite, on_progress=on_fetch)
+    return Separation(job, files)
+
+
+def find_model(models: Sequence[Model], name: str | None) -> Model:
+    """Return the model of that name, or the default one.
+
+    Raises:
+        UnknownModelError: there is none.
+    """
+    for model in models:
+        if model.name == name or (name is None and model.is_default):
+            return model
+    known = ", ".join(model.name for model in models) or "none"
+    wanted = "a default model" if name is None else f"a model named {name!r}"
+    raise UnknownModelError(f"the server does not have {wanted}; its models: {known}", "UNKNOWN_MODEL")
+
+
+def check_out_dir(
+    song: Song, out_dir: str | os.PathLike[str], sources: Sequence[str], overwrite: bool
+) -> None:
+    """Refuse, before any work is done, an output directory in which files of the user would be replaced.
+
+    Raises:
+        OutputExistsError: such files are there, or the song itself is one of them
+            (`ugosa separate drums.wav -o .`).
+    """
+    folder = Path(out_dir)
+    names = [safe_file_name(source) + suffix for source in sources for suffix in (".wav", ".flac")]
+    if isinstance(song, FileSong):
+        for path in (folder / name for name in names):
+            if path.exists() and path.samefile(song.path):
+                raise OutputExistsError(
+                    f"the stem {path.name} would replace the song {song.path} itself; "
+                    "choose another output directory"
+                )
+    if not overwrite:
+        refuse_foreign_files(folder, names)

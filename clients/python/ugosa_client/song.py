@@ -1,0 +1,143 @@
+"""A song as it goes over the wire: the bytes of a file as they are, or samples of an array as raw PCM."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from ugosa_client.errors import BadAudioError, BadInputError
+from ugosa_client.wire.ugosa.v1 import audio_pb2
+
+CHUNK_BYTES = 512 * 1024  # the middle of what the protocol advises
+LOSSLESS_FORMATS = (
+    "WAV",
+    "WAVEX",
+    "RF64",
+    "FLAC",
+    "AIFF",
+)  # formats whose number of frames no decoder can doubt
+
+SongSource = str | os.PathLike[str] | np.ndarray[Any, Any]
+
+
+class Song(ABC):
+    """Bytes that can be read from any position, and what they are."""
+
+    name: str
+    """For messages."""
+    size_bytes: int
+    """Of all bytes."""
+    sha256: str
+    """Hex, of all bytes."""
+
+    @abstractmethod
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from `offset`; empty only at the end."""
+
+    @abstractmethod
+    def format(self) -> audio_pb2.AudioFormat:
+        """Return what the bytes are, for the server."""
+
+
+class FileSong(Song):
+    """A file of any format; the server decodes it, so 16, 24 and 32 bits arrive as they are."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.name = self.path.name
+        try:
+            self.size_bytes = self.path.stat().st_size
+            with self.path.open("rb") as file:
+                self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise BadInputError(f"cannot read the song {self.path}: {error.strerror or error}") from error
+        if self.size_bytes == 0:
+            raise BadAudioError(f"the song {self.path} is empty (0 bytes)")
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from `offset`; empty only at the end."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def format(self) -> audio_pb2.AudioFormat:
+        """Return what the bytes are, for the server."""
+        return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=display_name(self.name)))
+
+
+class ArraySong(Song):
+    """Samples in memory: `[T]` or `[T, C]`, int16 or float, full scale of floats at +-1."""
+
+    name = "array"
+
+    def __init__(self, samples: np.ndarray[Any, Any], sample_rate_hz: int) -> None:
+        if samples.ndim not in (1, 2) or samples.size == 0:
+            raise BadAudioError(f"an array of shape {samples.shape} is not audio; give [T] or [T, C], T > 0")
+        self._channels = 1 if samples.ndim == 1 else samples.shape[1]
+        if self._channels > 2:
+            raise BadAudioError(
+                f"an array of shape {samples.shape} has {self._channels} channels, but a song has 1 or 2; "
+                "frames come first: [T, C]"
+            )
+        if samples.dtype == np.int16:
+            self._encoding = audio_pb2.PCM_ENCODING_S16LE
+            self._bytes = samples.astype("<i2").tobytes()
+        elif samples.dtype.kind == "f":
+            self._encoding = audio_pb2.PCM_ENCODING_F32LE
+            self._bytes = samples.astype("<f4").tobytes()
+        else:
+            raise BadAudioError(f"samples of type {samples.dtype} are not accepted; give int16 or float32")
+        self._sample_rate_hz = sample_rate_hz
+        self.size_bytes = len(self._bytes)
+        self.sha256 = hashlib.sha256(self._bytes).hexdigest()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from `offset`; empty only at the end."""
+        return self._bytes[offset : offset + size]
+
+    def format(self) -> audio_pb2.AudioFormat:
+        """Return what the bytes are, for the server."""
+        return audio_pb2.AudioFormat(
+            pcm=audio_pb2.PcmFormat(
+                encoding=self._encoding, sample_rate_hz=self._sample_rate_hz, channels=self._channels
+            )
+        )
+
+
+def open_song(song: SongSource, sample_rate_hz: int | None = None) -> Song:
+    """Return the song of a path or an array.
+
+    Raises:
+        BadInputError: no such file, an array without a rate, or a file with one.
+    """
+    if isinstance(song, np.ndarray):
+        if sample_rate_hz is None:
+            raise BadInputError("an array says nothing of its rate; pass sample_rate_hz")
+        return ArraySong(song, sample_rate_hz)
+    if sample_rate_hz is not None:
+        raise BadInputError(f"{os.fspath(song)} says its own rate; pass sample_rate_hz with arrays only")
+    return FileSong(song)
+
+
+def display_name(name: str) -> str:
+    """Return a file name that protobuf can carry: bytes that are not UTF-8 become question marks."""
+    return os.fsencode(name).decode("utf-8", errors="replace").replace("\N{REPLACEMENT CHARACTER}", "?")
+
+
+def lossless_length(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Return (sample_rate_hz, frames) of a lossless file, so that marks can be checked before it is sent.
+
+    None for every other file: decoders disagree on the padding of MP3 and its kin, and the server's word
+    counts.
+    """
+    try:
+        info = soundfile.info(os.fspath(path))
+    except (soundfile.LibsndfileError, OSError, UnicodeError):
+        return None
+    return (info.samplerate, info.frames) if info.format in LOSSLESS_FORMATS else None

@@ -1,0 +1,226 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from ugosa_client.wire.ugosa.v1 import audio_pb2 as _audio_pb2
+from ugosa_client.wire.ugosa.v1 import marks_pb2 as _marks_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    JOB_STATE_UNSPECIFIED: _ClassVar[JobState]
+    JOB_STATE_QUEUED: _ClassVar[JobState]
+    JOB_STATE_RUNNING: _ClassVar[JobState]
+    JOB_STATE_CANCELLING: _ClassVar[JobState]
+    JOB_STATE_SUCCEEDED: _ClassVar[JobState]
+    JOB_STATE_FAILED: _ClassVar[JobState]
+    JOB_STATE_CANCELLED: _ClassVar[JobState]
+
+class JobPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    JOB_PHASE_UNSPECIFIED: _ClassVar[JobPhase]
+    JOB_PHASE_PREPARE: _ClassVar[JobPhase]
+    JOB_PHASE_BASE_SEPARATION: _ClassVar[JobPhase]
+    JOB_PHASE_ADAPTATION: _ClassVar[JobPhase]
+    JOB_PHASE_SEPARATION: _ClassVar[JobPhase]
+    JOB_PHASE_REPORT: _ClassVar[JobPhase]
+
+class StemEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STEM_ENCODING_UNSPECIFIED: _ClassVar[StemEncoding]
+    STEM_ENCODING_WAV_FLOAT32: _ClassVar[StemEncoding]
+    STEM_ENCODING_WAV_PCM24: _ClassVar[StemEncoding]
+    STEM_ENCODING_FLAC_PCM24: _ClassVar[StemEncoding]
+
+class NoticeLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NOTICE_LEVEL_UNSPECIFIED: _ClassVar[NoticeLevel]
+    NOTICE_LEVEL_INFO: _ClassVar[NoticeLevel]
+    NOTICE_LEVEL_WARNING: _ClassVar[NoticeLevel]
+JOB_STATE_UNSPECIFIED: JobState
+JOB_STATE_QUEUED: JobState
+JOB_STATE_RUNNING: JobState
+JOB_STATE_CANCELLING: JobState
+JOB_STATE_SUCCEEDED: JobState
+JOB_STATE_FAILED: JobState
+JOB_STATE_CANCELLED: JobState
+JOB_PHASE_UNSPECIFIED: JobPhase
+JOB_PHASE_PREPARE: JobPhase
+JOB_PHASE_BASE_SEPARATION: JobPhase
+JOB_PHASE_ADAPTATION: JobPhase
+JOB_PHASE_SEPARATION: JobPhase
+JOB_PHASE_REPORT: JobPhase
+STEM_ENCODING_UNSPECIFIED: StemEncoding
+STEM_ENCODING_WAV_FLOAT32: StemEncoding
+STEM_ENCODING_WAV_PCM24: StemEncoding
+STEM_ENCODING_FLAC_PCM24: StemEncoding
+NOTICE_LEVEL_UNSPECIFIED: NoticeLevel
+NOTICE_LEVEL_INFO: NoticeLevel
+NOTICE_LEVEL_WARNING: NoticeLevel
+
+class JobOptions(_message.Message):
+    __slots__ = ("model", "preset", "strategy", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    LAMBDA_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    HOP_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    SEPARATION_SEGMENT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SEPARATION_OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    SEPARATION_SHIFTS_FIELD_NUMBER: _ClassVar[int]
+    STEM_ENCODING_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    preset: str
+    strategy: str
+    learning_rate: float
+    epochs: int
+    segment_seconds: float
+    hop_seconds: float
+    batch_size: int
+    seed: int
+    separation_segment_seconds: float
+    separation_overlap: float
+    separation_shifts: int
+    stem_encoding: StemEncoding
+    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., **kwargs) -> None: ...
+
+class Stem(_message.Message):
+    __slots__ = ("source", "encoding", "sample_rate_hz", "channels", "frames", "size_bytes", "sha256")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    encoding: StemEncoding
+    sample_rate_hz: int
+    channels: int
+    frames: int
+    size_bytes: int
+    sha256: str
+    def __init__(self, source: _Optional[str] = ..., encoding: _Optional[_Union[StemEncoding, str]] = ..., sample_rate_hz: _Optional[int] = ..., channels: _Optional[int] = ..., frames: _Optional[int] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class JobError(_message.Message):
+    __slots__ = ("reason", "message")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class Job(_message.Message):
+    __slots__ = ("job_id", "request_id", "upload_id", "state", "options", "marks", "attempt", "queue_position", "fraction", "last_seq", "create_time", "start_time", "end_time", "error", "stems", "audio", "file_name")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    FRACTION_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    STEMS_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    request_id: str
+    upload_id: str
+    state: JobState
+    options: JobOptions
+    marks: _marks_pb2.Marks
+    attempt: int
+    queue_position: int
+    fraction: float
+    last_seq: int
+    create_time: _timestamp_pb2.Timestamp
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    error: JobError
+    stems: _containers.RepeatedCompositeFieldContainer[Stem]
+    audio: _audio_pb2.AudioInfo
+    file_name: str
+    def __init__(self, job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ..., attempt: _Optional[int] = ..., queue_position: _Optional[int] = ..., fraction: _Optional[float] = ..., last_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., file_name: _Optional[str] = ...) -> None: ...
+
+class JobEvent(_message.Message):
+    __slots__ = ("job_id", "seq", "attempt", "time", "state_changed", "progress", "notice")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    STATE_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    seq: int
+    attempt: int
+    time: _timestamp_pb2.Timestamp
+    state_changed: JobStateChanged
+    progress: JobProgress
+    notice: JobNotice
+    def __init__(self, job_id: _Optional[str] = ..., seq: _Optional[int] = ..., attempt: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[JobStateChanged, _Mapping]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., notice: _Optional[_Union[JobNotice, _Mapping]] = ...) -> None: ...
+
+class JobStateChanged(_message.Message):
+    __slots__ = ("state", "error")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    state: JobState
+    error: JobError
+    def __init__(self, state: _Optional[_Union[JobState, str]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ...) -> None: ...
+
+class JobProgress(_message.Message):
+    __slots__ = ("phase", "fraction", "eta_seconds", "step", "steps", "epoch", "epochs", "loss")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    FRACTION_FIELD_NUMBER: _ClassVar[int]
+    ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    phase: JobPhase
+    fraction: float
+    eta_seconds: float
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    loss: LossTerms
+    def __init__(self, phase: _Optional[_Union[JobPhase, str]] = ..., fraction: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., epoch: _Optional[int] = ..., epochs: _Optional[int] = ..., loss: _Optional[_Union[LossTerms, _Mapping]] = ...) -> None: ...
+
+class LossTerms(_message.Message):
+    __slots__ = ("total", "reconstruction", "silence")
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    RECONSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    SILENCE_FIELD_NUMBER: _ClassVar[int]
+    total: float
+    reconstruction: float
+    silence: float
+    def __init__(self, total: _Optional[float] = ..., reconstruction: _Optional[float] = ..., silence: _Optional[float] = ...) -> None: ...
+
+class JobNotice(_message.Message):
+    __slots__ = ("level", "reason", "message")
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    level: NoticeLevel
+    reason: str
+    message: str
+    def __init__(self, level: _Optional[_Union[NoticeLevel, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,77 @@
+"""The front process's parts, put together in one test process around a scripted engine."""
+
+import contextlib
+import io
+import uuid
+
+import numpy as np
+import soundfile
+
+from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.engine.scheduler import Scheduler
+from ugosa_server.jobs.event_hub import EventHub
+from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.records import UploadFormat
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
+from ugosa_server.models.checkpoints import save_checkpoint
+from ugosa_server.models.registry import ModelRegistry
+
+PRINCIPAL = "local"
+
+
+def wav_bytes(seconds=0.5, rate_hz=8000, channels=2, subtype="PCM_16", seed=0):
+    """A WAV file of noise."""
+    samples = np.random.default_rng(seed).normal(0, 0.1, (round(seconds * rate_hz), channels))
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, rate_hz, format="WAV", subtype=subtype)
+    return stream.getvalue()
+
+
+class Front:
+    """Store, spool, uploads, jobs and scheduler on a state directory."""
+
+    def __init__(self, state_dir, engine, *, max_queued=10, max_upload_bytes=2**24):
+        model_dir = state_dir / "models"
+        model_dir.mkdir(exist_ok=True)
+        if not (model_dir / "tiny.safetensors").exists():
+            save_checkpoint(model_dir / "tiny.safetensors", tiny_network().state_dict(), TINY)
+        self.registry = ModelRegistry([model_dir])
+        self.store = AsyncStore(state_dir / "ugosa.sqlite")
+        self.spool = Spool(state_dir, min_free_bytes=0)
+        self.hub = EventHub()
+        self.uploads = Uploads(self.store, self.spool, UploadLimits(max_upload_bytes, decode_timeout_s=60))
+        self.jobs = JobQueue(self.store, self.spool, self.registry, self.hub, "tiny", max_queued)
+        self.engine = engine
+        self.scheduler = Scheduler(
+            self.store, self.spool, self.jobs, self.hub, self.registry, engine, cancel_deadline_s=5
+        )
+
+    async def upload(self, data=None):
+        """Upload a song and return it COMPLETE."""
+        data = wav_bytes() if data is None else data
+        upload = await self.uploads.create(PRINCIPAL, str(uuid.uuid4()), UploadFormat(file_name="a.wav"), 0)
+        async with self.uploads.open(PRINCIPAL, upload.upload_id) as opened:
+            await opened.write([ReceivedChunk(0, data, None)])
+            return await opened.finish(len(data), "")
+
+    async def events(self, job_id, after_seq=0):
+        """All events of a job to its end."""
+        return [event async for event in self.jobs.watch(PRINCIPAL, job_id, after_seq)]
+
+
+@contextlib.asynccontextmanager
+async def running_front(state_dir, *scripts, **options):
+    """A front whose scheduler runs; drained at the end."""
+    from tests.helpers.scripted_engine import ScriptedEngine
+
+    front = Front(state_dir, ScriptedEngine(*scripts), **options)
+    await front.scheduler.recover()
+    front.scheduler.start()
+    try:
+        yield front
+    finally:
+        await front.scheduler.drain(grace_s=0)
+        front.hub.close()
+        front.store.close()

@@ -1,0 +1,215 @@
+"""Jobs from queue to end, on an engine that misbehaves on command."""
+
+import asyncio
+
+import pytest
+
+from tests.helpers.front import PRINCIPAL, Front, running_front, wav_bytes
+from tests.helpers.scripted_engine import Gate, ScriptedEngine, progress, succeed
+from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.engine.base import RunFailed
+from ugosa_server.errors import (
+    AllSilentError,
+    BadOptionError,
+    DrainingError,
+    JobNotFinishedError,
+    NotFoundError,
+    QueueFullError,
+    RequestIdConflictError,
+    UnknownModelError,
+    UnknownSourceError,
+    UnsupportedEncodingError,
+    WorkerLostError,
+)
+from ugosa_server.jobs.events import JobState, RunNotice, StateChanged
+from ugosa_server.jobs.options import JobOptionsRequest
+
+pytestmark = pytest.mark.asyncio
+
+OPTIONS = JobOptionsRequest()
+MARKS = (Mark("vocals", MarkState.SILENT, 0, 1000),)
+LOST = WorkerLostError("the worker process ended (exit status -9)")
+
+
+async def submit(front, request_id="r", upload=None, options=OPTIONS, marks=MARKS):
+    upload = upload or await front.upload()
+    return await front.jobs.create(PRINCIPAL, request_id, upload.upload_id, options, marks)
+
+
+def states(events):
+    return [event.body.state for event in events if isinstance(event.body, StateChanged)]
+
+
+async def test_a_job_goes_from_queue_to_stems(tmp_path):
+    async with running_front(tmp_path) as front:
+        job = await submit(front)
+        events = await front.events(job.job_id)
+        assert states(events) == [JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED]
+        stem = await front.jobs.stem_file(PRINCIPAL, job.job_id, "drums")
+        assert stem.path.read_bytes().startswith(job.job_id.encode())
+        with pytest.raises(NotFoundError, match="drums, bass, other, vocals"):
+            await front.jobs.stem_file(PRINCIPAL, job.job_id, "guitar")
+
+
+async def test_a_lost_worker_is_retried_once_and_the_events_say_so(tmp_path):
+    async with running_front(tmp_path, [progress(1), LOST]) as front:
+        job = await submit(front)
+        events = await front.events(job.job_id)
+        assert states(events)[-1] is JobState.SUCCEEDED
+        assert [event.body.reason for event in events if isinstance(event.body, RunNotice)] == [
+            "WORKER_RETRY"
+        ]
+        assert [run.spec.attempt for run in front.engine.runs] == [1, 2]
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+
+
+@pytest.mark.parametrize("losses", [[[progress(1), LOST]] * 2, [LOST, LOST]])
+async def test_a_job_that_loses_two_workers_fails(tmp_path, losses):
+    async with running_front(tmp_path, *losses) as front:
+        job = await submit(front)
+        await front.events(job.job_id)
+        job = await front.jobs.get(PRINCIPAL, job.job_id)
+        assert job.state is JobState.FAILED
+        assert job.error.reason == "WORKER_LOST"
+        assert "attempt 2 of 2" in job.error.message
+        following = await submit(front, "next")
+        assert states(await front.events(following.job_id))[-1] is JobState.SUCCEEDED
+
+
+async def test_a_failure_that_would_repeat_is_not_retried(tmp_path):
+    async with running_front(tmp_path, [RunFailed("NONFINITE_LOSS", "the loss is NaN at step 3")]) as front:
+        job = await submit(front)
+        await front.events(job.job_id)
+        job = await front.jobs.get(PRINCIPAL, job.job_id)
+        assert (job.state, job.error.reason, job.attempt) == (JobState.FAILED, "NONFINITE_LOSS", 1)
+        with pytest.raises(JobNotFinishedError, match="loss is NaN"):
+            await front.jobs.stem_file(PRINCIPAL, job.job_id, "drums")
+
+
+async def test_a_cancelled_run_frees_the_worker_and_the_queue_moves_on(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
+        first = await submit(front, "first")
+        second = await submit(front, "second")
+        await gate.reached.wait()
+        assert (await front.jobs.cancel(PRINCIPAL, first.job_id)).state is JobState.CANCELLING
+        assert states(await front.events(first.job_id))[-1] is JobState.CANCELLED
+        assert states(await front.events(second.job_id))[-1] is JobState.SUCCEEDED
+        assert front.engine.runs[0].cancel_calls == 1
+        assert not front.spool.attempt_dir(first.job_id, 1).exists()
+
+
+async def test_a_cancelled_job_whose_worker_dies_is_cancelled_not_retried(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [gate, LOST]) as front:
+        job = await submit(front)
+        await gate.reached.wait()
+        await front.store(lambda s: s.jobs.request_cancel(PRINCIPAL, job.job_id))  # not announced: a race
+        gate.open()
+        assert states(await front.events(job.job_id))[-1] is JobState.CANCELLED
+
+
+async def test_a_watcher_that_comes_back_sees_each_event_once(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [progress(1), progress(2), gate, progress(3), succeed]) as front:
+        job = await submit(front)
+        await gate.reached.wait()
+        watch = front.jobs.watch(PRINCIPAL, job.job_id, 0)
+        seen = [await anext(watch), await anext(watch), await anext(watch)]
+        await watch.aclose()
+        gate.open()
+        seen += await front.events(job.job_id, seen[-1].seq)
+        assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
+        assert await front.events(job.job_id, seen[-1].seq) == []
+
+
+async def test_a_restart_queues_what_was_running_and_keeps_all_events(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [progress(1), gate]) as front:
+        job = await submit(front)
+        waiting = await submit(front, "waiting")
+        await gate.reached.wait()
+        before = await front.store(lambda s: s.events.after(job.job_id, 0, 100))
+        # The process dies here: nothing is drained, the store stays as it is on disk.
+        for slot in front.scheduler._slots:
+            slot.cancel()
+    async with running_front(tmp_path) as front:
+        events = await front.events(job.job_id)
+        assert events[: len(before)] == before
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert states(events)[-1] is JobState.SUCCEEDED
+        assert states(await front.events(waiting.job_id))[-1] is JobState.SUCCEEDED
+
+
+async def test_draining_puts_the_running_job_back_and_refuses_new_work(tmp_path):
+    gate = Gate()
+    front = Front(tmp_path, ScriptedEngine([progress(1), gate]))
+    front.scheduler.start()
+    upload = await front.upload()
+    job = await submit(front, upload=upload)
+    await gate.reached.wait()
+    front.jobs.draining = front.uploads.draining = True
+    with pytest.raises(DrainingError):
+        await submit(front, "late", upload)
+    with pytest.raises(DrainingError):
+        await front.upload()
+    assert (await submit(front, upload=upload)).job_id == job.job_id, "a retry of what was done is answered"
+    await front.scheduler.drain(grace_s=0)
+    assert (await front.jobs.get(PRINCIPAL, job.job_id)).state is JobState.QUEUED
+    front.store.close()
+
+
+async def test_the_queue_is_bounded(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [gate], max_queued=1) as front:
+        upload = await front.upload()
+        await submit(front, "running", upload)
+        await gate.reached.wait()
+        await submit(front, "waiting", upload)
+        with pytest.raises(QueueFullError, match="1 jobs are waiting"):
+            await submit(front, "too many", upload)
+        gate.open()
+
+
+@pytest.mark.parametrize(
+    ("options", "marks", "error", "words"),
+    [
+        (OPTIONS, (Mark("vocal", MarkState.SILENT, 0, 9),), UnknownSourceError, "vocals"),
+        (JobOptionsRequest(model="tinny"), MARKS, UnknownModelError, "tiny"),
+        (JobOptionsRequest(adaptation={"epochs": -1}), MARKS, BadOptionError, "epochs is -1"),
+        (JobOptionsRequest(adaptation={"strategy": "P-L9:D"}), MARKS, BadOptionError, "P-L9:D"),
+        (JobOptionsRequest(separation={"overlap": 1.5}), MARKS, BadOptionError, "1.5"),
+        (JobOptionsRequest(preset="papper"), MARKS, BadOptionError, "paper"),
+        (
+            OPTIONS,
+            tuple(Mark(s, MarkState.SILENT, 0, 2000) for s in ("drums", "bass", "other", "vocals")),
+            AllSilentError,
+            "unmark at least one",
+        ),
+    ],
+)
+async def test_what_can_never_work_is_refused_before_anything_is_queued(
+    tmp_path, options, marks, error, words
+):
+    async with running_front(tmp_path) as front:
+        with pytest.raises(error, match=words):
+            await submit(front, options=options, marks=marks)
+        assert await front.jobs.page(PRINCIPAL, (), None, 10) == ([], None)
+        assert front.engine.runs == []
+
+
+async def test_one_request_is_one_job_even_through_another_upload_of_the_song(tmp_path):
+    async with running_front(tmp_path) as front:
+        first, again = await asyncio.gather(submit(front), submit(front), return_exceptions=True)
+        assert first.job_id == again.job_id
+        with pytest.raises(RequestIdConflictError, match="another song"):
+            await submit(front, upload=await front.upload(wav_bytes(seed=1)))
+        with pytest.raises(RequestIdConflictError):
+            await submit(front, marks=())
+
+
+async def test_unusable_audio_leaves_nothing_behind(tmp_path):
+    async with running_front(tmp_path) as front:
+        with pytest.raises(UnsupportedEncodingError):
+            await front.upload(b"RIFF but not really")
+        assert list((tmp_path / "uploads").iterdir()) == []

@@ -1,0 +1,90 @@
+"""Addresses are checked, and what goes wrong is said in words that help."""
+
+import grpc
+import pytest
+
+from tests.helpers.breaking_server import BreakingServer, breaking_server, progress_events
+from ugosa_client import ServerUnavailableError, UgosaClient, UgosaClientError, default_target, errors
+from ugosa_client.address import MAX_SOCKET_PATH_BYTES, grpc_target
+from ugosa_client.retry import RetryPolicy
+
+
+def test_the_default_address_is_that_of_the_server(monkeypatch, tmp_path):
+    monkeypatch.setenv("UGOSA_SERVER", "10.0.0.1:50051")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_target() == "10.0.0.1:50051"
+    monkeypatch.delenv("UGOSA_SERVER")
+    assert default_target() == "unix:/run/user/1/ugosa/ugosa.sock"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert default_target() == "unix:/state/ugosa/ugosa.sock"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert default_target() == f"unix:{tmp_path}/.local/state/ugosa/ugosa.sock"
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "käse 日本", "what?", "a#b", "100%"])
+def test_a_socket_of_any_name_is_reached(tmp_path, name):
+    address = f"unix:{tmp_path / name}"
+    server = BreakingServer().serve(address)
+    try:
+        with UgosaClient(address) as client:
+            assert [model.name for model in client.models()] == ["tiny"]
+    finally:
+        server.stop(grace=0)
+
+
+def test_a_socket_path_longer_than_the_system_takes_is_explained():
+    path = "/tmp/" + "ä" * 60
+    with pytest.raises(errors.BadInputError, match=rf"has 125 bytes, .* at most {MAX_SOCKET_PATH_BYTES}"):
+        UgosaClient(f"unix:{path}")
+
+
+@pytest.mark.parametrize("target", ["localhost", "", "unix:", "host:", ":1", "host:port", "host:99999"])
+def test_what_is_no_address_is_refused(target):
+    with pytest.raises(errors.BadInputError, match=r"write unix:/path/to/ugosa\.sock"):
+        grpc_target(target)
+
+
+def test_a_server_that_is_not_there_is_said_at_once_with_the_way_to_start_it(tmp_path):
+    patient = RetryPolicy(attempts=100, initial_s=60, maximum_s=60)
+    with (
+        UgosaClient(f"unix:{tmp_path}/none.sock", retry=patient) as client,
+        pytest.raises(ServerUnavailableError, match=r"none\.sock .*`ugosa-server serve`.*UGOSA_SERVER"),
+    ):
+        client.models()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, "BAD_REGION", errors.BadRegionError),
+        (grpc.StatusCode.INVALID_ARGUMENT, "ALL_SILENT", errors.BadRegionError),
+        (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_SOURCE", errors.UnknownSourceError),
+        (grpc.StatusCode.INVALID_ARGUMENT, "SOME_NEW_WORD", errors.BadInputError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", errors.ResourceExhaustedError),
+        (grpc.StatusCode.DATA_LOSS, "SHA256_MISMATCH", errors.IntegrityError),
+        (grpc.StatusCode.UNAVAILABLE, "DRAINING", errors.ServerBusyError),
+        (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION", errors.PermissionDeniedError),
+        (grpc.StatusCode.INTERNAL, "INTERNAL", errors.ServerError),
+    ],
+)
+def test_refusals_keep_the_servers_text_and_become_the_class_of_their_reason(tmp_path, status, reason, kind):
+    with breaking_server(tmp_path) as (server, client):
+        server.breaks, server.refusals = [0] * 4, [(status, reason)] * 4
+        server.add_succeeded_job("j", {})
+        server.events["j"] = progress_events("j", 1)
+        with pytest.raises(UgosaClientError) as caught:
+            list(client.watch("j"))
+    assert type(caught.value) is kind
+    assert (caught.value.message, caught.value.reason) == (f"refused with {reason}", reason)
+
+
+def test_a_call_ended_by_closing_the_client_says_so(tmp_path):
+    with breaking_server(tmp_path) as (_, client):
+        client.models()
+        client.close()
+        with pytest.raises(errors.ClosedError, match="closed"):
+            client.models()
+        with pytest.raises(errors.ClosedError, match="closed"):
+            list(client.watch("j"))

@@ -1,0 +1,184 @@
+"""Results are on disk whole and right, or not at all, and nothing of the user's is replaced."""
+
+import json
+import random
+
+import pytest
+
+from tests.helpers.breaking_server import breaking_server
+from ugosa_client import Accepted, Done, Received, StateChanged, StemReceived
+from ugosa_client.errors import (
+    BadAudioError,
+    IntegrityError,
+    JobNotFinishedError,
+    OutputExistsError,
+    ServerUnavailableError,
+)
+from ugosa_client.fetch import safe_file_name, stem_file_names
+from ugosa_client.song import FileSong
+from ugosa_client.wire.ugosa.v1 import job_pb2, job_service_pb2
+
+SIZE = 1_500_000
+DRUMS = random.Random(1).randbytes(SIZE)
+VOCALS = random.Random(2).randbytes(SIZE)
+REPORT = {"job_id": "j", "stems": []}
+
+
+@pytest.fixture
+def server_and_client(tmp_path):
+    with breaking_server(tmp_path) as pair:
+        server = pair[0]
+        server.add_succeeded_job("j", {"drums": DRUMS, "vocals": VOCALS})
+        server.files["j", str(job_service_pb2.REPORT_FORMAT_JSON)] = json.dumps(REPORT).encode()
+        yield pair
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_stems_and_reports_arrive(server_and_client, tmp_path):
+    _, client = server_and_client
+    files = client.fetch("j", tmp_path / "out dir" / "nested")
+    assert list(files.stems) == ["drums", "vocals"]
+    assert files.stems["drums"].read_bytes() == DRUMS
+    assert json.loads(files.report_json.read_text()) == REPORT
+    assert set(contents(tmp_path / "out dir" / "nested")) == {
+        "drums.wav",
+        "vocals.wav",
+        "report.json",
+        "report.html",
+    }
+
+
+def test_a_stem_goes_on_after_breaks_where_it_ended(server_and_client, tmp_path):
+    server, client = server_and_client
+    server.breaks = [2, 0, 1]
+    files = client.fetch("j", tmp_path / "out")
+    chunk = 256 * 1024
+    assert server.starts == [0, 2 * chunk, 2 * chunk, 3 * chunk, 0]
+    assert (files.stems["drums"].read_bytes(), files.stems["vocals"].read_bytes()) == (DRUMS, VOCALS)
+
+
+def test_another_process_completes_what_is_there_in_part(server_and_client, tmp_path):
+    server, client = server_and_client
+    server.breaks = [2] + [0] * 10
+    with pytest.raises(ServerUnavailableError):
+        client.fetch("j", tmp_path / "out")
+    assert not (tmp_path / "out" / "drums.wav").exists()
+    server.breaks, server.starts = [], []
+    client.fetch("j", tmp_path / "out")
+    assert server.starts == [2 * 256 * 1024, 0]
+    assert contents(tmp_path / "out")["drums.wav"] == DRUMS
+    server.starts = []
+    client.fetch("j", tmp_path / "out")
+    assert server.starts == [], "whole stems are not sent again"
+
+
+def test_wrong_bytes_are_refused_and_leave_no_stem(server_and_client, tmp_path):
+    server, client = server_and_client
+    server.files["j", "drums"] = bytes(SIZE)
+    with pytest.raises(IntegrityError, match=r"drums\.wav arrived with sha256"):
+        client.fetch("j", tmp_path / "out")
+    assert not list((tmp_path / "out").glob("drums*"))
+
+
+def test_a_job_without_stems_is_said_so(server_and_client, tmp_path):
+    server, client = server_and_client
+    server.jobs["q"] = job_pb2.Job(job_id="q", state=job_pb2.JOB_STATE_RUNNING)
+    with pytest.raises(JobNotFinishedError, match="job q is running"):
+        client.fetch("q", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["drums.wav", "report.json"])
+def test_files_of_the_user_are_not_replaced_unless_asked(server_and_client, tmp_path, name):
+    _, client = server_and_client
+    foreign = tmp_path / "out" / name
+    foreign.parent.mkdir()
+    foreign.write_text('["a take of mine"]')
+    with pytest.raises(OutputExistsError, match=f"{name} would be replaced.*--overwrite"):
+        client.fetch("j", tmp_path / "out")
+    assert contents(tmp_path / "out") == {name: b'["a take of mine"]'}
+    client.fetch("j", tmp_path / "out", overwrite=True)
+    assert contents(tmp_path / "out")["drums.wav"] == DRUMS
+
+
+def test_earlier_results_are_replaced_and_everything_else_stays(server_and_client, tmp_path):
+    _, client = server_and_client
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "report.json").write_text(json.dumps(REPORT))
+    (out / "drums.wav").write_text("of an earlier job")
+    (out / "lyrics.txt").write_text("mine")
+    client.fetch("j", out)
+    assert contents(out)["drums.wav"] == DRUMS
+    assert contents(out)["lyrics.txt"] == b"mine"
+
+
+def test_the_song_itself_is_never_replaced(server_and_client, tmp_path):
+    server, client = server_and_client
+    song = tmp_path / "drums.wav"
+    song.write_bytes(b"the song")
+    with pytest.raises(OutputExistsError, match="would replace the song"):
+        client.separate(song, tmp_path, overwrite=True)
+    assert server.uploads == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("drums", "drums"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("C:\\evil", "C__evil"),
+        ("Gesang 日本", "Gesang 日本"),
+        ("..", "_"),
+        ("", "_"),
+        ("con", "_con"),
+        ("a\nb\0c", "a_b_c"),
+    ],
+)
+def test_names_of_the_server_stay_in_the_directory(tmp_path, source, name):
+    assert safe_file_name(source) == name
+    assert (tmp_path / name).parent == tmp_path
+
+
+def test_stems_whose_names_fall_together_get_a_number(server_and_client):
+    server, client = server_and_client
+    server.add_succeeded_job("same", {"a/b": b"1", "A?b": b"2", "a_b_2": b"3"})
+    assert stem_file_names(client.get_job("same")) == ["a_b.wav", "A_b_2.wav", "a_b_2_2.wav"]
+
+
+def test_one_stream_brings_events_and_stems(server_and_client, tmp_path):
+    _, client = server_and_client
+    song = tmp_path / "song.wav"
+    song.write_bytes(DRUMS)
+    items = list(client.separate_stream(song, tmp_path / "out"))
+    kinds = [type(item) for item in items]
+    assert kinds == [Received] * 3 + [Accepted, StateChanged, StemReceived, StemReceived, Done]
+    assert contents(tmp_path / "out") == {"drums.wav": DRUMS, "vocals.wav": DRUMS[::-1]}
+
+
+def test_a_song_that_cannot_be_read_to_its_end_ends_the_stream_without_a_job(
+    server_and_client, tmp_path, monkeypatch
+):
+    server, client = server_and_client
+    song = tmp_path / "song.wav"
+    song.write_bytes(DRUMS)
+    read = FileSong.read
+    monkeypatch.setattr(
+        FileSong, "read", lambda self, offset, size: read(self, offset, size) if offset < 9 else b""
+    )
+    with pytest.raises(BadAudioError, match="now ends after 524288"):
+        list(client.separate_stream(song, tmp_path / "out"))
+    assert "s1" not in server.jobs
+
+
+def test_a_stream_that_breaks_names_the_job_and_leaves_no_half_files(server_and_client, tmp_path):
+    server, client = server_and_client
+    song = tmp_path / "song.wav"
+    song.write_bytes(DRUMS)
+    server.breaks = [6]
+    with pytest.raises(ServerUnavailableError, match="ugosa fetch s1"):
+        list(client.separate_stream(song, tmp_path / "out"))
+    assert contents(tmp_path / "out") == {}

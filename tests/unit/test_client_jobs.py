@@ -1,0 +1,139 @@
+"""Jobs are asked after and watched without missing anything."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from tests.helpers.breaking_server import breaking_server, progress_events
+from ugosa_client import JobOptions, JobState, Mark, MarkState, Progress, StateChanged, StemEncoding
+from ugosa_client.convert import from_options, to_options
+from ugosa_client.errors import (
+    JobStartedError,
+    MarksFileError,
+    NotFoundError,
+    ServerUnavailableError,
+    UnknownModelError,
+)
+from ugosa_client.wire.ugosa.v1 import job_pb2
+
+ALL_OPTIONS = JobOptions(
+    model="m",
+    preset="fast",
+    strategy="P-L3:D",
+    silence_weight=2.0,
+    learning_rate=1e-4,
+    epochs=0,
+    segment_s=4.0,
+    hop_s=1.0,
+    batch_size=2,
+    seed=-1,
+    separation_segment_s=8.0,
+    overlap=0.0,
+    shifts=0,
+    stem_encoding=StemEncoding.FLAC_PCM24,
+)
+
+
+@pytest.fixture
+def server_and_client(tmp_path):
+    with breaking_server(tmp_path) as pair:
+        yield pair
+
+
+def test_every_option_survives_the_wire_and_absent_stays_absent():
+    assert None not in [getattr(ALL_OPTIONS, field.name) for field in fields(JobOptions)]
+    assert to_options(from_options(ALL_OPTIONS)) == ALL_OPTIONS
+    assert to_options(from_options(JobOptions())) == JobOptions()
+    assert len(job_pb2.JobOptions.DESCRIPTOR.fields) == len(fields(JobOptions))
+
+
+def test_a_watch_yields_each_event_once_over_any_number_of_breaks(server_and_client):
+    server, client = server_and_client
+    server.jobs["j"] = job_pb2.Job(job_id="j", state=job_pb2.JOB_STATE_RUNNING)
+    server.events["j"] = progress_events("j", 20)
+    server.breaks = [3, 0, 0, 5, 1, 0]
+    events = list(client.watch("j"))
+    assert [event.seq for event in events] == list(range(1, 21))
+    assert server.starts == [0, 3, 3, 3, 8, 9, 9]
+    assert isinstance(events[0], Progress)
+    assert isinstance(events[-1], StateChanged)
+    assert events[-1].state is JobState.SUCCEEDED
+
+
+def test_a_watch_goes_on_after_the_last_event_that_the_caller_knows(server_and_client):
+    server, client = server_and_client
+    server.jobs["j"] = job_pb2.Job(job_id="j", state=job_pb2.JOB_STATE_RUNNING)
+    server.events["j"] = progress_events("j", 5)
+    assert [event.seq for event in client.watch("j", after_seq=3)] == [4, 5]
+    assert list(client.watch("j", after_seq=5)) == []
+
+
+def test_a_watch_gives_up_after_failures_without_any_event(server_and_client):
+    server, client = server_and_client
+    server.jobs["j"] = job_pb2.Job(job_id="j", state=job_pb2.JOB_STATE_RUNNING)
+    server.events["j"] = progress_events("j", 5)
+    server.breaks = [2] + [0] * 10
+    watched = []
+    with pytest.raises(ServerUnavailableError):
+        watched.extend(client.watch("j"))
+    assert server.starts == [0, 2, 2, 2]
+
+
+def test_a_unary_call_is_repeated_while_a_known_server_is_away(server_and_client):
+    server, client = server_and_client
+    assert [model.name for model in client.models()] == ["tiny"]
+    server.unary_breaks = 3
+    assert [model.name for model in client.models()] == ["tiny"]
+    server.unary_breaks = 4
+    with pytest.raises(ServerUnavailableError, match="connection lost"):
+        client.models()
+
+
+def test_listing_asks_for_further_pages_by_itself(server_and_client):
+    server, client = server_and_client
+    for number in range(7):
+        state = job_pb2.JOB_STATE_QUEUED if number % 2 else job_pb2.JOB_STATE_FAILED
+        server.jobs[f"j{number}"] = job_pb2.Job(job_id=f"j{number}", state=state)
+    assert [job.job_id for job in client.list_jobs(page_size=3)] == [f"j{number}" for number in range(7)]
+    failed = client.list_jobs([JobState.FAILED], page_size=3)
+    assert [job.job_id for job in failed] == ["j0", "j2", "j4", "j6"]
+
+
+def test_marks_and_options_reach_the_job(server_and_client):
+    _, client = server_and_client
+    marks = (Mark("vocals", MarkState.SILENT, 0, 100), Mark("drums", MarkState.ACTIVE, 50, 2**40))
+    job = client.create_job("u1", marks=marks, options=ALL_OPTIONS, request_id="r")
+    assert (job.marks, job.options, job.request_id, job.queue_position) == (marks, ALL_OPTIONS, "r", 1)
+    assert client.create_job("u1", marks=marks, options=ALL_OPTIONS, request_id="r").job_id == job.job_id
+    assert client.set_marks(job.job_id, marks[:1]).marks == marks[:1]
+    client.cancel(job.job_id)
+    with pytest.raises(JobStartedError, match="the job has started"):
+        client.set_marks(job.job_id, marks)
+    client.delete(job.job_id)
+    with pytest.raises(NotFoundError, match=f"no job '{job.job_id}'"):
+        client.get_job(job.job_id)
+
+
+def test_a_marks_file_is_read_in_frames_of_the_servers_decoding(server_and_client, tmp_path):
+    _, client = server_and_client
+    song, marks = tmp_path / "song.mp3", tmp_path / "song.txt"
+    song.write_bytes(b"bytes that only the server decodes")
+    marks.write_text("0.25\t0.5\tonly kit\n")
+    job = client.submit(song, marks=marks)
+    assert set(job.marks) == {
+        Mark("drums", MarkState.ACTIVE, 11025, 22050),
+        *(Mark(source, MarkState.SILENT, 11025, 22050) for source in ("bass", "other", "vocals")),
+    }
+
+
+def test_bad_marks_of_a_lossless_song_are_refused_before_the_upload(server_and_client, tmp_path):
+    np, soundfile = pytest.importorskip("numpy"), pytest.importorskip("soundfile")
+    server, client = server_and_client
+    song, marks = tmp_path / "song.wav", tmp_path / "song.txt"
+    soundfile.write(song, np.zeros((100, 2)), 100)
+    marks.write_text("0.25\t1.5\tno vocals\n")
+    with pytest.raises(MarksFileError, match="song has 100 frames"):
+        client.submit(song, marks=marks)
+    with pytest.raises(UnknownModelError, match="'huge'; its models: tiny"):
+        client.submit(song, options=replace(ALL_OPTIONS, model="huge"))
+    assert server.uploads == {}

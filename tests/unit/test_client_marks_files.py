@@ -1,0 +1,169 @@
+"""Marks files are read as the musician meant them, or refused with the line and the way out."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ugosa_client.errors import MarksFileError
+from ugosa_client.marks.audacity import format_audacity, parse_audacity
+from ugosa_client.marks.file import read_marks, write_marks
+from ugosa_client.marks.reaper_csv import parse_time
+from ugosa_client.marks.regions import Position
+from ugosa_client.resources import Mark, MarkState
+
+SOURCES = ("drums", "bass", "other", "vocals")
+RATE = 44100
+ACTIVE, SILENT = MarkState.ACTIVE, MarkState.SILENT
+
+
+def read(tmp_path, text, frames=10 * RATE, rate=RATE, encoding="utf-8"):
+    path = tmp_path / "käse marks.txt"
+    path.write_bytes(text.encode(encoding))
+    return read_marks(path, SOURCES, rate, frames)
+
+
+def test_audacity_labels_are_read(tmp_path):
+    assert read(tmp_path, "0.500000\t1.250000\tno vocals\n2.0\t3.0\tdrums\n") == (
+        Mark("vocals", SILENT, 22050, 55125),
+        Mark("drums", ACTIVE, 88200, 132300),
+    )
+
+
+def test_spectral_ranges_of_audacity_are_ignored(tmp_path):
+    text = "0.5\t1.25\tno vocals\n\\\t100.0\t2000.0\n2\t3\tbass\n"
+    assert [mark.source for mark in read(tmp_path, text)] == ["vocals", "bass"]
+
+
+def test_windows_line_ends_and_byte_order_marks_are_forgiven(tmp_path):
+    expected = (Mark("vocals", SILENT, 22050, 55125),)
+    assert read(tmp_path, "\ufeff0.5\t1.25\tno vocals\r\n") == expected
+    assert read(tmp_path, "0.5\t1.25\tno vocals\r\n", encoding="utf-16") == expected
+    assert (
+        read(tmp_path, "\ufeff#,Name,Start,End,Length\r\nR1,no vocals,0:00.500,0:01.250,0:00.750\r\n")
+        == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("0:00.500", "0:01.250"), ("0:00:00.500", "0:00:01.250"), ("0.500", "1.250"), ("22050", "55125")],
+)
+def test_every_reaper_ruler_that_needs_no_tempo_map_gives_the_same_frames(tmp_path, start, end):
+    text = f'#,Name,Start,End,Length,Color\nM1,verse,{start},,,\nR1,"no vocals",{start},{end},x,FF0000\n'
+    assert read(tmp_path, text) == (Mark("vocals", SILENT, 22050, 55125),)
+
+
+def test_a_reaper_list_in_quotes_stays_one_name(tmp_path):
+    text = '#,Name,Start,End,Length\nR1,"-vocals, drums",0:01.000,0:02.000,0:01.000\n'
+    assert set(read(tmp_path, text)) == {
+        Mark("vocals", SILENT, 44100, 88200),
+        Mark("drums", ACTIVE, 44100, 88200),
+    }
+
+
+@pytest.mark.parametrize(
+    ("time", "way_out"),
+    [
+        ("5.1.00", "tempo map"),
+        ("00:00:01:12", "frame rate"),
+        ("-0:01.000", "before the start"),
+        ("soon", "not a time"),
+    ],
+)
+def test_reaper_times_that_cannot_be_known_are_refused_with_the_line(tmp_path, time, way_out):
+    with pytest.raises(MarksFileError, match=rf"käse marks.txt, line 2: .*{way_out}"):
+        read(tmp_path, f"#,Name,Start,End,Length\nR1,no vocals,{time},0:02.000,x\n")
+
+
+def test_hours_count():
+    assert parse_time("1:02:03.500").value == Fraction(3723.5)
+    assert parse_time("62:03.500").value == Fraction(3723.5)
+
+
+def test_halves_of_frames_round_up():
+    at = [Position(Fraction(frame, 2 * RATE), Fraction(1, 10**6)).frame(RATE) for frame in (1, 3, 4)]
+    assert at == [1, 2, 2]
+
+
+def test_an_end_rounded_past_the_song_is_cut_off(tmp_path):
+    frames = 44105  # 1.000113 s
+    assert read(tmp_path, "0\t1.000114\tno vocals\n", frames)[0].end_frame == frames
+    csv = "#,Name,Start,End,Length\nR1,no vocals,0:00.000,0:01.001,0:01.001\n"
+    with pytest.raises(MarksFileError, match=r"44144 .* 44105 frames"):
+        read(tmp_path, csv, frames)  # 39 frames are more than half a millisecond
+    assert read(tmp_path, csv, 44130)[0].end_frame == 44130
+
+
+def test_a_region_past_the_song_is_refused_with_both_lengths(tmp_path):
+    with pytest.raises(MarksFileError, match=r"line 1: .*frame 44103 .*song has 44100 frames"):
+        read(tmp_path, "0\t1.00006\tno vocals\n", 44100)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1.0\t1.0\tno vocals\n", "line 1: .*is a point"),
+        ("2.0\t1.0\tno vocals\n", "line 1: .*reversed"),
+        ("0\t1\tdrums\n0\t1\tno vocls\n", r"line 2: unknown source 'vocls'; did you mean 'vocals'\?"),
+        ("0\t1\t\n", "line 1: the region has no name"),
+        ("0\t1\tdrums\nhello\n", "line 2: 'hello' is no label"),
+        ("0\t2\tvocals\n\n1\t3\tonly drums\n", "line 3: vocals is silent here, but line 1 says active"),
+        ("hello world\n", "no marks file of a known format"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_line(tmp_path, text, message):
+    with pytest.raises(MarksFileError, match=message):
+        read(tmp_path, text)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    path = tmp_path / "song.wav"
+    path.write_bytes(b"RIFF\xff\xfe\x00")
+    with pytest.raises(MarksFileError, match="not text in UTF-8"):
+        read_marks(path, SOURCES, RATE, RATE)
+
+
+def test_an_empty_file_marks_nothing(tmp_path):
+    assert read(tmp_path, "\n") == ()
+
+
+@st.composite
+def songs_with_marks(draw):
+    """A rate, a length, and marks of which no two of a source touch."""
+    rate = draw(st.sampled_from((8000, 22050, 44100, 48000, 96000, 192000)))
+    frames = draw(st.integers(2, 3 * 3600 * rate))
+    marks = []
+    for source in SOURCES:
+        edges = sorted(draw(st.sets(st.integers(0, frames), max_size=8)))
+        for start, end in zip(edges[::2], edges[1::2], strict=False):
+            marks.append(Mark(source, draw(st.sampled_from((ACTIVE, SILENT))), start, end))
+    return rate, frames, marks
+
+
+@given(songs_with_marks())
+def test_written_marks_come_back_frame_for_frame(tmp_path_factory, song):
+    rate, frames, marks = song
+    path = tmp_path_factory.getbasetemp() / "round trip.txt"
+    write_marks(path, marks, rate)
+    assert set(read_marks(path, SOURCES, rate, frames)) == set(marks)
+
+
+@given(songs_with_marks())
+def test_reaper_sample_positions_come_back_frame_for_frame(tmp_path_factory, song):
+    rate, frames, marks = song
+    rows = [
+        f"R1,{'no ' if mark.state is SILENT else ''}{mark.source},{mark.start_frame},{mark.end_frame},x"
+        for mark in marks
+    ]
+    path = tmp_path_factory.getbasetemp() / "round trip.csv"
+    path.write_text("\n".join(["#,Name,Start,End,Length", *rows]))
+    assert set(read_marks(path, SOURCES, rate, frames)) == set(marks)
+
+
+@given(songs_with_marks())
+def test_labels_can_be_parsed_line_by_line(song):
+    rate, _, marks = song
+    text = format_audacity(marks, rate)
+    assert len(parse_audacity(text)) == len(text.splitlines()) == len(marks)

@@ -1,0 +1,42 @@
+"""The server starts as configured, or says why not."""
+
+import pytest
+
+from ugosa_server.config import ServerConfig, default_listen, load_config
+from ugosa_server.errors import ConfigError
+
+
+def test_options_come_on_top_of_the_file(tmp_path):
+    file = tmp_path / "ugosa.toml"
+    file.write_text('listen = ["127.0.0.1:50051"]\nthreads = 4\ndevice = "cpu"\n')
+    config = load_config(file, {"device": "cuda:1", "threads": None})
+    assert config == ServerConfig(listen=("127.0.0.1:50051",), threads=4, device="cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("treads = 4\n", "did you mean 'threads'"),
+        ('threads = "four"\n', "threads"),
+        ("threads = \n", "cannot read"),
+        ('log_level = "LOUD"\n', "LOUD"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path, text, words):
+    file = tmp_path / "ugosa.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load_config(file, {})
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        load_config(tmp_path / "nowhere.toml", {})
+
+
+def test_default_socket_is_the_users_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    assert default_listen() == f"unix:{tmp_path}/run/ugosa/ugosa.sock"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert default_listen() == f"unix:{tmp_path}/state/ugosa/ugosa.sock"

@@ -1,0 +1,237 @@
+"""A run keeps its promises: exact null, obeyed silence, untouched base, repeatable stems, clean cancel."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.adaptation.adapter_file import load_adapter
+from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.engine.base import (
+    RunCancelled,
+    RunFailed,
+    RunNotice,
+    RunPhase,
+    RunProgress,
+    RunSpec,
+    RunSucceeded,
+)
+from ugosa_server.engine.job_pipeline import ResidentNetworks, run_job
+from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
+from ugosa_server.separation.options import SeparationOptions
+
+RATE_HZ = 48_000
+FADE_FRAMES = 480  # 10 ms
+EPOCHS = 2
+
+
+def never():
+    return False
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    config = replace(TINY, sample_rate_hz=16_000)
+    save_checkpoint(path, tiny_network(config=config).state_dict(), config)
+    return path
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return ResidentNetworks("cpu")
+
+
+@pytest.fixture
+def make_spec(tmp_path, checkpoint):
+    def make(channels=2, n_frames=3 * RATE_HZ, marks=None, rate_hz=RATE_HZ, **changes):
+        random = np.random.default_rng(7)
+        # Tones and noise on the 16-bit grid, so that the null must be exact.
+        t = np.arange(n_frames)[:, None] / rate_hz
+        song = 0.2 * np.sin(2 * np.pi * np.array([110.0, 440.0])[:channels] * t) + 0.05 * random.normal(
+            size=(n_frames, channels)
+        )
+        song = (np.rint(song * 2**15) / 2**15).astype("<f4")
+        path = tmp_path / f"song-{channels}-{n_frames}-{rate_hz}.f32"
+        song.tofile(path)
+        if marks is None:
+            marks = (
+                Mark("bass", MarkState.SILENT, 0, n_frames // 2),
+                Mark("vocals", MarkState.SILENT, n_frames // 3, 2 * n_frames // 3),
+            )
+        out_dir = tmp_path / f"out-{len(list(tmp_path.glob('out-*')))}"
+        out_dir.mkdir()
+        spec = RunSpec(
+            job_id="job",
+            attempt=1,
+            source=SourceAudio(
+                str(path), rate_hz, channels, n_frames, "WAV PCM_16", float(np.abs(song).max())
+            ),
+            file_name="Lied Nº 1.wav",
+            marks=marks,
+            model_name="tiny",
+            model_path=str(checkpoint),
+            adaptation=AdaptationOptions(learning_rate=1e-3, epochs=EPOCHS, segment_s=1.0),
+            separation=SeparationOptions(segment_s=1.0),
+            stem_encoding=StemEncoding.WAV_FLOAT32,
+            seed=3,
+            out_dir=str(out_dir),
+        )
+        return replace(spec, **changes)
+
+    return make
+
+
+def song_of(spec):
+    return np.fromfile(spec.source.path, "<f4").reshape(-1, spec.source.channels).astype(np.float64)
+
+
+def stems_of(spec, ending):
+    """[S, T, C] float64."""
+    paths = [Path(spec.out_dir) / stem.file_name for stem in ending.stems]
+    return np.stack([soundfile.read(path, always_2d=True)[0] for path in paths])
+
+
+def files_of(spec):
+    return {path.name: path.read_bytes() for path in Path(spec.out_dir).iterdir()}
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("encoding", StemEncoding)
+def test_stems_null_against_the_mix_and_obey_the_marks(make_spec, networks, channels, encoding):
+    spec = make_spec(channels, stem_encoding=encoding)
+    *_, ending = run_job(spec, networks, never)
+    assert isinstance(ending, RunSucceeded)
+    stems = stems_of(spec, ending)
+    assert np.array_equal(stems.sum(axis=0), song_of(spec))
+    for mark in spec.marks:
+        stem = stems[TINY.sources.index(mark.source)]
+        start = mark.start_frame + FADE_FRAMES if mark.start_frame else 0
+        assert np.abs(stem[start : mark.end_frame - FADE_FRAMES]).max() == 0.0
+    assert [stem.source for stem in ending.stems] == list(TINY.sources)
+    assert {stem.frames for stem in ending.stems} == {spec.source.frames}
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "rate_hz"), [(1, 44_100), (2, 48_000), (44_099, 44_100), (20_001, 96_000), (16_000, 16_000)]
+)
+def test_any_length_and_rate_nulls(make_spec, networks, n_frames, rate_hz):
+    spec = make_spec(n_frames=n_frames, rate_hz=rate_hz, marks=(Mark("bass", MarkState.SILENT, 0, n_frames),))
+    *_, ending = run_job(spec, networks, never)
+    assert isinstance(ending, RunSucceeded)
+    assert np.array_equal(stems_of(spec, ending).sum(axis=0), song_of(spec))
+
+
+def test_the_base_is_untouched_and_the_same_seed_gives_the_same_files(make_spec, networks, checkpoint):
+    base = weights_digest(networks.load(checkpoint).network.state_dict())
+    runs = [make_spec(seed=seed) for seed in (1, 1, 2)]
+    for spec in runs:
+        *_, ending = run_job(spec, networks, never)
+        assert isinstance(ending, RunSucceeded)
+        assert weights_digest(networks.load(checkpoint).network.state_dict()) == base
+    first, second, other = (
+        {name: content for name, content in files_of(spec).items() if not name.startswith("report")}
+        for spec in runs
+    )
+    assert set(first) == {"adapter.safetensors", *(f"stem-{i}.wav" for i in range(4))}
+    assert first == second
+    assert first["adapter.safetensors"] != other["adapter.safetensors"]
+
+
+@pytest.mark.parametrize("phase", RunPhase)
+def test_a_cancel_in_any_phase_leaves_no_file_and_the_base(make_spec, networks, checkpoint, phase):
+    base = weights_digest(networks.load(checkpoint).network.state_dict())
+    spec, events, asked = make_spec(), [], []
+    for event in run_job(spec, networks, lambda: bool(asked)):
+        events.append(event)
+        if isinstance(event, RunProgress) and event.phase is phase:
+            asked.append(True)
+    assert isinstance(events[-1], RunCancelled)
+    assert files_of(spec) == {}
+    assert weights_digest(networks.load(checkpoint).network.state_dict()) == base
+
+
+def test_a_run_that_is_dropped_midway_leaves_no_file_and_the_base(make_spec, networks, checkpoint):
+    base = weights_digest(networks.load(checkpoint).network.state_dict())
+    spec = make_spec()
+    run = run_job(spec, networks, never)
+    for event in run:
+        if event.phase is RunPhase.SEPARATION:
+            break
+    run.close()
+    assert files_of(spec) == {}
+    assert weights_digest(networks.load(checkpoint).network.state_dict()) == base
+
+
+def test_progress_goes_through_the_phases_and_tells_every_epoch(make_spec, networks):
+    events = [e for e in run_job(make_spec(), networks, never) if isinstance(e, RunProgress)]
+    assert list(dict.fromkeys(event.phase for event in events)) == list(RunPhase)
+    fractions = [event.fraction for event in events]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0
+    assert fractions[-1] == pytest.approx(1)
+    epochs = [e for e in events if e.phase is RunPhase.ADAPTATION and e.loss]
+    assert {event.epoch for event in epochs} == set(range(1, EPOCHS + 1))
+    assert all(event.loss.total >= event.loss.silence > 0 for event in epochs)
+
+
+def test_without_silent_marks_the_song_is_separated_plainly_and_the_result_says_so(make_spec, networks):
+    spec = make_spec(marks=(Mark("bass", MarkState.ACTIVE, 0, 1000),))
+    events = list(run_job(spec, networks, never))
+    assert [event.reason for event in events if isinstance(event, RunNotice)] == ["NO_MARKS"]
+    phases = {event.phase for event in events if isinstance(event, RunProgress)}
+    assert phases == {RunPhase.PREPARE, RunPhase.SEPARATION, RunPhase.REPORT}
+    assert np.array_equal(stems_of(spec, events[-1]).sum(axis=0), song_of(spec))
+    report = json.loads((Path(spec.out_dir) / "report.json").read_text())
+    assert report["adaptation"]["strategy"] == "B0"
+    assert "adapter.safetensors" not in files_of(spec)
+
+
+def test_b0_adapts_nothing_but_obeys_the_marks(make_spec, networks):
+    spec = make_spec(adaptation=AdaptationOptions("B0"))
+    *events, ending = run_job(spec, networks, never)
+    assert not any(isinstance(event, RunNotice) for event in events)
+    bass = stems_of(spec, ending)[TINY.sources.index("bass")]
+    assert np.abs(bass[: spec.source.frames // 2 - FADE_FRAMES]).max() == 0.0
+
+
+def test_the_report_tells_what_was_measured(make_spec, networks, checkpoint):
+    spec = make_spec()
+    *_, ending = run_job(spec, networks, never)
+    report = json.loads((Path(spec.out_dir) / ending.report_json).read_text())
+    assert (Path(spec.out_dir) / ending.report_html).stat().st_size > 10_000
+    info = networks.load(checkpoint).info
+    keys, _ = load_adapter(Path(spec.out_dir) / "adapter.safetensors", info.sha256)
+    assert keys.strategy == report["adaptation"]["strategy"] == "P-L3:D"
+    assert report["options"]["learning_rate"] == 1e-3
+    assert len(report["adaptation"]["epoch_losses"]) == EPOCHS
+    assert report["null_peak_dbfs"] == "-inf"
+    for stem in report["stems"]:
+        if stem["source"] in ("bass", "vocals"):
+            assert stem["silence_peak_dbfs"] == "-inf"
+            assert -120 < stem["leakage_before_dbfs"] < 0
+            assert stem["leakage_after_dbfs"] < stem["leakage_before_dbfs"]
+        else:
+            assert stem["silence_peak_dbfs"] is stem["leakage_after_dbfs"] is None
+    assert list(report["timings_s"]) == [phase.value for phase in RunPhase]
+
+
+def test_an_error_the_user_can_answer_ends_the_run_with_its_reason(make_spec, networks):
+    spec = make_spec(adaptation=AdaptationOptions(learning_rate=1e30, epochs=9, segment_s=1.0))
+    *_, ending = run_job(spec, networks, never)
+    assert isinstance(ending, RunFailed)
+    assert ending.reason == "DIVERGED"
+    assert files_of(spec) == {}
+
+
+def test_a_missing_checkpoint_fails_the_run(make_spec, networks):
+    spec = make_spec(model_path="/nowhere/tiny.safetensors")
+    assert list(run_job(spec, networks, never)) == [
+        RunFailed("BAD_CHECKPOINT", "there is no checkpoint at /nowhere/tiny.safetensors")
+    ]

@@ -1,0 +1,160 @@
+"""The store: durable, idempotent, gapless, fenced."""
+
+import pytest
+
+from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.errors import (
+    JobNotFinishedError,
+    JobStartedError,
+    NotFoundError,
+    RequestIdConflictError,
+    UploadInUseError,
+)
+from ugosa_server.jobs.events import JobError, JobState, RunNotice, StateChanged, StemFile
+from ugosa_server.jobs.records import JobOptions, JobResult, UploadFormat
+from ugosa_server.jobs.store import Store
+
+AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
+MARKS = (Mark("vocals", MarkState.SILENT, 0, 100),)
+NOTICE = RunNotice("WORKER_RETRY", "again")
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "ugosa.sqlite")
+    yield store
+    store.close()
+
+
+def complete_upload(store, upload_id="u1"):
+    store.uploads.create(
+        upload_id, "me", f"request of {upload_id}", "digest", UploadFormat(file_name="a.wav")
+    )
+    store.uploads.complete(upload_id, "ab" * 32, AUDIO)
+    return store.uploads.get("me", upload_id)
+
+
+def queue(store, job_id, digest="d"):
+    upload = complete_upload(store, f"upload of {job_id}")
+    return store.jobs.create(job_id, f"request of {job_id}", digest, upload, JobOptions("tiny"), MARKS)
+
+
+def test_what_was_written_is_read_back_after_reopening(tmp_path):
+    store = Store(tmp_path / "s.sqlite")
+    written = queue(store, "j1")
+    store.close()
+    store = Store(tmp_path / "s.sqlite")
+    assert store.jobs.get("me", "j1") == written
+    assert written.marks == MARKS
+    assert written.audio == AUDIO
+    store.close()
+
+
+def test_same_request_gives_the_same_job_and_another_is_a_conflict(store):
+    upload = complete_upload(store)
+    first = store.jobs.create("j1", "r", "d", upload, JobOptions("tiny"), MARKS)
+    again = store.jobs.create("j2", "r", "d", upload, JobOptions("tiny"), MARKS)
+    assert again == first
+    with pytest.raises(RequestIdConflictError, match="'r'"):
+        store.jobs.create("j3", "r", "other", upload, JobOptions("tiny"), ())
+
+
+def test_jobs_are_claimed_oldest_first_and_each_claim_is_an_attempt(store):
+    queue(store, "j1")
+    queue(store, "j2")
+    assert [store.jobs.get("me", job).queue_position for job in ("j1", "j2")] == [1, 2]
+    first = store.jobs.claim_next()
+    assert (first.job_id, first.state, first.attempt) == ("j1", JobState.RUNNING, 1)
+    assert store.jobs.get("me", "j2").queue_position == 1
+    assert store.jobs.requeue("j1", 1, NOTICE)
+    assert store.jobs.claim_next().job_id == "j1"
+    assert store.jobs.get("me", "j1").attempt == 2
+
+
+def test_events_have_no_gaps_and_stale_attempts_write_nothing(store):
+    queue(store, "j1")
+    store.jobs.claim_next()
+    store.jobs.requeue("j1", 1, NOTICE)
+    store.jobs.claim_next()
+    assert not store.jobs.append_event("j1", 1, RunNotice("LATE", "from the first attempt"))
+    assert not store.jobs.end("j1", 1, JobState.SUCCEEDED)
+    assert store.jobs.append_event("j1", 2, RunNotice("NOW", "from the second"))
+    events = store.events.after("j1", 0, 100)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert "LATE" not in [event.body.reason for event in events if isinstance(event.body, RunNotice)]
+    assert store.jobs.get("me", "j1").last_seq == events[-1].seq
+    assert store.events.after("j1", 3, 2) == events[3:5]
+
+
+def test_an_ended_job_never_changes_again(store):
+    queue(store, "j1")
+    store.jobs.claim_next()
+    result = JobResult((StemFile("drums", "stem-0.wav", 9, 9, "aa"),), "report.json", "report.html")
+    assert store.jobs.end("j1", 1, JobState.SUCCEEDED, result=result)
+    ended = store.jobs.get("me", "j1")
+    assert (ended.result, ended.fraction) == (result, 1.0)
+    assert not store.jobs.end("j1", 1, JobState.FAILED, JobError("X", "x"))
+    assert not store.jobs.requeue("j1", 1, NOTICE)
+    assert store.jobs.request_cancel("me", "j1") == ended
+
+
+def test_cancel_ends_a_queued_job_at_once_and_marks_a_running_one(store):
+    queue(store, "j1")
+    assert store.jobs.request_cancel("me", "j1").state is JobState.CANCELLED
+    queue(store, "j2")
+    store.jobs.claim_next()
+    assert store.jobs.request_cancel("me", "j2").state is JobState.CANCELLING
+    assert not store.jobs.requeue("j2", 1, NOTICE)
+    assert store.jobs.end("j2", 1, JobState.CANCELLED)
+    states = [e.body.state for e in store.events.after("j2", 0, 9) if isinstance(e.body, StateChanged)]
+    assert states == [JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING, JobState.CANCELLED]
+
+
+def test_marks_are_replaced_until_the_job_starts(store):
+    queue(store, "j1")
+    assert store.jobs.set_marks("me", "j1", ()).marks == ()
+    store.jobs.claim_next()
+    with pytest.raises(JobStartedError, match="running"):
+        store.jobs.set_marks("me", "j1", MARKS)
+    assert store.jobs.get("me", "j1").marks == ()
+
+
+def test_nobody_sees_another_principals_things(store):
+    queue(store, "j1")
+    for look in (
+        lambda: store.jobs.get("you", "j1"),
+        lambda: store.jobs.request_cancel("you", "j1"),
+        lambda: store.jobs.delete("you", "j1"),
+        lambda: store.uploads.get("you", "upload of j1"),
+        lambda: store.uploads.delete("you", "upload of j1"),
+    ):
+        with pytest.raises(NotFoundError):
+            look()
+    assert store.jobs.page("you", (), None, 10) == ([], None)
+
+
+def test_pages_are_newest_first_and_cover_all(store):
+    for number in range(5):
+        queue(store, f"j{number}")
+    first, token = store.jobs.page("me", (), None, 2)
+    second, token = store.jobs.page("me", (), token, 2)
+    third, token = store.jobs.page("me", (), token, 2)
+    assert [job.job_id for job in first + second + third] == ["j4", "j3", "j2", "j1", "j0"]
+    assert token is None
+    store.jobs.request_cancel("me", "j3")
+    only, _ = store.jobs.page("me", [JobState.CANCELLED], None, 10)
+    assert [job.job_id for job in only] == ["j3"]
+
+
+def test_only_ended_jobs_are_deleted_and_their_uploads_after_them(store):
+    queue(store, "j1")
+    with pytest.raises(JobNotFinishedError):
+        store.jobs.delete("me", "j1")
+    with pytest.raises(UploadInUseError, match="j1"):
+        store.uploads.delete("me", "upload of j1")
+    store.jobs.request_cancel("me", "j1")
+    store.uploads.delete("me", "upload of j1")
+    store.jobs.delete("me", "j1")
+    assert store.events.after("j1", 0, 10) == []
+    assert store.jobs.all_ids() == store.uploads.all_ids() == set()

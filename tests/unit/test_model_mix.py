@@ -1,0 +1,79 @@
+"""The network hears a normalised song; its words come back at the song's scale, rate, channels and length."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.tiny_network import TINY
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.audio.frames import open_frames
+from ugosa_server.engine.model_mix import estimates_at_source, prepare_steps, write_model_mix
+
+
+def write_song(folder, samples, rate_hz):
+    path = folder / "song.f32"
+    samples.astype("<f4").tofile(path)
+    return SourceAudio(
+        str(path), rate_hz, samples.shape[1], len(samples), "WAV FLOAT", float(np.abs(samples).max())
+    )
+
+
+def prepared(source, config, folder):
+    """Drive the generator; give the ModelMix and the steps it told."""
+    with open_frames(source) as frames:
+        steps = write_model_mix(source, frames, folder / "mix.f32", config)
+        told = []
+        while True:
+            try:
+                told.append(next(steps))
+            except StopIteration as end:
+                return end.value, told
+
+
+def smooth_song(n_frames, rate_hz, channels):
+    t = np.arange(n_frames)[:, None] / rate_hz
+    return 0.1 + 0.3 * np.sin(2 * np.pi * np.array([100.0, 210.0])[:channels] * t)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("model_channels", [1, 2])
+@pytest.mark.parametrize(("rate_hz", "n_frames"), [(8000, 20_000), (48_000, 150_001)])
+def test_the_mono_mean_is_normalised_and_one_estimate_brings_the_song_back(
+    tmp_path, channels, model_channels, rate_hz, n_frames
+):
+    song = smooth_song(n_frames, rate_hz, channels)
+    source = write_song(tmp_path, song, rate_hz)
+    mix, told = prepared(source, replace(TINY, audio_channels=model_channels), tmp_path)
+    heard = np.fromfile(mix.audio.path, "<f4").reshape(mix.audio.frames, model_channels)
+    assert mix.audio.frames == round(n_frames * 8000 / rate_hz)
+    assert heard.mean() == pytest.approx(0, abs=1e-4)
+    assert heard.mean(axis=1).std() == pytest.approx(1, abs=1e-4)
+    assert told[-1] == prepare_steps(source)
+    assert mix.source_sha256 == hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
+
+    estimates = iter([heard.T[None, :, i : i + 777] for i in range(0, len(heard), 777)])  # one source
+    back = np.concatenate(list(estimates_at_source(estimates, mix, source)), axis=-1)
+    assert back.shape == (1, channels, n_frames)
+    expected = song.T if model_channels == 2 or channels == 1 else np.repeat(song.mean(1)[None], 2, axis=0)
+    inner = slice(2000, -2000)  # resampling rings where the song begins and ends abruptly
+    np.testing.assert_allclose(back[0][:, inner], expected[:, inner], atol=1e-3)
+
+
+def test_the_mean_comes_back_once_in_the_sum_of_the_stems(tmp_path):
+    song = smooth_song(8000, 8000, 2)
+    source = write_song(tmp_path, song, 8000)
+    mix, _ = prepared(source, TINY, tmp_path)
+    heard = np.fromfile(mix.audio.path, "<f4").reshape(-1, 2).T
+    halves = iter([np.stack([0.25 * heard, 0.75 * heard])])
+    stems = next(estimates_at_source(halves, mix, source))
+    np.testing.assert_allclose(stems.sum(axis=0), song.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_frames", [1, 5000])
+def test_silence_stays_silence(tmp_path, n_frames):
+    mix, _ = prepared(write_song(tmp_path, np.zeros((n_frames, 2)), 48_000), TINY, tmp_path)
+    assert mix.std == 1
+    assert not np.fromfile(mix.audio.path, "<f4").any()

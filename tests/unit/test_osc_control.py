@@ -1,0 +1,100 @@
+"""What datagrams mean, byte by byte, and what is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ugosa_server.osc.control import (
+    Cancel,
+    Command,
+    MalformedError,
+    Query,
+    RateLimit,
+    Subscribe,
+    Unsubscribe,
+    parse,
+)
+
+SUBSCRIBE = b"/ugosa/v1/subscribe\0"
+UNSUBSCRIBE = b"/ugosa/v1/unsubscribe\0\0\0"
+QUERY = b"/ugosa/v1/query\0"
+CANCEL = b"/ugosa/v1/cancel\0\0\0\0"
+PORT_9877 = b"\0\0\x26\x95"
+LOCALHOST = b"127.0.0.1\0\0\0"
+
+TABLE = [
+    (SUBSCRIBE + b",i\0\0" + PORT_9877, Subscribe(9877)),
+    (SUBSCRIBE + b",ii\0" + PORT_9877 + b"\0\0\0\x05", Subscribe(9877, ttl_s=5)),
+    (SUBSCRIBE + b",is\0" + PORT_9877 + LOCALHOST, Subscribe(9877, "127.0.0.1")),
+    (
+        SUBSCRIBE + b",isi\0\0\0\0" + PORT_9877 + LOCALHOST + b"\0\0\x0e\x10",
+        Subscribe(9877, "127.0.0.1", 3600),
+    ),
+    (UNSUBSCRIBE + b",i\0\0" + PORT_9877, Unsubscribe(9877)),
+    (UNSUBSCRIBE + b",is\0" + PORT_9877 + LOCALHOST, Unsubscribe(9877, "127.0.0.1")),
+    (QUERY + b",\0\0\0", Query()),
+    (QUERY, Query()),  # senders older than type tags leave them out
+    (QUERY + b",s\0\0" + b"j1\0\0", Query("j1")),
+    (CANCEL + b",s\0\0" + b"j1\0\0", Cancel("j1")),
+]
+
+
+@pytest.mark.parametrize(("datagram", "command"), TABLE)
+def test_these_bytes_are_this_command(datagram: bytes, command: Command) -> None:
+    assert parse(datagram) == [command]
+
+
+def test_a_bundle_is_taken_apart() -> None:
+    cancel = CANCEL + b",s\0\0" + b"j1\0\0"
+    immediately = b"\0\0\0\0\0\0\0\x01"
+    element = len(cancel).to_bytes(4, "big") + cancel
+    assert parse(b"#bundle\0" + immediately + element + element) == [Cancel("j1"), Cancel("j1")]
+
+
+MALFORMED = {
+    "empty": b"",
+    "not OSC": b"GET / HTTP/1.1\r\n",
+    "no argument": CANCEL + b",\0\0\0",
+    "wrong type": CANCEL + b",i\0\0" + PORT_9877,
+    "True is no port": SUBSCRIBE + b",T\0\0",
+    "one argument too many": CANCEL + b",ss\0" + b"j1\0\0" + b"j2\0\0",
+    "cut inside a number": SUBSCRIBE + b",i\0\0" + b"\0\0",
+    "cut inside a string": CANCEL + b",s\0\0" + b"j1",
+    "not UTF-8": CANCEL + b",s\0\0" + b"\xff\xfe\0\0",
+    "unknown address": b"/ugosa/v2/cancel\0\0\0\0,s\0\0j1\0\0",
+    "an address pattern": b"/ugosa/*/cancel\0,s\0\0j1\0\0",
+    "too long": CANCEL + b",s\0\0" + b"x" * 1400 + b"\0\0\0\0",
+}
+
+
+@pytest.mark.parametrize("datagram", MALFORMED.values(), ids=MALFORMED)
+def test_malformed_datagrams_are_refused(datagram: bytes) -> None:
+    with pytest.raises(MalformedError):
+        parse(datagram)
+
+
+@given(st.binary(max_size=1500) | st.binary(max_size=200).map(lambda tail: b"#bundle\0" + tail))
+def test_no_bytes_raise_anything_but_malformed(datagram: bytes) -> None:
+    try:
+        commands = parse(datagram)
+    except MalformedError:
+        return
+    assert all(isinstance(command, Command) for command in commands)
+
+
+@given(st.sampled_from([datagram for datagram, _ in TABLE]), st.integers(0, 60), st.integers(0, 255))
+def test_a_damaged_byte_raises_nothing_but_malformed(datagram: bytes, position: int, byte: int) -> None:
+    position %= len(datagram)
+    damaged = datagram[:position] + bytes([byte]) + datagram[position + 1 :]
+    try:
+        commands = parse(damaged)
+    except MalformedError:
+        return
+    assert all(isinstance(command, Command) for command in commands)
+
+
+def test_the_rate_limit_permits_a_second_s_worth_at_once_and_then_so_many_a_second() -> None:
+    limit = RateLimit(per_s=20)
+    assert sum(limit.permit(now_s=100.0) for _ in range(1000)) == 20
+    assert sum(limit.permit(now_s=100.5) for _ in range(1000)) == 10
+    assert sum(limit.permit(now_s=200.0) for _ in range(1000)) == 20

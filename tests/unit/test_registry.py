@@ -1,0 +1,68 @@
+"""The registry says what models there are, without torch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.errors import CheckpointError, UnknownModelError
+from ugosa_server.models.checkpoints import save_checkpoint
+from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig, parameter_shapes
+from ugosa_server.models.registry import ModelRegistry
+
+
+@pytest.fixture
+def folder(tmp_path):
+    words = {"description": "for tests", "adaptation": json.dumps({"learning_rate": 1e-3})}
+    save_checkpoint(tmp_path / "tiny.safetensors", tiny_network().state_dict(), TINY, words)
+    return tmp_path
+
+
+def test_a_model_is_told_from_its_header(folder):
+    (model,) = ModelRegistry(starter_dir=folder).models()
+    assert (model.name, model.architecture, model.description) == ("tiny", "conv_tasnet", "for tests")
+    assert (model.sources, model.sample_rate_hz, model.audio_channels) == (TINY.sources, 8000, 2)
+    assert model.parameters == sum(p.numel() for p in tiny_network().parameters())
+    assert model.adaptation_defaults == {"learning_rate": 1e-3}
+    names = {strategy.name: strategy.trainable_parameters for strategy in model.strategies}
+    assert next(iter(names)) == "P-L1:D"
+    assert names["P-L5:D"] == names["B-L5:D"] == 32 * 16
+    assert names["B0"] == 0
+
+
+@pytest.mark.parametrize("config", [TINY, ConvTasNetConfig(sources=("a",), audio_channels=1, repeats=2)])
+def test_parameter_shapes_are_those_of_the_network(config):
+    state = ConvTasNet(config).state_dict()
+    assert {n: tuple(t.shape) for n, t in state.items()} == parameter_shapes(config)
+    assert list(state) == list(parameter_shapes(config))
+
+
+def test_an_unknown_name_is_told_the_nearest(folder):
+    with pytest.raises(UnknownModelError, match="no model 'tinny'; did you mean 'tiny'"):
+        ModelRegistry(starter_dir=folder).get("tinny")
+
+
+def test_a_later_folder_takes_precedence(folder, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    save_checkpoint(own / "tiny.safetensors", tiny_network(seed=1).state_dict(), TINY)
+    assert ModelRegistry([own], starter_dir=folder).get("tiny").path.parent == own
+
+
+def test_missing_folders_and_broken_files_are_named(folder, tmp_path):
+    with pytest.raises(CheckpointError, match="absent does not exist"):
+        ModelRegistry([tmp_path / "absent"], starter_dir=folder)
+    (folder / "broken.safetensors").write_bytes(b"no")
+    with pytest.raises(CheckpointError, match=r"broken\.safetensors"):
+        ModelRegistry(starter_dir=folder)
+
+
+def test_listing_models_and_validating_options_needs_no_torch():
+    code = (
+        "import sys, ugosa_server.models.registry, ugosa_server.adaptation.presets, "
+        "ugosa_server.separation.options; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,181 @@
+"""One-shot adaptation: fine-tune the network on one song under its marks (Cantisani et al. 2021).
+
+Every epoch visits all segments once, in an order drawn from the seed. The optimiser is Ranger (RAdam with
+LookAhead: Liu et al. 2020, Zhang et al. 2019) with the authors' settings. The same seed on the same machine
+gives the same weights bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch_optimizer
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ugosa_server.adaptation.objective import silence_aware_objective
+from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES, PrefixCache
+from ugosa_server.adaptation.strategies import parse_strategy
+from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.errors import DivergedError
+from ugosa_server.models.conv_tasnet import ConvTasNet
+
+RANGER_BETAS = (0.95, 0.999)
+RANGER_LOOKAHEAD_STEPS = 6  # k
+RANGER_LOOKAHEAD_SHARE = 0.5  # alpha
+RANGER_EPS = 1e-5
+
+ActivityReader = Callable[[int, int], NDArray[np.float32]]
+"""Gives h of the model-rate frames [start, stop): [S, n]."""
+
+
+@dataclass(frozen=True)
+class MeanTerms:
+    """The terms of Eq. 2, averaged over the steps since the epoch began."""
+
+    total: float
+    """reconstruction + lambda * silence."""
+    reconstruction: float
+    """First term."""
+    silence: float
+    """Second term, without lambda."""
+
+
+@dataclass(frozen=True)
+class AdaptationStep:
+    """One optimiser step that is done."""
+
+    epoch: int
+    """Counts from 1."""
+    epochs: int
+    """How many there are."""
+    step: int
+    """Steps done in all epochs."""
+    steps: int
+    """Steps of all epochs."""
+    ends_epoch: bool
+    """Whether it was the epoch's last."""
+    loss: MeanTerms
+    """Of the epoch so far."""
+
+
+def segment_starts(n_frames: int, segment_frames: int, hop_frames: int) -> list[int]:
+    """First frames of the segments of a song; the last one is moved back to end where the song ends.
+
+    A song shorter than a segment is one segment.
+    """
+    last_start = max(0, n_frames - segment_frames)
+    return [*range(0, last_start, hop_frames), last_start]
+
+
+def count_steps(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> int:
+    """Optimiser steps of an adaptation to `n_frames` frames at the model's rate."""
+    segments = len(_starts(n_frames, sample_rate_hz, options))
+    return options.epochs * math.ceil(segments / options.batch_size)
+
+
+def adapt(
+    network: ConvTasNet,
+    parameters: Mapping[str, nn.Parameter],
+    mix: SourceFrames | NDArray[np.float32],
+    activity: ActivityReader,
+    options: AdaptationOptions,
+    seed: int,
+    cache_budget_bytes: int = DEFAULT_BUDGET_BYTES,
+) -> Iterator[AdaptationStep]:
+    """Fine-tune in place, yielding after every step; to cancel, stop iterating.
+
+    Args:
+        network: on its device, inside `context.adaptation_of`.
+        parameters: what that context yields.
+        mix: the song at the model's rate, normalised, [T, C].
+        activity: h of Eq. 2; not asked by strategies without marks.
+        options: validated.
+        seed: of the order of segments.
+        cache_budget_bytes: memory for features of the frozen prefix.
+
+    Raises:
+        DivergedError: the loss of a step is not finite.
+    """
+    strategy = parse_strategy(options.strategy)
+    if strategy.depth is None:
+        return
+    sample_rate_hz, n_sources = network.config.sample_rate_hz, len(network.config.sources)
+    device = next(network.parameters()).device
+    starts = _starts(len(mix), sample_rate_hz, options)
+    segment_frames = min(_frames(options.segment_s, sample_rate_hz), len(mix))
+    cached = PrefixCache(network, strategy.depth, cache_budget_bytes)
+    optimiser = _ranger(parameters, options.learning_rate)
+    order = np.random.default_rng(seed)
+    steps = count_steps(len(mix), sample_rate_hz, options)
+    step = 0
+
+    def mix_of(start: int) -> Tensor:  # [C, T]
+        return torch.from_numpy(np.ascontiguousarray(mix[start : start + segment_frames].T)).to(device)
+
+    def activity_of(start: int) -> Tensor:  # [S, T]
+        if not strategy.uses_marks:
+            return torch.ones(n_sources, segment_frames, device=device)
+        return torch.from_numpy(activity(start, start + segment_frames)).to(device)
+
+    for epoch in range(1, options.epochs + 1):
+        visits = [starts[index] for index in order.permutation(len(starts))]
+        batches = [visits[i : i + options.batch_size] for i in range(0, len(visits), options.batch_size)]
+        sums = np.zeros(3)
+        for n_batches, batch in enumerate(batches, start=1):
+            mixes = [mix_of(start) for start in batch]
+            terms = silence_aware_objective(
+                cached.separate(mixes, keys=batch),
+                torch.stack(mixes),
+                torch.stack([activity_of(start) for start in batch]),
+                options.silence_weight,
+            )
+            values = torch.stack([term.detach() for term in terms]).cpu().double().numpy()
+            step += 1
+            if not np.isfinite(values).all():
+                raise DivergedError(
+                    f"adaptation diverged: the loss is {values[0]:g} at step {step} of {steps} with "
+                    f"learning_rate {options.learning_rate:g}; take a smaller learning_rate"
+                )
+            optimiser.zero_grad()
+            terms.total.backward()  # type: ignore[no-untyped-call]
+            _step(optimiser)
+            sums += values
+            means = MeanTerms(*(float(value) for value in sums / n_batches))
+            yield AdaptationStep(epoch, options.epochs, step, steps, n_batches == len(batches), means)
+
+
+def _starts(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> list[int]:
+    hop_s = options.segment_s if options.hop_s is None else options.hop_s
+    return segment_starts(
+        n_frames, _frames(options.segment_s, sample_rate_hz), _frames(hop_s, sample_rate_hz)
+    )
+
+
+def _frames(duration_s: float, sample_rate_hz: int) -> int:
+    return max(1, round(duration_s * sample_rate_hz))
+
+
+def _ranger(parameters: Mapping[str, nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    optimiser: torch.optim.Optimizer = torch_optimizer.Ranger(
+        list(parameters.values()),
+        lr=learning_rate,
+        alpha=RANGER_LOOKAHEAD_SHARE,
+        k=RANGER_LOOKAHEAD_STEPS,
+        betas=RANGER_BETAS,
+        eps=RANGER_EPS,
+    )
+    return optimiser
+
+
+def _step(optimiser: torch.optim.Optimizer) -> None:
+    """Make one step; Ranger calls in-place operations in an order that torch takes but calls deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This overload of add", category=UserWarning)
+        optimiser.step()

@@ -1,0 +1,102 @@
+"""Named sets of adaptation options, and the ranges that every option must keep. Free of torch.
+
+An option is taken, in this order, from what the user says, from the preset, from the model's own defaults
+(which its checkpoint may state), and from the paper. The preset "paper" leaves the model's defaults out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.strategies import parse_strategy, require_strategy_exists
+from ugosa_server.errors import BadOptionError
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+
+MAX_SILENCE_WEIGHT = 1e6  # the paper's sweep ends at 1e4
+MAX_LEARNING_RATE = 1.0
+MAX_EPOCHS = 1000
+MIN_SEGMENT_S = 0.05
+MAX_SEGMENT_S = 60.0  # memory grows with it
+MAX_BATCH_SIZE = 64
+
+OptionValues = Mapping[str, str | int | float | None]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of defaults."""
+
+    uses_model_defaults: bool
+    """Whether options that the preset leaves open come from the model before they come from the paper."""
+    changes: OptionValues
+    """The options it sets."""
+
+
+PRESETS: Mapping[str, Preset] = {
+    "paper": Preset(uses_model_defaults=False, changes={}),
+    "fast": Preset(uses_model_defaults=True, changes={"epochs": 3}),
+}
+
+
+def resolve_options(
+    preset: str | None = None,
+    model_defaults: OptionValues | None = None,
+    chosen: OptionValues | None = None,
+) -> AdaptationOptions:
+    """Fill in every option that was not chosen. The result is not validated yet.
+
+    Args:
+        preset: name of a preset; None = the model's own defaults, else the paper's.
+        model_defaults: options that the checkpoint states, by field name of `AdaptationOptions`.
+        chosen: options that the user states, by field name.
+
+    Raises:
+        BadOptionError: an unknown preset, or an unknown field.
+    """
+    if preset is not None and preset not in PRESETS:
+        near = difflib.get_close_matches(preset, PRESETS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"presets are {', '.join(PRESETS)}"
+        raise BadOptionError(f"there is no preset {preset!r}; {hint}")
+    rules = PRESETS[preset] if preset is not None else Preset(uses_model_defaults=True, changes={})
+    values = {
+        **((model_defaults or {}) if rules.uses_model_defaults else {}),
+        **rules.changes,
+        **(chosen or {}),
+    }
+    known = {field.name for field in dataclasses.fields(AdaptationOptions)}
+    for name in values:
+        if name not in known:
+            raise BadOptionError(
+                f"there is no adaptation option {name!r}; options are {', '.join(sorted(known))}"
+            )
+    return AdaptationOptions(**values)  # type: ignore[arg-type]
+
+
+def validate_options(options: AdaptationOptions, config: ConvTasNetConfig) -> None:
+    """Check every option against its range and against the network's sizes.
+
+    Raises:
+        BadOptionError: an option is out of range; the message names it, its value and the range.
+    """
+    require_strategy_exists(parse_strategy(options.strategy), config)
+    _require_within("silence_weight (lambda)", options.silence_weight, 0, MAX_SILENCE_WEIGHT)
+    _require_within("learning_rate", options.learning_rate, 0, MAX_LEARNING_RATE, above_lowest=True)
+    _require_within("epochs", options.epochs, 0, MAX_EPOCHS)
+    _require_within("segment_s", options.segment_s, MIN_SEGMENT_S, MAX_SEGMENT_S)
+    if options.hop_s is not None:
+        _require_within("hop_s", options.hop_s, MIN_SEGMENT_S, options.segment_s)
+    _require_within("batch_size", options.batch_size, 1, MAX_BATCH_SIZE)
+
+
+def _require_within(
+    name: str, value: float, lowest: float, highest: float, *, above_lowest: bool = False
+) -> None:
+    too_low = value <= lowest if above_lowest else value < lowest
+    if not math.isfinite(value) or too_low or value > highest:
+        at_least = f"above {lowest:g}" if above_lowest else f"at least {lowest:g}"
+        raise BadOptionError(f"{name} is {value:g}, but must be {at_least} and at most {highest:g}")

@@ -1,0 +1,135 @@
+"""The front process, put together: store, jobs, engine, RPC and OSC; from start to drained end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+from ugosa_server.config import ServerConfig
+from ugosa_server.engine.local import LocalEngine
+from ugosa_server.engine.scheduler import Scheduler
+from ugosa_server.engine.worker_process import WorkerSettings
+from ugosa_server.errors import ConfigError
+from ugosa_server.jobs.event_hub import EventHub
+from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.uploads import UploadLimits, Uploads
+from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.osc.service import OscOptions, OscService
+from ugosa_server.osc.store_feed import StoreFeed
+from ugosa_server.rpc.addresses import lock_file
+from ugosa_server.rpc.auth import LOCAL_PRINCIPAL
+from ugosa_server.rpc.server import RpcServer
+
+HEALTH_INTERVAL_S = 0.5
+RPC_STOP_GRACE_S = 2.0
+WORKER_STOP_GRACE_S = 2.0
+
+log = logging.getLogger("ugosa.app")
+
+
+async def serve(config: ServerConfig) -> None:
+    """Run the server until SIGTERM or SIGINT, then drain it.
+
+    Raises:
+        ConfigError: the server cannot start like this.
+        UnknownModelError: the configured model is not there.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stopping.set)
+    async with contextlib.AsyncExitStack() as stack:
+        registry = ModelRegistry(Path(folder) for folder in config.model_dirs)
+        model = registry.get(config.model)
+
+        state_dir = Path(config.state_dir).expanduser().absolute()
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.enter_context(lock_file(state_dir / "lock", f"the state directory {state_dir}"))
+        store = AsyncStore(state_dir / "ugosa.sqlite")
+        stack.callback(store.close)
+        spool = Spool(state_dir, config.min_free_bytes)
+        spool.sweep(await store(lambda s: s.uploads.all_ids()), await store(lambda s: s.jobs.all_ids()))
+
+        hub = EventHub()
+        uploads = Uploads(store, spool, UploadLimits(config.max_upload_bytes, config.decode_timeout_s))
+        jobs = JobQueue(store, spool, registry, hub, config.model, config.max_queued)
+        engine = LocalEngine(
+            WorkerSettings(
+                device=config.device,
+                preload=str(model.path),
+                cache_bytes=config.prefix_cache_bytes,
+                threads=config.threads,
+                heartbeat_timeout_s=config.heartbeat_timeout_s,
+                log_level=config.log_level,
+            )
+        )
+        stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
+        scheduler = Scheduler(store, spool, jobs, hub, registry, engine, config.cancel_deadline_s)
+        await scheduler.recover()
+
+        await _start_osc(config, store, jobs, hub, stack)
+        rpc = RpcServer(uploads, jobs, registry, config.model)
+        addresses = await rpc.start(config.listen)
+        stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
+        scheduler.start()
+        for address in addresses:
+            print(f"ugosa-server listens on {address}", flush=True)
+
+        await _keep_health(engine, rpc, stopping)
+        log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
+        uploads.draining = jobs.draining = True
+        await rpc.set_serving(serving=False)
+        await scheduler.drain(config.drain_grace_s)
+        hub.close()
+    log.info("drained")
+
+
+async def _keep_health(engine: LocalEngine, rpc: RpcServer, stopping: asyncio.Event) -> None:
+    """Tell the health service what the engine says of itself, until the server is stopped."""
+    while not stopping.is_set():
+        await rpc.set_serving(serving=(await engine.health()).ready)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), HEALTH_INTERVAL_S)
+
+
+async def _start_osc(
+    config: ServerConfig,
+    store: AsyncStore,
+    jobs: JobQueue,
+    hub: EventHub,
+    stack: contextlib.AsyncExitStack,
+) -> None:
+    if not config.osc and not config.osc_peers:
+        return
+    feed = StoreFeed(store, jobs, hub, LOCAL_PRINCIPAL)
+    await feed.load()
+    options = OscOptions(
+        listen=_host_port(config.osc) if config.osc else None,
+        peers=tuple(_host_port(peer) for peer in config.osc_peers),
+    )
+    service = OscService(options, feed)
+    await service.start()
+    stack.push_async_callback(service.close)
+    if service.listen_address is not None:
+        host, port = service.listen_address
+        print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
+    publishing = asyncio.create_task(feed.run(service.publish), name="osc")
+
+    async def stop_publishing() -> None:
+        publishing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await publishing
+
+    stack.push_async_callback(stop_publishing)
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"OSC address {text!r} must be HOST:PORT")
+    return host.strip("[]"), int(port)

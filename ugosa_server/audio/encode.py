@@ -1,0 +1,161 @@
+"""Writing stems, and reading them back, block by block.
+
+A stem exists whole or not at all: it is written as `x.tmp`, synced, renamed, and its directory synced. The
+same samples always give the same bytes, so that runs can be compared by their hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from ugosa_server.audio.formats import StemEncoding
+
+PCM24_STEPS = 2**23  # steps of a 24-bit sample from 0 to full scale
+RIFF_MAX_BYTES = (
+    2**32 - 2**20
+)  # of samples; the sizes in a RIFF header are 32 bits, and the header needs room
+HEADER_BYTES = 4096  # the chunks that libsndfile puts before the samples end well before this
+HASH_BLOCK_BYTES = 1 << 20
+BLOCK_FRAMES = 65_536
+
+
+@dataclass(frozen=True)
+class WrittenAudio:
+    """A finished audio file."""
+
+    frames: int
+    """Number of frames."""
+    size_bytes: int
+    """Of the file."""
+    sha256: str
+    """Hex, of the file."""
+
+
+class StemWriter:
+    """Writes one stem; leaving the `with` block without `finish()` leaves no file.
+
+        with StemWriter(path, StemEncoding.WAV_FLOAT32, 44_100, channels=2, frames=len(song)) as writer:
+            for block in blocks:  # [n, C]
+                writer.write(block)
+            written = writer.finish()
+
+    The 24-bit encodings hold multiples of 2^-23 in [-1, 1 - 2^-23] exactly; other values are rounded to the
+    nearest step and clipped to that range.
+    """
+
+    def __init__(
+        self, path: str | Path, encoding: StemEncoding, sample_rate_hz: int, channels: int, frames: int
+    ) -> None:
+        """Begin a file of `frames` frames; the number decides between RIFF and RF64 (above 4 GiB)."""
+        self._path = Path(path)
+        self._tmp = self._path.with_name(self._path.name + ".tmp")
+        self._encoding = encoding
+        self._frames = frames
+        self._written_frames = 0
+        self._finished = False
+        is_float = encoding is StemEncoding.WAV_FLOAT32
+        is_big = frames * channels * (4 if is_float else 3) > RIFF_MAX_BYTES
+        self.container = "FLAC" if encoding is StemEncoding.FLAC_PCM24 else "RF64" if is_big else "WAV"
+        self._file = soundfile.SoundFile(
+            self._tmp,
+            "w",
+            sample_rate_hz,
+            channels,
+            subtype="FLOAT" if is_float else "PCM_24",
+            format=self.container,
+        )
+
+    def write(self, block: NDArray[np.float32] | NDArray[np.float64]) -> None:
+        """Append frames `[n, C]`."""
+        self._written_frames += len(block)
+        if self._encoding is StemEncoding.WAV_FLOAT32:
+            self._file.write(np.ascontiguousarray(block, dtype=np.float32))
+            return
+        steps = np.rint(block * np.float64(PCM24_STEPS)).clip(-PCM24_STEPS, PCM24_STEPS - 1)
+        # Integers pass libsndfile unscaled: it keeps the upper 24 bits.
+        self._file.write(np.ascontiguousarray(steps.astype(np.int32) << 8))
+
+    def finish(self) -> WrittenAudio:
+        """Make the file durable under its name and return its digest."""
+        if self._written_frames != self._frames:
+            raise ValueError(
+                f"{self._path.name} was begun with {self._frames} frames, but {self._written_frames} were "
+                "written"
+            )
+        self._file.close()
+        if self._encoding is StemEncoding.WAV_FLOAT32:
+            _clear_peak_time(self._tmp)
+        written = WrittenAudio(self._frames, self._tmp.stat().st_size, _sha256(self._tmp))
+        sync_file(self._tmp)
+        os.replace(self._tmp, self._path)
+        sync_directory(self._path.parent)
+        self._finished = True
+        return written
+
+    def __enter__(self) -> StemWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._finished:
+            self._file.close()
+            self._tmp.unlink(missing_ok=True)
+
+
+def read_blocks(
+    path: str | Path, block_frames: int = BLOCK_FRAMES, dtype: Literal["float32", "float64"] = "float32"
+) -> Iterator[NDArray[np.floating]]:
+    """Yield the `[n, C]` blocks of a stem; integer samples come back exactly as x / 2^23."""
+    with soundfile.SoundFile(path) as file:
+        while len(block := file.read(block_frames, dtype=dtype, always_2d=True)):
+            yield block
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the bytes of a file are on disk."""
+    _fsync(path, os.O_RDONLY)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the names in a directory are on disk."""
+    _fsync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    fd = os.open(path, flags)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(HASH_BLOCK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _clear_peak_time(path: Path) -> None:
+    """Set the time of writing, which libsndfile keeps in a float file's PEAK chunk, to zero.
+
+    PEAK chunk: "PEAK", size, version, time (four bytes each), then the peaks.
+    """
+    with path.open("r+b") as file:
+        header = file.read(HEADER_BYTES)
+        at = header.find(b"PEAK", 0, header.find(b"data"))
+        if at >= 0:
+            file.seek(at + 12)
+            file.write(bytes(4))

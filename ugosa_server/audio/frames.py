@@ -1,0 +1,100 @@
+"""The decoded song on disk, read a slice at a time.
+
+Read with `pread` rather than mapped: the pages of a mapping count as memory of the process, and an hour of
+stereo is more than a gigabyte of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.errors import BadAudioError
+
+BLOCK_FRAMES = 65_536
+SAMPLE_BYTES = 4  # float32
+
+
+class SourceFrames:
+    """A song as a `[T, C]` array of float32 whose slices are read from disk when they are asked for.
+
+    Behaves like the array in `frames[start:stop]`, `frames.shape` and `len(frames)`; slices are fresh arrays.
+    Reading is safe from several threads at once.
+    """
+
+    def __init__(self, source: SourceAudio) -> None:
+        self.shape = (source.frames, source.channels)
+        self._path = source.path
+        self._frame_bytes = SAMPLE_BYTES * source.channels
+        try:
+            self._fd = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise BadAudioError(f"the decoded audio cannot be opened: {error.strerror}") from error
+        size_bytes = os.fstat(self._fd).st_size
+        if size_bytes != source.frames * self._frame_bytes:
+            self.close()
+            raise BadAudioError(
+                f"the decoded audio has {size_bytes} bytes, but {source.frames} frames of {source.channels} "
+                f"channel(s) take {source.frames * self._frame_bytes}; upload the song again"
+            )
+
+    def __len__(self) -> int:
+        """T, the number of frames."""
+        return self.shape[0]
+
+    def __getitem__(self, frames: slice) -> NDArray[np.float32]:
+        """Read the frames of a slice of step 1: `[n, C]`."""
+        start, stop, step = frames.indices(self.shape[0])
+        if step != 1:
+            raise ValueError(f"only consecutive frames can be read, got step {step}")
+        count_frames = max(0, stop - start)
+        data = bytearray(count_frames * self._frame_bytes)
+        view = memoryview(data)
+        offset = start * self._frame_bytes
+        done_bytes = 0
+        while done_bytes < len(view):
+            count = os.preadv(self._fd, [view[done_bytes:]], offset + done_bytes)
+            if count == 0:
+                raise BadAudioError(f"the decoded audio ended early, at byte {offset + done_bytes}")
+            done_bytes += count
+        return np.frombuffer(data, dtype="<f4").reshape(count_frames, self.shape[1])
+
+    def blocks(
+        self, start_frame: int = 0, stop_frame: int | None = None, block_frames: int = BLOCK_FRAMES
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield `[n, C]` blocks of at most `block_frames` frames from `start_frame` up to `stop_frame`."""
+        end = len(self) if stop_frame is None else min(stop_frame, len(self))
+        for start in range(start_frame, end, block_frames):
+            yield self[start : min(start + block_frames, end)]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> SourceFrames:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            self.close()
+
+
+def open_frames(source: SourceAudio) -> SourceFrames:
+    """Open a decoded song as `[T, C]` float32 frames at its own rate.
+
+    Raises:
+        BadAudioError: the file is gone or is not as long as `source` says.
+    """
+    return SourceFrames(source)

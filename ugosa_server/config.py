@@ -1,0 +1,98 @@
+"""The server's configuration: a TOML file, with command-line options on top."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ugosa_server.errors import ConfigError
+
+GIB = 1024**3
+
+
+def default_state_dir() -> Path:
+    """Return $XDG_STATE_HOME/ugosa, or ~/.local/state/ugosa."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "ugosa"
+
+
+def default_listen() -> str:
+    """Return this user's Unix socket: $XDG_RUNTIME_DIR/ugosa/ugosa.sock, or in the state directory."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime) / "ugosa" if runtime else default_state_dir()
+    return f"unix:{folder / 'ugosa.sock'}"
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """Everything that can be set; the names are those of the TOML file."""
+
+    listen: tuple[str, ...] = dataclasses.field(default_factory=lambda: (default_listen(),))
+    """Addresses: "unix:PATH" or "HOST:PORT" with a loopback host; port 0 takes a free one."""
+    device: str = "auto"
+    """auto, cpu or cuda:N."""
+    model: str = "starter"
+    """The model that jobs get when they name none; resident from the start."""
+    model_dirs: tuple[str, ...] = ()
+    """Further folders with *.safetensors models."""
+    state_dir: str = dataclasses.field(default_factory=lambda: str(default_state_dir()))
+    """Where jobs, songs and stems are kept."""
+    osc: str = ""
+    """HOST:PORT on loopback where OSC commands are taken; empty = none."""
+    osc_peers: tuple[str, ...] = ()
+    """HOST:PORT of those who get progress by OSC without asking."""
+    threads: int = 0
+    """CPU threads of the network; 0 = all cores."""
+    prefix_cache_bytes: int = GIB
+    """Budget of the frozen-prefix cache in the worker's memory."""
+    max_queued: int = 1000
+    """Jobs that may wait."""
+    max_upload_bytes: int = 16 * GIB
+    """Size of one upload as sent."""
+    min_free_bytes: int = GIB // 2
+    """Free disk space that uploads and jobs leave alone."""
+    decode_timeout_s: float = 600.0
+    """Time for decoding one song."""
+    cancel_deadline_s: float = 15.0
+    """A cancelled job that has not ended by itself after so long loses its worker process."""
+    heartbeat_timeout_s: float = 30.0
+    """A worker that says nothing for so long is taken for hung and replaced."""
+    drain_grace_s: float = 20.0
+    """On SIGTERM, time for the running job to end; after it the job goes back to the queue on disk."""
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+
+def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
+    """Return the configuration of a file (if any) with overrides on top.
+
+    Raises:
+        ConfigError: the file is unreadable, a name is unknown, or a value has the wrong type.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    known = [field.name for field in dataclasses.fields(ServerConfig)]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known names are {', '.join(known)}"
+            raise ConfigError(f"{path}: there is no setting {name!r}{hint}")
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        config = msgspec.convert(values, ServerConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path or 'configuration'}: {error}") from error
+    if config.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ConfigError(f"log_level is {config.log_level!r}, but must be DEBUG, INFO, WARNING or ERROR")
+    return config

@@ -1,0 +1,147 @@
+"""The seam between the server and whatever runs its jobs.
+
+An engine receives paths and ids, writes files, and returns their digests. The server alone owns the store,
+retries, attempt numbers and sequence numbers. `engine/local.py` is the default engine; another one passes the
+same contract.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from ugosa_server.activations.marks import Mark
+from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.jobs.events import LossTerms, RunNotice, RunPhase, RunProgress, StemFile
+from ugosa_server.separation.options import SeparationOptions
+
+__all__ = [
+    "Engine",
+    "EngineHealth",
+    "LossTerms",
+    "Run",
+    "RunCancelled",
+    "RunEvent",
+    "RunFailed",
+    "RunNotice",
+    "RunPhase",
+    "RunProgress",
+    "RunSpec",
+    "RunSucceeded",
+    "StemFile",
+]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that an engine needs to run one attempt of a job."""
+
+    job_id: str
+    """Server-made id; also the name in logs."""
+    attempt: int
+    """Counts the runs of the job from 1; fences writers of an earlier attempt."""
+    source: SourceAudio
+    """The decoded song."""
+    file_name: str
+    """Name of the song for the report; never used as a path."""
+    marks: tuple[Mark, ...]
+    """Validated marks, in frames at the source rate; empty = plain separation."""
+    model_name: str
+    """Name in the registry, for the report."""
+    model_path: str
+    """The checkpoint file."""
+    adaptation: AdaptationOptions
+    """Validated."""
+    separation: SeparationOptions
+    """Validated."""
+    stem_encoding: StemEncoding
+    """How stems are written."""
+    seed: int
+    """Of every random choice of the run."""
+    out_dir: str
+    """Empty directory for this attempt. Files are written as `x.tmp`, synced and renamed."""
+
+
+@dataclass(frozen=True)
+class RunSucceeded:
+    """The last event of a run that ended well; all files are durable."""
+
+    stems: tuple[StemFile, ...]
+    """In the model's order."""
+    report_json: str
+    """File name inside `out_dir`."""
+    report_html: str
+    """File name inside `out_dir`."""
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """The last event of a run that failed for a reason that another attempt would meet again."""
+
+    reason: str
+    """Stable word."""
+    message: str
+    """For people."""
+
+
+@dataclass(frozen=True)
+class RunCancelled:
+    """The last event of a run that was cancelled."""
+
+
+RunEvent = RunProgress | RunNotice | RunSucceeded | RunFailed | RunCancelled
+
+
+@dataclass(frozen=True)
+class EngineHealth:
+    """What the engine says of itself."""
+
+    ready: bool
+    """Whether a job would start now."""
+    device: str
+    """What the worker really computes on, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
+    detail: str
+    """For people."""
+
+
+class Run(ABC):
+    """One attempt of a job, in progress."""
+
+    @abstractmethod
+    def events(self) -> AsyncIterator[RunEvent]:
+        """Yield what happens, ending after RunSucceeded, RunFailed or RunCancelled.
+
+        Raises:
+            WorkerLostError: the worker died or stopped answering; another attempt may succeed.
+        """
+
+    @abstractmethod
+    async def cancel(self, deadline_s: float) -> None:
+        """Ask the run to end and wait for it; after `deadline_s` seconds its worker is replaced."""
+
+
+class Engine(ABC):
+    """Something that runs jobs."""
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many runs can be in progress at once."""
+
+    @abstractmethod
+    async def start(self, spec: RunSpec) -> Run:
+        """Start a run. Waits for a free worker, replacing a dead one.
+
+        Raises:
+            WorkerLostError: no worker could be started.
+        """
+
+    @abstractmethod
+    async def health(self) -> EngineHealth:
+        """Say whether jobs would start now, and on what."""
+
+    @abstractmethod
+    async def close(self, grace_s: float) -> None:
+        """End all workers, killing those that have not ended after `grace_s` seconds."""

@@ -1,0 +1,314 @@
+"""One run of a job, from the decoded song to checked stems: a generator of events.
+
+    PREPARE          the song at the network's rate, normalised
+    BASE_SEPARATION  what the unadapted network gives, for the report; only when there will be an adaptation
+    ADAPTATION       fine-tuning on this song under its marks
+    SEPARATION       estimates -> source rate -> marks and mixture consistency -> stem files, one stream
+    REPORT           the stems read back, the promises measured, the report written
+
+Memory depends on the segment lengths and the cache's budget, never on the length of the song. The base
+weights are restored however the run ends, and a run that does not succeed leaves no file.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ugosa_server.activations.activity import activity, marks_at_rate
+from ugosa_server.adaptation.adapter_file import AdapterKeys, marks_sha256, save_adapter
+from ugosa_server.adaptation.context import adaptation_of
+from ugosa_server.adaptation.loop import adapt
+from ugosa_server.audio.encode import StemWriter
+from ugosa_server.audio.frames import SourceFrames, open_frames
+from ugosa_server.engine.base import (
+    LossTerms,
+    RunCancelled,
+    RunEvent,
+    RunFailed,
+    RunNotice,
+    RunPhase,
+    RunSpec,
+    RunSucceeded,
+    StemFile,
+)
+from ugosa_server.engine.mark_measures import ExcerptRecorder, LeakageMeter, StemCheck, densest_window
+from ugosa_server.engine.model_mix import ModelMix, estimates_at_source, write_model_mix
+from ugosa_server.engine.progress_meter import ProgressMeter
+from ugosa_server.engine.resident_networks import ResidentNetwork, ResidentNetworks
+from ugosa_server.engine.run_plan import effective_strategy, plan_phases
+from ugosa_server.engine.run_report import job_report, read_excerpt
+from ugosa_server.errors import UgosaError
+from ugosa_server.models.checkpoint_header import checkpoint_sha256
+from ugosa_server.report.data import EpochLoss, Preview
+from ugosa_server.report.write import write_report
+from ugosa_server.separation.mixture_consistency import MixtureConsistency
+from ugosa_server.separation.overlap_add import separate_in_segments
+
+__all__ = ["ResidentNetworks", "run_job"]
+
+MODEL_MIX_NAME = "model-mix.f32"
+ADAPTER_NAME = "adapter.safetensors"
+PREVIEW_S = 20.0
+
+log = logging.getLogger("ugosa.run")
+Result = TypeVar("Result")
+
+
+class _RunCancelledError(Exception):
+    """Unwinds a run whose cancel was asked for."""
+
+
+def run_job(spec: RunSpec, networks: ResidentNetworks, cancelled: Callable[[], bool]) -> Iterator[RunEvent]:
+    """Run one attempt of a job; the last event says how it ended.
+
+    Args:
+        spec: the job, validated.
+        networks: what is resident in this process.
+        cancelled: asked between steps and between segments.
+    """
+    try:
+        yield (yield from _attempt(spec, networks, cancelled))
+    except _RunCancelledError:
+        yield RunCancelled()
+    except UgosaError as error:
+        log.info("job %s attempt %d failed: %s", spec.job_id, spec.attempt, error.message)
+        yield RunFailed(error.reason, error.message)
+
+
+def _attempt(
+    spec: RunSpec, networks: ResidentNetworks, cancelled: Callable[[], bool]
+) -> Generator[RunEvent, None, RunSucceeded]:
+    """Run to the end, or leave nothing behind."""
+    out_dir = Path(spec.out_dir)
+    try:
+        model = networks.load(spec.model_path)
+        with open_frames(spec.source) as frames:
+            ending = yield from _Run(spec, frames, model, networks, cancelled).events()
+        (out_dir / MODEL_MIX_NAME).unlink()
+    except BaseException:  # also when the generator is dropped
+        for path in out_dir.iterdir():  # which held nothing before
+            path.unlink()
+        raise
+    return ending
+
+
+class _Run:
+    """The state of one run; its methods are the phases."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        frames: SourceFrames,
+        model: ResidentNetwork,
+        networks: ResidentNetworks,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.spec, self.frames, self.model, self.networks = spec, frames, model, networks
+        self.cancelled = cancelled
+        self.out_dir = Path(spec.out_dir)
+        self.config = model.info.config
+        self.strategy, notice = effective_strategy(spec)
+        self.notices = [notice] if notice else []
+        self.meter = ProgressMeter(plan_phases(spec, self.strategy, self.config))
+        self.segments_done = 0
+        self.leakage_before_dbfs: list[float | None] = [None] * len(self.config.sources)
+        self.leakage_after_dbfs = self.leakage_before_dbfs
+        self.epoch_losses: list[EpochLoss] = []
+        self.adapter_sha256: str | None = None
+        self.preview_span = densest_window(
+            spec.marks, spec.source.frames, round(PREVIEW_S * spec.source.sample_rate_hz)
+        )
+        self.base_preview: NDArray[np.float32] | None = None
+        self.stem_paths = [
+            self.out_dir / f"stem-{i}{spec.stem_encoding.suffix}" for i in range(len(self.config.sources))
+        ]
+
+    def events(self) -> Generator[RunEvent, None, RunSucceeded]:
+        """Go through the phases; yields all events but the last, which it returns."""
+        yield from self.notices
+        mix = yield from self.prepare()
+        with (
+            open_frames(mix.audio) as mix_frames,
+            adaptation_of(self.model.network, self.strategy) as trained,
+        ):
+            if self.strategy.depth is not None:
+                yield from self.separate_with_base(mix, mix_frames)
+                yield from self.adapt(mix, mix_frames, trained)
+            stems = yield from self.separate(mix, mix_frames)
+        report_json, report_html = yield from self.report()
+        return RunSucceeded(stems, report_json, report_html)
+
+    def prepare(self) -> Generator[RunEvent, None, ModelMix]:
+        """Write the song as the network takes it."""
+        yield self.meter.begin(RunPhase.PREPARE)
+        steps = write_model_mix(self.spec.source, self.frames, self.out_dir / MODEL_MIX_NAME, self.config)
+        return (yield from self._steps(steps))
+
+    def separate_with_base(self, mix: ModelMix, mix_frames: SourceFrames) -> Iterator[RunEvent]:
+        """Hear what the unadapted network gives: its leakage and an excerpt."""
+        yield self.meter.begin(RunPhase.BASE_SEPARATION)
+        leakage = LeakageMeter(self.spec.marks, self.config.sources)
+        recorder = ExcerptRecorder(*self.preview_span)
+        for block in self._estimates(mix, mix_frames):
+            leakage.add(block)
+            recorder.add(block)
+            yield from self._progress(self.segments_done)
+        self.leakage_before_dbfs = leakage.levels_dbfs()
+        self.base_preview = recorder.excerpt()
+
+    def adapt(
+        self, mix: ModelMix, mix_frames: SourceFrames, trained: Mapping[str, nn.Parameter]
+    ) -> Iterator[RunEvent]:
+        """Fine-tune in place and keep what was learned in a file."""
+        yield self.meter.begin(RunPhase.ADAPTATION)
+        marks = marks_at_rate(self.spec.marks, self.spec.source.sample_rate_hz, self.config.sample_rate_hz)
+        options = replace(self.spec.adaptation, strategy=str(self.strategy))
+        self._check_cancel()
+        for step in adapt(
+            self.model.network,
+            trained,
+            mix_frames,
+            lambda start, stop: activity(marks, self.config.sources, start, stop),
+            options,
+            self.spec.seed,
+            self.networks.cache_bytes,
+        ):
+            loss = LossTerms(step.loss.total, step.loss.reconstruction, step.loss.silence)
+            if step.ends_epoch:
+                self.epoch_losses.append(EpochLoss(step.epoch, loss.total, loss.reconstruction, loss.silence))
+            event = self.meter.advance(
+                step.step, epoch=step.epoch, epochs=step.epochs, loss=loss, ends_epoch=step.ends_epoch
+            )
+            if event is not None:
+                yield event
+            self._check_cancel()
+        keys = AdapterKeys(
+            base_sha256=self.model.info.sha256,
+            audio_sha256=mix.source_sha256,
+            marks_sha256=marks_sha256(self.spec.marks),
+            strategy=str(self.strategy),
+        )
+        save_adapter(self.out_dir / ADAPTER_NAME, trained, keys)
+        self.adapter_sha256 = checkpoint_sha256(self.out_dir / ADAPTER_NAME)
+
+    def separate(
+        self, mix: ModelMix, mix_frames: SourceFrames
+    ) -> Generator[RunEvent, None, tuple[StemFile, ...]]:
+        """Separate, obey the marks, add up to the mix, write: one stream from segments to files."""
+        yield self.meter.begin(RunPhase.SEPARATION)
+        spec, source = self.spec, self.spec.source
+        leakage = LeakageMeter(spec.marks, self.config.sources)
+        with ExitStack() as files:
+            writers = [
+                files.enter_context(
+                    StemWriter(
+                        path, spec.stem_encoding, source.sample_rate_hz, source.channels, source.frames
+                    )
+                )
+                for path in self.stem_paths
+            ]
+            consistency = MixtureConsistency(
+                self.frames, spec.marks, self.config.sources, source.sample_rate_hz, spec.stem_encoding
+            )
+            for stems in consistency.process(leakage.listen(self._estimates(mix, mix_frames))):
+                for writer, stem in zip(writers, stems, strict=True):
+                    writer.write(stem.T)
+                yield from self._progress(self.segments_done)
+            written = [writer.finish() for writer in writers]
+        if consistency.clipped_samples:
+            yield self._notice(
+                "CLIPPED",
+                f"{consistency.clipped_samples} samples of the stems were clipped: the song is above full "
+                "scale there, which 24 bits cannot hold; float32 stems can",
+            )
+        if self.strategy.depth is None:
+            self.leakage_before_dbfs = leakage.levels_dbfs()
+        else:
+            self.leakage_after_dbfs = leakage.levels_dbfs()
+        return tuple(
+            StemFile(name, path.name, stem.frames, stem.size_bytes, stem.sha256)
+            for name, path, stem in zip(self.config.sources, self.stem_paths, written, strict=True)
+        )
+
+    def report(self) -> Generator[RunEvent, None, tuple[str, str]]:
+        """Read the stems back, measure what was promised, tell it."""
+        yield self.meter.begin(RunPhase.REPORT)
+        check = StemCheck(
+            self.stem_paths,
+            self.spec.marks,
+            self.config.sources,
+            self.frames,
+            self.spec.source.sample_rate_hz,
+        )
+        yield from self._steps(check.run())
+        report = job_report(
+            self.spec,
+            self.model.info,
+            self.networks,
+            self.strategy,
+            check,
+            self.leakage_before_dbfs,
+            self.leakage_after_dbfs,
+            self.epoch_losses,
+            self.adapter_sha256,
+            dict(self.meter.timings_s),
+            [notice.message for notice in self.notices],
+        )
+        preview = Preview(
+            self.preview_span[0], read_excerpt(self.stem_paths, self.preview_span), self.base_preview
+        )
+        return write_report(report, preview, self.spec.source, self.stem_paths, self.out_dir)
+
+    def _estimates(self, mix: ModelMix, mix_frames: SourceFrames) -> Iterator[NDArray[np.float32]]:
+        """Estimates of the network as it is now, at the source's rate and scale: blocks [S, C, n]."""
+        self.segments_done = 0
+
+        def segments() -> Iterator[NDArray[np.float32]]:
+            self._check_cancel()
+            for block in separate_in_segments(
+                self.model.network,
+                mix_frames,
+                self.config.sample_rate_hz,
+                self.spec.separation,
+                self.spec.seed,
+                self.networks.device,
+            ):
+                self._check_cancel()
+                self.segments_done += 1
+                yield block
+
+        return estimates_at_source(segments(), mix, self.spec.source)
+
+    def _steps(self, steps: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
+        """Drive work that yields how many steps it has done; give what it returns."""
+        while True:
+            self._check_cancel()
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            yield from self._progress(step)
+
+    def _notice(self, reason: str, message: str) -> RunNotice:
+        notice = RunNotice(reason, message, warning=True)
+        self.notices.append(notice)
+        return notice
+
+    def _progress(self, step: int) -> Iterator[RunEvent]:
+        event = self.meter.advance(step)
+        if event is not None:
+            yield event
+
+    def _check_cancel(self) -> None:
+        if self.cancelled():
+            raise _RunCancelledError

@@ -1,0 +1,96 @@
+"""How far a run is, by planned costs, and how long it still takes, by measured times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ugosa_server.engine.base import LossTerms, RunPhase, RunProgress
+
+MIN_INTERVAL_S = 0.25  # between progress events, except at the ends of phases and epochs
+NETWORK_PHASES = (RunPhase.BASE_SEPARATION, RunPhase.ADAPTATION, RunPhase.SEPARATION)
+SAME_WORK = {RunPhase.SEPARATION: RunPhase.BASE_SEPARATION}  # its measure serves until there is an own one
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """A phase that the run will go through."""
+
+    phase: RunPhase
+    """Which."""
+    steps: int
+    """How many steps it has, at least 1."""
+    cost: float
+    """Expected work, in any unit that is the same for all phases; above 0."""
+
+
+class ProgressMeter:
+    """Turns steps done into RunProgress events whose fraction never falls."""
+
+    def __init__(self, plan: Sequence[PhasePlan], now_s: Callable[[], float] = time.monotonic) -> None:
+        self._plan = {phase.phase: phase for phase in plan}
+        self._now_s = now_s
+        self._steps_done = dict.fromkeys(self._plan, 0)
+        self._started_s: dict[RunPhase, float] = {}
+        self.timings_s: dict[str, float] = {}
+        self._phase = plan[0].phase
+        self._last_event_s = float("-inf")
+
+    def begin(self, phase: RunPhase) -> RunProgress:
+        """Enter a phase; the one before counts as done."""
+        self.end()
+        self._phase = phase
+        self._started_s[phase] = self._now_s()
+        return self._event()
+
+    def end(self) -> None:
+        """Leave the phase."""
+        if self._phase in self._started_s:
+            self._measure()
+            self._steps_done[self._phase] = self._plan[self._phase].steps
+
+    def advance(
+        self,
+        step: int,
+        *,
+        epoch: int = 0,
+        epochs: int = 0,
+        loss: LossTerms | None = None,
+        ends_epoch: bool = False,
+    ) -> RunProgress | None:
+        """Note that `step` steps of the phase are done; give an event unless the last one was just before."""
+        phase_steps = self._plan[self._phase].steps
+        self._steps_done[self._phase] = min(max(step, self._steps_done[self._phase]), phase_steps)
+        self._measure()
+        is_due = self._now_s() - self._last_event_s >= MIN_INTERVAL_S
+        if not (is_due or ends_epoch or step == phase_steps):
+            return None
+        return self._event(epoch, epochs, loss)
+
+    def _measure(self) -> None:
+        self.timings_s[self._phase.value] = self._now_s() - self._started_s[self._phase]
+
+    def _event(self, epoch: int = 0, epochs: int = 0, loss: LossTerms | None = None) -> RunProgress:
+        self._last_event_s = self._now_s()
+        total = sum(plan.cost for plan in self._plan.values())
+        fraction = min(1.0, sum(self._cost_done(phase) for phase in self._plan) / total)
+        step, steps = self._steps_done[self._phase], self._plan[self._phase].steps
+        return RunProgress(self._phase, fraction, self._eta_s(), step, steps, epoch, epochs, loss)
+
+    def _cost_done(self, phase: RunPhase) -> float:
+        plan = self._plan[phase]
+        return plan.cost * self._steps_done[phase] / plan.steps
+
+    def _eta_s(self) -> float | None:
+        """Work left of every phase, at the measured speed of that phase or of the network on the whole."""
+        measured = [p for p in NETWORK_PHASES if p in self._plan and self._steps_done[p] > 0]
+        if not measured:
+            return None
+        seconds_per_cost = {p: self.timings_s[p.value] / self._cost_done(p) for p in measured}
+        on_the_whole = sum(self.timings_s[p.value] for p in measured) / sum(map(self._cost_done, measured))
+        eta_s = 0.0
+        for phase, plan in self._plan.items():
+            like = phase if phase in seconds_per_cost else SAME_WORK.get(phase, phase)
+            eta_s += (plan.cost - self._cost_done(phase)) * seconds_per_cost.get(like, on_the_whole)
+        return eta_s

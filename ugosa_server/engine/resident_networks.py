@@ -1,0 +1,107 @@
+"""The networks that stay loaded in a worker, and how the worker computes: device, threads, determinism."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
+from ugosa_server.errors import CheckpointError, ConfigError
+from ugosa_server.models.checkpoints import load_checkpoint
+from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.registry import ModelInfo, read_model_info
+
+
+@dataclass(frozen=True)
+class ResidentNetwork:
+    """A network on its device, in evaluation mode, and what its checkpoint says of it."""
+
+    network: ConvTasNet
+    """Has no trainable parameter outside of `adaptation_of`."""
+    info: ModelInfo
+    """Read from the checkpoint."""
+
+
+class ResidentNetworks:
+    """Loads every checkpoint once and keeps it on one device.
+
+    Making one sets how the whole process computes: so many threads, and only algorithms that give the same
+    result every time, so that the same seed gives the same stems bit for bit.
+    """
+
+    def __init__(
+        self, device: str = "auto", threads: int = 0, cache_bytes: int = DEFAULT_BUDGET_BYTES
+    ) -> None:
+        """Choose the device.
+
+        Args:
+            device: auto (the first GPU, else the CPU), cpu, cuda or cuda:N.
+            threads: CPU threads; 0 = as many as torch takes.
+            cache_bytes: budget of the frozen-prefix cache of a run.
+
+        Raises:
+            ConfigError: there is no such device.
+        """
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+        self.device = _find_device(device)
+        self.cache_bytes = cache_bytes
+        self._loaded: dict[Path, ResidentNetwork] = {}
+        if threads > 0:
+            torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+        # Would write over every new tensor, for code that reads memory before it writes; there is none here.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+    @property
+    def device_name(self) -> str:
+        """What computes, for people: "cpu" or "cuda:0 (NVIDIA H200)"."""
+        if self.device.type != "cuda":
+            return str(self.device)
+        return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that torch uses."""
+        return torch.get_num_threads()
+
+    def load(self, path: str | Path) -> ResidentNetwork:
+        """Give the network of a checkpoint, loading it on first use.
+
+        Raises:
+            CheckpointError: the file is missing, unreadable, or does not fit its own sizes.
+        """
+        key = Path(path).resolve()
+        if key not in self._loaded:
+            config, state = load_checkpoint(key)
+            network = ConvTasNet(config)
+            try:
+                network.load_state_dict(state)
+            except RuntimeError as error:
+                why = " ".join(str(error).split())  # torch writes many lines
+                raise CheckpointError(f"{key} does not hold the network that it describes: {why}") from error
+            network.to(self.device).eval().requires_grad_(False)
+            self._loaded[key] = ResidentNetwork(network, read_model_info(key))
+        return self._loaded[key]
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"there is no device {name!r}; use auto, cpu or cuda:N") from error
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+        if device.index >= torch.cuda.device_count():
+            raise ConfigError(
+                f"device {name!r} is not here: torch {torch.__version__} sees "
+                f"{torch.cuda.device_count()} GPUs; use auto or cpu"
+            )
+    elif device.type != "cpu":
+        raise ConfigError(f"device {name!r} is not supported; use auto, cpu or cuda:N")
+    return device

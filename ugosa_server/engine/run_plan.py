@@ -1,0 +1,72 @@
+"""What a run will do: whether it adapts at all, and how much work each phase is expected to be."""
+
+from __future__ import annotations
+
+from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.adaptation.loop import count_steps
+from ugosa_server.adaptation.strategies import UNADAPTED, Strategy, parse_strategy
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.audio.resample import resampled_frames
+from ugosa_server.engine.base import RunNotice, RunPhase, RunSpec
+from ugosa_server.engine.mark_measures import stem_check_steps
+from ugosa_server.engine.model_mix import prepare_steps
+from ugosa_server.engine.progress_meter import PhasePlan
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.separation.overlap_add import SegmentPlan
+
+# Costs in seconds of audio that the whole network could process forward in the same time.
+TRAINING_COST = 3.0  # forward and backward through the trained part
+FILE_COST = 0.02  # of reading, resampling or writing a second of the song
+MIN_COST = 1e-3
+
+
+def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
+    """The strategy that makes sense for the marks there are, and what the user should be told about it."""
+    strategy = parse_strategy(spec.adaptation.strategy)
+    if strategy.depth is None or spec.adaptation.epochs == 0:
+        return UNADAPTED, None
+    if strategy.uses_marks and not has_silence(spec.marks):
+        notice = RunNotice(
+            "NO_MARKS",
+            f"no region is marked silent, so there is nothing for {strategy} to learn from: the song is "
+            "separated with the model as it is",
+            warning=True,
+        )
+        return UNADAPTED, notice
+    return strategy, None
+
+
+def has_silence(marks: tuple[Mark, ...]) -> bool:
+    """Whether anything is marked silent."""
+    return any(mark.state is MarkState.SILENT for mark in marks)
+
+
+def plan_phases(spec: RunSpec, strategy: Strategy, config: ConvTasNetConfig) -> list[PhasePlan]:
+    """The phases of a run in order, with their steps and expected costs."""
+    duration_s = spec.source.frames / spec.source.sample_rate_hz
+    n_model_frames = model_frames(spec.source, config)
+    segments = len(SegmentPlan.of(n_model_frames, config.sample_rate_hz, spec.separation).starts)
+    separation_cost = duration_s / (1 - spec.separation.overlap) * max(1, spec.separation.shifts)
+    file_cost = max(MIN_COST, FILE_COST * duration_s)
+    phases = [PhasePlan(RunPhase.PREPARE, prepare_steps(spec.source), file_cost)]
+    if strategy.depth is not None:
+        trained_share = max(1, config.repeats - strategy.depth.frozen_repeats(config)) / config.repeats
+        steps = count_steps(n_model_frames, config.sample_rate_hz, spec.adaptation)
+        seconds_per_epoch = (
+            steps / spec.adaptation.epochs * spec.adaptation.batch_size * spec.adaptation.segment_s
+        )
+        passes = 1 + spec.adaptation.epochs * TRAINING_COST * trained_share  # 1: the frozen prefix, once
+        phases += [
+            PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost),
+            PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * passes),
+        ]
+    return [
+        *phases,
+        PhasePlan(RunPhase.SEPARATION, segments, separation_cost + file_cost),
+        PhasePlan(RunPhase.REPORT, stem_check_steps(spec.source.frames), file_cost),
+    ]
+
+
+def model_frames(source: SourceAudio, config: ConvTasNetConfig) -> int:
+    """Length of the song at the network's rate; at least one frame."""
+    return max(1, resampled_frames(source.frames, source.sample_rate_hz, config.sample_rate_hz))

@@ -1,0 +1,207 @@
+"""Runs queued jobs on the engine, oldest first, and writes what happens into the store.
+
+Lives here and not in jobs/ because it drives the engine, which stands above jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+
+from ugosa_server.engine.base import (
+    Engine,
+    Run,
+    RunCancelled,
+    RunFailed,
+    RunNotice,
+    RunProgress,
+    RunSpec,
+    RunSucceeded,
+)
+from ugosa_server.errors import UgosaError, WorkerLostError
+from ugosa_server.jobs.event_hub import EventHub
+from ugosa_server.jobs.events import JobError, JobState
+from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.records import Job, JobResult
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.models.registry import ModelRegistry
+
+MAX_ATTEMPTS = 2  # a lost worker is replaced once; a job that loses two is not tried again
+MAX_ATTEMPTS_AFTER_RESTART = 5  # a restart is not the job's fault, up to a point
+
+log = logging.getLogger("ugosa.scheduler")
+
+
+@dataclass
+class ActiveRun:
+    """A run in progress."""
+
+    job: Job
+    """As it was claimed."""
+    run: Run | None = None
+    """None while the engine is starting it."""
+    cancelling: asyncio.Task[None] | None = None
+    """Set once a cancel was passed on."""
+
+
+class Scheduler:
+    """Keeps every slot of the engine busy. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        store: AsyncStore,
+        spool: Spool,
+        jobs: JobQueue,
+        hub: EventHub,
+        registry: ModelRegistry,
+        engine: Engine,
+        cancel_deadline_s: float,
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._jobs = jobs
+        self._hub = hub
+        self._registry = registry
+        self._engine = engine
+        self._cancel_deadline_s = cancel_deadline_s
+        self._active: dict[str, ActiveRun] = {}
+        self._draining = asyncio.Event()
+        self._slots: list[asyncio.Task[None]] = []
+        hub.tap(self._on_news)
+
+    async def recover(self) -> None:
+        """Take up what an earlier server process left: queue running jobs again, complete cancels."""
+        for job in await self._store(lambda s: s.jobs.unfinished(JobState.CANCELLING)):
+            await self._end(job, JobState.CANCELLED)
+        for job in await self._store(lambda s: s.jobs.unfinished(JobState.RUNNING)):
+            await self._retry(job, "SERVER_RESTART", "the server was restarted", MAX_ATTEMPTS_AFTER_RESTART)
+
+    def start(self) -> None:
+        """Begin to run jobs."""
+        self._slots = [
+            asyncio.create_task(self._work(), name=f"slot-{number}") for number in range(self._engine.slots)
+        ]
+
+    async def drain(self, grace_s: float) -> None:
+        """Start nothing more; runs that have not ended after `grace_s` seconds go back to the queue."""
+        self._draining.set()
+        self._jobs.arrived.set()
+        if self._slots:
+            await asyncio.wait(self._slots, timeout=grace_s)
+        for active in list(self._active.values()):
+            log.info("job %s goes back to the queue", active.job.job_id)
+            await self._retry(
+                active.job, "SERVER_DRAINING", "the server was shut down", MAX_ATTEMPTS_AFTER_RESTART
+            )
+        for slot in self._slots:
+            slot.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await slot
+
+    def _on_news(self, job_id: str) -> None:
+        active = self._active.get(job_id)
+        if active is not None and active.cancelling is None:
+            active.cancelling = asyncio.create_task(self._pass_on_cancel(active))
+
+    async def _pass_on_cancel(self, active: ActiveRun) -> None:
+        job = await self._jobs.get(active.job.principal, active.job.job_id)
+        if job.state is JobState.CANCELLING and active.run is not None:
+            await active.run.cancel(self._cancel_deadline_s)
+        else:
+            active.cancelling = None
+
+    async def _work(self) -> None:
+        while not self._draining.is_set():
+            self._jobs.arrived.clear()
+            job = await self._store(lambda s: s.jobs.claim_next())
+            if job is None:
+                await self._jobs.arrived.wait()
+                continue
+            self._hub.announce(job.job_id)
+            active = self._active[job.job_id] = ActiveRun(job)
+            try:
+                await self._run(active)
+            except Exception as error:
+                log.exception("job %s: the scheduler failed", job.job_id)
+                await self._end(
+                    job, JobState.FAILED, JobError("INTERNAL", f"{type(error).__name__}: {error}")
+                )
+            finally:
+                del self._active[job.job_id]
+
+    async def _run(self, active: ActiveRun) -> None:
+        job = active.job
+        try:
+            spec = await self._spec(job)
+            active.run = await self._engine.start(spec)
+            self._on_news(job.job_id)  # a cancel may have come while the engine was starting it
+            async for event in active.run.events():
+                match event:
+                    case RunProgress() | RunNotice():
+                        await self._record(job, event)
+                    case RunSucceeded(stems, report_json, report_html):
+                        result = JobResult(stems, report_json, report_html)
+                        await self._end(job, JobState.SUCCEEDED, result=result)
+                    case RunFailed(reason, message):
+                        await self._end(job, JobState.FAILED, JobError(reason, message))
+                    case RunCancelled():
+                        await self._end(job, JobState.CANCELLED)
+        except WorkerLostError as error:
+            await self._retry(job, error.reason, error.message, MAX_ATTEMPTS)
+        except UgosaError as error:
+            await self._end(job, JobState.FAILED, JobError(error.reason, error.message))
+
+    async def _spec(self, job: Job) -> RunSpec:
+        model = self._registry.get(job.options.model)
+        out_dir = await asyncio.to_thread(self._spool.make_attempt, job.job_id, job.attempt)
+        return RunSpec(
+            job_id=job.job_id,
+            attempt=job.attempt,
+            source=job.audio,
+            file_name=job.file_name,
+            marks=job.marks,
+            model_name=model.name,
+            model_path=str(model.path),
+            adaptation=job.options.adaptation,
+            separation=job.options.separation,
+            stem_encoding=job.options.stem_encoding,
+            seed=job.options.seed,
+            out_dir=str(out_dir),
+        )
+
+    async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:
+        await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, body))
+        self._hub.announce(job.job_id)
+
+    async def _end(
+        self, job: Job, state: JobState, error: JobError | None = None, result: JobResult | None = None
+    ) -> None:
+        await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, state, error, result))
+        if state is not JobState.SUCCEEDED:
+            await asyncio.to_thread(self._spool.delete_job, job.job_id)
+        log.info(
+            "job %s: %s%s", job.job_id, state.value, f" ({error.reason}: {error.message})" if error else ""
+        )
+        self._hub.announce(job.job_id)
+
+    async def _retry(self, job: Job, reason: str, message: str, max_attempts: int) -> None:
+        """Queue a job again; fail it when it was tried too often, end it when it was cancelled."""
+        if job.attempt >= max_attempts:
+            error = JobError(reason, f"{message}; this was attempt {job.attempt} of {max_attempts}")
+            await self._end(job, JobState.FAILED, error)
+            return
+        notice = RunNotice(
+            "WORKER_RETRY" if reason == WorkerLostError.reason else reason,
+            f"{message}; the job will be run again from its start (attempt {job.attempt + 1})",
+            warning=True,
+        )
+        log.warning("job %s: %s; queued again", job.job_id, message)
+        queued = await self._store(lambda s: s.jobs.requeue(job.job_id, job.attempt, notice))
+        if not queued:
+            await self._end(job, JobState.CANCELLED)
+            return
+        self._hub.announce(job.job_id)
+        self._jobs.arrived.set()

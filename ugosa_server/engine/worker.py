@@ -1,0 +1,149 @@
+"""The worker process: keeps networks resident on one device and runs jobs, one at a time.
+
+Started as `python -m ugosa_server.engine.worker` by `engine/worker_process.py`; commands come in on stdin,
+messages go out on what was stdout (`engine/messages.py`). When stdin closes, the front process is gone and
+the worker ends at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
+
+from ugosa_server.engine.base import RunFailed, RunSpec
+from ugosa_server.engine.messages import (
+    CancelRun,
+    Heartbeat,
+    Message,
+    StartRun,
+    WorkerReady,
+    decode_line,
+    encode_line,
+)
+
+if TYPE_CHECKING:
+    from ugosa_server.engine.job_pipeline import ResidentNetworks
+
+HEARTBEAT_INTERVAL_S = 1.0
+CPU_NICENESS = 5  # leaves the front process and the DAW their share of a busy machine
+
+log = logging.getLogger("ugosa.worker")
+
+
+class Channel:
+    """The pipe to the front process; messages of several threads do not mix."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        """Write one message. A front process that is gone ends the worker."""
+        try:
+            with self._lock:
+                self._stream.write(encode_line(message))
+                self._stream.flush()
+        except BrokenPipeError:
+            os._exit(0)
+
+
+class Inbox:
+    """Reads commands on a thread of its own, so that a cancel is seen while a run computes."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._runs: queue.Queue[RunSpec] = queue.Queue()
+        self._cancelled: set[tuple[str, int]] = set()
+        threading.Thread(target=self._read, name="inbox", daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            match decode_line(line):
+                case StartRun(spec):
+                    self._runs.put(spec)
+                case CancelRun(job_id, attempt):
+                    self._cancelled.add((job_id, attempt))
+                case other:
+                    log.error("not a command: %r", other)
+        os._exit(0)
+
+    def next_run(self) -> RunSpec:
+        """Wait for the next run."""
+        return self._runs.get()
+
+    def cancelled(self, spec: RunSpec) -> bool:
+        """Return whether this run was asked to end."""
+        return (spec.job_id, spec.attempt) in self._cancelled
+
+
+def beat(channel: Channel) -> None:
+    """Send heartbeats for ever."""
+    while True:
+        channel.send(Heartbeat())
+        time.sleep(HEARTBEAT_INTERVAL_S)
+
+
+def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
+    """Run what comes in, for ever. An unexpected error fails its job; on a GPU it also ends the worker.
+
+    After a CUDA fault nothing in the process can be trusted, so the next job gets a fresh one.
+    """
+    from ugosa_server.engine.job_pipeline import run_job
+
+    while True:
+        spec = inbox.next_run()
+        log.info("job %s attempt %d: start", spec.job_id, spec.attempt)
+        try:
+            for event in run_job(spec, networks, partial(inbox.cancelled, spec)):
+                channel.send(event)
+        except Exception as error:
+            log.exception("job %s attempt %d: failed", spec.job_id, spec.attempt)
+            channel.send(RunFailed("INTERNAL", f"{type(error).__name__}: {error}"))
+            if networks.device.type == "cuda":
+                os._exit(1)
+        log.info("job %s attempt %d: end", spec.job_id, spec.attempt)
+
+
+def main() -> None:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", required=True, help="auto, cpu or cuda:N")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0 = all cores")
+    parser.add_argument("--cache-bytes", type=int, required=True, help="budget of the frozen-prefix cache")
+    parser.add_argument("--preload", required=True, help="checkpoint to make resident before the first job")
+    parser.add_argument("--log-level", default="INFO")
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    messages_out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints goes to the log, not between the messages
+    channel = Channel(messages_out)
+    inbox = Inbox(sys.stdin.buffer)
+    threading.Thread(target=beat, args=(channel,), name="heartbeat", daemon=True).start()
+    try:
+        # Imported only now: torch takes seconds to load, and the front process hears the heartbeat meanwhile.
+        from ugosa_server.engine.job_pipeline import ResidentNetworks
+
+        networks = ResidentNetworks(
+            arguments.device, threads=arguments.threads, cache_bytes=arguments.cache_bytes
+        )
+        if networks.device.type == "cpu":
+            os.nice(CPU_NICENESS)
+        networks.load(arguments.preload)
+        channel.send(WorkerReady(networks.device_name))
+        serve(networks, channel, inbox)
+    except Exception:
+        log.exception("the worker cannot go on")
+        os._exit(1)  # not sys.exit: the inbox thread is blocked in a read that nothing can interrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The front's end of one worker process: starts it, talks to it, notices its death."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import msgspec
+
+from ugosa_server.engine.base import (
+    Run,
+    RunCancelled,
+    RunEvent,
+    RunFailed,
+    RunNotice,
+    RunProgress,
+    RunSpec,
+    RunSucceeded,
+)
+from ugosa_server.engine.messages import CancelRun, Message, StartRun, WorkerReady, decode_line, encode_line
+from ugosa_server.errors import WorkerLostError
+
+LINE_LIMIT_BYTES = 4 * 1024 * 1024
+TERMINATE_GRACE_S = 2.0
+
+log = logging.getLogger("ugosa.engine")
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """How a worker process is started."""
+
+    device: str
+    """auto, cpu or cuda:N."""
+    preload: str
+    """Checkpoint that is resident before the first job."""
+    cache_bytes: int
+    """Budget of the frozen-prefix cache."""
+    threads: int = 0
+    """CPU threads of the network; 0 = all cores."""
+    heartbeat_timeout_s: float = 30.0
+    """A worker that says nothing for so long is taken for hung and killed."""
+    start_timeout_s: float = 180.0
+    """Time for imports and for making the model resident."""
+    log_level: str = "INFO"
+    """Of the worker's log, which goes to stderr."""
+
+
+class LocalRun(Run):
+    """One attempt of a job on a worker process."""
+
+    def __init__(self, worker: WorkerProcess, spec: RunSpec) -> None:
+        self._worker = worker
+        self.spec = spec
+        self.cancel_requested = False
+        self._queue: asyncio.Queue[RunEvent | WorkerLostError] = asyncio.Queue()
+        self.ended = asyncio.Event()
+
+    def put(self, event: RunEvent | WorkerLostError) -> None:
+        """Hand an event to whoever iterates over `events`."""
+        if self.ended.is_set():
+            return
+        if isinstance(event, WorkerLostError) and self.cancel_requested:
+            event = RunCancelled()
+        self._queue.put_nowait(event)
+        if not isinstance(event, RunProgress | RunNotice):
+            self.ended.set()
+
+    async def events(self) -> AsyncIterator[RunEvent]:
+        """See Run.events."""
+        while True:
+            event = await self._queue.get()
+            if isinstance(event, WorkerLostError):
+                raise event
+            yield event
+            if isinstance(event, RunSucceeded | RunFailed | RunCancelled):
+                return
+
+    async def cancel(self, deadline_s: float) -> None:
+        """See Run.cancel: a flag first, then TERM, then KILL."""
+        self.cancel_requested = True
+        if self.ended.is_set():
+            return
+        self._worker.send(CancelRun(self.spec.job_id, self.spec.attempt))
+        try:
+            await asyncio.wait_for(self.ended.wait(), deadline_s)
+        except TimeoutError:
+            log.warning("job %s did not end within %.1f s of its cancel", self.spec.job_id, deadline_s)
+            await self._worker.stop(TERMINATE_GRACE_S)
+
+
+class WorkerProcess:
+    """A running worker. `ready` is set when runs can start, `dead` when it has gone for any reason."""
+
+    def __init__(self, process: Process, settings: WorkerSettings) -> None:
+        self._process = process
+        self._settings = settings
+        self.device = ""
+        self.ready = asyncio.Event()
+        self.dead = asyncio.Event()
+        self.current: LocalRun | None = None
+        self._reader = asyncio.create_task(self._read(), name=f"worker-{process.pid}")
+
+    @classmethod
+    async def spawn(cls, settings: WorkerSettings) -> WorkerProcess:
+        """Start a process; it is usable once `ready` is set."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "ugosa_server.engine.worker",
+            f"--device={settings.device}",
+            f"--threads={settings.threads}",
+            f"--cache-bytes={settings.cache_bytes}",
+            f"--preload={settings.preload}",
+            f"--log-level={settings.log_level}",
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=LINE_LIMIT_BYTES,
+            start_new_session=True,  # Ctrl-C in a terminal is for the front process, which drains
+        )
+        log.info("worker %d started", process.pid)
+        return cls(process, settings)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def send(self, message: Message) -> None:
+        """Write a command; a worker that is gone is noticed by the reader."""
+        assert self._process.stdin is not None
+        if not self.dead.is_set():
+            self._process.stdin.write(encode_line(message))
+
+    def run(self, spec: RunSpec) -> LocalRun:
+        """Start a run; the worker must be ready and idle."""
+        run = LocalRun(self, spec)
+        self.current = run
+        self.send(StartRun(spec))
+        return run
+
+    async def stop(self, grace_s: float) -> None:
+        """End the process: TERM, then KILL after `grace_s` seconds."""
+        if self._process.returncode is None:
+            self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), grace_s)
+            except TimeoutError:
+                self._process.kill()
+        await self.dead.wait()
+
+    async def _read(self) -> None:
+        reason = "ended"
+        assert self._process.stdout is not None
+        try:
+            while line := await asyncio.wait_for(
+                self._process.stdout.readline(), self._settings.heartbeat_timeout_s
+            ):
+                self._take(decode_line(line))
+        except TimeoutError:
+            reason = f"said nothing for {self._settings.heartbeat_timeout_s:.0f} s"
+            self._process.kill()
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
+            reason = f"said something that is no message ({error})"
+            self._process.kill()
+        status = await self._process.wait()
+        log.info("worker %d %s, exit status %d", self.pid, reason, status)
+        self.dead.set()
+        if self.current is not None:
+            self.current.put(WorkerLostError(f"the worker process {reason} (exit status {status})"))
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case WorkerReady(device):
+                self.device = device
+                self.ready.set()
+                log.info("worker %d ready on %s", self.pid, device)
+            case RunProgress() | RunNotice() | RunSucceeded() | RunFailed() | RunCancelled():
+                if self.current is not None:
+                    self.current.put(message)
+            case _:
+                pass

@@ -1,0 +1,73 @@
+"""The rows of events: append-only, numbered without gaps per job."""
+
+from __future__ import annotations
+
+import time
+
+import apsw
+import msgspec
+
+from ugosa_server.jobs.events import EventBody, JobEvent, RunNotice, RunProgress, StateChanged
+from ugosa_server.jobs.schema import transaction
+
+KINDS: dict[str, type[StateChanged] | type[RunProgress] | type[RunNotice]] = {
+    "state": StateChanged,
+    "progress": RunProgress,
+    "notice": RunNotice,
+}
+KIND_OF_TYPE = {body_type: kind for kind, body_type in KINDS.items()}
+
+
+class EventTable:
+    """Reads and writes events."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def append(self, job_id: str, attempt: int, body: EventBody) -> JobEvent:
+        """Append an event and move the job's `last_seq` (and `fraction`) with it, in one transaction."""
+        with transaction(self._connection):
+            row = self._connection.execute(
+                "UPDATE jobs SET last_seq = last_seq + 1 WHERE job_id = ? RETURNING last_seq", (job_id,)
+            ).fetchone()
+            if row is None:
+                raise LookupError(f"no job {job_id}")
+            event = JobEvent(job_id, int(str(row[0])), attempt, time.time(), body)
+            self._connection.execute(
+                "INSERT INTO events (job_id, seq, attempt, time_s, kind, body) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    job_id,
+                    event.seq,
+                    attempt,
+                    event.time_s,
+                    KIND_OF_TYPE[type(body)],
+                    msgspec.json.encode(body).decode(),
+                ),
+            )
+            if isinstance(body, RunProgress):
+                self._connection.execute(
+                    "UPDATE jobs SET fraction = ? WHERE job_id = ?", (body.fraction, job_id)
+                )
+        return event
+
+    def after(self, job_id: str, seq: int, limit: int) -> list[JobEvent]:
+        """Return at most `limit` events with a larger sequence number, in order."""
+        rows = self._connection.execute(
+            "SELECT seq, attempt, time_s, kind, body FROM events WHERE job_id = ? AND seq > ?"
+            " ORDER BY seq LIMIT ?",
+            (job_id, seq, limit),
+        )
+        return [
+            JobEvent(
+                job_id=job_id,
+                seq=int(str(row[0])),
+                attempt=int(str(row[1])),
+                time_s=float(str(row[2])),
+                body=msgspec.json.decode(str(row[4]), type=KINDS[str(row[3])]),
+            )
+            for row in rows
+        ]
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job's events."""
+        self._connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))

@@ -1,0 +1,239 @@
+"""Jobs from the user's side: made, watched, cancelled, deleted. `engine/scheduler.py` runs them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ugosa_server.activations.all_silent import check_all_silent
+from ugosa_server.activations.marks import Mark
+from ugosa_server.activations.validate import validate_marks
+from ugosa_server.errors import (
+    DrainingError,
+    JobNotFinishedError,
+    NotFoundError,
+    QueueFullError,
+    RequestIdConflictError,
+)
+from ugosa_server.jobs.event_hub import EventHub
+from ugosa_server.jobs.events import JobEvent, JobState, StateChanged
+from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
+from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.jobs.records import Job, JobResult, Upload
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.uploads import require_complete
+from ugosa_server.models.registry import ModelInfo, ModelRegistry
+
+EVENTS_PER_READ = 100
+MAX_MARKS = 100_000
+BYTES_PER_SAMPLE = 4
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A finished file of a job."""
+
+    path: Path
+    """On disk."""
+    size_bytes: int
+    """Of the file."""
+
+
+class JobQueue:
+    """All jobs of the server. Everything is durable when a method returns."""
+
+    def __init__(
+        self,
+        store: AsyncStore,
+        spool: Spool,
+        registry: ModelRegistry,
+        hub: EventHub,
+        default_model: str,
+        max_queued: int,
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._registry = registry
+        self._hub = hub
+        self._default_model = default_model
+        self._max_queued = max_queued
+        self.arrived = asyncio.Event()
+        """Set when a job has been queued; the scheduler clears it."""
+        self.draining = False
+
+    async def create(
+        self,
+        principal: str,
+        request_id: str,
+        upload_id: str,
+        options_request: JobOptionsRequest,
+        marks: Iterable[Mark],
+    ) -> Job:
+        """Queue a job, or return the one that this request made before.
+
+        Raises:
+            InvalidInputError: options or marks that can never work; nothing was queued.
+            NotFoundError, UploadIncompleteError: there is no such song (yet).
+            QueueFullError, DiskFullError, DrainingError: not now.
+        """
+        marks = tuple(marks)
+        check_request_id(request_id)
+        digest = request_digest(options_request, marks)
+        known = await self._store(lambda s: s.jobs.find_request(principal, request_id, digest))
+        if known is not None and known.upload_id == upload_id:
+            return known
+        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
+        require_complete(upload)
+        if known is not None:
+            return _same_song(known, upload)
+        if self.draining:
+            raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
+        model = self._registry.get(options_request.model or self._default_model)
+        options = resolve_job_options(options_request, model)
+        marks = await self._checked_marks(marks, model, upload)
+        await self._check_room(model, upload)
+        job = await self._store(
+            lambda s: s.jobs.create(new_id("job"), request_id, digest, upload, options, marks)
+        )
+        self._hub.announce(job.job_id)
+        self.arrived.set()
+        return job
+
+    async def get(self, principal: str, job_id: str) -> Job:
+        """Return a job.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return await self._store(lambda s: s.jobs.get(principal, job_id))
+
+    async def page(
+        self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
+    ) -> tuple[list[Job], int | None]:
+        """Return jobs newest first, and where the next page starts."""
+        return await self._store(lambda s: s.jobs.page(principal, states, before_number, limit))
+
+    async def unfinished(self, state: JobState) -> list[Job]:
+        """Return the jobs of all principals in a state, oldest first."""
+        return await self._store(lambda s: s.jobs.unfinished(state))
+
+    async def set_marks(self, principal: str, job_id: str, marks: Iterable[Mark]) -> Job:
+        """Replace the marks of a job that has not started.
+
+        Raises:
+            InvalidInputError: the marks can never work; the old ones stay.
+            JobStartedError: the job is no longer QUEUED.
+        """
+        job = await self.get(principal, job_id)
+        upload = await self._store(lambda s: s.uploads.get(principal, job.upload_id))
+        checked = await self._checked_marks(tuple(marks), self._registry.get(job.options.model), upload)
+        return await self._store(lambda s: s.jobs.set_marks(principal, job_id, checked))
+
+    async def watch(self, principal: str, job_id: str, after_seq: int) -> AsyncIterator[JobEvent]:
+        """Yield the job's events after `after_seq`, each once and in order, to the terminal one.
+
+        Raises:
+            NotFoundError: there is no such job (any more).
+            DrainingError: the server is shutting down; reconnect later with the last seq.
+        """
+        with self._hub.listen(job_id) as changed:
+            while True:
+                changed.clear()
+                job = await self.get(principal, job_id)
+                events = await self._events_after(job_id, after_seq)
+                for event in events:
+                    yield event
+                    after_seq = event.seq
+                    if isinstance(event.body, StateChanged) and event.body.state.ended:
+                        return
+                if job.state.ended and after_seq >= job.last_seq:
+                    return
+                if events:
+                    continue
+                if self._hub.closed:
+                    raise DrainingError("the server is shutting down; watch again later with the last seq")
+                await changed.wait()
+
+    async def cancel(self, principal: str, job_id: str) -> Job:
+        """Ask a job to end; one that has ended is returned as it is. The scheduler hears of it by the hub."""
+        job = await self._store(lambda s: s.jobs.request_cancel(principal, job_id))
+        self._hub.announce(job_id)
+        return job
+
+    async def delete(self, principal: str, job_id: str) -> None:
+        """Remove an ended job with its stems.
+
+        Raises:
+            JobNotFinishedError: it has not ended.
+        """
+        await self._store(lambda s: s.jobs.delete(principal, job_id))
+        await asyncio.to_thread(self._spool.delete_job, job_id)
+        self._hub.announce(job_id)
+
+    async def stem_file(self, principal: str, job_id: str, source: str) -> ResultFile:
+        """Return the file of a stem.
+
+        Raises:
+            JobNotFinishedError: the job has not SUCCEEDED.
+            NotFoundError: it has no stem of that name.
+        """
+        job = await self.get(principal, job_id)
+        for stem in _result(job).stems:
+            if stem.source == source:
+                return self._file(job, stem.file_name)
+        names = ", ".join(stem.source for stem in _result(job).stems)
+        raise NotFoundError(f"job {job_id} has no stem {source!r}; it has {names}")
+
+    async def report_file(self, principal: str, job_id: str, *, html: bool) -> ResultFile:
+        """Return the file of a report.
+
+        Raises:
+            JobNotFinishedError: the job has not SUCCEEDED.
+        """
+        job = await self.get(principal, job_id)
+        result = _result(job)
+        return self._file(job, result.report_html if html else result.report_json)
+
+    async def _events_after(self, job_id: str, seq: int) -> list[JobEvent]:
+        return await self._store(lambda s: s.events.after(job_id, seq, EVENTS_PER_READ))
+
+    def _file(self, job: Job, file_name: str) -> ResultFile:
+        path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
+        return ResultFile(path, path.stat().st_size)
+
+    async def _checked_marks(
+        self, marks: tuple[Mark, ...], model: ModelInfo, upload: Upload
+    ) -> tuple[Mark, ...]:
+        assert upload.audio is not None
+        checked = validate_marks(marks, model.sources, upload.audio.frames)
+        await asyncio.to_thread(check_all_silent, checked, model.sources, upload.audio)
+        return checked
+
+    async def _check_room(self, model: ModelInfo, upload: Upload) -> None:
+        queued = await self._store(lambda s: s.jobs.count(JobState.QUEUED))
+        if queued >= self._max_queued:
+            raise QueueFullError(
+                f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again later"
+            )
+        assert upload.audio is not None
+        stems_bytes = len(model.sources) * upload.audio.frames * upload.audio.channels * BYTES_PER_SAMPLE
+        await asyncio.to_thread(self._spool.check_free, stems_bytes)
+
+
+def _same_song(job: Job, upload: Upload) -> Job:
+    """Return the job that this request made from another upload, if that was the same song."""
+    if job.upload_sha256 != upload.sha256:
+        raise RequestIdConflictError(
+            f"request_id {job.request_id!r} was used for a job of another song; use a new one"
+        )
+    return job
+
+
+def _result(job: Job) -> JobResult:
+    if job.result is None:
+        advice = f" ({job.error.message})" if job.error else ""
+        raise JobNotFinishedError(f"job {job.job_id} is {job.state.value} and has no stems{advice}")
+    return job.result

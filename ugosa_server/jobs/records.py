@@ -1,0 +1,125 @@
+"""What the store keeps of uploads and jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ugosa_server.activations.marks import Mark
+from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
+from ugosa_server.jobs.events import JobError, JobState, StemFile
+from ugosa_server.separation.options import SeparationOptions
+
+
+@dataclass(frozen=True)
+class UploadFormat:
+    """What the bytes of an upload are."""
+
+    pcm: RawPcm | None = None
+    """Set for raw samples; None for the bytes of an audio file."""
+    file_name: str = ""
+    """Name of the song for display; never used as a path."""
+
+
+class UploadState(StrEnum):
+    """Where an upload is in its life."""
+
+    RECEIVING = "receiving"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An uploaded song."""
+
+    upload_id: str
+    """Server-made."""
+    principal: str
+    """Who owns it."""
+    format: UploadFormat
+    """What its bytes are."""
+    state: UploadState
+    """Whether jobs can use it."""
+    committed_size: int
+    """Bytes that are durable."""
+    sha256: str
+    """Hex, of all bytes; empty until COMPLETE."""
+    audio: SourceAudio | None
+    """The decoded song; None until COMPLETE."""
+    create_time_s: float
+    """Unix time."""
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a job is done, every choice made."""
+
+    model: str
+    """Name in the registry."""
+    preset: str = "paper"
+    """The named set of defaults that the request started from."""
+    adaptation: AdaptationOptions = field(default_factory=AdaptationOptions)
+    """Fine-tuning."""
+    separation: SeparationOptions = field(default_factory=SeparationOptions)
+    """Cutting and joining."""
+    stem_encoding: StemEncoding = StemEncoding.WAV_FLOAT32
+    """How stems are written."""
+    seed: int = 0
+    """Of every random choice."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The files of a job that SUCCEEDED, inside its attempt's directory."""
+
+    stems: tuple[StemFile, ...]
+    """In the model's order."""
+    report_json: str
+    """File name."""
+    report_html: str
+    """File name."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stands."""
+
+    job_id: str
+    """Server-made."""
+    principal: str
+    """Who owns it."""
+    request_id: str
+    """Client-made; a job's request is done once however often it is sent."""
+    upload_id: str
+    """The song."""
+    upload_sha256: str
+    """Hex, of the song's bytes as sent."""
+    file_name: str
+    """Name of the song for display."""
+    audio: SourceAudio
+    """The decoded song; its path is the upload's."""
+    options: JobOptions
+    """How it is done."""
+    marks: tuple[Mark, ...]
+    """Validated."""
+    state: JobState
+    """Where it is."""
+    attempt: int
+    """Runs so far."""
+    fraction: float
+    """Share done, 0 to 1."""
+    last_seq: int
+    """Sequence number of the newest event."""
+    queue_position: int
+    """1 = next to run; 0 when not QUEUED."""
+    create_time_s: float
+    """Unix time."""
+    start_time_s: float | None = None
+    """Unix time of the first run's start."""
+    end_time_s: float | None = None
+    """Unix time of the terminal state."""
+    error: JobError | None = None
+    """Set when FAILED."""
+    result: JobResult | None = None
+    """Set when SUCCEEDED."""

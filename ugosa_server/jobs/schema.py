@@ -1,0 +1,92 @@
+"""The store's tables, by version. A released version is never edited; the next one migrates from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import apsw
+
+MIGRATIONS = (
+    """
+    CREATE TABLE uploads (
+        upload_id TEXT PRIMARY KEY,
+        principal TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        request_digest TEXT NOT NULL,
+        format TEXT NOT NULL,
+        state TEXT NOT NULL,
+        committed_size INTEGER NOT NULL DEFAULT 0,
+        sha256 TEXT NOT NULL DEFAULT '',
+        audio TEXT,
+        create_time_s REAL NOT NULL,
+        UNIQUE (principal, request_id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        job_id TEXT NOT NULL UNIQUE,
+        principal TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        request_digest TEXT NOT NULL,
+        upload_id TEXT NOT NULL,
+        upload_sha256 TEXT NOT NULL,
+        file_name TEXT NOT NULL,
+        audio TEXT NOT NULL,
+        options TEXT NOT NULL,
+        marks TEXT NOT NULL,
+        state TEXT NOT NULL,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        fraction REAL NOT NULL DEFAULT 0,
+        last_seq INTEGER NOT NULL DEFAULT 0,
+        create_time_s REAL NOT NULL,
+        start_time_s REAL,
+        end_time_s REAL,
+        error TEXT,
+        result TEXT,
+        UNIQUE (principal, request_id)
+    ) STRICT;
+    CREATE INDEX jobs_by_state ON jobs (state, number);
+    CREATE INDEX jobs_by_upload ON jobs (upload_id);
+
+    CREATE TABLE events (
+        job_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        time_s REAL NOT NULL,
+        kind TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (job_id, seq)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """All or nothing; an inner transaction becomes part of the outer one."""
+    with connection:
+        yield
+
+
+def open_database(path: str) -> apsw.Connection:
+    """Open (or make) the database and bring it to the newest version.
+
+    Write-ahead log with synchronous=FULL: a transaction that has returned survives a power failure.
+
+    Raises:
+        apsw.Error: the file is no database, or was written by a newer version.
+    """
+    connection = apsw.Connection(path)
+    connection.set_busy_timeout(5000)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.pragma("foreign_keys", True)
+    version = int(str(connection.pragma("user_version")))
+    if version > len(MIGRATIONS):
+        raise apsw.Error(f"the store has version {version}, but this server knows {len(MIGRATIONS)} at most")
+    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+        with transaction(connection):
+            connection.execute(migration)
+            connection.pragma("user_version", number)
+    return connection

@@ -1,0 +1,230 @@
+"""Receiving songs: from the first byte to decoded audio that jobs can use."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ugosa_server.audio.decode_request import DecodeRequest
+from ugosa_server.audio.intake import decode_in_child
+from ugosa_server.errors import (
+    BadOptionError,
+    CrcMismatchError,
+    DrainingError,
+    InvalidInputError,
+    OffsetMismatchError,
+    UploadBusyError,
+    UploadIncompleteError,
+)
+from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
+from ugosa_server.jobs.records import Upload, UploadFormat, UploadState
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.upload_writer import UploadWriter
+
+DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit samples
+
+log = logging.getLogger("ugosa.uploads")
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """What uploads may cost."""
+
+    max_bytes: int
+    """Of one upload as sent."""
+    decode_timeout_s: float
+    """Of decoding one song."""
+
+
+@dataclass(frozen=True)
+class ReceivedChunk:
+    """A byte range as it came from a client."""
+
+    offset: int
+    """Of its first byte in the upload."""
+    data: bytes
+    """The bytes."""
+    crc32c: int | None
+    """Of `data`; None = not checked."""
+
+
+class OpenUpload:
+    """The one stream that writes an upload at the moment."""
+
+    def __init__(self, upload: Upload, writer: UploadWriter, uploads: Uploads) -> None:
+        self.upload = upload
+        self._writer = writer
+        self._uploads = uploads
+
+    @property
+    def committed_size(self) -> int:
+        """Bytes that are durable."""
+        return self._writer.committed_size
+
+    async def write(self, chunks: Sequence[ReceivedChunk]) -> int:
+        """Append chunks and return the committed size, which then covers all of them.
+
+        If one is refused, those before it are committed and the error's metadata `committed_size` says so.
+        """
+        try:
+            await self._uploads.check_room(self._writer.size, sum(len(chunk.data) for chunk in chunks))
+            await asyncio.to_thread(self._append, chunks)
+        except (OffsetMismatchError, CrcMismatchError) as error:
+            await self._commit()
+            error.metadata["committed_size"] = str(self.committed_size)
+            raise
+        return await self._commit()
+
+    def _append(self, chunks: Sequence[ReceivedChunk]) -> None:
+        for chunk in chunks:
+            self._writer.append(chunk.offset, chunk.data, chunk.crc32c)
+
+    async def _commit(self) -> int:
+        size = await asyncio.to_thread(self._writer.sync)
+        await self._uploads.store(lambda s: s.uploads.set_committed_size(self.upload.upload_id, size))
+        self._writer.committed_size = size
+        return size
+
+    async def finish(self, size_bytes: int, sha256: str) -> Upload:
+        """Verify the whole, decode it once, and make the upload COMPLETE.
+
+        Raises:
+            OffsetMismatchError: bytes are missing.
+            Sha256MismatchError: the bytes are not what the client sent.
+            InvalidInputError: the audio cannot be used; the upload is gone then.
+        """
+        digest = await asyncio.to_thread(self._writer.verify, size_bytes, sha256)
+        return await self._uploads.complete(self.upload, digest)
+
+
+class Uploads:
+    """All uploads of the server."""
+
+    def __init__(self, store: AsyncStore, spool: Spool, limits: UploadLimits) -> None:
+        self.store = store
+        self._spool = spool
+        self._limits = limits
+        self._being_written: set[str] = set()
+        self.draining = False
+
+    async def create(
+        self, principal: str, request_id: str, upload_format: UploadFormat, size_bytes: int
+    ) -> Upload:
+        """Make an empty upload, or return the one that this request made before.
+
+        Raises:
+            RequestIdConflictError: the request_id belongs to another request.
+            BadOptionError: the upload is larger than the server takes.
+            DiskFullError: it would not fit.
+            DrainingError: the server is shutting down.
+        """
+        if self.draining:
+            raise DrainingError("the server is shutting down and takes no new uploads; try again in a minute")
+        check_request_id(request_id)
+        await self.check_room(0, size_bytes)
+        digest = request_digest(upload_format, size_bytes)
+        upload_id = new_id("upload")
+        await asyncio.to_thread(self._spool.make_upload, upload_id)
+        upload = await self.store(
+            lambda s: s.uploads.create(upload_id, principal, request_id, digest, upload_format)
+        )
+        if upload.upload_id != upload_id:
+            await asyncio.to_thread(self._spool.delete_upload, upload_id)
+        return upload
+
+    async def get(self, principal: str, upload_id: str) -> Upload:
+        """Return an upload.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return await self.store(lambda s: s.uploads.get(principal, upload_id))
+
+    async def delete(self, principal: str, upload_id: str) -> None:
+        """Remove an upload with its audio.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            UploadBusyError: it is being written.
+            UploadInUseError: a job that has not ended needs it.
+        """
+        if upload_id in self._being_written:
+            raise UploadBusyError(f"upload {upload_id} is being written; end that stream first")
+        await self.store(lambda s: s.uploads.delete(principal, upload_id))
+        await asyncio.to_thread(self._spool.delete_upload, upload_id)
+
+    @asynccontextmanager
+    async def open(self, principal: str, upload_id: str) -> AsyncIterator[OpenUpload]:
+        """Open an upload that is RECEIVING, for one stream at a time.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            UploadBusyError: another stream is writing it.
+        """
+        upload = await self.get(principal, upload_id)
+        if upload_id in self._being_written:
+            raise UploadBusyError(
+                f"another stream is writing upload {upload_id}", committed_size=upload.committed_size
+            )
+        self._being_written.add(upload_id)
+        try:
+            path = self._spool.bytes_path(upload_id)
+            writer = await asyncio.to_thread(UploadWriter, path, upload.committed_size)
+            try:
+                yield OpenUpload(upload, writer, self)
+            finally:
+                writer.close()
+        finally:
+            self._being_written.discard(upload_id)
+
+    async def check_room(self, size: int, more: int) -> None:
+        """Make sure that an upload may grow from `size` by `more` bytes.
+
+        Raises:
+            BadOptionError: it would be larger than the server takes.
+            DiskFullError: the disk has no room for it and for its decoded audio.
+        """
+        if size + more > self._limits.max_bytes:
+            raise BadOptionError(
+                f"the upload has {size + more} bytes or more; at most {self._limits.max_bytes} are taken"
+            )
+        await asyncio.to_thread(self._spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
+
+    async def complete(self, upload: Upload, sha256: str) -> Upload:
+        """Decode the received bytes and make the upload COMPLETE."""
+        upload_id = upload.upload_id
+        request = DecodeRequest(
+            path=str(self._spool.bytes_path(upload_id)),
+            out_path=str(self._spool.audio_path(upload_id)),
+            pcm=upload.format.pcm,
+        )
+        try:
+            audio = await decode_in_child(request, timeout_s=self._limits.decode_timeout_s)
+        except InvalidInputError:
+            await self.store(lambda s: s.uploads.delete(upload.principal, upload_id))
+            await asyncio.to_thread(self._spool.delete_upload, upload_id)
+            raise
+        await self.store(lambda s: s.uploads.complete(upload_id, sha256, audio))
+        await asyncio.to_thread(self._spool.delete_bytes, upload_id)
+        log.info(
+            "upload %s: %s, %d frames at %d Hz", upload_id, audio.encoding, audio.frames, audio.sample_rate_hz
+        )
+        return await self.get(upload.principal, upload_id)
+
+
+def require_complete(upload: Upload) -> None:
+    """Make sure that jobs can use an upload.
+
+    Raises:
+        UploadIncompleteError: it is still RECEIVING.
+    """
+    if upload.state is not UploadState.COMPLETE:
+        raise UploadIncompleteError(
+            f"upload {upload.upload_id} has {upload.committed_size} bytes and is not finished; send the rest"
+            " and `finish`",
+            committed_size=upload.committed_size,
+        )

@@ -1,0 +1,66 @@
+"""What a checkpoint says of itself, without its weights and without torch: enough to list models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from ugosa_server.errors import CheckpointError, UgosaError
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+
+FORMAT = "ugosa-convtasnet-1"
+HASH_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class CheckpointHeader:
+    """The metadata of a checkpoint file."""
+
+    config: ConvTasNetConfig
+    """The sizes of the network."""
+    metadata: Mapping[str, str]
+    """The free words kept beside the weights (description, recipe, seed, hours)."""
+
+
+def read_header(path: Path) -> CheckpointHeader:
+    """Read the header of a checkpoint of `save_checkpoint`, and none of its weights.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, or of another format.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return parse_header(file.metadata(), path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no checkpoint at {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def parse_header(words: Mapping[str, str] | None, path: Path) -> CheckpointHeader:
+    """Split the metadata of a safetensors file into sizes and free words; `path` is for messages."""
+    words = words or {}
+    if words.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has format {words.get('format')!r}, expected {FORMAT!r}")
+    try:
+        fields = json.loads(words["config"])
+        config = ConvTasNetConfig(**fields | {"sources": tuple(fields["sources"])})
+    except (ValueError, TypeError, KeyError, UgosaError) as error:
+        raise CheckpointError(f"{path} does not say a network's sizes: {error}") from error
+    return CheckpointHeader(
+        config, {key: word for key, word in words.items() if key not in ("format", "config")}
+    )
+
+
+def checkpoint_sha256(path: Path) -> str:
+    """Hex sha256 of the file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

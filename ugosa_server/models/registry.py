@@ -1,0 +1,140 @@
+"""The separation networks that jobs can name: what lies in the model folders, read without torch.
+
+A model is a `*.safetensors` checkpoint of `checkpoints.save_checkpoint`, named after its file. Besides its
+sizes a checkpoint may state, in its metadata, a `description` and `adaptation`: a JSON object of adaptation
+options that suit it better than the paper's, for example {"learning_rate": 1e-4}.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ugosa_server.errors import CheckpointError, UnknownModelError
+from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig, parameter_shapes
+from ugosa_server.models.depths import depths_of
+
+STARTER_DIR = Path(__file__).parent / "starter"
+ARCHITECTURE = "conv_tasnet"
+
+
+@dataclass(frozen=True)
+class StrategyInfo:
+    """A fine-tuning strategy that a model offers."""
+
+    name: str
+    """In the paper's names, for example "P-L3:D"."""
+    trainable_parameters: int
+    """How many numbers it trains."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model without loading its weights."""
+
+    name: str
+    """File name without suffix; what jobs say."""
+    architecture: str
+    """For example "conv_tasnet"."""
+    description: str
+    """For people; may be empty."""
+    config: ConvTasNetConfig
+    """The sizes of the network; validates strategies."""
+    parameters: int
+    """Number of all parameters."""
+    sha256: str
+    """Hex, of the checkpoint file."""
+    path: Path
+    """The checkpoint file."""
+    strategies: tuple[StrategyInfo, ...]
+    """What can be fine-tuned: `P-` and `B-` of every depth, deepest first, and `B0`."""
+    adaptation_defaults: Mapping[str, str | int | float | None]
+    """Adaptation options that suit this model, by field name; empty = the paper's."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stems, in order."""
+        return self.config.sources
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The rate the network works at."""
+        return self.config.sample_rate_hz
+
+    @property
+    def audio_channels(self) -> int:
+        """Channels the network takes and gives."""
+        return self.config.audio_channels
+
+
+class ModelRegistry:
+    """All models of the shipped starter folder and of further folders, found once."""
+
+    def __init__(self, extra_dirs: Iterable[Path] = (), starter_dir: Path = STARTER_DIR) -> None:
+        """Read the headers of all checkpoints; a name in a later folder takes the place of an earlier one.
+
+        Raises:
+            CheckpointError: a folder does not exist, or a checkpoint is unreadable.
+        """
+        self._models: dict[str, ModelInfo] = {}
+        for folder in (starter_dir, *extra_dirs):
+            if folder != starter_dir and not folder.is_dir():
+                raise CheckpointError(f"the model folder {folder} does not exist")
+            for path in sorted(folder.glob("*.safetensors")):
+                self._models[path.stem] = read_model_info(path)
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        """All models, sorted by name."""
+        return tuple(self._models[name] for name in sorted(self._models))
+
+    def get(self, name: str) -> ModelInfo:
+        """The model of that name.
+
+        Raises:
+            UnknownModelError: there is none; the message says the nearest name.
+        """
+        if name in self._models:
+            return self._models[name]
+        near = difflib.get_close_matches(name, self._models, n=1)
+        names = ", ".join(sorted(self._models)) or "none"
+        hint = f"did you mean {near[0]!r}?" if near else f"models here: {names}"
+        raise UnknownModelError(f"there is no model {name!r}; {hint}")
+
+
+def read_model_info(path: Path) -> ModelInfo:
+    """Read one checkpoint's header and hash.
+
+    Raises:
+        CheckpointError: the file is unreadable or does not say what it is.
+    """
+    header = read_header(path)
+    depths = [(str(depth), depth.trained_count(header.config)) for depth in depths_of(header.config)]
+    return ModelInfo(
+        name=path.stem,
+        architecture=ARCHITECTURE,
+        description=header.metadata.get("description", ""),
+        config=header.config,
+        parameters=sum(math.prod(shape) for shape in parameter_shapes(header.config).values()),
+        sha256=checkpoint_sha256(path),
+        path=path,
+        strategies=(
+            *(StrategyInfo(f"{prefix}-{depth}", count) for prefix in ("P", "B") for depth, count in depths),
+            StrategyInfo("B0", 0),
+        ),
+        adaptation_defaults=_adaptation_defaults(header.metadata.get("adaptation", "{}"), path),
+    )
+
+
+def _adaptation_defaults(text: str, path: Path) -> dict[str, str | int | float | None]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path} states adaptation options that are not JSON: {text!r}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} states adaptation options that are no JSON object: {text!r}")
+    return values

@@ -1,0 +1,71 @@
+"""When which snapshot is sent: no sockets and no clock, the time is passed in.
+
+    changed    ----> at once, but MIN_INTERVAL_S after the last datagram of this job
+    unchanged  ----> every HEARTBEAT_S
+    ended      ----> TERMINAL_REPEATS times, TERMINAL_INTERVAL_S apart, then forgotten
+
+Only the newest snapshot of a job is kept: a slow or lost datagram is replaced by a later one, never queued.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ugosa_server.osc.snapshot import JobSnapshot
+
+MIN_INTERVAL_S = 0.25
+HEARTBEAT_S = 1.0
+TERMINAL_REPEATS = 5
+TERMINAL_INTERVAL_S = 0.5  # five datagrams over two seconds
+
+
+@dataclass
+class _Entry:
+    snapshot: JobSnapshot
+    due_s: float
+    last_sent_s: float | None = None
+    repeats_left: int = TERMINAL_REPEATS
+
+
+class SnapshotSchedule:
+    """The newest snapshot of every job that is live or has just ended."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+
+    def offer(self, snapshot: JobSnapshot, now_s: float) -> None:
+        """Take a snapshot; one that is not newer than what is known changes nothing."""
+        entry = self._entries.get(snapshot.job_id)
+        if entry is None:
+            self._entries[snapshot.job_id] = _Entry(snapshot, due_s=now_s)
+        elif snapshot.seq > entry.snapshot.seq:
+            entry.snapshot = snapshot
+            self._hasten(entry, now_s)
+
+    def ask(self, snapshot: JobSnapshot, now_s: float) -> None:
+        """Have a job sent as soon as its rate allows, even if nothing changed."""
+        self.offer(snapshot, now_s)
+        self._hasten(self._entries[snapshot.job_id], now_s)
+
+    def take_due(self, now_s: float) -> list[JobSnapshot]:
+        """Return what is to be sent now, and count it as sent."""
+        due = [entry for entry in self._entries.values() if entry.due_s <= now_s]
+        for entry in due:
+            entry.last_sent_s = now_s
+            if not entry.snapshot.ended:
+                entry.due_s = now_s + HEARTBEAT_S
+                continue
+            entry.due_s = now_s + TERMINAL_INTERVAL_S
+            entry.repeats_left -= 1
+            if entry.repeats_left == 0:
+                del self._entries[entry.snapshot.job_id]
+        return [entry.snapshot for entry in due]
+
+    def next_due_s(self) -> float | None:
+        """Return when `take_due` has something; None = not before the next offer."""
+        return min((entry.due_s for entry in self._entries.values()), default=None)
+
+    @staticmethod
+    def _hasten(entry: _Entry, now_s: float) -> None:
+        earliest_s = now_s if entry.last_sent_s is None else entry.last_sent_s + MIN_INTERVAL_S
+        entry.due_s = min(entry.due_s, max(now_s, earliest_s))

@@ -1,0 +1,244 @@
+"""The OSC service: one socket in on loopback, one out per IP version."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from ugosa_server.errors import ConfigError, UgosaError
+from ugosa_server.osc.control import (
+    Cancel,
+    Command,
+    MalformedError,
+    Query,
+    RateLimit,
+    Subscribe,
+    Unsubscribe,
+    parse,
+)
+from ugosa_server.osc.feed import JobFeed
+from ugosa_server.osc.publisher import ProgressPublisher
+from ugosa_server.osc.snapshot import JobSnapshot
+from ugosa_server.osc.subscribers import Address, Subscribers, SubscriptionRefusedError, loopback_ip
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OscOptions:
+    """Where OSC comes in and goes out."""
+
+    listen: Address | None = None
+    """Loopback address and port of the control socket; port 0 takes a free one; None = no control."""
+    peers: tuple[Address, ...] = ()
+    """Host and port of those who get progress without asking; hosts need not be of this machine."""
+
+
+@dataclass
+class OscCounters:
+    """What the service has met since it started."""
+
+    sent: int = 0
+    """Datagrams sent."""
+    commands: int = 0
+    """Commands carried out."""
+    malformed: int = 0
+    """Datagrams that were no command of this version."""
+    refused: int = 0
+    """Commands with a value out of range, or about a job that does not exist."""
+    rate_limited: int = 0
+    """Commands dropped because there were too many."""
+
+
+class OscService:
+    """Publishes progress and takes commands. Every method belongs to the event loop's thread."""
+
+    def __init__(self, options: OscOptions, feed: JobFeed) -> None:
+        self.counters = OscCounters()
+        self._options = options
+        self._feed = feed
+        self._subscribers = Subscribers()
+        self._rate_limit = RateLimit()
+        self._peers: list[Address] = []
+        self._listen: Address | None = None
+        self._receiver: asyncio.DatagramTransport | None = None
+        self._senders: dict[socket.AddressFamily, asyncio.DatagramTransport] = {}
+        self._publisher: ProgressPublisher | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def listen_address(self) -> Address | None:
+        """Where commands arrive, with the real port; None before `start` and without control."""
+        return self._listen
+
+    async def start(self) -> None:
+        """Open the sockets and begin to publish the live jobs.
+
+        Raises:
+            ConfigError: the control address is not loopback or is taken, or a peer cannot be resolved.
+        """
+        try:
+            await self._open()
+        except ConfigError:
+            await self.close()
+            raise
+
+    def publish(self, snapshot: JobSnapshot) -> None:
+        """Take news of a job; call it at every event, as often as they come. Does nothing unless started."""
+        if self._publisher is not None:
+            self._publisher.publish(snapshot)
+
+    async def close(self) -> None:
+        """Close the sockets; commands that are being carried out are awaited."""
+        if self._receiver is not None:
+            self._receiver.close()
+        await asyncio.gather(*self._tasks)
+        if self._publisher is not None:
+            self._publisher.close()
+            self._publisher = None
+        for sender in self._senders.values():
+            sender.close()
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._peers = [await _resolved(peer) for peer in self._options.peers]
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                sender, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, family=family)
+            except OSError as error:  # a machine without IPv6
+                _log.debug("no OSC over %s: %s", family.name, error)
+            else:
+                self._senders[family] = sender
+        if self._options.listen is not None:
+            await self._open_receiver(self._options.listen)
+        self._publisher = ProgressPublisher(loop, self._targets, self._send)
+        self._publisher.ask(self._feed.live_jobs())
+
+    async def _open_receiver(self, listen: Address) -> None:
+        host, port = listen
+        try:
+            address = (loopback_ip(host), port)
+        except SubscriptionRefusedError as error:
+            raise ConfigError(
+                f"OSC control cannot listen on {host}:{port}: {error}; use 127.0.0.1 or ::1"
+            ) from error
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_datagram_endpoint(lambda: _Receiver(self), local_addr=address)
+        except OSError as error:
+            raise ConfigError(
+                f"OSC control cannot listen on {host}:{port}: {error}; choose another port"
+            ) from error
+
+    def _connected(self, receiver: asyncio.DatagramTransport) -> None:
+        self._receiver = receiver
+        self._listen = receiver.get_extra_info("sockname")[:2]
+
+    def _targets(self) -> set[Address]:
+        return {*self._peers, *self._subscribers.active(_now_s())}
+
+    def _send(self, datagram: bytes, target: Address) -> None:
+        sender = self._senders.get(_family(target))
+        if sender is not None:
+            sender.sendto(datagram, target)
+            self.counters.sent += 1
+
+    def _receive(self, datagram: bytes) -> None:
+        try:
+            commands = parse(datagram)
+        except MalformedError as error:
+            self.counters.malformed += 1
+            _log.debug("OSC datagram dropped: %s", error)
+            return
+        for command in commands:
+            if not self._rate_limit.permit(_now_s()):
+                self.counters.rate_limited += 1
+                continue
+            try:
+                self._carry_out(command)
+            except SubscriptionRefusedError as error:
+                self._refuse(command, error)
+            else:
+                self.counters.commands += 1
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Subscribe(port, host, ttl_s):
+                address = self._subscriber_address(host, port)
+                if address == self._listen:
+                    raise SubscriptionRefusedError(f"port {port} is the one that commands are sent to")
+                self._subscribers.add(address, ttl_s, _now_s())
+                self._ask(list(self._feed.live_jobs()))
+            case Unsubscribe(port, host):
+                self._subscribers.remove(self._subscriber_address(host, port))
+            case Query(None):
+                self._ask(list(self._feed.live_jobs()))
+            case Query(str(job_id)):
+                self._spawn(self._query(command, job_id))
+            case Cancel(job_id):
+                self._spawn(self._cancel(command, job_id))
+
+    def _subscriber_address(self, host: str | None, port: int) -> Address:
+        assert self._listen is not None  # a command has arrived there
+        return (self._listen[0] if host is None else loopback_ip(host), port)
+
+    async def _query(self, command: Command, job_id: str) -> None:
+        try:
+            self._ask([await self._feed.snapshot(job_id)])
+        except UgosaError as error:
+            self._refuse(command, error)
+
+    async def _cancel(self, command: Command, job_id: str) -> None:
+        try:
+            await self._feed.cancel(job_id)
+        except UgosaError as error:
+            self._refuse(command, error)
+
+    def _ask(self, snapshots: list[JobSnapshot]) -> None:
+        if self._publisher is not None:
+            self._publisher.ask(snapshots)
+
+    def _refuse(self, command: Command, error: Exception) -> None:
+        self.counters.refused += 1
+        _log.info("OSC %s refused: %s", type(command).__name__.lower(), error)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Receiver(asyncio.DatagramProtocol):
+    """Hands datagrams on and forgets where they came from: a source address can be forged."""
+
+    def __init__(self, service: OscService) -> None:
+        self._service = service
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._service._connected(transport)
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self._service._receive(data)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _family(address: Address) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+
+
+async def _resolved(peer: Address) -> Address:
+    host, port = peer
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise ConfigError(f"OSC peer {host}:{port} cannot be found: {error}; give its IP address") from error
+    ip, resolved_port = found[0][4][:2]
+    return str(ip), int(resolved_port)

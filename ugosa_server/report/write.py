@@ -1,0 +1,49 @@
+"""Writes the report beside the stems: complete files or none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.report.data import JobReport, Preview
+from ugosa_server.report.html_report import html_report
+from ugosa_server.report.json_report import json_report
+from ugosa_server.report.waveform import source_waveform, stem_waveform
+
+JSON_NAME = "report.json"
+HTML_NAME = "report.html"
+
+
+def write_report(
+    report: JobReport, preview: Preview, mix: SourceAudio, stem_paths: Sequence[Path], out_dir: Path
+) -> tuple[str, str]:
+    """Write `report.json` and `report.html`, durably, and return their names.
+
+    Args:
+        report: what is told.
+        preview: what can be listened to.
+        mix: the decoded song.
+        stem_paths: the stem files, in the report's order.
+        out_dir: where to write; files of an earlier report are replaced.
+    """
+    stems = [stem_waveform(path) for path in stem_paths]
+    _write_durably(out_dir / JSON_NAME, json_report(report))
+    _write_durably(out_dir / HTML_NAME, html_report(report, preview, source_waveform(mix), stems))
+    return JSON_NAME, HTML_NAME
+
+
+def _write_durably(path: Path, text: str) -> None:
+    """Write `path.tmp`, sync and rename, so that no crash leaves half a file under the real name."""
+    unfinished = path.with_name(path.name + ".tmp")
+    with open(unfinished, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,313 @@
+"""Between the wire and the domain, both ways. The only place that knows both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, StemEncoding
+from ugosa_server.errors import BadOptionError, BadRegionError
+from ugosa_server.jobs.events import (
+    JobError,
+    JobEvent,
+    JobState,
+    RunNotice,
+    RunPhase,
+    RunProgress,
+    StateChanged,
+    StemFile,
+)
+from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.records import Job, JobOptions, Upload, UploadFormat, UploadState
+from ugosa_server.models.registry import ModelInfo
+from ugosa_server.wire.ugosa.v1 import (
+    audio_pb2,
+    job_pb2,
+    marks_pb2,
+    model_service_pb2,
+    upload_service_pb2,
+)
+
+MAX_FILE_NAME_CHARS = 255
+
+JOB_STATES = {
+    JobState.QUEUED: job_pb2.JOB_STATE_QUEUED,
+    JobState.RUNNING: job_pb2.JOB_STATE_RUNNING,
+    JobState.CANCELLING: job_pb2.JOB_STATE_CANCELLING,
+    JobState.SUCCEEDED: job_pb2.JOB_STATE_SUCCEEDED,
+    JobState.FAILED: job_pb2.JOB_STATE_FAILED,
+    JobState.CANCELLED: job_pb2.JOB_STATE_CANCELLED,
+}
+JOB_STATE_OF_WIRE = {wire: state for state, wire in JOB_STATES.items()}
+PHASES = {
+    RunPhase.PREPARE: job_pb2.JOB_PHASE_PREPARE,
+    RunPhase.BASE_SEPARATION: job_pb2.JOB_PHASE_BASE_SEPARATION,
+    RunPhase.ADAPTATION: job_pb2.JOB_PHASE_ADAPTATION,
+    RunPhase.SEPARATION: job_pb2.JOB_PHASE_SEPARATION,
+    RunPhase.REPORT: job_pb2.JOB_PHASE_REPORT,
+}
+STEM_ENCODINGS = {
+    StemEncoding.WAV_FLOAT32: job_pb2.STEM_ENCODING_WAV_FLOAT32,
+    StemEncoding.WAV_PCM24: job_pb2.STEM_ENCODING_WAV_PCM24,
+    StemEncoding.FLAC_PCM24: job_pb2.STEM_ENCODING_FLAC_PCM24,
+}
+STEM_ENCODING_OF_WIRE = {wire: encoding for encoding, wire in STEM_ENCODINGS.items()}
+PCM_ENCODINGS = {
+    PcmEncoding.S16LE: audio_pb2.PCM_ENCODING_S16LE,
+    PcmEncoding.S24LE: audio_pb2.PCM_ENCODING_S24LE,
+    PcmEncoding.F32LE: audio_pb2.PCM_ENCODING_F32LE,
+}
+PCM_ENCODING_OF_WIRE = {wire: encoding for encoding, wire in PCM_ENCODINGS.items()}
+MARK_STATES = {
+    MarkState.ACTIVE: marks_pb2.MARK_STATE_ACTIVE,
+    MarkState.SILENT: marks_pb2.MARK_STATE_SILENT,
+}
+MARK_STATE_OF_WIRE = {wire: state for state, wire in MARK_STATES.items()}
+
+# Field of JobOptions on the wire -> field of AdaptationOptions.
+ADAPTATION_FIELDS = {
+    "strategy": "strategy",
+    "lambda": "silence_weight",
+    "learning_rate": "learning_rate",
+    "epochs": "epochs",
+    "segment_seconds": "segment_s",
+    "hop_seconds": "hop_s",
+    "batch_size": "batch_size",
+}
+# Field of JobOptions on the wire -> field of SeparationOptions.
+SEPARATION_FIELDS = {
+    "separation_segment_seconds": "segment_s",
+    "separation_overlap": "overlap",
+    "separation_shifts": "shifts",
+}
+
+
+def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
+    """Raises BadOptionError when no format is set or the encoding of raw samples is not."""
+    match message.WhichOneof("format"):
+        case "pcm":
+            if message.pcm.encoding not in PCM_ENCODING_OF_WIRE:
+                raise BadOptionError("format.pcm.encoding must be S16LE, S24LE or F32LE")
+            encoding = PCM_ENCODING_OF_WIRE[message.pcm.encoding]
+            return UploadFormat(RawPcm(encoding, message.pcm.sample_rate_hz, message.pcm.channels))
+        case "encoded":
+            name = "".join(char for char in message.encoded.file_name if char.isprintable())
+            return UploadFormat(file_name=name[-MAX_FILE_NAME_CHARS:])
+    raise BadOptionError("format must be set: `pcm` for raw samples, `encoded` for the bytes of a file")
+
+
+def upload_format_to_wire(upload_format: UploadFormat) -> audio_pb2.AudioFormat:
+    """Inverse of `upload_format_from_wire`."""
+    if upload_format.pcm is None:
+        return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=upload_format.file_name))
+    pcm = upload_format.pcm
+    return audio_pb2.AudioFormat(
+        pcm=audio_pb2.PcmFormat(
+            encoding=PCM_ENCODINGS[pcm.encoding], sample_rate_hz=pcm.sample_rate_hz, channels=pcm.channels
+        )
+    )
+
+
+def upload_to_wire(upload: Upload) -> upload_service_pb2.Upload:
+    """Return the wire form of an upload."""
+    return upload_service_pb2.Upload(
+        upload_id=upload.upload_id,
+        state=upload_service_pb2.UPLOAD_STATE_COMPLETE
+        if upload.state is UploadState.COMPLETE
+        else upload_service_pb2.UPLOAD_STATE_RECEIVING,
+        format=upload_format_to_wire(upload.format),
+        committed_size=upload.committed_size,
+        sha256=upload.sha256,
+        audio=None if upload.audio is None else audio_to_wire(upload.audio),
+        create_time=_timestamp(upload.create_time_s),
+    )
+
+
+def audio_to_wire(audio: SourceAudio) -> audio_pb2.AudioInfo:
+    """Return the wire form of decoded audio; its path stays here."""
+    return audio_pb2.AudioInfo(
+        sample_rate_hz=audio.sample_rate_hz,
+        channels=audio.channels,
+        frames=audio.frames,
+        encoding=audio.encoding,
+        peak=audio.peak,
+    )
+
+
+def marks_from_wire(message: marks_pb2.Marks) -> tuple[Mark, ...]:
+    """Raises BadRegionError when a mark has no state."""
+    marks = []
+    for number, mark in enumerate(message.marks, start=1):
+        if mark.state not in MARK_STATE_OF_WIRE:
+            raise BadRegionError(f"mark {number} ({mark.source!r}) must be ACTIVE or SILENT")
+        marks.append(Mark(mark.source, MARK_STATE_OF_WIRE[mark.state], mark.start_frame, mark.end_frame))
+    return tuple(marks)
+
+
+def marks_to_wire(marks: Iterable[Mark]) -> marks_pb2.Marks:
+    """Inverse of `marks_from_wire`."""
+    return marks_pb2.Marks(
+        marks=[
+            marks_pb2.Mark(
+                source=mark.source,
+                state=MARK_STATES[mark.state],
+                start_frame=mark.start_frame,
+                end_frame=mark.end_frame,
+            )
+            for mark in marks
+        ]
+    )
+
+
+def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
+    """Return what a client says; fields it leaves out are absent.
+
+    Raises:
+        BadOptionError: the stem encoding is not one that this server knows.
+    """
+    stem_encoding = None
+    if message.HasField("stem_encoding"):
+        if message.stem_encoding not in STEM_ENCODING_OF_WIRE:
+            raise BadOptionError("stem_encoding must be WAV_FLOAT32, WAV_PCM24 or FLAC_PCM24")
+        stem_encoding = STEM_ENCODING_OF_WIRE[message.stem_encoding]
+    return JobOptionsRequest(
+        model=message.model if message.HasField("model") else None,
+        preset=message.preset if message.HasField("preset") else None,
+        adaptation=_present_fields(message, ADAPTATION_FIELDS),
+        separation=_present_fields(message, SEPARATION_FIELDS),
+        stem_encoding=stem_encoding,
+        seed=message.seed if message.HasField("seed") else None,
+    )
+
+
+def options_to_wire(options: JobOptions) -> job_pb2.JobOptions:
+    """Return options with every field set (but the preset and hop that a job does not have)."""
+    message = job_pb2.JobOptions(
+        model=options.model,
+        seed=options.seed,
+        stem_encoding=STEM_ENCODINGS[options.stem_encoding],
+    )
+    if options.preset:
+        message.preset = options.preset
+    for fields, part in (
+        (ADAPTATION_FIELDS, options.adaptation),
+        (SEPARATION_FIELDS, options.separation),
+    ):
+        for wire_name, name in fields.items():
+            value = getattr(part, name)
+            if value is not None:
+                setattr(message, wire_name, value)
+    return message
+
+
+def job_to_wire(job: Job) -> job_pb2.Job:
+    """Return the wire form of a job."""
+    return job_pb2.Job(
+        job_id=job.job_id,
+        request_id=job.request_id,
+        upload_id=job.upload_id,
+        state=JOB_STATES[job.state],
+        options=options_to_wire(job.options),
+        marks=marks_to_wire(job.marks),
+        attempt=job.attempt,
+        queue_position=job.queue_position,
+        fraction=job.fraction,
+        last_seq=job.last_seq,
+        create_time=_timestamp(job.create_time_s),
+        start_time=_timestamp(job.start_time_s),
+        end_time=_timestamp(job.end_time_s),
+        error=_error_to_wire(job.error),
+        stems=[_stem_to_wire(stem, job) for stem in job.result.stems] if job.result else [],
+        audio=audio_to_wire(job.audio),
+        file_name=job.file_name,
+    )
+
+
+def event_to_wire(event: JobEvent) -> job_pb2.JobEvent:
+    """Return the wire form of an event."""
+    message = job_pb2.JobEvent(
+        job_id=event.job_id, seq=event.seq, attempt=event.attempt, time=_timestamp(event.time_s)
+    )
+    match event.body:
+        case StateChanged(state, error):
+            message.state_changed.CopyFrom(
+                job_pb2.JobStateChanged(state=JOB_STATES[state], error=_error_to_wire(error))
+            )
+        case RunProgress() as progress:
+            message.progress.CopyFrom(_progress_to_wire(progress))
+        case RunNotice(reason, text, warning):
+            level = job_pb2.NOTICE_LEVEL_WARNING if warning else job_pb2.NOTICE_LEVEL_INFO
+            message.notice.CopyFrom(job_pb2.JobNotice(level=level, reason=reason, message=text))
+    return message
+
+
+def model_to_wire(model: ModelInfo, *, is_default: bool) -> model_service_pb2.Model:
+    """Return the wire form of a model."""
+    return model_service_pb2.Model(
+        name=model.name,
+        architecture=model.architecture,
+        description=model.description,
+        sources=model.sources,
+        sample_rate_hz=model.sample_rate_hz,
+        audio_channels=model.audio_channels,
+        parameters=model.parameters,
+        sha256=model.sha256,
+        strategies=[
+            model_service_pb2.Strategy(name=strategy.name, trainable_parameters=strategy.trainable_parameters)
+            for strategy in model.strategies
+        ],
+        is_default=is_default,
+    )
+
+
+def _present_fields(message: job_pb2.JobOptions, fields: dict[str, str]) -> dict[str, str | int | float]:
+    return {name: getattr(message, wire) for wire, name in fields.items() if message.HasField(wire)}
+
+
+def _progress_to_wire(progress: RunProgress) -> job_pb2.JobProgress:
+    message = job_pb2.JobProgress(
+        phase=PHASES[progress.phase],
+        fraction=progress.fraction,
+        step=progress.step,
+        steps=progress.steps,
+        epoch=progress.epoch,
+        epochs=progress.epochs,
+    )
+    if progress.eta_s is not None and math.isfinite(progress.eta_s):
+        message.eta_seconds = progress.eta_s
+    if progress.loss is not None:
+        message.loss.CopyFrom(
+            job_pb2.LossTerms(
+                total=progress.loss.total,
+                reconstruction=progress.loss.reconstruction,
+                silence=progress.loss.silence,
+            )
+        )
+    return message
+
+
+def _stem_to_wire(stem: StemFile, job: Job) -> job_pb2.Stem:
+    return job_pb2.Stem(
+        source=stem.source,
+        encoding=STEM_ENCODINGS[job.options.stem_encoding],
+        sample_rate_hz=job.audio.sample_rate_hz,
+        channels=job.audio.channels,
+        frames=stem.frames,
+        size_bytes=stem.size_bytes,
+        sha256=stem.sha256,
+    )
+
+
+def _error_to_wire(error: JobError | None) -> job_pb2.JobError | None:
+    return None if error is None else job_pb2.JobError(reason=error.reason, message=error.message)
+
+
+def _timestamp(time_s: float | None) -> Timestamp | None:
+    if time_s is None:
+        return None
+    message = Timestamp()
+    message.FromNanoseconds(round(time_s * 1e9))
+    return message

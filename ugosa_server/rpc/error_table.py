@@ -1,0 +1,103 @@
+"""Which gRPC status each error becomes. The only place where domain errors and gRPC meet."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from ugosa_server import errors
+
+ERROR_DOMAIN = "ugosa"
+
+# The first class in the error's method resolution order that stands here decides.
+STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
+    errors.InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.UnknownModelError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
+    errors.OffsetMismatchError: grpc.StatusCode.ABORTED,
+    errors.CrcMismatchError: grpc.StatusCode.ABORTED,
+    errors.UploadBusyError: grpc.StatusCode.ABORTED,
+    errors.FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.RangeError: grpc.StatusCode.OUT_OF_RANGE,
+    errors.Sha256MismatchError: grpc.StatusCode.DATA_LOSS,
+    errors.QueueFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.QuotaError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DiskFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
+    errors.EngineRestartingError: grpc.StatusCode.UNAVAILABLE,
+    errors.WorkerLostError: grpc.StatusCode.UNAVAILABLE,
+    errors.UgosaError: grpc.StatusCode.INTERNAL,
+}
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+log = logging.getLogger("ugosa.rpc")
+
+
+def status_of(error: errors.UgosaError) -> grpc.StatusCode:
+    """Return the gRPC status code of an error."""
+    return next(STATUS_OF_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_OF_ERROR)
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: errors.UgosaError) -> NoReturn:
+    """End the call with the error's status, message and ErrorInfo (reason, domain, metadata)."""
+    code = status_of(error)
+    detail = AnyMessage()
+    detail.Pack(ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata))
+    status = rpc_status.to_status(Status(code=code.value[0], message=error.message, details=[detail]))
+    await context.abort(code, error.message, status.trailing_metadata)
+    raise AssertionError("context.abort raises")
+
+
+def explains_errors(
+    handler: Callable[[Any, Any, Any], Awaitable[Any]],
+) -> Callable[[Any, Any, Any], Awaitable[Any]]:
+    """Wrap a handler that returns one message, so that a UgosaError ends its call with a status."""
+
+    @functools.wraps(handler)
+    async def wrapped(service: Any, request: Any, context: Any) -> Any:
+        try:
+            return await handler(service, request, context)
+        except errors.UgosaError as error:
+            await abort(context, error)
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception as error:
+            await abort(context, _internal(handler.__qualname__, error))
+
+    return wrapped
+
+
+def explains_stream_errors(
+    handler: Callable[[Any, Any, Any], AsyncIterator[Any]],
+) -> Callable[[Any, Any, Any], AsyncIterator[Any]]:
+    """Wrap a handler that yields messages, so that a UgosaError ends its call with a status."""
+
+    @functools.wraps(handler)
+    async def wrapped(service: Any, request: Any, context: Any) -> AsyncIterator[Any]:
+        try:
+            async for message in handler(service, request, context):
+                yield message
+        except errors.UgosaError as error:
+            await abort(context, error)
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception as error:
+            await abort(context, _internal(handler.__qualname__, error))
+
+    return wrapped
+
+
+def _internal(where: str, error: Exception) -> errors.UgosaError:
+    log.exception("%s failed", where, exc_info=error)
+    return errors.UgosaError(f"internal error ({type(error).__name__}); the server's log has the details")

@@ -1,0 +1,132 @@
+"""JobService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+
+from ugosa_server.errors import BadOptionError
+from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.rpc.auth import principal_of
+from ugosa_server.rpc.convert import (
+    JOB_STATE_OF_WIRE,
+    event_to_wire,
+    job_to_wire,
+    marks_from_wire,
+    options_from_wire,
+)
+from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
+from ugosa_server.rpc.file_chunks import read_chunks
+from ugosa_server.wire.ugosa.v1 import job_service_pb2 as wire
+from ugosa_server.wire.ugosa.v1.job_service_pb2_grpc import JobServiceServicer
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class JobService(JobServiceServicer):
+    """See protos/ugosa/v1/job_service.proto."""
+
+    def __init__(self, jobs: JobQueue) -> None:
+        self._jobs = jobs
+
+    @explains_errors
+    async def CreateJob(  # noqa: N802
+        self, request: wire.CreateJobRequest, context: Context
+    ) -> wire.CreateJobResponse:
+        """See the proto."""
+        job = await self._jobs.create(
+            principal_of(context),
+            request.request_id,
+            request.upload_id,
+            options_from_wire(request.options),
+            marks_from_wire(request.marks),
+        )
+        return wire.CreateJobResponse(job=job_to_wire(job))
+
+    @explains_errors
+    async def GetJob(self, request: wire.GetJobRequest, context: Context) -> wire.GetJobResponse:  # noqa: N802
+        """See the proto."""
+        return wire.GetJobResponse(
+            job=job_to_wire(await self._jobs.get(principal_of(context), request.job_id))
+        )
+
+    @explains_errors
+    async def ListJobs(  # noqa: N802
+        self, request: wire.ListJobsRequest, context: Context
+    ) -> wire.ListJobsResponse:
+        """See the proto."""
+        if not 0 <= request.page_size <= MAX_PAGE_SIZE:
+            raise BadOptionError(f"page_size is {request.page_size}, but must be at most {MAX_PAGE_SIZE}")
+        if request.page_token and not request.page_token.isdecimal():
+            raise BadOptionError(f"page_token {request.page_token!r} is not one that ListJobs gave")
+        jobs, next_number = await self._jobs.page(
+            principal_of(context),
+            [JOB_STATE_OF_WIRE[state] for state in request.states if state in JOB_STATE_OF_WIRE],
+            int(request.page_token) if request.page_token else None,
+            request.page_size or DEFAULT_PAGE_SIZE,
+        )
+        return wire.ListJobsResponse(
+            jobs=[job_to_wire(job) for job in jobs],
+            next_page_token="" if next_number is None else str(next_number),
+        )
+
+    @explains_errors
+    async def SetMarks(  # noqa: N802
+        self, request: wire.SetMarksRequest, context: Context
+    ) -> wire.SetMarksResponse:
+        """See the proto."""
+        job = await self._jobs.set_marks(
+            principal_of(context), request.job_id, marks_from_wire(request.marks)
+        )
+        return wire.SetMarksResponse(job=job_to_wire(job))
+
+    @explains_stream_errors
+    async def WatchJob(  # noqa: N802
+        self, request: wire.WatchJobRequest, context: Context
+    ) -> AsyncIterator[wire.WatchJobResponse]:
+        """See the proto."""
+        async for event in self._jobs.watch(principal_of(context), request.job_id, request.after_seq):
+            yield wire.WatchJobResponse(event=event_to_wire(event))
+
+    @explains_errors
+    async def CancelJob(  # noqa: N802
+        self, request: wire.CancelJobRequest, context: Context
+    ) -> wire.CancelJobResponse:
+        """See the proto."""
+        job = await self._jobs.cancel(principal_of(context), request.job_id)
+        return wire.CancelJobResponse(job=job_to_wire(job))
+
+    @explains_errors
+    async def DeleteJob(  # noqa: N802
+        self, request: wire.DeleteJobRequest, context: Context
+    ) -> wire.DeleteJobResponse:
+        """See the proto."""
+        await self._jobs.delete(principal_of(context), request.job_id)
+        return wire.DeleteJobResponse()
+
+    @explains_stream_errors
+    async def ReadStem(  # noqa: N802
+        self, request: wire.ReadStemRequest, context: Context
+    ) -> AsyncIterator[wire.ReadStemResponse]:
+        """See the proto."""
+        file = await self._jobs.stem_file(principal_of(context), request.job_id, request.source)
+        async for chunk in read_chunks(file, request.offset, request.length):
+            yield wire.ReadStemResponse(chunk=chunk)
+
+    @explains_stream_errors
+    async def ReadReport(  # noqa: N802
+        self, request: wire.ReadReportRequest, context: Context
+    ) -> AsyncIterator[wire.ReadReportResponse]:
+        """See the proto."""
+        if request.format not in (wire.REPORT_FORMAT_JSON, wire.REPORT_FORMAT_HTML):
+            raise BadOptionError("format must be JSON or HTML")
+        file = await self._jobs.report_file(
+            principal_of(context), request.job_id, html=request.format == wire.REPORT_FORMAT_HTML
+        )
+        async for chunk in read_chunks(file, 0, 0):
+            yield wire.ReadReportResponse(chunk=chunk)

@@ -1,0 +1,59 @@
+"""Chunks of a call, in batches: what has arrived while the disk was busy is synced together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Generic, TypeVar
+
+from ugosa_server.jobs.uploads import ReceivedChunk
+from ugosa_server.wire.ugosa.v1 import audio_pb2
+
+MAX_WAITING_CHUNKS = 8  # bounds the memory of one upload; the client's flow control holds the rest back
+
+M = TypeVar("M")
+
+
+def received_chunk(chunk: audio_pb2.Chunk) -> ReceivedChunk:
+    """Return the domain form of a chunk."""
+    return ReceivedChunk(chunk.offset, chunk.data, chunk.crc32c)
+
+
+class BatchReader(Generic[M]):
+    """Reads a call's messages ahead on a task of its own, and gives them in batches of all that wait."""
+
+    def __init__(self, messages: AsyncIterator[M]) -> None:
+        self._queue: asyncio.Queue[M | Exception | None] = asyncio.Queue(MAX_WAITING_CHUNKS)
+        self._reader = asyncio.create_task(self._read(messages))
+
+    async def _read(self, messages: AsyncIterator[M]) -> None:
+        try:
+            async for message in messages:
+                await self._queue.put(message)
+        except Exception as error:
+            await self._queue.put(error)
+        else:
+            await self._queue.put(None)
+
+    async def batches(self) -> AsyncGenerator[list[M], None]:
+        """Yield non-empty batches until the client half-closes."""
+        ended = False
+        while not ended:
+            batch: list[M] = []
+            item = await self._queue.get()
+            while True:
+                if isinstance(item, Exception):
+                    raise item
+                if item is None:
+                    ended = True
+                    break
+                batch.append(item)
+                if self._queue.empty():
+                    break
+                item = self._queue.get_nowait()
+            if batch:
+                yield batch
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._reader.cancel()

@@ -1,0 +1,109 @@
+"""SeparationService: one call from audio and marks to stems, built on uploads and jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc.aio
+
+from ugosa_server.errors import BadOptionError
+from ugosa_server.jobs.events import JobState
+from ugosa_server.jobs.ids import new_id
+from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.records import Job, Upload
+from ugosa_server.jobs.uploads import OpenUpload, Uploads
+from ugosa_server.rpc.auth import principal_of
+from ugosa_server.rpc.convert import (
+    event_to_wire,
+    job_to_wire,
+    marks_from_wire,
+    options_from_wire,
+    upload_format_from_wire,
+)
+from ugosa_server.rpc.error_table import explains_stream_errors
+from ugosa_server.rpc.file_chunks import read_chunks
+from ugosa_server.rpc.received_audio import BatchReader, received_chunk
+from ugosa_server.wire.ugosa.v1 import marks_pb2
+from ugosa_server.wire.ugosa.v1 import separation_service_pb2 as wire
+from ugosa_server.wire.ugosa.v1.separation_service_pb2_grpc import SeparationServiceServicer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SeparationService(SeparationServiceServicer):
+    """See protos/ugosa/v1/separation_service.proto."""
+
+    def __init__(self, uploads: Uploads, jobs: JobQueue) -> None:
+        self._uploads = uploads
+        self._jobs = jobs
+
+    @explains_stream_errors
+    async def Separate(  # noqa: N802
+        self, request_iterator: AsyncIterator[wire.SeparateRequest], context: Context
+    ) -> AsyncIterator[wire.SeparateResponse]:
+        """See the proto."""
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise BadOptionError("the first message of Separate must be `header`")
+        principal = principal_of(context)
+        call = _Call(principal, first.header)
+        upload = await self._uploads.create(principal, new_id("separate"), call.format, 0)
+        reader = BatchReader(request_iterator)
+        try:
+            async with self._uploads.open(principal, upload.upload_id) as opened:
+                async with aclosing(call.receive(opened, reader)) as answers:
+                    async for answer in answers:
+                        yield answer
+                upload = await opened.finish(opened.committed_size, "")
+        finally:
+            reader.close()
+        job = await self._make_job(call, upload)
+        yield wire.SeparateResponse(accepted=wire.SeparateAccepted(job=job_to_wire(job)))
+        async for event in self._jobs.watch(principal, job.job_id, 0):
+            yield wire.SeparateResponse(event=event_to_wire(event))
+        job = await self._jobs.get(principal, job.job_id)
+        if job.state is JobState.SUCCEEDED and job.result is not None:
+            for stem in job.result.stems:
+                file = await self._jobs.stem_file(principal, job.job_id, stem.source)
+                async for chunk in read_chunks(file, 0, 0):
+                    yield wire.SeparateResponse(stem=wire.SeparateStemChunk(source=stem.source, chunk=chunk))
+        yield wire.SeparateResponse(done=wire.SeparateDone(job=job_to_wire(job)))
+
+    async def _make_job(self, call: _Call, upload: Upload) -> Job:
+        request_id = call.header.request_id or new_id("separate")
+        marks = marks_from_wire(call.marks)
+        job = await self._jobs.create(call.principal, request_id, upload.upload_id, call.options, marks)
+        if job.upload_id != upload.upload_id:  # the call was sent before; its job has the song already
+            await self._uploads.delete(call.principal, upload.upload_id)
+        return job
+
+
+class _Call:
+    """What one Separate call has said so far."""
+
+    def __init__(self, principal: str, header: wire.SeparateHeader) -> None:
+        self.principal = principal
+        self.header = header
+        self.format = upload_format_from_wire(header.format)
+        self.options = options_from_wire(header.options)
+        self.marks = marks_pb2.Marks()
+
+    async def receive(
+        self, opened: OpenUpload, reader: BatchReader[wire.SeparateRequest]
+    ) -> AsyncGenerator[wire.SeparateResponse, None]:
+        """Take chunks and marks in any order until the half-close."""
+        async for batch in reader.batches():
+            chunks = []
+            for message in batch:
+                match message.WhichOneof("part"):
+                    case "chunk":
+                        chunks.append(received_chunk(message.chunk))
+                    case "marks":
+                        self.marks = message.marks
+                    case other:
+                        raise BadOptionError(f"after `header`, Separate takes chunks and marks, not {other}")
+            if chunks:
+                size = await opened.write(chunks)
+                yield wire.SeparateResponse(received=wire.SeparateReceived(committed_size=size))

@@ -1,0 +1,98 @@
+"""The gRPC server: services, health, reflection, addresses."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from ugosa_server.errors import ConfigError
+from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.uploads import Uploads
+from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.rpc.addresses import UnixAddress, claim_socket, parse_address
+from ugosa_server.rpc.job_service import JobService
+from ugosa_server.rpc.model_service import ModelService
+from ugosa_server.rpc.separation_service import SeparationService
+from ugosa_server.rpc.upload_service import UploadService
+from ugosa_server.wire.ugosa.v1 import (
+    job_service_pb2,
+    job_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+    separation_service_pb2,
+    separation_service_pb2_grpc,
+    upload_service_pb2,
+    upload_service_pb2_grpc,
+)
+
+SERVICE_NAMES = (
+    upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"].full_name,
+    job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+    separation_service_pb2.DESCRIPTOR.services_by_name["SeparationService"].full_name,
+)
+CHANNEL_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+    ("grpc.keepalive_time_ms", 30_000),  # a client that is gone is noticed while its watch is idle
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+
+class RpcServer:
+    """Serves the API on its addresses."""
+
+    def __init__(self, uploads: Uploads, jobs: JobQueue, registry: ModelRegistry, default_model: str) -> None:
+        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        upload_service_pb2_grpc.add_UploadServiceServicer_to_server(UploadService(uploads), self._server)
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(registry, default_model), self._server
+        )
+        separation_service_pb2_grpc.add_SeparationServiceServicer_to_server(
+            SeparationService(uploads, jobs), self._server
+        )
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        self._held = contextlib.ExitStack()
+
+    async def start(self, addresses: Sequence[str]) -> list[str]:
+        """Listen; return the addresses with their real ports.
+
+        Raises:
+            ConfigError: an address is taken, or would be reachable from other machines.
+        """
+        bound: list[str] = []
+        parsed = [parse_address(text) for text in addresses]
+        os.umask(0o077)  # sockets and songs are for this user alone
+        for address in parsed:
+            if isinstance(address, UnixAddress):
+                self._held.enter_context(claim_socket(address))
+            try:
+                port = self._server.add_insecure_port(address.target)
+            except RuntimeError as error:
+                raise ConfigError(f"cannot listen on {address.target}: {error}") from error
+            bound.append(address.target if isinstance(address, UnixAddress) else f"{address.host}:{port}")
+        await self._server.start()
+        return bound
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """Say by the standard health service whether jobs would start now."""
+        status = (
+            health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in ("", *SERVICE_NAMES):
+            await self._health.set(name, status)
+
+    async def stop(self, grace_s: float) -> None:
+        """End all calls, after `grace_s` seconds by force."""
+        await self._server.stop(grace_s)
+        self._held.close()

@@ -1,0 +1,99 @@
+"""UploadService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc.aio
+
+from ugosa_server.errors import BadOptionError
+from ugosa_server.jobs.records import UploadState
+from ugosa_server.jobs.uploads import OpenUpload, Uploads
+from ugosa_server.rpc.auth import principal_of
+from ugosa_server.rpc.convert import upload_format_from_wire, upload_to_wire
+from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
+from ugosa_server.rpc.received_audio import BatchReader, received_chunk
+from ugosa_server.wire.ugosa.v1 import upload_service_pb2 as wire
+from ugosa_server.wire.ugosa.v1.upload_service_pb2_grpc import UploadServiceServicer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class UploadService(UploadServiceServicer):
+    """See protos/ugosa/v1/upload_service.proto."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads = uploads
+
+    @explains_errors
+    async def CreateUpload(  # noqa: N802
+        self, request: wire.CreateUploadRequest, context: Context
+    ) -> wire.CreateUploadResponse:
+        """See the proto."""
+        upload = await self._uploads.create(
+            principal_of(context),
+            request.request_id,
+            upload_format_from_wire(request.format),
+            request.size_bytes,
+        )
+        return wire.CreateUploadResponse(upload=upload_to_wire(upload))
+
+    @explains_stream_errors
+    async def WriteUpload(  # noqa: N802
+        self, request_iterator: AsyncIterator[wire.WriteUploadRequest], context: Context
+    ) -> AsyncIterator[wire.WriteUploadResponse]:
+        """See the proto."""
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("part") != "open":
+            raise BadOptionError("the first message of WriteUpload must be `open`")
+        principal, upload_id = principal_of(context), first.open.upload_id
+        upload = await self._uploads.get(principal, upload_id)
+        if upload.state is UploadState.COMPLETE:  # a client whose `finish` was done, but not answered
+            yield wire.WriteUploadResponse(
+                committed_size=upload.committed_size, upload=upload_to_wire(upload)
+            )
+            return
+        async with self._uploads.open(principal, upload_id) as opened:
+            yield wire.WriteUploadResponse(committed_size=opened.committed_size)
+            reader = BatchReader(request_iterator)
+            try:
+                async with aclosing(self._write(opened, reader)) as answers:
+                    async for answer in answers:
+                        yield answer
+            finally:
+                reader.close()
+
+    async def _write(
+        self, opened: OpenUpload, reader: BatchReader[wire.WriteUploadRequest]
+    ) -> AsyncGenerator[wire.WriteUploadResponse, None]:
+        async for batch in reader.batches():
+            finish = batch.pop().finish if batch[-1].WhichOneof("part") == "finish" else None
+            if any(message.WhichOneof("part") != "chunk" for message in batch):
+                raise BadOptionError("after `open`, WriteUpload takes chunks and, last, one `finish`")
+            if batch:
+                size = await opened.write([received_chunk(message.chunk) for message in batch])
+                yield wire.WriteUploadResponse(committed_size=size)
+            if finish is not None:
+                upload = await opened.finish(finish.size_bytes, finish.sha256)
+                yield wire.WriteUploadResponse(
+                    committed_size=upload.committed_size, upload=upload_to_wire(upload)
+                )
+                return
+
+    @explains_errors
+    async def GetUpload(  # noqa: N802
+        self, request: wire.GetUploadRequest, context: Context
+    ) -> wire.GetUploadResponse:
+        """See the proto."""
+        upload = await self._uploads.get(principal_of(context), request.upload_id)
+        return wire.GetUploadResponse(upload=upload_to_wire(upload))
+
+    @explains_errors
+    async def DeleteUpload(  # noqa: N802
+        self, request: wire.DeleteUploadRequest, context: Context
+    ) -> wire.DeleteUploadResponse:
+        """See the proto."""
+        await self._uploads.delete(principal_of(context), request.upload_id)
+        return wire.DeleteUploadResponse()

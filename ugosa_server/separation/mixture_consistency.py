@@ -1,0 +1,220 @@
+"""The promises about stems: silent where marked silent, and together the mix, whatever the network says.
+
+From estimates e_i, the mix m and the silence gains g_i (1, a fade, or 0), for every frame and channel:
+
+1. Silence and sum:   s_i = g_i e_i + w_i (m - sum_j g_j e_j).  The shares w_i (`residual_weights.py`) sum to
+1 and
+   are 0 where g_i is: what was removed from a silent source, and what the estimates left of the mix, goes to
+   the sources that are still active.
+2. Range:   s_i <- b_i + a (s_i - b_i) with b_i = w_i m and the largest a in [0, 1] that brings all sources
+into
+   the range of the encoding. The b_i sum to the mix and are silent where they must be, so the s_i still do
+   and are.
+3. Exact sum:   all sources but one are rounded to the 2^-23 grid, and that one is m minus their sum. It is,
+at
+   each frame, the source with the largest share (of equals the last): never one that is marked silent while
+   another plays, which rounding would make audible, if only at -140 dBFS.
+
+What the sum is worth, in float64 over the written samples:
+
+| source | float32 stems | 24-bit stems |
+|---|---|---|
+| 16- or 24-bit | the mix exactly | the mix exactly |
+| float, |m| <= 1 | the mix within 2^-25 to 2^-24 (-150 to -144 dBFS) | the mix rounded to 24 bits |
+| float, louder | the same up to |m| = 2, then half a float32 step | clipped where even equal shares do not
+fit |
+
+Where every source is marked silent the mix is shared evenly; `activations/all_silent.py` has made sure that
+it is below -90 dBFS there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ugosa_server.activations.activity import silence_gains
+from ugosa_server.activations.marks import Mark
+from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.errors import SeparationFailedError
+from ugosa_server.separation.residual_weights import (
+    CELL_FRAMES,
+    cell_powers,
+    interpolate_powers,
+    residual_weights,
+)
+
+STEP = 2.0**-23  # of a 24-bit sample; float32 holds all its multiples up to 2
+FLOAT32_RANGE = (-2.0 + 2 * STEP, 2.0 - 2 * STEP)
+PCM24_RANGE = (-1.0, 1.0 - STEP)
+GROUP_FRAMES = 32 * CELL_FRAMES  # worked on at once, at multiples of this whatever blocks come in
+
+
+class MixtureConsistency:
+    """Turns estimated stems into stems that can be written. One object serves one pass over one song."""
+
+    def __init__(
+        self,
+        mix: SourceFrames | NDArray[np.float32],
+        marks: Sequence[Mark],
+        sources: Sequence[str],
+        sample_rate_hz: int,
+        encoding: StemEncoding = StemEncoding.WAV_FLOAT32,
+    ) -> None:
+        """Take the song [T, C] at its own rate, validated marks, and the names of the S stems in order."""
+        self._mix = mix
+        self._marks = marks
+        self._sources = sources
+        self._sample_rate_hz = sample_rate_hz
+        self._is_float = encoding is StemEncoding.WAV_FLOAT32
+        self._low, self._high = FLOAT32_RANGE if self._is_float else PCM24_RANGE
+        self.clipped_samples = 0
+        """Samples so far that no sharing could bring into the range of 24 bits: the mix itself is too "
+        "loud."""
+
+    def process(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Yield final stems [S, C, n] for estimates [S, C, n], which together have exactly T frames.
+
+        The result does not depend on the sizes of the blocks that come in; those that go out have
+        GROUP_FRAMES frames, the last one fewer.
+
+        Raises:
+            SeparationFailedError: an estimate has a sample that is NaN or infinite.
+        """
+        before = np.empty((len(self._sources), 0))  # power of the cell before the group
+        start = 0
+        for group, following in _with_next(self._groups(blocks)):
+            stop = start + group.shape[2]
+            inside = cell_powers(group)
+            after = inside[:, :0] if following is None else cell_powers(following[..., :CELL_FRAMES])
+            powers = interpolate_powers(
+                np.concatenate([before, inside, after], axis=1),
+                start // CELL_FRAMES - before.shape[1],
+                start,
+                stop,
+            )
+            yield self._finish(group, powers, start, stop)
+            before = inside[:, -1:]
+            start = stop
+        if start != self._mix.shape[0]:
+            raise ValueError(f"the estimates have {start} frames, but the mix has {self._mix.shape[0]}")
+
+    def _groups(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """The same estimates, checked, in blocks of GROUP_FRAMES, the last one shorter."""
+        pending: list[NDArray[np.float32]] = []
+        pending_frames = done = 0
+        for block in blocks:
+            self._check(block, done)
+            done += block.shape[2]
+            while block.shape[2]:
+                part = block[..., : GROUP_FRAMES - pending_frames]
+                block = block[..., part.shape[2] :]
+                pending.append(part)
+                pending_frames += part.shape[2]
+                if pending_frames == GROUP_FRAMES:
+                    yield np.concatenate(pending, axis=2)
+                    pending, pending_frames = [], 0
+        if pending:
+            yield np.concatenate(pending, axis=2)
+
+    def _check(self, block: NDArray[np.float32], start_frame: int) -> None:
+        frames, channels = self._mix.shape
+        expected = (len(self._sources), channels)
+        if block.shape[:2] != expected or start_frame + block.shape[2] > frames:
+            raise ValueError(
+                f"estimates of shape {block.shape} from frame {start_frame} on do not fit {expected[0]} "
+                "sources "
+                f"and a mix of {channels} channel(s) and {frames} frames"
+            )
+        if not np.isfinite(block).all():
+            source, _, frame = np.argwhere(~np.isfinite(block))[0]
+            raise SeparationFailedError(
+                f"the network's {self._sources[source]} is not audio: NaN or infinite at frame "
+                f"{start_frame + frame}; try a lower learning rate, or another model",
+                source=self._sources[source],
+            )
+
+    def _finish(
+        self, estimates: NDArray[np.float32], powers: NDArray[np.float64], start: int, stop: int
+    ) -> NDArray[np.float32]:
+        mix = np.asarray(self._mix[start:stop], dtype=np.float64).T  # [C, n]
+        gains = silence_gains(
+            self._marks, self._sources, self._mix.shape[0], self._sample_rate_hz, start, stop
+        )
+        weights = residual_weights(powers, gains)  # [S, n]
+        stems = estimates * gains[:, None, :]  # [S, C, n], float64
+        stems += weights[:, None, :] * (mix - stems.sum(axis=0))
+        stems = self._bring_into_range(stems, mix, weights, gains)
+        return self._round(stems, mix, weights)
+
+    def _bring_into_range(
+        self,
+        stems: NDArray[np.float64],
+        mix: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        gains: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Step 2. Where the mix's shares by power do not fit either, they give way to equal shares."""
+        margin = (len(stems) / 2 + 1) * STEP  # what rounding may add
+        low, high = self._low + margin, self._high - margin
+        if stems.min() >= low and stems.max() <= high:
+            return stems
+        total = gains.sum(axis=0)
+        equal = np.where(total > 0.0, gains / np.where(total > 0.0, total, 1.0), 1.0 / len(gains))
+        by_power = _move_within(equal[:, None, :] * mix, weights[:, None, :] * mix, low, high)
+        return _move_within(by_power, stems, low, high)
+
+    def _round(
+        self, stems: NDArray[np.float64], mix: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Step 3."""
+        stems = np.rint(stems / STEP) * STEP + 0.0  # [S, C, n]; + 0.0 turns -0 into 0
+        # What is within the range stays as it is: float32 holds the grid there.
+        stems = stems.astype(np.float32).astype(np.float64) if self._is_float else self._clip(stems)
+        last_largest = len(weights) - 1 - np.argmax(weights[::-1], axis=0)  # [n]
+        taker = np.broadcast_to(last_largest, (1, *mix.shape))  # [1, C, n]
+        others = stems.sum(axis=0) - np.take_along_axis(stems, taker, axis=0)[0]
+        remainder = mix - others
+        if not self._is_float:
+            remainder = self._clip(np.rint(remainder / STEP) * STEP)
+        np.put_along_axis(stems, taker, remainder[None], axis=0)
+        return stems.astype(np.float32)
+
+    def _clip(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
+        clipped = samples.clip(self._low, self._high)
+        self.clipped_samples += int(np.count_nonzero(clipped != samples))
+        return clipped
+
+
+def _move_within(
+    inner: NDArray[np.float64], outer: NDArray[np.float64], low: float, high: float
+) -> NDArray[np.float64]:
+    """Return inner + a (outer - inner) with the largest a in [0, 1] that keeps every source in [low, high].
+
+    Shapes `[S, C, n]`; a is chosen per channel and frame. Where `inner` itself is out of range nothing is
+    promised.
+    """
+    way = outer - inner
+    bound = np.where(way > 0.0, high, low) - inner  # how far each source may go
+    out_of_range = (outer < low) | (outer > high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.where(out_of_range, bound / way, 1.0)
+    # No way to go (0 / 0) from out of range: a = 0.
+    a = np.nan_to_num(steps, nan=0.0, posinf=0.0, neginf=0.0).min(axis=0).clip(0.0, 1.0)  # [C, n]
+    return np.where(a == 1.0, outer, inner + a * way)
+
+
+def _with_next(
+    groups: Iterable[NDArray[np.float32]],
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+    """Each group with the one that follows it; None follows the last."""
+    current: NDArray[np.float32] | None = None
+    for following in groups:
+        if current is not None:
+            yield current, following
+        current = following
+    if current is not None:
+        yield current, None

@@ -1,0 +1,118 @@
+"""Separation of a song of any length: overlapping segments, weighted with triangles and added up.
+
+    s_hat[n] = sum_k w[n - n_k] s_hat_k[n - n_k] / sum_k w[n - n_k],   w = triangle over a segment
+
+(the scheme of demucs, Defossez et al. 2019). A stream: memory depends on the segment, never on the song.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.separation.options import SeparationOptions
+
+MAX_SHIFT_S = 0.5  # the authors' evaluation
+
+SeparateFunction = Callable[[Tensor], Tensor]
+"""Separates a batch of mixes of any length: [B, C, T] -> [B, S, C, T]."""
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """Where the segments of a song lie, in frames at the model's rate."""
+
+    segment_frames: int
+    """Length of every segment; at most the song's."""
+    starts: tuple[int, ...]
+    """First frame of every segment; the last one ends where the song ends, so that it has full context."""
+
+    @staticmethod
+    def of(n_frames: int, sample_rate_hz: int, options: SeparationOptions) -> SegmentPlan:
+        """Plan a song of `n_frames` frames, at least 1."""
+        segment_frames = min(max(1, round(options.segment_s * sample_rate_hz)), n_frames)
+        hop_frames = max(1, int((1 - options.overlap) * segment_frames))
+        last_start = n_frames - segment_frames
+        return SegmentPlan(segment_frames, (*range(0, last_start, hop_frames), last_start))
+
+
+def triangle(segment_frames: int) -> NDArray[np.float32]:
+    """Weights 1, 2, ... up to the middle and down to 1 again, scaled to a maximum of 1: [n], all positive."""
+    rising = np.arange(1, segment_frames + 1)
+    return (np.minimum(rising, rising[::-1]) / ((segment_frames + 1) // 2)).astype(np.float32)
+
+
+def separate_in_segments(
+    separate: SeparateFunction,
+    mix: SourceFrames | NDArray[np.float32],
+    sample_rate_hz: int,
+    options: SeparationOptions,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> Iterator[NDArray[np.float32]]:
+    """Yield one block [S, C, n] a segment; the blocks follow each other and have len(mix) frames in all.
+
+    Args:
+        separate: the network.
+        mix: the song at the network's rate, [T, C].
+        sample_rate_hz: that rate.
+        options: validated.
+        seed: of the random shifts.
+        device: where `separate` expects its input.
+    """
+    plan = SegmentPlan.of(len(mix), sample_rate_hz, options)
+    weights = triangle(plan.segment_frames)
+    max_shift_frames = round(MAX_SHIFT_S * sample_rate_hz)
+    random = np.random.default_rng(seed)
+    weighted_sum: NDArray[np.float32] | None = None  # [S, C, segment]: frames from the segment's start on
+    weight_sum = np.zeros_like(weights)
+    for start, next_start in zip(plan.starts, (*plan.starts[1:], len(mix)), strict=True):
+        shifts = random.integers(0, max_shift_frames, size=options.shifts, endpoint=True).tolist()
+        estimate = _segment(separate, mix, start, plan.segment_frames, shifts, device)  # [S, C, segment]
+        if weighted_sum is None:
+            weighted_sum = np.zeros_like(estimate)
+        weighted_sum += weights * estimate
+        weight_sum += weights
+        done_frames = next_start - start
+        yield weighted_sum[..., :done_frames] / weight_sum[:done_frames]
+        weighted_sum = _move_left(weighted_sum, done_frames)
+        weight_sum = _move_left(weight_sum, done_frames)
+
+
+def _segment(
+    separate: SeparateFunction,
+    mix: SourceFrames | NDArray[np.float32],
+    start: int,
+    segment_frames: int,
+    shifts: list[int],
+    device: torch.device | str,
+) -> NDArray[np.float32]:
+    """Separate one segment, as it lies or as the mean over windows that begin `shift` frames earlier."""
+    total: Tensor | None = None
+    for shift in shifts or [0]:
+        window = _window(mix, start - shift, start + segment_frames)  # [n, C]
+        batch = torch.from_numpy(np.ascontiguousarray(window.T)).unsqueeze(0).to(device)  # [1, C, n]
+        with torch.inference_mode():
+            estimate = separate(batch)[0, ..., shift:]  # [S, C, segment]
+            total = estimate if total is None else total + estimate
+    assert total is not None
+    mean: NDArray[np.float32] = (total / max(1, len(shifts))).cpu().numpy()
+    return mean
+
+
+def _window(mix: SourceFrames | NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+    """Frames [start, stop), with zeros before the song: [n, C]."""
+    before = max(0, -start)
+    window = mix[max(0, start) : stop]
+    return np.pad(window, ((before, 0), (0, 0))) if before else window
+
+
+def _move_left(sums: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """Drop the first frames and fill up with zeros."""
+    return np.concatenate([sums[..., frames:], np.zeros_like(sums[..., :frames])], axis=-1)
