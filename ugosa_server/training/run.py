@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from ugosa_server.models.checkpoints import checkpoint_metadata, save_checkpoint
+from ugosa_server.models.checkpoint_header import read_header
+from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.training.augment import make_batch
 from ugosa_server.training.bank import FloatArray, load_bank
 from ugosa_server.training.convtasnet import StepReport, TrainingState, train_steps
@@ -103,4 +104,4 @@ def _export(
 
 
 def _best_so_far(path: Path) -> float:
-    return float(checkpoint_metadata(path)["validation_mean_db"]) if path.exists() else float("-inf")
+    return float(read_header(path).metadata["validation_mean_db"]) if path.exists() else float("-inf")
