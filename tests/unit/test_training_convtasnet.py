@@ -1,0 +1,146 @@
+"""The trainer learns, starts from a network that already passes the mix, and resumes to the same weights."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.tiny_bank import save_tiny_bank, tiny_bank
+from ugosa_server.errors import BadOptionError, ConfigError
+from ugosa_server.models.checkpoint_header import read_header
+from ugosa_server.models.checkpoints import load_checkpoint, weights_digest
+from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.training.bank_split import training_split
+from ugosa_server.training.basis import start_from_cosines
+from ugosa_server.training.convtasnet import TrainingState, l1_loss, rms_loss, train_steps
+from ugosa_server.training.generator import generate_song
+from ugosa_server.training.run import run_training
+from ugosa_server.training.song_window import WindowPlan
+from ugosa_server.training.training_config import TrainingConfig, load_training_config
+from ugosa_server.training.validation import sdr_db
+
+NETWORK = ConvTasNetConfig(
+    encoder_filters=64,
+    encoder_length=128,
+    bottleneck_channels=24,
+    block_channels=32,
+    blocks_per_repeat=3,
+    repeats=2,
+)
+CONFIG = TrainingConfig(
+    network=NETWORK,
+    songs=WindowPlan(seed=1, song_s=1.0, n_songs=3, n_ahead=1, songs_a_step=0.5),
+    seed=3,
+    loss="rms",
+    steps=6,
+    batch_size=2,
+    segment_s=0.25,
+    learning_rate=3e-3,
+    warmup_steps=2,
+    decay_steps=2,
+    validate_every_steps=3,
+    validation_songs=2,
+    validation_song_s=1.0,
+)
+
+
+@pytest.fixture(scope="module")
+def song():
+    bank = tiny_bank()
+    stems = generate_song(bank, training_split(bank), 2, 3.0)
+    return stems / np.sqrt(np.mean(stems.sum(axis=0) ** 2))
+
+
+def test_a_tiny_network_overfits_one_song(song):
+    torch.set_num_threads(1)
+    config = dataclasses.replace(CONFIG, steps=150, warmup_steps=10, decay_steps=50, ema_decay=0.9)
+    state = TrainingState(config)
+    stems = torch.from_numpy(song)
+    with torch.no_grad():
+        before = sdr_db(stems, state.network(stems.sum(dim=0)[None])[0])
+
+    def batch_of(step):
+        start = step * 4410 % (song.shape[-1] - 44100)
+        return song[None, :, :, start : start + 44100]
+
+    reports = list(train_steps(state, config, batch_of, config.steps))
+    with torch.no_grad():
+        after = sdr_db(stems, state.averaged_network().eval()(stems.sum(dim=0)[None])[0])
+    assert reports[-1].loss < 0.7 * reports[0].loss
+    heard = stems.square().mean(dim=(-2, -1)) > 1e-3
+    assert (after - before)[heard].mean() > 3.0
+
+
+def test_the_untrained_network_returns_an_equal_share_of_the_mix():
+    torch.manual_seed(0)
+    network = ConvTasNet(dataclasses.replace(NETWORK, encoder_filters=512)).eval()
+    start_from_cosines(network)
+    t = torch.arange(8000) / 44100
+    mix = torch.stack([torch.sin(2 * torch.pi * 440 * t), torch.sin(2 * torch.pi * 1500 * t)])[None]
+    with torch.no_grad():
+        stems = network(mix)[0, :, :, 128:-256]
+    share = mix[0, :, 128:-256] / 4
+    for stem in stems:
+        assert sdr_db(share[None], stem[None]).item() > 12
+
+
+def test_cosines_need_a_multiple_of_eight_filters():
+    with pytest.raises(BadOptionError, match="12"):
+        start_from_cosines(ConvTasNet(dataclasses.replace(NETWORK, encoder_filters=12)))
+
+
+def test_losses_are_the_formulas():
+    estimates, stems = torch.randn(2, 4, 2, 100), torch.randn(2, 4, 2, 100)
+    assert l1_loss(estimates, stems).item() == pytest.approx((estimates - stems).abs().mean().item())
+    error = (estimates - stems).reshape(8, -1).norm(dim=1) / 200**0.5
+    assert rms_loss(estimates, stems).item() == pytest.approx(error.mean().item(), rel=1e-5)
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_zero():
+    config = dataclasses.replace(CONFIG, steps=100, warmup_steps=10, decay_steps=20, learning_rate=1.0)
+    rates = [config.learning_rate_at(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:81] == [1.0] * 72
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[100] == 0
+
+
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
+    torch.set_num_threads(1)
+    save_tiny_bank(tmp_path / "bank")
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    list(run_training(CONFIG, tmp_path / "bank", straight))
+
+    short = dataclasses.replace(CONFIG, checkpoint_every_s=0.0)
+    running = run_training(short, tmp_path / "bank", killed)
+    for progress in running:
+        if progress.validation is not None and (killed / "state.pt").exists():
+            running.close()  # as a kill does: nothing more is saved
+    resumed = list(run_training(CONFIG, tmp_path / "bank", killed))
+    assert resumed[0].report.step > 3
+
+    first, again = (load_checkpoint(folder / "last.safetensors")[1] for folder in (straight, killed))
+    assert weights_digest(first) == weights_digest(again)
+    assert read_header(killed / "last.safetensors").metadata["step"] == "6"
+
+
+def test_a_state_of_another_network_is_refused(tmp_path):
+    TrainingState(CONFIG).save(tmp_path / "state.pt")
+    wider = dataclasses.replace(CONFIG, network=dataclasses.replace(NETWORK, block_channels=40))
+    with pytest.raises(ConfigError, match="no state of this training"):
+        TrainingState(wider).load(tmp_path / "state.pt")
+
+
+def test_a_config_file_is_read_and_unknown_keys_are_named(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('seed = 4\nloss = "rms"\n[network]\nrepeats = 2\n[songs]\nseed = 9\nn_songs = 5\n')
+    config = load_training_config(path)
+    assert (config.seed, config.loss, config.network.repeats, config.songs.n_songs) == (4, "rms", 2, 5)
+    path.write_text("[songs]\nseed = 9\nlenght = 5\n")
+    with pytest.raises(ConfigError, match="lenght"):
+        load_training_config(path)
+    path.write_text('loss = "l3"\n[songs]\nseed = 9\n')
+    with pytest.raises(ConfigError, match="l3"):
+        load_training_config(path)

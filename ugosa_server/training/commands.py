@@ -1,0 +1,47 @@
+"""`ugosa-server train data` and `ugosa-server train convtasnet`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `train` to the server's command line; each command sets `run`, which takes the arguments."""
+    train = subparsers.add_parser("train", help="make training data, or train a network")
+    commands = train.add_subparsers(dest="train_command", required=True)
+
+    data = commands.add_parser("data", help="build the sampler bank that training songs are made from")
+    data.add_argument("--out", type=Path, required=True, help="folder of the bank; a second call resumes")
+    data.add_argument("--voices", type=Path, required=True, help="folder with one UTAU voicebank a folder")
+    data.set_defaults(run=build_data)
+
+    convtasnet = commands.add_parser("convtasnet", help="train a ConvTasNet; a second call resumes")
+    convtasnet.add_argument("--config", type=Path, required=True, help="TOML file, see training_config.py")
+    convtasnet.add_argument("--bank", type=Path, default=Path("bank"), help="folder of `train data` (./bank)")
+    convtasnet.add_argument("--out", type=Path, required=True, help="folder of the run")
+    convtasnet.set_defaults(run=train_convtasnet)
+
+
+def build_data(arguments: argparse.Namespace) -> int:
+    """Build the bank, kind by kind."""
+    from ugosa_server.training.build_bank import build_bank
+
+    for progress in build_bank(arguments.out, arguments.voices):
+        print(f"{progress.done}/{progress.of} {progress.name}", flush=True)
+    return 0
+
+
+def train_convtasnet(arguments: argparse.Namespace) -> int:
+    """Train, printing a line a report and writing the same to `log.jsonl`."""
+    from ugosa_server.training.run import log_line, run_training
+    from ugosa_server.training.training_config import load_training_config
+
+    config = load_training_config(arguments.config)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with (arguments.out / "log.jsonl").open("a") as log:
+        for progress in run_training(config, arguments.bank, arguments.out):
+            line = log_line(progress)
+            print(line, flush=True)
+            print(line, file=log, flush=True)
+    return 0

@@ -1,0 +1,147 @@
+"""Train a ConvTasNet: a loss on waveforms, Adam, warm-up and decay, a running average, and an exact resume.
+
+Batches are a function of the step, so a run that was killed goes on to the same weights as one that was not
+(on one machine, at one number of threads).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ugosa_server.errors import ConfigError
+from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.training.bank import FloatArray
+from ugosa_server.training.basis import start_from_cosines
+from ugosa_server.training.training_config import TrainingConfig
+
+EMA_WARMUP_STEPS = (
+    10  # the average forgets the first weights fast: decay (1 + t) / (EMA_WARMUP_STEPS + t) early on
+)
+PROGRESS_EVERY_STEPS = 10
+RMS_EPS = 1e-8  # keeps the root's gradient finite at silence
+
+BatchOfStep = Callable[[int], FloatArray]
+"""step -> stems [B, S, C, T]."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Where a training stands."""
+
+    step: int
+    """Steps done."""
+    loss: float
+    """Mean L1 since the last report."""
+    learning_rate: float
+    audio_s_per_s: float
+    """Seconds of mix trained on in a second of wall time."""
+
+
+class TrainingState:
+    """Network, optimiser, running average and step: what a checkpoint holds."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        torch.manual_seed(config.seed)
+        self.network = ConvTasNet(config.network)
+        if config.start == "cosines":
+            start_from_cosines(self.network)
+        self.network.to(config.device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, fused=True)
+        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.step = 0
+
+    def save(self, path: Path) -> None:
+        """Write the whole state; `path` is the old file or the whole new one."""
+        temporary = path.with_name(path.name + ".tmp")
+        torch.save(
+            {
+                "step": self.step,
+                "network": self.network.state_dict(),
+                "average": self.average,
+                "optimiser": self.optimiser.state_dict(),
+            },
+            temporary,
+        )
+        temporary.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a saved state (tensors and numbers only: no class is unpickled)."""
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(saved["network"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise ConfigError(f"{path} is no state of this training: {error}") from error
+        for name, value in saved["average"].items():
+            self.average[name].copy_(value)
+        self.step = int(saved["step"])
+
+    def averaged_network(self) -> ConvTasNet:
+        """A copy of the network with the running average as its weights."""
+        network = ConvTasNet(self.network.config)
+        network.load_state_dict(self.average)
+        return network.to(next(self.network.parameters()).device)
+
+
+def l1_loss(estimates: Tensor, stems: Tensor) -> Tensor:
+    """Mean |s - s_hat|, the published loss."""
+    return (estimates - stems).abs().mean()
+
+
+def rms_loss(estimates: Tensor, stems: Tensor) -> Tensor:
+    """sqrt(mean (s - s_hat)^2) a source and example, then their mean.
+
+    Under L1 a small network that does not know a sparse source yet does best by silence (the median), and its
+    ReLU masks die there. The root mean square has no such trap (its best guess is the mean), is on the same
+    scale, and is what SDR measures.
+    """
+    return ((estimates - stems).square().mean(dim=(-2, -1)) + RMS_EPS).sqrt().mean()
+
+
+LOSSES = {"l1": l1_loss, "rms": rms_loss}
+
+
+def train_steps(
+    state: TrainingState, config: TrainingConfig, batch_of: BatchOfStep, until_step: int
+) -> Iterator[StepReport]:
+    """Train up to `until_step`, reporting every few steps and at the end."""
+    losses: list[Tensor] = []
+    started_s = time.monotonic()
+    while state.step < until_step:
+        stems = torch.from_numpy(batch_of(state.step)).to(config.device)  # [B, S, C, T]
+        losses.append(train_step(state, config, stems))
+        if state.step % PROGRESS_EVERY_STEPS == 0 or state.step == until_step:
+            audio_s = len(losses) * config.batch_size * config.segment_s
+            yield StepReport(
+                state.step,
+                float(torch.stack(losses).mean()),
+                config.learning_rate_at(state.step - 1),
+                audio_s / (time.monotonic() - started_s),
+            )
+            losses, started_s = [], time.monotonic()
+
+
+def train_step(state: TrainingState, config: TrainingConfig, stems: Tensor) -> Tensor:
+    """One optimiser step on stems [B, S, C, T]; returns the loss, detached."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = config.learning_rate_at(state.step)
+    bfloat16 = config.precision == "bfloat16"
+    with torch.autocast(config.device, torch.bfloat16, enabled=bfloat16):
+        estimates = state.network(stems.sum(dim=1))  # [B, S, C, T]
+    loss = LOSSES[config.loss](estimates.float(), stems)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.gradient_norm)
+    state.optimiser.step()
+    decay = min(config.ema_decay, (1 + state.step) / (EMA_WARMUP_STEPS + state.step))
+    with torch.no_grad():
+        for name, value in state.network.state_dict().items():
+            state.average[name].lerp_(value, 1 - decay)
+    state.step += 1
+    return loss.detach()

@@ -1,0 +1,107 @@
+"""One training run in a folder: data, steps, validation, checkpoints, and the best weights so far.
+
+The folder holds `state.pt` (to resume), `best.safetensors` and `last.safetensors` (running averages) and
+`log.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from ugosa_server.models.checkpoint_header import read_header
+from ugosa_server.models.checkpoints import save_checkpoint
+from ugosa_server.training.augment import make_batch
+from ugosa_server.training.bank import FloatArray, load_bank
+from ugosa_server.training.convtasnet import StepReport, TrainingState, train_steps
+from ugosa_server.training.song_window import SongWindow
+from ugosa_server.training.training_config import TrainingConfig
+from ugosa_server.training.validation import ValidationFigure, cached_validation_songs, validate
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """A report of the loop, with a validation where one was due."""
+
+    report: StepReport
+    validation: ValidationFigure | None = None
+    best: bool = False
+    """The validation is the best of the run, and `best.safetensors` holds its weights."""
+
+
+def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterator[RunProgress]:
+    """Train until `config.steps`, resuming from `out` if a state is there."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(config.threads)
+    songs = cached_validation_songs(
+        load_bank(bank_folder), config.validation_songs, config.validation_song_s, out / "validation.npy"
+    )
+    state = TrainingState(config)
+    if (out / "state.pt").exists():
+        state.load(out / "state.pt")
+    best_db = _best_so_far(out / "best.safetensors")
+    saved_s = time.monotonic()
+    with SongWindow(config.songs, bank_folder, out / "songs", config.generator_workers) as window:
+        window.start(state.step)
+
+        def batch_of(step: int) -> FloatArray:
+            window.advance(step)
+            first = config.songs.first_song(step)
+            return make_batch(
+                config.seed,
+                step,
+                range(first, first + config.songs.n_songs),
+                config.songs.song_s,
+                config.batch_size,
+                config.segment_s,
+                window.segment,
+                config.augment,
+            )
+
+        while state.step < config.steps:
+            next_validation = (state.step // config.validate_every_steps + 1) * config.validate_every_steps
+            for report in train_steps(state, config, batch_of, min(next_validation, config.steps)):
+                yield RunProgress(report)
+                if time.monotonic() - saved_s > config.checkpoint_every_s:
+                    state.save(out / "state.pt")
+                    saved_s = time.monotonic()
+            figure = validate(state.averaged_network(), songs, getattr(torch, config.precision))
+            best = figure.mean_db > best_db
+            best_db = max(best_db, figure.mean_db)
+            _export(state, config, figure, out, best=best)
+            yield RunProgress(report, figure, best)
+    state.save(out / "state.pt")
+
+
+def log_line(progress: RunProgress) -> str:
+    """One line of `log.jsonl`."""
+    line: dict[str, object] = {"time": round(time.time()), **asdict(progress.report)}
+    if progress.validation is not None:
+        line |= {
+            "validation_db": progress.validation.sdr_db,
+            "mean_db": progress.validation.mean_db,
+            "best": progress.best,
+        }
+    return json.dumps(line)
+
+
+def _export(
+    state: TrainingState, config: TrainingConfig, figure: ValidationFigure, out: Path, *, best: bool
+) -> None:
+    metadata = {
+        "step": str(state.step),
+        "seed": str(config.seed),
+        "validation_mean_db": f"{figure.mean_db:.4f}",
+        "validation_db": json.dumps(figure.sdr_db),
+    }
+    for name in ("last", "best") if best else ("last",):
+        save_checkpoint(out / f"{name}.safetensors", state.average, config.network, metadata)
+
+
+def _best_so_far(path: Path) -> float:
+    return float(read_header(path).metadata["validation_mean_db"]) if path.exists() else float("-inf")
