@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ugosa_server.audio.decode_request import DecodeRequest
 from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.durable_files import tmp_path_of
 from ugosa_server.errors import BadAudioError, UgosaError
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAud
             child.kill()
             await child.wait()
         if not finished:
-            Path(request.out_path + ".tmp").unlink(missing_ok=True)
+            tmp_path_of(Path(request.out_path)).unlink(missing_ok=True)
     if not finished:
         log.warning(
             "decoder ended with %s: %s",
