@@ -66,9 +66,8 @@ async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAud
             stderr[-STDERR_TAIL_BYTES:].decode(errors="replace"),
         )
         raise BadAudioError(
-            f"the audio cannot be decoded: its decoder {_ending(child.returncode or 0)}. The file is "
-            "damaged or "
-            "not what it seems; export it again, as WAV or FLAC"
+            f"the audio cannot be decoded: its decoder {_ending(child.returncode or 0)}. The file is"
+            " damaged or not what it seems; export it again, as WAV or FLAC"
         )
     answer = json.loads(stdout)
     if "error" in answer:
