@@ -11,11 +11,11 @@ from pathlib import Path
 from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
 from ugosa_client import JobOptions, JobPhase, Mark, MarkState, Progress, UgosaClient
+from ugosa_server.models.registry import ModelRegistry
 
 SONG_S = 12
 ROUNDS = 3
 OPTIONS = JobOptions(epochs=3)
-HOP_SAMPLES = 10  # L / 2 of the published sizes
 
 # In a process of its own: what the worker's kernels could reach if all work were one large matrix product.
 MATMUL_PROBE = """
@@ -53,7 +53,8 @@ def measure(target: str, scratch: Path) -> list[Row]:
             steps_per_s.append((last - first) / (times[last] - times[first]))
             report = json.loads(result.files.report_json.read_text(encoding="utf-8"))
             real_times.append(SONG_S / report["timings_s"]["separation"])
-    multiply_adds_per_s = model.parameters * SAMPLE_RATE_HZ / HOP_SAMPLES  # each weight once a frame
+    hop_samples = ModelRegistry().get(model.name).config.hop_samples
+    multiply_adds_per_s = model.parameters * model.sample_rate_hz / hop_samples  # each weight once a frame
     return [
         Row(f"adaptation, {result.job.options.strategy}", "steps/s", statistics.median(steps_per_s)),
         Row(

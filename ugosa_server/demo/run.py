@@ -73,20 +73,22 @@ def separate(target: str, mix_path: Path, marks_path: Path, out_dir: Path, *opti
 
 
 def summary(song: DemoSong, base_dir: Path, adapted_dir: Path) -> str:
-    """Compare both results with the true stems, which only a demo has."""
+    """Compare both results with the true stems, which only a demo has, and say how the promises were kept."""
+    report = json.loads((adapted_dir / "report.json").read_text(encoding="utf-8"))
+    silence_dbfs = {stem["source"]: stem["silence_peak_dbfs"] for stem in report["stems"]}
     lines = [
         "",
-        f"SDR in dB against the true stems, over {song.duration_s:.1f} s (one short excerpt: no benchmark)",
-        f"  {'':8} {'base':>7} {'adapted':>8}",
+        f"SDR in dB against the true stems, over {song.duration_s:.1f} s (one short excerpt: no benchmark),",
+        "and the peak of each stem where it is marked silent:",
+        f"  {'':8} {'base':>7} {'adapted':>8}   {'silence':>9}",
     ]
     for source, true_stem in song.stems.items():
         base, adapted = (
             sdr_db(true_stem, soundfile.read(folder / f"{source}.wav", dtype="float32", always_2d=True)[0])
             for folder in (base_dir, adapted_dir)
         )
-        lines.append(f"  {source:8} {base:7.2f} {adapted:8.2f}")
-    report = json.loads((adapted_dir / "report.json").read_text(encoding="utf-8"))
-    lines += ["", f"Sum of the stems against the mix: {dbfs(report['null_peak_dbfs'])}"]
+        lines.append(f"  {source:8} {base:7.2f} {adapted:8.2f}   {level(silence_dbfs[source]):>9}")
+    lines += ["", f"Sum of the four stems minus the mix: {level(report['null_peak_dbfs'])}"]
     return "\n".join(lines)
 
 
@@ -97,6 +99,8 @@ def sdr_db(reference: NDArray[np.float32], estimate: NDArray[np.float32]) -> flo
     return math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal > 0 else -math.inf
 
 
-def dbfs(level: float | None) -> str:
-    """Return a level for people; None is exact silence."""
-    return "exact" if level is None else f"{level:.0f} dBFS"
+def level(dbfs: float | str | None) -> str:
+    """Return a level of report.json for people; it has "-inf" for digital silence and null for no measure."""
+    if dbfs is None:
+        return "-"
+    return "digital 0" if float(dbfs) == -math.inf else f"{float(dbfs):.0f} dBFS"
