@@ -69,19 +69,30 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
         yield
 
 
-def open_database(path: str) -> apsw.Connection:
+def open_database(path: str, vfs: str | None = None) -> apsw.Connection:
     """Open (or make) the database and bring it to the newest version.
 
-    Write-ahead log with synchronous=FULL: a transaction that has returned survives a power failure.
+    Write-ahead log with synchronous=FULL: a transaction that has returned survives a power failure. A `vfs`
+    (SQLite's file layer) other than the system's has no shared memory, so that its database is locked whole.
 
     Raises:
         apsw.Error: the file is no database, or was written by a newer version.
     """
-    connection = apsw.Connection(path)
+    connection = apsw.Connection(path, vfs=vfs)
+    try:
+        _prepare(connection, locks_whole=vfs is not None)
+    except BaseException:
+        connection.close(True)  # keeps no lock on a database that cannot be used
+        raise
+    return connection
+
+
+def _prepare(connection: apsw.Connection, *, locks_whole: bool) -> None:
     connection.set_busy_timeout(5000)
+    if locks_whole:
+        connection.pragma("locking_mode", "exclusive")
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
-    connection.pragma("foreign_keys", True)
     version = int(str(connection.pragma("user_version")))
     if version > len(MIGRATIONS):
         raise apsw.Error(f"the store has version {version}, but this server knows {len(MIGRATIONS)} at most")
@@ -89,4 +100,3 @@ def open_database(path: str) -> apsw.Connection:
         with transaction(connection):
             connection.execute(migration)
             connection.pragma("user_version", number)
-    return connection

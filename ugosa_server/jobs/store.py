@@ -19,8 +19,8 @@ R = TypeVar("R")
 class Store:
     """The tables on their connection; to be used on one thread only."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = open_database(str(path))
+    def __init__(self, path: Path, vfs: str | None = None) -> None:
+        self._connection = open_database(str(path), vfs)
         self.events = EventTable(self._connection)
         self.jobs = JobTable(self._connection, self.events)
         self.uploads = UploadTable(self._connection)
