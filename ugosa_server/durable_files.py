@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from ugosa_server.failpoints import reach
+
 
 def tmp_path_of(path: Path) -> Path:
     """Where a file is written before it takes its name."""
@@ -31,6 +33,7 @@ def publish(unfinished: Path, path: Path) -> None:
     """Give a closed file its name; both its bytes and its name are durable on return."""
     _sync(unfinished)
     unfinished.replace(path)
+    reach("file.renamed")
     sync_folder(path.parent)
 
 

@@ -75,6 +75,12 @@ class BadAudioError(InvalidInputError):
     reason = "BAD_AUDIO"
 
 
+class DecoderCrashedError(BadAudioError):
+    """Decoding died or took too long; what was sent is kept, and `finish` can be sent again."""
+
+    reason = "DECODER_CRASHED"
+
+
 class RequestIdConflictError(InvalidInputError):
     """The request_id was used before with a different request."""
 

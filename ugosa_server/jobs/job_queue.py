@@ -17,6 +17,7 @@ from ugosa_server.errors import (
     QueueFullError,
     RequestIdConflictError,
 )
+from ugosa_server.failpoints import reach
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.events import JobEvent, JobState, StateChanged
 from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
@@ -98,6 +99,7 @@ class JobQueue:
         job = await self._store(
             lambda s: s.jobs.create(new_id("job"), request_id, digest, upload, options, marks)
         )
+        reach("job.created")
         self._hub.announce(job.job_id)
         self.arrived.set()
         return job

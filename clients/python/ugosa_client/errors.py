@@ -141,6 +141,7 @@ _BY_REASON: dict[str, type[UgosaClientError]] = {
     "UNKNOWN_MODEL": UnknownModelError,
     "UNSUPPORTED_ENCODING": BadAudioError,
     "BAD_AUDIO": BadAudioError,
+    "DECODER_CRASHED": BadAudioError,
     "REQUEST_ID_CONFLICT": RequestIdConflictError,
     "JOB_NOT_FINISHED": JobNotFinishedError,
     "JOB_STARTED": JobStartedError,
