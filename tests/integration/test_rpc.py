@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 
 from tests.helpers.front import running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, progress, succeed
+from ugosa_server.rpc.auth import Authenticator
 from ugosa_server.rpc.server import SERVICE_NAMES, RpcServer
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
@@ -95,7 +96,7 @@ def error_info(error):
 @contextlib.asynccontextmanager
 async def serving(tmp_path, *scripts, **options):
     async with running_front(tmp_path, *scripts, **options) as front:
-        server = RpcServer(front.uploads, front.jobs, front.registry, "tiny")
+        server = RpcServer(front.uploads, front.jobs, front.registry, "tiny", Authenticator(front.store))
         (address,) = await server.start([f"unix:{tmp_path}/u.sock"])
         await server.set_serving(serving=True)
         async with grpc.aio.insecure_channel(address) as channel:
