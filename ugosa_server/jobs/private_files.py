@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def private_umask() -> Iterator[None]:
-    """Files, folders and sockets made in the block are for this user alone."""
-    before = os.umask(0o077)
+    """Files and sockets made in the block are for this user alone to read and write (not for folders)."""
+    before = os.umask(0o177)
     try:
         yield
     finally:

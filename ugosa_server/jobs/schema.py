@@ -119,10 +119,11 @@ def _prepare(connection: apsw.Connection, *, locks_whole: bool) -> None:
         connection.pragma("locking_mode", "exclusive")
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
-    version = int(str(connection.pragma("user_version")))
-    if version > len(MIGRATIONS):
-        raise apsw.Error(f"the store has version {version}, but this server knows {len(MIGRATIONS)} at most")
-    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-        with transaction(connection):
+    with transaction(connection):  # one that a second process, opening it at the same time, waits for
+        version = int(str(connection.pragma("user_version")))
+        if version > len(MIGRATIONS):
+            known = len(MIGRATIONS)
+            raise apsw.Error(f"the store has version {version}, but this server knows {known} at most")
+        for migration in MIGRATIONS[version:]:
             connection.execute(migration)
-            connection.pragma("user_version", number)
+        connection.pragma("user_version", len(MIGRATIONS))
