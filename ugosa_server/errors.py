@@ -87,6 +87,12 @@ class RequestIdConflictError(InvalidInputError):
     reason = "REQUEST_ID_CONFLICT"
 
 
+class UnauthenticatedError(UgosaError):
+    """The caller has not proved who they are; says nothing of what exists."""
+
+    reason = "UNAUTHENTICATED"
+
+
 class NotFoundError(UgosaError):
     """No upload, job, stem or model of that id."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,7 +134,7 @@ class JobQueue:
         checked = await self._checked_marks(tuple(marks), self._registry.get(job.options.model), upload)
         return await self._store(lambda s: s.jobs.set_marks(principal, job_id, checked))
 
-    async def watch(self, principal: str, job_id: str, after_seq: int) -> AsyncIterator[JobEvent]:
+    async def watch(self, principal: str, job_id: str, after_seq: int) -> AsyncGenerator[JobEvent, None]:
         """Yield the job's events after `after_seq`, each once and in order, to the terminal one.
 
         Raises:

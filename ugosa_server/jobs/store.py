@@ -10,8 +10,11 @@ from typing import TypeVar
 
 from ugosa_server.jobs.event_table import EventTable
 from ugosa_server.jobs.job_table import JobTable
+from ugosa_server.jobs.principals import TokenTable
 from ugosa_server.jobs.schema import open_database
 from ugosa_server.jobs.upload_table import UploadTable
+
+STORE_FILE_NAME = "ugosa.sqlite"
 
 R = TypeVar("R")
 
@@ -24,6 +27,7 @@ class Store:
         self.events = EventTable(self._connection)
         self.jobs = JobTable(self._connection, self.events)
         self.uploads = UploadTable(self._connection)
+        self.tokens = TokenTable(self._connection)
 
     def close(self) -> None:
         """Close the database; the write-ahead log is folded back."""
