@@ -30,9 +30,13 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_song(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("song", metavar="SONG", help="WAV, FLAC, AIFF, MP3, OGG or M4A")
     parser.add_argument(
-        "--marks", metavar="FILE", help="Audacity labels or REAPER region CSV; without it: no adaptation"
+        "song", metavar="SONG", help="WAV, FLAC, AIFF, MP3, OGG, M4A, or a REAPER project (.rpp)"
+    )
+    parser.add_argument(
+        "--marks",
+        metavar="FILE",
+        help="labels or regions of any format of `ugosa marks`; without it: no adaptation",
     )
     parser.add_argument("--request-id", metavar="ID", help="the same ID and request again give the same job")
 
