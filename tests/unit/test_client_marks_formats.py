@@ -72,7 +72,6 @@ def test_marks_come_back_frame_for_frame(tmp_path_factory, name, song):
 def test_midi_is_off_by_no_more_than_it_says(song):
     rate, frames, marks = song
     regions = regions_of_marks(marks)
-    tolerance_frames = max(Fraction(1, 2), midi.TOLERANCE_S * rate)
     read = midi.parse_midi(midi.format_midi(regions, rate))
 
     def spans(regions):
@@ -81,7 +80,8 @@ def test_midi_is_off_by_no_more_than_it_says(song):
     for (name, *written), (read_name, *got) in zip(spans(regions), spans(read), strict=True):
         assert read_name == name
         for before, after in zip(written, got, strict=True):
-            assert abs(after - before) * rate <= tolerance_frames
+            shortest = written[1] - written[0] < 2 * midi.TOLERANCE_S
+            assert abs(after - before) <= midi.TOLERANCE_S * (2 if shortest else 1)
     if rate <= 48000:
         path_marks = {
             (r.name, r.start.frame(rate), r.end.frame(rate)) for r in read if r.end.frame(rate) <= frames

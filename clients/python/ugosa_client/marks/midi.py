@@ -2,7 +2,7 @@
 
 Pitch and velocity mean nothing. Read with any tempo map. Written at 120 BPM, where most sequencers start,
 with `TICKS_PER_BEAT` ticks: a position is off by at most half a tick, 8.4 microseconds, which gives every
-frame back at rates up to 59 kHz and is within two frames at 192 kHz.
+frame back at rates up to 59 kHz and is within two frames at 192 kHz. A note is one tick long at least.
 
 Needs mido: `pip install "ugosa-client[formats]"`.
 """
@@ -57,7 +57,8 @@ def format_midi(regions: Sequence[Region], sample_rate_hz: int | None) -> bytes:
     file.tracks.append(midi.MidiTrack([tempo]))
     spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for region in regions:
-        spans[region.name].append((_ticks(region.start, sample_rate_hz), _ticks(region.end, sample_rate_hz)))
+        start, end = _ticks(region.start, sample_rate_hz), _ticks(region.end, sample_rate_hz)
+        spans[region.name].append((start, max(end, start + 1)))
     for name, notes in spans.items():
         file.tracks.append(_track(midi, name, notes))
     stream = io.BytesIO()
