@@ -27,6 +27,7 @@ from ugosa_server.evaluation.silencing import draw_silencing, silenced_blocks
 SOURCES = ("drums", "bass", "other", "vocals")
 STREAMS = ("mixture", *SOURCES)  # order of the audio streams in a .stem.mp4 of MUSDB18
 SEED = 0  # of the permutation that gives each source its silent quarter
+EDGE_FRAMES = 3 * 1024  # AAC packets at both ends, which the cutting of the excerpt left with loud clicks
 PEAK = 0.97  # of the mix, -0.3 dBFS: where mastering usually leaves it
 MIN_MARK_S = 0.25  # nobody marks a shorter rest by ear
 
@@ -63,7 +64,7 @@ def load_demo_song() -> DemoSong:
         DemoSongMissingError: stempeg is not installed, or carries no song.
     """
     streams, sample_rate_hz = read_stem_file(find_stem_file())
-    recorded = [streams[source] for source in SOURCES]  # each [T, C]
+    recorded = [streams[source][EDGE_FRAMES:-EDGE_FRAMES] for source in SOURCES]  # each [T, C]
     silencing = draw_silencing(len(SOURCES), len(recorded[0]), SEED)
     blocks = list(silenced_blocks(recorded, silencing))
     stems = np.concatenate([stems for stems, _ in blocks], axis=1)  # [S, T, C]
