@@ -17,6 +17,7 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.job_queue import JobQueue
 from ugosa_server.jobs.principals import LOCAL_PRINCIPAL
+from ugosa_server.jobs.quotas import QuotaLimits, Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
@@ -60,8 +61,18 @@ async def serve(config: ServerConfig) -> None:
         spool.sweep(await store(lambda s: s.uploads.all_ids()), await store(lambda s: s.jobs.all_ids()))
 
         hub = EventHub()
-        uploads = Uploads(store, spool, UploadLimits(config.max_upload_bytes, config.decode_timeout_s))
-        jobs = JobQueue(store, spool, registry, hub, config.model, config.max_queued)
+        quotas = Quotas(
+            QuotaLimits(
+                uploads=config.quota_uploads,
+                stored_bytes=config.quota_stored_bytes,
+                queued_jobs=config.quota_queued_jobs,
+                watches=config.quota_watches,
+                upload_streams=config.quota_upload_streams,
+            )
+        )
+        limits = UploadLimits(config.max_upload_bytes, config.decode_timeout_s, config.upload_idle_timeout_s)
+        uploads = Uploads(store, spool, limits, quotas)
+        jobs = JobQueue(store, spool, registry, hub, config.model, config.max_queued, quotas)
         engine = LocalEngine(
             WorkerSettings(
                 device=config.device,

@@ -68,6 +68,18 @@ class ServerConfig:
     """Size of one upload as sent."""
     min_free_bytes: int = GIB // 2
     """Free disk space that uploads and jobs leave alone."""
+    upload_idle_timeout_s: float = 120.0
+    """An upload stream that sends nothing for so long is ended; the upload can be taken up again."""
+    quota_uploads: int = 10_000
+    """Songs that are kept for one principal."""
+    quota_stored_bytes: int = 512 * GIB
+    """Bytes of songs and stems that are kept for one principal."""
+    quota_queued_jobs: int = 500
+    """Jobs of one principal that may wait."""
+    quota_watches: int = 64
+    """Watches of one principal at once."""
+    quota_upload_streams: int = 16
+    """Upload streams of one principal at once."""
     decode_timeout_s: float = 600.0
     """Time for decoding one song."""
     cancel_deadline_s: float = 15.0

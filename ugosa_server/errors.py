@@ -117,6 +117,12 @@ class UploadBusyError(UgosaError):
     reason = "UPLOAD_BUSY"
 
 
+class UploadIdleError(UgosaError):
+    """A stream stayed open without sending anything; what it has sent is kept."""
+
+    reason = "UPLOAD_IDLE"
+
+
 class FailedPreconditionError(UgosaError):
     """The request is right, but not in this state."""
 

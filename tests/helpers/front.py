@@ -11,6 +11,7 @@ from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.engine.scheduler import Scheduler
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.quotas import QuotaLimits, Quotas
 from ugosa_server.jobs.records import UploadFormat
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
@@ -19,6 +20,7 @@ from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.registry import ModelRegistry
 
 PRINCIPAL = "local"
+ROOMY = QuotaLimits(uploads=1000, stored_bytes=2**40, queued_jobs=1000, watches=100, upload_streams=100)
 
 
 def wav_bytes(seconds=0.5, rate_hz=8000, channels=2, subtype="PCM_16", seed=0):
@@ -32,7 +34,16 @@ def wav_bytes(seconds=0.5, rate_hz=8000, channels=2, subtype="PCM_16", seed=0):
 class Front:
     """Store, spool, uploads, jobs and scheduler on a state directory."""
 
-    def __init__(self, state_dir, engine, *, max_queued=10, max_upload_bytes=2**24):
+    def __init__(
+        self,
+        state_dir,
+        engine,
+        *,
+        max_queued=10,
+        max_upload_bytes=2**24,
+        quotas=ROOMY,
+        idle_timeout_s=60.0,
+    ):
         model_dir = state_dir / "models"
         model_dir.mkdir(exist_ok=True)
         if not (model_dir / "tiny.safetensors").exists():
@@ -41,8 +52,10 @@ class Front:
         self.store = AsyncStore(state_dir / "ugosa.sqlite")
         self.spool = Spool(state_dir, min_free_bytes=0)
         self.hub = EventHub()
-        self.uploads = Uploads(self.store, self.spool, UploadLimits(max_upload_bytes, decode_timeout_s=60))
-        self.jobs = JobQueue(self.store, self.spool, self.registry, self.hub, "tiny", max_queued)
+        self.quotas = Quotas(quotas)
+        limits = UploadLimits(max_upload_bytes, decode_timeout_s=60, idle_timeout_s=idle_timeout_s)
+        self.uploads = Uploads(self.store, self.spool, limits, self.quotas)
+        self.jobs = JobQueue(self.store, self.spool, self.registry, self.hub, "tiny", max_queued, self.quotas)
         self.engine = engine
         self.scheduler = Scheduler(
             self.store, self.spool, self.jobs, self.hub, self.registry, engine, cancel_deadline_s=5

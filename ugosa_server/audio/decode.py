@@ -6,6 +6,7 @@ process (`intake.py`), because decoders are C libraries that read bytes from str
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from ugosa_server.audio.formats import RawPcm, SourceAudio
 from ugosa_server.audio.readers import AudioStream, open_pcm, open_with_av, open_with_soundfile
 from ugosa_server.audio.sniff import Container, check_complete, sniff
 from ugosa_server.durable_files import replacing
-from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
+from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError, UnsupportedEncodingError
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 384_000
@@ -30,6 +31,7 @@ def decode(request: DecodeRequest) -> SourceAudio:
     Raises:
         BadAudioError: the audio is unreadable, cut short, empty, too long, or holds NaN or infinite samples.
         UnsupportedEncodingError: the container, sample format, rate or channel count is not accepted.
+        QuotaError, DiskFullError: no room for the frames.
     """
     out_path = Path(request.out_path)
     with Path(request.path).open("rb") as file, _open_stream(file, request.pcm) as stream:
@@ -75,11 +77,30 @@ def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> t
                 f"({limits.max_frames / stream.sample_rate_hz:.0f} s), the longest that this server takes"
             )
         peak = max(peak, _finite_peak(block, frames))
-        out.write(np.ascontiguousarray(block, dtype="<f4").data)
+        samples = np.ascontiguousarray(block, dtype="<f4")
+        _check_room(out, out.tell() + samples.nbytes, limits)
+        out.write(samples.data)
         frames += len(block)
     if frames == 0:
         raise BadAudioError("the audio has 0 frames: there is nothing to separate")
     return frames, peak
+
+
+def _check_room(out: BinaryIO, size_bytes: int, limits: DecodeLimits) -> None:
+    """Looked at before every block, because a small file can hold any number of frames."""
+    if size_bytes > limits.max_bytes:
+        raise QuotaError(
+            f"decoded, the song takes more than the {limits.max_bytes} bytes that may still be stored for"
+            " you; delete old jobs and songs, then finish the upload again",
+            maximum=limits.max_bytes,
+        )
+    disk = os.fstatvfs(out.fileno())
+    free_bytes = disk.f_bavail * disk.f_frsize
+    if free_bytes < limits.min_free_bytes:
+        raise DiskFullError(
+            f"the disk has {free_bytes / 1e6:.0f} MB free while the audio is decoded, and"
+            f" {limits.min_free_bytes / 1e6:.0f} MB are kept free; delete old jobs or free some space"
+        )
 
 
 def _finite_peak(block: NDArray[np.float32], first_frame: int) -> float:

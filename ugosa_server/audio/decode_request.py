@@ -15,6 +15,10 @@ class DecodeLimits:
 
     max_frames: int = MAX_FRAMES
     """Longest song, in frames; > 0."""
+    max_bytes: int = MAX_FRAMES * 2 * 4
+    """What may be written, in bytes: the share of the disk that the song's owner has left."""
+    min_free_bytes: int = 0
+    """Free space that the disk of the result keeps."""
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.events import JobEvent, JobState, StateChanged
 from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.records import Job, JobResult, Upload
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.jobs.uploads import require_complete
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 
@@ -54,6 +55,7 @@ class JobQueue:
         hub: EventHub,
         default_model: str,
         max_queued: int,
+        quotas: Quotas,
     ) -> None:
         self._store = store
         self._spool = spool
@@ -61,6 +63,7 @@ class JobQueue:
         self._hub = hub
         self._default_model = default_model
         self._max_queued = max_queued
+        self._quotas = quotas
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
         self.draining = False
@@ -78,7 +81,7 @@ class JobQueue:
         Raises:
             InvalidInputError: options or marks that can never work; nothing was queued.
             NotFoundError, UploadIncompleteError: there is no such song (yet).
-            QueueFullError, DiskFullError, DrainingError: not now.
+            QueueFullError, QuotaError, DiskFullError, DrainingError: not now.
         """
         marks = tuple(marks)
         check_request_id(request_id)
@@ -95,9 +98,17 @@ class JobQueue:
         model = self._registry.get(options_request.model or self._default_model)
         options = resolve_job_options(options_request, model)
         marks = await self._checked_marks(marks, model, upload)
-        await self._check_room(model, upload)
+        stems_bytes = _stems_bytes(model, upload)
+        await asyncio.to_thread(self._spool.check_free, stems_bytes)
+
+        def admit(store: Store) -> None:
+            self._check_queue(store)
+            self._quotas.check_new_job(store, principal, stems_bytes)
+
         job = await self._store(
-            lambda s: s.jobs.create(new_id("job"), request_id, digest, upload, options, marks)
+            lambda s: s.jobs.create(
+                new_id("job"), request_id, digest, upload, options, marks, admit=lambda: admit(s)
+            )
         )
         reach("job.created")
         self._hub.announce(job.job_id)
@@ -140,8 +151,9 @@ class JobQueue:
         Raises:
             NotFoundError: there is no such job (any more).
             DrainingError: the server is shutting down; reconnect later with the last seq.
+            QuotaError: the principal watches too much at once.
         """
-        with self._hub.listen(job_id) as changed:
+        with self._quotas.watching(principal), self._hub.listen(job_id) as changed:
             while True:
                 changed.clear()
                 job = await self.get(principal, job_id)
@@ -214,15 +226,18 @@ class JobQueue:
         await asyncio.to_thread(check_all_silent, checked, model.sources, upload.audio)
         return checked
 
-    async def _check_room(self, model: ModelInfo, upload: Upload) -> None:
-        queued = await self._store(lambda s: s.jobs.count(JobState.QUEUED))
+    def _check_queue(self, store: Store) -> None:
+        queued = store.jobs.count(JobState.QUEUED)
         if queued >= self._max_queued:
             raise QueueFullError(
                 f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again later"
             )
-        assert upload.audio is not None
-        stems_bytes = len(model.sources) * upload.audio.frames * upload.audio.channels * BYTES_PER_SAMPLE
-        await asyncio.to_thread(self._spool.check_free, stems_bytes)
+
+
+def _stems_bytes(model: ModelInfo, upload: Upload) -> int:
+    """The most that the stems of a job take on disk."""
+    assert upload.audio is not None
+    return len(model.sources) * upload.audio.frames * upload.audio.channels * BYTES_PER_SAMPLE
 
 
 def _same_song(job: Job, upload: Upload) -> Job:

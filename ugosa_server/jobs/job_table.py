@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import apsw
 import msgspec
@@ -55,12 +55,24 @@ class JobTable:
         upload: Upload,
         options: JobOptions,
         marks: tuple[Mark, ...],
+        admit: Callable[[], None] = lambda: None,
     ) -> Job:
-        """Insert a QUEUED job with its first event, or return the one that the same request made before."""
+        """Insert a QUEUED job with its first event, or return the one that the same request made before.
+
+        `admit` is called before anything is inserted and raises what speaks against it.
+
+        Raises:
+            NotFoundError: the upload has been deleted meanwhile.
+        """
         with transaction(self._connection):
             known = self.find_request(upload.principal, request_id, request_digest)
             if known is not None:
                 return known
+            admit()
+            if not self._connection.execute(
+                "SELECT 1 FROM uploads WHERE upload_id = ?", (upload.upload_id,)
+            ).fetchone():
+                raise NotFoundError(f"no upload {upload.upload_id!r}")
             self._connection.execute(
                 "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
                 " upload_sha256, file_name, audio, options, marks, state, create_time_s)"
@@ -166,13 +178,14 @@ class JobTable:
             if not self._is_live(job_id, attempt):
                 return False
             self._connection.execute(
-                "UPDATE jobs SET state = ?, end_time_s = ?, error = ?, result = ?,"
+                "UPDATE jobs SET state = ?, end_time_s = ?, error = ?, result = ?, stored_bytes = ?,"
                 " fraction = CASE WHEN ? THEN 1.0 ELSE fraction END WHERE job_id = ?",
                 (
                     state.value,
                     time.time(),
                     None if error is None else _json(error),
                     None if result is None else _json(result),
+                    0 if result is None else sum(stem.size_bytes for stem in result.stems),
                     state is JobState.SUCCEEDED,
                     job_id,
                 ),
@@ -226,6 +239,32 @@ class JobTable:
         """Return how many jobs are in a state."""
         row = self._connection.execute("SELECT count(*) FROM jobs WHERE state = ?", (state.value,)).fetchone()
         return int(str(row[0])) if row else 0
+
+    def count_queued(self, principal: str) -> int:
+        """Return how many jobs of a principal wait."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM jobs WHERE principal = ? AND state = ?", (principal, JobState.QUEUED.value)
+        ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def stored_bytes(self, principal: str) -> int:
+        """Return how many bytes the stems of a principal's jobs hold on disk."""
+        row = self._connection.execute(
+            "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?", (principal,)
+        ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def delete_ended(self, before_s: float) -> list[str]:
+        """Remove the jobs that ended before a time, with their events; return their ids."""
+        with transaction(self._connection):
+            rows = self._connection.execute(
+                "SELECT job_id FROM jobs WHERE end_time_s < ?", (before_s,)
+            ).fetchall()
+            ids = [str(row[0]) for row in rows]
+            for job_id in ids:
+                self._events.delete(job_id)
+                self._connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+            return ids
 
     def unfinished(self, state: JobState) -> list[Job]:
         """Return all jobs in a state, oldest first."""

@@ -22,7 +22,7 @@ class Spool:
     def __init__(self, state_dir: Path, min_free_bytes: int) -> None:
         self._uploads = state_dir / "uploads"
         self._jobs = state_dir / "jobs"
-        self._min_free_bytes = min_free_bytes
+        self.min_free_bytes = min_free_bytes
         for folder in (self._uploads, self._jobs):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -86,8 +86,8 @@ class Spool:
             DiskFullError: they do not.
         """
         free = shutil.disk_usage(self._uploads).free
-        if free - needed_bytes < self._min_free_bytes:
+        if free - needed_bytes < self.min_free_bytes:
             raise DiskFullError(
                 f"{needed_bytes / 1e6:.0f} MB are needed, but the state directory has {free / 1e6:.0f} MB"
-                f" free and keeps {self._min_free_bytes / 1e6:.0f} MB; delete old jobs or free some space"
+                f" free and keeps {self.min_free_bytes / 1e6:.0f} MB; delete old jobs or free some space"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import apsw
 import msgspec
@@ -12,6 +13,7 @@ from ugosa_server.errors import NotFoundError, RequestIdConflictError, UploadInU
 from ugosa_server.jobs.records import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.schema import transaction
 
+DECODED_SAMPLE_BYTES = 4  # float32, see audio/formats.py
 COLUMNS = "upload_id, principal, format, state, committed_size, sha256, audio, create_time_s"
 
 
@@ -28,8 +30,11 @@ class UploadTable:
         request_id: str,
         request_digest: str,
         upload_format: UploadFormat,
+        admit: Callable[[], None] = lambda: None,
     ) -> Upload:
         """Insert an empty upload, or return the one that the same request made before.
+
+        `admit` is called before anything is inserted and raises what speaks against it.
 
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
@@ -45,6 +50,7 @@ class UploadTable:
                         f"request_id {request_id!r} was used for a different upload; use a new one"
                     )
                 return self.get(principal, str(row[0]))
+            admit()
             self._connection.execute(
                 "INSERT INTO uploads (upload_id, principal, request_id, request_digest, format, state,"
                 " create_time_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -85,14 +91,21 @@ class UploadTable:
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:
         """Record that this many bytes are on disk."""
         self._connection.execute(
-            "UPDATE uploads SET committed_size = ? WHERE upload_id = ?", (committed_size, upload_id)
+            "UPDATE uploads SET committed_size = ?, stored_bytes = ? WHERE upload_id = ?",
+            (committed_size, committed_size, upload_id),
         )
 
     def complete(self, upload_id: str, sha256: str, audio: SourceAudio) -> None:
         """Record that the upload is verified and decoded."""
         self._connection.execute(
-            "UPDATE uploads SET state = ?, sha256 = ?, audio = ? WHERE upload_id = ?",
-            (UploadState.COMPLETE.value, sha256, msgspec.json.encode(audio).decode(), upload_id),
+            "UPDATE uploads SET state = ?, sha256 = ?, audio = ?, stored_bytes = ? WHERE upload_id = ?",
+            (
+                UploadState.COMPLETE.value,
+                sha256,
+                msgspec.json.encode(audio).decode(),
+                audio.frames * audio.channels * DECODED_SAMPLE_BYTES,
+                upload_id,
+            ),
         )
 
     def delete(self, principal: str, upload_id: str) -> None:
@@ -112,6 +125,36 @@ class UploadTable:
                     f"job {row[0]} needs upload {upload_id}; cancel it or wait for its end"
                 )
             self._connection.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
+
+    def count(self, principal: str) -> int:
+        """Return how many uploads a principal has."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM uploads WHERE principal = ?", (principal,)
+        ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def stored_bytes(self, principal: str) -> int:
+        """Return how many bytes a principal's uploads hold on disk."""
+        row = self._connection.execute(
+            "SELECT coalesce(sum(stored_bytes), 0) FROM uploads WHERE principal = ?", (principal,)
+        ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def delete_unused(self, before_s: float, but: set[str]) -> list[str]:
+        """Remove uploads made before a time that no job has needed since; return their ids.
+
+        A job needs its upload until it has ended. Those in `but` are being written.
+        """
+        with transaction(self._connection):
+            rows = self._connection.execute(
+                "SELECT upload_id FROM uploads WHERE create_time_s < ? AND NOT EXISTS (SELECT 1 FROM jobs"
+                " WHERE jobs.upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)",
+                (before_s, before_s, before_s),
+            ).fetchall()
+            ids = [str(row[0]) for row in rows if row[0] not in but]
+            for upload_id in ids:
+                self._connection.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
+            return ids
 
     def all_ids(self) -> set[str]:
         """Return the ids of all uploads, for the sweep of the spool."""

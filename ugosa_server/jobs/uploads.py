@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from ugosa_server.audio.decode_request import DecodeRequest
+from ugosa_server.audio.decode_request import DecodeLimits, DecodeRequest
 from ugosa_server.audio.intake import decode_in_child
 from ugosa_server.errors import (
     BadOptionError,
@@ -22,6 +22,7 @@ from ugosa_server.errors import (
 )
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
+from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.records import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
@@ -40,6 +41,8 @@ class UploadLimits:
     """Of one upload as sent."""
     decode_timeout_s: float
     """Of decoding one song."""
+    idle_timeout_s: float = 120.0
+    """A stream of which nothing has come for so long is ended; the upload stays and can be taken up again."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class OpenUpload:
         If one is refused, those before it are committed and the error's metadata `committed_size` says so.
         """
         try:
-            await self._uploads.check_room(self._writer.size, sum(len(chunk.data) for chunk in chunks))
+            await self._uploads.check_growth(self.upload, self._writer.size, chunks)
             await asyncio.to_thread(self._append, chunks)
             reach("upload.appended")
         except (OffsetMismatchError, CrcMismatchError) as error:
@@ -110,10 +113,11 @@ class OpenUpload:
 class Uploads:
     """All uploads of the server."""
 
-    def __init__(self, store: AsyncStore, spool: Spool, limits: UploadLimits) -> None:
+    def __init__(self, store: AsyncStore, spool: Spool, limits: UploadLimits, quotas: Quotas) -> None:
         self.store = store
+        self.limits = limits
         self._spool = spool
-        self._limits = limits
+        self._quotas = quotas
         self._being_written: set[str] = set()
         self.draining = False
 
@@ -125,6 +129,7 @@ class Uploads:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
             BadOptionError: the upload is larger than the server takes.
+            QuotaError: the principal has too much here already.
             DiskFullError: it would not fit.
             DrainingError: the server is shutting down.
         """
@@ -136,7 +141,14 @@ class Uploads:
         upload_id = new_id("upload")
         await asyncio.to_thread(self._spool.make_upload, upload_id)
         upload = await self.store(
-            lambda s: s.uploads.create(upload_id, principal, request_id, digest, upload_format)
+            lambda s: s.uploads.create(
+                upload_id,
+                principal,
+                request_id,
+                digest,
+                upload_format,
+                admit=lambda: self._quotas.check_new_upload(s, principal, size_bytes),
+            )
         )
         if upload.upload_id != upload_id:
             await asyncio.to_thread(self._spool.delete_upload, upload_id)
@@ -170,22 +182,38 @@ class Uploads:
         Raises:
             NotFoundError: there is none of that id.
             UploadBusyError: another stream is writing it.
+            QuotaError: the principal has too many streams open.
         """
         upload = await self.get(principal, upload_id)
         if upload_id in self._being_written:
             raise UploadBusyError(
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size
             )
-        self._being_written.add(upload_id)
-        try:
+        with self._quotas.sending(principal), self._marked_as_being_written(upload_id):
             path = self._spool.bytes_path(upload_id)
             writer = await asyncio.to_thread(UploadWriter, path, upload.committed_size)
             try:
                 yield OpenUpload(upload, writer, self)
             finally:
                 writer.close()
+
+    @contextmanager
+    def _marked_as_being_written(self, upload_id: str) -> Iterator[None]:
+        self._being_written.add(upload_id)
+        try:
+            yield
         finally:
             self._being_written.discard(upload_id)
+
+    async def check_growth(self, upload: Upload, size: int, chunks: Sequence[ReceivedChunk]) -> None:
+        """Make sure that these chunks may be appended to an upload of `size` bytes.
+
+        Raises:
+            BadOptionError, DiskFullError: see `check_room`. QuotaError: the principal has too much here.
+        """
+        more = sum(len(chunk.data) for chunk in chunks)
+        await self.check_room(size, more)
+        await self.store(lambda s: self._quotas.check_bytes(s, upload.principal, more))
 
     async def check_room(self, size: int, more: int) -> None:
         """Make sure that an upload may grow from `size` by `more` bytes.
@@ -194,22 +222,32 @@ class Uploads:
             BadOptionError: it would be larger than the server takes.
             DiskFullError: the disk has no room for it and for its decoded audio.
         """
-        if size + more > self._limits.max_bytes:
+        if size + more > self.limits.max_bytes:
             raise BadOptionError(
-                f"the upload has {size + more} bytes or more; at most {self._limits.max_bytes} are taken"
+                f"the upload has {size + more} bytes or more; at most {self.limits.max_bytes} are taken"
             )
         await asyncio.to_thread(self._spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
 
     async def complete(self, upload: Upload, sha256: str) -> Upload:
-        """Decode the received bytes and make the upload COMPLETE."""
+        """Decode the received bytes and make the upload COMPLETE.
+
+        Raises:
+            InvalidInputError: the audio cannot be used; the upload is gone then.
+            QuotaError, DiskFullError: no room for the decoded audio; the received bytes stay.
+        """
         upload_id = upload.upload_id
+        left = await self.store(lambda s: self._quotas.bytes_left(s, upload.principal))
         request = DecodeRequest(
             path=str(self._spool.bytes_path(upload_id)),
             out_path=str(self._spool.audio_path(upload_id)),
             pcm=upload.format.pcm,
+            limits=DecodeLimits(
+                max_bytes=left + self._spool.bytes_path(upload_id).stat().st_size,
+                min_free_bytes=self._spool.min_free_bytes,
+            ),
         )
         try:
-            audio = await decode_in_child(request, timeout_s=self._limits.decode_timeout_s)
+            audio = await decode_in_child(request, timeout_s=self.limits.decode_timeout_s)
         except DecoderCrashedError:
             raise  # not the audio's fault for certain: the bytes stay, and `finish` can be sent again
         except InvalidInputError:

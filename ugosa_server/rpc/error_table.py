@@ -29,6 +29,7 @@ STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.OffsetMismatchError: grpc.StatusCode.ABORTED,
     errors.CrcMismatchError: grpc.StatusCode.ABORTED,
     errors.UploadBusyError: grpc.StatusCode.ABORTED,
+    errors.UploadIdleError: grpc.StatusCode.ABORTED,
     errors.FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.RangeError: grpc.StatusCode.OUT_OF_RANGE,
     errors.Sha256MismatchError: grpc.StatusCode.DATA_LOSS,

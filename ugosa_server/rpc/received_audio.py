@@ -6,12 +6,32 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Generic, TypeVar
 
+from ugosa_server.errors import UploadIdleError
 from ugosa_server.jobs.uploads import ReceivedChunk
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 
 MAX_WAITING_CHUNKS = 8  # bounds the memory of one upload; the client's flow control holds the rest back
 
 M = TypeVar("M")
+
+
+async def first_message(messages: AsyncIterator[M], idle_timeout_s: float) -> M | None:
+    """Return the first message of a call; None when there is none.
+
+    Raises:
+        UploadIdleError: it did not come within `idle_timeout_s` seconds.
+    """
+    try:
+        return await asyncio.wait_for(anext(aiter(messages), None), idle_timeout_s)
+    except TimeoutError:
+        raise _idle(idle_timeout_s) from None
+
+
+def _idle(idle_timeout_s: float) -> UploadIdleError:
+    return UploadIdleError(
+        f"nothing has come for {idle_timeout_s:g} s; the stream ends, and the upload can be taken up again"
+        " from its committed size"
+    )
 
 
 def received_chunk(chunk: audio_pb2.Chunk) -> ReceivedChunk:
@@ -22,7 +42,8 @@ def received_chunk(chunk: audio_pb2.Chunk) -> ReceivedChunk:
 class BatchReader(Generic[M]):
     """Reads a call's messages ahead on a task of its own, and gives them in batches of all that wait."""
 
-    def __init__(self, messages: AsyncIterator[M]) -> None:
+    def __init__(self, messages: AsyncIterator[M], idle_timeout_s: float) -> None:
+        self._idle_timeout_s = idle_timeout_s
         self._queue: asyncio.Queue[M | Exception | None] = asyncio.Queue(MAX_WAITING_CHUNKS)
         self._reader = asyncio.create_task(self._read(messages))
 
@@ -36,11 +57,18 @@ class BatchReader(Generic[M]):
             await self._queue.put(None)
 
     async def batches(self) -> AsyncGenerator[list[M], None]:
-        """Yield non-empty batches until the client half-closes."""
+        """Yield non-empty batches until the client half-closes.
+
+        Raises:
+            UploadIdleError: nothing came for `idle_timeout_s` seconds, while somebody waited for it here.
+        """
         ended = False
         while not ended:
             batch: list[M] = []
-            item = await self._queue.get()
+            try:
+                item = await asyncio.wait_for(self._queue.get(), self._idle_timeout_s)
+            except TimeoutError:
+                raise _idle(self._idle_timeout_s) from None
             while True:
                 if isinstance(item, Exception):
                     raise item

@@ -24,7 +24,7 @@ from ugosa_server.rpc.convert import (
 )
 from ugosa_server.rpc.error_table import explains_stream_errors
 from ugosa_server.rpc.file_chunks import read_chunks
-from ugosa_server.rpc.received_audio import BatchReader, received_chunk
+from ugosa_server.rpc.received_audio import BatchReader, first_message, received_chunk
 from ugosa_server.wire.ugosa.v1 import marks_pb2
 from ugosa_server.wire.ugosa.v1 import separation_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.separation_service_pb2_grpc import SeparationServiceServicer
@@ -44,13 +44,13 @@ class SeparationService(SeparationServiceServicer):
         self, request_iterator: AsyncIterator[wire.SeparateRequest], context: Context
     ) -> AsyncGenerator[wire.SeparateResponse, None]:
         """See the proto."""
-        first = await anext(aiter(request_iterator), None)
+        first = await first_message(request_iterator, self._uploads.limits.idle_timeout_s)
         if first is None or first.WhichOneof("part") != "header":
             raise BadOptionError("the first message of Separate must be `header`")
         principal = current_principal()
         call = _Call(principal, first.header)
         upload = await self._uploads.create(principal, new_id("separate"), call.format, 0)
-        reader = BatchReader(request_iterator)
+        reader = BatchReader(request_iterator, self._uploads.limits.idle_timeout_s)
         try:
             async with self._uploads.open(principal, upload.upload_id) as opened:
                 async with aclosing(call.receive(opened, reader)) as answers:

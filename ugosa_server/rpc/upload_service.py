@@ -14,7 +14,7 @@ from ugosa_server.jobs.uploads import OpenUpload, Uploads
 from ugosa_server.rpc.auth import current_principal
 from ugosa_server.rpc.convert import upload_format_from_wire, upload_to_wire
 from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
-from ugosa_server.rpc.received_audio import BatchReader, received_chunk
+from ugosa_server.rpc.received_audio import BatchReader, first_message, received_chunk
 from ugosa_server.wire.ugosa.v1 import upload_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.upload_service_pb2_grpc import UploadServiceServicer
 
@@ -45,7 +45,7 @@ class UploadService(UploadServiceServicer):
         self, request_iterator: AsyncIterator[wire.WriteUploadRequest], context: Context
     ) -> AsyncGenerator[wire.WriteUploadResponse, None]:
         """See the proto."""
-        first = await anext(aiter(request_iterator), None)
+        first = await first_message(request_iterator, self._uploads.limits.idle_timeout_s)
         if first is None or first.WhichOneof("part") != "open":
             raise BadOptionError("the first message of WriteUpload must be `open`")
         principal, upload_id = current_principal(), first.open.upload_id
@@ -57,7 +57,7 @@ class UploadService(UploadServiceServicer):
             return
         async with self._uploads.open(principal, upload_id) as opened:
             yield wire.WriteUploadResponse(committed_size=opened.committed_size)
-            reader = BatchReader(request_iterator)
+            reader = BatchReader(request_iterator, self._uploads.limits.idle_timeout_s)
             try:
                 async with aclosing(self._write(opened, reader)) as answers:
                     async for answer in answers:

@@ -164,7 +164,7 @@ class Batch:
                     on_upload=reporter.uploaded,
                 )
             except ResourceExhaustedError as error:
-                if error.reason != "QUEUE_FULL":
+                if error.reason != "QUEUE_FULL" and error.metadata.get("limit") != "quota_queued_jobs":
                     raise
                 reporter.say("the server's queue is full; waiting")
                 self.stop.wait(QUEUE_FULL_WAIT_S)

@@ -1,0 +1,117 @@
+"""What one principal may hold and do at once, so that no one's songs or streams crowd out another's.
+
+Counts and bytes are asked of the store, in the transaction that makes the new row, so they hold exactly.
+Bytes of an upload are asked before each batch of chunks, so that parallel streams of one principal can exceed
+the limit by what they have in flight.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ugosa_server.errors import QuotaError
+from ugosa_server.jobs.store import Store
+
+
+@dataclass(frozen=True)
+class QuotaLimits:
+    """Of each principal. Every name stands in the configuration with `quota_` before it."""
+
+    uploads: int
+    """Songs kept, finished or not."""
+    stored_bytes: int
+    """Bytes on disk of songs (decoded, or as far as received) and of finished stems."""
+    queued_jobs: int
+    """Jobs that wait."""
+    watches: int
+    """Calls of WatchJob, and of Separate in its second half, at once."""
+    upload_streams: int
+    """Calls of WriteUpload, and of Separate in its first half, at once."""
+
+
+class Quotas:
+    """Holds principals to their limits."""
+
+    def __init__(self, limits: QuotaLimits) -> None:
+        self._limits = limits
+        self._watches: Counter[str] = Counter()
+        self._upload_streams: Counter[str] = Counter()
+
+    def check_new_upload(self, store: Store, principal: str, size_bytes: int) -> None:
+        """Make sure that one more upload, of so many bytes as far as is known, is permitted.
+
+        Raises:
+            QuotaError: it is not.
+        """
+        if store.uploads.count(principal) >= self._limits.uploads:
+            raise _exceeded("uploads", self._limits.uploads, "songs are kept for you; delete some")
+        self.check_bytes(store, principal, size_bytes)
+
+    def check_new_job(self, store: Store, principal: str, stems_bytes: int) -> None:
+        """Make sure that one more job, with stems of so many bytes, is permitted.
+
+        Raises:
+            QuotaError: it is not.
+        """
+        if store.jobs.count_queued(principal) >= self._limits.queued_jobs:
+            raise _exceeded("queued_jobs", self._limits.queued_jobs, "of your jobs wait; try again later")
+        self.check_bytes(store, principal, stems_bytes)
+
+    def check_bytes(self, store: Store, principal: str, more: int) -> None:
+        """Make sure that so many more bytes may be stored.
+
+        Raises:
+            QuotaError: they may not.
+        """
+        if more > self.bytes_left(store, principal):
+            raise _exceeded(
+                "stored_bytes",
+                self._limits.stored_bytes,
+                "bytes may be stored for you; delete old jobs and songs",
+            )
+
+    def bytes_left(self, store: Store, principal: str) -> int:
+        """Return how many more bytes may be stored; below 0 when the limit was lowered."""
+        return self._limits.stored_bytes - (
+            store.uploads.stored_bytes(principal) + store.jobs.stored_bytes(principal)
+        )
+
+    @contextmanager
+    def watching(self, principal: str) -> Iterator[None]:
+        """Count a watch for as long as the block lasts.
+
+        Raises:
+            QuotaError: there are too many.
+        """
+        with _counted(self._watches, principal, self._limits.watches, "watches"):
+            yield
+
+    @contextmanager
+    def sending(self, principal: str) -> Iterator[None]:
+        """Count an upload stream for as long as the block lasts.
+
+        Raises:
+            QuotaError: there are too many.
+        """
+        with _counted(self._upload_streams, principal, self._limits.upload_streams, "upload_streams"):
+            yield
+
+
+@contextmanager
+def _counted(counter: Counter[str], principal: str, limit: int, name: str) -> Iterator[None]:
+    if counter[principal] >= limit:
+        raise _exceeded(name, limit, "such streams of yours are open; end one first")
+    counter[principal] += 1
+    try:
+        yield
+    finally:
+        counter[principal] -= 1
+        if not counter[principal]:
+            del counter[principal]
+
+
+def _exceeded(name: str, limit: int, advice: str) -> QuotaError:
+    return QuotaError(f"quota_{name}: {limit} {advice}", limit=f"quota_{name}", maximum=limit)
