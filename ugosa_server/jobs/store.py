@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import apsw
+
+from ugosa_server.errors import DiskFullError
 from ugosa_server.jobs.event_table import EventTable
 from ugosa_server.jobs.job_table import JobTable
 from ugosa_server.jobs.principals import TokenTable
@@ -42,8 +45,17 @@ class AsyncStore:
         self._store = self._thread.submit(Store, path).result()
 
     async def __call__(self, work: Callable[[Store], R]) -> R:
-        """Run `work(store)` on the store's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._store)
+        """Run `work(store)` on the store's thread.
+
+        Raises:
+            DiskFullError: what it would write does not fit; nothing of it is written.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._store)
+        except apsw.FullError as error:
+            raise DiskFullError(
+                "the disk of the state directory is full; delete old jobs or free some space, then try again"
+            ) from error
 
     def close(self) -> None:
         """Finish what is under way and close the database."""

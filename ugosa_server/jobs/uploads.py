@@ -24,7 +24,7 @@ from ugosa_server.failpoints import reach
 from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.records import Upload, UploadFormat, UploadState
-from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.spool import Spool, disk_full_explained
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
 
@@ -86,11 +86,13 @@ class OpenUpload:
         return await self._commit()
 
     def _append(self, chunks: Sequence[ReceivedChunk]) -> None:
-        for chunk in chunks:
-            self._writer.append(chunk.offset, chunk.data, chunk.crc32c)
+        with disk_full_explained():
+            for chunk in chunks:
+                self._writer.append(chunk.offset, chunk.data, chunk.crc32c)
 
     async def _commit(self) -> int:
-        size = await asyncio.to_thread(self._writer.sync)
+        with disk_full_explained():
+            size = await asyncio.to_thread(self._writer.sync)
         reach("upload.synced")
         await self._uploads.store(lambda s: s.uploads.set_committed_size(self.upload.upload_id, size))
         self._writer.committed_size = size
@@ -139,7 +141,8 @@ class Uploads:
         await self.check_room(0, size_bytes)
         digest = request_digest(upload_format, size_bytes)
         upload_id = new_id("upload")
-        await asyncio.to_thread(self._spool.make_upload, upload_id)
+        with disk_full_explained():
+            await asyncio.to_thread(self._spool.make_upload, upload_id)
         upload = await self.store(
             lambda s: s.uploads.create(
                 upload_id,
