@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from ugosa_server.config import ServerConfig
 from ugosa_server.engine.local import LocalEngine
@@ -18,6 +20,7 @@ from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.job_queue import JobQueue
 from ugosa_server.jobs.principals import LOCAL_PRINCIPAL
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
+from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
@@ -96,6 +99,8 @@ async def serve(config: ServerConfig) -> None:
             has_tokens=await store(lambda s: s.tokens.any_valid()),
         )
         stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
+        retention = RetentionOptions(config.keep_jobs_days, config.keep_uploads_days)
+        _run_along(stack, keep_sweeping(uploads, jobs, retention), "retention")
         scheduler.start()
         for address in addresses:
             print(f"ugosa-server listens on {address}", flush=True)
@@ -138,14 +143,19 @@ async def _start_osc(
     if service.listen_address is not None:
         host, port = service.listen_address
         print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
-    publishing = asyncio.create_task(feed.run(service.publish), name="osc")
+    _run_along(stack, feed.run(service.publish), "osc")
 
-    async def stop_publishing() -> None:
-        publishing.cancel()
+
+def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+    """Run `work` beside the server until the stack is left."""
+    task = asyncio.create_task(work, name=name)
+
+    async def stop() -> None:
+        task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await publishing
+            await task
 
-    stack.push_async_callback(stop_publishing)
+    stack.push_async_callback(stop)
 
 
 def _host_port(text: str) -> tuple[str, int]:

@@ -66,6 +66,10 @@ class ServerConfig:
     """Jobs that may wait."""
     max_upload_bytes: int = 16 * GIB
     """Size of one upload as sent."""
+    keep_jobs_days: float = 30.0
+    """Days after its end that a job is kept, with its stems; 0 = for ever."""
+    keep_uploads_days: float = 7.0
+    """Days that a song is kept after it was sent and after the last job that needed it; 0 = for ever."""
     min_free_bytes: int = GIB // 2
     """Free disk space that uploads and jobs leave alone."""
     upload_idle_timeout_s: float = 120.0

@@ -187,6 +187,14 @@ class JobQueue:
         await asyncio.to_thread(self._spool.delete_job, job_id)
         self._hub.announce(job_id)
 
+    async def delete_ended(self, before_s: float) -> int:
+        """Remove jobs of all principals that ended before a time, with their stems; return how many."""
+        job_ids = await self._store(lambda s: s.jobs.delete_ended(before_s))
+        for job_id in job_ids:
+            await asyncio.to_thread(self._spool.delete_job, job_id)
+            self._hub.announce(job_id)
+        return len(job_ids)
+
     async def stem_file(self, principal: str, job_id: str, source: str) -> ResultFile:
         """Return the file of a stem.
 

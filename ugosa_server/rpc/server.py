@@ -99,6 +99,7 @@ class RpcServer:
             except RuntimeError as error:
                 raise ConfigError(f"cannot listen on {address.target}: {error}") from error
             bound.append(address.target if isinstance(address, UnixAddress) else f"{address.host}:{port}")
+        await self.set_serving(serving=False)  # until the engine says that it is ready
         await self._server.start()
         return bound
 

@@ -1,0 +1,159 @@
+"""What is swept is old and needed by nobody; what a live job needs never is."""
+
+import asyncio
+import dataclasses
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.front import PRINCIPAL, running_front, wav_bytes
+from tests.helpers.scripted_engine import Gate, progress, succeed
+from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.records import UploadFormat
+from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, keep_sweeping, sweep
+from ugosa_server.jobs.store import Store
+
+OPTIONS = RetentionOptions(job_days=30, upload_days=7)
+
+
+async def make_job(front, upload, request_id="r"):
+    return await front.jobs.create(PRINCIPAL, request_id, upload.upload_id, JobOptionsRequest(), ())
+
+
+def in_days(days):
+    return time.time() + days * S_PER_DAY
+
+
+def kept(front):
+    return sorted(path.name for path in front.spool.upload_dir("x").parent.iterdir()), sorted(
+        path.name for path in front.spool.attempt_dir("x", 1).parent.parent.iterdir()
+    )
+
+
+def test_a_job_and_its_song_are_kept_for_their_days_and_then_gone_with_their_files(tmp_path):
+    async def run():
+        async with running_front(tmp_path) as front:
+            upload = await front.upload()
+            job = await make_job(front, upload)
+            await front.events(job.job_id)
+            assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(6.9)) == (0, 0)
+            assert kept(front) == ([upload.upload_id], [job.job_id])
+            assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(7.1)) == (1, 0)
+            assert kept(front) == ([], [job.job_id])
+            assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(30.1)) == (0, 1)
+            assert kept(front) == ([], [])
+            with pytest.raises(NotFoundError):
+                await front.jobs.get(PRINCIPAL, job.job_id)
+
+    asyncio.run(run())
+
+
+def test_the_song_of_a_live_job_is_never_swept(tmp_path):
+    async def run():
+        gate = Gate()
+        async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
+            upload = await front.upload()
+            running = await make_job(front, upload)
+            await gate.reached.wait()
+            waiting_for = await front.upload(wav_bytes(seed=1))
+            waiting = await make_job(front, waiting_for, "s")
+            assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(1000)) == (0, 0)
+            gate.open()
+            await front.events(running.job_id)
+            await front.events(waiting.job_id)
+            assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(1000)) == (2, 2)
+
+    asyncio.run(run())
+
+
+def test_an_unfinished_song_is_swept_unless_it_is_being_sent(tmp_path):
+    async def run():
+        async with running_front(tmp_path) as front:
+            upload = await front.uploads.create(PRINCIPAL, "r", UploadFormat(), 0)
+            async with front.uploads.open(PRINCIPAL, upload.upload_id):
+                assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(8)) == (0, 0)
+            assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(8)) == (1, 0)
+            assert kept(front) == ([], [])
+
+    asyncio.run(run())
+
+
+def test_zero_days_keep_for_ever(tmp_path):
+    async def run():
+        async with running_front(tmp_path) as front:
+            await front.events((await make_job(front, await front.upload())).job_id)
+            for_ever = RetentionOptions(job_days=0, upload_days=0)
+            assert await sweep(front.uploads, front.jobs, for_ever, in_days(10_000)) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_a_job_whose_song_went_in_between_is_refused(tmp_path):
+    async def run():
+        async with running_front(tmp_path) as front:
+            upload = await front.upload()
+            job = await make_job(front, upload)
+            await front.events(job.job_id)
+            await front.uploads.delete(PRINCIPAL, upload.upload_id)
+            with pytest.raises(NotFoundError):
+                await front.store(
+                    lambda s: s.jobs.create("job-2", "s", "digest", upload, job.options, job.marks)
+                )
+
+    asyncio.run(run())
+
+
+def test_a_server_sweeps_when_it_starts(tmp_path):
+    async def run():
+        async with running_front(tmp_path) as front:
+            await front.upload()
+            at_once = dataclasses.replace(OPTIONS, upload_days=1e-9)
+            sweeping = asyncio.create_task(keep_sweeping(front.uploads, front.jobs, at_once))
+            async with asyncio.timeout(10):
+                while kept(front) != ([], []):
+                    await asyncio.sleep(0)
+            sweeping.cancel()
+
+    asyncio.run(run())
+
+
+times = st.integers(min_value=0, max_value=20)
+job_ends = st.lists(st.none() | times, max_size=3)
+
+
+@given(songs=st.lists(st.tuples(times, job_ends, st.booleans()), max_size=6), before=times)
+def test_the_sweep_is_what_the_rule_says(songs, before):
+    store = Store(Path(":memory:"))
+    connection = store.uploads._connection
+    try:
+        expected = set()
+        for number, (made, ends, being_written) in enumerate(songs):
+            upload_id = f"u{number}"
+            store.uploads.create(upload_id, "local", upload_id, "d", UploadFormat())
+            connection.execute(
+                "UPDATE uploads SET create_time_s = ? WHERE upload_id = ?", (float(made), upload_id)
+            )
+            for job, end in enumerate(ends):
+                connection.execute(
+                    "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
+                    " upload_sha256, file_name, audio, options, marks, state, create_time_s, end_time_s)"
+                    " VALUES (?, 'local', ?, '', ?, '', '', '', '', '', 'queued', 0.0, ?)",
+                    (
+                        f"{upload_id}-{job}",
+                        f"{upload_id}-{job}",
+                        upload_id,
+                        None if end is None else float(end),
+                    ),
+                )
+            unneeded = all(end is not None and end < before for end in ends)
+            if made < before and unneeded and not being_written:
+                expected.add(upload_id)
+        being_written = {f"u{number}" for number, song in enumerate(songs) if song[2]}
+        assert set(store.uploads.delete_unused(float(before), being_written)) == expected
+        assert store.uploads.all_ids() == {f"u{number}" for number in range(len(songs))} - expected
+    finally:
+        store.close()

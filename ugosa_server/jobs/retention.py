@@ -1,0 +1,52 @@
+"""Old songs and jobs are swept away, so that the disk does not fill up with what nobody asks for any more.
+
+Swept are jobs that ended so many days ago, with their stems and reports, and uploads (finished or not) that
+were made so many days ago and that no job has needed since. A job needs its upload until it has ended. What a
+user deletes goes at once and never waits for a sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.uploads import Uploads
+
+S_PER_DAY = 86_400
+SWEEP_INTERVAL_S = 3600.0
+
+log = logging.getLogger("ugosa.retention")
+
+
+@dataclass(frozen=True)
+class RetentionOptions:
+    """How long things are kept."""
+
+    job_days: float
+    """Days after the end of a job; 0 = for ever."""
+    upload_days: float
+    """Days after an upload was made and after the end of the last job that needed it; 0 = for ever."""
+
+
+async def sweep(uploads: Uploads, jobs: JobQueue, options: RetentionOptions, now_s: float) -> tuple[int, int]:
+    """Remove what has been kept long enough at `now_s` (Unix time); return how many uploads and jobs."""
+    swept_jobs = await jobs.delete_ended(now_s - options.job_days * S_PER_DAY) if options.job_days else 0
+    swept_uploads = (
+        await uploads.delete_unused(now_s - options.upload_days * S_PER_DAY) if options.upload_days else 0
+    )
+    if swept_uploads or swept_jobs:
+        log.info("swept %d uploads and %d jobs that had been kept long enough", swept_uploads, swept_jobs)
+    return swept_uploads, swept_jobs
+
+
+async def keep_sweeping(uploads: Uploads, jobs: JobQueue, options: RetentionOptions) -> None:
+    """Sweep now and then every hour, until cancelled. A sweep that fails is logged and tried again."""
+    while True:
+        try:
+            await sweep(uploads, jobs, options, time.time())
+        except Exception:
+            log.exception("the sweep failed; it is tried again in %.0f s", SWEEP_INTERVAL_S)
+        await asyncio.sleep(SWEEP_INTERVAL_S)
