@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_models(commands)
     _add_demo(commands)
     _add_train(commands)
+    _add_evaluate(commands)
     _add_token(commands)
     options = parser.parse_args(arguments)
     try:
@@ -121,6 +122,12 @@ def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     from ugosa_server.token_commands import add_token_commands
 
     add_token_commands(commands)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from ugosa_server.evaluation.commands import add_evaluate_commands
+
+    add_evaluate_commands(commands)
 
 
 if __name__ == "__main__":
