@@ -1,8 +1,8 @@
 """BSS Eval v4: SDR, ISR, SIR and SAR by windows, with distortion filters that hold for the whole song.
 
 An estimate s of the true image t_j is split into t_j + e_spat + e_interf + e_artif: t_j + e_spat is its
-projection on delayed versions (0 to 511 samples) of t_j's channels, t_j + e_spat + e_interf the one on those of
-all true images, and the rest is artefacts. Then, with energies over a window,
+projection on delayed versions (0 to 511 samples) of t_j's channels, t_j + e_spat + e_interf the one on
+those of all true images, and the rest is artefacts. Then, with energies over a window,
 
     SDR = |t_j|^2 / |e_spat + e_interf + e_artif|^2        ISR = |t_j|^2 / |e_spat|^2
     SIR = |t_j + e_spat|^2 / |e_interf|^2                  SAR = |t_j + e_spat + e_interf|^2 / |e_artif|^2
@@ -12,12 +12,13 @@ filters are those of the whole song, applied to each window as if it stood alone
 
 `museval` is the oracle in the tests. Three things differ, none of which touches SDR:
 
-- A window counts for every source that sounds in it. museval leaves a window out when *any* source or estimate
-  is silent there; in the paper's experiment, where some source is silent at any time, that is nearly all.
+- A window counts for every source that sounds in it. museval leaves a window out when *any* source or
+  estimate is silent there; in the paper's experiment, where some source is silent at any time, that is
+  nearly all.
 - The filters are regularised. Stems from lossy files, MUSDB18's among them, have nothing above 16 kHz; the
-  least-squares filters for an estimate that has something there are huge, and the edges of a cut window, which
-  are broadband, come out as interference and artefacts of the size of the signal. A load of -70 dB of the mean
-  power mends that, and changes nothing that can be heard of stems that fill the band.
+  least-squares filters for an estimate that has something there are huge, and the edges of a cut window,
+  which are broadband, come out as interference and artefacts of the size of the signal. A load of -70 dB of
+  the mean power mends that, and changes nothing that can be heard of stems that fill the band.
 - One factorisation per song serves all methods that are judged on it.
 """
 
@@ -60,7 +61,7 @@ class BssReference:
 
         Args:
             images: the true stems.
-            load: regularisation of the filters, a share of the mean power; 0 only for images that fill the band.
+            load: regularisation of the filters, a share of the mean power; 0 for images that fill the band.
             filter_length: taps of a filter.
         """
         self.images = images

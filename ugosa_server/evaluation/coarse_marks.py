@@ -1,9 +1,9 @@
 """Marks as a person makes them: the marks that a procedure took from the stems, made careless.
 
-People mark the silences that they notice, not those of a quarter of a second; they set the edges by ear and by
-eye, some tenths of a second off, sometimes into the sound; and they forget some. They say what is silent and
-leave the rest unmarked. What this does to the method was never tested with the paper's code, which takes its
-marks from the true stems to the sample.
+People mark the silences that they notice, not those of a quarter of a second; they set the edges by ear and
+by eye, some tenths of a second off, sometimes into the sound; and they forget some. They say what is silent
+and leave the rest unmarked. What this does to the method was never tested with the paper's code, which
+takes its marks from the true stems to the sample.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def coarse_marks(
     seed: int,
     how: Carelessness | None = None,
 ) -> tuple[Mark, ...]:
-    """SILENT marks of a careless person, drawn from `seed`; sorted. Edges at the ends of the song stay there."""
+    """SILENT marks of a careless person, drawn from `seed`; sorted. Ends of the song are exact."""
     how = how or Carelessness()
     random = np.random.default_rng(seed)
     coarse: list[Mark] = []

@@ -28,7 +28,7 @@ def add_evaluate_commands(subparsers: argparse._SubParsersAction[argparse.Argume
 
 def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("generate", help="make songs with stems from a sampler bank")
-    parser.add_argument("--bank", type=Path, default=Path("bank"), metavar="DIR", help="of `train data` (./bank)")
+    parser.add_argument("--bank", type=Path, default=Path("bank"), metavar="DIR", help="(./bank)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the songs")
     parser.add_argument(
         "--split",
@@ -102,7 +102,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--bss-eval",
         choices=("own", "museval", "none"),
         default="own",
-        help="own: a window counts for every source that sounds in it; museval: its rules; none: plain metrics",
+        help="own: windows count for every source that sounds there; museval: its rules; none: plain metrics",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:N")
@@ -204,7 +204,7 @@ def _write_and_print(out: Path, baseline: str, methods: list[str] | tuple[()]) -
     from ugosa_server.evaluation.results import read_results, write_csv, write_json
 
     results = read_results(out, methods)
-    metric = "SDR" if any("SDR" == name for run in results.runs for _, name in run.medians) else "plain SDR"
+    metric = "SDR" if any(name == "SDR" for run in results.runs for _, name in run.medians) else "plain SDR"
     tables = [table_1(results), plain_table(results)]
     if baseline in results.methods and len(results.methods) > 1:
         tables.insert(1, comparison_table(results, baseline, metric))
@@ -228,7 +228,8 @@ def _windows(text: str) -> Windows:
         window_s = hop_s = 0.0
     if not (window_s > 0 and hop_s > 0):
         raise BadOptionError(
-            f"windows are {text!r}, but must be {', '.join(WINDOWS)}, or a length and a hop in seconds like 2/1.5"
+            f"windows are {text!r}, but must be {', '.join(WINDOWS)}, or a length and a hop in seconds, "
+            "like 2/1.5"
         )
     return Windows(window_s, hop_s)
 

@@ -5,10 +5,11 @@
 | MUSDB18 | `[train/ or test/]NAME.stem.mp4`, five streams | drums, bass, other, vocals |
 | MUSDB18-HQ | `[train/ or test/]NAME/{mixture,drums,bass,other,vocals}.wav` | the same |
 | any other | `NAME/{source}.(wav|flac|ogg)` | the same |
-| one isolated source | `NAME/{source}.*` and `NAME/{rest,song,accompaniment,backing}.*` | the source, the rest |
+| one isolated source | the same, and `NAME/{rest,song,accompaniment,backing}.*` | the source, the rest |
 
-A file `guitar.*` counts as `other`, so that songs of the game Frets on Fire are read as they are. The mixture
-is always the sum of the stems: mastered or encoded mixtures are not. Folders may be nested to any depth.
+A file `guitar.*` counts as `other`, so that songs of the game Frets on Fire are read as they are. The
+mixture is always the sum of the stems: mastered or encoded mixtures are not. Folders may be nested to any
+depth.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def _stems_in(directory: Path) -> tuple[StemGroup, ...]:
     rest = next((files[name] for name in REST_NAMES if name in files), None)
     if rest is None:
         raise BadAudioError(
-            f"{directory} has stems of {', '.join(isolated)}, but none of {', '.join(missing)}; put what is left "
-            f"of the mix there as {REST}.wav"
+            f"{directory} has stems of {', '.join(isolated)}, but none of {', '.join(missing)}; put what is "
+            f"left of the mix there as {REST}.wav"
         )
     return (*stems, StemGroup(missing[0] if len(missing) == 1 else REST, missing, str(rest)))
 

@@ -1,8 +1,8 @@
 """Every method on every song of a prepared data set, through the same pipeline that serves jobs. Resumable.
 
 For each song and method there is one file, `scores/SONG/METHOD.json`, written whole or not at all; a second
-call does what is missing. Marks are applied to the results of all methods, also of those that do not learn from
-them, as in the paper. Songs run in parallel processes, each with its own resident network.
+call does what is missing. Marks are applied to the results of all methods, also of those that do not learn
+from them, as in the paper. With several jobs, runs go to processes that each keep a resident network.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import multiprocessing
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,7 +53,7 @@ class ExperimentOptions:
     """What is measured."""
     preset: str | None = None
     """Of adaptation options; None = the model's own defaults, else the paper's."""
-    separation: SeparationOptions = SeparationOptions()
+    separation: SeparationOptions = field(default_factory=SeparationOptions)
     """How songs are cut, separated and joined."""
     marks: str = "exact"
     """exact = the annotation of the stems; human = the same, made careless."""
@@ -64,7 +64,7 @@ class ExperimentOptions:
     threads: int = 1
     """CPU threads of each process; 0 = all."""
     jobs: int = 1
-    """Songs at a time."""
+    """Runs at a time."""
 
 
 @dataclass(frozen=True)
@@ -106,19 +106,32 @@ def run_experiment(
     ]
     total = len(songs) * len(methods)
     done = total - len(missing)
+    for song, method, error in _ended(missing, adaptations, options, out):
+        done += error is None
+        yield ScoredRun(song.name, method.name, done, total, error)
+
+
+def _ended(
+    runs: Sequence[tuple[PreparedSong, Method]],
+    adaptations: dict[str, AdaptationOptions],
+    options: ExperimentOptions,
+    out: Path,
+) -> Iterator[tuple[PreparedSong, Method, str | None]]:
+    """Do the runs, yielding each with its error as it ends."""
+    if options.jobs == 1:
+        _Bench.set_up(options, out)
+        for song, method in runs:
+            yield song, method, _Bench.run_on_bench(song, method, adaptations[method.name])
+        return
     # Spawned, because a forked process that has used torch's threads can hang.
-    with ProcessPoolExecutor(
-        options.jobs, multiprocessing.get_context("spawn"), _Bench.set_up, (options, out)
-    ) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, context, _Bench.set_up, (options, out)) as pool:
         futures = {
             pool.submit(_Bench.run_on_bench, song, method, adaptations[method.name]): (song, method)
-            for song, method in missing
+            for song, method in runs
         }
         for future in as_completed(futures):
-            song, method = futures[future]
-            error = future.result()
-            done += error is None
-            yield ScoredRun(song.name, method.name, done, total, error)
+            yield *futures[future], future.result()
 
 
 def _check_same_experiment(path: Path, options: ExperimentOptions) -> None:
@@ -138,8 +151,8 @@ def _check_same_experiment(path: Path, options: ExperimentOptions) -> None:
         for key, value in document.items():
             if earlier.get(key) != value:
                 raise BadOptionError(
-                    f"{path.parent} holds results with {key} {earlier.get(key)!r}, but {value!r} is asked for; "
-                    "name another folder"
+                    f"{path.parent} holds results with {key} {earlier.get(key)!r}, but {value!r} is asked "
+                    "for; name another folder"
                 )
         return
     _write_json(path, document)

@@ -1,7 +1,7 @@
 """Songs from the training package's generator, as a data set: for checks where no real multitracks are.
 
-`held-out` songs have singers, kits, instruments and styles that no shipped network was trained on; `training` songs
-have those that it was, under seeds of their own, and are there to choose options on.
+`held-out` songs have singers, kits, instruments and styles that no shipped network was trained on;
+`training` songs have those that it was, under seeds of their own, and are there to choose options on.
 """
 
 from __future__ import annotations

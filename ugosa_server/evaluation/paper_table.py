@@ -1,7 +1,7 @@
 """The tables of an experiment as Markdown, with the paper's numbers beside ours.
 
-The paper's: Cantisani et al. 2021, Table 1, with the authors' network trained on MUSDB18 and the first ten songs
-of its test set. Only a run with those weights on those songs is comparable to them.
+The paper's: Cantisani et al. 2021, Table 1, with the authors' network trained on MUSDB18 and the first ten
+songs of its test set. Only a run with those weights on those songs is comparable to them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def paper_value(method: str, stem: str, metric: str) -> float:
 
 
 def table_1(results: Results) -> str:
-    """Table 1: methods down, stems and metrics across; below each cell's value the paper's and the difference."""
+    """Table 1: of each stem, methods down; each metric with the paper's value and the difference."""
     sections = []
     for stem in results.stems:
         metrics = [

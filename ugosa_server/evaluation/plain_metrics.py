@@ -1,7 +1,7 @@
 """Metrics of one estimate against one true signal that need no filters: SDR, SI-SDR, SD-SDR, PES, EPS.
 
-Signals are `[T, C]`; a stereo signal is one vector of all its samples, so one gain alpha serves both channels.
-With t the truth, s the estimate and alpha = <s, t> / |t|^2:
+Signals are `[T, C]`; a stereo signal is one vector of all its samples, so one gain alpha serves both
+channels. With t the truth, s the estimate and alpha = <s, t> / |t|^2:
 
     SDR    = 10 log10(|t|^2 / |t - s|^2)
     SI-SDR = 10 log10(|alpha t|^2 / |alpha t - s|^2)    a change of level costs nothing
@@ -9,10 +9,11 @@ With t the truth, s the estimate and alpha = <s, t> / |t|^2:
     PES    = 10 log10(|s|^2 + eps)   where the truth is exactly silent: energy that is predicted at silence
     EPS    = 10 log10(|t|^2 + eps)   where the estimate is exactly silent and the truth is not
 
-SI-SDR and SD-SDR: Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019. PES and EPS: Schulze-Forster
-et al., "Weakly informed audio source separation", WASPAA 2019, as in Slizovskaia et al., "Conditioned source
-separation for musical instrument performances", section 4.2. Higher is better for the first three, lower for
-PES and EPS. NaN says that a metric does not apply: the first three to silence, PES to sound.
+SI-SDR and SD-SDR: Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019. PES and EPS: Schulze-
+Forster et al., "Weakly informed audio source separation", WASPAA 2019, as in Slizovskaia et al.,
+"Conditioned source separation for musical instrument performances", section 4.2. Higher is better for the
+first three, lower for PES and EPS. NaN says that a metric does not apply: the first three to silence, PES
+to sound.
 """
 
 from __future__ import annotations

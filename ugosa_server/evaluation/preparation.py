@@ -8,8 +8,8 @@ Every song becomes a folder:
     marks-human.json, .txt   the same, made careless (`coarse_marks.py`)
     song.json            how it was made; written last, so a folder with it is finished
 
-and `manifest.json` beside them lists the songs. A second call with the same options keeps finished songs; with
-others it makes them again.
+and `manifest.json` beside them lists the songs. A second call with the same options keeps finished songs;
+with others it makes them again.
 """
 
 from __future__ import annotations
@@ -160,7 +160,8 @@ def _prepare_song(song: Song, folder: Path, options: PreparationOptions) -> None
         stems = list(np.concatenate(blocks, axis=1))
     for stem, group in zip(stems, song.stems, strict=True):
         _write_wav(folder / f"{group.name}.wav", stem, rate_hz)
-    _write_wav(folder / MIX_FILE, np.sum(stems, axis=0, dtype=np.float64).astype(np.float32), rate_hz)
+    mix = np.stack(stems).sum(axis=0, dtype=np.float64)
+    _write_wav(folder / MIX_FILE, mix, rate_hz)
     marks = _marks(stems, song.stems, options.theta)
     sources = [source for group in song.stems for source in group.sources]
     write_marks(folder / EXACT_MARKS, marks, rate_hz)
@@ -215,7 +216,7 @@ def _marks(
     return without_all_silent(marks, [source for group in groups for source in group.sources])
 
 
-def _write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int) -> None:
+def _write_wav(path: Path, samples: NDArray[np.floating], rate_hz: int) -> None:
     soundfile.write(path, samples, rate_hz, subtype="FLOAT", format="WAV")
 
 

@@ -1,9 +1,9 @@
 """What an experiment found: medians of each song, medians over songs, and whether methods differ.
 
-A song has one number for a metric of a stem, the median over its windows; a method has the median of these over
-the songs, as in SiSEC and in the paper. Whether two methods differ is asked with the Wilcoxon signed-rank test
-on the songs' numbers, which is exact for few songs; with fewer than 6 its two-sided p cannot go below 0.05,
-whatever they are.
+A song has one number for a metric of a stem, the median over its windows; a method has the median of these
+over the songs, as in SiSEC and in the paper. Whether two methods differ is asked with the Wilcoxon signed-
+rank test on the songs' numbers, which is exact for few songs; with fewer than 6 its two-sided p cannot go
+below 0.05, whatever they are.
 """
 
 from __future__ import annotations

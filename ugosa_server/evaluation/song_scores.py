@@ -30,7 +30,7 @@ class ScoringOptions:
     windows: Windows
     """How the song is cut."""
     bss_eval: str = "own"
-    """own = every source that sounds in a window counts there; museval = its rules; none = plain metrics only."""
+    """own = every source that sounds in a window counts there; museval = its rules; none = none."""
 
 
 class SongScorer:

@@ -45,8 +45,8 @@ def _decode_stem_mp4(path: Path, folder: Path) -> list[SourceAudio]:
             streams = opened.streams.audio
             if len(streams) != len(STEM_MP4_STREAMS):
                 raise BadAudioError(
-                    f"{path} has {len(streams)} audio streams, but a MUSDB18 file has {len(STEM_MP4_STREAMS)}: "
-                    f"{', '.join(STEM_MP4_STREAMS)}"
+                    f"{path} has {len(streams)} audio streams, but a MUSDB18 file has "
+                    f"{len(STEM_MP4_STREAMS)}: {', '.join(STEM_MP4_STREAMS)}"
                 )
             rate_hz, channels = streams[0].codec_context.sample_rate, streams[0].codec_context.channels
             outs: list[BinaryIO] = [

@@ -19,7 +19,7 @@ class Windows:
     """Distance between starts in seconds."""
 
     def slices(self, frames: int, sample_rate_hz: int) -> Iterator[slice]:
-        """All windows that lie wholly in the song, as BSS Eval v4 takes them; what is left over counts not."""
+        """The windows that lie wholly in the song, as BSS Eval v4 takes them; a rest does not count."""
         window, hop = round(self.window_s * sample_rate_hz), round(self.hop_s * sample_rate_hz)
         if window >= frames:
             yield slice(0, frames)
