@@ -48,7 +48,14 @@ def _add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Reads MUSDB18 (.stem.mp4), MUSDB18-HQ, or any folder of songs with stems. A second call "
         "goes on where the first one stopped.",
     )
-    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="folder with songs")
+    parser.add_argument(
+        "--dataset",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="folder with songs; may be given several times",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the prepared songs")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of segments and careless marks (0)")
     parser.add_argument(
@@ -135,10 +142,11 @@ def generate_songs(arguments: argparse.Namespace) -> int:
 
 def prepare_songs(arguments: argparse.Namespace) -> int:
     """Prepare songs, a line each."""
-    from ugosa_server.evaluation.datasets import find_songs
+    from ugosa_server.evaluation.datasets import find_songs, with_names_apart
     from ugosa_server.evaluation.preparation import PreparationOptions, prepare
 
-    songs = find_songs(arguments.dataset)[: arguments.max_songs]
+    found = [song for folder in arguments.dataset for song in find_songs(folder)]
+    songs = with_names_apart(found)[: arguments.max_songs]
     options = PreparationOptions(
         seed=arguments.seed,
         theta=arguments.theta,

@@ -14,8 +14,9 @@ depth.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ugosa_server.errors import BadAudioError
@@ -45,7 +46,9 @@ class Song:
     """A song whose stems are known."""
 
     name: str
-    """Folder or file name; a name that occurs twice has its parent folder before it."""
+    """Folder or file name."""
+    folder_name: str
+    """Name of the folder it is in."""
     stems: tuple[StemGroup, ...]
     """Disjoint groups that together hold all sources."""
 
@@ -70,11 +73,22 @@ def find_songs(folder: Path) -> list[Song]:
             f"there is no song with stems in {folder}: no *{STEM_MP4}, and no folder with "
             f"{', '.join(SOURCES)} as {', '.join(SUFFIXES)}"
         )
-    names = [path.name for path, _ in found]
-    return [
-        Song(path.name if names.count(path.name) == 1 else f"{path.parent.name}-{path.name}", stems)
-        for path, stems in found
+    return with_names_apart([Song(path.name, path.parent.name, stems) for path, stems in found])
+
+
+def with_names_apart(songs: Sequence[Song]) -> list[Song]:
+    """The songs, with the folder's name before a name that occurs twice, or then a number."""
+    counts = Counter(song.name for song in songs)
+    named = [
+        replace(song, name=song.name if counts[song.name] == 1 else f"{song.folder_name}-{song.name}")
+        for song in songs
     ]
+    seen: Counter[str] = Counter()
+    for index, song in enumerate(named):
+        seen[song.name] += 1
+        if seen[song.name] > 1:
+            named[index] = replace(song, name=f"{song.name}-{seen[song.name]}")
+    return named
 
 
 def _stems_in(directory: Path) -> tuple[StemGroup, ...]:
