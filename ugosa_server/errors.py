@@ -147,6 +147,12 @@ class JobNotFinishedError(FailedPreconditionError):
     reason = "JOB_NOT_FINISHED"
 
 
+class NotHeardError(FailedPreconditionError):
+    """The model has not heard the song yet; Listen makes a job of it."""
+
+    reason = "NOT_HEARD"
+
+
 class JobStartedError(FailedPreconditionError):
     """Marks can be replaced only until the job starts."""
 

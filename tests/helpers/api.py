@@ -17,6 +17,7 @@ from ugosa_server.wire.ugosa.v1 import (
     job_service_pb2,
     job_service_pb2_grpc,
     marks_pb2,
+    marks_service_pb2_grpc,
     model_service_pb2_grpc,
     separation_service_pb2_grpc,
     upload_service_pb2,
@@ -35,6 +36,7 @@ class Api:
         self.channel = channel
         self.uploads = upload_service_pb2_grpc.UploadServiceStub(channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(channel)
+        self.marks = marks_service_pb2_grpc.MarksServiceStub(channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(channel)
         self.separation = separation_service_pb2_grpc.SeparationServiceStub(channel)
 

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.activations.levels import load_levels
 from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.options import AdaptationOptions
@@ -139,7 +140,7 @@ def test_the_base_is_untouched_and_the_same_seed_gives_the_same_files(make_spec,
         {name: content for name, content in files_of(spec).items() if not name.startswith("report")}
         for spec in runs
     )
-    assert set(first) == {"adapter.safetensors", *(f"stem-{i}.wav" for i in range(4))}
+    assert set(first) == {"adapter.safetensors", "levels.json", *(f"stem-{i}.wav" for i in range(4))}
     assert first == second
     assert first["adapter.safetensors"] != other["adapter.safetensors"]
 
@@ -235,3 +236,28 @@ def test_a_missing_checkpoint_fails_the_run(make_spec, networks):
     assert list(run_job(spec, networks, never)) == [
         RunFailed("BAD_CHECKPOINT", "there is no checkpoint at /nowhere/tiny.safetensors")
     ]
+
+
+def test_a_run_that_only_listens_leaves_levels_and_nothing_else(make_spec, networks):
+    spec = make_spec(marks=(), listens_only=True)
+    *events, ending = run_job(spec, networks, never)
+    assert ending == RunSucceeded((), "", "", "levels.json")
+    assert set(files_of(spec)) == {"levels.json"}
+    phases = [event.phase for event in events if isinstance(event, RunProgress)]
+    assert set(phases) == {RunPhase.PREPARE, RunPhase.BASE_SEPARATION}
+    assert not [event for event in events if isinstance(event, RunNotice)]
+    levels = load_levels(Path(spec.out_dir) / "levels.json")
+    song = song_of(spec)
+    mean_square = np.square(song[: levels.hop_frames]).mean()
+    assert levels.mix_dbfs[0] == pytest.approx(10 * np.log10(mean_square), abs=0.06)
+    assert set(levels.sources_dbfs) == set(TINY.sources)
+
+
+@pytest.mark.parametrize("strategy", ["P-L5:D", "B0"])
+def test_every_run_keeps_the_levels_that_the_unadapted_network_gave(make_spec, networks, strategy):
+    heard = make_spec(marks=(), listens_only=True)
+    list(run_job(heard, networks, never))
+    spec = make_spec()
+    spec = replace(spec, adaptation=replace(spec.adaptation, strategy=strategy))
+    *_, ending = run_job(spec, networks, never)
+    assert files_of(spec)[ending.levels] == files_of(heard)["levels.json"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import numpy as np
@@ -52,6 +52,20 @@ def check_all_silent(marks: Sequence[Mark], sources: Sequence[str], source: Sour
     Raises:
         AllSilentError: names the first such span, its times, and the mix's level there.
     """
+    for start, stop, peak in sounding_all_silent(marks, sources, source):
+        raise AllSilentError(
+            f"all sources are marked silent from {start / source.sample_rate_hz:.3f} s to "
+            f"{stop / source.sample_rate_hz:.3f} s (frames {start} to {stop}), but the mix sounds"
+            f" there (peak {peak_dbfs(peak):.1f} dBFS); unmark at least one source there",
+            start_frame=start,
+            end_frame=stop,
+        )
+
+
+def sounding_all_silent(
+    marks: Sequence[Mark], sources: Sequence[str], source: SourceAudio
+) -> Iterator[tuple[int, int, float]]:
+    """Yield (start, stop, peak of the mix) of spans in which no stem may sound but the mix does."""
     spans = all_silent_spans(marks, sources, source.frames, source.sample_rate_hz)
     if not spans:
         return
@@ -59,10 +73,4 @@ def check_all_silent(marks: Sequence[Mark], sources: Sequence[str], source: Sour
         for start, stop in spans:
             peak = max(float(np.abs(block).max()) for block in frames.blocks(start, stop))
             if peak > amplitude(SILENCE_DBFS):
-                raise AllSilentError(
-                    f"all sources are marked silent from {start / source.sample_rate_hz:.3f} s to "
-                    f"{stop / source.sample_rate_hz:.3f} s (frames {start} to {stop}), but the mix sounds"
-                    f" there (peak {peak_dbfs(peak):.1f} dBFS); unmark at least one source there",
-                    start_frame=start,
-                    end_frame=stop,
-                )
+                yield start, stop, peak

@@ -18,14 +18,15 @@ def validate_marks(marks: Sequence[Mark], sources: Sequence[str], frames: int) -
             same source says "silent".
     """
     for mark in marks:
-        _check_source(mark, sources)
-        _check_region(mark, frames)
+        check_source(mark, sources)
+        check_region(mark, frames)
     for source in sources:
         _check_consistent([mark for mark in marks if mark.source == source])
     return tuple(sorted(set(marks)))
 
 
-def _check_source(mark: Mark, sources: Sequence[str]) -> None:
+def check_source(mark: Mark, sources: Sequence[str]) -> None:
+    """Raise UnknownSourceError unless the model has the mark's source."""
     if mark.source in sources:
         return
     near = difflib.get_close_matches(mark.source.casefold(), sources, n=1)
@@ -37,7 +38,8 @@ def _check_source(mark: Mark, sources: Sequence[str]) -> None:
     )
 
 
-def _check_region(mark: Mark, frames: int) -> None:
+def check_region(mark: Mark, frames: int) -> None:
+    """Raise BadRegionError if the mark is empty, reversed or out of the song."""
     problem = None
     if mark.start_frame < 0:
         problem = f"starts at frame {mark.start_frame}, but a song starts at frame 0"

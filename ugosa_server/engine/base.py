@@ -62,6 +62,8 @@ class RunSpec:
     """Of every random choice of the run."""
     out_dir: str
     """Empty directory for this attempt. Files are written as `x.tmp`, synced and renamed."""
+    listens_only: bool = False
+    """Whether the run ends when the unadapted network has heard the song: levels, no stems and no report."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,13 @@ class RunSucceeded:
     """The last event of a run that ended well; all files are durable."""
 
     stems: tuple[StemFile, ...]
-    """In the model's order."""
+    """In the model's order; none, and no report, of a run that only listens."""
     report_json: str
     """File name inside `out_dir`."""
     report_html: str
     """File name inside `out_dir`."""
+    levels: str = ""
+    """File name inside `out_dir`: levels of the unadapted network's estimates."""
 
 
 @dataclass(frozen=True)

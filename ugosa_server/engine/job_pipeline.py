@@ -1,10 +1,13 @@
 """One run of a job, from the decoded song to checked stems: a generator of events.
 
     PREPARE          the song at the network's rate, normalised
-    BASE_SEPARATION  what the unadapted network gives, for the report; only when there will be an adaptation
+    BASE_SEPARATION  what the unadapted network gives, for the report; not when SEPARATION will give it anyway
     ADAPTATION       fine-tuning on this song under its marks
     SEPARATION       estimates -> source rate -> marks and mixture consistency -> stem files, one stream
     REPORT           the stems read back, the promises measured, the report written
+
+Whenever the unadapted network hears the song, how loud each source came out is kept (activations/levels.py);
+a run that only listens ends there.
 
 Memory depends on the segment lengths and the cache's budget, never on the length of the song. The base
 weights are restored however the run ends, and a run that does not succeed leaves no file.
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ugosa_server.activations.activity import activity, marks_at_rate
+from ugosa_server.activations.levels import LevelMeter, save_levels
 from ugosa_server.adaptation.adapter_file import AdapterKeys, marks_sha256, save_adapter
 from ugosa_server.adaptation.context import adaptation_of
 from ugosa_server.adaptation.loop import adapt
@@ -58,6 +62,7 @@ __all__ = ["ResidentNetworks", "run_job"]
 
 MODEL_MIX_NAME = "model-mix.f32"
 ADAPTER_NAME = "adapter.safetensors"
+LEVELS_NAME = "levels.json"
 PREVIEW_S = 20.0
 
 log = logging.getLogger("ugosa.run")
@@ -141,12 +146,15 @@ class _Run:
             open_frames(mix.audio) as mix_frames,
             adaptation_of(self.model.network, self.strategy) as trained,
         ):
+            if self.spec.listens_only:
+                yield from self.separate_with_base(mix, mix_frames)
+                return RunSucceeded((), "", "", LEVELS_NAME)
             if self.strategy.depth is not None:
                 yield from self.separate_with_base(mix, mix_frames)
                 yield from self.adapt(mix, mix_frames, trained)
             stems = yield from self.separate(mix, mix_frames)
         report_json, report_html = yield from self.report()
-        return RunSucceeded(stems, report_json, report_html)
+        return RunSucceeded(stems, report_json, report_html, LEVELS_NAME)
 
     def prepare(self) -> Generator[RunEvent, None, ModelMix]:
         """Write the song as the network takes it."""
@@ -156,16 +164,18 @@ class _Run:
         return (yield from self._steps(steps))
 
     def separate_with_base(self, mix: ModelMix, mix_frames: SourceFrames) -> Iterator[RunEvent]:
-        """Hear what the unadapted network gives: its leakage and an excerpt."""
+        """Hear what the unadapted network gives: its leakage, its levels and an excerpt."""
         yield self.meter.begin(RunPhase.BASE_SEPARATION)
         leakage = LeakageMeter(self.spec.marks, self.config.sources)
         recorder = ExcerptRecorder(*self.preview_span)
-        for block in self._estimates(mix, mix_frames):
+        levels = self._level_meter()
+        for block in levels.listen(self._estimates(mix, mix_frames)):
             leakage.add(block)
             recorder.add(block)
             yield from self._progress(self.segments_done)
         self.leakage_before_dbfs = leakage.levels_dbfs()
         self.base_preview = recorder.excerpt()
+        self._save_levels(levels)
 
     def adapt(
         self, mix: ModelMix, mix_frames: SourceFrames, trained: Mapping[str, nn.Parameter]
@@ -210,6 +220,7 @@ class _Run:
         yield self.meter.begin(RunPhase.SEPARATION)
         spec, source = self.spec, self.spec.source
         leakage = LeakageMeter(spec.marks, self.config.sources)
+        levels = self._level_meter()
         with ExitStack() as files:
             writers = [
                 files.enter_context(
@@ -222,7 +233,10 @@ class _Run:
             consistency = MixtureConsistency(
                 self.frames, spec.marks, self.config.sources, source.sample_rate_hz, spec.stem_encoding
             )
-            for stems in consistency.process(leakage.listen(self._estimates(mix, mix_frames))):
+            estimates = leakage.listen(self._estimates(mix, mix_frames))
+            if self.strategy.depth is None:
+                estimates = levels.listen(estimates)
+            for stems in consistency.process(estimates):
                 for writer, stem in zip(writers, stems, strict=True):
                     writer.write(stem.T)
                 yield from self._progress(self.segments_done)
@@ -236,6 +250,7 @@ class _Run:
             )
         if self.strategy.depth is None:
             self.leakage_before_dbfs = leakage.levels_dbfs()
+            self._save_levels(levels)
         else:
             self.leakage_after_dbfs = leakage.levels_dbfs()
         return tuple(
@@ -295,6 +310,12 @@ class _Run:
                 yield block
 
         return estimates_at_source(segments(), mix, self.spec.source)
+
+    def _level_meter(self) -> LevelMeter:
+        return LevelMeter(self.config.sources, self.frames, self.spec.source.sample_rate_hz)
+
+    def _save_levels(self, meter: LevelMeter) -> None:
+        save_levels(self.out_dir / LEVELS_NAME, meter.levels(self.model.info.sha256))
 
     def _steps(self, steps: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
         """Drive work that yields how many steps it has done; give what it returns."""

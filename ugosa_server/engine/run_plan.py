@@ -24,7 +24,7 @@ MIN_COST = 1e-3
 def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
     """The strategy that makes sense for the marks there are, and what the user should be told about it."""
     strategy = parse_strategy(spec.adaptation.strategy)
-    if strategy.depth is None or spec.adaptation.epochs == 0:
+    if spec.listens_only or strategy.depth is None or spec.adaptation.epochs == 0:
         return UNADAPTED, None
     if strategy.uses_marks and not has_silence(spec.marks):
         notice = RunNotice(
@@ -50,6 +50,8 @@ def plan_phases(spec: RunSpec, strategy: Strategy, config: ConvTasNetConfig) -> 
     separation_cost = duration_s / (1 - spec.separation.overlap) * max(1, spec.separation.shifts)
     file_cost = max(MIN_COST, FILE_COST * duration_s)
     phases = [PhasePlan(RunPhase.PREPARE, prepare_steps(spec.source), file_cost)]
+    if spec.listens_only:
+        return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
     if strategy.depth is not None:
         trained_share = max(1, config.repeats - strategy.depth.frozen_repeats(config)) / config.repeats
         steps = count_steps(n_model_frames, config.sample_rate_hz, spec.adaptation)

@@ -25,7 +25,7 @@ from ugosa_server.failpoints import reach
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.job_queue import JobQueue
-from ugosa_server.jobs.records import Job, JobResult
+from ugosa_server.jobs.records import Job, JobKind, JobResult
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.models.registry import ModelRegistry
@@ -145,8 +145,8 @@ class Scheduler:
                 match event:
                     case RunProgress() | RunNotice():
                         await self._record(job, event)
-                    case RunSucceeded(stems, report_json, report_html):
-                        result = JobResult(stems, report_json, report_html)
+                    case RunSucceeded(stems, report_json, report_html, levels):
+                        result = JobResult(stems, report_json, report_html, levels)
                         await self._end(job, JobState.SUCCEEDED, result=result)
                     case RunFailed(reason, message):
                         await self._end(job, JobState.FAILED, JobError(reason, message))
@@ -173,6 +173,7 @@ class Scheduler:
             stem_encoding=job.options.stem_encoding,
             seed=job.options.seed,
             out_dir=str(out_dir),
+            listens_only=job.options.kind is JobKind.LISTENING,
         )
 
     async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:

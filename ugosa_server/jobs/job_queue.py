@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ugosa_server.activations.all_silent import check_all_silent
+from ugosa_server.activations.levels import SongLevels, load_levels
 from ugosa_server.activations.marks import Mark
 from ugosa_server.activations.validate import validate_marks
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import (
     DrainingError,
     JobNotFinishedError,
@@ -23,7 +26,7 @@ from ugosa_server.jobs.events import JobEvent, JobState, StateChanged
 from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.quotas import Quotas
-from ugosa_server.jobs.records import Job, JobResult, Upload
+from ugosa_server.jobs.records import Job, JobKind, JobResult, Upload
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.jobs.uploads import require_complete
@@ -98,7 +101,7 @@ class JobQueue:
         model = self._registry.get(options_request.model or self._default_model)
         options = resolve_job_options(options_request, model)
         marks = await self._checked_marks(marks, model, upload)
-        stems_bytes = _stems_bytes(model, upload)
+        stems_bytes = _stems_bytes(model, upload, options_request.kind)
         await asyncio.to_thread(self._spool.check_free, stems_bytes)
 
         def admit(store: Store) -> None:
@@ -206,7 +209,7 @@ class JobQueue:
         for stem in _result(job).stems:
             if stem.source == source:
                 return self._file(job, stem.file_name)
-        names = ", ".join(stem.source for stem in _result(job).stems)
+        names = ", ".join(stem.source for stem in _result(job).stems) or "none: it only listened to its song"
         raise NotFoundError(f"job {job_id} has no stem {source!r}; it has {names}")
 
     async def report_file(self, principal: str, job_id: str, *, html: bool) -> ResultFile:
@@ -217,7 +220,38 @@ class JobQueue:
         """
         job = await self.get(principal, job_id)
         result = _result(job)
+        if not result.report_json:
+            raise NotFoundError(f"job {job_id} only listened to its song and has no report")
         return self._file(job, result.report_html if html else result.report_json)
+
+    async def song_and_model(
+        self, principal: str, upload_id: str, model_name: str
+    ) -> tuple[Upload, ModelInfo]:
+        """Return a complete upload, and the model of that name or the default one.
+
+        Raises:
+            NotFoundError, UploadIncompleteError: there is no such song (yet).
+            UnknownModelError: there is no such model.
+        """
+        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
+        require_complete(upload)
+        return upload, self._registry.get(model_name or self._default_model)
+
+    async def find_heard(
+        self, principal: str, upload: Upload, model: ModelInfo
+    ) -> tuple[Job, SongLevels] | None:
+        """Return the newest job in which the model heard the song, with what it heard; None if it has not."""
+        for job in await self._store(lambda s: s.jobs.succeeded_of_song(principal, upload.sha256)):
+            if job.options.model != model.name or job.result is None or not job.result.levels:
+                continue
+            path = self._spool.attempt_dir(job.job_id, job.attempt) / job.result.levels
+            try:
+                levels = await asyncio.to_thread(load_levels, path)
+            except FileNotFoundError:  # deleted meanwhile
+                continue
+            if levels.model_sha256 == model.sha256 and _same_audio(job.audio, upload.audio):
+                return job, levels
+        return None
 
     async def _events_after(self, job_id: str, seq: int) -> list[JobEvent]:
         return await self._store(lambda s: s.events.after(job_id, seq, EVENTS_PER_READ))
@@ -242,10 +276,16 @@ class JobQueue:
             )
 
 
-def _stems_bytes(model: ModelInfo, upload: Upload) -> int:
+def _stems_bytes(model: ModelInfo, upload: Upload, kind: JobKind) -> int:
     """The most that the stems of a job take on disk."""
     assert upload.audio is not None
-    return len(model.sources) * upload.audio.frames * upload.audio.channels * BYTES_PER_SAMPLE
+    stems = len(model.sources) if kind is JobKind.SEPARATION else 0
+    return stems * upload.audio.frames * upload.audio.channels * BYTES_PER_SAMPLE
+
+
+def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:
+    """Whether the same bytes were also read as the same samples: raw ones say their rate beside them."""
+    return second is not None and dataclasses.replace(first, path=second.path) == second
 
 
 def _same_song(job: Job, upload: Upload) -> Job:

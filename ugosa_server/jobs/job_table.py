@@ -273,6 +273,15 @@ class JobTable:
         ).fetchall()
         return [self._job(row) for row in rows]
 
+    def succeeded_of_song(self, principal: str, upload_sha256: str) -> list[Job]:
+        """Return all jobs of a principal that SUCCEEDED with a song of these bytes, newest first."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND upload_sha256 = ? AND state = ?"
+            " ORDER BY number DESC",
+            (principal, upload_sha256, JobState.SUCCEEDED.value),
+        ).fetchall()
+        return [self._job(row) for row in rows]
+
     def all_ids(self) -> set[str]:
         """Return the ids of all jobs, for the sweep of the spool."""
         return {str(row[0]) for row in self._connection.execute("SELECT job_id FROM jobs")}

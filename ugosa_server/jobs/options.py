@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ugosa_server.adaptation.presets import OptionValues, resolve_options, validate_options
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.records import JobOptions
+from ugosa_server.jobs.records import JobKind, JobOptions
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.separation.options import SeparationOptions, validate_separation_options
 
@@ -31,6 +31,8 @@ class JobOptionsRequest:
     """How stems are written."""
     seed: int | None = None
     """Of every random choice."""
+    kind: JobKind = JobKind.SEPARATION
+    """What the job is for."""
 
 
 def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOptions:
@@ -48,6 +50,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         raise BadOptionError(f"seed is {seed}, but must be at least 0 and at most {MAX_SEED}")
     return JobOptions(
         model=model.name,
+        kind=request.kind,
         preset=request.preset or "",
         adaptation=adaptation,
         separation=separation,

@@ -51,12 +51,23 @@ class Upload:
     """Unix time."""
 
 
+class JobKind(StrEnum):
+    """What a job is for."""
+
+    SEPARATION = "separation"
+    """Adapts and separates: stems and a report."""
+    LISTENING = "listening"
+    """Only hears the song with the unadapted network: levels for suggestions and lint."""
+
+
 @dataclass(frozen=True)
 class JobOptions:
     """How a job is done, every choice made."""
 
     model: str
     """Name in the registry."""
+    kind: JobKind = JobKind.SEPARATION
+    """What it is for."""
     preset: str = "paper"
     """The named set of defaults that the request started from."""
     adaptation: AdaptationOptions = field(default_factory=AdaptationOptions)
@@ -74,11 +85,13 @@ class JobResult:
     """The files of a job that SUCCEEDED, inside its attempt's directory."""
 
     stems: tuple[StemFile, ...]
-    """In the model's order."""
+    """In the model's order; none of a LISTENING job."""
     report_json: str
-    """File name."""
+    """File name; empty for a LISTENING job."""
     report_html: str
-    """File name."""
+    """File name; empty for a LISTENING job."""
+    levels: str = ""
+    """File name of the levels of the unadapted network's estimates."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ugosa_server.activations.lint import Finding, Severity
 from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.activations.suggest import Suggestion
 from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import (
@@ -21,12 +23,13 @@ from ugosa_server.jobs.events import (
     StemFile,
 )
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.records import Job, JobOptions, Upload, UploadFormat, UploadState
+from ugosa_server.jobs.records import Job, JobKind, JobOptions, Upload, UploadFormat, UploadState
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_pb2,
     marks_pb2,
+    marks_service_pb2,
     model_service_pb2,
     upload_service_pb2,
 )
@@ -64,6 +67,15 @@ PCM_ENCODING_OF_WIRE = {wire: encoding for encoding, wire in PCM_ENCODINGS.items
 MARK_STATES = {
     MarkState.ACTIVE: marks_pb2.MARK_STATE_ACTIVE,
     MarkState.SILENT: marks_pb2.MARK_STATE_SILENT,
+}
+JOB_KINDS = {
+    JobKind.SEPARATION: job_pb2.JOB_KIND_SEPARATION,
+    JobKind.LISTENING: job_pb2.JOB_KIND_LISTENING,
+}
+SEVERITIES = {
+    Severity.INFO: marks_service_pb2.FINDING_SEVERITY_INFO,
+    Severity.WARNING: marks_service_pb2.FINDING_SEVERITY_WARNING,
+    Severity.ERROR: marks_service_pb2.FINDING_SEVERITY_ERROR,
 }
 MARK_STATE_OF_WIRE = {wire: state for state, wire in MARK_STATES.items()}
 
@@ -162,6 +174,26 @@ def marks_to_wire(marks: Iterable[Mark]) -> marks_pb2.Marks:
     )
 
 
+def finding_to_wire(finding: Finding) -> marks_service_pb2.Finding:
+    """Return the wire form of a finding."""
+    message = marks_service_pb2.Finding(
+        code=finding.code,
+        severity=SEVERITIES[finding.severity],
+        source=finding.source,
+        message=finding.message,
+        fix=finding.fix,
+    )
+    if finding.span is not None:
+        message.start_frame, message.end_frame = finding.span
+    return message
+
+
+def suggestion_to_wire(suggestion: Suggestion) -> marks_service_pb2.SuggestedMark:
+    """Return the wire form of a suggestion."""
+    (mark,) = marks_to_wire([suggestion.mark]).marks
+    return marks_service_pb2.SuggestedMark(mark=mark, confidence=suggestion.confidence)
+
+
 def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
     """Return what a client says; fields it leaves out are absent.
 
@@ -223,6 +255,7 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         stems=[_stem_to_wire(stem, job) for stem in job.result.stems] if job.result else [],
         audio=audio_to_wire(job.audio),
         file_name=job.file_name,
+        kind=JOB_KINDS[job.options.kind],
     )
 
 

@@ -17,6 +17,7 @@ from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.rpc.addresses import UnixAddress, check_reach, claim_socket, parse_address
 from ugosa_server.rpc.auth import Authenticator, AuthInterceptor
 from ugosa_server.rpc.job_service import JobService
+from ugosa_server.rpc.marks_service import MarksService
 from ugosa_server.rpc.model_service import ModelService
 from ugosa_server.rpc.separation_service import SeparationService
 from ugosa_server.rpc.tls import TlsFiles, server_credentials
@@ -24,6 +25,8 @@ from ugosa_server.rpc.upload_service import UploadService
 from ugosa_server.wire.ugosa.v1 import (
     job_service_pb2,
     job_service_pb2_grpc,
+    marks_service_pb2,
+    marks_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
     separation_service_pb2,
@@ -35,6 +38,7 @@ from ugosa_server.wire.ugosa.v1 import (
 SERVICE_NAMES = (
     upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"].full_name,
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    marks_service_pb2.DESCRIPTOR.services_by_name["MarksService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     separation_service_pb2.DESCRIPTOR.services_by_name["SeparationService"].full_name,
 )
@@ -60,6 +64,7 @@ class RpcServer:
         self._server = grpc.aio.server(options=CHANNEL_OPTIONS, interceptors=[AuthInterceptor(authenticator)])
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(UploadService(uploads), self._server)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), self._server)
+        marks_service_pb2_grpc.add_MarksServiceServicer_to_server(MarksService(jobs), self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             ModelService(registry, default_model), self._server
         )
