@@ -13,6 +13,7 @@ import os
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from ugosa_client.address import default_target
+from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import (
     JobCancelledError,
@@ -22,10 +23,12 @@ from ugosa_client.errors import (
 )
 from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
 from ugosa_client.fetch import FetchedFiles
+from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.resources import (
     AudioInfo,
     Job,
     JobFailure,
+    JobKind,
     JobOptions,
     JobState,
     Mark,
@@ -47,14 +50,17 @@ __all__ = [
     "AudioInfo",
     "Done",
     "FetchedFiles",
+    "Finding",
     "Job",
     "JobCancelledError",
     "JobEvent",
     "JobFailedError",
     "JobFailure",
+    "JobKind",
     "JobOptions",
     "JobPhase",
     "JobState",
+    "Lint",
     "LossTerms",
     "Mark",
     "MarkState",
@@ -65,11 +71,13 @@ __all__ = [
     "RetryPolicy",
     "Separation",
     "ServerUnavailableError",
+    "Severity",
     "StateChanged",
     "Stem",
     "StemEncoding",
     "StemReceived",
     "Strategy",
+    "Suggestion",
     "UgosaClient",
     "UgosaClientError",
     "Upload",

@@ -8,8 +8,9 @@ from types import TracebackType
 
 import grpc
 
-from ugosa_client import jobs, separate, separate_stream
+from ugosa_client import advice, jobs, separate, separate_stream
 from ugosa_client.address import default_target
+from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.connection import Connection
 from ugosa_client.events import JobEvent
 from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results
@@ -146,6 +147,21 @@ class UgosaClient:
     def models(self) -> tuple[Model, ...]:
         """Return the models that jobs can name."""
         return jobs.list_models(self._connection)
+
+    def listen(self, upload_id: str, *, model: str | None = None, request_id: str | None = None) -> Job:
+        """Have a model hear a song, for `lint_marks` and `suggest_marks`; watch the job to its end.
+
+        When the model has heard the song before, in whatever kind of job, that job is returned.
+        """
+        return advice.listen(self._connection, upload_id, model, request_id)
+
+    def lint_marks(self, upload_id: str, marks: Iterable[Mark], *, model: str | None = None) -> Lint:
+        """Return all that is wrong or doubtful with marks; no error however bad they are."""
+        return advice.lint_marks(self._connection, upload_id, marks, model)
+
+    def suggest_marks(self, upload_id: str, *, model: str | None = None) -> tuple[Suggestion, ...]:
+        """Return the marks that a model proposes for a song that it has heard (`listen`)."""
+        return advice.suggest_marks(self._connection, upload_id, model)
 
     def fetch(
         self,

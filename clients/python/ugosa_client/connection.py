@@ -18,6 +18,7 @@ from ugosa_client.errors import (
 )
 from ugosa_client.retry import Backoff, RetryPolicy
 from ugosa_client.wire.ugosa.v1.job_service_pb2_grpc import JobServiceStub
+from ugosa_client.wire.ugosa.v1.marks_service_pb2_grpc import MarksServiceStub
 from ugosa_client.wire.ugosa.v1.model_service_pb2_grpc import ModelServiceStub
 from ugosa_client.wire.ugosa.v1.separation_service_pb2_grpc import SeparationServiceStub
 from ugosa_client.wire.ugosa.v1.upload_service_pb2_grpc import UploadServiceStub
@@ -63,6 +64,7 @@ class Connection:
         )
         self.uploads = UploadServiceStub(self._channel)
         self.jobs = JobServiceStub(self._channel)
+        self.marks = MarksServiceStub(self._channel)
         self.models = ModelServiceStub(self._channel)
         self.separation = SeparationServiceStub(self._channel)
 

@@ -15,6 +15,7 @@ from ugosa_client.resources import (
     AudioInfo,
     Job,
     JobFailure,
+    JobKind,
     JobOptions,
     JobState,
     Mark,
@@ -42,6 +43,11 @@ JOB_STATES = {
     job_pb2.JOB_STATE_SUCCEEDED: JobState.SUCCEEDED,
     job_pb2.JOB_STATE_FAILED: JobState.FAILED,
     job_pb2.JOB_STATE_CANCELLED: JobState.CANCELLED,
+}
+JOB_KINDS = {
+    job_pb2.JOB_KIND_UNSPECIFIED: JobKind.SEPARATION,  # of a server that knows no other
+    job_pb2.JOB_KIND_SEPARATION: JobKind.SEPARATION,
+    job_pb2.JOB_KIND_LISTENING: JobKind.LISTENING,
 }
 JOB_PHASES = {
     job_pb2.JOB_PHASE_PREPARE: JobPhase.PREPARE,
@@ -208,6 +214,7 @@ def to_job(message: job_pb2.Job) -> Job:
         stems=tuple(to_stem(stem) for stem in message.stems),
         audio=to_audio_info(message.audio) if message.HasField("audio") else None,
         file_name=message.file_name,
+        kind=to_word(JOB_KINDS, message.kind),
     )
 
 

@@ -156,6 +156,15 @@ class JobFailure:
     """For people."""
 
 
+class JobKind(StrEnum):
+    """What a job is for."""
+
+    SEPARATION = "separation"
+    """Adapts and separates: stems and a report."""
+    LISTENING = "listening"
+    """Only hears a song, for suggestions and lint: no stems and no report."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One adaptation and separation of one song."""
@@ -194,6 +203,8 @@ class Job:
     """The song's."""
     file_name: str
     """The name that came with the upload, for display only."""
+    kind: JobKind = JobKind.SEPARATION
+    """What it is for."""
 
 
 @dataclass(frozen=True)

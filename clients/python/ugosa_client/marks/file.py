@@ -42,14 +42,15 @@ def write_marks(
     marks: Iterable[Mark],
     sample_rate_hz: int,
     marks_format: MarksFormat | None = None,
+    into: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Write marks in a format, by default that of the file's suffix, whole or not at all.
+    """Write marks as `write_regions` writes regions.
 
     Raises:
         BadInputError: no format has that suffix.
         MarksFileError: the format cannot hold them.
     """
-    write_regions(path, regions_of_marks(marks), sample_rate_hz, marks_format)
+    write_regions(path, regions_of_marks(marks), sample_rate_hz, marks_format, into)
 
 
 def write_regions(
@@ -59,7 +60,9 @@ def write_regions(
     marks_format: MarksFormat | None = None,
     into: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Write regions, into a copy of the project `into` if one is given, whole or not at all.
+    """Write regions in a format, by default that of the file's suffix, whole or not at all.
+
+    With `into`, a project, a copy of it with the regions added is written.
 
     Raises:
         BadInputError: no format has that suffix.

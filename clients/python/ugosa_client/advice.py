@@ -1,0 +1,77 @@
+"""What the server says of marks: findings before a job is made, and suggestions to begin from."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ugosa_client.connection import Connection
+from ugosa_client.convert import from_marks, to_job, to_marks, to_word
+from ugosa_client.marks.findings import Finding, Severity
+from ugosa_client.resources import Job, Mark
+from ugosa_client.wire.ugosa.v1 import marks_pb2, marks_service_pb2
+
+SEVERITIES = {
+    marks_service_pb2.FINDING_SEVERITY_INFO: Severity.INFO,
+    marks_service_pb2.FINDING_SEVERITY_WARNING: Severity.WARNING,
+    marks_service_pb2.FINDING_SEVERITY_ERROR: Severity.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class Lint:
+    """What the server finds of marks."""
+
+    findings: tuple[Finding, ...]
+    """Errors first."""
+    heard: bool
+    """Whether the model has heard the song; if not, nothing is said of what sounds in marked silence."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A mark that the server proposes."""
+
+    mark: Mark
+    """What to mark."""
+    confidence: float
+    """How sure the model is, 0.5 to 1."""
+
+
+def listen(connection: Connection, upload_id: str, model: str | None, request_id: str | None) -> Job:
+    """Have a model hear a song; the job may have ended long ago."""
+    request = marks_service_pb2.ListenRequest(
+        request_id=request_id or str(uuid.uuid4()), upload_id=upload_id, model=model or ""
+    )
+    return to_job(connection.unary(connection.marks.Listen, request).job)
+
+
+def lint_marks(connection: Connection, upload_id: str, marks: Iterable[Mark], model: str | None) -> Lint:
+    """Have marks checked against a song."""
+    request = marks_service_pb2.LintMarksRequest(
+        upload_id=upload_id, model=model or "", marks=from_marks(marks)
+    )
+    answer = connection.unary(connection.marks.LintMarks, request)
+    return Lint(tuple(_to_finding(message) for message in answer.findings), answer.heard)
+
+
+def suggest_marks(connection: Connection, upload_id: str, model: str | None) -> tuple[Suggestion, ...]:
+    """Return the marks that a model proposes for a song that it has heard."""
+    request = marks_service_pb2.SuggestMarksRequest(upload_id=upload_id, model=model or "")
+    answer = connection.unary(connection.marks.SuggestMarks, request)
+    marks = to_marks(marks_pb2.Marks(marks=[message.mark for message in answer.suggestions]))
+    confidences = [message.confidence for message in answer.suggestions]
+    return tuple(Suggestion(*pair) for pair in zip(marks, confidences, strict=True))
+
+
+def _to_finding(message: marks_service_pb2.Finding) -> Finding:
+    return Finding(
+        code=message.code,
+        severity=to_word(SEVERITIES, message.severity),
+        message=message.message,
+        fix=message.fix,
+        source=message.source,
+        start_frame=message.start_frame if message.HasField("start_frame") else None,
+        end_frame=message.end_frame if message.HasField("end_frame") else None,
+    )
