@@ -10,7 +10,7 @@ from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.errors import CheckpointError, UnknownModelError
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig, parameter_shapes
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.models.registry import ModelRegistry
 
 
@@ -36,8 +36,8 @@ def test_a_model_is_told_from_its_header(folder):
 @pytest.mark.parametrize("config", [TINY, ConvTasNetConfig(sources=("a",), audio_channels=1, repeats=2)])
 def test_parameter_shapes_are_those_of_the_network(config):
     state = ConvTasNet(config).state_dict()
-    assert {n: tuple(t.shape) for n, t in state.items()} == parameter_shapes(config)
-    assert list(state) == list(parameter_shapes(config))
+    assert {n: tuple(t.shape) for n, t in state.items()} == config.parameter_shapes()
+    assert list(state) == list(config.parameter_shapes())
 
 
 def test_an_unknown_name_is_told_the_nearest(folder):

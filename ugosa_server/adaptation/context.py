@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ugosa_server.adaptation.strategies import Strategy
-from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.network import SeparationNetwork
 
 
 @contextmanager
-def adaptation_of(network: ConvTasNet, strategy: Strategy) -> Iterator[dict[str, nn.Parameter]]:
+def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[dict[str, nn.Parameter]]:
     """Make the strategy's parameters trainable in place, and restore the base however the block ends.
 
     Only the trained tensors are copied, so a resident network costs no second network. No other parameter

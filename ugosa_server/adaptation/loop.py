@@ -24,7 +24,7 @@ from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES, PrefixCac
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import DivergedError
-from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.network import SeparationNetwork
 
 RANGER_BETAS = (0.95, 0.999)
 RANGER_LOOKAHEAD_STEPS = 6  # k
@@ -81,7 +81,7 @@ def count_steps(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) 
 
 
 def adapt(
-    network: ConvTasNet,
+    network: SeparationNetwork,
     parameters: Mapping[str, nn.Parameter],
     mix: SourceFrames | NDArray[np.float32],
     activity: ActivityReader,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy, require_strategy_exists
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.network_config import NetworkConfig
 
 MAX_SILENCE_WEIGHT = 1e6  # the paper's sweep ends at 1e4
 MAX_LEARNING_RATE = 1.0
@@ -77,7 +77,7 @@ def resolve_options(
     return AdaptationOptions(**values)  # type: ignore[arg-type]
 
 
-def validate_options(options: AdaptationOptions, config: ConvTasNetConfig) -> None:
+def validate_options(options: AdaptationOptions, config: NetworkConfig) -> None:
     """Check every option against its range and against the network's sizes.
 
     Raises:

@@ -10,8 +10,8 @@ import difflib
 from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.models.depths import ALL_DEPTHS, Depth, depths_of
+from ugosa_server.models.network_config import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Strategy:
             return "B0"
         return f"{'P' if self.uses_marks else 'B'}-{self.depth}"
 
-    def trainable_count(self, config: ConvTasNetConfig) -> int:
+    def trainable_count(self, config: NetworkConfig) -> int:
         """How many parameters of a network of these sizes it trains."""
         return self.depth.trained_count(config) if self.depth else 0
 
@@ -55,15 +55,14 @@ def parse_strategy(name: str) -> Strategy:
     raise BadOptionError(f"there is no strategy {name!r}; {hint}")
 
 
-def require_strategy_exists(strategy: Strategy, config: ConvTasNetConfig) -> None:
+def require_strategy_exists(strategy: Strategy, config: NetworkConfig) -> None:
     """Refuse a depth that a network of these sizes does not have.
 
     Raises:
-        BadOptionError: the network has too few repeats for it.
+        BadOptionError: there is nothing in the network that it would train.
     """
     if strategy.depth is not None and not strategy.depth.exists_in(config):
         offered = ", ".join(str(depth) for depth in depths_of(config))
         raise BadOptionError(
-            f"strategy {strategy} trains the last {4 - strategy.depth.level} repeats, but the model has "
-            f"{config.repeats}; its depths are {offered}"
+            f"strategy {strategy} is not for this model, which has no {strategy.depth}; its depths are {offered}"
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import BLOCK_FRAMES, SourceFrames
 from ugosa_server.audio.resample import resample_blocks, resampled_frames
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.network_config import NetworkConfig
 
 SILENT_STD = 1e-8  # a song with less is not scaled up
 
@@ -44,7 +44,7 @@ def prepare_steps(source: SourceAudio) -> int:
 
 
 def write_model_mix(
-    source: SourceAudio, frames: SourceFrames, path: Path, config: ConvTasNetConfig
+    source: SourceAudio, frames: SourceFrames, path: Path, config: NetworkConfig
 ) -> Generator[int, None, ModelMix]:
     """Write the song as the network takes it, yielding the number of source blocks done."""
     digest = hashlib.sha256()

@@ -10,8 +10,9 @@ import torch
 
 from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
 from ugosa_server.errors import CheckpointError, ConfigError
+from ugosa_server.models.architectures import build_network
 from ugosa_server.models.checkpoints import load_checkpoint
-from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.network import SeparationNetwork
 from ugosa_server.models.registry import ModelInfo, read_model_info
 
 
@@ -19,7 +20,7 @@ from ugosa_server.models.registry import ModelInfo, read_model_info
 class ResidentNetwork:
     """A network on its device, in evaluation mode, and what its checkpoint says of it."""
 
-    network: ConvTasNet
+    network: SeparationNetwork
     """Has no trainable parameter outside of `adaptation_of`."""
     info: ModelInfo
     """Read from the checkpoint."""
@@ -77,7 +78,7 @@ class ResidentNetworks:
         key = Path(path).resolve()
         if key not in self._loaded:
             config, state = load_checkpoint(key)
-            network = ConvTasNet(config)
+            network = build_network(config)
             try:
                 network.load_state_dict(state)
             except RuntimeError as error:

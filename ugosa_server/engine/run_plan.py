@@ -11,7 +11,7 @@ from ugosa_server.engine.base import RunNotice, RunPhase, RunSpec
 from ugosa_server.engine.mark_measures import stem_check_steps
 from ugosa_server.engine.model_mix import prepare_steps
 from ugosa_server.engine.progress_meter import PhasePlan
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.network_config import NetworkConfig
 from ugosa_server.separation.overlap_add import SegmentPlan
 
 # Costs in seconds of audio that the whole network could process forward in the same time.
@@ -42,7 +42,7 @@ def has_silence(marks: tuple[Mark, ...]) -> bool:
     return any(mark.state is MarkState.SILENT for mark in marks)
 
 
-def plan_phases(spec: RunSpec, strategy: Strategy, config: ConvTasNetConfig) -> list[PhasePlan]:
+def plan_phases(spec: RunSpec, strategy: Strategy, config: NetworkConfig) -> list[PhasePlan]:
     """The phases of a run in order, with their steps and expected costs."""
     duration_s = spec.source.frames / spec.source.sample_rate_hz
     n_model_frames = model_frames(spec.source, config)
@@ -53,12 +53,13 @@ def plan_phases(spec: RunSpec, strategy: Strategy, config: ConvTasNetConfig) -> 
     if spec.listens_only:
         return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
     if strategy.depth is not None:
-        trained_share = max(1, config.repeats - strategy.depth.frozen_repeats(config)) / config.repeats
         steps = count_steps(n_model_frames, config.sample_rate_hz, spec.adaptation)
         seconds_per_epoch = (
             steps / spec.adaptation.epochs * spec.adaptation.batch_size * spec.adaptation.segment_s
         )
-        passes = 1 + spec.adaptation.epochs * TRAINING_COST * trained_share  # 1: the frozen prefix, once
+        passes = 1 + spec.adaptation.epochs * TRAINING_COST * config.trained_share(
+            strategy.depth
+        )  # 1: the frozen prefix, once
         phases += [
             PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost),
             PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * passes),
@@ -75,6 +76,6 @@ def report_steps(source: SourceAudio) -> int:
     return stem_check_steps(source.frames) + 1
 
 
-def model_frames(source: SourceAudio, config: ConvTasNetConfig) -> int:
+def model_frames(source: SourceAudio, config: NetworkConfig) -> int:
     """Length of the song at the network's rate; at least one frame."""
     return max(1, resampled_frames(source.frames, source.sample_rate_hz, config.sample_rate_hz))

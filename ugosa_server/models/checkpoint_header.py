@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from ugosa_server.errors import CheckpointError, UgosaError
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.errors import CheckpointError
+from ugosa_server.models.architectures import ARCHITECTURES
+from ugosa_server.models.network_config import NetworkConfig
 
-FORMAT = "ugosa-convtasnet-1"
 HASH_BLOCK_BYTES = 1 << 20
 
 
@@ -21,7 +20,7 @@ HASH_BLOCK_BYTES = 1 << 20
 class CheckpointHeader:
     """The metadata of a checkpoint file."""
 
-    config: ConvTasNetConfig
+    config: NetworkConfig
     """The sizes of the network."""
     metadata: Mapping[str, str]
     """The free words kept beside the weights (description, recipe, seed, hours)."""
@@ -45,13 +44,15 @@ def read_header(path: Path) -> CheckpointHeader:
 def parse_header(words: Mapping[str, str] | None, path: Path) -> CheckpointHeader:
     """Split the metadata of a safetensors file into sizes and free words; `path` is for messages."""
     words = words or {}
-    if words.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {words.get('format')!r}, expected {FORMAT!r}")
+    architecture = ARCHITECTURES.get(words.get("format", ""))
+    if architecture is None:
+        raise CheckpointError(
+            f"{path} has format {words.get('format')!r}, expected one of {', '.join(ARCHITECTURES)}"
+        )
     try:
-        fields = json.loads(words["config"])
-        config = ConvTasNetConfig(**fields | {"sources": tuple(fields["sources"])})
-    except (ValueError, TypeError, KeyError, UgosaError) as error:
-        raise CheckpointError(f"{path} does not say a network's sizes: {error}") from error
+        config = architecture.read_config(words.get("config", "null"))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} does not say a network's sizes: {error.message}") from error
     return CheckpointHeader(
         config, {key: word for key, word in words.items() if key not in ("format", "config")}
     )

@@ -1,4 +1,4 @@
-"""Checkpoints: a ConvTasNet's weights and sizes in one safetensors file. Data, never code.
+"""Checkpoints: a network's weights and sizes in one safetensors file. Data, never code.
 
 The sizes stand as JSON in the file's metadata, so a file alone is enough to build the network. Weights may be
 stored in float16 to halve a download; they are always float32 once loaded.
@@ -6,9 +6,7 @@ stored in float16 to halve a download; they are always float32 once loaded.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,14 +17,15 @@ from torch import Tensor
 
 from ugosa_server.durable_files import replacing
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.checkpoint_header import FORMAT, parse_header
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.architectures import architecture_of, config_json
+from ugosa_server.models.checkpoint_header import parse_header
+from ugosa_server.models.network_config import NetworkConfig
 
 
 def save_checkpoint(
     path: Path,
     state: Mapping[str, Tensor],
-    config: ConvTasNetConfig,
+    config: NetworkConfig,
     metadata: Mapping[str, str] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
@@ -40,12 +39,12 @@ def save_checkpoint(
         dtype: how floats are stored; float16 halves the file.
     """
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
-    header = {"format": FORMAT, "config": json.dumps(dataclasses.asdict(config))} | dict(metadata or {})
+    header = {"format": architecture_of(config).format, "config": config_json(config)} | dict(metadata or {})
     with replacing(path) as file:
         file.write(save(tensors, metadata=header))
 
 
-def load_checkpoint(path: Path) -> tuple[ConvTasNetConfig, dict[str, Tensor]]:
+def load_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
     """Read a checkpoint of `save_checkpoint`: its sizes and its float32 state dict."""
     try:
         with safe_open(path, framework="pt") as file:

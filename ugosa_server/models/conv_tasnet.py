@@ -15,6 +15,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.depths import Depth
+from ugosa_server.models.network import SeparationNetwork
 
 NORM_EPS = 1e-8  # inside the square root, in both norms
 
@@ -159,12 +161,14 @@ class Decoder(nn.Module):
         return overlap_add_halves(frames)  # [B, S, C, K, L] -> [B, S, C, (K + 1) L / 2]
 
 
-class ConvTasNet(nn.Module):
+class ConvTasNet(SeparationNetwork):
     """The whole network. `forward` is `encode`, `prefix`, `suffix` and `decode` in a row.
 
     The pieces are public because fine-tuning freezes a prefix of the network: its output per segment never
     changes then, and can be kept instead of computed again in every epoch.
     """
+
+    config: ConvTasNetConfig
 
     def __init__(self, config: ConvTasNetConfig | None = None) -> None:
         super().__init__()
@@ -211,6 +215,20 @@ class ConvTasNet(nn.Module):
         """Masked features back to audio of exactly `n_samples`: [B, N, K], [B, S, N, K] -> [B, S, C, T]."""
         audio: Tensor = self.decoder(w.unsqueeze(1) * masks)  # [B, S, C, (K + 1) L / 2]
         return F.pad(audio, (0, n_samples - audio.shape[-1]))  # [B, S, C, T]; a negative pad trims
+
+    def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
+        """Features before the first trained repeat [B, B_ch, K], or the masks [B, S, N, K] if none is."""
+        frozen_repeats = self.config.frozen_repeats(depth)
+        features = self.prefix(self.encode(mix), frozen_repeats)
+        return self.suffix(features, frozen_repeats) if depth.level == 5 else features
+
+    def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
+        """The trained repeats, masks and decoder: [B, C, T] and `frozen_part` -> [B, S, C, T]."""
+        assert frozen is not None
+        with torch.no_grad():
+            w = self.encode(mix)  # [B, N, K]: cheap enough not to be kept
+        masks = frozen if depth.level == 5 else self.suffix(frozen, self.config.frozen_repeats(depth))
+        return self.decode(w, masks, mix.shape[-1])  # [B, S, C, T]
 
 
 def overlap_add_halves(frames: Tensor) -> Tensor:

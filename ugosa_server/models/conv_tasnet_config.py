@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError
+from ugosa_server.models.depths import Depth
 
 
 @dataclass(frozen=True)
@@ -56,33 +58,67 @@ class ConvTasNetConfig:
         """Samples from one frame to the next: L / 2."""
         return self.encoder_length // 2
 
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter, in the network's order."""
+        n, b, h = self.encoder_filters, self.bottleneck_channels, self.block_channels
+        block = {
+            "net.0.weight": (h, b, 1),
+            "net.1.weight": (1,),
+            "net.2.gamma": (1, h, 1),
+            "net.2.beta": (1, h, 1),
+            "net.3.net.0.weight": (h, 1, self.kernel_size),
+            "net.3.net.1.weight": (1,),
+            "net.3.net.2.gamma": (1, h, 1),
+            "net.3.net.2.beta": (1, h, 1),
+            "net.3.net.3.weight": (b, h, 1),
+        }
+        repeats = {
+            f"separator.network.2.{r}.{x}.{name}": shape
+            for r in range(self.repeats)
+            for x in range(self.blocks_per_repeat)
+            for name, shape in block.items()
+        }
+        return {
+            "encoder.conv1d_U.weight": (n, self.audio_channels, self.encoder_length),
+            "separator.network.0.gamma": (1, n, 1),
+            "separator.network.0.beta": (1, n, 1),
+            "separator.network.1.weight": (b, n, 1),
+            **repeats,
+            "separator.network.3.weight": (len(self.sources) * n, b, 1),
+            "decoder.basis_signals.weight": (self.audio_channels * self.encoder_length, n),
+        }
 
-def parameter_shapes(config: ConvTasNetConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter of a network of these sizes, in the network's order."""
-    n, b, h = config.encoder_filters, config.bottleneck_channels, config.block_channels
-    block = {
-        "net.0.weight": (h, b, 1),
-        "net.1.weight": (1,),
-        "net.2.gamma": (1, h, 1),
-        "net.2.beta": (1, h, 1),
-        "net.3.net.0.weight": (h, 1, config.kernel_size),
-        "net.3.net.1.weight": (1,),
-        "net.3.net.2.gamma": (1, h, 1),
-        "net.3.net.2.beta": (1, h, 1),
-        "net.3.net.3.weight": (b, h, 1),
-    }
-    repeats = {
-        f"separator.network.2.{r}.{x}.{name}": shape
-        for r in range(config.repeats)
-        for x in range(config.blocks_per_repeat)
-        for name, shape in block.items()
-    }
-    return {
-        "encoder.conv1d_U.weight": (n, config.audio_channels, config.encoder_length),
-        "separator.network.0.gamma": (1, n, 1),
-        "separator.network.0.beta": (1, n, 1),
-        "separator.network.1.weight": (b, n, 1),
-        **repeats,
-        "separator.network.3.weight": (len(config.sources) * n, b, 1),
-        "decoder.basis_signals.weight": (config.audio_channels * config.encoder_length, n),
-    }
+    @property
+    def max_segment_s(self) -> float:
+        """A network of convolutions alone hears segments of any length."""
+        return math.inf
+
+    def frozen_repeats(self, depth: Depth) -> int:
+        """How many repeats come before anything that is trained; all of them when the decoder alone is.
+
+        Below zero: the network has too few repeats for this depth.
+        """
+        if depth.level == 5:
+            return self.repeats
+        return self.repeats - max(4 - depth.level, 1)
+
+    def trained_names(self, depth: Depth) -> tuple[str, ...]:
+        """The parameters that a depth trains, see `depths`; none if there are too few repeats for it."""
+        if self.frozen_repeats(depth) < 0:
+            return ()
+        prefixes: list[str] = []
+        if depth.level <= 3:
+            prefixes += [f"separator.network.2.{r}." for r in range(self.frozen_repeats(depth), self.repeats)]
+        elif depth.level == 4:
+            prefixes.append(
+                f"separator.network.2.{self.repeats - 1}.{self.blocks_per_repeat - 1}.net.3.net.3."
+            )
+        if depth.level <= 4 and depth.end in ("D", "M"):
+            prefixes.append("separator.network.3.")
+        if depth.end == "D":
+            prefixes.append("decoder.")
+        return tuple(name for name in self.parameter_shapes() if name.startswith(tuple(prefixes)))
+
+    def trained_share(self, depth: Depth) -> float:
+        """The repeats that are trained through, of all; the mask convolution and the decoder cost like one."""
+        return max(1, self.repeats - self.frozen_repeats(depth)) / self.repeats

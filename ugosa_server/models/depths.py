@@ -1,6 +1,6 @@
 """How deep a network can be fine-tuned: `Lx:y` of Cantisani et al. (2021), and what each depth trains.
 
-`x` says where training begins, `y` where it ends:
+`x` says where training begins, `y` where it ends. In a ConvTasNet:
 
 | x | trained from |
 |---|---|
@@ -16,7 +16,7 @@
 
 The encoder, the first norm and the bottleneck are always frozen. `L5:M` and `L5:3` would train nothing, so
 they do not exist; `L4:3` trains the last 1x1 convolution alone. `L1` and `L2` exist only in networks with as
-many repeats.
+many repeats. What the same names mean in another network stands with its sizes (`NetworkConfig`).
 
 Free of torch, so that the front process can tell what a model offers.
 """
@@ -25,8 +25,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig, parameter_shapes
+if TYPE_CHECKING:
+    from ugosa_server.models.network_config import NetworkConfig
 
 LEVELS = (1, 2, 3, 4, 5)
 ENDS = ("D", "M", "3")
@@ -44,41 +46,23 @@ class Depth:
     def __str__(self) -> str:
         return f"L{self.level}:{self.end}"
 
-    def frozen_repeats(self, config: ConvTasNetConfig) -> int:
-        """How many repeats come before anything that is trained; all of them when the decoder alone is."""
-        if self.level == 5:
-            return config.repeats
-        return config.repeats - max(4 - self.level, 1)
+    def exists_in(self, config: NetworkConfig) -> bool:
+        """Whether it trains anything in a network of these sizes."""
+        return bool(self.trained_names(config))
 
-    def exists_in(self, config: ConvTasNetConfig) -> bool:
-        """Whether a network of these sizes has enough repeats."""
-        return self.frozen_repeats(config) >= 0
-
-    def trained_names(self, config: ConvTasNetConfig) -> tuple[str, ...]:
+    def trained_names(self, config: NetworkConfig) -> tuple[str, ...]:
         """The parameters it trains, in the network's order."""
-        prefixes: list[str] = []
-        if self.level <= 3:
-            prefixes += [
-                f"separator.network.2.{r}." for r in range(self.frozen_repeats(config), config.repeats)
-            ]
-        elif self.level == 4:
-            last_repeat, last_block = config.repeats - 1, config.blocks_per_repeat - 1
-            prefixes.append(f"separator.network.2.{last_repeat}.{last_block}.net.3.net.3.")
-        if self.level <= 4 and self.end in ("D", "M"):
-            prefixes.append("separator.network.3.")
-        if self.end == "D":
-            prefixes.append("decoder.")
-        return tuple(name for name in parameter_shapes(config) if name.startswith(tuple(prefixes)))
+        return config.trained_names(self)
 
-    def trained_count(self, config: ConvTasNetConfig) -> int:
+    def trained_count(self, config: NetworkConfig) -> int:
         """How many numbers it trains (#TP of the paper's Table 1)."""
-        shapes = parameter_shapes(config)
+        shapes = config.parameter_shapes()
         return sum(math.prod(shapes[name]) for name in self.trained_names(config))
 
 
 ALL_DEPTHS = tuple(Depth(level, end) for level in LEVELS for end in (ENDS if level < 5 else ("D",)))
 
 
-def depths_of(config: ConvTasNetConfig) -> tuple[Depth, ...]:
-    """All depths that a network of these sizes has, deepest first."""
+def depths_of(config: NetworkConfig) -> tuple[Depth, ...]:
+    """All depths that this network has, deepest first."""
     return tuple(depth for depth in ALL_DEPTHS if depth.exists_in(config))

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ugosa_server.errors import CheckpointError, UnknownModelError
+from ugosa_server.models.architectures import architecture_of
 from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig, parameter_shapes
 from ugosa_server.models.depths import depths_of
+from ugosa_server.models.network_config import NetworkConfig
 
 STARTER_DIR = Path(__file__).parent / "starter"
-ARCHITECTURE = "conv_tasnet"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ModelInfo:
     """For example "conv_tasnet"."""
     description: str
     """For people; may be empty."""
-    config: ConvTasNetConfig
+    config: NetworkConfig
     """The sizes of the network; validates strategies."""
     parameters: int
     """Number of all parameters."""
@@ -116,10 +116,10 @@ def read_model_info(path: Path) -> ModelInfo:
     depths = [(str(depth), depth.trained_count(header.config)) for depth in depths_of(header.config)]
     return ModelInfo(
         name=path.stem,
-        architecture=ARCHITECTURE,
+        architecture=architecture_of(header.config).name,
         description=header.metadata.get("description", ""),
         config=header.config,
-        parameters=sum(math.prod(shape) for shape in parameter_shapes(header.config).values()),
+        parameters=sum(math.prod(shape) for shape in header.config.parameter_shapes().values()),
         sha256=checkpoint_sha256(path),
         path=path,
         strategies=(

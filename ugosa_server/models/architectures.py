@@ -1,0 +1,92 @@
+"""The kinds of network that a checkpoint can hold, by the format that its header states. Free of torch.
+
+`network.py` says how to add one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ugosa_server.errors import CheckpointError, UgosaError
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.demucs_config import DemucsConfig
+from ugosa_server.models.network_config import NetworkConfig
+
+if TYPE_CHECKING:
+    from ugosa_server.models.network import SeparationNetwork
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One kind of network."""
+
+    name: str
+    """For people and for the wire, for example "conv_tasnet"."""
+    format: str
+    """What the header of its checkpoints states."""
+    config_class: type[Any]
+    """Its sizes; a dataclass that fulfils `NetworkConfig`."""
+    network: str
+    """The class of the network as "module:class", imported only where networks are built."""
+
+    def read_config(self, text: str) -> NetworkConfig:
+        """Read sizes from the JSON of `config_json`.
+
+        Raises:
+            CheckpointError: they are incomplete, unknown, or cannot work.
+        """
+        try:
+            fields = json.loads(text)
+            unknown = set(fields) - {field.name for field in dataclasses.fields(self.config_class)}
+            if unknown:
+                raise CheckpointError(f"{self.name} has no size named {', '.join(sorted(unknown))}")
+            config: NetworkConfig = msgspec.convert(fields, self.config_class)
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(str(error)) from error
+        except UgosaError as error:
+            raise CheckpointError(error.message) from error
+        return config
+
+    def build(self, config: NetworkConfig) -> SeparationNetwork:
+        """Build a network of these sizes, with the weights that its constructor gives it."""
+        module, _, class_name = self.network.partition(":")
+        network: SeparationNetwork = getattr(import_module(module), class_name)(config)
+        return network
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    architecture.format: architecture
+    for architecture in (
+        Architecture(
+            "conv_tasnet",
+            "ugosa-convtasnet-1",
+            ConvTasNetConfig,
+            "ugosa_server.models.conv_tasnet:ConvTasNet",
+        ),
+        Architecture(
+            "demucs", "ugosa-demucs-1", DemucsConfig, "ugosa_server.models.demucs_zoo:DemucsNetwork"
+        ),
+    )
+}
+
+
+def architecture_of(config: NetworkConfig) -> Architecture:
+    """The architecture that sizes belong to."""
+    return next(a for a in ARCHITECTURES.values() if isinstance(config, a.config_class))
+
+
+def config_json(config: NetworkConfig) -> str:
+    """Sizes as the header of a checkpoint states them."""
+    return msgspec.json.encode(config).decode()
+
+
+def build_network(config: NetworkConfig) -> SeparationNetwork:
+    """Build the network that these sizes describe."""
+    return architecture_of(config).build(config)

@@ -1,0 +1,40 @@
+"""The seam for separation networks: what adaptation and separation need of one.
+
+To add a backend, write one file with two classes and add one line to `architectures.ARCHITECTURES`:
+
+- a frozen dataclass that fulfils `NetworkConfig`: sources, rate, channels, the parameters, and which of them
+  each depth `Lx:y` trains. It must import without torch (the front process reads it);
+- a `SeparationNetwork` that is built from it and separates in `forward`.
+
+If the part that a depth leaves frozen comes first in the network, `frozen_part` and `trained_part` let its
+output be kept from epoch to epoch. A network without such a split leaves both as they are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from ugosa_server.models.depths import Depth
+from ugosa_server.models.network_config import NetworkConfig
+
+
+class SeparationNetwork(nn.Module, ABC):
+    """A network from a mix to stems; in evaluation mode the same mix gives the same stems."""
+
+    config: NetworkConfig
+    """The sizes it was built from."""
+
+    @abstractmethod
+    def forward(self, mix: Tensor) -> Tensor:
+        """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
+
+    def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor | None:
+        """What the layers before the first that `depth` trains make of a mix [B, C, T]; None = no split."""
+        return None
+
+    def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
+        """The rest, so that `trained_part(mix, frozen_part(mix, depth), depth)` is `forward(mix)`."""
+        stems: Tensor = self(mix)
+        return stems

@@ -1,0 +1,41 @@
+"""What the server must know of any separation network without loading it. Free of torch.
+
+Each architecture has a frozen dataclass that fulfils `NetworkConfig`; its fields are what a checkpoint states
+as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ugosa_server.models.depths import Depth
+
+
+class NetworkConfig(Protocol):
+    """Sizes of a network, and what fine-tuning means in it."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the outputs, in order (S of them)."""
+
+    @property
+    def audio_channels(self) -> int:
+        """C: channels of the mix and of every stem."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The rate the weights were trained at."""
+
+    @property
+    def max_segment_s(self) -> float:
+        """The longest segment that the network can hear at once, in seconds; may be infinite."""
+
+    def parameter_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Name and shape of every parameter, in the network's order."""
+
+    def trained_names(self, depth: Depth) -> tuple[str, ...]:
+        """The parameters that a depth trains, in the network's order; none = it has no such depth."""
+
+    def trained_share(self, depth: Depth) -> float:
+        """Share of the network's work that every step of a fine-tuning at this depth does, 0 < share <= 1."""
