@@ -64,5 +64,5 @@ def require_strategy_exists(strategy: Strategy, config: NetworkConfig) -> None:
     if strategy.depth is not None and not strategy.depth.exists_in(config):
         offered = ", ".join(str(depth) for depth in depths_of(config))
         raise BadOptionError(
-            f"strategy {strategy} is not for this model, which has no {strategy.depth}; its depths are {offered}"
+            f"strategy {strategy} is not for this model: it has no {strategy.depth}; its depths are {offered}"
         )

@@ -120,5 +120,5 @@ class ConvTasNetConfig:
         return tuple(name for name in self.parameter_shapes() if name.startswith(tuple(prefixes)))
 
     def trained_share(self, depth: Depth) -> float:
-        """The repeats that are trained through, of all; the mask convolution and the decoder cost like one."""
+        """The repeats that are trained through, of all; what comes after them counts as one."""
         return max(1, self.repeats - self.frozen_repeats(depth)) / self.repeats

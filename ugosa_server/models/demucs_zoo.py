@@ -46,14 +46,17 @@ class DemucsNetwork(SeparationNetwork):
         super().__init__()
         self.config = config
         self.members = nn.ModuleList([_build_member(member) for member in config.members])
-        weights = torch.tensor([member.weights for member in config.members])
-        self.register_buffer("weights", weights / weights.sum(dim=0), persistent=False)  # [M, S]
+        shares = torch.tensor([member.weights for member in config.members])
+        self.source_weights: Tensor  # [M, S]
+        self.register_buffer("source_weights", shares / shares.sum(dim=0), persistent=False)
 
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
         stems = [
             weights[:, None, None] * self._separate_with(network, member, mix)
-            for weights, network, member in zip(self.weights, self.members, self.config.members, strict=True)
+            for weights, network, member in zip(
+                self.source_weights, self.members, self.config.members, strict=True
+            )
         ]
         return torch.stack(stems).sum(dim=0)
 
@@ -105,7 +108,7 @@ class _DataRepo(LocalRepo):  # type: ignore[misc]
             raise CheckpointError(f"there is no file {sig}*.th in {self.root}")
         if sig not in self._checksums:
             raise CheckpointError(
-                f"{path} does not end in its checksum, as in {path.stem}-0123abcd.th; demucs writes such names"
+                f"{path} does not end in its sha256's first digits, as demucs' own {path.stem}-0123abcd.th does"
             )
         check_checksum(path, self._checksums[sig])
         package = read_legacy_pickle(path, tuple(CLASSES))
@@ -154,14 +157,14 @@ def read_demucs_repo(folder: Path, name: str) -> tuple[DemucsConfig, dict[str, T
     return config, state
 
 
-def _describe(network: nn.Module, weights: list[float]) -> DemucsMember:
+def _describe(network: Any, weights: list[float]) -> DemucsMember:
     """The description from which `_build_member` builds the same network."""
-    args, kwargs = network._init_args_kwargs  # type: ignore[misc]  # kept by demucs' own decorator
+    args, kwargs = network._init_args_kwargs  # kept by demucs' own decorator
     arguments: Mapping[str, Any] = inspect.signature(type(network)).bind(*args, **kwargs).arguments
     return DemucsMember(
         kind=type(network).__name__,
         arguments={key: value for key, value in arguments.items() if key != "segment"},
-        segment=str(Fraction(network.segment)),  # type: ignore[arg-type]  # a bag may have shortened it
+        segment=str(Fraction(network.segment)),  # a bag may have shortened it
         weights=tuple(float(weight) for weight in weights),
         shapes={key: tuple(parameter.shape) for key, parameter in network.named_parameters()},
     )
