@@ -1,6 +1,7 @@
 """Settings of the whole test run."""
 
 import os
+import tempfile
 
 from hypothesis import settings
 
@@ -11,3 +12,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("default", deadline=None)
 settings.register_profile("fuzz", deadline=None, max_examples=20_000)
 settings.load_profile("default")
+
+# The models that a developer has pulled must not show in the tests.
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="ugosa-tests-")

@@ -84,20 +84,9 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("models", help="list the separation networks that jobs can name")
-    parser.add_argument("--model-dir", action="append", default=[], metavar="DIR", type=Path)
-    parser.set_defaults(run=_models)
+    from ugosa_server.models.commands import add_models_commands
 
-
-def _models(options: argparse.Namespace) -> int:
-    from ugosa_server.models.registry import ModelRegistry
-
-    for model in ModelRegistry(options.model_dir).models():
-        print(
-            f"{model.name}: {model.architecture}, {model.parameters:,} parameters, {model.sample_rate_hz} Hz,"
-            f" {', '.join(model.sources)}; sha256 {model.sha256[:12]}\n    {model.description}"
-        )
-    return 0
+    add_models_commands(commands)
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -63,6 +63,12 @@ class CheckpointError(InvalidInputError):
     reason = "BAD_CHECKPOINT"
 
 
+class DownloadError(UgosaError):
+    """Published weights could not be fetched, or not whole; a second try continues."""
+
+    reason = "DOWNLOAD_FAILED"
+
+
 class UnsupportedEncodingError(InvalidInputError):
     """The audio is in a container, codec, rate or channel layout that is not accepted."""
 

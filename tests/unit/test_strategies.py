@@ -64,7 +64,7 @@ def test_l3_is_the_last_repeat_of_any_network_and_deeper_ones_need_repeats():
     assert all(name.startswith("separator.network.2.1.") for name in names)
     for fits in ("P-L2:D", "B-L3:M", "B0"):
         require_strategy_exists(parse_strategy(fits), two_repeats)
-    with pytest.raises(BadOptionError, match="P-L1:D .* has no L1:D; its depths are L2:D, "):
+    with pytest.raises(BadOptionError, match=r"P-L1:D .* has no L1:D; its depths are L2:D, "):
         require_strategy_exists(parse_strategy("P-L1:D"), two_repeats)
 
 

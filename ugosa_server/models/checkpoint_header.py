@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,20 @@ def parse_header(words: Mapping[str, str] | None, path: Path) -> CheckpointHeade
     return CheckpointHeader(
         config, {key: word for key, word in words.items() if key not in ("format", "config")}
     )
+
+
+def require_sha256(path: Path, expected: str) -> None:
+    """Refuse a file whose hash does not begin with the expected hex digits, at least eight.
+
+    Raises:
+        CheckpointError: too few digits, or the file is another one.
+    """
+    expected = expected.lower()
+    if not re.fullmatch(r"[0-9a-f]{8,64}", expected):
+        raise CheckpointError(f"a sha256 is 64 hex digits, or the first 8 or more of them; got {expected!r}")
+    found = checkpoint_sha256(path)
+    if not found.startswith(expected):
+        raise CheckpointError(f"{path} has sha256 {found}, expected {expected}: it is not that file")
 
 
 def checkpoint_sha256(path: Path) -> str:

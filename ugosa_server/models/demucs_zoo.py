@@ -17,6 +17,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ugosa_server.errors import BadOptionError, CheckpointError
+from ugosa_server.models.checkpoint_header import require_sha256
 from ugosa_server.models.demucs_config import DemucsConfig, DemucsMember
 from ugosa_server.models.legacy_pickle import read_legacy_pickle
 from ugosa_server.models.network import SeparationNetwork
@@ -25,7 +26,7 @@ try:
     from demucs.apply import BagOfModels
     from demucs.hdemucs import HDemucs
     from demucs.htdemucs import HTDemucs
-    from demucs.repo import AnyModelRepo, BagOnlyRepo, LocalRepo, ModelLoadingError, check_checksum
+    from demucs.repo import AnyModelRepo, BagOnlyRepo, LocalRepo, ModelLoadingError
     from demucs.states import load_model
 except ImportError as error:
     raise BadOptionError(
@@ -107,10 +108,8 @@ class _DataRepo(LocalRepo):  # type: ignore[misc]
         if path is None:
             raise CheckpointError(f"there is no file {sig}*.th in {self.root}")
         if sig not in self._checksums:
-            raise CheckpointError(
-                f"{path} does not end in its sha256's first digits, as demucs' own {path.stem}-0123abcd.th does"
-            )
-        check_checksum(path, self._checksums[sig])
+            raise CheckpointError(f"{path} does not say its sha256 in its name, like {sig}-0123abcd.th")
+        require_sha256(path, self._checksums[sig])
         package = read_legacy_pickle(path, tuple(CLASSES))
         if not isinstance(package, dict) or not {"klass", "args", "kwargs", "state"} <= set(package):
             raise CheckpointError(f"{path} is not a demucs model: it has no klass, args, kwargs and state")

@@ -13,7 +13,9 @@ themselves here:
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import tarfile
 import zipfile
 from collections.abc import Iterable
@@ -74,6 +76,9 @@ def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
     ]
     try:
         with torch.serialization.safe_globals(known):
+            if not zipfile.is_zipfile(path):
+                file = io.BytesIO(_without_class_sources(path.read_bytes()))
+                return torch.load(file, map_location="cpu", weights_only=True)
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no file {path}") from error
@@ -93,6 +98,36 @@ def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
         tarfile.TarError,
     ) as error:  # what torch's reader meets in a broken file
         raise CheckpointError(f"{path} is not a readable checkpoint of torch: {error}") from error
+
+
+def _without_class_sources(data: bytes) -> bytes:
+    """Make a file of torch before 1.6 readable with `weights_only`, and change nothing else.
+
+    Such a file is a row of pickles (magic number, version, system, object, storage keys) and raw numbers.
+    In the object's pickle a network's class stands as the persistent id ("module", class, its file, its
+    source text), which torch's reader refuses. Here the opcode that makes it an id becomes two: drop that
+    tuple, name the class.
+    """
+    stream = io.BytesIO(data)
+    for _ in range(3):
+        for _opcode in pickletools.genops(stream):
+            pass
+    start = stream.tell()
+    pieces, copied, opens_tuple, of_module, class_name = [data[:start]], start, False, False, None
+    for opcode, argument, position in pickletools.genops(data[start:]):
+        if opcode.name == "MARK":
+            opens_tuple, of_module, class_name = True, False, None
+            continue
+        if opcode.name == "BINUNICODE":
+            of_module |= opens_tuple and argument == "module"
+        elif opcode.name == "GLOBAL" and of_module and class_name is None:
+            class_name = argument.encode().replace(b" ", b"\n", 1)
+        elif opcode.name == "BINPERSID" and class_name is not None:
+            place = start + position
+            pieces += [data[copied:place], pickle.POP, pickle.GLOBAL, class_name, b"\n"]
+            copied, of_module, class_name = place + 1, False, None
+        opens_tuple = False
+    return b"".join([*pieces, data[copied:]])
 
 
 def _reason(error: Exception) -> str:

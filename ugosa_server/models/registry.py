@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,12 @@ from ugosa_server.models.depths import depths_of
 from ugosa_server.models.network_config import NetworkConfig
 
 STARTER_DIR = Path(__file__).parent / "starter"
+
+
+def user_model_dir() -> Path:
+    """Return $XDG_DATA_HOME/ugosa/models, or ~/.local/share/ugosa/models: where pulled models are kept."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "ugosa" / "models"
 
 
 @dataclass(frozen=True)
@@ -73,17 +80,22 @@ class ModelInfo:
 
 
 class ModelRegistry:
-    """All models of the shipped starter folder and of further folders, found once."""
+    """All models of the shipped starter folder, the user's own and further folders, found once."""
 
     def __init__(self, extra_dirs: Iterable[Path] = (), starter_dir: Path = STARTER_DIR) -> None:
         """Read the headers of all checkpoints; a name in a later folder takes the place of an earlier one.
+
+        Args:
+            extra_dirs: come last; must exist.
+            starter_dir: comes first.
 
         Raises:
             CheckpointError: a folder does not exist, or a checkpoint is unreadable.
         """
         self._models: dict[str, ModelInfo] = {}
-        for folder in (starter_dir, *extra_dirs):
-            if folder != starter_dir and not folder.is_dir():
+        may_be_absent = (starter_dir, user_model_dir())
+        for folder in (*may_be_absent, *extra_dirs):
+            if folder not in may_be_absent and not folder.is_dir():
                 raise CheckpointError(f"the model folder {folder} does not exist")
             for path in sorted(folder.glob("*.safetensors")):
                 self._models[path.stem] = read_model_info(path)

@@ -1,0 +1,108 @@
+"""The user's own model folder: how models get into it, and whether they are still what they were.
+
+Every model in it is a checkpoint of the server that needs nothing else: no network, no pickle, no folder that
+it came from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from ugosa_server.errors import CheckpointError
+from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
+from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
+from ugosa_server.models.download import DownloadProgress, download
+from ugosa_server.models.legacy_layouts import read_legacy_checkpoint
+from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.models.published import PublishedWeights
+
+DIGEST = "weights_sha256"
+"""In the metadata of a checkpoint: `weights_digest` of what was written."""
+
+
+def pull(weights: PublishedWeights, folder: Path, mirror: str | None = None) -> Iterator[DownloadProgress]:
+    """Fetch published weights and keep them as `folder/NAME.safetensors`; does nothing if they are there.
+
+    Raises:
+        DownloadError, CheckpointError: see `download` and `read_legacy_checkpoint`.
+    """
+    path = folder / f"{weights.name}.safetensors"
+    if path.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    fetched = folder / weights.file_name
+    url = weights.url(mirror)
+    yield from download(url, fetched, weights.sha256_prefix)
+    words = {"description": weights.description, "origin": url}
+    convert(fetched, path, weights.sha256_prefix, metadata=words)
+    fetched.unlink()
+
+
+def convert(
+    legacy: Path,
+    path: Path,
+    sha256: str | None = None,
+    sources: Sequence[str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a legacy checkpoint as one of the server's.
+
+    Raises:
+        CheckpointError: see `read_legacy_checkpoint`.
+    """
+    config, state = read_legacy_checkpoint(legacy, sha256, sources)
+    words = {"origin": legacy.name, "origin_sha256": checkpoint_sha256(legacy)} | dict(metadata or {})
+    _write(path, state, config, words)
+
+
+def add_from_demucs(repo: Path, name: str, path: Path) -> None:
+    """Write a model of a local demucs repository as one of the server's.
+
+    Raises:
+        BadOptionError: the package demucs is not installed.
+        CheckpointError: see `demucs_zoo.read_demucs_repo`.
+    """
+    from ugosa_server.models.demucs_zoo import read_demucs_repo  # needs the extra `zoo`
+
+    if not repo.is_dir():
+        raise CheckpointError(f"there is no folder {repo}")
+    config, state = read_demucs_repo(repo, name)
+    words = {"description": f"demucs' {name}", "origin": f"demucs repository, {name}"}
+    _write(path, state, config, words)
+
+
+def verify(path: Path) -> str:
+    """Read a whole checkpoint and say what was checked.
+
+    Raises:
+        CheckpointError: it is not what was written, or no network that works.
+    """
+    config, state = load_checkpoint(path)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if shapes != dict(config.parameter_shapes()):
+        odd = sorted({name for name, _ in shapes.items() ^ config.parameter_shapes().items()})
+        raise CheckpointError(f"{path} does not hold the network that it describes: {', '.join(odd)}")
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds values that are no finite numbers")
+    size = (
+        f"{sum(math.prod(shape) for shape in shapes.values()):,} parameters of the right shapes, all finite"
+    )
+    recorded = read_header(path).metadata.get(DIGEST)
+    if recorded is None:
+        return f"{size}; it keeps no digest to compare them with"
+    if recorded != weights_digest(state):
+        raise CheckpointError(
+            f"{path}: the weights are not those that were written; delete it and get it again"
+        )
+    return f"{size}, unchanged since they were written"
+
+
+def _write(path: Path, state: Mapping[str, Tensor], config: NetworkConfig, words: Mapping[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    floats = {name: tensor.float() for name, tensor in state.items()}
+    save_checkpoint(path, floats, config, {**words, DIGEST: weights_digest(floats)})

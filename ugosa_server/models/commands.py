@@ -1,0 +1,173 @@
+"""`ugosa-server models`: list, pull, convert, verify, add. What needs torch is imported when it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ugosa_server.errors import BadOptionError, UgosaError
+from ugosa_server.models.published import PUBLISHED, PUBLISHED_ROOT
+from ugosa_server.models.registry import ModelRegistry, user_model_dir
+
+if TYPE_CHECKING:
+    from ugosa_server.models.download import DownloadProgress
+
+MIRROR_VARIABLE = "UGOSA_MODEL_MIRROR"
+LINE_INTERVAL_S = 1.0
+
+
+def add_models_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `models` to the server's command line; alone it lists."""
+    models = subparsers.add_parser("models", help="list, fetch, convert, check and add separation networks")
+    models.set_defaults(run=list_models, model_dir=[])
+    commands = models.add_subparsers(dest="models_command")
+
+    listing = commands.add_parser("list", help="the models that jobs can name, and those that can be pulled")
+    _add_dirs(listing)
+    listing.set_defaults(run=list_models)
+
+    pull = commands.add_parser("pull", help="fetch published weights once; they work offline from then on")
+    pull.add_argument("name", choices=sorted(PUBLISHED))
+    pull.add_argument(
+        "--mirror",
+        default=os.environ.get(MIRROR_VARIABLE),
+        metavar="URL",
+        help=f"folder that has the same files as {PUBLISHED_ROOT} (default: ${MIRROR_VARIABLE})",
+    )
+    _add_into(pull)
+    pull.set_defaults(run=pull_model)
+
+    convert = commands.add_parser(
+        "convert", help="turn a ConvTasNet checkpoint of demucs 1, 2 or 3 into a model"
+    )
+    convert.add_argument("file", type=Path, help="usually *.th")
+    convert.add_argument("--name", required=True, help="what jobs will call it")
+    convert.add_argument(
+        "--sha256",
+        metavar="HEX",
+        help="of the file, at least 8 digits; needed if it names its network's class",
+    )
+    convert.add_argument("--sources", metavar="A,B,...", help="names of its outputs, if the file lacks them")
+    _add_into(convert)
+    convert.set_defaults(run=convert_model)
+
+    verify = commands.add_parser("verify", help="read models whole and check sizes, numbers and digest")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+    _add_dirs(verify)
+    verify.set_defaults(run=verify_models)
+
+    add = commands.add_parser("add", help="add a model of a local demucs repository (extra 'zoo')")
+    add.add_argument("demucs_name", metavar="MODEL", help="a bag such as htdemucs_ft, or a signature")
+    add.add_argument(
+        "--repo", type=Path, required=True, metavar="DIR", help="folder with its .th and .yaml files"
+    )
+    add.add_argument("--name", help="what jobs will call it (default: MODEL)")
+    _add_into(add)
+    add.set_defaults(run=add_model)
+
+
+def _add_dirs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model-dir", action="append", default=[], metavar="DIR", type=Path, help="further models"
+    )
+
+
+def _add_into(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--into",
+        type=Path,
+        default=user_model_dir(),
+        metavar="DIR",
+        help="where models are kept (%(default)s)",
+    )
+
+
+def list_models(options: argparse.Namespace) -> int:
+    """Print the models that are here, then those that could be."""
+    registry = ModelRegistry(options.model_dir)
+    for model in registry.models():
+        print(
+            f"{model.name}: {model.architecture}, {model.parameters:,} parameters, {model.sample_rate_hz} Hz,"
+            f" {', '.join(model.sources)}; sha256 {model.sha256[:12]}\n    {model.description}"
+        )
+    here = {model.name for model in registry.models()}
+    for weights in PUBLISHED.values():
+        if weights.name not in here:
+            print(f"{weights.name}: not here yet; ugosa-server models pull {weights.name}")
+            print(f"    {weights.description}")
+    return 0
+
+
+def pull_model(options: argparse.Namespace) -> int:
+    """Fetch and convert, telling how far it is."""
+    from ugosa_server.models.collection import pull
+
+    weights = PUBLISHED[options.name]
+    print(f"{weights.name}: {weights.url(options.mirror)}", file=sys.stderr)
+    _show(pull(weights, options.into, options.mirror))
+    print(options.into / f"{weights.name}.safetensors")
+    return 0
+
+
+def convert_model(options: argparse.Namespace) -> int:
+    """Convert one file."""
+    from ugosa_server.models.collection import convert
+
+    path = _new_path(options.into, options.name)
+    convert(options.file, path, options.sha256, options.sources.split(",") if options.sources else None)
+    print(path)
+    return 0
+
+
+def add_model(options: argparse.Namespace) -> int:
+    """Add one model of demucs."""
+    from ugosa_server.models.collection import add_from_demucs
+
+    path = _new_path(options.into, options.name or options.demucs_name)
+    add_from_demucs(options.repo, options.demucs_name, path)
+    print(path)
+    return 0
+
+
+def verify_models(options: argparse.Namespace) -> int:
+    """Check models one by one; the status is 1 if any is bad."""
+    from ugosa_server.models.collection import verify
+
+    registry = ModelRegistry(options.model_dir)
+    models = [registry.get(name) for name in options.names] or registry.models()
+    status = 0
+    for model in models:
+        try:
+            print(f"{model.name}: {verify(model.path)}")
+        except UgosaError as error:
+            print(f"{model.name}: {error.message}", file=sys.stderr)
+            status = 1
+    return status
+
+
+def _new_path(folder: Path, name: str) -> Path:
+    if not name or name.startswith(".") or Path(name).name != name:
+        raise BadOptionError(f"a model's name is a file name without folders, got {name!r}")
+    path = folder / f"{name}.safetensors"
+    if path.exists():
+        raise BadOptionError(
+            f"there is a model {name!r} already, at {path}; take another --name or delete it"
+        )
+    return path
+
+
+def _show(progress: Iterable[DownloadProgress]) -> None:
+    """One line a second, and one at the end."""
+    shown_s = -LINE_INTERVAL_S
+    for state in progress:
+        now_s = time.monotonic()
+        if now_s - shown_s < LINE_INTERVAL_S and state.bytes_done != state.bytes_total:
+            continue
+        shown_s = now_s
+        of = f" of {state.bytes_total / 1e6:.1f}" if state.bytes_total is not None else ""
+        print(f"{state.bytes_done / 1e6:.1f}{of} MB", file=sys.stderr, flush=True)

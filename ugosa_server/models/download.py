@@ -1,0 +1,101 @@
+"""Fetch one large file over HTTP: resumed where it broke off, complete or not there at all.
+
+What has arrived lies beside the target as `NAME.part` and outlives a broken connection; the next try asks
+for the rest with a Range request (RFC 9110, section 14). Proxies are those of the environment (`https_proxy`
+and so on).
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ugosa_server import __version__
+from ugosa_server.errors import CheckpointError, DownloadError
+from ugosa_server.models.checkpoint_header import require_sha256
+
+BLOCK_BYTES = 1 << 18
+TIMEOUT_S = 30.0  # without a byte
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class DownloadProgress:
+    """How much of the file is here."""
+
+    bytes_done: int
+    """Bytes in the part file, those of earlier tries included."""
+    bytes_total: int | None
+    """Size of the file; None = the server does not say."""
+
+
+def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgress]:
+    """Fetch `url` to `path`, yielding after every block; `path` appears only once its sha256 is right.
+
+    Raises:
+        DownloadError: there is no such file, no connection, or it broke off (what has arrived is kept).
+        CheckpointError: the file is whole, but has another sha256 (it is deleted).
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        yield from _fetch(url, part)
+    except urllib.error.HTTPError as error:
+        raise DownloadError(
+            f"{url} answers {error.code} {error.reason}; another mirror may have it"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise DownloadError(
+            f"the download of {url} failed: {error}. What has arrived is kept, try again to continue; "
+            "behind a proxy, set https_proxy"
+        ) from error
+    try:
+        require_sha256(part, sha256_prefix)
+    except CheckpointError as error:
+        part.unlink()
+        raise CheckpointError(f"{url} is not what it should be: {error.message}; it was deleted") from error
+    part.replace(path)
+
+
+def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
+    """Append what is missing to the part file."""
+    done = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": f"ugosa-server/{__version__}"})
+    if done:
+        request.add_header("Range", f"bytes={done}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and done:
+            return  # there is no more: the sha256 says whether this is the file
+        raise
+    with response:
+        done, total = _continue_at(response, done)
+        with part.open("r+b" if part.exists() else "wb") as file:
+            file.truncate(done)
+            file.seek(done)
+            yield DownloadProgress(done, total)
+            while block := response.read(BLOCK_BYTES):
+                file.write(block)
+                done += len(block)
+                yield DownloadProgress(done, total)
+    if total is not None and done < total:
+        raise ConnectionError(f"it ended after {done} of {total} bytes")
+
+
+def _continue_at(response: http.client.HTTPResponse, asked: int) -> tuple[int, int | None]:
+    """Where in the file the answer begins, and how large the file is."""
+    if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if match is None or int(match[1]) > asked:
+            raise ConnectionError(
+                f"asked for bytes from {asked} on, the server sent {response.headers.get('Content-Range')}"
+            )
+        return int(match[1]), None if match[2] == "*" else int(match[2])
+    length = response.headers.get("Content-Length")  # the server knows no ranges: all over again
+    return 0, None if length is None else int(length)
