@@ -104,29 +104,30 @@ def _without_class_sources(data: bytes) -> bytes:
     """Make a file of torch before 1.6 readable with `weights_only`, and change nothing else.
 
     Such a file is a row of pickles (magic number, version, system, object, storage keys) and raw numbers.
-    In the object's pickle a network's class stands as the persistent id ("module", class, its file, its
-    source text), which torch's reader refuses. Here the opcode that makes it an id becomes two: drop that
-    tuple, name the class.
+    In the object's pickle a network's class stands as a persistent id made of the tuple ("module", class,
+    name of its source file, source text), which torch's reader refuses. Here the class alone is left.
     """
     stream = io.BytesIO(data)
     for _ in range(3):
         for _opcode in pickletools.genops(stream):
             pass
     start = stream.tell()
-    pieces, copied, opens_tuple, of_module, class_name = [data[:start]], start, False, False, None
-    for opcode, argument, position in pickletools.genops(data[start:]):
-        if opcode.name == "MARK":
-            opens_tuple, of_module, class_name = True, False, None
-            continue
-        if opcode.name == "BINUNICODE":
-            of_module |= opens_tuple and argument == "module"
-        elif opcode.name == "GLOBAL" and of_module and class_name is None:
-            class_name = argument.encode().replace(b" ", b"\n", 1)
-        elif opcode.name == "BINPERSID" and class_name is not None:
-            place = start + position
-            pieces += [data[copied:place], pickle.POP, pickle.GLOBAL, class_name, b"\n"]
-            copied, of_module, class_name = place + 1, False, None
-        opens_tuple = False
+    opcodes = [
+        (op.name, argument, start + (at or 0)) for op, argument, at in pickletools.genops(data[start:])
+    ]
+    names = [name for name, _, _ in opcodes]
+    pieces, copied = [], 0
+    for i, (name, argument, _) in enumerate(opcodes):
+        if (
+            (name, argument) == ("BINUNICODE", "module")
+            and names[i - 1] == "MARK"
+            and names[i + 1 : i + 4] == ["BINPUT", "GLOBAL", "BINPUT"]
+            and "BINPERSID" in names[i:]
+        ):
+            mark, class_name, end_of_class = (opcodes[j][2] for j in (i - 1, i + 2, i + 4))
+            end = opcodes[names.index("BINPERSID", i)][2] + 1
+            pieces += [data[copied:mark], data[class_name:end_of_class]]
+            copied = end
     return b"".join([*pieces, data[copied:]])
 
 
