@@ -21,6 +21,22 @@ def test_the_models_own_defaults_hold_unless_the_user_or_the_preset_says_otherwi
     assert resolve_options("fast", MODEL, {"epochs": 1}) == AdaptationOptions(learning_rate=1e-4, epochs=1)
 
 
+def test_the_authors_code_weighs_a_mean_over_sources():
+    options = resolve_options("authors-code", MODEL, n_sources=4)
+    assert options == AdaptationOptions(
+        "P-L3:M",
+        silence_weight=0.25,
+        segment_s=10.0,
+        hop_s=1.0,
+        pitch_shifts=3,
+        learning_rate=1e-5,
+        epochs=10,
+    )
+    assert resolve_options("authors-code", n_sources=5).silence_weight == 0.2
+    assert resolve_options("authors-code", None, {"silence_weight": 1.0}).silence_weight == 1.0
+    validate_options(options, ConvTasNetConfig())
+
+
 def test_unknown_presets_and_options_are_named():
     with pytest.raises(BadOptionError, match="no preset 'papr'; did you mean 'paper'"):
         resolve_options("papr")
@@ -37,6 +53,7 @@ def test_unknown_presets_and_options_are_named():
         ({"epochs": 1001}, "epochs is 1001, .* at most 1000"),
         ({"segment_s": 61.0}, "segment_s is 61, .* at most 60"),
         ({"hop_s": 5.0}, "hop_s is 5, .* at most 4"),
+        ({"pitch_shifts": 11}, "pitch_shifts is 11, .* at most 10"),
         ({"batch_size": 0}, "batch_size is 0, .* at least 1"),
         ({"strategy": "P-L9:D"}, "no strategy 'P-L9:D'"),
     ],

@@ -1,15 +1,15 @@
 """One-shot adaptation: fine-tune the network on one song under its marks (Cantisani et al. 2021).
 
-Every epoch visits all segments once, in an order drawn from the seed. The optimiser is Ranger (RAdam with
-LookAhead: Liu et al. 2020, Zhang et al. 2019) with the authors' settings. The same seed on the same machine
-gives the same weights bit for bit.
+Every epoch makes all observations once (each segment as it is, and pitch-shifted if asked for), in an order
+drawn from the seed. The optimiser is Ranger (RAdam with LookAhead: Liu et al. 2020, Zhang et al. 2019) with
+the authors' settings. The same seed on the same machine gives the same weights bit for bit.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +20,14 @@ from torch import Tensor, nn
 
 from ugosa_server.adaptation.objective import silence_aware_objective
 from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.pitch_shift import pitch_shift
 from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES, PrefixCache
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import DivergedError
 from ugosa_server.models.network import SeparationNetwork
+
+MAX_SHIFT_SEMITONES = 12.0  # the authors' code
 
 RANGER_BETAS = (0.95, 0.999)
 RANGER_LOOKAHEAD_STEPS = 6  # k
@@ -74,10 +77,32 @@ def segment_starts(n_frames: int, segment_frames: int, hop_frames: int) -> list[
     return [*range(0, last_start, hop_frames), last_start]
 
 
+@dataclass(frozen=True)
+class Observation:
+    """One thing to learn from in every epoch."""
+
+    start: int
+    """First frame of the segment."""
+    semitones: float
+    """How far the mix is shifted in pitch; 0 = the segment as it is."""
+
+
+def observations(starts: Sequence[int], pitch_shifts: int, seed: int) -> list[Observation]:
+    """Every segment as it is, and `pitch_shifts` times shifted; the shifts stay the same in all epochs."""
+    semitones = np.random.default_rng((seed, 1)).uniform(
+        -MAX_SHIFT_SEMITONES, MAX_SHIFT_SEMITONES, size=(len(starts), pitch_shifts)
+    )
+    return [
+        Observation(start, shift)
+        for start, shifts in zip(starts, semitones.tolist(), strict=True)
+        for shift in (0.0, *shifts)
+    ]
+
+
 def count_steps(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> int:
     """Optimiser steps of an adaptation to `n_frames` frames at the model's rate."""
-    segments = len(_starts(n_frames, sample_rate_hz, options))
-    return options.epochs * math.ceil(segments / options.batch_size)
+    n_observations = len(_starts(n_frames, sample_rate_hz, options)) * (1 + options.pitch_shifts)
+    return options.epochs * math.ceil(n_observations / options.batch_size)
 
 
 def adapt(
@@ -97,7 +122,7 @@ def adapt(
         mix: the song at the model's rate, normalised, [T, C].
         activity: h of Eq. 2; not asked by strategies without marks.
         options: validated.
-        seed: of the order of segments.
+        seed: of the order of observations, and of their pitches.
         cache_budget_bytes: memory for features of the frozen prefix.
 
     Raises:
@@ -108,7 +133,7 @@ def adapt(
         return
     sample_rate_hz, n_sources = network.config.sample_rate_hz, len(network.config.sources)
     device = next(network.parameters()).device
-    starts = _starts(len(mix), sample_rate_hz, options)
+    to_learn_from = observations(_starts(len(mix), sample_rate_hz, options), options.pitch_shifts, seed)
     segment_frames = min(_frames(options.segment_s, sample_rate_hz), len(mix))
     cached = PrefixCache(network, strategy.depth, cache_budget_bytes)
     optimiser = _ranger(parameters, options.learning_rate)
@@ -116,8 +141,12 @@ def adapt(
     steps = count_steps(len(mix), sample_rate_hz, options)
     step = 0
 
-    def mix_of(start: int) -> Tensor:  # [C, T]
-        return torch.from_numpy(np.ascontiguousarray(mix[start : start + segment_frames].T)).to(device)
+    def mix_of(observation: Observation) -> Tensor:  # [C, T]
+        start = observation.start
+        segment = np.ascontiguousarray(mix[start : start + segment_frames].T)
+        if observation.semitones:
+            segment = pitch_shift(segment, observation.semitones)
+        return torch.from_numpy(segment).to(device)
 
     def activity_of(start: int) -> Tensor:  # [S, T]
         if not strategy.uses_marks:
@@ -125,15 +154,15 @@ def adapt(
         return torch.from_numpy(activity(start, start + segment_frames)).to(device)
 
     for epoch in range(1, options.epochs + 1):
-        visits = [starts[index] for index in order.permutation(len(starts))]
+        visits = [to_learn_from[index] for index in order.permutation(len(to_learn_from))]
         batches = [visits[i : i + options.batch_size] for i in range(0, len(visits), options.batch_size)]
         sums = np.zeros(3)
         for n_batches, batch in enumerate(batches, start=1):
-            mixes = [mix_of(start) for start in batch]
+            mixes = [mix_of(observation) for observation in batch]
             terms = silence_aware_objective(
                 cached.separate(mixes, keys=batch),
                 torch.stack(mixes),
-                torch.stack([activity_of(start) for start in batch]),
+                torch.stack([activity_of(observation.start) for observation in batch]),
                 options.silence_weight,
             )
             values = torch.stack([term.detach() for term in terms]).cpu().double().numpy()

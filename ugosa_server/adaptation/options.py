@@ -23,3 +23,5 @@ class AdaptationOptions:
     """Distance between starts of segments in seconds; None = segment_s (consecutive segments)."""
     batch_size: int = 1
     """Segments a step; >= 1."""
+    pitch_shifts: int = 0
+    """Pitch-shifted observations of every segment, besides the segment itself; >= 0."""

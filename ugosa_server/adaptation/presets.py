@@ -23,6 +23,7 @@ MAX_EPOCHS = 1000
 MIN_SEGMENT_S = 0.05
 MAX_SEGMENT_S = 60.0  # memory grows with it
 MAX_BATCH_SIZE = 64
+MAX_PITCH_SHIFTS = 10
 
 OptionValues = Mapping[str, str | int | float | None]
 
@@ -35,10 +36,24 @@ class Preset:
     """Whether options that the preset leaves open come from the model before they come from the paper."""
     changes: OptionValues
     """The options it sets."""
+    averages_silence: bool = False
+    """Whether its silence_weight is for a mean over sources, as in the authors' code: lambda is 1/S of it."""
 
 
 PRESETS: Mapping[str, Preset] = {
     "paper": Preset(uses_model_defaults=False, changes={}),
+    # What the authors published with the paper. (Its theta of 0.01 belongs to annotation, not to adaptation.)
+    "authors-code": Preset(
+        uses_model_defaults=False,
+        changes={
+            "strategy": "P-L3:M",
+            "silence_weight": 1.0,
+            "segment_s": 10.0,
+            "hop_s": 1.0,
+            "pitch_shifts": 3,
+        },
+        averages_silence=True,
+    ),
     "fast": Preset(uses_model_defaults=True, changes={"epochs": 3}),
 }
 
@@ -47,6 +62,7 @@ def resolve_options(
     preset: str | None = None,
     model_defaults: OptionValues | None = None,
     chosen: OptionValues | None = None,
+    n_sources: int = 4,
 ) -> AdaptationOptions:
     """Fill in every option that was not chosen. The result is not validated yet.
 
@@ -54,6 +70,7 @@ def resolve_options(
         preset: name of a preset; None = the model's own defaults, else the paper's.
         model_defaults: options that the checkpoint states, by field name of `AdaptationOptions`.
         chosen: options that the user states, by field name.
+        n_sources: S, of the model.
 
     Raises:
         BadOptionError: an unknown preset, or an unknown field.
@@ -63,9 +80,12 @@ def resolve_options(
         hint = f"did you mean {near[0]!r}?" if near else f"presets are {', '.join(PRESETS)}"
         raise BadOptionError(f"there is no preset {preset!r}; {hint}")
     rules = PRESETS[preset] if preset is not None else Preset(uses_model_defaults=True, changes={})
+    changes = dict(rules.changes)
+    if rules.averages_silence:
+        changes["silence_weight"] = AdaptationOptions(**changes).silence_weight / n_sources  # type: ignore[arg-type]
     values = {
         **((model_defaults or {}) if rules.uses_model_defaults else {}),
-        **rules.changes,
+        **changes,
         **(chosen or {}),
     }
     known = {field.name for field in dataclasses.fields(AdaptationOptions)}
@@ -87,10 +107,11 @@ def validate_options(options: AdaptationOptions, config: NetworkConfig) -> None:
     _require_within("silence_weight (lambda)", options.silence_weight, 0, MAX_SILENCE_WEIGHT)
     _require_within("learning_rate", options.learning_rate, 0, MAX_LEARNING_RATE, above_lowest=True)
     _require_within("epochs", options.epochs, 0, MAX_EPOCHS)
-    _require_within("segment_s", options.segment_s, MIN_SEGMENT_S, MAX_SEGMENT_S)
+    _require_within("segment_s", options.segment_s, MIN_SEGMENT_S, min(MAX_SEGMENT_S, config.max_segment_s))
     if options.hop_s is not None:
         _require_within("hop_s", options.hop_s, MIN_SEGMENT_S, options.segment_s)
     _require_within("batch_size", options.batch_size, 1, MAX_BATCH_SIZE)
+    _require_within("pitch_shifts", options.pitch_shifts, 0, MAX_PITCH_SHIFTS)
 
 
 def _require_within(

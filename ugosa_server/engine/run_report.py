@@ -83,6 +83,7 @@ def options_as_used(spec: RunSpec) -> dict[str, OptionValue]:
         "segment_seconds": spec.adaptation.segment_s,
         "hop_seconds": spec.adaptation.segment_s if spec.adaptation.hop_s is None else spec.adaptation.hop_s,
         "batch_size": spec.adaptation.batch_size,
+        "pitch_shifts": spec.adaptation.pitch_shifts,
         "seed": spec.seed,
         "separation_segment_seconds": spec.separation.segment_s,
         "separation_overlap": spec.separation.overlap,

@@ -41,9 +41,13 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
     Raises:
         BadOptionError: an option is out of its range.
     """
-    adaptation = resolve_options(request.preset, model.adaptation_defaults, request.adaptation)
+    adaptation = resolve_options(
+        request.preset, model.adaptation_defaults, request.adaptation, len(model.sources)
+    )
     validate_options(adaptation, model.config)
-    separation = dataclasses.replace(SeparationOptions(), **request.separation)  # type: ignore[arg-type]
+    # A longer segment than the network hears at once would be cut again inside of it.
+    segment_s = min(SeparationOptions.segment_s, model.config.max_segment_s)
+    separation = dataclasses.replace(SeparationOptions(segment_s), **request.separation)  # type: ignore[arg-type]
     validate_separation_options(separation)
     seed = request.seed or 0
     if not 0 <= seed <= MAX_SEED:

@@ -6,6 +6,7 @@ it came from.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,6 +73,8 @@ def add_from_demucs(repo: Path, name: str, path: Path) -> None:
         raise CheckpointError(f"there is no folder {repo}")
     config, state = read_demucs_repo(repo, name)
     words = {"description": f"demucs' {name}", "origin": f"demucs repository, {name}"}
+    if math.isfinite(config.max_segment_s):  # shorter segments would only be padded to it
+        words["adaptation"] = json.dumps({"segment_s": config.max_segment_s})
     _write(path, state, config, words)
 
 

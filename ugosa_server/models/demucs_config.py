@@ -29,13 +29,13 @@ import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.depths import Depth
 
 KINDS = ("HTDemucs", "HDemucs")
 
-Json = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Shapes = Mapping[str, tuple[int, ...]]
 
 _DECODER_LAYER = re.compile(r"t?decoder\.(\d+)\.")
@@ -48,8 +48,8 @@ class DemucsMember:
 
     kind: str
     """Class name in demucs, one of KINDS."""
-    arguments: Mapping[str, Json]
-    """Of its constructor, by name."""
+    arguments: Mapping[str, Any]
+    """Of its constructor, by name; plain JSON values."""
     segment: str
     """The longest segment it is to hear, in seconds, as a fraction such as "39/5"."""
     weights: tuple[float, ...]

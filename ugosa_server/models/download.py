@@ -69,7 +69,8 @@ def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
     if done:
         request.add_header("Range", f"bytes={done}-")
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+        # An opener of its own reads the environment's proxies now, not those of the process's first request.
+        response = urllib.request.build_opener().open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and done:
             return  # there is no more: the sha256 says whether this is the file

@@ -1,0 +1,165 @@
+"""A pickle is read as data: whatever it asks for beyond that is refused, and nothing of it is executed."""
+
+import argparse
+import io
+import os
+import pickle
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.helpers.legacy_network import LegacyNetwork
+from ugosa_server.errors import CheckpointError
+from ugosa_server.models.legacy_pickle import ClassReference, read_legacy_pickle
+
+NETWORK = "tests.helpers.legacy_network.LegacyNetwork"
+
+
+class Calls:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *args, state=None):
+        self.made_from = (function, args) if state is None else (function, args, state)
+
+    def __reduce__(self):
+        return self.made_from
+
+
+def hostile_objects(canary):
+    touch = f"touch {canary}"
+    write = f"open({str(canary)!r}, 'w').close()"
+    tensor = torch.ones(3)
+    return {
+        "os.system": Calls(os.system, touch),
+        "eval": Calls(eval, write),
+        "exec": Calls(exec, write),
+        "popen": Calls(subprocess.Popen, ["touch", str(canary)]),
+        "open": Calls(open, str(canary), "w"),
+        "getattr": Calls(getattr, tensor, "numpy"),
+        "pickle": Calls(pickle.loads, pickle.dumps(Calls(os.system, touch))),
+        "torch.load": Calls(torch.load, str(canary)),
+        "torch.hub": Calls(torch.hub.load_state_dict_from_url, "http://127.0.0.1:9/x.th"),
+        "torch.save": Calls(torch.save, tensor, str(canary)),
+        "call of the network's class": Calls(LegacyNetwork, str(canary)),
+        "state for the network's class": Calls(LegacyNetwork, str(canary), state={"x": 1}),
+        "instance of the network": LegacyNetwork.__new__(LegacyNetwork),
+        "path that is called": Calls(Path(canary).touch),
+    }
+
+
+NAMES = list(hostile_objects("x"))
+
+
+@pytest.mark.parametrize("new_format", [True, False], ids=["zip", "old"])
+@pytest.mark.parametrize("wrap", ["bare", "state", "kwargs"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_pickle_is_refused_and_nothing_is_executed(tmp_path, name, wrap, new_format):
+    canary, path = tmp_path / "canary", tmp_path / "x.th"
+    evil = hostile_objects(canary)[name]
+    content = {
+        "bare": evil,
+        "state": {"weight": torch.ones(2), "bias": evil},
+        "kwargs": ((), {"sources": [{"deep": (evil,)}]}, {"w": torch.ones(2)}),
+    }[wrap]
+    torch.save(content, path, _use_new_zipfile_serialization=new_format)
+    with pytest.raises(CheckpointError, match=r"nothing in it was run|not a readable checkpoint") as error:
+        read_legacy_pickle(path, [NETWORK])
+    assert str(path) in error.value.message
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_plain_pickle_that_is_no_file_of_torch_is_refused(tmp_path, protocol):
+    canary, path = tmp_path / "canary", tmp_path / "x.th"
+    path.write_bytes(pickle.dumps(Calls(os.system, f"touch {canary}"), protocol))
+    with pytest.raises(CheckpointError):
+        read_legacy_pickle(path, [NETWORK])
+    assert not canary.exists()
+
+
+def raw_pickles(canary):
+    """Opcodes that `pickle.dumps` does not write, each a call of os.system."""
+    command = f"touch {canary}".encode()
+    return {
+        "INST": b"(S'" + command + b"'\nios\nsystem\n.",
+        "OBJ": b"(cos\nsystem\nS'" + command + b"'\no.",
+        "REDUCE": b"cos\nsystem\n(S'" + command + b"'\ntR.",
+        "EXT1": b"\x82\x01.",
+        "STACK_GLOBAL": b"\x8c\x02os\x8c\x06system\x93\x8c" + bytes([len(command)]) + command + b"\x85R.",
+        "BUILD": b"c__builtin__\nexec\n}(Vx\nVy\nub.",
+        "NEWOBJ": b"cos\nsystem\n(S'" + command + b"'\nt\x81.",
+    }
+
+
+@pytest.mark.parametrize("name", list(raw_pickles("x")))
+@pytest.mark.parametrize("container", ["zip", "old"])
+def test_hand_made_opcodes_are_refused(tmp_path, name, container):
+    canary, path = tmp_path / "canary", tmp_path / "x.th"
+    evil = b"\x80\x02" + raw_pickles(canary)[name]
+    if container == "zip":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("x/data.pkl", evil)
+            file.writestr("x/version", "3\n")
+    else:
+        buffer = io.BytesIO()
+        torch.save({"w": torch.ones(2)}, buffer, _use_new_zipfile_serialization=False)
+        head = buffer.getvalue()
+        opened = io.BytesIO(head)
+        for _ in range(3):
+            pickle.load(opened)
+        path.write_bytes(head[: opened.tell()] + evil + pickle.dumps([], 2))
+    with pytest.raises(CheckpointError):
+        read_legacy_pickle(path, [NETWORK])
+    assert not canary.exists()
+
+
+def test_the_source_of_a_class_in_an_old_file_may_not_smuggle_another_name(tmp_path):
+    path = tmp_path / "x.th"
+    torch.save((LegacyNetwork, (), {}, {}), path, _use_new_zipfile_serialization=False)
+    assert read_legacy_pickle(path, [NETWORK])[0].full_name == NETWORK
+    content = path.read_bytes()
+    named = NETWORK.rpartition(".")
+    assert content.count(f"{named[0]}\n{named[2]}\n".encode()) == 1
+    path.write_bytes(content.replace(f"{named[0]}\n{named[2]}\n".encode(), b"os\nsystem\n"))
+    with pytest.raises(CheckpointError, match="nothing in it was run"):
+        read_legacy_pickle(path, [NETWORK])
+
+
+def test_torchscript_tar_and_broken_archives_are_refused(tmp_path):
+    script, tar, cut = tmp_path / "script.th", tmp_path / "tar.th", tmp_path / "cut.th"
+    with zipfile.ZipFile(script, "w") as file:  # what torch.load would hand to torch.jit
+        for name, content in (("data.pkl", b"\x80\x02}."), ("constants.pkl", b"\x80\x02).")):
+            file.writestr(f"script/{name}", content)
+    with tarfile.open(tar, "w") as file:
+        for name in ("storages", "tensors", "pickle"):
+            file.addfile(tarfile.TarInfo(name))
+    torch.save({"w": torch.ones(1000)}, cut)
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    for path in (script, tar, cut, tmp_path / "absent.th"):
+        with pytest.raises(CheckpointError, match=path.name):
+            read_legacy_pickle(path, [NETWORK])
+
+
+def test_a_class_that_the_caller_does_not_expect_is_refused_by_name(tmp_path):
+    torch.save({"klass": LegacyNetwork}, tmp_path / "x.th")
+    with pytest.raises(CheckpointError, match=r"GLOBAL tests\.helpers\.legacy_network\.LegacyNetwork"):
+        read_legacy_pickle(tmp_path / "x.th", ["demucs.tasnet.ConvTasNet"])
+
+
+@pytest.mark.parametrize("new_format", [True, False], ids=["zip", "old"])
+def test_names_of_classes_and_command_lines_come_back_as_inert_things(tmp_path, new_format):
+    content = {
+        "klass": LegacyNetwork,
+        "state": {"w": torch.arange(3.0)},
+        "training_args": argparse.Namespace(musdb=Path("/data"), epochs=3),
+    }
+    torch.save(content, tmp_path / "x.th", _use_new_zipfile_serialization=new_format)
+    read = read_legacy_pickle(tmp_path / "x.th", [NETWORK])
+    assert issubclass(read["klass"], ClassReference)
+    assert read["klass"].full_name == NETWORK
+    assert torch.equal(read["state"]["w"], content["state"]["w"])
+    assert vars(read["training_args"]) == {}

@@ -1,0 +1,127 @@
+"""`ugosa-server models`: from a published file to a model that jobs can name, offline from then on."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.file_server import file_server
+from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.cli import main
+from ugosa_server.engine.resident_networks import ResidentNetworks
+from ugosa_server.models import commands
+from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
+from ugosa_server.models.legacy_layouts import read_legacy_checkpoint
+from ugosa_server.models.published import PUBLISHED, PublishedWeights
+from ugosa_server.models.registry import ModelRegistry, user_model_dir
+
+GOLDEN = Path(__file__).parent.parent / "data" / "golden"
+PLAIN = next(GOLDEN.glob("plain-*.th"))
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("no_proxy", "*")
+    return tmp_path / "home" / "ugosa" / "models"
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    small = PublishedWeights("small", PLAIN.name, "a small one")
+    monkeypatch.setattr(commands, "PUBLISHED", {**PUBLISHED, "small": small})
+    with file_server(**{PLAIN.name: PLAIN.read_bytes()}) as server:
+        yield server
+
+
+def test_the_published_weights_are_those_of_the_paper():
+    assert {name: (w.url(), w.sha256_prefix) for name, w in PUBLISHED.items()} == {
+        "tasnet": ("https://dl.fbaipublicfiles.com/demucs/v3.0/tasnet-beb46fac.th", "beb46fac"),
+        "tasnet_extra": ("https://dl.fbaipublicfiles.com/demucs/v3.0/tasnet_extra-df3777b2.th", "df3777b2"),
+    }
+
+
+def test_a_pulled_model_is_found_by_default_and_works_offline(home, mirror, capsys):
+    assert main(["models", "pull", "small", "--mirror", mirror.url]) == 0
+    assert "MB" in capsys.readouterr().err
+    assert [path.name for path in home.iterdir()] == ["small.safetensors"]
+    assert home == user_model_dir()
+    n_requests = len(mirror.requests)
+    assert main(["models", "pull", "small", "--mirror", mirror.url]) == 0  # it is here
+    model = ModelRegistry().get("small")
+    resident = ResidentNetworks("cpu").load(model.path)
+    assert weights_digest(resident.network.state_dict()) == weights_digest(read_legacy_checkpoint(PLAIN)[1])
+    assert model.description == "a small one"
+    assert main(["models", "verify", "small"]) == 0
+    assert "unchanged since they were written" in capsys.readouterr().out
+    assert len(mirror.requests) == n_requests
+
+
+def test_the_mirror_can_come_from_the_environment(home, mirror, monkeypatch):
+    monkeypatch.setenv("UGOSA_MODEL_MIRROR", mirror.url + "/")
+    assert main(["models", "pull", "small"]) == 0
+    assert mirror.requests == [(f"/{PLAIN.name}", None)]
+
+
+def test_a_mirror_with_another_file_is_refused(home, mirror, capsys):
+    mirror.files[f"/{PLAIN.name}"] = (GOLDEN / "v2_training.th").read_bytes()
+    assert main(["models", "pull", "small", "--mirror", mirror.url]) != 0
+    assert "is not what it should be" in capsys.readouterr().err
+    assert list(home.iterdir()) == []
+
+
+def test_a_training_checkpoint_is_converted_if_its_sha256_is_said(home, capsys):
+    arguments = ["models", "convert", str(GOLDEN / "v2_training.th"), "--name", "mine"]
+    assert main(arguments) != 0
+    assert "say its sha256" in capsys.readouterr().err
+    digest = hashlib.sha256((GOLDEN / "v2_training.th").read_bytes()).hexdigest()
+    assert main([*arguments, "--sha256", digest]) == 0
+    assert ModelRegistry().get("mine").sample_rate_hz == 8000
+    assert main([*arguments, "--sha256", digest]) != 0
+    assert "there is a model 'mine' already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden"])
+def test_a_name_cannot_leave_the_folder(home, name, capsys):
+    assert main(["models", "convert", str(PLAIN), "--name", name]) != 0
+    assert "a file name without folders" in capsys.readouterr().err
+
+
+def test_verify_tells_changed_weights(home, capsys):
+    assert main(["models", "convert", str(PLAIN), "--name", "mine"]) == 0
+    path = home / "mine.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert main(["models", "verify"]) == 1
+    assert "not those that were written" in capsys.readouterr().err
+
+
+def test_verify_tells_a_network_that_does_not_fit(home, capsys):
+    home.mkdir(parents=True)
+    state = {name: t for name, t in tiny_network().state_dict().items() if not name.startswith("decoder")}
+    save_checkpoint(home / "half.safetensors", state, TINY)
+    assert main(["models", "verify", "half"]) == 1
+    assert "decoder.basis_signals.weight" in capsys.readouterr().err
+    save_checkpoint(home / "half.safetensors", tiny_network().state_dict(), TINY)
+    assert main(["models", "verify", "half"]) == 0
+    assert "keeps no digest" in capsys.readouterr().out
+
+
+def test_list_shows_what_is_here_and_what_could_be(home, capsys):
+    assert main(["models", "convert", str(PLAIN), "--name", "mine"]) == 0
+    assert load_checkpoint(home / "mine.safetensors")[0].sources == ("drums", "bass", "other", "vocals")
+    capsys.readouterr()
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    assert "mine: conv_tasnet" in shown
+    assert "models pull tasnet_extra" in shown
+
+
+def test_listing_needs_no_torch(home):
+    code = (
+        "import sys; from ugosa_server.cli import main; main(['models']); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
