@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
 from ugosa_client import JobOptions, JobPhase, Mark, MarkState, Progress, UgosaClient
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.models.registry import ModelRegistry
 
 SONG_S = 12
@@ -53,8 +54,9 @@ def measure(target: str, scratch: Path) -> list[Row]:
             steps_per_s.append((last - first) / (times[last] - times[first]))
             report = json.loads(result.files.report_json.read_text(encoding="utf-8"))
             real_times.append(SONG_S / report["timings_s"]["separation"])
-    hop_samples = ModelRegistry().get(model.name).config.hop_samples
-    multiply_adds_per_s = model.parameters * model.sample_rate_hz / hop_samples  # each weight once a frame
+    config = ModelRegistry().get(model.name).config
+    assert isinstance(config, ConvTasNetConfig)  # which uses each weight once a frame
+    multiply_adds_per_s = model.parameters * model.sample_rate_hz / config.hop_samples
     return [
         Row(f"adaptation, {result.job.options.strategy}", "steps/s", statistics.median(steps_per_s)),
         Row(

@@ -10,9 +10,8 @@ import torch
 
 from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
 from ugosa_server.errors import CheckpointError, ConfigError
-from ugosa_server.models.architectures import build_network
 from ugosa_server.models.checkpoints import load_checkpoint
-from ugosa_server.models.network import SeparationNetwork
+from ugosa_server.models.network import SeparationNetwork, build_network
 from ugosa_server.models.registry import ModelInfo, read_model_info
 
 

@@ -9,8 +9,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -18,9 +17,6 @@ from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.models.demucs_config import DemucsConfig
 from ugosa_server.models.network_config import NetworkConfig
-
-if TYPE_CHECKING:
-    from ugosa_server.models.network import SeparationNetwork
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class Architecture:
     config_class: type[Any]
     """Its sizes; a dataclass that fulfils `NetworkConfig`."""
     network: str
-    """The class of the network as "module:class", imported only where networks are built."""
+    """The class of the network as "module:class", which `network.build_network` imports."""
 
     def read_config(self, text: str) -> NetworkConfig:
         """Read sizes from the JSON of `config_json`.
@@ -53,12 +49,6 @@ class Architecture:
         except UgosaError as error:
             raise CheckpointError(error.message) from error
         return config
-
-    def build(self, config: NetworkConfig) -> SeparationNetwork:
-        """Build a network of these sizes, with the weights that its constructor gives it."""
-        module, _, class_name = self.network.partition(":")
-        network: SeparationNetwork = getattr(import_module(module), class_name)(config)
-        return network
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -85,8 +75,3 @@ def architecture_of(config: NetworkConfig) -> Architecture:
 def config_json(config: NetworkConfig) -> str:
     """Sizes as the header of a checkpoint states them."""
     return msgspec.json.encode(config).decode()
-
-
-def build_network(config: NetworkConfig) -> SeparationNetwork:
-    """Build the network that these sizes describe."""
-    return architecture_of(config).build(config)

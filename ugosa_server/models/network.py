@@ -13,9 +13,11 @@ output be kept from epoch to epoch. A network without such a split leaves both a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from importlib import import_module
 
 from torch import Tensor, nn
 
+from ugosa_server.models.architectures import architecture_of
 from ugosa_server.models.depths import Depth
 from ugosa_server.models.network_config import NetworkConfig
 
@@ -38,3 +40,10 @@ class SeparationNetwork(nn.Module, ABC):
         """The rest, so that `trained_part(mix, frozen_part(mix, depth), depth)` is `forward(mix)`."""
         stems: Tensor = self(mix)
         return stems
+
+
+def build_network(config: NetworkConfig) -> SeparationNetwork:
+    """Build the network that these sizes describe, with the weights that its constructor gives it."""
+    module, _, class_name = architecture_of(config).network.partition(":")
+    network: SeparationNetwork = getattr(import_module(module), class_name)(config)
+    return network
