@@ -6,15 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from demucs import pretrained
 
 from tests.helpers.file_server import file_server
+from tests.helpers.tiny_demucs import write_repo
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.cli import main
 from ugosa_server.engine.resident_networks import ResidentNetworks
 from ugosa_server.models import commands
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.legacy_layouts import read_legacy_checkpoint
-from ugosa_server.models.published import PUBLISHED, PublishedWeights
+from ugosa_server.models.published import PUBLISHED, PublishedWeights, sha256_prefix
 from ugosa_server.models.registry import ModelRegistry, user_model_dir
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"
@@ -30,17 +33,46 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def mirror(monkeypatch):
-    small = PublishedWeights("small", PLAIN.name, "a small one")
+    small = PublishedWeights("small", "v3.0", (PLAIN.name,), "a small one")
     monkeypatch.setattr(commands, "PUBLISHED", {**PUBLISHED, "small": small})
     with file_server(**{PLAIN.name: PLAIN.read_bytes()}) as server:
         yield server
 
 
 def test_the_published_weights_are_those_of_the_paper():
-    assert {name: (w.url(), w.sha256_prefix) for name, w in PUBLISHED.items()} == {
-        "tasnet": ("https://dl.fbaipublicfiles.com/demucs/v3.0/tasnet-beb46fac.th", "beb46fac"),
-        "tasnet_extra": ("https://dl.fbaipublicfiles.com/demucs/v3.0/tasnet_extra-df3777b2.th", "df3777b2"),
-    }
+    for name, digits in (("tasnet", "beb46fac"), ("tasnet_extra", "df3777b2")):
+        (file_name,) = PUBLISHED[name].file_names
+        url = f"https://dl.fbaipublicfiles.com/demucs/v3.0/{name}-{digits}.th"
+        assert (PUBLISHED[name].url(file_name), sha256_prefix(file_name)) == (url, digits)
+
+
+def test_the_published_bags_are_those_that_demucs_lists():
+    listed = pretrained._parse_remote_files(pretrained.REMOTE_ROOT / "files.txt")
+    for name in ("htdemucs", "htdemucs_ft", "htdemucs_6s", "hdemucs_mmi"):
+        bag = yaml.safe_load((pretrained.REMOTE_ROOT / f"{name}.yaml").read_text())
+        assert [PUBLISHED[name].url(file) for file in PUBLISHED[name].file_names] == [
+            listed[signature] for signature in bag["models"]
+        ]
+
+
+def test_a_bag_of_demucs_is_pulled_file_by_file(home, tmp_path, monkeypatch):
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    write_repo(repo)
+    files = sorted(repo.glob("hy00000*.th"))
+    both = PublishedWeights("both", "x", tuple(file.name for file in files), "two", is_demucs_4=True)
+    monkeypatch.setattr(commands, "PUBLISHED", {"both": both})
+    monkeypatch.setattr(pretrained, "REMOTE_ROOT", repo)
+    with file_server(**{file.name: file.read_bytes() for file in files}) as server:
+        broken = server.files.pop(f"/{files[1].name}")
+        assert main(["models", "pull", "both", "--mirror", server.url]) != 0
+        server.files[f"/{files[1].name}"] = broken
+        assert main(["models", "pull", "both", "--mirror", server.url]) == 0
+        # The file that had come whole was not fetched again.
+        assert [path for path, _ in server.requests] == [f"/{files[i].name}" for i in (0, 1, 1)]
+    assert [path.name for path in home.iterdir()] == ["both.safetensors"]
+    assert ModelRegistry().get("both").sources[-2:] == ("guitar", "piano")
+    assert main(["models", "verify", "both"]) == 0
 
 
 def test_a_pulled_model_is_found_by_default_and_works_offline(home, mirror, capsys):
@@ -69,7 +101,8 @@ def test_a_mirror_with_another_file_is_refused(home, mirror, capsys):
     mirror.files[f"/{PLAIN.name}"] = (GOLDEN / "v2_training.th").read_bytes()
     assert main(["models", "pull", "small", "--mirror", mirror.url]) != 0
     assert "is not what it should be" in capsys.readouterr().err
-    assert list(home.iterdir()) == []
+    assert [file for file in home.rglob("*") if file.is_file()] == []
+    assert main(["models", "list"]) == 0
 
 
 def test_a_training_checkpoint_is_converted_if_its_sha256_is_said(home, capsys):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, we
 from ugosa_server.models.download import DownloadProgress, download
 from ugosa_server.models.legacy_layouts import read_legacy_checkpoint
 from ugosa_server.models.network_config import NetworkConfig
-from ugosa_server.models.published import PublishedWeights
+from ugosa_server.models.published import PublishedWeights, sha256_prefix
 
 DIGEST = "weights_sha256"
 """In the metadata of a checkpoint: `weights_digest` of what was written."""
@@ -34,13 +35,22 @@ def pull(weights: PublishedWeights, folder: Path, mirror: str | None = None) -> 
     path = folder / f"{weights.name}.safetensors"
     if path.exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    fetched = folder / weights.file_name
-    url = weights.url(mirror)
-    yield from download(url, fetched, weights.sha256_prefix)
-    words = {"description": weights.description, "origin": url}
-    convert(fetched, path, weights.sha256_prefix, metadata=words)
-    fetched.unlink()
+    if weights.is_demucs_4:
+        from ugosa_server.models.demucs_zoo import copy_bag  # says what is missing before a long download
+    downloads = folder / f"{weights.name}.download"
+    downloads.mkdir(parents=True, exist_ok=True)
+    for file_name in weights.file_names:
+        if not (downloads / file_name).exists():
+            url = weights.url(file_name, mirror)
+            yield from download(url, downloads / file_name, sha256_prefix(file_name))
+    if weights.is_demucs_4:
+        copy_bag(weights.name, downloads)
+        add_from_demucs(downloads, weights.name, path, weights.description)
+    else:
+        (file_name,) = weights.file_names
+        words = {"description": weights.description}
+        convert(downloads / file_name, path, sha256_prefix(file_name), metadata=words)
+    shutil.rmtree(downloads)
 
 
 def convert(
@@ -60,7 +70,7 @@ def convert(
     _write(path, state, config, words)
 
 
-def add_from_demucs(repo: Path, name: str, path: Path) -> None:
+def add_from_demucs(repo: Path, name: str, path: Path, description: str = "") -> None:
     """Write a model of a local demucs repository as one of the server's.
 
     Raises:
@@ -72,7 +82,7 @@ def add_from_demucs(repo: Path, name: str, path: Path) -> None:
     if not repo.is_dir():
         raise CheckpointError(f"there is no folder {repo}")
     config, state = read_demucs_repo(repo, name)
-    words = {"description": f"demucs' {name}", "origin": f"demucs repository, {name}"}
+    words = {"description": description or f"demucs' {name}", "origin": f"demucs repository, {name}"}
     if math.isfinite(config.max_segment_s):  # shorter segments would only be padded to it
         words["adaptation"] = json.dumps({"segment_s": config.max_segment_s})
     _write(path, state, config, words)

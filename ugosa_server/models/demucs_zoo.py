@@ -7,6 +7,7 @@ The package `demucs` (extra `zoo`) builds them; the weights lie in a checkpoint 
 from __future__ import annotations
 
 import inspect
+import shutil
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +24,7 @@ from ugosa_server.models.legacy_pickle import read_legacy_pickle
 from ugosa_server.models.network import SeparationNetwork
 
 try:
+    from demucs import pretrained
     from demucs.apply import BagOfModels
     from demucs.hdemucs import HDemucs
     from demucs.htdemucs import HTDemucs
@@ -154,6 +156,11 @@ def read_demucs_repo(folder: Path, name: str) -> tuple[DemucsConfig, dict[str, T
         for key, tensor in network.state_dict().items()
     }
     return config, state
+
+
+def copy_bag(name: str, folder: Path) -> None:
+    """Put demucs' own description of a published bag beside its files."""
+    shutil.copy(pretrained.REMOTE_ROOT / f"{name}.yaml", folder)
 
 
 def _describe(network: Any, weights: list[float]) -> DemucsMember:
