@@ -77,8 +77,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "run",
         help="separate all songs with all methods and score the results",
         description="Goes on where an earlier call stopped; further methods can be added to the same folder. "
-        "Lists (lambda, segment, ...) make a grid with the adapting methods; sweeps want a folder of its own: "
-        "tables hold only songs that all methods of their folder have done.",
+        "Lists (lambda, segment, ...) make a grid with the adapting methods. Keep sweeps in folders of their "
+        "own: tables hold only songs that all methods of their folder have done.",
     )
     parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="prepared songs")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
