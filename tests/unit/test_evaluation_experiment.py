@@ -48,7 +48,7 @@ def workspace(tmp_path_factory):
 def options(workspace):
     model = read_model_info(workspace / "models" / "tiny.safetensors")
     model = replace(model, adaptation_defaults={"learning_rate": 1e-3, "epochs": 1})
-    return ExperimentOptions(model, ScoringOptions(Windows(2.0, 1.5), "own"))
+    return ExperimentOptions(model, ScoringOptions(Windows(2.0, 1.5), "none"))
 
 
 def scores_of(out, song, method):
@@ -64,7 +64,7 @@ def test_every_method_runs_on_every_song_and_a_second_call_does_nothing(workspac
     assert runs[-1].done == runs[-1].of == 6
     adapted, base = scores_of(tmp_path, "four", "P-L3D"), scores_of(tmp_path, "four", "B0")
     assert adapted["trainable_parameters"] > base["trainable_parameters"] == 0
-    assert adapted["scores"]["vocals"]["SDR"] != base["scores"]["vocals"]["SDR"]
+    assert adapted["scores"]["vocals"]["plain SDR"] != base["scores"]["vocals"]["plain SDR"]
     assert list(scores_of(tmp_path, "two", "B0")["scores"]) == ["other", "rest"]
     assert list(run_experiment(songs, methods, options, tmp_path)) == []
 
@@ -100,8 +100,8 @@ def test_a_failed_run_is_told_and_leaves_no_score(workspace, options, tmp_path):
 def test_marks_are_applied_to_methods_that_do_not_learn_from_them(workspace, options, tmp_path):
     """In marked silence every result is exactly silent: the energy predicted there is at its floor."""
     songs = prepared_songs(workspace / "prepared")[:1]
-    scoring = ScoringOptions(Windows(0.5, 0.5), "none")
-    list(run_experiment(songs, grid(["B0"], {}), replace(options, scoring=scoring), tmp_path))
+    half_seconds = replace(options, scoring=ScoringOptions(Windows(0.5, 0.5), "none"))
+    list(run_experiment(songs, grid(["B0"], {}), half_seconds, tmp_path))
     for metrics in scores_of(tmp_path, "four", "B0")["scores"].values():
         known = [value for value in metrics["PES"] if value is not None]
         assert known
@@ -109,8 +109,14 @@ def test_marks_are_applied_to_methods_that_do_not_learn_from_them(workspace, opt
 
 
 def test_the_command_prints_the_tables_and_writes_the_files(workspace, tmp_path, capsys):
-    common = ["--out", str(tmp_path)]
-    arguments = ["--dataset", str(workspace / "prepared"), "--model", "tiny", "--windows", "2/1.5"]
+    """With two processes, and BSS Eval."""
+    prepared, out = tmp_path / "prepared", tmp_path / "out"
+    assert (
+        cli.main(["evaluate", "prepare", "--dataset", str(workspace / "raw" / "two"), "--out", str(prepared)])
+        == 0
+    )
+    common = ["--out", str(out)]
+    arguments = ["--dataset", str(prepared), "--model", "tiny", "--windows", "2/1.5"]
     models = ["--model-dir", str(workspace / "models")]
     status = cli.main(
         [
@@ -129,10 +135,10 @@ def test_the_command_prints_the_tables_and_writes_the_files(workspace, tmp_path,
     )
     printed = capsys.readouterr().out
     assert status == 0
-    assert "4/4" in printed
-    assert "**other** (2 songs)" in printed
+    assert "2/2" in printed
+    assert "**other** (1 song)" in printed
     assert "P-L5:D epochs=1" in printed
-    assert {"tables.md", "songs.csv", "results.json"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"tables.md", "songs.csv", "results.json"} <= {path.name for path in out.iterdir()}
     assert cli.main(["evaluate", "table", *common]) == 0
     assert "**SDR against B0**" in capsys.readouterr().out
 

@@ -101,10 +101,14 @@ class BssReference:
 
     def _filters(self, k: int, estimates: Array) -> tuple[Array, Array]:
         """Of the k-th sounding source: filters from its own channels `[C, C, L]`, from all `[S' C, C, L]`."""
-        length = self._length
         spectra = scipy.fft.rfft(estimates[self._sounding[k]].T, self._n_fft)  # [C, F]
-        lags = scipy.fft.irfft(self._spectra[:, None].conj() * spectra[None], self._n_fft)[..., :length]
-        channels = spectra.shape[0]
+        channels = len(spectra)
+        lags = np.empty((len(self._spectra), channels, self._length))
+        for row, channel in zip(
+            lags, self._spectra, strict=True
+        ):  # one at a time: a spectrum is a whole song
+            for values, spectrum in zip(row, spectra, strict=True):
+                values[:] = scipy.fft.irfft(channel.conj() * spectrum, self._n_fft)[: self._length]
         from_all = _solved(self._all, lags)
         own = _solved(self._own[k], lags[k * channels : (k + 1) * channels])
         return own, from_all

@@ -77,7 +77,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "run",
         help="separate all songs with all methods and score the results",
         description="Goes on where an earlier call stopped; further methods can be added to the same folder. "
-        "Lists (lambda, segment, ...) make a grid with the adapting methods.",
+        "Lists (lambda, segment, ...) make a grid with the adapting methods. Keep sweeps in folders of their "
+        "own: tables hold only songs that all methods of their folder have done.",
     )
     parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="prepared songs")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
@@ -196,26 +197,28 @@ def run_methods(arguments: argparse.Namespace) -> int:
             f"{run.done}/{run.of} {run.song}: {run.method}" + (f" FAILED: {run.error}" if run.error else ""),
             flush=True,
         )
-    _write_and_print(arguments.out, "B0", [method.name for method in methods])
+    _write_and_print(arguments.out, "B0")
     return 1 if failures else 0
 
 
 def print_table(arguments: argparse.Namespace) -> int:
     """Print the tables of an experiment, and write them, the CSV, the JSON and the figures."""
-    _write_and_print(arguments.out, arguments.baseline, ())
+    _write_and_print(arguments.out, arguments.baseline)
     return 0
 
 
-def _write_and_print(out: Path, baseline: str, methods: list[str] | tuple[()]) -> None:
+def _write_and_print(out: Path, baseline: str) -> None:
     from ugosa_server.evaluation.figures import write_figures
     from ugosa_server.evaluation.paper_table import comparison_table, plain_table, table_1
     from ugosa_server.evaluation.results import read_results, write_csv, write_json
 
-    results = read_results(out, methods)
+    results = read_results(out)
     metric = "SDR" if any(name == "SDR" for run in results.runs for _, name in run.medians) else "plain SDR"
     tables = [table_1(results), plain_table(results)]
     if baseline in results.methods and len(results.methods) > 1:
         tables.insert(1, comparison_table(results, baseline, metric))
+    if results.left_out:
+        tables.append(f"Left out, because some method has not done them yet: {', '.join(results.left_out)}")
     text = "\n\n".join(table for table in tables if table) + "\n"
     print(text)
     (out / "tables.md").write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ugosa_server.errors import ConfigError
-from ugosa_server.evaluation.bss_eval import Array, BssScores
+from ugosa_server.evaluation.bss_eval import FILTER_LENGTH, Array, BssScores
 
 
 @cache
@@ -36,7 +36,11 @@ def museval_metrics() -> ModuleType:
     return module
 
 
-def score_with_museval(images: Array, estimates: Array, window: int, hop: int) -> BssScores:
+def score_with_museval(
+    images: Array, estimates: Array, window: int, hop: int, filter_length: int = FILTER_LENGTH
+) -> BssScores:
     """Judge estimates `[S, T, C]` of true images; NaN in windows where any source or estimate is silent."""
-    sdr, isr, sir, sar, _ = museval_metrics().bss_eval(images, estimates, window=window, hop=hop)
+    sdr, isr, sir, sar, _ = museval_metrics().bss_eval(
+        images, estimates, window=window, hop=hop, filters_len=filter_length
+    )
     return BssScores(sdr=sdr, isr=isr, sir=sir, sar=sar)

@@ -20,6 +20,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
+from ugosa_server.adaptation.strategies import ALL_STRATEGIES
 from ugosa_server.errors import BadAudioError
 from ugosa_server.evaluation.song_scores import BSS_METRICS, PLAIN_METRICS
 from ugosa_server.evaluation.windows import median
@@ -63,16 +64,21 @@ class Difference:
 class Results:
     """All scores of one experiment."""
 
-    def __init__(self, runs: Sequence[RunScores], methods: Sequence[str] = ()) -> None:
-        """Take the runs, and the order of methods in tables; others follow as they come."""
-        self.runs = runs
-        self._order = list(dict.fromkeys([*methods, *(run.method for run in runs)]))
+    def __init__(self, runs: Sequence[RunScores]) -> None:
+        """Take the runs, in any order. Of songs that some method has not done, none counts."""
+        every = {run.method for run in runs}
+        done: dict[str, set[str]] = {}
+        for run in runs:
+            done.setdefault(run.song, set()).add(run.method)
+        self.runs = [run for run in runs if done[run.song] == every]
+        self.left_out = sorted(song for song, methods in done.items() if methods != every)
 
     @cached_property
     def methods(self) -> list[str]:
-        """Names of the methods that have results."""
-        present = {run.method for run in self.runs}
-        return [method for method in self._order if method in present]
+        """Names of the methods, in the order of the paper's table: P, B, B0; by depth, then by options."""
+        order = [str(strategy) for strategy in ALL_STRATEGIES]
+        keys = {run.method: (order.index(run.strategy), sorted(run.changes.items())) for run in self.runs}
+        return sorted(keys, key=lambda method: keys[method])
 
     @cached_property
     def stems(self) -> list[str]:
@@ -118,7 +124,7 @@ class Results:
         return {song: float(np.mean(of_song)) for song, of_song in values.items()}
 
 
-def read_results(out: Path, methods: Sequence[str] = ()) -> Results:
+def read_results(out: Path) -> Results:
     """Read every score in the folder of an experiment.
 
     Raises:
@@ -127,7 +133,7 @@ def read_results(out: Path, methods: Sequence[str] = ()) -> Results:
     paths = sorted((out / SCORES_DIR).glob("*/*.json"))
     if not paths:
         raise BadAudioError(f"{out} holds no scores; make them with `ugosa-server evaluate run --out {out}`")
-    return Results([_read_run(path) for path in paths], methods)
+    return Results([_read_run(path) for path in paths])
 
 
 def _read_run(path: Path) -> RunScores:
