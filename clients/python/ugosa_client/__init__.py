@@ -23,6 +23,7 @@ from ugosa_client.errors import (
 )
 from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
 from ugosa_client.fetch import FetchedFiles
+from ugosa_client.identity import Identity
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.resources import (
     AudioInfo,
@@ -51,6 +52,7 @@ __all__ = [
     "Done",
     "FetchedFiles",
     "Finding",
+    "Identity",
     "Job",
     "JobCancelledError",
     "JobEvent",

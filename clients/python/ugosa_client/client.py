@@ -14,6 +14,7 @@ from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.connection import Connection
 from ugosa_client.events import JobEvent
 from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results
+from ugosa_client.identity import Identity
 from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model, Upload
 from ugosa_client.retry import RetryPolicy
 from ugosa_client.separate import MarksSource, Separation
@@ -22,6 +23,7 @@ from ugosa_client.song import SongSource, open_song
 from ugosa_client.uploads import OnUploadProgress, upload_song
 
 MODEL_DEFAULTS = JobOptions()
+NOBODY = Identity()
 DEFAULT_RETRY = RetryPolicy()
 
 
@@ -37,6 +39,7 @@ class UgosaClient:
         *,
         timeout_s: float = 60.0,
         retry: RetryPolicy = DEFAULT_RETRY,
+        identity: Identity = NOBODY,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         """Prepare a connection; it is made with the first call.
@@ -45,10 +48,13 @@ class UgosaClient:
             target: "unix:/path/to/ugosa.sock" or "host:port"; None = `default_target()`.
             timeout_s: How long a call without a stream may take, in seconds.
             retry: How patiently broken calls are taken up again.
-            credentials: For a server that speaks TLS; None = plain, as on this machine.
+            identity: Token and certificates for a server on another machine, always spoken to by TLS.
+            credentials: gRPC's own, in place of those that `identity` gives; None = those.
         """
         self.target = target or default_target()
-        self._connection = Connection(self.target, retry=retry, timeout_s=timeout_s, credentials=credentials)
+        self._connection = Connection(
+            self.target, retry=retry, timeout_s=timeout_s, identity=identity, credentials=credentials
+        )
 
     def __enter__(self) -> UgosaClient:
         return self

@@ -16,6 +16,7 @@ from ugosa_client.errors import (
     error_from_rpc,
     error_info,
 )
+from ugosa_client.identity import Identity, open_channel
 from ugosa_client.retry import Backoff, RetryPolicy
 from ugosa_client.wire.ugosa.v1.job_service_pb2_grpc import JobServiceStub
 from ugosa_client.wire.ugosa.v1.marks_service_pb2_grpc import MarksServiceStub
@@ -49,6 +50,7 @@ class Connection:
         *,
         retry: RetryPolicy,
         timeout_s: float,
+        identity: Identity,
         credentials: grpc.ChannelCredentials | None,
     ) -> None:
         self.target = target
@@ -56,12 +58,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._has_answered = False
         self._is_closed = False
-        address = grpc_target(target)
-        self._channel: grpc.Channel = (
-            grpc.insecure_channel(address, CHANNEL_OPTIONS)
-            if credentials is None
-            else grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
-        )
+        self._channel = open_channel(grpc_target(target), identity, credentials, CHANNEL_OPTIONS)
         self.uploads = UploadServiceStub(self._channel)
         self.jobs = JobServiceStub(self._channel)
         self.marks = MarksServiceStub(self._channel)

@@ -13,6 +13,7 @@ from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
 from ugosa_client.cli.reporter import make_reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError
+from ugosa_client.identity import Identity, read_token
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,6 +25,11 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--json", action="store_true", help="JSON lines on stdout: one object an event, the last the result"
     )
+    remote = common.add_argument_group("a server on another machine")
+    remote.add_argument("--token-file", metavar="FILE", help="holds the token (default: $UGOSA_TOKEN)")
+    remote.add_argument("--ca", metavar="FILE", help="PEM of who issued the server's certificate ($UGOSA_CA)")
+    remote.add_argument("--cert", metavar="FILE", help="PEM of this client's certificate, if it is asked for")
+    remote.add_argument("--key", metavar="FILE", help="PEM of the certificate's key")
     parser = argparse.ArgumentParser(
         prog="ugosa",
         description=__doc__,
@@ -45,7 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     reporter = make_reporter(arguments.json)
     try:
-        with UgosaClient(arguments.server) as client:
+        identity = Identity(
+            token=read_token(arguments.token_file) if arguments.token_file else None,
+            ca_file=arguments.ca,
+            certificate_file=arguments.cert,
+            key_file=arguments.key,
+        )
+        with UgosaClient(arguments.server, identity=identity) as client:
             code: ExitCode | None = arguments.run(arguments, client, reporter)
         return int(code or ExitCode.OK)
     except UgosaClientError as error:

@@ -1,0 +1,121 @@
+"""Who this client is to a server on another machine, and how it knows that server."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from ugosa_client.errors import BadInputError
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What is shown to the server, and what is asked of it. Nothing is needed on this machine."""
+
+    token: str | None = None
+    """Made by `ugosa-server token create`; None = `$UGOSA_TOKEN`, if that is set."""
+    ca_file: str | Path | None = None
+    """PEM file of who issued the server's certificate; None = `$UGOSA_CA`, or the public authorities."""
+    certificate_file: str | Path | None = None
+    """PEM file of this client's certificate, where the server asks for one."""
+    key_file: str | Path | None = None
+    """PEM file of the certificate's key."""
+
+
+def open_channel(
+    address: str,
+    identity: Identity,
+    credentials: grpc.ChannelCredentials | None,
+    options: list[tuple[str, Any]],
+) -> grpc.Channel:
+    """Open a channel: plain on this machine (unless an authority is named), TLS to every other.
+
+    Raises:
+        BadInputError: a file is unreadable, or a certificate lacks its key.
+    """
+    ca_file = identity.ca_file or os.environ.get("UGOSA_CA") or None
+    if credentials is None and not address.startswith("unix:") and (ca_file or not _is_loopback(address)):
+        if (identity.certificate_file is None) != (identity.key_file is None):
+            raise BadInputError("a client certificate needs its key and a key its certificate: give both")
+        credentials = grpc.ssl_channel_credentials(
+            _read(ca_file), _read(identity.key_file), _read(identity.certificate_file)
+        )
+    channel: grpc.Channel = (
+        grpc.insecure_channel(address, options)
+        if credentials is None
+        else grpc.secure_channel(address, credentials, options)
+    )
+    token = identity.token or os.environ.get("UGOSA_TOKEN", "").strip()
+    return grpc.intercept_channel(channel, _WithToken(token)) if token else channel
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(path: str | Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise BadInputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_token(path: str | Path) -> str:
+    """Return the token that a file holds.
+
+    Raises:
+        BadInputError: the file is unreadable or empty.
+    """
+    token = (_read(path) or b"").decode(errors="replace").strip()
+    if not token:
+        raise BadInputError(f"{path} holds no token; `ugosa-server token create` prints one")
+    return token
+
+
+@dataclass(frozen=True)
+class _CallDetails(grpc.ClientCallDetails):
+    """What gRPC asks of the details that an interceptor hands on."""
+
+    method: str
+    timeout: float | None
+    metadata: tuple[tuple[str, str | bytes], ...]
+    credentials: grpc.CallCredentials | None
+    wait_for_ready: bool | None
+    compression: Any = None
+
+
+class _WithToken(
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
+):
+    """Puts the token on every call."""
+
+    def __init__(self, token: str) -> None:
+        self._metadata = (("authorization", f"Bearer {token}"),)
+
+    def _call(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
+        with_token = _CallDetails(
+            details.method,
+            details.timeout,
+            (*(details.metadata or ()), *self._metadata),
+            details.credentials,
+            details.wait_for_ready,
+        )
+        return continuation(with_token, request)
+
+    intercept_unary_unary = _call  # type: ignore[assignment]
+    intercept_unary_stream = _call  # type: ignore[assignment]
+    intercept_stream_stream = _call  # type: ignore[assignment]

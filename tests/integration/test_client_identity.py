@@ -1,0 +1,107 @@
+"""The client on another machine: it knows the server by its certificate, and is known by its token."""
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+import trustme
+
+from tests.helpers.api import listening
+from tests.helpers.front import wav_bytes
+from ugosa_client import Identity, UgosaClient
+from ugosa_client.cli import main
+from ugosa_client.errors import BadInputError, PermissionDeniedError, ServerUnavailableError
+from ugosa_client.retry import RetryPolicy
+from ugosa_server.rpc.tls import TlsFiles
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory):
+    """A server with TLS and client certificates asked for or not, in a thread: (address, token, folder)."""
+    folder = tmp_path_factory.mktemp("remote")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    server = authority.issue_cert("127.0.0.1")
+    server.private_key_pem.write_to_path(folder / "key.pem")
+    server.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    ready, done = threading.Event(), asyncio.Event()
+    found = {}
+
+    async def serve():
+        found["loop"] = asyncio.get_running_loop()
+        tls = TlsFiles(folder / "cert.pem", folder / "key.pem")
+        async with listening(folder, listen=["0.0.0.0:0"], tls=tls, has_tokens=True) as (front, (address,)):
+            found["token"] = await front.store(lambda s: s.tokens.create("anna", None))
+            found["address"] = address.replace("0.0.0.0", "127.0.0.1")
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(60)
+    (folder / "token").write_text(found["token"] + "\n")
+    yield found["address"], found["token"], folder
+    found["loop"].call_soon_threadsafe(done.set)
+    thread.join()
+
+
+def test_a_song_is_separated_over_tls_with_a_token(remote, tmp_path):
+    address, token, folder = remote
+    (tmp_path / "song.wav").write_bytes(wav_bytes())
+    with UgosaClient(address, identity=Identity(token=token, ca_file=folder / "ca.pem")) as client:
+        job = client.submit(tmp_path / "song.wav")
+        assert [event.seq for event in client.watch(job.job_id)][:3] == [1, 2, 3]
+
+
+def test_the_command_takes_token_and_authority_from_files_or_the_environment(remote, monkeypatch, capsys):
+    address, token, folder = remote
+    files = ["--token-file", str(folder / "token"), "--ca", str(folder / "ca.pem")]
+    assert main(["models", "--server", address, *files]) == 0
+    assert "tiny" in capsys.readouterr().out
+    monkeypatch.setenv("UGOSA_TOKEN", token)
+    monkeypatch.setenv("UGOSA_CA", str(folder / "ca.pem"))
+    assert main(["models", "--server", address]) == 0
+
+
+def test_without_a_token_the_client_says_what_is_wanted(remote):
+    address, _, folder = remote
+    with (
+        UgosaClient(address, identity=Identity(ca_file=folder / "ca.pem")) as client,
+        pytest.raises(PermissionDeniedError, match="ugosa-server token create"),
+    ):
+        client.models()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_server_that_the_authority_does_not_know_gets_no_token(remote, tmp_path, host):
+    address, token, _ = remote
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    identity = Identity(token=token, ca_file=tmp_path / "other.pem")
+    target = address.replace("127.0.0.1", host)  # the second: a name that the certificate does not have
+    with (
+        UgosaClient(target, identity=identity, retry=RetryPolicy(attempts=1)) as client,
+        pytest.raises(ServerUnavailableError),
+    ):
+        client.models()
+
+
+@pytest.mark.parametrize(
+    ("identity", "words"),
+    [
+        (Identity(ca_file="/nowhere/ca.pem"), "cannot read /nowhere/ca.pem"),
+        (Identity(certificate_file="cert.pem"), "both"),
+    ],
+)
+def test_files_that_are_missing_are_named(identity, words):
+    with (
+        pytest.raises(BadInputError, match=words),
+        contextlib.closing(UgosaClient("studio.example:50051", identity=identity)),
+    ):
+        pass
+
+
+def test_an_empty_token_file_is_named(tmp_path, capsys):
+    (tmp_path / "token").write_text("\n")
+    assert main(["models", "--token-file", str(tmp_path / "token")]) == 2
+    assert "holds no token" in capsys.readouterr().err
