@@ -24,6 +24,7 @@ from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
+from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.osc.service import OscOptions, OscService
 from ugosa_server.osc.store_feed import StoreFeed
@@ -84,6 +85,7 @@ async def serve(config: ServerConfig) -> None:
                 threads=config.threads,
                 heartbeat_timeout_s=config.heartbeat_timeout_s,
                 log_level=config.log_level,
+                log_format=config.log_format,
             )
         )
         stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
@@ -91,6 +93,10 @@ async def serve(config: ServerConfig) -> None:
         await scheduler.recover()
 
         await _start_osc(config, store, jobs, hub, stack)
+        if config.metrics:
+            metrics = MetricsServer(config.metrics, Metrics(store, uploads, engine, state_dir))
+            stack.push_async_callback(metrics.close)
+            print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
         authenticator = Authenticator(store, require_token_on_loopback=config.require_token_on_loopback)
         rpc = RpcServer(uploads, jobs, registry, config.model, authenticator)
         addresses = await rpc.start(

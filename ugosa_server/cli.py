@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 from pathlib import Path
 
@@ -25,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_train(commands)
     _add_evaluate(commands)
     _add_token(commands)
+    _add_doctor(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -52,6 +52,8 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--state-dir", metavar="DIR", help="where jobs, songs and stems are kept")
     parser.add_argument("--osc", metavar="HOST:PORT", help="take OSC commands on this loopback address")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the network; 0 = all cores")
+    parser.add_argument("--metrics", metavar="HOST:PORT", help="answer Prometheus on this loopback address")
+    parser.add_argument("--log-format", metavar="plain|json", help="of the log on stderr")
     parser.add_argument("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR")
     parser.set_defaults(run=_serve)
 
@@ -59,6 +61,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _serve(options: argparse.Namespace) -> int:
     from ugosa_server.app import serve
     from ugosa_server.config import load_config
+    from ugosa_server.log_format import start_logging
 
     config = load_config(
         options.config,
@@ -73,12 +76,12 @@ def _serve(options: argparse.Namespace) -> int:
             "state_dir": options.state_dir,
             "osc": options.osc,
             "threads": options.threads,
+            "metrics": options.metrics,
+            "log_format": options.log_format,
             "log_level": options.log_level,
         },
     )
-    logging.basicConfig(
-        level=config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    start_logging(config.log_level, config.log_format)
     asyncio.run(serve(config))
     return 0
 
@@ -117,6 +120,37 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     from ugosa_server.evaluation.commands import add_evaluate_commands
 
     add_evaluate_commands(commands)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "doctor", help="check device, models, disk and addresses, and separate one second of noise"
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of the server")
+    parser.add_argument("--device", metavar="auto|cpu|cuda:N", help="as for serve")
+    parser.add_argument("--model", metavar="NAME", help="as for serve")
+    parser.add_argument("--model-dir", action="append", metavar="DIR", help="as for serve")
+    parser.add_argument("--state-dir", metavar="DIR", help="as for serve")
+    parser.add_argument("--listen", action="append", metavar="unix:PATH|HOST:PORT", help="as for serve")
+    parser.add_argument("--json", action="store_true", help="one JSON object a finding")
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from ugosa_server.config import load_config
+    from ugosa_server.doctor import examine, report
+
+    config = load_config(
+        options.config,
+        {
+            "device": options.device,
+            "model": options.model,
+            "model_dirs": options.model_dir,
+            "state_dir": options.state_dir,
+            "listen": options.listen,
+        },
+    )
+    return report(examine(config), as_json=options.json)
 
 
 if __name__ == "__main__":

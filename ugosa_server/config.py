@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ugosa_server.errors import ConfigError
+from ugosa_server.log_format import LogFormat
 
 GIB = 1024**3
 
@@ -92,6 +93,10 @@ class ServerConfig:
     """A worker that says nothing for so long is taken for hung and replaced."""
     drain_grace_s: float = 20.0
     """On SIGTERM, time for the running job to end; after it the job goes back to the queue on disk."""
+    metrics: str = ""
+    """HOST:PORT on loopback where Prometheus can ask; empty = none."""
+    log_format: LogFormat = "plain"
+    """Lines for people, or "json": one object a line."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 

@@ -108,6 +108,10 @@ class EngineHealth:
     """What the worker really computes on, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
     detail: str
     """For people."""
+    restarts: int = 0
+    """Workers that were replaced since the start."""
+    gpu_memory_bytes: int | None = None
+    """Reserved by the worker on its GPU; None without one."""
 
 
 class Run(ABC):

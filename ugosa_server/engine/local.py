@@ -22,6 +22,7 @@ class LocalEngine(Engine):
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._worker: WorkerProcess | None = None
+        self._restarts = 0
         self._changed = asyncio.Condition()
         self._keeper = asyncio.create_task(self._keep_worker(), name="engine")
 
@@ -47,8 +48,16 @@ class LocalEngine(Engine):
         """See Engine.health."""
         worker = self._ready_worker()
         if worker is None:
-            return EngineHealth(ready=False, device="", detail="the worker process is starting")
-        return EngineHealth(ready=True, device=worker.device, detail=f"worker process {worker.pid}")
+            return EngineHealth(
+                ready=False, device="", detail="the worker process is starting", restarts=self._restarts
+            )
+        return EngineHealth(
+            ready=True,
+            device=worker.device,
+            detail=f"worker process {worker.pid}",
+            restarts=self._restarts,
+            gpu_memory_bytes=worker.gpu_memory_bytes,
+        )
 
     async def close(self, grace_s: float) -> None:
         """See Engine.close."""
@@ -78,6 +87,7 @@ class LocalEngine(Engine):
                 log.error("the worker did not start; trying again in %.0f s", delay_s)
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, RESPAWN_DELAY_MAX_S)
+            self._restarts += 1
 
     async def _became_ready(self, worker: WorkerProcess) -> bool:
         waits = [asyncio.create_task(worker.ready.wait()), asyncio.create_task(worker.dead.wait())]

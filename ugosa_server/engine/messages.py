@@ -49,6 +49,9 @@ class WorkerReady:
 class Heartbeat:
     """From the worker, once a second: it is alive."""
 
+    gpu_memory_bytes: int | None = None
+    """Reserved on its GPU; None without one."""
+
 
 Message = (
     StartRun

@@ -64,6 +64,11 @@ class ResidentNetworks:
         return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
 
     @property
+    def gpu_memory_bytes(self) -> int | None:
+        """What this process has reserved on its GPU; None without one."""
+        return None if self.device.type != "cuda" else torch.cuda.memory_reserved(self.device)
+
+    @property
     def threads(self) -> int:
         """CPU threads that torch uses."""
         return torch.get_num_threads()

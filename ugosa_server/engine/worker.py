@@ -14,6 +14,7 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -27,6 +28,7 @@ from ugosa_server.engine.messages import (
     decode_line,
     encode_line,
 )
+from ugosa_server.log_format import start_logging
 
 if TYPE_CHECKING:
     from ugosa_server.engine.job_pipeline import ResidentNetworks
@@ -83,10 +85,10 @@ class Inbox:
         return (spec.job_id, spec.attempt) in self._cancelled
 
 
-def beat(channel: Channel) -> None:
+def beat(channel: Channel, gpu_memory_bytes: Callable[[], int | None]) -> None:
     """Send heartbeats for ever."""
     while True:
-        channel.send(Heartbeat())
+        channel.send(Heartbeat(gpu_memory_bytes()))
         time.sleep(HEARTBEAT_INTERVAL_S)
 
 
@@ -119,15 +121,20 @@ def main() -> None:
     parser.add_argument("--cache-bytes", type=int, required=True, help="budget of the frozen-prefix cache")
     parser.add_argument("--preload", required=True, help="checkpoint to make resident before the first job")
     parser.add_argument("--log-level", default="INFO")
+    parser.add_argument("--log-format", default="plain")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    start_logging(arguments.log_level, arguments.log_format)
     messages_out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints goes to the log, not between the messages
     channel = Channel(messages_out)
     inbox = Inbox(sys.stdin.buffer)
-    threading.Thread(target=beat, args=(channel,), name="heartbeat", daemon=True).start()
+    loaded: list[ResidentNetworks] = []
+    threading.Thread(
+        target=beat,
+        args=(channel, lambda: loaded[0].gpu_memory_bytes if loaded else None),
+        name="heartbeat",
+        daemon=True,
+    ).start()
     try:
         # Imported only now: torch takes seconds to load, and the front process hears the heartbeat meanwhile.
         from ugosa_server.engine.job_pipeline import ResidentNetworks
@@ -138,6 +145,7 @@ def main() -> None:
         if networks.device.type == "cpu":
             os.nice(CPU_NICENESS)
         networks.load(arguments.preload)
+        loaded.append(networks)
         channel.send(WorkerReady(networks.device_name))
         serve(networks, channel, inbox)
     except Exception:

@@ -21,8 +21,17 @@ from ugosa_server.engine.base import (
     RunSpec,
     RunSucceeded,
 )
-from ugosa_server.engine.messages import CancelRun, Message, StartRun, WorkerReady, decode_line, encode_line
+from ugosa_server.engine.messages import (
+    CancelRun,
+    Heartbeat,
+    Message,
+    StartRun,
+    WorkerReady,
+    decode_line,
+    encode_line,
+)
 from ugosa_server.errors import WorkerLostError
+from ugosa_server.log_format import LogFormat
 
 LINE_LIMIT_BYTES = 4 * 1024 * 1024
 TERMINATE_GRACE_S = 2.0
@@ -48,6 +57,8 @@ class WorkerSettings:
     """Time for imports and for making the model resident."""
     log_level: str = "INFO"
     """Of the worker's log, which goes to stderr."""
+    log_format: LogFormat = "plain"
+    """Lines for people, or "json"."""
 
 
 class LocalRun(Run):
@@ -100,6 +111,7 @@ class WorkerProcess:
         self._process = process
         self._settings = settings
         self.device = ""
+        self.gpu_memory_bytes: int | None = None
         self.ready = asyncio.Event()
         self.dead = asyncio.Event()
         self.current: LocalRun | None = None
@@ -117,6 +129,7 @@ class WorkerProcess:
             f"--cache-bytes={settings.cache_bytes}",
             f"--preload={settings.preload}",
             f"--log-level={settings.log_level}",
+            f"--log-format={settings.log_format}",
             stdin=PIPE,
             stdout=PIPE,
             limit=LINE_LIMIT_BYTES,
@@ -179,6 +192,8 @@ class WorkerProcess:
                 self.device = device
                 self.ready.set()
                 log.info("worker %d ready on %s", self.pid, device)
+            case Heartbeat(gpu_memory_bytes):
+                self.gpu_memory_bytes = gpu_memory_bytes
             case RunProgress() | RunNotice() | RunSucceeded() | RunFailed() | RunCancelled():
                 if self.current is not None:
                     self.current.put(message)

@@ -15,6 +15,7 @@ from ugosa_server.jobs.event_table import EventTable
 from ugosa_server.jobs.job_table import JobTable
 from ugosa_server.jobs.principals import TokenTable
 from ugosa_server.jobs.schema import open_database
+from ugosa_server.jobs.totals import Totals
 from ugosa_server.jobs.upload_table import UploadTable
 
 STORE_FILE_NAME = "ugosa.sqlite"
@@ -31,6 +32,7 @@ class Store:
         self.jobs = JobTable(self._connection, self.events)
         self.uploads = UploadTable(self._connection)
         self.tokens = TokenTable(self._connection)
+        self.totals = Totals(self._connection)
 
     def close(self) -> None:
         """Close the database; the write-ahead log is folded back."""

@@ -93,6 +93,7 @@ class OpenUpload:
     async def _commit(self) -> int:
         with disk_full_explained():
             size = await asyncio.to_thread(self._writer.sync)
+        self._uploads.received_bytes += size - self.committed_size
         reach("upload.synced")
         await self._uploads.store(lambda s: s.uploads.set_committed_size(self.upload.upload_id, size))
         self._writer.committed_size = size
@@ -121,6 +122,8 @@ class Uploads:
         self._spool = spool
         self._quotas = quotas
         self._being_written: set[str] = set()
+        self.received_bytes = 0
+        """Made durable since the start of the server."""
         self.draining = False
 
     async def create(

@@ -1,0 +1,132 @@
+"""What an operator relies on: health that tells the truth, metrics, a log that machines read, a doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.request
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.helpers.jobs import LONG, QUICK, silent, wait_for_adaptation
+from tests.helpers.server import Server, StartServer
+from tests.helpers.songs import make_song, write_song
+from ugosa_server.cli import main
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+HEALTH_TIMEOUT_S = 120.0
+MARKS = [silent("vocals", 10000, 30000)]
+METRICS_LINE = "ugosa-server answers Prometheus on "
+
+
+def scraped(server: Server) -> dict[str, float]:
+    """Every sample of a scrape, by name and labels."""
+    lines = server.log_path.read_text().splitlines()
+    (url,) = (line.removeprefix(METRICS_LINE) for line in lines if line.startswith(METRICS_LINE))
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text = answer.read().decode()
+    samples = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, value in samples}
+
+
+def test_health_metrics_and_log_tell_of_a_job_a_dead_worker_and_a_drain(
+    start_server: StartServer, tmp_path: Path
+):
+    server = start_server("--metrics", "127.0.0.1:0", "--log-format", "json", "--log-level", "INFO")
+    song = write_song(make_song(44100), tmp_path / "song.wav")
+    with server.client() as client, grpc.insecure_channel(server.target) as channel:
+        upload = client.upload(song)
+        job = client.create_job(upload.upload_id, marks=MARKS, options=QUICK)
+        list(client.watch(job.job_id))
+        samples = scraped(server)
+        assert samples['ugosa_jobs{state="succeeded"}'] == 1
+        assert samples['ugosa_jobs{state="queued"}'] == 0
+        assert samples["ugosa_received_bytes_total"] == song.stat().st_size
+        assert samples['ugosa_stored_bytes{kind="uploads"}'] == 44100 * 2 * 4
+        assert samples['ugosa_stored_bytes{kind="stems"}'] > 4 * 44100 * 2 * 4
+        assert samples['ugosa_job_seconds_count{state="succeeded"}'] == 1
+        phases = {
+            name.split('"')[1]: value
+            for name, value in samples.items()
+            if name.startswith("ugosa_job_phase_seconds_sum")
+        }
+        assert {"adaptation", "separation"} <= set(phases)
+        assert 0 < sum(phases.values()) <= samples['ugosa_job_seconds_sum{state="succeeded"}']
+        assert scraped(server)['ugosa_job_seconds_count{state="succeeded"}'] == 1, "told once"
+        assert (samples["ugosa_worker_ready"], samples["ugosa_worker_restarts_total"]) == (1, 0)
+
+        health = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(service="ugosa.v1.JobService"), timeout=HEALTH_TIMEOUT_S
+        )
+        assert next(health).status == SERVING
+        server.worker().kill()
+        assert next(health).status == NOT_SERVING
+        assert next(health).status == SERVING
+        assert scraped(server)["ugosa_worker_restarts_total"] == 1
+
+        long = client.create_job(upload.upload_id, marks=MARKS, options=LONG)
+        wait_for_adaptation(client, long.job_id)
+        server.process.send_signal(signal.SIGTERM)
+        assert next(health).status == NOT_SERVING
+    assert server.process.wait(60) == 0
+
+    lines = server.log_path.read_text().splitlines()
+    records = [json.loads(line) for line in lines if not line.startswith("ugosa-server ")]
+    assert {"time", "level", "logger", "message"} <= set.intersection(*(set(record) for record in records))
+    of_job = {record["logger"] for record in records if record.get("job_id") == job.job_id}
+    assert {"ugosa.scheduler", "ugosa.worker"} <= of_job
+    assert any(record.get("upload_id") == upload.upload_id for record in records)
+
+
+def doctor(model_dir: Path, state_dir: Path, *words: str) -> int:
+    places = [
+        "--model-dir",
+        str(model_dir),
+        "--state-dir",
+        str(state_dir),
+        "--listen",
+        f"unix:{state_dir}/u.sock",
+    ]
+    return main(["doctor", "--json", "--model", "tiny", *places, *words])
+
+
+def test_the_doctor_separates_a_second_and_says_what_it_runs_on(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert doctor(model_dir, tmp_path, "--device", "auto") == 0
+    findings = {f["check"]: f for f in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert list(findings) == [
+        "versions",
+        "state directory",
+        "disk",
+        "addresses",
+        "device",
+        "models",
+        "self-test",
+    ]
+    assert "cuda" in findings["device"]["text"].lower(), "which GPU, or why none"
+    assert "add up to the mix exactly" in findings["self-test"]["text"]
+
+
+def test_the_doctor_finds_what_is_wrong_and_says_so_by_its_status(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    models = tmp_path / "models"
+    models.mkdir()
+    os.link(model_dir / "tiny.safetensors", models / "tiny.safetensors")
+    (models / "tiny.sha256").write_text(f"{'0' * 64}  tiny.safetensors\n")
+    state = tmp_path / "state"
+    state.mkdir(mode=0o755)
+    assert doctor(models, state, "--device", "cuda:7", "--listen", "0.0.0.0:50051") == 1
+    findings = {f["check"]: f for f in map(json.loads, capsys.readouterr().out.splitlines())}
+    failed = {check: finding["text"] for check, finding in findings.items() if not finding["ok"]}
+    assert "chmod 700" in failed["state directory"]
+    assert "tls_cert" in failed["addresses"]
+    assert "cuda:7" in failed["device"]
+    assert "damaged or was replaced" in failed["models"]
+    assert "self-test" in failed

@@ -1,0 +1,79 @@
+"""Sums over all principals, for metrics: how many, how large, how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import apsw
+
+from ugosa_server.jobs.events import JobState
+
+
+@dataclass(frozen=True)
+class EndedJob:
+    """How long a job took."""
+
+    state: JobState
+    """How it ended."""
+    end_time_s: float
+    """Unix time."""
+    wait_s: float | None
+    """From its creation to its first start; None when it never started."""
+    run_s: float | None
+    """From its first start to its end; None when it never started."""
+    phases_s: dict[str, float]
+    """Of the last attempt, by phase: from its first progress to that of the next phase, or to the end."""
+
+
+class Totals:
+    """Reads sums from the store's tables."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def jobs(self) -> dict[JobState, int]:
+        """Return how many jobs there are in each state."""
+        rows = self._connection.execute("SELECT state, count(*) FROM jobs GROUP BY state")
+        counts = {JobState(str(row[0])): int(str(row[1])) for row in rows}
+        return {state: counts.get(state, 0) for state in JobState}
+
+    def stored_bytes(self) -> tuple[int, int]:
+        """Return the bytes on disk of (uploads, stems)."""
+        (row,) = self._connection.execute(
+            "SELECT (SELECT coalesce(sum(stored_bytes), 0) FROM uploads),"
+            " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs)"
+        )
+        return int(str(row[0])), int(str(row[1]))
+
+    def ended_after(self, time_s: float) -> list[EndedJob]:
+        """Return the jobs that ended after a time, in the order of their ends."""
+        rows = self._connection.execute(
+            "SELECT job_id, attempt, state, create_time_s, start_time_s, end_time_s FROM jobs"
+            " WHERE end_time_s > ? ORDER BY end_time_s",
+            (time_s,),
+        ).fetchall()
+        ended = []
+        for job_id, attempt, state, *times in rows:
+            made_s, started_s, ended_s = (None if value is None else float(str(value)) for value in times)
+            assert made_s is not None
+            assert ended_s is not None
+            ended.append(
+                EndedJob(
+                    JobState(str(state)),
+                    ended_s,
+                    None if started_s is None else started_s - made_s,
+                    None if started_s is None else ended_s - started_s,
+                    self._phases(str(job_id), int(str(attempt)), ended_s),
+                )
+            )
+        return ended
+
+    def _phases(self, job_id: str, attempt: int, ended_s: float) -> dict[str, float]:
+        rows = self._connection.execute(
+            "SELECT json_extract(body, '$.phase'), min(time_s) FROM events"
+            " WHERE job_id = ? AND attempt = ? AND kind = 'progress' GROUP BY 1 ORDER BY 2",
+            (job_id, attempt),
+        ).fetchall()
+        starts = [(str(row[0]), float(str(row[1]))) for row in rows]
+        ends = [start_s for _, start_s in starts[1:]] + [ended_s]
+        return {phase: end_s - start_s for (phase, start_s), end_s in zip(starts, ends, strict=True)}

@@ -1,0 +1,136 @@
+"""Metrics for Prometheus, on a loopback port, with numbers but never names of songs or people.
+
+Everything is read when it is asked for: gauges from the store and the engine, durations from the events of
+the jobs that have ended since the last time. A phase begins with its first progress event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ugosa_server.engine.base import Engine, EngineHealth
+from ugosa_server.errors import ConfigError
+from ugosa_server.jobs.events import JobState
+from ugosa_server.jobs.store import AsyncStore, Store
+from ugosa_server.jobs.uploads import Uploads
+from ugosa_server.rpc.addresses import TcpAddress, parse_address
+
+READ_TIMEOUT_S = 5.0
+DURATION_BUCKETS_S = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 14400)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the store and the engine say at one moment."""
+
+    jobs: dict[JobState, int]
+    """How many there are in each state."""
+    upload_bytes: int
+    """Stored, of all principals."""
+    stem_bytes: int
+    """Stored, of all principals."""
+    health: EngineHealth
+    """Of the engine."""
+
+
+class Metrics(Collector):
+    """Answers scrapes. The HTTP server runs on threads of its own; the store stays on its own thread."""
+
+    def __init__(self, store: AsyncStore, uploads: Uploads, engine: Engine, state_dir: Path) -> None:
+        self._store = store
+        self._uploads = uploads
+        self._engine = engine
+        self._state_dir = state_dir
+        self._loop = asyncio.get_running_loop()
+        self._told_until_s = time.time()
+        self.registry = CollectorRegistry()
+        self._waits = self._histogram("ugosa_job_wait_seconds", "From a job's creation to its first start.")
+        self._runs = self._histogram("ugosa_job_seconds", "From first start to end, by end state.", "state")
+        self._phases = self._histogram("ugosa_job_phase_seconds", "Of the last attempt, by phase.", "phase")
+        self.registry.register(self)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=None, buckets=DURATION_BUCKETS_S)
+
+    def describe(self) -> list[Metric]:
+        """Nothing beforehand: describing by collecting would wait for the loop that registers this."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read everything; called on a thread of the HTTP server."""
+        reading = asyncio.run_coroutine_threadsafe(self._read(), self._loop).result(READ_TIMEOUT_S)
+        jobs = GaugeMetricFamily(
+            "ugosa_jobs", "Jobs kept, by state; the queue is `queued`.", labels=["state"]
+        )
+        for state, count in reading.jobs.items():
+            jobs.add_metric([state.value], count)
+        yield jobs
+        stored = GaugeMetricFamily("ugosa_stored_bytes", "Bytes on disk, by what they are.", labels=["kind"])
+        stored.add_metric(["uploads"], reading.upload_bytes)
+        stored.add_metric(["stems"], reading.stem_bytes)
+        yield stored
+        free_bytes = shutil.disk_usage(self._state_dir).free
+        yield GaugeMetricFamily(
+            "ugosa_disk_free_bytes", "Free on the disk of the state directory.", free_bytes
+        )
+        yield CounterMetricFamily(
+            "ugosa_received_bytes", "Bytes of songs received since the start.", self._uploads.received_bytes
+        )
+        health = reading.health
+        yield GaugeMetricFamily("ugosa_worker_ready", "1 when a job would start now.", int(health.ready))
+        yield CounterMetricFamily("ugosa_worker_restarts", "Workers that were replaced.", health.restarts)
+        if health.gpu_memory_bytes is not None:
+            yield GaugeMetricFamily(
+                "ugosa_gpu_memory_bytes", "Reserved by the worker on its GPU.", health.gpu_memory_bytes
+            )
+        for histogram in (self._waits, self._runs, self._phases):
+            yield from histogram.collect()
+
+    async def _read(self) -> Reading:
+        health = await self._engine.health()
+        return await self._store(lambda s: self._read_store(s, health))
+
+    def _read_store(self, store: Store, health: EngineHealth) -> Reading:
+        for job in store.totals.ended_after(self._told_until_s):
+            self._told_until_s = job.end_time_s
+            if job.wait_s is not None and job.run_s is not None:
+                self._waits.observe(job.wait_s)
+                self._runs.labels(job.state.value).observe(job.run_s)
+            for phase, phase_s in job.phases_s.items():
+                self._phases.labels(phase).observe(phase_s)
+        upload_bytes, stem_bytes = store.totals.stored_bytes()
+        return Reading(store.totals.jobs(), upload_bytes, stem_bytes, health)
+
+
+class MetricsServer:
+    """The port on which Prometheus asks."""
+
+    def __init__(self, address: str, metrics: Metrics) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: the address is not loopback, or is taken.
+        """
+        parsed = parse_address(address)
+        if not isinstance(parsed, TcpAddress) or not parsed.is_loopback:
+            raise ConfigError(f"metrics cannot be served on {address!r}: use 127.0.0.1:PORT")
+        try:
+            self._server, self._thread = start_http_server(parsed.port, parsed.host, metrics.registry)
+        except OSError as error:
+            raise ConfigError(f"metrics cannot be served on {address!r}: {error}") from error
+        self.address = f"{parsed.host}:{self._server.server_port}"
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await asyncio.to_thread(self._server.shutdown)
+        self._server.server_close()
+        await asyncio.to_thread(self._thread.join)
