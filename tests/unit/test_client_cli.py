@@ -77,6 +77,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--segment": "6",
         "--hop": "2",
         "--batch-size": "4",
+        "--pitch-shifts": "1",
         "--seed": "7",
         "--separation-segment": "10",
         "--overlap": "0.5",
@@ -89,7 +90,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
     assert job["request_id"] == "mine"
     assert None not in job["options"].values()
     assert list(job["options"].values()) == [
-        *("tiny", "fast", "P-L2:M", 0.5, 1e-4, 3, 6.0, 2.0, 4, 7, 10.0, 0.5, 2, "flac-pcm24")
+        *("tiny", "fast", "P-L2:M", 0.5, 1e-4, 3, 6.0, 2.0, 4, 1, 7, 10.0, 0.5, 2, "flac-pcm24")
     ]
 
 

@@ -28,6 +28,7 @@ ALL_OPTIONS = JobOptions(
     segment_s=4.0,
     hop_s=1.0,
     batch_size=2,
+    pitch_shifts=1,
     seed=-1,
     separation_segment_s=8.0,
     overlap=0.0,

@@ -88,6 +88,7 @@ ADAPTATION_FIELDS = {
     "segment_seconds": "segment_s",
     "hop_seconds": "hop_s",
     "batch_size": "batch_size",
+    "pitch_shifts": "pitch_shifts",
 }
 # Field of JobOptions on the wire -> field of SeparationOptions.
 SEPARATION_FIELDS = {

@@ -75,6 +75,7 @@ OPTION_FIELDS = {  # JobOptions here: JobOptions on the wire
     "segment_s": "segment_seconds",
     "hop_s": "hop_seconds",
     "batch_size": "batch_size",
+    "pitch_shifts": "pitch_shifts",
     "seed": "seed",
     "separation_segment_s": "separation_segment_seconds",
     "overlap": "separation_overlap",

@@ -98,6 +98,8 @@ class JobOptions:
     """Distance between starts of adaptation segments in seconds; None = segment_s."""
     batch_size: int | None = None
     """Segments a step; >= 1."""
+    pitch_shifts: int | None = None
+    """Pitch-shifted observations of every segment, besides the segment itself; >= 0."""
     seed: int | None = None
     """Of every random choice of the job."""
     separation_segment_s: float | None = None

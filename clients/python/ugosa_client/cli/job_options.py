@@ -25,6 +25,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         "--hop", dest="hop_s", type=float, metavar="SECONDS", help="between starts of training segments"
     )
     group.add_argument("--batch-size", type=int, metavar="N", help="segments a training step")
+    group.add_argument(
+        "--pitch-shifts", type=int, metavar="N", help="pitch-shifted copies of each segment to learn from"
+    )
     group.add_argument("--seed", type=int, metavar="N", help="of every random choice")
     group.add_argument(
         "--separation-segment",
@@ -58,6 +61,7 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
         segment_s=arguments.segment_s,
         hop_s=arguments.hop_s,
         batch_size=arguments.batch_size,
+        pitch_shifts=arguments.pitch_shifts,
         seed=arguments.seed,
         separation_segment_s=arguments.separation_segment_s,
         overlap=arguments.overlap,
