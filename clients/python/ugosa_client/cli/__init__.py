@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import ugosa_client
-from ugosa_client.cli import batch, jobs, marks, separate
+from ugosa_client.cli import batch, daw, jobs, marks, separate
 from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
 from ugosa_client.cli.reporter import make_reporter
 from ugosa_client.client import UgosaClient
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ugosa {ugosa_client.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (separate, marks, batch, jobs):
+    for group in (separate, marks, batch, jobs, daw):
         group.add_commands(commands, common)
     for command in commands.choices.values():
         command.epilog = EXIT_CODES_HELP

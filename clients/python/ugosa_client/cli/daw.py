@@ -1,0 +1,322 @@
+"""`ugosa daw`: jobs for scripts inside a DAW, which can start a program but not read what it prints.
+
+The script writes a request file (JSON), starts the helper without waiting for it, and follows a progress file
+to which whole JSON lines are added: the objects of `--json`, and `{"event": "alive"}` while nothing else
+happens, so that the script can tell a long step from a dead helper. The last line is the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+import soundfile
+
+from ugosa_client.cli.exit_codes import ExitCode, exit_code
+from ugosa_client.cli.reporter import JsonReporter, Reporter
+from ugosa_client.client import MODEL_DEFAULTS, UgosaClient
+from ugosa_client.errors import BadInputError, JobCancelledError, JobFailedError, UgosaClientError
+from ugosa_client.resources import Job, JobOptions, Mark, MarkState, StemEncoding
+
+ALIVE_S = 2.0  # between signs of life; scripts give a helper up after several of them
+CANCEL_POLL_S = 0.2
+INTEGER_SUBTYPES = {"PCM_16", "PCM_24", "PCM_32"}  # cut as integers, so that every bit stays
+
+
+@dataclass(frozen=True)
+class DawRequest:
+    """What a script asks for, as its request file says it."""
+
+    progress_file: Path
+    """Where the script looks for what happens; replaced."""
+    cancel_file: Path
+    """The script makes this file to cancel."""
+    song: Path
+    """The audio file behind the item."""
+    out_dir: Path
+    """Where stems and reports go."""
+    start_frame: int = 0
+    """First frame of the song that the item plays."""
+    end_frame: int | None = None
+    """One past the last frame that the item plays; None = the end of the song."""
+    marks: tuple[Mark, ...] = ()
+    """In frames from `start_frame`."""
+    options: JobOptions = MODEL_DEFAULTS
+    """How the job is done."""
+    request_id: str | None = None
+    """The same again gives the same job."""
+    server: str | None = None
+    """Address; None = the default."""
+
+
+class _CancelledBeforeJobError(UgosaClientError):
+    """The script cancelled while there was no job yet that the server could cancel."""
+
+
+def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the parsers of this file."""
+    daw = commands.add_parser("daw", help="for scripts in a DAW: work from a request file")
+    actions = daw.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    run = actions.add_parser("run", parents=[common], help="separate what a request file says")
+    run.add_argument("request", metavar="REQUEST.json")
+    run.set_defaults(run=run_daw, job_id=None)
+
+    resume = actions.add_parser("resume", parents=[common], help="follow a job to its end and fetch it")
+    resume.add_argument("job_id", metavar="JOB")
+    resume.add_argument("request", metavar="REQUEST.json")
+    resume.set_defaults(run=run_daw)
+
+    call = actions.add_parser(
+        "call", parents=[common], help="run any ugosa command with its JSON lines in the progress file"
+    )
+    call.add_argument("request", metavar="REQUEST.json")
+    call.set_defaults(run=run_call)
+
+
+def run_daw(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> ExitCode:
+    """Separate, or take up the job `arguments.job_id`; errors go to the progress file too."""
+    request = read_request(arguments.request)
+    with progress_lines(request.progress_file), UgosaClient(request.server or client.target) as client:
+        lines = JsonReporter()
+        with Attendant(client, request.cancel_file) as attendant:
+            try:
+                job = (
+                    client.get_job(arguments.job_id) if arguments.job_id else _submit(request, client, lines)
+                )
+                _follow(job, request, client, lines, attendant)
+            except (UgosaClientError, OSError, soundfile.LibsndfileError) as error:
+                return _report_failure(error, lines)
+    return ExitCode.OK
+
+
+def run_call(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> ExitCode:
+    """Run the command of a request file, for example `["models"]`."""
+    from ugosa_client import __version__
+    from ugosa_client.cli import main  # that module imports this one
+
+    values = _read_json(arguments.request)
+    command = values.get("command")
+    if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
+        raise BadInputError(f"{arguments.request}: 'command' is {command!r}, not a list of words")
+    server = ["--server", str(values["server"])] if values.get("server") else []
+    with progress_lines(_path(arguments.request, values, "progress_file")):
+        try:
+            return ExitCode(main([*command, "--json", *server]))
+        except SystemExit:  # argparse has said more on stderr
+            message = f"this ugosa ({__version__}) does not understand {' '.join(command)!r}; is it too old?"
+            JsonReporter().failed(ExitCode.BAD_INPUT, "", message, {})
+            return ExitCode.BAD_INPUT
+
+
+def read_request(path: str | os.PathLike[str]) -> DawRequest:
+    """Read a request file.
+
+    Raises:
+        BadInputError: it cannot be read, lacks something, or has something that nobody knows.
+    """
+    values = _read_json(path)
+    known = {field.name for field in fields(DawRequest)}
+    if unknown := sorted(values.keys() - known):
+        raise BadInputError(f"{path}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    try:
+        return DawRequest(
+            progress_file=_path(path, values, "progress_file"),
+            cancel_file=_path(path, values, "cancel_file"),
+            song=_path(path, values, "song"),
+            out_dir=_path(path, values, "out_dir"),
+            start_frame=int(values.get("start_frame", 0)),
+            end_frame=None if values.get("end_frame") is None else int(values["end_frame"]),
+            marks=tuple(_mark(mark) for mark in values.get("marks", ())),
+            options=_options(values.get("options", {})),
+            request_id=values.get("request_id"),
+            server=values.get("server"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInputError(f"{path}: {type(error).__name__}: {error}") from None
+
+
+def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"cannot read the request {path}: {error}") from None
+    if not isinstance(values, dict):
+        raise BadInputError(f"the request {path} is not a JSON object")
+    return values
+
+
+def _path(request: str | os.PathLike[str], values: Mapping[str, Any], name: str) -> Path:
+    path = values.get(name)
+    if not isinstance(path, str) or not Path(path).is_absolute():
+        raise BadInputError(f"{request}: {name!r} is {path!r}, not an absolute path")
+    return Path(path)
+
+
+def _mark(values: Mapping[str, Any]) -> Mark:
+    state = MarkState(values["state"])
+    return Mark(str(values["source"]), state, int(values["start_frame"]), int(values["end_frame"]))
+
+
+def _options(values: Mapping[str, Any]) -> JobOptions:
+    encoding = values.get("stem_encoding")
+    return JobOptions(**{**values, "stem_encoding": StemEncoding(encoding) if encoding else None})
+
+
+def _submit(request: DawRequest, client: UgosaClient, lines: JsonReporter) -> Job:
+    def uploaded(done_bytes: int, all_bytes: int) -> None:
+        lines.uploaded(done_bytes, all_bytes)
+        if request.cancel_file.exists():
+            raise _CancelledBeforeJobError("cancelled during the upload; no job was made", "CANCELLED")
+
+    request.out_dir.mkdir(parents=True, exist_ok=True)
+    with stretch_of(request) as song:
+        return client.submit(
+            song,
+            marks=request.marks,
+            options=request.options,
+            request_id=request.request_id,
+            out_dir=request.out_dir,
+            on_upload=uploaded,
+        )
+
+
+def _follow(
+    job: Job, request: DawRequest, client: UgosaClient, lines: JsonReporter, attendant: Attendant
+) -> None:
+    lines.job_made(job)
+    attendant.job_id = job.job_id
+
+    def fetched(file_name: str, done_bytes: int, all_bytes: int) -> None:
+        lines.fetched(file_name, done_bytes, all_bytes)
+        if request.cancel_file.exists():
+            raise JobCancelledError(job)
+
+    separation = client.finish(job, request.out_dir, on_event=lines.happened, on_fetch=fetched)
+    files = separation.files
+    stems = [{"source": source, "path": path} for source, path in files.stems.items()]
+    lines.result({"job": separation.job, "stems": stems, "report": files.report_html}, "")
+
+
+def _report_failure(error: Exception, lines: JsonReporter) -> ExitCode:
+    if not isinstance(error, UgosaClientError):
+        lines.failed(ExitCode.BAD_INPUT, "", str(error), {})
+        return ExitCode.BAD_INPUT
+    code = ExitCode.CANCELLED if isinstance(error, _CancelledBeforeJobError) else exit_code(error)
+    job = error.job if isinstance(error, JobFailedError | JobCancelledError) else None
+    lines.failed(code, error.reason, error.message, {} if job is None else {"job": job})
+    return code
+
+
+@contextmanager
+def stretch_of(request: DawRequest) -> Iterator[Path]:
+    """Give the file to send: the song, or for the time being a WAV of just the frames asked for.
+
+    Every sample stays what it is: integers are cut as integers of the same width, all else as float.
+
+    Raises:
+        BadInputError: the frames are not in the song.
+    """
+    start = request.start_frame
+    if start == 0 and request.end_frame is None:
+        yield request.song
+        return
+    with soundfile.SoundFile(request.song) as song:
+        end = song.frames if request.end_frame is None else request.end_frame
+        if not 0 <= start < end <= song.frames:
+            raise BadInputError(
+                f"the item plays frames {start} to {end}, but {request.song} has {song.frames} frames"
+            )
+        if (start, end) == (0, song.frames):
+            yield request.song
+            return
+        dtype, subtype = "float32", "FLOAT"
+        if song.subtype in INTEGER_SUBTYPES:
+            dtype, subtype = "int32", song.subtype
+        elif song.subtype == "DOUBLE":
+            dtype, subtype = "float64", "DOUBLE"
+        path = request.out_dir / f"{request.song.stem} {start}-{end}.wav"
+        song.seek(start)
+        with soundfile.SoundFile(path, "w", song.samplerate, song.channels, subtype, format="WAV") as stretch:
+            for block in song.blocks(blocksize=1 << 16, frames=end - start, dtype=dtype):
+                stretch.write(block)
+    try:
+        yield path
+    finally:
+        path.unlink()
+
+
+@contextmanager
+def progress_lines(path: Path) -> Iterator[None]:
+    """Send what is printed to a file, whole lines at a time, with signs of life in between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ended = threading.Event()
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        lines = _Lines(file)
+
+        def live() -> None:
+            while not ended.wait(ALIVE_S):
+                lines.write('{"event": "alive"}\n')
+
+        thread = threading.Thread(target=live, daemon=True)
+        thread.start()
+        try:
+            with redirect_stdout(lines):
+                yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+class _Lines:
+    """A text stream that several threads write to; each write is one or more whole lines."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            size = self._file.write(text)
+            self._file.flush()
+        return size
+
+    def flush(self) -> None:
+        """Every write is flushed."""
+
+
+class Attendant:
+    """Watches the cancel file beside the main thread, and cancels the job at the server."""
+
+    def __init__(self, client: UgosaClient, cancel_file: Path) -> None:
+        self.job_id: str | None = None
+        """Set once there is a job."""
+        self._client = client
+        self._cancel_file = cancel_file
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Attendant:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(CANCEL_POLL_S):
+            if self.job_id is None or not self._cancel_file.exists():
+                continue
+            try:
+                self._client.cancel(self.job_id)
+                return
+            except UgosaClientError:
+                continue  # the server is away for the moment; the wish stays
