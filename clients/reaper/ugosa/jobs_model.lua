@@ -1,0 +1,146 @@
+--- What the window shows while jobs run, and what comes after: stems into the project, all in one undo step.
+
+local files = require("ugosa.files")
+local insert = require("ugosa.insert")
+local Job = require("ugosa.job")
+local pending = require("ugosa.pending")
+
+local JobsModel = {}
+JobsModel.__index = JobsModel
+
+-- Two windows that follow one job would insert its stems twice. Whoever follows says so at every poll.
+local FOLLOWED, FOLLOWED_S = "UGOSA_followed", 3
+
+local function is_followed(folder)
+  local since_s = tonumber(reaper.GetExtState(FOLLOWED, folder))
+  local now_s = reaper.time_precise()
+  return since_s ~= nil and since_s <= now_s and now_s - since_s < FOLLOWED_S
+end
+
+local function remember(entry)
+  if entry.kept ~= (entry.job.job_id or "") then
+    entry.kept = entry.job.job_id or ""
+    pending.put({ folder = entry.job.folder, job_id = entry.job.job_id, place = entry.place })
+  end
+end
+
+--- Follow entries {job, place}; jobs that could not start may be among them (they have ended).
+function JobsModel.new(entries)
+  local self = setmetatable({ entries = entries, closed = false, finished = false, notices = {} }, JobsModel)
+  self.project = reaper.EnumProjects(-1)
+  for _, entry in ipairs(entries) do remember(entry) end
+  return self
+end
+
+--- Follow the jobs that the project waits for; nil and why not when there is none to follow.
+function JobsModel.reopen()
+  local entries, has_followed = {}, false
+  for _, waiting in ipairs(pending.list()) do
+    local followed = is_followed(waiting.folder)
+    local job = not followed and Job.reopen(waiting.folder)
+    if followed then
+      has_followed = true
+    elseif job then
+      if type(waiting.job_id) == "string" then job.job_id = waiting.job_id end
+      entries[#entries + 1] = { job = job, place = waiting.place }
+    else
+      pending.remove(waiting.folder)
+    end
+  end
+  if #entries > 0 then return JobsModel.new(entries) end
+  return nil, has_followed and "Another window follows the jobs of this project." or "This project waits for no job."
+end
+
+--- Read what the helpers say; insert the stems once every job has ended and its project is in front.
+function JobsModel:poll()
+  self.is_elsewhere = reaper.EnumProjects(-1) ~= self.project
+  if self.is_elsewhere then
+    -- The helpers go on. A project that was closed finds its jobs when it is opened again.
+    self.closed = not reaper.ValidatePtr2(nil, self.project, "ReaProject*")
+    return
+  end
+  local all_ended = true
+  for _, entry in ipairs(self.entries) do
+    entry.job:poll()
+    if not self.finished then
+      reaper.SetExtState(FOLLOWED, entry.job.folder, tostring(reaper.time_precise()), false)
+    end
+    remember(entry)
+    all_ended = all_ended and entry.job:has_ended()
+  end
+  if all_ended and not self.finished then self:_finish() end
+end
+
+function JobsModel:_finish()
+  self.finished = true
+  for _, entry in ipairs(self.entries) do reaper.DeleteExtState(FOLLOWED, entry.job.folder, false) end
+  local insertions = {}
+  for _, entry in ipairs(self.entries) do
+    if entry.job.state == "done" and not entry.inserted then
+      insertions[#insertions + 1] = { place = entry.place, stems = entry.job.result.stems }
+      entry.inserted = true
+    end
+    if not entry.job.can_resume then pending.remove(entry.job.folder) end
+  end
+  if #insertions > 0 then self.notices = insert.stems(insertions) end
+end
+
+local function add(lines, text, severity) lines[#lines + 1] = { text = text, severity = severity } end
+
+local function describe_end(lines, entry)
+  local job, name = entry.job, entry.place.name
+  if job.state == "done" then
+    add(lines, ("%s: stems are in the project; the original is muted. Report: %s"):format(name,
+      files.join(job.folder, "report.html")))
+    for _, notice in ipairs(job.notices) do add(lines, notice, "info") end
+  elseif job.state == "cancelled" then
+    add(lines, ("%s: cancelled; the project is as it was."):format(name), "warning")
+  else
+    add(lines, ("%s: %s"):format(name, job.message), "error")
+  end
+end
+
+--- Say what to show.
+function JobsModel:view()
+  local lines, bars, can_resume = {}, {}, false
+  if self.is_elsewhere then
+    add(lines, "These jobs are of another project tab. Go back to it to see them and to get the stems.", "info")
+    return { lines = lines, buttons = { { id = "close", label = "Close" } } }
+  end
+  for _, entry in ipairs(self.entries) do
+    local job = entry.job
+    if job:has_ended() then
+      if self.finished then describe_end(lines, entry) end
+      can_resume = can_resume or (job.state == "failed" and job.can_resume)
+    end
+    if not self.finished then
+      bars[#bars + 1] = { label = ("%s: %s%s"):format(entry.place.name, job.text, job:eta_text()),
+        fraction = job.state == "done" and 1 or job.fraction }
+    end
+  end
+  if not self.finished then
+    add(lines, "You can go on working. Closing this window leaves the jobs running; 'UGOSA: Resume' brings them back.",
+      "info")
+    return { lines = lines, bars = bars, buttons = { { id = "cancel", label = "Cancel" } } }
+  end
+  for _, notice in ipairs(self.notices) do add(lines, notice, "warning") end
+  local buttons = { { id = "close", label = "Close" } }
+  if can_resume then table.insert(buttons, 1, { id = "resume", label = "Resume" }) end
+  return { lines = lines, bars = bars, buttons = buttons }
+end
+
+--- Answer the user.
+function JobsModel:handle(event)
+  if event.button == "close" then
+    self.closed = true
+  elseif event.button == "cancel" then
+    for _, entry in ipairs(self.entries) do entry.job:cancel() end
+  elseif event.button == "resume" then
+    for _, entry in ipairs(self.entries) do
+      if entry.job.state == "failed" and entry.job.can_resume then entry.job:resume() end
+    end
+    self.finished = false
+  end
+end
+
+return JobsModel

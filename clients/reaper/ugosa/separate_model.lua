@@ -1,0 +1,238 @@
+--- `Separate with marks`, from the click to the stems: ask the server, show what will be done, do it.
+
+local files = require("ugosa.files")
+local findings = require("ugosa.findings")
+local insert = require("ugosa.insert")
+local item_marks = require("ugosa.item_marks")
+local Job = require("ugosa.job")
+local JobForm = require("ugosa.job_form")
+local JobsModel = require("ugosa.jobs_model")
+local json = require("ugosa.json")
+local labels = require("ugosa.labels")
+local project_marks = require("ugosa.project_marks")
+local render = require("ugosa.render")
+local stretch = require("ugosa.stretch")
+
+local SeparateModel = {}
+SeparateModel.__index = SeparateModel
+
+local function calls_folder()
+  local folder = files.join(reaper.GetResourcePath(), "UGOSA")
+  reaper.RecursiveCreateDirectory(folder, 0)
+  return folder
+end
+
+--- Prepare to separate these stretches. Returns nil and what to do when the helper cannot be asked.
+function SeparateModel.new(stretches)
+  local self = setmetatable({ stretches = stretches, closed = false, notes = {} }, SeparateModel)
+  local job, message = Job.start(calls_folder(), "call", { command = json.array({ "models" }) })
+  if not job then return nil, message end
+  self.call, self.on_answer = job, self._show_form
+  self.waiting_for = "Asking the server"
+  return self
+end
+
+function SeparateModel:_show_form(result) self.form = JobForm.new(result.models) end
+
+-- What the project says, for the chosen model; `problems` of all items together.
+function SeparateModel:_read_marks()
+  local sources = self.form:sources()
+  local spans, problems = project_marks.read(sources)
+  self.problems, self.can_send = {}, true
+  for _, one in ipairs(self.stretches) do
+    for _, problem in ipairs(problems) do
+      if problem.start_s < one.end_s and problem.end_s > one.start_s then
+        self.problems[#self.problems + 1] = problem
+      end
+    end
+    local found
+    one.spans, found = item_marks.check(spans, sources, one.start_s, one.end_s)
+    for _, problem in ipairs(found) do
+      self.problems[#self.problems + 1] = problem
+      if problem.severity == "error" then self.can_send = false end
+    end
+  end
+end
+
+-- Give the stretch a folder and a file; once only.
+local function prepare(one)
+  if not one.folder then
+    local parent = files.join(reaper.GetProjectPath(""), "UGOSA stems")
+    local name = ("%s %s"):format(files.safe_name(files.stem(one.name)), os.date("%Y-%m-%d %H-%M-%S"))
+    local folder, message = files.make_folder(parent, name)
+    if not folder then return nil, ("Cannot write to %s: %s"):format(parent, message) end
+    one.folder = folder
+  end
+  if one.mode == "render" and not one.song then return render.item(one, one.folder) end
+  return true
+end
+
+local function start_job(one, options)
+  return Job.start(one.folder, "run", {
+    song = one.song, start_frame = one.start_frame, end_frame = one.end_frame, out_dir = one.folder,
+    marks = json.array(item_marks.to_frames(one.spans, one)), options = options,
+    request_id = reaper.genGuid(""):gsub("[{}]", ""),
+  })
+end
+
+function SeparateModel:_separate()
+  self:_read_marks()
+  if not self.can_send then return end
+  for _, one in ipairs(self.stretches) do
+    local ok, message = prepare(one)
+    if not ok then
+      self.failure = message
+      return
+    end
+  end
+  local entries = {}
+  for _, one in ipairs(self.stretches) do
+    local job, message = start_job(one, self.form:options())
+    if not job then
+      self.failure = message
+      break
+    end
+    entries[#entries + 1] = { job = job, place = insert.place_of(one) }
+  end
+  if #entries > 0 then self.jobs = JobsModel.new(entries) end
+end
+
+-- Ask about the first stretch; `action` is "lint" or "suggest". Answers come in frames of the whole file.
+function SeparateModel:_ask(action)
+  local one = self.stretches[1]
+  local ok, message = prepare(one)
+  local command = { "marks", action, one.song or "" }
+  if ok and action == "lint" then
+    local lines = {}
+    for _, mark in ipairs(item_marks.to_frames(one.spans, one)) do
+      lines[#lines + 1] = ("%.9f\t%.9f\t%s\n"):format((mark.start_frame + one.start_frame) / one.sample_rate_hz,
+        (mark.end_frame + one.start_frame) / one.sample_rate_hz, labels.write(mark.source, mark.state))
+    end
+    local path = files.join(one.folder, "marks.txt")
+    ok, message = files.write(path, table.concat(lines))
+    command = { "marks", action, one.song, "--marks", path }
+  end
+  local job
+  if ok then job, message = Job.start(calls_folder(), "call", { command = json.array(command) }) end
+  if not job then
+    self.failure = message
+    return
+  end
+  self.call, self.waiting_for = job, action == "lint" and "Checking the marks" or "Listening for suggestions"
+  self.on_answer = self._show_findings
+end
+
+function SeparateModel:_show_findings(result)
+  local one, problems, suggestions = self.stretches[1], {}, {}
+  local function take(object)
+    local placed = findings.to_project_time(object, one)
+    if placed.start_s and placed.start_s >= placed.end_s then return end -- outside of the item
+    if placed.severity then problems[#problems + 1] = placed end
+    if placed.confidence then suggestions[#suggestions + 1] = placed end
+  end
+  for _, object in ipairs(self.call.objects) do take(object) end
+  for _, key in ipairs({ "findings", "suggestions" }) do
+    for _, object in ipairs(type(result[key]) == "table" and result[key] or {}) do take(object) end
+  end
+  reaper.Undo_BeginBlock2(0)
+  findings.clear()
+  findings.add_problems(problems)
+  findings.add_suggestions(suggestions)
+  reaper.UpdateTimeline()
+  reaper.Undo_EndBlock2(0, "UGOSA: findings and suggestions", -1)
+  self.notes = { ("%d findings and %d suggestions are in the project as regions. A suggestion becomes a mark when "
+    .. "you take the question mark from its name, or by 'UGOSA: Accept suggestions'."):format(#problems, #suggestions) }
+  for _, problem in ipairs(problems) do self.notes[#self.notes + 1] = problem.message end
+end
+
+--- Follow what was started.
+function SeparateModel:poll()
+  if self.jobs then
+    self.jobs:poll()
+  elseif self.call then
+    local call = self.call
+    call:poll()
+    if call.state == "done" then
+      self:on_answer(call.result)
+      self.call = nil
+    elseif call:has_ended() then
+      self.failure = call.message
+      self.call = nil
+    end
+  end
+end
+
+local function count_marks(spans)
+  local counts, order = {}, {}
+  for _, span in ipairs(spans) do
+    if not counts[span.source] then
+      counts[span.source] = { active = 0, silent = 0 }
+      order[#order + 1] = span.source
+    end
+    counts[span.source][span.state] = counts[span.source][span.state] + 1
+  end
+  local parts = {}
+  for index, source in ipairs(order) do
+    parts[index] = ("%s %d silent, %d active"):format(source, counts[source].silent, counts[source].active)
+  end
+  return table.concat(parts, "; ")
+end
+
+function SeparateModel:_form_view()
+  self:_read_marks()
+  local lines = {}
+  local function add(text, severity) lines[#lines + 1] = { text = text, severity = severity } end
+  for _, one in ipairs(self.stretches) do
+    add(stretch.describe(one))
+    if not one.is_whole then
+      add("Only the time selection: " .. item_marks.span_text(one.start_s, one.end_s), "info")
+    end
+    if #one.spans > 0 then
+      add("Marks: " .. count_marks(one.spans))
+    else
+      add("No marks: the song is separated without learning from it. Mark where an instrument is silent, for "
+        .. "example by a region named 'no vocals', for better stems.", "warning")
+    end
+  end
+  for _, problem in ipairs(self.problems) do
+    add(("%s: %s"):format(item_marks.span_text(problem.start_s, problem.end_s), problem.message), problem.severity)
+  end
+  for _, note in ipairs(self.notes) do add(note, "info") end
+  local buttons = { { id = "lint", label = "Check marks" }, { id = "suggest", label = "Suggest marks" },
+    { id = "close", label = "Close" } }
+  if self.can_send then table.insert(buttons, 1, { id = "separate", label = "Separate" }) end
+  return { lines = lines, choices = self.form:choices(), buttons = buttons }
+end
+
+--- Say what to show.
+function SeparateModel:view()
+  if self.failure then
+    return { lines = { { text = self.failure, severity = "error" } }, buttons = {
+      self.form and { id = "back", label = "Back" } or { id = "close", label = "Close" } } }
+  end
+  if self.jobs then return self.jobs:view() end
+  if self.call then
+    return { lines = { { text = self.waiting_for .. " ..." } }, buttons = { { id = "close", label = "Close" } } }
+  end
+  return self:_form_view()
+end
+
+--- Answer the user.
+function SeparateModel:handle(event)
+  if event.button == "back" then
+    self.failure = nil
+  elseif self.jobs then
+    self.jobs:handle(event)
+    self.closed = self.jobs.closed
+  elseif event.button == "close" then
+    self.closed = true
+  elseif event.button == "separate" then
+    self:_separate()
+  elseif event.button == "lint" or event.button == "suggest" then
+    self:_ask(event.button)
+  elseif event.choice then
+    self.form:choose(event.choice, event.selected)
+  end
+end
+
+return SeparateModel
