@@ -123,12 +123,15 @@ local function insert_one(place, stems)
     local start_s = reaper.GetMediaItemInfo_Value(item, "D_POSITION")
     local end_s = start_s + reaper.GetMediaItemInfo_Value(item, "D_LENGTH")
     local is_there = math.abs(start_s - place.item_start_s) < 1e-9 and end_s > place.end_s - 1e-9
+    local take = reaper.GetActiveTake(item)
+    is_there = is_there and take ~= nil
+      and reaper.GetMediaItemTakeInfo_Value(take, "D_STARTOFFS") == place.take_offset_s
     if is_there and place.is_whole then is_there = math.abs(end_s - place.end_s) < 1e-9 end
     if is_there then
       item = place.is_whole and item or cut_out(item, place)
       reaper.SetMediaItemInfo_Value(item, "B_MUTE", 1)
     else
-      notice = ("'%s' was moved or trimmed since it was sent. Its stems are where it was; it is not muted."):format(
+      notice = ("'%s' was moved, trimmed or slipped since it was sent. Its stems are where it was; it is not muted."):format(
         place.name)
     end
   else
@@ -160,7 +163,7 @@ end
 function insert.place_of(stretch)
   return {
     guid = stretch.guid, name = stretch.name, start_s = stretch.start_s, end_s = stretch.end_s,
-    item_start_s = stretch.item_start_s, is_whole = stretch.is_whole, look = stretch.look,
+    item_start_s = stretch.item_start_s, take_offset_s = stretch.take_offset_s, is_whole = stretch.is_whole, look = stretch.look,
     -- What is left of a frame when the item begins between two; 0 for items on the sample grid.
     stem_offset_s = stretch.offset_s - stretch.start_frame / stretch.sample_rate_hz,
   }

@@ -13,8 +13,7 @@ local FOLLOWED, FOLLOWED_S = "UGOSA_followed", 3
 
 local function is_followed(folder)
   local since_s = tonumber(reaper.GetExtState(FOLLOWED, folder))
-  local now_s = reaper.time_precise()
-  return since_s ~= nil and since_s <= now_s and now_s - since_s < FOLLOWED_S
+  return since_s ~= nil and math.abs(reaper.time_precise() - since_s) < FOLLOWED_S
 end
 
 local function remember(entry)
@@ -56,7 +55,7 @@ function JobsModel:poll()
   self.is_elsewhere = reaper.EnumProjects(-1) ~= self.project
   if self.is_elsewhere then
     -- The helpers go on. A project that was closed finds its jobs when it is opened again.
-    self.closed = not reaper.ValidatePtr2(nil, self.project, "ReaProject*")
+    self.closed = not reaper.ValidatePtr2(0, self.project, "ReaProject*")
     return
   end
   local all_ended = true

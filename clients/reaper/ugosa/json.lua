@@ -35,12 +35,13 @@ end
 
 -- A \uXXXX at `position`, or a pair of them that stands for one character; returns it with where to go on.
 local function decode_unicode(text, position)
-  local code = tonumber(text:match("^%x%x%x%x", position), 16)
-  if not code then fail(text, position, "\\u without four hexadecimal digits") end
+  local digits = text:match("^%x%x%x%x", position)
+  if not digits then fail(text, position, "\\u without four hexadecimal digits") end
+  local code = tonumber(digits, 16)
   position = position + 4
   if code >= 0xD800 and code < 0xDC00 then
-    local low = tonumber(text:match("^\\u(%x%x%x%x)", position), 16)
-    if low and low >= 0xDC00 and low < 0xE000 then
+    local low = tonumber(text:match("^\\u(%x%x%x%x)", position) or "0", 16)
+    if low >= 0xDC00 and low < 0xE000 then
       return utf8.char(0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)), position + 6
     end
   end

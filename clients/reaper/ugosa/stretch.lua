@@ -100,7 +100,7 @@ function stretch.of_item(item, from_s, to_s)
   local _, guid = reaper.GetSetMediaItemInfo_String(item, "GUID", "", false)
   local self = {
     item = item, guid = guid, name = name, why = why, mode = why and "render" or "source", start_s = start_s,
-    end_s = end_s, item_start_s = position, is_whole = start_s == position and end_s == item_end,
+    end_s = end_s, item_start_s = position, take_offset_s = take_value(take, "D_STARTOFFS"), is_whole = start_s == position and end_s == item_end,
     look = look_of(item, take, start_s == position, end_s == item_end),
   }
   if not why then

@@ -1,0 +1,366 @@
+local support = require("spec.support")
+
+describe("separating", function()
+  local state
+  before_each(function()
+    state = support.session()
+    state.add_region("no vocals", 10, 10.5)
+  end)
+  after_each(function() support.remove_folder(state.folder) end)
+
+  local function separate(...)
+    support.action("Separate with marks")
+    state.run(support.user(state, { ... }), function() return state.ready and state.ready() end, 300)
+  end
+
+  local function shows(text)
+    local screen = state.screen_text():gsub("%s+", " ")
+    assert.truthy(screen:find(text, 1, true), "not on screen: " .. text .. "\n" .. screen)
+  end
+
+  -- Stop when this is on screen.
+  local function until_shown(text)
+    state.ready = function() return state.screen_text():gsub("%s+", " "):find(text, 1, true) end
+  end
+
+  for _, kind in ipairs({ "gfx", "ReaImGui" }) do
+    it("goes from the item to stems in its place, in a window of " .. kind, function()
+      if kind == "ReaImGui" then state.add_imgui() end
+      support.fake_helper(state, { run = support.say_success })
+      until_shown("stems are in the project")
+      separate("Separate")
+      shows("the original is muted")
+      assert.equal(5, #state.tracks)
+      assert.equal(1, state.item.values.B_MUTE)
+      assert.same({ "UGOSA: insert stems" }, state.undo_steps)
+      assert.same({}, state.changes_without_undo)
+      local request = state.requests[2]
+      assert.equal(state.song, request.song)
+      assert.same({ { source = "vocals", state = "silent", start_frame = 0, end_frame = 22050 }, n = 1 }, request.marks)
+      assert.equal("tiny", request.options.model)
+      assert.equal("", reaper.GetProjExtState(0, "UGOSA", "pending_jobs") == 0 and "" or "still pending")
+      assert.truthy(state.is_dirty)
+    end)
+  end
+
+  it("tells mode, marks and problems before anything is sent", function()
+    state.add_region("no vocls", 11, 11.5)
+    support.fake_helper(state, {})
+    until_shown("Settings")
+    separate()
+    shows("my song ü.wav: source mode")
+    shows("Marks: vocals 1 silent, 0 active")
+    shows("0:11.000 to 0:11.500: region R2 'no vocls'")
+    shows("did you mean 'vocals'?")
+  end)
+
+  it("does not offer to send marks that contradict each other", function()
+    state.add_region("vocals", 10, 11)
+    support.fake_helper(state, {})
+    until_shown("both active and silent")
+    separate()
+    assert.is_nil(state.screen_text():find("Separate\n", 1, true))
+  end)
+
+  it("remembers the strategy that was chosen", function()
+    support.fake_helper(state, { run = support.say_success })
+    state.picks = "B0"
+    until_shown("stems are in the project")
+    separate("What learns", "Separate")
+    assert.equal("B0", state.requests[2].options.strategy)
+    assert.equal("B0", reaper.GetExtState("UGOSA", "strategy"))
+  end)
+
+  it("shows phase, share and time that is left", function()
+    support.fake_helper(state, { run = function(_, say)
+      say({ event = "job", job = { job_id = "j1" } })
+      say({ event = "progress", phase = "adaptation", fraction = 0.25, eta_s = 61.4, epoch = 1, epochs = 3 })
+    end })
+    until_shown("Learning your song, pass 1 of 3 - 1:01 left")
+    separate("Separate")
+    assert.same({ "mix" }, { state.tracks[1].ext.P_NAME, state.tracks[2] })
+  end)
+
+  it("says how to install the helper when there is none", function()
+    os.remove(state.helper)
+    separate()
+    assert.truthy(state.messages[1].text:find("pipx install ugosa-client", 1, true))
+    assert.equal(0, #state.started)
+  end)
+
+  it("says how to see why a helper does not start", function()
+    state.on_exec = function() return "0\n" end -- started, and died without a word
+    until_shown("run this in a terminal")
+    separate()
+    shows("daw call")
+  end)
+
+  it("says so when no server answers, and has sent nothing", function()
+    support.fake_helper(state, { call = function(_, say)
+      say({ event = "result", ok = false, exit_code = 3, error = { reason = "",
+        message = "no UGOSA server answers at unix:/x; start one with `ugosa-server serve`" } })
+    end })
+    until_shown("start one with `ugosa-server serve`")
+    separate()
+    assert.equal(1, #state.started)
+  end)
+
+  it("leaves the project as it was when the job fails, and says why", function()
+    support.fake_helper(state, { run = function(_, say)
+      say({ event = "job", job = { job_id = "j1" } })
+      say({ event = "result", ok = false, exit_code = 1, error = { reason = "WORKER_LOST", message = "out of memory" } })
+    end })
+    until_shown("out of memory")
+    separate("Separate")
+    assert.equal(1, #state.tracks)
+    assert.equal(0, state.item.values.B_MUTE)
+    assert.equal(0, #state.undo_steps)
+    assert.is_nil(state.screen_text():find("Resume\n", 1, true))
+  end)
+
+  it("goes on with the job at the server when the helper dies", function()
+    support.fake_helper(state, {
+      run = function(_, say) say({ event = "job", job = { job_id = "j7" } }) end,
+      resume = support.say_success,
+    })
+    until_shown("stems are in the project")
+    separate("Separate", "Resume")
+    assert.same({ "resume", "j7" }, { state.started[3][3], state.started[3][4] })
+    assert.equal(5, #state.tracks)
+  end)
+
+  it("reads progress lines that are torn, and ones that are damaged", function()
+    local append_later
+    support.fake_helper(state, { run = function(request, say, append)
+      append('{"event":"job","job":{"job_')
+      append_later = function()
+        append('id":"j1"}}\nnot JSON\n')
+        support.say_success(request, say)
+      end
+    end })
+    until_shown("stems are in the project")
+    support.action("Separate with marks")
+    local user, cycles = support.user(state, { "Separate" }), 0
+    state.run(function()
+      user()
+      if append_later then cycles = cycles + 1 end
+      if cycles == 60 then append_later() end
+    end, state.ready, 300)
+    assert.equal(5, #state.tracks)
+  end)
+
+  it("cancels, and leaves the project as it was", function()
+    support.fake_helper(state, { run = function(_, say) say({ event = "job", job = { job_id = "j1" } }) end })
+    support.action("Separate with marks")
+    local user = support.user(state, { "Separate", "Cancel" })
+    until_shown("cancelled; the project is as it was")
+    state.run(function()
+      user()
+      local request = state.requests[2]
+      local cancelled = request and io.open(request.cancel_file, "rb")
+      if cancelled then
+        cancelled:close()
+        local progress = assert(io.open(request.progress_file, "ab"))
+        progress:write('{"event":"result","ok":false,"exit_code":4}\n')
+        progress:close()
+      end
+    end, state.ready)
+    assert.equal(1, #state.tracks)
+  end)
+
+  it("brings two items back in one undo step", function()
+    state.add_item(state.track, state.song, { D_POSITION = 20, B_UISEL = 1 })
+    support.fake_helper(state, { run = support.say_success })
+    until_shown("stems are in the project")
+    separate("Separate")
+    assert.equal(5, #state.tracks)
+    assert.equal(2, #state.tracks[2].items)
+    assert.same({ "UGOSA: insert stems" }, state.undo_steps)
+    assert.not_equal(state.requests[2].out_dir, state.requests[3].out_dir)
+    assert.not_equal(state.requests[2].request_id, state.requests[3].request_id)
+  end)
+
+  it("brings the item that succeeded when the other one fails", function()
+    state.add_item(state.track, state.song, { D_POSITION = 20, B_UISEL = 1 })
+    local count = 0
+    support.fake_helper(state, { run = function(request, say)
+      count = count + 1
+      if count == 1 then return support.say_success(request, say) end
+      say({ event = "result", ok = false, exit_code = 2, error = { message = "the queue is full" } })
+    end })
+    until_shown("the queue is full")
+    separate("Separate")
+    assert.equal(1, #state.tracks[2].items)
+  end)
+
+  describe("a job that outlives its window", function()
+    local function begin_and_quit()
+      support.fake_helper(state, {
+        run = function(_, say) say({ event = "job", job = { job_id = "j9" } }) end,
+        resume = support.say_success,
+      })
+      state.ready = function() return select(2, reaper.GetProjExtState(0, "UGOSA", "pending_jobs")):find("j9") end
+      separate("Separate")
+      state.quit()
+      state.now_s = state.now_s + 3600
+      assert.equal(1, #state.tracks)
+    end
+
+    it("is taken up by its id when the project is opened again", function()
+      begin_and_quit()
+      until_shown("stems are in the project")
+      support.action("Resume jobs of this project")
+      state.run(nil, state.ready)
+      assert.same({ "resume", "j9" }, { state.started[3][3], state.started[3][4] })
+      assert.equal(5, #state.tracks)
+      assert.equal(1, state.item.values.B_MUTE)
+    end)
+
+    it("is found by the watcher that starts with REAPER", function()
+      begin_and_quit()
+      until_shown("stems are in the project")
+      support.action("Resume jobs of opened projects")
+      state.run(nil, state.ready)
+      assert.equal(5, #state.tracks)
+    end)
+
+    it("is only read when its helper ended in the meantime", function()
+      begin_and_quit()
+      local request = state.requests[2]
+      support.say_success(request, function(object)
+        local progress = assert(io.open(request.progress_file, "ab"))
+        progress:write(require("ugosa.json").encode(object), "\n")
+        progress:close()
+      end)
+      until_shown("stems are in the project")
+      support.action("Resume jobs of this project")
+      state.run(nil, state.ready)
+      assert.equal(2, #state.started)
+      assert.equal(5, #state.tracks)
+    end)
+
+    it("is not taken up twice", function()
+      begin_and_quit()
+      support.action("Resume jobs of this project")
+      support.action("Resume jobs of this project")
+      assert.truthy(state.messages[1].text:find("Another window follows", 1, true))
+    end)
+  end)
+
+  it("waits for its project when another tab is in front", function()
+    local own = state.project
+    support.fake_helper(state, { run = support.say_success })
+    support.action("Separate with marks")
+    local user = support.user(state, { "Separate" })
+    local other = { kind = "ReaProject" }
+    until_shown("of another project tab")
+    reaper.ValidatePtr2 = function() return true end
+    state.run(function()
+      user()
+      if #state.started == 2 then state.project = other end
+    end, state.ready)
+    assert.equal(1, #state.tracks)
+    state.project = own
+    until_shown("stems are in the project")
+    state.run(nil, state.ready)
+    assert.equal(5, #state.tracks)
+  end)
+
+  it("renders an item that does not play its file as it is, and restores every setting", function()
+    state.item.takes[1].values.D_PLAYRATE = 1.25
+    state.item.values.D_VOL, state.item.values.D_LENGTH = 0.5, 1
+    local function copy(values)
+      local result = {}
+      for key, value in pairs(values) do result[key] = value end
+      return result
+    end
+    local settings, strings = copy(state.settings), copy(state.setting_strings)
+    state.on_render = function()
+      assert.same({ 32, 4, 0, 0 }, { state.settings.RENDER_SETTINGS, state.settings.RENDER_BOUNDSFLAG,
+        state.settings.RENDER_TAILFLAG, state.settings.RENDER_NORMALIZE })
+      assert.equal("ZXZhdyAAAQ==", state.setting_strings.RENDER_FORMAT)
+      assert.equal(1, reaper.CountSelectedMediaItems(0))
+      support.write_wav(("%s/%s.wav"):format(state.setting_strings.RENDER_FILE, state.setting_strings.RENDER_PATTERN),
+        48000, 48000)
+    end
+    support.fake_helper(state, { run = support.say_success })
+    until_shown("stems are in the project")
+    separate("Separate")
+    assert.same(settings, state.settings)
+    assert.same(strings, state.setting_strings)
+    local request = state.requests[2]
+    assert.truthy(request.song:match("mix%.wav$"))
+    assert.equal(24000, request.marks[1].end_frame)
+    local stem = state.tracks[2].items[1]
+    assert.same({ 1, 1, 0 }, { stem.values.D_LENGTH, stem.values.D_VOL, stem.takes[1].values.D_STARTOFFS })
+  end)
+
+  it("says so when the rendering was cancelled", function()
+    state.item.takes[1].values.D_PLAYRATE = 1.25
+    state.on_render = function() end
+    support.fake_helper(state, {})
+    until_shown("Was the rendering cancelled?")
+    separate("Separate")
+    assert.equal(1, #state.started)
+  end)
+
+  it("brings findings and suggestions as regions at their place", function()
+    state.item.takes[1].values.D_STARTOFFS, state.item.values.D_LENGTH = 0.5, 1
+    support.fake_helper(state, { call = function(request, say)
+      if request.command[1] == "models" then return say(support.MODELS) end
+      assert.same({ "marks", "suggest", state.song, n = 3 }, request.command)
+      say({ severity = "warning", code = "LOUD", message = "vocals sound here", source = "vocals",
+        start_frame = 22050, end_frame = 44100, fix = "make it active" })
+      say({ source = "drums", state = "silent", start_frame = 0, end_frame = 44100, confidence = 0.874 })
+      say({ event = "result", ok = true, exit_code = 0 })
+    end })
+    until_shown("1 findings and 1 suggestions")
+    separate("Suggest marks")
+    local lines = {}
+    for index, region in ipairs(state.regions) do
+      lines[index] = ("%s %g-%g"):format(region.name, region.start_s, region.end_s)
+    end
+    table.sort(lines)
+    assert.same({ "UGOSA: vocals sound here - make it active 10-10.5", "no drums 87% ? 10-10.5", "no vocals 10-10.5" },
+      lines)
+    assert.equal(1, #state.undo_steps)
+  end)
+
+  it("ends when its window is closed", function()
+    support.fake_helper(state, {})
+    state.user_closes = true
+    separate()
+    assert.is_false(state.window_is_open)
+  end)
+end)
+
+describe("setup", function()
+  local state
+  before_each(function() state = support.session() end)
+  after_each(function() support.remove_folder(state.folder) end)
+
+  it("checks the connection, keeps what was found and adds the watcher once", function()
+    support.fake_helper(state, {})
+    reaper.RecursiveCreateDirectory(state.resource_folder .. "/Scripts", 0)
+    for _ = 1, 2 do
+      state.answers = { "localhost:50051", 6 }
+      support.action("Setup")
+      state.run(nil, function() return state.screen_text():find("Ready.", 1, true) end)
+      state.quit()
+    end
+    assert.equal("localhost:50051", state.requests[1].server)
+    assert.equal(state.helper, reaper.GetExtState("UGOSA", "helper"))
+    local _, count = assert(io.open(state.resource_folder .. "/Scripts/__startup.lua")):read("a"):gsub("dofile", "")
+    assert.equal(1, count)
+  end)
+
+  it("lets the user show a helper that is nowhere to be found", function()
+    support.fake_helper(state, {})
+    reaper.DeleteExtState("UGOSA", "helper", true)
+    state.answers = { state.helper, "", 7 }
+    support.action("Setup")
+    state.run(nil, function() return state.screen_text():find("Ready.", 1, true) end)
+    assert.truthy(state.messages[1].text:find("uv tool install ugosa-client", 1, true))
+    assert.is_nil(state.requests[1].server)
+  end)
+end)
