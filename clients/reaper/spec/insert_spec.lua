@@ -62,17 +62,17 @@ describe("inserting stems", function()
 
   it("copies place, gain, pan and fades, and nothing of REAPER's defaults", function()
     local values = { D_VOL = 0.5, D_FADEINLEN = 0.25, D_FADEOUTLEN = 0.5, C_FADEINSHAPE = 2, D_FADEOUTDIR = -0.5,
-      D_POSITION = 3.25, D_LENGTH = 1.5 }
+      D_POSITION = 3.25, D_LENGTH = 1.25 }
     for name, value in pairs(values) do state.item.values[name] = value end
     local take = state.item.takes[1]
-    take.values.D_STARTOFFS, take.values.D_VOL, take.values.D_PAN = 0.125, -0.7, 0.3
+    take.values.D_STARTOFFS, take.values.D_VOL, take.values.D_PAN = 0.6 + 0.5 / 44100, -0.7, 0.3
     insert_selected()
     local stem = state.tracks[2].items[1]
     for name, value in pairs(values) do assert.equal(value, stem.values[name], name) end
     assert.equal(0, stem.values.B_LOOPSRC)
     assert.equal(-0.7, stem.takes[1].values.D_VOL)
     assert.equal(0.3, stem.takes[1].values.D_PAN)
-    assert.near(0.5 / 44100, stem.takes[1].values.D_STARTOFFS, 1e-12) -- 0.125 s is frame 5512.5
+    assert.near(0.5 + 0.5 / 44100, stem.takes[1].values.D_STARTOFFS, 1e-12) -- half a second was sent before it
     assert.equal(1, state.tracks[2].values.D_PANLAW)
     assert.is_false(state.tracks[2].has_defaults)
   end)

@@ -97,7 +97,8 @@ describe("marks of a project", function()
     local stretch = { start_s = 10, end_s = 12, offset_s = 0.5, sample_rate_hz = 44100, start_frame = 22050,
       end_frame = 110250 }
     local function frames(start_s, end_s)
-      local marks = item_marks.to_frames({ { source = "bass", state = "silent", start_s = start_s, end_s = end_s } }, stretch)
+      local span = { source = "bass", state = "silent", start_s = start_s, end_s = end_s }
+      local marks = item_marks.to_frames({ span }, stretch)
       return marks[1] and { marks[1].start_frame, marks[1].end_frame }
     end
     assert.same({ 0, 88200 }, frames(10, 12))

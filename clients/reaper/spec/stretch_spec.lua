@@ -21,16 +21,16 @@ describe("the stretch of an item", function()
     assert.same({ state.song, 0, 88200 }, { one.song, one.start_frame, one.end_frame })
   end)
 
-  it("is just what a trimmed item plays, on the sample", function()
-    state.item.values.D_LENGTH, take.values.D_STARTOFFS = 1.5, 0.1
+  it("is what a trimmed item plays, and half a second around it", function()
+    state.item.values.D_LENGTH, take.values.D_STARTOFFS = 0.4, 0.6
     local one = only()
-    assert.same({ 4410, 70560 }, { one.start_frame, one.end_frame })
+    assert.same({ 4410, 66150 }, { one.start_frame, one.end_frame })
   end)
 
   it("covers an item that begins between two frames", function()
-    state.item.values.D_LENGTH, take.values.D_STARTOFFS = 100 / 44100, 10.25 / 44100
+    state.item.values.D_LENGTH, take.values.D_STARTOFFS = 100 / 44100, 1 + 10.25 / 44100
     local one = only()
-    assert.same({ 10, 111 }, { one.start_frame, one.end_frame })
+    assert.same({ 22060, 66261 }, { one.start_frame, one.end_frame })
   end)
 
   local reasons = {
@@ -63,7 +63,7 @@ describe("the stretch of an item", function()
     state.item.values.B_UISEL = 0
     state.time_selection = { 10.5, 11 }
     local one = only()
-    assert.same({ 22050, 44100 }, { one.start_frame, one.end_frame })
+    assert.same({ 0, 66150 }, { one.start_frame, one.end_frame })
     assert.is_false(one.is_whole)
   end)
 

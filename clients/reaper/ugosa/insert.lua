@@ -131,8 +131,8 @@ local function insert_one(place, stems)
       item = place.is_whole and item or cut_out(item, place)
       reaper.SetMediaItemInfo_Value(item, "B_MUTE", 1)
     else
-      notice = ("'%s' was moved, trimmed or slipped since it was sent. Its stems are where it was; it is not muted."):format(
-        place.name)
+      notice = ("'%s' was moved, trimmed or slipped since it was sent. Its stems are where it was; "
+        .. "it is not muted."):format(place.name)
     end
   else
     reaper.InsertTrackAtIndex(reaper.CountTracks(0), false)
@@ -163,8 +163,9 @@ end
 function insert.place_of(stretch)
   return {
     guid = stretch.guid, name = stretch.name, start_s = stretch.start_s, end_s = stretch.end_s,
-    item_start_s = stretch.item_start_s, take_offset_s = stretch.take_offset_s, is_whole = stretch.is_whole, look = stretch.look,
-    -- What is left of a frame when the item begins between two; 0 for items on the sample grid.
+    item_start_s = stretch.item_start_s, take_offset_s = stretch.take_offset_s,
+    is_whole = stretch.is_whole, look = stretch.look,
+    -- Where the item begins in what was sent.
     stem_offset_s = stretch.offset_s - stretch.start_frame / stretch.sample_rate_hz,
   }
 end

@@ -118,8 +118,6 @@ function item_marks.to_frames(spans, stretch)
   local marks = {}
   local n_frames = stretch.end_frame - stretch.start_frame
   local function frame(time_s)
-    if time_s <= stretch.start_s then return 0 end
-    if time_s >= stretch.end_s then return n_frames end
     local in_file_s = time_s - stretch.start_s + stretch.offset_s
     local nearest = math.floor(in_file_s * stretch.sample_rate_hz + 0.5) - stretch.start_frame
     return math.max(0, math.min(n_frames, nearest))

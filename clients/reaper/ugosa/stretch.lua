@@ -49,14 +49,20 @@ function stretch.why_render(item, take)
   return nil
 end
 
---- Fill in the frames of the file that cover a stretch of it. Where an item begins between two frames, the frame
--- before is sent too, so that stems can begin at the very same point.
+-- What is sent before and after the part that plays, where the file has it. The network hears what surrounds the
+-- edges, REAPER's resampler reads across them as it does in the original, and the edges of stems can be dragged.
+local HANDLE_S = 0.5
+
+--- Fill in the frames of the file to send for a stretch that starts at `offset_s` of it. They begin on a frame, and
+-- stems get the rest as their offset, so that they begin at the very same point as an item between two frames.
 function stretch.set_frames(self, song, offset_s, sample_rate_hz, file_frames)
   local nearly = 1e-6 -- frames; what is left of a product of two doubles
+  local handle = math.floor(HANDLE_S * sample_rate_hz)
   self.song, self.offset_s, self.sample_rate_hz = song, offset_s, sample_rate_hz
-  self.start_frame = math.max(0, math.floor(offset_s * sample_rate_hz + nearly))
+  local start_frame = math.floor(offset_s * sample_rate_hz + nearly)
   local end_frame = math.ceil((offset_s + self.end_s - self.start_s) * sample_rate_hz - nearly)
-  self.end_frame = math.min(end_frame, file_frames)
+  self.start_frame = math.max(0, start_frame - handle)
+  self.end_frame = math.min(end_frame + handle, file_frames)
 end
 
 --- Return the frames of a source.
@@ -100,7 +106,8 @@ function stretch.of_item(item, from_s, to_s)
   local _, guid = reaper.GetSetMediaItemInfo_String(item, "GUID", "", false)
   local self = {
     item = item, guid = guid, name = name, why = why, mode = why and "render" or "source", start_s = start_s,
-    end_s = end_s, item_start_s = position, take_offset_s = take_value(take, "D_STARTOFFS"), is_whole = start_s == position and end_s == item_end,
+    end_s = end_s, item_start_s = position, take_offset_s = take_value(take, "D_STARTOFFS"),
+    is_whole = start_s == position and end_s == item_end,
     look = look_of(item, take, start_s == position, end_s == item_end),
   }
   if not why then

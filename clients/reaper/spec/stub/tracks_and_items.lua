@@ -73,7 +73,13 @@ return function(reaper, state)
     return true
   end
 
-  reaper.genGuid = function() return new_guid() end
+  -- Unlike those of tracks and items, which a project file would keep, these are new in every session.
+  reaper.genGuid = function()
+    local random = assert(io.open("/dev/urandom", "rb"))
+    local a, b, c, d, e, f = string.unpack("<I4I2I2I2I4I2", random:read(16))
+    random:close()
+    return ("{%08X-%04X-%04X-%04X-%08X%04X}"):format(a, b, c, d, e, f)
+  end
 
   -- Tracks
   reaper.CountTracks = function() return #state.tracks end
