@@ -52,7 +52,8 @@ dofile(("./UGOSA_%s.lua"):format(scene.action))
 local function pending() return select(2, reaper.GetProjExtState(0, "UGOSA", "pending_jobs")) end
 
 state.run(function()
-  if scene.clicks[clicks] and state.click(scene.clicks[clicks]) then clicks = clicks + 1 end
+  local click = scene.clicks[clicks]
+  if click and state.screen_text():find(click.when, 1, true) and state.click(click.label) then clicks = clicks + 1 end
 end, function()
   if scene.until_pending and not pending():find('"job_id"', 1, true) then return false end
   return state.screen_text():gsub("%s+", " "):find(scene.until_shown, 1, true)

@@ -1,6 +1,6 @@
-"""Renders an arrangement of the REAPER stand-in as a DAW would: position, offset, rate, length, gain, pan, fades.
+"""Renders an arrangement as a DAW would: position, offset, rate, length, gain, pan, fades, folders.
 
-Run as a program it is the stand-in's own renderer of one item, for render mode.
+Run as a program it is the REAPER stand-in's own renderer of one item, for render mode.
 """
 
 from __future__ import annotations

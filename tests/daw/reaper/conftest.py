@@ -12,8 +12,6 @@ from tests.helpers.server import Server
 
 __all__ = ["model_dir", "shared_server", "start_server"]
 
-collect_ignore_glob: list[str] = []
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Report the scenes as skipped where Lua is not installed."""
@@ -21,7 +19,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         here = Path(__file__).parent
         for item in items:
             if item.path.is_relative_to(here):
-                item.add_marker(pytest.mark.skip(reason="Lua is not installed: apt-get install lua5.3 lua5.4"))
+                item.add_marker(
+                    pytest.mark.skip(reason="Lua is not installed: apt-get install lua5.3 lua5.4")
+                )
 
 
 @pytest.fixture

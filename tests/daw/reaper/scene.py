@@ -52,14 +52,17 @@ class Scene:
 
     def play(
         self,
-        *clicks: str,
+        *clicks: str | tuple[str, str],
         until: str = "stems are in the project",
         until_pending: bool = False,
         action: str = "Separate with marks",
         lua: str | None = None,
         helper: Path | None = None,
     ) -> Outcome:
-        """Run an action, click on labels as they appear, and stop when `until` is on screen."""
+        """Run an action, click on labels as they appear, and stop when `until` is on screen.
+
+        A click can wait for a text: ("Waiting for its turn", "Cancel").
+        """
         scene = {
             "folder": str(self.folder),
             "server": self.server,
@@ -70,7 +73,12 @@ class Scene:
             "pending": self.pending,
             "has_imgui": self.has_imgui,
             "action": action,
-            "clicks": clicks,
+            "clicks": [
+                {"when": "", "label": click}
+                if isinstance(click, str)
+                else {"when": click[0], "label": click[1]}
+                for click in clicks
+            ],
             "until_shown": until,
             "until_pending": until_pending,
             "helper": str(helper or self.write_helper()),

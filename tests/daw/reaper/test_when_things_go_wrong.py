@@ -42,7 +42,7 @@ def test_no_helper_says_how_to_install_it(scene_with_song: Scene) -> None:
 
 def test_what_the_server_refuses_is_shown_with_its_reason(scene_with_song: Scene) -> None:
     scene_with_song.add_region("no drums, -bass, -other", 2.0, 2.5)
-    outcome = scene_with_song.play("Separate", until="every source is")
+    outcome = scene_with_song.play("Separate", until="all sources are marked silent")
     assert_untouched(outcome)
 
 
@@ -83,7 +83,7 @@ def test_cancel_cancels_the_job_at_the_server(scene_with_song: Scene, start_serv
     worker = server.worker()
     worker.suspend()
     try:
-        outcome = scene_with_song.play("Separate", "Cancel", until="cancelled; the project is as it was")
+        outcome = scene_with_song.play("Separate", ("Waiting for its turn", "Cancel"), until="cancelled; the")
     finally:
         if worker.is_running():
             worker.resume()

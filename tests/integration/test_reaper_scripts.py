@@ -1,0 +1,127 @@
+"""The REAPER scripts: their specs on every Lua, luacheck, ReaPack's index, one grammar in two languages."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from ugosa_client.marks.labels import parse_label
+
+SCRIPTS = Path(__file__).parents[2] / "clients" / "reaper"
+SOURCES = ("drums", "bass", "other", "vocals")
+LABELS = [
+    *("vocals", "Vox", "LEAD VOCALS", "no vocals", "-vocals", "!drums", "without kit", "not the", "no_bass"),
+    *("only drums", "only drums, bass", "only drums, -bass", "only drums & bass", "only-vocals", "ONLY Vox"),
+    *("drums, -bass", "no bass and drums", "no vocals, drums", "-vocals, drums", "drums, no vocals, no bass"),
+    *("drums/bass", "drums+bass", "drums or bass", "rest", "everything else", "no  others", "bass guitar"),
+    *("e-bass", "sub_bass", "", " , ", "drums, -drums", "only drums, -drums", "verse", "no vocls", "nobody"),
+    *(
+        "nope",
+        "no",
+        "-",
+        "only",
+        "bas",
+        "basss",
+        "percussion, singer",
+        "no drums or bass, vocals",
+        "no/vocals",
+    ),
+]
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, timeout=200)
+
+
+def require(program: str, package: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed: apt-get install {package}")
+    return path
+
+
+@pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
+def test_the_specs_pass(lua: str) -> None:
+    busted = require("busted", "lua-busted")
+    specs = run(busted, f"--lua={require(lua, lua)}", "--output=plainTerminal")
+    assert specs.returncode == 0, specs.stdout + specs.stderr
+    assert re.search(r"[1-9]\d* successes / 0 failures / 0 errors / 0 pending", specs.stdout)
+
+
+def test_luacheck_has_nothing_to_say() -> None:
+    check = run(require("luacheck", "lua-check"), "--no-color", "-q", ".")
+    assert check.returncode == 0, check.stdout
+
+
+@pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
+def test_lua_and_python_read_the_same_into_region_names(lua: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text(json.dumps([LABELS, SOURCES]), encoding="utf-8")
+    program = """
+        package.path = "./?.lua;" .. package.path
+        local json, labels = require("ugosa.json"), require("ugosa.labels")
+        local names, sources = table.unpack(json.decode(io.open(arg[1], "rb"):read("a")))
+        local results = {}
+        for index, name in ipairs(names) do results[index] = labels.parse(name, sources) or json.null end
+        print(json.encode(results))
+    """
+    (tmp_path / "read.lua").write_text(program, encoding="utf-8")
+    read = run(require(lua, lua), str(tmp_path / "read.lua"), str(tmp_path / "labels.json"))
+    assert read.returncode == 0, read.stderr
+    in_lua = dict(zip(LABELS, json.loads(read.stdout), strict=True))
+    assert in_lua == {label: in_python(label) for label in LABELS}
+
+
+def in_python(label: str) -> dict[str, str] | None:
+    try:
+        return {source: str(state) for source, state in parse_label(label, SOURCES).items()}
+    except ValueError:
+        return None
+
+
+def test_the_index_is_what_the_headers_say() -> None:
+    before = (SCRIPTS / "index.xml").read_bytes()
+    made = subprocess.run(
+        [sys.executable, "-c", "import make_index; print(make_index.make_index(), end='')"],
+        cwd=SCRIPTS,
+        capture_output=True,
+        check=True,
+    )
+    assert made.stdout == before, "run `python clients/reaper/make_index.py`"
+
+
+def test_the_index_has_what_reapack_needs() -> None:
+    index = ElementTree.parse(SCRIPTS / "index.xml").getroot()
+    assert (index.tag, index.get("version")) == ("index", "1")
+    (category,) = index.findall("category")
+    (package,) = category.findall("reapack")
+    assert (package.get("type"), package.get("name")) == ("script", "UGOSA_Separate with marks.lua")
+    (version,) = package.findall("version")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version.get("name", ""))
+    sources = version.findall("source")
+    listed = {unquote(source.text or "") for source in sources}
+    assert listed == {
+        path.relative_to(SCRIPTS).as_posix()
+        for path in [*SCRIPTS.glob("*.lua"), *SCRIPTS.glob("ugosa/*.lua")]
+    }
+    for source in sources:
+        assert source.get("file", package.get("name")) == unquote(source.text or "")
+        is_module = unquote(source.text or "").startswith("ugosa/")
+        assert not (is_module and source.get("main")), "a module is no action"
+
+
+def test_an_address_can_be_given_to_the_index() -> None:
+    program = "import make_index; print(make_index.make_index('https://a.example/b/'), end='')"
+    made = subprocess.run(
+        [sys.executable, "-c", program], cwd=SCRIPTS, capture_output=True, text=True, check=True
+    )
+    texts = [source.text or "" for source in ElementTree.fromstring(made.stdout.encode()).iter("source")]
+    assert "https://a.example/b/UGOSA_Setup.lua" in texts
+    assert all(text.startswith("https://a.example/b/") and " " not in text for text in texts)
