@@ -57,7 +57,7 @@ state.run(function()
 end, function()
   if scene.until_pending and not pending():find('"job_id"', 1, true) then return false end
   return state.screen_text():gsub("%s+", " "):find(scene.until_shown, 1, true)
-end, 60)
+end, 100)
 
 write(arg[2], json.encode({
   before = before, after = state.arrangement(), screen = state.screen_text(), pending = pending(),

@@ -1,3 +1,4 @@
+local json = require("ugosa.json")
 local support = require("spec.support")
 
 describe("separating", function()
@@ -308,14 +309,27 @@ describe("separating", function()
     state.item.takes[1].values.D_STARTOFFS, state.item.values.D_LENGTH = 0.5, 1
     support.fake_helper(state, { call = function(request, say)
       if request.command[1] == "models" then return say(support.MODELS) end
-      assert.same({ "marks", "suggest", state.song, n = 3 }, request.command)
-      say({ severity = "warning", code = "LOUD", message = "vocals sound here", source = "vocals",
-        start_frame = 22050, end_frame = 44100, fix = "make it active" })
-      say({ source = "drums", state = "silent", start_frame = 0, end_frame = 44100, confidence = 0.874 })
-      say({ event = "result", ok = true, exit_code = 0 })
+      assert.same({ "marks", state.song, "tiny" }, { request.command[1], request.command[3], request.command[5] })
+      say({ event = "progress", phase = "base_separation", fraction = 0.5 })
+      if request.command[2] == "suggest" then
+        say({ event = "result", ok = true, exit_code = 0, suggestions = {
+          { confidence = 0.874, mark = { source = "drums", state = "silent", start_frame = 0, end_frame = 44100 } },
+          { confidence = 1, mark = { source = "bass", state = "active", start_frame = 80000, end_frame = 88200 } },
+        } })
+      else -- findings that are errors come with a result that is not ok
+        local marks = assert(io.open(request.command[7])):read("a")
+        assert.equal("0.500000000\t1.000000000\tno vocals\n", marks)
+        say({ event = "result", ok = false, exit_code = 2, findings = { { severity = "error", code = "LOUD",
+          message = "vocals sound here", source = "vocals", start_frame = 22050, end_frame = 44100,
+          fix = "make it active" }, { severity = "info", code = "THIN", message = "few marks", fix = "",
+          start_frame = json.null, end_frame = json.null } } })
+      end
     end })
-    until_shown("1 findings and 1 suggestions")
+    until_shown("0 findings and 1 suggestions")
     separate("Suggest marks")
+    until_shown("2 findings and 0 suggestions")
+    state.run(support.user(state, { "Check marks" }), state.ready)
+    shows("few marks")
     local lines = {}
     for index, region in ipairs(state.regions) do
       lines[index] = ("%s %g-%g"):format(region.name, region.start_s, region.end_s)
@@ -323,7 +337,7 @@ describe("separating", function()
     table.sort(lines)
     assert.same({ "UGOSA: vocals sound here - make it active 10-10.5", "no drums 87% ? 10-10.5", "no vocals 10-10.5" },
       lines)
-    assert.equal(1, #state.undo_steps)
+    assert.equal(2, #state.undo_steps)
   end)
 
   it("ends when its window is closed", function()

@@ -19,7 +19,8 @@ end
 function findings.add_problems(problems)
   for _, problem in ipairs(problems) do
     if problem.start_s and problem.end_s and problem.end_s > problem.start_s and problem.severity ~= "info" then
-      local text = problem.message .. (problem.fix and problem.fix ~= "" and (" - " .. problem.fix) or "")
+      local text = problem.message
+      if type(problem.fix) == "string" and problem.fix ~= "" then text = text .. " - " .. problem.fix end
       reaper.AddProjectMarker2(0, true, problem.start_s, problem.end_s, project_marks.FINDING_PREFIX .. text, -1,
         instruments.finding_colour())
     end

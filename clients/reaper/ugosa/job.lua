@@ -23,7 +23,7 @@ local function new(folder, action, request, command_line, attempt)
   return setmetatable({
     folder = folder, action = action, request = request, command_line = command_line, attempt = attempt,
     state = "starting", text = "Starting the helper", fraction = 0, eta_s = nil, job_id = nil, notices = {},
-    result = nil, message = nil, silent_polls = 0, heard = false, objects = {},
+    result = nil, message = nil, silent_polls = 0, heard = false,
     progress = ProgressFile.open(request.progress_file),
   }, Job)
 end
@@ -53,7 +53,6 @@ function Job.reopen(folder)
 end
 
 function Job:_describe(object)
-  if self.action == "call" and object.event ~= "alive" then self.objects[#self.objects + 1] = object end
   if object.event == "upload" then
     self.state, self.text = "uploading", "Sending the audio"
     self.fraction = 0

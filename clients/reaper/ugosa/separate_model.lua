@@ -101,8 +101,10 @@ end
 function SeparateModel:_ask(action)
   local one = self.stretches[1]
   local ok, message = prepare(one)
-  local command = { "marks", action, one.song or "" }
-  if ok and action == "lint" then
+  local command
+  if ok and action == "suggest" then
+    command = { "-o", files.join(one.folder, "suggestions.txt"), "--overwrite" }
+  elseif ok then
     local lines = {}
     for _, mark in ipairs(item_marks.to_frames(one.spans, one)) do
       lines[#lines + 1] = ("%.9f\t%.9f\t%s\n"):format((mark.start_frame + one.start_frame) / one.sample_rate_hz,
@@ -110,10 +112,13 @@ function SeparateModel:_ask(action)
     end
     local path = files.join(one.folder, "marks.txt")
     ok, message = files.write(path, table.concat(lines))
-    command = { "marks", action, one.song, "--marks", path }
+    command = { "--marks", path, "--listen" }
   end
   local job
-  if ok then job, message = Job.start(calls_folder(), "call", { command = json.array(command) }) end
+  if ok then
+    local words = { "marks", action, one.song, "--model", self.form:options().model, table.unpack(command) }
+    job, message = Job.start(calls_folder(), "call", { command = json.array(words) })
+  end
   if not job then
     self.failure = message
     return
@@ -124,15 +129,17 @@ end
 
 function SeparateModel:_show_findings(result)
   local one, problems, suggestions = self.stretches[1], {}, {}
-  local function take(object)
+  local function place(object)
     local placed = findings.to_project_time(object, one)
-    if placed.start_s and placed.start_s >= placed.end_s then return end -- outside of the item
-    if placed.severity then problems[#problems + 1] = placed end
-    if placed.confidence then suggestions[#suggestions + 1] = placed end
+    return (not placed.start_s or placed.start_s < placed.end_s) and placed or nil -- nil: outside of the item
   end
-  for _, object in ipairs(self.call.objects) do take(object) end
-  for _, key in ipairs({ "findings", "suggestions" }) do
-    for _, object in ipairs(type(result[key]) == "table" and result[key] or {}) do take(object) end
+  for _, finding in ipairs(result.findings or {}) do problems[#problems + 1] = place(finding) end
+  for _, suggestion in ipairs(result.suggestions or {}) do
+    local placed = place(suggestion.mark)
+    if placed then
+      placed.confidence = suggestion.confidence
+      suggestions[#suggestions + 1] = placed
+    end
   end
   reaper.Undo_BeginBlock2(0)
   findings.clear()
@@ -152,7 +159,8 @@ function SeparateModel:poll()
   elseif self.call then
     local call = self.call
     call:poll()
-    if call.state == "done" then
+    -- A check that finds errors does not end well, and still has its findings.
+    if call.state == "done" or (call.result and call.result.findings) then
       self:on_answer(call.result)
       self.call = nil
     elseif call:has_ended() then
@@ -212,7 +220,9 @@ function SeparateModel:view()
   end
   if self.jobs then return self.jobs:view() end
   if self.call then
-    return { lines = { { text = self.waiting_for .. " ..." } }, buttons = { { id = "close", label = "Close" } } }
+    local bars = self.form and { { label = self.call.text .. self.call:eta_text(), fraction = self.call.fraction } }
+    return { lines = { { text = self.waiting_for .. " ..." } }, bars = bars,
+      buttons = { { id = "close", label = "Close" } } }
   end
   return self:_form_view()
 end
