@@ -62,5 +62,5 @@ end, 100)
 write(arg[2], json.encode({
   before = before, after = state.arrangement(), screen = state.screen_text(), pending = pending(),
   messages = json.array(state.messages), undo_steps = json.array(state.undo_steps),
-  changes_without_undo = json.array(state.changes_without_undo),
+  changes_without_undo = json.array(state.changes_without_undo), regions = json.array(state.regions),
 }))

@@ -147,8 +147,9 @@ function SeparateModel:_show_findings(result)
   findings.add_suggestions(suggestions)
   reaper.UpdateTimeline()
   reaper.Undo_EndBlock2(0, "UGOSA: findings and suggestions", -1)
-  self.notes = { ("%d findings and %d suggestions are in the project as regions. A suggestion becomes a mark when "
-    .. "you take the question mark from its name, or by 'UGOSA: Accept suggestions'."):format(#problems, #suggestions) }
+  self.notes = { ("%d findings and %d suggestions. Those of a place are in the project as regions. A suggestion "
+    .. "becomes a mark when you take the question mark from its name, or by 'UGOSA: Accept suggestions'."):format(
+    #problems, #suggestions) }
   for _, problem in ipairs(problems) do self.notes[#self.notes + 1] = problem.message end
 end
 

@@ -131,6 +131,8 @@ class Outcome:
     """What message boxes said."""
     undo_steps: list[str]
     """Labels of the undo steps that the script made."""
+    regions: list[dict[str, Any]]
+    """All regions at the end."""
     changes_without_undo: list[str]
     """Changes of the project that no undo step covers."""
 
