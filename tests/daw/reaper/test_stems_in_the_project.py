@@ -65,7 +65,7 @@ def test_stems_null_against_the_item(scene: Scene, song: Path, values: Any, take
     assert outcome.changes_without_undo == []
 
 
-@pytest.mark.parametrize(("lua", "has_imgui"), zip(LUAS, (True, False), strict=False))
+@pytest.mark.parametrize(("lua", "has_imgui"), list(zip(LUAS, (True, False), strict=False)))
 def test_every_lua_and_window_does_the_same(scene: Scene, song: Path, lua: str, has_imgui: bool) -> None:
     scene.has_imgui = has_imgui
     scene.add_track("mix", item(song, **SECOND))

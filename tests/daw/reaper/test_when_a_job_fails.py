@@ -1,0 +1,36 @@
+"""A job that fails at the server says why in REAPER, and leaves the project as it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.daw.reaper.scene import Scene
+from tests.helpers.jobs import wait_for_adaptation
+from tests.helpers.server import StartServer
+from tests.helpers.songs import make_song, write_song
+
+
+def test_a_job_that_loses_its_workers_is_reported(
+    scene: Scene, folder: Path, start_server: StartServer
+) -> None:
+    server = start_server()
+    scene.server = server.target
+    song = write_song(make_song(30 * 44100), folder / "long.wav")
+    scene.add_track("mix", {"path": str(song), "values": {"B_UISEL": 1}, "take_values": {}})
+    scene.add_region("no vocals", 5.0, 20.0)
+    first = server.worker()
+    first.suspend()
+    closed = scene.play("Separate", until="Closing this window", until_pending=True)
+    (waiting,) = json.loads(closed.pending)
+    first.resume()
+    with server.client() as client:
+        for attempt in (1, 2):
+            wait_for_adaptation(client, waiting["job_id"], attempt)
+            server.worker().kill()
+    scene.pending = closed.pending
+    outcome = scene.play(action="Resume jobs of this project", until="long.wav: job")
+    assert "failed" in outcome.screen
+    assert "worker" in outcome.screen
+    assert outcome.after == outcome.before
+    assert outcome.pending == ""
