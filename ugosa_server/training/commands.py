@@ -1,4 +1,4 @@
-"""`ugosa-server train data` and `ugosa-server train convtasnet`."""
+"""`ugosa-server train data`, `train convtasnet` and `train export`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     convtasnet.add_argument("--out", type=Path, required=True, help="folder of the run")
     convtasnet.set_defaults(run=train_convtasnet)
 
+    export = commands.add_parser("export", help="write a run's best weights as a model file")
+    export.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run")
+    export.add_argument("--to", type=Path, required=True, help="the model file, NAME.safetensors")
+    export.add_argument("--description", default="", help="one line for people who list models")
+    export.add_argument("--adaptation", default="{}", help="JSON object of adaptation options that suit it")
+    export.set_defaults(run=export_model)
+
 
 def build_data(arguments: argparse.Namespace) -> int:
     """Build the bank, kind by kind."""
@@ -44,4 +51,14 @@ def train_convtasnet(arguments: argparse.Namespace) -> int:
             line = log_line(progress)
             print(line, flush=True)
             print(line, file=log, flush=True)
+    return 0
+
+
+def export_model(arguments: argparse.Namespace) -> int:
+    """Write the best weights in float16 and say their figures and hash."""
+    from ugosa_server.training.export import export_best
+
+    exported = export_best(arguments.folder, arguments.to, arguments.description, arguments.adaptation)
+    figures = ", ".join(f"{source} {value:.2f}" for source, value in exported.validation_db.items())
+    print(f"{exported.path}: {exported.steps} steps, held-out SDR in dB {figures}, sha256 {exported.sha256}")
     return 0
