@@ -30,7 +30,13 @@ DRUM_LOOP_SHARE = 0.1
 PLAIN_BASS_SHARE = 0.25
 GUITAR_SHARE = 0.25
 VOCAL_SHARE = 0.9
+STACCATO_SHARE = 0.4  # of bass lines
+STOP_SHARE = 0.2
+# Recorded bass and voices are brighter in a mix than the bank's; at the bands of effects.EQ_BANDS_HZ.
+BASS_CURVE_DB = (0.0, -2.0, 3.0, 2.0, 0.0, 0.0, 0.0)
+VOCAL_CURVE_DB = (-12.0, -3.0, 0.0, 4.0, 5.0, 3.0, 0.0)
 ABSENT_SHARE = 0.12  # of songs in which a given stem rests for a stretch
+FADE_S = 0.02
 MOST_ACCOMPANIMENT_PARTS = 5
 DISTORTED_KEYS = (4, 11, 16)  # a power chord above the octave below
 
@@ -57,6 +63,9 @@ def generate_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: fl
     for stem in range(len(STEMS)):
         if rng.random() < ABSENT_SHARE:
             _rest(rng, song[stem])
+    if rng.random() < STOP_SHARE:  # the band stops, the singer may go on
+        start = int(rng.integers(n))
+        _silence(song[: int(rng.choice([3, 4]))], start, start + int(rng.uniform(0.2, 1.0) * SAMPLE_RATE_HZ))
     return limited(song, rng.uniform(0, 8))
 
 
@@ -130,10 +139,13 @@ def _drums(
 def _bass(
     rng: np.random.Generator, bank: SamplerBank, split: BankSplit, notes: list[Note], n: int
 ) -> FloatArray:
+    if rng.random() < STACCATO_SHARE:
+        share = rng.uniform(0.3, 0.8)
+        notes = [Note(b.start_s, b.start_s + share * (b.end_s - b.start_s), b.key, b.velocity) for b in notes]
     bass = play_notes(notes, n, bank.bass, int(rng.choice(split.basses)), 0.0)
     if rng.random() < 0.4:
         bass = saturated(bass, rng.uniform(1.5, 8))
-    return equalised(rng, bass, 2.5)
+    return equalised(rng, bass, 2.5, curve_db=BASS_CURVE_DB)
 
 
 def _other(
@@ -237,13 +249,19 @@ def _vocals(
         vocals += np.stack([sound * np.sqrt(1 - pan), sound * np.sqrt(1 + pan)]) * np.float32(gain)
     if rng.random() < 0.2:
         vocals = saturated(vocals, rng.uniform(1.5, 6))
-    return equalised(rng, vocals, 1.5, rng.uniform(0.5, 2.2), rng.choice([0.04, 0.1, 0.2]))
+    wet = rng.choice([0.04, 0.1, 0.2])
+    return equalised(rng, vocals, 2.0, rng.uniform(0.5, 2.2), wet, VOCAL_CURVE_DB)
 
 
 def _rest(rng: np.random.Generator, stem: FloatArray) -> None:
-    """Silence a random stretch of a stem, with short fades: [C, T] in place."""
+    """Silence a random stretch of a stem: [C, T] in place."""
     n = stem.shape[1]
     start, end = np.sort(rng.integers(-n // 4, n + n // 4, 2))
-    ramp = np.arange(n, dtype=np.float32)
-    outside = np.maximum(start - ramp, ramp - end) / np.float32(0.02 * SAMPLE_RATE_HZ)
-    stem *= np.clip(outside, 0, 1)
+    _silence(stem, int(start), int(end))
+
+
+def _silence(audio: FloatArray, start: int, end: int) -> None:
+    """Silence samples [start, end) with short fades outside: [..., T] in place."""
+    samples = np.arange(audio.shape[-1], dtype=np.float32)
+    outside = np.maximum(start - samples, samples - end) / np.float32(FADE_S * SAMPLE_RATE_HZ)
+    audio *= np.clip(outside, 0, 1)

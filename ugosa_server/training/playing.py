@@ -54,7 +54,7 @@ STAND_INS = {
     "percussion": "closed_hat",
 }
 CYMBALS = ("closed_hat", "open_hat", "pedal_hat", "ride", "crash", "percussion")
-CYMBAL_DB = -8.0
+CYMBAL_DB = -11.0
 CENTRED = ("kick", "snare")
 RELEASE_S = 0.06
 
