@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from pathlib import Path
 
@@ -15,15 +16,17 @@ from ugosa_server.engine.worker_process import WorkerSettings
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.principals import LOCAL_PRINCIPAL
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.osc.service import OscOptions, OscService
 from ugosa_server.osc.store_feed import StoreFeed
 from ugosa_server.rpc.addresses import lock_file
-from ugosa_server.rpc.auth import LOCAL_PRINCIPAL
+from ugosa_server.rpc.auth import Authenticator
 from ugosa_server.rpc.server import RpcServer
+from ugosa_server.rpc.tls import tls_files
 
 HEALTH_INTERVAL_S = 0.5
 RPC_STOP_GRACE_S = 2.0
@@ -39,6 +42,7 @@ async def serve(config: ServerConfig) -> None:
         ConfigError: the server cannot start like this.
         UnknownModelError: the configured model is not there.
     """
+    os.umask(0o077)  # songs, stems and tokens are for this user alone
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -50,7 +54,7 @@ async def serve(config: ServerConfig) -> None:
         state_dir = Path(config.state_dir).expanduser().absolute()
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         stack.enter_context(lock_file(state_dir / "lock", f"the state directory {state_dir}"))
-        store = AsyncStore(state_dir / "ugosa.sqlite")
+        store = AsyncStore(state_dir / STORE_FILE_NAME)
         stack.callback(store.close)
         spool = Spool(state_dir, config.min_free_bytes)
         spool.sweep(await store(lambda s: s.uploads.all_ids()), await store(lambda s: s.jobs.all_ids()))
@@ -73,8 +77,13 @@ async def serve(config: ServerConfig) -> None:
         await scheduler.recover()
 
         await _start_osc(config, store, jobs, hub, stack)
-        rpc = RpcServer(uploads, jobs, registry, config.model)
-        addresses = await rpc.start(config.listen)
+        authenticator = Authenticator(store, require_token_on_loopback=config.require_token_on_loopback)
+        rpc = RpcServer(uploads, jobs, registry, config.model, authenticator)
+        addresses = await rpc.start(
+            config.listen,
+            tls_files(config.tls_cert, config.tls_key, config.tls_client_ca),
+            has_tokens=await store(lambda s: s.tokens.any_valid()),
+        )
         stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
         scheduler.start()
         for address in addresses:

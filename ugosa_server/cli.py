@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_models(commands)
     _add_demo(commands)
     _add_train(commands)
+    _add_token(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -39,8 +40,11 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--listen",
         action="append",
         metavar="unix:PATH|HOST:PORT",
-        help="address on this machine; may be given several times (default: a Unix socket of this user)",
+        help="may be given several times (default: a Unix socket of this user); beyond loopback it needs TLS",
     )
+    parser.add_argument("--tls-cert", metavar="FILE", help="PEM certificate: every HOST:PORT speaks TLS")
+    parser.add_argument("--tls-key", metavar="FILE", help="PEM key of the certificate")
+    parser.add_argument("--tls-client-ca", metavar="FILE", help="PEM of who issues clients' certificates")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", help="what the network computes on")
     parser.add_argument("--model", metavar="NAME", help="the default model, kept resident")
     parser.add_argument("--model-dir", action="append", metavar="DIR", help="a further folder with models")
@@ -59,6 +63,9 @@ def _serve(options: argparse.Namespace) -> int:
         options.config,
         {
             "listen": options.listen,
+            "tls_cert": options.tls_cert,
+            "tls_key": options.tls_key,
+            "tls_client_ca": options.tls_client_ca,
             "device": options.device,
             "model": options.model,
             "model_dirs": options.model_dir,
@@ -108,6 +115,12 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     from ugosa_server.training.commands import add_train_commands
 
     add_train_commands(commands)
+
+
+def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from ugosa_server.token_commands import add_token_commands
+
+    add_token_commands(commands)
 
 
 if __name__ == "__main__":

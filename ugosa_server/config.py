@@ -35,7 +35,17 @@ class ServerConfig:
     """Everything that can be set; the names are those of the TOML file."""
 
     listen: tuple[str, ...] = dataclasses.field(default_factory=lambda: (default_listen(),))
-    """Addresses: "unix:PATH" or "HOST:PORT" with a loopback host; port 0 takes a free one."""
+    """Addresses: "unix:PATH" or "HOST:PORT"; port 0 takes a free one. Hosts beyond loopback need TLS."""
+    tls_cert: str = ""
+    """PEM file of the server's certificate and its chain. Set: every HOST:PORT speaks only TLS."""
+    tls_key: str = ""
+    """PEM file of the certificate's key."""
+    tls_client_ca: str = ""
+    """PEM file of who issues clients' certificates. Set: clients must have one; its common name is who
+    they are."""
+    require_token_on_loopback: bool = False
+    """Whether a plain loopback port wants a token too. Without it whoever is logged in on this machine can
+    use the port as "local"; the Unix socket lets in this user alone in any case."""
     device: str = "auto"
     """auto, cpu or cuda:N."""
     model: str = "starter"

@@ -75,10 +75,22 @@ class BadAudioError(InvalidInputError):
     reason = "BAD_AUDIO"
 
 
+class DecoderCrashedError(BadAudioError):
+    """Decoding died or took too long; what was sent is kept, and `finish` can be sent again."""
+
+    reason = "DECODER_CRASHED"
+
+
 class RequestIdConflictError(InvalidInputError):
     """The request_id was used before with a different request."""
 
     reason = "REQUEST_ID_CONFLICT"
+
+
+class UnauthenticatedError(UgosaError):
+    """The caller has not proved who they are; says nothing of what exists."""
+
+    reason = "UNAUTHENTICATED"
 
 
 class NotFoundError(UgosaError):

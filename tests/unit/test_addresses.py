@@ -1,9 +1,11 @@
 """Where the server listens, and where it will not."""
 
+import stat
+
 import pytest
 
 from ugosa_server.errors import ConfigError
-from ugosa_server.rpc.addresses import TcpAddress, UnixAddress, claim_socket, parse_address
+from ugosa_server.rpc.addresses import TcpAddress, UnixAddress, check_reach, claim_socket, parse_address
 
 
 @pytest.mark.parametrize(
@@ -17,13 +19,18 @@ from ugosa_server.rpc.addresses import TcpAddress, UnixAddress, claim_socket, pa
     ],
 )
 def test_this_machine_is_fine(text, target):
-    assert parse_address(text).target == target
+    address = parse_address(text)
+    assert address.target == target
+    check_reach(address, has_tls=False, knows_callers=False)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:50051", "[::]:50051", "192.168.1.5:50051", "studio.example:50051"])
 def test_anything_wider_is_refused_with_a_way_out(text):
-    with pytest.raises(ConfigError, match="SSH tunnel"):
-        parse_address(text)
+    address = parse_address(text)
+    for has_tls, knows_callers in ((False, False), (False, True), (True, False)):
+        with pytest.raises(ConfigError, match="SSH tunnel"):
+            check_reach(address, has_tls=has_tls, knows_callers=knows_callers)
+    check_reach(address, has_tls=True, knows_callers=True)
 
 
 @pytest.mark.parametrize("text", ["50051", "127.0.0.1", "127.0.0.1:port", "127.0.0.1:65536", ""])
@@ -53,3 +60,14 @@ def test_a_socket_has_one_server_and_outlives_a_crash(tmp_path):
     claim_socket(address).close()
     assert not address.path.exists()
     assert address.path.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_folder_in_which_others_could_replace_the_socket_is_refused(tmp_path, mode):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(ConfigError, match=f"{mode:04o}.*chmod 700"):
+        claim_socket(UnixAddress(folder / "u.sock"))
+    folder.chmod(mode | stat.S_ISVTX)  # as /tmp: others may make files, but not touch this one
+    claim_socket(UnixAddress(folder / "u.sock")).close()

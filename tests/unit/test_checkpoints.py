@@ -57,7 +57,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, state, monkeypatch):
     def power_fails(_descriptor):
         raise OSError("power fails")
 
-    monkeypatch.setattr("ugosa_server.models.checkpoints.os.fsync", power_fails)
+    monkeypatch.setattr("ugosa_server.durable_files.os.fsync", power_fails)
     with pytest.raises(OSError, match="power fails"):
         save_checkpoint(path, {name: tensor + 1 for name, tensor in state.items()}, TINY)
     assert path.read_bytes() == before

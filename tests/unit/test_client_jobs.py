@@ -2,7 +2,9 @@
 
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.helpers.breaking_server import breaking_server, progress_events
 from ugosa_client import JobOptions, JobState, Mark, MarkState, Progress, StateChanged, StemEncoding
@@ -101,10 +103,11 @@ def test_listing_asks_for_further_pages_by_itself(server_and_client):
 
 def test_marks_and_options_reach_the_job(server_and_client):
     _, client = server_and_client
+    upload_id = client.upload(np.zeros(10, "float32"), sample_rate_hz=44100).upload_id
     marks = (Mark("vocals", MarkState.SILENT, 0, 100), Mark("drums", MarkState.ACTIVE, 50, 2**40))
-    job = client.create_job("u1", marks=marks, options=ALL_OPTIONS, request_id="r")
+    job = client.create_job(upload_id, marks=marks, options=ALL_OPTIONS, request_id="r")
     assert (job.marks, job.options, job.request_id, job.queue_position) == (marks, ALL_OPTIONS, "r", 1)
-    assert client.create_job("u1", marks=marks, options=ALL_OPTIONS, request_id="r").job_id == job.job_id
+    assert client.create_job(upload_id, marks=marks, options=ALL_OPTIONS, request_id="r").job_id == job.job_id
     assert client.set_marks(job.job_id, marks[:1]).marks == marks[:1]
     client.cancel(job.job_id)
     with pytest.raises(JobStartedError, match="the job has started"):
@@ -127,7 +130,6 @@ def test_a_marks_file_is_read_in_frames_of_the_servers_decoding(server_and_clien
 
 
 def test_bad_marks_of_a_lossless_song_are_refused_before_the_upload(server_and_client, tmp_path):
-    np, soundfile = pytest.importorskip("numpy"), pytest.importorskip("soundfile")
     server, client = server_and_client
     song, marks = tmp_path / "song.wav", tmp_path / "song.txt"
     soundfile.write(song, np.zeros((100, 2)), 100)

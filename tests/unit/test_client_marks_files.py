@@ -10,7 +10,7 @@ from ugosa_client.errors import MarksFileError
 from ugosa_client.marks.audacity import format_audacity, parse_audacity
 from ugosa_client.marks.file import read_marks, write_marks
 from ugosa_client.marks.reaper_csv import parse_time
-from ugosa_client.marks.regions import Position
+from ugosa_client.marks.regions import Position, regions_of_marks
 from ugosa_client.resources import Mark, MarkState
 
 SOURCES = ("drums", "bass", "other", "vocals")
@@ -165,5 +165,5 @@ def test_reaper_sample_positions_come_back_frame_for_frame(tmp_path_factory, son
 @given(songs_with_marks())
 def test_labels_can_be_parsed_line_by_line(song):
     rate, _, marks = song
-    text = format_audacity(marks, rate)
+    text = format_audacity(regions_of_marks(marks), rate)
     assert len(parse_audacity(text)) == len(text.splitlines()) == len(marks)

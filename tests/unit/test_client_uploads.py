@@ -6,6 +6,7 @@ import random
 import grpc
 import numpy as np
 import pytest
+import soundfile
 
 from tests.helpers.breaking_server import breaking_server
 from ugosa_client.errors import (
@@ -170,7 +171,6 @@ def test_what_is_no_song_is_refused_before_the_network(song, rate, message):
 
 
 def test_the_length_of_a_lossless_file_is_known_before_it_is_sent(tmp_path):
-    soundfile = pytest.importorskip("soundfile")
     for name in ("a.wav", "a.flac", "a.aiff"):
         soundfile.write(tmp_path / name, np.zeros((12345, 2)), 48000)
         assert lossless_length(tmp_path / name) == (48000, 12345)

@@ -61,9 +61,8 @@ def check_all_silent(marks: Sequence[Mark], sources: Sequence[str], source: Sour
             if peak > amplitude(SILENCE_DBFS):
                 raise AllSilentError(
                     f"all sources are marked silent from {start / source.sample_rate_hz:.3f} s to "
-                    f"{stop / source.sample_rate_hz:.3f} s (frames {start} to {stop}), but the mix sounds "
-                    "there "
-                    f"(peak {peak_dbfs(peak):.1f} dBFS); unmark at least one source there",
+                    f"{stop / source.sample_rate_hz:.3f} s (frames {start} to {stop}), but the mix sounds"
+                    f" there (peak {peak_dbfs(peak):.1f} dBFS); unmark at least one source there",
                     start_frame=start,
                     end_frame=stop,
                 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ugosa_server.activations.marks import Mark
+from ugosa_server.durable_files import replacing
 from ugosa_server.errors import CheckpointError
 
 FORMAT = "ugosa-adapter-1"
@@ -47,12 +47,8 @@ def save_adapter(path: Path, tensors: Mapping[str, Tensor], keys: AdapterKeys) -
         # One entry, because safetensors writes several in random order: the same adapter is the same bytes.
         metadata={FORMAT: json.dumps(asdict(keys))},
     )
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         file.write(blob)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def load_adapter(path: Path, base_sha256: str) -> tuple[AdapterKeys, dict[str, Tensor]]:

@@ -6,7 +6,6 @@ process (`intake.py`), because decoders are C libraries that read bytes from str
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -15,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.audio.decode_request import DecodeLimits, DecodeRequest
-from ugosa_server.audio.encode import sync_directory
 from ugosa_server.audio.formats import RawPcm, SourceAudio
 from ugosa_server.audio.readers import AudioStream, open_pcm, open_with_av, open_with_soundfile
 from ugosa_server.audio.sniff import Container, check_complete, sniff
+from ugosa_server.durable_files import replacing
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 MIN_RATE_HZ = 8_000
@@ -33,17 +32,13 @@ def decode(request: DecodeRequest) -> SourceAudio:
         UnsupportedEncodingError: the container, sample format, rate or channel count is not accepted.
     """
     out_path = Path(request.out_path)
-    tmp = out_path.with_name(out_path.name + ".tmp")
-    try:
-        with Path(request.path).open("rb") as file, _open_stream(file, request.pcm) as stream:
-            _check_layout(stream)
-            frames, peak = _write_frames(stream, tmp, request.limits)
-            encoding, rate_hz, channels = stream.encoding, stream.sample_rate_hz, stream.channels
-        tmp.replace(out_path)
-        sync_directory(out_path.parent)
-    finally:
-        tmp.unlink(missing_ok=True)
-    return SourceAudio(str(out_path), rate_hz, channels, frames, encoding, peak)
+    with Path(request.path).open("rb") as file, _open_stream(file, request.pcm) as stream:
+        _check_layout(stream)
+        with replacing(out_path) as out:
+            frames, peak = _write_frames(stream, out, request.limits)
+        return SourceAudio(
+            str(out_path), stream.sample_rate_hz, stream.channels, frames, stream.encoding, peak
+        )
 
 
 def _open_stream(file: BinaryIO, pcm: RawPcm | None) -> AbstractContextManager[AudioStream]:
@@ -69,22 +64,19 @@ def _check_layout(stream: AudioStream) -> None:
         )
 
 
-def _write_frames(stream: AudioStream, tmp: Path, limits: DecodeLimits) -> tuple[int, float]:
+def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> tuple[int, float]:
     """Write all blocks, checked, and return (frames, peak)."""
     frames = 0
     peak = 0.0
-    with tmp.open("wb") as out:
-        for block in stream.blocks:
-            if frames + len(block) > limits.max_frames:
-                raise BadAudioError(
-                    f"the song is longer than {limits.max_frames} frames "
-                    f"({limits.max_frames / stream.sample_rate_hz:.0f} s), the longest that this server takes"
-                )
-            peak = max(peak, _finite_peak(block, frames))
-            out.write(np.ascontiguousarray(block, dtype="<f4").data)
-            frames += len(block)
-        out.flush()
-        os.fsync(out.fileno())
+    for block in stream.blocks:
+        if frames + len(block) > limits.max_frames:
+            raise BadAudioError(
+                f"the song is longer than {limits.max_frames} frames "
+                f"({limits.max_frames / stream.sample_rate_hz:.0f} s), the longest that this server takes"
+            )
+        peak = max(peak, _finite_peak(block, frames))
+        out.write(np.ascontiguousarray(block, dtype="<f4").data)
+        frames += len(block)
     if frames == 0:
         raise BadAudioError("the audio has 0 frames: there is nothing to separate")
     return frames, peak

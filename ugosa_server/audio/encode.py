@@ -7,7 +7,6 @@ same samples always give the same bytes, so that runs can be compared by their h
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.durable_files import publish, tmp_path_of
 
 PCM24_STEPS = 2**23  # steps of a 24-bit sample from 0 to full scale
 RIFF_MAX_BYTES = (
@@ -58,7 +58,7 @@ class StemWriter:
     ) -> None:
         """Begin a file of `frames` frames; the number decides between RIFF and RF64 (above 4 GiB)."""
         self._path = Path(path)
-        self._tmp = self._path.with_name(self._path.name + ".tmp")
+        self._tmp = tmp_path_of(self._path)
         self._encoding = encoding
         self._frames = frames
         self._written_frames = 0
@@ -96,9 +96,7 @@ class StemWriter:
         if self._encoding is StemEncoding.WAV_FLOAT32:
             _clear_peak_time(self._tmp)
         written = WrittenAudio(self._frames, self._tmp.stat().st_size, _sha256(self._tmp))
-        sync_file(self._tmp)
-        os.replace(self._tmp, self._path)
-        sync_directory(self._path.parent)
+        publish(self._tmp, self._path)
         self._finished = True
         return written
 
@@ -120,24 +118,6 @@ def read_blocks(
     with soundfile.SoundFile(path) as file:
         while len(block := file.read(block_frames, dtype=dtype, always_2d=True)):
             yield block
-
-
-def sync_file(path: Path) -> None:
-    """Wait until the bytes of a file are on disk."""
-    _fsync(path, os.O_RDONLY)
-
-
-def sync_directory(path: Path) -> None:
-    """Wait until the names in a directory are on disk."""
-    _fsync(path, os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _fsync(path: Path, flags: int) -> None:
-    fd = os.open(path, flags)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _sha256(path: Path) -> str:

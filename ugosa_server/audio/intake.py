@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ugosa_server.audio.decode_request import DecodeRequest
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.errors import BadAudioError, UgosaError
+from ugosa_server.durable_files import tmp_path_of
+from ugosa_server.errors import BadAudioError, DecoderCrashedError, UgosaError
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAud
     Cancelling the call kills the child; nothing is left behind but a finished file.
 
     Raises:
-        BadAudioError: the audio is unusable, or decoding it crashed or took longer than `timeout_s`.
+        BadAudioError: the audio is unusable.
+        DecoderCrashedError: decoding it crashed or took longer than `timeout_s`.
         UnsupportedEncodingError: the container, sample format, rate or channel count is not accepted.
         DiskFullError: no room for the decoded frames.
     """
@@ -49,7 +51,7 @@ async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAud
             stdout, stderr = await child.communicate(json.dumps(fields).encode())
         finished = child.returncode == 0
     except TimeoutError as error:
-        raise BadAudioError(
+        raise DecoderCrashedError(
             f"decoding the audio took longer than {timeout_s:.0f} s and was stopped"
         ) from error
     finally:
@@ -57,17 +59,16 @@ async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAud
             child.kill()
             await child.wait()
         if not finished:
-            Path(request.out_path + ".tmp").unlink(missing_ok=True)
+            tmp_path_of(Path(request.out_path)).unlink(missing_ok=True)
     if not finished:
         log.warning(
             "decoder ended with %s: %s",
             child.returncode,
             stderr[-STDERR_TAIL_BYTES:].decode(errors="replace"),
         )
-        raise BadAudioError(
-            f"the audio cannot be decoded: its decoder {_ending(child.returncode or 0)}. The file is "
-            "damaged or "
-            "not what it seems; export it again, as WAV or FLAC"
+        raise DecoderCrashedError(
+            f"the audio cannot be decoded: its decoder {_ending(child.returncode or 0)}. The file is"
+            " damaged or not what it seems; export it again, as WAV or FLAC"
         )
     answer = json.loads(stdout)
     if "error" in answer:

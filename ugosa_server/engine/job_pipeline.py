@@ -44,9 +44,10 @@ from ugosa_server.engine.mark_measures import ExcerptRecorder, LeakageMeter, Ste
 from ugosa_server.engine.model_mix import ModelMix, estimates_at_source, write_model_mix
 from ugosa_server.engine.progress_meter import ProgressMeter
 from ugosa_server.engine.resident_networks import ResidentNetwork, ResidentNetworks
-from ugosa_server.engine.run_plan import effective_strategy, plan_phases
+from ugosa_server.engine.run_plan import effective_strategy, plan_phases, report_steps
 from ugosa_server.engine.run_report import job_report, read_excerpt
 from ugosa_server.errors import UgosaError
+from ugosa_server.failpoints import reach
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.report.data import EpochLoss, Preview
 from ugosa_server.report.write import write_report
@@ -149,6 +150,7 @@ class _Run:
 
     def prepare(self) -> Generator[RunEvent, None, ModelMix]:
         """Write the song as the network takes it."""
+        reach("worker.run_started")
         yield self.meter.begin(RunPhase.PREPARE)
         steps = write_model_mix(self.spec.source, self.frames, self.out_dir / MODEL_MIX_NAME, self.config)
         return (yield from self._steps(steps))
@@ -199,6 +201,7 @@ class _Run:
         )
         save_adapter(self.out_dir / ADAPTER_NAME, trained, keys)
         self.adapter_sha256 = checkpoint_sha256(self.out_dir / ADAPTER_NAME)
+        reach("worker.adapted")
 
     def separate(
         self, mix: ModelMix, mix_frames: SourceFrames
@@ -224,6 +227,7 @@ class _Run:
                     writer.write(stem.T)
                 yield from self._progress(self.segments_done)
             written = [writer.finish() for writer in writers]
+        reach("worker.stems_written")
         if consistency.clipped_samples:
             yield self._notice(
                 "CLIPPED",
@@ -266,7 +270,11 @@ class _Run:
         preview = Preview(
             self.preview_span[0], read_excerpt(self.stem_paths, self.preview_span), self.base_preview
         )
-        return write_report(report, preview, self.spec.source, self.stem_paths, self.out_dir)
+        self._check_cancel()
+        names = write_report(report, preview, self.spec.source, self.stem_paths, self.out_dir)
+        reach("worker.report_written")
+        yield from self._progress(report_steps(self.spec.source))
+        return names
 
     def _estimates(self, mix: ModelMix, mix_frames: SourceFrames) -> Iterator[NDArray[np.float32]]:
         """Estimates of the network as it is now, at the source's rate and scale: blocks [S, C, n]."""

@@ -17,6 +17,7 @@ from ugosa_server.separation.overlap_add import SegmentPlan
 # Costs in seconds of audio that the whole network could process forward in the same time.
 TRAINING_COST = 3.0  # forward and backward through the trained part
 FILE_COST = 0.02  # of reading, resampling or writing a second of the song
+REPORT_COST = 1.0  # of encoding the excerpts for the page
 MIN_COST = 1e-3
 
 
@@ -63,8 +64,13 @@ def plan_phases(spec: RunSpec, strategy: Strategy, config: ConvTasNetConfig) -> 
     return [
         *phases,
         PhasePlan(RunPhase.SEPARATION, segments, separation_cost + file_cost),
-        PhasePlan(RunPhase.REPORT, stem_check_steps(spec.source.frames), file_cost),
+        PhasePlan(RunPhase.REPORT, report_steps(spec.source), file_cost + REPORT_COST),
     ]
+
+
+def report_steps(source: SourceAudio) -> int:
+    """Blocks of the stems to read back, and the writing of the report."""
+    return stem_check_steps(source.frames) + 1
 
 
 def model_frames(source: SourceAudio, config: ConvTasNetConfig) -> int:

@@ -21,6 +21,7 @@ from ugosa_server.engine.base import (
     RunSucceeded,
 )
 from ugosa_server.errors import UgosaError, WorkerLostError
+from ugosa_server.failpoints import reach
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.job_queue import JobQueue
@@ -120,6 +121,7 @@ class Scheduler:
             if job is None:
                 await self._jobs.arrived.wait()
                 continue
+            reach("job.claimed")
             self._hub.announce(job.job_id)
             active = self._active[job.job_id] = ActiveRun(job)
             try:
@@ -136,6 +138,7 @@ class Scheduler:
         job = active.job
         try:
             spec = await self._spec(job)
+            reach("job.attempt_made")
             active.run = await self._engine.start(spec)
             self._on_news(job.job_id)  # a cancel may have come while the engine was starting it
             async for event in active.run.events():
@@ -174,12 +177,15 @@ class Scheduler:
 
     async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:
         await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, body))
+        reach("job.event_recorded")
         self._hub.announce(job.job_id)
 
     async def _end(
         self, job: Job, state: JobState, error: JobError | None = None, result: JobResult | None = None
     ) -> None:
+        reach("job.run_ended")
         await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, state, error, result))
+        reach("job.ended")
         if state is not JobState.SUCCEEDED:
             await asyncio.to_thread(self._spool.delete_job, job.job_id)
         log.info(

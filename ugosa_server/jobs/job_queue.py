@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ugosa_server.errors import (
     QueueFullError,
     RequestIdConflictError,
 )
+from ugosa_server.failpoints import reach
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.events import JobEvent, JobState, StateChanged
 from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
@@ -98,6 +99,7 @@ class JobQueue:
         job = await self._store(
             lambda s: s.jobs.create(new_id("job"), request_id, digest, upload, options, marks)
         )
+        reach("job.created")
         self._hub.announce(job.job_id)
         self.arrived.set()
         return job
@@ -132,7 +134,7 @@ class JobQueue:
         checked = await self._checked_marks(tuple(marks), self._registry.get(job.options.model), upload)
         return await self._store(lambda s: s.jobs.set_marks(principal, job_id, checked))
 
-    async def watch(self, principal: str, job_id: str, after_seq: int) -> AsyncIterator[JobEvent]:
+    async def watch(self, principal: str, job_id: str, after_seq: int) -> AsyncGenerator[JobEvent, None]:
         """Yield the job's events after `after_seq`, each once and in order, to the terminal one.
 
         Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 
 from ugosa_server.adaptation.presets import OptionValues, resolve_options, validate_options
@@ -11,12 +10,8 @@ from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.records import JobOptions
 from ugosa_server.models.registry import ModelInfo
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation.options import SeparationOptions, validate_separation_options
 
-MIN_SEPARATION_SEGMENT_S = 0.5
-MAX_SEPARATION_SEGMENT_S = 60.0  # memory grows with it
-MAX_OVERLAP = 0.9
-MAX_SHIFTS = 20  # the authors average 10
 MAX_SEED = 2**63 - 1
 
 
@@ -47,22 +42,15 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
     adaptation = resolve_options(request.preset, model.adaptation_defaults, request.adaptation)
     validate_options(adaptation, model.config)
     separation = dataclasses.replace(SeparationOptions(), **request.separation)  # type: ignore[arg-type]
-    _require(
-        "separation_segment_seconds", separation.segment_s, MIN_SEPARATION_SEGMENT_S, MAX_SEPARATION_SEGMENT_S
-    )
-    _require("separation_overlap", separation.overlap, 0, MAX_OVERLAP)
-    _require("separation_shifts", separation.shifts, 0, MAX_SHIFTS)
-    _require("seed", request.seed or 0, 0, MAX_SEED)
+    validate_separation_options(separation)
+    seed = request.seed or 0
+    if not 0 <= seed <= MAX_SEED:
+        raise BadOptionError(f"seed is {seed}, but must be at least 0 and at most {MAX_SEED}")
     return JobOptions(
         model=model.name,
         preset=request.preset or "",
         adaptation=adaptation,
         separation=separation,
         stem_encoding=request.stem_encoding or StemEncoding.WAV_FLOAT32,
-        seed=request.seed or 0,
+        seed=seed,
     )
-
-
-def _require(name: str, value: float, lowest: float, highest: float) -> None:
-    if not math.isfinite(value) or not lowest <= value <= highest:
-        raise BadOptionError(f"{name} is {value:g}, but must be at least {lowest:g} and at most {highest:g}")

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import apsw
 
+BUSY_TIMEOUT_MS = 5000
+
 MIGRATIONS = (
     """
     CREATE TABLE uploads (
@@ -59,6 +61,27 @@ MIGRATIONS = (
         PRIMARY KEY (job_id, seq)
     ) STRICT, WITHOUT ROWID;
     """,
+    # 2: tokens; what each upload and job holds on disk, so that quotas need not look into JSON.
+    """
+    CREATE TABLE tokens (
+        token_id TEXT PRIMARY KEY,
+        principal TEXT NOT NULL,
+        secret_sha256 TEXT NOT NULL,
+        create_time_s REAL NOT NULL,
+        expire_time_s REAL
+    ) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE uploads ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE uploads SET stored_bytes = coalesce(
+        json_extract(audio, '$.frames') * json_extract(audio, '$.channels') * 4, committed_size);
+    CREATE INDEX uploads_by_principal ON uploads (principal, stored_bytes);
+
+    ALTER TABLE jobs ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET stored_bytes = coalesce(
+        (SELECT sum(json_extract(stem.value, '$.size_bytes')) FROM json_each(result, '$.stems') AS stem), 0);
+    CREATE INDEX jobs_by_principal ON jobs (principal, state, stored_bytes);
+    CREATE INDEX jobs_by_end ON jobs (end_time_s);
+    """,
 )
 
 
@@ -69,24 +92,38 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
         yield
 
 
-def open_database(path: str) -> apsw.Connection:
+def open_database(path: str, vfs: str | None = None) -> apsw.Connection:
     """Open (or make) the database and bring it to the newest version.
 
-    Write-ahead log with synchronous=FULL: a transaction that has returned survives a power failure.
+    Write-ahead log with synchronous=FULL: a transaction that has returned survives a power failure. A `vfs`
+    (SQLite's file layer) other than the system's has no shared memory, so that its database is locked whole.
 
     Raises:
         apsw.Error: the file is no database, or was written by a newer version.
     """
-    connection = apsw.Connection(path)
-    connection.set_busy_timeout(5000)
+    connection = apsw.Connection(path, vfs=vfs)
+    try:
+        _prepare(connection, locks_whole=vfs is not None)
+    except BaseException:
+        connection.close(True)  # keeps no lock on a database that cannot be used
+        raise
+    return connection
+
+
+def _prepare(connection: apsw.Connection, *, locks_whole: bool) -> None:
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    # A transaction that begins by reading and then finds that `ugosa-server token` has written in between
+    # could not go on; IMMEDIATE makes it wait at its start instead.
+    connection.transaction_mode = "IMMEDIATE"
+    if locks_whole:
+        connection.pragma("locking_mode", "exclusive")
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
-    connection.pragma("foreign_keys", True)
-    version = int(str(connection.pragma("user_version")))
-    if version > len(MIGRATIONS):
-        raise apsw.Error(f"the store has version {version}, but this server knows {len(MIGRATIONS)} at most")
-    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-        with transaction(connection):
+    with transaction(connection):  # one that a second process, opening it at the same time, waits for
+        version = int(str(connection.pragma("user_version")))
+        if version > len(MIGRATIONS):
+            known = len(MIGRATIONS)
+            raise apsw.Error(f"the store has version {version}, but this server knows {known} at most")
+        for migration in MIGRATIONS[version:]:
             connection.execute(migration)
-            connection.pragma("user_version", number)
-    return connection
+        connection.pragma("user_version", len(MIGRATIONS))

@@ -9,10 +9,10 @@ Ids are made by the server; no name from outside touches the file system.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
+from ugosa_server.durable_files import sync_folder
 from ugosa_server.errors import DiskFullError
 
 
@@ -91,12 +91,3 @@ class Spool:
                 f"{needed_bytes / 1e6:.0f} MB are needed, but the state directory has {free / 1e6:.0f} MB"
                 f" free and keeps {self._min_free_bytes / 1e6:.0f} MB; delete old jobs or free some space"
             )
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

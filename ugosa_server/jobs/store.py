@@ -10,8 +10,11 @@ from typing import TypeVar
 
 from ugosa_server.jobs.event_table import EventTable
 from ugosa_server.jobs.job_table import JobTable
+from ugosa_server.jobs.principals import TokenTable
 from ugosa_server.jobs.schema import open_database
 from ugosa_server.jobs.upload_table import UploadTable
+
+STORE_FILE_NAME = "ugosa.sqlite"
 
 R = TypeVar("R")
 
@@ -19,11 +22,12 @@ R = TypeVar("R")
 class Store:
     """The tables on their connection; to be used on one thread only."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = open_database(str(path))
+    def __init__(self, path: Path, vfs: str | None = None) -> None:
+        self._connection = open_database(str(path), vfs)
         self.events = EventTable(self._connection)
         self.jobs = JobTable(self._connection, self.events)
         self.uploads = UploadTable(self._connection)
+        self.tokens = TokenTable(self._connection)
 
     def close(self) -> None:
         """Close the database; the write-ahead log is folded back."""

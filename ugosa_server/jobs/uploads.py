@@ -13,12 +13,14 @@ from ugosa_server.audio.intake import decode_in_child
 from ugosa_server.errors import (
     BadOptionError,
     CrcMismatchError,
+    DecoderCrashedError,
     DrainingError,
     InvalidInputError,
     OffsetMismatchError,
     UploadBusyError,
     UploadIncompleteError,
 )
+from ugosa_server.failpoints import reach
 from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
 from ugosa_server.jobs.records import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.spool import Spool
@@ -73,6 +75,7 @@ class OpenUpload:
         try:
             await self._uploads.check_room(self._writer.size, sum(len(chunk.data) for chunk in chunks))
             await asyncio.to_thread(self._append, chunks)
+            reach("upload.appended")
         except (OffsetMismatchError, CrcMismatchError) as error:
             await self._commit()
             error.metadata["committed_size"] = str(self.committed_size)
@@ -85,8 +88,10 @@ class OpenUpload:
 
     async def _commit(self) -> int:
         size = await asyncio.to_thread(self._writer.sync)
+        reach("upload.synced")
         await self._uploads.store(lambda s: s.uploads.set_committed_size(self.upload.upload_id, size))
         self._writer.committed_size = size
+        reach("upload.committed")
         return size
 
     async def finish(self, size_bytes: int, sha256: str) -> Upload:
@@ -95,6 +100,7 @@ class OpenUpload:
         Raises:
             OffsetMismatchError: bytes are missing.
             Sha256MismatchError: the bytes are not what the client sent.
+            DecoderCrashedError: decoding died; the bytes stay.
             InvalidInputError: the audio cannot be used; the upload is gone then.
         """
         digest = await asyncio.to_thread(self._writer.verify, size_bytes, sha256)
@@ -204,11 +210,15 @@ class Uploads:
         )
         try:
             audio = await decode_in_child(request, timeout_s=self._limits.decode_timeout_s)
+        except DecoderCrashedError:
+            raise  # not the audio's fault for certain: the bytes stay, and `finish` can be sent again
         except InvalidInputError:
             await self.store(lambda s: s.uploads.delete(upload.principal, upload_id))
             await asyncio.to_thread(self._spool.delete_upload, upload_id)
             raise
+        reach("upload.decoded")
         await self.store(lambda s: s.uploads.complete(upload_id, sha256, audio))
+        reach("upload.completed")
         await asyncio.to_thread(self._spool.delete_bytes, upload_id)
         log.info(
             "upload %s: %s, %d frames at %d Hz", upload_id, audio.encoding, audio.frames, audio.sample_rate_hz

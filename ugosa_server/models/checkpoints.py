@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ugosa_server.durable_files import replacing
 from ugosa_server.errors import CheckpointError
 from ugosa_server.models.checkpoint_header import FORMAT, parse_header
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
@@ -41,17 +41,8 @@ def save_checkpoint(
     """
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
     header = {"format": FORMAT, "config": json.dumps(dataclasses.asdict(config))} | dict(metadata or {})
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         file.write(save(tensors, metadata=header))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)  # the rename itself must reach the disk too
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def load_checkpoint(path: Path) -> tuple[ConvTasNetConfig, dict[str, Tensor]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.durable_files import replacing
 from ugosa_server.report.data import JobReport, Preview
 from ugosa_server.report.html_report import html_report
 from ugosa_server.report.json_report import json_report
@@ -29,21 +29,10 @@ def write_report(
         out_dir: where to write; files of an earlier report are replaced.
     """
     stems = [stem_waveform(path) for path in stem_paths]
-    _write_durably(out_dir / JSON_NAME, json_report(report))
-    _write_durably(out_dir / HTML_NAME, html_report(report, preview, source_waveform(mix), stems))
+    for name, text in (
+        (JSON_NAME, json_report(report)),
+        (HTML_NAME, html_report(report, preview, source_waveform(mix), stems)),
+    ):
+        with replacing(out_dir / name) as file:
+            file.write(text.encode())
     return JSON_NAME, HTML_NAME
-
-
-def _write_durably(path: Path, text: str) -> None:
-    """Write `path.tmp`, sync and rename, so that no crash leaves half a file under the real name."""
-    unfinished = path.with_name(path.name + ".tmp")
-    with open(unfinished, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

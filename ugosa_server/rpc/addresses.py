@@ -1,10 +1,11 @@
-"""Where the server may listen: a Unix socket of its user, or loopback. Anything wider is refused."""
+"""Where the server may listen: a Unix socket of its user, loopback, and more only with TLS and identities."""
 
 from __future__ import annotations
 
 import fcntl
 import ipaddress
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -29,10 +30,10 @@ class UnixAddress:
 
 @dataclass(frozen=True)
 class TcpAddress:
-    """A loopback TCP port."""
+    """A TCP port."""
 
     host: str
-    """An IP address, or "localhost"."""
+    """An IP address or a name."""
     port: int
     """0 = any free one."""
 
@@ -41,12 +42,17 @@ class TcpAddress:
         """What gRPC binds."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return _is_loopback(self.host)
+
 
 def parse_address(text: str) -> UnixAddress | TcpAddress:
     """Read "unix:PATH" or "HOST:PORT".
 
     Raises:
-        ConfigError: it is neither, or would be reachable from other machines.
+        ConfigError: it is neither.
     """
     if text.startswith("unix:"):
         path = Path(os.path.abspath(Path(text.removeprefix("unix:")).expanduser()))
@@ -58,14 +64,32 @@ def parse_address(text: str) -> UnixAddress | TcpAddress:
         return UnixAddress(path)
     host, colon, port = text.rpartition(":")
     host = host.strip("[]")
-    if not colon or not port.isdecimal() or int(port) > 65535:
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"cannot listen on {text!r}: write unix:PATH or HOST:PORT")
-    if not _is_loopback(host):
-        raise ConfigError(
-            f"will not listen on {text!r}: other machines could reach it, and there is no TLS and no token"
-            " yet. Listen on 127.0.0.1 and use an SSH tunnel: ssh -L 50051:127.0.0.1:50051 THIS_MACHINE"
-        )
     return TcpAddress(host, int(port))
+
+
+def check_reach(address: UnixAddress | TcpAddress, *, has_tls: bool, knows_callers: bool) -> None:
+    """Make sure that an address which other machines can reach is encrypted and knows who calls.
+
+    Raises:
+        ConfigError: it would not be; the message names what is missing.
+    """
+    if isinstance(address, UnixAddress) or address.is_loopback:
+        return
+    if not has_tls:
+        missing = "there is no TLS: set tls_cert and tls_key, and give every user a token or a certificate"
+    elif not knows_callers:
+        missing = (
+            "nobody could call: make a token with `ugosa-server token create --principal NAME`, or set"
+            " tls_client_ca"
+        )
+    else:
+        return
+    raise ConfigError(
+        f"will not listen on {address.target}: other machines could reach it, and {missing}. Or listen on"
+        " 127.0.0.1 and use an SSH tunnel: ssh -L 50051:127.0.0.1:50051 THIS_MACHINE"
+    )
 
 
 def _is_loopback(host: str) -> bool:
@@ -98,9 +122,26 @@ def claim_socket(address: UnixAddress) -> IO[str]:
     gRPC would silently take a socket away from a server that is using it.
 
     Raises:
-        ConfigError: another server listens there.
+        ConfigError: another server listens there, or the folder is not safe from other users.
     """
-    address.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = lock_file(address.path.with_name(address.path.name + ".lock"), f"the socket {address.path}")
-    address.path.unlink(missing_ok=True)
+    folder = address.path.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_folder(folder)
+        lock = lock_file(address.path.with_name(address.path.name + ".lock"), f"the socket {address.path}")
+        address.path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the socket {address.path}: {error}") from error
     return lock
+
+
+def _check_folder(folder: Path) -> None:
+    """Whoever can rename files in the socket's folder can put their own socket there."""
+    status = folder.stat()
+    writable_by_others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
+    if writable_by_others or status.st_uid not in (0, os.getuid()):
+        raise ConfigError(
+            f"the folder {folder} of the socket has mode {stat.S_IMODE(status.st_mode):04o} and owner"
+            f" {status.st_uid}: others could replace the socket. Choose another one, or make it yours alone"
+            f" (chmod 700 {folder})"
+        )

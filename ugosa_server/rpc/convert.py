@@ -70,7 +70,7 @@ MARK_STATE_OF_WIRE = {wire: state for state, wire in MARK_STATES.items()}
 # Field of JobOptions on the wire -> field of AdaptationOptions.
 ADAPTATION_FIELDS = {
     "strategy": "strategy",
-    "lambda": "silence_weight",
+    "silence_weight": "silence_weight",
     "learning_rate": "learning_rate",
     "epochs": "epochs",
     "segment_seconds": "segment_s",

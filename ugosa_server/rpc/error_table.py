@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -23,6 +24,7 @@ ERROR_DOMAIN = "ugosa"
 STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.UnknownModelError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.OffsetMismatchError: grpc.StatusCode.ABORTED,
     errors.CrcMismatchError: grpc.StatusCode.ABORTED,
@@ -79,15 +81,16 @@ def explains_errors(
 
 
 def explains_stream_errors(
-    handler: Callable[[Any, Any, Any], AsyncIterator[Any]],
-) -> Callable[[Any, Any, Any], AsyncIterator[Any]]:
+    handler: Callable[[Any, Any, Any], AsyncGenerator[Any, None]],
+) -> Callable[[Any, Any, Any], AsyncGenerator[Any, None]]:
     """Wrap a handler that yields messages, so that a UgosaError ends its call with a status."""
 
     @functools.wraps(handler)
-    async def wrapped(service: Any, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def wrapped(service: Any, request: Any, context: Any) -> AsyncGenerator[Any, None]:
         try:
-            async for message in handler(service, request, context):
-                yield message
+            async with contextlib.aclosing(handler(service, request, context)) as messages:
+                async for message in messages:
+                    yield message
         except errors.UgosaError as error:
             await abort(context, error)
         except (asyncio.CancelledError, grpc.aio.AbortError):

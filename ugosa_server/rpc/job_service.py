@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.job_queue import JobQueue
-from ugosa_server.rpc.auth import principal_of
+from ugosa_server.rpc.auth import current_principal
 from ugosa_server.rpc.convert import (
     JOB_STATE_OF_WIRE,
     event_to_wire,
@@ -40,7 +41,7 @@ class JobService(JobServiceServicer):
     ) -> wire.CreateJobResponse:
         """See the proto."""
         job = await self._jobs.create(
-            principal_of(context),
+            current_principal(),
             request.request_id,
             request.upload_id,
             options_from_wire(request.options),
@@ -51,9 +52,7 @@ class JobService(JobServiceServicer):
     @explains_errors
     async def GetJob(self, request: wire.GetJobRequest, context: Context) -> wire.GetJobResponse:  # noqa: N802
         """See the proto."""
-        return wire.GetJobResponse(
-            job=job_to_wire(await self._jobs.get(principal_of(context), request.job_id))
-        )
+        return wire.GetJobResponse(job=job_to_wire(await self._jobs.get(current_principal(), request.job_id)))
 
     @explains_errors
     async def ListJobs(  # noqa: N802
@@ -65,7 +64,7 @@ class JobService(JobServiceServicer):
         if request.page_token and not request.page_token.isdecimal():
             raise BadOptionError(f"page_token {request.page_token!r} is not one that ListJobs gave")
         jobs, next_number = await self._jobs.page(
-            principal_of(context),
+            current_principal(),
             [JOB_STATE_OF_WIRE[state] for state in request.states if state in JOB_STATE_OF_WIRE],
             int(request.page_token) if request.page_token else None,
             request.page_size or DEFAULT_PAGE_SIZE,
@@ -80,25 +79,26 @@ class JobService(JobServiceServicer):
         self, request: wire.SetMarksRequest, context: Context
     ) -> wire.SetMarksResponse:
         """See the proto."""
-        job = await self._jobs.set_marks(
-            principal_of(context), request.job_id, marks_from_wire(request.marks)
-        )
+        job = await self._jobs.set_marks(current_principal(), request.job_id, marks_from_wire(request.marks))
         return wire.SetMarksResponse(job=job_to_wire(job))
 
     @explains_stream_errors
     async def WatchJob(  # noqa: N802
         self, request: wire.WatchJobRequest, context: Context
-    ) -> AsyncIterator[wire.WatchJobResponse]:
+    ) -> AsyncGenerator[wire.WatchJobResponse, None]:
         """See the proto."""
-        async for event in self._jobs.watch(principal_of(context), request.job_id, request.after_seq):
-            yield wire.WatchJobResponse(event=event_to_wire(event))
+        async with aclosing(
+            self._jobs.watch(current_principal(), request.job_id, request.after_seq)
+        ) as events:
+            async for event in events:
+                yield wire.WatchJobResponse(event=event_to_wire(event))
 
     @explains_errors
     async def CancelJob(  # noqa: N802
         self, request: wire.CancelJobRequest, context: Context
     ) -> wire.CancelJobResponse:
         """See the proto."""
-        job = await self._jobs.cancel(principal_of(context), request.job_id)
+        job = await self._jobs.cancel(current_principal(), request.job_id)
         return wire.CancelJobResponse(job=job_to_wire(job))
 
     @explains_errors
@@ -106,27 +106,27 @@ class JobService(JobServiceServicer):
         self, request: wire.DeleteJobRequest, context: Context
     ) -> wire.DeleteJobResponse:
         """See the proto."""
-        await self._jobs.delete(principal_of(context), request.job_id)
+        await self._jobs.delete(current_principal(), request.job_id)
         return wire.DeleteJobResponse()
 
     @explains_stream_errors
     async def ReadStem(  # noqa: N802
         self, request: wire.ReadStemRequest, context: Context
-    ) -> AsyncIterator[wire.ReadStemResponse]:
+    ) -> AsyncGenerator[wire.ReadStemResponse, None]:
         """See the proto."""
-        file = await self._jobs.stem_file(principal_of(context), request.job_id, request.source)
+        file = await self._jobs.stem_file(current_principal(), request.job_id, request.source)
         async for chunk in read_chunks(file, request.offset, request.length):
             yield wire.ReadStemResponse(chunk=chunk)
 
     @explains_stream_errors
     async def ReadReport(  # noqa: N802
         self, request: wire.ReadReportRequest, context: Context
-    ) -> AsyncIterator[wire.ReadReportResponse]:
+    ) -> AsyncGenerator[wire.ReadReportResponse, None]:
         """See the proto."""
         if request.format not in (wire.REPORT_FORMAT_JSON, wire.REPORT_FORMAT_HTML):
             raise BadOptionError("format must be JSON or HTML")
         file = await self._jobs.report_file(
-            principal_of(context), request.job_id, html=request.format == wire.REPORT_FORMAT_HTML
+            current_principal(), request.job_id, html=request.format == wire.REPORT_FORMAT_HTML
         )
         async for chunk in read_chunks(file, 0, 0):
             yield wire.ReadReportResponse(chunk=chunk)

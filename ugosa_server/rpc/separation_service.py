@@ -14,7 +14,7 @@ from ugosa_server.jobs.ids import new_id
 from ugosa_server.jobs.job_queue import JobQueue
 from ugosa_server.jobs.records import Job, Upload
 from ugosa_server.jobs.uploads import OpenUpload, Uploads
-from ugosa_server.rpc.auth import principal_of
+from ugosa_server.rpc.auth import current_principal
 from ugosa_server.rpc.convert import (
     event_to_wire,
     job_to_wire,
@@ -42,12 +42,12 @@ class SeparationService(SeparationServiceServicer):
     @explains_stream_errors
     async def Separate(  # noqa: N802
         self, request_iterator: AsyncIterator[wire.SeparateRequest], context: Context
-    ) -> AsyncIterator[wire.SeparateResponse]:
+    ) -> AsyncGenerator[wire.SeparateResponse, None]:
         """See the proto."""
         first = await anext(aiter(request_iterator), None)
         if first is None or first.WhichOneof("part") != "header":
             raise BadOptionError("the first message of Separate must be `header`")
-        principal = principal_of(context)
+        principal = current_principal()
         call = _Call(principal, first.header)
         upload = await self._uploads.create(principal, new_id("separate"), call.format, 0)
         reader = BatchReader(request_iterator)
@@ -61,8 +61,9 @@ class SeparationService(SeparationServiceServicer):
             reader.close()
         job = await self._make_job(call, upload)
         yield wire.SeparateResponse(accepted=wire.SeparateAccepted(job=job_to_wire(job)))
-        async for event in self._jobs.watch(principal, job.job_id, 0):
-            yield wire.SeparateResponse(event=event_to_wire(event))
+        async with aclosing(self._jobs.watch(principal, job.job_id, 0)) as events:
+            async for event in events:
+                yield wire.SeparateResponse(event=event_to_wire(event))
         job = await self._jobs.get(principal, job.job_id)
         if job.state is JobState.SUCCEEDED and job.result is not None:
             for stem in job.result.stems:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 
 import grpc.aio
@@ -12,12 +11,15 @@ from grpc_reflection.v1alpha import reflection
 
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.private_files import private_umask
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.models.registry import ModelRegistry
-from ugosa_server.rpc.addresses import UnixAddress, claim_socket, parse_address
+from ugosa_server.rpc.addresses import UnixAddress, check_reach, claim_socket, parse_address
+from ugosa_server.rpc.auth import Authenticator, AuthInterceptor
 from ugosa_server.rpc.job_service import JobService
 from ugosa_server.rpc.model_service import ModelService
 from ugosa_server.rpc.separation_service import SeparationService
+from ugosa_server.rpc.tls import TlsFiles, server_credentials
 from ugosa_server.rpc.upload_service import UploadService
 from ugosa_server.wire.ugosa.v1 import (
     job_service_pb2,
@@ -47,8 +49,15 @@ CHANNEL_OPTIONS = (
 class RpcServer:
     """Serves the API on its addresses."""
 
-    def __init__(self, uploads: Uploads, jobs: JobQueue, registry: ModelRegistry, default_model: str) -> None:
-        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
+    def __init__(
+        self,
+        uploads: Uploads,
+        jobs: JobQueue,
+        registry: ModelRegistry,
+        default_model: str,
+        authenticator: Authenticator,
+    ) -> None:
+        self._server = grpc.aio.server(options=CHANNEL_OPTIONS, interceptors=[AuthInterceptor(authenticator)])
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(UploadService(uploads), self._server)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
@@ -64,20 +73,29 @@ class RpcServer:
         )
         self._held = contextlib.ExitStack()
 
-    async def start(self, addresses: Sequence[str]) -> list[str]:
-        """Listen; return the addresses with their real ports.
+    async def start(
+        self, addresses: Sequence[str], tls: TlsFiles | None = None, *, has_tokens: bool = False
+    ) -> list[str]:
+        """Listen; return the addresses with their real ports. With `tls`, every TCP port speaks it.
 
         Raises:
-            ConfigError: an address is taken, or would be reachable from other machines.
+            ConfigError: an address is taken, or reachable from other machines without TLS and identities.
         """
         bound: list[str] = []
         parsed = [parse_address(text) for text in addresses]
-        os.umask(0o077)  # sockets and songs are for this user alone
+        credentials = server_credentials(tls) if tls else None
+        knows_callers = has_tokens or (tls is not None and tls.client_ca is not None)
+        for address in parsed:
+            check_reach(address, has_tls=tls is not None, knows_callers=knows_callers)
         for address in parsed:
             if isinstance(address, UnixAddress):
                 self._held.enter_context(claim_socket(address))
             try:
-                port = self._server.add_insecure_port(address.target)
+                with private_umask():
+                    if credentials is None or isinstance(address, UnixAddress):
+                        port = self._server.add_insecure_port(address.target)
+                    else:
+                        port = self._server.add_secure_port(address.target, credentials)
             except RuntimeError as error:
                 raise ConfigError(f"cannot listen on {address.target}: {error}") from error
             bound.append(address.target if isinstance(address, UnixAddress) else f"{address.host}:{port}")

@@ -11,7 +11,7 @@ import grpc.aio
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.records import UploadState
 from ugosa_server.jobs.uploads import OpenUpload, Uploads
-from ugosa_server.rpc.auth import principal_of
+from ugosa_server.rpc.auth import current_principal
 from ugosa_server.rpc.convert import upload_format_from_wire, upload_to_wire
 from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
 from ugosa_server.rpc.received_audio import BatchReader, received_chunk
@@ -33,7 +33,7 @@ class UploadService(UploadServiceServicer):
     ) -> wire.CreateUploadResponse:
         """See the proto."""
         upload = await self._uploads.create(
-            principal_of(context),
+            current_principal(),
             request.request_id,
             upload_format_from_wire(request.format),
             request.size_bytes,
@@ -43,12 +43,12 @@ class UploadService(UploadServiceServicer):
     @explains_stream_errors
     async def WriteUpload(  # noqa: N802
         self, request_iterator: AsyncIterator[wire.WriteUploadRequest], context: Context
-    ) -> AsyncIterator[wire.WriteUploadResponse]:
+    ) -> AsyncGenerator[wire.WriteUploadResponse, None]:
         """See the proto."""
         first = await anext(aiter(request_iterator), None)
         if first is None or first.WhichOneof("part") != "open":
             raise BadOptionError("the first message of WriteUpload must be `open`")
-        principal, upload_id = principal_of(context), first.open.upload_id
+        principal, upload_id = current_principal(), first.open.upload_id
         upload = await self._uploads.get(principal, upload_id)
         if upload.state is UploadState.COMPLETE:  # a client whose `finish` was done, but not answered
             yield wire.WriteUploadResponse(
@@ -87,7 +87,7 @@ class UploadService(UploadServiceServicer):
         self, request: wire.GetUploadRequest, context: Context
     ) -> wire.GetUploadResponse:
         """See the proto."""
-        upload = await self._uploads.get(principal_of(context), request.upload_id)
+        upload = await self._uploads.get(current_principal(), request.upload_id)
         return wire.GetUploadResponse(upload=upload_to_wire(upload))
 
     @explains_errors
@@ -95,5 +95,5 @@ class UploadService(UploadServiceServicer):
         self, request: wire.DeleteUploadRequest, context: Context
     ) -> wire.DeleteUploadResponse:
         """See the proto."""
-        await self._uploads.delete(principal_of(context), request.upload_id)
+        await self._uploads.delete(current_principal(), request.upload_id)
         return wire.DeleteUploadResponse()

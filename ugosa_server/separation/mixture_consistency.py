@@ -2,18 +2,15 @@
 
 From estimates e_i, the mix m and the silence gains g_i (1, a fade, or 0), for every frame and channel:
 
-1. Silence and sum:   s_i = g_i e_i + w_i (m - sum_j g_j e_j).  The shares w_i (`residual_weights.py`) sum to
-1 and
-   are 0 where g_i is: what was removed from a silent source, and what the estimates left of the mix, goes to
-   the sources that are still active.
-2. Range:   s_i <- b_i + a (s_i - b_i) with b_i = w_i m and the largest a in [0, 1] that brings all sources
-into
-   the range of the encoding. The b_i sum to the mix and are silent where they must be, so the s_i still do
-   and are.
-3. Exact sum:   all sources but one are rounded to the 2^-23 grid, and that one is m minus their sum. It is,
-at
-   each frame, the source with the largest share (of equals the last): never one that is marked silent while
-   another plays, which rounding would make audible, if only at -140 dBFS.
+1. Silence and sum:   s_i = g_i e_i + w_i (m - sum_j g_j e_j).
+   The shares w_i (`residual_weights.py`) sum to 1 and are 0 where g_i is: what was removed from a silent
+   source, and what the estimates left of the mix, goes to the sources that are still active.
+2. Range:   s_i <- b_i + a (s_i - b_i) with b_i = w_i m.
+   The largest a in [0, 1] that brings all sources into the range of the encoding. The b_i sum to the mix and
+   are silent where they must be, so the s_i still do and are.
+3. Exact sum:   all sources but one are rounded to the 2^-23 grid, and that one is m minus their sum.
+   It is, at each frame, the source with the largest share (of equals the last): never one that is marked
+   silent while another plays, which rounding would make audible, if only at -140 dBFS.
 
 What the sum is worth, in float64 over the written samples:
 
@@ -21,8 +18,7 @@ What the sum is worth, in float64 over the written samples:
 |---|---|---|
 | 16- or 24-bit | the mix exactly | the mix exactly |
 | float, |m| <= 1 | the mix within 2^-25 to 2^-24 (-150 to -144 dBFS) | the mix rounded to 24 bits |
-| float, louder | the same up to |m| = 2, then half a float32 step | clipped where even equal shares do not
-fit |
+| float, louder | the same up to |m| = 2, then half a float32 step | clipped where even equal shares fail |
 
 Where every source is marked silent the mix is shared evenly; `activations/all_silent.py` has made sure that
 it is below -90 dBFS there.
@@ -72,8 +68,7 @@ class MixtureConsistency:
         self._is_float = encoding is StemEncoding.WAV_FLOAT32
         self._low, self._high = FLOAT32_RANGE if self._is_float else PCM24_RANGE
         self.clipped_samples = 0
-        """Samples so far that no sharing could bring into the range of 24 bits: the mix itself is too "
-        "loud."""
+        """Samples so far that no sharing could bring into the range of 24 bits: the mix is too loud."""
 
     def process(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Yield final stems [S, C, n] for estimates [S, C, n], which together have exactly T frames.
@@ -125,9 +120,8 @@ class MixtureConsistency:
         expected = (len(self._sources), channels)
         if block.shape[:2] != expected or start_frame + block.shape[2] > frames:
             raise ValueError(
-                f"estimates of shape {block.shape} from frame {start_frame} on do not fit {expected[0]} "
-                "sources "
-                f"and a mix of {channels} channel(s) and {frames} frames"
+                f"estimates of shape {block.shape} from frame {start_frame} on do not fit {expected[0]}"
+                f" sources and a mix of {channels} channel(s) and {frames} frames"
             )
         if not np.isfinite(block).all():
             source, _, frame = np.argwhere(~np.isfinite(block))[0]

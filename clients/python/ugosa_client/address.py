@@ -50,6 +50,7 @@ def grpc_target(target: str) -> str:
         path = path.removeprefix("//")
     if not path:
         raise BadInputError(f"{target!r} names no socket; write unix:/path/to/ugosa.sock")
+    path = os.path.abspath(Path(path).expanduser())
     size = len(os.fsencode(path))
     if size > MAX_SOCKET_PATH_BYTES:
         raise BadInputError(

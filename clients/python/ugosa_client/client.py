@@ -104,8 +104,10 @@ class UgosaClient:
     ) -> Job:
         """Upload a song and make its job; `marks` may be the path of a marks file.
 
+        A REAPER project is taken as the song that it has as its one audio item, with its regions as marks.
         With `out_dir`, a directory in which stems would replace files of the user is refused before any work.
         """
+        song, marks = separate.take_project(song, marks)
         return separate.submit(
             self._connection,
             open_song(song, sample_rate_hz),

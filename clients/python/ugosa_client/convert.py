@@ -63,7 +63,7 @@ OPTION_FIELDS = {  # JobOptions here: JobOptions on the wire
     "model": "model",
     "preset": "preset",
     "strategy": "strategy",
-    "silence_weight": "lambda",
+    "silence_weight": "silence_weight",
     "learning_rate": "learning_rate",
     "epochs": "epochs",
     "segment_s": "segment_seconds",

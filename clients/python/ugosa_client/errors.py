@@ -141,6 +141,7 @@ _BY_REASON: dict[str, type[UgosaClientError]] = {
     "UNKNOWN_MODEL": UnknownModelError,
     "UNSUPPORTED_ENCODING": BadAudioError,
     "BAD_AUDIO": BadAudioError,
+    "DECODER_CRASHED": BadAudioError,
     "REQUEST_ID_CONFLICT": RequestIdConflictError,
     "JOB_NOT_FINISHED": JobNotFinishedError,
     "JOB_STARTED": JobStartedError,
@@ -187,8 +188,8 @@ def error_from_rpc(error: grpc.RpcError, target: str) -> UgosaClientError:
         return kind(details, info.reason, info.metadata)
     if code is grpc.StatusCode.UNAVAILABLE:
         return ServerUnavailableError(
-            f"no UGOSA server answers at {target} ({details}); start one with `ugosa-server serve`, "
-            "or say where it is with --server or the environment variable UGOSA_SERVER"
+            f"no UGOSA server answers at {target} ({details.rpartition('error: ')[2]}); "
+            "start one with `ugosa-server serve`, or say where it is with --server or UGOSA_SERVER"
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ServerUnavailableError(f"the server at {target} did not answer in time; is it overloaded?")

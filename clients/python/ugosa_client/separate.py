@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ugosa_client.connection import Connection
 from ugosa_client.errors import (
+    BadInputError,
     JobCancelledError,
     JobFailedError,
     OutputExistsError,
@@ -25,8 +26,9 @@ from ugosa_client.fetch import (
 )
 from ugosa_client.jobs import create_job, get_job, list_models, watch_job
 from ugosa_client.marks.file import read_marks
+from ugosa_client.marks.reaper_project import project_song
 from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model
-from ugosa_client.song import FileSong, Song, lossless_length
+from ugosa_client.song import FileSong, Song, SongSource, lossless_length
 from ugosa_client.uploads import OnUploadProgress, upload_song
 
 MarksSource = Sequence[Mark] | str | os.PathLike[str]
@@ -73,6 +75,25 @@ def submit(
     if not isinstance(marks, Sequence) or isinstance(marks, str):
         marks = read_marks(marks, model.sources, upload.audio.sample_rate_hz, upload.audio.frames)
     return create_job(connection, upload.upload_id, marks=marks, options=options, request_id=request_id)
+
+
+def take_project(song: SongSource, marks: MarksSource) -> tuple[SongSource, MarksSource]:
+    """Return the audio file of a REAPER project that is given as a song, with the project's own marks.
+
+    Marks that are given come before those of the project; other songs are returned as they are.
+
+    Raises:
+        BadInputError: the project does not play one audio file as it is.
+    """
+    if not isinstance(song, str | os.PathLike) or Path(song).suffix.casefold() != ".rpp":
+        return song, marks
+    try:
+        file = project_song(Path(song))
+    except OSError as error:
+        raise BadInputError(f"cannot read the project {song}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise BadInputError(f"the project {song}: {error}") from None
+    return file, marks if not isinstance(marks, Sequence) or marks else song
 
 
 def finish(

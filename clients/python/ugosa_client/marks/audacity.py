@@ -1,4 +1,4 @@
-r"""Audacity label tracks: `start<TAB>end<TAB>name`, in seconds; `.lab` files are the same.
+r"""Audacity label tracks: `start<TAB>end<TAB>name`, in seconds.
 
 A line that starts with a backslash carries the spectral range of the label before it and says nothing of
 time. (Audacity manual, "Importing and Exporting Labels".)
@@ -7,10 +7,10 @@ time. (Audacity manual, "Importing and Exporting Labels".)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fractions import Fraction
 
-from ugosa_client.marks.regions import Region, parse_seconds
-from ugosa_client.resources import Mark, MarkState
+from ugosa_client.marks.regions import Region, format_seconds, parse_seconds
+
+DECIMALS = 6  # as Audacity writes them; they give every frame back at any rate below 1 MHz
 
 
 def looks_like_audacity(text: str) -> bool:
@@ -50,16 +50,11 @@ def parse_audacity(text: str) -> list[Region]:
     return regions
 
 
-def format_audacity(marks: Iterable[Mark], sample_rate_hz: int) -> str:
-    """Write marks as labels. Six decimals give every frame back at any rate below 1 MHz."""
-    lines = []
-    for mark in sorted(marks, key=lambda mark: (mark.start_frame, mark.end_frame, mark.source)):
-        name = mark.source if mark.state is MarkState.ACTIVE else f"no {mark.source}"
-        start, end = (_seconds(frame, sample_rate_hz) for frame in (mark.start_frame, mark.end_frame))
-        lines.append(f"{start}\t{end}\t{name}\n")
-    return "".join(lines)
-
-
-def _seconds(frame: int, sample_rate_hz: int) -> str:
-    microseconds = int((Fraction(frame * 10**6, sample_rate_hz) + Fraction(1, 2)) // 1)
-    return f"{microseconds // 10**6}.{microseconds % 10**6:06d}"
+def format_audacity(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
+    """Write regions as labels."""
+    return "".join(
+        f"{format_seconds(region.start.seconds(sample_rate_hz), DECIMALS)}\t"
+        f"{format_seconds(region.end.seconds(sample_rate_hz), DECIMALS)}\t"
+        f"{' '.join(region.name.split())}\n"
+        for region in regions
+    )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ugosa_client.errors import MarksFileError
-from ugosa_client.marks.audacity import format_audacity, looks_like_audacity, parse_audacity
-from ugosa_client.marks.labels import parse_label
-from ugosa_client.marks.reaper_csv import looks_like_reaper_csv, parse_reaper_csv
-from ugosa_client.marks.regions import Region
+from ugosa_client.marks.findings import Finding, Severity
+from ugosa_client.marks.formats import FORMATS, MarksFormat, decode_text, format_of_bytes, format_of_name
+from ugosa_client.marks.labels import UnknownNameError, parse_label
+from ugosa_client.marks.regions import Region, regions_of_marks
 from ugosa_client.resources import Mark
 
 
@@ -20,7 +21,7 @@ def read_marks(
     """Read a marks file into marks of a song of `frames` frames at `sample_rate_hz`.
 
     Args:
-        path: Audacity labels (or .lab), or REAPER's region CSV.
+        path: A file of any format of `marks/formats.py`.
         sources: Names of the model's sources.
         sample_rate_hz: The song's.
         frames: The song's length.
@@ -30,25 +31,53 @@ def read_marks(
             outside the song, or two regions contradict each other. The message names file, line and way out.
     """
     path = Path(path)
-    marks: dict[Mark, int] = {}
-    for region in read_regions(path):
-        try:
-            states = parse_label(region.name, sources)
-            start_frame, end_frame = _span(region, sample_rate_hz, frames)
-        except ValueError as error:
-            raise MarksFileError(f"{path}, line {region.line}: {error}") from None
-        for source, state in states.items():
-            mark = Mark(source, state, start_frame, end_frame)
-            _refuse_contradiction(path, mark, region.line, marks)
-            marks.setdefault(mark, region.line)
-    return tuple(marks)
+    marks, findings = examine_regions(read_regions(path), sources, sample_rate_hz, frames)
+    if findings:
+        raise MarksFileError(f"{path}, {findings[0].where}: {findings[0].text}")
+    return marks
 
 
-def write_marks(path: str | os.PathLike[str], marks: Iterable[Mark], sample_rate_hz: int) -> None:
-    """Write marks as Audacity labels, whole or not at all."""
+def write_marks(
+    path: str | os.PathLike[str],
+    marks: Iterable[Mark],
+    sample_rate_hz: int,
+    marks_format: MarksFormat | None = None,
+) -> None:
+    """Write marks in a format, by default that of the file's suffix, whole or not at all.
+
+    Raises:
+        BadInputError: no format has that suffix.
+        MarksFileError: the format cannot hold them.
+    """
+    write_regions(path, regions_of_marks(marks), sample_rate_hz, marks_format)
+
+
+def write_regions(
+    path: str | os.PathLike[str],
+    regions: Sequence[Region],
+    sample_rate_hz: int | None,
+    marks_format: MarksFormat | None = None,
+    into: str | os.PathLike[str] | None = None,
+) -> None:
+    """Write regions, into a copy of the project `into` if one is given, whole or not at all.
+
+    Raises:
+        BadInputError: no format has that suffix.
+        MarksFileError: the format cannot hold them, or knows no projects.
+    """
     target = Path(path)
+    marks_format = marks_format or format_of_name(target.name)
+    project = None
+    if into is not None:
+        if not marks_format.takes_project:
+            raise MarksFileError(f"a {marks_format.title} is no project to put marks into; leave out --into")
+        project = _read_bytes(Path(into))
+    try:
+        data = marks_format.write(regions, sample_rate_hz, project)
+    except ValueError as error:
+        raise MarksFileError(f"cannot write {target}: {error}") from None
     partial = target.with_name(target.name + ".tmp")
-    partial.write_text(format_audacity(marks, sample_rate_hz), encoding="utf-8", newline="\n")
+    partial.write_bytes(data)
     os.replace(partial, target)
 
 
@@ -58,67 +87,122 @@ def read_regions(path: Path) -> list[Region]:
     Raises:
         MarksFileError: it cannot be read, or is of no known format.
     """
-    text = _read_text(path)
-    if not text.strip():
+    data = _read_bytes(path)
+    if not data.strip():
         return []
+    marks_format = format_of_bytes(data)
+    if marks_format is None:
+        _refuse_foreign_text(path, data)
+        known = "; ".join(known.title for known in FORMATS)
+        raise MarksFileError(
+            f"{path} is no marks file of a known format; it begins with {data.lstrip()[:40]!r}. "
+            f"Known are: {known}"
+        )
     try:
-        if looks_like_reaper_csv(text):
-            return parse_reaper_csv(text)
-        if looks_like_audacity(text):
-            return parse_audacity(text)
+        return marks_format.read(data)
     except ValueError as error:
         raise MarksFileError(f"{path}, {error}") from None
-    first = next(line for line in text.splitlines() if line.strip()).strip()
-    raise MarksFileError(
-        f"{path} is no marks file of a known format; it begins with {first[:60]!r}. Known are Audacity "
-        "labels (start, tab, end, tab, name) and REAPER's region CSV (header #,Name,Start,End,Length)"
+
+
+def examine_regions(
+    regions: Iterable[Region], sources: Sequence[str], sample_rate_hz: int, frames: int
+) -> tuple[tuple[Mark, ...], list[Finding]]:
+    """Return the marks that regions make, and all that is wrong with the regions that make none."""
+    marks: dict[Mark, Region] = {}
+    of_source: dict[str, list[Mark]] = defaultdict(list)
+    findings: list[Finding] = []
+    for region in regions:
+        try:
+            states = parse_label(region.name, sources)
+        except ValueError as error:
+            if not region.from_lane:  # a track of another name is no lane
+                findings.append(_label_finding(region, error))
+            continue
+        span = _span(region, sample_rate_hz, frames)
+        if isinstance(span, Finding):
+            findings.append(span)
+            continue
+        for source, state in states.items():
+            mark = Mark(source, state, *span)
+            if mark in marks:
+                continue
+            contradiction = _contradiction(mark, region, ((o, marks[o]) for o in of_source[source]))
+            if contradiction is not None:
+                findings.append(contradiction)
+                continue
+            marks[mark] = region
+            of_source[source].append(mark)
+    return tuple(marks), findings
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MarksFileError(f"cannot read the marks file {path}: {error.strerror or error}") from error
+
+
+def _refuse_foreign_text(path: Path, data: bytes) -> None:
+    try:
+        decode_text(data)
+    except ValueError as error:
+        raise MarksFileError(f"{path} is no marks file of a known format: {error}") from None
+
+
+def _label_finding(region: Region, error: ValueError) -> Finding:
+    code = "UNKNOWN_SOURCE" if isinstance(error, UnknownNameError) else "BAD_LABEL"
+    return Finding(
+        code, Severity.ERROR, str(error), "rename the region", line=region.line, region=region.name
     )
 
 
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MarksFileError(f"cannot read the marks file {path}: {error.strerror or error}") from error
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise MarksFileError(
-            f"{path} is not text in UTF-8 (byte {error.start} is {data[error.start]:#04x}); save it as UTF-8"
-        ) from None
-
-
-def _span(region: Region, sample_rate_hz: int, frames: int) -> tuple[int, int]:
+def _span(region: Region, sample_rate_hz: int, frames: int) -> tuple[int, int] | Finding:
     """Return the region in frames; what its written digits round past the end of the song is cut off."""
     start_frame, end_frame = region.start.frame(sample_rate_hz), region.end.frame(sample_rate_hz)
+    problem = None
     if start_frame < 0:
-        raise ValueError(f"region {region.name!r} starts {-start_frame} frames before the song")
-    if end_frame > frames:
-        if end_frame - frames > region.end.rounding_frames(sample_rate_hz):
-            raise ValueError(
-                f"region {region.name!r} ends at frame {end_frame} ({end_frame / sample_rate_hz:.3f} s), but "
-                f"the song has {frames} frames ({frames / sample_rate_hz:.3f} s); "
-                "are these the marks of this song?"
-            )
-        end_frame = frames
-    if start_frame >= end_frame:
-        kind = (
-            "is a point, not a region" if region.start.value == region.end.value else "is reversed or empty"
+        problem = (
+            "OUT_OF_SONG",
+            f"region {region.name!r} starts {-start_frame} frames before the song",
+            "move its start to 0 or later",
         )
-        raise ValueError(
-            f"{region.name!r} {kind}: it starts at frame {start_frame} and ends at frame {end_frame}; "
-            "draw it over the time that it speaks of"
+    elif end_frame - frames > region.end.rounding_frames(sample_rate_hz):
+        problem = (
+            "OUT_OF_SONG",
+            f"region {region.name!r} ends at frame {end_frame} ({end_frame / sample_rate_hz:.3f} s), but "
+            f"the song has {frames} frames ({frames / sample_rate_hz:.3f} s)",
+            "shorten it, if these are the marks of this song",
         )
-    return start_frame, end_frame
+    else:
+        end_frame = min(end_frame, frames)
+        if start_frame < end_frame:
+            return start_frame, end_frame
+        is_point = region.start.value == region.end.value
+        problem = (
+            "BAD_REGION",
+            f"{region.name!r} {'is a point, not a region' if is_point else 'is reversed or empty'}: "
+            f"it starts at frame {start_frame} and ends at frame {end_frame}",
+            "draw it over the time that it speaks of",
+        )
+    code, message, fix = problem
+    return Finding(code, Severity.ERROR, message, fix, "", start_frame, end_frame, region.line, region.name)
 
 
-def _refuse_contradiction(path: Path, mark: Mark, line: int, earlier: dict[Mark, int]) -> None:
-    for other, other_line in earlier.items():
+def _contradiction(mark: Mark, region: Region, others: Iterable[tuple[Mark, Region]]) -> Finding | None:
+    for other, other_region in others:
         overlap_start = max(mark.start_frame, other.start_frame)
         overlap_end = min(mark.end_frame, other.end_frame)
-        if other.source == mark.source and other.state is not mark.state and overlap_start < overlap_end:
-            raise MarksFileError(
-                f"{path}, line {line}: {mark.source} is {mark.state} here, but line {other_line} says "
-                f"{other.state} for frames {overlap_start} to {overlap_end}; shorten one of the two"
+        if other.state is not mark.state and overlap_start < overlap_end:
+            return Finding(
+                "CONTRADICTION",
+                Severity.ERROR,
+                f"{mark.source} is {mark.state} here, but {other_region.where} says "
+                f"{other.state} for frames {overlap_start} to {overlap_end}",
+                "shorten one of the two",
+                mark.source,
+                overlap_start,
+                overlap_end,
+                region.line,
+                region.name,
             )
+    return None

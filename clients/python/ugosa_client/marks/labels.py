@@ -33,6 +33,10 @@ ONLY = re.compile(r"only[\s_\-]+(?=\S)", re.IGNORECASE)
 JOINED = re.compile(r"\s+(?:and|or)\s+|\s*[&+/]\s*", re.IGNORECASE)
 
 
+class UnknownNameError(ValueError):
+    """A name that is no source of the model, nor an everyday name of one."""
+
+
 def parse_label(label: str, sources: Sequence[str]) -> dict[str, MarkState]:
     """Return what a region name says of each source that it speaks of.
 
@@ -73,7 +77,7 @@ def find_source(name: str, sources: Sequence[str]) -> str:
     """Return the source that a musician means by a name.
 
     Raises:
-        ValueError: none; the message names the nearest.
+        UnknownNameError: none; the message names the nearest.
     """
     known: dict[str, str] = {}
     for source in sources:
@@ -86,7 +90,7 @@ def find_source(name: str, sources: Sequence[str]) -> str:
         return known[folded]
     near = difflib.get_close_matches(folded, known, n=1, cutoff=0.5)
     hint = f"did you mean {known[near[0]]!r}? " if near else ""
-    raise ValueError(f"unknown source {name!r}; {hint}the model has {', '.join(sources)}")
+    raise UnknownNameError(f"unknown source {name!r}; {hint}the model has {', '.join(sources)}")
 
 
 def _names(text: str, sources: Sequence[str]) -> list[str]:

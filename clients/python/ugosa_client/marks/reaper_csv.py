@@ -1,8 +1,10 @@
-"""REAPER's Region/Marker Manager export: `#,Name,Start,End,Length[,Color]`.
+"""REAPER's Region/Marker Manager list: `#,Name,Start,End,Length[,Color]`.
 
 Rows `R1` are regions and rows `M1` are markers, which have no end and mark nothing. Times follow the
 project's ruler: `m:ss.mmm`, `h:mm:ss.mmm`, seconds with a decimal point, or whole samples. Measures and beats
 need the tempo map and timecode the frame rate, and neither is in the file, so these are refused.
+
+Written are `m:ss.uuuuuu`: six decimals give every frame back at any rate below 1 MHz.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 
-from ugosa_client.marks.regions import Position, Region
+from ugosa_client.marks.regions import Position, Region, format_seconds
 
 CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+)\.(\d+)")
 CLOCK_WITHOUT_DECIMALS = re.compile(r"(?:(\d+):)?(\d+):(\d+)")
@@ -82,6 +85,25 @@ def parse_time(text: str) -> Position:
     if text.startswith("-"):
         raise ValueError(f"{text!r} lies before the start of the song; move the region, or cut it at 0")
     raise ValueError(f"{text!r} is not a time such as 1:02.500; {CHANGE_RULER}")
+
+
+def format_reaper_csv(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
+    """Write regions for the Region/Marker Manager's import."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(["#", "Name", "Start", "End", "Length"])
+    for number, region in enumerate(regions, start=1):
+        start, end = region.start.seconds(sample_rate_hz), region.end.seconds(sample_rate_hz)
+        writer.writerow(
+            [f"R{number}", region.name, *(_clock_text(time) for time in (start, end, end - start))]
+        )
+    return text.getvalue()
+
+
+def _clock_text(seconds: Fraction) -> str:
+    microseconds = int((seconds * 10**6 + Fraction(1, 2)) // 1)
+    minutes, rest = divmod(microseconds, 60 * 10**6)
+    return f"{minutes}:{format_seconds(Fraction(rest, 10**6), 6).rjust(9, '0')}"
 
 
 def _clock(hours: str | None, minutes: str | None, seconds: str, resolution: Fraction) -> Position:

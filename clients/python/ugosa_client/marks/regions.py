@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
+from ugosa_client.resources import Mark, MarkState
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,8 @@ class Position:
 
     value: Fraction
     """Seconds, or frames if `in_frames`."""
-    resolution: Fraction
-    """What the last written digit counts, in the same unit: 1/1000 for "0:00.500"."""
+    resolution: Fraction = Fraction(0)
+    """What the last written digit counts, in the same unit: 1/1000 for "0:00.500"; 0 = exact."""
     in_frames: bool = False
     """Whether the file counts samples."""
 
@@ -24,6 +27,18 @@ class Position:
         """Return the nearest frame; halves round up."""
         frames = self.value if self.in_frames else self.value * sample_rate_hz
         return int((frames + Fraction(1, 2)) // 1)
+
+    def seconds(self, sample_rate_hz: int | None) -> Fraction:
+        """Return the time in seconds.
+
+        Raises:
+            ValueError: it counts samples, and nobody says how many make a second.
+        """
+        if not self.in_frames:
+            return self.value
+        if sample_rate_hz is None:
+            raise ValueError("positions are in samples; say how many make a second with --rate or --song")
+        return self.value / sample_rate_hz
 
     def rounding_frames(self, sample_rate_hz: int) -> int:
         """Return how many frames off the written digits may be: half a last digit, and one frame at least."""
@@ -42,8 +57,15 @@ class Region:
     """Its first moment."""
     end: Position
     """Its end, exclusive."""
-    line: int
-    """Line of the file, from 1."""
+    line: int = 0
+    """Line of the file, from 1; 0 where a file has no lines."""
+    from_lane: bool = False
+    """Whether it is an item of a track named for an instrument; other tracks are none of our business."""
+
+    @property
+    def where(self) -> str:
+        """How a message says which region it means."""
+        return f"line {self.line}" if self.line else f"region {self.name!r}"
 
 
 def parse_seconds(text: str) -> Position:
@@ -53,7 +75,29 @@ def parse_seconds(text: str) -> Position:
         ValueError: it is none.
     """
     text = text.strip()
-    if not NUMBER.fullmatch(text):
+    match = NUMBER.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is not a number of seconds")
-    decimals = len(text.partition(".")[2])
-    return Position(Fraction(text), Fraction(1, 10**decimals))
+    exponent = int((match[2] or "e0")[1:])
+    decimals = len(match[1].partition(".")[2]) - exponent
+    return Position(Fraction(text), Fraction(10) ** -decimals)
+
+
+def format_seconds(seconds: Fraction, decimals: int) -> str:
+    """Write seconds with so many decimals, halves rounded up."""
+    unit = 10**decimals
+    units = int((seconds * unit + Fraction(1, 2)) // 1)
+    sign = "-" if units < 0 else ""
+    return f"{sign}{abs(units) // unit}.{abs(units) % unit:0{decimals}d}"
+
+
+def regions_of_marks(marks: Iterable[Mark]) -> list[Region]:
+    """Write marks as regions, in the order of time: `vocals` is active, `no vocals` silent."""
+    return [
+        Region(
+            mark.source if mark.state is MarkState.ACTIVE else f"no {mark.source}",
+            Position(Fraction(mark.start_frame), in_frames=True),
+            Position(Fraction(mark.end_frame), in_frames=True),
+        )
+        for mark in sorted(marks, key=lambda mark: (mark.start_frame, mark.end_frame, mark.source))
+    ]

@@ -65,11 +65,11 @@ NOTICE_LEVEL_INFO: NoticeLevel
 NOTICE_LEVEL_WARNING: NoticeLevel
 
 class JobOptions(_message.Message):
-    __slots__ = ("model", "preset", "strategy", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding")
+    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
-    LAMBDA_FIELD_NUMBER: _ClassVar[int]
+    SILENCE_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class JobOptions(_message.Message):
     model: str
     preset: str
     strategy: str
+    silence_weight: float
     learning_rate: float
     epochs: int
     segment_seconds: float
@@ -93,7 +94,7 @@ class JobOptions(_message.Message):
     separation_overlap: float
     separation_shifts: int
     stem_encoding: StemEncoding
-    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., **kwargs) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ...) -> None: ...
 
 class Stem(_message.Message):
     __slots__ = ("source", "encoding", "sample_rate_hz", "channels", "frames", "size_bytes", "sha256")

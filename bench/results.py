@@ -1,0 +1,64 @@
+"""One measured number, and all of them as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured number."""
+
+    name: str
+    """What was measured."""
+    unit: str
+    """Of all numbers in the row but `ratio`."""
+    ours: float
+    """The median of the rounds."""
+    peer: float | None = None
+    """The same work done by something plain, measured in the same run; `peer_name` says what."""
+    peer_name: str | None = None
+    """What the peer is."""
+    floor: float | None = None
+    """What the hardware or a promise sets as the limit; `floor_name` says which."""
+    floor_name: str | None = None
+    """What the floor is."""
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours by the peer's."""
+        return self.ours / self.peer if self.peer else None
+
+
+def write_json(rows: Sequence[Row], path: Path) -> None:
+    """Write the rows as a JSON list; what a row does not have is left out."""
+    objects = [
+        {key: value for key, value in (asdict(row) | {"ratio": row.ratio}).items() if value is not None}
+        for row in rows
+    ]
+    path.write_text(json.dumps(objects, indent=2) + "\n", encoding="utf-8")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as text for a terminal."""
+    lines = [("what", "ours", "unit", "peer", "ratio", "floor", "")]
+    for row in rows:
+        notes = [
+            f"{column}: {name}"
+            for column, name in (("peer", row.peer_name), ("floor", row.floor_name))
+            if name
+        ]
+        numbers = ["" if n is None else f"{n:.4g}" for n in (row.ours, row.peer, row.ratio, row.floor)]
+        ours, peer, ratio, floor = numbers
+        lines.append((row.name, ours, row.unit, peer, ratio, floor, "; ".join(notes)))
+    widths = [max(len(line[column]) for line in lines) for column in range(7)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in (0, 2, 6) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

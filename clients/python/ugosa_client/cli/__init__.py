@@ -1,0 +1,67 @@
+"""The `ugosa` command: songs to a UGOSA server and stems back, from a shell or a DAW script."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import ugosa_client
+from ugosa_client.cli import batch, jobs, separate
+from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
+from ugosa_client.cli.reporter import make_reporter
+from ugosa_client.client import UgosaClient
+from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--server", metavar="ADDRESS", help="unix:/path/to/ugosa.sock or host:port (default: $UGOSA_SERVER)"
+    )
+    common.add_argument(
+        "--json", action="store_true", help="JSON lines on stdout: one object an event, the last the result"
+    )
+    parser = argparse.ArgumentParser(
+        prog="ugosa",
+        description=__doc__,
+        epilog=EXIT_CODES_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ugosa {ugosa_client.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for group in (separate, batch, jobs):
+        group.add_commands(commands, common)
+    for command in commands.choices.values():
+        command.epilog = EXIT_CODES_HELP
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    arguments = build_parser().parse_args(argv)
+    reporter = make_reporter(arguments.json)
+    try:
+        with UgosaClient(arguments.server) as client:
+            code: ExitCode | None = arguments.run(arguments, client, reporter)
+        return int(code or ExitCode.OK)
+    except UgosaClientError as error:
+        code = exit_code(error)
+        job = error.job if isinstance(error, JobFailedError | JobCancelledError) else None
+        reporter.failed(code, error.reason, error.message, {} if job is None else {"job": job})
+        return int(code)
+    except BrokenPipeError:
+        # Whoever read stdout has gone; give the interpreter's last flush somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.INTERRUPTED)
+    except OSError as error:
+        reporter.failed(ExitCode.BAD_INPUT, "", str(error), {})
+        return int(ExitCode.BAD_INPUT)
+    except KeyboardInterrupt:
+        reporter.failed(ExitCode.INTERRUPTED, "", "interrupted; jobs that were made go on at the server", {})
+        return int(ExitCode.INTERRUPTED)
+    finally:
+        reporter.close()

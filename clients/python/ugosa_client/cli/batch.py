@@ -1,0 +1,232 @@
+"""`ugosa batch DIR -o OUT`: every song of a directory, several at a time, from where an earlier run ended.
+
+A song's job gets its request_id from the song's bytes, its marks and the options, so that running the same
+command again finds the jobs of the first run: done ones are fetched, running ones watched, failed ones tried
+again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from ugosa_client.cli.exit_codes import ExitCode, exit_code
+from ugosa_client.cli.job_options import add_job_options, job_options
+from ugosa_client.cli.jobs import table_text
+from ugosa_client.cli.reporter import Reporter
+from ugosa_client.client import UgosaClient
+from ugosa_client.errors import BadInputError, ClosedError, ResourceExhaustedError, UgosaClientError
+from ugosa_client.resources import Job, JobOptions, JobState
+from ugosa_client.song import FileSong
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".m4a"})
+MARKS_SUFFIXES = (".txt", ".csv", ".lab")
+QUEUE_FULL_WAIT_S = 5.0
+
+
+@dataclass(frozen=True)
+class SongOutcome:
+    """How one song of a batch ended."""
+
+    song: str
+    """File name."""
+    exit_code: ExitCode
+    """As of `ugosa separate` with this song."""
+    out_dir: str
+    """Where its results lie, or would."""
+    job_id: str = ""
+    """Empty if it came to none."""
+    marks: int = 0
+    """Number of marks; 0 = separated without adaptation."""
+    elapsed_s: float = 0.0
+    """From its turn to its end, in seconds."""
+    message: str = ""
+    """What went wrong."""
+
+
+def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the parser of this file."""
+    parser = commands.add_parser(
+        "batch", parents=[common], help="separate every song of a directory; run it again to go on"
+    )
+    parser.add_argument("directory", metavar="DIR", help="songs, marks beside them as SONG.txt, .csv or .lab")
+    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="gets a directory per song")
+    parser.add_argument(
+        "--in-flight", type=int, default=4, metavar="N", help="songs at a time, default %(default)s"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
+    add_job_options(parser)
+    parser.set_defaults(run=run_batch)
+
+
+def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> ExitCode:
+    """Separate all songs; one that fails does not stop the others."""
+    if arguments.in_flight < 1:
+        raise BadInputError(f"--in-flight {arguments.in_flight} is less than 1")
+    songs = find_songs(Path(arguments.directory))
+    work = Batch(client, job_options(arguments), arguments.overwrite)
+    outcomes: dict[Path, SongOutcome] = {}
+    with ThreadPoolExecutor(max_workers=arguments.in_flight) as pool:
+        futures = {
+            pool.submit(work.separate, song, out_dir, reporter.for_song(song.name)): song
+            for song, out_dir in out_dirs(songs, Path(arguments.out)).items()
+        }
+        try:
+            for future in as_completed(futures):
+                outcomes[futures[future]] = future.result()
+        except BaseException:
+            work.stop.set()
+            client.close()  # ends the calls of all threads; their jobs go on at the server
+            pool.shutdown(cancel_futures=True)
+            raise
+    ordered = [outcomes[song] for song in songs]
+    failed = [outcome for outcome in ordered if outcome.exit_code is not ExitCode.OK]
+    text = summary(ordered)
+    if not failed:
+        reporter.result({"songs": ordered}, text)
+        return ExitCode.OK
+    reporter.close()
+    message = f"{len(failed)} of {len(ordered)} songs failed; run the same command again to try only these"
+    reporter.failed(ExitCode.JOB_FAILED, "BATCH", f"{message}\n{text}", {"songs": ordered})
+    return ExitCode.JOB_FAILED
+
+
+class Batch:
+    """Separates songs one by one, from several threads."""
+
+    def __init__(self, client: UgosaClient, options: JobOptions, overwrite: bool) -> None:
+        self._client = client
+        self._options = options
+        self._overwrite = overwrite
+        ended_without_stems = (JobState.FAILED, JobState.CANCELLED)
+        self._gone_wrong = {job.request_id for job in client.list_jobs(ended_without_stems)}
+        self.stop = threading.Event()
+        """Set when no further work should be begun."""
+
+    def separate(self, song: Path, out_dir: Path, reporter: Reporter) -> SongOutcome:
+        """Separate a song and say how it ended."""
+        start_s = time.monotonic()
+        job: Job | None = None
+        try:
+            job = self._job(song, out_dir, reporter)
+            reporter.job_made(job)
+            self._client.finish(
+                job,
+                out_dir,
+                overwrite=self._overwrite,
+                on_event=reporter.happened,
+                on_fetch=reporter.fetched,
+            )
+            code, message = ExitCode.OK, ""
+        except UgosaClientError as error:
+            code, message = exit_code(error), error.message
+        except OSError as error:
+            code, message = ExitCode.BAD_INPUT, str(error)
+        return SongOutcome(
+            song=song.name,
+            exit_code=code,
+            out_dir=str(out_dir),
+            job_id=job.job_id if job else "",
+            marks=len(job.marks) if job else 0,
+            elapsed_s=round(time.monotonic() - start_s, 3),
+            message=message,
+        )
+
+    def _job(self, song: Path, out_dir: Path, reporter: Reporter) -> Job:
+        """Return the song's job of an earlier run that has not gone wrong, or a new one."""
+        marks = find_marks(song)
+        request_id = first_id = batch_request_id(FileSong(song).sha256, marks, self._options)
+        attempt = 1
+        while request_id in self._gone_wrong:
+            attempt += 1
+            request_id = f"{first_id}-{attempt}"
+        while True:
+            if self.stop.is_set():
+                raise ClosedError("interrupted")
+            try:
+                return self._client.submit(
+                    song,
+                    marks=marks or (),
+                    options=self._options,
+                    request_id=request_id,
+                    out_dir=out_dir,
+                    overwrite=self._overwrite,
+                    on_upload=reporter.uploaded,
+                )
+            except ResourceExhaustedError as error:
+                if error.reason != "QUEUE_FULL":
+                    raise
+                reporter.say("the server's queue is full; waiting")
+                self.stop.wait(QUEUE_FULL_WAIT_S)
+
+
+def find_songs(directory: Path) -> list[Path]:
+    """Return the audio files of a directory by name.
+
+    Raises:
+        BadInputError: there is no such directory, or no song in it.
+    """
+    if not directory.is_dir():
+        raise BadInputError(f"{directory} is not a directory")
+    songs = sorted(
+        path
+        for path in directory.iterdir()
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+    if not songs:
+        raise BadInputError(f"{directory} has no audio files ({', '.join(sorted(AUDIO_SUFFIXES))})")
+    return songs
+
+
+def find_marks(song: Path) -> Path | None:
+    """Return the marks file beside a song.
+
+    Raises:
+        BadInputError: there are several.
+    """
+    found = [song.with_suffix(suffix) for suffix in MARKS_SUFFIXES if song.with_suffix(suffix).is_file()]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise BadInputError(f"{song.name} has several marks files: {names}; keep one")
+    return found[0] if found else None
+
+
+def out_dirs(songs: list[Path], out: Path) -> dict[Path, Path]:
+    """Return a directory per song, named after it; songs that differ only in their suffix keep it."""
+    stems = [song.stem.casefold() for song in songs]
+    return {
+        song: out / (song.stem if stems.count(song.stem.casefold()) == 1 else song.name) for song in songs
+    }
+
+
+def batch_request_id(song_sha256: str, marks: Path | None, options: JobOptions) -> str:
+    """Return an id that the same song, marks and options always get."""
+    digest = hashlib.sha256(bytes.fromhex(song_sha256))
+    digest.update(json.dumps(asdict(options), sort_keys=True).encode())
+    digest.update(hashlib.sha256(marks.read_bytes() if marks else b"").digest())
+    return "batch-" + digest.hexdigest()[:40]
+
+
+def summary(outcomes: list[SongOutcome]) -> str:
+    """Draw the table at the end."""
+    table = Table("song", "result", "marks", "time", "where", box=None)
+    for outcome in outcomes:
+        ok = outcome.exit_code is ExitCode.OK
+        table.add_row(
+            escape(outcome.song),
+            "ok" if ok else outcome.exit_code.name.lower().replace("_", " "),
+            str(outcome.marks),
+            f"{outcome.elapsed_s:.1f} s",
+            escape(outcome.out_dir if ok else outcome.message),
+        )
+    return table_text(table)

@@ -1,0 +1,124 @@
+"""`ugosa watch`, `fetch`, `cancel`, `delete`, `jobs` and `models`: what is on the server."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ugosa_client.cli.reporter import Reporter
+from ugosa_client.client import UgosaClient
+from ugosa_client.errors import JobCancelledError, JobFailedError
+from ugosa_client.resources import JobState
+
+
+def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the parsers of this file."""
+    watch = commands.add_parser("watch", parents=[common], help="show a job's progress up to its end")
+    watch.add_argument("job_id", metavar="JOB")
+    watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this number")
+    watch.set_defaults(run=run_watch)
+
+    fetch = commands.add_parser("fetch", parents=[common], help="get the stems and the report of a job")
+    fetch.add_argument("job_id", metavar="JOB")
+    fetch.add_argument("-o", "--out", required=True, metavar="DIR", help="directory for stems and report")
+    fetch.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
+    fetch.set_defaults(run=run_fetch)
+
+    cancel = commands.add_parser("cancel", parents=[common], help="ask a job to end")
+    cancel.add_argument("job_id", metavar="JOB")
+    cancel.set_defaults(run=run_cancel)
+
+    delete = commands.add_parser("delete", parents=[common], help="delete an ended job with its stems")
+    delete.add_argument("job_id", metavar="JOB")
+    delete.set_defaults(run=run_delete)
+
+    jobs = commands.add_parser("jobs", parents=[common], help="list jobs, newest first")
+    jobs.add_argument(
+        "--state", action="append", default=[], choices=list(JobState), metavar="STATE", help="only these"
+    )
+    jobs.add_argument("--limit", type=int, default=50, metavar="N", help="at most N, default %(default)s")
+    jobs.set_defaults(run=run_jobs)
+
+    models = commands.add_parser("models", parents=[common], help="list separation networks")
+    models.set_defaults(run=run_models)
+
+
+def run_watch(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Show events until the job ends, and end as it did."""
+    for event in client.watch(arguments.job_id, arguments.after):
+        reporter.happened(event)
+    job = client.get_job(arguments.job_id)
+    if job.state is JobState.FAILED:
+        raise JobFailedError(job)
+    if job.state is JobState.CANCELLED:
+        raise JobCancelledError(job)
+    reporter.result({"job": job}, f"job {job.job_id} {job.state}")
+
+
+def run_fetch(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Get the results."""
+    files = client.fetch(
+        arguments.job_id, arguments.out, overwrite=arguments.overwrite, on_progress=reporter.fetched
+    )
+    listing = [str(path) for path in (*files.stems.values(), files.report_json, files.report_html)]
+    reporter.result({"job_id": arguments.job_id, "files": listing}, "\n".join(listing))
+
+
+def run_cancel(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Ask the job to end."""
+    job = client.cancel(arguments.job_id)
+    reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
+
+
+def run_delete(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Delete the job."""
+    client.delete(arguments.job_id)
+    reporter.result({"job_id": arguments.job_id}, f"job {arguments.job_id} is deleted")
+
+
+def run_jobs(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """List jobs."""
+    states = [JobState(state) for state in arguments.state]
+    found = list(itertools.islice(client.list_jobs(states), arguments.limit))
+    table = Table("job", "state", "done", "song", "model", "made", box=None)
+    for job in found:
+        table.add_row(
+            job.job_id,
+            str(job.state) + (f" ({job.queue_position})" if job.queue_position else ""),
+            f"{job.fraction:.0%}",
+            escape(job.file_name),
+            escape(job.options.model or ""),
+            f"{job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else "",
+        )
+    reporter.result({"jobs": found}, table_text(table) if found else "no jobs")
+
+
+def run_models(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """List models."""
+    found = client.models()
+    table = Table("model", "architecture", "sources", "rate", "parameters", "description", box=None)
+    for model in found:
+        table.add_row(
+            escape(model.name) + (" (default)" if model.is_default else ""),
+            escape(model.architecture),
+            escape(", ".join(model.sources)),
+            f"{model.sample_rate_hz} Hz",
+            f"{model.parameters:,}",
+            escape(model.description),
+        )
+    reporter.result({"models": found}, table_text(table) if found else "no models")
+
+
+def table_text(table: Table) -> str:
+    """Draw a table as wide as the terminal, or as wide as it wants where there is none."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -1,0 +1,271 @@
+"""What a command says while it works: JSON lines for scripts, a live display on a terminal, else plain lines.
+
+Everything but JSON goes to stderr; stdout carries results.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as ProgressDisplay
+
+from ugosa_client.cli.exit_codes import ExitCode
+from ugosa_client.events import JobEvent, Notice, Progress, StateChanged
+from ugosa_client.resources import Job
+
+
+class Reporter(ABC):
+    """Shows what happens to one song; `for_song` gives one for each of several."""
+
+    @abstractmethod
+    def uploaded(self, done_bytes: int, all_bytes: int) -> None:
+        """So much of the song is durable on the server."""
+
+    @abstractmethod
+    def job_made(self, job: Job) -> None:
+        """The job exists."""
+
+    @abstractmethod
+    def happened(self, event: JobEvent) -> None:
+        """The server says something of the job."""
+
+    @abstractmethod
+    def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
+        """So much of a result is on disk."""
+
+    @abstractmethod
+    def say(self, text: str) -> None:
+        """Something for people."""
+
+    @abstractmethod
+    def for_song(self, name: str) -> Reporter:
+        """Return a reporter for one of several songs."""
+
+    @abstractmethod
+    def result(self, values: Mapping[str, Any], text: str) -> None:
+        """Say how the command ended well: values for scripts, text for people."""
+
+    @abstractmethod
+    def failed(self, code: ExitCode, reason: str, message: str, values: Mapping[str, Any]) -> None:
+        """Say why the command ended otherwise."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class JsonReporter(Reporter):
+    """One JSON object a line on stdout; the last one is the result."""
+
+    def __init__(self, song: str | None = None) -> None:
+        self._song = {} if song is None else {"song": song}
+
+    def _write(self, event: str, **values: Any) -> None:
+        line = json.dumps({"event": event, **self._song, **values}, default=to_json, ensure_ascii=False)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def uploaded(self, done_bytes: int, all_bytes: int) -> None:
+        """Write an `upload` object."""
+        self._write("upload", done_bytes=done_bytes, all_bytes=all_bytes)
+
+    def job_made(self, job: Job) -> None:
+        """Write a `job` object."""
+        self._write("job", job=job)
+
+    def happened(self, event: JobEvent) -> None:
+        """Write a `state`, `progress` or `notice` object."""
+        kind = {StateChanged: "state", Progress: "progress", Notice: "notice"}[type(event)]
+        self._write(kind, **asdict(event))
+
+    def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
+        """Write a `fetch` object."""
+        self._write("fetch", file=file_name, done_bytes=done_bytes, all_bytes=all_bytes)
+
+    def say(self, text: str) -> None:
+        """Write a `message` object."""
+        self._write("message", message=text)
+
+    def for_song(self, name: str) -> Reporter:
+        """Return a reporter whose objects say the song."""
+        return JsonReporter(name)
+
+    def result(self, values: Mapping[str, Any], text: str) -> None:
+        """Write the `result` object."""
+        self._write("result", ok=True, exit_code=0, **values)
+
+    def failed(self, code: ExitCode, reason: str, message: str, values: Mapping[str, Any]) -> None:
+        """Write the `result` object."""
+        error = {"reason": reason, "message": message}
+        self._write("result", ok=False, exit_code=int(code), error=error, **values)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class LinesReporter(Reporter):
+    """Plain lines on stderr, only when something is new enough to be worth one."""
+
+    def __init__(self, song: str | None = None) -> None:
+        self._prefix = "" if song is None else f"{song}: "
+        self._last: object = None
+
+    def _line(self, text: str, key: object) -> None:
+        if key != self._last:
+            self._last = key
+            print(self._prefix + text, file=sys.stderr, flush=True)
+
+    def uploaded(self, done_bytes: int, all_bytes: int) -> None:
+        """Print every tenth."""
+        tenth = 10 * done_bytes // max(1, all_bytes)
+        self._line(f"upload {tenth * 10} %", ("upload", tenth))
+
+    def job_made(self, job: Job) -> None:
+        """Print its id and place."""
+        place = f", place {job.queue_position} in the queue" if job.queue_position else ""
+        self._line(f"job {job.job_id} is {job.state}{place}", object())
+
+    def happened(self, event: JobEvent) -> None:
+        """Print phases, epochs, tenths, states and notices."""
+        if isinstance(event, Progress):
+            key = ("progress", event.phase, event.epoch, int(event.fraction * 10))
+            self._line(f"{event.fraction:4.0%} {describe(event)}{eta_text(event)}", key)
+        else:
+            self._line(describe(event), object())
+
+    def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
+        """Print a file when it is whole."""
+        if done_bytes == all_bytes:
+            self._line(f"fetched {file_name}", ("fetch", file_name))
+
+    def say(self, text: str) -> None:
+        """Print the text."""
+        self._line(text, object())
+
+    def for_song(self, name: str) -> Reporter:
+        """Return a reporter whose lines begin with the song."""
+        return LinesReporter(name)
+
+    def result(self, values: Mapping[str, Any], text: str) -> None:
+        """Print the text on stdout."""
+        print(text)
+
+    def failed(self, code: ExitCode, reason: str, message: str, values: Mapping[str, Any]) -> None:
+        """Print the message."""
+        print(f"ugosa: {message}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class LiveReporter(LinesReporter):
+    """A live bar per song on a terminal, with phase, epoch, loss and the server's own estimate."""
+
+    def __init__(self, song: str | None = None, display: ProgressDisplay | None = None) -> None:
+        super().__init__(song)
+        self._display = display or live_display(Console(stderr=True))
+        self._task = self._display.add_task(
+            "", total=1.0, start=False, visible=False, song=escape(song or "")
+        )
+
+    def _show(self, text: str, fraction: float) -> None:
+        self._display.start()
+        self._display.update(self._task, completed=fraction, description=escape(text), visible=True)
+
+    def _line(self, text: str, key: object) -> None:
+        self._display.console.print(self._prefix + text, markup=False, highlight=False)
+
+    def uploaded(self, done_bytes: int, all_bytes: int) -> None:
+        """Move the bar."""
+        self._show("upload", done_bytes / max(1, all_bytes))
+
+    def happened(self, event: JobEvent) -> None:
+        """Move the bar, or print above it what stays worth reading."""
+        if isinstance(event, Progress):
+            self._show(describe(event) + eta_text(event), event.fraction)
+        elif isinstance(event, Notice):
+            self._line(describe(event), object())
+        else:
+            self._show(describe(event), 1.0 if event.state.is_terminal else 0.0)
+
+    def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
+        """Move the bar."""
+        self._show(f"fetching {file_name}", done_bytes / max(1, all_bytes))
+
+    def for_song(self, name: str) -> Reporter:
+        """Return a reporter with a bar of its own in the same display."""
+        return LiveReporter(name, self._display)
+
+    def result(self, values: Mapping[str, Any], text: str) -> None:
+        """Print the text on stdout, below the bars."""
+        self.close()
+        super().result(values, text)
+
+    def failed(self, code: ExitCode, reason: str, message: str, values: Mapping[str, Any]) -> None:
+        """Print the message below the bars."""
+        self.close()
+        super().failed(code, reason, message, values)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._display.stop()
+
+
+def live_display(console: Console) -> ProgressDisplay:
+    """Return the bars of LiveReporter, not yet shown."""
+    return ProgressDisplay(
+        TextColumn("{task.fields[song]}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+    )
+
+
+def make_reporter(json_lines: bool) -> Reporter:
+    """Return the reporter for where stderr goes."""
+    if json_lines:
+        return JsonReporter()
+    return LiveReporter() if sys.stderr.isatty() else LinesReporter()
+
+
+def describe(event: JobEvent) -> str:
+    """Say an event in words."""
+    if isinstance(event, StateChanged):
+        return f"{event.state}: {event.failure.message}" if event.failure else str(event.state)
+    if isinstance(event, Notice):
+        return f"{'warning' if event.warning else 'note'}: {event.message}"
+    text = event.phase.replace("_", " ")
+    if event.epochs:
+        text += f", epoch {event.epoch}/{event.epochs}"
+    elif event.steps:
+        text += f", {event.step}/{event.steps}"
+    if event.loss is not None:
+        text += f", loss {event.loss.total:.4g}"
+    return text
+
+
+def eta_text(event: Progress) -> str:
+    """Say when the server expects to be done."""
+    return "" if event.eta_s is None else f", {timedelta(seconds=round(event.eta_s))} left"
+
+
+def to_json(value: Any) -> Any:
+    """Turn what json does not know into what it knows."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,103 @@
+"""`ugosa separate` and `ugosa submit`: from a song on this disk to a job, and to stems."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ugosa_client.cli.job_options import add_job_options, job_options
+from ugosa_client.cli.reporter import Reporter
+from ugosa_client.client import UgosaClient
+from ugosa_client.events import JobEvent
+from ugosa_client.resources import Job
+from ugosa_client.separate import Separation
+
+
+def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the parsers of this file."""
+    separate = commands.add_parser("separate", parents=[common], help="separate a song, from upload to stems")
+    _add_song(separate)
+    separate.add_argument("-o", "--out", required=True, metavar="DIR", help="directory for stems and report")
+    separate.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
+    add_job_options(separate)
+    separate.set_defaults(run=run_separate)
+
+    submit = commands.add_parser("submit", parents=[common], help="upload a song and make its job, no more")
+    _add_song(submit)
+    submit.add_argument("--detach", action="store_true", help="the default of submit; accepted for scripts")
+    add_job_options(submit)
+    submit.set_defaults(run=run_submit)
+
+
+def _add_song(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "song", metavar="SONG", help="WAV, FLAC, AIFF, MP3, OGG, M4A, or a REAPER project (.rpp)"
+    )
+    parser.add_argument(
+        "--marks",
+        metavar="FILE",
+        help="labels or regions of any format of `ugosa marks`; without it: no adaptation",
+    )
+    parser.add_argument("--request-id", metavar="ID", help="the same ID and request again give the same job")
+
+
+def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Upload, make the job, watch it, and fetch its results; Ctrl-C cancels the job."""
+    job = client.submit(
+        arguments.song,
+        marks=arguments.marks or (),
+        options=job_options(arguments),
+        request_id=arguments.request_id,
+        out_dir=arguments.out,
+        overwrite=arguments.overwrite,
+        on_upload=reporter.uploaded,
+    )
+    reporter.job_made(job)
+    separation = finish_or_cancel(client, job, arguments.out, arguments.overwrite, reporter)
+    files = separation.files
+    listing = [*files.stems.values(), files.report_json, files.report_html]
+    reporter.result(
+        {"job": separation.job, "files": [str(path) for path in listing]}, "\n".join(map(str, listing))
+    )
+
+
+def run_submit(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Upload and make the job."""
+    job = client.submit(
+        arguments.song,
+        marks=arguments.marks or (),
+        options=job_options(arguments),
+        request_id=arguments.request_id,
+        on_upload=reporter.uploaded,
+    )
+    reporter.result({"job": job}, job.job_id)
+
+
+def finish_or_cancel(
+    client: UgosaClient, job: Job, out_dir: str, overwrite: bool, reporter: Reporter
+) -> Separation:
+    """Watch a job and fetch its results; Ctrl-C cancels a job that has not ended, a second one leaves it."""
+    last_seq = 0
+
+    def happened(event: JobEvent) -> None:
+        nonlocal last_seq
+        last_seq = event.seq
+        reporter.happened(event)
+
+    def finish() -> Separation:
+        return client.finish(
+            job,
+            out_dir,
+            after_seq=last_seq,
+            overwrite=overwrite,
+            on_event=happened,
+            on_fetch=reporter.fetched,
+        )
+
+    try:
+        return finish()
+    except KeyboardInterrupt:
+        if client.cancel(job.job_id).state.is_terminal and client.get_job(job.job_id).stems:
+            raise  # nothing is left to cancel; what was fetched stays and `ugosa fetch` completes it
+        reporter.say(f"cancelling job {job.job_id}; Ctrl-C again leaves it to the server")
+        return finish()

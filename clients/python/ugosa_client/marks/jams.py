@@ -1,0 +1,92 @@
+"""JAMS, the JSON annotation format of music research: annotations of namespace `tag_open`.
+
+Each observation has time, duration and value (the region's name), in seconds. (Humphrey et al., "JAMS: A JSON
+Annotated Music Specification for Reproducible MIR Research", ISMIR 2014.) Read and written as plain JSON: the
+jams package brings pandas along, for four fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from ugosa_client.marks.regions import Position, Region, parse_seconds
+
+NAMESPACE = "tag_open"
+DECIMALS = 9  # a float64 holds them exactly enough up to 10^6 s
+VERSION = "0.3.4"
+
+
+def looks_like_jams(text: str) -> bool:
+    """Whether it is a JSON object with annotations."""
+    return text.lstrip().startswith("{") and '"annotations"' in text
+
+
+def parse_jams(text: str) -> list[Region]:
+    """Read all observations of all `tag_open` annotations.
+
+    Raises:
+        ValueError: it is not JSON, or not JAMS, or has none.
+    """
+    try:
+        document = json.loads(text, parse_float=Decimal)
+        annotations = document["annotations"]
+        found = [annotation for annotation in annotations if annotation["namespace"] == NAMESPACE]
+        if not found:
+            others = (
+                ", ".join(sorted({str(annotation["namespace"]) for annotation in annotations})) or "nothing"
+            )
+            raise ValueError(f"it has no annotation of namespace {NAMESPACE!r}, but {others}")
+        return [_region(row) for annotation in found for row in annotation["data"]]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}: {error.msg}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is not JAMS: {error} is missing or not what it should be") from None
+
+
+def format_jams(regions: Sequence[Region], sample_rate_hz: int | None) -> str:
+    """Write one `tag_open` annotation."""
+    spans = [(_units(region.start, sample_rate_hz), _units(region.end, sample_rate_hz)) for region in regions]
+    end_s = max((end for _, end in spans), default=0) / 10**DECIMALS
+    annotation = {
+        "namespace": NAMESPACE,
+        "annotation_metadata": {"annotation_tools": "ugosa"},
+        "time": 0,
+        "duration": end_s,
+        "sandbox": {},
+        "data": [
+            {
+                "time": start / 10**DECIMALS,
+                "duration": (end - start) / 10**DECIMALS,
+                "value": region.name,
+                "confidence": None,
+            }
+            for region, (start, end) in zip(regions, spans, strict=True)
+        ],
+    }
+    document: dict[str, Any] = {
+        "annotations": [annotation],
+        "file_metadata": {
+            "title": "",
+            "artist": "",
+            "release": "",
+            "duration": end_s,
+            "identifiers": {},
+            "jams_version": VERSION,
+        },
+        "sandbox": {},
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _region(row: Any) -> Region:
+    start, duration = parse_seconds(str(row["time"])), parse_seconds(str(row["duration"]))
+    end = Position(start.value + duration.value, start.resolution + duration.resolution)
+    return Region(str(row["value"]).strip(), start, end)
+
+
+def _units(position: Position, sample_rate_hz: int | None) -> int:
+    return int((position.seconds(sample_rate_hz) * 10**DECIMALS + Fraction(1, 2)) // 1)

@@ -1,0 +1,43 @@
+"""`.lab` files of annotation tools: `start end name`, in seconds, parted by any blanks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ugosa_client.marks.audacity import format_audacity
+from ugosa_client.marks.regions import Region, parse_seconds
+
+
+def looks_like_lab(text: str) -> bool:
+    """Whether the first line that says something is two numbers and a name."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    try:
+        _parse_line(first, 1)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_lab(text: str) -> list[Region]:
+    """Read all lines.
+
+    Raises:
+        ValueError: a line is not of the format; the message begins with its number.
+    """
+    lines = enumerate(text.splitlines(), start=1)
+    return [_parse_line(line, number) for number, line in lines if line.strip()]
+
+
+def format_lab(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
+    """Write one line a region, parted by tabs."""
+    return format_audacity(regions, sample_rate_hz)
+
+
+def _parse_line(line: str, number: int) -> Region:
+    fields = line.split(maxsplit=2)
+    if len(fields) < 3:
+        raise ValueError(f"line {number}: {line.strip()!r} has no start, end and name")
+    try:
+        return Region(fields[2].strip(), parse_seconds(fields[0]), parse_seconds(fields[1]), number)
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from None

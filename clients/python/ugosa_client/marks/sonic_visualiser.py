@@ -1,0 +1,87 @@
+"""Sonic Visualiser's export of a region layer: `time,value,duration,label`, in seconds.
+
+A header row is there if it was asked for in the export dialogue. The value is where a region is drawn and
+says nothing of time. Exported "in frames" a file has whole numbers of samples; then so are its positions
+here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import replace
+from fractions import Fraction
+
+from ugosa_client.marks.regions import Position, Region, format_seconds, parse_seconds
+
+DECIMALS = 9  # as Sonic Visualiser writes them
+COLUMNS = 4
+
+
+def looks_like_sonic_visualiser(text: str) -> bool:
+    """Whether the first row has a time, a value, a duration and a label, or their names."""
+    row = next((row for row in csv.reader(io.StringIO(text)) if any(row)), [])
+    return _is_header(row) or _is_region(row)
+
+
+def parse_sonic_visualiser(text: str) -> list[Region]:
+    """Read all regions.
+
+    Raises:
+        ValueError: a row is no region; the message begins with its line number.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    rows = [(reader.line_num, row) for row in reader if any(row) and not _is_header(row)]
+    in_frames = all(cell.strip().isdecimal() for _, row in rows for cell in (row[0], *row[2:3]))
+    regions = []
+    for line, row in rows:
+        if not _is_region(row):
+            raise ValueError(f"line {line}: {','.join(row)!r} is not time,value,duration,label")
+        start, duration = parse_seconds(row[0]), parse_seconds(row[2])
+        end = Position(start.value + duration.value, start.resolution + duration.resolution)
+        regions.append(
+            Region(
+                row[3].strip(), replace(start, in_frames=in_frames), replace(end, in_frames=in_frames), line
+            )
+        )
+    return regions
+
+
+def format_sonic_visualiser(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
+    """Write regions in seconds, without a header, each label at a height of its own."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    heights: dict[str, int] = {}
+    unit = 10**DECIMALS
+    for region in regions:
+        start = _units(region.start.seconds(sample_rate_hz), unit)
+        end = _units(region.end.seconds(sample_rate_hz), unit)
+        writer.writerow(
+            [
+                format_seconds(Fraction(start, unit), DECIMALS),
+                heights.setdefault(region.name, len(heights)),
+                format_seconds(Fraction(end - start, unit), DECIMALS),  # so that start + duration is the end
+                region.name,
+            ]
+        )
+    return text.getvalue()
+
+
+def _units(seconds: Fraction, unit: int) -> int:
+    return int((seconds * unit + Fraction(1, 2)) // 1)
+
+
+def _is_header(row: list[str]) -> bool:
+    return [cell.strip().casefold() for cell in row[:3]] == ["time", "value", "duration"]
+
+
+def _is_region(row: list[str]) -> bool:
+    if len(row) != COLUMNS:
+        return False
+    try:
+        for cell in row[:3]:
+            parse_seconds(cell)
+    except ValueError:
+        return False
+    return True

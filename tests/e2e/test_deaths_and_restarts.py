@@ -1,0 +1,116 @@
+"""What was acknowledged survives: vanished clients, dead workers, killed and drained servers."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import numpy as np
+
+from tests.helpers.jobs import LONG, QUICK, silent, states, wait_for_adaptation
+from tests.helpers.server import Server, StartServer
+from tests.helpers.songs import make_song, read_audio, write_song
+from ugosa_client import JobOptions, JobState, Notice, UgosaClient
+
+MARKS = [silent("vocals", 10000, 30000)]
+SOME_SECONDS = JobOptions(epochs=40)
+
+
+def test_a_client_that_disconnects_changes_nothing(shared_server: Server, tmp_path: Path):
+    with shared_server.client() as vanishing:
+        upload_id = vanishing.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
+        job = vanishing.create_job(upload_id, marks=MARKS, options=SOME_SECONDS)
+        seen = wait_for_adaptation(vanishing, job.job_id)
+    with shared_server.client() as client:
+        rest = list(client.watch(job.job_id, after_seq=seen[-1].seq))
+        assert [event.seq for event in seen + rest] == list(range(1, len(seen + rest) + 1))
+        assert states(seen + rest) == [JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED]
+        assert list(client.watch(job.job_id)) == seen + rest
+
+
+def test_a_killed_worker_is_replaced_and_its_job_retried_once(start_server: StartServer, tmp_path: Path):
+    server = start_server()
+    with server.client() as client:
+        upload_id = client.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
+        job = client.create_job(upload_id, marks=MARKS, options=SOME_SECONDS)
+        wait_for_adaptation(client, job.job_id)
+        server.worker().kill()
+        events = list(client.watch(job.job_id))
+        assert states(events)[-1] is JobState.SUCCEEDED
+        assert "WORKER_RETRY" in [event.reason for event in events if isinstance(event, Notice)]
+        assert client.get_job(job.job_id).attempt == 2
+        files = client.fetch(job.job_id, tmp_path / "stems")
+    np.testing.assert_array_equal(
+        sum(read_audio(stem) for stem in files.stems.values()), read_audio(tmp_path / "song.wav")
+    )
+
+
+def test_a_job_that_loses_two_workers_fails_and_the_next_one_runs(start_server: StartServer, tmp_path: Path):
+    server = start_server()
+    with server.client() as client:
+        upload_id = client.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
+        job = client.create_job(upload_id, marks=MARKS, options=LONG)
+        next_job = client.create_job(upload_id, marks=MARKS, options=QUICK)
+        for attempt in (1, 2):
+            wait_for_adaptation(client, job.job_id, attempt)
+            server.worker().kill()
+        assert states(list(client.watch(job.job_id)))[-1] is JobState.FAILED
+        failure = client.get_job(job.job_id).failure
+        assert failure is not None
+        assert failure.reason == "WORKER_LOST"
+        assert states(list(client.watch(next_job.job_id)))[-1] is JobState.SUCCEEDED
+
+
+def test_sigterm_drains_and_a_restart_keeps_jobs_and_events(start_server: StartServer, tmp_path: Path):
+    server = start_server()
+    with server.client() as client:
+        upload_id = client.upload(write_song(make_song(44100), tmp_path / "song.wav")).upload_id
+        done = client.create_job(upload_id, marks=MARKS, options=QUICK)
+        events = list(client.watch(done.job_id))
+    assert server.stop() == 0
+
+    with start_server().client() as client:
+        assert client.get_job(done.job_id).state is JobState.SUCCEEDED
+        assert list(client.watch(done.job_id)) == events
+        files = client.fetch(done.job_id, tmp_path / "stems")
+        again = client.create_job(upload_id, marks=MARKS, options=QUICK)
+        assert states(list(client.watch(again.job_id)))[-1] is JobState.SUCCEEDED
+    np.testing.assert_array_equal(
+        sum(read_audio(stem) for stem in files.stems.values()), read_audio(tmp_path / "song.wav")
+    )
+
+
+def test_a_server_killed_in_the_middle_takes_its_jobs_up_again(start_server: StartServer, tmp_path: Path):
+    server = start_server()
+    with server.client() as client:
+        upload_id = client.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
+        running = client.create_job(upload_id, marks=MARKS, options=SOME_SECONDS)
+        queued = client.create_job(upload_id, marks=MARKS, options=QUICK)
+        seen = wait_for_adaptation(client, running.job_id)
+    worker = server.worker()
+    assert server.kill() == -signal.SIGKILL
+    worker.wait(timeout=10)  # it must not go on writing into a job of the next server
+
+    with start_server().client() as client:
+        rest = list(client.watch(running.job_id, after_seq=seen[-1].seq))
+        assert [event.seq for event in seen + rest] == list(range(1, len(seen + rest) + 1))
+        assert states(rest)[-1] is JobState.SUCCEEDED
+        assert states(list(client.watch(queued.job_id)))[-1] is JobState.SUCCEEDED
+
+
+def test_a_second_server_on_the_same_state_is_refused(
+    start_server: StartServer, model_dir: Path, tmp_path: Path
+):
+    first = start_server()
+    with Server(tmp_path / "state", model_dir) as second:
+        assert second.process.wait(timeout=60) != 0
+        assert str(tmp_path / "state") in second.log_tail()
+    with first.client() as client:
+        assert [model.name for model in client.models()].count("tiny") == 1
+
+
+def test_two_clients_watch_the_same_events(shared_server: Server, client: UgosaClient, tmp_path: Path):
+    upload_id = client.upload(write_song(make_song(44100), tmp_path / "song.wav")).upload_id
+    job = client.create_job(upload_id, marks=MARKS, options=QUICK)
+    with shared_server.client() as other:
+        assert list(other.watch(job.job_id)) == list(client.watch(job.job_id))

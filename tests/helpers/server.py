@@ -1,0 +1,36 @@
+"""A real server process with the tiny model, and what tests want to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+
+from ugosa_client import UgosaClient
+from ugosa_server.demo.server_process import ServerProcess
+
+
+class Server(ServerProcess):
+    """`ugosa-server serve` with the tiny model."""
+
+    def __init__(self, state_dir: Path, model_dir: Path, arguments: Sequence[str] = ()) -> None:
+        super().__init__(
+            state_dir, ["--model-dir", str(model_dir), "--model", "tiny", "--device", "cpu", *arguments]
+        )
+
+    def client(self) -> UgosaClient:
+        """Return a new client of this server."""
+        return UgosaClient(self.target)
+
+    def worker(self) -> psutil.Process:
+        """Return the process that holds the network."""
+        (worker,) = (
+            child
+            for child in psutil.Process(self.process.pid).children(recursive=True)
+            if "ugosa_server.engine.worker" in child.cmdline()
+        )
+        return worker
+
+
+StartServer = Callable[..., Server]

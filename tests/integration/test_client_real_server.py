@@ -1,0 +1,185 @@
+"""The client and the `ugosa` command against a real server process with a tiny network."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import soundfile
+
+from tests.helpers.tiny_network import TINY, noise_song, tiny_network
+from ugosa_client import Done, JobOptions, JobState, Mark, MarkState, StateChanged, UgosaClient
+from ugosa_client.errors import BadInputError, BadRegionError, UnknownSourceError, WrongStateError
+from ugosa_server.models.checkpoints import save_checkpoint
+
+RATE = 44100
+FRAMES = 2 * RATE
+QUICK = JobOptions(epochs=1, seed=1)
+FILES = ["bass.wav", "drums.wav", "other.wav", "report.html", "report.json", "vocals.wav"]
+README = Path(__file__).parents[2] / "clients" / "python" / "README.md"
+READY_TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A server in a place with spaces, for all tests of this file."""
+    folder = tmp_path_factory.mktemp("a server")
+    network = tiny_network()
+    network.decoder.basis_signals.weight.data *= 0.1  # random weights are far louder than trained ones
+    save_checkpoint(folder / "tiny.safetensors", network.state_dict(), TINY)
+    target = f"unix:{folder / 'ugosa.sock'}"
+    command = [sys.executable, "-m", "ugosa_server.cli", "serve", "--listen", target, "--device", "cpu"]
+    command += ["--model", "tiny", "--model-dir", str(folder), "--state-dir", str(folder / "state")]
+    with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as server:
+        try:
+            with grpc.insecure_channel(target) as channel:
+                grpc.channel_ready_future(channel).result(timeout=READY_TIMEOUT_S)
+            yield target
+        finally:
+            server.send_signal(signal.SIGTERM)
+
+
+@pytest.fixture
+def client(address):
+    with UgosaClient(address) as client:
+        yield client
+
+
+@pytest.fixture
+def song(tmp_path):
+    path = tmp_path / "Mein Stück 1.wav"
+    soundfile.write(path, 0.1 * noise_song(FRAMES), RATE, subtype="PCM_16")
+    path.with_suffix(".txt").write_text("0.5\t1.5\tno vox\n")
+    return path
+
+
+def ugosa(address, *words, **options):
+    command = [sys.executable, "-m", "ugosa_client.cli", *map(str, words)]
+    environment = os.environ | {"UGOSA_SERVER": address}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, **options)
+
+
+def sum_of_stems(folder):
+    stems = [soundfile.read(folder / f"{source}.wav", dtype="float64")[0] for source in TINY.sources]
+    return np.sum(stems, axis=0)
+
+
+def test_separate_brings_stems_that_add_up_and_obey_the_marks(address, song, tmp_path):
+    marks, out = song.with_suffix(".txt"), tmp_path / "out"
+    with ugosa(address, "separate", song, "--marks", marks, "-o", out, "--epochs", 1, "--json") as process:
+        lines = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 0, lines[-1]
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert np.array_equal(sum_of_stems(out), soundfile.read(song, dtype="float64")[0])
+    vocals = soundfile.read(out / "vocals.wav")[0][RATE // 2 + 441 : 3 * RATE // 2 - 441]
+    assert np.abs(vocals).max() <= 10 ** (-90 / 20)
+    assert {"upload", "job", "progress", "state", "fetch", "result"} <= {line["event"] for line in lines}
+    assert lines[-1]["job"]["marks"][0]["start_frame"] == RATE // 2
+
+
+def test_a_watch_from_the_middle_yields_the_rest(client, song):
+    job = client.submit(song, options=QUICK)
+    events = list(client.watch(job.job_id))
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert isinstance(events[-1], StateChanged)
+    assert events[-1].state is JobState.SUCCEEDED
+    assert list(client.watch(job.job_id, after_seq=3)) == events[3:]
+    assert list(client.watch(job.job_id, after_seq=len(events))) == []
+    assert job.job_id in [found.job_id for found in client.list_jobs([JobState.SUCCEEDED], page_size=1)]
+
+
+def test_the_same_song_is_sent_once_and_the_same_request_makes_one_job(client, song):
+    first, second = (client.submit(song, options=QUICK, request_id="one of a kind") for _ in range(2))
+    assert (first.job_id, first.upload_id) == (second.job_id, second.upload_id)
+    list(client.watch(first.job_id))
+
+
+def test_arrays_are_separated_too(client, tmp_path):
+    samples = 0.1 * noise_song(RATE // 2, channels=1)
+    separation = client.separate(samples, tmp_path / "out", sample_rate_hz=RATE, options=QUICK)
+    assert separation.job.audio.frames == RATE // 2
+    assert np.abs(sum_of_stems(tmp_path / "out") - samples[:, 0]).max() <= 10 ** (-140 / 20)
+
+
+def test_the_servers_refusals_are_typed_and_in_its_words(client, song):
+    upload = client.upload(song)
+    with pytest.raises(UnknownSourceError, match="vocals"):
+        client.create_job(upload.upload_id, marks=[Mark("vocls", MarkState.SILENT, 0, 10)])
+    with pytest.raises(BadRegionError, match=str(FRAMES)):
+        client.create_job(upload.upload_id, marks=[Mark("vocals", MarkState.SILENT, 0, FRAMES + 1)])
+    with pytest.raises(BadInputError, match="-1"):
+        client.create_job(upload.upload_id, options=JobOptions(epochs=-1))
+
+
+def test_ctrl_c_cancels_the_job_and_says_so(address, client, song, tmp_path):
+    words = ["separate", song, "--marks", song.with_suffix(".txt"), "-o", tmp_path / "out"]
+    with ugosa(address, *words, "--epochs", 1000, "--json") as process:
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "progress" and event["phase"] == "adaptation":
+                process.send_signal(signal.SIGINT)
+                break
+        lines = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 4
+    said = next(line["message"] for line in lines if line["event"] == "message")
+    assert f"cancelling job {event['job_id']}" in said
+    assert client.get_job(event["job_id"]).state is JobState.CANCELLED
+    with pytest.raises(WrongStateError, match="cancelled"):
+        client.fetch(event["job_id"], tmp_path / "out")
+
+
+def test_a_batch_separates_a_directory_and_does_nothing_twice(address, client, song, tmp_path):
+    soundfile.write(song.with_name("second.flac"), 0.1 * noise_song(RATE, seed=2), RATE)
+    song.with_name("broken.mp3").write_bytes(b"no audio at all")
+    words = ["batch", song.parent, "-o", tmp_path / "out", "--epochs", 1, "--json"]
+    jobs = []
+    for _ in range(2):
+        with ugosa(address, *words) as process:
+            result = [json.loads(line) for line in process.stdout][-1]
+        assert process.returncode == 1
+        outcomes = {outcome["song"]: outcome for outcome in result["songs"]}
+        assert {name: outcome["exit_code"] for name, outcome in outcomes.items()} == {
+            song.name: 0,
+            "second.flac": 0,
+            "broken.mp3": 2,
+        }
+        jobs.append([outcome["job_id"] for outcome in outcomes.values()])
+    assert jobs[0] == jobs[1]
+    assert sorted(path.name for path in (tmp_path / "out" / "second").iterdir()) == FILES
+
+
+def test_one_stream_gives_stems_that_add_up(client, song, tmp_path):
+    marks = [Mark("vocals", MarkState.SILENT, 0, RATE)]
+    *_, last = client.separate_stream(song, tmp_path / "out", marks=marks, options=QUICK)
+    assert isinstance(last, Done)
+    assert last.job.state is JobState.SUCCEEDED
+    assert np.array_equal(sum_of_stems(tmp_path / "out"), soundfile.read(song, dtype="float64")[0])
+
+
+def readme_scripts():
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_the_scripts_of_the_readme_run(address, song, number):
+    (song.parent / "song.wav").write_bytes(song.read_bytes())
+    environment = os.environ | {"UGOSA_SERVER": address}
+    subprocess.run(
+        [sys.executable, "-c", readme_scripts()[number], "song.wav"],
+        cwd=song.parent,
+        env=environment,
+        check=True,
+    )
+    folder = song.parent if number else song.parent / "stems"
+    assert np.array_equal(sum_of_stems(folder), soundfile.read(song, dtype="float64")[0])
+    assert np.abs(soundfile.read(folder / "vocals.wav")[0][: RATE // 2 - 441]).max() <= 10 ** (-90 / 20)
+
+
+def test_there_are_two_scripts_in_the_readme():
+    assert len(readme_scripts()) == 2

@@ -1,0 +1,201 @@
+"""The `ugosa` command: what it writes where, and how it exits."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.helpers.breaking_server import breaking_server
+from ugosa_client.cli import main
+from ugosa_client.wire.ugosa.v1 import job_pb2
+
+SUCCEEDED, FAILED = job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED
+CANCELLED = job_pb2.JOB_STATE_CANCELLED
+SOURCES = ("drums", "bass", "other", "vocals")
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    with breaking_server(tmp_path) as (server, client):
+        monkeypatch.setenv("UGOSA_SERVER", client.target)
+        yield server
+
+
+@pytest.fixture
+def songs(tmp_path):
+    """A directory with three songs, one of them with marks, and files that are no songs."""
+    folder = tmp_path / "my songs"
+    folder.mkdir()
+    for number, name in enumerate(("a.wav", "b.wav", "b.flac")):
+        soundfile.write(folder / name, np.full((44100, 2), number / 10), 44100)
+    (folder / "a.txt").write_text("0.25\t0.5\tno vocals\n")
+    (folder / "._a.wav").write_bytes(b"a resource fork")
+    (folder / "notes.md").write_text("no song")
+    return folder
+
+
+def json_lines(capsys):
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return [json.loads(line) for line in captured.out.splitlines()]
+
+
+def test_separate_brings_stems_and_prints_their_paths(server, songs, tmp_path, capsys):
+    server.outcomes["a.wav"] = SUCCEEDED
+    out = tmp_path / "out"
+    assert main(["separate", str(songs / "a.wav"), "--marks", str(songs / "a.txt"), "-o", str(out)]) == 0
+    captured = capsys.readouterr()
+    names = [*(f"{source}.wav" for source in SOURCES), "report.json", "report.html"]
+    assert captured.out.splitlines() == [str(out / name) for name in names]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    assert "epoch 1/3, loss 0.5, 0:01:01 left" in captured.err
+
+
+def test_json_has_one_object_a_line_and_the_result_last(server, songs, tmp_path, capsys):
+    server.outcomes["a.wav"] = SUCCEEDED
+    arguments = ["separate", str(songs / "a.wav"), "-o", str(tmp_path / "out"), "--json"]
+    assert main(arguments) == 0
+    lines = json_lines(capsys)
+    events = [line["event"] for line in lines]
+    assert list(dict.fromkeys(events)) == ["upload", "job", "progress", "state", "fetch", "result"]
+    assert lines[-1]["job"]["state"] == "succeeded"
+    assert Path(lines[-1]["files"][0]).read_bytes() == b"drums of a.wav"
+    progress = next(line for line in lines if line["event"] == "progress")
+    assert (progress["phase"], progress["eta_s"], progress["loss"]["total"]) == ("adaptation", 61.0, 0.5)
+
+
+def test_every_job_option_has_its_flag(server, songs, capsys):
+    flags = {
+        "--model": "tiny",
+        "--preset": "fast",
+        "--strategy": "P-L2:M",
+        "--lambda": "0.5",
+        "--lr": "1e-4",
+        "--epochs": "3",
+        "--segment": "6",
+        "--hop": "2",
+        "--batch-size": "4",
+        "--seed": "7",
+        "--separation-segment": "10",
+        "--overlap": "0.5",
+        "--shifts": "2",
+        "--format": "flac-pcm24",
+    }
+    words = [word for pair in flags.items() for word in pair]
+    assert main(["submit", str(songs / "a.wav"), "--request-id", "mine", "--json", *words]) == 0
+    job = json_lines(capsys)[-1]["job"]
+    assert job["request_id"] == "mine"
+    assert None not in job["options"].values()
+    assert list(job["options"].values()) == [
+        *("tiny", "fast", "P-L2:M", 0.5, 1e-4, 3, 6.0, 2.0, 4, 7, 10.0, 0.5, 2, "flac-pcm24")
+    ]
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(FAILED, 1), (CANCELLED, 4)])
+def test_a_job_without_stems_has_its_exit_status(server, songs, tmp_path, capsys, outcome, code):
+    server.outcomes["a.wav"] = outcome
+    arguments = ["separate", str(songs / "a.wav"), "-o", str(tmp_path / "out"), "--json"]
+    assert main(arguments) == code
+    result = json_lines(capsys)[-1]
+    assert (result["event"], result["ok"], result["exit_code"]) == ("result", False, code)
+    assert result["job"]["job_id"] == "j1"
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_input_exits_with_2_and_says_why(server, songs, tmp_path, capsys):
+    (songs / "bad.txt").write_text("0\t0.5\tno vocls\n")
+    arguments = ["separate", str(songs / "a.wav"), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--marks", str(songs / "bad.txt")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "bad.txt, line 1: unknown source 'vocls'; did you mean 'vocals'?" in captured.err
+    assert main(["watch", "nothing"]) == 2
+    assert "no job 'nothing'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["separate", "a.wav", "-o", "out", "--format", "mp3"])
+    assert "wav-float32" in capsys.readouterr().err
+
+
+def test_no_server_exits_with_3(tmp_path, capsys):
+    assert main(["jobs", "--server", f"unix:{tmp_path}/none", "--json"]) == 3
+    (result,) = json_lines(capsys)
+    assert "ugosa-server serve" in result["error"]["message"]
+
+
+def test_damaged_results_exit_with_5(server, tmp_path, capsys):
+    server.add_succeeded_job("j", {"drums": b"drums"})
+    server.files["j", "drums"] = b"drumz"
+    assert main(["fetch", "j", "-o", str(tmp_path / "out")]) == 5
+    assert "sha256" in capsys.readouterr().err
+
+
+def test_jobs_are_watched_listed_cancelled_and_deleted(server, songs, capsys):
+    assert main(["submit", str(songs / "a.wav")]) == 0
+    assert capsys.readouterr().out.strip() == "j1"
+    assert main(["jobs"]) == 0
+    assert "a.wav" in capsys.readouterr().out
+    assert main(["jobs", "--state", "failed"]) == 0
+    assert "no jobs" in capsys.readouterr().out
+    assert main(["cancel", "j1"]) == 0
+    assert "j1 is cancelled" in capsys.readouterr().out
+    server.events["j1"] = []
+    assert main(["watch", "j1"]) == 4
+    assert main(["delete", "j1"]) == 0
+    assert main(["models"]) == 0
+    assert "tiny (default)" in capsys.readouterr().out
+
+
+def test_a_batch_separates_what_it_can_and_tells_of_the_rest(server, songs, tmp_path, capsys):
+    server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": FAILED, "b.flac": SUCCEEDED}
+    out = tmp_path / "out"
+    assert main(["batch", str(songs), "-o", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert "1 of 3 songs failed" in error
+    assert "the worker died twice" in error
+    assert sorted(path.name for path in out.iterdir()) == ["a", "b.flac"]
+    assert (out / "b.flac" / "bass.wav").read_bytes() == b"bass of b.flac"
+    marks = {job.file_name: len(job.marks.marks) for job in server.jobs.values()}
+    assert marks == {"a.wav": 1, "b.wav": 0, "b.flac": 0}
+
+
+def test_a_batch_again_tries_only_what_failed(server, songs, tmp_path, capsys):
+    server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": FAILED, "b.flac": SUCCEEDED}
+    arguments = ["batch", str(songs), "-o", str(tmp_path / "out"), "--json"]
+    assert main(arguments) == 1
+    capsys.readouterr()
+    server.outcomes["b.wav"] = SUCCEEDED
+    server.starts = []
+    assert main(arguments) == 0
+    lines = json_lines(capsys)
+    assert sorted(job.file_name for job in server.jobs.values()) == ["a.wav", "b.flac", "b.wav", "b.wav"]
+    assert {line["song"] for line in lines[:-1]} == {"a.wav", "b.wav", "b.flac"}
+    assert [song["exit_code"] for song in lines[-1]["songs"]] == [0, 0, 0]
+    assert (tmp_path / "out" / "b.wav" / "bass.wav").read_bytes() == b"bass of b.wav"
+
+
+def test_other_marks_or_options_make_other_jobs(server, songs, tmp_path):
+    server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
+    arguments = ["batch", str(songs), "-o", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    (songs / "a.txt").write_text("0.25\t0.5\tno bass\n")
+    assert main(arguments) == 0
+    assert len(server.jobs) == 4
+    assert main([*arguments, "--epochs", "2"]) == 0
+    assert len(server.jobs) == 7
+    assert len(server.uploads) == 3
+
+
+def test_two_marks_files_of_a_song_are_refused_and_the_batch_goes_on(server, songs, tmp_path, capsys):
+    server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
+    (songs / "a.csv").write_text("#,Name,Start,End,Length\n")
+    assert main(["batch", str(songs), "-o", str(tmp_path / "out")]) == 1
+    assert "a.txt and a.csv; keep one" in capsys.readouterr().err
+    assert len(server.jobs) == 2
+
+
+def test_a_directory_without_songs_is_bad_input(server, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["batch", str(tmp_path / "empty"), "-o", str(tmp_path / "out")]) == 2
+    assert "has no audio files" in capsys.readouterr().err

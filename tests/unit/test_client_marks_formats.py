@@ -1,0 +1,213 @@
+"""Every format of marks gives back the frames that were written, or says how far off it may be."""
+
+import contextlib
+import gzip
+import json
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ugosa_client.errors import BadInputError, MarksFileError
+from ugosa_client.marks import ableton, ardour, jams, lab, midi, sonic_visualiser
+from ugosa_client.marks.file import read_marks, read_regions, write_marks, write_regions
+from ugosa_client.marks.formats import FORMATS, format_named, format_of_bytes
+from ugosa_client.marks.regions import regions_of_marks
+from ugosa_client.resources import Mark, MarkState
+
+SOURCES = ("drums", "bass", "other", "vocals")
+RATES_HZ = (8000, 22050, 44100, 48000, 88200, 96000, 192000)
+ACTIVE, SILENT = MarkState.ACTIVE, MarkState.SILENT
+SESSION = b'<?xml version="1.0"?>\n<Session sample-rate="48000" id-counter="90"><Locations/></Session>'
+NO_VOCALS = [Mark("vocals", SILENT, 22050, 55125)]
+
+
+def live_set(events=(), bpm=120, master="MasterTrack"):
+    points = "".join(f'<FloatEvent Id="{i}" Time="{t}" Value="{v}"/>' for i, (t, v) in enumerate(events))
+    envelope = (
+        '<AutomationEnvelopes><Envelopes><AutomationEnvelope><EnvelopeTarget><PointeeId Value="8"/>'
+        f"</EnvelopeTarget><Automation><Events>{points}</Events></Automation></AutomationEnvelope></Envelopes>"
+        "</AutomationEnvelopes>"
+    )
+    return gzip.compress(
+        f'<?xml version="1.0" encoding="UTF-8"?><Ableton MajorVersion="5"><LiveSet><{master}>{envelope}'
+        f'<DeviceChain><Mixer><Tempo><Manual Value="{bpm}"/><AutomationTarget Id="8"/></Tempo></Mixer>'
+        f"</DeviceChain></{master}><Locators><Locators/></Locators></LiveSet></Ableton>".encode()
+    )
+
+
+TEMPO_CURVE = live_set([(-63072000, 93.5), (16, 93.5), (48, 140.25), (48, 71), (1000, 180)])
+PROJECTS = {"ardour": SESSION, "ableton": TEMPO_CURVE}
+
+
+@st.composite
+def songs_with_marks(draw):
+    """A rate, a length, and marks of which no two of a source touch."""
+    rate = draw(st.sampled_from(RATES_HZ))
+    frames = draw(st.integers(2, 3600 * rate))
+    marks = []
+    for source in SOURCES:
+        edges = sorted(draw(st.sets(st.integers(0, frames), max_size=6)))
+        for start, end in zip(edges[::2], edges[1::2], strict=False):
+            marks.append(Mark(source, draw(st.sampled_from((ACTIVE, SILENT))), start, end))
+    return rate, frames, marks
+
+
+@pytest.mark.parametrize("name", [known.name for known in FORMATS if known.name != "midi"])
+@given(song=songs_with_marks())
+def test_marks_come_back_frame_for_frame(tmp_path_factory, name, song):
+    rate, frames, marks = song
+    folder = tmp_path_factory.getbasetemp()
+    path, project = folder / "round trip", folder / f"project of {name}"
+    if name in PROJECTS:
+        project.write_bytes(PROJECTS[name])
+    write_regions(
+        path, regions_of_marks(marks), rate, format_named(name), project if name in PROJECTS else None
+    )
+    assert set(read_marks(path, SOURCES, rate, frames)) == set(marks)
+
+
+@given(songs_with_marks())
+def test_midi_is_off_by_no_more_than_it_says(song):
+    rate, frames, marks = song
+    regions = regions_of_marks(marks)
+    read = midi.parse_midi(midi.format_midi(regions, rate))
+
+    def spans(regions):
+        return sorted((r.name, r.start.seconds(rate), r.end.seconds(rate)) for r in regions)
+
+    for (name, *written), (read_name, *got) in zip(spans(regions), spans(read), strict=True):
+        assert read_name == name
+        for before, after in zip(written, got, strict=True):
+            shortest = written[1] - written[0] < 2 * midi.TOLERANCE_S
+            assert abs(after - before) <= midi.TOLERANCE_S * (2 if shortest else 1)
+    if rate <= 48000:
+        path_marks = {
+            (r.name, r.start.frame(rate), r.end.frame(rate)) for r in read if r.end.frame(rate) <= frames
+        }
+        assert path_marks == {(r.name, r.start.frame(rate), r.end.frame(rate)) for r in regions}
+
+
+@pytest.mark.parametrize("name", [known.name for known in FORMATS if known.name not in PROJECTS])
+def test_content_tells_the_format_whatever_the_file_is_called(name):
+    data = format_named(name).write(regions_of_marks(NO_VOCALS), 44100, None)
+    found = format_of_bytes(data)
+    assert found is not None
+    assert found.name == ("audacity" if name == "lab" else name)  # with tabs the two are the same
+
+
+@pytest.mark.parametrize(
+    ("file_name", "begins"),
+    [
+        ("a.txt", b"0.500000\t1.250000\tno vocals"),
+        ("a.CSV", b"#,Name,Start,End,Length\r\nR1,no vocals,0:00.500000,0:01.250000,0:00.750000"),
+        ("a.lab", b"0.5"),
+        ("a.rpp", b"<REAPER_PROJECT"),
+        ("a.mid", b"MThd"),
+    ],
+)
+def test_the_suffix_chooses_what_is_written(tmp_path, file_name, begins):
+    write_marks(tmp_path / file_name, NO_VOCALS, 44100)
+    assert (tmp_path / file_name).read_bytes().startswith(begins)
+
+
+def test_an_unknown_suffix_asks_for_a_format(tmp_path):
+    with pytest.raises(BadInputError, match=r"a.xyz has no suffix .*--format"):
+        write_marks(tmp_path / "a.xyz", NO_VOCALS, 44100)
+
+
+@pytest.mark.parametrize("name", ["ardour", "ableton"])
+def test_a_format_that_needs_a_project_asks_for_one(tmp_path, name):
+    with pytest.raises(MarksFileError, match="--into"):
+        write_marks(tmp_path / "a", NO_VOCALS, 44100, format_named(name))
+
+
+def test_lab_takes_any_blanks():
+    assert [region.name for region in lab.parse_lab("0.5   1.25 no vocals\n2 3\tbass\n")] == [
+        "no vocals",
+        "bass",
+    ]
+
+
+def test_sonic_visualiser_in_frames_and_with_a_header():
+    text = 'TIME,VALUE,DURATION,LABEL\n22050,1,33075,"no vocals, bass"\n'
+    (region,) = sonic_visualiser.parse_sonic_visualiser(text)
+    assert (region.name, region.start.frame(44100), region.end.frame(44100)) == (
+        "no vocals, bass",
+        22050,
+        55125,
+    )
+
+
+def test_jams_of_other_tools_is_read_and_other_namespaces_are_named():
+    row = {"time": 0.5, "duration": 0.75, "value": "no vocals", "confidence": 1.0}
+    document = {
+        "annotations": [{"namespace": "tag_open", "data": [row]}, {"namespace": "beat", "data": [{}]}]
+    }
+    (region,) = jams.parse_jams(json.dumps(document))
+    assert (region.start.frame(44100), region.end.frame(44100)) == (22050, 55125)
+    with pytest.raises(ValueError, match="no annotation of namespace 'tag_open', but beat"):
+        jams.parse_jams(json.dumps({"annotations": [{"namespace": "beat", "data": []}]}))
+
+
+def test_ardour_ranges_are_read_and_its_own_ranges_left_alone():
+    ranges = (
+        '<Location name="no vocals" start="a141120000" end="a352800000" flags="IsRangeMarker"/>'
+        '<Location name="session" start="a0" end="a1" flags="IsRangeMarker,IsSessionRange"/>'
+        '<Location name="verse" start="a0" end="a0" flags="IsMark"/>'
+    )
+    data = SESSION.replace(b"<Locations/>", f"<Locations>{ranges}</Locations>".encode())
+    (region,) = ardour.parse_ardour(data)
+    assert (region.name, region.start.frame(44100), region.end.frame(44100)) == ("no vocals", 22050, 55125)
+    with pytest.raises(ValueError, match="'no vocals' is glued to bars and beats"):
+        ardour.parse_ardour(data.replace(b"a141120000", b"b1920"))
+
+
+def test_ardour_keeps_what_the_session_has():
+    data = ardour.format_ardour(
+        regions_of_marks(NO_VOCALS),
+        44100,
+        SESSION.replace(b"<Locations/>", b"<Locations/><Routes id='200'/>"),
+    )
+    assert b"<Routes" in data
+    assert b'id="201"' in data
+
+
+@pytest.mark.parametrize("master", ["MasterTrack", "MainTrack"])
+def test_live_locators_follow_the_tempo(master):
+    data = live_set([(-63072000, 60), (8, 60), (8, 120)], master=master)
+    tempo = ableton.TempoMap(ableton._read(data)[1])
+    assert [tempo.seconds(beat) for beat in (0, 4, 8, 10)] == [0, 4, 8, 9]
+    assert tempo.beats(Fraction(9)) == 10
+
+
+def test_a_tempo_ramp_takes_the_time_of_its_logarithm():
+    tempo = ableton.TempoMap(ableton._read(live_set([(0, 60), (60, 120)]))[1])
+    assert float(tempo.seconds(60)) == pytest.approx(60 * 0.6931471805599453)  # 60 / slope * ln 2, slope 1
+
+
+def test_live_locators_without_their_partner_are_named():
+    data = ableton.format_ableton(regions_of_marks(NO_VOCALS), 44100, live_set())
+    assert [region.name for region in ableton.parse_ableton(data)] == ["no vocals"]
+    broken = gzip.compress(gzip.decompress(data).replace(b"no vocals end", b"Verse"))
+    with pytest.raises(ValueError, match="'no vocals start' at beat 1 has no 'no vocals end'"):
+        ableton.parse_ableton(broken)
+
+
+@pytest.mark.parametrize("data", [b"\x1f\x8bnothing", b"MThd", b'{"annotations": [', b"<Session"])
+def test_damaged_files_are_refused_by_name(tmp_path, data):
+    path = tmp_path / "damaged"
+    path.write_bytes(data)
+    with pytest.raises(MarksFileError, match="damaged"):
+        read_regions(path)
+
+
+@given(
+    st.sampled_from([b"\x1f\x8b", b"MThd", b"{", b"<Session", b"<REAPER_PROJECT", b"", b"0\t"]), st.binary()
+)
+def test_any_bytes_are_read_or_refused(tmp_path_factory, magic, rest):
+    path = tmp_path_factory.getbasetemp() / "any"
+    path.write_bytes(magic + rest)
+    with contextlib.suppress(MarksFileError):
+        read_regions(path)

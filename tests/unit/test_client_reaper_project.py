@@ -1,0 +1,147 @@
+"""REAPER projects as songs: the item's file, and regions and lanes in its time."""
+
+import pytest
+
+from ugosa_client.errors import BadInputError
+from ugosa_client.marks.file import read_marks, read_regions, write_regions
+from ugosa_client.marks.reaper_project import project_song, regions_outside_song
+from ugosa_client.marks.regions import regions_of_marks
+from ugosa_client.resources import Mark, MarkState
+from ugosa_client.separate import take_project
+
+SOURCES = ("drums", "bass", "other", "vocals")
+RATE = 44100
+ACTIVE, SILENT = MarkState.ACTIVE, MarkState.SILENT
+
+
+def item(file="my song.wav", position=10, length=20, soffs=5, extra="", source="WAVE", sel=0):
+    return (
+        f"    <ITEM\n      POSITION {position}\n      LENGTH {length}\n      SEL {sel}\n"
+        '      NAME "my song"\n'
+        f"      SOFFS {soffs}\n      PLAYRATE 1 1 0 -1 0 0.0025\n      CHANMODE 0\n{extra}"
+        f'      <SOURCE {source}\n        FILE "{file}"\n      >\n    >\n'
+    )
+
+
+def project(*items, markers="", lanes=""):
+    return (
+        '<REAPER_PROJECT 0.1 "7.0/linux-x86_64" 1700000000\n  RIPPLE 0\n'
+        '  <NOTES 0 2\n    |it\'s "here"\n  >\n'
+        f"{markers}  <TRACK {{GUID}}\n    NAME Mix\n{''.join(items)}  >\n{lanes}>\n"
+    ).replace("\n", "\r\n")
+
+
+def region(number, start, end, name):
+    return f'  MARKER {number} {start} {name} 1 0 1 R {{GUID}} 0\n  MARKER {number} {end} "" 1\n'
+
+
+def written(tmp_path, text):
+    path = tmp_path / "käse.RPP"
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_regions_come_in_time_of_the_songs_file(tmp_path):
+    markers = "  MARKER 1 12 Verse 0\n" + region(2, 11, 12.5, '"no vocals"')
+    path = written(tmp_path, project(item(), markers=markers))
+    assert read_marks(path, SOURCES, RATE, 60 * RATE) == (
+        Mark("vocals", SILENT, 6 * RATE, round(7.5 * RATE)),
+    )
+
+
+def test_regions_are_cut_at_the_item_and_those_outside_are_told(tmp_path):
+    markers = region(1, 9, 11, "drums") + region(2, 29, 40, "bass") + region(3, 40, 41, "vocals")
+    text = project(item(), markers=markers)
+    path = written(tmp_path, text)
+    assert read_marks(path, SOURCES, RATE, 60 * RATE) == (
+        Mark("drums", ACTIVE, 5 * RATE, 6 * RATE),
+        Mark("bass", ACTIVE, 24 * RATE, 25 * RATE),
+    )
+    assert [outside.name for outside in regions_outside_song(text)] == ["vocals"]
+
+
+def test_empty_items_on_a_track_named_for_an_instrument_are_active_and_the_rest_silent(tmp_path):
+    lanes = "".join(
+        f"  <TRACK\n    NAME {name}\n    <ITEM\n      POSITION 12\n      LENGTH 3\n    >\n  >\n"
+        for name in ("Vox", "Notes")
+    )
+    path = written(tmp_path, project(item(), lanes=lanes))
+    assert set(read_marks(path, SOURCES, RATE, 60 * RATE)) == {
+        Mark("vocals", ACTIVE, 7 * RATE, 10 * RATE),
+        Mark("vocals", SILENT, 5 * RATE, 7 * RATE),
+        Mark("vocals", SILENT, 10 * RATE, 25 * RATE),
+    }
+
+
+def test_a_project_without_audio_counts_from_its_start(tmp_path):
+    path = written(tmp_path, project(markers=region(1, 0.5, 1.25, '`no "vox"`')))
+    assert [found.name for found in read_regions(path)] == ['no "vox"']
+
+
+def test_the_song_is_found_beside_the_project(tmp_path):
+    (tmp_path / "my song.wav").touch()
+    path = written(tmp_path, project(item()))
+    assert project_song(path) == tmp_path / "my song.wav"
+    assert take_project(path, ()) == (tmp_path / "my song.wav", path)
+    assert take_project(str(path), "own.txt") == (tmp_path / "my song.wav", "own.txt")
+    assert take_project("song.wav", ()) == ("song.wav", ())
+
+
+def test_a_windows_path_is_found_by_its_name(tmp_path):
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "my song.wav").touch()
+    assert project_song(written(tmp_path, project(item("audio\\my song.wav")))).name == "my song.wav"
+
+
+def test_of_several_items_the_selected_one_is_the_song(tmp_path):
+    (tmp_path / "b.wav").touch()
+    assert project_song(written(tmp_path, project(item("a.wav"), item("b.wav", sel=1)))).name == "b.wav"
+
+
+def test_the_active_take_counts(tmp_path):
+    (tmp_path / "b.wav").touch()
+    take = (
+        "      TAKE SEL\n      NAME two\n      SOFFS 1\n      PLAYRATE 1\n      CHANMODE 0\n"
+        '      <SOURCE FLAC\n        FILE "b.wav"\n      >\n    >\n'
+    )
+    text = project(item("a.wav")[: -len("    >\n")] + take, markers=region(1, 11, 12, "drums"))
+    path = written(tmp_path, text)
+    assert project_song(path).name == "b.wav"
+    assert read_marks(path, SOURCES, RATE, 60 * RATE)[0].start_frame == 2 * RATE
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([], "no audio item"),
+        ([item("a.wav"), item("b.wav")], r"2 audio items .*select the song's item"),
+        ([item(extra="      SM 1 1\n")], "stretch markers; glue it"),
+        ([item(source="SECTION")], "section"),
+        ([item().replace("PLAYRATE 1 ", "PLAYRATE 1.5 ")], "play rate"),
+        ([item().replace("CHANMODE 0", "CHANMODE 2")], "only some channels"),
+        ([item("gone.wav")], "gone.wav is not there"),
+        ([item(source="MIDI")], "no audio item"),
+    ],
+)
+def test_a_project_that_is_not_its_song_is_refused_with_the_way_out(tmp_path, items, message):
+    with pytest.raises(BadInputError, match=message):
+        take_project(written(tmp_path, project(*items)), ())
+
+
+def test_regions_are_added_to_a_project_where_its_item_is(tmp_path):
+    marks = [Mark("vocals", SILENT, 6 * RATE, 7 * RATE + 1)]
+    path = written(tmp_path, project(item(), markers=region(4, 11, 12, "drums")))
+    write_regions(tmp_path / "with.rpp", regions_of_marks(marks), RATE, into=path)
+    assert set(read_marks(tmp_path / "with.rpp", SOURCES, RATE, 60 * RATE)) == {
+        Mark("drums", ACTIVE, 6 * RATE, 7 * RATE),
+        *marks,
+    }
+    added = (tmp_path / "with.rpp").read_bytes()
+    assert b"MARKER 5 11.00000000000000" in added
+    assert added.count(b"\r\n") == added.count(b"\n")
+    assert b"|it's" in added
+
+
+def test_a_project_that_is_cut_off_is_refused_with_the_line(tmp_path):
+    with pytest.raises(BadInputError, match="line 1: <REAPER_PROJECT is never closed"):
+        read_regions(written(tmp_path, project(item()).removesuffix(">\r\n")))

@@ -1,0 +1,102 @@
+"""Tokens: shown once, kept as hashes, worth nothing once revoked or expired."""
+
+import re
+import threading
+
+import pytest
+
+from ugosa_server.cli import main
+from ugosa_server.errors import BadOptionError, NotFoundError
+from ugosa_server.jobs.records import UploadFormat
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    store = Store(tmp_path / STORE_FILE_NAME)
+    yield store.tokens
+    store.close()
+
+
+def test_a_token_proves_its_principal(tokens):
+    token = tokens.create("anna@studio", 60.0)
+    assert tokens.principal_of(token) == "anna@studio"
+    assert tokens.any_valid()
+
+
+def test_no_two_tokens_are_alike(tokens):
+    assert len({tokens.create("anna", None) for _ in range(100)}) == 100
+
+
+def test_anything_else_proves_nothing(tokens):
+    token = tokens.create("anna", None)
+    _, token_id, secret = token.split("_", 2)
+    wrong = [
+        token[:-1],
+        token + "A",
+        token.upper(),
+        f"ugosa_{token_id}_{'A' * 43}",
+        f"ugosa_{'0' * 12}_{secret}",
+    ]
+    assert [tokens.principal_of(text) for text in ["", secret, *wrong]] == [None] * 7
+
+
+def test_an_expired_token_proves_nothing(tokens):
+    assert tokens.principal_of(tokens.create("anna", -1.0)) is None
+    assert not tokens.any_valid()
+
+
+def test_the_secret_is_nowhere_on_disk(tokens, tmp_path):
+    secret = tokens.create("anna", None).split("_", 2)[2]
+    files = [path.read_bytes() for path in tmp_path.iterdir()]
+    assert any(b"anna" in content for content in files)
+    assert not any(secret.encode() in content for content in files)
+
+
+@pytest.mark.parametrize("name", ["", "../anna", "an na", "anna\n", "é", "x" * 65, "-anna", "{job='x'}"])
+def test_principals_are_plain_names(tokens, name):
+    with pytest.raises(BadOptionError, match="principal"):
+        tokens.create(name, None)
+
+
+def test_revoking_what_is_not_there_says_so(tokens):
+    with pytest.raises(NotFoundError, match="token list"):
+        tokens.revoke("000000000000")
+
+
+def test_the_commands_make_show_and_revoke(tmp_path, capsys):
+    state = ["--state-dir", str(tmp_path / "state")]
+    assert main(["token", "create", "--principal", "anna", "--expires", "30", *state]) == 0
+    token = capsys.readouterr().out.strip()
+    assert re.fullmatch(r"ugosa_[0-9a-f]{12}_[\w-]{43}", token)
+    assert main(["token", "list", *state]) == 0
+    listing = capsys.readouterr().out
+    assert "anna" in listing
+    assert "expires" in listing
+    assert token.split("_", 2)[2] not in listing
+    assert (tmp_path / "state" / STORE_FILE_NAME).stat().st_mode & 0o777 == 0o600
+    assert main(["token", "revoke", token.split("_")[1], *state]) == 0
+    assert main(["token", "list", *state]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["token", "revoke", token.split("_")[1], *state]) == 2
+    assert main(["token", "create", "--principal", "anna", "--expires", "nan", *state]) == 2
+
+
+def test_a_second_process_can_write_tokens_while_the_server_writes_jobs(tmp_path):
+    store, beside = Store(tmp_path / STORE_FILE_NAME), Store(tmp_path / STORE_FILE_NAME)
+    errors = []
+
+    def make_tokens():
+        try:
+            for _ in range(50):
+                beside.tokens.create("anna", None)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=make_tokens)
+    thread.start()
+    for number in range(50):  # each reads first and writes then
+        store.uploads.create(f"u{number}", "local", f"r{number}", "d", UploadFormat())
+    thread.join()
+    assert not errors
+    assert len(store.tokens.all()) == len(store.uploads.all_ids()) == 50

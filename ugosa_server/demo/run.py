@@ -1,0 +1,106 @@
+"""The demo: a server, a client, one real song with marks, and what adapting to it was worth."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from ugosa_server.demo.server_process import ServerProcess
+from ugosa_server.demo.song import DemoSong, load_demo_song, write_marks, write_mix
+from ugosa_server.errors import UgosaError
+
+MIX_FILE = "mix.wav"
+MARKS_FILE = "marks.txt"
+
+
+class DemoFailedError(UgosaError):
+    """A step of the demo did not end as it should; the message says which."""
+
+    reason = "DEMO_FAILED"
+
+
+def run_demo(out_dir: Path) -> int:
+    """Separate the demo's song through a real server and client into `out_dir`; return the exit status."""
+    started_s = time.monotonic()
+    song = load_demo_song()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    mix_path, marks_path = out_dir / MIX_FILE, out_dir / MARKS_FILE
+    write_mix(song, mix_path)
+    write_marks(song, marks_path)
+    print(
+        f"{mix_path}: {song.duration_s:.1f} s of 'Falcon 69' by The Easton Ellises, 24-bit WAV, "
+        f"{song.sample_rate_hz} Hz stereo\n"
+        f"{marks_path}: {len(song.marks)} regions in which an instrument is silent",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory(prefix="ugosa-demo-") as scratch:
+        base_dir = Path(scratch, "base")
+        with ServerProcess(Path(scratch, "state")) as server:
+            server.wait_ready()
+            print("\nSeparating with the network as it is (for comparison)", flush=True)
+            separate(server.target, mix_path, marks_path, base_dir, "--strategy", "B0")
+            print("\nAdapting the network to the song, then separating", flush=True)
+            separate(server.target, mix_path, marks_path, out_dir)
+            status = server.stop()
+            if status != 0:
+                raise DemoFailedError(f"the server ended with status {status}:\n{server.log_tail()}")
+        print(summary(song, base_dir, out_dir))
+    print(f"\nThe demo took {time.monotonic() - started_s:.0f} s. Listen and look: {out_dir / 'report.html'}")
+    return 0
+
+
+def separate(target: str, mix_path: Path, marks_path: Path, out_dir: Path, *options: str) -> None:
+    """Run the client's `ugosa separate`, with its progress on this terminal.
+
+    Raises:
+        DemoFailedError: the client did not succeed.
+    """
+    command = [sys.executable, "-m", "ugosa_client.cli", "separate", str(mix_path)]
+    command += ["--marks", str(marks_path), "-o", str(out_dir), "--overwrite", *options]
+    status = subprocess.run(command, env=os.environ | {"UGOSA_SERVER": target}, check=False).returncode
+    if status != 0:
+        raise DemoFailedError(f"`ugosa separate` ended with status {status}")
+
+
+def summary(song: DemoSong, base_dir: Path, adapted_dir: Path) -> str:
+    """Compare both results with the true stems, which only a demo has, and say how the promises were kept."""
+    report = json.loads((adapted_dir / "report.json").read_text(encoding="utf-8"))
+    silence_dbfs = {stem["source"]: stem["silence_peak_dbfs"] for stem in report["stems"]}
+    lines = [
+        "",
+        f"SDR in dB against the true stems, over {song.duration_s:.1f} s (one short excerpt: no benchmark),",
+        "and the peak of each stem where it is marked silent:",
+        f"  {'':8} {'base':>7} {'adapted':>8}   {'silence':>9}",
+    ]
+    for source, true_stem in song.stems.items():
+        base, adapted = (
+            sdr_db(true_stem, soundfile.read(folder / f"{source}.wav", dtype="float32", always_2d=True)[0])
+            for folder in (base_dir, adapted_dir)
+        )
+        lines.append(f"  {source:8} {base:7.2f} {adapted:8.2f}   {level(silence_dbfs[source]):>9}")
+    lines += ["", f"Sum of the four stems minus the mix: {level(report['null_peak_dbfs'])}"]
+    return "\n".join(lines)
+
+
+def sdr_db(reference: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
+    """Return 10 log10(|s|^2 / |s - s_hat|^2) in dB; both are [T, C]."""
+    signal = float(np.sum(np.square(reference, dtype=np.float64)))
+    noise = float(np.sum(np.square(reference.astype(np.float64) - estimate)))
+    return math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+
+
+def level(dbfs: float | str | None) -> str:
+    """Return a level of report.json for people; it has "-inf" for digital silence and null for no measure."""
+    if dbfs is None:
+        return "-"
+    return "digital 0" if float(dbfs) == -math.inf else f"{float(dbfs):.0f} dBFS"

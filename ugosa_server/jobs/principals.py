@@ -1,0 +1,120 @@
+"""Who may use the server from elsewhere: principals and the tokens that prove them.
+
+A token is `ugosa_<id>_<secret>`. Only the sha256 of the secret is kept. That is enough here, where it would
+not be for a password: the secret is 256 random bits, so there is nothing that a slow hash would have to
+protect from guessing, and no two are equal, so there is nothing to salt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from dataclasses import dataclass
+
+import apsw
+
+from ugosa_server.errors import BadOptionError, NotFoundError
+
+LOCAL_PRINCIPAL = "local"
+"""Whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
+
+PRINCIPAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+TOKEN_PATTERN = re.compile(r"ugosa_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+SECRET_BYTES = 32
+NO_SUCH_SECRET = hashlib.sha256(b"").hexdigest()  # what the secret of an unknown id is compared with
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token as it is kept."""
+
+    token_id: str
+    """The part that is no secret; names the token in `ugosa-server token list` and `revoke`."""
+    principal: str
+    """Whom it proves."""
+    create_time_s: float
+    """Unix time."""
+    expire_time_s: float | None
+    """Unix time from which on it is worth nothing; None = never."""
+
+
+def check_principal(name: str) -> str:
+    """Return the name.
+
+    Raises:
+        BadOptionError: it is empty, too long, or holds other characters than letters, digits and `._@-`.
+    """
+    if not PRINCIPAL_PATTERN.fullmatch(name):
+        raise BadOptionError(
+            f"principal {name[:80]!r} must be 1 to 64 letters, digits, dots, dashes, underscores or @,"
+            " and begin with a letter or digit"
+        )
+    return name
+
+
+class TokenTable:
+    """Reads and writes tokens. Every method is one transaction, durable when it returns."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def create(self, principal: str, lifetime_s: float | None) -> str:
+        """Make a token and return it whole; this is the only time that its secret exists here."""
+        check_principal(principal)
+        token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(SECRET_BYTES)
+        now_s = time.time()
+        self._connection.execute(
+            "INSERT INTO tokens (token_id, principal, secret_sha256, create_time_s, expire_time_s)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (token_id, principal, _sha256(secret), now_s, None if lifetime_s is None else now_s + lifetime_s),
+        )
+        return f"ugosa_{token_id}_{secret}"
+
+    def principal_of(self, token: str) -> str | None:
+        """Return whom a token proves; None when it is malformed, unknown, revoked or expired."""
+        match = TOKEN_PATTERN.fullmatch(token)
+        if match is None:
+            return None
+        token_id, secret = match.groups()
+        row = self._connection.execute(
+            "SELECT principal, secret_sha256 FROM tokens WHERE token_id = ?"
+            " AND (expire_time_s IS NULL OR expire_time_s > ?)",
+            (token_id, time.time()),
+        ).fetchone()
+        expected = NO_SUCH_SECRET if row is None else str(row[1])
+        same = hmac.compare_digest(expected, _sha256(secret))
+        return str(row[0]) if row is not None and same else None
+
+    def all(self) -> list[Token]:
+        """Return all tokens, oldest first; expired ones too."""
+        rows = self._connection.execute(
+            "SELECT token_id, principal, create_time_s, expire_time_s FROM tokens ORDER BY create_time_s"
+        )
+        return [
+            Token(
+                str(row[0]), str(row[1]), float(str(row[2])), None if row[3] is None else float(str(row[3]))
+            )
+            for row in rows
+        ]
+
+    def any_valid(self) -> bool:
+        """Whether there is a token that has not expired."""
+        now_s = time.time()
+        return any(token.expire_time_s is None or token.expire_time_s > now_s for token in self.all())
+
+    def revoke(self, token_id: str) -> None:
+        """Remove a token; a running server refuses it from its next call on.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        self._connection.execute("DELETE FROM tokens WHERE token_id = ?", (token_id,))
+        if self._connection.changes() == 0:
+            raise NotFoundError(f"no token {token_id!r}; `ugosa-server token list` shows them all")
+
+
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
