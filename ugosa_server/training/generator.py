@@ -32,6 +32,8 @@ GUITAR_SHARE = 0.25
 VOCAL_SHARE = 0.9
 STACCATO_SHARE = 0.4  # of bass lines
 STOP_SHARE = 0.2
+BODY_SHIFT = 3.0  # semitones, standard deviation
+EQ_SPREAD_DB = 4.0  # a band's standard deviation
 # Recorded bass and voices are brighter in a mix than the bank's; at the bands of effects.EQ_BANDS_HZ.
 BASS_CURVE_DB = (0.0, -2.0, 3.0, 2.0, 0.0, 0.0, 0.0)
 VOCAL_CURVE_DB = (-12.0, -3.0, 0.0, 4.0, 5.0, 3.0, 0.0)
@@ -132,7 +134,7 @@ def _drums(
         drums = play_drums(rng, notes, n, bank.drums, int(rng.choice(split.kits)))
     if rng.random() < 0.4:
         drums = saturated(levelled(drums, -20), rng.uniform(1.5, 6))
-    drums = equalised(rng, drums, 2.5, rng.uniform(0.2, 1.0), rng.choice([0.0, 0.05, 0.1, 0.2]))
+    drums = equalised(rng, drums, EQ_SPREAD_DB, rng.uniform(0.2, 1.0), rng.choice([0.0, 0.05, 0.1, 0.2]))
     return widened(drums, rng.uniform(0.5, 1.3))
 
 
@@ -142,10 +144,11 @@ def _bass(
     if rng.random() < STACCATO_SHARE:
         share = rng.uniform(0.3, 0.8)
         notes = [Note(b.start_s, b.start_s + share * (b.end_s - b.start_s), b.key, b.velocity) for b in notes]
-    bass = play_notes(notes, n, bank.bass, int(rng.choice(split.basses)), 0.0)
+    instrument, body_shift = int(rng.choice(split.basses)), rng.normal(0, BODY_SHIFT)
+    bass = play_notes(notes, n, bank.bass, instrument, 0.0, body_shift)
     if rng.random() < 0.4:
         bass = saturated(bass, rng.uniform(1.5, 8))
-    return equalised(rng, bass, 2.5, curve_db=BASS_CURVE_DB)
+    return equalised(rng, bass, EQ_SPREAD_DB, curve_db=BASS_CURVE_DB)
 
 
 def _other(
@@ -163,18 +166,18 @@ def _other(
         chosen.append(_layer(rng, harmony, duration_s))
     other = np.zeros((2, n), np.float32)
     for program, notes in chosen:
-        sound = play_notes(
-            notes, n, bank.other, _instrument(rng, bank, split, program), rng.uniform(-0.8, 0.8)
-        )
+        instrument = _instrument(rng, bank, split, program)
+        pan, body_shift = rng.uniform(-0.8, 0.8), rng.normal(0, BODY_SHIFT)
+        sound = play_notes(notes, n, bank.other, instrument, pan, body_shift)
         distorted = family_of(program) == "distorted" or rng.random() < 0.2
         if distorted:
             sound = saturated(sound, rng.uniform(5, 30))
-        sound = equalised(rng, sound, 2.5, rng.uniform(0.3, 2.0), rng.choice([0.0, 0.05, 0.15, 0.3]))
+        sound = equalised(rng, sound, EQ_SPREAD_DB, rng.uniform(0.3, 2.0), rng.choice([0.0, 0.05, 0.15, 0.3]))
         other += levelled(sound, rng.normal(-20, 3.5))
     if split.guitar_loops and rng.random() < GUITAR_SHARE:
         guitar = play_loop(rng, bank.loops.audio, int(rng.choice(split.guitar_loops)), n)
         guitar[1] = np.roll(guitar[1], int(rng.uniform(0, 0.02) * SAMPLE_RATE_HZ))  # double tracking
-        guitar = equalised(rng, guitar, 2.5, rng.uniform(0.2, 1.0), 0.05)
+        guitar = equalised(rng, guitar, EQ_SPREAD_DB, rng.uniform(0.2, 1.0), 0.05)
         other = levelled(guitar, -18) + other * rng.choice([0.0, 0.3, 1.0])
     return other
 
@@ -250,7 +253,7 @@ def _vocals(
     if rng.random() < 0.2:
         vocals = saturated(vocals, rng.uniform(1.5, 6))
     wet = rng.choice([0.04, 0.1, 0.2])
-    return equalised(rng, vocals, 2.0, rng.uniform(0.5, 2.2), wet, VOCAL_CURVE_DB)
+    return equalised(rng, vocals, EQ_SPREAD_DB, rng.uniform(0.5, 2.2), wet, VOCAL_CURVE_DB)
 
 
 def _rest(rng: np.random.Generator, stem: FloatArray) -> None:
