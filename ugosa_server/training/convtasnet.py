@@ -6,6 +6,7 @@ Batches are a function of the step, so a run that was killed goes on to the same
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,15 +61,16 @@ class TrainingState:
     def save(self, path: Path) -> None:
         """Write the whole state; `path` is the old file or the whole new one."""
         temporary = path.with_name(path.name + ".tmp")
-        torch.save(
-            {
-                "step": self.step,
-                "network": self.network.state_dict(),
-                "average": self.average,
-                "optimiser": self.optimiser.state_dict(),
-            },
-            temporary,
-        )
+        saved = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        with temporary.open("wb") as file:
+            torch.save(saved, file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
 
     def load(self, path: Path) -> None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.training.bank import STEMS, FloatArray
-from ugosa_server.training.validation import score_songs
+from ugosa_server.training.bank import FloatArray
+from ugosa_server.training.validation import median_by_source, score_songs
 
 ORACLE_FFT_SAMPLES = 4096
 EPS = 1e-8
@@ -36,7 +36,7 @@ class Measured:
     @property
     def median_db(self) -> dict[str, float]:
         """Median over songs, a source each."""
-        return dict(zip(STEMS, np.nanmedian(self.by_song_db, axis=0).tolist(), strict=True))
+        return median_by_source(self.by_song_db)
 
 
 def measure(network: ConvTasNet, songs: list[FloatArray]) -> list[Measured]:

@@ -26,14 +26,14 @@ class ValidationFigure:
     """Plain SDR on held-out songs."""
 
     sdr_db: dict[str, float]
-    """Median over songs, a source each."""
+    """Median over songs, a source each; NaN where a source is silent in all of them."""
     sdr_by_song_db: NDArray[np.float64]
     """[songs, S]; NaN where the source is silent."""
 
     @property
     def mean_db(self) -> float:
         """Mean over the sources: what decides which weights are kept."""
-        return float(np.mean(list(self.sdr_db.values())))
+        return float(np.nanmean(list(self.sdr_db.values())))
 
 
 def validation_songs(bank: SamplerBank, count: int, song_s: float) -> list[FloatArray]:
@@ -55,6 +55,15 @@ def sdr_db(stems: Tensor, estimates: Tensor) -> Tensor:
     signal = stems.square().sum(dim=(-2, -1))
     error = (stems - estimates).square().sum(dim=(-2, -1))
     return 10 * torch.log10((signal + EPS) / (error + EPS))
+
+
+def median_by_source(by_song_db: NDArray[np.float64]) -> dict[str, float]:
+    """Median over the songs in which a source sounds: [songs, S] -> one figure a source."""
+    columns = (column[~np.isnan(column)] for column in by_song_db.T)
+    return {
+        source: float(np.median(column)) if len(column) else float("nan")
+        for source, column in zip(STEMS, columns, strict=True)
+    }
 
 
 def score_songs(songs: list[FloatArray], separate: Callable[[Tensor], Tensor]) -> NDArray[np.float64]:
@@ -82,4 +91,4 @@ def validate(network: ConvTasNet, songs: list[FloatArray], precision: torch.dtyp
 
     table = score_songs(songs, separated)
     network.train()
-    return ValidationFigure(dict(zip(STEMS, np.nanmedian(table, axis=0).tolist(), strict=True)), table)
+    return ValidationFigure(median_by_source(table), table)
