@@ -65,13 +65,13 @@ def train_convtasnet(arguments: argparse.Namespace) -> int:
 def measure_model(arguments: argparse.Namespace) -> int:
     """Print the median SDR by source of equal masks, the model and oracle masks."""
     from ugosa_server.models.checkpoints import load_checkpoint
-    from ugosa_server.models.conv_tasnet import ConvTasNet
+    from ugosa_server.models.network import build_network
     from ugosa_server.training.bank import load_bank
     from ugosa_server.training.measure import measure
     from ugosa_server.training.validation import validation_songs
 
     config, state = load_checkpoint(arguments.model)
-    network = ConvTasNet(config)
+    network = build_network(config)
     network.load_state_dict(state)
     songs = validation_songs(load_bank(arguments.bank), arguments.songs, MEASURED_SONG_S)
     for measured in measure(network, songs):
