@@ -44,14 +44,23 @@ class SynthPatch:
     """One setting of a subtractive synthesiser."""
 
     program: int
+    """General MIDI program it stands for."""
     wave: str
+    """saw, square or pulse."""
     voices: int
+    """Oscillators, spread evenly over the detuning."""
     detune_cents: float
+    """From the middle to the outermost oscillator."""
     cutoff_hz: float
+    """Of the low-pass once its envelope has decayed."""
     envelope: float
+    """How far the attack opens the low-pass: its cutoff times (1 + this)."""
     decay_s: float
+    """Time constant of that envelope."""
     attack_s: float
+    """Rise of the loudness."""
     sub_octave: float
+    """Level of a sine an octave below."""
 
 
 def family_of(program: int) -> str | None:

@@ -30,6 +30,7 @@ LINEAR_UP_TO_HZ = 3000.0  # one frequency every 1 / frame up to here, sparser ab
 HIGHEST_HZ = 16000.0
 SIDE_POWER = 0.25  # of the mid's, in the prior
 PRIOR_KNEE_HZ = 300.0  # power falls with the square of frequency above
+WHITENING = 0.8  # 1 would give all frequencies the same power in the encoder's output
 RIDGE = 1e-4
 MASK_SPREAD = 0.1  # of the usual first weights: small, so that the first masks stay near one
 
@@ -71,7 +72,11 @@ def _start_at_equal_masks(network: ConvTasNet) -> None:
 
 
 def analysis_filters(config: ConvTasNetConfig) -> NDArray[np.float64]:
-    """Windowed cosines and sines of mid, then of side: [N / 2, C * L]."""
+    """Windowed cosines and sines of mid, then of side: [N / 2, C * L].
+
+    Filters are louder towards the highs, where music is weaker: the norm and the bottleneck that follow would
+    hardly see cymbals and consonants otherwise. The decoder takes it back.
+    """
     length = config.encoder_length
     n_frequencies = config.encoder_filters // FILTERS_A_FREQUENCY
     n_mid = round(MID_SHARE * n_frequencies)
@@ -81,8 +86,9 @@ def analysis_filters(config: ConvTasNetConfig) -> NDArray[np.float64]:
     for count, side in ((n_mid, 1.0), (n_frequencies - n_mid, -1.0)):
         for frequency_hz in spread_frequencies_hz(count, length, config.sample_rate_hz):
             phase = 2 * np.pi * frequency_hz * time_s
+            loudness = (1 + (frequency_hz / PRIOR_KNEE_HZ) ** 2) ** (WHITENING / 2)
             for wave in (np.cos(phase), np.sin(phase)):
-                filtered = window * wave * np.sqrt(2 / length)
+                filtered = loudness * window * wave * np.sqrt(2 / length)
                 rows.append(np.concatenate([filtered, side * filtered]) / np.sqrt(2))
     return np.array(rows)
 

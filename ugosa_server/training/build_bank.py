@@ -17,6 +17,7 @@ from ugosa_server.training.bank_loops import build_loops
 from ugosa_server.training.bank_notes import build_notes
 from ugosa_server.training.bank_voices import build_syllables
 
+# Best first: bank_notes.SHARE_OF_PROGRAMS says how much of each is taken, in this order.
 SOUNDFONTS = (
     Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
     Path("/usr/share/sounds/sf3/MuseScore_General_Lite.sf3"),
@@ -60,7 +61,6 @@ def build_bank(out: Path, voices: Path) -> Iterator[BankProgress]:
         "grooves": lambda: build_grooves(GROOVE_COUNT),
         "syllables": lambda: build_syllables(voices),
     }
-    # SHARE_OF_PROGRAMS belongs to SOUNDFONTS in order: the first, best one is taken whole.
     out.mkdir(parents=True, exist_ok=True)
     for done, (name, build) in enumerate(builders.items(), start=1):
         if not (out / f"{name}.npz").exists():

@@ -1,9 +1,11 @@
-"""`ugosa-server train data` and `ugosa-server train convtasnet`."""
+"""`ugosa-server train data`, `train convtasnet`, `train measure` and `train export`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+MEASURED_SONG_S = 12.0
 
 
 def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,6 +23,19 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     convtasnet.add_argument("--bank", type=Path, default=Path("bank"), help="folder of `train data` (./bank)")
     convtasnet.add_argument("--out", type=Path, required=True, help="folder of the run")
     convtasnet.set_defaults(run=train_convtasnet)
+
+    measure = commands.add_parser("measure", help="score a model on held-out songs, beside two references")
+    measure.add_argument("--model", type=Path, required=True, help="a model file")
+    measure.add_argument("--bank", type=Path, default=Path("bank"), help="folder of `train data` (./bank)")
+    measure.add_argument("--songs", type=int, default=24, help="number of held-out songs (24)")
+    measure.set_defaults(run=measure_model)
+
+    export = commands.add_parser("export", help="write a run's best weights as a model file")
+    export.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run")
+    export.add_argument("--to", type=Path, required=True, help="the model file, NAME.safetensors")
+    export.add_argument("--description", default="", help="one line for people who list models")
+    export.add_argument("--adaptation", default="{}", help="JSON object of adaptation options that suit it")
+    export.set_defaults(run=export_model)
 
 
 def build_data(arguments: argparse.Namespace) -> int:
@@ -44,4 +59,32 @@ def train_convtasnet(arguments: argparse.Namespace) -> int:
             line = log_line(progress)
             print(line, flush=True)
             print(line, file=log, flush=True)
+    return 0
+
+
+def measure_model(arguments: argparse.Namespace) -> int:
+    """Print the median SDR by source of equal masks, the model and oracle masks."""
+    from ugosa_server.models.checkpoints import load_checkpoint
+    from ugosa_server.models.network import build_network
+    from ugosa_server.training.bank import load_bank
+    from ugosa_server.training.measure import measure
+    from ugosa_server.training.validation import validation_songs
+
+    config, state = load_checkpoint(arguments.model)
+    network = build_network(config)
+    network.load_state_dict(state)
+    songs = validation_songs(load_bank(arguments.bank), arguments.songs, MEASURED_SONG_S)
+    for measured in measure(network, songs):
+        figures = "  ".join(f"{source} {value:5.2f}" for source, value in measured.median_db.items())
+        print(f"{measured.system:20} {figures}")
+    return 0
+
+
+def export_model(arguments: argparse.Namespace) -> int:
+    """Write the best weights in float16 and say their figures and hash."""
+    from ugosa_server.training.export import export_best
+
+    exported = export_best(arguments.folder, arguments.to, arguments.description, arguments.adaptation)
+    figures = ", ".join(f"{source} {value:.2f}" for source, value in exported.validation_db.items())
+    print(f"{exported.path}: {exported.steps} steps, held-out SDR in dB {figures}, sha256 {exported.sha256}")
     return 0

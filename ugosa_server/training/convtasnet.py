@@ -6,10 +6,12 @@ Batches are a function of the step, so a run that was killed goes on to the same
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,22 +54,23 @@ class TrainingState:
         if config.start == "cosines":
             start_from_cosines(self.network)
         self.network.to(config.device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, fused=True)
+        self.optimiser = torch.optim.Adam(_parameter_groups(self.network, config), fused=True)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.step = 0
 
     def save(self, path: Path) -> None:
         """Write the whole state; `path` is the old file or the whole new one."""
         temporary = path.with_name(path.name + ".tmp")
-        torch.save(
-            {
-                "step": self.step,
-                "network": self.network.state_dict(),
-                "average": self.average,
-                "optimiser": self.optimiser.state_dict(),
-            },
-            temporary,
-        )
+        saved = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        with temporary.open("wb") as file:
+            torch.save(saved, file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
 
     def load(self, path: Path) -> None:
@@ -75,9 +78,12 @@ class TrainingState:
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             self.network.load_state_dict(saved["network"])
+            shares = [group["share"] for group in self.optimiser.param_groups]
             self.optimiser.load_state_dict(saved["optimiser"])
         except (RuntimeError, KeyError, ValueError) as error:
             raise ConfigError(f"{path} is no state of this training: {error}") from error
+        for group, share in zip(self.optimiser.param_groups, shares, strict=True):
+            group["share"] = share  # the config decides, so that a resumed run may thaw the basis
         for name, value in saved["average"].items():
             self.average[name].copy_(value)
         self.step = int(saved["step"])
@@ -87,6 +93,16 @@ class TrainingState:
         network = ConvTasNet(self.network.config)
         network.load_state_dict(self.average)
         return network.to(next(self.network.parameters()).device)
+
+
+def _parameter_groups(network: ConvTasNet, config: TrainingConfig) -> list[dict[str, Any]]:
+    basis = [*network.encoder.parameters(), *network.decoder.parameters()]
+    for parameter in basis:
+        parameter.requires_grad_(config.basis_learning_rate_share > 0)
+    return [
+        {"params": list(network.separator.parameters()), "share": 1.0},
+        {"params": basis, "share": config.basis_learning_rate_share},
+    ]
 
 
 def l1_loss(estimates: Tensor, stems: Tensor) -> Tensor:
@@ -130,7 +146,7 @@ def train_steps(
 def train_step(state: TrainingState, config: TrainingConfig, stems: Tensor) -> Tensor:
     """One optimiser step on stems [B, S, C, T]; returns the loss, detached."""
     for group in state.optimiser.param_groups:
-        group["lr"] = config.learning_rate_at(state.step)
+        group["lr"] = group["share"] * config.learning_rate_at(state.step)
     bfloat16 = config.precision == "bfloat16"
     with torch.autocast(config.device, torch.bfloat16, enabled=bfloat16):
         estimates = state.network(stems.sum(dim=1))  # [B, S, C, T]

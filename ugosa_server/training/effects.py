@@ -9,6 +9,7 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, FloatArray
 
 EQ_BANDS_HZ = (30, 100, 300, 1000, 3000, 8000, 22050)
+FLAT_DB = (0.0,) * len(EQ_BANDS_HZ)
 ROOM_LOW_HZ, ROOM_HIGH_HZ = 200, 7000
 DECAY_60_DB = 6.9  # ln(1000): amplitude falls by 60 dB in one reverberation time
 LEVEL_WINDOW_S = 0.4
@@ -48,14 +49,14 @@ def equalised(
     spread_db: float,
     reverberation_s: float = 0.0,
     wet: float = 0.0,
+    curve_db: tuple[float, ...] = FLAT_DB,
 ) -> FloatArray:
-    """A random smooth equaliser and, where `wet` is above 0, a room of decaying noise, in one transform."""
+    """A random equaliser around `curve_db` and, where `wet` is above 0, a room of decaying noise."""
     tail = int(reverberation_s * SAMPLE_RATE_HZ) if wet > 0 else 0
     n_fft = next_fast_len(audio.shape[1] + tail + 1, real=True)
     frequencies_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, n_fft // 2 + 1)
-    gains_db = np.interp(
-        np.log(frequencies_hz + 30), np.log(EQ_BANDS_HZ), rng.normal(0, spread_db, len(EQ_BANDS_HZ))
-    )
+    band_db = np.array(curve_db) + rng.normal(0, spread_db, len(EQ_BANDS_HZ))
+    gains_db = np.interp(np.log(frequencies_hz + 30), np.log(EQ_BANDS_HZ), band_db)
     response = (10 ** (gains_db / 20)).astype(np.complex64)
     if wet > 0:
         decay = np.exp(-DECAY_60_DB * np.arange(tail) / tail)

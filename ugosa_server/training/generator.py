@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ugosa_server.training.bank import SAMPLE_RATE_HZ, STEMS, TICKS_PER_BEAT, FloatArray, SamplerBank
+from ugosa_server.training.arrangement import Part, arranged
+from ugosa_server.training.bank import SAMPLE_RATE_HZ, STEMS, FloatArray, SamplerBank
 from ugosa_server.training.bank_notes import FAMILIES, family_of
 from ugosa_server.training.bank_split import BankSplit
 from ugosa_server.training.composition import Harmony, Note, melody
@@ -27,12 +28,16 @@ from ugosa_server.training.singing import as_lyrics, random_style, sing
 
 LEVELS_DB = {"drums": (-19.5, 3.0), "bass": (-20.5, 3.0), "other": (-19.5, 3.0), "vocals": (-19.5, 3.5)}
 DRUM_LOOP_SHARE = 0.1
-PLAIN_BASS_SHARE = 0.25
 GUITAR_SHARE = 0.25
 VOCAL_SHARE = 0.9
+STOP_SHARE = 0.2
+BODY_SHIFT = 3.0  # semitones, standard deviation
+EQ_SPREAD_DB = 4.0  # a band's standard deviation
+# Recorded bass and voices are brighter in a mix than the bank's; at the bands of effects.EQ_BANDS_HZ.
+BASS_CURVE_DB = (0.0, -2.0, 3.0, 2.0, 0.0, 0.0, 0.0)
+VOCAL_CURVE_DB = (-12.0, -3.0, 0.0, 4.0, 5.0, 3.0, 0.0)
 ABSENT_SHARE = 0.12  # of songs in which a given stem rests for a stretch
-MOST_ACCOMPANIMENT_PARTS = 5
-DISTORTED_KEYS = (4, 11, 16)  # a power chord above the octave below
+FADE_S = 0.02
 
 
 def generate_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: float) -> FloatArray:
@@ -40,12 +45,12 @@ def generate_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: fl
     rng = np.random.default_rng(seed)
     n = int(duration_s * SAMPLE_RATE_HZ)
     pattern = int(rng.choice(split.patterns))
-    harmony, drum_notes, bass_notes, other_parts = _arranged(rng, bank, pattern, duration_s)
+    arrangement = arranged(rng, bank.grooves, pattern, duration_s)
     stems = {
-        "drums": _drums(rng, bank, split, drum_notes, n),
-        "bass": _bass(rng, bank, split, bass_notes, n),
-        "other": _other(rng, bank, split, harmony, other_parts, n, duration_s),
-        "vocals": _vocals(rng, bank, split, harmony, n, duration_s),
+        "drums": _drums(rng, bank, split, arrangement.drums, n),
+        "bass": _bass(rng, bank, split, arrangement.bass, n),
+        "other": _other(rng, bank, split, arrangement.other, n),
+        "vocals": _vocals(rng, bank, split, arrangement.harmony, n, duration_s),
     }
     for name, (mean_db, spread_db) in LEVELS_DB.items():
         stems[name] = levelled(stems[name], rng.normal(mean_db, spread_db))
@@ -57,61 +62,10 @@ def generate_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: fl
     for stem in range(len(STEMS)):
         if rng.random() < ABSENT_SHARE:
             _rest(rng, song[stem])
+    if rng.random() < STOP_SHARE:  # the band stops, the singer may go on
+        start = int(rng.integers(n))
+        _silence(song[: int(rng.choice([3, 4]))], start, start + int(rng.uniform(0.2, 1.0) * SAMPLE_RATE_HZ))
     return limited(song, rng.uniform(0, 8))
-
-
-def _arranged(
-    rng: np.random.Generator, bank: SamplerBank, pattern: int, duration_s: float
-) -> tuple[Harmony, list[Note], list[Note], list[tuple[int, list[Note]]]]:
-    """Cut `duration_s` out of a pattern at a new tempo and key: harmony, drums, bass, (program, notes)."""
-    grooves = bank.grooves
-    tempo_bpm = float(grooves.tempi_bpm[pattern]) * rng.uniform(0.85, 1.18)
-    shift = int(rng.integers(-5, 7))
-    degrees = tuple(int(degree) for degree in grooves.degrees[pattern])
-    harmony = Harmony(
-        (int(grooves.keys[pattern]) + shift) % 12, bool(grooves.minor[pattern]), tempo_bpm, degrees
-    )
-    first_bar = int(rng.integers(max(1, int(len(degrees) - duration_s / harmony.bar_s))))
-    tick_s = 60 / tempo_bpm / TICKS_PER_BEAT
-    drums: list[Note] = []
-    bass: list[Note] = []
-    other: list[tuple[int, list[Note]]] = []
-    for _, program, first, count in grooves.parts[grooves.parts[:, 0] == pattern]:
-        events = grooves.events[first : first + count]
-        starts_s = events[:, 0] * tick_s - first_bar * harmony.bar_s
-        inside = (starts_s >= 0) & (starts_s < duration_s)
-        transposed = 0 if program < 0 else shift
-        notes = [
-            Note(start_s, start_s + ticks * tick_s, key + transposed, velocity)
-            for start_s, (_, ticks, key, velocity) in zip(starts_s[inside], events[inside], strict=True)
-        ]
-        if program < 0:
-            drums += notes
-        elif 32 <= program < 40:
-            bass += notes
-        elif notes:
-            other.append((int(program), notes))
-    harmony = Harmony(harmony.tonic, harmony.minor, tempo_bpm, degrees[first_bar:] + degrees[:first_bar])
-    if not bass or rng.random() < PLAIN_BASS_SHARE:
-        bass = _root_bass(rng, harmony, duration_s)
-    return harmony, drums, bass, other
-
-
-def _root_bass(rng: np.random.Generator, harmony: Harmony, duration_s: float) -> list[Note]:
-    """A plain bass on the roots, in one random rhythm, as rock and dance music have it."""
-    steps_a_bar = int(rng.choice([2, 4, 8, 8, 16]))
-    step_s = harmony.bar_s / steps_a_bar
-    played = rng.random(steps_a_bar) < rng.choice([0.6, 0.85, 1.0])
-    played[0] = True
-    held = rng.uniform(0.5, 1.0)
-    notes = []
-    for bar in range(min(len(harmony.degrees), int(np.ceil(duration_s / harmony.bar_s)))):
-        root, _, fifth = harmony.chord_keys(bar)
-        for step in np.flatnonzero(played):
-            key = 28 + (fifth - 28) % 12 if rng.random() < 0.08 else 28 + (root - 28) % 12
-            start_s = bar * harmony.bar_s + step * step_s
-            notes.append(Note(start_s, start_s + held * step_s, key, float(rng.integers(85, 116))))
-    return notes
 
 
 def _drums(
@@ -123,86 +77,40 @@ def _drums(
         drums = play_drums(rng, notes, n, bank.drums, int(rng.choice(split.kits)))
     if rng.random() < 0.4:
         drums = saturated(levelled(drums, -20), rng.uniform(1.5, 6))
-    drums = equalised(rng, drums, 2.5, rng.uniform(0.2, 1.0), rng.choice([0.0, 0.05, 0.1, 0.2]))
+    drums = equalised(rng, drums, EQ_SPREAD_DB, rng.uniform(0.2, 1.0), rng.choice([0.0, 0.05, 0.1, 0.2]))
     return widened(drums, rng.uniform(0.5, 1.3))
 
 
 def _bass(
     rng: np.random.Generator, bank: SamplerBank, split: BankSplit, notes: list[Note], n: int
 ) -> FloatArray:
-    bass = play_notes(notes, n, bank.bass, int(rng.choice(split.basses)), 0.0)
+    instrument, body_shift = int(rng.choice(split.basses)), rng.normal(0, BODY_SHIFT)
+    bass = play_notes(notes, n, bank.bass, instrument, 0.0, body_shift)
     if rng.random() < 0.4:
         bass = saturated(bass, rng.uniform(1.5, 8))
-    return equalised(rng, bass, 2.5)
+    return equalised(rng, bass, EQ_SPREAD_DB, curve_db=BASS_CURVE_DB)
 
 
 def _other(
-    rng: np.random.Generator,
-    bank: SamplerBank,
-    split: BankSplit,
-    harmony: Harmony,
-    parts: list[tuple[int, list[Note]]],
-    n: int,
-    duration_s: float,
+    rng: np.random.Generator, bank: SamplerBank, split: BankSplit, parts: list[Part], n: int
 ) -> FloatArray:
-    """Real "other" is dense: the accompaniment's parts, layers on the chords, and at times a real guitar."""
-    chosen = [parts[i] for i in rng.permutation(len(parts))[:MOST_ACCOMPANIMENT_PARTS]]
-    for _ in range(int(rng.choice([0, 1, 2, 2, 3]))):
-        chosen.append(_layer(rng, harmony, duration_s))
+    """Every part with a sound of its own, and at times a real guitar."""
     other = np.zeros((2, n), np.float32)
-    for program, notes in chosen:
-        sound = play_notes(
-            notes, n, bank.other, _instrument(rng, bank, split, program), rng.uniform(-0.8, 0.8)
-        )
-        distorted = family_of(program) == "distorted" or rng.random() < 0.2
+    for part in parts:
+        instrument = _instrument(rng, bank, split, part.program)
+        pan, body_shift = rng.uniform(-0.8, 0.8), rng.normal(0, BODY_SHIFT)
+        sound = play_notes(part.notes, n, bank.other, instrument, pan, body_shift)
+        distorted = family_of(part.program) == "distorted" or rng.random() < 0.2
         if distorted:
             sound = saturated(sound, rng.uniform(5, 30))
-        sound = equalised(rng, sound, 2.5, rng.uniform(0.3, 2.0), rng.choice([0.0, 0.05, 0.15, 0.3]))
+        sound = equalised(rng, sound, EQ_SPREAD_DB, rng.uniform(0.3, 2.0), rng.choice([0.0, 0.05, 0.15, 0.3]))
         other += levelled(sound, rng.normal(-20, 3.5))
     if split.guitar_loops and rng.random() < GUITAR_SHARE:
         guitar = play_loop(rng, bank.loops.audio, int(rng.choice(split.guitar_loops)), n)
         guitar[1] = np.roll(guitar[1], int(rng.uniform(0, 0.02) * SAMPLE_RATE_HZ))  # double tracking
-        guitar = equalised(rng, guitar, 2.5, rng.uniform(0.2, 1.0), 0.05)
+        guitar = equalised(rng, guitar, EQ_SPREAD_DB, rng.uniform(0.2, 1.0), 0.05)
         other = levelled(guitar, -18) + other * rng.choice([0.0, 0.3, 1.0])
     return other
-
-
-def _layer(rng: np.random.Generator, harmony: Harmony, duration_s: float) -> tuple[int, list[Note]]:
-    """A pad, power chords, an arpeggio or stabs on the chords: (program, notes)."""
-    kind = rng.choice(["pad", "power", "power", "arpeggio", "stabs"])
-    beat_s = harmony.bar_s / 4
-    notes: list[Note] = []
-    n_bars = min(len(harmony.degrees), int(np.ceil(duration_s / harmony.bar_s)))
-    for bar in range(n_bars):
-        start_s = bar * harmony.bar_s
-        chord = harmony.chord_keys(bar)
-        if kind == "pad":
-            octave = rng.choice([48, 60])
-            notes += [Note(start_s, start_s + 0.98 * harmony.bar_s, octave + key, 80) for key in chord]
-        elif kind == "power":
-            for eighth in range(8):
-                if (bar * 7 + eighth * 5) % 4 or rng.random() < 0.6:
-                    hit_s = max(0.0, start_s + eighth * beat_s / 2 + rng.normal(0, 0.004))
-                    notes += [
-                        Note(hit_s, hit_s + 0.45 * beat_s, 36 + chord[0] + key, float(rng.integers(80, 116)))
-                        for key in DISTORTED_KEYS
-                    ]
-        elif kind == "arpeggio":
-            for sixteenth in range(16):
-                hit_s = start_s + sixteenth * beat_s / 4
-                key = 60 + chord[(2 * sixteenth) % 3] + 12 * ((sixteenth // 3) % 2)
-                notes.append(Note(hit_s, hit_s + 0.22 * beat_s, key, float(rng.integers(60, 101))))
-        else:
-            for beat in (0, 1.5, 3):
-                hit_s = start_s + beat * beat_s
-                notes += [Note(hit_s, hit_s + 0.3 * beat_s, 55 + key) for key in chord]
-    program = {
-        "pad": (48, 50, 51, 89, 90),
-        "power": (29, 30, 27),
-        "arpeggio": (4, 5, 11, 26, 81),
-        "stabs": (61, 62, 16, 0),
-    }[str(kind)]
-    return int(rng.choice(program)), notes
 
 
 def _instrument(rng: np.random.Generator, bank: SamplerBank, split: BankSplit, program: int) -> int:
@@ -237,13 +145,19 @@ def _vocals(
         vocals += np.stack([sound * np.sqrt(1 - pan), sound * np.sqrt(1 + pan)]) * np.float32(gain)
     if rng.random() < 0.2:
         vocals = saturated(vocals, rng.uniform(1.5, 6))
-    return equalised(rng, vocals, 1.5, rng.uniform(0.5, 2.2), rng.choice([0.04, 0.1, 0.2]))
+    wet = rng.choice([0.04, 0.1, 0.2])
+    return equalised(rng, vocals, EQ_SPREAD_DB, rng.uniform(0.5, 2.2), wet, VOCAL_CURVE_DB)
 
 
 def _rest(rng: np.random.Generator, stem: FloatArray) -> None:
-    """Silence a random stretch of a stem, with short fades: [C, T] in place."""
+    """Silence a random stretch of a stem: [C, T] in place."""
     n = stem.shape[1]
     start, end = np.sort(rng.integers(-n // 4, n + n // 4, 2))
-    ramp = np.arange(n, dtype=np.float32)
-    outside = np.maximum(start - ramp, ramp - end) / np.float32(0.02 * SAMPLE_RATE_HZ)
-    stem *= np.clip(outside, 0, 1)
+    _silence(stem, int(start), int(end))
+
+
+def _silence(audio: FloatArray, start: int, end: int) -> None:
+    """Silence samples [start, end) with short fades outside: [..., T] in place."""
+    samples = np.arange(audio.shape[-1], dtype=np.float32)
+    outside = np.maximum(start - samples, samples - end) / np.float32(FADE_S * SAMPLE_RATE_HZ)
+    audio *= np.clip(outside, 0, 1)

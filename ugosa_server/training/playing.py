@@ -54,7 +54,8 @@ STAND_INS = {
     "percussion": "closed_hat",
 }
 CYMBALS = ("closed_hat", "open_hat", "pedal_hat", "ride", "crash", "percussion")
-CYMBAL_DB = -8.0
+CYMBAL_DB = -11.0
+TUNING_SPREAD = 0.12  # standard deviation of the logarithm of a kit's speed
 CENTRED = ("kick", "snare")
 RELEASE_S = 0.06
 
@@ -68,7 +69,7 @@ def play_drums(
         role: np.flatnonzero((hits.kits == kit) & (hits.roles == number))
         for number, role in enumerate(DRUM_ROLES)
     }
-    tuning = rng.uniform(0.88, 1.12)
+    tuning = np.exp(rng.normal(0, TUNING_SPREAD))
     chosen: dict[int, tuple[FloatArray, float, float]] = {}
     for note in notes:
         key = int(note.key)
@@ -78,7 +79,8 @@ def play_drums(
                 role = role if len(of_role[role]) else STAND_INS.get(role, role)
             if not len(of_role[role]):
                 continue
-            hit = resampled(hits.audio.clip(int(rng.choice(of_role[role]))), tuning)
+            own_tuning = tuning * np.exp(rng.normal(0, TUNING_SPREAD / 2))
+            hit = resampled(hits.audio.clip(int(rng.choice(of_role[role]))), own_tuning)
             pan = 0.0 if role in CENTRED else rng.uniform(-0.6, 0.6)
             level_db = rng.normal(CYMBAL_DB if role in CYMBALS else 0.0, 2.5)
             chosen[key] = (hit, pan, 10 ** (level_db / 20))
@@ -89,13 +91,21 @@ def play_drums(
 
 
 def play_notes(
-    notes: list[Note], n_samples: int, bank: PitchedNotes, instrument: int, pan: float
+    notes: list[Note],
+    n_samples: int,
+    bank: PitchedNotes,
+    instrument: int,
+    pan: float,
+    body_shift: float = 0.0,
 ) -> FloatArray:
-    """Each note is the instrument's nearest recorded key, resampled: [2, T]."""
+    """Each note is the recorded key nearest to `body_shift` semitones above it, resampled: [2, T].
+
+    A shift takes the instrument's body (its formants) along the other way: one more instrument for nothing.
+    """
     out = np.zeros((2, n_samples), np.float32)
     recorded = np.flatnonzero(bank.instruments == instrument)
     for note in notes:
-        nearest = recorded[np.argmin(np.abs(bank.keys[recorded] - note.key))]
+        nearest = recorded[np.argmin(np.abs(bank.keys[recorded] - note.key - body_shift))]
         ratio = 2 ** ((note.key - bank.keys[nearest]) / 12)
         length = int((note.end_s - note.start_s + RELEASE_S) * SAMPLE_RATE_HZ)
         sound = resampled(bank.audio.clip(int(nearest)), ratio, length)

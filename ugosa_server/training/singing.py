@@ -59,7 +59,7 @@ def random_style(rng: np.random.Generator) -> SingingStyle:
         vibrato_depth=rng.uniform(0.05, 0.9),
         vibrato_rate_hz=rng.uniform(4.6, 6.6),
         drift=rng.uniform(0.12, 0.4),
-        formant=float(np.exp(rng.normal(0, 0.09))),
+        formant=float(np.exp(rng.normal(0, 0.14))),
         vocabulary=int(rng.choice([14, 30, 80])),
         dynamics_db=rng.uniform(1.5, 5),
         dip=rng.uniform(0.1, 0.95),

@@ -41,6 +41,8 @@ class TrainingConfig:
     """Length of an example."""
     learning_rate: float = 1e-3
     """Peak of Adam's step size."""
+    basis_learning_rate_share: float = 1.0
+    """Share of it for encoder and decoder; 0 freezes them: for first filters that are good already."""
     warmup_steps: int = 100
     """Linear rise at the beginning."""
     decay_steps: int = 4000

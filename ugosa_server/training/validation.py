@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +26,14 @@ class ValidationFigure:
     """Plain SDR on held-out songs."""
 
     sdr_db: dict[str, float]
-    """Median over songs, a source each."""
+    """Median over songs, a source each; NaN where a source is silent in all of them."""
     sdr_by_song_db: NDArray[np.float64]
     """[songs, S]; NaN where the source is silent."""
 
     @property
     def mean_db(self) -> float:
         """Mean over the sources: what decides which weights are kept."""
-        return float(np.mean(list(self.sdr_db.values())))
+        return float(np.nanmean(list(self.sdr_db.values())))
 
 
 def validation_songs(bank: SamplerBank, count: int, song_s: float) -> list[FloatArray]:
@@ -56,23 +57,38 @@ def sdr_db(stems: Tensor, estimates: Tensor) -> Tensor:
     return 10 * torch.log10((signal + EPS) / (error + EPS))
 
 
-def validate(network: ConvTasNet, songs: list[FloatArray], precision: torch.dtype) -> ValidationFigure:
-    """Separate every song whole and score it; sources that are silent in a song do not count there."""
-    device = next(network.parameters()).device
-    network.eval()
+def median_by_source(by_song_db: NDArray[np.float64]) -> dict[str, float]:
+    """Median over the songs in which a source sounds: [songs, S] -> one figure a source."""
+    columns = (column[~np.isnan(column)] for column in by_song_db.T)
+    return {
+        source: float(np.median(column)) if len(column) else float("nan")
+        for source, column in zip(STEMS, columns, strict=True)
+    }
+
+
+def score_songs(songs: list[FloatArray], separate: Callable[[Tensor], Tensor]) -> NDArray[np.float64]:
+    """SDR of `separate` (stems to estimates) by song: [songs, S]; NaN where a source is silent in a song."""
     rows = []
     for song in songs:
-        stems = torch.from_numpy(song).to(device)
-        mix = stems.sum(dim=0)
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, precision, enabled=precision != torch.float32),
-        ):
-            estimates = network(mix[None])[0].float()
-        scores = sdr_db(stems, estimates)
-        level_db = 10 * torch.log10(stems.square().mean(dim=(-2, -1)) / mix.square().mean() + EPS)
-        scores[level_db < SILENT_DB] = torch.nan
-        rows.append(scores.double().cpu().numpy())
+        stems = torch.from_numpy(song)
+        with torch.inference_mode():
+            scores = sdr_db(stems, separate(stems)).double()
+        mix_power = stems.sum(dim=0).square().mean()
+        level_db = 10 * torch.log10(stems.square().mean(dim=(-2, -1)) / mix_power + EPS)
+        rows.append(torch.where(level_db < SILENT_DB, torch.nan, scores).numpy())
+    return np.stack(rows)
+
+
+def validate(network: ConvTasNet, songs: list[FloatArray], precision: torch.dtype) -> ValidationFigure:
+    """Separate every song whole and score it."""
+    device = next(network.parameters()).device
+    network.eval()
+
+    def separated(stems: Tensor) -> Tensor:
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            estimates: Tensor = network(stems.sum(dim=0)[None].to(device))[0]
+        return estimates.float().cpu()
+
+    table = score_songs(songs, separated)
     network.train()
-    table = np.stack(rows)
-    return ValidationFigure(dict(zip(STEMS, np.nanmedian(table, axis=0).tolist(), strict=True)), table)
+    return ValidationFigure(median_by_source(table), table)

@@ -1,0 +1,72 @@
+"""What a model's figures mean: beside two systems that need no training.
+
+Equal masks (s_hat = y / S) are what knowing nothing gives, and already gain several dB over the mix as an
+estimate; the ratio mask of the true sources' spectra is about the best that masking magnitudes can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.training.bank import FloatArray
+from ugosa_server.training.validation import median_by_source, score_songs
+
+ORACLE_FFT_SAMPLES = 4096
+EPS = 1e-8
+
+Separate = Callable[[Tensor], Tensor]
+"""Stems [S, C, T] -> estimates [S, C, T]; only an oracle looks at more than their sum."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """SDR in dB of one system."""
+
+    system: str
+    by_song_db: NDArray[np.float64]
+    """[songs, S]; NaN where the source is silent."""
+
+    @property
+    def median_db(self) -> dict[str, float]:
+        """Median over songs, a source each."""
+        return median_by_source(self.by_song_db)
+
+
+def measure(network: ConvTasNet, songs: list[FloatArray]) -> list[Measured]:
+    """The network between what is free and what is possible, on stems [S, C, T] of each song."""
+    network.eval()
+
+    def separated(stems: Tensor) -> Tensor:
+        estimates: Tensor = network(stems.sum(dim=0)[None])[0]
+        return estimates
+
+    systems: dict[str, Separate] = {
+        "equal masks": equal_masks,
+        "network": separated,
+        "oracle ratio masks": ratio_masks,
+    }
+    return [Measured(name, score_songs(songs, separate)) for name, separate in systems.items()]
+
+
+def equal_masks(stems: Tensor) -> Tensor:
+    """Every source is the mix divided by S: [S, C, T] -> [S, C, T]."""
+    return (stems.sum(dim=0) / len(stems)).expand_as(stems)
+
+
+def ratio_masks(stems: Tensor) -> Tensor:
+    """|S_i| / sum_j |S_j| on the mix's spectrum, with the true S_i: [S, C, T] -> [S, C, T]."""
+    window = torch.hann_window(ORACLE_FFT_SAMPLES)
+    flat = stems.flatten(0, 1)  # [S * C, T]
+    spectra = torch.stft(flat, ORACLE_FFT_SAMPLES, window=window, return_complex=True)
+    spectra = spectra.view(*stems.shape[:2], *spectra.shape[1:])  # [S, C, F, frames]
+    magnitudes = spectra.abs()
+    masked = spectra.sum(dim=0) * magnitudes / (magnitudes.sum(dim=0) + EPS)
+    audio = torch.istft(masked.flatten(0, 1), ORACLE_FFT_SAMPLES, window=window, length=stems.shape[-1])
+    return audio.view_as(stems)
