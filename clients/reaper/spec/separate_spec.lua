@@ -55,6 +55,16 @@ describe("separating", function()
     shows("did you mean 'vocals'?")
   end)
 
+  it("can be clicked on however much there is to say", function()
+    for number = 1, 40 do state.add_region("no vocls " .. number, 10.5, 11) end
+    support.fake_helper(state, { run = support.say_success })
+    until_shown("enlarge the window")
+    separate()
+    until_shown("stems are in the project")
+    state.run(support.user(state, { "Separate" }), state.ready)
+    assert.equal(5, #state.tracks)
+  end)
+
   it("does not offer to send marks that contradict each other", function()
     state.add_region("vocals", 10, 11)
     support.fake_helper(state, {})

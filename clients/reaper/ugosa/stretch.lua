@@ -27,11 +27,12 @@ local function take_value(take, name) return reaper.GetMediaItemTakeInfo_Value(t
 --- Return why the take cannot be sent as its file, or nil when it can.
 function stretch.why_render(item, take)
   local source = reaper.GetMediaItemTake_Source(take)
-  local kind = reaper.GetMediaSourceType(source, "")
-  if not EXACT_TYPES[kind] then return ("its source is %s"):format(kind) end
+  -- A section or a reversed source is a source of its own, of type SECTION, with the file's as its parent.
   local is_section, _, _, is_reversed = reaper.PCM_Source_GetSectionInfo(source)
   if is_reversed then return "it is reversed" end
   if is_section or reaper.GetMediaSourceParent(source) then return "it plays a section of its source" end
+  local kind = reaper.GetMediaSourceType(source, "")
+  if not EXACT_TYPES[kind] then return ("its source is %s"):format(kind) end
   if take_value(take, "D_PLAYRATE") ~= 1 then return ("its rate is %g"):format(take_value(take, "D_PLAYRATE")) end
   if take_value(take, "D_PITCH") ~= 0 then return "its pitch is changed" end
   if take_value(take, "I_CHANMODE") ~= 0 then return "its channel mode is not normal" end

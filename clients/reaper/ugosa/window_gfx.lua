@@ -52,10 +52,19 @@ end
 
 function GfxWindow:_draw_text(text, severity)
   set_colour(severity or "text")
+  local line_height = gfx.texth + 2
   for _, line in ipairs(wrap(text, gfx.w - 2 * MARGIN)) do
+    if self.y + 2 * line_height > self.text_bottom then
+      if not self.is_cut then
+        gfx.x, gfx.y = MARGIN, self.y
+        gfx.drawstr("... (enlarge the window to read on)")
+        self.is_cut, self.y = true, self.y + line_height
+      end
+      return
+    end
     gfx.x, gfx.y = MARGIN, self.y
     gfx.drawstr(line)
-    self.y = self.y + gfx.texth + 2
+    self.y = self.y + line_height
   end
 end
 
@@ -73,7 +82,10 @@ function GfxWindow:_draw_box(text, x)
 end
 
 function GfxWindow:_draw_bar(bar)
-  self:_draw_text(bar.label)
+  set_colour("text")
+  gfx.x, gfx.y = MARGIN, self.y
+  gfx.drawstr(bar.label)
+  self.y = self.y + gfx.texth + 2
   local width = gfx.w - 2 * MARGIN
   set_colour("button")
   gfx.rect(MARGIN, self.y, width, BAR_HEIGHT, 1)
@@ -103,7 +115,10 @@ function GfxWindow:draw(view)
   self.clicked, self.was_down = is_down and not self.was_down, is_down
   set_colour("background")
   gfx.rect(0, 0, gfx.w, gfx.h, 1)
-  self.y = MARGIN
+  self.y, self.is_cut = MARGIN, false
+  -- Text gives way to what can be clicked.
+  self.text_bottom = gfx.h - MARGIN - GAP - BUTTON_HEIGHT - #(view.choices or {}) * (BUTTON_HEIGHT + GAP)
+    - #(view.bars or {}) * (gfx.texth + 2 + BAR_HEIGHT + GAP)
   for _, line in ipairs(view.lines or {}) do self:_draw_text(line.text, line.severity) end
   self.y = self.y + GAP
   for _, bar in ipairs(view.bars or {}) do self:_draw_bar(bar) end

@@ -21,7 +21,11 @@ return function(reaper, state)
     strict.value(height, "number")
   end
   gfx.measurestr = function(text) return LETTER_WIDTH * (utf8.len(text) or error("not UTF-8", 2)) end
-  gfx.drawstr = function(text) drawn[#drawn + 1] = { text = text, x = gfx.x, y = gfx.y } end
+  gfx.drawstr = function(text)
+    strict.value(text, "string")
+    local is_in_sight = gfx.y + LETTER_HEIGHT <= gfx.h
+    if is_in_sight then drawn[#drawn + 1] = { text = text, x = gfx.x, y = gfx.y } end
+  end
   gfx.update = function()
     last, drawn = drawn, {}
     released = pressed ~= nil

@@ -222,14 +222,21 @@ return function(reaper, state)
       length = header.frames / header.rate }
   end
   reaper.PCM_Source_Destroy = function(source) strict.handle(source, "source").kind = "destroyed source" end
-  reaper.GetMediaSourceType = function(source) return strict.handle(source, "source").type end
-  reaper.GetMediaSourceFileName = function(source) return strict.handle(source, "source").path end
+  local function is_section(source) return source.section ~= nil or source.reversed == true end
+  reaper.GetMediaSourceType = function(source)
+    return is_section(strict.handle(source, "source")) and "SECTION" or source.type
+  end
+  reaper.GetMediaSourceFileName = function(source)
+    return is_section(strict.handle(source, "source")) and "" or source.path
+  end
   reaper.GetMediaSourceSampleRate = function(source) return strict.handle(source, "source").rate end
   reaper.GetMediaSourceNumChannels = function(source) return strict.handle(source, "source").channels end
   reaper.GetMediaSourceLength = function(source) return strict.handle(source, "source").length, false end
-  reaper.GetMediaSourceParent = function(source) return strict.handle(source, "source").parent end
+  reaper.GetMediaSourceParent = function(source)
+    return is_section(strict.handle(source, "source")) and { kind = "source", type = source.type } or nil
+  end
   reaper.PCM_Source_GetSectionInfo = function(source)
     strict.handle(source, "source")
-    return source.section ~= nil, source.section or 0, 0, source.reversed == true
+    return is_section(source), source.section or 0, source.length, source.reversed == true
   end
 end
