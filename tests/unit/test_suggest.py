@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ugosa_server.activations.levels import SongLevels
 from ugosa_server.activations.marks import MarkState
-from ugosa_server.activations.suggest import MIN_SILENT_S, SURE, suggest_marks
+from ugosa_server.activations.suggest import MIN_SILENT_S, SURE, otsu_threshold, suggest_marks
 from ugosa_server.activations.validate import validate_marks
 
 RATE_HZ = 1000
@@ -49,9 +49,16 @@ def test_a_source_that_never_sounds_is_silent_throughout():
 
 
 def test_what_the_levels_leave_open_stays_unmarked():
-    found = suggest_marks(levels_of(drums=[(30, -20)], vocals=[(10, -20), (10, -40), (10, -20)]))
-    assert spans(found, "vocals", MarkState.SILENT) == []
-    assert all(not start < 15 < stop for start, stop in spans(found, "vocals", MarkState.ACTIVE))
+    found = suggest_marks(levels_of(drums=[(30, -20)], vocals=[(10, -20), (10, -36), (10, -60)]))
+    assert spans(found, "vocals", MarkState.ACTIVE) == [(0.0, 10.25)]
+    assert spans(found, "vocals", MarkState.SILENT) == [(20.5, 30.0)]
+
+
+def test_the_otsu_threshold_lies_between_two_heaps():
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.normal(-30, 1, 100), random.normal(-4, 1, 300)])
+    assert -18 < otsu_threshold(random.permutation(values)) < -16
+    assert otsu_threshold(np.array([3.0])) == 0.0
 
 
 def test_a_rest_between_two_notes_is_no_silence():

@@ -4,10 +4,14 @@ An estimate is never quite silent: the network leaks a little of everything into
 where its estimate is close both to how loud the source is where it plays in this song (its own loud level)
 and to the mix at that moment:
 
-    margin = min(level - own_loud + OWN_RANGE_DB, level - mix + MIX_RANGE_DB)
-    p(plays) = 1 / (1 + exp(-margin / SLOPE_DB))
+    evidence = ((level - own_loud) + (level - mix)) / 2
+    p(plays) = 1 / (1 + exp(-(evidence - even) / SLOPE_DB))
 
-A leak is far below the mix; the tail of a note is far below its loud one; neither tells them apart alone.
+A leak is far below the mix; the tail of a note is far below its loud one; the mean tells played from silent
+time better than either alone or the smaller of both. How much a network leaks differs from network to network
+and from song to song, so `even` is where the evidence of this source in this song falls apart into two
+classes (Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. SMC 1979), within bounds
+for a source that plays throughout or never.
 """
 
 from __future__ import annotations
@@ -23,9 +27,9 @@ from ugosa_server.activations.intervals import Interval
 from ugosa_server.activations.levels import SongLevels
 from ugosa_server.activations.marks import Mark, MarkState
 
-OWN_RANGE_DB = 20.0  # a source that plays is within so much of its own loud level
-MIX_RANGE_DB = 20.0  # and within so much of the mix
-SLOPE_DB = 3.0  # from one half to 0.73
+EVEN_BOUNDS_DB = (-16.0, -7.0)  # of the evidence at which a source is as likely to play as not
+EVIDENCE_FLOOR_DB = -40.0  # digital silence must not be a class of its own
+SLOPE_DB = 1.5  # from one half to 0.73
 LOUD_PERCENTILE = 95.0  # of its levels: how loud a source is where it plays
 SMOOTHING_S = 0.5  # a rest between two notes is not a silence to be marked
 SURE = 0.75  # probability from which on something is suggested
@@ -68,13 +72,31 @@ def suggest_marks(levels: SongLevels) -> list[Suggestion]:
 def playing_probability(levels: SongLevels) -> dict[str, NDArray[np.float64]]:
     """p(plays) of each source in every hop, [K]."""
     mix = _smooth_dbfs(levels.mix_dbfs, levels)
+    heard = mix > SILENT_MIX_DBFS
     probability = {}
     for source, dbfs in levels.sources_dbfs.items():
         level = _smooth_dbfs(dbfs, levels)
         own_loud = np.percentile(level, LOUD_PERCENTILE)
-        margin = np.minimum(level - own_loud + OWN_RANGE_DB, level - mix + MIX_RANGE_DB)
-        probability[source] = 1.0 / (1.0 + np.exp(-margin / SLOPE_DB))
+        evidence = level - (own_loud + mix) / 2.0
+        even = np.clip(otsu_threshold(np.maximum(evidence[heard], EVIDENCE_FLOOR_DB)), *EVEN_BOUNDS_DB)
+        probability[source] = 1.0 / (1.0 + np.exp(-(evidence - even) / SLOPE_DB))
     return probability
+
+
+def otsu_threshold(values: NDArray[np.float64]) -> float:
+    """Return the middle between the means of the two classes that differ most; 0 for fewer than two values.
+
+    Of all cuts of the sorted values, the one with the largest variance between the classes,
+    n_low n_high (mean_high - mean_low)^2.
+    """
+    n = len(values)
+    if n < 2:
+        return 0.0
+    total = np.cumsum(np.sort(values))
+    n_low = np.arange(1, n)
+    low, high = total[:-1] / n_low, (total[-1] - total[:-1]) / (n - n_low)
+    best = int(np.argmax(n_low * (n - n_low) * (high - low) ** 2))
+    return float(low[best] + high[best]) / 2.0
 
 
 def frames_of_hops(first: int, stop: int, levels: SongLevels) -> Interval:

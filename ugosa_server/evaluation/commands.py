@@ -1,4 +1,4 @@
-"""`ugosa-server evaluate generate`, `prepare`, `run` and `table`."""
+"""`ugosa-server evaluate generate`, `prepare`, `run`, `table` and `suggestions`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def add_evaluate_commands(subparsers: argparse._SubParsersAction[argparse.Argume
     _add_prepare(commands)
     _add_run(commands)
     _add_table(commands)
+    _add_suggestions(commands)
 
 
 def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -130,6 +131,20 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=print_table)
 
 
+def _add_suggestions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "suggestions", help="F1 of suggested marks against the annotation of the stems"
+    )
+    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="prepared songs")
+    parser.add_argument(
+        "--model", default="starter", metavar="NAME", help="network in the registry (starter)"
+    )
+    parser.add_argument("--model-dir", action="append", default=[], type=Path, metavar="DIR")
+    parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:N")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (0 = all)")
+    parser.set_defaults(run=score_suggestions)
+
+
 def generate_songs(arguments: argparse.Namespace) -> int:
     """Write songs, a line each."""
     from ugosa_server.evaluation.generated_songs import write_generated_songs
@@ -204,6 +219,20 @@ def run_methods(arguments: argparse.Namespace) -> int:
 def print_table(arguments: argparse.Namespace) -> int:
     """Print the tables of an experiment, and write them, the CSV, the JSON and the figures."""
     _write_and_print(arguments.out, arguments.baseline)
+    return 0
+
+
+def score_suggestions(arguments: argparse.Namespace) -> int:
+    """Have every song heard, and print the table."""
+    from ugosa_server.engine.resident_networks import ResidentNetworks
+    from ugosa_server.evaluation.preparation import prepared_songs
+    from ugosa_server.evaluation.suggestion_scores import score_dataset, suggestion_table
+    from ugosa_server.models.registry import ModelRegistry
+
+    model = ModelRegistry(arguments.model_dir).get(arguments.model)
+    networks = ResidentNetworks(arguments.device, threads=arguments.threads)
+    scores = list(score_dataset(prepared_songs(arguments.dataset), model, networks))
+    print(suggestion_table(scores))
     return 0
 
 
