@@ -44,7 +44,7 @@ check: .venv/check.stamp .venv/buf.stamp
 	$(BIN)/python tools/generate_wire.py --check
 	$(BIN)/python tools/check_breaking.py $(BUF)
 
-# 20,000 examples for each of the fuzz tests, of which `make test` runs 100.
+# FUZZ_EXAMPLES examples (20,000) for each of the fuzz tests, of which `make test` runs 100.
 fuzz: .venv/test.stamp
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0
 
