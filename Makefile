@@ -13,13 +13,14 @@ BUF_VERSION := 1.75.0
 BUF := .venv/node/node_modules/.bin/buf
 PROJECT_FILES := pyproject.toml clients/python/pyproject.toml constraints.txt
 
-.PHONY: help demo test test-slow check bench wire format clean
+.PHONY: help demo test test-slow check fuzz bench wire format clean
 
 help:
 	@echo "make demo       separate a real song: server, client and report; the result is in demo-out/"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the long suites too"
 	@echo "make check      lint, types, import rules, wire contract"
+	@echo "make fuzz       throw made-up bytes at everything that reads what strangers send"
 	@echo "make bench      measure throughput, latency, speed and memory"
 	@echo "make format     apply the formatters"
 	@echo "make wire       generate the protobuf code from protos/"
@@ -41,6 +42,11 @@ check: .venv/check.stamp .venv/buf.stamp
 	$(BIN)/lint-imports
 	cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code
 	$(BIN)/python tools/generate_wire.py --check
+	$(BIN)/python tools/check_breaking.py $(BUF)
+
+# FUZZ_EXAMPLES examples (20,000) for each of the fuzz tests, of which `make test` runs 100.
+fuzz: .venv/test.stamp
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0
 
 bench: .venv/bench.stamp
 	$(BIN)/python -m bench

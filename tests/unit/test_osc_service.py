@@ -231,6 +231,21 @@ def test_a_flood_of_cancels_is_cut_to_the_rate() -> None:
     asyncio.run(run())
 
 
+def test_a_flood_of_queries_brings_no_more_than_the_rate_of_progress() -> None:
+    async def run() -> None:
+        jobs = Jobs(RUNNING)
+        async with inbox() as display, service(jobs, [display]) as osc:
+            await display.next()
+            began_s = asyncio.get_running_loop().time()
+            for _ in range(100):
+                send(osc, "/ugosa/v1/query", "job-1")
+            await until(lambda counters: counters.commands + counters.rate_limited == 100, osc)
+            passed_s = asyncio.get_running_loop().time() - began_s
+            assert osc.counters.sent <= 2 + 4 * passed_s, "one datagram each, at most four a second"
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com"])
 def test_control_refuses_to_listen_beyond_loopback(host: str) -> None:
     osc = OscService(OscOptions(listen=(host, 9876)), Jobs())

@@ -125,9 +125,6 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "table", help="print the tables of results that there are, and write the files"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
-    parser.add_argument(
-        "--baseline", default="B0", metavar="METHOD", help="what methods are compared with (B0)"
-    )
     parser.set_defaults(run=print_table)
 
 
@@ -212,13 +209,13 @@ def run_methods(arguments: argparse.Namespace) -> int:
             f"{run.done}/{run.of} {run.song}: {run.method}" + (f" FAILED: {run.error}" if run.error else ""),
             flush=True,
         )
-    _write_and_print(arguments.out, "B0")
+    _write_and_print(arguments.out)
     return 1 if failures else 0
 
 
 def print_table(arguments: argparse.Namespace) -> int:
     """Print the tables of an experiment, and write them, the CSV, the JSON and the figures."""
-    _write_and_print(arguments.out, arguments.baseline)
+    _write_and_print(arguments.out)
     return 0
 
 
@@ -236,16 +233,16 @@ def score_suggestions(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _write_and_print(out: Path, baseline: str) -> None:
+def _write_and_print(out: Path) -> None:
     from ugosa_server.evaluation.figures import write_figures
     from ugosa_server.evaluation.paper_table import comparison_table, plain_table, table_1
     from ugosa_server.evaluation.results import read_results, write_csv, write_json
 
     results = read_results(out)
     metric = "SDR" if any(name == "SDR" for run in results.runs for _, name in run.medians) else "plain SDR"
-    tables = [table_1(results), plain_table(results)]
-    if baseline in results.methods and len(results.methods) > 1:
-        tables.insert(1, comparison_table(results, baseline, metric))
+    baselines = [method for method in reversed(results.methods) if method.startswith("B")]
+    comparisons = [comparison_table(results, baseline, metric) for baseline in baselines]
+    tables = [table_1(results), *comparisons, plain_table(results)]
     if results.left_out:
         tables.append(f"Left out, because some method has not done them yet: {', '.join(results.left_out)}")
     text = "\n\n".join(table for table in tables if table) + "\n"

@@ -47,7 +47,7 @@ def depth_bars(results: Results, metric: str) -> Figure:
     stems = [
         stem for stem in results.stems if any(results.song_values(m, stem, metric) for m in results.methods)
     ]
-    figure = _new_figure(3.0 * max(1, len(stems)), 2.8)
+    figure = _new_figure(3.0 * max(1, len(stems)), 3.1)
     for column, stem in enumerate(stems, start=1):
         axes = figure.add_subplot(1, len(stems), column)
         for offset, prefix, colour, label in (
@@ -61,7 +61,8 @@ def depth_bars(results: Results, metric: str) -> Figure:
         axes.set_xticks(np.arange(len(depths)), depths)
         if column == 1:
             axes.set_ylabel(f"{metric} / dB")
-            axes.legend(fontsize="x-small")
+            handles = axes.get_legend_handles_labels()
+            figure.legend(*handles, loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
 
@@ -73,7 +74,7 @@ def sweep(results: Results, strategy: str, field: str) -> Figure:
         if _is_of_sweep(run.changes, run.strategy, strategy, field)
     }
     values = sorted(runs)
-    figure = _new_figure(3.0 * len(BSS_METRICS), 2.8)
+    figure = _new_figure(3.0 * len(BSS_METRICS), 3.1)
     for column, metric in enumerate(BSS_METRICS, start=1):
         axes = figure.add_subplot(1, len(BSS_METRICS), column)
         for stem in results.stems:
@@ -86,7 +87,8 @@ def sweep(results: Results, strategy: str, field: str) -> Figure:
         axes.set_xlabel(OPTION_WORDS[field])
         if column == 1:
             axes.set_ylabel("dB")
-            axes.legend(fontsize="x-small")
+            handles = axes.get_legend_handles_labels()
+            figure.legend(*handles, loc="outside lower center", ncols=len(results.stems), fontsize="small")
     return figure
 
 

@@ -26,13 +26,14 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from ugosa_server.activations.all_silent import without_all_silent
 from ugosa_server.activations.annotation import THETA_PAPER, annotate_stems
 from ugosa_server.activations.intervals import Interval
 from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.audio.encode import StemWriter
+from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.errors import BadAudioError
 from ugosa_server.evaluation.coarse_marks import Carelessness, coarse_marks
@@ -217,7 +218,10 @@ def _marks(
 
 
 def _write_wav(path: Path, samples: NDArray[np.floating], rate_hz: int) -> None:
-    soundfile.write(path, samples, rate_hz, subtype="FLOAT", format="WAV")
+    frames, channels = samples.shape
+    with StemWriter(path, StemEncoding.WAV_FLOAT32, rate_hz, channels, frames) as writer:
+        writer.write(samples.astype(np.float32))
+        writer.finish()
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

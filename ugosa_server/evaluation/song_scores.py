@@ -1,4 +1,8 @@
-"""All metrics of one separated song, window by window, and their medians."""
+"""All metrics of one separated song, window by window, and their medians.
+
+A window in which a single stem sounds has no ratio: there is nothing to separate, and where marks silence all
+others, every method is perfect there. PES and EPS count in all windows.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,8 @@ from ugosa_server.evaluation.windows import Windows, median
 
 Array = NDArray[np.float64]
 BSS_METRICS = ("SDR", "SIR", "SAR", "ISR")
-PLAIN_METRICS = ("plain SDR", "SI-SDR", "SD-SDR", "PES", "EPS")
+ENERGIES = ("PES", "EPS")
+PLAIN_METRICS = ("plain SDR", "SI-SDR", "SD-SDR", *ENERGIES)
 PLAIN = {"plain SDR": sdr_db, "SI-SDR": si_sdr_db, "SD-SDR": sd_sdr_db, "PES": pes_db, "EPS": eps_db}
 BSS_ENGINES = ("own", "museval", "none")
 
@@ -44,6 +49,8 @@ class SongScorer:
         self._slices = list(options.windows.slices(stems.shape[1], sample_rate_hz))
         self._window = round(options.windows.window_s * sample_rate_hz)
         self._hop = round(options.windows.hop_s * sample_rate_hz)
+        sounding = np.array([stems[:, window].any(axis=(1, 2)).sum() for window in self._slices])
+        self._alone = sounding < 2  # [W]
         self._reference = BssReference(stems) if options.bss_eval == "own" else None
 
     def score(self, estimates: Array) -> ScoresByStem:
@@ -63,7 +70,10 @@ class SongScorer:
                         for window in self._slices
                     ]
                 )
-            scores[name] = of_stem
+            scores[name] = {
+                metric: values if metric in ENERGIES else np.where(self._alone, np.nan, values)
+                for metric, values in of_stem.items()
+            }
         return scores
 
     def _bss(self, estimates: Array) -> BssScores | None:

@@ -9,6 +9,7 @@ below one frame.
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import re
 import zlib
@@ -22,6 +23,7 @@ from ugosa_client.marks.regions import Position, Region
 EDGE = re.compile(r"(?P<name>.*\S)\s+(?P<edge>start|begin|end|stop)", re.IGNORECASE)
 RESOLUTION = Fraction(1, 10**9)
 FLAT_BPM = 1e-9  # a slope smaller than that a beat is none
+MAX_SET_BYTES = 256 * 2**20  # unpacked; the largest sets are some tens of MB
 
 
 def looks_like_ableton(data: bytes) -> bool:
@@ -171,11 +173,24 @@ def _locators(live_set: ElementTree.Element) -> list[tuple[float, str]]:
     return found
 
 
+def _unzipped(data: bytes) -> bytes:
+    """Return what a gzip file holds.
+
+    Raises:
+        OSError, EOFError, zlib.error: it is damaged, or holds more than any Live set.
+    """
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        content = file.read(MAX_SET_BYTES + 1)
+    if len(content) > MAX_SET_BYTES:
+        raise OSError(f"it unpacks to more than {MAX_SET_BYTES} bytes")
+    return content
+
+
 def _read(data: bytes) -> tuple[ElementTree.Element, ElementTree.Element]:
     """Return the document and the set in it."""
     try:
-        document = ElementTree.fromstring(gzip.decompress(data))
-    except (OSError, EOFError, zlib.error, ElementTree.ParseError) as error:
+        document = ElementTree.fromstring(_unzipped(data))
+    except (OSError, EOFError, zlib.error, ElementTree.ParseError, LookupError) as error:
         raise ValueError(f"it is not a Live set that can be read: {error}") from None
     live_set = document.find("LiveSet")
     if document.tag != "Ableton" or live_set is None:

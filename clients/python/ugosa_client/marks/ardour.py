@@ -71,7 +71,7 @@ def format_ardour(regions: Sequence[Region], sample_rate_hz: int | None, into: b
 def _session(data: bytes) -> ElementTree.Element:
     try:
         session = ElementTree.fromstring(data)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError) as error:  # LookupError: an encoding that nobody knows
         raise ValueError(f"it is not XML that can be read: {error}") from None
     if session.tag != "Session":
         raise ValueError(f"it is no Ardour session, but <{session.tag}>")
