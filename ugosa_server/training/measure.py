@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.network import SeparationNetwork
 from ugosa_server.training.bank import FloatArray
 from ugosa_server.training.validation import median_by_source, score_songs
 
@@ -39,7 +39,7 @@ class Measured:
         return median_by_source(self.by_song_db)
 
 
-def measure(network: ConvTasNet, songs: list[FloatArray]) -> list[Measured]:
+def measure(network: SeparationNetwork, songs: list[FloatArray]) -> list[Measured]:
     """The network between what is free and what is possible, on stems [S, C, T] of each song."""
     network.eval()
 
