@@ -16,6 +16,8 @@ from scipy.signal import lfilter
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, STEMS, FloatArray
 from ugosa_server.training.effects import limited, shared_envelope
 
+MOST_SPEED = 0.18  # logarithm; three semitones
+
 ReadSegment = Callable[[int, int, int], FloatArray]
 """(song, first sample, samples) -> stems [S, C, T]."""
 
@@ -28,6 +30,8 @@ class AugmentOptions:
     """Share of examples whose stems come from different songs."""
     gain_db: float = 4.0
     """Standard deviation of each stem's gain."""
+    speed_spread: float = 0.06
+    """Standard deviation of the logarithm of the speed, which moves tempo, pitch and formants together."""
     absent_share: float = 0.08
     """Probability that a stem is left out of an example."""
     shared_dynamics_db: float = 3.0
@@ -61,19 +65,19 @@ def _example(
     read: ReadSegment,
     options: AugmentOptions,
 ) -> FloatArray:
-    n = int(segment_s * SAMPLE_RATE_HZ)
-    last_start = int(song_s * SAMPLE_RATE_HZ) - n
-    remixed = rng.random() < options.remix_share
-    if remixed:
-        stems = np.stack(
-            [
-                read(int(rng.choice(songs)), int(rng.integers(last_start + 1)), n)[stem]
-                for stem in range(len(STEMS))
-            ]
-        )  # [S, C, T]
+    n, song_samples = int(segment_s * SAMPLE_RATE_HZ), int(song_s * SAMPLE_RATE_HZ)
+
+    def piece(stems: slice) -> FloatArray:  # of a random song at a random speed
+        speed = float(np.exp(np.clip(rng.normal(0, options.speed_spread), -MOST_SPEED, MOST_SPEED)))
+        span = min(int(n * speed) + 2, song_samples)
+        start = int(rng.integers(song_samples - span + 1))
+        return at_speed(read(int(rng.choice(songs)), start, span)[stems], n)
+
+    if rng.random() < options.remix_share:
+        stems = np.concatenate([piece(slice(stem, stem + 1)) for stem in range(len(STEMS))])  # [S, C, T]
         stems *= shared_envelope(rng, n, rng.uniform(0, options.shared_dynamics_db))
     else:
-        stems = read(int(rng.choice(songs)), int(rng.integers(last_start + 1)), n)
+        stems = piece(slice(None))
     for stem in range(len(STEMS)):
         gain = 10 ** (rng.normal(0, options.gain_db) / 20)
         if rng.random() < options.absent_share:
@@ -88,6 +92,14 @@ def _example(
         stems = limited(np.asarray(stems / peak, np.float32), rng.uniform(0, 8))
     mix_rms = np.sqrt(np.mean(stems.sum(axis=0) ** 2))
     return np.asarray(stems / max(mix_rms, 1e-4), np.float32)
+
+
+def at_speed(audio: FloatArray, n_samples: int) -> FloatArray:
+    """Play all of `audio` in `n_samples`, interpolating linearly: [..., T] -> [..., n_samples]."""
+    places = np.linspace(0, audio.shape[-1] - 1, n_samples)
+    before = np.minimum(places.astype(np.int64), audio.shape[-1] - 2)
+    part = (places - before).astype(np.float32)
+    return np.asarray(audio[..., before] * (1 - part) + audio[..., before + 1] * part, np.float32)
 
 
 def tilted(audio: FloatArray, tilt_db: float) -> FloatArray:

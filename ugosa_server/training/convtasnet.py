@@ -113,9 +113,8 @@ def l1_loss(estimates: Tensor, stems: Tensor) -> Tensor:
 def rms_loss(estimates: Tensor, stems: Tensor) -> Tensor:
     """sqrt(mean (s - s_hat)^2) a source and example, then their mean.
 
-    Under L1 a small network that does not know a sparse source yet does best by silence (the median), and its
-    ReLU masks die there. The root mean square has no such trap (its best guess is the mean), is on the same
-    scale, and is what SDR measures.
+    On the scale of L1, but what SDR measures: where a source is uncertain its best guess is the mean, while
+    that of L1 is the median, which for a sparse source is silence.
     """
     return ((estimates - stems).square().mean(dim=(-2, -1)) + RMS_EPS).sqrt().mean()
 
