@@ -75,6 +75,7 @@ def flac_that_promises(frames):
 
 HOSTILE = {
     "nothing": b"",
+    "one byte, as an MP3 begins": b"\xff",
     "noise": np.random.default_rng(0).bytes(100_000),
     "a header without samples": wav()[:44],
     "a size that is not there": wav(data_size=2**31),

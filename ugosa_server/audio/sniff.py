@@ -54,7 +54,13 @@ def sniff(file: BinaryIO) -> Container:
     if head[4:8] == b"ftyp":
         return Container.MP4
     # MPEG audio frame header: 11 bits of sync, then version != reserved, layer == III (ISO 11172-3, 2.4.1.3).
-    if head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x18 != 0x08 and head[1] & 0x06 == 0x02:
+    if (
+        len(head) > 1
+        and head[0] == 0xFF
+        and head[1] & 0xE0 == 0xE0
+        and head[1] & 0x18 != 0x08
+        and head[1] & 0x06 == 0x02
+    ):
         return Container.MP3
     raise UnsupportedEncodingError(
         f"the file begins with {head[:8]!r}, which is none of the accepted kinds; send {ACCEPTED}"
