@@ -35,7 +35,7 @@ def make_command(tmp_path: Path) -> Callable[[str, Path], Path]:
         path.parent.mkdir(exist_ok=True)
         python_path = os.pathsep.join(map(str, (folder, REPOSITORY / "clients" / "python")))
         command = shlex.join([sys.executable, "-m", module])
-        path.write_text(f"#!/bin/sh\nPYTHONPATH={shlex.quote(python_path)} exec {command} \"$@\"\n")
+        path.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(python_path)} exec {command} "$@"\n')
         path.chmod(0o755)
         return path
 

@@ -78,7 +78,8 @@ def ticks(frame: int) -> str:
 def add_range(root: ET.Element, number: int, name: str, start: int, end: int, flags="IsRangeMarker") -> None:
     root.find("Locations").append(
         ET.Element(
-            "Location", {"id": str(number), "name": name, "start": ticks(start), "end": ticks(end)}
+            "Location",
+            {"id": str(number), "name": name, "start": ticks(start), "end": ticks(end)}
             | {"flags": flags, "locked": "0", "cue": "0"},
         )
     )
@@ -100,11 +101,20 @@ def make_session(folder: Path, channels: int, subtype: str, with_ranges: bool = 
     region = {"name": "mix", "type": "audio", "id": "9000", "start": ticks(START)}
     region |= {"length": f"{ticks(FRAMES)}@{ticks(POSITION)}", "channels": str(channels)}
     # Ardour writes all of these, and plays silence without them.
-    region |= {"muted": "0", "opaque": "1", "hidden": "0", "stretch": "1", "shift": "1", "envelope-active": "0"}
+    region |= {
+        "muted": "0",
+        "opaque": "1",
+        "hidden": "0",
+        "stretch": "1",
+        "shift": "1",
+        "envelope-active": "0",
+    }
     region |= {"fade-in-active": "1", "fade-out-active": "1", "scale-amplitude": "0.5", "whole-file": "0"}
     for channel in range(channels):
         source = {"name": f"mix-{channel}.wav", "type": "audio", "flags": "", "id": str(9001 + channel)}
-        root.find("Sources").append(ET.Element("Source", source | {"channel": "0", "origin": "", "gain": "1"}))
+        root.find("Sources").append(
+            ET.Element("Source", source | {"channel": "0", "origin": "", "gain": "1"})
+        )
         region |= {f"source-{channel}": str(9001 + channel), f"master-source-{channel}": str(9001 + channel)}
     root.find("Playlists/Playlist").append(ET.Element("Region", region))
     add_range(root, 9010, "session", 0, POSITION + FRAMES + 4800, "IsSessionRange")
@@ -124,7 +134,14 @@ def separate(server: Server, make_command: Callable[[str, Path], Path]):
 
     def run_script(session: Session, *options: str, check: bool = True, **environment: str):
         environment = {"UGOSA_SERVER": server.target, "UGOSA_ARDOUR": str(helper)} | environment
-        command = [ARDOUR_LUA, "--", CLIENT / "ugosa_headless.lua", session.folder, session.name, session.track]
+        command = [
+            ARDOUR_LUA,
+            "--",
+            CLIENT / "ugosa_headless.lua",
+            session.folder,
+            session.name,
+            session.track,
+        ]
         return run([*command, *options], environment, check)
 
     return run_script

@@ -31,7 +31,9 @@ def add_stems(session_file: Path, region_id: str, stems: Mapping[str, Path]) -> 
     original = root.find(f"./Playlists/Playlist/Region[@id='{region_id}']")
     sources, regions = root.find("Sources"), root.find("Regions")
     if original is None or sources is None or regions is None:
-        raise BadInputError(f"{session_file} has no region {region_id} on a playlist; was it saved by Ardour 7?")
+        raise BadInputError(
+            f"{session_file} has no region {region_id} on a playlist; was it saved by Ardour 7?"
+        )
     # `interchange` has one folder, which keeps its name when the session is saved under another one.
     (audio_folder,) = session_file.parent.glob("interchange/*/audiofiles")
     next_id = _first_free_id(root)
