@@ -14,6 +14,7 @@ from tests.helpers.server import Server
 from tests.helpers.tiny_model import write_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY / "clients" / "audacity"))
 
 
 @pytest.fixture(scope="session")

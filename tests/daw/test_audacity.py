@@ -16,16 +16,16 @@ import pytest
 
 from tests.helpers.server import Server
 from tests.helpers.songs import SOURCES, make_song, peak_dbfs, read_audio, write_song
-
-pytest.importorskip("ugosa_audacity", reason="run by make test-daws, which puts clients/audacity on the path")
-from ugosa_audacity.pipe import AudacityPipe  # noqa: E402
-from ugosa_audacity.project import Track, export_track  # noqa: E402
+from ugosa_audacity.pipe import AudacityPipe
+from ugosa_audacity.project import Track, export_track
 
 MODULE = Path("/usr/lib/audacity/modules/mod-script-pipe.so")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not (shutil.which("audacity") and shutil.which("Xvfb") and shutil.which("xwininfo") and MODULE.exists()),
+        not (
+            shutil.which("audacity") and shutil.which("Xvfb") and shutil.which("xwininfo") and MODULE.exists()
+        ),
         reason="Audacity, Xvfb or xwininfo is not installed (on Debian: apt-get install audacity xvfb x11-utils)",
     ),
 ]
@@ -48,10 +48,37 @@ def display() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def audacity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An Audacity with scripting on and a home of its own."""
+    """An Audacity with scripting on and a home of its own.
+
+    The first start searches for plug-ins in processes that make the pipes anew, so that the pipes of Audacity
+    itself lead nowhere; the second start is the one to talk to.
+    """
     home = tmp_path_factory.mktemp("home")
+    with display() as screen:
+        with running_audacity(home, screen):
+            pass
+        with running_audacity(home, screen):
+            yield
+
+
+@contextlib.contextmanager
+def running_audacity(home: Path, screen: str) -> Iterator[None]:
+    write_settings(home)
+    environment = os.environ | {"HOME": str(home), "DISPLAY": screen}
+    with subprocess.Popen(["audacity"], env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for_project_window(environment)
+            yield
+        finally:
+            process.kill()
+            shutil.rmtree(home / "temporary", ignore_errors=True)  # or the next start offers a recovery
+            for pipe in (REQUESTS, ANSWERS):
+                pipe.unlink(missing_ok=True)
+
+
+def write_settings(home: Path) -> None:
     settings = home / ".audacity-data"
-    settings.mkdir()
+    settings.mkdir(exist_ok=True)
     # Audacity asks again about a module whose file has another date.
     date = datetime.fromtimestamp(int(MODULE.stat().st_mtime)).isoformat()
     name = "mod-script-pipe"
@@ -60,16 +87,6 @@ def audacity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         f"[Module]\n{name}=1\n[ModulePath]\n{name}={MODULE}\n[ModuleDateTime]\n{name}={date}\n"
         f"[GUI]\nShowSplashScreen=0\n[Directories]\nTempDir={home / 'temporary'}\n"
     )
-    with display() as screen:
-        environment = os.environ | {"HOME": str(home), "DISPLAY": screen}
-        with subprocess.Popen(["audacity"], env=environment, stderr=subprocess.DEVNULL) as process:
-            try:
-                wait_for_project_window(environment)
-                yield
-            finally:
-                process.kill()
-                for pipe in (REQUESTS, ANSWERS):
-                    pipe.unlink(missing_ok=True)
 
 
 def wait_for_project_window(environment: dict[str, str]) -> None:

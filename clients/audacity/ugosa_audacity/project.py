@@ -82,9 +82,7 @@ def region_labels(audacity: AudacityPipe) -> list[Label]:
     return labels
 
 
-def marks_of(
-    labels: Sequence[Label], sources: Sequence[str], sample_rate_hz: int, frames: int
-) -> list[Mark]:
+def marks_of(labels: Sequence[Label], sources: Sequence[str], sample_rate_hz: int, frames: int) -> list[Mark]:
     """Return what labels say of each source; a label is cut at the ends of the track.
 
     Raises:
