@@ -1,4 +1,4 @@
-"""Real Ardour: a session with audio and range markers becomes one with stems on tracks that sounds the same."""
+"""Real Ardour: a session with audio and range markers gets stems on tracks, and sounds the same."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ class Session:
     def export(self) -> np.ndarray:
         """What its session range sounds like: [T, C]."""
         target = self.folder.parent / "export.wav"
-        run([ARDOUR_EXPORT, "-b", "float", "-o", target, self.folder, self.name])
+        target.unlink(missing_ok=True)
+        done = run([ARDOUR_EXPORT, "-b", "float", "-o", target, self.folder, self.name], check=False)
+        # Ardour 7.3 can crash in its own shutdown ("double free"), after it has closed the file and said so.
+        assert "* Done." in done.stdout, done.stdout + done.stderr
         return read_audio(target)
 
     def audio_folder(self) -> Path:
@@ -112,9 +115,8 @@ def make_session(folder: Path, channels: int, subtype: str, with_ranges: bool = 
     region |= {"fade-in-active": "1", "fade-out-active": "1", "scale-amplitude": "0.5", "whole-file": "0"}
     for channel in range(channels):
         source = {"name": f"mix-{channel}.wav", "type": "audio", "flags": "", "id": str(9001 + channel)}
-        root.find("Sources").append(
-            ET.Element("Source", source | {"channel": "0", "origin": "", "gain": "1"})
-        )
+        source |= {"channel": "0", "origin": "", "gain": "1"}
+        root.find("Sources").append(ET.Element("Source", source))
         region |= {f"source-{channel}": str(9001 + channel), f"master-source-{channel}": str(9001 + channel)}
     root.find("Playlists/Playlist").append(ET.Element("Region", region))
     add_range(root, 9010, "session", 0, POSITION + FRAMES + 4800, "IsSessionRange")

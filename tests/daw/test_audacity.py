@@ -13,11 +13,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from ugosa_audacity.pipe import AudacityPipe
+from ugosa_audacity.project import Track, export_track
 
 from tests.helpers.server import Server
 from tests.helpers.songs import SOURCES, make_song, peak_dbfs, read_audio, write_song
-from ugosa_audacity.pipe import AudacityPipe
-from ugosa_audacity.project import Track, export_track
 
 MODULE = Path("/usr/lib/audacity/modules/mod-script-pipe.so")
 pytestmark = [
@@ -26,7 +26,7 @@ pytestmark = [
         not (
             shutil.which("audacity") and shutil.which("Xvfb") and shutil.which("xwininfo") and MODULE.exists()
         ),
-        reason="Audacity, Xvfb or xwininfo is not installed (on Debian: apt-get install audacity xvfb x11-utils)",
+        reason="Audacity, Xvfb or xwininfo is not installed (make test-daws)",
     ),
 ]
 CLIENT = Path(__file__).parents[2] / "clients" / "audacity"

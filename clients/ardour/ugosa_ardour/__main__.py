@@ -1,6 +1,7 @@
 """`ugosa-ardour`: run by the Lua scripts, says one thing a line, with tabs between.
 
-pid 123 | progress 0.25 text | stem vocals /path/vocals.wav | region vocals 4711 | error text | done
+Lines are `pid 123`, `progress 0.25 text`, `stem vocals /path/vocals.wav`, `region vocals 4711`, `error text`,
+and `done` at the end.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def _read_channel(request: Request, channel: Channel) -> tuple[NDArray[np.float6
         with soundfile.SoundFile(channel.path) as file:
             if file.samplerate != request.sample_rate_hz:
                 raise BadAudioError(
-                    f"{channel.path} has {file.samplerate} Hz, but the session has {request.sample_rate_hz} Hz; "
+                    f"{channel.path} has {file.samplerate} Hz, but the session {request.sample_rate_hz} Hz; "
                     "bounce the region (Region > Bounce), and separate the bounced one"
                 )
             end_frame = request.start_frame + request.frames
@@ -118,7 +118,7 @@ def marks_of(ranges: Sequence[Range], sources: Sequence[str]) -> list[Mark]:
             states = parse_label(span.name, sources)
         except ValueError as error:
             raise BadInputError(
-                f"range marker {span.name!r}: {error}. Rename it; if it is no mark, hide it in Window > Locations"
+                f"range marker {span.name!r}: {error}. Rename it, or hide it in Window > Locations"
             ) from None
         marks += [Mark(source, state, span.start_frame, span.end_frame) for source, state in states.items()]
     return marks

@@ -1,7 +1,7 @@
 """Stems as sources and regions of a session file that no Ardour has open.
 
-Ardour's Lua without a window cannot import audio. It can place a region that the session file lists, so a stem
-becomes a file among the session's audio, one `Source` a channel, and a `Region` that is a copy of the original
+Without a window, Ardour's Lua cannot import audio. It can place a region that the session file lists, so a
+stem becomes a file among the session's audio, one `Source` a channel, and a `Region` that copies the original
 with other audio: gain, envelope and fades come along. Tracks and connections are left to Ardour itself.
 """
 
@@ -34,7 +34,6 @@ def add_stems(session_file: Path, region_id: str, stems: Mapping[str, Path]) -> 
         raise BadInputError(
             f"{session_file} has no region {region_id} on a playlist; was it saved by Ardour 7?"
         )
-    # `interchange` has one folder, which keeps its name when the session is saved under another one.
     (audio_folder,) = session_file.parent.glob("interchange/*/audiofiles")
     next_id = _first_free_id(root)
     region_ids = {}
@@ -70,7 +69,7 @@ def _first_free_id(root: ET.Element) -> int:
 
 
 def _with_other_audio(original: ET.Element, name: str) -> ET.Element:
-    """Return a region with the length, gain and fades of another, which plays new audio from its first frame."""
+    """Return a region with length, gain and fades of another, which plays new audio from its first frame."""
     region = copy.deepcopy(original)
     for attribute in [key for key in region.attrib if re.fullmatch(r"(master-)?source-\d+", key)]:
         del region.attrib[attribute]
