@@ -13,12 +13,17 @@ BUF_VERSION := 1.75.0
 BUF := .venv/node/node_modules/.bin/buf
 PROJECT_FILES := pyproject.toml clients/python/pyproject.toml constraints.txt
 
+<<<<<<< HEAD
 .PHONY: help demo test test-slow check fuzz bench wire format clean
+=======
+.PHONY: help demo test test-slow test-daws check bench wire format clean
+>>>>>>> daws
 
 help:
 	@echo "make demo       separate a real song: server, client and report; the result is in demo-out/"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the long suites too"
+	@echo "make test-daws  test with real Ardour and Audacity; as root on Debian, installs them first"
 	@echo "make check      lint, types, import rules, wire contract"
 	@echo "make fuzz       throw made-up bytes at everything that reads what strangers send"
 	@echo "make bench      measure throughput, latency, speed and memory"
@@ -34,6 +39,15 @@ test: .venv/test.stamp
 
 test-slow: .venv/test.stamp
 	$(BIN)/python -m pytest -m "not gpu"
+
+DAW_PACKAGES := ardour audacity xvfb x11-utils
+test-daws: .venv/test.stamp
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DAW_PACKAGES); \
+	else \
+	    echo "not root on Debian: what is not installed of $(DAW_PACKAGES) is skipped"; \
+	fi
+	$(BIN)/python -m pytest tests/daw
 
 check: .venv/check.stamp .venv/buf.stamp
 	$(BIN)/python -m ruff check

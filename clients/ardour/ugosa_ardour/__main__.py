@@ -1,0 +1,100 @@
+"""`ugosa-ardour`: run by the Lua scripts, says one thing a line, with tabs between.
+
+Lines are `pid 123`, `progress 0.25 text`, `stem vocals /path/vocals.wav`, `region vocals 4711`, `error text`,
+and `done` at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from ugosa_ardour.request import marks_of, read_request, write_song
+from ugosa_ardour.session_file import add_stems
+from ugosa_client import JobOptions, Progress, UgosaClient
+from ugosa_client.cli.job_options import add_job_options, job_options
+from ugosa_client.errors import BadInputError, UgosaClientError
+from ugosa_client.events import JobEvent
+from ugosa_client.separate import find_model
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; SIGTERM and Ctrl-C cancel the job."""
+    parser = argparse.ArgumentParser(prog="ugosa-ardour", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    separate = commands.add_parser("separate", help="separate the region that a request file describes")
+    separate.add_argument("request", type=Path)
+    separate.add_argument("-o", "--out", type=Path, required=True, help="folder for the stems")
+    separate.add_argument("--server", help="unix:/path/to/ugosa.sock or host:port (default: $UGOSA_SERVER)")
+    add_job_options(separate)
+    add = commands.add_parser("add", help="list stems in a session file that no Ardour has open")
+    add.add_argument("session_file", type=Path)
+    add.add_argument("region_id")
+    add.add_argument("stems", type=Path, nargs="+")
+    arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    say("pid", os.getpid())
+    try:
+        if arguments.command == "separate":
+            run_separate(arguments.request, arguments.out, arguments.server, job_options(arguments))
+        else:
+            stems = {path.stem: path for path in arguments.stems}
+            for source, region_id in add_stems(arguments.session_file, arguments.region_id, stems).items():
+                say("region", source, region_id)
+    except (UgosaClientError, OSError) as error:
+        say("error", error)
+        return 1
+    except KeyboardInterrupt:
+        say("error", "cancelled; the session is as it was")
+        return 1
+    say("done")
+    return 0
+
+
+def run_separate(request_path: Path, out_dir: Path, server: str | None, options: JobOptions) -> None:
+    """Cut the region out of its files, have it separated under the range markers, and bring the stems."""
+    request = read_request(request_path)
+    if not request.ranges:
+        raise BadInputError(
+            f"no range marker lies over the region {request.region!r}; draw ranges over the time in which an "
+            "instrument is silent, and name them for example 'no vocals'"
+        )
+    with UgosaClient(server) as client:
+        sources = find_model(client.models(), options.model).sources
+        marks = marks_of(request.ranges, sources)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        song = out_dir / "song.wav"
+        write_song(request, song)
+        job = client.submit(song, marks=marks, options=options, out_dir=out_dir)
+        try:
+            separation = client.finish(job, out_dir, on_event=say_progress)
+        except KeyboardInterrupt:
+            client.cancel(job.job_id)
+            raise
+    for source, path in separation.files.stems.items():
+        say("stem", source, path.resolve())
+
+
+def say_progress(event: JobEvent) -> None:
+    """Say how far a job is."""
+    if isinstance(event, Progress):
+        say("progress", f"{event.fraction:.4f}", event.phase.replace("_", " "))
+
+
+def say(*fields: object) -> None:
+    """Write one line that Lua splits at the tabs."""
+    print("\t".join(re.sub(r"[\t\r\n]+", " ", str(field)) for field in fields), flush=True)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

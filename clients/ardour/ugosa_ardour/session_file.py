@@ -1,0 +1,92 @@
+"""Stems as sources and regions of a session file that no Ardour has open.
+
+Without a window, Ardour's Lua cannot import audio. It can place a region that the session file lists, so a
+stem becomes a file among the session's audio, one `Source` a channel, and a `Region` that copies the original
+with other audio: gain, envelope and fades come along. Tracks and connections are left to Ardour itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from pathlib import Path
+
+import soundfile
+
+from ugosa_client.errors import BadInputError
+
+
+def add_stems(session_file: Path, region_id: str, stems: Mapping[str, Path]) -> dict[str, str]:
+    """Add stems to a session as copies of one region; return the new region's id for each stem.
+
+    Raises:
+        BadInputError: the session has no such region on a playlist.
+    """
+    tree = ET.parse(session_file)
+    root = tree.getroot()
+    original = root.find(f"./Playlists/Playlist/Region[@id='{region_id}']")
+    sources, regions = root.find("Sources"), root.find("Regions")
+    if original is None or sources is None or regions is None:
+        raise BadInputError(
+            f"{session_file} has no region {region_id} on a playlist; was it saved by Ardour 7?"
+        )
+    (audio_folder,) = session_file.parent.glob("interchange/*/audiofiles")
+    next_id = _first_free_id(root)
+    region_ids = {}
+    for source, path in stems.items():
+        name = f"{original.attrib['name']} {source}"
+        file = _copy_whole(path, _free_path(audio_folder, name))
+        region = _with_other_audio(original, name)
+        for channel in range(soundfile.info(file).channels):
+            ET.SubElement(
+                sources,
+                "Source",
+                {"name": file.name, "take-id": "", "type": "audio", "flags": "", "id": str(next_id)}
+                | {"channel": str(channel), "origin": "", "gain": "1"},
+            )
+            region.set(f"source-{channel}", str(next_id))
+            region.set(f"master-source-{channel}", str(next_id))
+            next_id += 1
+        region.set("id", str(next_id))
+        region_ids[source] = str(next_id)
+        regions.append(region)
+        next_id += 1
+    root.set("id-counter", str(next_id))
+    partial = session_file.with_name(session_file.name + ".tmp")
+    tree.write(partial, encoding="UTF-8", xml_declaration=True)
+    os.replace(partial, session_file)
+    return region_ids
+
+
+def _first_free_id(root: ET.Element) -> int:
+    """Return an id above all that the file uses; the file's own counter can lag behind them."""
+    used = [int(element.attrib["id"]) for element in root.iter() if element.get("id", "").isdigit()]
+    return max([int(root.get("id-counter", "0")), *(used_id + 1 for used_id in used)])
+
+
+def _with_other_audio(original: ET.Element, name: str) -> ET.Element:
+    """Return a region with length, gain and fades of another, which plays new audio from its first frame."""
+    region = copy.deepcopy(original)
+    for attribute in [key for key in region.attrib if re.fullmatch(r"(master-)?source-\d+", key)]:
+        del region.attrib[attribute]
+    region.attrib |= {"name": name, "start": "a0", "whole-file": "0", "muted": "0", "sync-position": "a0"}
+    return region
+
+
+def _free_path(folder: Path, name: str) -> Path:
+    safe = re.sub(r'[/\\:*?"<>|]', "_", name)
+    path, number = folder / f"{safe}.wav", 2
+    while path.exists():
+        path, number = folder / f"{safe}-{number}.wav", number + 1
+    return path
+
+
+def _copy_whole(source: Path, target: Path) -> Path:
+    partial = target.with_name(target.name + ".tmp")
+    shutil.copyfile(source, partial)
+    os.replace(partial, target)
+    return target
