@@ -13,11 +13,7 @@ BUF_VERSION := 1.75.0
 BUF := .venv/node/node_modules/.bin/buf
 PROJECT_FILES := pyproject.toml clients/python/pyproject.toml constraints.txt
 
-<<<<<<< HEAD
-.PHONY: help demo test test-slow check fuzz bench wire format clean
-=======
-.PHONY: help demo test test-slow test-daws check bench wire format clean
->>>>>>> daws
+.PHONY: help demo test test-slow test-daws check fuzz bench wire format clean
 
 help:
 	@echo "make demo       separate a real song: server, client and report; the result is in demo-out/"
