@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -30,6 +31,7 @@ RATE = 48000
 TICKS_PER_FRAME = 282_240_000 // RATE  # Ardour's superclock
 POSITION, START, FRAMES = 4800, 1000, 2 * RATE
 NULL_DBFS = -140.0
+EXPORT_ATTEMPTS = 8
 
 
 @dataclass
@@ -45,13 +47,23 @@ class Session:
         return self.folder / f"{self.name}.ardour"
 
     def export(self) -> np.ndarray:
-        """What its session range sounds like: [T, C]."""
+        """What its session range sounds like: [T, C].
+
+        Of `ardour7-export` runs on one session, also on one that has never seen a stem, about every fifth aborts
+        ("double free"), and now and then one comes out 16 frames early. Such a run is done again.
+        """
         target = self.folder.parent / "export.wav"
-        target.unlink(missing_ok=True)
-        done = run([ARDOUR_EXPORT, "-b", "float", "-o", target, self.folder, self.name], check=False)
-        # Ardour 7.3 can crash in its own shutdown ("double free"), after it has closed the file and said so.
-        assert "* Done." in done.stdout, done.stdout + done.stderr
-        return read_audio(target)
+        for _ in range(EXPORT_ATTEMPTS):
+            done = run([ARDOUR_EXPORT, "-b", "float", "-o", target, self.folder, self.name], check=False)
+            if done.returncode == -signal.SIGABRT:
+                continue
+            assert done.returncode == 0, done.stdout + done.stderr
+            samples = read_audio(target)
+            if not samples[:POSITION].any():
+                return samples
+        raise AssertionError(
+            f"{EXPORT_ATTEMPTS} exports aborted or sounded before the region:\n{done.stderr}"
+        )
 
     def audio_folder(self) -> Path:
         """Where Ardour keeps its files; it writes some letters of a name in another way there."""
@@ -149,8 +161,10 @@ def separate(server: Server, make_command: Callable[[str, Path], Path]):
     return run_script
 
 
-def stem_files(session: Session) -> dict[str, Path]:
-    return {source: session.audio_folder() / f"mix {source}.wav" for source in SOURCES}
+def read_stem(session: Session, source: str) -> np.ndarray:
+    """The stem as the session keeps it, one file a channel: [T, C]."""
+    files = [session.audio_folder() / f"mix {source}%{side}.wav" for side in "LR"]
+    return np.concatenate([read_audio(file) for file in files], axis=1)
 
 
 @pytest.mark.parametrize(("channels", "subtype"), [(2, "FLOAT"), (1, "PCM_24")])
@@ -175,11 +189,12 @@ def test_stems_obey_the_range_markers_and_the_original_is_muted(separate, tmp_pa
     regions = {region.get("name"): region for region in root.iterfind("Playlists/Playlist/Region")}
     assert regions["mix"].get("muted") == "1"
     for source in SOURCES:
+        # Length and position are one attribute: "a<length>@a<position>".
         assert regions[f"mix {source}"].get("length") == regions["mix"].get("length")
-    vocals = read_audio(stem_files(session)["vocals"])
+    vocals = read_stem(session, "vocals")
     assert len(vocals) == FRAMES
     assert peak_dbfs(vocals[24000 + 480 : 48000 - 480]) <= -90
-    drums = read_audio(stem_files(session)["drums"])
+    drums = read_stem(session, "drums")
     assert peak_dbfs(drums[: 10000 - 480]) <= -90
     assert peak_dbfs(drums[20000:]) > -90
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import os
 import re
-import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,15 +38,10 @@ def add_stems(session_file: Path, region_id: str, stems: Mapping[str, Path]) -> 
     region_ids = {}
     for source, path in stems.items():
         name = f"{original.attrib['name']} {source}"
-        file = _copy_whole(path, _free_path(audio_folder, name))
         region = _with_other_audio(original, name)
-        for channel in range(soundfile.info(file).channels):
-            ET.SubElement(
-                sources,
-                "Source",
-                {"name": file.name, "take-id": "", "type": "audio", "flags": "", "id": str(next_id)}
-                | {"channel": str(channel), "origin": "", "gain": "1"},
-            )
+        for channel, file in enumerate(_write_channels(path, audio_folder, name)):
+            attributes = {"name": file.name, "take-id": "", "type": "audio", "flags": "", "id": str(next_id)}
+            ET.SubElement(sources, "Source", attributes | {"channel": "0", "origin": "", "gain": "1"})
             region.set(f"source-{channel}", str(next_id))
             region.set(f"master-source-{channel}", str(next_id))
             next_id += 1
@@ -77,16 +71,29 @@ def _with_other_audio(original: ET.Element, name: str) -> ET.Element:
     return region
 
 
-def _free_path(folder: Path, name: str) -> Path:
-    safe = re.sub(r'[/\\:*?"<>|]', "_", name)
-    path, number = folder / f"{safe}.wav", 2
-    while path.exists():
-        path, number = folder / f"{safe}-{number}.wav", number + 1
-    return path
+def _write_channels(stem: Path, folder: Path, name: str) -> list[Path]:
+    """Write each channel of a stem as a file of its own, under a name that is free.
+
+    Ardour keeps its own recordings like this.
+    """
+    samples, rate_hz = soundfile.read(stem, dtype="float64", always_2d=True)  # [T, C]
+    channels = samples.shape[1]
+    endings = (
+        ("",) if channels == 1 else ("%L", "%R") if channels == 2 else tuple(f"%{c}" for c in range(channels))
+    )
+    safe_name, number = re.sub(r'[/\\:*?"<>|]', "_", name), 1
+    while any((folder / f"{_numbered(safe_name, number)}{ending}.wav").exists() for ending in endings):
+        number += 1
+    files = []
+    for channel, ending in enumerate(endings):
+        file = folder / f"{_numbered(safe_name, number)}{ending}.wav"
+        partial = file.with_name(file.name + ".tmp")
+        subtype = soundfile.info(stem).subtype
+        soundfile.write(partial, samples[:, channel], rate_hz, subtype=subtype, format="WAV")
+        os.replace(partial, file)
+        files.append(file)
+    return files
 
 
-def _copy_whole(source: Path, target: Path) -> Path:
-    partial = target.with_name(target.name + ".tmp")
-    shutil.copyfile(source, partial)
-    os.replace(partial, target)
-    return target
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"

@@ -76,8 +76,8 @@ def region_labels(audacity: AudacityPipe) -> list[Label]:
     ]
     if not labels:
         raise BadInputError(
-            "the project has no region labels; select the time in which an instrument is silent, press Ctrl+B, "
-            "and write for example 'no vocals'"
+            "the project has no region labels; select the time in which an instrument is silent, "
+            "press Ctrl+B, and write for example 'no vocals'"
         )
     return labels
 
