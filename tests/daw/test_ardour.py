@@ -49,7 +49,7 @@ class Session:
     def export(self) -> np.ndarray:
         """What its session range sounds like: [T, C].
 
-        Of `ardour7-export` runs on one session, also on one that has never seen a stem, about every fifth aborts
+        Of `ardour7-export` runs, also on a session that has never seen a stem, about every fifth aborts
         ("double free"), and now and then one comes out 16 frames early. Such a run is done again.
         """
         target = self.folder.parent / "export.wav"
