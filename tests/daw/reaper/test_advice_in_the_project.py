@@ -9,7 +9,9 @@ from tests.helpers.songs import make_song, write_song
 
 
 def test_suggestions_and_findings_come_back_as_regions(scene: Scene, folder: Path) -> None:
-    song = write_song(make_song(4 * 44100), folder / "söng.wav")
+    made = make_song(4 * 44100)
+    made.samples[2 * 44100 :] *= 0.05  # a loud half to be heard playing beside a soft one
+    song = write_song(made, folder / "söng.wav")
     item = {"path": str(song), "values": {"B_UISEL": 1, "D_POSITION": 7.0, "D_LENGTH": 3.0}}
     scene.add_track("mix", {**item, "take_values": {"D_STARTOFFS": 0.5}})
     scene.add_region("-drums, -bass, -other, -vocals", 8.5, 9.0)
