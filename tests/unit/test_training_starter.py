@@ -41,7 +41,9 @@ def excerpt_figures_of_the_card():
 
 
 def test_the_card_pins_the_file():
-    assert checkpoint_sha256(STARTER) in MODEL_CARD.read_text()
+    digest = checkpoint_sha256(STARTER)
+    assert digest in MODEL_CARD.read_text()
+    assert STARTER.with_suffix(".sha256").read_text().split() == [digest, STARTER.name]
 
 
 def test_the_file_is_small_and_says_what_it_is():

@@ -1,0 +1,47 @@
+"""Promises on recorded music with the shipped network, where their words can be taken literally."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.jobs import silent
+from tests.helpers.songs import read_audio
+from ugosa_client import JobOptions, UgosaClient
+from ugosa_server.demo.server_process import ServerProcess
+from ugosa_server.demo.song import load_demo_song, write_mix
+
+FADE_S = 0.010
+
+
+@pytest.mark.skipif(importlib.util.find_spec("stempeg") is None, reason="stempeg carries the song")
+def test_steps_at_the_edges_of_marks_are_no_larger_than_in_the_mix(tmp_path: Path):
+    song = load_demo_song()
+    path = tmp_path / "mix.wav"
+    write_mix(song, path)
+    marks = [silent(mark.source, mark.start_frame, mark.end_frame) for mark in song.marks]
+    with ServerProcess(tmp_path / "state") as server:
+        server.wait_ready()
+        with UgosaClient(server.target) as client:
+            options = JobOptions(epochs=2)
+            stems = client.separate(path, tmp_path / "stems", marks=marks, options=options).files.stems
+    mix = read_audio(path)
+    fade = round(FADE_S * song.sample_rate_hz)
+    edges = [
+        (mark.source, edge)
+        for mark in song.marks
+        for edge in (mark.start_frame, mark.end_frame)
+        if 0 < edge < len(mix)
+    ]
+    assert len(edges) >= 6
+    for source, edge in edges:
+        around = slice(edge - fade, edge + fade)
+        assert largest_step(read_audio(stems[source])[around]) <= largest_step(mix[around])
+
+
+def largest_step(audio: np.ndarray) -> float:
+    """Return the largest difference between neighbouring samples of a channel; audio is [T, C]."""
+    return float(np.max(np.abs(np.diff(audio, axis=0))))
