@@ -121,9 +121,16 @@ async def serve(config: ServerConfig) -> None:
 
 
 async def _keep_health(engine: LocalEngine, rpc: RpcServer, stopping: asyncio.Event) -> None:
-    """Tell the health service what the engine says of itself, until the server is stopped."""
+    """Tell the health service what the engine says of itself, until the server is stopped.
+
+    Raises:
+        ConfigError: no worker can ever start with this configuration.
+    """
     while not stopping.is_set():
-        await rpc.set_serving(serving=(await engine.health()).ready)
+        health = await engine.health()
+        if health.refusal:
+            raise ConfigError(health.refusal)
+        await rpc.set_serving(serving=health.ready)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), HEALTH_INTERVAL_S)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import apsw
 import pytest
 
 from tests.helpers.front import PRINCIPAL, Front, running_front, wav_bytes
@@ -22,6 +23,7 @@ from ugosa_server.errors import (
     WorkerLostError,
 )
 from ugosa_server.jobs.events import JobState, RunNotice, StateChanged
+from ugosa_server.jobs.job_table import JobTable
 from ugosa_server.jobs.options import JobOptionsRequest
 
 pytestmark = pytest.mark.asyncio
@@ -213,3 +215,48 @@ async def test_unusable_audio_leaves_nothing_behind(tmp_path):
         with pytest.raises(UnsupportedEncodingError):
             await front.upload(b"RIFF but not really")
         assert list((tmp_path / "uploads").iterdir()) == []
+
+
+async def test_a_job_that_cannot_be_recorded_ends_alone_and_frees_its_worker(tmp_path, monkeypatch):
+    gate = Gate()
+    async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
+        record = JobTable.append_event
+        broken = []
+
+        def refuse_once(table, job_id, attempt, body):
+            if not broken:
+                broken.append(job_id)
+                raise apsw.FullError("database or disk is full")
+            return record(table, job_id, attempt, body)
+
+        monkeypatch.setattr(JobTable, "append_event", refuse_once)
+        first = await submit(front, "first")
+        second = await submit(front, "second")
+        assert states(await front.events(second.job_id))[-1] is JobState.SUCCEEDED
+        assert broken == [first.job_id]
+        assert (await front.jobs.get(PRINCIPAL, first.job_id)).state is JobState.FAILED
+        assert front.engine.runs[0].cancel_calls == 1
+        stem = await front.jobs.stem_file(PRINCIPAL, second.job_id, "drums")
+        assert stem.path.read_bytes().startswith(second.job_id.encode())
+
+
+async def test_a_store_that_refuses_for_a_while_costs_no_slot(tmp_path, monkeypatch):
+    monkeypatch.setattr("ugosa_server.engine.scheduler.STORE_RETRY_S", 0.0)
+    end, claim = JobTable.end, JobTable.claim_next
+    refusals = iter(range(4))
+
+    def unless_refused(method):
+        def call(*arguments):
+            if next(refusals, None) is not None:
+                raise apsw.FullError("database or disk is full")
+            return method(*arguments)
+
+        return call
+
+    async with running_front(tmp_path, [RunFailed("DIVERGED", "the loss is NaN")]) as front:
+        monkeypatch.setattr(JobTable, "end", unless_refused(end))
+        monkeypatch.setattr(JobTable, "claim_next", unless_refused(claim))
+        job = await submit(front)
+        assert states(await front.events(job.job_id))[-1] is JobState.FAILED
+        following = await submit(front, "next")
+        assert states(await front.events(following.job_id))[-1] is JobState.SUCCEEDED

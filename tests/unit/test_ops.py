@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def test_the_configuration_is_one():
 def test_systemd_understands_every_line_of_the_units(tmp_path, name):
     text = (OPS / name).read_text()
     for program in ("/opt/ugosa/bin/ugosa-server", "%h/.local/bin/ugosa-server"):
-        text = text.replace(program, sys.executable)
+        text = text.replace(program, "/bin/true")
     unit = tmp_path / "ugosa-server.service"
     unit.write_text(text.replace("Documentation=file:///usr/share/doc/ugosa-server/README.md\n", ""))
     checked = subprocess.run(

@@ -25,6 +25,7 @@ def pitch_shift(audio: NDArray[np.float32], semitones: float) -> NDArray[np.floa
     """Shift the pitch and keep length and tempo: [C, T] -> [C, T]."""
     factor = 2 ** (semitones / SEMITONES_PER_OCTAVE)
     n_frames = audio.shape[-1]
+    audio = np.pad(audio, ((0, 0), (0, max(0, FFT_SAMPLES - n_frames))))  # a window at least
     window = torch.hann_window(FFT_SAMPLES)
     spectrum = torch.stft(
         torch.from_numpy(audio),

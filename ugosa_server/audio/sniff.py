@@ -17,7 +17,7 @@ MAX_CHUNKS = 10_000  # a header with more chunks than this is not audio
 OGG_MAX_PAGE_BYTES = 65_307
 OGG_HEADER_BYTES = 27
 UNKNOWN_SIZE = 0xFFFF_FFFF  # what programs write that stream a WAV and cannot go back to its header
-ACCEPTED = "WAV, FLAC, AIFF, MP3, OGG and M4A"
+ACCEPTED = "WAV, FLAC, AIFF, MP3, OGG or M4A"
 
 
 class Container(StrEnum):
@@ -63,7 +63,8 @@ def sniff(file: BinaryIO) -> Container:
     ):
         return Container.MP3
     raise UnsupportedEncodingError(
-        f"the file begins with {head[:8]!r}, which is none of the accepted kinds; send {ACCEPTED}"
+        f"the file begins with the bytes {head[:8].hex(' ')}, which is none of the accepted kinds;"
+        f" send {ACCEPTED}"
     )
 
 

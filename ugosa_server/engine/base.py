@@ -8,7 +8,7 @@ same contract.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from ugosa_server.activations.marks import Mark
@@ -108,6 +108,8 @@ class EngineHealth:
     """What the worker really computes on, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
     detail: str
     """For people."""
+    refusal: str = ""
+    """Why no job will ever start with these settings; empty = one may."""
     restarts: int = 0
     """Workers that were replaced since the start."""
     gpu_memory_bytes: int | None = None
@@ -118,7 +120,7 @@ class Run(ABC):
     """One attempt of a job, in progress."""
 
     @abstractmethod
-    def events(self) -> AsyncIterator[RunEvent]:
+    def events(self) -> AsyncGenerator[RunEvent, None]:
         """Yield what happens, ending after RunSucceeded, RunFailed or RunCancelled.
 
         Raises:

@@ -22,6 +22,8 @@ class LocalEngine(Engine):
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._worker: WorkerProcess | None = None
+        self._was_ready = False
+        self._refusal = ""
         self._restarts = 0
         self._changed = asyncio.Condition()
         self._keeper = asyncio.create_task(self._keep_worker(), name="engine")
@@ -49,7 +51,11 @@ class LocalEngine(Engine):
         worker = self._ready_worker()
         if worker is None:
             return EngineHealth(
-                ready=False, device="", detail="the worker process is starting", restarts=self._restarts
+                ready=False,
+                device="",
+                detail=self._refusal or "the worker process is starting",
+                refusal=self._refusal if not self._was_ready else "",
+                restarts=self._restarts,
             )
         return EngineHealth(
             ready=True,
@@ -80,11 +86,13 @@ class LocalEngine(Engine):
             self._worker = await WorkerProcess.spawn(self._settings)
             if await self._became_ready(self._worker):
                 delay_s = RESPAWN_DELAY_S
+                self._was_ready, self._refusal = True, ""
                 async with self._changed:
                     self._changed.notify_all()
                 await self._worker.dead.wait()
             else:
-                log.error("the worker did not start; trying again in %.0f s", delay_s)
+                self._refusal = self._worker.refusal or ""
+                log.error("the worker did not start; trying again in %.0f s %s", delay_s, self._refusal)
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, RESPAWN_DELAY_MAX_S)
             self._restarts += 1

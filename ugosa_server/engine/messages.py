@@ -46,6 +46,14 @@ class WorkerReady:
 
 
 @dataclass(frozen=True)
+class WorkerRefused:
+    """From the worker, before it ends: it can never start with these settings."""
+
+    message: str
+    """For people, with the way out."""
+
+
+@dataclass(frozen=True)
 class Heartbeat:
     """From the worker, once a second: it is alive."""
 
@@ -57,6 +65,7 @@ Message = (
     StartRun
     | CancelRun
     | WorkerReady
+    | WorkerRefused
     | Heartbeat
     | RunProgress
     | RunNotice
@@ -71,6 +80,7 @@ KINDS: dict[str, type[Message]] = {
         StartRun,
         CancelRun,
         WorkerReady,
+        WorkerRefused,
         Heartbeat,
         RunProgress,
         RunNotice,
@@ -81,13 +91,17 @@ KINDS: dict[str, type[Message]] = {
 }
 
 
-def encode_line(message: Message) -> bytes:
-    """Return the message as one line, newline included."""
-    return msgspec.json.encode({"kind": type(message).__name__, "body": message}) + b"\n"
+RunKey = tuple[str, int]
+"""Job id and attempt: which run a message comes from."""
 
 
-def decode_line(line: bytes) -> Message:
-    """Return the message of a line.
+def encode_line(message: Message, run: RunKey | None = None) -> bytes:
+    """Return the message as one line, newline included; what a run says carries the run's key."""
+    return msgspec.json.encode({"kind": type(message).__name__, "body": message, "run": run}) + b"\n"
+
+
+def decode_line(line: bytes) -> tuple[Message, RunKey | None]:
+    """Return the message of a line, and the run that it comes from.
 
     Raises:
         msgspec.DecodeError: the line is no message.
@@ -95,4 +109,5 @@ def decode_line(line: bytes) -> Message:
     envelope = msgspec.json.decode(line)
     if not isinstance(envelope, dict) or envelope.get("kind") not in KINDS:
         raise msgspec.DecodeError(f"not a message: {line[:200]!r}")
-    return msgspec.convert(envelope.get("body"), KINDS[envelope["kind"]])
+    message = msgspec.convert(envelope.get("body"), KINDS[envelope["kind"]])
+    return message, msgspec.convert(envelope.get("run"), RunKey | None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from ugosa_server.engine.base import (
@@ -32,6 +33,8 @@ from ugosa_server.models.registry import ModelRegistry
 
 MAX_ATTEMPTS = 2  # a lost worker is replaced once; a job that loses two is not tried again
 MAX_ATTEMPTS_AFTER_RESTART = 5  # a restart is not the job's fault, up to a point
+
+STORE_RETRY_S = 5.0  # between attempts to write to a store that refuses
 
 log = logging.getLogger("ugosa.scheduler")
 
@@ -117,7 +120,12 @@ class Scheduler:
     async def _work(self) -> None:
         while not self._draining.is_set():
             self._jobs.arrived.clear()
-            job = await self._store(lambda s: s.jobs.claim_next())
+            try:
+                job = await self._store(lambda s: s.jobs.claim_next())
+            except Exception:  # a full disk, say: the queue waits for better times
+                log.exception("the next job cannot be claimed; trying again in %.0f s", STORE_RETRY_S)
+                await asyncio.sleep(STORE_RETRY_S)
+                continue
             if job is None:
                 await self._jobs.arrived.wait()
                 continue
@@ -128,9 +136,7 @@ class Scheduler:
                 await self._run(active)
             except Exception as error:
                 log.exception("job %s: the scheduler failed", job.job_id)
-                await self._end(
-                    job, JobState.FAILED, JobError("INTERNAL", f"{type(error).__name__}: {error}")
-                )
+                await self._end_at_last(job, JobError("INTERNAL", f"{type(error).__name__}: {error}"))
             finally:
                 del self._active[job.job_id]
 
@@ -141,21 +147,45 @@ class Scheduler:
             reach("job.attempt_made")
             active.run = await self._engine.start(spec)
             self._on_news(job.job_id)  # a cancel may have come while the engine was starting it
-            async for event in active.run.events():
-                match event:
-                    case RunProgress() | RunNotice():
-                        await self._record(job, event)
-                    case RunSucceeded(stems, report_json, report_html, levels):
-                        result = JobResult(stems, report_json, report_html, levels)
-                        await self._end(job, JobState.SUCCEEDED, result=result)
-                    case RunFailed(reason, message):
-                        await self._end(job, JobState.FAILED, JobError(reason, message))
-                    case RunCancelled():
-                        await self._end(job, JobState.CANCELLED)
+            await self._follow(job, active.run)
         except WorkerLostError as error:
             await self._retry(job, error.reason, error.message, MAX_ATTEMPTS)
         except UgosaError as error:
             await self._end(job, JobState.FAILED, JobError(error.reason, error.message))
+
+    async def _follow(self, job: Job, run: Run) -> None:
+        """Write what a run says into the store. A run that is not followed to its end is cancelled."""
+        ended = False
+        try:
+            async with aclosing(run.events()) as events:
+                async for event in events:
+                    ended = not isinstance(event, RunProgress | RunNotice)
+                    match event:
+                        case RunProgress() | RunNotice():
+                            await self._record(job, event)
+                        case RunSucceeded(stems, report_json, report_html, levels):
+                            result = JobResult(stems, report_json, report_html, levels)
+                            await self._end(job, JobState.SUCCEEDED, result=result)
+                        case RunFailed(reason, message):
+                            await self._end(job, JobState.FAILED, JobError(reason, message))
+                        case RunCancelled():
+                            await self._end(job, JobState.CANCELLED)
+        except WorkerLostError:
+            ended = True
+            raise
+        finally:
+            if not ended and not self._draining.is_set():
+                await run.cancel(self._cancel_deadline_s)
+
+    async def _end_at_last(self, job: Job, error: JobError) -> None:
+        """Fail a job however long the store cannot be written: its slot must not be lost."""
+        while True:
+            try:
+                await self._end(job, JobState.FAILED, error)
+                return
+            except Exception:
+                log.exception("job %s cannot be ended; trying again in %.0f s", job.job_id, STORE_RETRY_S)
+                await asyncio.sleep(STORE_RETRY_S)
 
     async def _spec(self, job: Job) -> RunSpec:
         model = self._registry.get(job.options.model)

@@ -23,11 +23,14 @@ from ugosa_server.engine.messages import (
     CancelRun,
     Heartbeat,
     Message,
+    RunKey,
     StartRun,
     WorkerReady,
+    WorkerRefused,
     decode_line,
     encode_line,
 )
+from ugosa_server.errors import UgosaError
 from ugosa_server.log_format import start_logging
 
 if TYPE_CHECKING:
@@ -46,11 +49,11 @@ class Channel:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, run: RunKey | None = None) -> None:
         """Write one message. A front process that is gone ends the worker."""
         try:
             with self._lock:
-                self._stream.write(encode_line(message))
+                self._stream.write(encode_line(message, run))
                 self._stream.flush()
         except BrokenPipeError:
             os._exit(0)
@@ -67,7 +70,7 @@ class Inbox:
 
     def _read(self) -> None:
         for line in self._stream:
-            match decode_line(line):
+            match decode_line(line)[0]:
                 case StartRun(spec):
                     self._runs.put(spec)
                 case CancelRun(job_id, attempt):
@@ -101,16 +104,17 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
 
     while True:
         spec = inbox.next_run()
-        log.info("job %s attempt %d: start", spec.job_id, spec.attempt)
+        run = (spec.job_id, spec.attempt)
+        log.info("job %s attempt %d: start", *run)
         try:
             for event in run_job(spec, networks, partial(inbox.cancelled, spec)):
-                channel.send(event)
+                channel.send(event, run)
         except Exception as error:
-            log.exception("job %s attempt %d: failed", spec.job_id, spec.attempt)
-            channel.send(RunFailed("INTERNAL", f"{type(error).__name__}: {error}"))
+            log.exception("job %s attempt %d: failed", *run)
+            channel.send(RunFailed("INTERNAL", f"{type(error).__name__}: {error}"), run)
             if networks.device.type == "cuda":
                 os._exit(1)
-        log.info("job %s attempt %d: end", spec.job_id, spec.attempt)
+        log.info("job %s attempt %d: end", *run)
 
 
 def main() -> None:
@@ -148,6 +152,9 @@ def main() -> None:
         loaded.append(networks)
         channel.send(WorkerReady(networks.device_name))
         serve(networks, channel, inbox)
+    except UgosaError as error:  # a device or a model that is not there: no later start would find it
+        channel.send(WorkerRefused(error.message))
+        os._exit(1)
     except Exception:
         log.exception("the worker cannot go on")
         os._exit(1)  # not sys.exit: the inbox thread is blocked in a read that nothing can interrupt

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import msgspec
@@ -25,8 +25,10 @@ from ugosa_server.engine.messages import (
     CancelRun,
     Heartbeat,
     Message,
+    RunKey,
     StartRun,
     WorkerReady,
+    WorkerRefused,
     decode_line,
     encode_line,
 )
@@ -81,7 +83,7 @@ class LocalRun(Run):
         if not isinstance(event, RunProgress | RunNotice):
             self.ended.set()
 
-    async def events(self) -> AsyncIterator[RunEvent]:
+    async def events(self) -> AsyncGenerator[RunEvent, None]:
         """See Run.events."""
         while True:
             event = await self._queue.get()
@@ -111,6 +113,7 @@ class WorkerProcess:
         self._process = process
         self._settings = settings
         self.device = ""
+        self.refusal: str | None = None
         self.gpu_memory_bytes: int | None = None
         self.ready = asyncio.Event()
         self.dead = asyncio.Event()
@@ -173,7 +176,7 @@ class WorkerProcess:
             while line := await asyncio.wait_for(
                 self._process.stdout.readline(), self._settings.heartbeat_timeout_s
             ):
-                self._take(decode_line(line))
+                self._take(*decode_line(line))
         except TimeoutError:
             reason = f"said nothing for {self._settings.heartbeat_timeout_s:.0f} s"
             self._process.kill()
@@ -186,7 +189,7 @@ class WorkerProcess:
         if self.current is not None:
             self.current.put(WorkerLostError(f"the worker process {reason} (exit status {status})"))
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message, run: RunKey | None) -> None:
         match message:
             case WorkerReady(device):
                 self.device = device
@@ -194,8 +197,11 @@ class WorkerProcess:
                 log.info("worker %d ready on %s", self.pid, device)
             case Heartbeat(gpu_memory_bytes):
                 self.gpu_memory_bytes = gpu_memory_bytes
+            case WorkerRefused(reason):
+                self.refusal = reason
             case RunProgress() | RunNotice() | RunSucceeded() | RunFailed() | RunCancelled():
-                if self.current is not None:
+                # An earlier run that nobody follows any more may still be ending.
+                if self.current is not None and run == (self.current.spec.job_id, self.current.spec.attempt):
                     self.current.put(message)
             case _:
                 pass

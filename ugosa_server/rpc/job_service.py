@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -25,6 +26,7 @@ from ugosa_server.wire.ugosa.v1.job_service_pb2_grpc import JobServiceServicer
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
+PAGE_TOKEN = re.compile(r"[0-9]{0,18}")  # what SQLite holds
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -61,11 +63,14 @@ class JobService(JobServiceServicer):
         """See the proto."""
         if not 0 <= request.page_size <= MAX_PAGE_SIZE:
             raise BadOptionError(f"page_size is {request.page_size}, but must be at most {MAX_PAGE_SIZE}")
-        if request.page_token and not request.page_token.isdecimal():
+        if not PAGE_TOKEN.fullmatch(request.page_token):
             raise BadOptionError(f"page_token {request.page_token!r} is not one that ListJobs gave")
+        for state in request.states:
+            if state not in JOB_STATE_OF_WIRE:
+                raise BadOptionError(f"there is no job state {state}")
         jobs, next_number = await self._jobs.page(
             current_principal(),
-            [JOB_STATE_OF_WIRE[state] for state in request.states if state in JOB_STATE_OF_WIRE],
+            [JOB_STATE_OF_WIRE[state] for state in request.states],
             int(request.page_token) if request.page_token else None,
             request.page_size or DEFAULT_PAGE_SIZE,
         )
