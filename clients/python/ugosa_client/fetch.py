@@ -72,6 +72,7 @@ def fetch_results(
         )
     folder = Path(out_dir)
     paths = {stem: folder / name for stem, name in zip(job.stems, stem_file_names(job), strict=True)}
+    require_folder(folder)
     if not overwrite:
         refuse_foreign_files(folder, [path.name for path in paths.values()])
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,6 +112,13 @@ def safe_file_name(name: str) -> str:
     if not safe or safe.split(".")[0].casefold() in WINDOWS_DEVICES:
         safe = f"_{safe}"
     return safe
+
+
+def require_folder(folder: Path) -> None:
+    """Raise if something that is no folder is in the way of an output directory."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise OutputExistsError(f"{existing} is a file; name a folder for the results")
 
 
 def refuse_foreign_files(folder: Path, names: Iterable[str]) -> None:

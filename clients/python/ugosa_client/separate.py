@@ -22,6 +22,7 @@ from ugosa_client.fetch import (
     OnFetchProgress,
     fetch_results,
     refuse_foreign_files,
+    require_folder,
     safe_file_name,
 )
 from ugosa_client.jobs import create_job, get_job, list_models, watch_job
@@ -144,10 +145,11 @@ def check_out_dir(
     """Refuse, before any work is done, an output directory in which files of the user would be replaced.
 
     Raises:
-        OutputExistsError: such files are there, or the song itself is one of them
+        OutputExistsError: such files are there, a file is in the folder's place, or the song is one of them
             (`ugosa separate drums.wav -o .`).
     """
     folder = Path(out_dir)
+    require_folder(folder)
     names = [safe_file_name(source) + suffix for source in sources for suffix in (".wav", ".flac")]
     if isinstance(song, FileSong):
         for path in (folder / name for name in names):

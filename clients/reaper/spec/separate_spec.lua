@@ -95,7 +95,7 @@ describe("separating", function()
   it("says how to install the helper when there is none", function()
     os.remove(state.helper)
     separate()
-    assert.truthy(state.messages[1].text:find("pipx install ugosa-client", 1, true))
+    assert.truthy(state.messages[1].text:find("pipx install PATH/TO/ugosa-server/clients/python", 1, true))
     assert.equal(0, #state.started)
   end)
 

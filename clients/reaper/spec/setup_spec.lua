@@ -26,7 +26,7 @@ describe("setup", function()
     state.answers = { state.helper, "", 7 }
     support.action("Setup")
     state.run(nil, function() return state.screen_text():find("Ready.", 1, true) end)
-    assert.truthy(state.messages[1].text:find("uv tool install ugosa-client", 1, true))
+    assert.truthy(state.messages[1].text:find("uv tool install PATH/TO/ugosa-server/clients/python", 1, true))
     assert.is_nil(state.requests[1].server)
   end)
 end)

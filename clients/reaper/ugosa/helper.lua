@@ -6,7 +6,9 @@ local settings = require("ugosa.settings")
 
 local helper = {}
 
-helper.INSTALL_ADVICE = "Install it with one of\n\n    pipx install ugosa-client\n    uv tool install ugosa-client\n\n"
+helper.INSTALL_ADVICE = "Install it with one of\n\n"
+  .. "    pipx install PATH/TO/ugosa-server/clients/python\n"
+  .. "    uv tool install PATH/TO/ugosa-server/clients/python\n\n"
   .. "and run the action 'UGOSA: Setup' again."
 
 local function is_windows() return reaper.GetOS():match("^Win") ~= nil end

@@ -36,7 +36,7 @@ def test_no_server_says_how_to_start_one(scene_with_song: Scene) -> None:
 
 def test_no_helper_says_how_to_install_it(scene_with_song: Scene) -> None:
     outcome = scene_with_song.play(helper=scene_with_song.folder / "gone" / "ugosa", until="never shown")
-    assert "pipx install ugosa-client" in outcome.messages[0]["text"]
+    assert "pipx install PATH/TO/ugosa-server/clients/python" in outcome.messages[0]["text"]
     assert_untouched(outcome)
 
 

@@ -20,7 +20,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--server", metavar="ADDRESS", help="unix:/path/to/ugosa.sock or host:port (default: $UGOSA_SERVER)"
+        "--server",
+        metavar="ADDRESS",
+        help="unix:/path/to/ugosa.sock or host:port (default: $UGOSA_SERVER, or this machine's socket)",
     )
     common.add_argument(
         "--json", action="store_true", help="JSON lines on stdout: one object an event, the last the result"
