@@ -11,10 +11,10 @@ a silent stretch, and the marks come from the edited stems by the annotation pro
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from ugosa_server.activations.annotation import annotate_stems
 from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.errors import UgosaError
+from ugosa_server.evaluation.datasets import SOURCES, find_songs
 from ugosa_server.evaluation.silencing import draw_silencing, silenced_blocks
+from ugosa_server.evaluation.stem_reading import decode_stems
 
-SOURCES = ("drums", "bass", "other", "vocals")
-STREAMS = ("mixture", *SOURCES)  # order of the audio streams in a .stem.mp4 of MUSDB18
 SEED = 0  # of the permutation that gives each source its silent quarter
 EDGE_FRAMES = 3 * 1024  # AAC packets at both ends, which the cutting of the excerpt left with loud clicks
 PEAK = 0.97  # of the mix, -0.3 dBFS: where mastering usually leaves it
@@ -63,8 +63,8 @@ def load_demo_song() -> DemoSong:
     Raises:
         DemoSongMissingError: stempeg is not installed, or carries no song.
     """
-    streams, sample_rate_hz = read_stem_file(find_stem_file())
-    recorded = [streams[source][EDGE_FRAMES:-EDGE_FRAMES] for source in SOURCES]  # each [T, C]
+    decoded, sample_rate_hz = read_stems(find_stem_file())
+    recorded = [stem[EDGE_FRAMES:-EDGE_FRAMES] for stem in decoded]  # each [T, C]
     silencing = draw_silencing(len(SOURCES), len(recorded[0]), SEED)
     blocks = list(silenced_blocks(recorded, silencing))
     stems = np.concatenate([stems for stems, _ in blocks], axis=1)  # [S, T, C]
@@ -98,18 +98,14 @@ def find_stem_file() -> Path:
     )
 
 
-def read_stem_file(path: Path) -> tuple[dict[str, NDArray[np.float32]], int]:
-    """Decode a .stem.mp4 into its streams by name, each [T, C] and equally long, and their sample rate."""
-    streams: dict[str, NDArray[np.float32]] = {}
-    sample_rates: set[int] = set()
-    for index, name in enumerate(STREAMS):
-        with av.open(str(path)) as container:
-            blocks = [frame.to_ndarray() for frame in container.decode(audio=index)]  # each [C, n]
-            sample_rates.add(container.streams.audio[index].rate)
-        streams[name] = np.concatenate(blocks, axis=1).T.astype(np.float32, copy=False)
-    (sample_rate_hz,) = sample_rates
-    frames = min(len(stream) for stream in streams.values())
-    return {name: stream[:frames] for name, stream in streams.items()}, sample_rate_hz
+def read_stems(path: Path) -> tuple[list[NDArray[np.float32]], int]:
+    """Decode the true stems of a .stem.mp4, each [T, C], in the order of SOURCES; and their sample rate."""
+    song = next(song for song in find_songs(path.parent) if song.stems[0].path == str(path))
+    with tempfile.TemporaryDirectory(prefix="ugosa-demo-") as scratch:
+        stems = decode_stems(song, Path(scratch))
+        samples = [np.fromfile(stem.path, "<f4").reshape(-1, stem.channels) for stem in stems]
+    frames = min(len(stem) for stem in samples)
+    return [stem[:frames] for stem in samples], stems[0].sample_rate_hz
 
 
 def write_mix(song: DemoSong, path: Path) -> None:
