@@ -62,7 +62,11 @@ async def serve(config: ServerConfig) -> None:
         store = AsyncStore(state_dir / STORE_FILE_NAME)
         stack.callback(store.close)
         spool = Spool(state_dir, config.min_free_bytes)
-        spool.sweep(await store(lambda s: s.uploads.all_ids()), await store(lambda s: s.jobs.all_ids()))
+        spool.sweep(
+            await store(lambda s: s.uploads.all_ids()),
+            await store(lambda s: s.jobs.all_ids()),
+            await store(lambda s: s.jobs.unfinished_ids()),
+        )
 
         hub = EventHub()
         quotas = Quotas(

@@ -25,6 +25,7 @@ NAMES = (
     "job.run_ended",
     "job.ended",
     "worker.run_started",
+    "worker.epoch_kept",
     "worker.adapted",
     "worker.stems_written",
     "worker.report_written",

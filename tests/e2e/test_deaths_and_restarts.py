@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ugosa_client import JobOptions, JobState, Notice, UgosaClient
 
 MARKS = [silent("vocals", 10000, 30000)]
 SOME_SECONDS = JobOptions(epochs=40)
+LONG_EPOCHS = JobOptions(epochs=6, segment_s=0.5, hop_s=0.05, learning_rate=1e-2, seed=3)
 
 
 def test_a_client_that_disconnects_changes_nothing(shared_server: Server, tmp_path: Path):
@@ -114,3 +116,36 @@ def test_two_clients_watch_the_same_events(shared_server: Server, client: UgosaC
     job = client.create_job(upload_id, marks=MARKS, options=QUICK)
     with shared_server.client() as other:
         assert list(other.watch(job.job_id)) == list(client.watch(job.job_id))
+
+
+def test_adaptation_goes_on_at_its_last_epoch_bit_for_bit_whoever_died(
+    start_server: StartServer, tmp_path: Path
+):
+    server = start_server()
+    with server.client() as client:
+        upload_id = client.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
+        whole = client.create_job(upload_id, marks=MARKS, options=LONG_EPOCHS)
+        broken = client.create_job(upload_id, marks=MARKS, options=LONG_EPOCHS)
+        assert states(list(client.watch(whole.job_id)))[-1] is JobState.SUCCEEDED
+        wait_for_adaptation(client, broken.job_id, attempt=1, epoch=2)
+        server.worker().kill()
+        wait_for_adaptation(client, broken.job_id, attempt=2, epoch=3)
+    assert server.kill() == -signal.SIGKILL
+
+    server = start_server()
+    with server.client() as client:
+        wait_for_adaptation(client, broken.job_id, attempt=3, epoch=4)
+    assert server.stop() == 0  # drained in the middle of the adaptation, or just after its end
+
+    with start_server().client() as client:
+        events = list(client.watch(broken.job_id))
+        assert states(events)[-1] is JobState.SUCCEEDED
+        resumed = {event.attempt for event in events if getattr(event, "reason", "") == "RESUMED"}
+        assert resumed >= {2, 3}
+        digests = [
+            {stem.source: stem.sha256 for stem in client.get_job(job.job_id).stems} for job in (whole, broken)
+        ]
+        assert digests[0] == digests[1] != {}
+        report = json.loads(client.fetch(broken.job_id, tmp_path / "stems").report_json.read_text())
+        assert [loss["epoch"] for loss in report["adaptation"]["epoch_losses"]] == [1, 2, 3, 4, 5, 6]
+    assert not list((tmp_path / "state" / "checkpoints").iterdir())

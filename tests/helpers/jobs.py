@@ -24,8 +24,8 @@ def silent(source: str, start_frame: int, end_frame: int) -> Mark:
     return Mark(source, MarkState.SILENT, start_frame, end_frame)
 
 
-def wait_for_adaptation(client: UgosaClient, job_id: str, attempt: int = 1) -> list[JobEvent]:
-    """Return the events of a job up to the first adaptation step of an attempt."""
+def wait_for_adaptation(client: UgosaClient, job_id: str, attempt: int = 1, epoch: int = 1) -> list[JobEvent]:
+    """Return the events of a job up to the first adaptation step of an attempt, or of an epoch of it."""
     events: list[JobEvent] = []
     for event in client.watch(job_id):
         events.append(event)
@@ -34,9 +34,10 @@ def wait_for_adaptation(client: UgosaClient, job_id: str, attempt: int = 1) -> l
             and event.attempt == attempt
             and event.phase is JobPhase.ADAPTATION
             and event.step > 0
+            and event.epoch >= epoch
         ):
             return events
-    raise AssertionError(f"the job ended before adaptation step 1 of attempt {attempt}: {events[-3:]}")
+    raise AssertionError(f"the job ended in epoch {epoch} of attempt {attempt}: {events[-3:]}")
 
 
 def states(events: list[JobEvent]) -> list[JobState]:

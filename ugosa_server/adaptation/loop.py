@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ import torch_optimizer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ugosa_server.adaptation.epoch_checkpoint import EpochCheckpoint
 from ugosa_server.adaptation.objective import silence_aware_objective
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.adaptation.pitch_shift import pitch_shift
@@ -66,6 +67,8 @@ class AdaptationStep:
     """Whether it was the epoch's last."""
     loss: MeanTerms
     """Of the epoch so far."""
+    resumed: bool = False
+    """Whether an earlier attempt has made it: one such step for every epoch that is taken over."""
 
 
 def segment_starts(n_frames: int, segment_frames: int, hop_frames: int) -> list[int]:
@@ -113,6 +116,7 @@ def adapt(
     options: AdaptationOptions,
     seed: int,
     cache_budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    checkpoint: EpochCheckpoint | None = None,
 ) -> Iterator[AdaptationStep]:
     """Fine-tune in place, yielding after every step; to cancel, stop iterating.
 
@@ -124,6 +128,7 @@ def adapt(
         options: validated.
         seed: of the order of observations, and of their pitches.
         cache_budget_bytes: memory for features of the frozen prefix.
+        checkpoint: takes up an earlier attempt's epochs, and keeps what is reached at the end of each.
 
     Raises:
         DivergedError: the loss of a step is not finite.
@@ -153,7 +158,12 @@ def adapt(
             return torch.ones(n_sources, segment_frames, device=device)
         return torch.from_numpy(activity(start, start + segment_frames)).to(device)
 
-    for epoch in range(1, options.epochs + 1):
+    losses_done = checkpoint.restore(parameters, optimiser) if checkpoint is not None else []
+    for epoch, losses in enumerate(losses_done, start=1):
+        order.permutation(len(to_learn_from))
+        step += steps // options.epochs
+        yield AdaptationStep(epoch, options.epochs, step, steps, True, MeanTerms(*losses), resumed=True)
+    for epoch in range(len(losses_done) + 1, options.epochs + 1):
         visits = [to_learn_from[index] for index in order.permutation(len(to_learn_from))]
         batches = [visits[i : i + options.batch_size] for i in range(0, len(visits), options.batch_size)]
         sums = np.zeros(3)
@@ -177,7 +187,10 @@ def adapt(
             _step(optimiser)
             sums += values
             means = MeanTerms(*(float(value) for value in sums / n_batches))
-            yield AdaptationStep(epoch, options.epochs, step, steps, n_batches == len(batches), means)
+            ends_epoch = n_batches == len(batches)
+            if ends_epoch and checkpoint is not None:
+                checkpoint.epoch_ended(parameters, optimiser, astuple(means))
+            yield AdaptationStep(epoch, options.epochs, step, steps, ends_epoch, means)
 
 
 def _starts(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> list[int]:

@@ -62,6 +62,11 @@ class RunSpec:
     """Of every random choice of the run."""
     out_dir: str
     """Empty directory for this attempt. Files are written as `x.tmp`, synced and renamed."""
+    checkpoint_path: str = ""
+    """File that this attempt alone writes, to keep what its adaptation has reached at the end of an epoch.
+    Outlives out_dir and the attempt; empty = none is kept."""
+    resume_path: str = ""
+    """What an earlier attempt has kept so; a run that it does not fit passes it over. Empty = nothing."""
     listens_only: bool = False
     """Whether the run ends when the unadapted network has heard the song: levels, no stems and no report."""
 

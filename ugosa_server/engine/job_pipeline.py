@@ -30,7 +30,9 @@ from ugosa_server.activations.activity import activity, marks_at_rate
 from ugosa_server.activations.levels import LevelMeter, save_levels
 from ugosa_server.adaptation.adapter_file import AdapterKeys, marks_sha256, save_adapter
 from ugosa_server.adaptation.context import adaptation_of
+from ugosa_server.adaptation.epoch_checkpoint import AdaptationKeys, EpochCheckpoint
 from ugosa_server.adaptation.loop import adapt
+from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.frames import SourceFrames, open_frames
 from ugosa_server.engine.base import (
@@ -184,6 +186,14 @@ class _Run:
         yield self.meter.begin(RunPhase.ADAPTATION)
         marks = marks_at_rate(self.spec.marks, self.spec.source.sample_rate_hz, self.config.sample_rate_hz)
         options = replace(self.spec.adaptation, strategy=str(self.strategy))
+        checkpoint = self._epoch_checkpoint(mix, options)
+        if checkpoint is not None and checkpoint.epochs_done:
+            yield self._notice(
+                "RESUMED",
+                f"adaptation goes on after epoch {checkpoint.epochs_done} of {options.epochs}: an earlier "
+                "attempt has come so far",
+                warning=False,
+            )
         self._check_cancel()
         for step in adapt(
             self.model.network,
@@ -193,10 +203,13 @@ class _Run:
             options,
             self.spec.seed,
             self.networks.cache_bytes,
+            checkpoint,
         ):
             loss = LossTerms(step.loss.total, step.loss.reconstruction, step.loss.silence)
             if step.ends_epoch:
                 self.epoch_losses.append(EpochLoss(step.epoch, loss.total, loss.reconstruction, loss.silence))
+            if step.resumed:
+                self.meter.skip(step.step)
             event = self.meter.advance(
                 step.step, epoch=step.epoch, epochs=step.epochs, loss=loss, ends_epoch=step.ends_epoch
             )
@@ -212,6 +225,23 @@ class _Run:
         save_adapter(self.out_dir / ADAPTER_NAME, trained, keys)
         self.adapter_sha256 = checkpoint_sha256(self.out_dir / ADAPTER_NAME)
         reach("worker.adapted")
+
+    def _epoch_checkpoint(self, mix: ModelMix, options: AdaptationOptions) -> EpochCheckpoint | None:
+        if not self.spec.checkpoint_path:
+            return None
+        keys = AdaptationKeys(
+            base_sha256=self.model.info.sha256,
+            audio_sha256=mix.source_sha256,
+            marks_sha256=marks_sha256(self.spec.marks),
+            options=options,
+            seed=self.spec.seed,
+            machine=self.networks.machine,
+        )
+        return EpochCheckpoint(
+            Path(self.spec.checkpoint_path),
+            keys,
+            Path(self.spec.resume_path) if self.spec.resume_path else None,
+        )
 
     def separate(
         self, mix: ModelMix, mix_frames: SourceFrames
@@ -328,8 +358,8 @@ class _Run:
                 return result
             yield from self._progress(step)
 
-    def _notice(self, reason: str, message: str) -> RunNotice:
-        notice = RunNotice(reason, message, warning=True)
+    def _notice(self, reason: str, message: str, *, warning: bool = True) -> RunNotice:
+        notice = RunNotice(reason, message, warning)
         self.notices.append(notice)
         return notice
 

@@ -32,6 +32,7 @@ class ProgressMeter:
         self._plan = {phase.phase: phase for phase in plan}
         self._now_s = now_s
         self._steps_done = dict.fromkeys(self._plan, 0)
+        self._steps_skipped = dict.fromkeys(self._plan, 0)
         self._started_s: dict[RunPhase, float] = {}
         self.timings_s: dict[str, float] = {}
         self._phase = plan[0].phase
@@ -49,6 +50,10 @@ class ProgressMeter:
         if self._phase in self._started_s:
             self._measure()
             self._steps_done[self._phase] = self._plan[self._phase].steps
+
+    def skip(self, step: int) -> None:
+        """Note that the first `step` steps of the phase were done by an earlier attempt and took no time."""
+        self._steps_done[self._phase] = self._steps_skipped[self._phase] = step
 
     def advance(
         self,
@@ -82,13 +87,18 @@ class ProgressMeter:
         plan = self._plan[phase]
         return plan.cost * self._steps_done[phase] / plan.steps
 
+    def _cost_measured(self, phase: RunPhase) -> float:
+        plan = self._plan[phase]
+        return plan.cost * (self._steps_done[phase] - self._steps_skipped[phase]) / plan.steps
+
     def _eta_s(self) -> float | None:
         """Work left of every phase, at the measured speed of that phase or of the network on the whole."""
-        measured = [p for p in NETWORK_PHASES if p in self._plan and self._steps_done[p] > 0]
+        costs = {p: self._cost_measured(p) for p in NETWORK_PHASES if p in self._plan}
+        measured = [p for p, cost in costs.items() if cost > 0]
         if not measured:
             return None
-        seconds_per_cost = {p: self.timings_s[p.value] / self._cost_done(p) for p in measured}
-        on_the_whole = sum(self.timings_s[p.value] for p in measured) / sum(map(self._cost_done, measured))
+        seconds_per_cost = {p: self.timings_s[p.value] / costs[p] for p in measured}
+        on_the_whole = sum(self.timings_s[p.value] for p in measured) / sum(costs[p] for p in measured)
         eta_s = 0.0
         for phase, plan in self._plan.items():
             like = phase if phase in seconds_per_cost else SAME_WORK.get(phase, phase)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ugosa_server import __version__
 from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
 from ugosa_server.errors import CheckpointError, ConfigError
 from ugosa_server.models.checkpoints import load_checkpoint
@@ -62,6 +63,17 @@ class ResidentNetworks:
         if self.device.type != "cuda":
             return str(self.device)
         return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+
+    @property
+    def machine(self) -> tuple[str, ...]:
+        """What decides how numbers are rounded here: versions, device and threads."""
+        return (
+            f"ugosa-server {__version__}",
+            f"torch {torch.__version__}",
+            self.device_name,
+            torch.backends.cpu.get_cpu_capability(),
+            f"{self.threads} threads",
+        )
 
     @property
     def gpu_memory_bytes(self) -> int | None:

@@ -189,7 +189,7 @@ class Scheduler:
 
     async def _spec(self, job: Job) -> RunSpec:
         model = self._registry.get(job.options.model)
-        out_dir = await asyncio.to_thread(self._spool.make_attempt, job.job_id, job.attempt)
+        paths = await asyncio.to_thread(self._spool.make_attempt, job.job_id, job.attempt)
         return RunSpec(
             job_id=job.job_id,
             attempt=job.attempt,
@@ -202,7 +202,9 @@ class Scheduler:
             separation=job.options.separation,
             stem_encoding=job.options.stem_encoding,
             seed=job.options.seed,
-            out_dir=str(out_dir),
+            out_dir=str(paths.out_dir),
+            checkpoint_path=str(paths.checkpoint),
+            resume_path=str(paths.resume or ""),
             listens_only=job.options.kind is JobKind.LISTENING,
         )
 
@@ -217,8 +219,8 @@ class Scheduler:
         reach("job.run_ended")
         await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, state, error, result))
         reach("job.ended")
-        if state is not JobState.SUCCEEDED:
-            await asyncio.to_thread(self._spool.delete_job, job.job_id)
+        delete = self._spool.delete_checkpoints if state is JobState.SUCCEEDED else self._spool.delete_job
+        await asyncio.to_thread(delete, job.job_id)
         log.info(
             "job %s: %s%s", job.job_id, state.value, f" ({error.reason}: {error.message})" if error else ""
         )
@@ -232,7 +234,7 @@ class Scheduler:
             return
         notice = RunNotice(
             "WORKER_RETRY" if reason == WorkerLostError.reason else reason,
-            f"{message}; the job will be run again from its start (attempt {job.attempt + 1})",
+            f"{message}; the job will be run again (attempt {job.attempt + 1})",
             warning=True,
         )
         log.warning("job %s: %s; queued again", job.job_id, message)

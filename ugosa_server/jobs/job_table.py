@@ -286,6 +286,13 @@ class JobTable:
         """Return the ids of all jobs, for the sweep of the spool."""
         return {str(row[0]) for row in self._connection.execute("SELECT job_id FROM jobs")}
 
+    def unfinished_ids(self) -> set[str]:
+        """Return the ids of the jobs that have not ended, for the sweep of the spool."""
+        return {
+            str(row[0])
+            for row in self._connection.execute("SELECT job_id FROM jobs WHERE end_time_s IS NULL")
+        }
+
     def _is_live(
         self,
         job_id: str,

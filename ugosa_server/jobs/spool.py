@@ -3,6 +3,7 @@
     <state>/uploads/<upload_id>/bytes        as received, until it is decoded
     <state>/uploads/<upload_id>/audio.f32    decoded (audio/formats.py)
     <state>/jobs/<job_id>/<attempt>/         stems and reports of one attempt
+    <state>/checkpoints/<job_id>/<attempt>.safetensors   what an attempt's adaptation has reached
 
 Ids are made by the server; no name from outside touches the file system.
 """
@@ -13,10 +14,23 @@ import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ugosa_server.durable_files import sync_folder
 from ugosa_server.errors import DiskFullError
+
+
+@dataclass(frozen=True)
+class AttemptPaths:
+    """Where one attempt of a job reads and writes."""
+
+    out_dir: Path
+    """Empty folder for what it makes."""
+    checkpoint: Path
+    """File of what its adaptation has reached. Of this attempt alone, so a stale one writes over nothing."""
+    resume: Path | None
+    """The newest such file of an earlier attempt."""
 
 
 class Spool:
@@ -25,8 +39,9 @@ class Spool:
     def __init__(self, state_dir: Path, min_free_bytes: int) -> None:
         self._uploads = state_dir / "uploads"
         self._jobs = state_dir / "jobs"
+        self._checkpoints = state_dir / "checkpoints"
         self.min_free_bytes = min_free_bytes
-        for folder in (self._uploads, self._jobs):
+        for folder in (self._uploads, self._jobs, self._checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
 
     def upload_dir(self, upload_id: str) -> Path:
@@ -45,6 +60,10 @@ class Spool:
         """Folder of one attempt of a job."""
         return self._jobs / job_id / str(attempt)
 
+    def checkpoint_path(self, job_id: str, attempt: int) -> Path:
+        """File of what an attempt's adaptation has reached."""
+        return self._checkpoints / job_id / f"{attempt}.safetensors"
+
     def make_upload(self, upload_id: str) -> None:
         """Make the folder and the empty file of an upload; durable on return."""
         folder = self.upload_dir(upload_id)
@@ -53,13 +72,22 @@ class Spool:
         sync_folder(folder)
         sync_folder(self._uploads)
 
-    def make_attempt(self, job_id: str, attempt: int) -> Path:
-        """Make an empty folder for an attempt, and remove those of earlier ones."""
+    def make_attempt(self, job_id: str, attempt: int) -> AttemptPaths:
+        """Make an empty folder for an attempt; of earlier ones, keep nothing but the newest checkpoint."""
         shutil.rmtree(self._jobs / job_id, ignore_errors=True)
-        folder = self.attempt_dir(job_id, attempt)
-        folder.mkdir(parents=True)
+        out_dir = self.attempt_dir(job_id, attempt)
+        out_dir.mkdir(parents=True)
         sync_folder(self._jobs)
-        return folder
+        checkpoints = self._checkpoints / job_id
+        checkpoints.mkdir(exist_ok=True)
+        sync_folder(self._checkpoints)
+        checkpoint = self.checkpoint_path(job_id, attempt)
+        earlier = [self.checkpoint_path(job_id, number) for number in range(attempt - 1, 0, -1)]
+        resume = next((path for path in earlier if path.exists()), None)
+        for path in checkpoints.iterdir():
+            if path != resume:
+                path.unlink(missing_ok=True)
+        return AttemptPaths(out_dir, checkpoint, resume)
 
     def delete_bytes(self, upload_id: str) -> None:
         """Remove the bytes as received."""
@@ -72,15 +100,22 @@ class Spool:
     def delete_job(self, job_id: str) -> None:
         """Remove everything of a job."""
         shutil.rmtree(self._jobs / job_id, ignore_errors=True)
+        self.delete_checkpoints(job_id)
 
-    def sweep(self, upload_ids: set[str], job_ids: set[str]) -> None:
-        """Remove folders that the store does not know, left behind by a crash between the two."""
-        for folder in self._uploads.iterdir():
-            if folder.name not in upload_ids:
-                shutil.rmtree(folder, ignore_errors=True)
-        for folder in self._jobs.iterdir():
-            if folder.name not in job_ids:
-                shutil.rmtree(folder, ignore_errors=True)
+    def delete_checkpoints(self, job_id: str) -> None:
+        """Remove what a job kept for further attempts."""
+        shutil.rmtree(self._checkpoints / job_id, ignore_errors=True)
+
+    def sweep(self, upload_ids: set[str], job_ids: set[str], unfinished_job_ids: set[str]) -> None:
+        """Remove folders that the store does not need, left behind by a crash between the two."""
+        for parent, needed in (
+            (self._uploads, upload_ids),
+            (self._jobs, job_ids),
+            (self._checkpoints, unfinished_job_ids),
+        ):
+            for folder in parent.iterdir():
+                if folder.name not in needed:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def check_free(self, needed_bytes: int) -> None:
         """Make sure that this many bytes fit above the floor of free space.
