@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ugosa_server.errors import CheckpointError, UgosaError
+from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.models.demucs_config import DemucsConfig
 from ugosa_server.models.network_config import NetworkConfig
@@ -62,6 +63,12 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         ),
         Architecture(
             "demucs", "ugosa-demucs-1", DemucsConfig, "ugosa_server.models.demucs_zoo:DemucsNetwork"
+        ),
+        Architecture(
+            "conditioned_unet",
+            "ugosa-cunet-1",
+            ConditionedUNetConfig,
+            "ugosa_server.models.conditioned_unet:ConditionedUNet",
         ),
     )
 }

@@ -38,7 +38,10 @@ def save_checkpoint(
         metadata: free words to keep beside them (recipe, seed, hours).
         dtype: how floats are stored; float16 halves the file.
     """
-    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
+    tensors = {
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        for name, tensor in state.items()
+    }
     header = {"format": architecture_of(config).format, "config": config_json(config)} | dict(metadata or {})
     with replacing(path) as file:
         file.write(save(tensors, metadata=header))

@@ -96,15 +96,16 @@ def verify(path: Path) -> str:
     """
     config, state = load_checkpoint(path)
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    if shapes != dict(config.parameter_shapes()):
-        odd = sorted({name for name, _ in shapes.items() ^ config.parameter_shapes().items()})
+    parameters = config.parameter_shapes()
+    expected = {**parameters, **config.buffer_shapes()}
+    if shapes != expected:
+        odd = sorted({name for name, _ in shapes.items() ^ expected.items()})
         raise CheckpointError(f"{path} does not hold the network that it describes: {', '.join(odd)}")
     for name, tensor in state.items():
         if not tensor.isfinite().all():
             raise CheckpointError(f"{path}: {name} holds values that are no finite numbers")
-    size = (
-        f"{sum(math.prod(shape) for shape in shapes.values()):,} parameters of the right shapes, all finite"
-    )
+    n_parameters = sum(math.prod(shape) for shape in parameters.values())
+    size = f"{n_parameters:,} parameters of the right shapes, all finite"
     recorded = read_header(path).metadata.get(DIGEST)
     if recorded is None:
         return f"{size}; it keeps no digest to compare them with"

@@ -54,6 +54,11 @@ class ConvTasNetConfig:
                 raise BadOptionError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     @property
+    def stems(self) -> tuple[str, ...]:
+        """The sources, which are trained to add up to the mix."""
+        return self.sources
+
+    @property
     def hop_samples(self) -> int:
         """Samples from one frame to the next: L / 2."""
         return self.encoder_length // 2
@@ -101,6 +106,10 @@ class ConvTasNetConfig:
         if depth.level == 5:
             return self.repeats
         return self.repeats - max(4 - depth.level, 1)
+
+    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """A checkpoint holds nothing but parameters."""
+        return {}
 
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
         """The parameters that a depth trains, see `depths`; none if there are too few repeats for it."""

@@ -112,6 +112,11 @@ class DemucsConfig:
                 )
 
     @property
+    def stems(self) -> tuple[str, ...]:
+        """The sources, which are trained to add up to the mix."""
+        return self.sources
+
+    @property
     def max_segment_s(self) -> float:
         """A transformer hears at most the length it was trained on; LSTMs are limited by memory alone."""
         lengths_s = [float(Fraction(m.segment)) for m in self.members if m.kind == "HTDemucs"]
@@ -124,6 +129,10 @@ class DemucsConfig:
             for i, member in enumerate(self.members)
             for name, shape in member.shapes.items()
         }
+
+    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """A checkpoint holds nothing but parameters."""
+        return {}
 
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
         """The parameters that a depth trains in all members."""

@@ -20,6 +20,10 @@ class NetworkConfig(Protocol):
         """Names of the outputs, in order (S of them)."""
 
     @property
+    def stems(self) -> tuple[str, ...]:
+        """What marks can name and jobs give: the sources, and `residual` if they are not the whole mix."""
+
+    @property
     def audio_channels(self) -> int:
         """C: channels of the mix and of every stem."""
 
@@ -33,6 +37,9 @@ class NetworkConfig(Protocol):
 
     def parameter_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Name and shape of every parameter, in the network's order."""
+
+    def buffer_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Name and shape of what a checkpoint holds besides parameters, such as statistics of batch norms."""
 
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
         """The parameters that a depth trains, in the network's order; none = it has no such depth."""
