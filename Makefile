@@ -13,7 +13,7 @@ BUF_VERSION := 1.75.0
 BUF := .venv/node/node_modules/.bin/buf
 PROJECT_FILES := pyproject.toml clients/python/pyproject.toml constraints.txt
 
-.PHONY: help demo test test-slow test-daws check fuzz bench wire format clean
+.PHONY: help demo test test-slow test-daws check fuzz kills bench wire format clean
 
 help:
 	@echo "make demo       separate a real song: server, client and report; the result is in demo-out/"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-daws  test with real Ardour and Audacity; as root on Debian, installs them first"
 	@echo "make check      lint, types, import rules, wire contract"
 	@echo "make fuzz       throw made-up bytes at everything that reads what strangers send"
+	@echo "make kills      kill -9 the server at named places, 200 times; nothing acknowledged may be lost"
 	@echo "make bench      measure throughput, latency, speed and memory"
 	@echo "make format     apply the formatters"
 	@echo "make wire       generate the protobuf code from protos/"
@@ -57,6 +58,10 @@ check: .venv/check.stamp .venv/buf.stamp
 # FUZZ_EXAMPLES examples (20,000) for each of the fuzz tests, of which `make test` runs 100.
 fuzz: .venv/test.stamp
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0
+
+# KILLS kills of the server or its worker (200), at places that KILLS_SEED (0) chooses.
+kills: .venv/test.stamp
+	$(BIN)/python -m pytest -s -m slow tests/e2e/test_kill_minus_nine.py
 
 bench: .venv/bench.stamp
 	$(BIN)/python -m bench
