@@ -34,7 +34,7 @@ def succeed(spec):
 
 
 class Gate:
-    """In a script: the run waits here until `open` (or until it is cancelled)."""
+    """In a script: the run waits here until `open` (or until it is cancelled). As a script: its start."""
 
     def __init__(self):
         self.reached = asyncio.Event()
@@ -100,6 +100,9 @@ class ScriptedEngine(Engine):
         script = self._scripts.pop(0) if self._scripts else [progress(1), succeed]
         if isinstance(script, Exception):
             raise script
+        if isinstance(script, Gate):
+            await script.passed()
+            script = [progress(1), succeed]
         run = ScriptedRun(spec, script)
         self.runs.append(run)
         return run

@@ -66,6 +66,7 @@ async def test_songs_kept_are_counted_for_each_principal(tmp_path):
             first = await api.create_upload(request_id=request_id)
             await api.create_upload()
             assert await refusal(api.create_upload()) == quota("uploads", 2)
+            assert len(os.listdir(tmp_path / "uploads")) == 2, "a refusal leaves no folder"
             assert await api.create_upload(request_id=request_id) == first, "a retry needs no room"
             of_anna = upload_service_pb2.CreateUploadRequest(request_id="r", format=first.format)
             await api.uploads.CreateUpload(of_anna, metadata=(anna,))

@@ -101,6 +101,27 @@ async def test_a_cancelled_run_frees_the_worker_and_the_queue_moves_on(tmp_path)
         assert not front.spool.attempt_dir(first.job_id, 1).exists()
 
 
+async def test_a_cancel_does_not_wait_for_a_worker_that_is_still_starting(tmp_path):
+    starting = Gate()
+    async with running_front(tmp_path, starting) as front:
+        first = await submit(front, "first")
+        second = await submit(front, "second")
+        await starting.reached.wait()
+        await front.jobs.cancel(PRINCIPAL, first.job_id)
+        assert states(await front.events(first.job_id))[-1] is JobState.CANCELLED
+        assert states(await front.events(second.job_id))[-1] is JobState.SUCCEEDED
+        assert [run.spec.job_id for run in front.engine.runs] == [second.job_id]
+
+
+async def test_draining_does_not_wait_for_a_worker_that_is_still_starting(tmp_path):
+    starting = Gate()
+    async with running_front(tmp_path, starting) as front:
+        job = await submit(front)
+        await starting.reached.wait()
+        await front.scheduler.drain(grace_s=0)
+        assert (await front.jobs.get(PRINCIPAL, job.job_id)).state is JobState.QUEUED
+
+
 async def test_a_cancelled_job_whose_worker_dies_is_cancelled_not_retried(tmp_path):
     gate = Gate()
     async with running_front(tmp_path, [gate, LOST]) as front:

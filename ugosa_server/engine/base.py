@@ -149,6 +149,9 @@ class Engine(ABC):
     async def start(self, spec: RunSpec) -> Run:
         """Start a run. Waits for a free worker, replacing a dead one.
 
+        The wait can be cancelled (a user who no longer wants the job does not wait for a worker); then
+        nothing was started.
+
         Raises:
             WorkerLostError: no worker could be started.
         """

@@ -47,6 +47,8 @@ class ActiveRun:
     """As it was claimed."""
     run: Run | None = None
     """None while the engine is starting it."""
+    starting: asyncio.Task[Run] | None = None
+    """The engine's start of it; a cancel that comes meanwhile ends the wait."""
     cancelling: asyncio.Task[None] | None = None
     """Set once a cancel was passed on."""
 
@@ -112,10 +114,12 @@ class Scheduler:
 
     async def _pass_on_cancel(self, active: ActiveRun) -> None:
         job = await self._jobs.get(active.job.principal, active.job.job_id)
-        if job.state is JobState.CANCELLING and active.run is not None:
-            await active.run.cancel(self._cancel_deadline_s)
-        else:
+        if job.state is not JobState.CANCELLING:
             active.cancelling = None
+        elif active.run is not None:
+            await active.run.cancel(self._cancel_deadline_s)
+        elif active.starting is None or not active.starting.cancel():
+            active.cancelling = None  # between two steps of _run, which looks again
 
     async def _work(self) -> None:
         while not self._draining.is_set():
@@ -145,8 +149,16 @@ class Scheduler:
         try:
             spec = await self._spec(job)
             reach("job.attempt_made")
-            active.run = await self._engine.start(spec)
-            self._on_news(job.job_id)  # a cancel may have come while the engine was starting it
+            active.starting = asyncio.create_task(self._engine.start(spec), name=f"start-{job.job_id}")
+            self._on_news(job.job_id)  # a cancel may have come before
+            try:
+                active.run = await active.starting
+            except asyncio.CancelledError:
+                if active.cancelling is None:
+                    raise
+                await self._end(job, JobState.CANCELLED)
+                return
+            self._on_news(job.job_id)  # and again while the engine was starting it
             await self._follow(job, active.run)
         except WorkerLostError as error:
             await self._retry(job, error.reason, error.message, MAX_ATTEMPTS)

@@ -17,6 +17,7 @@ from ugosa_server.errors import (
     DrainingError,
     InvalidInputError,
     OffsetMismatchError,
+    UgosaError,
     UploadBusyError,
     UploadIncompleteError,
 )
@@ -146,16 +147,20 @@ class Uploads:
         upload_id = new_id("upload")
         with disk_full_explained():
             await asyncio.to_thread(self._spool.make_upload, upload_id)
-        upload = await self.store(
-            lambda s: s.uploads.create(
-                upload_id,
-                principal,
-                request_id,
-                digest,
-                upload_format,
-                admit=lambda: self._quotas.check_new_upload(s, principal, size_bytes),
+        try:
+            upload = await self.store(
+                lambda s: s.uploads.create(
+                    upload_id,
+                    principal,
+                    request_id,
+                    digest,
+                    upload_format,
+                    admit=lambda: self._quotas.check_new_upload(s, principal, size_bytes),
+                )
             )
-        )
+        except UgosaError:  # refused: its folder must not stay until the next start
+            await asyncio.to_thread(self._spool.delete_upload, upload_id)
+            raise
         if upload.upload_id != upload_id:
             await asyncio.to_thread(self._spool.delete_upload, upload_id)
         return upload
