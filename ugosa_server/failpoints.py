@@ -1,8 +1,8 @@
 """Named places at which a test can kill the process, to prove that nothing acknowledged is lost.
 
 `UGOSA_FAILPOINT=NAME:COUNT:FILE` sends SIGKILL to the process that reaches NAME for the COUNT-th time, if it
-can take FILE away: so one fault happens once, however many processes the server starts. Unset, `reach` does
-nothing.
+can take FILE away: so one fault happens once, however many processes the server starts. Several faults are
+separated by commas. Unset, `reach` does nothing.
 """
 
 from __future__ import annotations
@@ -31,21 +31,28 @@ NAMES = (
     "worker.report_written",
     "file.renamed",
 )
-"""Every name that `reach` is called with."""
+"""The names that `reach` is called with in one upload and job, but for those of PHASES."""
+
+PHASES = tuple(
+    f"phase.{phase}.{place}"
+    for phase in ("prepare", "base_separation", "adaptation", "separation", "report")
+    for place in ("begun", "step")
+)
+"""In the worker: the start of each phase of a run, and each of its steps."""
 
 _reached: Counter[str] = Counter()
-_armed = os.environ.get("UGOSA_FAILPOINT", "")
+_armed = [fault.split(":", 2) for fault in os.environ.get("UGOSA_FAILPOINT", "").split(",") if fault]
 
 
 def reach(name: str) -> None:
     """Say that the process is at this place."""
     if not _armed:
         return
-    armed_name, count, token = _armed.split(":", 2)
     _reached[name] += 1
-    if name == armed_name and _reached[name] == int(count):
-        try:
-            Path(token).unlink()
-        except FileNotFoundError:
-            return  # another process has had this fault
-        os.kill(os.getpid(), signal.SIGKILL)
+    for armed_name, count, token in _armed:
+        if name == armed_name and _reached[name] == int(count):
+            try:
+                Path(token).unlink()
+            except FileNotFoundError:
+                continue  # another process has had this fault
+            os.kill(os.getpid(), signal.SIGKILL)

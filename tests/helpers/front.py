@@ -75,11 +75,11 @@ class Front:
 
 
 @contextlib.asynccontextmanager
-async def running_front(state_dir, *scripts, **options):
-    """A front whose scheduler runs; drained at the end."""
+async def running_front(state_dir, *scripts, engine=None, **options):
+    """A front whose scheduler runs, on an engine that plays scripts or on another; drained at the end."""
     from tests.helpers.scripted_engine import ScriptedEngine
 
-    front = Front(state_dir, ScriptedEngine(*scripts), **options)
+    front = Front(state_dir, engine or ScriptedEngine(*scripts), **options)
     await front.scheduler.recover()
     front.scheduler.start()
     try:

@@ -5,6 +5,7 @@ import asyncio
 import apsw
 import pytest
 
+from tests.helpers.faulty_engine import DUPLICATES, LATE, LOST_RESULT, FaultyEngine
 from tests.helpers.front import PRINCIPAL, Front, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, ScriptedEngine, progress, succeed
 from ugosa_server.activations.marks import Mark, MarkState
@@ -22,7 +23,8 @@ from ugosa_server.errors import (
     UnsupportedEncodingError,
     WorkerLostError,
 )
-from ugosa_server.jobs.events import JobState, RunNotice, StateChanged
+from ugosa_server.failpoints import PHASES
+from ugosa_server.jobs.events import JobState, RunNotice, RunProgress, StateChanged
 from ugosa_server.jobs.job_table import JobTable
 from ugosa_server.jobs.options import JobOptionsRequest
 
@@ -281,3 +283,62 @@ async def test_a_store_that_refuses_for_a_while_costs_no_slot(tmp_path, monkeypa
         assert states(await front.events(job.job_id))[-1] is JobState.FAILED
         following = await submit(front, "next")
         assert states(await front.events(following.job_id))[-1] is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("habits", [{DUPLICATES}, {LATE}, {DUPLICATES, LATE}, {LOST_RESULT}])
+async def test_a_job_has_one_end_and_its_stems_whatever_the_engine_says(tmp_path, habits):
+    engine = FaultyEngine(habits=habits)
+    async with running_front(tmp_path, engine=engine) as front:
+        jobs = [await submit(front, f"request {number}") for number in range(3)]
+        for job in jobs:
+            events = await front.events(job.job_id)
+            assert [event.seq for event in events] == list(range(1, len(events) + 1))
+            assert states(events)[-1] is JobState.SUCCEEDED
+            assert sum(state.ended for state in states(events)) == 1
+            assert await front.events(job.job_id) == events
+            stem = await front.jobs.stem_file(PRINCIPAL, job.job_id, "drums")
+            job = await front.jobs.get(PRINCIPAL, job.job_id)
+            assert stem.path.read_bytes().startswith(f"{job.job_id} {job.attempt} drums".encode())
+        assert len(engine.runs) == len(jobs) + (LOST_RESULT in habits)
+
+
+@pytest.mark.parametrize("place", [*PHASES, "worker.report_written"])
+async def test_a_job_whose_worker_dies_anywhere_has_the_stems_of_its_second_attempt(tmp_path, place):
+    async with running_front(tmp_path, engine=FaultyEngine([place])) as front:
+        job = await submit(front)
+        events = await front.events(job.job_id)
+        assert states(events)[-1] is JobState.SUCCEEDED
+        assert {event.attempt for event in events} == {0, 1, 2}
+        stem = await front.jobs.stem_file(PRINCIPAL, job.job_id, "drums")
+        assert stem.path.read_bytes().startswith(f"{job.job_id} 2 drums".encode())
+        assert not front.spool.attempt_dir(job.job_id, 1).exists()
+
+
+async def test_a_hung_worker_costs_an_attempt(tmp_path):
+    engine = FaultyEngine(patience_s=0.1, step_s=0.005)
+    async with running_front(tmp_path, engine=engine) as front:
+        hung = await submit(front, "hung")
+        watch = front.jobs.watch(PRINCIPAL, hung.job_id, 0)
+        async for event in watch:
+            if isinstance(event.body, RunProgress) and event.attempt == 1:
+                engine.runs[-1].hang()
+                break
+        await watch.aclose()
+        assert states(await front.events(hung.job_id))[-1] is JobState.SUCCEEDED
+        assert [run.spec.attempt for run in engine.runs] == [1, 2]
+
+
+async def test_an_attempt_that_was_given_up_writes_nothing_into_the_next_one(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [progress(1), LOST], [progress(2), gate, succeed]) as front:
+        job = await submit(front)
+        await gate.reached.wait()
+        stale = front.engine.runs[0].spec
+        assert not await front.store(lambda s: s.jobs.append_event(job.job_id, stale.attempt, progress(4)))
+        assert not await front.store(lambda s: s.jobs.end(job.job_id, stale.attempt, JobState.FAILED))
+        with pytest.raises(FileNotFoundError):
+            succeed(stale)
+        gate.open()
+        events = await front.events(job.job_id)
+        assert states(events)[-1] is JobState.SUCCEEDED
+        assert [event.attempt for event in events] == sorted(event.attempt for event in events)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ugosa_server.engine.base import LossTerms, RunPhase, RunProgress
+from ugosa_server.failpoints import reach
 
 MIN_INTERVAL_S = 0.25  # between progress events, except at the ends of phases and epochs
 NETWORK_PHASES = (RunPhase.BASE_SEPARATION, RunPhase.ADAPTATION, RunPhase.SEPARATION)
@@ -41,6 +42,7 @@ class ProgressMeter:
     def begin(self, phase: RunPhase) -> RunProgress:
         """Enter a phase; the one before counts as done."""
         self.end()
+        reach(f"phase.{phase.value}.begun")
         self._phase = phase
         self._started_s[phase] = self._now_s()
         return self._event()
@@ -65,6 +67,7 @@ class ProgressMeter:
         ends_epoch: bool = False,
     ) -> RunProgress | None:
         """Note that `step` steps of the phase are done; give an event unless the last one was just before."""
+        reach(f"phase.{self._phase.value}.step")
         phase_steps = self._plan[self._phase].steps
         self._steps_done[self._phase] = min(max(step, self._steps_done[self._phase]), phase_steps)
         self._measure()

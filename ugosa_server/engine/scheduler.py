@@ -166,7 +166,10 @@ class Scheduler:
             await self._end(job, JobState.FAILED, JobError(error.reason, error.message))
 
     async def _follow(self, job: Job, run: Run) -> None:
-        """Write what a run says into the store. A run that is not followed to its end is cancelled."""
+        """Write what a run says into the store, to its first ending; what comes later is passed over.
+
+        A run that is not followed to its end is cancelled.
+        """
         ended = False
         try:
             async with aclosing(run.events()) as events:
@@ -182,6 +185,9 @@ class Scheduler:
                             await self._end(job, JobState.FAILED, JobError(reason, message))
                         case RunCancelled():
                             await self._end(job, JobState.CANCELLED)
+                    if ended:
+                        return
+            raise WorkerLostError("the run stopped without a result")
         except WorkerLostError:
             ended = True
             raise
@@ -229,7 +235,8 @@ class Scheduler:
         self, job: Job, state: JobState, error: JobError | None = None, result: JobResult | None = None
     ) -> None:
         reach("job.run_ended")
-        await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, state, error, result))
+        if not await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, state, error, result)):
+            return  # it has ended before, or another attempt runs: its files are not ours
         reach("job.ended")
         delete = self._spool.delete_checkpoints if state is JobState.SUCCEEDED else self._spool.delete_job
         await asyncio.to_thread(delete, job.job_id)

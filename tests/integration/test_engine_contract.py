@@ -1,0 +1,256 @@
+"""What every engine promises to the scheduler, on each engine that there is and on the fake of the tests."""
+
+import asyncio
+import hashlib
+import os
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import soundfile
+
+from tests.helpers.engines import Fake, Local, ready, until
+from tests.helpers.run_specs import ENDLESS, RATE_HZ, RunSpecs
+from ugosa_server.engine.base import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded
+from ugosa_server.errors import WorkerLostError
+from ugosa_server.failpoints import PHASES
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HARNESSES = {"fake": Fake, "local": Local}
+AT_ONCE_S = 1.0
+DEADLINE_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory):
+    return RunSpecs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module", params=HARNESSES)
+def harness(request):
+    return HARNESSES[request.param]()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(harness, specs):
+    """One engine for all tests: whatever one of them does to it, it serves the next."""
+    engine = await harness.start(specs)
+    yield engine
+    await engine.close(grace_s=2)
+    await until(lambda: harness.processes() == [], "the end of all processes")
+
+
+@pytest.fixture
+def make_spec(specs, request):
+    """A spec whose job is named after the test."""
+
+    def make(part="", attempt=1, **changes):
+        return specs.make(f"{request.node.name}{part}", attempt, **changes)
+
+    return make
+
+
+async def all_events(run):
+    async with aclosing(run.events()) as events:
+        return await read_on(events)
+
+
+async def run_through(engine, spec):
+    return await all_events(await engine.start(spec))
+
+
+async def reach_adaptation(events):
+    async for event in events:
+        if event.phase is RunPhase.ADAPTATION and event.step > 0:
+            return
+    raise AssertionError("the run ended before its adaptation")
+
+
+async def read_on(events):
+    return [event async for event in events]
+
+
+def check_success(spec, events):
+    """The files are those that the last event names, whole, and nothing else is unfinished."""
+    ending = events[-1]
+    assert isinstance(ending, RunSucceeded)
+    out_dir = Path(spec.out_dir)
+    for stem in ending.stems:
+        content = (out_dir / stem.file_name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (stem.size_bytes, stem.sha256)
+    for name in (ending.report_json, ending.report_html, ending.levels):
+        assert (out_dir / name).stat().st_size > 0
+    assert not list(out_dir.glob("*.tmp"))
+
+
+async def test_a_run_tells_its_phases_in_order_and_leaves_whole_files(engine, make_spec):
+    spec = make_spec()
+    events = await run_through(engine, spec)
+    progress = [event for event in events if isinstance(event, RunProgress)]
+    assert list(dict.fromkeys(event.phase for event in progress)) == list(RunPhase)
+    assert [event.fraction for event in progress] == sorted(event.fraction for event in progress)
+    assert [type(event) for event in events if event not in progress] == [RunSucceeded]
+    check_success(spec, events)
+
+
+async def test_the_stems_of_a_real_engine_add_up_and_obey_the_marks(engine, harness, make_spec, specs):
+    if harness.name == "fake":
+        pytest.skip("the fake separates nothing")
+    spec = make_spec()
+    events = await run_through(engine, spec)
+    read = {
+        stem.source: soundfile.read(Path(spec.out_dir) / stem.file_name, dtype="float32", always_2d=True)[0]
+        for stem in events[-1].stems
+    }
+    np.testing.assert_array_equal(sum(read.values()), specs.song)
+    fade_frames = RATE_HZ // 100
+    assert np.abs(read["vocals"][: RATE_HZ // 2 - fade_frames]).max() <= 10 ** (-90 / 20)
+
+
+async def test_a_run_that_cannot_work_fails_and_does_not_lose_its_worker(engine, make_spec):
+    spec = make_spec(model_path="/no/such/model.safetensors")
+    restarts = (await engine.health()).restarts
+    events = await run_through(engine, spec)
+    assert isinstance(events[-1], RunFailed)
+    assert events[-1].reason == "BAD_CHECKPOINT"
+    assert list(Path(spec.out_dir).iterdir()) == []
+    assert (await engine.health()).restarts == restarts
+    check_success(following := make_spec("-following"), await run_through(engine, following))
+
+
+async def test_a_cancelled_run_ends_soon_leaves_nothing_and_frees_its_worker(engine, make_spec):
+    spec = make_spec(epochs=ENDLESS)
+    run = await engine.start(spec)
+    async with aclosing(run.events()) as events:
+        await reach_adaptation(events)
+        await run.cancel(DEADLINE_S)
+        rest = await read_on(events)
+    assert isinstance(rest[-1], RunCancelled)
+    assert list(Path(spec.out_dir).iterdir()) == []
+    check_success(following := make_spec("-following"), await run_through(engine, following))
+
+
+async def test_a_run_can_be_cancelled_before_it_has_said_anything(engine, make_spec):
+    run = await engine.start(make_spec(epochs=ENDLESS))
+    await run.cancel(DEADLINE_S)
+    assert isinstance((await all_events(run))[-1], RunCancelled)
+
+
+async def test_cancels_at_the_same_time_and_after_the_end_are_one(engine, make_spec):
+    run = await engine.start(make_spec(epochs=ENDLESS))
+    await asyncio.gather(*(run.cancel(DEADLINE_S) for _ in range(3)))
+    events = await all_events(run)
+    assert [type(event) for event in events if not isinstance(event, RunProgress)] == [RunCancelled]
+    await run.cancel(0.0)
+    assert await engine.health()
+    check_success(following := make_spec("-following"), await run_through(engine, following))
+
+
+async def test_a_cancel_that_races_the_end_has_one_outcome(engine, make_spec):
+    restarts = (await engine.health()).restarts
+    for number, phase in enumerate(RunPhase):
+        spec = make_spec(f"-{number}", epochs=1)
+        run = await engine.start(spec)
+        async with aclosing(run.events()) as events:
+            async for event in events:
+                if event.phase is phase:
+                    break
+            cancelling = asyncio.create_task(run.cancel(DEADLINE_S))
+            rest = await read_on(events)
+        await cancelling
+        if isinstance(rest[-1], RunCancelled):
+            assert list(Path(spec.out_dir).iterdir()) == []
+        else:
+            check_success(spec, rest)
+        assert not any(isinstance(event, RunSucceeded | RunCancelled) for event in rest[:-1])
+    assert (await engine.health()).restarts == restarts
+
+
+async def test_a_slow_reader_misses_nothing_and_holds_nothing_up(engine, make_spec):
+    spec = make_spec()
+    run = await engine.start(spec)
+    await until(lambda: (Path(spec.out_dir) / "report.html").exists(), "the run's end without a reader")
+    events = await all_events(run)
+    assert list(dict.fromkeys(e.phase for e in events if isinstance(e, RunProgress))) == list(RunPhase)
+    check_success(spec, events)
+
+
+async def test_what_a_forgotten_run_still_says_does_not_reach_the_next_one(engine, make_spec):
+    forgotten = await engine.start(make_spec("-forgotten", epochs=ENDLESS))
+    async with aclosing(forgotten.events()) as events:
+        await reach_adaptation(events)
+    await forgotten.cancel(DEADLINE_S)
+    spec = make_spec("-next", epochs=1)
+    events = await run_through(engine, spec)
+    assert events[0].phase is RunPhase.PREPARE
+    assert max(event.epochs for event in events[:-1]) <= 1
+    check_success(spec, events)
+
+
+async def test_health_answers_at_once_while_a_run_computes(engine, make_spec):
+    run = await engine.start(make_spec(epochs=ENDLESS))
+    async with aclosing(run.events()) as events:
+        await reach_adaptation(events)
+        start_s = time.monotonic()
+        assert (await engine.health()).ready
+        assert time.monotonic() - start_s < AT_ONCE_S
+    await run.cancel(DEADLINE_S)
+
+
+async def test_a_worker_that_says_nothing_is_replaced(engine, harness, make_spec):
+    restarts = (await engine.health()).restarts
+    run = await engine.start(make_spec("-hung", epochs=ENDLESS))
+    async with aclosing(run.events()) as events:
+        await reach_adaptation(events)
+        await harness.hang(engine)
+        with pytest.raises(WorkerLostError):
+            await read_on(events)
+    check_success(following := make_spec("-following"), await run_through(engine, following))
+    assert (await engine.health()).restarts == restarts + 1
+
+
+async def test_a_hung_run_that_is_cancelled_ends_by_its_deadline(engine, harness, make_spec):
+    run = await engine.start(make_spec("-hung", epochs=ENDLESS))
+    async with aclosing(run.events()) as events:
+        await reach_adaptation(events)
+        await harness.hang(engine)
+        await run.cancel(deadline_s=0.2)
+        rest = await read_on(events)
+    assert isinstance(rest[-1], RunCancelled)
+    check_success(following := make_spec("-following"), await run_through(engine, following))
+
+
+async def test_a_death_anywhere_is_told_and_the_next_attempt_can_succeed(harness, specs, make_spec):
+    """Before, in and after every phase; the last death comes when all files are there: the result is lost."""
+    places = [*PHASES, "worker.report_written"]
+    engine = await harness.start(specs, places)
+    try:
+        for attempt, place in enumerate(places, start=1):
+            spec = make_spec(attempt=attempt)
+            with pytest.raises(WorkerLostError):
+                await run_through(engine, spec)
+            await ready(engine)
+            written = {path.name for path in Path(spec.out_dir).glob("report.*")}
+            assert written == ({"report.json", "report.html"} if place == places[-1] else set()), place
+        spec = make_spec(attempt=len(places) + 1)
+        check_success(spec, await run_through(engine, spec))
+        assert (await engine.health()).restarts == len(places)
+    finally:
+        os.environ.pop("UGOSA_FAILPOINT", None)
+        await engine.close(grace_s=2)
+
+
+async def test_closing_ends_a_run_in_progress_and_every_process(harness, specs, make_spec):
+    before = harness.processes()
+    engine = await harness.start(specs)
+    run = await engine.start(make_spec(epochs=ENDLESS))
+    async with aclosing(run.events()) as events:
+        await reach_adaptation(events)
+        await engine.close(grace_s=2)
+        with pytest.raises(WorkerLostError):
+            await read_on(events)
+    await until(lambda: harness.processes() == before, "the end of all processes")
