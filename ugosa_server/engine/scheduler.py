@@ -1,4 +1,4 @@
-"""Runs queued jobs on the engine, oldest first, and writes what happens into the store.
+"""Runs queued jobs on the engine, principal by principal, and writes what happens into the store.
 
 Lives here and not in jobs/ because it drives the engine, which stands above jobs.
 """
@@ -133,6 +133,7 @@ class Scheduler:
             if job is None:
                 await self._jobs.arrived.wait()
                 continue
+            self._jobs.arrived.set()  # another slot may have missed one that came with this one
             reach("job.claimed")
             self._hub.announce(job.job_id)
             active = self._active[job.job_id] = ActiveRun(job)

@@ -15,6 +15,7 @@ from ugosa_server.jobs.event_table import EventTable
 from ugosa_server.jobs.events import EventBody, JobError, JobState, RunNotice, StateChanged
 from ugosa_server.jobs.records import Job, JobOptions, JobResult, Upload
 from ugosa_server.jobs.schema import transaction
+from ugosa_server.jobs.turns import Turns
 
 COLUMNS = (
     "number, job_id, principal, request_id, upload_id, upload_sha256, file_name, audio, options, marks,"
@@ -28,6 +29,7 @@ class JobTable:
     def __init__(self, connection: apsw.Connection, events: EventTable) -> None:
         self._connection = connection
         self._events = events
+        self._turns = Turns(connection)
 
     def find_request(self, principal: str, request_id: str, request_digest: str) -> Job | None:
         """Return the job that this request made before, or None.
@@ -143,17 +145,20 @@ class JobTable:
             return self.get(principal, job_id)
 
     def claim_next(self) -> Job | None:
-        """Move the oldest QUEUED job to RUNNING as a new attempt, or return None."""
+        """Move the QUEUED job whose turn it is to RUNNING as a new attempt, or return None."""
         with transaction(self._connection):
+            next_job = self._turns.next_job()
+            if next_job is None:
+                return None
+            principal, number = next_job
+            self._turns.take(principal)
             row = self._connection.execute(
                 "UPDATE jobs SET state = ?, attempt = attempt + 1, fraction = 0,"
-                " start_time_s = coalesce(start_time_s, ?) WHERE number ="
-                " (SELECT min(number) FROM jobs WHERE state = ?) RETURNING job_id, principal, attempt",
-                (JobState.RUNNING.value, time.time(), JobState.QUEUED.value),
+                " start_time_s = coalesce(start_time_s, ?) WHERE number = ? RETURNING job_id, attempt",
+                (JobState.RUNNING.value, time.time(), number),
             ).fetchone()
-            if row is None:
-                return None
-            job_id, principal, attempt = str(row[0]), str(row[1]), int(str(row[2]))
+            assert row is not None
+            job_id, attempt = str(row[0]), int(str(row[1]))
             self._events.append(job_id, attempt, StateChanged(JobState.RUNNING))
             return self.get(principal, job_id)
 
@@ -307,12 +312,6 @@ class JobTable:
     def _job(self, row: tuple[apsw.SQLiteValue, ...]) -> Job:
         value = dict(zip(COLUMNS.split(", "), row, strict=True))
         state = JobState(str(value["state"]))
-        position = 0
-        if state is JobState.QUEUED:
-            ahead = self._connection.execute(
-                "SELECT count(*) FROM jobs WHERE state = ? AND number <= ?", (state.value, value["number"])
-            ).fetchone()
-            position = int(str(ahead[0])) if ahead else 0
         return Job(
             job_id=str(value["job_id"]),
             principal=str(value["principal"]),
@@ -327,7 +326,9 @@ class JobTable:
             attempt=int(str(value["attempt"])),
             fraction=float(str(value["fraction"])),
             last_seq=int(str(value["last_seq"])),
-            queue_position=position,
+            queue_position=self._turns.position(str(value["principal"]), int(str(value["number"])))
+            if state is JobState.QUEUED
+            else 0,
             create_time_s=float(str(value["create_time_s"])),
             start_time_s=_optional_float(value["start_time_s"]),
             end_time_s=_optional_float(value["end_time_s"]),

@@ -82,6 +82,15 @@ MIGRATIONS = (
     CREATE INDEX jobs_by_principal ON jobs (principal, state, stored_bytes);
     CREATE INDEX jobs_by_end ON jobs (end_time_s);
     """,
+    # 3: whose job is next (jobs/turns.py).
+    """
+    CREATE TABLE turns (
+        principal TEXT PRIMARY KEY,
+        turn INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX turns_by_turn ON turns (turn);
+    CREATE INDEX jobs_by_turn ON jobs (state, principal, number);
+    """,
 )
 
 
