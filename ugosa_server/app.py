@@ -87,6 +87,7 @@ async def serve(config: ServerConfig) -> None:
                 preload=str(model.path),
                 cache_bytes=config.prefix_cache_bytes,
                 threads=config.threads,
+                cpu_fallback=config.cpu_fallback,
                 heartbeat_timeout_s=config.heartbeat_timeout_s,
                 log_level=config.log_level,
                 log_format=config.log_format,

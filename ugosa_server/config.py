@@ -49,6 +49,9 @@ class ServerConfig:
     use the port as "local"; the Unix socket lets in this user alone in any case."""
     device: str = "auto"
     """auto, cpu or cuda:N."""
+    cpu_fallback: bool = True
+    """Whether a job that the GPU's memory is too little for, even in small pieces, goes on on the CPU; else
+    it fails."""
     model: str = "starter"
     """The model that jobs get when they name none; resident from the start."""
     model_dirs: tuple[str, ...] = ()

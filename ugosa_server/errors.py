@@ -213,6 +213,12 @@ class WorkerLostError(UgosaError):
     reason = "WORKER_LOST"
 
 
+class DeviceMemoryError(UgosaError):
+    """The GPU has too little memory, even for the smallest pieces, and the CPU is not allowed."""
+
+    reason = "GPU_MEMORY"
+
+
 class DivergedError(UgosaError):
     """Fine-tuning left the finite numbers, as with a learning rate that is too large."""
 

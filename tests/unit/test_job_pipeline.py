@@ -2,38 +2,31 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
+from tests.helpers.runs import EPOCHS, files_of, never, run_spec, song_of, stems_of
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.activations.levels import load_levels
 from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.options import AdaptationOptions
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.engine.base import (
     RunCancelled,
     RunFailed,
     RunNotice,
     RunPhase,
     RunProgress,
-    RunSpec,
     RunSucceeded,
 )
 from ugosa_server.engine.job_pipeline import ResidentNetworks, run_job
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
-from ugosa_server.separation.options import SeparationOptions
 
-RATE_HZ = 48_000
 FADE_FRAMES = 480  # 10 ms
-EPOCHS = 2
-
-
-def never():
-    return False
 
 
 @pytest.fixture(scope="module")
@@ -51,56 +44,7 @@ def networks():
 
 @pytest.fixture
 def make_spec(tmp_path, checkpoint):
-    def make(channels=2, n_frames=3 * RATE_HZ, marks=None, rate_hz=RATE_HZ, **changes):
-        random = np.random.default_rng(7)
-        # Tones and noise on the 16-bit grid, so that the null must be exact.
-        t = np.arange(n_frames)[:, None] / rate_hz
-        song = 0.2 * np.sin(2 * np.pi * np.array([110.0, 440.0])[:channels] * t) + 0.05 * random.normal(
-            size=(n_frames, channels)
-        )
-        song = (np.rint(song * 2**15) / 2**15).astype("<f4")
-        path = tmp_path / f"song-{channels}-{n_frames}-{rate_hz}.f32"
-        song.tofile(path)
-        if marks is None:
-            marks = (
-                Mark("bass", MarkState.SILENT, 0, n_frames // 2),
-                Mark("vocals", MarkState.SILENT, n_frames // 3, 2 * n_frames // 3),
-            )
-        out_dir = tmp_path / f"out-{len(list(tmp_path.glob('out-*')))}"
-        out_dir.mkdir()
-        spec = RunSpec(
-            job_id="job",
-            attempt=1,
-            source=SourceAudio(
-                str(path), rate_hz, channels, n_frames, "WAV PCM_16", float(np.abs(song).max())
-            ),
-            file_name="Lied Nº 1.wav",
-            marks=marks,
-            model_name="tiny",
-            model_path=str(checkpoint),
-            adaptation=AdaptationOptions(learning_rate=1e-3, epochs=EPOCHS, segment_s=1.0),
-            separation=SeparationOptions(segment_s=1.0),
-            stem_encoding=StemEncoding.WAV_FLOAT32,
-            seed=3,
-            out_dir=str(out_dir),
-        )
-        return replace(spec, **changes)
-
-    return make
-
-
-def song_of(spec):
-    return np.fromfile(spec.source.path, "<f4").reshape(-1, spec.source.channels).astype(np.float64)
-
-
-def stems_of(spec, ending):
-    """[S, T, C] float64."""
-    paths = [Path(spec.out_dir) / stem.file_name for stem in ending.stems]
-    return np.stack([soundfile.read(path, always_2d=True)[0] for path in paths])
-
-
-def files_of(spec):
-    return {path.name: path.read_bytes() for path in Path(spec.out_dir).iterdir()}
+    return partial(run_spec, tmp_path, checkpoint)
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -38,3 +38,17 @@ def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[di
         network.requires_grad_(False)
         for parameter in trained.values():
             parameter.grad = None
+
+
+@contextmanager
+def base_unless_done(trained: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Bring the parameters back to where they were, unless the block ends well: it may be tried again."""
+    before = {name: parameter.detach().to("cpu", copy=True) for name, parameter in trained.items()}
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(before[name])
+                parameter.grad = None
+        raise

@@ -19,8 +19,8 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,9 @@ from torch import nn
 from ugosa_server.activations.activity import activity, marks_at_rate
 from ugosa_server.activations.levels import LevelMeter, save_levels
 from ugosa_server.adaptation.adapter_file import AdapterKeys, marks_sha256, save_adapter
-from ugosa_server.adaptation.context import adaptation_of
+from ugosa_server.adaptation.context import adaptation_of, base_unless_done
 from ugosa_server.adaptation.epoch_checkpoint import AdaptationKeys, EpochCheckpoint
-from ugosa_server.adaptation.loop import adapt
+from ugosa_server.adaptation.loop import AdaptationStep, adapt, count_steps
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.frames import SourceFrames, open_frames
@@ -40,14 +40,15 @@ from ugosa_server.engine.base import (
     RunCancelled,
     RunEvent,
     RunFailed,
-    RunNotice,
     RunPhase,
     RunSpec,
     RunSucceeded,
     StemFile,
 )
 from ugosa_server.engine.mark_measures import ExcerptRecorder, LeakageMeter, StemCheck, densest_window
+from ugosa_server.engine.memory_fallback import MemoryFallback
 from ugosa_server.engine.model_mix import ModelMix, estimates_at_source, write_model_mix
+from ugosa_server.engine.phase_steps import PhaseSteps, RunCancelledError
 from ugosa_server.engine.progress_meter import ProgressMeter
 from ugosa_server.engine.resident_networks import ResidentNetwork, ResidentNetworks
 from ugosa_server.engine.run_plan import effective_strategy, plan_phases, report_steps
@@ -58,7 +59,7 @@ from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.report.data import EpochLoss, Preview
 from ugosa_server.report.write import write_report
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
-from ugosa_server.separation.overlap_add import separate_in_segments
+from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments
 
 __all__ = ["ResidentNetworks", "run_job"]
 
@@ -68,11 +69,6 @@ LEVELS_NAME = "levels.json"
 PREVIEW_S = 20.0
 
 log = logging.getLogger("ugosa.run")
-Result = TypeVar("Result")
-
-
-class _RunCancelledError(Exception):
-    """Unwinds a run whose cancel was asked for."""
 
 
 def run_job(spec: RunSpec, networks: ResidentNetworks, cancelled: Callable[[], bool]) -> Iterator[RunEvent]:
@@ -85,7 +81,7 @@ def run_job(spec: RunSpec, networks: ResidentNetworks, cancelled: Callable[[], b
     """
     try:
         yield (yield from _attempt(spec, networks, cancelled))
-    except _RunCancelledError:
+    except RunCancelledError:
         yield RunCancelled()
     except UgosaError as error:
         log.info("job %s attempt %d failed: %s", spec.job_id, spec.attempt, error.message)
@@ -109,7 +105,7 @@ def _attempt(
     return ending
 
 
-class _Run:
+class _Run(PhaseSteps):
     """The state of one run; its methods are the phases."""
 
     def __init__(
@@ -120,13 +116,23 @@ class _Run:
         networks: ResidentNetworks,
         cancelled: Callable[[], bool],
     ) -> None:
-        self.spec, self.frames, self.model, self.networks = spec, frames, model, networks
-        self.cancelled = cancelled
+        self.strategy, notice = effective_strategy(spec)
+        super().__init__(
+            spec,
+            ProgressMeter(plan_phases(spec, self.strategy, model.info.config)),
+            cancelled,
+            MemoryFallback(spec, model, cpu_allowed=networks.cpu_fallback),
+        )
+        self.frames, self.model, self.networks = frames, model, networks
         self.out_dir = Path(spec.out_dir)
         self.config = model.info.config
-        self.strategy, notice = effective_strategy(spec)
-        self.notices = [notice] if notice else []
-        self.meter = ProgressMeter(plan_phases(spec, self.strategy, self.config))
+        if notice is not None:
+            self.notices.append(notice)
+        if networks.device != model.device:
+            self.notice(
+                "GPU_MEMORY",
+                "the GPU's memory is too little for the model: it computes on the CPU, which takes longer",
+            )
         self.segments_done = 0
         self.leakage_before_dbfs: list[float | None] = [None] * len(self.config.sources)
         self.leakage_after_dbfs = self.leakage_before_dbfs
@@ -148,13 +154,14 @@ class _Run:
             open_frames(mix.audio) as mix_frames,
             adaptation_of(self.model.network, self.strategy) as trained,
         ):
+            hear = partial(self.separate_with_base, mix, mix_frames)
             if self.spec.listens_only:
-                yield from self.separate_with_base(mix, mix_frames)
+                yield from self.fitting(RunPhase.BASE_SEPARATION, hear)
                 return RunSucceeded((), "", "", LEVELS_NAME)
             if self.strategy.depth is not None:
-                yield from self.separate_with_base(mix, mix_frames)
-                yield from self.adapt(mix, mix_frames, trained)
-            stems = yield from self.separate(mix, mix_frames)
+                yield from self.fitting(RunPhase.BASE_SEPARATION, hear)
+                yield from self.fitting(RunPhase.ADAPTATION, partial(self.adapt, mix, mix_frames, trained))
+            stems = yield from self.fitting(RunPhase.SEPARATION, partial(self.separate, mix, mix_frames))
         report_json, report_html = yield from self.report()
         return RunSucceeded(stems, report_json, report_html, LEVELS_NAME)
 
@@ -163,59 +170,53 @@ class _Run:
         reach("worker.run_started")
         yield self.meter.begin(RunPhase.PREPARE)
         steps = write_model_mix(self.spec.source, self.frames, self.out_dir / MODEL_MIX_NAME, self.config)
-        return (yield from self._steps(steps))
+        return (yield from self.steps(steps))
 
-    def separate_with_base(self, mix: ModelMix, mix_frames: SourceFrames) -> Iterator[RunEvent]:
+    def separate_with_base(self, mix: ModelMix, mix_frames: SourceFrames) -> Generator[RunEvent, None, None]:
         """Hear what the unadapted network gives: its leakage, its levels and an excerpt."""
-        yield self.meter.begin(RunPhase.BASE_SEPARATION)
+        yield self.meter.begin(RunPhase.BASE_SEPARATION, self._segments(mix_frames))
         leakage = LeakageMeter(self.spec.marks, self.config.sources)
         recorder = ExcerptRecorder(*self.preview_span)
         levels = self._level_meter()
         for block in levels.listen(self._estimates(mix, mix_frames)):
             leakage.add(block)
             recorder.add(block)
-            yield from self._progress(self.segments_done)
+            yield from self.progress(self.segments_done)
         self.leakage_before_dbfs = leakage.levels_dbfs()
         self.base_preview = recorder.excerpt()
         self._save_levels(levels)
 
     def adapt(
         self, mix: ModelMix, mix_frames: SourceFrames, trained: Mapping[str, nn.Parameter]
-    ) -> Iterator[RunEvent]:
+    ) -> Generator[RunEvent, None, None]:
         """Fine-tune in place and keep what was learned in a file."""
-        yield self.meter.begin(RunPhase.ADAPTATION)
-        marks = marks_at_rate(self.spec.marks, self.spec.source.sample_rate_hz, self.config.sample_rate_hz)
         options = replace(self.spec.adaptation, strategy=str(self.strategy))
+        steps = count_steps(len(mix_frames), self.config.sample_rate_hz, options)
+        yield self.meter.begin(RunPhase.ADAPTATION, steps)
+        marks = marks_at_rate(self.spec.marks, self.spec.source.sample_rate_hz, self.config.sample_rate_hz)
         checkpoint = self._epoch_checkpoint(mix, options)
         if checkpoint is not None and checkpoint.epochs_done:
-            yield self._notice(
+            yield self.notice(
                 "RESUMED",
                 f"adaptation goes on after epoch {checkpoint.epochs_done} of {options.epochs}: an earlier "
                 "attempt has come so far",
                 warning=False,
             )
-        self._check_cancel()
-        for step in adapt(
-            self.model.network,
-            trained,
-            mix_frames,
-            lambda start, stop: activity(marks, self.config.sources, start, stop),
-            options,
-            self.spec.seed,
-            self.networks.cache_bytes,
-            checkpoint,
-        ):
-            loss = LossTerms(step.loss.total, step.loss.reconstruction, step.loss.silence)
-            if step.ends_epoch:
-                self.epoch_losses.append(EpochLoss(step.epoch, loss.total, loss.reconstruction, loss.silence))
-            if step.resumed:
-                self.meter.skip(step.step)
-            event = self.meter.advance(
-                step.step, epoch=step.epoch, epochs=step.epochs, loss=loss, ends_epoch=step.ends_epoch
-            )
-            if event is not None:
-                yield event
-            self._check_cancel()
+        self.check_cancel()
+        self.epoch_losses = []
+        with base_unless_done(trained):
+            for step in adapt(
+                self.model.network,
+                trained,
+                mix_frames,
+                lambda start, stop: activity(marks, self.config.sources, start, stop),
+                options,
+                self.spec.seed,
+                self.networks.cache_bytes,
+                checkpoint,
+            ):
+                yield from self._adapted(step)
+                self.check_cancel()
         keys = AdapterKeys(
             base_sha256=self.model.info.sha256,
             audio_sha256=mix.source_sha256,
@@ -226,6 +227,18 @@ class _Run:
         self.adapter_sha256 = checkpoint_sha256(self.out_dir / ADAPTER_NAME)
         reach("worker.adapted")
 
+    def _adapted(self, step: AdaptationStep) -> Iterator[RunEvent]:
+        loss = LossTerms(step.loss.total, step.loss.reconstruction, step.loss.silence)
+        if step.ends_epoch:
+            self.epoch_losses.append(EpochLoss(step.epoch, loss.total, loss.reconstruction, loss.silence))
+        if step.resumed:
+            self.meter.skip(step.step)
+        event = self.meter.advance(
+            step.step, epoch=step.epoch, epochs=step.epochs, loss=loss, ends_epoch=step.ends_epoch
+        )
+        if event is not None:
+            yield event
+
     def _epoch_checkpoint(self, mix: ModelMix, options: AdaptationOptions) -> EpochCheckpoint | None:
         if not self.spec.checkpoint_path:
             return None
@@ -235,7 +248,7 @@ class _Run:
             marks_sha256=marks_sha256(self.spec.marks),
             options=options,
             seed=self.spec.seed,
-            machine=self.networks.machine,
+            machine=self.networks.machine(self.model.device),
         )
         return EpochCheckpoint(
             Path(self.spec.checkpoint_path),
@@ -247,7 +260,7 @@ class _Run:
         self, mix: ModelMix, mix_frames: SourceFrames
     ) -> Generator[RunEvent, None, tuple[StemFile, ...]]:
         """Separate, obey the marks, add up to the mix, write: one stream from segments to files."""
-        yield self.meter.begin(RunPhase.SEPARATION)
+        yield self.meter.begin(RunPhase.SEPARATION, self._segments(mix_frames))
         spec, source = self.spec, self.spec.source
         leakage = LeakageMeter(spec.marks, self.config.sources)
         levels = self._level_meter()
@@ -269,11 +282,11 @@ class _Run:
             for stems in consistency.process(estimates):
                 for writer, stem in zip(writers, stems, strict=True):
                     writer.write(stem.T)
-                yield from self._progress(self.segments_done)
+                yield from self.progress(self.segments_done)
             written = [writer.finish() for writer in writers]
         reach("worker.stems_written")
         if consistency.clipped_samples:
-            yield self._notice(
+            yield self.notice(
                 "CLIPPED",
                 f"{consistency.clipped_samples} samples of the stems were clipped: the song is above full "
                 "scale there, which 24 bits cannot hold; float32 stems can",
@@ -298,11 +311,12 @@ class _Run:
             self.frames,
             self.spec.source.sample_rate_hz,
         )
-        yield from self._steps(check.run())
+        yield from self.steps(check.run())
         report = job_report(
             self.spec,
             self.model.info,
-            self.networks,
+            self.networks.name_of(self.model.device),
+            self.networks.threads,
             self.strategy,
             check,
             self.leakage_before_dbfs,
@@ -315,10 +329,10 @@ class _Run:
         preview = Preview(
             self.preview_span[0], read_excerpt(self.stem_paths, self.preview_span), self.base_preview
         )
-        self._check_cancel()
+        self.check_cancel()
         names = write_report(report, preview, self.spec.source, self.stem_paths, self.out_dir)
         reach("worker.report_written")
-        yield from self._progress(report_steps(self.spec.source))
+        yield from self.progress(report_steps(self.spec.source))
         return names
 
     def _estimates(self, mix: ModelMix, mix_frames: SourceFrames) -> Iterator[NDArray[np.float32]]:
@@ -326,48 +340,26 @@ class _Run:
         self.segments_done = 0
 
         def segments() -> Iterator[NDArray[np.float32]]:
-            self._check_cancel()
+            self.check_cancel()
             for block in separate_in_segments(
                 self.model.network,
                 mix_frames,
                 self.config.sample_rate_hz,
                 self.spec.separation,
                 self.spec.seed,
-                self.networks.device,
+                self.model.device,
             ):
-                self._check_cancel()
+                self.check_cancel()
                 self.segments_done += 1
                 yield block
 
         return estimates_at_source(segments(), mix, self.spec.source)
+
+    def _segments(self, mix_frames: SourceFrames) -> int:
+        return len(SegmentPlan.of(len(mix_frames), self.config.sample_rate_hz, self.spec.separation).starts)
 
     def _level_meter(self) -> LevelMeter:
         return LevelMeter(self.config.sources, self.frames, self.spec.source.sample_rate_hz)
 
     def _save_levels(self, meter: LevelMeter) -> None:
         save_levels(self.out_dir / LEVELS_NAME, meter.levels(self.model.info.sha256))
-
-    def _steps(self, steps: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
-        """Drive work that yields how many steps it has done; give what it returns."""
-        while True:
-            self._check_cancel()
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            yield from self._progress(step)
-
-    def _notice(self, reason: str, message: str, *, warning: bool = True) -> RunNotice:
-        notice = RunNotice(reason, message, warning)
-        self.notices.append(notice)
-        return notice
-
-    def _progress(self, step: int) -> Iterator[RunEvent]:
-        event = self.meter.advance(step)
-        if event is not None:
-            yield event
-
-    def _check_cancel(self) -> None:
-        if self.cancelled():
-            raise _RunCancelledError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ugosa_server.engine.base import LossTerms, RunPhase, RunProgress
 from ugosa_server.failpoints import reach
@@ -37,13 +37,21 @@ class ProgressMeter:
         self._started_s: dict[RunPhase, float] = {}
         self.timings_s: dict[str, float] = {}
         self._phase = plan[0].phase
+        self._fraction = 0.0
         self._last_event_s = float("-inf")
 
-    def begin(self, phase: RunPhase) -> RunProgress:
-        """Enter a phase; the one before counts as done."""
-        self.end()
+    def begin(self, phase: RunPhase, steps: int | None = None) -> RunProgress:
+        """Enter a phase, of other `steps` than planned perhaps; the one before counts as done.
+
+        A phase that is entered once more begins again, and the fraction waits until it has caught up.
+        """
+        if phase is not self._phase:
+            self.end()
         reach(f"phase.{phase.value}.begun")
         self._phase = phase
+        self._steps_done[phase] = self._steps_skipped[phase] = 0
+        if steps is not None:
+            self._plan[phase] = replace(self._plan[phase], steps=steps)
         self._started_s[phase] = self._now_s()
         return self._event()
 
@@ -82,9 +90,11 @@ class ProgressMeter:
     def _event(self, epoch: int = 0, epochs: int = 0, loss: LossTerms | None = None) -> RunProgress:
         self._last_event_s = self._now_s()
         total = sum(plan.cost for plan in self._plan.values())
-        fraction = min(1.0, sum(self._cost_done(phase) for phase in self._plan) / total)
+        self._fraction = max(
+            self._fraction, min(1.0, sum(self._cost_done(phase) for phase in self._plan) / total)
+        )
         step, steps = self._steps_done[self._phase], self._plan[self._phase].steps
-        return RunProgress(self._phase, fraction, self._eta_s(), step, steps, epoch, epochs, loss)
+        return RunProgress(self._phase, self._fraction, self._eta_s(), step, steps, epoch, epochs, loss)
 
     def _cost_done(self, phase: RunPhase) -> float:
         plan = self._plan[phase]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,12 @@ import torch
 
 from ugosa_server import __version__
 from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
-from ugosa_server.errors import CheckpointError, ConfigError
+from ugosa_server.errors import CheckpointError, ConfigError, DeviceMemoryError
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.network import SeparationNetwork, build_network
 from ugosa_server.models.registry import ModelInfo, read_model_info
+
+log = logging.getLogger("ugosa.worker")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,21 @@ class ResidentNetwork:
     info: ModelInfo
     """Read from the checkpoint."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes: on the device of the process, or on the CPU when that has too little memory."""
+        return next(self.network.parameters()).device
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it computes on a GPU."""
+        return self.device.type == "cuda"
+
+    def move_to_cpu(self) -> None:
+        """Compute on the CPU until `ResidentNetworks.load` is asked for it again."""
+        self.network.to("cpu")
+        torch.cuda.empty_cache()
+
 
 class ResidentNetworks:
     """Loads every checkpoint once and keeps it on one device.
@@ -34,7 +52,12 @@ class ResidentNetworks:
     """
 
     def __init__(
-        self, device: str = "auto", threads: int = 0, cache_bytes: int = DEFAULT_BUDGET_BYTES
+        self,
+        device: str = "auto",
+        threads: int = 0,
+        cache_bytes: int = DEFAULT_BUDGET_BYTES,
+        *,
+        cpu_fallback: bool = True,
     ) -> None:
         """Choose the device.
 
@@ -42,6 +65,7 @@ class ResidentNetworks:
             device: auto (the first GPU, else the CPU), cpu, cuda or cuda:N.
             threads: CPU threads; 0 = as many as torch takes.
             cache_bytes: budget of the frozen-prefix cache of a run.
+            cpu_fallback: whether what does not fit the GPU's memory is computed on the CPU.
 
         Raises:
             ConfigError: there is no such device.
@@ -49,6 +73,7 @@ class ResidentNetworks:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
         self.device = _find_device(device)
         self.cache_bytes = cache_bytes
+        self.cpu_fallback = cpu_fallback
         self._loaded: dict[Path, ResidentNetwork] = {}
         if threads > 0:
             torch.set_num_threads(threads)
@@ -60,17 +85,20 @@ class ResidentNetworks:
     @property
     def device_name(self) -> str:
         """What computes, for people: "cpu" or "cuda:0 (NVIDIA H200)"."""
-        if self.device.type != "cuda":
-            return str(self.device)
-        return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+        return self.name_of(self.device)
 
-    @property
-    def machine(self) -> tuple[str, ...]:
-        """What decides how numbers are rounded here: versions, device and threads."""
+    def name_of(self, device: torch.device) -> str:
+        """The device for people."""
+        if device.type != "cuda":
+            return str(device)
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+
+    def machine(self, device: torch.device) -> tuple[str, ...]:
+        """What decides how numbers are rounded on the device: versions, device and threads."""
         return (
             f"ugosa-server {__version__}",
             f"torch {torch.__version__}",
-            self.device_name,
+            self.name_of(device),
             torch.backends.cpu.get_cpu_capability(),
             f"{self.threads} threads",
         )
@@ -88,8 +116,11 @@ class ResidentNetworks:
     def load(self, path: str | Path) -> ResidentNetwork:
         """Give the network of a checkpoint, loading it on first use.
 
+        It is on the device, or on the CPU when the device has no room for it and `cpu_fallback` is set.
+
         Raises:
             CheckpointError: the file is missing, unreadable, or does not fit its own sizes.
+            DeviceMemoryError: the device has no room for it.
         """
         key = Path(path).resolve()
         if key not in self._loaded:
@@ -100,9 +131,20 @@ class ResidentNetworks:
             except RuntimeError as error:
                 why = " ".join(str(error).split())  # torch writes many lines
                 raise CheckpointError(f"{key} does not hold the network that it describes: {why}") from error
-            network.to(self.device).eval().requires_grad_(False)
+            network.eval().requires_grad_(False)
             self._loaded[key] = ResidentNetwork(network, read_model_info(key))
-        return self._loaded[key]
+        resident = self._loaded[key]
+        try:
+            resident.network.to(self.device)
+        except torch.OutOfMemoryError as error:
+            resident.move_to_cpu()
+            if not self.cpu_fallback:
+                raise DeviceMemoryError(
+                    f"{self.device_name} has too little memory for the model {resident.info.name}; free some,"
+                    " or set cpu_fallback in the server's configuration"
+                ) from error
+            log.warning("%s has too little memory for %s: it computes on the CPU", self.device_name, key)
+        return resident
 
 
 def _find_device(name: str) -> torch.device:

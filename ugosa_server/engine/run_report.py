@@ -14,7 +14,6 @@ from ugosa_server.activations.intervals import Interval
 from ugosa_server.adaptation.strategies import Strategy
 from ugosa_server.engine.base import RunSpec
 from ugosa_server.engine.mark_measures import StemCheck
-from ugosa_server.engine.resident_networks import ResidentNetworks
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.report.data import EpochLoss, JobReport, OptionValue, StemReport
 
@@ -22,7 +21,8 @@ from ugosa_server.report.data import EpochLoss, JobReport, OptionValue, StemRepo
 def job_report(
     spec: RunSpec,
     model: ModelInfo,
-    networks: ResidentNetworks,
+    device_name: str,
+    threads: int,
     strategy: Strategy,
     check: StemCheck,
     leakage_before_dbfs: Sequence[float | None],
@@ -56,8 +56,8 @@ def job_report(
         trainable_parameters=strategy.trainable_count(model.config),
         options=options_as_used(spec),
         seed=spec.seed,
-        device=networks.device_name,
-        threads=networks.threads,
+        device=device_name,
+        threads=threads,
         sample_rate_hz=spec.source.sample_rate_hz,
         channels=spec.source.channels,
         frames=spec.source.frames,

@@ -53,6 +53,8 @@ class WorkerSettings:
     """Budget of the frozen-prefix cache."""
     threads: int = 0
     """CPU threads of the network; 0 = all cores."""
+    cpu_fallback: bool = True
+    """Whether what does not fit the GPU's memory is computed on the CPU."""
     heartbeat_timeout_s: float = 30.0
     """A worker that says nothing for so long is taken for hung and killed."""
     start_timeout_s: float = 180.0
@@ -130,6 +132,7 @@ class WorkerProcess:
             f"--device={settings.device}",
             f"--threads={settings.threads}",
             f"--cache-bytes={settings.cache_bytes}",
+            "--cpu-fallback" if settings.cpu_fallback else "--no-cpu-fallback",
             f"--preload={settings.preload}",
             f"--log-level={settings.log_level}",
             f"--log-format={settings.log_format}",

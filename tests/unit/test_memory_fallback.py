@@ -1,0 +1,189 @@
+"""A GPU with too little memory costs smaller pieces or time, and the job says what was done."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.helpers.runs import files_of, never, run_spec, song_of, stems_of
+from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.engine import resident_networks
+from ugosa_server.engine.base import RunFailed, RunNotice, RunProgress, RunSucceeded
+from ugosa_server.engine.job_pipeline import ResidentNetworks, run_job
+from ugosa_server.engine.memory_fallback import is_out_of_memory, smaller_adaptation, smaller_separation
+from ugosa_server.engine.resident_networks import ResidentNetwork
+from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
+from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.separation.options import SeparationOptions
+
+RATE_HZ = 16_000
+OPTIONS = AdaptationOptions(learning_rate=1e-3, epochs=2, segment_s=2.0, batch_size=2)
+SEPARATION = SeparationOptions(segment_s=2.0)
+
+
+class CrampedNetwork(ConvTasNet):
+    """Raises what torch raises on a full GPU, for batches of more than so many frames, until it is moved."""
+
+    room_frames = 0
+    trained_calls_before_full = 0
+    moved = False
+
+    def _need(self, mix):
+        if not self.moved and mix.shape[0] * mix.shape[-1] > self.room_frames:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def forward(self, mix):
+        self._need(mix)
+        return super().forward(mix)
+
+    def trained_part(self, mix, frozen, depth):
+        self.trained_calls_before_full -= 1
+        if self.trained_calls_before_full < 0:
+            self._need(mix)
+        return super().trained_part(mix, frozen, depth)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    config = replace(TINY, sample_rate_hz=RATE_HZ)
+    save_checkpoint(path, tiny_network(config=config).state_dict(), config)
+    return path
+
+
+@pytest.fixture
+def make_spec(tmp_path, checkpoint):
+    return partial(run_spec, tmp_path, checkpoint)
+
+
+@pytest.fixture
+def cramped(monkeypatch, checkpoint):
+    """Give networks with room for so many frames at once, on something that passes for a GPU."""
+
+    def make(room_s, trained_calls_before_full=0, cpu_fallback=True):
+        def build(config):
+            network = CrampedNetwork(config)
+            network.room_frames = round(room_s * RATE_HZ)
+            network.trained_calls_before_full = trained_calls_before_full
+            return network
+
+        monkeypatch.setattr(resident_networks, "build_network", build)
+        monkeypatch.setattr(ResidentNetwork, "on_gpu", property(lambda r: not r.network.moved))
+        monkeypatch.setattr(ResidentNetwork, "move_to_cpu", lambda r: setattr(r.network, "moved", True))
+        return ResidentNetworks("cpu", cpu_fallback=cpu_fallback)
+
+    return make
+
+
+def run(spec, networks):
+    events = list(run_job(spec, networks, never))
+    notices = [event.message for event in events if isinstance(event, RunNotice)]
+    fractions = [event.fraction for event in events if isinstance(event, RunProgress)]
+    assert fractions == sorted(fractions), "progress never falls"
+    return events[-1], notices
+
+
+def options_in_report(spec):
+    return json.loads((Path(spec.out_dir) / "report.json").read_text())["options"]
+
+
+def digests(ending):
+    return [stem.sha256 for stem in ending.stems]
+
+
+@pytest.mark.parametrize("trained_calls", [0, 1], ids=["at once", "in the second epoch"])
+def test_smaller_pieces_give_what_a_job_with_these_options_gives(make_spec, cramped, trained_calls):
+    spec = make_spec(adaptation=OPTIONS, separation=SEPARATION)
+    ending, notices = run(spec, cramped(room_s=1.0, trained_calls_before_full=trained_calls))
+    assert isinstance(ending, RunSucceeded)
+    assert notices == [
+        f"the GPU's memory is too little for {what}"
+        for what in (
+            "base separation in segments of 2 s: going on with 1 s",
+            "adaptation in batches of 2 segments of 2 s: going on with 1 of 2 s",
+            "adaptation in batches of 1 segments of 2 s: going on with 1 of 1 s",
+        )
+    ]
+    used = options_in_report(spec)
+    assert (used["batch_size"], used["segment_seconds"], used["separation_segment_seconds"]) == (1, 1, 1)
+    asked = make_spec(
+        adaptation=replace(OPTIONS, batch_size=1, segment_s=1.0), separation=SeparationOptions(segment_s=1.0)
+    )
+    expected, notices = run(asked, ResidentNetworks("cpu"))
+    assert notices == []
+    assert digests(ending) == digests(expected)
+    assert (stems_of(spec, ending).sum(axis=0) == song_of(spec)).all()
+
+
+def test_what_fits_in_no_piece_goes_on_on_the_cpu_as_it_was_asked_for(make_spec, cramped):
+    spec = make_spec(adaptation=OPTIONS, separation=SEPARATION)
+    networks = cramped(room_s=0.5)
+    ending, notices = run(spec, networks)
+    assert "going on on the CPU" in notices[-1]
+    assert len(notices) == 2
+    expected, _ = run(make_spec(adaptation=OPTIONS, separation=SEPARATION), ResidentNetworks("cpu"))
+    assert digests(ending) == digests(expected)
+    assert options_in_report(spec)["separation_segment_seconds"] == 2
+
+
+def test_without_the_cpu_the_job_fails_with_the_way_out_and_the_base_stays(make_spec, cramped):
+    spec = make_spec(adaptation=OPTIONS, separation=SeparationOptions(segment_s=0.5))
+    networks = cramped(room_s=0.9, trained_calls_before_full=1, cpu_fallback=False)
+    network = networks.load(spec.model_path).network
+    before = weights_digest(network.state_dict())
+    ending, _ = run(spec, networks)
+    assert isinstance(ending, RunFailed)
+    assert ending.reason == "GPU_MEMORY"
+    assert "cpu_fallback" in ending.message
+    assert files_of(spec) == {}
+    assert weights_digest(network.state_dict()) == before
+
+
+def test_what_is_halved_and_when_it_ends():
+    batches = AdaptationOptions(batch_size=5, segment_s=4.0, hop_s=3.0)
+    seen = []
+    options = batches
+    while options is not None:
+        seen.append((options.batch_size, options.segment_s, options.hop_s))
+        options = smaller_adaptation(options)
+    assert seen == [(5, 4, 3), (2, 4, 3), (1, 4, 3), (1, 2, 2), (1, 1, 1)]
+    assert smaller_separation(SeparationOptions(segment_s=8.0)).segment_s == 4
+    assert smaller_separation(SeparationOptions(segment_s=1.9)) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+    ],
+)
+def test_only_a_lack_of_memory_is_taken_for_one(error, expected):
+    assert is_out_of_memory(error) is expected
+
+
+def test_a_model_that_does_not_fit_the_gpu_computes_on_the_cpu_or_says_why_not(checkpoint, monkeypatch):
+    from ugosa_server.errors import DeviceMemoryError
+
+    class TooLarge(ConvTasNet):
+        def to(self, device, *arguments):
+            if torch.device(device).type == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().to(device, *arguments)
+
+    monkeypatch.setattr(resident_networks, "build_network", TooLarge)
+    for cpu_fallback in (True, False):
+        networks = ResidentNetworks("cpu", cpu_fallback=cpu_fallback)
+        networks.device = torch.device("cuda:0")
+        monkeypatch.setattr(ResidentNetworks, "name_of", lambda networks, device: str(device))
+        if cpu_fallback:
+            assert networks.load(checkpoint).device == torch.device("cpu")
+        else:
+            with pytest.raises(DeviceMemoryError, match="cuda:0 has too little memory for the model tiny"):
+                networks.load(checkpoint)
