@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ugosa_server.training.conditioned_unet.commands import add_cunet_commands
+
 MEASURED_SONG_S = 12.0
 
 
@@ -23,6 +25,8 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     convtasnet.add_argument("--bank", type=Path, default=Path("bank"), help="folder of `train data` (./bank)")
     convtasnet.add_argument("--out", type=Path, required=True, help="folder of the run")
     convtasnet.set_defaults(run=train_convtasnet)
+
+    add_cunet_commands(commands)
 
     measure = commands.add_parser("measure", help="score a model on held-out songs, beside two references")
     measure.add_argument("--model", type=Path, required=True, help="a model file")

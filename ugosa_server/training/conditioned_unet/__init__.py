@@ -1,0 +1,1 @@
+"""Training the Conditioned U-Net by mix-and-separate."""

@@ -1,0 +1,131 @@
+"""Mix-and-separate: examples out of single recordings, with labels that say who sounds in them.
+
+Section 3 of Slizovskaia et al.: sample instruments, take a random segment of each, sum, clip. A batch depends
+on nothing but the seed, the iteration and the stage of the curriculum, so a resumed run sees the same ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+
+from ugosa_server.errors import ConfigError
+from ugosa_server.models.conditioned_unet_config import WINDOW_SAMPLES
+from ugosa_server.training.conditioned_unet.recipe import MixOptions
+from ugosa_server.training.conditioned_unet.solos import FloatArray, Recording, SolosSet
+
+SILENT_RMS = 1e-3  # -60 dBFS: below, a source is taken out of the example altogether
+TRIES = 4  # to find a segment that sounds
+MIX_LEVEL_SPREAD_DB = 3.0
+EQUALISER_POINTS = 8
+LOWEST_POINT_SHARE = 0.01  # of the Nyquist frequency
+
+
+@dataclass(frozen=True)
+class MixBatch:
+    """B examples."""
+
+    sources: FloatArray
+    """[B, K, T]: silent where a class is absent."""
+    mix: FloatArray
+    """[B, T]."""
+    labels: FloatArray
+    """[B, K]: 1 for every class that sounds; with extra labels, for some that do not as well."""
+
+    def checked(self, *, extra: bool = False) -> MixBatch:
+        """Itself, once its labels are found to be those of its sources.
+
+        Raises:
+            ConfigError: a label denies a source that sounds, or (unless `extra`) claims one that is silent.
+        """
+        sounding = np.asarray(self.sources.any(axis=-1))
+        said = self.labels > 0
+        wrong = np.asarray(sounding & ~said if extra else sounding != said)
+        if wrong.any():
+            example, source = (int(i) for i in np.argwhere(wrong)[0])
+            raise ConfigError(
+                f"example {example} has label {self.labels[example, source]:g} for class {source}, which "
+                f"{'sounds' if sounding[example, source] else 'is silent'} in it"
+            )
+        return self
+
+
+def mixed_batch(
+    recordings: SolosSet, options: MixOptions, batch_size: int, most_sources: int, key: tuple[int, ...]
+) -> MixBatch:
+    """The batch of one key.
+
+    Args:
+        recordings: to mix from; its order of classes is that of the sources.
+        options: of the mixes.
+        batch_size: B.
+        most_sources: the curriculum's stage.
+        key: seeds the batch.
+    """
+    rng = np.random.default_rng(key)
+    takes = recordings.takes if options.same_take_share else {}
+    examples = [_example(rng, recordings, takes, options, most_sources) for _ in range(batch_size)]
+    batch = MixBatch(*(np.stack(arrays) for arrays in zip(*examples, strict=True)))
+    return batch.checked(extra=options.extra_labels_share > 0)
+
+
+def _example(
+    rng: np.random.Generator,
+    recordings: SolosSet,
+    takes: dict[str, list[Recording]],
+    options: MixOptions,
+    most_sources: int,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    names = list(recordings.by_instrument)
+    n_sources = int(rng.integers(options.fewest_sources, min(most_sources, len(names)) + 1))
+    sources = np.zeros((len(names), WINDOW_SAMPLES), np.float32)
+    if takes and n_sources > 1 and rng.random() < options.same_take_share:
+        members = list(takes.values())[int(rng.integers(len(takes)))]
+        start = int(rng.integers(min(member.frames for member in members) - WINDOW_SAMPLES + 1))
+        for i in rng.permutation(len(members))[:n_sources]:
+            sources[names.index(members[i].instrument)] += members[i].segment(start)
+    else:
+        for k in rng.choice(len(names), n_sources, replace=False):
+            sources[k] = _sounding_segment(rng, recordings.by_instrument[names[k]])
+    sources[np.sqrt(np.mean(sources**2, axis=-1)) < SILENT_RMS] = 0
+    for k in np.flatnonzero(sources.any(axis=-1)):
+        sources[k] = _altered(rng, sources[k], options)
+    present = np.asarray(sources.any(axis=-1))
+    if options.level == "peak" and present.any():
+        peaks = np.abs(sources).max(axis=-1, keepdims=True)
+        sources = sources / np.where(peaks > 0, peaks, 1) / present.sum()
+    mix = sources.sum(axis=0)
+    if options.mix_rms > 0 and present.any():
+        spread = 10 ** (rng.uniform(-MIX_LEVEL_SPREAD_DB, MIX_LEVEL_SPREAD_DB) / 20)
+        gain = np.float32(options.mix_rms * spread / np.sqrt(np.mean(mix**2)))
+        sources, mix = sources * gain, mix * gain
+    if options.clip:
+        mix = np.clip(mix, -1, 1)
+    labels = present.astype(np.float32)
+    if rng.random() < options.extra_labels_share:
+        labels = np.maximum(labels, rng.random(len(names)) < rng.random()).astype(np.float32)
+    return np.asarray(sources, np.float32), np.asarray(mix, np.float32), labels
+
+
+def _sounding_segment(rng: np.random.Generator, recordings: tuple[Recording, ...]) -> FloatArray:
+    for _ in range(TRIES):
+        recording = recordings[int(rng.integers(len(recordings)))]
+        segment = recording.segment(int(rng.integers(recording.frames - WINDOW_SAMPLES + 1)))
+        if np.sqrt(np.mean(segment**2)) >= SILENT_RMS:
+            break
+    return segment
+
+
+def _altered(rng: np.random.Generator, source: FloatArray, options: MixOptions) -> FloatArray:
+    """A random gain and a smooth random equaliser, so that no soundfont's timbre is learned by heart."""
+    gain_db = rng.normal(0, options.gain_db) if options.gain_db else 0.0
+    if not options.equaliser_db:
+        return source * np.float32(10 ** (gain_db / 20))
+    spectrum = scipy.fft.rfft(source, WINDOW_SAMPLES + 1)
+    octaves = np.log2(np.linspace(LOWEST_POINT_SHARE, 1, len(spectrum)))
+    points = np.linspace(octaves[0], 0, EQUALISER_POINTS)
+    curve_db = np.interp(octaves, points, rng.normal(gain_db, options.equaliser_db, EQUALISER_POINTS))
+    filtered = scipy.fft.irfft(spectrum * 10 ** (curve_db / 20).astype(np.float32), WINDOW_SAMPLES + 1)
+    return np.asarray(filtered[:WINDOW_SAMPLES], np.float32)

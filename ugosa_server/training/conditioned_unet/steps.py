@@ -1,0 +1,135 @@
+"""One step of training, and all that a run has to remember between two steps."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from ugosa_server.errors import ConfigError
+from ugosa_server.models.conditioned_unet import ConditionedUNet
+from ugosa_server.models.cunet_front_end import magnitudes, spectrum, target_masks, values
+from ugosa_server.training.conditioned_unet.mixing import MixBatch
+from ugosa_server.training.conditioned_unet.plateau import Plateau
+from ugosa_server.training.conditioned_unet.recipe import CunetRecipe
+
+EMA_WARMUP_STEPS = 10  # the average forgets the first weights fast: decay (1 + t) / (EMA_WARMUP_STEPS + t)
+EPS = 1e-8
+
+
+class CunetTraining:
+    """Network, optimiser, running average, plateau and iteration."""
+
+    def __init__(self, recipe: CunetRecipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.network = ConditionedUNet(recipe.network).to(recipe.device)
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.plateau = Plateau(recipe.first_stage)
+        self.iteration = 0
+
+    def step(self, batch: MixBatch) -> Tensor:
+        """One optimiser step; returns the loss, detached."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.plateau.learning_rate(self.recipe)
+        self.network.train()
+        # Dropout's and the noise's chance is the iteration's, so that a resumed run draws the same.
+        torch.manual_seed((self.recipe.seed << 32) + self.iteration)
+        loss = batch_loss(self.network, batch, self.recipe)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.gradient_norm > 0:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_norm)
+        self.optimiser.step()
+        decay = min(self.recipe.ema_decay, (1 + self.iteration) / (EMA_WARMUP_STEPS + self.iteration))
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                if value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - decay)
+                else:
+                    self.average[name].copy_(value)
+        self.iteration += 1
+        return loss.detach()
+
+    def averaged_network(self) -> ConditionedUNet:
+        """A copy of the network with the running average as its weights, in evaluation mode."""
+        network = ConditionedUNet(self.recipe.network)
+        network.load_state_dict(self.average)
+        return network.to(self.recipe.device).eval()
+
+    def save(self, path: Path) -> None:
+        """Write the whole state; `path` is the old file or the whole new one."""
+        temporary = path.with_name(path.name + ".tmp")
+        saved = {
+            "iteration": self.iteration,
+            "plateau": asdict(self.plateau),
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        with temporary.open("wb") as file:
+            torch.save(saved, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a saved state (tensors and numbers only: no class is unpickled).
+
+        Raises:
+            ConfigError: it is no state of this network.
+        """
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(saved["network"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.plateau = Plateau(**saved["plateau"])
+            for name, value in saved["average"].items():
+                self.average[name].copy_(value)
+            self.iteration = int(saved["iteration"])
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise ConfigError(f"{path} is no state of this training: {error}") from error
+
+
+def batch_loss(network: ConditionedUNet, batch: MixBatch, recipe: CunetRecipe) -> Tensor:
+    """Loss of a batch: Eq. 6 or Eq. 7 of every class, bin and frame, reduced over an example, then meaned."""
+    mix = torch.from_numpy(batch.mix).to(recipe.device)  # [B, T]
+    labels = torch.from_numpy(batch.labels).to(recipe.device)  # [B, K]
+    mix_magnitudes, target = targets_of(mix, batch, recipe)
+    logits = network.mask_logits(values(mix_magnitudes, recipe.network), labels)  # [B, K, F, T']
+    losses = mask_losses(logits, target, recipe)
+    if recipe.magnitude_weighted:
+        weight = torch.log1p(mix_magnitudes)  # [B, F, T']
+        weight = weight / (weight.mean(dim=(-2, -1), keepdim=True) + EPS)
+        losses = losses * weight.unsqueeze(1)
+    by_example = losses.flatten(1)
+    return (by_example.sum(dim=1) if recipe.reduction == "sum" else by_example.mean(dim=1)).mean()
+
+
+def targets_of(mix: Tensor, batch: MixBatch, recipe: CunetRecipe) -> tuple[Tensor, Tensor]:
+    """(magnitudes of the mix [B, F, T'], masks to learn [B, K, F, T']); absent classes cost no transform."""
+    mix_magnitudes = magnitudes(spectrum(mix), recipe.network)
+    present = torch.from_numpy(batch.sources.any(axis=-1)).nonzero()  # [N, 2]
+    target = mix_magnitudes.new_zeros((*batch.labels.shape, *mix_magnitudes.shape[1:]))
+    for example, source in present.tolist():
+        audio = torch.from_numpy(batch.sources[example, source]).to(recipe.device)
+        found = magnitudes(spectrum(audio), recipe.network)
+        target[example, source] = target_masks(
+            found[None, None], mix_magnitudes[example : example + 1], recipe.network
+        )[0, 0]
+    return mix_magnitudes, target
+
+
+def mask_losses(logits: Tensor, target: Tensor, recipe: CunetRecipe) -> Tensor:
+    """Eq. 6 or Eq. 7, a bin each: [B, K, F, T'] twice -> [B, K, F, T']."""
+    if recipe.loss == "smooth-l1":
+        return F.smooth_l1_loss(torch.sigmoid(logits), target, reduction="none")
+    weight = logits.new_tensor(recipe.positive_weight)
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=weight)
