@@ -10,7 +10,7 @@ from ugosa_server.errors import BadOptionError
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint
 from ugosa_server.models.conditioned_unet import ConditionedUNet
 from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
-from ugosa_server.models.cunet_front_end import MIX_RMS, spectrum
+from ugosa_server.models.cunet_front_end import spectrum
 from ugosa_server.models.depths import Depth, depths_of
 from ugosa_server.models.network import build_network
 
@@ -129,7 +129,7 @@ def test_masks_of_nothing_but_ones_give_the_mix_back():
 
 def test_rectified_logits_make_masks_that_reach_down_to_nothing():
     network = built(replace(TINY, rectified_logits=True))
-    frames = spectrum(MIX_RMS * torch.randn(1, 16384))
+    frames = spectrum(torch.randn(1, 16384))
     masks = network.masks(frames, torch.ones(1, 3))
     assert (masks == 0).any()
     assert masks.max() < 1

@@ -51,10 +51,10 @@ class LevelMeter:
         self._position = 0
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """Take the next frames of all estimates, [S, C, n]."""
+        """Take the next frames of all estimates, [S, C, n]; rows beyond the sources are passed over."""
         first, stop = self._position, self._position + block.shape[-1]
         squares = np.empty((len(self._energy), stop - first))  # [S + 1, n]
-        squares[:-1] = np.square(block, dtype=np.float64).mean(axis=1)
+        squares[:-1] = np.square(block[: len(self._sources)], dtype=np.float64).mean(axis=1)
         squares[-1] = np.square(self._mix[first:stop], dtype=np.float64).mean(axis=1)
         hops = np.arange(first, stop) // self._hop_frames
         edges = np.flatnonzero(np.diff(hops, prepend=-1))  # where a hop begins in this block

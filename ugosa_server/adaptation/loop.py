@@ -124,7 +124,7 @@ def adapt(
         network: on its device, inside `context.adaptation_of`.
         parameters: what that context yields.
         mix: the song at the model's rate, normalised, [T, C].
-        activity: h of Eq. 2; not asked by strategies without marks.
+        activity: h of Eq. 2; strategies without marks take 1 in its place there.
         options: validated.
         seed: of the order of observations, and of their pitches.
         cache_budget_bytes: memory for features of the frozen prefix.
@@ -136,7 +136,7 @@ def adapt(
     strategy = parse_strategy(options.strategy)
     if strategy.depth is None:
         return
-    sample_rate_hz, n_sources = network.config.sample_rate_hz, len(network.config.sources)
+    sample_rate_hz = network.config.sample_rate_hz
     device = next(network.parameters()).device
     to_learn_from = observations(_starts(len(mix), sample_rate_hz, options), options.pitch_shifts, seed)
     segment_frames = min(_frames(options.segment_s, sample_rate_hz), len(mix))
@@ -154,8 +154,6 @@ def adapt(
         return torch.from_numpy(segment).to(device)
 
     def activity_of(start: int) -> Tensor:  # [S, T]
-        if not strategy.uses_marks:
-            return torch.ones(n_sources, segment_frames, device=device)
         return torch.from_numpy(activity(start, start + segment_frames)).to(device)
 
     losses_done = checkpoint.restore(parameters, optimiser) if checkpoint is not None else []
@@ -169,10 +167,11 @@ def adapt(
         sums = np.zeros(3)
         for n_batches, batch in enumerate(batches, start=1):
             mixes = [mix_of(observation) for observation in batch]
+            h = torch.stack([activity_of(observation.start) for observation in batch])  # [B, S, T]
             terms = silence_aware_objective(
-                cached.separate(mixes, keys=batch),
+                cached.separate(mixes, batch, h),
                 torch.stack(mixes),
-                torch.stack([activity_of(observation.start) for observation in batch]),
+                h if strategy.uses_marks else torch.ones_like(h),
                 options.silence_weight,
             )
             values = torch.stack([term.detach() for term in terms]).cpu().double().numpy()

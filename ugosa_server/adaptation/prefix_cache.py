@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ugosa_server.models.depths import Depth
-from ugosa_server.models.network import SeparationNetwork
+from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 
 DEFAULT_BUDGET_BYTES = 1 << 30
 
@@ -32,12 +32,16 @@ class PrefixCache:
         self._kept: dict[Hashable, Tensor] = {}
         self.kept_bytes = 0
 
-    def separate(self, mixes: list[Tensor], keys: Sequence[Hashable]) -> Tensor:
+    def separate(self, mixes: list[Tensor], keys: Sequence[Hashable], activity: Tensor) -> Tensor:
         """Separate segments with gradient: B mixes [C, T], each known by its key -> [B, S, C, T].
+
+        A network of masks is told h [B, S, T], and runs whole.
 
         The prefix runs segment by segment whatever the batch, so a kept result is the one that would be
         computed.
         """
+        if isinstance(self._network, MaskNetwork):
+            return self._network.forward(torch.stack(mixes), activity)
         parts = [self._prefix(mix, key) for mix, key in zip(mixes, keys, strict=True)]
         frozen = torch.cat([part for part in parts if part is not None]) if parts[0] is not None else None
         return self._network.trained_part(torch.stack(mixes), frozen, self._depth)

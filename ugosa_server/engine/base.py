@@ -67,6 +67,8 @@ class RunSpec:
     Outlives out_dir and the attempt; empty = none is kept."""
     resume_path: str = ""
     """What an earlier attempt has kept so; a run that it does not fit passes it over. Empty = nothing."""
+    stems: tuple[str, ...] = ()
+    """Names of the stems to give, in the model's order; empty = all that the model can give."""
     listens_only: bool = False
     """Whether the run ends when the unadapted network has heard the song: levels, no stems and no report."""
 
@@ -76,7 +78,7 @@ class RunSucceeded:
     """The last event of a run that ended well; all files are durable."""
 
     stems: tuple[StemFile, ...]
-    """In the model's order; none, and no report, of a run that only listens."""
+    """In the order of `RunSpec.stems`; none, and no report, of a run that only listens."""
     report_json: str
     """File name inside `out_dir`."""
     report_html: str

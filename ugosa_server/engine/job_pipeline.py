@@ -35,6 +35,7 @@ from ugosa_server.adaptation.loop import AdaptationStep, adapt, count_steps
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.frames import SourceFrames, open_frames
+from ugosa_server.audio.level import energy_dbfs
 from ugosa_server.engine.base import (
     LossTerms,
     RunCancelled,
@@ -45,21 +46,33 @@ from ugosa_server.engine.base import (
     RunSucceeded,
     StemFile,
 )
-from ugosa_server.engine.mark_measures import ExcerptRecorder, LeakageMeter, StemCheck, densest_window
+from ugosa_server.engine.mark_measures import (
+    ExcerptRecorder,
+    LeakageMeter,
+    StemCheck,
+    densest_window,
+    total_power,
+)
 from ugosa_server.engine.memory_fallback import MemoryFallback
-from ugosa_server.engine.model_mix import ModelMix, estimates_at_source, write_model_mix
+from ugosa_server.engine.model_mix import ModelMix, write_model_mix
 from ugosa_server.engine.phase_steps import PhaseSteps, RunCancelledError
 from ugosa_server.engine.progress_meter import ProgressMeter
 from ugosa_server.engine.resident_networks import ResidentNetwork, ResidentNetworks
-from ugosa_server.engine.run_plan import effective_strategy, plan_phases, report_steps
+from ugosa_server.engine.run_plan import (
+    checks_adaptation,
+    effective_strategy,
+    ensemble_notices,
+    plan_phases,
+    report_steps,
+)
 from ugosa_server.engine.run_report import job_report, read_excerpt
+from ugosa_server.engine.song_estimates import Ensemble, separation_steps, song_estimates
 from ugosa_server.errors import UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.report.data import EpochLoss, Preview
 from ugosa_server.report.write import write_report
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
-from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments
 
 __all__ = ["ResidentNetworks", "run_job"]
 
@@ -67,6 +80,7 @@ MODEL_MIX_NAME = "model-mix.f32"
 ADAPTER_NAME = "adapter.safetensors"
 LEVELS_NAME = "levels.json"
 PREVIEW_S = 20.0
+MAX_LEAKAGE_GROWTH = 1.01  # of its power, before an adaptation is rolled back where it is checked
 
 log = logging.getLogger("ugosa.run")
 
@@ -126,15 +140,17 @@ class _Run(PhaseSteps):
         self.frames, self.model, self.networks = frames, model, networks
         self.out_dir = Path(spec.out_dir)
         self.config = model.info.config
+        self.ensemble = Ensemble.of(spec, self.config)
         if notice is not None:
             self.notices.append(notice)
+        self.notices += ensemble_notices(spec, self.ensemble, self.config)
         if networks.device != model.device:
             self.notice(
                 "GPU_MEMORY",
                 "the GPU's memory is too little for the model: it computes on the CPU, which takes longer",
             )
         self.segments_done = 0
-        self.leakage_before_dbfs: list[float | None] = [None] * len(self.config.sources)
+        self.leakage_before_dbfs: list[float | None] = [None] * len(self.ensemble.stems)
         self.leakage_after_dbfs = self.leakage_before_dbfs
         self.epoch_losses: list[EpochLoss] = []
         self.adapter_sha256: str | None = None
@@ -143,25 +159,30 @@ class _Run(PhaseSteps):
         )
         self.base_preview: NDArray[np.float32] | None = None
         self.stem_paths = [
-            self.out_dir / f"stem-{i}{spec.stem_encoding.suffix}" for i in range(len(self.config.sources))
+            self.out_dir / f"stem-{i}{spec.stem_encoding.suffix}" for i in range(len(self.ensemble.stems))
         ]
 
     def events(self) -> Generator[RunEvent, None, RunSucceeded]:
         """Go through the phases; yields all events but the last, which it returns."""
         yield from self.notices
         mix = yield from self.prepare()
-        with (
-            open_frames(mix.audio) as mix_frames,
-            adaptation_of(self.model.network, self.strategy) as trained,
-        ):
+        with open_frames(mix.audio) as mix_frames:
             hear = partial(self.separate_with_base, mix, mix_frames)
-            if self.spec.listens_only:
-                yield from self.fitting(RunPhase.BASE_SEPARATION, hear)
-                return RunSucceeded((), "", "", LEVELS_NAME)
-            if self.strategy.depth is not None:
-                yield from self.fitting(RunPhase.BASE_SEPARATION, hear)
-                yield from self.fitting(RunPhase.ADAPTATION, partial(self.adapt, mix, mix_frames, trained))
-            stems = yield from self.fitting(RunPhase.SEPARATION, partial(self.separate, mix, mix_frames))
+            separate = partial(self.separate, mix, mix_frames)
+            stems: tuple[StemFile, ...] | None = None
+            with adaptation_of(self.model.network, self.strategy) as trained:
+                if self.spec.listens_only:
+                    yield from self.fitting(RunPhase.BASE_SEPARATION, hear)
+                    return RunSucceeded((), "", "", LEVELS_NAME)
+                if self.strategy.depth is not None:
+                    yield from self.fitting(RunPhase.BASE_SEPARATION, hear)
+                    adapt_here = partial(self.adapt, mix, mix_frames, trained)
+                    yield from self.fitting(RunPhase.ADAPTATION, adapt_here)
+                check = partial(self.leaks_more, mix, mix_frames)
+                if not (yield from self.fitting(RunPhase.SEPARATION, check)):
+                    stems = yield from self.fitting(RunPhase.SEPARATION, separate)
+            if stems is None:  # the base network is back
+                stems = yield from self.fitting(RunPhase.SEPARATION, separate)
         report_json, report_html = yield from self.report()
         return RunSucceeded(stems, report_json, report_html, LEVELS_NAME)
 
@@ -174,8 +195,8 @@ class _Run(PhaseSteps):
 
     def separate_with_base(self, mix: ModelMix, mix_frames: SourceFrames) -> Generator[RunEvent, None, None]:
         """Hear what the unadapted network gives: its leakage, its levels and an excerpt."""
-        yield self.meter.begin(RunPhase.BASE_SEPARATION, self._segments(mix_frames))
-        leakage = LeakageMeter(self.spec.marks, self.config.sources)
+        yield self.meter.begin(RunPhase.BASE_SEPARATION, separation_steps(self.spec, self.config))
+        leakage = LeakageMeter(self.spec.marks, self.ensemble.stems)
         recorder = ExcerptRecorder(*self.preview_span)
         levels = self._level_meter()
         for block in levels.listen(self._estimates(mix, mix_frames)):
@@ -193,7 +214,9 @@ class _Run(PhaseSteps):
         options = replace(self.spec.adaptation, strategy=str(self.strategy))
         steps = count_steps(len(mix_frames), self.config.sample_rate_hz, options)
         yield self.meter.begin(RunPhase.ADAPTATION, steps)
-        marks = marks_at_rate(self.spec.marks, self.spec.source.sample_rate_hz, self.config.sample_rate_hz)
+        marks = marks_at_rate(
+            self.ensemble.marks, self.spec.source.sample_rate_hz, self.config.sample_rate_hz
+        )
         checkpoint = self._epoch_checkpoint(mix, options)
         if checkpoint is not None and checkpoint.epochs_done:
             yield self.notice(
@@ -245,7 +268,7 @@ class _Run(PhaseSteps):
         keys = AdaptationKeys(
             base_sha256=self.model.info.sha256,
             audio_sha256=mix.source_sha256,
-            marks_sha256=marks_sha256(self.spec.marks),
+            marks_sha256=marks_sha256(self.ensemble.marks),
             options=options,
             seed=self.spec.seed,
             machine=self.networks.machine(self.model.device),
@@ -256,13 +279,41 @@ class _Run(PhaseSteps):
             Path(self.spec.resume_path) if self.spec.resume_path else None,
         )
 
+    def leaks_more(self, mix: ModelMix, mix_frames: SourceFrames) -> Generator[RunEvent, None, bool]:
+        """Whether the adapted network leaks more into marked silence than the base did, if that is checked.
+
+        What was learned is dropped then.
+        """
+        if not checks_adaptation(self.strategy, self.config):
+            return False
+        yield self.meter.begin(RunPhase.SEPARATION, separation_steps(self.spec, self.config))
+        leakage = LeakageMeter(self.spec.marks, self.ensemble.stems)
+        for block in self._estimates(mix, mix_frames):
+            leakage.add(block)
+            yield from self.progress(self.segments_done)
+        n_playing = len(self.ensemble.playing)  # what a residual holds is no leak
+        before, after = (
+            total_power(levels[:n_playing]) for levels in (self.leakage_before_dbfs, leakage.levels_dbfs())
+        )
+        if after <= before * MAX_LEAKAGE_GROWTH:
+            return False
+        yield self.notice(
+            "ROLLED_BACK",
+            f"after the adaptation more leaked into marked silence than before ({energy_dbfs(after):.1f} "
+            f"against {energy_dbfs(before):.1f} dBFS), so the stems are those of the model as it is; "
+            "fewer epochs, a lower learning rate or more marks may do better",
+        )
+        (self.out_dir / ADAPTER_NAME).unlink()
+        self.adapter_sha256 = None
+        return True
+
     def separate(
         self, mix: ModelMix, mix_frames: SourceFrames
     ) -> Generator[RunEvent, None, tuple[StemFile, ...]]:
         """Separate, obey the marks, add up to the mix, write: one stream from segments to files."""
-        yield self.meter.begin(RunPhase.SEPARATION, self._segments(mix_frames))
+        yield self.meter.begin(RunPhase.SEPARATION, separation_steps(self.spec, self.config))
         spec, source = self.spec, self.spec.source
-        leakage = LeakageMeter(spec.marks, self.config.sources)
+        leakage = LeakageMeter(spec.marks, self.ensemble.stems)
         levels = self._level_meter()
         with ExitStack() as files:
             writers = [
@@ -274,7 +325,7 @@ class _Run(PhaseSteps):
                 for path in self.stem_paths
             ]
             consistency = MixtureConsistency(
-                self.frames, spec.marks, self.config.sources, source.sample_rate_hz, spec.stem_encoding
+                self.frames, spec.marks, self.ensemble.stems, source.sample_rate_hz, spec.stem_encoding
             )
             estimates = leakage.listen(self._estimates(mix, mix_frames))
             if self.strategy.depth is None:
@@ -298,7 +349,7 @@ class _Run(PhaseSteps):
             self.leakage_after_dbfs = leakage.levels_dbfs()
         return tuple(
             StemFile(name, path.name, stem.frames, stem.size_bytes, stem.sha256)
-            for name, path, stem in zip(self.config.sources, self.stem_paths, written, strict=True)
+            for name, path, stem in zip(self.ensemble.stems, self.stem_paths, written, strict=True)
         )
 
     def report(self) -> Generator[RunEvent, None, tuple[str, str]]:
@@ -307,7 +358,7 @@ class _Run(PhaseSteps):
         check = StemCheck(
             self.stem_paths,
             self.spec.marks,
-            self.config.sources,
+            self.ensemble.stems,
             self.frames,
             self.spec.source.sample_rate_hz,
         )
@@ -315,6 +366,7 @@ class _Run(PhaseSteps):
         report = job_report(
             self.spec,
             self.model.info,
+            self.ensemble.stems,
             self.networks.name_of(self.model.device),
             self.networks.threads,
             self.strategy,
@@ -339,27 +391,19 @@ class _Run(PhaseSteps):
         """Estimates of the network as it is now, at the source's rate and scale: blocks [S, C, n]."""
         self.segments_done = 0
 
-        def segments() -> Iterator[NDArray[np.float32]]:
+        def watched(segments: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
             self.check_cancel()
-            for block in separate_in_segments(
-                self.model.network,
-                mix_frames,
-                self.config.sample_rate_hz,
-                self.spec.separation,
-                self.spec.seed,
-                self.model.device,
-            ):
+            for block in segments:
                 self.check_cancel()
                 self.segments_done += 1
                 yield block
 
-        return estimates_at_source(segments(), mix, self.spec.source)
-
-    def _segments(self, mix_frames: SourceFrames) -> int:
-        return len(SegmentPlan.of(len(mix_frames), self.config.sample_rate_hz, self.spec.separation).starts)
+        return song_estimates(
+            self.model.network, self.spec, self.frames, mix, mix_frames, self.model.device, watched
+        )
 
     def _level_meter(self) -> LevelMeter:
-        return LevelMeter(self.config.sources, self.frames, self.spec.source.sample_rate_hz)
+        return LevelMeter(self.ensemble.playing, self.frames, self.spec.source.sample_rate_hz)
 
     def _save_levels(self, meter: LevelMeter) -> None:
         save_levels(self.out_dir / LEVELS_NAME, meter.levels(self.model.info.sha256))

@@ -49,6 +49,11 @@ class LeakageMeter:
         ]
 
 
+def total_power(levels_dbfs: Sequence[float | None]) -> float:
+    """The sum of levels of `LeakageMeter` as a mean square; None counts as nothing."""
+    return math.fsum(10.0 ** (level / 10) for level in levels_dbfs if level is not None)
+
+
 class ExcerptRecorder:
     """Keeps one excerpt of a stream of blocks."""
 

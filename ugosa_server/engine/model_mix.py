@@ -38,6 +38,11 @@ class ModelMix:
     """Hex, of the song's bytes at its own rate."""
 
 
+def model_frames(source: SourceAudio, config: NetworkConfig) -> int:
+    """Length of the song at the network's rate; at least one frame."""
+    return max(1, resampled_frames(source.frames, source.sample_rate_hz, config.sample_rate_hz))
+
+
 def prepare_steps(source: SourceAudio) -> int:
     """How often `write_model_mix` yields before it is done."""
     return math.ceil(source.frames / BLOCK_FRAMES)
@@ -48,7 +53,7 @@ def write_model_mix(
 ) -> Generator[int, None, ModelMix]:
     """Write the song as the network takes it, yielding the number of source blocks done."""
     digest = hashlib.sha256()
-    n_model_frames = max(1, resampled_frames(source.frames, source.sample_rate_hz, config.sample_rate_hz))
+    n_model_frames = model_frames(source, config)
     blocks_done = 0
     total = total_of_squares = 0.0
 

@@ -6,13 +6,12 @@ from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.adaptation.loop import count_steps
 from ugosa_server.adaptation.strategies import UNADAPTED, Strategy, parse_strategy
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.audio.resample import resampled_frames
 from ugosa_server.engine.base import RunNotice, RunPhase, RunSpec
 from ugosa_server.engine.mark_measures import stem_check_steps
-from ugosa_server.engine.model_mix import prepare_steps
+from ugosa_server.engine.model_mix import model_frames, prepare_steps
 from ugosa_server.engine.progress_meter import PhasePlan
+from ugosa_server.engine.song_estimates import Ensemble, separation_steps
 from ugosa_server.models.network_config import NetworkConfig
-from ugosa_server.separation.overlap_add import SegmentPlan
 
 # Costs in seconds of audio that the whole network could process forward in the same time.
 TRAINING_COST = 3.0  # forward and backward through the trained part
@@ -42,11 +41,44 @@ def has_silence(marks: tuple[Mark, ...]) -> bool:
     return any(mark.state is MarkState.SILENT for mark in marks)
 
 
+def checks_adaptation(strategy: Strategy, config: NetworkConfig) -> bool:
+    """Whether what was learned is kept only if less leaks into marked silence.
+
+    So it is with networks of masks: they are told who plays already, and no gain of adapting them is known.
+    """
+    return strategy.depth is not None and config.mask_grid is not None
+
+
+def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -> list[RunNotice]:
+    """What the user should be told of the instruments that are separated, and of what is not."""
+    if ensemble.stems == ensemble.playing or spec.listens_only:
+        return []
+    highest_khz = config.sample_rate_hz / 2000
+    notices = [
+        RunNotice(
+            "RESIDUAL",
+            f"{spec.model_name} separates {', '.join(ensemble.playing)} and hears up to {highest_khz:.1f} "
+            f"kHz; what lies above, and what it gives to no instrument, is in the stem {ensemble.stems[-1]}",
+            warning=False,
+        )
+    ]
+    if ensemble.playing == config.sources:
+        notices.append(
+            RunNotice(
+                "ALL_INSTRUMENTS",
+                f"nobody said which of the {len(config.sources)} instruments of {spec.model_name} play, so "
+                "all are looked for; name those that do in the option `instruments`",
+                warning=True,
+            )
+        )
+    return notices
+
+
 def plan_phases(spec: RunSpec, strategy: Strategy, config: NetworkConfig) -> list[PhasePlan]:
     """The phases of a run in order, with their steps and expected costs."""
     duration_s = spec.source.frames / spec.source.sample_rate_hz
     n_model_frames = model_frames(spec.source, config)
-    segments = len(SegmentPlan.of(n_model_frames, config.sample_rate_hz, spec.separation).starts)
+    segments = separation_steps(spec, config)
     separation_cost = duration_s / (1 - spec.separation.overlap) * max(1, spec.separation.shifts)
     file_cost = max(MIN_COST, FILE_COST * duration_s)
     phases = [PhasePlan(RunPhase.PREPARE, prepare_steps(spec.source), file_cost)]
@@ -57,16 +89,17 @@ def plan_phases(spec: RunSpec, strategy: Strategy, config: NetworkConfig) -> lis
         seconds_per_epoch = (
             steps / spec.adaptation.epochs * spec.adaptation.batch_size * spec.adaptation.segment_s
         )
-        passes = 1 + spec.adaptation.epochs * TRAINING_COST * config.trained_share(
+        epoch_passes = 1 + spec.adaptation.epochs * TRAINING_COST * config.trained_share(
             strategy.depth
         )  # 1: the frozen prefix, once
         phases += [
             PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost),
-            PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * passes),
+            PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * epoch_passes),
         ]
+    passes = 2 if checks_adaptation(strategy, config) else 1
     return [
         *phases,
-        PhasePlan(RunPhase.SEPARATION, segments, separation_cost + file_cost),
+        PhasePlan(RunPhase.SEPARATION, segments, passes * separation_cost + file_cost),
         PhasePlan(RunPhase.REPORT, report_steps(spec.source), file_cost + REPORT_COST),
     ]
 
@@ -74,8 +107,3 @@ def plan_phases(spec: RunSpec, strategy: Strategy, config: NetworkConfig) -> lis
 def report_steps(source: SourceAudio) -> int:
     """Blocks of the stems to read back, and the writing of the report."""
     return stem_check_steps(source.frames) + 1
-
-
-def model_frames(source: SourceAudio, config: NetworkConfig) -> int:
-    """Length of the song at the network's rate; at least one frame."""
-    return max(1, resampled_frames(source.frames, source.sample_rate_hz, config.sample_rate_hz))

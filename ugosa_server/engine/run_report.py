@@ -21,6 +21,7 @@ from ugosa_server.report.data import EpochLoss, JobReport, OptionValue, StemRepo
 def job_report(
     spec: RunSpec,
     model: ModelInfo,
+    stem_names: Sequence[str],
     device_name: str,
     threads: int,
     strategy: Strategy,
@@ -36,7 +37,7 @@ def job_report(
     stems = tuple(
         StemReport(*levels)
         for levels in zip(
-            model.sources,
+            stem_names,
             check.peaks_dbfs,
             check.silence_peaks_dbfs,
             leakage_before_dbfs,
@@ -54,7 +55,7 @@ def job_report(
         adapter_sha256=adapter_sha256,
         strategy=str(strategy),
         trainable_parameters=strategy.trainable_count(model.config),
-        options=options_as_used(spec),
+        options=options_as_used(spec, stem_names),
         seed=spec.seed,
         device=device_name,
         threads=threads,
@@ -72,7 +73,7 @@ def job_report(
     )
 
 
-def options_as_used(spec: RunSpec) -> dict[str, OptionValue]:
+def options_as_used(spec: RunSpec, stem_names: Sequence[str]) -> dict[str, OptionValue]:
     """Every option of the run under its name in the job's options."""
     return {
         "model": spec.model_name,
@@ -88,6 +89,7 @@ def options_as_used(spec: RunSpec) -> dict[str, OptionValue]:
         "separation_segment_seconds": spec.separation.segment_s,
         "separation_overlap": spec.separation.overlap,
         "separation_shifts": spec.separation.shifts,
+        "stems": ", ".join(stem_names),
         "stem_encoding": spec.stem_encoding.value,
     }
 

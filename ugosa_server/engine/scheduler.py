@@ -25,7 +25,7 @@ from ugosa_server.errors import UgosaError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.job_queue import JobQueue, stems_of_job
 from ugosa_server.jobs.records import Job, JobKind, JobResult
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
@@ -225,6 +225,7 @@ class Scheduler:
             checkpoint_path=str(paths.checkpoint),
             resume_path=str(paths.resume or ""),
             listens_only=job.options.kind is JobKind.LISTENING,
+            stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
         )
 
     async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:

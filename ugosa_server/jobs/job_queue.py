@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ugosa_server.activations.all_silent import check_all_silent
+from ugosa_server.activations.ensemble import check_marks_of_absent, playing_sources
 from ugosa_server.activations.levels import SongLevels, load_levels
 from ugosa_server.activations.marks import Mark
 from ugosa_server.activations.validate import validate_marks
@@ -100,8 +101,10 @@ class JobQueue:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
         model = self._registry.get(options_request.model or self._default_model)
         options = resolve_job_options(options_request, model)
-        marks = await self._checked_marks(marks, model, upload)
-        stems_bytes = _stems_bytes(model, upload, options_request.kind)
+        marks = await self._checked_marks(marks, model, options.instruments, upload)
+        assert upload.audio is not None
+        stems = stems_of_job(options.instruments, marks, model, upload.audio)
+        stems_bytes = _stems_bytes(stems, upload.audio, options.kind)
         await asyncio.to_thread(self._spool.check_free, stems_bytes)
 
         def admit(store: Store) -> None:
@@ -145,7 +148,8 @@ class JobQueue:
         """
         job = await self.get(principal, job_id)
         upload = await self._store(lambda s: s.uploads.get(principal, job.upload_id))
-        checked = await self._checked_marks(tuple(marks), self._registry.get(job.options.model), upload)
+        model = self._registry.get(job.options.model)
+        checked = await self._checked_marks(tuple(marks), model, job.options.instruments, upload)
         return await self._store(lambda s: s.jobs.set_marks(principal, job_id, checked))
 
     async def watch(self, principal: str, job_id: str, after_seq: int) -> AsyncGenerator[JobEvent, None]:
@@ -261,11 +265,13 @@ class JobQueue:
         return ResultFile(path, path.stat().st_size)
 
     async def _checked_marks(
-        self, marks: tuple[Mark, ...], model: ModelInfo, upload: Upload
+        self, marks: tuple[Mark, ...], model: ModelInfo, instruments: tuple[str, ...], upload: Upload
     ) -> tuple[Mark, ...]:
         assert upload.audio is not None
         checked = validate_marks(marks, model.sources, upload.audio.frames)
-        await asyncio.to_thread(check_all_silent, checked, model.sources, upload.audio)
+        check_marks_of_absent(checked, instruments, model.config.sources)
+        stems = stems_of_job(instruments, checked, model, upload.audio)
+        await asyncio.to_thread(check_all_silent, checked, stems, upload.audio)
         return checked
 
     def _check_queue(self, store: Store) -> None:
@@ -276,11 +282,19 @@ class JobQueue:
             )
 
 
-def _stems_bytes(model: ModelInfo, upload: Upload, kind: JobKind) -> int:
+def stems_of_job(
+    instruments: tuple[str, ...], marks: tuple[Mark, ...], model: ModelInfo, audio: SourceAudio
+) -> tuple[str, ...]:
+    """Names of the stems that a job gives, in the model's order, from its validated list and marks."""
+    if not model.residual:
+        return model.sources
+    return (*playing_sources(instruments, marks, model.config.sources, audio.frames), *model.residual)
+
+
+def _stems_bytes(stems: tuple[str, ...], audio: SourceAudio, kind: JobKind) -> int:
     """The most that the stems of a job take on disk."""
-    assert upload.audio is not None
-    stems = len(model.sources) if kind is JobKind.SEPARATION else 0
-    return stems * upload.audio.frames * upload.audio.channels * BYTES_PER_SAMPLE
+    n_stems = len(stems) if kind is JobKind.SEPARATION else 0
+    return n_stems * audio.frames * audio.channels * BYTES_PER_SAMPLE
 
 
 def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:

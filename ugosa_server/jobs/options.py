@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from ugosa_server.activations.ensemble import validate_instruments
 from ugosa_server.adaptation.presets import OptionValues, resolve_options, validate_options
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
@@ -33,6 +34,8 @@ class JobOptionsRequest:
     """Of every random choice."""
     kind: JobKind = JobKind.SEPARATION
     """What the job is for."""
+    instruments: tuple[str, ...] = ()
+    """Which of the model's sources play; empty = by the marks."""
 
 
 def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOptions:
@@ -42,7 +45,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         BadOptionError: an option is out of its range.
     """
     adaptation = resolve_options(
-        request.preset, model.adaptation_defaults, request.adaptation, len(model.sources)
+        request.preset, model.adaptation_defaults, request.adaptation, len(model.config.sources)
     )
     validate_options(adaptation, model.config)
     # A longer segment than the network hears at once would be cut again inside of it.
@@ -60,4 +63,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         separation=separation,
         stem_encoding=request.stem_encoding or StemEncoding.WAV_FLOAT32,
         seed=seed,
+        instruments=validate_instruments(
+            request.instruments, model.config.sources, model.config.stems, model.name
+        ),
     )

@@ -78,6 +78,8 @@ class JobOptions:
     """How stems are written."""
     seed: int = 0
     """Of every random choice."""
+    instruments: tuple[str, ...] = ()
+    """Which of the model's sources play, as the request says; empty = by the marks."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from ugosa_server.models.cunet_front_end import (
     values,
     waveform,
 )
-from ugosa_server.models.network import SeparationNetwork
+from ugosa_server.models.network import MaskNetwork
 
 FRAME_MULTIPLE = 1 << BLOCKS  # every block halves
 FILM_BIAS = 0.1  # at the start; published code
@@ -77,7 +77,7 @@ def modulate(x: Tensor, film: Tensor | None) -> Tensor:
     return (1 + gamma) * x + beta
 
 
-class ConditionedUNet(SeparationNetwork):
+class ConditionedUNet(MaskNetwork):
     """U-Net or Multi-Head U-Net with the conditioning that its configuration names."""
 
     config: ConditionedUNetConfig
@@ -137,13 +137,23 @@ class ConditionedUNet(SeparationNetwork):
             logits = logits.masked_fill((context == 0).unsqueeze(-1).unsqueeze(-1), SILENT_LOGIT)
         return logits
 
-    def masks(self, frames: Tensor, context: Tensor | None = None, *, hard: bool = False) -> Tensor:
-        """Masks for the `spectrum` of a mono mix at MIX_RMS: complex [B, 512, T'] -> [B, K, 512, T'].
+    @property
+    def context_shape(self) -> tuple[int, ...]:
+        """Shape of one window's context."""
+        return self.config.context_shape
 
-        Frames are added in silence up to the next multiple of 64 and taken away again.
+    @property
+    def takes_labels(self) -> bool:
+        """Whether it is told who plays, not shown."""
+        return self.config.context == "labels"
+
+    def masks(self, frames: Tensor, context: Tensor | None = None, *, hard: bool = False) -> Tensor:
+        """Masks for the `spectrum` of a normalised mono mix: complex [B, 512, T'] -> [B, K, 512, T'].
+
+        Frames of silence are added up to the next multiple of 64 and taken away again.
         """
         missing = -frames.shape[-1] % FRAME_MULTIPLE
-        found = magnitudes(F.pad(frames, (0, missing)), self.config)
+        found = magnitudes(MIX_RMS * F.pad(frames, (0, missing)), self.config)
         logits = self.mask_logits(values(found, self.config), context)
         return masks_of_logits(logits, self.config, hard=hard)[..., : frames.shape[-1]]
 
@@ -156,7 +166,7 @@ class ConditionedUNet(SeparationNetwork):
         """
         frames = spectrum(mix[:, 0])  # [B, 512, T']
         context = self.context_of(activity, mix)
-        masks = self.masks(MIX_RMS * frames, context)  # [B, K, 512, T']
+        masks = self.masks(frames, context)  # [B, K, 512, T']
         return waveform(masks * frames.unsqueeze(1), mix.shape[-1]).unsqueeze(2)  # [B, K, 1, T]
 
     def context_of(self, activity: Tensor | None, mix: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.depths import Depth
+from ugosa_server.models.network_config import MaskGrid
 
 INSTRUMENTS = (
     "bassoon",
@@ -54,7 +55,8 @@ RESIDUAL = "residual"
 SAMPLE_RATE_HZ = 11025
 WINDOW_FRAMES = 256  # T': the network was made for so many STFT frames
 WINDOW_SAMPLES = 65535  # which are those of so many samples, centred
-LINEAR_BINS = 512  # F with a linear frequency axis
+GRID = MaskGrid(fft_samples=1022, hop_samples=256)  # paper, section 3.1
+LINEAR_BINS = GRID.bins  # F with a linear frequency axis: 512
 LOG_BINS = 256  # F with a logarithmic one
 
 PLAYERS = 7  # K': slots of the visual context
@@ -152,6 +154,11 @@ class ConditionedUNetConfig:
     def max_segment_s(self) -> float:
         """Its window: about 5.94 s."""
         return WINDOW_SAMPLES / SAMPLE_RATE_HZ
+
+    @property
+    def mask_grid(self) -> MaskGrid:
+        """The STFT of the paper."""
+        return GRID
 
     @property
     def input_bins(self) -> int:

@@ -59,6 +59,10 @@ class ConvTasNetConfig:
         return self.sources
 
     @property
+    def mask_grid(self) -> None:
+        """It gives waveforms."""
+
+    @property
     def hop_samples(self) -> int:
         """Samples from one frame to the next: L / 2."""
         return self.encoder_length // 2

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ugosa_server.models.conditioned_unet_config import LINEAR_BINS, LOG_BINS, ConditionedUNetConfig
+from ugosa_server.models.conditioned_unet_config import GRID, LINEAR_BINS, LOG_BINS, ConditionedUNetConfig
 
-FFT_SAMPLES = 1022
-HOP_SAMPLES = 256
+FFT_SAMPLES = GRID.fft_samples
+HOP_SAMPLES = GRID.hop_samples
 MAGNITUDE_FLOOR = 1e-4  # added to every magnitude; published code
 DB_FACTOR = 65536.0  # log1p(65536 x) / log1p(65536); published code
 MIN_SPAN = 1e-3  # of such values; what rounding makes of silence is not scaled up

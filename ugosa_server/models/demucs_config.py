@@ -117,6 +117,10 @@ class DemucsConfig:
         return self.sources
 
     @property
+    def mask_grid(self) -> None:
+        """It gives waveforms."""
+
+    @property
     def max_segment_s(self) -> float:
         """A transformer hears at most the length it was trained on; LSTMs are limited by memory alone."""
         lengths_s = [float(Fraction(m.segment)) for m in self.members if m.kind == "HTDemucs"]

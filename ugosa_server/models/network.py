@@ -6,6 +6,9 @@ To add a backend, write one file with two classes and add one line to `architect
   each depth `Lx:y` trains. It must import without torch (the front process reads it);
 - a `SeparationNetwork` that is built from it and separates in `forward`.
 
+A network that gives masks for the spectrogram of the mix is a `MaskNetwork`: its masks go on the STFT of
+every channel at the song's own rate, and what they leave of the mix is the stem `residual`.
+
 If the part that a depth leaves frozen comes first in the network, `frozen_part` and `trained_part` let its
 output be kept from epoch to epoch. A network without such a split leaves both as they are.
 """
@@ -40,6 +43,37 @@ class SeparationNetwork(nn.Module, ABC):
         """The rest, so that `trained_part(mix, frozen_part(mix, depth), depth)` is `forward(mix)`."""
         stems: Tensor = self(mix)
         return stems
+
+
+class MaskNetwork(SeparationNetwork):
+    """A network that gives one mask per source for the STFT of the mix (`NetworkConfig.mask_grid`).
+
+    It may be told who plays, so that marks act before any adaptation; no part of it is kept from epoch to
+    epoch.
+    """
+
+    @abstractmethod
+    def forward(self, mix: Tensor, activity: Tensor | None = None) -> Tensor:
+        """Separate a normalised mix by soft masks: [B, C, T], with h [B, S, T] if known -> [B, S, C, T]."""
+
+    @abstractmethod
+    def masks(self, frames: Tensor, context: Tensor) -> Tensor:
+        """Masks in [0, 1]: the STFT of a normalised mono mix, complex [B, F, T'] -> [B, S, F, T'].
+
+        Args:
+            frames: of a mix with a standard deviation of 1, any number of them.
+            context: what is known of the window, [B, *context_shape].
+        """
+
+    @property
+    @abstractmethod
+    def context_shape(self) -> tuple[int, ...]:
+        """Shape of what is known of one window."""
+
+    @property
+    @abstractmethod
+    def takes_labels(self) -> bool:
+        """Whether the context is a label of 0 or 1 per source, which marks give, or seen in a video."""
 
 
 def build_network(config: NetworkConfig) -> SeparationNetwork:

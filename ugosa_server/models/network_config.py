@@ -7,9 +7,28 @@ as JSON.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from ugosa_server.models.depths import Depth
+
+
+@dataclass(frozen=True)
+class MaskGrid:
+    """The STFT on whose bins and frames the masks of a network stand, at the network's own rate.
+
+    Hann window, frames centred on multiples of the hop.
+    """
+
+    fft_samples: int
+    """Length of a window; F = fft_samples / 2 + 1 bins."""
+    hop_samples: int
+    """From one frame to the next."""
+
+    @property
+    def bins(self) -> int:
+        """F."""
+        return self.fft_samples // 2 + 1
 
 
 class NetworkConfig(Protocol):
@@ -34,6 +53,10 @@ class NetworkConfig(Protocol):
     @property
     def max_segment_s(self) -> float:
         """The longest segment that the network can hear at once, in seconds; may be infinite."""
+
+    @property
+    def mask_grid(self) -> MaskGrid | None:
+        """Set for a network that gives masks (`network.MaskNetwork`); None = it gives waveforms."""
 
     def parameter_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Name and shape of every parameter, in the network's order."""

@@ -65,8 +65,13 @@ class ModelInfo:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of the stems, in order."""
-        return self.config.sources
+        """Names of the stems that it can give and that marks can name, in order."""
+        return self.config.stems
+
+    @property
+    def residual(self) -> tuple[str, ...]:
+        """The stem of what its sources leave of the mix; none for a model whose sources add up to it."""
+        return self.config.stems[len(self.config.sources) :]
 
     @property
     def sample_rate_hz(self) -> int:

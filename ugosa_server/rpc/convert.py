@@ -213,6 +213,7 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         separation=_present_fields(message, SEPARATION_FIELDS),
         stem_encoding=stem_encoding,
         seed=message.seed if message.HasField("seed") else None,
+        instruments=tuple(message.instruments),
     )
 
 
@@ -222,6 +223,7 @@ def options_to_wire(options: JobOptions) -> job_pb2.JobOptions:
         model=options.model,
         seed=options.seed,
         stem_encoding=STEM_ENCODINGS[options.stem_encoding],
+        instruments=options.instruments,
     )
     if options.preset:
         message.preset = options.preset

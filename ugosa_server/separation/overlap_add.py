@@ -9,19 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.separation.options import SeparationOptions
 
 MAX_SHIFT_S = 0.5  # the authors' evaluation
 
 SeparateFunction = Callable[[Tensor], Tensor]
 """Separates a batch of mixes of any length: [B, C, T] -> [B, S, C, T]."""
+
+
+class SongFrames(Protocol):
+    """A song as rows [T, C] that can be cut: an array, `SourceFrames`, or STFT frames."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frames: slice, /) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class SegmentPlan:
     """First frame of every segment; the last one ends where the song ends, so that it has full context."""
 
     @staticmethod
-    def of(n_frames: int, sample_rate_hz: int, options: SeparationOptions) -> SegmentPlan:
+    def of(n_frames: int, sample_rate_hz: float, options: SeparationOptions) -> SegmentPlan:
         """Plan a song of `n_frames` frames, at least 1."""
         segment_frames = min(max(1, round(options.segment_s * sample_rate_hz)), n_frames)
         hop_frames = max(1, int((1 - options.overlap) * segment_frames))
@@ -50,8 +58,8 @@ def triangle(segment_frames: int) -> NDArray[np.float32]:
 
 def separate_in_segments(
     separate: SeparateFunction,
-    mix: SourceFrames | NDArray[np.float32],
-    sample_rate_hz: int,
+    mix: SongFrames,
+    sample_rate_hz: float,
     options: SeparationOptions,
     seed: int,
     device: torch.device | str = "cpu",
@@ -87,7 +95,7 @@ def separate_in_segments(
 
 def _segment(
     separate: SeparateFunction,
-    mix: SourceFrames | NDArray[np.float32],
+    mix: SongFrames,
     start: int,
     segment_frames: int,
     shifts: list[int],
@@ -106,7 +114,7 @@ def _segment(
     return mean
 
 
-def _window(mix: SourceFrames | NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+def _window(mix: SongFrames, start: int, stop: int) -> NDArray[Any]:
     """Frames [start, stop), with zeros before the song: [n, C]."""
     before = max(0, -start)
     window = mix[max(0, start) : stop]

@@ -139,12 +139,13 @@ def to_options(message: job_pb2.JobOptions) -> JobOptions:
     }
     if message.HasField("stem_encoding"):
         values["stem_encoding"] = to_word(STEM_ENCODINGS, message.stem_encoding)
+    values["instruments"] = tuple(message.instruments)
     return JobOptions(**values)
 
 
 def from_options(options: JobOptions) -> job_pb2.JobOptions:
     """Convert JobOptions; None becomes absent."""
-    message = job_pb2.JobOptions()
+    message = job_pb2.JobOptions(instruments=options.instruments)
     for ours, theirs in OPTION_FIELDS.items():
         value = getattr(options, ours)
         if value is not None:

@@ -110,6 +110,9 @@ class JobOptions:
     """Random time shifts averaged in separation; 0 = none."""
     stem_encoding: StemEncoding | None = None
     """How stems are written."""
+    instruments: tuple[str, ...] = ()
+    """Which of the model's instruments play, for a model that gives stems of those alone; empty = by the
+    marks."""
 
 
 class JobState(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ugosa_client.connection import Connection
@@ -27,6 +27,7 @@ from ugosa_client.fetch import (
 )
 from ugosa_client.jobs import create_job, get_job, list_models, watch_job
 from ugosa_client.marks.file import read_marks
+from ugosa_client.marks.labels import UnknownNameError, find_source
 from ugosa_client.marks.reaper_project import project_song
 from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model
 from ugosa_client.song import FileSong, Song, SongSource, lossless_length
@@ -62,6 +63,7 @@ def submit(
     Marks and the output directory, if there will be one, are checked before the upload as far as possible.
     """
     model = find_model(list_models(connection), options.model)
+    options = replace(options, instruments=_find_instruments(options.instruments, model))
     if out_dir is not None:
         check_out_dir(song, out_dir, model.sources, overwrite)
     if not isinstance(marks, Sequence) or isinstance(marks, str):
@@ -137,6 +139,14 @@ def find_model(models: Sequence[Model], name: str | None) -> Model:
     known = ", ".join(model.name for model in models) or "none"
     wanted = "a default model" if name is None else f"a model named {name!r}"
     raise UnknownModelError(f"the server does not have {wanted}; its models: {known}", "UNKNOWN_MODEL")
+
+
+def _find_instruments(names: Sequence[str], model: Model) -> tuple[str, ...]:
+    """Return the model's own names of instruments that a musician names in everyday words."""
+    try:
+        return tuple(find_source(name, model.sources) for name in names)
+    except UnknownNameError as error:
+        raise BadInputError(f"in the list of instruments: {error}") from None
 
 
 def check_out_dir(

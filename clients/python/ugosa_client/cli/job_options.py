@@ -41,6 +41,13 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--shifts", type=int, metavar="N", help="random shifts averaged in separation")
     group.add_argument(
+        "--instruments",
+        type=_names,
+        default=(),
+        metavar="A,B,...",
+        help="which of the model's instruments play (default: those that the marks name)",
+    )
+    group.add_argument(
         "--format",
         dest="stem_encoding",
         choices=list(StemEncoding),
@@ -67,4 +74,9 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
         overlap=arguments.overlap,
         shifts=arguments.shifts,
         stem_encoding=StemEncoding(arguments.stem_encoding) if arguments.stem_encoding else None,
+        instruments=arguments.instruments,
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -26,6 +26,20 @@ ALIASES = {
     "other": ("rest", "everything else", "accompaniment", "others"),
     "guitar": ("gtr", "guit"),
     "piano": ("keys", "keyboard"),
+    "bassoon": ("bsn", "fagott", "fagotto"),
+    "cello": ("vc", "vlc", "celli", "violoncello"),
+    "clarinet": ("cl", "clar"),
+    "doublebass": ("double bass", "bass", "contrabass", "string bass", "upright bass", "db", "kontrabass"),
+    "flute": ("fl",),
+    "horn": ("french horn", "hn", "cor"),
+    "oboe": ("ob",),
+    "saxophone": ("sax",),
+    "trombone": ("tbn", "trb", "bone"),
+    "trumpet": ("tpt", "trp"),
+    "tuba": ("tba",),
+    "viola": ("vla", "va", "viole"),
+    "violin": ("vln", "vn", "violini"),
+    "residual": ("residue", "remainder"),
 }
 
 NEGATION = re.compile(r"(?:(-|!)\s*|(no|not|without)[\s_\-]+)(?=\S)", re.IGNORECASE)

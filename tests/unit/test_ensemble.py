@@ -1,0 +1,77 @@
+"""Who plays: the list decides, else the marks, else everybody."""
+
+import pytest
+
+from ugosa_server.activations.ensemble import (
+    check_marks_of_absent,
+    marks_of_ensemble,
+    playing_sources,
+    validate_instruments,
+)
+from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.errors import BadOptionError
+
+SOURCES = ("cello", "flute", "viola", "violin")
+STEMS = (*SOURCES, "residual")
+FRAMES = 100
+
+
+def mark(source, state="silent", start=10, end=20):
+    return Mark(source, MarkState(state), start, end)
+
+
+@pytest.mark.parametrize(
+    ("instruments", "marks", "playing"),
+    [
+        ((), (), SOURCES),
+        (("violin",), (), ("violin",)),
+        (("violin",), (mark("cello"), mark("violin")), ("violin",)),
+        ((), (mark("violin"), mark("cello", "active")), ("cello", "violin")),
+        ((), (mark("violin"), mark("flute", start=0, end=FRAMES)), ("violin",)),
+        ((), (mark("flute", start=0, end=60), mark("flute", start=60, end=FRAMES)), SOURCES),
+        ((), (mark("residual"),), SOURCES),
+        ((), (mark("cello"), mark("flute"), mark("viola"), mark("violin", "active")), SOURCES),
+    ],
+)
+def test_who_plays(instruments, marks, playing):
+    assert playing_sources(instruments, marks, SOURCES, FRAMES) == playing
+
+
+def test_a_list_comes_back_in_the_models_order_and_each_name_once():
+    assert validate_instruments(("violin", "cello", "violin"), SOURCES, STEMS, "m") == ("cello", "violin")
+    assert validate_instruments((), SOURCES, STEMS, "m") == ()
+
+
+@pytest.mark.parametrize(
+    ("instruments", "stems", "message"),
+    [
+        (("Violin",), STEMS, "'m' has no instrument 'Violin'; did you mean 'violin'"),
+        (("piano",), STEMS, "it has cello, flute, viola, violin"),
+        (("residual",), STEMS, "no instrument 'residual'"),
+        (("violin",), SOURCES, "has no choice of instruments: it always gives cello"),
+    ],
+)
+def test_lists_that_cannot_be(instruments, stems, message):
+    with pytest.raises(BadOptionError, match=message):
+        validate_instruments(instruments, SOURCES, stems, "m")
+
+
+def test_an_absent_instrument_may_be_marked_silent_but_not_active():
+    check_marks_of_absent((mark("flute"), mark("violin", "active")), ("violin",), SOURCES)
+    check_marks_of_absent((mark("flute", "active"),), (), SOURCES)
+    with pytest.raises(
+        BadOptionError, match=r"flute is marked active.*add flute to them, or remove the mark"
+    ):
+        check_marks_of_absent((mark("flute", "active"),), ("violin",), SOURCES)
+
+
+def test_who_does_not_play_is_silent_throughout():
+    marks = (mark("violin"), mark("flute", "active"), mark("residual"))
+    found = marks_of_ensemble(marks, ("cello", "violin"), SOURCES, FRAMES)
+    assert set(found) == {
+        mark("violin"),
+        mark("residual"),
+        mark("flute", start=0, end=FRAMES),
+        mark("viola", start=0, end=FRAMES),
+    }
+    assert marks_of_ensemble(marks, SOURCES, SOURCES, FRAMES) == marks

@@ -1,0 +1,247 @@
+"""A run with a network of masks keeps the promises of every run, and tells the network who plays."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.helpers.tiny_cunet import FILM, LABEL_MULTIPLY, QUARTET, quartet, tiny_cunet, write_tiny_cunet
+from ugosa_server.activations.levels import load_levels
+from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.adaptation.adapter_file import load_adapter
+from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.engine.base import (
+    RunCancelled,
+    RunFailed,
+    RunNotice,
+    RunPhase,
+    RunProgress,
+    RunSpec,
+    RunSucceeded,
+)
+from ugosa_server.engine.job_pipeline import ResidentNetworks, run_job
+from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
+from ugosa_server.separation.options import SeparationOptions
+
+STEMS = (*QUARTET, "residual")
+UNADAPTED = AdaptationOptions("B0")
+FADE_S = 0.010
+
+
+def never():
+    return False
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        config.conditioning: write_tiny_cunet(folder / f"{config.conditioning}.safetensors", config)
+        for config in (LABEL_MULTIPLY, FILM)
+    }
+
+
+@pytest.fixture(autouse=True)
+def short_previews(monkeypatch):
+    """What takes longest in a short run is to encode the report's excerpts, which these tests do not read."""
+    monkeypatch.setattr("ugosa_server.engine.job_pipeline.PREVIEW_S", 0.2)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return ResidentNetworks("cpu", threads=1)
+
+
+@pytest.fixture
+def make_spec(tmp_path, checkpoints):
+    def make(n_frames=3 * 44_100, rate_hz=44_100, channels=2, conditioning="label-multiply", **changes):
+        song = quartet(n_frames, rate_hz, channels).samples
+        song = (np.rint(song * 2**15) / 2**15).astype("<f4")
+        path = tmp_path / f"song-{channels}-{n_frames}-{rate_hz}.f32"
+        song.tofile(path)
+        out_dir = tmp_path / f"out-{len(list(tmp_path.glob('out-*')))}"
+        out_dir.mkdir()
+        spec = RunSpec(
+            job_id="job",
+            attempt=1,
+            source=SourceAudio(
+                str(path), rate_hz, channels, n_frames, "WAV PCM_16", float(np.abs(song).max())
+            ),
+            file_name="Quartett.wav",
+            marks=(),
+            model_name="cunet",
+            model_path=str(checkpoints[conditioning]),
+            adaptation=UNADAPTED,
+            separation=SeparationOptions(segment_s=65535 / 11025),
+            stem_encoding=StemEncoding.WAV_FLOAT32,
+            seed=3,
+            out_dir=str(out_dir),
+            stems=STEMS,
+        )
+        return replace(spec, **changes)
+
+    return make
+
+
+def run(spec, networks):
+    """All events, and the stems by name, [T, C] float64."""
+    *events, ending = run_job(spec, networks, never)
+    assert isinstance(ending, RunSucceeded), ending
+    paths = {stem.source: Path(spec.out_dir) / stem.file_name for stem in ending.stems}
+    assert tuple(paths) == (spec.stems or (*LABEL_MULTIPLY.instruments, "residual"))
+    return events, {name: soundfile.read(path, always_2d=True)[0] for name, path in paths.items()}
+
+
+def song_of(spec):
+    return np.fromfile(spec.source.path, "<f4").reshape(-1, spec.source.channels).astype(np.float64)
+
+
+def reasons(events):
+    return [event.reason for event in events if isinstance(event, RunNotice)]
+
+
+def silent(source, start, end):
+    return Mark(source, MarkState.SILENT, start, end)
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "rate_hz", "channels"),
+    [(1, 44_100, 1), (700, 8_000, 2), (300_001, 44_100, 2), (60_000, 48_000, 1)],
+)
+@pytest.mark.parametrize("encoding", [StemEncoding.WAV_FLOAT32, StemEncoding.FLAC_PCM24])
+def test_stems_and_residual_null_against_the_mix(make_spec, networks, n_frames, rate_hz, channels, encoding):
+    spec = make_spec(n_frames, rate_hz, channels, stem_encoding=encoding)
+    _, stems = run(spec, networks)
+    np.testing.assert_array_equal(sum(stems.values()), song_of(spec))
+
+
+def test_marked_silence_is_silent_also_of_the_residual(make_spec, networks):
+    spec = make_spec(marks=(silent("viola", 30_000, 90_000), silent("residual", 95_000, 120_000)))
+    _, stems = run(spec, networks)
+    for mark in spec.marks:
+        inner = slice(mark.start_frame + 441, mark.end_frame - 441)
+        assert not stems[mark.source][inner].any()
+        assert stems[mark.source][:20_000].any()
+    np.testing.assert_array_equal(sum(stems.values()), song_of(spec))
+
+
+def test_what_lies_above_the_band_is_in_the_residual(make_spec, networks):
+    spec = make_spec()
+    events, stems = run(spec, networks)
+
+    def power_above(stem):
+        above = np.fft.rfftfreq(len(stem), 1 / 44_100) > 6_000
+        return np.square(np.abs(np.fft.rfft(stem[:, 0] * np.hanning(len(stem)))[above])).sum()
+
+    mix = song_of(spec)
+    assert all(power_above(stems[name]) < 1e-4 * power_above(mix) for name in QUARTET)
+    assert power_above(stems["residual"] - mix) < 1e-3 * power_above(mix)
+    (notice,) = (event for event in events if isinstance(event, RunNotice))
+    assert notice.reason == "RESIDUAL"
+    assert "5.5 kHz" in notice.message
+    assert "cello, flute, viola, violin" in notice.message
+
+
+@pytest.mark.parametrize("conditioning", ["label-multiply", "film-bottleneck"])
+def test_a_mark_changes_its_own_stretch_and_nothing_else(make_spec, networks, conditioning):
+    n_frames = 9 * 44_100  # two windows
+    mark = silent("flute", 180_000, 270_000)
+    _, with_mark = run(make_spec(n_frames, marks=(mark,), conditioning=conditioning), networks)
+    _, without = run(make_spec(n_frames, conditioning=conditioning), networks)
+    outside = np.ones(n_frames, bool)
+    outside[mark.start_frame : mark.end_frame] = False
+    inside = slice(mark.start_frame + 10_000, mark.end_frame - 10_000)
+    for name in STEMS:
+        np.testing.assert_allclose(with_mark[name][outside], without[name][outside], rtol=0, atol=2**-20)
+    assert not with_mark["flute"][inside].any()
+    assert np.abs(without["flute"][inside]).max() > 1e-3
+    changed = [name for name in ("cello", "viola", "violin") if conditioning == "film-bottleneck"]
+    for name in changed:  # the network made other masks, since it was told
+        assert np.abs(with_mark[name][inside] - without[name][inside]).max() > 1e-3
+
+
+def test_the_ensemble_changes_what_the_network_is_told(make_spec, networks):
+    duo = ("cello", "violin", "residual")
+    _, two = run(make_spec(stems=duo, conditioning="film-bottleneck"), networks)
+    _, four = run(make_spec(conditioning="film-bottleneck"), networks)
+    assert tuple(two) == duo
+    assert np.abs(two["cello"] - four["cello"]).max() > 1e-3
+
+
+def test_nobody_named_means_everybody_and_a_notice(make_spec, networks):
+    events, stems = run(make_spec(n_frames=30_000, stems=()), networks)
+    assert len(stems) == 14
+    assert reasons(events) == ["RESIDUAL", "ALL_INSTRUMENTS"]
+
+
+def test_the_same_seed_gives_the_same_stems_and_shifts_are_obeyed(make_spec, networks):
+    shifted = SeparationOptions(segment_s=3.0, overlap=0.5, shifts=2)
+    runs = [run(make_spec(separation=shifted, seed=seed), networks)[1] for seed in (1, 1, 2)]
+    for name in STEMS:
+        np.testing.assert_array_equal(runs[0][name], runs[1][name])
+    assert any((runs[0][name] != runs[2][name]).any() for name in STEMS)
+
+
+MARKS = (silent("flute", 0, 70_000), silent("violin", 50_000, 132_300))
+LEARNS = AdaptationOptions("P-L5:D", learning_rate=1e-3, epochs=3, segment_s=2.0)
+
+
+def test_film_only_adaptation_lowers_what_leaks_and_leaves_the_base(make_spec, networks, checkpoints):
+    base = weights_digest(networks.load(checkpoints["film-bottleneck"]).network.state_dict())
+    spec = make_spec(marks=MARKS, conditioning="film-bottleneck", adaptation=LEARNS)
+    events, stems = run(spec, networks)
+    assert "ROLLED_BACK" not in reasons(events)
+    np.testing.assert_array_equal(sum(stems.values()), song_of(spec))
+    _, tensors = load_adapter(
+        Path(spec.out_dir) / "adapter.safetensors", networks.load(spec.model_path).info.sha256
+    )
+    assert sorted(tensors) == ["film.0.bias", "film.0.weight"]
+    assert weights_digest(networks.load(spec.model_path).network.state_dict()) == base
+    _, unadapted = run(make_spec(marks=MARKS, conditioning="film-bottleneck"), networks)
+    assert any((stems[name] != unadapted[name]).any() for name in STEMS)
+    losses = [e.loss.silence for e in events if isinstance(e, RunProgress) and e.loss is not None]
+    assert losses[-1] < losses[0]
+    progress = [e for e in events if isinstance(e, RunProgress) and e.phase is RunPhase.SEPARATION]
+    assert progress[-1].step == progress[-1].steps
+
+
+def test_an_adaptation_that_makes_more_leak_is_rolled_back(make_spec, networks, tmp_path):
+    # Masks of nearly nothing, which a strategy without marks opens until they add up to the mix.
+    closed = tiny_cunet(FILM)
+    closed.decoders[0][-1].norm.bias.data.fill_(-5.0)
+    path = tmp_path / "closed.safetensors"
+    save_checkpoint(path, closed.state_dict(), FILM)
+    worse = replace(LEARNS, strategy="B-L4:D", learning_rate=0.03)
+    spec = make_spec(marks=MARKS, model_path=str(path), adaptation=worse)
+    events, stems = run(spec, networks)
+    assert "ROLLED_BACK" in reasons(events)
+    _, unadapted = run(make_spec(marks=MARKS, model_path=str(path)), networks)
+    for name in STEMS:
+        np.testing.assert_array_equal(stems[name], unadapted[name])
+    assert not (Path(spec.out_dir) / "adapter.safetensors").exists()
+
+
+def test_a_run_that_listens_leaves_levels_of_the_instruments(make_spec, networks):
+    spec = make_spec(listens_only=True, stems=())
+    *_, ending = run_job(spec, networks, never)
+    levels = load_levels(Path(spec.out_dir) / ending.levels)
+    assert tuple(levels.sources_dbfs) == LABEL_MULTIPLY.instruments
+
+
+def test_a_cancel_ends_it_and_leaves_nothing(make_spec, networks):
+    spec = make_spec(n_frames=20 * 44_100)
+    asked = iter(range(10_000))
+    *_, ending = run_job(spec, networks, lambda: next(asked) > 20)
+    assert isinstance(ending, RunCancelled)
+    assert not list(Path(spec.out_dir).iterdir())
+
+
+def test_a_network_that_gives_no_numbers_fails_the_run(make_spec, networks, tmp_path):
+    path = write_tiny_cunet(tmp_path / "broken.safetensors")
+    networks.load(path).network.encoder[0].conv.weight.fill_(float("nan"))
+    *_, ending = run_job(make_spec(model_path=str(path)), networks, never)
+    assert isinstance(ending, RunFailed)
+    assert ending.reason == "NONFINITE_STEMS"
