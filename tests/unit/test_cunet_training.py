@@ -124,6 +124,23 @@ def test_a_state_of_another_network_is_refused(solos, tmp_path):
         list(run_cunet_training(other, solos, tmp_path))
 
 
+def test_a_start_takes_all_but_film_which_begins_at_identity(solos, tmp_path):
+    multiply = dataclasses.replace(
+        RECIPE, network=dataclasses.replace(RECIPE.network, conditioning="label-multiply"), iterations=1
+    )
+    list(run_cunet_training(multiply, solos, tmp_path))
+    state = CunetTraining(RECIPE)
+    state.start_from(tmp_path / "last.safetensors")
+    _, before = load_checkpoint(tmp_path / "last.safetensors")
+    for name, value in state.network.state_dict().items():
+        expected = torch.zeros_like(value) if name.startswith("film.") else before[name].to(value.dtype)
+        assert torch.equal(value, expected)
+        assert torch.equal(state.average[name], expected)
+    wider = dataclasses.replace(RECIPE, network=dataclasses.replace(RECIPE.network, first_channels=3))
+    with pytest.raises(ConfigError, match="of the sizes of this training"):
+        CunetTraining(wider).start_from(tmp_path / "last.safetensors")
+
+
 def test_targets_of_absent_classes_are_zero_and_those_of_a_lone_class_are_one(solos):
     recordings = read_solos(solos, CLASSES)
     audio = recordings.by_instrument["cello"][0].segment(0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ugosa_server.errors import BadOptionError
+from ugosa_server.evaluation.cunet_commands import add_cunet_command
 
 if TYPE_CHECKING:
     from ugosa_server.evaluation.windows import Windows
@@ -25,6 +26,7 @@ def add_evaluate_commands(subparsers: argparse._SubParsersAction[argparse.Argume
     _add_run(commands)
     _add_table(commands)
     _add_suggestions(commands)
+    add_cunet_command(commands)
 
 
 def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -30,6 +30,7 @@ def add_cunet_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
     cunet.add_argument(
         "--validation-data", type=Path, metavar="DIR", help="default: a share of the takes of --data"
     )
+    cunet.add_argument("--start", type=Path, metavar="FILE", help="a model to take all but FiLM from")
     cunet.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
     cunet.add_argument(
         "--tensorboard",
@@ -62,7 +63,9 @@ def train_cunet(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.config)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    reports = run_cunet_training(recipe, arguments.data, arguments.out, arguments.validation_data)
+    reports = run_cunet_training(
+        recipe, arguments.data, arguments.out, arguments.validation_data, arguments.start
+    )
     if arguments.tensorboard:
         reports = on_tensorboard(reports, arguments.out / "tensorboard")
     with (arguments.out / "log.jsonl").open("a") as log:

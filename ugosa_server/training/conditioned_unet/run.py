@@ -38,7 +38,11 @@ class CunetProgress:
 
 
 def run_cunet_training(
-    recipe: CunetRecipe, data: Path, out: Path, validation_data: Path | None = None
+    recipe: CunetRecipe,
+    data: Path,
+    out: Path,
+    validation_data: Path | None = None,
+    start: Path | None = None,
 ) -> Iterator[CunetProgress]:
     """Train until `recipe.iterations`, resuming from `out` if a state is there.
 
@@ -47,6 +51,7 @@ def run_cunet_training(
         data: recordings in Solos layout.
         out: folder of the run.
         validation_data: further recordings in that layout; None keeps a share of the takes of `data`.
+        start: a model file to take encoder and decoders from; None starts from nothing.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(recipe.threads)
@@ -59,6 +64,8 @@ def run_cunet_training(
     training = CunetTraining(recipe)
     if (out / "state.pt").exists():
         training.load(out / "state.pt")
+    elif start is not None:
+        training.start_from(start)
     best_db = _best_so_far(out / "best.safetensors")
     saved_s = reported_s = time.monotonic()
     losses: list[torch.Tensor] = []

@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from ugosa_server.errors import ConfigError
+from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.conditioned_unet import ConditionedUNet
 from ugosa_server.models.cunet_front_end import magnitudes, spectrum, target_masks, values
 from ugosa_server.training.conditioned_unet.mixing import MixBatch
@@ -57,6 +58,26 @@ class CunetTraining:
                     self.average[name].copy_(value)
         self.iteration += 1
         return loss.detach()
+
+    def start_from(self, path: Path) -> None:
+        """Take the encoder and decoders of another network of these sizes; FiLM starts at identity.
+
+        A network that has learned to tell present instruments apart (label-multiply) leaves FiLM only to
+        learn who is absent.
+
+        Raises:
+            ConfigError: the file holds no network of these sizes.
+        """
+        _, state = load_checkpoint(path)
+        own = self.network.state_dict()
+        taken = {name: tensor for name, tensor in state.items() if not name.startswith("film.")}
+        if {name for name in own if not name.startswith("film.")} != set(taken) or any(
+            own[name].shape != tensor.shape for name, tensor in taken.items()
+        ):
+            raise ConfigError(f"{path} has no encoder and decoders of the sizes of this training")
+        for name, value in own.items():
+            value.copy_(taken[name] if name in taken else torch.zeros_like(value))
+            self.average[name].copy_(value)
 
     def averaged_network(self) -> ConditionedUNet:
         """A copy of the network with the running average as its weights, in evaluation mode."""
