@@ -25,7 +25,7 @@ from ugosa_server.training.conditioned_unet.recipe import (
 )
 from ugosa_server.training.conditioned_unet.run import run_cunet_training
 from ugosa_server.training.conditioned_unet.solos import read_solos
-from ugosa_server.training.conditioned_unet.steps import CunetTraining, mask_losses, targets_of
+from ugosa_server.training.conditioned_unet.steps import CunetTraining, batch_loss, mask_losses, targets_of
 
 RECIPES = Path(training.__file__).parent / "recipes"
 RECIPE = CunetRecipe(
@@ -124,7 +124,18 @@ def test_a_state_of_another_network_is_refused(solos, tmp_path):
         list(run_cunet_training(other, solos, tmp_path))
 
 
-def test_a_start_takes_all_but_film_which_begins_at_identity(solos, tmp_path):
+def test_a_step_can_learn_from_a_part_of_the_frames(solos):
+    cropped = CunetTraining(dataclasses.replace(RECIPE, crop_frames=64))
+    whole = CunetTraining(RECIPE)
+    batch = fixed_batch(solos)
+    assert float(cropped.step(batch)) != float(whole.step(batch))
+    cropped.network.eval()  # a validation hears all
+    whole.network.load_state_dict(cropped.network.state_dict())
+    whole.network.eval()
+    assert batch_loss(cropped.network, batch, cropped.recipe) == batch_loss(whole.network, batch, RECIPE)
+
+
+def test_a_start_takes_all_but_film_which_begins_as_it_would_anyway(solos, tmp_path):
     multiply = dataclasses.replace(
         RECIPE, network=dataclasses.replace(RECIPE.network, conditioning="label-multiply"), iterations=1
     )
@@ -132,8 +143,9 @@ def test_a_start_takes_all_but_film_which_begins_at_identity(solos, tmp_path):
     state = CunetTraining(RECIPE)
     state.start_from(tmp_path / "last.safetensors")
     _, before = load_checkpoint(tmp_path / "last.safetensors")
+    fresh = CunetTraining(RECIPE).average
     for name, value in state.network.state_dict().items():
-        expected = torch.zeros_like(value) if name.startswith("film.") else before[name].to(value.dtype)
+        expected = fresh[name] if name.startswith("film.") else before[name].to(value.dtype)
         assert torch.equal(value, expected)
         assert torch.equal(state.average[name], expected)
     wider = dataclasses.replace(RECIPE, network=dataclasses.replace(RECIPE.network, first_channels=3))

@@ -75,6 +75,10 @@ class CunetRecipe:
     """w of Eq. 6."""
     magnitude_weighted: bool = False
     """Weight every bin by log1p of the mix's magnitude in it, relative to the example's mean."""
+    crop_frames: int = 0
+    """Frames of each example that a step learns from, at a random place, a multiple of 64; 0 = all 256."""
+    film_rate_share: float = 1.0
+    """Learning rate of the FiLM generators over that of the rest."""
     first_stage: int = 2
     """Most sources in a mix at the start; `mix.most_sources` switches the curriculum off."""
     stage_patience: int = 10_000

@@ -111,7 +111,7 @@ def _export(training: CunetTraining, figure: CunetFigure, out: Path, *, best: bo
         "step": str(training.iteration),
         "seed": str(training.recipe.seed),
         "validation_si_sdr_db": f"{figure.si_sdr_db:.4f}",
-        "validation_mix_si_sdr_db": f"{figure.mix_si_sdr_db:.4f}",
+        "validation_db": json.dumps({"SI-SDR": figure.si_sdr_db, "of the mix": figure.mix_si_sdr_db}),
     }
     for name in ("last", "best") if best else ("last",):
         path = out / f"{name}.safetensors"

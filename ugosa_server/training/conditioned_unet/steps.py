@@ -29,8 +29,12 @@ class CunetTraining:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.network = ConditionedUNet(recipe.network).to(recipe.device)
+        film = list(self.network.film.parameters())
+        others = [p for name, p in self.network.named_parameters() if not name.startswith("film.")]
         self.optimiser = torch.optim.Adam(
-            self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+            [{"params": others, "share": 1.0}, {"params": film, "share": recipe.film_rate_share}],
+            recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
         )
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.plateau = Plateau(recipe.first_stage)
@@ -39,7 +43,7 @@ class CunetTraining:
     def step(self, batch: MixBatch) -> Tensor:
         """One optimiser step; returns the loss, detached."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.plateau.learning_rate(self.recipe)
+            group["lr"] = group["share"] * self.plateau.learning_rate(self.recipe)
         self.network.train()
         # Dropout's and the noise's chance is the iteration's, so that a resumed run draws the same.
         torch.manual_seed((self.recipe.seed << 32) + self.iteration)
@@ -60,7 +64,7 @@ class CunetTraining:
         return loss.detach()
 
     def start_from(self, path: Path) -> None:
-        """Take the encoder and decoders of another network of these sizes; FiLM starts at identity.
+        """Take the encoder and decoders of another network of these sizes; FiLM starts as it would anyway.
 
         A network that has learned to tell present instruments apart (label-multiply) leaves FiLM only to
         learn who is absent.
@@ -76,8 +80,9 @@ class CunetTraining:
         ):
             raise ConfigError(f"{path} has no encoder and decoders of the sizes of this training")
         for name, value in own.items():
-            value.copy_(taken[name] if name in taken else torch.zeros_like(value))
-            self.average[name].copy_(value)
+            if name in taken:
+                value.copy_(taken[name])
+                self.average[name].copy_(value)
 
     def averaged_network(self) -> ConditionedUNet:
         """A copy of the network with the running average as its weights, in evaluation mode."""
@@ -124,7 +129,13 @@ def batch_loss(network: ConditionedUNet, batch: MixBatch, recipe: CunetRecipe) -
     mix = torch.from_numpy(batch.mix).to(recipe.device)  # [B, T]
     labels = torch.from_numpy(batch.labels).to(recipe.device)  # [B, K]
     mix_magnitudes, target = targets_of(mix, batch, recipe)
-    logits = network.mask_logits(values(mix_magnitudes, recipe.network), labels)  # [B, K, F, T']
+    heard = values(mix_magnitudes, recipe.network)  # [B, 1, F, T']
+    if network.training and recipe.crop_frames:
+        start = int(torch.randint(heard.shape[-1] - recipe.crop_frames + 1, ()))
+        heard, target, mix_magnitudes = (
+            x[..., start : start + recipe.crop_frames] for x in (heard, target, mix_magnitudes)
+        )
+    logits = network.mask_logits(heard, labels)  # [B, K, F, T']
     losses = mask_losses(logits, target, recipe)
     if recipe.magnitude_weighted:
         weight = torch.log1p(mix_magnitudes)  # [B, F, T']
