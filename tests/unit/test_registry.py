@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 
 def test_a_model_is_told_from_its_header(folder):
-    (model,) = ModelRegistry(starter_dir=folder).models()
+    (model,) = ModelRegistry(shipped_dirs=[folder]).models()
     assert (model.name, model.architecture, model.description) == ("tiny", "conv_tasnet", "for tests")
     assert (model.sources, model.sample_rate_hz, model.audio_channels) == (TINY.sources, 8000, 2)
     assert model.parameters == sum(p.numel() for p in tiny_network().parameters())
@@ -42,22 +42,22 @@ def test_parameter_shapes_are_those_of_the_network(config):
 
 def test_an_unknown_name_is_told_the_nearest(folder):
     with pytest.raises(UnknownModelError, match="no model 'tinny'; did you mean 'tiny'"):
-        ModelRegistry(starter_dir=folder).get("tinny")
+        ModelRegistry(shipped_dirs=[folder]).get("tinny")
 
 
 def test_a_later_folder_takes_precedence(folder, tmp_path):
     own = tmp_path / "own"
     own.mkdir()
     save_checkpoint(own / "tiny.safetensors", tiny_network(seed=1).state_dict(), TINY)
-    assert ModelRegistry([own], starter_dir=folder).get("tiny").path.parent == own
+    assert ModelRegistry([own], shipped_dirs=[folder]).get("tiny").path.parent == own
 
 
 def test_missing_folders_and_broken_files_are_named(folder, tmp_path):
     with pytest.raises(CheckpointError, match="absent does not exist"):
-        ModelRegistry([tmp_path / "absent"], starter_dir=folder)
+        ModelRegistry([tmp_path / "absent"], shipped_dirs=[folder])
     (folder / "broken.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match=r"broken\.safetensors"):
-        ModelRegistry(starter_dir=folder)
+        ModelRegistry(shipped_dirs=[folder])
 
 
 def test_listing_models_and_validating_options_needs_no_torch():

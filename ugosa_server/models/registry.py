@@ -11,7 +11,7 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from ugosa_server.models.depths import depths_of
 from ugosa_server.models.network_config import NetworkConfig
 
 STARTER_DIR = Path(__file__).parent / "starter"
+CUNET_DIR = Path(__file__).parent / "cunet"
+SHIPPED_DIRS = (STARTER_DIR, CUNET_DIR)
 
 
 def user_model_dir() -> Path:
@@ -85,20 +87,20 @@ class ModelInfo:
 
 
 class ModelRegistry:
-    """All models of the shipped starter folder, the user's own and further folders, found once."""
+    """All models that are shipped, the user's own and those of further folders, found once."""
 
-    def __init__(self, extra_dirs: Iterable[Path] = (), starter_dir: Path = STARTER_DIR) -> None:
+    def __init__(self, extra_dirs: Iterable[Path] = (), shipped_dirs: Sequence[Path] = SHIPPED_DIRS) -> None:
         """Read the headers of all checkpoints; a name in a later folder takes the place of an earlier one.
 
         Args:
             extra_dirs: come last; must exist.
-            starter_dir: comes first.
+            shipped_dirs: come first.
 
         Raises:
             CheckpointError: a folder does not exist, or a checkpoint is unreadable.
         """
         self._models: dict[str, ModelInfo] = {}
-        may_be_absent = (starter_dir, user_model_dir())
+        may_be_absent = (*shipped_dirs, user_model_dir())
         for folder in (*may_be_absent, *extra_dirs):
             if folder not in may_be_absent and not folder.is_dir():
                 raise CheckpointError(f"the model folder {folder} does not exist")
