@@ -24,6 +24,9 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     convtasnet.add_argument("--config", type=Path, required=True, help="TOML file, see training_config.py")
     convtasnet.add_argument("--bank", type=Path, default=Path("bank"), help="folder of `train data` (./bank)")
     convtasnet.add_argument("--out", type=Path, required=True, help="folder of the run")
+    convtasnet.add_argument(
+        "--tensorboard", action="store_true", help="also write OUT/tensorboard (extra `tensorboard`)"
+    )
     convtasnet.set_defaults(run=train_convtasnet)
 
     add_cunet_commands(commands)
@@ -52,17 +55,18 @@ def build_data(arguments: argparse.Namespace) -> int:
 
 
 def train_convtasnet(arguments: argparse.Namespace) -> int:
-    """Train, printing a line a report and writing the same to `log.jsonl`."""
-    from ugosa_server.training.run import log_line, run_training
+    """Train, showing progress and writing a line a report to `log.jsonl`."""
+    from ugosa_server.training.display import on_tensorboard, shown
+    from ugosa_server.training.run import run_training, view
     from ugosa_server.training.training_config import load_training_config
 
     config = load_training_config(arguments.config)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with (arguments.out / "log.jsonl").open("a") as log:
-        for progress in run_training(config, arguments.bank, arguments.out):
-            line = log_line(progress)
-            print(line, flush=True)
-            print(line, file=log, flush=True)
+    reports = run_training(config, arguments.bank, arguments.out)
+    if arguments.tensorboard:
+        reports = on_tensorboard(reports, arguments.out / "tensorboard", view)
+    for _ in shown(reports, config.steps, view, arguments.out / "log.jsonl"):
+        pass
     return 0
 
 

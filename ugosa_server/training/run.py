@@ -19,6 +19,7 @@ from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.training.augment import make_batch
 from ugosa_server.training.bank import FloatArray, load_bank
 from ugosa_server.training.convtasnet import StepReport, TrainingState, train_steps
+from ugosa_server.training.display import View
 from ugosa_server.training.song_window import SongWindow
 from ugosa_server.training.training_config import TrainingConfig
 from ugosa_server.training.validation import ValidationFigure, cached_validation_songs, validate
@@ -78,16 +79,29 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
     state.save(out / "state.pt")
 
 
-def log_line(progress: RunProgress) -> str:
-    """One line of `log.jsonl`."""
-    line: dict[str, object] = {"time": round(time.time()), **asdict(progress.report)}
+def view(progress: RunProgress) -> View:
+    """A report as it is shown and logged."""
+    report = progress.report
+    line: dict[str, object] = {"time": round(time.time()), **asdict(report)}
+    figures = {
+        "training/loss": report.loss,
+        "training/learning_rate": report.learning_rate,
+        "training/audio_s_per_s": report.audio_s_per_s,
+    }
+    validation = ""
     if progress.validation is not None:
-        line |= {
-            "validation_db": progress.validation.sdr_db,
-            "mean_db": progress.validation.mean_db,
-            "best": progress.best,
-        }
-    return json.dumps(line)
+        mean_db = progress.validation.mean_db
+        line |= {"validation_db": progress.validation.sdr_db, "mean_db": mean_db, "best": progress.best}
+        figures["validation/mean_db"] = mean_db
+        figures |= {f"validation/{source}_db": db for source, db in progress.validation.sdr_db.items()}
+        validation = f"held-out SDR {mean_db:.2f} dB" + (", the best so far" if progress.best else "")
+    return View(
+        step=report.step,
+        state=f"loss {report.loss:.4f}, {report.audio_s_per_s:.0f} times real time",
+        line=json.dumps(line),
+        figures=figures,
+        validation=validation,
+    )
 
 
 def _export(

@@ -57,9 +57,9 @@ def render_data(arguments: argparse.Namespace) -> int:
 
 def train_cunet(arguments: argparse.Namespace) -> int:
     """Train, showing progress and writing a line a report to `log.jsonl`."""
-    from ugosa_server.training.conditioned_unet.display import on_tensorboard, shown
     from ugosa_server.training.conditioned_unet.recipe import load_recipe
-    from ugosa_server.training.conditioned_unet.run import log_line, run_cunet_training
+    from ugosa_server.training.conditioned_unet.run import run_cunet_training, view
+    from ugosa_server.training.display import on_tensorboard, shown
 
     recipe = load_recipe(arguments.config)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -67,8 +67,7 @@ def train_cunet(arguments: argparse.Namespace) -> int:
         recipe, arguments.data, arguments.out, arguments.validation_data, arguments.start
     )
     if arguments.tensorboard:
-        reports = on_tensorboard(reports, arguments.out / "tensorboard")
-    with (arguments.out / "log.jsonl").open("a") as log:
-        for progress in shown(reports, recipe.iterations):
-            print(log_line(progress), file=log, flush=True)
+        reports = on_tensorboard(reports, arguments.out / "tensorboard", view)
+    for _ in shown(reports, recipe.iterations, view, arguments.out / "log.jsonl"):
+        pass
     return 0

@@ -17,6 +17,7 @@ from ugosa_server.training.conditioned_unet.recipe import CunetRecipe
 from ugosa_server.training.conditioned_unet.solos import read_solos, split_takes
 from ugosa_server.training.conditioned_unet.steps import CunetTraining
 from ugosa_server.training.conditioned_unet.validation import CunetFigure, CunetValidation
+from ugosa_server.training.display import View
 
 REPORT_EVERY = 10  # iterations
 
@@ -100,10 +101,30 @@ def run_cunet_training(
         yield CunetProgress(training.iteration, loss, stage, rate, speed, figure, best)
 
 
-def log_line(progress: CunetProgress) -> str:
-    """One line of `log.jsonl`."""
+def view(progress: CunetProgress) -> View:
+    """A report as it is shown and logged."""
     line = {"time": round(time.time()), **asdict(progress)}
-    return json.dumps({key: value for key, value in line.items() if value is not None})
+    figures: dict[str, float] = {
+        "training/loss": progress.loss,
+        "training/learning_rate": progress.learning_rate,
+        "training/most_sources": progress.stage,
+        "training/examples_per_s": progress.examples_per_s,
+    }
+    validation = ""
+    if progress.validation is not None:
+        figures["validation/loss"] = progress.validation.loss
+        figures["validation/si_sdr_db"] = progress.validation.si_sdr_db
+        validation = (
+            f"held-out SI-SDR {progress.validation.si_sdr_db:.2f} dB (mix "
+            f"{progress.validation.mix_si_sdr_db:.2f} dB)" + (", the best so far" if progress.best else "")
+        )
+    return View(
+        step=progress.iteration,
+        state=f"loss {progress.loss:.4f}, up to {progress.stage} sources, rate {progress.learning_rate:.2g}",
+        line=json.dumps({key: value for key, value in line.items() if value is not None}),
+        figures=figures,
+        validation=validation,
+    )
 
 
 def _export(training: CunetTraining, figure: CunetFigure, out: Path, *, best: bool) -> None:
