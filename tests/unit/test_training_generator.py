@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_bank import SYLLABLE_HZ, tiny_bank
+from ugosa_server.training import metal
 from ugosa_server.training.augment import AugmentOptions, make_batch, tilted
 from ugosa_server.training.bank import SAMPLE_RATE_HZ
 from ugosa_server.training.bank_split import training_split, validation_split
 from ugosa_server.training.composition import Note, melody, random_harmony
 from ugosa_server.training.effects import equalised, levelled, limited
-from ugosa_server.training.generator import generate_song
+from ugosa_server.training.generator import generate_song, metal_song
+from ugosa_server.training.metal import plucked
 from ugosa_server.training.pitch_marks import pitch_marks, pitch_track_hz
 from ugosa_server.training.singing import SingingStyle, sing
 
@@ -66,13 +68,39 @@ def test_a_batch_depends_on_seed_and_step_alone():
         return songs[song, :, :, start : start + length].copy()
 
     def batch(seed, step):
-        return make_batch(seed, step, range(6), 8000 / SAMPLE_RATE_HZ, 3, 0.1, read, AugmentOptions())
+        return make_batch(seed, step, range(6), 8000 / SAMPLE_RATE_HZ, 3, 0.1, read, AugmentOptions()).stems
 
     np.testing.assert_array_equal(batch(1, 7), batch(1, 7))
     assert not np.array_equal(batch(1, 7), batch(1, 8))
     assert batch(1, 7).shape == (3, 4, 2, 4410)
     mix_rms = np.sqrt((batch(1, 7).sum(axis=1) ** 2).mean(axis=(1, 2)))
     np.testing.assert_allclose(mix_rms, 1.0, rtol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_metal(bank):
+    split = training_split(bank)
+    first, again, other = (metal_song(bank, split, seed, 3.0) for seed in (5, 5, 6))
+    assert first.shape == (4, 2, 3 * SAMPLE_RATE_HZ)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    for song in (first, other):
+        assert np.isfinite(song).all()
+        assert 0.05 < np.abs(song.sum(axis=0)).max() < 1.0
+
+
+def test_a_metal_beat_hits_the_snare_where_its_name_says():
+    bar_s = 2.0
+    hits = metal._drum_bar(np.random.default_rng(0), "half time", 0.0, bar_s, crash=True, fill=False)
+    assert [hit.start_s for hit in hits if hit.key == metal.SNARE] == [bar_s / 2]
+    assert [hit.start_s for hit in hits if hit.key == metal.CRASH][-1] == 0.0
+
+
+def test_a_plucked_string_sounds_at_its_pitch_and_dies_away():
+    sound = plucked(np.random.default_rng(0), 110.0, 1.0, 0.3)
+    f0_hz = pitch_track_hz(sound)
+    assert np.median(f0_hz[f0_hz > 0]) == pytest.approx(110.0, rel=0.01)
+    first, last = np.split(sound[: SAMPLE_RATE_HZ // 2 * 2], 2)
+    assert np.sqrt(np.mean(last**2)) < 0.3 * np.sqrt(np.mean(first**2))
 
 
 def test_the_voice_sings_the_notes(bank):

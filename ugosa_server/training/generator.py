@@ -23,6 +23,7 @@ from ugosa_server.training.effects import (
     shared_envelope,
     widened,
 )
+from ugosa_server.training.metal import harmony_of, metal_bass, metal_drums, metal_guitars, metal_score
 from ugosa_server.training.playing import play_drums, play_loop, play_notes
 from ugosa_server.training.singing import as_lyrics, random_style, sing
 
@@ -38,6 +39,46 @@ BASS_CURVE_DB = (0.0, -2.0, 3.0, 2.0, 0.0, 0.0, 0.0)
 VOCAL_CURVE_DB = (-12.0, -3.0, 0.0, 4.0, 5.0, 3.0, 0.0)
 ABSENT_SHARE = 0.12  # of songs in which a given stem rests for a stretch
 FADE_S = 0.02
+
+
+METAL_EVERY = 4  # every fourth training song
+METAL_LEVELS_DB = {"drums": (-18.0, 2.5), "bass": (-21.0, 2.5), "other": (-18.5, 3.0), "vocals": (-20.0, 3.5)}
+METAL_VOCAL_SHARE = 0.6
+
+
+def training_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: float) -> FloatArray:
+    """A song to train on: of the accompaniment styles, or metal, which they lack: [S, C, T].
+
+    Validation keeps to `generate_song`, so that its figures stay comparable when training songs change.
+    """
+    metal = seed % METAL_EVERY == METAL_EVERY - 1
+    return (metal_song if metal else generate_song)(bank, split, seed, duration_s)
+
+
+def metal_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: float) -> FloatArray:
+    """One metal song's stems, [S, C, T]."""
+    rng = np.random.default_rng(seed)
+    n = int(duration_s * SAMPLE_RATE_HZ)
+    score = metal_score(rng, duration_s)
+    vocals = np.zeros((2, n), np.float32)
+    if rng.random() < METAL_VOCAL_SHARE:
+        vocals = _vocals(rng, bank, split, harmony_of(score, duration_s), n, duration_s)
+        if rng.random() < 0.6:
+            vocals = saturated(vocals, rng.uniform(4, 30))  # shouted
+    stems = {
+        "drums": metal_drums(rng, bank, split, score, n),
+        "bass": metal_bass(rng, bank, split, score, n),
+        "other": metal_guitars(rng, score, n),
+        "vocals": vocals,
+    }
+    for name, (mean_db, spread_db) in METAL_LEVELS_DB.items():
+        stems[name] = levelled(stems[name], rng.normal(mean_db, spread_db))
+    song = np.stack([stems[name] for name in STEMS])  # [S, C, T]
+    song *= shared_envelope(rng, n, rng.uniform(0, 1))
+    for stem in range(len(STEMS)):
+        if rng.random() < ABSENT_SHARE:
+            _rest(rng, song[stem])
+    return limited(song, rng.uniform(2, 10))
 
 
 def generate_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: float) -> FloatArray:
