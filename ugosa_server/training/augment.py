@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, STEMS, FloatArray
 from ugosa_server.training.effects import limited, shared_envelope
+from ugosa_server.training.two_stem import TwoStemSongs
 
+OTHER = STEMS.index("other")
 MOST_SPEED = 0.18  # logarithm; three semitones
 
 ReadSegment = Callable[[int, int, int], FloatArray]
@@ -40,6 +43,22 @@ class AugmentOptions:
     """Standard deviation of each stem's tilt."""
     limiter_share: float = 0.3
     """Share of examples whose mix is driven into a limiter."""
+    layered_other_share: float = 0.0
+    """Share of the remixes whose `other` is that of two songs at once: real ones are denser."""
+    two_stem_share: float = 0.0
+    """Share of examples that are real songs of two known stems, see `two_stem.py`."""
+    two_stem_gain_db: float = 3.0
+    """Standard deviation of the gain between those two."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one optimiser step learns from."""
+
+    stems: FloatArray
+    """[B, S, C, T]."""
+    two_stem: NDArray[np.bool_]
+    """[B]: all but `other` is known only as a sum, which lies in the place of the drums."""
 
 
 def make_batch(
@@ -51,30 +70,50 @@ def make_batch(
     segment_s: float,
     read: ReadSegment,
     options: AugmentOptions,
-) -> FloatArray:
-    """The batch of one step, [B, S, C, T]; depends on nothing but the arguments."""
+    two_stem: TwoStemSongs | None = None,
+) -> Batch:
+    """The batch of one step; depends on nothing but the arguments."""
     rng = np.random.default_rng((seed, step))
-    return np.stack([_example(rng, songs, song_s, segment_s, read, options) for _ in range(batch_size)])
+    n, song_samples = int(segment_s * SAMPLE_RATE_HZ), int(song_s * SAMPLE_RATE_HZ)
+    examples, are_two_stem = [], []
+    for _ in range(batch_size):
+        real = two_stem is not None and rng.random() < options.two_stem_share
+        if real:
+            assert two_stem is not None
+            examples.append(_two_stem_example(rng, two_stem, n, options))
+        else:
+            examples.append(_example(rng, songs, song_samples, n, read, options))
+        are_two_stem.append(real)
+    return Batch(np.stack(examples), np.array(are_two_stem))
+
+
+def _two_stem_example(
+    rng: np.random.Generator, songs: TwoStemSongs, n: int, options: AugmentOptions
+) -> FloatArray:
+    stems = at_speed(songs.segment(rng, int(n * _speed(rng, options)) + 2), n)
+    for stem in np.flatnonzero(stems.any(axis=(1, 2))):
+        gain = 10 ** (rng.normal(0, options.two_stem_gain_db) / 20)
+        stems[stem] = _placed(rng, stems[stem], gain, options)
+    return _levelled(stems)
 
 
 def _example(
     rng: np.random.Generator,
     songs: range,
-    song_s: float,
-    segment_s: float,
+    song_samples: int,
+    n: int,
     read: ReadSegment,
     options: AugmentOptions,
 ) -> FloatArray:
-    n, song_samples = int(segment_s * SAMPLE_RATE_HZ), int(song_s * SAMPLE_RATE_HZ)
-
     def piece(stems: slice) -> FloatArray:  # of a random song at a random speed
-        speed = float(np.exp(np.clip(rng.normal(0, options.speed_spread), -MOST_SPEED, MOST_SPEED)))
-        span = min(int(n * speed) + 2, song_samples)
+        span = min(int(n * _speed(rng, options)) + 2, song_samples)
         start = int(rng.integers(song_samples - span + 1))
         return at_speed(read(int(rng.choice(songs)), start, span)[stems], n)
 
     if rng.random() < options.remix_share:
         stems = np.concatenate([piece(slice(stem, stem + 1)) for stem in range(len(STEMS))])  # [S, C, T]
+        if rng.random() < options.layered_other_share:
+            stems[OTHER] += 10 ** (rng.normal(-2, 4) / 20) * piece(slice(OTHER, OTHER + 1))[0]
         stems *= shared_envelope(rng, n, rng.uniform(0, options.shared_dynamics_db))
     else:
         stems = piece(slice(None))
@@ -82,14 +121,27 @@ def _example(
         gain = 10 ** (rng.normal(0, options.gain_db) / 20)
         if rng.random() < options.absent_share:
             gain = 0.0
-        if rng.random() < 0.5:
-            gain = -gain
-        if rng.random() < 0.5:
-            stems[stem] = stems[stem, ::-1]
-        stems[stem] = np.float32(gain) * tilted(stems[stem], rng.normal(0, options.shelf_db))
+        stems[stem] = _placed(rng, stems[stem], gain, options)
     if rng.random() < options.limiter_share:
         peak = np.float32(np.abs(stems.sum(axis=0)).max() + 1e-6)
         stems = limited(np.asarray(stems / peak, np.float32), rng.uniform(0, 8))
+    return _levelled(stems)
+
+
+def _speed(rng: np.random.Generator, options: AugmentOptions) -> float:
+    return float(np.exp(np.clip(rng.normal(0, options.speed_spread), -MOST_SPEED, MOST_SPEED)))
+
+
+def _placed(rng: np.random.Generator, stem: FloatArray, gain: float, options: AugmentOptions) -> FloatArray:
+    """One stem [C, T] at a new level, polarity, tilt and order of channels."""
+    if rng.random() < 0.5:
+        gain = -gain
+    if rng.random() < 0.5:
+        stem = stem[::-1]
+    return np.asarray(np.float32(gain) * tilted(stem, rng.normal(0, options.shelf_db)), np.float32)
+
+
+def _levelled(stems: FloatArray) -> FloatArray:
     mix_rms = np.sqrt(np.mean(stems.sum(axis=0) ** 2))
     return np.asarray(stems / max(mix_rms, 1e-4), np.float32)
 

@@ -17,10 +17,13 @@ import torch
 from torch import Tensor
 
 from ugosa_server.errors import ConfigError
+from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.training.bank import FloatArray
+from ugosa_server.training.augment import Batch
 from ugosa_server.training.basis import start_from_cosines
 from ugosa_server.training.training_config import TrainingConfig
+from ugosa_server.training.twin_filters import has_twin_filters, separate_with_twins
+from ugosa_server.training.two_stem import as_known
 
 EMA_WARMUP_STEPS = (
     10  # the average forgets the first weights fast: decay (1 + t) / (EMA_WARMUP_STEPS + t) early on
@@ -28,8 +31,8 @@ EMA_WARMUP_STEPS = (
 PROGRESS_EVERY_STEPS = 10
 RMS_EPS = 1e-8  # keeps the root's gradient finite at silence
 
-BatchOfStep = Callable[[int], FloatArray]
-"""step -> stems [B, S, C, T]."""
+BatchOfStep = Callable[[int], Batch]
+"""What each step learns from."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,13 @@ class TrainingState:
         self.network = ConvTasNet(config.network)
         if config.start == "cosines":
             start_from_cosines(self.network)
+        if config.start_from:
+            sizes, weights = load_checkpoint(Path(config.start_from))
+            if sizes != config.network:
+                raise ConfigError(f"{config.start_from} has other sizes than this training: {sizes}")
+            self.network.load_state_dict(weights)
         self.network.to(config.device)
+        self.twins = config.basis_learning_rate_share == 0 and has_twin_filters(self.network)
         self.optimiser = torch.optim.Adam(_parameter_groups(self.network, config), fused=True)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.step = 0
@@ -129,8 +138,7 @@ def train_steps(
     losses: list[Tensor] = []
     started_s = time.monotonic()
     while state.step < until_step:
-        stems = torch.from_numpy(batch_of(state.step)).to(config.device)  # [B, S, C, T]
-        losses.append(train_step(state, config, stems))
+        losses.append(train_step(state, config, batch_of(state.step)))
         if state.step % PROGRESS_EVERY_STEPS == 0 or state.step == until_step:
             audio_s = len(losses) * config.batch_size * config.segment_s
             yield StepReport(
@@ -142,14 +150,17 @@ def train_steps(
             losses, started_s = [], time.monotonic()
 
 
-def train_step(state: TrainingState, config: TrainingConfig, stems: Tensor) -> Tensor:
-    """One optimiser step on stems [B, S, C, T]; returns the loss, detached."""
+def train_step(state: TrainingState, config: TrainingConfig, batch: Batch) -> Tensor:
+    """One optimiser step; returns the loss, detached."""
     for group in state.optimiser.param_groups:
         group["lr"] = group["share"] * config.learning_rate_at(state.step)
+    stems = torch.from_numpy(batch.stems).to(config.device)  # [B, S, C, T]
+    two_stem = torch.from_numpy(batch.two_stem).to(config.device)
     bfloat16 = config.precision == "bfloat16"
     with torch.autocast(config.device, torch.bfloat16, enabled=bfloat16):
-        estimates = state.network(stems.sum(dim=1))  # [B, S, C, T]
-    loss = LOSSES[config.loss](estimates.float(), stems)
+        mix = stems.sum(dim=1)
+        estimates = separate_with_twins(state.network, mix) if state.twins else state.network(mix)
+    loss = LOSSES[config.loss](as_known(estimates.float(), two_stem), as_known(stems, two_stem))
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.gradient_norm)

@@ -16,12 +16,13 @@ import torch
 
 from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.training.augment import make_batch
-from ugosa_server.training.bank import FloatArray, load_bank
+from ugosa_server.training.augment import Batch, make_batch
+from ugosa_server.training.bank import load_bank
 from ugosa_server.training.convtasnet import StepReport, TrainingState, train_steps
 from ugosa_server.training.display import View
 from ugosa_server.training.song_window import SongWindow
 from ugosa_server.training.training_config import TrainingConfig
+from ugosa_server.training.two_stem import read_two_stem_songs
 from ugosa_server.training.validation import ValidationFigure, cached_validation_songs, validate
 
 
@@ -47,21 +48,22 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
         state.load(out / "state.pt")
     best_db = _best_so_far(out / "best.safetensors")
     saved_s = time.monotonic()
+    two_stem = read_two_stem_songs(Path(config.two_stem_songs)) if config.augment.two_stem_share > 0 else None
     with SongWindow(config.songs, bank_folder, out / "songs", config.generator_workers) as window:
         window.start(state.step)
 
-        def batch_of(step: int) -> FloatArray:
+        def batch_of(step: int) -> Batch:
             window.advance(step)
-            first = config.songs.first_song(step)
             return make_batch(
                 config.seed,
                 step,
-                range(first, first + config.songs.n_songs),
+                config.songs.window(step),
                 config.songs.song_s,
                 config.batch_size,
                 config.segment_s,
                 window.segment,
                 config.augment,
+                two_stem,
             )
 
         while state.step < config.steps:

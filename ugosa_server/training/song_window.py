@@ -1,9 +1,10 @@
 """A rolling window of generated songs on disk: fresh data at about the rate at which training consumes it.
 
-Songs are numbered; song i is always `generate_song(seed + i)`. At step t training draws only from songs
-[first(t), first(t) + window), and waits for those that are not there yet; worker processes make songs up to a
-little ahead of that and delete what lies behind. So the data of a step depends on the seed and the step
-alone, never on how fast anything ran, and a resumed training sees the same batches.
+Songs are numbered; song i is always `training_song(seed + i)`. At step t training draws only from the songs
+of the window at t, which grows up to its full size before it moves on, and waits for those that are not there
+yet; worker processes make songs up to a little ahead of that and delete what lies behind. So the data of a
+step depends on the seed and the step alone, never on how fast anything ran, and a resumed training sees the
+same batches.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from ugosa_server.errors import ConfigError
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, STEMS, FloatArray, load_bank
 from ugosa_server.training.bank_split import training_split
-from ugosa_server.training.generator import generate_song
+from ugosa_server.training.generator import training_song
 
 POLL_S = 0.2
 LONGEST_WAIT_S = 600.0
@@ -37,15 +38,18 @@ class WindowPlan:
     song_s: float = 12.0
     """Length of each song."""
     n_songs: int = 96
-    """Songs that a step may draw from."""
+    """Songs that the first step may draw from."""
+    most_songs: int = 0
+    """Songs that the window grows to before it lets the oldest go; 0: it stays at `n_songs`."""
     n_ahead: int = 16
     """Songs made in advance."""
     songs_a_step: float = 0.5
-    """How far the window moves in a step: the rate of fresh data."""
+    """How many songs come in a step: the rate of fresh data."""
 
-    def first_song(self, step: int) -> int:
-        """The window's first song at a step."""
-        return int(step * self.songs_a_step)
+    def window(self, step: int) -> range:
+        """The songs that a step may draw from."""
+        end = self.n_songs + int(step * self.songs_a_step)
+        return range(max(0, end - max(self.n_songs, self.most_songs)), end)
 
 
 class SongWindow:
@@ -56,17 +60,17 @@ class SongWindow:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("spawn")
-        self._first: Synchronized[int] = context.Value("q", 0)
+        self._step: Synchronized[int] = context.Value("q", 0)
         self._workers = [
             context.Process(
-                target=_make_songs, args=(plan, bank, folder, self._first, worker, n_workers), daemon=True
+                target=_make_songs, args=(plan, bank, folder, self._step, worker, n_workers), daemon=True
             )
             for worker in range(n_workers)
         ]
 
     def start(self, step: int) -> None:
         """Begin to make the songs that `step` and those after it need."""
-        self._first.value = self._plan.first_song(step)
+        self._step.value = step
         for worker in self._workers:
             worker.start()
 
@@ -84,7 +88,7 @@ class SongWindow:
 
     def advance(self, step: int) -> None:
         """Tell the workers which step comes next."""
-        self._first.value = self._plan.first_song(step)
+        self._step.value = step
 
     def __enter__(self) -> SongWindow:
         return self
@@ -104,7 +108,7 @@ def song_path(folder: Path, song: int) -> Path:
 
 
 def _make_songs(
-    plan: WindowPlan, bank_folder: Path, folder: Path, first: Synchronized[int], worker: int, n_workers: int
+    plan: WindowPlan, bank_folder: Path, folder: Path, step: Synchronized[int], worker: int, n_workers: int
 ) -> None:
     """Worker process: make every n-th song of the window and a little ahead, delete those behind it."""
     os.nice(WORKER_NICENESS - os.nice(0))
@@ -112,14 +116,14 @@ def _make_songs(
     split = training_split(bank)
     parent = os.getppid()
     while os.getppid() == parent:  # an orphan must not go on making songs
-        start = first.value
+        window = plan.window(step.value)
         for path in folder.glob("song_*.f16"):
-            if int(path.stem.removeprefix("song_")) < start - plan.n_ahead:
+            if int(path.stem.removeprefix("song_")) < window.start - plan.n_ahead:
                 path.unlink(missing_ok=True)
-        wanted = range(start, start + plan.n_songs + plan.n_ahead)
+        wanted = range(window.start, window.stop + plan.n_ahead)
         missing = [i for i in wanted if i % n_workers == worker and not song_path(folder, i).exists()]
         for song in missing[:4]:  # a few at a time, then look where the window is
-            stems = generate_song(bank, split, plan.seed + song, plan.song_s)
+            stems = training_song(bank, split, plan.seed + song, plan.song_s)
             temporary = folder / f"making_{worker}.f16"
             stems.astype(np.float16).tofile(temporary)
             temporary.replace(song_path(folder, song))

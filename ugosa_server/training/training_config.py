@@ -32,6 +32,10 @@ class TrainingConfig:
     """Of the first weights and of the batches."""
     start: str = "cosines"
     """First encoder and decoder: cosines (see `basis.py`) or random."""
+    start_from: str = ""
+    """A model file of the same sizes whose weights to go on from instead."""
+    two_stem_songs: str = "/usr/share/games/fretsonfire/data/songs/sectoid"
+    """Folder of real songs of two known stems; read if `two_stem_share` of the augmentation is above 0."""
     loss: str = "l1"
     """l1, as published, or rms (see `convtasnet.rms_loss`)."""
     steps: int = 10000
