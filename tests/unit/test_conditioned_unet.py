@@ -128,7 +128,7 @@ def test_masks_of_nothing_but_ones_give_the_mix_back():
 
 
 def test_rectified_logits_make_masks_that_reach_down_to_nothing():
-    network = built(replace(TINY, rectified_logits=True))
+    network = built(replace(TINY, rectified_logits=True, mask="binary"))
     frames = spectrum(torch.randn(1, 16384))
     masks = network.masks(frames, torch.ones(1, 3))
     assert (masks == 0).any()

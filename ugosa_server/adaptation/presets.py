@@ -55,6 +55,9 @@ PRESETS: Mapping[str, Preset] = {
         averages_silence=True,
     ),
     "fast": Preset(uses_model_defaults=True, changes={"epochs": 3}),
+    # For the Conditioned U-Net, whose own default is no adaptation.
+    "film-only": Preset(uses_model_defaults=True, changes={"strategy": "P-L5:D", "learning_rate": 1e-4}),
+    "low-rate": Preset(uses_model_defaults=True, changes={"strategy": "P-L2:D", "learning_rate": 1e-6}),
 }
 
 

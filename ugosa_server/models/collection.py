@@ -17,6 +17,7 @@ from torch import Tensor
 from ugosa_server.errors import CheckpointError
 from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
+from ugosa_server.models.cunet_checkpoints import read_cunet_checkpoint
 from ugosa_server.models.download import DownloadProgress, download
 from ugosa_server.models.legacy_layouts import read_legacy_checkpoint
 from ugosa_server.models.network_config import NetworkConfig
@@ -59,15 +60,29 @@ def convert(
     sha256: str | None = None,
     sources: Sequence[str] | None = None,
     metadata: Mapping[str, str] | None = None,
+    choices: Mapping[str, str] | None = None,
 ) -> None:
     """Write a legacy checkpoint as one of the server's.
 
+    Args:
+        legacy: the file.
+        path: where the model goes.
+        sha256: hex digits that the file's hash must begin with.
+        sources: names of the outputs, of a ConvTasNet that lacks them.
+        metadata: free words to keep beside the weights.
+        choices: what the file of a Conditioned U-Net does not tell; set, the file must be one.
+
     Raises:
-        CheckpointError: see `read_legacy_checkpoint`.
+        CheckpointError: see `read_legacy_checkpoint` and `read_cunet_checkpoint`.
     """
-    config, state = read_legacy_checkpoint(legacy, sha256, sources)
-    words = {"origin": legacy.name, "origin_sha256": checkpoint_sha256(legacy)} | dict(metadata or {})
-    _write(path, state, config, words)
+    words = {"origin": legacy.name, "origin_sha256": checkpoint_sha256(legacy)}
+    config: NetworkConfig
+    if choices is not None:
+        config, state = read_cunet_checkpoint(legacy, sha256, choices)
+        words["adaptation"] = json.dumps({"strategy": "B0", "segment_s": config.max_segment_s})
+    else:
+        config, state = read_legacy_checkpoint(legacy, sha256, sources)
+    _write(path, state, config, words | dict(metadata or {}))
 
 
 def add_from_demucs(repo: Path, name: str, path: Path, description: str = "") -> None:

@@ -43,7 +43,7 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
     pull.set_defaults(run=pull_model)
 
     convert = commands.add_parser(
-        "convert", help="turn a ConvTasNet checkpoint of demucs 1, 2 or 3 into a model"
+        "convert", help="turn a ConvTasNet of demucs 1, 2 or 3, or a Conditioned U-Net, into a model"
     )
     convert.add_argument("file", type=Path, help="usually *.th")
     convert.add_argument("--name", required=True, help="what jobs will call it")
@@ -53,6 +53,14 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
         help="of the file, at least 8 digits; needed if it names its network's class",
     )
     convert.add_argument("--sources", metavar="A,B,...", help="names of its outputs, if the file lacks them")
+    convert.add_argument(
+        "--cunet",
+        metavar="NAME=VALUE,...",
+        type=_choices,
+        help="the file is a Conditioned U-Net of its authors, with these choices that it does not tell: "
+        "frequency_scale=log|linear, value_scale=db|log, mask=binary|ratio, conditioning=label-multiply "
+        "(left out: their baseline; `--cunet baseline` leaves all out)",
+    )
     _add_into(convert)
     convert.set_defaults(run=convert_model)
 
@@ -120,7 +128,8 @@ def convert_model(options: argparse.Namespace) -> int:
     from ugosa_server.models.collection import convert
 
     path = _new_path(options.into, options.name)
-    convert(options.file, path, options.sha256, options.sources.split(",") if options.sources else None)
+    sources = options.sources.split(",") if options.sources else None
+    convert(options.file, path, options.sha256, sources, choices=options.cunet)
     print(path)
     return 0
 
@@ -149,6 +158,14 @@ def verify_models(options: argparse.Namespace) -> int:
             print(f"{model.name}: {error.message}", file=sys.stderr)
             status = 1
     return status
+
+
+def _choices(text: str) -> dict[str, str]:
+    """Read "mask=ratio,value_scale=log"; "baseline" is nothing chosen."""
+    pairs = [item.partition("=") for item in text.split(",") if item and item != "baseline"]
+    if not all(separator and value for _, separator, value in pairs):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE,... or baseline, got {text!r}")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _new_path(folder: Path, name: str) -> Path:

@@ -104,11 +104,14 @@ def target_masks(source_magnitudes: Tensor, mix_magnitudes: Tensor, config: Cond
 def masks_of_logits(logits: Tensor, config: ConditionedUNetConfig, *, hard: bool = False) -> Tensor:
     """Masks on the linear frequency axis: [B, K, F, T'] -> [B, K, 512, T'], all in [0, 1].
 
-    Soft masks are sigma(l), and 2 sigma(l) - 1 of rectified logits, which are never below 0. Hard masks are 1
-    where sigma(l) > 0.5.
+    Soft masks are sigma(l). Of rectified logits, which are never below 0, they are 2 sigma(l) - 1 if binary
+    masks were learned, and the logits themselves, up to 1, if ratio masks were: so the authors trained them.
+    Hard masks are 1 where sigma(l) > 0.5.
     """
     if hard:
         masks = (logits > 0).to(logits.dtype)
+    elif config.rectified_logits and config.mask == "ratio":
+        masks = logits.clamp(max=1.0)
     elif config.rectified_logits:
         masks = (2 * torch.sigmoid(logits) - 1).clamp(min=0.0)
     else:

@@ -83,7 +83,7 @@ class JobOptions:
     model: str | None = None
     """Name of a model of the server; None = the server's default."""
     preset: str | None = None
-    """Named set of defaults: "paper", "authors-code", "fast"."""
+    """Named set of defaults: "paper", "authors-code", "fast", "film-only", "low-rate"."""
     strategy: str | None = None
     """What is fine-tuned, in the paper's names: "P-L3:D", "B-L3:D", "B0" ..."""
     silence_weight: float | None = None

@@ -11,7 +11,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     """Add one option per field; what is not given is left to the preset and the model."""
     group = parser.add_argument_group("how the job is done (default: the server's)")
     group.add_argument("--model", metavar="NAME", help="separation network, see `ugosa models`")
-    group.add_argument("--preset", metavar="NAME", help="set of defaults: paper, authors-code, fast")
+    group.add_argument(
+        "--preset", metavar="NAME", help="set of defaults: paper, authors-code, fast, film-only, low-rate"
+    )
     group.add_argument("--strategy", metavar="NAME", help='what is fine-tuned, for example "P-L3:D" or "B0"')
     group.add_argument(
         "--lambda", dest="silence_weight", type=float, metavar="X", help="weight of the silence term"

@@ -1,0 +1,112 @@
+"""A quartet goes to a real server with the Conditioned U-Net: stems of who plays, told by the marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.jobs import silent
+from tests.helpers.server import Server
+from tests.helpers.songs import peak_dbfs, read_audio, write_song
+from tests.helpers.tiny_cunet import FILM, QUARTET, quartet, write_tiny_cunet
+from tests.helpers.tiny_model import write_tiny_model
+from ugosa_client import JobOptions, Mark, MarkState, Notice, UgosaClient
+from ugosa_client.cli import main
+from ugosa_client.errors import BadInputError, BadOptionError
+
+FRAMES = 3 * 44_100
+OPTIONS = JobOptions(model="cunet-tiny", strategy="B0", instruments=QUARTET)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    models = tmp_path_factory.mktemp("models")
+    write_tiny_model(models / "tiny.safetensors")
+    write_tiny_cunet(models / "cunet-tiny.safetensors", FILM)
+    with Server(tmp_path_factory.mktemp("state"), models) as server:
+        server.wait_ready()
+        yield server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[UgosaClient]:
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_song(quartet(FRAMES), tmp_path_factory.mktemp("song") / "quartet.wav")
+
+
+def stems_of(client: UgosaClient, song: Path, out: Path, marks=(), options=OPTIONS):
+    result = client.separate(song, out, marks=marks, options=options)
+    return {name: read_audio(path) for name, path in result.files.stems.items()}
+
+
+def test_a_removed_mark_changes_its_stretch_only(client: UgosaClient, song: Path, tmp_path: Path):
+    kept = silent("violin", 0, 30_000)
+    removed = silent("viola", 50_000, 100_000)
+    before = stems_of(client, song, tmp_path / "before", [kept, removed])
+    after = stems_of(client, song, tmp_path / "after", [kept])
+    assert list(before) == [*QUARTET, "residual"]
+    for stems in (before, after):
+        np.testing.assert_array_equal(sum(stems.values()), read_audio(song))
+        assert peak_dbfs(stems["violin"][: 30_000 - 441]) <= -90
+    outside = np.r_[0:50_000, 100_000:FRAMES]
+    inside = slice(60_000, 90_000)
+    for name in before:
+        np.testing.assert_allclose(before[name][outside], after[name][outside], rtol=0, atol=2**-20)
+    assert peak_dbfs(before["viola"][inside]) <= -90
+    assert peak_dbfs(after["viola"][inside]) > -60
+    # The network is told who is absent, so it makes other masks of those that play.
+    assert np.abs(before["cello"][inside] - after["cello"][inside]).max() > 1e-3
+
+
+def test_from_the_shell_with_everyday_names(server: Server, song: Path, tmp_path: Path, capsys):
+    marks = tmp_path / "marks.txt"
+    marks.write_text("0.5\t1.5\tno Violins\n2.0\t2.5\tonly celli\n", encoding="utf-8")
+    arguments = ["separate", "--server", server.target, str(song), "--marks", str(marks)]
+    arguments += ["--model", "cunet-tiny", "--instruments", "Violins, vc", "--strategy", "B0"]
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    stems = {path.stem: read_audio(path) for path in (tmp_path / "out").glob("*.wav")}
+    assert sorted(stems) == ["cello", "residual", "violin"]
+    np.testing.assert_array_equal(sum(stems.values()), read_audio(song))
+    only_cello = slice(round(2.02 * 44_100), round(2.48 * 44_100))
+    np.testing.assert_array_equal(stems["cello"][only_cello], read_audio(song)[only_cello])
+
+
+def test_the_marks_say_who_plays_if_no_list_does(client: UgosaClient, song: Path, tmp_path: Path):
+    marks = [silent("flute", 0, 20_000), Mark("viola", MarkState.ACTIVE, 0, 10_000)]
+    options = JobOptions(model="cunet-tiny", strategy="B0")
+    events = []
+    result = client.separate(song, tmp_path, marks=marks, options=options, on_event=events.append)
+    assert list(result.files.stems) == ["flute", "viola", "residual"]
+    (notice,) = (event for event in events if isinstance(event, Notice))
+    assert notice.reason == "RESIDUAL"
+    assert "flute, viola and hears up to 5.5 kHz" in notice.message
+    assert result.job.options.instruments == ()
+
+
+def test_adaptation_keeps_the_promises(client: UgosaClient, song: Path, tmp_path: Path):
+    options = JobOptions(model="cunet-tiny", preset="film-only", epochs=1, instruments=("cello", "violin"))
+    marks = [silent("violin", 0, 60_000)]
+    stems = stems_of(client, song, tmp_path, marks, options)
+    np.testing.assert_array_equal(sum(stems.values()), read_audio(song))
+    assert peak_dbfs(stems["violin"][: 60_000 - 441]) <= -90
+
+
+def test_what_cannot_be_is_refused_before_any_work(client: UgosaClient, song: Path):
+    upload = client.upload(song)
+    for options, marks, message in (
+        (JobOptions(model="cunet-tiny", instruments=("piano",)), (), "no instrument 'piano'"),
+        (JobOptions(model="tiny", instruments=("drums",)), (), "no choice of instruments"),
+        (OPTIONS, (Mark("tuba", MarkState.ACTIVE, 0, 9),), "tuba is marked active, but the instruments are"),
+    ):
+        with pytest.raises(BadOptionError, match=message):
+            client.create_job(upload.upload_id, options=options, marks=marks)
+    with pytest.raises(BadInputError, match="unknown source 'violine'; did you mean 'violin'"):
+        client.separate(song, "never", options=JobOptions(model="cunet-tiny", instruments=("violine",)))
