@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ugosa_server.config import ServerConfig
+from ugosa_server.engine.base import Engine
 from ugosa_server.engine.local import LocalEngine
+from ugosa_server.engine.ray import EMBEDDED, RayEngine, RaySettings
 from ugosa_server.engine.scheduler import Scheduler
 from ugosa_server.engine.worker_process import WorkerSettings
 from ugosa_server.errors import ConfigError
@@ -81,18 +83,7 @@ async def serve(config: ServerConfig) -> None:
         limits = UploadLimits(config.max_upload_bytes, config.decode_timeout_s, config.upload_idle_timeout_s)
         uploads = Uploads(store, spool, limits, quotas)
         jobs = JobQueue(store, spool, registry, hub, config.model, config.max_queued, quotas)
-        engine = LocalEngine(
-            WorkerSettings(
-                device=config.device,
-                preload=str(model.path),
-                cache_bytes=config.prefix_cache_bytes,
-                threads=config.threads,
-                cpu_fallback=config.cpu_fallback,
-                heartbeat_timeout_s=config.heartbeat_timeout_s,
-                log_level=config.log_level,
-                log_format=config.log_format,
-            )
-        )
+        engine = await _start_engine(config, state_dir, str(model.path))
         stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
         scheduler = Scheduler(store, spool, jobs, hub, registry, engine, config.cancel_deadline_s)
         await scheduler.recover()
@@ -125,7 +116,45 @@ async def serve(config: ServerConfig) -> None:
     log.info("drained")
 
 
-async def _keep_health(engine: LocalEngine, rpc: RpcServer, stopping: asyncio.Event) -> None:
+async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> Engine:
+    """Raises ConfigError when there is nothing that could run jobs."""
+    if config.engine == "local":
+        return LocalEngine(
+            WorkerSettings(
+                device=config.device,
+                preload=preload,
+                cache_bytes=config.prefix_cache_bytes,
+                cpu_fallback=config.cpu_fallback,
+                threads=config.threads,
+                heartbeat_timeout_s=config.heartbeat_timeout_s,
+                log_level=config.log_level,
+                log_format=config.log_format,
+            )
+        )
+    own_token = str(state_dir / "ray-token") if config.ray_address == EMBEDDED else ""
+    return await RayEngine.connect(
+        RaySettings(
+            address=config.ray_address,
+            token_file=config.ray_token_file or own_token,
+            preload=preload,
+            probe_dir=str(state_dir),
+            workers=config.ray_workers,
+            device=config.device,
+            threads=config.threads,
+            shares_files={"auto": None, "yes": True, "no": False}[config.ray_shared_files],
+            files_root=config.ray_files_dir,
+            files_budget_bytes=config.ray_files_bytes,
+            cache_bytes=config.prefix_cache_bytes,
+            cpu_fallback=config.cpu_fallback,
+            heartbeat_timeout_s=config.heartbeat_timeout_s,
+            start_timeout_s=config.ray_start_timeout_s,
+            log_level=config.log_level,
+            log_format=config.log_format,
+        )
+    )
+
+
+async def _keep_health(engine: Engine, rpc: RpcServer, stopping: asyncio.Event) -> None:
     """Tell the health service what the engine says of itself, until the server is stopped.
 
     Raises:

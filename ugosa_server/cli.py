@@ -47,6 +47,13 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--tls-key", metavar="FILE", help="PEM key of the certificate")
     parser.add_argument("--tls-client-ca", metavar="FILE", help="PEM of who issues clients' certificates")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", help="what the network computes on")
+    parser.add_argument("--engine", metavar="local|ray", help="one worker here, or workers on a Ray cluster")
+    parser.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT|auto|embedded",
+        help="the Ray cluster, or an own one",
+    )
+    parser.add_argument("--ray-workers", type=int, metavar="N", help="0 = one for each GPU or CPU slot")
     parser.add_argument("--model", metavar="NAME", help="the default model, kept resident")
     parser.add_argument("--model-dir", action="append", metavar="DIR", help="a further folder with models")
     parser.add_argument("--state-dir", metavar="DIR", help="where jobs, songs and stems are kept")
@@ -71,6 +78,9 @@ def _serve(options: argparse.Namespace) -> int:
             "tls_key": options.tls_key,
             "tls_client_ca": options.tls_client_ca,
             "device": options.device,
+            "engine": options.engine,
+            "ray_address": options.ray_address,
+            "ray_workers": options.ray_workers,
             "model": options.model,
             "model_dirs": options.model_dir,
             "state_dir": options.state_dir,

@@ -8,7 +8,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -52,6 +52,23 @@ class ServerConfig:
     cpu_fallback: bool = True
     """Whether a job that the GPU's memory is too little for, even in small pieces, goes on on the CPU; else
     it fails."""
+    engine: Literal["local", "ray"] = "local"
+    """Who runs jobs: one worker process on this machine, or workers on a Ray cluster (ops/RAY.md)."""
+    ray_address: str = "embedded"
+    """HOST:PORT of the cluster's head; "auto": that of this machine's Ray node; "embedded": a cluster of this
+    machine alone, which lives and dies with the server."""
+    ray_token_file: str = ""
+    """The cluster's authentication token; empty = where Ray looks for it. An embedded one gets its own."""
+    ray_workers: int = 0
+    """Workers; 0 = one for each GPU that the cluster has at the start, or, without any, for each CPU slot."""
+    ray_shared_files: Literal["auto", "yes", "no"] = "auto"
+    """Whether workers read songs and write stems in state_dir themselves; where not, both are sent."""
+    ray_files_dir: str = "~/.cache/ugosa-worker"
+    """On the nodes of workers: where songs and models that were sent are kept."""
+    ray_files_bytes: int = 20 * GIB
+    """What each node keeps of them at most."""
+    ray_start_timeout_s: float = 600.0
+    """Time for a worker to appear, an autoscaler's start of a machine included."""
     model: str = "starter"
     """The model that jobs get when they name none; resident from the start."""
     model_dirs: tuple[str, ...] = ()

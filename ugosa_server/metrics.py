@@ -87,6 +87,10 @@ class Metrics(Collector):
         )
         health = reading.health
         yield GaugeMetricFamily("ugosa_worker_ready", "1 when a job would start now.", int(health.ready))
+        yield GaugeMetricFamily("ugosa_workers", "Workers that the engine keeps.", health.workers)
+        yield GaugeMetricFamily(
+            "ugosa_workers_ready", "Workers that could run a job or are running one.", health.workers_ready
+        )
         yield CounterMetricFamily("ugosa_worker_restarts", "Workers that were replaced.", health.restarts)
         if health.gpu_memory_bytes is not None:
             yield GaugeMetricFamily(

@@ -1,14 +1,22 @@
 """The engines that keep one contract, each with what a test needs to hurt it."""
 
 import asyncio
+import hashlib
 import os
 import signal
+import tempfile
 import time
+from contextlib import aclosing
+from importlib.util import find_spec
+from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.helpers.faulty_engine import FaultyEngine
+from ugosa_server.engine.base import RunPhase, RunSucceeded
 from ugosa_server.engine.local import LocalEngine
+from ugosa_server.engine.ray import EMBEDDED, RayEngine, RaySettings
 from ugosa_server.engine.worker_process import WorkerSettings
 
 PATIENCE_S = 6.0  # until a real worker that says nothing is taken for hung
@@ -74,6 +82,60 @@ class Local:
         ]
 
 
+class Ray:
+    """One actor of an embedded Ray on this machine; with `shares_files=False` as if it were elsewhere."""
+
+    name = "ray"
+
+    def __init__(self, shares_files=None):
+        self._shares_files = shares_files
+        if shares_files is False:
+            self.name = "ray, files sent"
+
+    async def start(self, specs, faults=(), workers=1):
+        os.environ["UGOSA_FAILPOINT"] = armed(specs.folder, faults)
+        try:
+            engine = await RayEngine.connect(
+                RaySettings(
+                    address=EMBEDDED,
+                    token_file=str(RAY_TOKEN),
+                    preload=str(specs.model_path),
+                    probe_dir=str(specs.folder),
+                    workers=workers,
+                    device="cpu",
+                    shares_files=self._shares_files,
+                    files_root=str(specs.folder / "node"),
+                    cache_bytes=2**20,
+                    heartbeat_timeout_s=PATIENCE_S,
+                    start_timeout_s=BY_S,
+                )
+            )
+            await ready(engine)
+        finally:
+            del os.environ["UGOSA_FAILPOINT"]
+        return engine
+
+    async def hang(self, engine):
+        (worker,) = self.processes()
+        worker.send_signal(signal.SIGSTOP)
+
+    def processes(self):
+        return [
+            child
+            for child in psutil.Process().children(recursive=True)
+            if child.name().startswith("ray::UgosaWork") and child.status() != psutil.STATUS_ZOMBIE
+        ]
+
+
+HARNESSES = {"fake": Fake, "local": Local, "ray": Ray, "ray, files sent": lambda: Ray(shares_files=False)}
+NO_RAY = pytest.mark.skipif(
+    find_spec("ray") is None, reason="the Ray engine is optional: pip install '.[ray]'"
+)
+EVERY_ENGINE = [pytest.param(name, marks=NO_RAY if "ray" in name else ()) for name in HARNESSES]
+# Ray reads its token once in the life of a process.
+RAY_TOKEN = Path(tempfile.mkdtemp(prefix="ugosa-tests-")) / "ray-token"
+
+
 def armed(folder, faults):
     """The environment variable that has a process die at each of these places, once."""
     settings = []
@@ -89,3 +151,36 @@ async def ready(engine):
     async with asyncio.timeout(BY_S):
         while not (await engine.health()).ready:
             await asyncio.sleep(0.05)
+
+
+async def all_events(run):
+    async with aclosing(run.events()) as events:
+        return await read_on(events)
+
+
+async def run_through(engine, spec):
+    return await all_events(await engine.start(spec))
+
+
+async def reach_adaptation(events):
+    async for event in events:
+        if event.phase is RunPhase.ADAPTATION and event.step > 0:
+            return
+    raise AssertionError("the run ended before its adaptation")
+
+
+async def read_on(events):
+    return [event async for event in events]
+
+
+def check_success(spec, events):
+    """The files are those that the last event names, whole, and nothing else is unfinished."""
+    ending = events[-1]
+    assert isinstance(ending, RunSucceeded)
+    out_dir = Path(spec.out_dir)
+    for stem in ending.stems:
+        content = (out_dir / stem.file_name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (stem.size_bytes, stem.sha256)
+    for name in (ending.report_json, ending.report_html, ending.levels):
+        assert (out_dir / name).stat().st_size > 0
+    assert not list(out_dir.glob("*.tmp"))

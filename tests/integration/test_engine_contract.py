@@ -1,8 +1,6 @@
 """What every engine promises to the scheduler, on each engine that there is and on the fake of the tests."""
 
 import asyncio
-import hashlib
-import os
 import time
 from contextlib import aclosing
 from pathlib import Path
@@ -12,15 +10,22 @@ import pytest
 import pytest_asyncio
 import soundfile
 
-from tests.helpers.engines import Fake, Local, ready, until
+from tests.helpers.engines import (
+    EVERY_ENGINE,
+    HARNESSES,
+    all_events,
+    check_success,
+    reach_adaptation,
+    read_on,
+    run_through,
+    until,
+)
 from tests.helpers.run_specs import ENDLESS, RATE_HZ, RunSpecs
 from ugosa_server.engine.base import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded
 from ugosa_server.errors import WorkerLostError
-from ugosa_server.failpoints import PHASES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-HARNESSES = {"fake": Fake, "local": Local}
 AT_ONCE_S = 1.0
 DEADLINE_S = 10.0
 
@@ -30,7 +35,7 @@ def specs(tmp_path_factory):
     return RunSpecs(tmp_path_factory.mktemp("runs"))
 
 
-@pytest.fixture(scope="module", params=HARNESSES)
+@pytest.fixture(scope="module", params=EVERY_ENGINE)
 def harness(request):
     return HARNESSES[request.param]()
 
@@ -52,39 +57,6 @@ def make_spec(specs, request):
         return specs.make(f"{request.node.name}{part}", attempt, **changes)
 
     return make
-
-
-async def all_events(run):
-    async with aclosing(run.events()) as events:
-        return await read_on(events)
-
-
-async def run_through(engine, spec):
-    return await all_events(await engine.start(spec))
-
-
-async def reach_adaptation(events):
-    async for event in events:
-        if event.phase is RunPhase.ADAPTATION and event.step > 0:
-            return
-    raise AssertionError("the run ended before its adaptation")
-
-
-async def read_on(events):
-    return [event async for event in events]
-
-
-def check_success(spec, events):
-    """The files are those that the last event names, whole, and nothing else is unfinished."""
-    ending = events[-1]
-    assert isinstance(ending, RunSucceeded)
-    out_dir = Path(spec.out_dir)
-    for stem in ending.stems:
-        content = (out_dir / stem.file_name).read_bytes()
-        assert (len(content), hashlib.sha256(content).hexdigest()) == (stem.size_bytes, stem.sha256)
-    for name in (ending.report_json, ending.report_html, ending.levels):
-        assert (out_dir / name).stat().st_size > 0
-    assert not list(out_dir.glob("*.tmp"))
 
 
 async def test_a_run_tells_its_phases_in_order_and_leaves_whole_files(engine, make_spec):
@@ -222,35 +194,3 @@ async def test_a_hung_run_that_is_cancelled_ends_by_its_deadline(engine, harness
         rest = await read_on(events)
     assert isinstance(rest[-1], RunCancelled)
     check_success(following := make_spec("-following"), await run_through(engine, following))
-
-
-async def test_a_death_anywhere_is_told_and_the_next_attempt_can_succeed(harness, specs, make_spec):
-    """Before, in and after every phase; the last death comes when all files are there: the result is lost."""
-    places = [*PHASES, "worker.report_written"]
-    engine = await harness.start(specs, places)
-    try:
-        for attempt, place in enumerate(places, start=1):
-            spec = make_spec(attempt=attempt)
-            with pytest.raises(WorkerLostError):
-                await run_through(engine, spec)
-            await ready(engine)
-            written = {path.name for path in Path(spec.out_dir).glob("report.*")}
-            assert written == ({"report.json", "report.html"} if place == places[-1] else set()), place
-        spec = make_spec(attempt=len(places) + 1)
-        check_success(spec, await run_through(engine, spec))
-        assert (await engine.health()).restarts == len(places)
-    finally:
-        os.environ.pop("UGOSA_FAILPOINT", None)
-        await engine.close(grace_s=2)
-
-
-async def test_closing_ends_a_run_in_progress_and_every_process(harness, specs, make_spec):
-    before = harness.processes()
-    engine = await harness.start(specs)
-    run = await engine.start(make_spec(epochs=ENDLESS))
-    async with aclosing(run.events()) as events:
-        await reach_adaptation(events)
-        await engine.close(grace_s=2)
-        with pytest.raises(WorkerLostError):
-            await read_on(events)
-    await until(lambda: harness.processes() == before, "the end of all processes")

@@ -120,7 +120,11 @@ class EngineHealth:
     restarts: int = 0
     """Workers that were replaced since the start."""
     gpu_memory_bytes: int | None = None
-    """Reserved by the worker on its GPU; None without one."""
+    """Reserved by the workers on their GPUs; None without one."""
+    workers: int = 1
+    """How many the engine keeps."""
+    workers_ready: int = 0
+    """How many of them could run a job or are running one."""
 
 
 class Run(ABC):

@@ -63,6 +63,7 @@ class LocalEngine(Engine):
             detail=f"worker process {worker.pid}",
             restarts=self._restarts,
             gpu_memory_bytes=worker.gpu_memory_bytes,
+            workers_ready=1,
         )
 
     async def close(self, grace_s: float) -> None:

@@ -1,0 +1,67 @@
+"""An engine whose worker dies at every place of a run, and one that is closed in the middle."""
+
+import os
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.engines import (
+    EVERY_ENGINE,
+    HARNESSES,
+    check_success,
+    reach_adaptation,
+    read_on,
+    ready,
+    run_through,
+    until,
+)
+from tests.helpers.run_specs import ENDLESS, RunSpecs
+from ugosa_server.errors import WorkerLostError
+from ugosa_server.failpoints import PHASES
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def specs(tmp_path):
+    return RunSpecs(tmp_path)
+
+
+@pytest.fixture(params=EVERY_ENGINE)
+def harness(request):
+    return HARNESSES[request.param]()
+
+
+async def test_a_death_anywhere_is_told_and_the_next_attempt_can_succeed(harness, specs):
+    """Before, in and after every phase; the last death comes when all files are there: the result is lost."""
+    places = [*PHASES, "worker.report_written"]
+    if harness.name == "ray, files sent":
+        places = ["phase.adaptation.step", "worker.report_written"]  # what is sent makes no other difference
+    engine = await harness.start(specs, places)
+    try:
+        for attempt, place in enumerate(places, start=1):
+            spec = specs.make("job", attempt)
+            with pytest.raises(WorkerLostError):
+                await run_through(engine, spec)
+            await ready(engine)
+            written = {path.name for path in Path(spec.out_dir).glob("report.*")}
+            assert written == ({"report.json", "report.html"} if place == places[-1] else set()), place
+        spec = specs.make("job", len(places) + 1)
+        check_success(spec, await run_through(engine, spec))
+        assert (await engine.health()).restarts == len(places)
+    finally:
+        os.environ.pop("UGOSA_FAILPOINT", None)
+        await engine.close(grace_s=2)
+
+
+async def test_closing_ends_a_run_in_progress_and_every_process(harness, specs):
+    before = harness.processes()
+    engine = await harness.start(specs)
+    run = await engine.start(specs.make("job", epochs=ENDLESS))
+    async with aclosing(run.events()) as events:
+        await reach_adaptation(events)
+        await engine.close(grace_s=2)
+        with pytest.raises(WorkerLostError):
+            await read_on(events)
+    await until(lambda: harness.processes() == before, "the end of all processes")

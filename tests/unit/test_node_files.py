@@ -1,0 +1,83 @@
+"""Files on a worker's node: whole or not there, taken up where they broke off, never above their budget."""
+
+import hashlib
+import os
+
+import pytest
+
+from ugosa_server.engine.node_files import CHUNK_BYTES, NodeFiles
+
+
+@pytest.fixture
+def files(tmp_path):
+    return NodeFiles(tmp_path, "worker-0", budget_bytes=2**30)
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def send(files, content, step=4):
+    name = digest(content)
+    offset = files.received_bytes(name, len(content))
+    while offset < len(content):
+        chunk = content[offset : offset + step]
+        offset += len(chunk)
+        assert files.receive(name, offset - len(chunk), chunk, last=offset == len(content))
+    return files.path_of(name)
+
+
+def test_content_arrives_in_chunks_and_is_kept_under_its_digest(files):
+    path = send(files, b"a song in chunks")
+    assert path.read_bytes() == b"a song in chunks"
+    assert files.received_bytes(path.name, 16) == 16
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_broken_transfer_goes_on_where_it_stopped(files, tmp_path):
+    content = b"a song in chunks"
+    assert files.receive(digest(content), 0, content[:7], last=False)
+    assert not files.path_of(digest(content)).exists()
+    restarted = NodeFiles(tmp_path, "worker-0", budget_bytes=2**30)
+    assert restarted.received_bytes(digest(content), len(content)) == 7
+    assert send(restarted, content).read_bytes() == content
+
+
+def test_what_arrives_as_something_else_is_refused_and_removed(files):
+    name = digest(b"a song")
+    assert not files.receive(name, 0, b"a sung", last=True)
+    assert files.received_bytes(name, 6) == 0
+    assert send(files, b"a song").read_bytes() == b"a song"
+
+
+def test_two_workers_of_a_node_share_content_and_not_what_is_under_way(files, tmp_path):
+    other = NodeFiles(tmp_path, "worker-1", budget_bytes=2**30)
+    name = digest(b"a song")
+    files.receive(name, 0, b"a so", last=False)
+    assert other.received_bytes(name, 6) == 0
+    send(other, b"a song")
+    assert files.received_bytes(name, 6) == 6
+
+
+def test_what_was_not_used_for_longest_makes_room(tmp_path):
+    files = NodeFiles(tmp_path, "worker-0", budget_bytes=25)
+    paths = [send(files, bytes([number]) * 10) for number in range(2)]
+    for age_s, path in zip((20, 10), paths, strict=True):
+        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
+    files.received_bytes(paths[0].name, 10)  # used again
+    newest = send(files, b"z" * 10)
+    assert [path.exists() for path in (*paths, newest)] == [True, False, True]
+
+
+def test_results_are_listed_read_in_chunks_and_removed(files):
+    folder = files.make_run("job", 1)
+    content = bytes(CHUNK_BYTES + 5)
+    (folder / "stem-0.wav").write_bytes(content)
+    (result,) = files.results("job", 1)
+    assert (result.name, result.size_bytes, result.sha256) == ("stem-0.wav", len(content), digest(content))
+    chunks = [files.read_result("job", 1, "stem-0.wav", offset) for offset in (0, CHUNK_BYTES)]
+    assert b"".join(chunks) == content
+    assert not list(files.make_run("job", 2).iterdir())
+    assert not folder.exists()
+    files.delete_run("job")
+    assert not list(folder.parent.parent.glob("job"))
