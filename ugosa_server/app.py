@@ -19,6 +19,7 @@ from ugosa_server.engine.scheduler import Scheduler
 from ugosa_server.engine.worker_process import WorkerSettings
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.event_hub import EventHub
+from ugosa_server.jobs.job_arrays import JobArrays
 from ugosa_server.jobs.job_queue import JobQueue
 from ugosa_server.jobs.principals import LOCAL_PRINCIPAL
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
@@ -83,6 +84,7 @@ async def serve(config: ServerConfig) -> None:
         limits = UploadLimits(config.max_upload_bytes, config.decode_timeout_s, config.upload_idle_timeout_s)
         uploads = Uploads(store, spool, limits, quotas)
         jobs = JobQueue(store, spool, registry, hub, config.model, config.max_queued, quotas)
+        arrays = JobArrays(store, spool, jobs, hub, quotas)
         engine = await _start_engine(config, state_dir, str(model.path))
         stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
         scheduler = Scheduler(store, spool, jobs, hub, registry, engine, config.cancel_deadline_s)
@@ -94,7 +96,7 @@ async def serve(config: ServerConfig) -> None:
             stack.push_async_callback(metrics.close)
             print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
         authenticator = Authenticator(store, require_token_on_loopback=config.require_token_on_loopback)
-        rpc = RpcServer(uploads, jobs, registry, config.model, authenticator)
+        rpc = RpcServer(uploads, jobs, arrays, registry, config.model, authenticator)
         addresses = await rpc.start(
             config.listen,
             tls_files(config.tls_cert, config.tls_key, config.tls_client_ca),

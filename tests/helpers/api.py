@@ -102,7 +102,7 @@ async def listening(
     """A front and the addresses that it serves on."""
     async with running_front(tmp_path, *scripts, **options) as front:
         authenticator = Authenticator(front.store, require_token_on_loopback=require_token_on_loopback)
-        server = RpcServer(front.uploads, front.jobs, front.registry, "tiny", authenticator)
+        server = RpcServer(front.uploads, front.jobs, front.arrays, front.registry, "tiny", authenticator)
         addresses = await server.start(listen or [f"unix:{tmp_path}/u.sock"], tls, has_tokens=has_tokens)
         await server.set_serving(serving=True)
         try:

@@ -10,6 +10,7 @@ import soundfile
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.engine.scheduler import Scheduler
 from ugosa_server.jobs.event_hub import EventHub
+from ugosa_server.jobs.job_arrays import JobArrays
 from ugosa_server.jobs.job_queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
 from ugosa_server.jobs.records import UploadFormat
@@ -56,6 +57,7 @@ class Front:
         limits = UploadLimits(max_upload_bytes, decode_timeout_s=60, idle_timeout_s=idle_timeout_s)
         self.uploads = Uploads(self.store, self.spool, limits, self.quotas)
         self.jobs = JobQueue(self.store, self.spool, self.registry, self.hub, "tiny", max_queued, self.quotas)
+        self.arrays = JobArrays(self.store, self.spool, self.jobs, self.hub, self.quotas)
         self.engine = engine
         self.scheduler = Scheduler(
             self.store, self.spool, self.jobs, self.hub, self.registry, engine, cancel_deadline_s=5

@@ -28,16 +28,18 @@ class EventHub:
         self._taps.append(callback)
 
     @contextmanager
-    def listen(self, job_id: str) -> Iterator[asyncio.Event]:
-        """Give an event that is set at every announcement of the job (and when the hub closes)."""
+    def listen(self, *job_ids: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set at every announcement of one of the jobs (and when the hub closes)."""
         changed = asyncio.Event()
-        self._listeners[job_id].add(changed)
+        for job_id in job_ids:
+            self._listeners[job_id].add(changed)
         try:
             yield changed
         finally:
-            self._listeners[job_id].discard(changed)
-            if not self._listeners[job_id]:
-                del self._listeners[job_id]
+            for job_id in job_ids:
+                self._listeners[job_id].discard(changed)
+                if not self._listeners[job_id]:
+                    del self._listeners[job_id]
 
     def close(self) -> None:
         """Wake everyone for the last time; `closed` tells them why."""

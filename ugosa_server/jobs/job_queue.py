@@ -22,6 +22,7 @@ from ugosa_server.errors import (
     RequestIdConflictError,
 )
 from ugosa_server.failpoints import reach
+from ugosa_server.jobs.array_table import JobDraft
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.events import JobEvent, JobState, StateChanged
 from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
@@ -99,27 +100,50 @@ class JobQueue:
             return _same_song(known, upload)
         if self.draining:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
-        model = self._registry.get(options_request.model or self._default_model)
-        options = resolve_job_options(options_request, model)
-        marks = await self._checked_marks(marks, model, options.instruments, upload)
-        assert upload.audio is not None
-        stems = stems_of_job(options.instruments, marks, model, upload.audio)
-        stems_bytes = _stems_bytes(stems, upload.audio, options.kind)
-        await asyncio.to_thread(self._spool.check_free, stems_bytes)
-
-        def admit(store: Store) -> None:
-            self._check_queue(store)
-            self._quotas.check_new_job(store, principal, stems_bytes)
-
+        draft = await self.draft(principal, upload_id, options_request, marks)
+        await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
         job = await self._store(
             lambda s: s.jobs.create(
-                new_id("job"), request_id, digest, upload, options, marks, admit=lambda: admit(s)
+                new_id("job"),
+                request_id,
+                digest,
+                upload,
+                draft.options,
+                draft.marks,
+                admit=lambda: self.admit(s, draft),
             )
         )
         reach("job.created")
         self._hub.announce(job.job_id)
         self.arrived.set()
         return job
+
+    async def draft(
+        self, principal: str, upload_id: str, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
+    ) -> JobDraft:
+        """Check everything that can be checked of a job before it is made.
+
+        Raises:
+            InvalidInputError: options or marks that can never work.
+            NotFoundError, UploadIncompleteError: there is no such song (yet).
+        """
+        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
+        require_complete(upload)
+        model = self._registry.get(options_request.model or self._default_model)
+        options = resolve_job_options(options_request, model)
+        marks = await self._checked_marks(marks, model, options.instruments, upload)
+        assert upload.audio is not None
+        stems = stems_of_job(options.instruments, marks, model, upload.audio)
+        return JobDraft(upload, options, marks, _stems_bytes(stems, upload.audio, options.kind))
+
+    def admit(self, store: Store, draft: JobDraft) -> None:
+        """Make sure that there is room for one more job; called in the transaction that makes it.
+
+        Raises:
+            QueueFullError, QuotaError: there is none.
+        """
+        self._check_queue(store)
+        self._quotas.check_new_job(store, draft.upload.principal, draft.stems_bytes)
 
     async def get(self, principal: str, job_id: str) -> Job:
         """Return a job.

@@ -19,7 +19,8 @@ from ugosa_server.jobs.turns import Turns
 
 COLUMNS = (
     "number, job_id, principal, request_id, upload_id, upload_sha256, file_name, audio, options, marks,"
-    " state, attempt, fraction, last_seq, create_time_s, start_time_s, end_time_s, error, result"
+    " state, attempt, fraction, last_seq, create_time_s, start_time_s, end_time_s, error, result,"
+    " array_id"
 )
 
 
@@ -58,6 +59,7 @@ class JobTable:
         options: JobOptions,
         marks: tuple[Mark, ...],
         admit: Callable[[], None] = lambda: None,
+        array_id: str | None = None,
     ) -> Job:
         """Insert a QUEUED job with its first event, or return the one that the same request made before.
 
@@ -77,8 +79,8 @@ class JobTable:
                 raise NotFoundError(f"no upload {upload.upload_id!r}")
             self._connection.execute(
                 "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
-                " upload_sha256, file_name, audio, options, marks, state, create_time_s)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " upload_sha256, file_name, audio, options, marks, state, create_time_s,"
+                " array_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job_id,
                     upload.principal,
@@ -92,6 +94,7 @@ class JobTable:
                     _json(marks),
                     JobState.QUEUED.value,
                     time.time(),
+                    array_id,
                 ),
             )
             self._events.append(job_id, 0, StateChanged(JobState.QUEUED))
@@ -237,8 +240,7 @@ class JobTable:
             job = self.get(principal, job_id)
             if not job.state.ended:
                 raise JobNotFinishedError(f"job {job_id} is {job.state.value}; cancel it first")
-            self._events.delete(job_id)
-            self._connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+            self._delete(job_id)
 
     def count(self, state: JobState) -> int:
         """Return how many jobs are in a state."""
@@ -267,8 +269,7 @@ class JobTable:
             ).fetchall()
             ids = [str(row[0]) for row in rows]
             for job_id in ids:
-                self._events.delete(job_id)
-                self._connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+                self._delete(job_id)
             return ids
 
     def unfinished(self, state: JobState) -> list[Job]:
@@ -297,6 +298,16 @@ class JobTable:
             str(row[0])
             for row in self._connection.execute("SELECT job_id FROM jobs WHERE end_time_s IS NULL")
         }
+
+    def _delete(self, job_id: str) -> None:
+        """Remove a job with its events; the last one of an array takes the array along."""
+        self._events.delete(job_id)
+        (row,) = self._connection.execute("DELETE FROM jobs WHERE job_id = ? RETURNING array_id", (job_id,))
+        self._connection.execute(
+            "DELETE FROM job_arrays WHERE array_id = ?1 AND NOT EXISTS"
+            " (SELECT 1 FROM jobs WHERE array_id = ?1)",
+            row,
+        )
 
     def _is_live(
         self,
@@ -336,6 +347,7 @@ class JobTable:
             result=None
             if value["result"] is None
             else msgspec.json.decode(str(value["result"]), type=JobResult),
+            array_id=str(value["array_id"] or ""),
         )
 
 

@@ -138,3 +138,30 @@ class Job:
     """Set when FAILED."""
     result: JobResult | None = None
     """Set when SUCCEEDED."""
+    array_id: str = ""
+    """Of the array that made it; empty = none did."""
+
+
+@dataclass(frozen=True)
+class JobArray:
+    """Many jobs that were made together."""
+
+    array_id: str
+    """Server-made."""
+    principal: str
+    """Who owns it."""
+    request_id: str
+    """Client-made."""
+    job_ids: tuple[str, ...]
+    """In the order of the request; without those that were deleted."""
+    counts: dict[JobState, int]
+    """How many jobs are in each state that any is in."""
+    last_seq: int
+    """array_seq of the newest event."""
+    create_time_s: float
+    """Unix time."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return all(state.ended for state in self.counts)

@@ -91,6 +91,30 @@ MIGRATIONS = (
     CREATE INDEX turns_by_turn ON turns (turn);
     CREATE INDEX jobs_by_turn ON jobs (state, principal, number);
     """,
+    # 4: job arrays, each with one numbering of all events of its jobs.
+    """
+    CREATE TABLE job_arrays (
+        array_id TEXT PRIMARY KEY,
+        principal TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        request_digest TEXT NOT NULL,
+        last_seq INTEGER NOT NULL DEFAULT 0,
+        create_time_s REAL NOT NULL,
+        UNIQUE (principal, request_id)
+    ) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE jobs ADD COLUMN array_id TEXT;
+    CREATE INDEX jobs_by_array ON jobs (array_id, number);
+
+    CREATE TABLE array_events (
+        array_id TEXT NOT NULL,
+        array_seq INTEGER NOT NULL,
+        job_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (array_id, array_seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX array_events_by_job ON array_events (job_id);
+    """,
 )
 
 

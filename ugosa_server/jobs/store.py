@@ -11,6 +11,7 @@ from typing import TypeVar
 import apsw
 
 from ugosa_server.errors import DiskFullError
+from ugosa_server.jobs.array_table import ArrayTable
 from ugosa_server.jobs.event_table import EventTable
 from ugosa_server.jobs.job_table import JobTable
 from ugosa_server.jobs.principals import TokenTable
@@ -30,6 +31,7 @@ class Store:
         self._connection = open_database(str(path), vfs)
         self.events = EventTable(self._connection)
         self.jobs = JobTable(self._connection, self.events)
+        self.arrays = ArrayTable(self._connection, self.jobs)
         self.uploads = UploadTable(self._connection)
         self.tokens = TokenTable(self._connection)
         self.totals = Totals(self._connection)

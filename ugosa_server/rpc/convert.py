@@ -135,7 +135,7 @@ def upload_to_wire(upload: Upload) -> upload_service_pb2.Upload:
         committed_size=upload.committed_size,
         sha256=upload.sha256,
         audio=None if upload.audio is None else audio_to_wire(upload.audio),
-        create_time=_timestamp(upload.create_time_s),
+        create_time=timestamp(upload.create_time_s),
     )
 
 
@@ -251,21 +251,22 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         queue_position=job.queue_position,
         fraction=job.fraction,
         last_seq=job.last_seq,
-        create_time=_timestamp(job.create_time_s),
-        start_time=_timestamp(job.start_time_s),
-        end_time=_timestamp(job.end_time_s),
+        create_time=timestamp(job.create_time_s),
+        start_time=timestamp(job.start_time_s),
+        end_time=timestamp(job.end_time_s),
         error=_error_to_wire(job.error),
         stems=[_stem_to_wire(stem, job) for stem in job.result.stems] if job.result else [],
         audio=audio_to_wire(job.audio),
         file_name=job.file_name,
         kind=JOB_KINDS[job.options.kind],
+        array_id=job.array_id,
     )
 
 
 def event_to_wire(event: JobEvent) -> job_pb2.JobEvent:
     """Return the wire form of an event."""
     message = job_pb2.JobEvent(
-        job_id=event.job_id, seq=event.seq, attempt=event.attempt, time=_timestamp(event.time_s)
+        job_id=event.job_id, seq=event.seq, attempt=event.attempt, time=timestamp(event.time_s)
     )
     match event.body:
         case StateChanged(state, error):
@@ -341,7 +342,8 @@ def _error_to_wire(error: JobError | None) -> job_pb2.JobError | None:
     return None if error is None else job_pb2.JobError(reason=error.reason, message=error.message)
 
 
-def _timestamp(time_s: float | None) -> Timestamp | None:
+def timestamp(time_s: float | None) -> Timestamp | None:
+    """Return the wire form of a Unix time."""
     if time_s is None:
         return None
     message = Timestamp()

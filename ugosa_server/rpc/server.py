@@ -10,12 +10,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ugosa_server.errors import ConfigError
+from ugosa_server.jobs.job_arrays import JobArrays
 from ugosa_server.jobs.job_queue import JobQueue
 from ugosa_server.jobs.private_files import private_umask
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.rpc.addresses import UnixAddress, check_reach, claim_socket, parse_address
 from ugosa_server.rpc.auth import Authenticator, AuthInterceptor
+from ugosa_server.rpc.job_array_service import JobArrayService
 from ugosa_server.rpc.job_service import JobService
 from ugosa_server.rpc.marks_service import MarksService
 from ugosa_server.rpc.model_service import ModelService
@@ -23,6 +25,8 @@ from ugosa_server.rpc.separation_service import SeparationService
 from ugosa_server.rpc.tls import TlsFiles, server_credentials
 from ugosa_server.rpc.upload_service import UploadService
 from ugosa_server.wire.ugosa.v1 import (
+    job_array_service_pb2,
+    job_array_service_pb2_grpc,
     job_service_pb2,
     job_service_pb2_grpc,
     marks_service_pb2,
@@ -38,6 +42,7 @@ from ugosa_server.wire.ugosa.v1 import (
 SERVICE_NAMES = (
     upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"].full_name,
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    job_array_service_pb2.DESCRIPTOR.services_by_name["JobArrayService"].full_name,
     marks_service_pb2.DESCRIPTOR.services_by_name["MarksService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     separation_service_pb2.DESCRIPTOR.services_by_name["SeparationService"].full_name,
@@ -57,6 +62,7 @@ class RpcServer:
         self,
         uploads: Uploads,
         jobs: JobQueue,
+        arrays: JobArrays,
         registry: ModelRegistry,
         default_model: str,
         authenticator: Authenticator,
@@ -64,6 +70,9 @@ class RpcServer:
         self._server = grpc.aio.server(options=CHANNEL_OPTIONS, interceptors=[AuthInterceptor(authenticator)])
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(UploadService(uploads), self._server)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), self._server)
+        job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(
+            JobArrayService(arrays), self._server
+        )
         marks_service_pb2_grpc.add_MarksServiceServicer_to_server(MarksService(jobs), self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             ModelService(registry, default_model), self._server

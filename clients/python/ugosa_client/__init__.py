@@ -24,6 +24,7 @@ from ugosa_client.errors import (
 from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
 from ugosa_client.fetch import FetchedFiles
 from ugosa_client.identity import Identity
+from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.resources import (
     AudioInfo,
@@ -48,12 +49,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Accepted",
+    "ArrayEvent",
+    "ArrayItem",
     "AudioInfo",
     "Done",
     "FetchedFiles",
     "Finding",
     "Identity",
     "Job",
+    "JobArray",
     "JobCancelledError",
     "JobEvent",
     "JobFailedError",

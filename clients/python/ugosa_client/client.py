@@ -8,13 +8,14 @@ from types import TracebackType
 
 import grpc
 
-from ugosa_client import advice, jobs, separate, separate_stream
+from ugosa_client import advice, job_arrays, jobs, separate, separate_stream
 from ugosa_client.address import default_target
 from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.connection import Connection
 from ugosa_client.events import JobEvent
 from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results
 from ugosa_client.identity import Identity
+from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
 from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model, Upload
 from ugosa_client.retry import RetryPolicy
 from ugosa_client.separate import MarksSource, Separation
@@ -149,6 +150,28 @@ class UgosaClient:
     def delete(self, job_id: str) -> None:
         """Delete an ended job with its stems and events."""
         jobs.delete_job(self._connection, job_id)
+
+    def create_array(
+        self,
+        items: Iterable[ArrayItem],
+        *,
+        options: JobOptions = MODEL_DEFAULTS,
+        request_id: str | None = None,
+    ) -> JobArray:
+        """Make a job for each of up to 1000 songs, all or none; the same request_id gives the same array."""
+        return job_arrays.create_job_array(self._connection, items, options=options, request_id=request_id)
+
+    def get_array(self, array_id: str) -> JobArray:
+        """Return a job array as it stands."""
+        return job_arrays.get_job_array(self._connection, array_id)
+
+    def watch_array(self, array_id: str, after_seq: int = 0) -> Iterator[ArrayEvent]:
+        """Yield the events of all jobs with array_seq > after_seq, each once, in order, to the last end."""
+        return job_arrays.watch_job_array(self._connection, array_id, after_seq)
+
+    def cancel_array(self, array_id: str) -> JobArray:
+        """Ask all jobs of an array to end."""
+        return job_arrays.cancel_job_array(self._connection, array_id)
 
     def models(self) -> tuple[Model, ...]:
         """Return the models that jobs can name."""

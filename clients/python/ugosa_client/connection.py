@@ -18,6 +18,7 @@ from ugosa_client.errors import (
 )
 from ugosa_client.identity import Identity, open_channel
 from ugosa_client.retry import Backoff, RetryPolicy
+from ugosa_client.wire.ugosa.v1.job_array_service_pb2_grpc import JobArrayServiceStub
 from ugosa_client.wire.ugosa.v1.job_service_pb2_grpc import JobServiceStub
 from ugosa_client.wire.ugosa.v1.marks_service_pb2_grpc import MarksServiceStub
 from ugosa_client.wire.ugosa.v1.model_service_pb2_grpc import ModelServiceStub
@@ -61,6 +62,7 @@ class Connection:
         self._channel = open_channel(grpc_target(target), identity, credentials, CHANNEL_OPTIONS)
         self.uploads = UploadServiceStub(self._channel)
         self.jobs = JobServiceStub(self._channel)
+        self.arrays = JobArrayServiceStub(self._channel)
         self.marks = MarksServiceStub(self._channel)
         self.models = ModelServiceStub(self._channel)
         self.separation = SeparationServiceStub(self._channel)

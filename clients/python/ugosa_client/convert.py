@@ -217,6 +217,7 @@ def to_job(message: job_pb2.Job) -> Job:
         audio=to_audio_info(message.audio) if message.HasField("audio") else None,
         file_name=message.file_name,
         kind=to_word(JOB_KINDS, message.kind),
+        array_id=message.array_id,
     )
 
 

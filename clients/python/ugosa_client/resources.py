@@ -210,6 +210,8 @@ class Job:
     """The name that came with the upload, for display only."""
     kind: JobKind = JobKind.SEPARATION
     """What it is for."""
+    array_id: str = ""
+    """Of the array that made it; empty = none did."""
 
 
 @dataclass(frozen=True)

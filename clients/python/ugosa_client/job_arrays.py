@@ -1,0 +1,117 @@
+"""Job arrays: many songs in one call and one watch."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from ugosa_client.connection import Connection
+from ugosa_client.convert import JOB_STATES, from_marks, from_options, to_event, to_time, to_word
+from ugosa_client.errors import ServerUnavailableError
+from ugosa_client.events import JobEvent
+from ugosa_client.resources import JobOptions, JobState, Mark
+from ugosa_client.wire.ugosa.v1 import job_array_service_pb2 as wire
+
+
+@dataclass(frozen=True)
+class ArrayItem:
+    """One song of an array."""
+
+    upload_id: str
+    """Of a complete upload."""
+    marks: tuple[Mark, ...] = ()
+    """Empty = plain separation."""
+    options: JobOptions | None = None
+    """In the place of the array's, all of them; None = those."""
+
+
+@dataclass(frozen=True)
+class JobArray:
+    """Many jobs that were made together."""
+
+    array_id: str
+    """Server-made."""
+    request_id: str
+    """Chosen by the client that made the array."""
+    job_ids: tuple[str, ...]
+    """In the order of the items; without those that were deleted."""
+    counts: dict[JobState, int]
+    """How many jobs are in each state that any is in."""
+    last_seq: int
+    """array_seq of the newest event."""
+    create_time: datetime | None
+    """UTC."""
+
+
+@dataclass(frozen=True)
+class ArrayEvent:
+    """An event of one of the jobs of an array."""
+
+    array_seq: int
+    """Counts the array's events from 1."""
+    event: JobEvent
+    """With the id of its job."""
+
+
+def create_job_array(
+    connection: Connection, items: Iterable[ArrayItem], *, options: JobOptions, request_id: str | None
+) -> JobArray:
+    """Make a job for each item, all or none; the same request_id again returns the same array."""
+    request = wire.CreateJobArrayRequest(
+        request_id=request_id or str(uuid.uuid4()),
+        options=from_options(options),
+        items=[
+            wire.JobArrayItem(
+                upload_id=item.upload_id,
+                marks=from_marks(item.marks),
+                options=None if item.options is None else from_options(item.options),
+            )
+            for item in items
+        ],
+    )
+    return _to_array(connection.unary(connection.arrays.CreateJobArray, request).array)
+
+
+def get_job_array(connection: Connection, array_id: str) -> JobArray:
+    """Return an array as it stands."""
+    request = wire.GetJobArrayRequest(array_id=array_id)
+    return _to_array(connection.unary(connection.arrays.GetJobArray, request).array)
+
+
+def cancel_job_array(connection: Connection, array_id: str) -> JobArray:
+    """Ask all jobs of an array to end."""
+    request = wire.CancelJobArrayRequest(array_id=array_id)
+    return _to_array(connection.unary(connection.arrays.CancelJobArray, request).array)
+
+
+def watch_job_array(connection: Connection, array_id: str, after_seq: int) -> Iterator[ArrayEvent]:
+    """Yield the events of all jobs, each once and in order, up to the end of the last one.
+
+    A broken stream is opened again after the last event that arrived.
+    """
+    backoff = connection.backoff()
+    last_seq = after_seq
+    while True:
+        request = wire.WatchJobArrayRequest(array_id=array_id, after_seq=last_seq)
+        try:
+            with connection.stream(connection.arrays.WatchJobArray, request) as responses:
+                for response in responses:
+                    last_seq = response.array_seq
+                    backoff.made_progress()
+                    yield ArrayEvent(last_seq, to_event(response.event))
+            return
+        except ServerUnavailableError as error:
+            connection.wait_or_raise(backoff, error)
+
+
+def _to_array(message: wire.JobArray) -> JobArray:
+    return JobArray(
+        array_id=message.array_id,
+        request_id=message.request_id,
+        job_ids=tuple(message.job_ids),
+        counts={to_word(JOB_STATES, count.state): count.jobs for count in message.counts},
+        last_seq=message.last_seq,
+        create_time=to_time(message, "create_time"),
+    )
