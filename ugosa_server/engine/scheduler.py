@@ -76,7 +76,7 @@ class Scheduler:
         self._active: dict[str, ActiveRun] = {}
         self._draining = asyncio.Event()
         self._slots: list[asyncio.Task[None]] = []
-        hub.tap(self._on_news)
+        jobs.on_cancel = self._look_for_cancel
 
     async def recover(self) -> None:
         """Take up what an earlier server process left: queue running jobs again, complete cancels."""
@@ -107,7 +107,7 @@ class Scheduler:
             with contextlib.suppress(asyncio.CancelledError):
                 await slot
 
-    def _on_news(self, job_id: str) -> None:
+    def _look_for_cancel(self, job_id: str) -> None:
         active = self._active.get(job_id)
         if active is not None and active.cancelling is None:
             active.cancelling = asyncio.create_task(self._pass_on_cancel(active))
@@ -151,7 +151,7 @@ class Scheduler:
             spec = await self._spec(job)
             reach("job.attempt_made")
             active.starting = asyncio.create_task(self._engine.start(spec), name=f"start-{job.job_id}")
-            self._on_news(job.job_id)  # a cancel may have come before
+            self._look_for_cancel(job.job_id)  # a cancel may have come before
             try:
                 active.run = await active.starting
             except asyncio.CancelledError:
@@ -159,7 +159,7 @@ class Scheduler:
                     raise
                 await self._end(job, JobState.CANCELLED)
                 return
-            self._on_news(job.job_id)  # and again while the engine was starting it
+            self._look_for_cancel(job.job_id)  # and again while the engine was starting it
             await self._follow(job, active.run)
         except WorkerLostError as error:
             await self._retry(job, error.reason, error.message, MAX_ATTEMPTS)

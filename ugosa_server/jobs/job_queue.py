@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,8 @@ class JobQueue:
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
         self.draining = False
+        self.on_cancel: Callable[[str], None] = lambda job_id: None
+        """Called with the id of every job that was asked to end; the scheduler's."""
 
     async def create(
         self,
@@ -203,9 +205,10 @@ class JobQueue:
                 await changed.wait()
 
     async def cancel(self, principal: str, job_id: str) -> Job:
-        """Ask a job to end; one that has ended is returned as it is. The scheduler hears of it by the hub."""
+        """Ask a job to end; one that has ended is returned as it is."""
         job = await self._store(lambda s: s.jobs.request_cancel(principal, job_id))
         self._hub.announce(job_id)
+        self.on_cancel(job_id)
         return job
 
     async def delete(self, principal: str, job_id: str) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
@@ -15,11 +19,12 @@ from ugosa_server.jobs.array_table import ArrayTable
 from ugosa_server.jobs.event_table import EventTable
 from ugosa_server.jobs.job_table import JobTable
 from ugosa_server.jobs.principals import TokenTable
-from ugosa_server.jobs.schema import open_database
+from ugosa_server.jobs.schema import open_database, transaction
 from ugosa_server.jobs.totals import Totals
 from ugosa_server.jobs.upload_table import UploadTable
 
 STORE_FILE_NAME = "ugosa.sqlite"
+MAX_GROUP = 256  # pieces of work that are committed together
 
 R = TypeVar("R")
 
@@ -36,17 +41,36 @@ class Store:
         self.tokens = TokenTable(self._connection)
         self.totals = Totals(self._connection)
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing; an inner transaction becomes part of the outer one."""
+        return transaction(self._connection)
+
     def close(self) -> None:
         """Close the database; the write-ahead log is folded back."""
         self._connection.close()
 
 
+@dataclass
+class _Waiting:
+    """A piece of work on its way to the store's thread, and then its outcome."""
+
+    work: Callable[[Store], Any]
+    done: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
 class AsyncStore:
-    """The store for the event loop: `await store(lambda s: s.jobs.get(principal, job_id))`."""
+    """The store for the event loop: `await store(lambda s: s.jobs.get(principal, job_id))`.
+
+    What waits together is committed together: the wait for the disk, which is most of the cost, is shared,
+    and still nothing is told before it is durable. Each piece of work is all or nothing by itself.
+    """
 
     def __init__(self, path: Path) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._store = self._thread.submit(Store, path).result()
+        self._waiting: deque[_Waiting] = deque()
 
     async def __call__(self, work: Callable[[Store], R]) -> R:
         """Run `work(store)` on the store's thread.
@@ -54,14 +78,50 @@ class AsyncStore:
         Raises:
             DiskFullError: what it would write does not fit; nothing of it is written.
         """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(work, loop.create_future())
+        self._waiting.append(waiting)
+        loop.run_in_executor(self._thread, self._commit_group, loop)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._store)
+            result: R = await waiting.done
         except apsw.FullError as error:
             raise DiskFullError(
                 "the disk of the state directory is full; delete old jobs or free some space, then try again"
             ) from error
+        return result
 
     def close(self) -> None:
         """Finish what is under way and close the database."""
         self._thread.submit(self._store.close).result()
         self._thread.shutdown()
+
+    def _commit_group(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do what waits, in order, in one transaction. Called once for each piece; most find nothing left."""
+        group: list[_Waiting] = []
+        while self._waiting and len(group) < MAX_GROUP:
+            group.append(self._waiting.popleft())
+        if not group:
+            return
+        try:
+            with self._store.transaction():
+                for waiting in group:
+                    try:
+                        with self._store.transaction():
+                            waiting.result = waiting.work(self._store)
+                    except Exception as error:
+                        waiting.error = error
+        except Exception as error:  # nothing of the group is on disk
+            for waiting in group:
+                waiting.error = waiting.error or error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_tell, group)
+
+
+def _tell(group: list[_Waiting]) -> None:
+    for waiting in group:
+        if waiting.done.done():  # whoever asked has gone
+            continue
+        if waiting.error is None:
+            waiting.done.set_result(waiting.result)
+        else:
+            waiting.done.set_exception(waiting.error)

@@ -1,0 +1,92 @@
+"""What is asked of the store at the same time is committed together, and each piece stands for itself."""
+
+import asyncio
+import threading
+
+import apsw
+import pytest
+
+from ugosa_server.jobs.records import UploadFormat
+from ugosa_server.jobs.store import AsyncStore, Store
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "s.sqlite"
+
+
+def upload(name):
+    return lambda store: store.uploads.create(name, "me", name, "", UploadFormat()).upload_id
+
+
+def broken(name):
+    def work(store):
+        upload(name)(store)
+        raise LookupError(name)
+
+    return work
+
+
+async def together(store, *works):
+    """Have all of them wait before the first is done."""
+    held = threading.Event()
+    first = asyncio.create_task(store(lambda s: held.wait(10)))
+    tasks = [asyncio.create_task(store(work)) for work in works]
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.wait([first])
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_each_gets_its_own_result_in_order(path):
+    store = AsyncStore(path)
+    assert await together(store, *(upload(str(n)) for n in range(600))) == [str(n) for n in range(600)]
+    store.close()
+    reopened = Store(path)
+    assert reopened.uploads.all_ids() == {str(n) for n in range(600)}
+    reopened.close()
+
+
+async def test_what_fails_is_undone_alone(path):
+    store = AsyncStore(path)
+    results = await together(store, upload("a"), broken("b"), upload("c"))
+    assert results[::2] == ["a", "c"]
+    assert isinstance(results[1], LookupError)
+    assert await store(lambda s: s.uploads.all_ids()) == {"a", "c"}
+    store.close()
+
+
+async def test_a_result_is_told_only_when_it_is_committed(path):
+    store = AsyncStore(path)
+    seen = []
+    for name in await together(store, *(upload(str(n)) for n in range(20))):
+        reader = Store(path)
+        seen.append(name in reader.uploads.all_ids())
+        reader.close()
+    assert all(seen)
+    store.close()
+
+
+async def test_a_commit_that_fails_is_told_to_all_and_leaves_nothing(path):
+    store = AsyncStore(path)
+    fails = threading.Event()
+
+    await store(lambda s: s._connection.set_commit_hook(fails.is_set))
+    fails.set()
+    results = await together(store, upload("a"), upload("b"))
+    assert [type(result) for result in results] == [apsw.ConstraintError] * 2
+    fails.clear()
+    assert await store(lambda s: s.uploads.all_ids()) == set()
+    store.close()
+
+
+async def test_one_that_has_gone_does_not_hold_up_the_others(path):
+    store = AsyncStore(path)
+    gone = asyncio.create_task(store(upload("a")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await store(upload("b")) == "b"
+    assert await store(lambda s: s.uploads.all_ids()) == {"a", "b"}
+    store.close()
