@@ -105,6 +105,11 @@ PYTHON ?= python3
 	$(INSTALL) --group test
 	touch $@
 
+# With it, the tests of the Ray engine run; without, they are skipped.
+.venv/ray.stamp: .venv/test.stamp
+	$(INSTALL) --editable ".[ray]"
+	touch $@
+
 .venv/bench.stamp: .venv/demo.stamp
 	$(INSTALL) --group bench
 	touch $@

@@ -13,6 +13,8 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -151,6 +153,9 @@ class RaySession:
     async def disconnect(self) -> None:
         """Leave the cluster; an embedded one ends."""
         await self.call(self.ray.shutdown)
+        if threading.current_thread() is threading.main_thread():
+            # Ray has taken our handler away below Python, and a SIGTERM would end the server undrained.
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
     async def close(self) -> None:
         """Disconnect for good."""
