@@ -1,5 +1,6 @@
 """`ugosa batch DIR -o OUT`: every song of a directory, several at a time, from where an earlier run ended.
 
+Songs are sent ahead of their turn, so that all workers of the server are busy however many there are.
 A song's job gets its request_id from the song's bytes, its marks and the options, so that running the same
 command again finds the jobs of the first run: done ones are fetched, running ones watched, failed ones tried
 again.
@@ -12,7 +13,7 @@ import hashlib
 import json
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ from ugosa_client.song import FileSong
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".m4a"})
 MARKS_SUFFIXES = (".txt", ".csv", ".lab")
 QUEUE_FULL_WAIT_S = 5.0
+IN_FLIGHT = 100
+STOP_CHECK_S = 0.5
+SENDERS = 4  # songs that are sent at once
+FOLLOWERS = 16  # jobs that are watched or fetched at once
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,11 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", help="songs, marks beside them as SONG.txt, .csv or .lab")
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="gets a directory per song")
     parser.add_argument(
-        "--in-flight", type=int, default=4, metavar="N", help="songs at a time, default %(default)s"
+        "--in-flight",
+        type=int,
+        default=IN_FLIGHT,
+        metavar="N",
+        help="songs that the server has at a time, default %(default)s",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
     add_job_options(parser)
@@ -75,34 +84,43 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
         raise BadInputError(f"--in-flight {arguments.in_flight} is less than 1")
     songs = find_songs(Path(arguments.directory))
     work = Batch(client, job_options(arguments), arguments.overwrite)
-    outcomes: dict[Path, SongOutcome] = {}
-    with ThreadPoolExecutor(max_workers=arguments.in_flight) as pool:
-        futures = {
-            pool.submit(work.separate, song, out_dir, reporter.for_song(song.name)): song
-            for song, out_dir in out_dirs(songs, Path(arguments.out)).items()
-        }
-        try:
-            for future in as_completed(futures):
-                outcomes[futures[future]] = future.result()
-        except BaseException:
-            work.stop.set()
-            client.close()  # ends the calls of all threads; their jobs go on at the server
-            pool.shutdown(cancel_futures=True)
-            raise
+    start_s = time.monotonic()
+    outcomes = work.separate_all(out_dirs(songs, Path(arguments.out)), arguments.in_flight, reporter)
+    elapsed_s = time.monotonic() - start_s
     ordered = [outcomes[song] for song in songs]
     failed = [outcome for outcome in ordered if outcome.exit_code is not ExitCode.OK]
-    text = summary(ordered)
+    songs_per_hour = round(3600 * (len(ordered) - len(failed)) / elapsed_s, 1)
+    text = f"{summary(ordered)}\n{songs_per_hour:g} songs an hour"
+    result = {"songs": ordered, "elapsed_s": round(elapsed_s, 3), "songs_per_hour": songs_per_hour}
     if not failed:
-        reporter.result({"songs": ordered}, text)
+        reporter.result(result, text)
         return ExitCode.OK
     reporter.close()
     message = f"{len(failed)} of {len(ordered)} songs failed; run the same command again to try only these"
-    reporter.failed(ExitCode.JOB_FAILED, "BATCH", f"{message}\n{text}", {"songs": ordered})
+    reporter.failed(ExitCode.JOB_FAILED, "BATCH", f"{message}\n{text}", result)
     return ExitCode.JOB_FAILED
 
 
+@dataclass(frozen=True)
+class SentSong:
+    """A song whose job was made, or could not be."""
+
+    song: Path
+    """File."""
+    out_dir: Path
+    """For its results."""
+    reporter: Reporter
+    """Of this song."""
+    start_s: float
+    """When its turn came, on the monotonic clock."""
+    job: Job | None = None
+    """None = there is none."""
+    error: UgosaClientError | OSError | None = None
+    """Why there is none."""
+
+
 class Batch:
-    """Separates songs one by one, from several threads."""
+    """Sends songs ahead and follows their jobs, from several threads."""
 
     def __init__(self, client: UgosaClient, options: JobOptions, overwrite: bool) -> None:
         self._client = client
@@ -113,32 +131,75 @@ class Batch:
         self.stop = threading.Event()
         """Set when no further work should be begun."""
 
-    def separate(self, song: Path, out_dir: Path, reporter: Reporter) -> SongOutcome:
-        """Separate a song and say how it ended."""
-        start_s = time.monotonic()
-        job: Job | None = None
+    def separate_all(
+        self, out_dirs: dict[Path, Path], in_flight: int, reporter: Reporter
+    ) -> dict[Path, SongOutcome]:
+        """Separate all songs, with at most `in_flight` of them sent and not fetched yet."""
+        room = threading.Semaphore(in_flight)
+        senders = ThreadPoolExecutor(max_workers=SENDERS)
+        followers = ThreadPoolExecutor(max_workers=FOLLOWERS)
+        outcomes: dict[Path, SongOutcome] = {}
+
+        def send_and_follow(song: Path, out_dir: Path) -> Future[SongOutcome]:
+            while not room.acquire(timeout=STOP_CHECK_S):
+                if self.stop.is_set():
+                    raise ClosedError("interrupted")
+            sent = self.send(song, out_dir, reporter.for_song(song.name))
+            following = followers.submit(self.follow, sent)
+            following.add_done_callback(lambda _: room.release())
+            return following
+
         try:
-            job = self._job(song, out_dir, reporter)
-            reporter.job_made(job)
-            self._client.finish(
-                job,
-                out_dir,
-                overwrite=self._overwrite,
-                on_event=reporter.happened,
-                on_fetch=reporter.fetched,
-            )
+            sending = {senders.submit(send_and_follow, *item): item[0] for item in out_dirs.items()}
+            following = {future.result(): sending[future] for future in as_completed(sending)}
+            for future in as_completed(following):
+                outcomes[following[future]] = future.result()
+        except BaseException:
+            self.stop.set()
+            self._client.close()  # ends the calls of all threads; their jobs go on at the server
+            raise
+        finally:
+            senders.shutdown(cancel_futures=True)
+            followers.shutdown(cancel_futures=True)
+        return outcomes
+
+    def send(self, song: Path, out_dir: Path, reporter: Reporter) -> SentSong:
+        """Upload a song and make its job."""
+        start_s = time.monotonic()
+        try:
+            return SentSong(song, out_dir, reporter, start_s, self._job(song, out_dir, reporter))
+        except (UgosaClientError, OSError) as error:
+            return SentSong(song, out_dir, reporter, start_s, error=error)
+
+    def follow(self, sent: SentSong) -> SongOutcome:
+        """Watch a song's job to its end, fetch its results and say how it ended."""
+        error: UgosaClientError | OSError | None = sent.error
+        job = sent.job
+        if job is not None:
+            try:
+                sent.reporter.job_made(job)
+                self._client.finish(
+                    job,
+                    sent.out_dir,
+                    overwrite=self._overwrite,
+                    on_event=sent.reporter.happened,
+                    on_fetch=sent.reporter.fetched,
+                )
+            except (UgosaClientError, OSError) as caught:
+                error = caught
+        if error is None:
             code, message = ExitCode.OK, ""
-        except UgosaClientError as error:
+        elif isinstance(error, UgosaClientError):
             code, message = exit_code(error), error.message
-        except OSError as error:
+        else:
             code, message = ExitCode.BAD_INPUT, str(error)
         return SongOutcome(
-            song=song.name,
+            song=sent.song.name,
             exit_code=code,
-            out_dir=str(out_dir),
+            out_dir=str(sent.out_dir),
             job_id=job.job_id if job else "",
             marks=len(job.marks) if job else 0,
-            elapsed_s=round(time.monotonic() - start_s, 3),
+            elapsed_s=round(time.monotonic() - sent.start_s, 3),
             message=message,
         )
 
