@@ -13,7 +13,7 @@ BUF_VERSION := 1.75.0
 BUF := .venv/node/node_modules/.bin/buf
 PROJECT_FILES := pyproject.toml clients/python/pyproject.toml constraints.txt
 
-.PHONY: help demo test test-slow test-daws check fuzz kills bench wire format clean
+.PHONY: help demo test test-slow test-daws check fuzz kills soak bench wire format clean
 
 help:
 	@echo "make demo       separate a real song: server, client and report; the result is in demo-out/"
@@ -23,6 +23,7 @@ help:
 	@echo "make check      lint, types, import rules, wire contract"
 	@echo "make fuzz       throw made-up bytes at everything that reads what strangers send"
 	@echo "make kills      kill -9 the server at named places, 200 times; nothing acknowledged may be lost"
+	@echo "make soak       many clients of all kinds against one server for a while; what they saw is checked"
 	@echo "make bench      measure throughput, latency, speed and memory"
 	@echo "make format     apply the formatters"
 	@echo "make wire       generate the protobuf code from protos/"
@@ -62,6 +63,12 @@ fuzz: .venv/test.stamp
 # KILLS kills of the server or its worker (200), at places that KILLS_SEED (0) chooses.
 kills: .venv/test.stamp
 	$(BIN)/python -m pytest -s -m slow tests/e2e/test_kill_minus_nine.py
+
+# SOAK_MINUTES minutes (5) with SOAK_CLIENTS clients (12).
+SOAK_MINUTES ?= 5
+SOAK_CLIENTS ?= 12
+soak: .venv/test.stamp
+	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) --clients $(SOAK_CLIENTS)
 
 bench: .venv/bench.stamp
 	$(BIN)/python -m bench

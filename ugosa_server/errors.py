@@ -27,6 +27,12 @@ class InvalidInputError(UgosaError):
     reason = "INVALID_INPUT"
 
 
+class BadMessageError(InvalidInputError):
+    """The bytes of a request are no message of its method."""
+
+    reason = "BAD_MESSAGE"
+
+
 class BadOptionError(InvalidInputError):
     """An option is unknown or out of its range."""
 

@@ -19,6 +19,7 @@ from ugosa_server.rpc.auth import RECHECK_S
 from ugosa_server.rpc.tls import TlsFiles
 from ugosa_server.wire.ugosa.v1 import (
     job_service_pb2,
+    marks_service_pb2,
     model_service_pb2,
     separation_service_pb2,
     upload_service_pb2,
@@ -27,6 +28,7 @@ from ugosa_server.wire.ugosa.v1 import (
 pytestmark = pytest.mark.asyncio
 
 ANY_PORT = ["127.0.0.1:0"]
+NO_MESSAGE = b"\xff\xff\xff"
 
 
 def calling_as(token):
@@ -82,6 +84,7 @@ def all_methods():
         for descriptor, name in (
             (upload_service_pb2.DESCRIPTOR, "UploadService"),
             (job_service_pb2.DESCRIPTOR, "JobService"),
+            (marks_service_pb2.DESCRIPTOR, "MarksService"),
             (model_service_pb2.DESCRIPTOR, "ModelService"),
             (separation_service_pb2.DESCRIPTOR, "SeparationService"),
             (health_pb2.DESCRIPTOR, "Health"),
@@ -97,10 +100,10 @@ def all_methods():
     yield "/no.such.Service/Call", "stream_stream"
 
 
-async def outcome(channel, path, kind):
-    """(status code, message) of a call with one empty message."""
+async def outcome(channel, path, kind, data=b""):
+    """(status code, message) of a call with one message, an empty one by default."""
     call = getattr(channel, kind)(path)
-    request = iter([b""]) if kind.startswith("stream") else b""
+    request = iter([data]) if kind.startswith("stream") else data
     try:
         if kind.endswith("stream"):
             await call(request, timeout=5).read()
@@ -122,9 +125,18 @@ async def test_every_method_refuses_strangers_alike_before_it_looks_at_anything(
             async with channel_as(address, token) as channel:
                 for path, kind in all_methods():
                     outcomes.add(await outcome(channel, path, kind))
+                    outcomes.add(await outcome(channel, path, kind, NO_MESSAGE))
         ((code, message),) = outcomes
         assert code is grpc.StatusCode.UNAUTHENTICATED
         assert "ugosa-server token create" in message
+
+
+async def test_bytes_that_are_no_message_are_bad_input_to_every_method(tmp_path):
+    async with listening(tmp_path) as (_, (address,)), grpc.aio.insecure_channel(address) as channel:
+        for path, kind in all_methods():
+            code, message = await outcome(channel, path, kind, NO_MESSAGE)
+            if code is not grpc.StatusCode.UNIMPLEMENTED:
+                assert (code, message[:12]) == (grpc.StatusCode.INVALID_ARGUMENT, "3 bytes came"), path
 
 
 async def test_a_token_opens_every_method_and_a_false_one_closes_even_the_socket(tmp_path):

@@ -39,14 +39,15 @@ class ServerProcess:
         self._run_dir = Path(tempfile.mkdtemp(prefix="ugosa-", dir="/tmp" if os.path.isdir("/tmp") else None))
         self.target = f"unix:{self._run_dir / 'ugosa.sock'}"
         self.log_path = self._run_dir / "server.log"
-        command = [sys.executable, "-m", "ugosa_server.cli", "serve", "--state-dir", str(state_dir)]
-        command += ["--listen", self.target]
-        with self.log_path.open("wb") as log:
+        self._command = [sys.executable, "-m", "ugosa_server.cli", "serve", "--state-dir", str(state_dir)]
+        self._command += ["--listen", self.target, *arguments]
+        self.start()
+
+    def start(self) -> None:
+        """Start the process; once more, on the same state and address, when the one before has ended."""
+        with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
 
     def listens_on(self) -> list[str]:

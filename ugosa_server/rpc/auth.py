@@ -26,10 +26,11 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 
-from ugosa_server.errors import UnauthenticatedError
+from ugosa_server.errors import BadMessageError, UnauthenticatedError
 from ugosa_server.jobs.principals import LOCAL_PRINCIPAL, PRINCIPAL_PATTERN
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.rpc.error_table import abort
+from ugosa_server.rpc.unreadable import Unreadable, readable, tolerant
 
 RECHECK_S = 1.0  # the longest that a stream of a revoked token goes on yielding
 REFUSAL = (
@@ -123,14 +124,14 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         guard = self._guarded_generator if inspect.isasyncgenfunction(behaviour) else self._guarded
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         guarded: grpc.RpcMethodHandler[Any, Any] = make(
-            guard(behaviour), handler.request_deserializer, handler.response_serializer
+            guard(behaviour), tolerant(handler.request_deserializer), handler.response_serializer
         )
         return guarded
 
     def _guarded(self, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def guarded(request: Any, context: Context) -> Any:
             await self._admit(context)
-            return await behaviour(request, context)
+            return await behaviour(await _checked(request, context), context)
 
         return guarded
 
@@ -139,14 +140,18 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     ) -> Callable[..., AsyncIterator[Any]]:
         async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
             await self._admit(context)
+            request = await _checked(request, context)
             now_s = asyncio.get_running_loop().time
             checked_s = now_s()
-            async with contextlib.aclosing(behaviour(request, context)) as messages:
-                async for message in messages:
-                    if now_s() > checked_s + RECHECK_S:
-                        await self._admit(context)
-                        checked_s = now_s()
-                    yield message
+            try:
+                async with contextlib.aclosing(behaviour(request, context)) as messages:
+                    async for message in messages:
+                        if now_s() > checked_s + RECHECK_S:
+                            await self._admit(context)
+                            checked_s = now_s()
+                        yield message
+            except BadMessageError as error:  # of a service that is not ours: reflection
+                await abort(context, error)
 
         return guarded
 
@@ -158,6 +163,13 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         except UnauthenticatedError as error:
             await abort(context, error)
         _principal.set(principal)
+
+
+async def _checked(request: Any, context: Context) -> Any:
+    """A request, or an iterator over requests, that can be read."""
+    if isinstance(request, Unreadable):
+        await abort(context, request.error())
+    return readable(request) if hasattr(request, "__aiter__") else request
 
 
 async def _unimplemented(request: Any, context: Context) -> None:
