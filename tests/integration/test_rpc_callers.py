@@ -28,6 +28,8 @@ from ugosa_server.wire.ugosa.v1 import (
 pytestmark = pytest.mark.asyncio
 
 ANY_PORT = ["127.0.0.1:0"]
+# What grpc.aio's client says when the server has ended a call that it was just writing to.
+CLIENT_LOST_A_RACE = "Internal error from Core"
 NO_MESSAGE = b"\xff\xff\xff"
 
 
@@ -110,6 +112,8 @@ async def outcome(channel, path, kind, data=b""):
         else:
             await call(request, timeout=5)
     except grpc.aio.AioRpcError as error:
+        if error.details() == CLIENT_LOST_A_RACE:
+            return await outcome(channel, path, kind, data)
         return error.code(), error.details()
     return grpc.StatusCode.OK, ""
 
@@ -126,6 +130,7 @@ async def test_every_method_refuses_strangers_alike_before_it_looks_at_anything(
                 for path, kind in all_methods():
                     outcomes.add(await outcome(channel, path, kind))
                     outcomes.add(await outcome(channel, path, kind, NO_MESSAGE))
+        assert len(outcomes) == 1, outcomes
         ((code, message),) = outcomes
         assert code is grpc.StatusCode.UNAUTHENTICATED
         assert "ugosa-server token create" in message
