@@ -58,8 +58,8 @@ LOAD = 0.9  # of the workers' capacity
 PRINCIPALS = 4
 COARSE_INTERVAL_S = 10.0  # between events where only waiting times are asked for
 
-FOLLOWED_WORKERS = (16, 32, 64, 128, 256, 512, 1024)
-FOLLOWED_S = 30.0
+FOLLOWED_WORKERS = (64, 128, 256, 512, 1024)
+FOLLOWED_S = 10.0
 
 # Seconds of a three-minute song with `starter` on two CPU cores (bench/results.json): ten epochs at
 # 5.1 steps/s, separation at 25 x real time.
@@ -323,31 +323,32 @@ def in_skipped_time(work: Callable[[Path], Coroutine[Any, Any, R]], folder: Path
             loop.close()
 
 
-def main() -> None:
-    """Run both simulations and write bench/fleet.json."""
-    logging.basicConfig(
-        level=logging.ERROR
-    )  # runs that are stopped at the end go back to the queue, and say so
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=JOBS, help="default %(default)s")
-    arguments = parser.parse_args()
-    # Where only waiting times are asked for, a disk in memory spares the time of a million fsyncs.
+def waiting(jobs: int) -> list[Fleet]:
+    """How jobs fare; on a disk in memory, which spares the time of a million fsyncs that nobody waits for."""
     memory = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
-    fleets: list[Fleet] = []
-    for workers in WORKERS:
-        fleets.append(in_skipped_time(partial(run_fleet, workers, arguments.jobs), memory))
-        print(fleets[-1], flush=True)
-    followings: list[Following] = []
-    for workers in FOLLOWED_WORKERS:
-        followings.append(in_skipped_time(partial(follow, workers), None))
-        print(followings[-1], flush=True)
-    results = {
-        "run_s": RUN_S,
-        "load": LOAD,
-        "fleets": [asdict(fleet) for fleet in fleets],
-        "followings": [asdict(following) for following in followings],
-    }
+    return [in_skipped_time(partial(run_fleet, workers, jobs), memory) for workers in WORKERS]
+
+
+def following() -> list[Following]:
+    """How many workers one front process can follow, on the disk of the temporary folder."""
+    return [in_skipped_time(partial(follow, workers), None) for workers in FOLLOWED_WORKERS]
+
+
+def main() -> None:
+    """Run the simulations and write bench/fleet.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("question", choices=["waiting", "following", "both"], nargs="?", default="both")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="of `waiting`, default %(default)s")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)  # runs that are stopped at the end go back to the queue
+    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    results |= {"run_s": RUN_S, "load": LOAD}
+    if arguments.question != "following":
+        results["waiting"] = [asdict(fleet) for fleet in waiting(arguments.jobs)]
+    if arguments.question != "waiting":
+        results["following"] = [asdict(followed) for followed in following()]
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +23,7 @@ from tests.helpers.jobs import QUICK, silent, states, wait_for_adaptation
 from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import SOURCES, make_song, read_audio, write_song
 from ugosa_client import JobOptions, JobState, Notice, UgosaClient
+from ugosa_server.demo.server_process import ServerDidNotStartError
 
 pytest.importorskip("ray", reason="the Ray engine is optional: pip install '.[ray]'")
 
@@ -151,3 +156,43 @@ def test_a_batch_uses_all_workers_and_survives_its_own_death(start_server: Start
     for number in range(6):
         stems = [read_audio(out / str(number) / f"{source}.wav") for source in SOURCES]
         np.testing.assert_array_equal(sum(stems), read_audio(songs / f"{number}.wav"))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address and the token file of a cluster that was there before any server."""
+    token = tmp_path / "cluster-token"
+    token.write_text(secrets.token_hex(32))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}"]
+    command += ["--num-cpus=1", "--include-dashboard=false", "--object-store-memory=100000000"]
+    environment = os.environ | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as head:
+        assert head.stdout is not None
+        assert any("Ray runtime started" in line for line in head.stdout)
+        yield f"127.0.0.1:{port}", token
+        head.terminate()
+
+
+def test_a_cluster_that_is_there_takes_its_token_and_no_other(
+    cluster: tuple[str, Path], start_server: StartServer, tmp_path: Path
+):
+    address, token = cluster
+    arguments = ("--engine", "ray", "--ray-address", address, "--ray-workers", "1")
+    config = tmp_path / "ugosa.toml"
+    other = tmp_path / "other-token"
+    other.write_text(secrets.token_hex(32))
+    config.write_text(f'ray_token_file = "{other}"')
+    with pytest.raises(ServerDidNotStartError, match="is ray_token_file its token"):
+        start_server("--config", str(config), *arguments)
+    config.write_text(f'ray_token_file = "{token}"')
+    song = write_song(make_song(44100), tmp_path / "song.wav")
+    with start_server("--config", str(config), *arguments).client() as client:
+        job = client.create_job(client.upload(song).upload_id, marks=MARKS, options=QUICK)
+        check_job(client, job.job_id, song, tmp_path / "stems")

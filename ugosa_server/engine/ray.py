@@ -120,7 +120,10 @@ class RaySession:
         except (ConnectionError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:
             await self.disconnect()
             why = " ".join(str(error).split())[:300]
-            raise ConfigError(f"cannot use the Ray cluster {self._settings.address!r}: {why}") from error
+            raise ConfigError(
+                f"cannot use the Ray cluster {self._settings.address!r}; does it run, and is ray_token_file"
+                f" its token? Ray says: {why}"
+            ) from error
 
     def _connect(self) -> None:
         quiet: dict[str, Any] = {
