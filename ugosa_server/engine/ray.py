@@ -143,6 +143,15 @@ class RaySession:
         else:
             self.ray.init(address=self._settings.address, **quiet)
 
+    def kill(self, actor: Any, may_restart: bool) -> None:
+        """End an actor's process soon, without waiting: a cluster that is gone would hold up everything."""
+
+        def kill() -> None:
+            with contextlib.suppress(self.ray.exceptions.RayError, ValueError):
+                self.ray.kill(actor, no_restart=not may_restart)
+
+        self._thread.submit(kill)
+
     async def lives(self) -> bool:
         """Whether this process's node is a living part of the cluster."""
         try:
@@ -302,7 +311,7 @@ class RayEngine(Engine):
             name,
             ActorCalls(
                 make=lambda: actor_class.remote(actor_settings),
-                kill=lambda actor, may_restart: ray.kill(actor, no_restart=not may_restart),
+                kill=self._session.kill,
                 errors=(ray.exceptions.RayError,),
                 sees_files=self._sees_files,
             ),

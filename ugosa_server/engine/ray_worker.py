@@ -39,7 +39,7 @@ class ActorCalls:
     make: Callable[[], Any]
     """Give a new actor's handle; the actor itself may still be waiting for a node."""
     kill: Callable[[Any, bool], None]
-    """End an actor's process at once; the second argument says whether it may start again."""
+    """Have an actor's process end; the second argument says whether it may start again."""
     errors: tuple[type[Exception], ...]
     """What a call of an actor that is not there raises."""
     sees_files: Callable[[Any], Any]
@@ -194,8 +194,8 @@ class RayWorker:
                         await asyncio.sleep(0.2)
         except TimeoutError:
             log.error("%s did not start within %.0f s", self.name, self._start_timeout_s)
-        except WorkerLostError as error:
-            log.error("%s did not start: %s", self.name, error.message)
+        except (WorkerLostError, OSError) as error:
+            log.error("%s did not start: %s", self.name, error)
         except self._calls.errors as error:
             log.warning("%s is gone: %s", self.name, str(error).splitlines()[0])
         return False
