@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-from bench import latency, memory, speed, transfer
+from bench import latency, memory, speed, transfer, workers
 from bench.results import Row, table, write_json
 from ugosa_server.demo.server_process import ServerProcess
 
@@ -27,6 +28,8 @@ def main() -> None:
             rows += speed.measure(server.target, scratch)
             rows += latency.measure(server.target, scratch)
             rows += memory.after_jobs(server)
+        if find_spec("ray") is not None:
+            rows += workers.measure(scratch)
     print(table(rows))
     write_json(rows, RESULTS)
     print(f"\nalso in {RESULTS.parent.name}/{RESULTS.name}")

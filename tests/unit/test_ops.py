@@ -1,5 +1,6 @@
 """The examples in ops/ work as they stand."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,3 +32,16 @@ def test_systemd_understands_every_line_of_the_units(tmp_path, name):
     )
     about_it = [line for line in checked.stderr.splitlines() if "ugosa-server.service" in line]
     assert about_it == []
+
+
+def test_the_cluster_file_is_one_that_ray_takes():
+    ray = pytest.importorskip("ray", reason="the Ray engine is optional: pip install '.[ray]'")
+    import jsonschema
+    import yaml
+
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    cluster = yaml.safe_load((OPS / "ray-cluster.yaml").read_text())
+    jsonschema.validate(cluster, schema)
+    assert cluster["head_node_type"] in cluster["available_node_types"]
+    for command in (*cluster["head_start_ray_commands"], *cluster["worker_start_ray_commands"]):
+        assert "ray start" not in command or "RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0" in command
