@@ -10,6 +10,7 @@ import soundfile
 from tests.helpers.tiny_cunet import FILM, LABEL_MULTIPLY, QUARTET, quartet, tiny_cunet, write_tiny_cunet
 from ugosa_server.activations.levels import load_levels
 from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
@@ -222,6 +223,29 @@ def test_an_adaptation_that_makes_more_leak_is_rolled_back(make_spec, networks, 
     for name in STEMS:
         np.testing.assert_array_equal(stems[name], unadapted[name])
     assert not (Path(spec.out_dir) / "adapter.safetensors").exists()
+
+
+def test_what_is_seen_of_the_players_changes_the_stems(make_spec, networks, tmp_path):
+    config = replace(FILM, context="frame")
+    path = write_tiny_cunet(tmp_path / "seeing.safetensors", config)
+
+    def seen(player):
+        features = np.random.default_rng(player).random(1024).astype("<f2").tobytes()
+        return VisualFrame(player, 0, features)
+
+    def stems_seeing(*players):
+        spec = make_spec(model_path=str(path), visual_frames=tuple(seen(player) for player in players))
+        events, stems = run(spec, networks)
+        np.testing.assert_array_equal(sum(stems.values()), song_of(spec))
+        return reasons(events), stems
+
+    blind, nobody = stems_seeing()
+    assert "NO_VIDEO" in blind
+    sighted, two = stems_seeing(0, 4)
+    assert "NO_VIDEO" not in sighted
+    _, three = stems_seeing(0, 4, 5)
+    for other in (nobody, three):
+        assert np.abs(two["cello"] - other["cello"]).max() > 1e-4
 
 
 def test_a_run_that_listens_leaves_levels_of_the_instruments(make_spec, networks):

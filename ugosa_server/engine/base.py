@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from ugosa_server.activations.marks import Mark
+from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.jobs.events import LossTerms, RunNotice, RunPhase, RunProgress, StemFile
@@ -69,6 +70,8 @@ class RunSpec:
     """What an earlier attempt has kept so; a run that it does not fit passes it over. Empty = nothing."""
     stems: tuple[str, ...] = ()
     """Names of the stems to give, in the model's order; empty = all that the model can give."""
+    visual_frames: tuple[VisualFrame, ...] = ()
+    """What is seen of the players, for a model that is conditioned on video."""
     listens_only: bool = False
     """Whether the run ends when the unadapted network has heard the song: levels, no stems and no report."""
 

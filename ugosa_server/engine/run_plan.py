@@ -62,6 +62,15 @@ def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -
             warning=False,
         )
     ]
+    if config.video_slots and not spec.visual_frames:
+        notices.append(
+            RunNotice(
+                "NO_VIDEO",
+                f"{spec.model_name} is conditioned on video, but no player is seen: the job has no "
+                "visual_frames",
+                warning=True,
+            )
+        )
     if ensemble.playing == config.sources:
         notices.append(
             RunNotice(

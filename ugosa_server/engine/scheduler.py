@@ -225,6 +225,7 @@ class Scheduler:
             checkpoint_path=str(paths.checkpoint),
             resume_path=str(paths.resume or ""),
             listens_only=job.options.kind is JobKind.LISTENING,
+            visual_frames=job.options.visual_frames,
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
         )
 

@@ -25,6 +25,7 @@ from ugosa_server.separation.frame_contexts import FrameContexts, LabelContexts
 from ugosa_server.separation.masked_stems import masked_stems
 from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments
 from ugosa_server.separation.song_masks import mask_frames, mask_plan, song_masks
+from ugosa_server.separation.video_contexts import VideoContexts
 
 Blocks = Iterator[NDArray[np.float32]]
 
@@ -103,6 +104,13 @@ def song_estimates(
 def _contexts(network: MaskNetwork, spec: RunSpec, ensemble: Ensemble, n_samples: int) -> FrameContexts:
     config = network.config
     assert config.mask_grid is not None
+    if not network.takes_labels:
+        return VideoContexts(
+            spec.visual_frames,
+            network.context_shape,
+            spec.source.sample_rate_hz,
+            config.sample_rate_hz / config.mask_grid.hop_samples,
+        )
     return LabelContexts(
         ensemble.marks,
         config.sources,

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from ugosa_server.activations.ensemble import validate_instruments
+from ugosa_server.activations.visual_frames import VisualFrame, validate_visual_frames
 from ugosa_server.adaptation.presets import OptionValues, resolve_options, validate_options
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
@@ -36,6 +37,8 @@ class JobOptionsRequest:
     """What the job is for."""
     instruments: tuple[str, ...] = ()
     """Which of the model's sources play; empty = by the marks."""
+    visual_frames: tuple[VisualFrame, ...] = ()
+    """What is seen of the players."""
 
 
 def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOptions:
@@ -66,4 +69,5 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         instruments=validate_instruments(
             request.instruments, model.config.sources, model.config.stems, model.name
         ),
+        visual_frames=validate_visual_frames(request.visual_frames, model.config.video_slots, model.name),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ugosa_server.activations.marks import Mark
+from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.jobs.events import JobError, JobState, StemFile
@@ -80,6 +81,8 @@ class JobOptions:
     """Of every random choice."""
     instruments: tuple[str, ...] = ()
     """Which of the model's sources play, as the request says; empty = by the marks."""
+    visual_frames: tuple[VisualFrame, ...] = ()
+    """What is seen of the players."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ What the depths of Cantisani et al. (2021) train here, from the inside out:
 | M | as D, with the last block frozen |
 | 3 | as D, with the last two blocks frozen |
 
-The encoder outside of the bottleneck is always frozen, and batch norms keep their statistics.
+A network that is conditioned on video has no depths. The encoder outside of the bottleneck is always frozen,
+and batch norms keep their statistics.
 """
 
 from __future__ import annotations
@@ -161,6 +162,11 @@ class ConditionedUNetConfig:
         return GRID
 
     @property
+    def video_slots(self) -> int:
+        """K', if the context is seen."""
+        return 0 if self.context == "labels" or self.conditioning == "none" else PLAYERS
+
+    @property
     def input_bins(self) -> int:
         """F: bins of the input and of the masks."""
         return LOG_BINS if self.frequency_scale == "log" else LINEAR_BINS
@@ -249,7 +255,12 @@ class ConditionedUNetConfig:
         return tuple((skip + x, y) for skip, x, y in zip(skips, before, after, strict=False))
 
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains, see above; none where it would train nothing."""
+        """The parameters that a depth trains, see above; none where it would train nothing.
+
+        Nor is a network trained that is conditioned on video: segments of training come without pictures.
+        """
+        if self.video_slots:
+            return ()
         if depth.level == 5:
             if depth.end != "D":
                 return ()

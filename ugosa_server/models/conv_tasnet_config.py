@@ -63,6 +63,11 @@ class ConvTasNetConfig:
         """It gives waveforms."""
 
     @property
+    def video_slots(self) -> int:
+        """It only hears."""
+        return 0
+
+    @property
     def hop_samples(self) -> int:
         """Samples from one frame to the next: L / 2."""
         return self.encoder_length // 2

@@ -121,6 +121,11 @@ class DemucsConfig:
         """It gives waveforms."""
 
     @property
+    def video_slots(self) -> int:
+        """It only hears."""
+        return 0
+
+    @property
     def max_segment_s(self) -> float:
         """A transformer hears at most the length it was trained on; LSTMs are limited by memory alone."""
         lengths_s = [float(Fraction(m.segment)) for m in self.members if m.kind == "HTDemucs"]

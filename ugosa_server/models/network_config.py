@@ -58,6 +58,10 @@ class NetworkConfig(Protocol):
     def mask_grid(self) -> MaskGrid | None:
         """Set for a network that gives masks (`network.MaskNetwork`); None = it gives waveforms."""
 
+    @property
+    def video_slots(self) -> int:
+        """Players that it can see in a video; 0 = it is not conditioned on video."""
+
     def parameter_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Name and shape of every parameter, in the network's order."""
 

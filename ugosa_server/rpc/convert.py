@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ugosa_server.activations.lint import Finding, Severity
 from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.activations.suggest import Suggestion
+from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import (
@@ -214,6 +215,9 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         stem_encoding=stem_encoding,
         seed=message.seed if message.HasField("seed") else None,
         instruments=tuple(message.instruments),
+        visual_frames=tuple(
+            VisualFrame(seen.player, seen.frame, seen.features) for seen in message.visual_frames
+        ),
     )
 
 

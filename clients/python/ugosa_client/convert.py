@@ -145,7 +145,13 @@ def to_options(message: job_pb2.JobOptions) -> JobOptions:
 
 def from_options(options: JobOptions) -> job_pb2.JobOptions:
     """Convert JobOptions; None becomes absent."""
-    message = job_pb2.JobOptions(instruments=options.instruments)
+    message = job_pb2.JobOptions(
+        instruments=options.instruments,
+        visual_frames=[
+            job_pb2.VisualFrame(player=seen.player, frame=seen.frame, features=seen.features)
+            for seen in options.visual_frames
+        ],
+    )
     for ours, theirs in OPTION_FIELDS.items():
         value = getattr(options, ours)
         if value is not None:

@@ -77,6 +77,18 @@ class StemEncoding(StrEnum):
 
 
 @dataclass(frozen=True)
+class VisualFrame:
+    """What is seen of one player at one time, for a model that is conditioned on video."""
+
+    player: int
+    """Slot of the player, 0 to 6; the same player keeps his slot."""
+    frame: int
+    """When it was taken, in frames of the song at its own rate."""
+    features: bytes
+    """Up to 2048 float16, little-endian: what an image network makes of it."""
+
+
+@dataclass(frozen=True)
 class JobOptions:
     """How a job is done. None takes the preset's value, or the model's own default."""
 
@@ -113,6 +125,9 @@ class JobOptions:
     instruments: tuple[str, ...] = ()
     """Which of the model's instruments play, for a model that gives stems of those alone; empty = by the
     marks."""
+    visual_frames: tuple[VisualFrame, ...] = ()
+    """What is seen of the players, for a model that is conditioned on video; the server does not send them
+    back."""
 
 
 class JobState(StrEnum):
