@@ -79,6 +79,7 @@ async def serve(config: ServerConfig) -> None:
                 queued_jobs=config.quota_queued_jobs,
                 watches=config.quota_watches,
                 upload_streams=config.quota_upload_streams,
+                read_streams=config.quota_read_streams,
             )
         )
         limits = UploadLimits(config.max_upload_bytes, config.decode_timeout_s, config.upload_idle_timeout_s)

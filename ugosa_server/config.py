@@ -105,6 +105,8 @@ class ServerConfig:
     """Watches of one principal at once."""
     quota_upload_streams: int = 16
     """Upload streams of one principal at once."""
+    quota_read_streams: int = 64
+    """Stems and reports that one principal reads at once."""
     decode_timeout_s: float = 600.0
     """Time for decoding one song."""
     cancel_deadline_s: float = 15.0

@@ -135,6 +135,23 @@ async def test_open_watches_are_counted_and_a_client_that_goes_frees_its_place(t
         again.cancel()
 
 
+async def test_stems_that_are_being_read_are_counted(tmp_path):
+    async with serving(tmp_path, **allowing(read_streams=1)) as api:
+        job = await api.job()
+        await api.watch(job.job_id)
+
+        def read():
+            return api.jobs.ReadStem(job_service_pb2.ReadStemRequest(job_id=job.job_id, source="drums"))
+
+        standing = api.uploads.WriteUpload()  # of another kind: not counted here
+        first = read()
+        assert (await first.read()).chunk.data
+        while await first.read() is not grpc.aio.EOF:
+            pass
+        assert (await read().read()).chunk.data, "one that was read to its end has made room"
+        standing.cancel()
+
+
 async def test_open_upload_streams_are_counted(tmp_path):
     async with serving(tmp_path, **allowing(upload_streams=1)) as api:
         one, other = await api.create_upload(), await api.create_upload()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -267,6 +268,14 @@ class JobQueue:
         upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
         require_complete(upload)
         return upload, self._registry.get(model_name or self._default_model)
+
+    def reading(self, principal: str) -> AbstractContextManager[None]:
+        """Count a stream of stems or reports for as long as the block lasts.
+
+        Raises:
+            QuotaError: the principal has too many open.
+        """
+        return self._quotas.reading(principal)
 
     async def find_heard(
         self, principal: str, upload: Upload, model: ModelInfo

@@ -30,6 +30,8 @@ class QuotaLimits:
     """Calls of WatchJob, and of Separate in its second half, at once."""
     upload_streams: int
     """Calls of WriteUpload, and of Separate in its first half, at once."""
+    read_streams: int = 64
+    """Calls of ReadStem and ReadReport at once."""
 
 
 class Quotas:
@@ -39,6 +41,7 @@ class Quotas:
         self._limits = limits
         self._watches: Counter[str] = Counter()
         self._upload_streams: Counter[str] = Counter()
+        self._read_streams: Counter[str] = Counter()
 
     def check_new_upload(self, store: Store, principal: str, size_bytes: int) -> None:
         """Make sure that one more upload, of so many bytes as far as is known, is permitted.
@@ -97,6 +100,16 @@ class Quotas:
             QuotaError: there are too many.
         """
         with _counted(self._upload_streams, principal, self._limits.upload_streams, "upload_streams"):
+            yield
+
+    @contextmanager
+    def reading(self, principal: str) -> Iterator[None]:
+        """Count a stream of results for as long as the block lasts.
+
+        Raises:
+            QuotaError: there are too many.
+        """
+        with _counted(self._read_streams, principal, self._limits.read_streams, "read_streams"):
             yield
 
 

@@ -12,7 +12,7 @@ from ugosa_server.errors import RangeError
 from ugosa_server.jobs.job_queue import ResultFile
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 
-CHUNK_BYTES = 512 * 1024
+CHUNK_BYTES = 256 * 1024
 
 
 async def read_chunks(file: ResultFile, offset: int, length: int) -> AsyncIterator[audio_pb2.Chunk]:

@@ -120,8 +120,9 @@ class JobService(JobServiceServicer):
     ) -> AsyncGenerator[wire.ReadStemResponse, None]:
         """See the proto."""
         file = await self._jobs.stem_file(current_principal(), request.job_id, request.source)
-        async for chunk in read_chunks(file, request.offset, request.length):
-            yield wire.ReadStemResponse(chunk=chunk)
+        with self._jobs.reading(current_principal()):
+            async for chunk in read_chunks(file, request.offset, request.length):
+                yield wire.ReadStemResponse(chunk=chunk)
 
     @explains_stream_errors
     async def ReadReport(  # noqa: N802
@@ -133,5 +134,6 @@ class JobService(JobServiceServicer):
         file = await self._jobs.report_file(
             current_principal(), request.job_id, html=request.format == wire.REPORT_FORMAT_HTML
         )
-        async for chunk in read_chunks(file, 0, 0):
-            yield wire.ReadReportResponse(chunk=chunk)
+        with self._jobs.reading(current_principal()):
+            async for chunk in read_chunks(file, 0, 0):
+                yield wire.ReadReportResponse(chunk=chunk)
