@@ -39,10 +39,11 @@ def assert_same(ours, theirs):
     assert (ours - theirs).abs().max() <= RELATIVE_TOLERANCE * theirs.abs().max()
 
 
+@pytest.mark.parametrize("training", [True, False], ids=["readable path", "fast path"])
 @pytest.mark.parametrize("path", LAYOUTS, ids=lambda path: path.stem.partition("-")[0])
-def test_every_layout_gives_the_stems_and_gradients_of_demucs(path):
+def test_every_layout_gives_the_stems_and_gradients_of_demucs(path, training):
     golden = load_file(GOLDEN / "network.safetensors")
-    network = network_of(path)
+    network = network_of(path).train(training)
     stems = network(golden["mix"])
     assert_same(stems, golden["stems"])
     (stems * golden["probe"]).sum().backward()

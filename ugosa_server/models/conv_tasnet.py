@@ -6,6 +6,9 @@ Parameter names are those of the published checkpoints, so their state dicts loa
 
 Letters of the paper: N encoder filters, L their length, B bottleneck channels, H block channels, P kernel
 size, X blocks a repeat, R repeats. Shapes: batch B, sources S, audio channels C, samples T, frames K.
+
+The modules are the readable definition. Training (`train()` mode, autocast) runs them as they stand; in
+evaluation mode, where adaptation and separation work, the same parameters go through `fast_conv_tasnet`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from ugosa_server.models import fast_conv_tasnet as fast
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.models.depths import Depth
 from ugosa_server.models.network import SeparationNetwork
@@ -162,10 +166,10 @@ class Decoder(nn.Module):
 
 
 class ConvTasNet(SeparationNetwork):
-    """The whole network. `forward` is `encode`, `prefix`, `suffix` and `decode` in a row.
+    """The whole network.
 
-    The pieces are public because fine-tuning freezes a prefix of the network: its output per segment never
-    changes then, and can be kept instead of computed again in every epoch.
+    `plain_forward` is the definition, the oracle of the tests and what trains a network from nothing. What
+    works on songs is the fast path: `_front`, the blocks and `_tail` of one example after the other.
     """
 
     config: ConvTasNetConfig
@@ -176,22 +180,58 @@ class ConvTasNet(SeparationNetwork):
         self.encoder = Encoder(self.config)
         self.separator = Separator(self.config)
         self.decoder = Decoder(self.config)
+        self._scratch = fast.Scratch()
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.Linear):
                 nn.init.xavier_normal_(module.weight)
 
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
+        if self.training or torch.is_autocast_enabled(mix.device.type):
+            return self.plain_forward(mix)
+        scratch = fast.Scratch()
+        return torch.stack([self._separate(example, scratch) for example in mix])
+
+    def _separate(self, mix: Tensor, scratch: fast.Scratch) -> Tensor:
+        """The fast path of one example: [C, T] -> [S, C, T]."""
+        w, features = self._front(mix)
+        features = fast.run_blocks(features, self._blocks(), scratch)
+        return self._tail(w, features, mix.shape[-1])
+
+    def _front(self, mix: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder, first norm and bottleneck: [C, T] -> w [K, N] and features [K, B_ch]."""
+        w = self._encode(mix)
+        norm, conv, *_ = self.separator.network
+        return w, fast.bottleneck(w, norm, conv)
+
+    def _encode(self, mix: Tensor) -> Tensor:
+        """[C, T] -> w [K, N]."""
+        return fast.encode(self._at_least_a_frame(mix), self.encoder.conv1d_U.weight, self.config.hop_samples)
+
+    def _blocks(self) -> list[nn.Module]:
+        """All temporal blocks, in order."""
+        repeats = self.separator.network[2]
+        return [block for repeat in repeats.children() for block in repeat.children()]
+
+    def _tail(self, w: Tensor, features: Tensor, n_samples: int) -> Tensor:
+        """Masks and decoder: [K, N], [K, B_ch] -> audio of exactly `n_samples`, [S, C, T]."""
+        masks, basis = self.separator.network[3].weight, self.decoder.basis_signals.weight
+        frames = fast.masked_frames(features, w, masks, basis)  # type: ignore[arg-type]
+        audio = fast.overlap_add(frames, self.config.audio_channels)  # [S, C, (K + 1) L / 2]
+        return F.pad(audio, (0, n_samples - audio.shape[-1]))  # a negative pad trims
+
+    def _at_least_a_frame(self, mix: Tensor) -> Tensor:
+        return F.pad(mix, (0, max(0, self.config.encoder_length - mix.shape[-1])))
+
+    def plain_forward(self, mix: Tensor) -> Tensor:
+        """`forward` as the modules say it; `encode`, `prefix`, `suffix` and `decode` in a row."""
         w = self.encode(mix)  # [B, N, K]
         masks = self.suffix(self.prefix(w, self.config.repeats), self.config.repeats)  # [B, S, N, K]
         return self.decode(w, masks, mix.shape[-1])  # [B, S, C, T]
 
     def encode(self, mix: Tensor) -> Tensor:
         """Features of whole frames; a mix shorter than one frame is padded to one. [B, C, T] -> [B, N, K]."""
-        missing_samples = self.config.encoder_length - mix.shape[-1]
-        if missing_samples > 0:
-            mix = F.pad(mix, (0, missing_samples))
-        w: Tensor = self.encoder(mix)
+        w: Tensor = self.encoder(self._at_least_a_frame(mix))
         return w
 
     def prefix(self, w: Tensor, up_to_repeat: int) -> Tensor:
@@ -217,18 +257,34 @@ class ConvTasNet(SeparationNetwork):
         return F.pad(audio, (0, n_samples - audio.shape[-1]))  # [B, S, C, T]; a negative pad trims
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
-        """Features before the first trained repeat [B, B_ch, K], or the masks [B, S, N, K] if none is."""
-        frozen_repeats = self.config.frozen_repeats(depth)
-        features = self.prefix(self.encode(mix), frozen_repeats)
-        return self.suffix(features, frozen_repeats) if depth.level == 5 else features
+        """Features before the first block with anything to train, or after all: [1, C, T] -> [1, K, B_ch].
+
+        Not further up (for `L4` the last block's inner features, for `L5` the masks), though that would be
+        exact too: these are three and four times as large, and what no budget holds costs all blocks again.
+        """
+        _, features = self._front(mix[0])
+        return fast.run_blocks(features, self._blocks()[: self._frozen_blocks(depth)], fast.Scratch())[None]
 
     def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
-        """The trained repeats, masks and decoder: [B, C, T] and `frozen_part` -> [B, S, C, T]."""
+        """The other blocks, masks and decoder: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
         assert frozen is not None
-        with torch.no_grad():
-            w = self.encode(mix)  # [B, N, K]: cheap enough not to be kept
-        masks = frozen if depth.level == 5 else self.suffix(frozen, self.config.frozen_repeats(depth))
-        return self.decode(w, masks, mix.shape[-1])  # [B, S, C, T]
+        blocks = self._blocks()[self._frozen_blocks(depth) :]
+        stems = []
+        for example, features in zip(mix, frozen, strict=True):
+            with torch.no_grad():
+                w = self._encode(example)  # [K, N]: cheap enough not to be kept
+            features = fast.run_blocks(features, blocks, self._scratch)
+            stems.append(self._tail(w, features, mix.shape[-1]))
+        return torch.stack(stems)
+
+    def release_memory(self) -> None:
+        """Free what steps hand on to the next step."""
+        self._scratch = fast.Scratch()
+
+    def _frozen_blocks(self, depth: Depth) -> int:
+        """How many blocks come before the first that has anything to train."""
+        blocks = self.config.frozen_repeats(depth) * self.config.blocks_per_repeat
+        return blocks + self.config.blocks_per_repeat - 1 if depth.level == 4 else blocks
 
 
 def overlap_add_halves(frames: Tensor) -> Tensor:

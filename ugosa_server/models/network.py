@@ -44,6 +44,9 @@ class SeparationNetwork(nn.Module, ABC):
         stems: Tensor = self(mix)
         return stems
 
+    def release_memory(self) -> None:
+        """Free what the network keeps from one training step to the next, if anything."""
+
 
 class MaskNetwork(SeparationNetwork):
     """A network that gives one mask per source for the STFT of the mix (`NetworkConfig.mask_grid`).

@@ -1,0 +1,159 @@
+"""The fast path computes what the readable modules compute: stems, gradients, 50 steps of adaptation."""
+
+import copy
+
+import pytest
+import torch
+
+from tests.helpers.plain_twin import plain_twin
+from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
+from ugosa_server.adaptation.context import adaptation_of
+from ugosa_server.adaptation.loop import adapt
+from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.strategies import parse_strategy
+from ugosa_server.models import fast_block
+from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.depths import ALL_DEPTHS
+
+SIZES = {
+    "published kind": ConvTasNetConfig(
+        encoder_filters=16, bottleneck_channels=8, block_channels=12, blocks_per_repeat=4, repeats=2
+    ),
+    "long frames": ConvTasNetConfig(
+        encoder_filters=24, encoder_length=64, bottleneck_channels=8, block_channels=16, repeats=1
+    ),
+    "other taps": ConvTasNetConfig(
+        sources=("a", "b", "c"),
+        audio_channels=1,
+        encoder_filters=10,
+        bottleneck_channels=6,
+        block_channels=14,
+        kernel_size=5,
+        blocks_per_repeat=3,
+        repeats=2,
+    ),
+    "one tap": ConvTasNetConfig(
+        encoder_filters=8,
+        bottleneck_channels=4,
+        block_channels=8,
+        kernel_size=1,
+        blocks_per_repeat=2,
+        repeats=1,
+    ),
+}
+# Chunks of 64 frames a thread below: less than a chunk, one edge inside a chunk, many chunks.
+LENGTHS = {"one sample": 1, "shorter than the dilations": 90, "a few chunks": 5003}
+
+
+def awkward_network(config):
+    """Float64, so that nothing but a mistake differs; norms that do something, one slope below zero."""
+    torch.manual_seed(1)
+    network = ConvTasNet(config).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        network.separator.network[2][0][0].net[1].weight.fill_(-0.3)
+    return network
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(fast_block, "CHUNK_FRAMES_A_THREAD", 64)
+
+
+def assert_close(ours, plain, tolerance):
+    assert ours.shape == plain.shape
+    assert (ours - plain).abs().max() <= tolerance * plain.abs().max()
+
+
+@pytest.mark.parametrize("length", LENGTHS.values(), ids=LENGTHS)
+@pytest.mark.parametrize("config", SIZES.values(), ids=SIZES)
+def test_stems_and_all_gradients_are_those_of_the_modules(config, length):
+    network = awkward_network(config)
+    mix = torch.randn(2, config.audio_channels, length, dtype=torch.float64)
+    probe = torch.randn(2, len(config.sources), config.audio_channels, length, dtype=torch.float64)
+    results = []
+    for forward in (network, network.plain_forward):
+        network.zero_grad()
+        stems = forward(mix)
+        (stems * probe).sum().backward()
+        results.append((stems.detach(), {n: p.grad.clone() for n, p in network.named_parameters()}))
+    (ours, our_gradients), (plain, plain_gradients) = results
+    assert_close(ours, plain, 1e-12)
+    scale = max(gradient.abs().max() for gradient in plain_gradients.values())
+    for name, gradient in plain_gradients.items():
+        assert (our_gradients[name] - gradient).abs().max() <= 1e-12 * scale, name
+    with torch.inference_mode():
+        assert_close(network(mix), plain, 1e-12)
+
+
+def test_float32_stays_within_a_ten_thousandth():
+    torch.manual_seed(0)
+    network = ConvTasNet(
+        ConvTasNetConfig(encoder_filters=64, bottleneck_channels=64, block_channels=128)
+    ).eval()
+    mix = torch.randn(1, 2, 44100)
+    with torch.inference_mode():
+        assert_close(network(mix), network.plain_forward(mix), 1e-4)
+
+
+@pytest.mark.parametrize("depth", ALL_DEPTHS, ids=str)
+def test_the_two_parts_make_the_whole_at_every_depth(depth):
+    network = tiny_network().eval()
+    mix = torch.randn(1, 2, 3000)
+    frozen = network.frozen_part(mix, depth)
+    kept = frozen.clone()
+    for _ in range(2):  # the kept features are not written over
+        torch.testing.assert_close(network.trained_part(mix, frozen, depth), network.plain_forward(mix))
+    assert torch.equal(frozen, kept)
+
+
+@pytest.mark.parametrize("strategy", ["P-L1:D", "P-L2:3", "P-L3:D", "P-L4:D", "P-L5:D"])
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_fifty_steps_of_adaptation_end_where_the_modules_end(strategy, batch_size):
+    song, marks = noise_song(8000), first_half_silent(1, 8000)
+    options = AdaptationOptions(
+        strategy, learning_rate=3e-3, epochs=10 * batch_size, segment_s=0.2, batch_size=batch_size
+    )
+    stems = []
+    for network in (tiny_network(), plain_twin(tiny_network())):
+        with adaptation_of(network, parse_strategy(strategy)) as parameters:
+            steps = list(adapt(network, parameters, song, marks, options, seed=3))
+            assert len(steps) >= 50
+            with torch.inference_mode():
+                stems.append(network(torch.from_numpy(song.T.copy())[None]))
+    with torch.inference_mode():
+        unadapted = tiny_network()(torch.from_numpy(song.T.copy())[None])
+    assert (stems[1] - unadapted).abs().max() > 1e-2 * unadapted.abs().max()  # there was something to follow
+    assert_close(stems[0], stems[1], 1e-3)
+
+
+def test_training_mode_runs_the_modules():
+    network = tiny_network().requires_grad_(True).train()
+    mix = torch.randn(2, 2, 800)
+    assert torch.equal(network(mix), network.plain_forward(mix))
+    assert not torch.equal(network.eval()(mix), network.plain_forward(mix))  # the same up to rounding only
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(network(mix), network.plain_forward(mix))
+
+
+def test_steps_hand_on_their_memory_and_the_end_frees_it():
+    network, depth = tiny_network(), parse_strategy("P-L1:D").depth
+    mix = torch.randn(1, 2, 2000)
+    with adaptation_of(network, parse_strategy("P-L1:D")):
+        frozen = network.frozen_part(mix, depth)
+        for _ in range(3):
+            network.trained_part(mix, frozen, depth).sum().backward()
+            lent = [t.data_ptr() for tensors in network._scratch._free.values() for t in tensors]
+            assert len(set(lent)) == 2 * 6  # two for each of the trained blocks
+        copy.deepcopy(network)
+    assert not network._scratch._free
+
+
+def test_a_second_backward_pass_fails_instead_of_reading_what_is_gone():
+    network = tiny_network().requires_grad_(True)
+    loss = network(torch.randn(1, 2, 500)).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(TypeError):
+        loss.backward()
