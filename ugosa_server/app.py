@@ -127,6 +127,7 @@ async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> 
                 device=config.device,
                 preload=preload,
                 cache_bytes=config.prefix_cache_bytes,
+                cache_disk_bytes=config.prefix_cache_disk_bytes,
                 cpu_fallback=config.cpu_fallback,
                 threads=config.threads,
                 heartbeat_timeout_s=config.heartbeat_timeout_s,

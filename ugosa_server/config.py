@@ -83,6 +83,8 @@ class ServerConfig:
     """CPU threads of the network; 0 = all cores."""
     prefix_cache_bytes: int = GIB
     """Budget of the frozen-prefix cache in the worker's memory."""
+    prefix_cache_disk_bytes: int = 4 * GIB
+    """Its budget on disk, in the job's folder, beyond that; 0 = none."""
     max_queued: int = 1000
     """Jobs that may wait."""
     max_upload_bytes: int = 16 * GIB

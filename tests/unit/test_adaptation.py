@@ -7,6 +7,7 @@ from tests.helpers.tiny_network import TINY, first_half_silent, noise_song, tiny
 from ugosa_server.adaptation.context import adaptation_of
 from ugosa_server.adaptation.loop import adapt, count_steps, segment_starts
 from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.strategies import ALL_STRATEGIES, parse_strategy
 from ugosa_server.errors import DivergedError
 from ugosa_server.models.checkpoints import weights_digest
@@ -59,12 +60,10 @@ def test_the_base_comes_back_after_an_error_and_after_a_cancel():
 
 @pytest.mark.parametrize("strategy", ["P-L1:D", "P-L3:D", "P-L4:D", "P-L5:D"])
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_weights_are_bit_identical_with_and_without_the_prefix_cache(strategy, batch_size):
+def test_weights_are_bit_identical_with_and_without_the_prefix_cache(strategy, batch_size, tmp_path):
     options = AdaptationOptions(strategy, learning_rate=1e-2, epochs=3, segment_s=0.3, batch_size=batch_size)
-    digests = {
-        adapted_digest(tiny_network(), options, cache_budget_bytes=budget)[0]
-        for budget in (0, 40_000, 1 << 30)
-    }
+    budgets = [CacheBudget(0), CacheBudget(40_000), CacheBudget(), CacheBudget(40_000, 1 << 20, tmp_path)]
+    digests = {adapted_digest(tiny_network(), options, cache_budget=budget)[0] for budget in budgets}
     assert len(digests) == 1
 
 

@@ -9,6 +9,7 @@ from ugosa_server.adaptation.context import adaptation_of
 from ugosa_server.adaptation.loop import MAX_SHIFT_SEMITONES, Observation, adapt, count_steps, observations
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.adaptation.pitch_shift import FFT_SAMPLES, HOP_SAMPLES, pitch_shift, stretch_spectrum
+from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.models.checkpoints import weights_digest
 
@@ -86,7 +87,9 @@ def test_the_prefix_cache_copes_with_shifted_observations(batch_size):
     for budget in (0, 1 << 30):
         network = tiny_network()
         with adaptation_of(network, parse_strategy(options.strategy)) as parameters:
-            steps = list(adapt(network, parameters, song, marks, options, 0, cache_budget_bytes=budget))
+            steps = list(
+                adapt(network, parameters, song, marks, options, 0, cache_budget=CacheBudget(budget))
+            )
             digests.add(weights_digest(network.state_dict()))
         assert len(steps) == count_steps(6000, 8000, options) == 2 * -(-9 // batch_size)
     assert len(digests) == 1

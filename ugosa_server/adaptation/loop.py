@@ -8,13 +8,11 @@ the authors' settings. The same seed on the same machine gives the same weights 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
-import torch_optimizer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,7 +20,8 @@ from ugosa_server.adaptation.epoch_checkpoint import EpochCheckpoint
 from ugosa_server.adaptation.objective import silence_aware_objective
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.adaptation.pitch_shift import pitch_shift
-from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES, PrefixCache
+from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
+from ugosa_server.adaptation.ranger import Ranger
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import DivergedError
@@ -115,7 +114,7 @@ def adapt(
     activity: ActivityReader,
     options: AdaptationOptions,
     seed: int,
-    cache_budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    cache_budget: CacheBudget | None = None,
     checkpoint: EpochCheckpoint | None = None,
 ) -> Iterator[AdaptationStep]:
     """Fine-tune in place, yielding after every step; to cancel, stop iterating.
@@ -127,7 +126,7 @@ def adapt(
         activity: h of Eq. 2; strategies without marks take 1 in its place there.
         options: validated.
         seed: of the order of observations, and of their pitches.
-        cache_budget_bytes: memory for features of the frozen prefix.
+        cache_budget: for features of the frozen prefix; None = the default.
         checkpoint: takes up an earlier attempt's epochs, and keeps what is reached at the end of each.
 
     Raises:
@@ -140,7 +139,6 @@ def adapt(
     device = next(network.parameters()).device
     to_learn_from = observations(_starts(len(mix), sample_rate_hz, options), options.pitch_shifts, seed)
     segment_frames = min(_frames(options.segment_s, sample_rate_hz), len(mix))
-    cached = PrefixCache(network, strategy.depth, cache_budget_bytes)
     optimiser = _ranger(parameters, options.learning_rate)
     order = np.random.default_rng(seed)
     steps = count_steps(len(mix), sample_rate_hz, options)
@@ -161,35 +159,36 @@ def adapt(
         order.permutation(len(to_learn_from))
         step += steps // options.epochs
         yield AdaptationStep(epoch, options.epochs, step, steps, True, MeanTerms(*losses), resumed=True)
-    for epoch in range(len(losses_done) + 1, options.epochs + 1):
-        visits = [to_learn_from[index] for index in order.permutation(len(to_learn_from))]
-        batches = [visits[i : i + options.batch_size] for i in range(0, len(visits), options.batch_size)]
-        sums = np.zeros(3)
-        for n_batches, batch in enumerate(batches, start=1):
-            mixes = [mix_of(observation) for observation in batch]
-            h = torch.stack([activity_of(observation.start) for observation in batch])  # [B, S, T]
-            terms = silence_aware_objective(
-                cached.separate(mixes, batch, h),
-                torch.stack(mixes),
-                h if strategy.uses_marks else torch.ones_like(h),
-                options.silence_weight,
-            )
-            values = torch.stack([term.detach() for term in terms]).cpu().double().numpy()
-            step += 1
-            if not np.isfinite(values).all():
-                raise DivergedError(
-                    f"adaptation diverged: the loss is {values[0]:g} at step {step} of {steps} with "
-                    f"learning_rate {options.learning_rate:g}; take a smaller learning_rate"
+    with PrefixCache(network, strategy.depth, cache_budget or CacheBudget()) as cached:
+        for epoch in range(len(losses_done) + 1, options.epochs + 1):
+            visits = [to_learn_from[index] for index in order.permutation(len(to_learn_from))]
+            batches = [visits[i : i + options.batch_size] for i in range(0, len(visits), options.batch_size)]
+            sums = np.zeros(3)
+            for n_batches, batch in enumerate(batches, start=1):
+                mixes = [mix_of(observation) for observation in batch]
+                h = torch.stack([activity_of(observation.start) for observation in batch])  # [B, S, T]
+                terms = silence_aware_objective(
+                    cached.separate(mixes, batch, h),
+                    torch.stack(mixes),
+                    h if strategy.uses_marks else torch.ones_like(h),
+                    options.silence_weight,
                 )
-            optimiser.zero_grad()
-            terms.total.backward()  # type: ignore[no-untyped-call]
-            _step(optimiser)
-            sums += values
-            means = MeanTerms(*(float(value) for value in sums / n_batches))
-            ends_epoch = n_batches == len(batches)
-            if ends_epoch and checkpoint is not None:
-                checkpoint.epoch_ended(parameters, optimiser, astuple(means))
-            yield AdaptationStep(epoch, options.epochs, step, steps, ends_epoch, means)
+                values = torch.stack([term.detach() for term in terms]).cpu().double().numpy()
+                step += 1
+                if not np.isfinite(values).all():
+                    raise DivergedError(
+                        f"adaptation diverged: the loss is {values[0]:g} at step {step} of {steps} with "
+                        f"learning_rate {options.learning_rate:g}; take a smaller learning_rate"
+                    )
+                optimiser.zero_grad()
+                terms.total.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                sums += values
+                means = MeanTerms(*(float(value) for value in sums / n_batches))
+                ends_epoch = n_batches == len(batches)
+                if ends_epoch and checkpoint is not None:
+                    checkpoint.epoch_ended(parameters, optimiser, astuple(means))
+                yield AdaptationStep(epoch, options.epochs, step, steps, ends_epoch, means)
 
 
 def _starts(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> list[int]:
@@ -204,7 +203,7 @@ def _frames(duration_s: float, sample_rate_hz: int) -> int:
 
 
 def _ranger(parameters: Mapping[str, nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-    optimiser: torch.optim.Optimizer = torch_optimizer.Ranger(
+    return Ranger(
         list(parameters.values()),
         lr=learning_rate,
         alpha=RANGER_LOOKAHEAD_SHARE,
@@ -212,11 +211,3 @@ def _ranger(parameters: Mapping[str, nn.Parameter], learning_rate: float) -> tor
         betas=RANGER_BETAS,
         eps=RANGER_EPS,
     )
-    return optimiser
-
-
-def _step(optimiser: torch.optim.Optimizer) -> None:
-    """Make one step; Ranger calls in-place operations in an order that torch takes but calls deprecated."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This overload of add", category=UserWarning)
-        optimiser.step()

@@ -33,6 +33,7 @@ from ugosa_server.adaptation.context import adaptation_of, base_unless_done
 from ugosa_server.adaptation.epoch_checkpoint import AdaptationKeys, EpochCheckpoint
 from ugosa_server.adaptation.loop import AdaptationStep, adapt, count_steps
 from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.frames import SourceFrames, open_frames
 from ugosa_server.audio.level import energy_dbfs
@@ -235,7 +236,7 @@ class _Run(PhaseSteps):
                 lambda start, stop: activity(marks, self.config.sources, start, stop),
                 options,
                 self.spec.seed,
-                self.networks.cache_bytes,
+                CacheBudget(self.networks.cache_bytes, self.networks.cache_disk_bytes, self.out_dir),
                 checkpoint,
             ):
                 yield from self._adapted(step)

@@ -57,6 +57,7 @@ class ResidentNetworks:
         threads: int = 0,
         cache_bytes: int = DEFAULT_BUDGET_BYTES,
         *,
+        cache_disk_bytes: int = 0,
         cpu_fallback: bool = True,
     ) -> None:
         """Choose the device.
@@ -64,7 +65,8 @@ class ResidentNetworks:
         Args:
             device: auto (the first GPU, else the CPU), cpu, cuda or cuda:N.
             threads: CPU threads; 0 = as many as torch takes.
-            cache_bytes: budget of the frozen-prefix cache of a run.
+            cache_bytes: budget of the frozen-prefix cache of a run, in main memory.
+            cache_disk_bytes: its budget in the folder of the run.
             cpu_fallback: whether what does not fit the GPU's memory is computed on the CPU.
 
         Raises:
@@ -73,6 +75,7 @@ class ResidentNetworks:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
         self.device = _find_device(device)
         self.cache_bytes = cache_bytes
+        self.cache_disk_bytes = cache_disk_bytes
         self.cpu_fallback = cpu_fallback
         self._loaded: dict[Path, ResidentNetwork] = {}
         if threads > 0:

@@ -50,7 +50,9 @@ class WorkerSettings:
     preload: str
     """Checkpoint that is resident before the first job."""
     cache_bytes: int
-    """Budget of the frozen-prefix cache."""
+    """Budget of the frozen-prefix cache in memory."""
+    cache_disk_bytes: int = 0
+    """And on disk."""
     threads: int = 0
     """CPU threads of the network; 0 = all cores."""
     cpu_fallback: bool = True
@@ -132,6 +134,7 @@ class WorkerProcess:
             f"--device={settings.device}",
             f"--threads={settings.threads}",
             f"--cache-bytes={settings.cache_bytes}",
+            f"--cache-disk-bytes={settings.cache_disk_bytes}",
             "--cpu-fallback" if settings.cpu_fallback else "--no-cpu-fallback",
             f"--preload={settings.preload}",
             f"--log-level={settings.log_level}",

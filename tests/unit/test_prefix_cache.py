@@ -1,0 +1,84 @@
+"""The prefix cache keeps what fits, in memory then on disk, gives back the same bits and leaves nothing."""
+
+import shutil
+from collections import Counter
+
+import pytest
+import torch
+
+from tests.helpers.tiny_network import tiny_network
+from ugosa_server.adaptation import prefix_cache
+from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
+from ugosa_server.models.depths import Depth
+
+DEPTH = Depth(3, "D")
+SEGMENTS = [torch.randn(2, 800, generator=torch.Generator().manual_seed(i)) for i in range(5)]
+FEATURE_BYTES = (800 // 8 - 1) * 8 * 4  # [K, B_ch] float32
+LOTS = 1 << 20
+
+
+@pytest.fixture
+def network(monkeypatch):
+    network = tiny_network()
+    computed = Counter()
+    frozen_part = network.frozen_part
+
+    def counting(mix, depth):
+        computed[float(mix[0, 0, 0])] += 1
+        return frozen_part(mix, depth)
+
+    monkeypatch.setattr(network, "frozen_part", counting)
+    network.computed = computed
+    return network
+
+
+def visit_three_times(network, budget):
+    """Stems of every segment in every epoch; how often each prefix was computed; what the tiers held."""
+    with PrefixCache(network, DEPTH, budget) as cache:
+        stems = [[cache.separate([segment], [key]) for key, segment in enumerate(SEGMENTS)] for _ in range(3)]
+        held = cache.kept_bytes
+    assert cache.kept_bytes == [0] * len(held)
+    return stems, [network.computed[float(segment[0, 0])] for segment in SEGMENTS], held
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk", "computed", "held"),
+    [
+        (LOTS, LOTS, [1, 1, 1, 1, 1], [5, 0]),
+        (2 * FEATURE_BYTES, LOTS, [1, 1, 1, 1, 1], [2, 3]),
+        (2 * FEATURE_BYTES, 2 * FEATURE_BYTES + 1, [1, 1, 1, 1, 3], [2, 2]),
+        (0, LOTS, [1, 1, 1, 1, 1], [0, 5]),
+        (FEATURE_BYTES, 0, [1, 3, 3, 3, 3], [1]),
+    ],
+)
+def test_memory_comes_first_then_disk_then_computing_again(network, tmp_path, memory, disk, computed, held):
+    stems, times, kept_bytes = visit_three_times(network, CacheBudget(memory, disk, tmp_path))
+    assert times == computed
+    assert kept_bytes == [n * FEATURE_BYTES for n in held]
+    plain, _, _ = visit_three_times(tiny_network_counting_nothing(), CacheBudget(0))
+    for epoch in stems:
+        assert all(torch.equal(ours, expected) for ours, expected in zip(epoch, plain[0], strict=True))
+    assert not list(tmp_path.iterdir())
+
+
+def tiny_network_counting_nothing():
+    network = tiny_network()
+    network.computed = Counter()
+    return network
+
+
+def test_the_disk_keeps_its_reserve(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(prefix_cache, "DISK_RESERVE_BYTES", shutil.disk_usage(tmp_path).total)
+    _, times, held = visit_three_times(network, CacheBudget(0, LOTS, tmp_path))
+    assert times == [3] * 5
+    assert held == [0, 0]
+
+
+def test_a_disk_that_takes_nothing_costs_time_and_not_the_job(network, tmp_path, caplog):
+    with PrefixCache(network, DEPTH, CacheBudget(0, LOTS, tmp_path)) as cache:
+        cache._tiers[-1]._file.close()
+        cache._tiers[-1]._file = open("/dev/full", "w+b", buffering=0)  # noqa: SIM115
+        for _ in range(2):
+            cache.separate([SEGMENTS[0]], ["only"])
+    assert list(network.computed.values()) == [2]
+    assert "computed again" in caplog.text
