@@ -70,8 +70,9 @@ SOAK_CLIENTS ?= 12
 soak: .venv/test.stamp
 	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) --clients $(SOAK_CLIENTS)
 
+# PART: what to measure (all): speed, service, growth, or one row's name; see bench/__main__.py.
 bench: .venv/bench.stamp
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(PART)
 
 format: .venv/check.stamp .venv/buf.stamp
 	$(BIN)/python -m ruff check --fix

@@ -1,38 +1,76 @@
-"""Measure everything against real servers; print a table and write bench/results.json."""
+"""Measure on this machine; print a table and write bench/results.json.
+
+    python -m bench [NAME ...]
+
+speed: the published network against demucs 2.0.3; service: bytes, calls and memory of real servers; growth:
+longer songs and queues, with an hour of music if `long` is named too. A row of speed can be named alone, such
+as cpu_adapt_P-L3:D. Without a name: speed, service and growth.
+"""
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench import latency, memory, speed, transfer, workers
+from bench import growth, latency, memory, networks, speed, transfer, workers
 from bench.results import Row, table, write_json
 from ugosa_server.demo.server_process import ServerProcess
 
 RESULTS = Path(__file__).parent / "results.json"
+PARTS = ("speed", "service", "growth")
+NETWORK_ROWS = (
+    "cpu_forward",
+    *(f"cpu_adapt_{strategy}" for strategy in networks.STRATEGIES),
+    "cuda_adapt_P-L3:D",
+    "cuda_separate",
+)
 
 
 def main() -> None:
-    """Run all measurements, one after the other."""
-    rows: list[Row] = []
+    """Run what is named, one after the other."""
+    names = set(sys.argv[1:]) or set(PARTS)
+    unknown = names - {*PARTS, *NETWORK_ROWS, "long"}
+    if unknown:
+        sys.exit(f"there is no {sorted(unknown)[0]!r}: {', '.join((*PARTS, *NETWORK_ROWS))}, long")
     with tempfile.TemporaryDirectory(prefix="ugosa-bench-") as folder:
         scratch = Path(folder)
-        with ServerProcess(scratch / "state of long songs") as server:
-            server.wait_ready()
-            rows += memory.hour_long_upload(server, scratch)
-        with ServerProcess(scratch / "state", ["--listen", "127.0.0.1:0"]) as server:
-            server.wait_ready()
-            (tcp_target,) = (target for target in server.listens_on() if not target.startswith("unix:"))
-            rows += transfer.measure(server.target, tcp_target, scratch)
-            rows += speed.measure(server.target, scratch)
-            rows += latency.measure(server.target, scratch)
-            rows += memory.after_jobs(server)
-        if find_spec("ray") is not None:
-            rows += workers.measure(scratch)
-    print(table(rows))
+        if "speed" in names or names & {*NETWORK_ROWS}:
+            keep(networks.measure(scratch, lambda name: "speed" in names or name in names))
+        if "service" in names:
+            keep(service(scratch))
+        if "growth" in names:
+            with ServerProcess(scratch / "state of growing songs") as server:
+                server.wait_ready()
+                keep(growth.measure(server, scratch, long="long" in names))
+    print(f"\nall rows are in {RESULTS.parent.name}/{RESULTS.name}")
+
+
+def keep(rows: Iterable[Row]) -> None:
+    """Print and write a part's rows; the others in the file stay."""
+    rows = list(rows)
+    print(table(rows), flush=True)
     write_json(rows, RESULTS)
-    print(f"\nalso in {RESULTS.parent.name}/{RESULTS.name}")
+
+
+def service(scratch: Path) -> list[Row]:
+    """Measure real servers."""
+    rows: list[Row] = []
+    with ServerProcess(scratch / "state of long songs") as server:
+        server.wait_ready()
+        rows += memory.hour_long_upload(server, scratch)
+    with ServerProcess(scratch / "state", ["--listen", "127.0.0.1:0"]) as server:
+        server.wait_ready()
+        (tcp_target,) = (target for target in server.listens_on() if not target.startswith("unix:"))
+        rows += transfer.measure(server.target, tcp_target, scratch)
+        rows += speed.measure(server.target, scratch)
+        rows += latency.measure(server.target, scratch)
+        rows += memory.after_jobs(server)
+    if find_spec("ray") is not None:
+        rows += workers.measure(scratch)
+    return rows
 
 
 if __name__ == "__main__":
