@@ -129,6 +129,7 @@ async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> 
                 cache_bytes=config.prefix_cache_bytes,
                 cache_disk_bytes=config.prefix_cache_disk_bytes,
                 cpu_fallback=config.cpu_fallback,
+                gpu_tf32=config.gpu_tf32,
                 threads=config.threads,
                 heartbeat_timeout_s=config.heartbeat_timeout_s,
                 log_level=config.log_level,

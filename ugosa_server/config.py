@@ -52,6 +52,8 @@ class ServerConfig:
     cpu_fallback: bool = True
     """Whether a job that the GPU's memory is too little for, even in small pieces, goes on on the CPU; else
     it fails."""
+    gpu_tf32: bool = False
+    """Whether a GPU may round the factors of matrix products to TF32: faster, three decimal digits."""
     engine: Literal["local", "ray"] = "local"
     """Who runs jobs: one worker process on this machine, or workers on a Ray cluster (ops/RAY.md)."""
     ray_address: str = "embedded"

@@ -38,6 +38,19 @@ def test_a_strategy_changes_exactly_its_parameters_and_the_base_comes_back(strat
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_jobs_share_the_resident_network_and_own_only_what_they_train():
+    network = tiny_network()
+    addresses = {name: parameter.data_ptr() for name, parameter in network.named_parameters()}
+    for name in ("P-L3:D", "P-L1:M"):
+        strategy = parse_strategy(name)
+        with adaptation_of(network, strategy) as parameters:
+            for _ in adapt(network, parameters, SONG, MARKS, OPTIONS, seed=0):
+                pass
+            owned = sum(p.numel() for p in parameters.values())
+            assert owned == strategy.trainable_count(TINY) < sum(p.numel() for p in network.parameters())
+            assert {n: p.data_ptr() for n, p in network.named_parameters()} == addresses
+
+
 def test_the_base_comes_back_after_an_error_and_after_a_cancel():
     network = tiny_network()
     base = weights_digest(network.state_dict())

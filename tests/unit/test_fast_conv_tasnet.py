@@ -88,6 +88,24 @@ def test_stems_and_all_gradients_are_those_of_the_modules(config, length):
         assert_close(network(mix), plain, 1e-12)
 
 
+@pytest.mark.parametrize("config", SIZES.values(), ids=SIZES)
+def test_what_a_gpu_does_instead_comes_to_the_same(config, monkeypatch):
+    network = awkward_network(config)
+    mix = torch.randn(2, config.audio_channels, 3001, dtype=torch.float64)
+    results = []
+    for on_cpu in (True, False):
+        monkeypatch.setattr(fast_block, "on_cpu", lambda x, on_cpu=on_cpu: on_cpu)
+        network.zero_grad()
+        stems = network(mix)
+        stems.square().sum().backward()
+        results.append((stems.detach(), [p.grad.clone() for p in network.parameters()]))
+    (cpu, cpu_gradients), (gpu, gpu_gradients) = results
+    assert_close(gpu, cpu, 1e-12)
+    scale = max(gradient.abs().max() for gradient in cpu_gradients)
+    for ours, expected in zip(gpu_gradients, cpu_gradients, strict=True):
+        assert (ours - expected).abs().max() <= 1e-12 * scale
+
+
 def test_float32_stays_within_a_ten_thousandth():
     torch.manual_seed(0)
     network = ConvTasNet(
@@ -139,16 +157,14 @@ def test_training_mode_runs_the_modules():
 
 
 def test_steps_hand_on_their_memory_and_the_end_frees_it():
-    network, depth = tiny_network(), parse_strategy("P-L1:D").depth
-    mix = torch.randn(1, 2, 2000)
-    with adaptation_of(network, parse_strategy("P-L1:D")):
-        frozen = network.frozen_part(mix, depth)
-        for _ in range(3):
-            network.trained_part(mix, frozen, depth).sum().backward()
+    network, strategy = tiny_network(), parse_strategy("P-L1:D")
+    options = AdaptationOptions("P-L1:D", learning_rate=1e-3, epochs=3, segment_s=0.5)
+    with adaptation_of(network, strategy) as parameters:
+        for _ in adapt(network, parameters, noise_song(8000), first_half_silent(1, 8000), options, seed=0):
             lent = [t.data_ptr() for tensors in network._scratch._free.values() for t in tensors]
             assert len(set(lent)) == 2 * 6  # two for each of the trained blocks
         copy.deepcopy(network)
-    assert not network._scratch._free
+        assert not network._scratch._free
 
 
 def test_a_second_backward_pass_fails_instead_of_reading_what_is_gone():

@@ -173,16 +173,17 @@ def adapt(
                     h if strategy.uses_marks else torch.ones_like(h),
                     options.silence_weight,
                 )
-                values = torch.stack([term.detach() for term in terms]).cpu().double().numpy()
+                optimiser.zero_grad()
+                terms.total.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
                 step += 1
+                # Read only now: a GPU works through the whole step without waiting for this process.
+                values = torch.stack([term.detach() for term in terms]).cpu().double().numpy()
                 if not np.isfinite(values).all():
                     raise DivergedError(
                         f"adaptation diverged: the loss is {values[0]:g} at step {step} of {steps} with "
                         f"learning_rate {options.learning_rate:g}; take a smaller learning_rate"
                     )
-                optimiser.zero_grad()
-                terms.total.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
                 sums += values
                 means = MeanTerms(*(float(value) for value in sums / n_batches))
                 ends_epoch = n_batches == len(batches)

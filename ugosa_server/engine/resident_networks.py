@@ -59,6 +59,7 @@ class ResidentNetworks:
         *,
         cache_disk_bytes: int = 0,
         cpu_fallback: bool = True,
+        gpu_tf32: bool = False,
     ) -> None:
         """Choose the device.
 
@@ -68,6 +69,8 @@ class ResidentNetworks:
             cache_bytes: budget of the frozen-prefix cache of a run, in main memory.
             cache_disk_bytes: its budget in the folder of the run.
             cpu_fallback: whether what does not fit the GPU's memory is computed on the CPU.
+            gpu_tf32: whether a GPU may round the factors of matrix products to TF32. Sums, statistics and
+                weights stay float32.
 
         Raises:
             ConfigError: there is no such device.
@@ -80,6 +83,9 @@ class ResidentNetworks:
         self._loaded: dict[Path, ResidentNetwork] = {}
         if threads > 0:
             torch.set_num_threads(threads)
+        self.gpu_tf32 = gpu_tf32 and self.device.type == "cuda"
+        if self.gpu_tf32:
+            torch.set_float32_matmul_precision("high")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
         # Would write over every new tensor, for code that reads memory before it writes; there is none here.
@@ -104,6 +110,7 @@ class ResidentNetworks:
             self.name_of(device),
             torch.backends.cpu.get_cpu_capability(),
             f"{self.threads} threads",
+            *(["TF32"] if self.gpu_tf32 and device.type == "cuda" else []),
         )
 
     @property

@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0 = all cores")
     parser.add_argument("--cache-bytes", type=int, required=True, help="budget of the frozen-prefix cache")
     parser.add_argument("--cache-disk-bytes", type=int, default=0)
+    parser.add_argument("--gpu-tf32", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--cpu-fallback", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--preload", required=True, help="checkpoint to make resident before the first job")
     parser.add_argument("--log-level", default="INFO")
@@ -151,6 +152,7 @@ def main() -> None:
             cache_bytes=arguments.cache_bytes,
             cache_disk_bytes=arguments.cache_disk_bytes,
             cpu_fallback=arguments.cpu_fallback,
+            gpu_tf32=arguments.gpu_tf32,
         )
         if networks.device.type == "cpu":
             os.nice(CPU_NICENESS)

@@ -57,6 +57,8 @@ class WorkerSettings:
     """CPU threads of the network; 0 = all cores."""
     cpu_fallback: bool = True
     """Whether what does not fit the GPU's memory is computed on the CPU."""
+    gpu_tf32: bool = False
+    """Whether a GPU may round the factors of matrix products to TF32."""
     heartbeat_timeout_s: float = 30.0
     """A worker that says nothing for so long is taken for hung and killed."""
     start_timeout_s: float = 180.0
@@ -136,6 +138,7 @@ class WorkerProcess:
             f"--cache-bytes={settings.cache_bytes}",
             f"--cache-disk-bytes={settings.cache_disk_bytes}",
             "--cpu-fallback" if settings.cpu_fallback else "--no-cpu-fallback",
+            "--gpu-tf32" if settings.gpu_tf32 else "--no-gpu-tf32",
             f"--preload={settings.preload}",
             f"--log-level={settings.log_level}",
             f"--log-format={settings.log_format}",

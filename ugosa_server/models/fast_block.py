@@ -87,10 +87,15 @@ class Scratch:
             self._free.setdefault((tensor.shape[0], tensor.shape[1]), []).append(tensor)
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Whether chunks fit a cache, and reading a number makes nobody wait."""
+    return x.device.type == "cpu"
+
+
 def chunks(x: Tensor) -> Iterator[slice]:
     """Stretches of the frames of x [K, ...] that fit the cache; a GPU takes all of them at once."""
     n_frames = len(x)
-    size = CHUNK_FRAMES_A_THREAD * torch.get_num_threads() if x.device.type == "cpu" else n_frames
+    size = CHUNK_FRAMES_A_THREAD * torch.get_num_threads() if on_cpu(x) else n_frames
     for start in range(0, n_frames, size):
         yield slice(start, min(start + size, n_frames))
 
@@ -389,7 +394,7 @@ def _outside(d_q: Tensor, offset: int) -> Tensor | float:
 
 def _prelu(x: Tensor, slope: Tensor, out: Tensor) -> Tensor:
     """Write max(x, 0) + slope min(x, 0)."""
-    if x.device.type == "cpu":  # reading the slope costs nothing there
+    if on_cpu(x):  # reading the slope costs nothing there
         torch.ops.aten.leaky_relu.out(x, float(slope), out=out)
         return out
     return out.copy_(torch.prelu(x, slope))
@@ -398,7 +403,7 @@ def _prelu(x: Tensor, slope: Tensor, out: Tensor) -> Tensor:
 def _prelu_backward(d_y: Tensor, x: Tensor, slope: Tensor, d_x: Tensor, temporary: Tensor) -> Tensor:
     """Write d x of y = prelu(x), and return d slope, a number."""
     d_slope = torch.dot(torch.clamp(x, max=0, out=temporary).flatten(), d_y.flatten())
-    if x.device.type == "cpu":
+    if on_cpu(x):
         torch.ops.aten.leaky_relu_backward.grad_input(d_y, x, float(slope), False, grad_input=d_x)
     else:
         torch.where(x > 0, d_y, d_y * slope, out=d_x)
