@@ -197,6 +197,8 @@ class Peer(Side):
         sys.modules.update(stand_ins)
         from demucs.tasnet import ConvTasNet as PublishedConvTasNet
 
+        for name in stand_ins:
+            del sys.modules[name]
         torch.manual_seed(0)
         self.network = PublishedConvTasNet(list(CONFIG.sources), X=CONFIG.blocks_per_repeat).eval()
         self.network.requires_grad_(False)
