@@ -87,6 +87,6 @@ def test_the_same_seed_gives_the_same_bits_wherever_features_are_kept(monkeypatc
 def test_features_are_kept_on_the_gpu_first():
     network = tiny_network().cuda()
     with PrefixCache(network, parse_strategy("P-L3:D").depth, CacheBudget()) as cache:
-        cache.separate([torch.randn(2, 800, device="cuda")], ["key"])
+        cache.separate([torch.randn(2, 800, device="cuda")], ["key"], torch.ones(1, 4, 800, device="cuda"))
         on_gpu, in_memory = cache.kept_bytes
     assert on_gpu > 0 == in_memory

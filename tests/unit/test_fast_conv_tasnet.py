@@ -42,7 +42,7 @@ SIZES = {
         repeats=1,
     ),
 }
-# Chunks of 64 frames a thread below: less than a chunk, one edge inside a chunk, many chunks.
+# Chunks of some hundred frames below: less than a chunk, one edge inside a chunk, many chunks.
 LENGTHS = {"one sample": 1, "shorter than the dilations": 90, "a few chunks": 5003}
 
 
@@ -59,7 +59,7 @@ def awkward_network(config):
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(fast_block, "CHUNK_FRAMES_A_THREAD", 64)
+    monkeypatch.setattr(fast_block, "CHUNK_FLOATS_A_THREAD", 1000)
 
 
 def assert_close(ours, plain, tolerance):

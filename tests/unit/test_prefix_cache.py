@@ -15,6 +15,7 @@ DEPTH = Depth(3, "D")
 SEGMENTS = [torch.randn(2, 800, generator=torch.Generator().manual_seed(i)) for i in range(5)]
 FEATURE_BYTES = (800 // 8 - 1) * 8 * 4  # [K, B_ch] float32
 LOTS = 1 << 20
+MARKS = torch.ones(1, 4, 800)
 
 
 @pytest.fixture
@@ -35,7 +36,10 @@ def network(monkeypatch):
 def visit_three_times(network, budget):
     """Stems of every segment in every epoch; how often each prefix was computed; what the tiers held."""
     with PrefixCache(network, DEPTH, budget) as cache:
-        stems = [[cache.separate([segment], [key]) for key, segment in enumerate(SEGMENTS)] for _ in range(3)]
+        stems = [
+            [cache.separate([segment], [key], MARKS) for key, segment in enumerate(SEGMENTS)]
+            for _ in range(3)
+        ]
         held = cache.kept_bytes
     assert cache.kept_bytes == [0] * len(held)
     return stems, [network.computed[float(segment[0, 0])] for segment in SEGMENTS], held
@@ -79,6 +83,6 @@ def test_a_disk_that_takes_nothing_costs_time_and_not_the_job(network, tmp_path,
         cache._tiers[-1]._file.close()
         cache._tiers[-1]._file = open("/dev/full", "w+b", buffering=0)  # noqa: SIM115
         for _ in range(2):
-            cache.separate([SEGMENTS[0]], ["only"])
+            cache.separate([SEGMENTS[0]], ["only"], MARKS)
     assert list(network.computed.values()) == [2]
     assert "computed again" in caplog.text

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 NORM_EPS = 1e-8  # inside the square root, as in conv_tasnet
-CHUNK_FRAMES_A_THREAD = 512  # 512 frames of 512 channels are 1 MB, what a core's own cache holds
+CHUNK_FLOATS_A_THREAD = 1 << 18  # 1 MB, what a core's own cache holds
 
 
 class BlockWeights(NamedTuple):
@@ -92,10 +92,11 @@ def on_cpu(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
-def chunks(x: Tensor) -> Iterator[slice]:
-    """Stretches of the frames of x [K, ...] that fit the cache; a GPU takes all of them at once."""
+def chunks(x: Tensor, channels: int) -> Iterator[slice]:
+    """Stretches of the frames of x [K, ...], `channels` of which fit the cache; a GPU takes all at once."""
     n_frames = len(x)
-    size = CHUNK_FRAMES_A_THREAD * torch.get_num_threads() if on_cpu(x) else n_frames
+    fitting = CHUNK_FLOATS_A_THREAD // channels * torch.get_num_threads()
+    size = max(1, fitting) if on_cpu(x) else n_frames
     for start in range(0, n_frames, size):
         yield slice(start, min(start + size, n_frames))
 
@@ -185,7 +186,7 @@ def _forward(
     up = weights.up.t()
     statistics = _Statistics()
     p = scratch.take("p", n_frames, weights.channels, x) if keeps else u
-    for chunk in chunks(x):
+    for chunk in chunks(x, weights.channels):
         torch.mm(x[chunk], up, out=u[chunk])
         statistics.add(_prelu(u[chunk], weights.up_slope, p[chunk]))
     p_norm = statistics.norm(weights.up_gamma, weights.up_beta)
@@ -194,7 +195,7 @@ def _forward(
     constant = tap_constants.sum(dim=0)
     down = (weights.down * weights.taps_gamma).t()
     statistics = _Statistics()
-    for chunk in chunks(x):
+    for chunk in chunks(x, weights.channels):
         n = chunk.stop - chunk.start
         out = q[chunk] if q is not None else scratch.take("t", n, weights.channels, x)
         torch.addcmul(constant, p[chunk], taps[weights.centre], out=out)
@@ -286,7 +287,7 @@ def _backward(
     # d W_down, and through it the sums over frames that the second norm needs.
     g_t = torch.zeros_like(weights.down)  # sum_k g[k] t[k]^T, [B, H]
     g_sum = g.sum(dim=0)  # [B]
-    for chunk in chunks(x):
+    for chunk in chunks(x, channels):
         n = chunk.stop - chunk.start
         t = _prelu(q[chunk], weights.taps_slope, scratch.take("t", n, channels, x))
         g_t.addmm_(g[chunk].t(), t)
@@ -305,7 +306,7 @@ def _backward(
     d_q_p = torch.zeros_like(weights.taps)  # [P, H]
     d_q_sum = torch.zeros_like(weights.up_gamma)
     d_taps_slope = torch.zeros_like(weights.taps_slope)
-    for chunk in chunks(x):
+    for chunk in chunks(x, channels):
         n = chunk.stop - chunk.start
         t = _prelu(q[chunk], weights.taps_slope, scratch.take("t", n, channels, x))
         d_t = t.mul_(d_t_norm.slope).add_(d_t_norm.constant).addmm_(g[chunk], down)
@@ -334,7 +335,7 @@ def _backward(
     d_up = torch.zeros_like(weights.up)
     d_up_slope = torch.zeros_like(weights.up_slope)
     d_x = torch.empty_like(g) if needs_x else None
-    for chunk in chunks(x):
+    for chunk in chunks(x, channels):
         n = chunk.stop - chunk.start
         d_p = torch.mul(p[chunk], d_p_norm.slope, out=scratch.take("t", n, channels, x)).add_(
             d_p_norm.constant

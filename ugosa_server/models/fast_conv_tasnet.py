@@ -72,7 +72,7 @@ def _masked_frames(
     to_masks, to_audio = mask_weight.flatten(1).t(), basis.t()
     scratch = Scratch()
     frames = features.new_empty(len(features), n_sources, len(basis))
-    for chunk in chunks(features):
+    for chunk in chunks(features, n_masks):
         n = chunk.stop - chunk.start
         mask = masks[chunk] if masks is not None else scratch.take("mask", n, n_masks, features)
         torch.mm(features[chunk], to_masks, out=mask).relu_()
@@ -103,7 +103,7 @@ class _MaskedFrames(torch.autograd.Function):
         d_to_masks = torch.zeros_like(to_masks)
         d_basis = torch.zeros_like(basis)
         scratch = Scratch()
-        for chunk in chunks(features):
+        for chunk in chunks(features, masks.shape[1]):
             n = chunk.stop - chunk.start
             d_frame, mask = d_frames[chunk].flatten(0, 1), masks[chunk]  # [n * S, C * L], [n, S * N]
             temporary = scratch.take("temporary", n, masks.shape[1], features)
