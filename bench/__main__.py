@@ -49,10 +49,12 @@ def main() -> None:
 
 
 def keep(rows: Iterable[Row]) -> None:
-    """Print and write a part's rows; the others in the file stay."""
-    rows = list(rows)
-    print(table(rows), flush=True)
-    write_json(rows, RESULTS)
+    """Write a part's rows as they come, so that a break loses none; print them. Others stay."""
+    done: list[Row] = []
+    for row in rows:
+        done.append(row)
+        write_json(done, RESULTS)
+    print(table(done), flush=True)
 
 
 def service(scratch: Path) -> list[Row]:
