@@ -1,0 +1,172 @@
+"""The front's end of an actor, on actors that are plain objects: retries, fencing, placement."""
+
+import asyncio
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+
+from tests.helpers.run_specs import RunSpecs
+from ugosa_server.engine import ray_worker
+from ugosa_server.engine.base import RunPhase, RunProgress, RunSucceeded
+from ugosa_server.engine.messages import WorkerReady, WorkerRefused
+from ugosa_server.engine.ray import RayEngine
+from ugosa_server.engine.ray_actor import ActorHealth
+from ugosa_server.engine.ray_worker import ActorCalls, RayWorker
+from ugosa_server.errors import WorkerLostError
+
+pytestmark = pytest.mark.asyncio
+
+
+class GoneError(Exception):
+    """What Ray would raise of an actor that is not there."""
+
+
+class Actor:
+    """An actor: `actor.method.remote(...)` can be awaited."""
+
+    def __init__(self, name, prepare=None, events=()):
+        self.name = name
+        self.gone = False
+        self._prepare = prepare or WorkerReady("cpu")
+        self._events = events
+        self.asked = []
+
+    def __getattr__(self, method):
+        return SimpleNamespace(remote=lambda *a, **k: self._call(method, *a))
+
+    def _call(self, method, *arguments):
+        self.asked.append(method)
+        return self._run() if method == "run" else self._answer(method)
+
+    async def _answer(self, method):
+        if self.gone:
+            raise GoneError(f"{self.name} is gone")
+        if method == "prepare":
+            if isinstance(self._prepare, Exception):
+                raise self._prepare
+            return self._prepare
+        if method == "health":
+            return ActorHealth(self.name, 1, None)
+        return None
+
+    async def _run(self):
+        for event in self._events:
+            if isinstance(event, Exception):
+                self.gone = True
+                raise event
+            yield self._value(event)
+
+    async def _value(self, value):
+        return value
+
+
+class Fleet:
+    """Makes the given actors one after the other, and notes which are killed."""
+
+    def __init__(self, *actors):
+        self._actors = list(actors)
+        self.made = []
+        self.made_s = []
+        self.killed = []
+
+    def make(self):
+        self.made.append(self._actors.pop(0))
+        self.made_s.append(asyncio.get_running_loop().time())
+        return self.made[-1]
+
+    async def sees_files(self, actor):
+        return True
+
+    def calls(self):
+        return ActorCalls(
+            self.make, lambda actor, _: self.killed.append(actor), (GoneError,), self.sees_files
+        )
+
+
+@contextlib.asynccontextmanager
+async def kept(fleet):
+    changed = asyncio.Event()
+    worker = RayWorker("w", fleet.calls(), "/model", 10, 10, changed.set)
+    keeper = asyncio.create_task(worker.keep())
+    try:
+        yield worker, changed
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
+
+
+@pytest.fixture
+def spec(tmp_path):
+    return RunSpecs(tmp_path).make("job")
+
+
+async def test_a_gpu_that_is_not_free_yet_is_tried_again_with_growing_delays(monkeypatch):
+    monkeypatch.setattr(ray_worker, "RETRY_DELAY_S", 0.02)
+    occupied = GoneError("CUDA error: out of memory")
+    fleet = Fleet(Actor("a", occupied), Actor("b", occupied), Actor("c", occupied), Actor("d"))
+    async with kept(fleet) as (worker, changed):
+        await changed.wait()
+        assert worker.free
+        waits_s = [later - earlier for earlier, later in zip(fleet.made_s, fleet.made_s[1:], strict=False)]
+        assert [wait_s >= delay_s for wait_s, delay_s in zip(waits_s, (0.02, 0.04, 0.08), strict=True)]
+        assert fleet.killed == fleet.made[:3], "no actor is left behind on the GPU"
+
+
+async def test_a_refusal_is_kept_for_the_engine_and_forgotten_once_it_is_over(monkeypatch):
+    monkeypatch.setattr(ray_worker, "RETRY_DELAY_S", 0.01)
+    fleet = Fleet(Actor("a", WorkerRefused("install the same version everywhere")), Actor("b"))
+    async with kept(fleet) as (worker, changed):
+        await changed.wait()
+        assert (worker.refusal, worker.ready, len(fleet.made)) == ("", True, 2)
+
+
+async def test_an_actor_that_still_answers_after_it_was_lost_is_killed_before_the_loss_is_told(
+    spec, monkeypatch
+):
+    monkeypatch.setattr(ray_worker, "HEALTH_INTERVAL_S", 0.01)
+    running = RunProgress(RunPhase.PREPARE, 0.0, None, 0, 1)
+    fleet = Fleet(actor := Actor("a", events=[running]), Actor("b"))
+    async with kept(fleet) as (worker, changed):
+        await changed.wait()
+        run = worker.run(spec)
+        with pytest.raises(WorkerLostError, match="without a result"):
+            async for _ in run.events():
+                pass
+        assert fleet.killed == [actor]
+
+
+async def test_what_an_earlier_actor_still_says_does_not_touch_the_next_one(spec, monkeypatch):
+    monkeypatch.setattr(ray_worker, "HEALTH_INTERVAL_S", 0.01)
+    monkeypatch.setattr(ray_worker, "RETRY_DELAY_S", 0.01)
+    done = RunSucceeded((), "report.json", "report.html")
+    fleet = Fleet(Actor("a", events=[GoneError("a died")]), Actor("b", events=[done]))
+    async with kept(fleet) as (worker, changed):
+        await changed.wait()
+        changed.clear()
+        lost = worker.run(spec)
+        with pytest.raises(WorkerLostError):
+            await anext(lost.events())
+        await changed.wait()
+        lost.put(done)
+        worker._lose_run(lost, "an old stream ends", kill=True)
+        assert worker.free
+        assert [event async for event in worker.run(spec).events()] == [done]
+        assert worker.free
+        assert worker.restarts == 1
+        assert spec.model_path in worker.models
+
+
+async def test_a_worker_that_has_the_model_is_preferred():
+    engine = object.__new__(RayEngine)
+
+    def worker(*models, free=True):
+        return SimpleNamespace(free=free, models=set(models))
+
+    busy, other, resident = worker("/m", free=False), worker("/x"), worker("/x", "/m")
+    engine._workers = [busy, other, resident]
+    assert engine._free_worker("/m") is resident
+    assert engine._free_worker("/new") is other
+    engine._workers = [busy]
+    assert engine._free_worker("/m") is None
