@@ -30,6 +30,7 @@ pytest.importorskip("ray", reason="the Ray engine is optional: pip install '.[ra
 
 MARKS = [silent("vocals", 10000, 30000)]
 SOME_SECONDS = JobOptions(epochs=15)
+AGENTS = ("ray::DashboardAg", "ray::RuntimeEnvA")
 TWO_WORKERS = ("--engine", "ray", "--ray-workers", "2", "--metrics", "127.0.0.1:0")
 
 
@@ -49,15 +50,23 @@ def check_job(client: UgosaClient, job_id: str, song: Path, out_dir: Path) -> li
     return [event.reason for event in events if isinstance(event, Notice)]
 
 
-def check_gone(processes: list[psutil.Process]) -> None:
-    """What could still compute or write ends by itself; Ray's two agents take minutes for it."""
-    agents = ("ray::DashboardAg", "ray::RuntimeEnvA")
-    ours = [process for process in processes if not process.name().startswith(agents)]
-    _, left = psutil.wait_procs(ours, timeout=60)
-    for process in {*processes} - {*ours}:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    assert left == []
+class EveryProcess:
+    """All processes of a server, noted while they live."""
+
+    def __init__(self, server: Server) -> None:
+        self._names: dict[psutil.Process, str] = {}
+        for process in psutil.Process(server.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._names[process] = process.name()
+
+    def check_gone(self) -> None:
+        """What could still compute or write ends by itself; Ray's two agents take minutes for it."""
+        agents = [process for process, name in self._names.items() if name.startswith(AGENTS)]
+        _, left = psutil.wait_procs(set(self._names) - set(agents), timeout=60)
+        for agent in agents:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                agent.kill()
+        assert left == []
 
 
 def first_job(client: UgosaClient) -> str:
@@ -101,9 +110,9 @@ def test_two_workers_run_two_jobs_at_once_and_survive_kill_9_of_worker_and_node(
         raylet.kill()
         check(jobs, "node")
         assert server.process.poll() is None
-    everything = psutil.Process(server.process.pid).children(recursive=True)
+    processes = EveryProcess(server)
     assert server.stop() == 0
-    check_gone(everything)
+    processes.check_gone()
 
 
 def test_a_killed_server_takes_its_workers_with_it_and_goes_on_at_the_next_start(
@@ -115,9 +124,9 @@ def test_a_killed_server_takes_its_workers_with_it_and_goes_on_at_the_next_start
         upload_id = client.upload(song).upload_id
         job = client.create_job(upload_id, marks=MARKS, options=SOME_SECONDS)
         wait_for_adaptation(client, job.job_id)
-    everything = psutil.Process(server.process.pid).children(recursive=True)
+    processes = EveryProcess(server)
     assert server.kill() == -signal.SIGKILL
-    check_gone(everything)
+    processes.check_gone()
     with start_server(*TWO_WORKERS).client() as client:
         assert "SERVER_RESTART" in check_job(client, job.job_id, song, tmp_path / "stems")
 
