@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_serve(commands)
     _add_models(commands)
+    _add_video(commands)
     _add_demo(commands)
     _add_train(commands)
     _add_evaluate(commands)
@@ -32,6 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ugosa-server: {error.message}", file=sys.stderr)
         return EXIT_USAGE
     return status
+
+
+def _add_video(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from ugosa_server.video.commands import add_video_commands
+
+    add_video_commands(commands)
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

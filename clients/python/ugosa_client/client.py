@@ -109,9 +109,11 @@ class UgosaClient:
         out_dir: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         on_upload: OnUploadProgress | None = None,
+        video_features: str | os.PathLike[str] | None = None,
     ) -> Job:
         """Upload a song and make its job; `marks` may be the path of a marks file.
 
+        `video_features` is a file of `ugosa-server video features`, for a model conditioned on video.
         A REAPER project is taken as the song that it has as its one audio item, with its regions as marks.
         With `out_dir`, a directory in which stems would replace files of the user is refused before any work.
         """
@@ -125,6 +127,7 @@ class UgosaClient:
             out_dir=out_dir,
             overwrite=overwrite,
             on_upload=on_upload,
+            video_features=video_features,
         )
 
     def get_job(self, job_id: str) -> Job:

@@ -38,6 +38,11 @@ def _add_song(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="labels or regions of any format of `ugosa marks`; without it: no adaptation",
     )
+    parser.add_argument(
+        "--video-features",
+        metavar="FILE.npz",
+        help="what is seen of the players, for a model conditioned on video (`ugosa-server video features`)",
+    )
     parser.add_argument("--request-id", metavar="ID", help="the same ID and request again give the same job")
 
 
@@ -51,6 +56,7 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         out_dir=arguments.out,
         overwrite=arguments.overwrite,
         on_upload=reporter.uploaded,
+        video_features=arguments.video_features,
     )
     reporter.job_made(job)
     separation = finish_or_cancel(client, job, arguments.out, arguments.overwrite, reporter)
@@ -69,6 +75,7 @@ def run_submit(arguments: argparse.Namespace, client: UgosaClient, reporter: Rep
         options=job_options(arguments),
         request_id=arguments.request_id,
         on_upload=reporter.uploaded,
+        video_features=arguments.video_features,
     )
     reporter.result({"job": job}, job.job_id)
 

@@ -1,0 +1,76 @@
+"""`ugosa-server video features`: pictures of players in, a file for `ugosa separate --video-features` out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ugosa_server.durable_files import replacing
+from ugosa_server.errors import BadOptionError
+
+
+def add_video_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `video` to the server's command line."""
+    video = commands.add_parser("video", help="see the players of a song, for models conditioned on video")
+    actions = video.add_subparsers(dest="video_command", required=True)
+    features = actions.add_parser("features", help="make feature vectors of pictures (extra 'video')")
+    features.add_argument(
+        "pictures", type=Path, help="a video file, or a folder of files PLAYER_SECONDS.jpg such as 0_12.5.jpg"
+    )
+    features.add_argument(
+        "--encoder",
+        required=True,
+        metavar="resnet50:FILE|onnx:FILE",
+        help="weights of torchvision's ResNet-50, or any encoder in an ONNX file",
+    )
+    features.add_argument(
+        "--players",
+        default="",
+        metavar="LEFT,TOP,WIDTH,HEIGHT;...",
+        help="a video: where each player is, slot by slot (default: one, the whole picture)",
+    )
+    features.add_argument(
+        "--every", type=float, default=65535 / 11025, metavar="SECONDS", help="a video: between pictures"
+    )
+    features.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.npz")
+    features.set_defaults(run=make_features)
+
+
+def make_features(options: argparse.Namespace) -> int:
+    """Encode every picture and write one file, whole or not at all."""
+    from ugosa_server.activations.visual_frames import MAX_VISUAL_FRAMES
+    from ugosa_server.video.encoders import open_encoder
+    from ugosa_server.video.pictures import parse_boxes, read_folder, read_video
+
+    encoder = open_encoder(options.encoder)
+    boxes = parse_boxes(options.players) if options.players else ()
+    pictures = (
+        read_folder(options.pictures)
+        if options.pictures.is_dir()
+        else read_video(options.pictures, boxes, options.every)
+    )
+    players: list[int] = []
+    times_s: list[float] = []
+    vectors: list[NDArray[np.float32]] = []
+    for picture in pictures:
+        if len(players) == MAX_VISUAL_FRAMES:
+            raise BadOptionError(
+                f"a job takes {MAX_VISUAL_FRAMES} pictures at most; take fewer of them (--every)"
+            )
+        players.append(picture.player)
+        times_s.append(picture.time_s)
+        vectors.append(encoder.encode(picture.rgb))
+    with replacing(options.out) as file:
+        np.savez(
+            file,
+            player=np.array(players, dtype=np.int32),
+            time_s=np.array(times_s, dtype=np.float64),
+            features=np.stack(vectors).astype("<f2"),
+        )
+    print(
+        f"{options.out}: {len(players)} pictures of {len(set(players))} players, {len(vectors[0])} features"
+    )
+    return 0
