@@ -12,7 +12,8 @@ from tests.helpers.tiny_solos import CLASSES, save_tiny_solos
 from ugosa_server import training
 from ugosa_server.cli import main
 from ugosa_server.errors import ConfigError
-from ugosa_server.models.checkpoints import load_checkpoint, weights_digest
+from ugosa_server.models.checkpoint_header import read_header
+from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
 from ugosa_server.training.conditioned_unet.mixing import MixBatch, mixed_batch
 from ugosa_server.training.conditioned_unet.plateau import Plateau
@@ -26,6 +27,7 @@ from ugosa_server.training.conditioned_unet.recipe import (
 from ugosa_server.training.conditioned_unet.run import run_cunet_training
 from ugosa_server.training.conditioned_unet.solos import read_solos
 from ugosa_server.training.conditioned_unet.steps import CunetTraining, batch_loss, mask_losses, targets_of
+from ugosa_server.training.export import export_best
 
 RECIPES = Path(training.__file__).parent / "recipes"
 RECIPE = CunetRecipe(
@@ -133,6 +135,18 @@ def test_a_step_can_learn_from_a_part_of_the_frames(solos):
     whole.network.load_state_dict(cropped.network.state_dict())
     whole.network.eval()
     assert batch_loss(cropped.network, batch, cropped.recipe) == batch_loss(whole.network, batch, RECIPE)
+
+
+def test_weights_are_exported_in_float16_unless_one_does_not_fit(solos, tmp_path):
+    run = tmp_path / "run"
+    list(run_cunet_training(dataclasses.replace(RECIPE, iterations=1), solos, run))
+    assert set(export_best(run, tmp_path / "small.safetensors", "").validation_db) == {"SI-SDR", "of the mix"}
+    assert (tmp_path / "small.safetensors").stat().st_size < 0.6 * (run / "best.safetensors").stat().st_size
+    config, state = load_checkpoint(run / "best.safetensors")
+    state["decoders.0.0.norm.running_var"][0] = 70_000.0
+    save_checkpoint(run / "best.safetensors", state, config, read_header(run / "best.safetensors").metadata)
+    export_best(run, tmp_path / "large.safetensors", "")
+    assert weights_digest(load_checkpoint(tmp_path / "large.safetensors")[1]) == weights_digest(state)
 
 
 def test_a_start_takes_all_but_film_which_begins_as_it_would_anyway(solos, tmp_path):

@@ -1,8 +1,9 @@
-"""Turn the best weights of a run into a model to ship: float16, with what a user should know inside."""
+"""Turn the best weights of a run into a model to ship: float16 where it fits, and words for users inside."""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +39,11 @@ def export_best(run: Path, to: Path, description: str, adaptation: str = "{}") -
     best = run / "best.safetensors"
     config, state = load_checkpoint(best)
     peak = max(float(tensor.abs().max()) for tensor in state.values())
-    if not peak < torch.finfo(torch.float16).max:
-        raise CheckpointError(f"{best} holds a weight of {peak}, too large for float16")
+    if not math.isfinite(peak):
+        raise CheckpointError(f"{best} holds a weight that is no finite number")
+    dtype = torch.float16 if peak < torch.finfo(torch.float16).max else torch.float32
     trained = read_header(best).metadata
     words = dict(trained) | {"description": description, "adaptation": adaptation}
     to.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(to, state, config, words, dtype=torch.float16)
+    save_checkpoint(to, state, config, words, dtype=dtype)
     return Exported(to, checkpoint_sha256(to), int(trained["step"]), json.loads(trained["validation_db"]))
