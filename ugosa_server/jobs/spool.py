@@ -67,10 +67,14 @@ class Spool:
     def make_upload(self, upload_id: str) -> None:
         """Make the folder and the empty file of an upload; durable on return."""
         folder = self.upload_dir(upload_id)
-        folder.mkdir(exist_ok=True)
-        self.bytes_path(upload_id).touch()
-        sync_folder(folder)
-        sync_folder(self._uploads)
+        try:
+            folder.mkdir(exist_ok=True)
+            self.bytes_path(upload_id).touch()
+            sync_folder(folder)
+            sync_folder(self._uploads)
+        except OSError:
+            self.delete_upload(upload_id)
+            raise
 
     def make_attempt(self, job_id: str, attempt: int) -> AttemptPaths:
         """Make an empty folder for an attempt; of earlier ones, keep nothing but the newest checkpoint."""
