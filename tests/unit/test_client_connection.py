@@ -1,5 +1,9 @@
 """Addresses are checked, and what goes wrong is said in words that help."""
 
+import contextlib
+import socket
+import threading
+
 import grpc
 import pytest
 
@@ -32,6 +36,34 @@ def test_a_socket_of_any_name_is_reached(tmp_path, name):
             assert [model.name for model in client.models()] == ["tiny"]
     finally:
         server.stop(grace=0)
+
+
+def test_a_server_too_busy_to_greet_at_once_is_not_taken_for_absent(tmp_path):
+    server = BreakingServer().serve(f"unix:{tmp_path}/real")
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(f"{tmp_path}/slow")
+    door.listen(1)  # the system takes connections from now on; nobody speaks on them yet
+
+    def pass_on(source, sink):
+        with contextlib.suppress(OSError):  # closed in the end
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+    def greet_late():
+        threading.Event().wait(0.5)
+        outside, _ = door.accept()
+        inside = socket.socket(socket.AF_UNIX)
+        inside.connect(f"{tmp_path}/real")
+        for ends in ((outside, inside), (inside, outside)):
+            threading.Thread(target=pass_on, args=ends, daemon=True).start()
+
+    threading.Thread(target=greet_late, daemon=True).start()
+    try:
+        with UgosaClient(f"unix:{tmp_path}/slow") as client:
+            assert [model.name for model in client.models()] == ["tiny"]
+    finally:
+        server.stop(grace=0)
+        door.close()
 
 
 def test_a_socket_path_longer_than_the_system_takes_is_explained():

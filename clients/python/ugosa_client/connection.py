@@ -29,12 +29,13 @@ Response = TypeVar("Response")
 
 KEEPALIVE_MS = 330_000  # above the 300 s that gRPC servers allow between pings on a quiet connection
 KEEPALIVE_TIMEOUT_MS = 20_000
+CONNECT_TIMEOUT_MS = 10_000  # a busy server may take long to greet; one that is not there refuses at once
 CHANNEL_OPTIONS = [
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     # Reconnecting is paced by RetryPolicy; gRPC's own pause (1 s doubling to 120 s) would come on top.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),  # what gRPC gives a connection attempt
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # Otherwise clients of one process share connections, and a new client inherits the pause of one that
     # failed.
