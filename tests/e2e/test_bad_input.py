@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,25 @@ class TestJobs:
     ):
         with pytest.raises(BadOptionError):
             client.create_job(upload_id, options=options)
+
+    @pytest.mark.parametrize(
+        ("options", "hint"),
+        [
+            (JobOptions(strategy="P-L9:D"), "did you mean 'P-L"),
+            (JobOptions(strategy="p-l3:d"), "did you mean 'P-L3:D'"),
+            (JobOptions(preset="papr"), "did you mean 'paper'"),
+            (JobOptions(preset="???"), "paper, authors-code, fast"),
+        ],
+        ids=str,
+    )
+    def test_a_slip_in_a_name_is_told_before_the_song_is_sent(
+        self, client: UgosaClient, tmp_path: Path, options: JobOptions, hint: str
+    ):
+        song = write_song(make_song(FRAMES), tmp_path / "song.wav")
+        sent: list[int] = []
+        with pytest.raises(BadOptionError, match=re.escape(hint)):
+            client.submit(song, options=options, on_upload=lambda done, _: sent.append(done))
+        assert sent == []
 
     def test_an_unknown_upload_is_not_found(self, client: UgosaClient):
         with pytest.raises(NotFoundError, match="no-such-upload"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc.aio
 
+from ugosa_server.adaptation.presets import PRESETS
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.rpc.convert import model_to_wire
 from ugosa_server.rpc.error_table import explains_errors
@@ -31,7 +32,8 @@ class ModelService(ModelServiceServicer):
             models=[
                 model_to_wire(model, is_default=model.name == self._default_model)
                 for model in self._registry.models()
-            ]
+            ],
+            presets=PRESETS,
         )
 
     @explains_errors

@@ -74,6 +74,12 @@ def list_models(connection: Connection) -> tuple[Model, ...]:
     return tuple(to_model(message) for message in answer.models)
 
 
+def list_presets(connection: Connection) -> tuple[str, ...]:
+    """Return what JobOptions.preset can be; empty from a server that does not say it."""
+    answer = connection.unary(connection.models.ListModels, model_service_pb2.ListModelsRequest())
+    return tuple(answer.presets)
+
+
 def watch_job(connection: Connection, job_id: str, after_seq: int) -> Iterator[JobEvent]:
     """Yield every event with seq > after_seq once and in order, up to the one of a terminal state.
 

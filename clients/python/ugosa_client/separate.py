@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from ugosa_client.connection import Connection
 from ugosa_client.errors import (
     BadInputError,
+    BadOptionError,
     JobCancelledError,
     JobFailedError,
     OutputExistsError,
@@ -25,7 +27,7 @@ from ugosa_client.fetch import (
     require_folder,
     safe_file_name,
 )
-from ugosa_client.jobs import create_job, get_job, list_models, watch_job
+from ugosa_client.jobs import create_job, get_job, list_models, list_presets, watch_job
 from ugosa_client.marks.file import read_marks
 from ugosa_client.marks.labels import UnknownNameError, find_source
 from ugosa_client.marks.reaper_project import project_song
@@ -62,9 +64,13 @@ def submit(
 ) -> Job:
     """Upload a song and make its job.
 
-    Marks and the output directory, if there will be one, are checked before the upload as far as possible.
+    Names of model, preset and strategy, marks, and the output directory, if there will be one, are checked
+    before the upload as far as possible.
     """
     model = find_model(list_models(connection), options.model)
+    _require_known("strategy", options.strategy, [strategy.name for strategy in model.strategies], model.name)
+    if options.preset is not None:
+        _require_known("preset", options.preset, list_presets(connection), "")
     options = replace(options, instruments=_find_instruments(options.instruments, model))
     if out_dir is not None:
         check_out_dir(song, out_dir, model.sources, overwrite)
@@ -144,6 +150,21 @@ def find_model(models: Sequence[Model], name: str | None) -> Model:
     known = ", ".join(model.name for model in models) or "none"
     wanted = "a default model" if name is None else f"a model named {name!r}"
     raise UnknownModelError(f"the server does not have {wanted}; its models: {known}", "UNKNOWN_MODEL")
+
+
+def _require_known(kind: str, name: str | None, known: Sequence[str], model: str) -> None:
+    """Refuse a name that the server would refuse after the upload; a server that lists none is not asked.
+
+    Raises:
+        BadOptionError: it is not among `known`; the message says the nearest ones, or all.
+    """
+    if name is None or not known or name in known:
+        return
+    near = {one.casefold(): one for one in known}
+    found = [near[one] for one in difflib.get_close_matches(name.casefold(), near, n=1)]
+    hint = f"did you mean {found[0]!r}?" if found else f"known are {', '.join(known)}"
+    whose = f"the model {model!r}" if model else "the server"
+    raise BadOptionError(f"{whose} has no {kind} {name!r}; {hint}", "BAD_OPTION")
 
 
 def _find_instruments(names: Sequence[str], model: Model) -> tuple[str, ...]:

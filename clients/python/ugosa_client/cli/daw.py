@@ -29,6 +29,29 @@ ALIVE_S = 2.0  # between signs of life; scripts give a helper up after several o
 CANCEL_POLL_S = 0.2
 INTEGER_SUBTYPES = {"PCM_16", "PCM_24", "PCM_32"}  # cut as integers, so that every bit stays
 
+FILES_HELP = """\
+A script that can start a program, but not read what it prints, writes a request file, starts one of these
+actions without waiting, and reads the progress file again and again.
+
+request file, a JSON object (paths are absolute, frames at the song's rate; [...] may be left out):
+  progress_file    where the action writes; replaced at its start
+  run, resume:
+    song, out_dir    the audio file, and the folder for stems and report
+    cancel_file      cancels the job as soon as it is there
+    [start_frame, end_frame]  the part of the song to separate
+    [marks]          {"source", "state": "silent" or "active", "start_frame", "end_frame"}, in that part
+    [options]        by the names of JobOptions: "model", "preset", "strategy", "epochs", ...
+    [request_id]     the same again gives the same job
+  call:
+    command          words of a ugosa command, for example ["models"]
+  [server]         address
+
+progress file, one JSON object a line (leave a last line without its end for later):
+  the objects of --json, and {"event": "alive"} every 2 s; after 20 s without a line the helper is dead.
+  The last one is {"event": "result", "ok": true or false, "exit_code": N, ...}: with "stems" (each
+  "source", "path") and "report", or with "error": {"reason", "message"}.
+"""
+
 
 @dataclass(frozen=True)
 class DawRequest:
@@ -62,7 +85,9 @@ class _CancelledBeforeJobError(UgosaClientError):
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the parsers of this file."""
-    daw = commands.add_parser("daw", help="for scripts in a DAW: work from a request file")
+    daw = commands.add_parser(
+        "daw", help="for scripts in a DAW: work from a request file", description=FILES_HELP
+    )
     actions = daw.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     run = actions.add_parser("run", parents=[common], help="separate what a request file says")

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cugosa/v1/model_service.proto\x12\x08ugosa.v1\"6\n\x08Strategy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x14trainable_parameters\x18\x02 \x01(\x03\"\xe1\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07sources\x18\x04 \x03(\t\x12\x16\n\x0esample_rate_hz\x18\x05 \x01(\x05\x12\x16\n\x0e\x61udio_channels\x18\x06 \x01(\x05\x12\x12\n\nparameters\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\t\x12&\n\nstrategies\x18\t \x03(\x0b\x32\x12.ugosa.v1.Strategy\x12\x12\n\nis_default\x18\n \x01(\x08\"\x13\n\x11ListModelsRequest\"5\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.ugosa.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x10GetModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.ugosa.v1.Model2\x9a\x01\n\x0cModelService\x12G\n\nListModels\x12\x1b.ugosa.v1.ListModelsRequest\x1a\x1c.ugosa.v1.ListModelsResponse\x12\x41\n\x08GetModel\x12\x19.ugosa.v1.GetModelRequest\x1a\x1a.ugosa.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cugosa/v1/model_service.proto\x12\x08ugosa.v1\"6\n\x08Strategy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x14trainable_parameters\x18\x02 \x01(\x03\"\xe1\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07sources\x18\x04 \x03(\t\x12\x16\n\x0esample_rate_hz\x18\x05 \x01(\x05\x12\x16\n\x0e\x61udio_channels\x18\x06 \x01(\x05\x12\x12\n\nparameters\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\t\x12&\n\nstrategies\x18\t \x03(\x0b\x32\x12.ugosa.v1.Strategy\x12\x12\n\nis_default\x18\n \x01(\x08\"\x13\n\x11ListModelsRequest\"F\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.ugosa.v1.Model\x12\x0f\n\x07presets\x18\x02 \x03(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x10GetModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.ugosa.v1.Model2\x9a\x01\n\x0cModelService\x12G\n\nListModels\x12\x1b.ugosa.v1.ListModelsRequest\x1a\x1c.ugosa.v1.ListModelsResponse\x12\x41\n\x08GetModel\x12\x19.ugosa.v1.GetModelRequest\x1a\x1a.ugosa.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,11 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELSREQUEST']._serialized_start=326
   _globals['_LISTMODELSREQUEST']._serialized_end=345
   _globals['_LISTMODELSRESPONSE']._serialized_start=347
-  _globals['_LISTMODELSRESPONSE']._serialized_end=400
-  _globals['_GETMODELREQUEST']._serialized_start=402
-  _globals['_GETMODELREQUEST']._serialized_end=433
-  _globals['_GETMODELRESPONSE']._serialized_start=435
-  _globals['_GETMODELRESPONSE']._serialized_end=485
-  _globals['_MODELSERVICE']._serialized_start=488
-  _globals['_MODELSERVICE']._serialized_end=642
+  _globals['_LISTMODELSRESPONSE']._serialized_end=417
+  _globals['_GETMODELREQUEST']._serialized_start=419
+  _globals['_GETMODELREQUEST']._serialized_end=450
+  _globals['_GETMODELRESPONSE']._serialized_start=452
+  _globals['_GETMODELRESPONSE']._serialized_end=502
+  _globals['_MODELSERVICE']._serialized_start=505
+  _globals['_MODELSERVICE']._serialized_end=659
 # @@protoc_insertion_point(module_scope)
