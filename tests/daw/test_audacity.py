@@ -116,7 +116,9 @@ def separate(audacity: None, server: Server, make_command: Callable[[str, Path],
 @pytest.fixture
 def song(audacity: None, tmp_path: Path) -> Iterator[Path]:
     """A project that has just one track, imported from this file, and nothing selected."""
-    path = write_song(make_song(88200), tmp_path / "Ñandú é.wav", "FLOAT")
+    made = make_song(4 * 44100)
+    made.samples[2 * 44100 :] *= 0.05  # a loud half to be heard playing beside a soft one
+    path = write_song(made, tmp_path / "Ñandú é.wav", "FLOAT")
     with AudacityPipe() as pipe:
         pipe.do("SelectAll")
         pipe.do("RemoveTracks")
@@ -166,5 +168,48 @@ def test_an_unknown_label_and_a_server_that_is_down_leave_the_project_alone(sepa
     done = separate(address=f"unix:{tmp_path}/nobody.sock")
     assert done.returncode == 3
     assert "ugosa-server serve" in done.stderr
+    with AudacityPipe() as pipe:
+        assert len([track for track in pipe.info("Tracks") if track["kind"] == "wave"]) == 1
+
+
+def label_tracks() -> dict[str, list[tuple[float, float, str]]]:
+    """The labels of every label track, by its name."""
+    with AudacityPipe() as pipe:
+        names = [track["name"] for track in pipe.info("Tracks")]
+        return {names[place]: [tuple(label) for label in labels] for place, labels in pipe.info("Labels")}
+
+
+def test_suggestions_become_labels_that_count_once_they_are_accepted(separate, song):
+    done = separate("suggest")
+    assert done.returncode == 0, done.stderr
+    (suggestions,) = label_tracks().values()
+    assert suggestions
+    assert all(text.endswith("% ?") for _, _, text in suggestions)
+    assert all(0 <= start_s < end_s <= 4.001 for start_s, end_s, _ in suggestions)
+
+    refused = separate("--epochs", "1")
+    assert refused.returncode == 2
+    assert "ugosa-audacity accept" in refused.stderr
+
+    again = separate("suggest")
+    assert again.returncode == 0, again.stderr
+    assert list(label_tracks().values()) == [suggestions], "a second call takes the place of the first"
+
+    assert separate("accept").returncode == 0
+    (marks,) = label_tracks().values()
+    assert [text for _, _, text in marks] == [re.sub(r" \d+% \?$", "", text) for _, _, text in suggestions]
+    assert separate("accept").returncode == 2
+
+
+def test_what_lint_finds_stands_as_labels_where_it_is(separate, song):
+    add_label("no vocls", 0.5, 1.0)
+    done = separate("lint")
+    assert done.returncode == 2
+    assert "UNKNOWN_SOURCE" in done.stdout
+    found = label_tracks()["UGOSA findings"]
+    assert any(
+        text.startswith("UGOSA: error: ") and "vocls" in text and (start_s, end_s) == (0.5, 1.0)
+        for start_s, end_s, text in found
+    )
     with AudacityPipe() as pipe:
         assert len([track for track in pipe.info("Tracks") if track["kind"] == "wave"]) == 1

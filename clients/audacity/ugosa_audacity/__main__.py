@@ -1,23 +1,48 @@
-"""`ugosa-audacity`: separate the selected track of the open Audacity project under its labels."""
+"""`ugosa-audacity`: separate the selected track of the open project under its labels, or advise on them."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
+from ugosa_audacity.labels import (
+    FINDINGS_TRACK,
+    SUGGESTIONS_TRACK,
+    accept_suggestions,
+    examine_labels,
+    finding_labels,
+    marks_of,
+    region_labels,
+    suggestion_labels,
+    write_label_track,
+)
 from ugosa_audacity.pipe import AudacityPipe
-from ugosa_audacity.project import export_track, insert_stems, marks_of, region_labels, selected_track
+from ugosa_audacity.project import Track, export_track, insert_stems, select_track, selected_track
 from ugosa_client import JobOptions, UgosaClient
 from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
 from ugosa_client.cli.job_options import add_job_options, job_options
-from ugosa_client.cli.reporter import make_reporter
-from ugosa_client.errors import UgosaClientError
+from ugosa_client.cli.marks import finding_text, hear_song
+from ugosa_client.cli.reporter import Reporter, make_reporter
+from ugosa_client.errors import BadInputError, UgosaClientError
+from ugosa_client.marks.findings import Severity
+from ugosa_client.resources import Model
 from ugosa_client.separate import find_model
+
+CHECK_RATE_HZ = 100_000  # of the check before the export; finer than the times that Audacity tells
+
+ACTIONS = {
+    "separate": "stems as new tracks",
+    "lint": "what is wrong or doubtful with the labels, as labels of a track of their own",
+    "suggest": "labels that the model proposes; they count once their question mark is gone",
+    "accept": "takes the question mark off all suggestions",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,44 +53,136 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=EXIT_CODES_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=list(ACTIONS),
+        default="separate",
+        metavar="ACTION",
+        help="; ".join(f"{name}: {text}" for name, text in ACTIONS.items()) + " (default: separate)",
+    )
     parser.add_argument("--server", help="unix:/path/to/ugosa.sock or host:port (default: $UGOSA_SERVER)")
     add_job_options(parser)
     arguments = parser.parse_args(argv)
+    reporter = make_reporter(False)
     try:
-        separate_selected(arguments.server, job_options(arguments))
+        return int(run(arguments, reporter))
     except UgosaClientError as error:
+        reporter.close()
         print(f"ugosa-audacity: {error}", file=sys.stderr)
         return int(exit_code(error))
     except KeyboardInterrupt:
+        reporter.close()
         print("ugosa-audacity: cancelled; the project is as it was", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
-    return 0
+    finally:
+        reporter.close()
 
 
-def separate_selected(server: str | None, options: JobOptions) -> None:
-    """Export the track, have it separated, and import the stems; Ctrl-C cancels the job."""
-    reporter = make_reporter(False)
+def run(arguments: argparse.Namespace, reporter: Reporter) -> ExitCode:
+    """Do what `arguments.action` says in the open project."""
+    if arguments.action == "accept":
+        with AudacityPipe() as audacity:
+            count = accept_suggestions(audacity)
+        if not count:
+            raise BadInputError("there are no suggestions; `ugosa-audacity suggest` makes some")
+        print(f"{count} suggestions are marks now")
+        return ExitCode.OK
     with (
-        UgosaClient(server) as client,
+        UgosaClient(arguments.server) as client,
         AudacityPipe() as audacity,
         tempfile.TemporaryDirectory(prefix="ugosa-") as folder,
     ):
-        sources = find_model(client.models(), options.model).sources
-        track, labels = selected_track(audacity), region_labels(audacity)
-        song = Path(folder) / "song.wav"
-        marks_of(labels, sources, 1, 1)  # names are checked before the export, which can take long
-        export_track(audacity, track, song)
-        length = soundfile.info(song)
-        marks = marks_of(labels, sources, length.samplerate, length.frames)
-        job = client.submit(song, marks=marks, options=options)
+        options = job_options(arguments)
+        work = Work(client, audacity, Path(folder), find_model(client.models(), options.model), reporter)
+        match arguments.action:
+            case "suggest":
+                return work.suggest()
+            case "lint":
+                return work.lint()
+            case _:
+                return work.separate(options)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run of the command."""
+
+    client: UgosaClient
+    """Of the server."""
+    audacity: AudacityPipe
+    """The program with the open project."""
+    folder: Path
+    """For files; it is gone afterwards."""
+    model: Model
+    """The network."""
+    reporter: Reporter
+    """Shows progress."""
+
+    def separate(self, options: JobOptions) -> ExitCode:
+        """Export the track, have it separated, and import the stems; Ctrl-C cancels the job."""
+        track, labels = selected_track(self.audacity), region_labels(self.audacity)
+        marks_of(labels, self.model.sources, *_length(track))  # before the export, which can take long
+        song, rate, frames = self._export(track)
+        marks = marks_of(labels, self.model.sources, rate, frames)
+        job = self.client.submit(song, marks=marks, options=options)
         try:
-            separation = client.finish(job, Path(folder) / "stems", on_event=reporter.happened)
+            stems = self.folder / "stems"
+            separation = self.client.finish(job, stems, on_event=self.reporter.happened)
         except KeyboardInterrupt:
-            client.cancel(job.job_id)
+            self.client.cancel(job.job_id)
             raise
-        finally:
-            reporter.close()
-        insert_stems(audacity, track, separation.files.stems)
+        insert_stems(self.audacity, track, separation.files.stems)
+        return ExitCode.OK
+
+    def suggest(self) -> ExitCode:
+        """Have the track heard, and write what the model proposes as labels."""
+        track = selected_track(self.audacity)
+        song, rate, _ = self._export(track)
+        upload = self.client.upload(song)
+        hear_song(self.client, upload, self.model.name, self.reporter)
+        suggestions = self.client.suggest_marks(upload.upload_id, model=self.model.name)
+        write_label_track(self.audacity, SUGGESTIONS_TRACK, suggestion_labels(suggestions, rate))
+        select_track(self.audacity, track)
+        self.reporter.close()
+        print(
+            f"{len(suggestions)} suggestions; listen, move their ends, take the question mark off those that "
+            "are right, or accept all that you leave with `ugosa-audacity accept`"
+            if suggestions
+            else "the model has nothing to propose; mark by ear"
+        )
+        return ExitCode.OK
+
+    def lint(self) -> ExitCode:
+        """Have the track heard, and write what is wrong or doubtful with its labels as labels."""
+        track, labels = selected_track(self.audacity), region_labels(self.audacity)
+        song, rate, frames = self._export(track)
+        upload = self.client.upload(song)
+        hear_song(self.client, upload, self.model.name, self.reporter)
+        marks, findings = examine_labels(labels, self.model.sources, rate, frames)
+        findings += self.client.lint_marks(upload.upload_id, marks, model=self.model.name).findings
+        write_label_track(self.audacity, FINDINGS_TRACK, finding_labels(findings, rate))
+        select_track(self.audacity, track)
+        self.reporter.close()
+        for finding in findings:
+            print(finding_text(finding, rate))
+        if any(finding.severity is Severity.ERROR for finding in findings):
+            return ExitCode.BAD_INPUT
+        if not findings:
+            print("nothing to find fault with")
+        return ExitCode.OK
+
+    def _export(self, track: Track) -> tuple[Path, int, int]:
+        """Return the track as a file, with its rate in Hz and its length in frames."""
+        song = self.folder / "song.wav"
+        export_track(self.audacity, track, song)
+        length = soundfile.info(song)
+        return song, length.samplerate, length.frames
+
+
+def _length(track: Track) -> tuple[int, int]:
+    """About how long a track is, as a rate and a number of frames."""
+    return CHECK_RATE_HZ, math.ceil(track.end_s * CHECK_RATE_HZ)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +21,9 @@ PIPE_FOLDER = Path("/tmp")
 ANSWER_TIMEOUT_S = 300.0
 OPEN_TIMEOUT_S = 15.0
 """Audacity opens its pipes again a moment after one client has gone."""
+REOPEN_INTERVAL_S = 0.1
+BARE_BACKSLASH = re.compile(r'\\(?!")')
+"""Audacity escapes quotes in its JSON, but no backslashes."""
 ENABLE = (
     "start Audacity, set Edit > Preferences > Modules > mod-script-pipe to Enabled, "
     "start Audacity again, and run this command while it is open"
@@ -68,7 +73,13 @@ class AudacityPipe:
 
     def info(self, kind: str) -> Any:
         """Return what Audacity says of "Tracks" or "Labels"."""
-        return json.loads(self.do("GetInfo", Type=kind, Format="JSON"))
+        answer = self.do("GetInfo", Type=kind, Format="JSON")
+        try:
+            return json.loads(BARE_BACKSLASH.sub(r"\\\\", answer))
+        except ValueError:
+            raise AudacityError(
+                "Audacity's list of tracks and labels cannot be read; does a name end in a backslash?"
+            ) from None
 
     def preference(self, name: str) -> str | None:
         """Return a preference, or None if it was never set."""
@@ -95,12 +106,18 @@ class AudacityPipe:
 def _open(requests: Path, answers: Path) -> tuple[int, int]:
     """Open both pipes; an open waits for the other end, and that of an Audacity that crashed never comes."""
     opened: list[int] = []
+    deadline_s = time.monotonic() + OPEN_TIMEOUT_S
 
     def open_both() -> None:
-        opened.append(os.open(requests, os.O_WRONLY))
-        opened.append(os.open(answers, os.O_RDONLY))
+        for path, way in ((requests, os.O_WRONLY), (answers, os.O_RDONLY)):
+            while time.monotonic() < deadline_s:
+                try:
+                    opened.append(os.open(path, way))
+                    break
+                except FileNotFoundError:  # Audacity is just making it anew
+                    time.sleep(REOPEN_INTERVAL_S)
 
-    if requests.exists() and answers.exists():
+    if requests.exists() or answers.exists():
         thread = threading.Thread(target=open_both, daemon=True)
         thread.start()
         thread.join(OPEN_TIMEOUT_S)
@@ -110,4 +127,7 @@ def _open(requests: Path, answers: Path) -> tuple[int, int]:
 
 
 def _quoted(value: str | float) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    """Write a value; in text, Audacity reads a backslash together with what follows it."""
+    if not isinstance(value, str):
+        return str(value)
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

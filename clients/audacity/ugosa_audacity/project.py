@@ -1,16 +1,14 @@
-"""The open project: which track, its labels, its audio as a file, and stems as new tracks."""
+"""The open project: which track, its audio as a file, and stems as new tracks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ugosa_audacity.pipe import AudacityError, AudacityPipe
-from ugosa_client import Mark
 from ugosa_client.errors import BadInputError
-from ugosa_client.marks.labels import parse_label
 
 WAV_ENCODING = "/FileFormats/ExportFormat_SF1_Type/WAV_10000"
 """Preference: libsndfile's subtype for exported WAV files; 0x10000 is libsndfile's WAV."""
@@ -28,18 +26,8 @@ class Track:
     """What its panel says."""
     channels: int
     """1 or 2."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """A region label."""
-
-    text: str
-    """What the musician wrote, for example "no vocals"."""
-    start_s: float
-    """Start on the project's time line, in seconds."""
-    end_s: float
-    """End, in seconds."""
+    end_s: float = 0.0
+    """Where its audio ends, in seconds from the start of the project; Audacity tells six digits of it."""
 
 
 def selected_track(audacity: AudacityPipe) -> Track:
@@ -49,7 +37,7 @@ def selected_track(audacity: AudacityPipe) -> Track:
         BadInputError: none or several are selected.
     """
     tracks = [
-        (Track(index, track["name"], track["channels"]), bool(track["selected"]))
+        (Track(index, track["name"], track["channels"], track["end"]), bool(track["selected"]))
         for index, track in enumerate(audacity.info("Tracks"))
         if track["kind"] == "wave"
     ]
@@ -62,45 +50,6 @@ def selected_track(audacity: AudacityPipe) -> Track:
     return selected[0]
 
 
-def region_labels(audacity: AudacityPipe) -> list[Label]:
-    """Return the labels of all label tracks that cover time; points say nothing.
-
-    Raises:
-        BadInputError: there are none.
-    """
-    labels = [
-        Label(text, start_s, end_s)
-        for _, track in audacity.info("Labels")
-        for start_s, end_s, text in track
-        if start_s < end_s
-    ]
-    if not labels:
-        raise BadInputError(
-            "the project has no region labels; select the time in which an instrument is silent, "
-            "press Ctrl+B, and write for example 'no vocals'"
-        )
-    return labels
-
-
-def marks_of(labels: Sequence[Label], sources: Sequence[str], sample_rate_hz: int, frames: int) -> list[Mark]:
-    """Return what labels say of each source; a label is cut at the ends of the track.
-
-    Raises:
-        BadInputError: a label is not understood; the message says which.
-    """
-    marks = []
-    for label in labels:
-        try:
-            states = parse_label(label.text, sources)
-        except ValueError as error:
-            raise BadInputError(f"label {label.text!r} at {label.start_s:.3f} s: {error}") from None
-        start_frame = max(0, round(label.start_s * sample_rate_hz))
-        end_frame = min(frames, round(label.end_s * sample_rate_hz))
-        if start_frame < end_frame:
-            marks += [Mark(source, state, start_frame, end_frame) for source, state in states.items()]
-    return marks
-
-
 def export_track(audacity: AudacityPipe, track: Track, path: Path) -> None:
     """Write a track from the start of the project on, with its gain and pan, as 32-bit float WAV.
 
@@ -109,7 +58,7 @@ def export_track(audacity: AudacityPipe, track: Track, path: Path) -> None:
     before = audacity.preference(WAV_ENCODING)
     audacity.do("SetPreference", Name=WAV_ENCODING, Value=WAV_FLOAT)
     try:
-        audacity.do("SelectTracks", Track=track.index, TrackCount=1, Mode="Set")
+        select_track(audacity, track)
         audacity.do("SelTrackStartToEnd")
         audacity.do("Export2", Filename=str(path), NumChannels=track.channels)
     finally:
@@ -124,5 +73,10 @@ def insert_stems(audacity: AudacityPipe, track: Track, stems: Mapping[str, Path]
     for source, path in stems.items():
         # A track is called after its file.
         audacity.do("Import2", Filename=str(path.rename(path.with_name(f"{safe_name} {source}.wav"))))
-    audacity.do("SelectTracks", Track=track.index, TrackCount=1, Mode="Set")
+    select_track(audacity, track)
     audacity.do("SetTrackAudio", Mute=1)
+
+
+def select_track(audacity: AudacityPipe, track: Track) -> None:
+    """Select this track alone, so that the next command finds it."""
+    audacity.do("SelectTracks", Track=track.index, TrackCount=1, Mode="Set")

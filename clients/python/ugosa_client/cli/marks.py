@@ -102,7 +102,7 @@ def run_lint(arguments: argparse.Namespace, client: UgosaClient, reporter: Repor
     upload = client.upload(song, on_progress=reporter.uploaded)
     audio = _audio(upload)
     if arguments.listen:
-        _listen(client, upload, model.name, reporter)
+        hear_song(client, upload, model.name, reporter)
     marks, findings = examine_regions(regions, model.sources, audio.sample_rate_hz, audio.frames)
     findings += _outside_item(path)
     lint = client.lint_marks(upload.upload_id, marks, model=model.name)
@@ -110,7 +110,7 @@ def run_lint(arguments: argparse.Namespace, client: UgosaClient, reporter: Repor
     everything = sorted([*findings, *lint.findings], key=lambda finding: order.index(finding.severity))
     errors = sum(finding.severity is Severity.ERROR for finding in everything)
     values = {"findings": everything, "heard": lint.heard, "audio": audio, "model": model.name}
-    text = "\n".join(_finding_text(finding, audio.sample_rate_hz) for finding in everything)
+    text = "\n".join(finding_text(finding, audio.sample_rate_hz) for finding in everything)
     if not lint.heard:
         reporter.say("the model has not heard this song; --listen also finds what sounds in marked silence")
     if errors:
@@ -127,7 +127,7 @@ def run_suggest(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
     song, _ = take_project(arguments.song, ())
     model = find_model(client.models(), arguments.model)
     upload = client.upload(song, on_progress=reporter.uploaded)
-    _listen(client, upload, model.name, reporter)
+    hear_song(client, upload, model.name, reporter)
     suggestions = client.suggest_marks(upload.upload_id, model=model.name)
     marks = [suggestion.mark for suggestion in suggestions]
     write_marks(arguments.out, marks, _audio(upload).sample_rate_hz, _format(arguments), into=arguments.into)
@@ -137,8 +137,8 @@ def run_suggest(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
     )
 
 
-def _listen(client: UgosaClient, upload: Upload, model: str, reporter: Reporter) -> None:
-    """Wait until the model has heard the song; Ctrl-C cancels."""
+def hear_song(client: UgosaClient, upload: Upload, model: str, reporter: Reporter) -> None:
+    """Wait until a model has heard a song; Ctrl-C cancels."""
     job = client.listen(upload.upload_id, model=model)
     if job.state is JobState.SUCCEEDED:
         return
@@ -185,7 +185,8 @@ def _outside_item(path: Path) -> list[Finding]:
     ]
 
 
-def _finding_text(finding: Finding, sample_rate_hz: int) -> str:
+def finding_text(finding: Finding, sample_rate_hz: int) -> str:
+    """Write a finding for people: how bad, what, where, and below it the way out."""
     place = f"{finding.where}: " if finding.line or finding.region else ""
     if not place and finding.start_frame is not None:
         place = f"{finding.start_frame / sample_rate_hz:.3f} s: "

@@ -154,9 +154,7 @@ def _refuse_foreign_text(path: Path, data: bytes) -> None:
 
 def _label_finding(region: Region, error: ValueError) -> Finding:
     code = "UNKNOWN_SOURCE" if isinstance(error, UnknownNameError) else "BAD_LABEL"
-    return Finding(
-        code, Severity.ERROR, str(error), "rename the region", line=region.line, region=region.name
-    )
+    return Finding(code, Severity.ERROR, str(error), "rename it", line=region.line, region=region.name)
 
 
 def _span(region: Region, sample_rate_hz: int, frames: int) -> tuple[int, int] | Finding:
