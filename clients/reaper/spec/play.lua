@@ -23,6 +23,7 @@ local scene = json.decode(read(arg[1]))
 local state = stub.install(scene.folder)
 state.is_real_time = true
 if scene.has_imgui then state.add_imgui() end
+state.answers = scene.answers
 
 for _, track in ipairs(scene.tracks) do
   local handle = state.add_track(track.name, track.values)

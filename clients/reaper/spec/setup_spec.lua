@@ -29,4 +29,58 @@ describe("setup", function()
     assert.truthy(state.messages[1].text:find("uv tool install PATH/TO/ugosa-server/clients/python", 1, true))
     assert.is_nil(state.requests[1].server)
   end)
+
+  it("installs the helper from a copy of the project and goes on with it", function()
+    support.fake_helper(state, {})
+    reaper.DeleteExtState("UGOSA", "helper", true)
+    local source = state.folder .. "/copy's/pyproject.toml"
+    assert(os.execute('mkdir -p "' .. state.folder .. "/copy's" .. '"'))
+    local file = assert(io.open(source, "w"))
+    file:write('[project]\nname = "ugosa-client"\n')
+    file:close()
+    local answer_as_helper = state.on_exec
+    state.helper = state.resource_folder .. "/UGOSA/helper/bin/ugosa"
+    state.on_exec = function(words)
+      if words[1] ~= "/bin/sh" then return answer_as_helper(words) end
+      -- What pip would make; tests/daw/reaper/test_setup.py has the real one do it.
+      assert(os.execute('sh -n "' .. words[2] .. '"'))
+      assert(os.execute('mkdir -p "' .. state.resource_folder .. '/UGOSA/helper/bin"'))
+      assert(io.open(state.helper, "w")):close()
+      local log = assert(io.open(state.resource_folder .. "/UGOSA/install.log", "w"))
+      log:write("Successfully installed\nUGOSA: installed\n")
+      log:close()
+      return "0\n"
+    end
+    state.answers = { source, "", 7 }
+    support.action("Setup")
+    state.run(nil, function() return state.screen_text():find("Ready.", 1, true) end)
+    assert.equal(state.helper, reaper.GetExtState("UGOSA", "helper"))
+  end)
+
+  it("says why the helper could not be installed, and takes no other project for it", function()
+    support.fake_helper(state, {})
+    reaper.DeleteExtState("UGOSA", "helper", true)
+    local source = state.folder .. "/pyproject.toml"
+    local function write_source(text)
+      local file = assert(io.open(source, "w"))
+      file:write(text)
+      file:close()
+    end
+    write_source('[project]\nname = "something-else"\n')
+    state.answers = { source, "" }
+    support.action("Setup")
+    state.run(nil, function() return state.screen_text():find("is not the", 1, true) end)
+    state.quit()
+    write_source('[project]\nname = "ugosa-client"\n')
+    state.on_exec = function()
+      local log = assert(io.open(state.resource_folder .. "/UGOSA/install.log", "w"))
+      log:write("no Python 3.11 or newer with venv is installed\nUGOSA: not installed\n")
+      log:close()
+      return "0\n"
+    end
+    state.answers = { source, "" }
+    support.action("Setup")
+    state.run(nil, function() return state.screen_text():find("no Python 3.11", 1, true) end)
+    assert.equal("", reaper.GetExtState("UGOSA", "helper"))
+  end)
 end)

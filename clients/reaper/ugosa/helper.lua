@@ -11,12 +11,12 @@ helper.INSTALL_ADVICE = "Install it with one of\n\n"
   .. "    uv tool install PATH/TO/ugosa-server/clients/python\n\n"
   .. "and run the action 'UGOSA: Setup' again."
 
-local function is_windows() return reaper.GetOS():match("^Win") ~= nil end
+function helper.is_windows() return reaper.GetOS():match("^Win") ~= nil end
 
 -- A program that was started from a dock or a start menu does not see the PATH of a shell, so the places where
 -- pipx, uv and pip put commands are tried too.
 local function candidates()
-  local name = is_windows() and "ugosa.exe" or "ugosa"
+  local name = helper.is_windows() and "ugosa.exe" or "ugosa"
   local found = {}
   local function add(...)
     local parts = { ... }
@@ -25,8 +25,8 @@ local function candidates()
       found[#found + 1] = files.join(table.unpack(parts))
     end
   end
-  for folder in (os.getenv("PATH") or ""):gmatch(is_windows() and "[^;]+" or "[^:]+") do add(folder) end
-  if is_windows() then
+  for folder in (os.getenv("PATH") or ""):gmatch(helper.is_windows() and "[^;]+" or "[^:]+") do add(folder) end
+  if helper.is_windows() then
     local user = os.getenv("USERPROFILE")
     add(user and user .. "\\.local\\bin")
     for _, version in ipairs({ "311", "312", "313", "314" }) do

@@ -1,7 +1,8 @@
---- `Setup`: find the helper, keep where it is, check the connection, and offer to resume jobs by itself.
+--- `Setup`: find or install the helper, keep where it is, check the connection, and offer to resume jobs by itself.
 
 local files = require("ugosa.files")
 local helper = require("ugosa.helper")
+local Installer = require("ugosa.installer")
 local Job = require("ugosa.job")
 local json = require("ugosa.json")
 local settings = require("ugosa.settings")
@@ -13,10 +14,11 @@ local YES, YES_NO = 6, 4
 local TITLE = "UGOSA: Setup"
 local STARTUP_NOTE = "-- UGOSA: take up the jobs of projects when they are opened (added by 'UGOSA: Setup')"
 
---- Let the user show where the helper is; return its path, or nil.
+--- Let the user show where the helper is, or what it can be installed from; return that path, or nil.
 local function ask_for_helper(message)
-  reaper.MB(message .. "\n\nIf it is installed already, choose it in the next window.", TITLE, 0)
-  local ok, path = reaper.GetUserFileNameForRead("", "The ugosa program", "")
+  reaper.MB(message .. "\n\nIf it is installed already, choose it in the next window. To have it installed here, "
+    .. "choose clients/python/pyproject.toml of UGOSA Server there (not on Windows).", TITLE, 0)
+  local ok, path = reaper.GetUserFileNameForRead("", "The ugosa program, or clients/python/pyproject.toml", "")
   return ok and path or nil
 end
 
@@ -43,16 +45,33 @@ function Setup.new(watcher_path)
   local path, message = helper.find()
   if not path then path = ask_for_helper(message) end
   if not path then return nil end
-  settings.set("helper", path)
   if not ask_for_server() then return nil end
   local folder = files.join(reaper.GetResourcePath(), "UGOSA")
   reaper.RecursiveCreateDirectory(folder, 0)
-  local job, why = Job.start(folder, "call", { command = json.array({ "models" }) })
-  return setmetatable({ path = path, job = job, failure = why, watcher_path = watcher_path, closed = false }, Setup)
+  local self = setmetatable({ folder = folder, watcher_path = watcher_path, closed = false }, Setup)
+  if path:match("[^/\\]+$") == Installer.SOURCE then
+    self.installer, self.failure = Installer.start(path, folder)
+  else
+    self:check(path)
+  end
+  return self
 end
 
---- Follow the check.
+--- Keep where the helper is and ask the server for its models.
+function Setup:check(path)
+  self.path = path
+  settings.set("helper", path)
+  self.job, self.failure = Job.start(self.folder, "call", { command = json.array({ "models" }) })
+end
+
+--- Follow the installation and the check.
 function Setup:poll()
+  local installer = self.installer
+  if installer and installer.state == "installing" then
+    installer:poll()
+    self.failure = installer.message
+    if installer.state == "done" then self:check(installer.path) end
+  end
   if self.job then self.job:poll() end
   if self.job and self.job.state == "done" and not self.offered then
     self.offered = true
@@ -64,11 +83,13 @@ end
 
 --- Say what to show.
 function Setup:view()
-  local lines = { { text = "Helper: " .. self.path } }
+  local lines = { { text = "Helper: " .. (self.path or "not installed yet") } }
   local function add(text, severity) lines[#lines + 1] = { text = text, severity = severity } end
   local job = self.job
   if self.failure or (job and job.state == "failed") then
     add(self.failure or job.message, "error")
+  elseif not job then
+    add("Installing the helper; this can take some minutes ...")
   elseif job.state == "done" then
     for _, model in ipairs(job.result.models) do
       add(("Model %s: %s"):format(model.name, table.concat(model.sources, ", ")))

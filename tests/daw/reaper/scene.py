@@ -58,10 +58,13 @@ class Scene:
         action: str = "Separate with marks",
         lua: str | None = None,
         helper: Path | None = None,
+        answers: tuple[str | int, ...] = (),
+        environment: dict[str, str] | None = None,
     ) -> Outcome:
         """Run an action, click on labels as they appear, and stop when `until` is on screen.
 
-        A click can wait for a text: ("Waiting for its turn", "Cancel").
+        A click can wait for a text: ("Waiting for its turn", "Cancel"). `answers` are given to dialogues, in
+        their order; `environment` comes on top of what REAPER sees.
         """
         scene = {
             "folder": str(self.folder),
@@ -79,6 +82,7 @@ class Scene:
                 else {"when": click[0], "label": click[1]}
                 for click in clicks
             ],
+            "answers": answers,
             "until_shown": until,
             "until_pending": until_pending,
             "helper": str(helper or self.write_helper()),
@@ -89,7 +93,8 @@ class Scene:
         play = subprocess.run(
             [lua or LUAS[-1], "spec/play.lua", str(scene_path), str(result_path)],
             cwd=SCRIPTS,
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'clients/python'}"},
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'clients/python'}"}
+            | (environment or {}),
             capture_output=True,
             text=True,
             timeout=SCENE_TIMEOUT_S,
