@@ -3,9 +3,10 @@
 import pytest
 
 from ugosa_client.errors import BadInputError
-from ugosa_client.marks.file import read_marks, read_regions, write_regions
+from ugosa_client.marks.file import examine_regions, read_marks, read_regions, write_regions
+from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.reaper_project import project_song, regions_outside_song
-from ugosa_client.marks.regions import regions_of_marks
+from ugosa_client.marks.regions import named_regions, regions_of_marks
 from ugosa_client.resources import Mark, MarkState
 from ugosa_client.separate import take_project
 
@@ -71,6 +72,74 @@ def test_empty_items_on_a_track_named_for_an_instrument_are_active_and_the_rest_
         Mark("vocals", SILENT, 5 * RATE, 7 * RATE),
         Mark("vocals", SILENT, 10 * RATE, 25 * RATE),
     }
+
+
+LANES = '  RULERLANE 1 4 "" 0 -1\n  RULERLANE 2 8 SECTIONS 0 -1 0\n  RULERLANE 3 0 "Lead Vox" 0 -1 0\n'
+
+
+def in_lane(lane, number, start, end, name='""'):
+    """A region as REAPER 7.62 writes it."""
+    return region(number, start, end, name).replace("{GUID} 0", f"{{GUID}} 0 {lane}")
+
+
+def test_regions_in_a_ruler_lane_named_for_an_instrument_are_active_and_the_rest_silent(tmp_path):
+    markers = (
+        in_lane(2, 1, 10, 30, '"Verse 1"')  # a section; it says nothing of an instrument
+        + in_lane(3, 2, 12, 15)
+        + in_lane(3, 3, 20, 22, "Chorus")
+        + in_lane(2, 4, 11, 12, "-bass")
+        + in_lane(3, 5, 28, 29, '"no drums"')  # what a region says itself comes before its lane
+    )
+    path = written(tmp_path, project(item(), markers=LANES + markers))
+    assert set(read_marks(path, SOURCES, RATE, 60 * RATE)) == {
+        Mark("vocals", ACTIVE, 7 * RATE, 10 * RATE),
+        Mark("vocals", ACTIVE, 15 * RATE, 17 * RATE),
+        Mark("vocals", SILENT, 5 * RATE, 7 * RATE),
+        Mark("vocals", SILENT, 10 * RATE, 15 * RATE),
+        Mark("vocals", SILENT, 17 * RATE, 25 * RATE),
+        Mark("bass", SILENT, 6 * RATE, 7 * RATE),
+        Mark("drums", SILENT, 23 * RATE, 24 * RATE),
+    }
+
+
+def test_a_lane_outside_of_the_item_says_nothing(tmp_path):
+    path = written(tmp_path, project(item(), markers=LANES + in_lane(3, 1, 40, 41)))
+    assert read_marks(path, SOURCES, RATE, 60 * RATE) == ()
+
+
+def test_lanes_become_names_where_a_format_has_none(tmp_path):
+    markers = LANES + in_lane(2, 1, 10, 30, '"Verse 1"') + in_lane(3, 2, 12, 15)
+    lanes = "  <TRACK\n    NAME Notes\n    <ITEM\n      POSITION 12\n      LENGTH 3\n    >\n  >\n"
+    regions = list(
+        named_regions(read_regions(written(tmp_path, project(item(), markers=markers, lanes=lanes))))
+    )
+    assert sorted(found.name for found in regions) == [
+        "Lead Vox",
+        "Verse 1",
+        "no Lead Vox",
+        "no Lead Vox",
+    ]
+
+
+def test_sections_of_a_song_are_told_and_no_error_but_slips_are(tmp_path):
+    markers = region(1, 10, 14, '"Verse 1"') + region(2, 11, 12, "Drms")
+    _, findings = examine_regions(
+        read_regions(written(tmp_path, project(item(), markers=markers))), SOURCES, RATE, 60 * RATE
+    )
+    assert [(finding.code, finding.severity) for finding in findings] == [
+        ("NOT_A_MARK", Severity.INFO),
+        ("UNKNOWN_SOURCE", Severity.ERROR),
+    ]
+    for name in ('"no kazoo"', '"only kazoo"'):
+        path = written(tmp_path, project(item(), markers=region(1, 10, 14, name)))
+        with pytest.raises(BadInputError, match="unknown source 'kazoo'"):
+            read_marks(path, SOURCES, RATE, 60 * RATE)
+
+
+def test_suggestions_and_findings_of_the_scripts_are_no_marks(tmp_path):
+    markers = region(1, 11, 12, '"no vocals 87% ?"') + region(2, 11, 12, '"UGOSA: error - mend it"')
+    path = written(tmp_path, project(item(), markers=markers + region(3, 11, 12, "drums")))
+    assert [mark.source for mark in read_marks(path, SOURCES, RATE, 60 * RATE)] == ["drums"]
 
 
 def test_a_project_without_audio_counts_from_its_start(tmp_path):

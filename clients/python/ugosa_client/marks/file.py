@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ugosa_client.errors import MarksFileError
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, decode_text, format_of_bytes, format_of_name
-from ugosa_client.marks.labels import UnknownNameError, parse_label
+from ugosa_client.marks.labels import (
+    UnknownNameError,
+    find_source,
+    parse_label,
+    says_more_than_names,
+)
 from ugosa_client.marks.regions import Region, regions_of_marks
-from ugosa_client.resources import Mark
+from ugosa_client.resources import Mark, MarkState
 
 
 def read_marks(
@@ -32,8 +38,9 @@ def read_marks(
     """
     path = Path(path)
     marks, findings = examine_regions(read_regions(path), sources, sample_rate_hz, frames)
-    if findings:
-        raise MarksFileError(f"{path}, {findings[0].where}: {findings[0].text}")
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if errors:
+        raise MarksFileError(f"{path}, {errors[0].where}: {errors[0].text}")
     return marks
 
 
@@ -116,7 +123,7 @@ def examine_regions(
     findings: list[Finding] = []
     for region in regions:
         try:
-            states = parse_label(region.name, sources)
+            states = _states(region, sources)
         except ValueError as error:
             if not region.from_lane:  # a track of another name is no lane
                 findings.append(_label_finding(region, error))
@@ -138,6 +145,14 @@ def examine_regions(
     return tuple(marks), findings
 
 
+def _states(region: Region, sources: Sequence[str]) -> dict[str, MarkState]:
+    """What a region says: its lane's instrument plays, unless the region itself says something."""
+    if region.lane_says:
+        with suppress(UnknownNameError):
+            return {find_source(region.lane_says, sources): MarkState.ACTIVE}
+    return parse_label(region.name, sources)
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -153,6 +168,17 @@ def _refuse_foreign_text(path: Path, data: bytes) -> None:
 
 
 def _label_finding(region: Region, error: ValueError) -> Finding:
+    if region.named_freely and not says_more_than_names(region.name):
+        is_section = not error.is_misspelt if isinstance(error, UnknownNameError) else not region.name
+        if is_section:
+            return Finding(
+                "NOT_A_MARK",
+                Severity.INFO,
+                f"the region {region.name!r} names no instrument and is left out",
+                "rename it, if it is meant as a mark",
+                line=region.line,
+                region=region.name,
+            )
     code = "UNKNOWN_SOURCE" if isinstance(error, UnknownNameError) else "BAD_LABEL"
     return Finding(code, Severity.ERROR, str(error), "rename it", line=region.line, region=region.name)
 

@@ -47,8 +47,35 @@ ONLY = re.compile(r"only[\s_\-]+(?=\S)", re.IGNORECASE)
 JOINED = re.compile(r"\s+(?:and|or)\s+|\s*[&+/]\s*", re.IGNORECASE)
 
 
+MISSPELT_RATIO = 0.75  # of difflib: "vocls" is a slip, "verse" is another word
+
+
 class UnknownNameError(ValueError):
     """A name that is no source of the model, nor an everyday name of one."""
+
+    def __init__(self, message: str, is_misspelt: bool) -> None:
+        super().__init__(message)
+        self.is_misspelt = is_misspelt
+        """Whether it looks like a slip in the name of a source."""
+
+
+def says_more_than_names(label: str) -> bool:
+    """Whether a name negates or excludes something, and so speaks of instruments."""
+    return any(NEGATION.match(item) or ONLY.match(item) for item in map(str.strip, label.split(",")))
+
+
+def is_instrument(name: str) -> bool:
+    """Whether a name is that of an instrument that some model may have."""
+    try:
+        find_source(name, tuple(ALIASES))
+    except UnknownNameError:
+        return False
+    return True
+
+
+def is_one_name(label: str) -> bool:
+    """Whether it could be the name of one instrument, as that of a lane is."""
+    return bool(label) and not ("," in label or says_more_than_names(label) or JOINED.search(label))
 
 
 def parse_label(label: str, sources: Sequence[str]) -> dict[str, MarkState]:
@@ -104,7 +131,8 @@ def find_source(name: str, sources: Sequence[str]) -> str:
         return known[folded]
     near = difflib.get_close_matches(folded, known, n=1, cutoff=0.5)
     hint = f"did you mean {known[near[0]]!r}? " if near else ""
-    raise UnknownNameError(f"unknown source {name!r}; {hint}the model has {', '.join(sources)}")
+    is_misspelt = bool(difflib.get_close_matches(folded, known, n=1, cutoff=MISSPELT_RATIO))
+    raise UnknownNameError(f"unknown source {name!r}; {hint}the model has {', '.join(sources)}", is_misspelt)
 
 
 def _names(text: str, sources: Sequence[str]) -> list[str]:

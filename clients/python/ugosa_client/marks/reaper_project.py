@@ -1,8 +1,9 @@
 """REAPER projects (.rpp): what they say of a song, in time of the song's own file.
 
 Marks come from regions of the ruler (`MARKER 1 0.5 "no vocals" 1 ...` and a second line of the same number
-for the end) and from empty items on tracks named for an instrument: an item is active time, the rest of the
-song on such a track is silence. Names of ruler lanes are not read; name the regions in them.
+for the end), from ruler lanes named for an instrument (`RULERLANE 2 8 vocals 0 -1`, and the 11th word of a
+region's first line is 2), and from empty items on tracks named for one. In such a lane or track a region or
+item is active time, and the rest of the song is silence.
 
 Where the project has the song as an item, project time becomes time of the item's file:
 file time = project time - POSITION + SOFFS. What lies outside of the item says nothing of the song.
@@ -10,8 +11,9 @@ file time = project time - POSITION + SOFFS. What lies outside of the item says 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -22,6 +24,8 @@ from ugosa_client.marks.rpp import LINE_END, Block, parse_rpp, quote
 
 REGION_BIT = 1
 DECIMALS = 14  # as REAPER writes them
+LANE_WORD = 10  # of a MARKER line, from 0; lanes count from 1. REAPER 7.62 and later
+OF_UGOSA = re.compile(r"UGOSA: .*|.*\s\?\s*")  # findings, and suggestions that nobody has accepted
 NOT_AUDIO = {"MIDI", "MIDIPOOL", "CLICK", "EMPTY", "LTC", "RPP_PROJECT"}
 
 
@@ -67,6 +71,9 @@ def parse_reaper_project(text: str) -> list[Region]:
     if item is None:
         return ruler + lanes
     inside = [cut for region in ruler if (cut := _in_item(region, item)) is not None]
+    in_ruler_lanes = [region for region in inside if region.lane_says]
+    for name in dict.fromkeys(region.lane for region in in_ruler_lanes):
+        inside += _silence_between(name, [region for region in in_ruler_lanes if region.lane == name], item)
     for name in dict.fromkeys(region.name for region in lanes):
         spans = [cut for r in lanes if r.name == name and (cut := _in_item(r, item)) is not None]
         inside += [*spans, *_silence_between(name, spans, item)]
@@ -157,7 +164,10 @@ def _marker_place(project: Block, n_lines: int) -> int:
 
 
 def _ruler_regions(project: Block) -> Iterator[Region]:
-    """Pair the two lines of each region; markers have one."""
+    """Pair the two lines of each region; markers have one. Regions of UGOSA's own scripts are left out."""
+    lane_names = {
+        line.tokens[1]: line.tokens[3] for line in project.lines("RULERLANE") if len(line.tokens) > 3
+    }
     opened: dict[str, Any] = {}
     for line in project.lines("MARKER"):
         if len(line.tokens) < 5 or not line.tokens[4].isdecimal():
@@ -170,11 +180,13 @@ def _ruler_regions(project: Block) -> Iterator[Region]:
         except ValueError as error:
             raise ValueError(f"line {line.number}: {error}") from None
         if number in opened:
-            start, first_name, first_line = opened.pop(number)
-            yield Region(first_name, start, position, first_line)
+            start, first_name, first_line, lane = opened.pop(number)
+            if not OF_UGOSA.fullmatch(first_name):
+                yield Region(first_name, start, position, first_line, lane=lane, named_freely=True)
         else:
-            opened[number] = position, name.strip(), line.number
-    for _, name, line_number in opened.values():
+            lane = lane_names.get("".join(line.tokens[LANE_WORD : LANE_WORD + 1]), "").strip()
+            opened[number] = position, name.strip(), line.number, lane
+    for _, name, line_number, _ in opened.values():
         raise ValueError(f"line {line_number}: the region {name!r} has no end")
 
 
@@ -215,9 +227,7 @@ def _in_item(region: Region, item: SongItem) -> Region | None:
     if region.start.value < region.end.value and start >= end:
         return None
     resolution = region.start.resolution + item.offset_s.resolution + item.position_s.resolution
-    return Region(
-        region.name, Position(start, resolution), Position(end, resolution), region.line, region.from_lane
-    )
+    return replace(region, start=Position(start, resolution), end=Position(end, resolution))
 
 
 def _take(item: Block) -> Block:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from ugosa_client.marks.labels import NEGATION, is_instrument, is_one_name, says_more_than_names
 from ugosa_client.resources import Mark, MarkState
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
@@ -61,6 +62,15 @@ class Region:
     """Line of the file, from 1; 0 where a file has no lines."""
     from_lane: bool = False
     """Whether it is an item of a track named for an instrument; other tracks are none of our business."""
+    lane: str = ""
+    """Name of the ruler lane that it lies in; one named for an instrument says that it plays here."""
+    named_freely: bool = False
+    """Whether it can as well be a section of the song ("Verse 1"), as the regions of a project can."""
+
+    @property
+    def lane_says(self) -> str:
+        """Name of the ruler lane if that could be an instrument and the region itself speaks of none."""
+        return self.lane if is_one_name(self.lane) and not says_more_than_names(self.name) else ""
 
     @property
     def where(self) -> str:
@@ -101,3 +111,15 @@ def regions_of_marks(marks: Iterable[Mark]) -> list[Region]:
         )
         for mark in sorted(marks, key=lambda mark: (mark.start_frame, mark.end_frame, mark.source))
     ]
+
+
+def named_regions(regions: Iterable[Region]) -> Iterator[Region]:
+    """Write lanes as names of regions, for formats that have none; lanes of no instrument are left out."""
+    for region in regions:
+        if region.from_lane:
+            if is_instrument(NEGATION.sub("", region.name, count=1)):
+                yield region
+        elif is_instrument(region.lane_says):
+            yield replace(region, name=region.lane)
+        else:
+            yield region
