@@ -119,6 +119,7 @@ def test_two_workers_run_two_jobs_at_once_and_survive_kill_9_of_worker_and_node(
     processes.check_gone()
 
 
+@pytest.mark.slow
 def test_a_killed_server_takes_its_workers_with_it_and_goes_on_at_the_next_start(
     start_server: StartServer, tmp_path: Path
 ):
@@ -155,6 +156,7 @@ def test_the_front_process_holds_no_torch_and_the_token_is_ours_alone(
     assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
+@pytest.mark.slow
 def test_a_batch_uses_all_workers_and_survives_its_own_death(start_server: StartServer, tmp_path: Path):
     server = start_server(*TWO_WORKERS)
     songs = tmp_path / "songs"
@@ -205,6 +207,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         head.terminate()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_there_takes_its_token_and_no_other(
     cluster: tuple[str, Path], start_server: StartServer, tmp_path: Path
 ):
