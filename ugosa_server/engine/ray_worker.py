@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ugosa_server.engine.base import (
-    Run,
     RunCancelled,
     RunEvent,
     RunFailed,
-    RunNotice,
-    RunProgress,
     RunSpec,
     RunSucceeded,
 )
 from ugosa_server.engine.messages import WorkerReady, WorkerRefused
+from ugosa_server.engine.queued_run import QueuedRun
 from ugosa_server.engine.ray_actor import ActorHealth
 from ugosa_server.engine.ray_files import ContentDigests, fetch_results, send_file, send_run
 from ugosa_server.errors import CheckpointError, WorkerLostError
@@ -46,35 +44,12 @@ class ActorCalls:
     """Await whether an actor reads and writes the server's own files."""
 
 
-class RayRun(Run):
+class RayRun(QueuedRun):
     """One attempt of a job on an actor."""
 
     def __init__(self, worker: RayWorker, spec: RunSpec) -> None:
+        super().__init__(spec)
         self._worker = worker
-        self.spec = spec
-        self.cancel_requested = asyncio.Event()
-        self.ended = asyncio.Event()
-        self._queue: asyncio.Queue[RunEvent | WorkerLostError] = asyncio.Queue()
-
-    def put(self, event: RunEvent | WorkerLostError) -> None:
-        """Hand an event to whoever iterates over `events`; what comes after the last one is dropped."""
-        if self.ended.is_set():
-            return
-        if isinstance(event, WorkerLostError) and self.cancel_requested.is_set():
-            event = RunCancelled()
-        self._queue.put_nowait(event)
-        if not isinstance(event, RunProgress | RunNotice):
-            self.ended.set()
-
-    async def events(self) -> AsyncGenerator[RunEvent, None]:
-        """See Run.events."""
-        while True:
-            event = await self._queue.get()
-            if isinstance(event, WorkerLostError):
-                raise event
-            yield event
-            if isinstance(event, RunSucceeded | RunFailed | RunCancelled):
-                return
 
     async def cancel(self, deadline_s: float) -> None:
         """See Run.cancel: a flag first, then the actor's process is killed."""

@@ -6,15 +6,12 @@ import asyncio
 import logging
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import msgspec
 
 from ugosa_server.engine.base import (
-    Run,
     RunCancelled,
-    RunEvent,
     RunFailed,
     RunNotice,
     RunProgress,
@@ -32,6 +29,7 @@ from ugosa_server.engine.messages import (
     decode_line,
     encode_line,
 )
+from ugosa_server.engine.queued_run import QueuedRun
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.log_format import LogFormat
 
@@ -69,39 +67,16 @@ class WorkerSettings:
     """Lines for people, or "json"."""
 
 
-class LocalRun(Run):
+class LocalRun(QueuedRun):
     """One attempt of a job on a worker process."""
 
     def __init__(self, worker: WorkerProcess, spec: RunSpec) -> None:
+        super().__init__(spec)
         self._worker = worker
-        self.spec = spec
-        self.cancel_requested = False
-        self._queue: asyncio.Queue[RunEvent | WorkerLostError] = asyncio.Queue()
-        self.ended = asyncio.Event()
-
-    def put(self, event: RunEvent | WorkerLostError) -> None:
-        """Hand an event to whoever iterates over `events`."""
-        if self.ended.is_set():
-            return
-        if isinstance(event, WorkerLostError) and self.cancel_requested:
-            event = RunCancelled()
-        self._queue.put_nowait(event)
-        if not isinstance(event, RunProgress | RunNotice):
-            self.ended.set()
-
-    async def events(self) -> AsyncGenerator[RunEvent, None]:
-        """See Run.events."""
-        while True:
-            event = await self._queue.get()
-            if isinstance(event, WorkerLostError):
-                raise event
-            yield event
-            if isinstance(event, RunSucceeded | RunFailed | RunCancelled):
-                return
 
     async def cancel(self, deadline_s: float) -> None:
         """See Run.cancel: a flag first, then TERM, then KILL."""
-        self.cancel_requested = True
+        self.cancel_requested.set()
         if self.ended.is_set():
             return
         self._worker.send(CancelRun(self.spec.job_id, self.spec.attempt))

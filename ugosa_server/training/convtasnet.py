@@ -6,7 +6,6 @@ Batches are a function of the step, so a run that was killed goes on to the same
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ugosa_server.durable_files import replacing
 from ugosa_server.errors import ConfigError
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.conv_tasnet import ConvTasNet
@@ -69,18 +69,14 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write the whole state; `path` is the old file or the whole new one."""
-        temporary = path.with_name(path.name + ".tmp")
         saved = {
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
         }
-        with temporary.open("wb") as file:
+        with replacing(path) as file:
             torch.save(saved, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
 
     def load(self, path: Path) -> None:
         """Go on from a saved state (tensors and numbers only: no class is unpickled)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from ugosa_server.durable_files import replacing
 from ugosa_server.errors import ConfigError
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.conditioned_unet import ConditionedUNet
@@ -92,7 +92,6 @@ class CunetTraining:
 
     def save(self, path: Path) -> None:
         """Write the whole state; `path` is the old file or the whole new one."""
-        temporary = path.with_name(path.name + ".tmp")
         saved = {
             "iteration": self.iteration,
             "plateau": asdict(self.plateau),
@@ -100,11 +99,8 @@ class CunetTraining:
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
         }
-        with temporary.open("wb") as file:
+        with replacing(path) as file:
             torch.save(saved, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
 
     def load(self, path: Path) -> None:
         """Go on from a saved state (tensors and numbers only: no class is unpickled).
