@@ -27,7 +27,7 @@ from ugosa_server.training.conditioned_unet.recipe import (
 from ugosa_server.training.conditioned_unet.run import run_cunet_training
 from ugosa_server.training.conditioned_unet.solos import read_solos
 from ugosa_server.training.conditioned_unet.steps import CunetTraining, batch_loss, mask_losses, targets_of
-from ugosa_server.training.export import export_best
+from ugosa_server.training.export import export_weights
 
 RECIPES = Path(training.__file__).parent / "recipes"
 RECIPE = CunetRecipe(
@@ -137,16 +137,36 @@ def test_a_step_can_learn_from_a_part_of_the_frames(solos):
     assert batch_loss(cropped.network, batch, cropped.recipe) == batch_loss(whole.network, batch, RECIPE)
 
 
-def test_weights_are_exported_in_float16_unless_one_does_not_fit(solos, tmp_path):
+def test_a_step_in_bfloat16_learns_and_leaves_weights_and_validation_in_float32(solos):
+    narrow = CunetTraining(dataclasses.replace(RECIPE, precision="bfloat16"))
+    whole = CunetTraining(RECIPE)
+    batch = fixed_batch(solos)
+    first, exact = float(narrow.step(batch)), float(whole.step(batch))
+    assert first != exact
+    assert first == pytest.approx(exact, rel=0.02)
+    assert float(narrow.step(batch)) < first
+    assert {value.dtype for value in narrow.network.parameters()} == {torch.float32}
+    network = narrow.averaged_network()
+    assert batch_loss(network, batch, narrow.recipe) == batch_loss(network, batch, RECIPE)
+
+
+def test_weights_are_exported_in_float16_but_for_those_that_do_not_fit(solos, tmp_path):
     run = tmp_path / "run"
     list(run_cunet_training(dataclasses.replace(RECIPE, iterations=1), solos, run))
-    assert set(export_best(run, tmp_path / "small.safetensors", "").validation_db) == {"SI-SDR", "of the mix"}
+    assert set(export_weights(run, tmp_path / "small.safetensors", "").validation_db) == {
+        "SI-SDR",
+        "of the mix",
+    }
     assert (tmp_path / "small.safetensors").stat().st_size < 0.6 * (run / "best.safetensors").stat().st_size
     config, state = load_checkpoint(run / "best.safetensors")
-    state["decoders.0.0.norm.running_var"][0] = 70_000.0
+    large = "decoders.0.0.norm.running_var"
+    state[large][0] = 70_000.0
     save_checkpoint(run / "best.safetensors", state, config, read_header(run / "best.safetensors").metadata)
-    export_best(run, tmp_path / "large.safetensors", "")
-    assert weights_digest(load_checkpoint(tmp_path / "large.safetensors")[1]) == weights_digest(state)
+    export_weights(run, tmp_path / "large.safetensors", "")
+    kept = load_checkpoint(tmp_path / "large.safetensors")[1]
+    assert torch.equal(kept[large], state[large])
+    assert torch.equal(kept["encoder.0.conv.weight"], state["encoder.0.conv.weight"].half().float())
+    assert (tmp_path / "large.safetensors").stat().st_size < 0.6 * (run / "best.safetensors").stat().st_size
 
 
 def test_a_start_takes_all_but_film_which_begins_as_it_would_anyway(solos, tmp_path):

@@ -19,7 +19,7 @@ from ugosa_server.training.augment import Batch
 from ugosa_server.training.bank_split import training_split
 from ugosa_server.training.basis import start_from_cosines
 from ugosa_server.training.convtasnet import TrainingState, l1_loss, rms_loss, train_steps
-from ugosa_server.training.export import export_best
+from ugosa_server.training.export import export_weights
 from ugosa_server.training.generator import generate_song
 from ugosa_server.training.measure import measure
 from ugosa_server.training.run import run_training
@@ -128,7 +128,7 @@ def test_a_killed_training_resumes_to_the_same_weights_and_exports_them(tmp_path
     resumed = list(run_training(CONFIG, tmp_path / "bank", killed))
     assert resumed[0].report.step > 3
 
-    exported = export_best(killed, tmp_path / "tiny.safetensors", "a test", '{"learning_rate": 1e-4}')
+    exported = export_weights(killed, tmp_path / "tiny.safetensors", "a test", '{"learning_rate": 1e-4}')
     model = read_model_info(exported.path)
     assert (model.name, model.description, model.config) == ("tiny", "a test", NETWORK)
     assert model.sha256 == exported.sha256

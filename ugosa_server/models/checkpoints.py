@@ -36,15 +36,20 @@ def save_checkpoint(
         state: the network's state dict.
         config: the sizes of that network.
         metadata: free words to keep beside them (recipe, seed, hours).
-        dtype: how floats are stored; float16 halves the file.
+        dtype: how floats are stored; float16 halves the file. A tensor with a value beyond its range stays as
+            it is.
     """
-    tensors = {
-        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
-        for name, tensor in state.items()
-    }
+    tensors = {name: _stored(tensor.detach().cpu(), dtype) for name, tensor in state.items()}
     header = {"format": architecture_of(config).format, "config": config_json(config)} | dict(metadata or {})
     with replacing(path) as file:
         file.write(save(tensors, metadata=header))
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    fits = tensor.is_floating_point() and (
+        not tensor.numel() or bool(tensor.abs().max() <= torch.finfo(dtype).max)
+    )
+    return (tensor.to(dtype) if fits else tensor).contiguous()
 
 
 def load_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:

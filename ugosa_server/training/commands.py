@@ -37,8 +37,11 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     measure.add_argument("--songs", type=int, default=24, help="number of held-out songs (24)")
     measure.set_defaults(run=measure_model)
 
-    export = commands.add_parser("export", help="write a run's best weights as a model file")
+    export = commands.add_parser("export", help="write a run's weights as a model file")
     export.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run")
+    export.add_argument(
+        "--weights", choices=("best", "last"), default="best", help="best validated (default)"
+    )
     export.add_argument("--to", type=Path, required=True, help="the model file, NAME.safetensors")
     export.add_argument("--description", default="", help="one line for people who list models")
     export.add_argument("--adaptation", default="{}", help="JSON object of adaptation options that suit it")
@@ -89,10 +92,12 @@ def measure_model(arguments: argparse.Namespace) -> int:
 
 
 def export_model(arguments: argparse.Namespace) -> int:
-    """Write the best weights in float16 and say their figures and hash."""
-    from ugosa_server.training.export import export_best
+    """Write weights in float16 and say their figures and hash."""
+    from ugosa_server.training.export import export_weights
 
-    exported = export_best(arguments.folder, arguments.to, arguments.description, arguments.adaptation)
+    exported = export_weights(
+        arguments.folder, arguments.to, arguments.description, arguments.adaptation, arguments.weights
+    )
     figures = ", ".join(f"{source} {value:.2f}" for source, value in exported.validation_db.items())
     print(f"{exported.path}: {exported.steps} steps, held-out SDR in dB {figures}, sha256 {exported.sha256}")
     return 0

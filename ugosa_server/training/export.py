@@ -1,9 +1,8 @@
-"""Turn the best weights of a run into a model to ship: float16 where it fits, and words for users inside."""
+"""Turn the weights of a run into a model to ship: float16 where it fits, and words for users inside."""
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,23 +26,27 @@ class Exported:
     """Median SDR on held-out songs, a source each."""
 
 
-def export_best(run: Path, to: Path, description: str, adaptation: str = "{}") -> Exported:
-    """Write `run`'s best validated weights to `to`.
+def export_weights(
+    run: Path, to: Path, description: str, adaptation: str = "{}", weights: str = "best"
+) -> Exported:
+    """Write `run`'s best validated weights, or its last ones, to `to`.
 
     Args:
         run: folder of a training run.
         to: the model file; its stem becomes the model's name.
         description: one line for people who list models.
         adaptation: JSON object of adaptation options that suit these weights better than the paper's.
+        weights: "best" or "last".
+
+    Raises:
+        CheckpointError: there are none, or one is no finite number.
     """
-    best = run / "best.safetensors"
-    config, state = load_checkpoint(best)
-    peak = max(float(tensor.abs().max()) for tensor in state.values())
-    if not math.isfinite(peak):
-        raise CheckpointError(f"{best} holds a weight that is no finite number")
-    dtype = torch.float16 if peak < torch.finfo(torch.float16).max else torch.float32
-    trained = read_header(best).metadata
+    source = run / f"{weights}.safetensors"
+    config, state = load_checkpoint(source)
+    if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+        raise CheckpointError(f"{source} holds a weight that is no finite number")
+    trained = read_header(source).metadata
     words = dict(trained) | {"description": description, "adaptation": adaptation}
     to.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(to, state, config, words, dtype=dtype)
+    save_checkpoint(to, state, config, words, dtype=torch.float16)
     return Exported(to, checkpoint_sha256(to), int(trained["step"]), json.loads(trained["validation_db"]))

@@ -7,6 +7,7 @@ on nothing but the seed, the iteration and the stage of the curriculum, so a res
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.fft
@@ -66,9 +67,10 @@ def mixed_batch(
     """
     rng = np.random.default_rng(key)
     takes = recordings.takes if options.same_take_share else {}
-    examples = [_example(rng, recordings, takes, options, most_sources) for _ in range(batch_size)]
-    batch = MixBatch(*(np.stack(arrays) for arrays in zip(*examples, strict=True)))
-    return batch.checked(extra=options.extra_labels_share > 0)
+    sources = np.zeros((batch_size, len(recordings.by_instrument), WINDOW_SAMPLES), np.float32)
+    examples = [_example(rng, recordings, takes, options, most_sources, example) for example in sources]
+    mixes, labels = (np.stack(arrays) for arrays in zip(*examples, strict=True))
+    return MixBatch(sources, mixes, labels).checked(extra=options.extra_labels_share > 0)
 
 
 def _example(
@@ -77,10 +79,11 @@ def _example(
     takes: dict[str, list[Recording]],
     options: MixOptions,
     most_sources: int,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    sources: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Fill `sources` [K, T], which are silent, and return mix and labels."""
     names = list(recordings.by_instrument)
     n_sources = int(rng.integers(options.fewest_sources, min(most_sources, len(names)) + 1))
-    sources = np.zeros((len(names), WINDOW_SAMPLES), np.float32)
     if takes and n_sources > 1 and rng.random() < options.same_take_share:
         members = list(takes.values())[int(rng.integers(len(takes)))]
         start = int(rng.integers(min(member.frames for member in members) - WINDOW_SAMPLES + 1))
@@ -89,33 +92,39 @@ def _example(
     else:
         for k in rng.choice(len(names), n_sources, replace=False):
             sources[k] = _sounding_segment(rng, recordings.by_instrument[names[k]])
-    sources[np.sqrt(np.mean(sources**2, axis=-1)) < SILENT_RMS] = 0
+    present = np.zeros(len(names), bool)
     for k in np.flatnonzero(sources.any(axis=-1)):
-        sources[k] = _altered(rng, sources[k], options)
-    present = np.asarray(sources.any(axis=-1))
-    if options.level == "peak" and present.any():
-        peaks = np.abs(sources).max(axis=-1, keepdims=True)
-        sources = sources / np.where(peaks > 0, peaks, 1) / present.sum()
-    mix = sources.sum(axis=0)
+        present[k] = _rms(sources[k]) >= SILENT_RMS
+        sources[k] = _altered(rng, sources[k], options) if present[k] else 0
+        if options.level == "peak" and present[k]:
+            sources[k] /= np.abs(sources[k]).max()
+    if options.level == "peak":
+        sources /= max(1, present.sum())
+    mix = np.asarray(sources[present].sum(axis=0), np.float32)
     if options.mix_rms > 0 and present.any():
         spread = 10 ** (rng.uniform(-MIX_LEVEL_SPREAD_DB, MIX_LEVEL_SPREAD_DB) / 20)
-        gain = np.float32(options.mix_rms * spread / np.sqrt(np.mean(mix**2)))
-        sources, mix = sources * gain, mix * gain
+        gain = np.float32(options.mix_rms * spread / _rms(mix))
+        sources[present] *= gain
+        mix *= gain
     if options.clip:
         mix = np.clip(mix, -1, 1)
     labels = present.astype(np.float32)
     if rng.random() < options.extra_labels_share:
         labels = np.maximum(labels, rng.random(len(names)) < rng.random()).astype(np.float32)
-    return np.asarray(sources, np.float32), np.asarray(mix, np.float32), labels
+    return mix, labels
 
 
 def _sounding_segment(rng: np.random.Generator, recordings: tuple[Recording, ...]) -> FloatArray:
     for _ in range(TRIES):
         recording = recordings[int(rng.integers(len(recordings)))]
         segment = recording.segment(int(rng.integers(recording.frames - WINDOW_SAMPLES + 1)))
-        if np.sqrt(np.mean(segment**2)) >= SILENT_RMS:
+        if _rms(segment) >= SILENT_RMS:
             break
     return segment
+
+
+def _rms(audio: FloatArray) -> float:
+    return float(np.sqrt(np.dot(audio, audio) / len(audio)))
 
 
 def _altered(rng: np.random.Generator, source: FloatArray, options: MixOptions) -> FloatArray:
@@ -124,8 +133,15 @@ def _altered(rng: np.random.Generator, source: FloatArray, options: MixOptions) 
     if not options.equaliser_db:
         return source * np.float32(10 ** (gain_db / 20))
     spectrum = scipy.fft.rfft(source, WINDOW_SAMPLES + 1)
-    octaves = np.log2(np.linspace(LOWEST_POINT_SHARE, 1, len(spectrum)))
+    octaves = _octaves(len(spectrum))
     points = np.linspace(octaves[0], 0, EQUALISER_POINTS)
     curve_db = np.interp(octaves, points, rng.normal(gain_db, options.equaliser_db, EQUALISER_POINTS))
-    filtered = scipy.fft.irfft(spectrum * 10 ** (curve_db / 20).astype(np.float32), WINDOW_SAMPLES + 1)
+    gain = np.power(np.float32(10), (curve_db / 20).astype(np.float32))
+    filtered = scipy.fft.irfft(spectrum * gain, WINDOW_SAMPLES + 1)
     return np.asarray(filtered[:WINDOW_SAMPLES], np.float32)
+
+
+@lru_cache(maxsize=1)
+def _octaves(bins: int) -> FloatArray:
+    """Frequency of each bin of a spectrum, in octaves from the Nyquist frequency."""
+    return np.log2(np.linspace(LOWEST_POINT_SHARE, 1, bins, dtype=np.float32))

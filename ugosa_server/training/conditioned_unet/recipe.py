@@ -17,6 +17,7 @@ from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
 LOSSES = ("bce", "smooth-l1")
 REDUCTIONS = ("sum", "mean")
 LEVELS = ("as-recorded", "peak")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,9 @@ class CunetRecipe:
     """Wall time between checkpoints of the whole state."""
     device: str = "cpu"
     """cpu or cuda."""
+    precision: str = "float32"
+    """Of the network's arithmetic in a step: "float32", or "bfloat16", faster where the processor has it.
+    Weights, their statistics and the loss stay float32."""
     threads: int = 1
     """CPU threads of the network."""
 
@@ -108,6 +112,7 @@ class CunetRecipe:
             ("loss", self.loss, LOSSES),
             ("reduction", self.reduction, REDUCTIONS),
             ("device", self.device, ("cpu", "cuda")),
+            ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
                 raise ConfigError(f"{name} is {value!r}, but must be one of {', '.join(known)}")

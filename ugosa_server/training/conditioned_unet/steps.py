@@ -29,6 +29,8 @@ class CunetTraining:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.network = ConditionedUNet(recipe.network).to(recipe.device)
+        # bfloat16 is a seventh faster so; torch.nn.Module.to states no such overload.
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         film = list(self.network.film.parameters())
         others = [p for name, p in self.network.named_parameters() if not name.startswith("film.")]
         self.optimiser = torch.optim.Adam(
@@ -131,7 +133,9 @@ def batch_loss(network: ConditionedUNet, batch: MixBatch, recipe: CunetRecipe) -
         heard, target, mix_magnitudes = (
             x[..., start : start + recipe.crop_frames] for x in (heard, target, mix_magnitudes)
         )
-    logits = network.mask_logits(heard, labels)  # [B, K, F, T']
+    narrow = network.training and recipe.precision == "bfloat16"
+    with torch.autocast(recipe.device, torch.bfloat16, enabled=narrow):
+        logits = network.mask_logits(heard, labels).float()  # [B, K, F, T']
     losses = mask_losses(logits, target, recipe)
     if recipe.magnitude_weighted:
         weight = torch.log1p(mix_magnitudes)  # [B, F, T']
