@@ -21,6 +21,8 @@ VISUAL = (
     replace(TINY, context="frame"),
     replace(TINY, context="frames", context_frames=3),
     replace(TINY, context="frames", context_frames=2, conditioning="film-final"),
+    replace(TINY, context="frame", visual_fine_tuning=True),
+    replace(TINY, context="frames", context_frames=2, visual_fine_tuning=True),
 )
 
 
@@ -148,6 +150,26 @@ def test_a_player_who_is_not_there_adds_nothing_to_the_motion_context():
     assert torch.equal(network.mask_logits(values, seen), before)
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_fine_tuned_visual_head_starts_as_the_encoder_alone_and_sees_nobody_where_nobody_is(frames):
+    blind = (
+        replace(TINY, context="frame") if frames == 1 else replace(TINY, context="frames", context_frames=3)
+    )
+    frozen, tuned = built(blind), built(replace(blind, visual_fine_tuning=True))
+    tuned.load_state_dict(frozen.state_dict(), strict=False)
+    seen = context_of(blind)
+    seen[:, 4] = 0
+    values = torch.rand(1, 1, 256, 64)
+    before = frozen.mask_logits(values, seen)
+    assert torch.equal(tuned.mask_logits(values, seen), before)
+    torch.nn.init.ones_(tuned.visual_head.bias)
+    changed = tuned.mask_logits(values, seen)
+    assert not torch.equal(changed, before)
+    width = tuned.film[0].in_features // 7
+    torch.nn.init.normal_(tuned.film[0].weight[:, 4 * width : 5 * width])
+    assert torch.equal(tuned.mask_logits(values, seen), changed)  # the empty slot stays empty
+
+
 def test_noise_is_for_training_only():
     network = built(replace(TINY, input_noise_std=0.5, dropout=0.0))
     values = torch.rand(1, 1, 256, 64)
@@ -202,6 +224,8 @@ def test_a_checkpoint_brings_statistics_back_whatever_its_precision(tmp_path):
         ({"instruments": ("violin", "residual")}, "residual"),
         ({"conditioning": "label-multiply", "context": "frame"}, "labels"),
         ({"context_frames": 3}, "context_frames"),
+        ({"visual_fine_tuning": True}, "video context"),
+        ({"visual_fine_tuning": True, "context": "frame", "conditioning": "none"}, "video context"),
         ({"first_channels": 0}, "first_channels"),
     ],
 )

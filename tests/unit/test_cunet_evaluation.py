@@ -1,6 +1,8 @@
 """Pieces in URMP layout, the paper's metrics and tables, and labels that must be those of the sources."""
 
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,9 +14,17 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.evaluation.bss_eval import BssReference
 from ugosa_server.evaluation.cunet_experiment import CunetScores, score_pieces
 from ugosa_server.evaluation.cunet_metrics import energy_db, sd_sdr_db, segment_scores, si_sdr_db
-from ugosa_server.evaluation.cunet_systems import ALL_ONES, IBM, INPUT_MIX, RIGHT, bounds, network_system
+from ugosa_server.evaluation.cunet_systems import (
+    ALL_ONES,
+    IBM,
+    INPUT_MIX,
+    RIGHT,
+    VIDEO,
+    Segment,
+    bounds,
+    network_system,
+)
 from ugosa_server.evaluation.cunet_tables import (
-    ROWS_1_TO_16,
     TABLE_1,
     TABLE_2,
     TABLE_3,
@@ -23,10 +33,12 @@ from ugosa_server.evaluation.cunet_tables import (
 )
 from ugosa_server.evaluation.plain_metrics import sd_sdr_db as plain_sd_sdr_db
 from ugosa_server.evaluation.plain_metrics import si_sdr_db as plain_si_sdr_db
-from ugosa_server.evaluation.urmp import check_labels, find_pieces, labels_of, read_piece
+from ugosa_server.evaluation.urmp import check_labels, find_pieces, labels_of, read_piece, video_of
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.conditioned_unet import ConditionedUNet
 from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
+from ugosa_server.models.cunet_front_end import magnitudes, masks_of_logits, spectrum, values, waveform
+from ugosa_server.video.feature_file import write_feature_file
 
 DUO, DOUBLED, LONE = ("cello", "flute"), ("flute", "tuba", "flute"), ("flute", "flute")
 
@@ -123,16 +135,15 @@ def tiny_network(**choices):
 def test_a_multiplied_mask_is_silent_for_who_does_not_play_unless_told_so(pieces):
     network = tiny_network(conditioning="label-multiply")
     audio = read_piece(pieces[0], CLASSES)
-    mix, labels = audio.mix[:65535], labels_of(pieces[0], CLASSES)
+    segment = Segment(audio.mix[:65535], audio.sources[:, :65535], labels_of(pieces[0], CLASSES))
     for hard in (False, True):
-        right = network_system("net", network, hard=hard).predict(mix, audio.sources, labels, 1.0)
+        right = network_system("net", network, hard=hard).predict(segment)
         assert not right[2].any()
-    everyone = network_system("net", network, labels=ALL_ONES).predict(mix, audio.sources, labels, 1.0)
+    everyone = network_system("net", network, labels=ALL_ONES).predict(segment)
     assert everyone[2].any()
 
 
 def test_every_row_of_the_paper_has_its_numbers_and_its_network():
-    assert len(ROWS_1_TO_16) == 16
     assert [row.row_id for row in TABLE_1] == ["U", "L", *"1234567385", "9", "3"]
     assert [row.row_id for row in TABLE_2["log"]] == ["1", "13", "14", "15", "16"]
     assert TABLE_2["linear"][4].paper[0] == (-2.8, 8.6)
@@ -152,6 +163,52 @@ def test_a_network_is_put_in_the_row_of_its_kind():
     assert {number for number, system in found.items() if system is not None} == {"9", "14"}
     assert system_for(TABLE_1[0], systems).name == IBM
     assert all(system_for(row, systems) is None for row in TABLE_3)
+
+
+def test_networks_that_see_are_put_in_the_rows_of_table_3():
+    seeing = {
+        "2": network_system("tuned", tiny_network(context="frame", visual_fine_tuning=True), labels=VIDEO),
+        "3": network_system("15", tiny_network(context="frames", context_frames=15), labels=VIDEO),
+    }
+    found = {row.method + row.row_id: system_for(row, list(seeing.values())) for row in TABLE_3}
+    assert found.pop("FiLM-bottleneck-ft1") is seeing["2"]
+    assert found.pop("FiLM-bottleneck15") is seeing["3"]
+    assert not any(found.values())
+
+
+def test_a_network_that_sees_is_shown_the_windows_of_the_piece(folder, tmp_path, capsys):
+    """Drawn features, which change from the first window to the second: they prove the way, no benefit."""
+    pieces = tmp_path / "pieces"
+    shutil.copytree(folder / "01_Piece_vc_fl", pieces / "01_Piece_vc_fl")
+    models = tmp_path / "models"
+    models.mkdir()
+    network = tiny_network(context="frame", conditioning="film-final")
+    save_checkpoint(models / "tiny-seen.safetensors", network.state_dict(), network.config)
+    command = ["evaluate", "cunet", "--pieces", str(pieces), "--out", str(tmp_path / "out"), "--no-bss"]
+    options = ["--model", "tiny-seen", "--model-dir", str(models)]
+    assert main([*command, *options]) == 2
+    assert "has no Vid_*.npz beside it" in capsys.readouterr().err
+    vectors = [np.full(2048, value, np.float32) for value in (0.1, 0.9)]
+    write_feature_file(pieces / "01_Piece_vc_fl" / "Vid_01.npz", [1, 1], [0.0, 5.9], vectors)
+    assert main([*command, *options]) == 0
+    assert "| tiny-seen, hard masks, video (trained on ratio masks, 1 instead" in capsys.readouterr().out
+
+    (piece,) = find_pieces(pieces)
+    audio, seen = read_piece(piece, CLASSES), video_of(piece)
+    system = network_system("tiny-seen", network, labels=VIDEO)
+    segment = Segment(audio.mix[65535:131070], audio.sources[:, 65535:131070], labels_of(piece, CLASSES), 1.0)
+    late, early = (
+        system.predict(dataclasses.replace(segment, start=start, video=seen)) for start in (65535, 0)
+    )
+    context = torch.zeros(1, 7, 2048)
+    context[:, 1] = 0.9
+    with torch.inference_mode():
+        frames = spectrum(torch.from_numpy(segment.mix).float()[None])
+        heard = values(magnitudes(frames, network.config), network.config)
+        masks = masks_of_logits(network.mask_logits(heard, context), network.config)
+        expected = waveform(masks * frames.unsqueeze(1), 65535)[0].numpy()
+    assert np.allclose(late, expected, atol=2e-3)  # features are kept in float16
+    assert np.abs(early - late).max() > 0.01
 
 
 def test_the_command_prints_the_papers_tables_and_keeps_the_figures(folder, tmp_path, capsys):

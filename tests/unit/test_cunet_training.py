@@ -233,7 +233,7 @@ def test_shipped_recipes_can_be_read(name):
         ('recipe = "mine"', "recipes are paper, published-code"),
         ('loss = "l7"', "bce, smooth-l1"),
         ("first_stage = 9", "between fewest_sources 2 and most_sources 7"),
-        ('[network]\ncontext = "frame"', "no video features"),
+        ('[network]\ncontext = "frame"\n[mix]\nmost_sources = 9', "can see 7 players"),
         ("x = ", "cannot read"),
     ],
 )

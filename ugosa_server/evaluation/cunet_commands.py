@@ -40,7 +40,7 @@ def evaluate_cunet(arguments: argparse.Namespace) -> int:
     import torch
 
     from ugosa_server.evaluation.cunet_experiment import CunetScores, score_pieces, write_figures_json
-    from ugosa_server.evaluation.cunet_systems import ALL_ONES, RIGHT, bounds, network_system
+    from ugosa_server.evaluation.cunet_systems import ALL_ONES, RIGHT, VIDEO, bounds, network_system
     from ugosa_server.evaluation.cunet_tables import paper_tables
     from ugosa_server.evaluation.urmp import find_pieces
     from ugosa_server.models.checkpoints import load_checkpoint
@@ -57,8 +57,13 @@ def evaluate_cunet(arguments: argparse.Namespace) -> int:
     for name in arguments.model or DEFAULT_MODELS:
         model = registry.get(name)
         config, state = load_checkpoint(model.path)
-        if not isinstance(config, ConditionedUNetConfig) or config.context != "labels":
-            raise BadOptionError(f"{name} is no Conditioned U-Net that is told labels")
+        if not isinstance(config, ConditionedUNetConfig):
+            raise BadOptionError(f"{name} is no Conditioned U-Net")
+        if config.video_slots and (blind := [piece.name for piece in pieces if piece.video is None]):
+            raise BadOptionError(
+                f"{name} sees the players, but {blind[0]} has no Vid_*.npz beside it; make it with "
+                "`ugosa-server video features`"
+            )
         if classes and config.instruments != classes:
             raise BadOptionError(f"{name} has other instruments than the models before it; evaluate it alone")
         classes, hashes[name] = config.instruments, model.sha256
@@ -68,7 +73,7 @@ def evaluate_cunet(arguments: argparse.Namespace) -> int:
         systems += [
             network_system(name, network, hard=hard, labels=labels)
             for hard in (False, True)
-            for labels in (RIGHT, ALL_ONES)
+            for labels in ((VIDEO,) if config.video_slots else (RIGHT, ALL_ONES))
         ]
     scores = CunetScores(systems)
     arguments.out.mkdir(parents=True, exist_ok=True)

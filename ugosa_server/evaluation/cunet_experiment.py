@@ -13,8 +13,8 @@ from ugosa_server.durable_files import replacing
 from ugosa_server.errors import ConfigError
 from ugosa_server.evaluation.bss_eval import BssReference
 from ugosa_server.evaluation.cunet_metrics import METRICS, segment_scores
-from ugosa_server.evaluation.cunet_systems import System, level_gain
-from ugosa_server.evaluation.urmp import UrmpPiece, labels_of, read_checked
+from ugosa_server.evaluation.cunet_systems import Segment, System, level_gain
+from ugosa_server.evaluation.urmp import UrmpPiece, labels_of, read_checked, video_of
 from ugosa_server.models.conditioned_unet_config import WINDOW_SAMPLES
 from ugosa_server.training.conditioned_unet.solos import window_starts
 
@@ -87,16 +87,17 @@ def score_pieces(
         starts = window_starts(len(audio.mix))
         if not starts:
             raise ConfigError(f"{piece.name} is shorter than a segment of {WINDOW_SAMPLES} samples")
-        labels, gain = labels_of(piece, classes), level_gain(audio.mix)
+        labels, gain, video = labels_of(piece, classes), level_gain(audio.mix), video_of(piece)
         for start in starts:
             window = slice(start, start + WINDOW_SAMPLES)
-            mix, truths = audio.mix[window], audio.sources[:, window]
+            truths = audio.sources[:, window]
+            segment = Segment(audio.mix[window], truths, labels, gain, start, video)
             sounding = truths.any(axis=-1)
             if not sounding.any():
                 continue
             reference = BssReference(truths[sounding][:, :, None]) if with_bss else None
             for system in systems:
-                predictions = system.predict(mix, truths, labels, gain)
+                predictions = system.predict(segment)
                 scores.add(system.name, segment_scores(truths, predictions, reference))
         yield PieceDone(piece.name, done, len(pieces), len(starts))
 

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.models.conditioned_unet import ConditionedUNet
-from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
+from ugosa_server.models.conditioned_unet_config import (
+    SAMPLE_RATE_HZ,
+    WINDOW_FRAMES,
+    ConditionedUNetConfig,
+)
 from ugosa_server.models.cunet_front_end import (
+    HOP_SAMPLES,
     MIX_RMS,
     magnitudes,
     masks_of_logits,
@@ -24,14 +31,34 @@ from ugosa_server.models.cunet_front_end import (
     values,
     waveform,
 )
+from ugosa_server.separation.video_contexts import VideoContexts
 
 Array = NDArray[np.float64]
 IBM, INPUT_MIX = "IBM", "input mix"
-RIGHT, ALL_ONES = "right labels", "all-ones labels"
+RIGHT, ALL_ONES, VIDEO = "right labels", "all-ones labels", "video"
 IDEAL = ConditionedUNetConfig(frequency_scale="linear", mask="binary")  # no loss by warping
 
-Predict = Callable[[Array, Array, Array, float], Array]
-"""Mix [T], truths [K, T], labels [K], gain to the level of the network -> predictions [K, T]."""
+
+@dataclass(frozen=True)
+class Segment:
+    """One window of a piece."""
+
+    mix: Array
+    """[T]."""
+    truths: Array
+    """[K, T]."""
+    labels: Array
+    """[K]: who plays in the piece."""
+    gain: float = 1.0
+    """Brings the piece to the level of the network."""
+    start: int = 0
+    """Sample of the piece at 11,025 Hz."""
+    video: tuple[VisualFrame, ...] = ()
+    """What is seen of the players of the piece, in frames of 11,025 Hz."""
+
+
+Predict = Callable[[Segment], Array]
+"""-> predictions [K, T]."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +70,7 @@ class System:
     config: ConditionedUNetConfig | None = None
     """Of a network."""
     labels: str = RIGHT
-    """What a network is told."""
+    """What a network is told, or that it sees."""
     hard: bool = False
     """Whether its masks are 0 or 1."""
 
@@ -54,17 +81,25 @@ def bounds() -> list[System]:
 
 
 def network_system(name: str, network: ConditionedUNet, *, hard: bool = False, labels: str = RIGHT) -> System:
-    """A network (in evaluation mode) with soft or hard masks, told who plays or that all may."""
+    """A network (in evaluation mode) with soft or hard masks; it is told who plays, that all may, or sees."""
+    config = network.config
 
-    def predict(mix: Array, truths: Array, told: Array, gain: float) -> Array:
-        del truths
-        if labels == ALL_ONES:
-            told = np.ones_like(told)
+    def context_of(segment: Segment) -> Array | NDArray[np.float32]:
+        if labels == VIDEO:
+            first = segment.start // HOP_SAMPLES
+            seen = VideoContexts(
+                segment.video, config.context_shape, SAMPLE_RATE_HZ, SAMPLE_RATE_HZ / HOP_SAMPLES
+            )
+            return np.asarray(seen.of(first, first + WINDOW_FRAMES)[0][0], np.float32)
+        return np.ones_like(segment.labels) if labels == ALL_ONES else segment.labels
+
+    def predict(segment: Segment) -> Array:
+        mix, gain = segment.mix, segment.gain
         with torch.inference_mode():
             frames = spectrum(_tensor(gain * mix)[None])  # [1, 512, T']
-            heard = values(magnitudes(frames, network.config), network.config)
-            logits = network.mask_logits(heard, _tensor(told)[None])
-            masks = masks_of_logits(logits, network.config, hard=hard)  # [1, K, 512, T']
+            heard = values(magnitudes(frames, config), config)
+            logits = network.mask_logits(heard, _tensor(context_of(segment))[None])
+            masks = masks_of_logits(logits, config, hard=hard)  # [1, K, 512, T']
             found = waveform(masks * frames.unsqueeze(1), mix.shape[-1])[0]
         predictions = found.double().numpy() / gain
         # The mask of a class that is exactly 0 must stay exact through the inverse transform.
@@ -72,7 +107,7 @@ def network_system(name: str, network: ConditionedUNet, *, hard: bool = False, l
         return np.asarray(predictions, np.float64)
 
     kind = "hard" if hard else "soft"
-    return System(f"{name}, {kind} masks, {labels}", predict, network.config, labels, hard)
+    return System(f"{name}, {kind} masks, {labels}", predict, config, labels, hard)
 
 
 def level_gain(mix: Array) -> float:
@@ -80,9 +115,9 @@ def level_gain(mix: Array) -> float:
     return MIX_RMS / max(float(mix.std()), 1e-6)
 
 
-def _ideal_binary_masks(mix: Array, truths: Array, labels: Array, gain: float) -> Array:
+def _ideal_binary_masks(segment: Segment) -> Array:
     """Eq. 3 on the linear axis."""
-    del labels
+    mix, truths, gain = segment.mix, segment.truths, segment.gain
     frames = spectrum(_tensor(gain * mix)[None])
     of_sources = magnitudes(spectrum(_tensor(gain * truths)), IDEAL)[None]  # [1, K, 512, T']
     masks = target_masks(of_sources, magnitudes(frames, IDEAL), IDEAL)
@@ -91,10 +126,9 @@ def _ideal_binary_masks(mix: Array, truths: Array, labels: Array, gain: float) -
     return np.asarray(found, np.float64)
 
 
-def _input_mix(mix: Array, truths: Array, labels: Array, gain: float) -> Array:
-    del labels, gain
-    return np.broadcast_to(mix, truths.shape)
+def _input_mix(segment: Segment) -> Array:
+    return np.broadcast_to(segment.mix, segment.truths.shape)
 
 
-def _tensor(array: Array) -> torch.Tensor:
+def _tensor(array: NDArray[np.floating[Any]]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, np.float32))

@@ -13,11 +13,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from ugosa_server.evaluation.cunet_experiment import SystemFigures
-from ugosa_server.evaluation.cunet_systems import IBM, INPUT_MIX, RIGHT, System
+from ugosa_server.evaluation.cunet_systems import IBM, INPUT_MIX, RIGHT, VIDEO, System
 from ugosa_server.evaluation.paper_table import markdown
 from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
+from ugosa_server.models.cunet_experiments import EXPERIMENTS
 
 COLUMNS = ("SI-SDR", "SD-SDR", "PES", "SDR", "SIR", "SAR")
+GRID_CHOICES = (
+    "frequency_scale",
+    "value_scale",
+    "decoder",
+    "conditioning",
+    "context",
+    "context_frames",
+    "visual_fine_tuning",
+    "bias",
+)
+"""What makes a network one of a row; whether there is noise in training does, too."""
 NEEDS_VIDEO = "not run: needs videos of the players, which no package carries"
 NEEDS_SOP = "not run: needs the Sound-of-Pixels weights and videos"
 NO_MODEL = "no such model given"
@@ -49,47 +61,7 @@ def _numbers(text: str) -> Numbers:
     return tuple(None if mean == "n/a" else (float(mean), float(std)) for mean, std in pairs)
 
 
-def _config(
-    frequency: str = "linear",
-    decoder: str = "mhu-net",
-    mask: str = "binary",
-    conditioning: str = "film-bottleneck",
-    value: str = "db",
-    noise: float = 0.0,
-    *,
-    bias: bool = False,
-) -> ConditionedUNetConfig:
-    return ConditionedUNetConfig(
-        frequency_scale=frequency,
-        decoder=decoder,
-        mask=mask,
-        conditioning=conditioning,
-        value_scale=value,
-        input_noise_std=noise,
-        bias=bias,
-    )
-
-
-# Table 4: what each experiment is.
-ROWS_1_TO_16 = {
-    1: _config("log", "unet", conditioning="none"),
-    2: _config("linear", "unet", conditioning="none"),
-    3: _config(),
-    4: _config(mask="ratio"),
-    5: _config(bias=True),
-    6: _config(bias=True, noise=1.0),
-    7: _config(value="log"),
-    8: _config(bias=True, conditioning="none"),
-    9: _config("linear", "unet"),
-    10: _config("linear", "unet", conditioning="film-encoder"),
-    11: _config("linear", "unet", conditioning="film-final"),
-    12: _config("linear", "unet", conditioning="label-multiply"),
-    13: _config("log", "unet", conditioning="film-encoder"),
-    14: _config("log", "unet"),
-    15: _config("log", "unet", conditioning="film-final"),
-    16: _config("log", "unet", conditioning="label-multiply"),
-}
-_EXPERIMENTS = {
+_PRINTED = {
     1: "-12.5 21.0 -18.1 28.2 -47.9 30.2 -4.35 8.48 -0.18 7.34 5.03 8.55",
     2: "-15.9 20.4 -24.1 28.8 -33.7 24.5 -5.86 9.05 -0.68 8.33 3.16 8.65",
     3: "-10.7 19.9 -14.9 24.7 -41.6 33.3 -3.09 8.64 1.12 8.68 4.89 6.78",
@@ -110,7 +82,7 @@ _EXPERIMENTS = {
 
 
 def _experiment(method: str, number: int) -> PaperRow:
-    return PaperRow(method, str(number), _numbers(_EXPERIMENTS[number]), ROWS_1_TO_16[number])
+    return PaperRow(method, str(number), _numbers(_PRINTED[number]), EXPERIMENTS[str(number)].network)
 
 
 TABLE_1 = (
@@ -139,19 +111,27 @@ TABLE_2 = {
     scale: tuple(_experiment(method, n) for method, n in zip(_LABEL_METHODS, numbers, strict=True))
     for scale, numbers in (("linear", (2, 10, 9, 11, 12)), ("log", (1, 13, 14, 15, 16)))
 }
+_PRINTED_VIDEO = {
+    "encoder-1": "-14.5 20.4 -22.4 28.8 -37.4 28.2 -4.98 8.58 -0.19 8.02 3.96 8.34",
+    "bottleneck-1": "-12.0 20.2 -17.1 26.6 -44.9 29.5 -4.20 8.54 -0.38 7.54 5.41 8.19",
+    "bottleneck-1-ft": "-10.5 19.6 -15.2 26.6 -46.8 30.0 -3.65 8.33 0.20 7.14 5.65 8.33",
+    "bottleneck-15": "-12.2 19.0 -17.8 26.1 -37.6 29.8 -4.94 8.60 -0.41 8.24 4.48 8.30",
+    "bottleneck-50": "-14.6 21.1 -21.5 28.7 -38.8 30.1 -5.25 8.74 -0.81 7.91 4.39 8.48",
+    "final-1": "-13.3 21.3 -18.6 27.7 -39.0 35.0 -4.96 9.40 -0.81 8.19 5.79 9.66",
+}
+
+
+def _video_experiment(name: str) -> PaperRow:
+    layer, frames, *fine_tuned = name.split("-")
+    method = "-".join(["FiLM", layer, *fine_tuned])
+    return PaperRow(
+        method, frames, _numbers(_PRINTED_VIDEO[name]), EXPERIMENTS[name].network, not_run=NEEDS_VIDEO
+    )
+
+
 TABLE_3 = (
-    PaperRow("w/o conditioning", "0", _numbers(_EXPERIMENTS[1]), ROWS_1_TO_16[1]),
-    *(
-        PaperRow(method, frames, _numbers(text), not_run=NEEDS_VIDEO)
-        for method, frames, text in (
-            ("FiLM-encoder", "1", "-14.5 20.4 -22.4 28.8 -37.4 28.2 -4.98 8.58 -0.19 8.02 3.96 8.34"),
-            ("FiLM-bottleneck", "1", "-12.0 20.2 -17.1 26.6 -44.9 29.5 -4.20 8.54 -0.38 7.54 5.41 8.19"),
-            ("FiLM-bottleneck-ft", "1", "-10.5 19.6 -15.2 26.6 -46.8 30.0 -3.65 8.33 0.20 7.14 5.65 8.33"),
-            ("FiLM-bottleneck", "15", "-12.2 19.0 -17.8 26.1 -37.6 29.8 -4.94 8.60 -0.41 8.24 4.48 8.30"),
-            ("FiLM-bottleneck", "50", "-14.6 21.1 -21.5 28.7 -38.8 30.1 -5.25 8.74 -0.81 7.91 4.39 8.48"),
-            ("FiLM-final", "1", "-13.3 21.3 -18.6 27.7 -39.0 35.0 -4.96 9.40 -0.81 8.19 5.79 9.66"),
-        )
-    ),
+    PaperRow("w/o conditioning", "0", _numbers(_PRINTED[1]), EXPERIMENTS["1"].network),
+    *(_video_experiment(name) for name in _PRINTED_VIDEO),
     *(
         PaperRow(method, "3", _numbers(text), not_run=NEEDS_SOP)
         for method, text in (
@@ -197,13 +177,10 @@ def system_for(row: PaperRow, systems: Sequence[System]) -> System | None:
     matching = [
         system
         for system in systems
-        if system.labels == RIGHT
+        if system.labels in (RIGHT, VIDEO)
         and system.config is not None
         and row.config is not None
-        and all(
-            getattr(system.config, name) == getattr(row.config, name)
-            for name in ("frequency_scale", "value_scale", "decoder", "conditioning", "context", "bias")
-        )
+        and all(getattr(system.config, name) == getattr(row.config, name) for name in GRID_CHOICES)
         and (system.config.input_noise_std > 0) == (row.config.input_noise_std > 0)
     ]
     as_printed = [

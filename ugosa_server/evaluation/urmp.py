@@ -1,5 +1,8 @@
 """Pieces in the layout of URMP: a folder each, with `AuMix_*.wav` and `AuSep_<n>_<instrument>_*.wav`.
 
+What is seen of the players may lie there as `Vid_*.npz`, made by `ugosa-server video features` of the piece's
+video with a box a player.
+
 As in section 4.1 of Slizovskaia et al.: parts of one instrument are summed to one source, and pieces of one
 instrument alone are left out.
 """
@@ -15,9 +18,11 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from ugosa_server.activations.visual_frames import VisualFrame, validate_visual_frames
 from ugosa_server.errors import ConfigError
-from ugosa_server.models.conditioned_unet_config import SAMPLE_RATE_HZ
+from ugosa_server.models.conditioned_unet_config import PLAYERS, SAMPLE_RATE_HZ
 from ugosa_server.training.ensembles.instruments import instrument_named
+from ugosa_server.video.feature_file import read_feature_file
 
 Array = NDArray[np.float64]
 
@@ -31,6 +36,8 @@ class UrmpPiece:
     """`AuMix_*.wav`."""
     parts: tuple[tuple[str, Path], ...]
     """(name of the class, `AuSep_*.wav`), a part each."""
+    video: Path | None = None
+    """`Vid_*.npz`."""
 
     @property
     def instruments(self) -> tuple[str, ...]:
@@ -62,7 +69,8 @@ def find_pieces(folder: Path) -> list[UrmpPiece]:
             if len(words) < 3:
                 raise ConfigError(f"{path} is not named AuSep_<number>_<instrument>_<piece>.wav")
             parts.append((instrument_named(words[2]).name, path))
-        piece = UrmpPiece(mix.parent.name, mix, tuple(parts))
+        video = next(iter(sorted(mix.parent.glob("Vid_*.npz"))), None)
+        piece = UrmpPiece(mix.parent.name, mix, tuple(parts), video)
         if len(piece.instruments) > 1:
             pieces.append(piece)
     if not pieces:
@@ -87,6 +95,17 @@ def read_piece(piece: UrmpPiece, classes: Sequence[str]) -> PieceAudio:
         part = _read(path)[: len(mix)]
         sources[list(classes).index(instrument), : len(part)] += part
     return PieceAudio(mix, sources)
+
+
+def video_of(piece: UrmpPiece) -> tuple[VisualFrame, ...]:
+    """What is seen of the players; nothing where the piece has no video features.
+
+    Raises:
+        BadOptionError: the file holds something else.
+    """
+    if piece.video is None:
+        return ()
+    return validate_visual_frames(read_feature_file(piece.video, SAMPLE_RATE_HZ), PLAYERS, piece.video.name)
 
 
 def labels_of(piece: UrmpPiece, classes: Sequence[str]) -> Array:

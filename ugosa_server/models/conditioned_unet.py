@@ -97,6 +97,7 @@ class ConditionedUNet(MaskNetwork):
             )
             for outputs in config.decoder_outputs
         )
+        self.visual_head = _visual_head() if config.visual_fine_tuning else None
         self.motion = (
             nn.LSTM(VISUAL_FEATURES, MOTION_FEATURES, batch_first=True)
             if config.film_channels and config.context == "frames"
@@ -186,12 +187,22 @@ class ConditionedUNet(MaskNetwork):
             raise ValueError(f"the context has shape {shape}, but must be [B, *{expected}]")
         if not len(self.film):
             return []
+        seen = context.any(dim=-1, keepdim=True)  # a bias makes something even of zeros
+        if self.visual_head is not None:
+            context = F.relu(self.visual_head(context)) * seen  # [B, K', 2048] or [B, K', N, 2048]
         if self.motion is not None:
             batch, players = context.shape[:2]
             _, (hidden, _) = self.motion(context.flatten(0, 1))  # [1, B K', 1024]
-            seen = context.flatten(2).any(dim=-1, keepdim=True)  # an LSTM makes something even of zeros
-            context = hidden[0].reshape(batch, players, MOTION_FEATURES) * seen
+            context = hidden[0].reshape(batch, players, MOTION_FEATURES) * seen.any(dim=2)
         return [generator(context.flatten(1)) for generator in self.film]
+
+
+def _visual_head() -> nn.Linear:
+    """One layer on features of ResNet-50, which are never negative: with a ReLU after it, the identity."""
+    head = nn.Linear(VISUAL_FEATURES, VISUAL_FEATURES)
+    nn.init.eye_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 def _film_generator(context_features: int, channels: int) -> nn.Linear:

@@ -94,6 +94,9 @@ class ConditionedUNetConfig:
     """What it is conditioned on: "labels", one video "frame" per player, or N "frames" through an LSTM."""
     context_frames: int = 1
     """N; 1 unless the context is "frames" (15 and 50 in the paper)."""
+    visual_fine_tuning: bool = False
+    """Whether the visual encoder's head is trained along: one more layer on every feature vector, at first
+    the identity. (The paper's FiLM-bottleneck-ft trains all of the encoder.)"""
     bias: bool = False
     """Whether convolutions have a bias."""
     input_noise_std: float = 0.0
@@ -128,6 +131,8 @@ class ConditionedUNetConfig:
             raise BadOptionError(
                 f"context_frames is {self.context_frames}, but must be at least 1, and 1 without frames"
             )
+        if self.visual_fine_tuning and not (self.video_slots and self.film_channels):
+            raise BadOptionError("visual_fine_tuning needs FiLM on a video context, frame or frames")
         if self.first_channels < 1:
             raise BadOptionError(f"first_channels must be at least 1, got {self.first_channels}")
 
@@ -227,6 +232,9 @@ class ConditionedUNetConfig:
         for d, outputs in enumerate(self.decoder_outputs):
             for i, (before, after) in enumerate(self.decoder_channels(outputs)):
                 block(f"decoders.{d}.{i}", before, after, 3)
+        if self.visual_fine_tuning:
+            shapes["visual_head.weight"] = (VISUAL_FEATURES, VISUAL_FEATURES)
+            shapes["visual_head.bias"] = (VISUAL_FEATURES,)
         if self.film_channels and self.context == "frames":
             gates = 4 * MOTION_FEATURES
             shapes["motion.weight_ih_l0"] = (gates, VISUAL_FEATURES)

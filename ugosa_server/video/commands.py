@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.durable_files import replacing
 from ugosa_server.errors import BadOptionError
 
 
@@ -43,6 +42,7 @@ def make_features(options: argparse.Namespace) -> int:
     """Encode every picture and write one file, whole or not at all."""
     from ugosa_server.activations.visual_frames import MAX_VISUAL_FRAMES
     from ugosa_server.video.encoders import open_encoder
+    from ugosa_server.video.feature_file import write_feature_file
     from ugosa_server.video.pictures import parse_boxes, read_folder, read_video
 
     encoder = open_encoder(options.encoder)
@@ -63,13 +63,7 @@ def make_features(options: argparse.Namespace) -> int:
         players.append(picture.player)
         times_s.append(picture.time_s)
         vectors.append(encoder.encode(picture.rgb))
-    with replacing(options.out) as file:
-        np.savez(
-            file,
-            player=np.array(players, dtype=np.int32),
-            time_s=np.array(times_s, dtype=np.float64),
-            features=np.stack(vectors).astype("<f2"),
-        )
+    write_feature_file(options.out, players, times_s, vectors)
     print(
         f"{options.out}: {len(players)} pictures of {len(set(players))} players, {len(vectors[0])} features"
     )

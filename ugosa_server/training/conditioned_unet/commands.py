@@ -30,6 +30,12 @@ def add_cunet_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
     cunet.add_argument(
         "--validation-data", type=Path, metavar="DIR", help="default: a share of the takes of --data"
     )
+    cunet.add_argument(
+        "--experiment",
+        metavar="ROW",
+        help="instead of the recipe's: network, loss and curriculum of a row of the paper's tables, 1 to 16 "
+        "by Table 4, or of Table 3 such as bottleneck-1-ft",
+    )
     cunet.add_argument("--start", type=Path, metavar="FILE", help="a model to take all but FiLM from")
     cunet.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
     cunet.add_argument(
@@ -62,6 +68,8 @@ def train_cunet(arguments: argparse.Namespace) -> int:
     from ugosa_server.training.display import on_tensorboard, shown
 
     recipe = load_recipe(arguments.config)
+    if arguments.experiment is not None:
+        recipe = recipe.for_experiment(arguments.experiment)
     arguments.out.mkdir(parents=True, exist_ok=True)
     reports = run_cunet_training(
         recipe, arguments.data, arguments.out, arguments.validation_data, arguments.start

@@ -34,6 +34,8 @@ class MixBatch:
     """[B, T]."""
     labels: FloatArray
     """[B, K]: 1 for every class that sounds; with extra labels, for some that do not as well."""
+    seen: FloatArray | None = None
+    """[B, K', 2048] or [B, K', N, 2048]: the players in random slots; None where nothing is seen."""
 
     def checked(self, *, extra: bool = False) -> MixBatch:
         """Itself, once its labels are found to be those of its sources.
@@ -54,7 +56,12 @@ class MixBatch:
 
 
 def mixed_batch(
-    recordings: SolosSet, options: MixOptions, batch_size: int, most_sources: int, key: tuple[int, ...]
+    recordings: SolosSet,
+    options: MixOptions,
+    batch_size: int,
+    most_sources: int,
+    key: tuple[int, ...],
+    seen_shape: tuple[int, ...] = (),
 ) -> MixBatch:
     """The batch of one key.
 
@@ -64,35 +71,49 @@ def mixed_batch(
         batch_size: B.
         most_sources: the curriculum's stage.
         key: seeds the batch.
+        seen_shape: of an example's video context; () sees nothing.
     """
     rng = np.random.default_rng(key)
     takes = recordings.takes if options.same_take_share else {}
     sources = np.zeros((batch_size, len(recordings.by_instrument), WINDOW_SAMPLES), np.float32)
-    examples = [_example(rng, recordings, takes, options, most_sources, example) for example in sources]
+    examples, seen = [], np.zeros((batch_size, *seen_shape), np.float32)
+    for example, context in zip(sources, seen, strict=True):
+        chosen = _chosen(rng, recordings, takes, options, most_sources)
+        for recording, _, segment in chosen:
+            example[list(recordings.by_instrument).index(recording.instrument)] += segment
+        examples.append(_mixed(rng, example, options))
+        if seen_shape:
+            for slot, (recording, start, _) in zip(rng.permutation(len(context)), chosen, strict=False):
+                context[slot] = recording.seen(start, seen_shape[1:])
     mixes, labels = (np.stack(arrays) for arrays in zip(*examples, strict=True))
-    return MixBatch(sources, mixes, labels).checked(extra=options.extra_labels_share > 0)
+    batch = MixBatch(sources, mixes, labels, seen if seen_shape else None)
+    return batch.checked(extra=options.extra_labels_share > 0)
 
 
-def _example(
+def _chosen(
     rng: np.random.Generator,
     recordings: SolosSet,
     takes: dict[str, list[Recording]],
     options: MixOptions,
     most_sources: int,
-    sources: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Fill `sources` [K, T], which are silent, and return mix and labels."""
+) -> list[tuple[Recording, int, FloatArray]]:
+    """What an example is mixed from: recording, start, and the window from there."""
     names = list(recordings.by_instrument)
     n_sources = int(rng.integers(options.fewest_sources, min(most_sources, len(names)) + 1))
     if takes and n_sources > 1 and rng.random() < options.same_take_share:
         members = list(takes.values())[int(rng.integers(len(takes)))]
         start = int(rng.integers(min(member.frames for member in members) - WINDOW_SAMPLES + 1))
-        for i in rng.permutation(len(members))[:n_sources]:
-            sources[names.index(members[i].instrument)] += members[i].segment(start)
-    else:
-        for k in rng.choice(len(names), n_sources, replace=False):
-            sources[k] = _sounding_segment(rng, recordings.by_instrument[names[k]])
-    present = np.zeros(len(names), bool)
+        chosen = [members[i] for i in rng.permutation(len(members))[:n_sources]]
+        return [(member, start, member.segment(start)) for member in chosen]
+    classes = rng.choice(len(names), n_sources, replace=False)
+    return [_sounding_segment(rng, recordings.by_instrument[names[k]]) for k in classes]
+
+
+def _mixed(
+    rng: np.random.Generator, sources: FloatArray, options: MixOptions
+) -> tuple[FloatArray, FloatArray]:
+    """Mix and labels of `sources` [K, T], which are altered in place."""
+    present = np.zeros(len(sources), bool)
     for k in np.flatnonzero(sources.any(axis=-1)):
         present[k] = _rms(sources[k]) >= SILENT_RMS
         sources[k] = _altered(rng, sources[k], options) if present[k] else 0
@@ -110,17 +131,20 @@ def _example(
         mix = np.clip(mix, -1, 1)
     labels = present.astype(np.float32)
     if rng.random() < options.extra_labels_share:
-        labels = np.maximum(labels, rng.random(len(names)) < rng.random()).astype(np.float32)
+        labels = np.maximum(labels, rng.random(len(sources)) < rng.random()).astype(np.float32)
     return mix, labels
 
 
-def _sounding_segment(rng: np.random.Generator, recordings: tuple[Recording, ...]) -> FloatArray:
+def _sounding_segment(
+    rng: np.random.Generator, recordings: tuple[Recording, ...]
+) -> tuple[Recording, int, FloatArray]:
     for _ in range(TRIES):
         recording = recordings[int(rng.integers(len(recordings)))]
-        segment = recording.segment(int(rng.integers(recording.frames - WINDOW_SAMPLES + 1)))
+        start = int(rng.integers(recording.frames - WINDOW_SAMPLES + 1))
+        segment = recording.segment(start)
         if _rms(segment) >= SILENT_RMS:
             break
-    return segment
+    return recording, start, segment
 
 
 def _rms(audio: FloatArray) -> float:

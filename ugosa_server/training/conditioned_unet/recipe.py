@@ -13,6 +13,7 @@ from typing import Any
 
 from ugosa_server.errors import ConfigError
 from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
+from ugosa_server.models.cunet_experiments import EXPERIMENTS, network_of
 
 LOSSES = ("bce", "smooth-l1")
 REDUCTIONS = ("sum", "mean")
@@ -80,6 +81,8 @@ class CunetRecipe:
     """Frames of each example that a step learns from, at a random place, a multiple of 64; 0 = all 256."""
     film_rate_share: float = 1.0
     """Learning rate of the FiLM generators over that of the rest."""
+    visual_rate_share: float = 1.0
+    """Learning rate of a fine-tuned visual head over that of the rest."""
     first_stage: int = 2
     """Most sources in a mix at the start; `mix.most_sources` switches the curriculum off."""
     stage_patience: int = 10_000
@@ -121,11 +124,32 @@ class CunetRecipe:
                 f"first_stage is {self.first_stage}, but must lie between fewest_sources "
                 f"{self.mix.fewest_sources} and most_sources {self.mix.most_sources}"
             )
-        if self.network.context != "labels":
+        slots = self.network.video_slots
+        if slots and self.mix.most_sources > slots:
             raise ConfigError(
-                f"the context is {self.network.context!r}; folders in Solos layout have no video "
-                "features, so only a context of labels can be trained on them"
+                f"most_sources is {self.mix.most_sources}, but the network can see {slots} players"
             )
+
+    @property
+    def seen_shape(self) -> tuple[int, ...]:
+        """Of an example's video context; () where labels, or nothing, condition."""
+        return self.network.context_shape if self.network.video_slots else ()
+
+    def for_experiment(self, name: str) -> CunetRecipe:
+        """This recipe for the network of a row of the paper's tables, with that row's loss and curriculum.
+
+        Raises:
+            ConfigError: there is no such row.
+        """
+        if name not in EXPERIMENTS:
+            raise ConfigError(f"there is no experiment {name}; known are {', '.join(EXPERIMENTS)}")
+        network = network_of(name, self.network)
+        return dataclasses.replace(
+            self,
+            network=network,
+            loss="smooth-l1" if network.mask == "ratio" else "bce",  # Table 4
+            first_stage=self.first_stage if EXPERIMENTS[name].curriculum else self.mix.most_sources,
+        )
 
 
 # Slizovskaia et al., sections 3.1 and 4.3.

@@ -14,7 +14,7 @@ from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.training.conditioned_unet.mixing import mixed_batch
 from ugosa_server.training.conditioned_unet.recipe import CunetRecipe
-from ugosa_server.training.conditioned_unet.solos import read_solos, split_takes
+from ugosa_server.training.conditioned_unet.solos import read_solos, require_video, split_takes
 from ugosa_server.training.conditioned_unet.steps import CunetTraining
 from ugosa_server.training.conditioned_unet.validation import CunetFigure, CunetValidation
 from ugosa_server.training.display import View
@@ -61,6 +61,9 @@ def run_cunet_training(
         recordings, held_out = split_takes(recordings, recipe.validation_share)
     else:
         held_out = read_solos(validation_data, recipe.network.instruments)
+    if recipe.network.video_slots:
+        require_video(recordings)
+        require_video(held_out)
     validation = CunetValidation(held_out, recipe)
     training = CunetTraining(recipe)
     if (out / "state.pt").exists():
@@ -77,6 +80,7 @@ def run_cunet_training(
             recipe.batch_size,
             training.plateau.stage,
             (recipe.seed, training.iteration),
+            recipe.seen_shape,
         )
         losses.append(training.step(batch))
         done = training.iteration == recipe.iterations

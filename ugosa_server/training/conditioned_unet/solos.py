@@ -1,7 +1,8 @@
 """Recordings of single instruments in folders, as the Solos data set has them: `wav11k/<Instrument>/*.wav`.
 
 Recordings whose names share what stands before the last hyphen are of one take (of one piece, in time): the
-rendered data have such; where a recording stands alone, it is a take of its own.
+rendered data have such; where a recording stands alone, it is a take of its own. What is seen of a player
+lies beside the recording as `NAME.npz`, made by `ugosa-server video features` with one player.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ugosa_server.errors import ConfigError
-from ugosa_server.models.conditioned_unet_config import SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from ugosa_server.activations.visual_frames import validate_visual_frames
+from ugosa_server.errors import BadOptionError, ConfigError
+from ugosa_server.models.conditioned_unet_config import GRID, SAMPLE_RATE_HZ, WINDOW_FRAMES, WINDOW_SAMPLES
+from ugosa_server.separation.video_contexts import VideoContexts
 from ugosa_server.training.ensembles.instruments import instrument_named
+from ugosa_server.video.feature_file import read_feature_file
 
 FloatArray = NDArray[np.float32]
 
@@ -33,11 +37,25 @@ class Recording:
     take: str
     frames: int
     """Length in samples; at least a window."""
+    video: Path | None = None
+    """Feature file of its one player."""
 
     def segment(self, start: int) -> FloatArray:
         """One window from `start`: [65535], mono."""
         audio, _ = soundfile.read(self.path, WINDOW_SAMPLES, start, dtype="float32", always_2d=True)
         return np.asarray(audio.mean(axis=1), np.float32)
+
+    def seen(self, start: int, shape: tuple[int, ...]) -> FloatArray:
+        """What is seen of the player in the window from `start`: `shape`, [2048] or [N, 2048].
+
+        Raises:
+            BadOptionError: there is no such file, or it is none.
+        """
+        if self.video is None:
+            raise BadOptionError(f"{self.path} has no {self.path.stem}.npz of video features beside it")
+        first = start // GRID.hop_samples
+        context, _ = _video(self.video, shape).of(first, first + WINDOW_FRAMES)
+        return np.asarray(context[0, 0], np.float32)
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,25 @@ class SolosSet:
             for recording in recordings:
                 found.setdefault(recording.take, []).append(recording)
         return {take: members for take, members in found.items() if len({m.instrument for m in members}) > 1}
+
+
+def require_video(recordings: SolosSet) -> None:
+    """Training that sees needs something to see of every recording.
+
+    Raises:
+        ConfigError: some have nothing.
+    """
+    unseen = [
+        member.path
+        for members in recordings.by_instrument.values()
+        for member in members
+        if member.video is None
+    ]
+    if unseen:
+        raise ConfigError(
+            f"{len(unseen)} recordings such as {unseen[0]} have no {unseen[0].stem}.npz of video features "
+            "beside them; `ugosa-server video features` makes such files"
+        )
 
 
 def read_solos(folder: Path, instruments: Sequence[str]) -> SolosSet:
@@ -120,4 +157,12 @@ def _recording(path: Path, instrument: str) -> Recording | None:
         raise ConfigError(f"{path} has {info.samplerate} Hz, but Solos folders hold {SAMPLE_RATE_HZ} Hz")
     if info.frames < WINDOW_SAMPLES:
         return None
-    return Recording(path, instrument, path.stem.rpartition("-")[0] or path.stem, info.frames)
+    features = path.with_suffix(".npz")
+    take = path.stem.rpartition("-")[0] or path.stem
+    return Recording(path, instrument, take, info.frames, features if features.exists() else None)
+
+
+@lru_cache(maxsize=512)
+def _video(path: Path, shape: tuple[int, ...]) -> VideoContexts:
+    frames = validate_visual_frames(read_feature_file(path, SAMPLE_RATE_HZ), 1, path.name)
+    return VideoContexts(frames, (1, *shape), SAMPLE_RATE_HZ, SAMPLE_RATE_HZ / GRID.hop_samples)

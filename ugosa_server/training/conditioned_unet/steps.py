@@ -20,6 +20,7 @@ from ugosa_server.training.conditioned_unet.recipe import CunetRecipe
 
 EMA_WARMUP_STEPS = 10  # the average forgets the first weights fast: decay (1 + t) / (EMA_WARMUP_STEPS + t)
 EPS = 1e-8
+CONTEXT_PARTS = ("film.", "motion.", "visual_head.")  # of a network: what its context goes through
 
 
 class CunetTraining:
@@ -31,10 +32,17 @@ class CunetTraining:
         self.network = ConditionedUNet(recipe.network).to(recipe.device)
         # bfloat16 is a seventh faster so; torch.nn.Module.to states no such overload.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        film = list(self.network.film.parameters())
-        others = [p for name, p in self.network.named_parameters() if not name.startswith("film.")]
+        shares = {"film.": recipe.film_rate_share, "visual_head.": recipe.visual_rate_share}
+        parts = {
+            prefix: [p for name, p in self.network.named_parameters() if name.startswith(prefix)]
+            for prefix in shares
+        }
+        others = [p for name, p in self.network.named_parameters() if not name.startswith(tuple(shares))]
         self.optimiser = torch.optim.Adam(
-            [{"params": others, "share": 1.0}, {"params": film, "share": recipe.film_rate_share}],
+            [
+                {"params": others, "share": 1.0},
+                *({"params": found, "share": shares[prefix]} for prefix, found in parts.items() if found),
+            ],
             recipe.learning_rate,
             weight_decay=recipe.weight_decay,
         )
@@ -66,7 +74,7 @@ class CunetTraining:
         return loss.detach()
 
     def start_from(self, path: Path) -> None:
-        """Take the encoder and decoders of another network of these sizes; FiLM starts as it would anyway.
+        """Take the encoder and decoders of another network of these sizes; what hears a context starts anew.
 
         A network that has learned to tell present instruments apart (label-multiply) leaves FiLM only to
         learn who is absent.
@@ -76,8 +84,8 @@ class CunetTraining:
         """
         _, state = load_checkpoint(path)
         own = self.network.state_dict()
-        taken = {name: tensor for name, tensor in state.items() if not name.startswith("film.")}
-        if {name for name in own if not name.startswith("film.")} != set(taken) or any(
+        taken = {name: tensor for name, tensor in state.items() if not name.startswith(CONTEXT_PARTS)}
+        if {name for name in own if not name.startswith(CONTEXT_PARTS)} != set(taken) or any(
             own[name].shape != tensor.shape for name, tensor in taken.items()
         ):
             raise ConfigError(f"{path} has no encoder and decoders of the sizes of this training")
@@ -125,7 +133,7 @@ class CunetTraining:
 def batch_loss(network: ConditionedUNet, batch: MixBatch, recipe: CunetRecipe) -> Tensor:
     """Loss of a batch: Eq. 6 or Eq. 7 of every class, bin and frame, reduced over an example, then meaned."""
     mix = torch.from_numpy(batch.mix).to(recipe.device)  # [B, T]
-    labels = torch.from_numpy(batch.labels).to(recipe.device)  # [B, K]
+    context = torch.from_numpy(batch.labels if batch.seen is None else batch.seen).to(recipe.device)
     mix_magnitudes, target = targets_of(mix, batch, recipe)
     heard = values(mix_magnitudes, recipe.network)  # [B, 1, F, T']
     if network.training and recipe.crop_frames:
@@ -135,7 +143,7 @@ def batch_loss(network: ConditionedUNet, batch: MixBatch, recipe: CunetRecipe) -
         )
     narrow = network.training and recipe.precision == "bfloat16"
     with torch.autocast(recipe.device, torch.bfloat16, enabled=narrow):
-        logits = network.mask_logits(heard, labels).float()  # [B, K, F, T']
+        logits = network.mask_logits(heard, context).float()  # [B, K, F, T']
     losses = mask_losses(logits, target, recipe)
     if recipe.magnitude_weighted:
         weight = torch.log1p(mix_magnitudes)  # [B, F, T']

@@ -61,6 +61,7 @@ class CunetValidation:
                 size,
                 max(mix.fewest_sources, min(most_sources, mix.most_sources)),
                 (VALIDATION_KEY, most_sources, number),
+                self._recipe.seen_shape,
             )
             for number in range(max(1, self._recipe.validation_examples // size))
         ]
@@ -71,10 +72,11 @@ def _si_sdr_db(
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """SI-SDR of the sources that sound, of the network's soft masks and of the mix: [2, N]."""
     device = next(network.parameters()).device
-    mix, labels = torch.from_numpy(batch.mix).to(device), torch.from_numpy(batch.labels).to(device)
+    mix = torch.from_numpy(batch.mix).to(device)
+    context = torch.from_numpy(batch.labels if batch.seen is None else batch.seen).to(device)
     frames = spectrum(mix)
     heard = values(magnitudes(frames, network.config), network.config)  # at the level of training
-    masks = masks_of_logits(network.mask_logits(heard, labels), network.config)  # [B, K, 512, T']
+    masks = masks_of_logits(network.mask_logits(heard, context), network.config)  # [B, K, 512, T']
     estimates = waveform(masks * frames.unsqueeze(1), mix.shape[-1]).double().cpu()  # [B, K, T]
     truth = torch.from_numpy(batch.sources).double()
     mixes = mix.double().cpu().unsqueeze(1).expand_as(truth)
