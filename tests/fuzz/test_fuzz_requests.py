@@ -39,6 +39,7 @@ OPTIONS = job_pb2.JobOptions(
     separation_segment_seconds=8.0,
     separation_overlap=0.25,
     separation_shifts=0,
+    wiener_exponent=1.0,
     stem_encoding=job_pb2.STEM_ENCODING_WAV_FLOAT32,
     seed=1,
 )

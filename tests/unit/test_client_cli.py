@@ -82,6 +82,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--separation-segment": "10",
         "--overlap": "0.5",
         "--shifts": "2",
+        "--wiener": "0.8",
         "--format": "flac-pcm24",
         "--instruments": "Kit, vox",
     }
@@ -91,7 +92,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
     assert job["request_id"] == "mine"
     assert None not in job["options"].values()
     assert list(job["options"].values()) == [
-        *("tiny", "fast", "P-L2:M", 0.5, 1e-4, 3, 6.0, 2.0, 4, 1, 7, 10.0, 0.5, 2, "flac-pcm24"),
+        *("tiny", "fast", "P-L2:M", 0.5, 1e-4, 3, 6.0, 2.0, 4, 1, 7, 10.0, 0.5, 2, 0.8, "flac-pcm24"),
         ["drums", "vocals"],
         [],  # pictures are not sent back
     ]

@@ -33,6 +33,7 @@ ALL_OPTIONS = JobOptions(
     separation_segment_s=8.0,
     overlap=0.0,
     shifts=0,
+    wiener_exponent=0.8,
     stem_encoding=StemEncoding.FLAC_PCM24,
 )
 

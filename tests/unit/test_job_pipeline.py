@@ -63,6 +63,19 @@ def test_stems_null_against_the_mix_and_obey_the_marks(make_spec, networks, chan
     assert {stem.frames for stem in ending.stems} == {spec.source.frames}
 
 
+def test_with_a_wiener_filter_stems_differ_and_keep_both_promises(make_spec, networks):
+    plain = make_spec()
+    wiener = make_spec(separation=replace(plain.separation, wiener_exponent=1.0))
+    endings = [list(run_job(spec, networks, never))[-1] for spec in (plain, wiener)]
+    without, stems = (stems_of(spec, ending) for spec, ending in zip((plain, wiener), endings, strict=True))
+    assert np.abs(stems - without).max() > 1e-3
+    assert np.array_equal(stems.sum(axis=0), song_of(wiener))
+    bass = stems[TINY.sources.index("bass")]
+    assert np.abs(bass[: wiener.source.frames // 2 - FADE_FRAMES]).max() == 0.0
+    report = json.loads((Path(wiener.out_dir) / "report.json").read_text())
+    assert report["options"]["wiener_exponent"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("n_frames", "rate_hz"), [(1, 44_100), (2, 48_000), (44_099, 44_100), (20_001, 96_000), (16_000, 16_000)]
 )

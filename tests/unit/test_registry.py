@@ -16,7 +16,11 @@ from ugosa_server.models.registry import ModelRegistry
 
 @pytest.fixture
 def folder(tmp_path):
-    words = {"description": "for tests", "adaptation": json.dumps({"learning_rate": 1e-3})}
+    words = {
+        "description": "for tests",
+        "adaptation": json.dumps({"learning_rate": 1e-3}),
+        "separation": json.dumps({"wiener_exponent": 1.0}),
+    }
     save_checkpoint(tmp_path / "tiny.safetensors", tiny_network().state_dict(), TINY, words)
     return tmp_path
 
@@ -27,6 +31,7 @@ def test_a_model_is_told_from_its_header(folder):
     assert (model.sources, model.sample_rate_hz, model.audio_channels) == (TINY.sources, 8000, 2)
     assert model.parameters == sum(p.numel() for p in tiny_network().parameters())
     assert model.adaptation_defaults == {"learning_rate": 1e-3}
+    assert model.separation_defaults == {"wiener_exponent": 1.0}
     names = {strategy.name: strategy.trainable_parameters for strategy in model.strategies}
     assert next(iter(names)) == "P-L1:D"
     assert names["P-L5:D"] == names["B-L5:D"] == 32 * 16

@@ -100,6 +100,11 @@ def resolve_options(
     return AdaptationOptions(**values)  # type: ignore[arg-type]
 
 
+def uses_model_defaults(preset: str | None) -> bool:
+    """Whether options that a known preset, or none, leaves open come from the model first."""
+    return preset is None or PRESETS[preset].uses_model_defaults
+
+
 def validate_options(options: AdaptationOptions, config: NetworkConfig) -> None:
     """Check every option against its range and against the network's sizes.
 

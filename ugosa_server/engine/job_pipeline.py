@@ -3,7 +3,8 @@
     PREPARE          the song at the network's rate, normalised
     BASE_SEPARATION  what the unadapted network gives, for the report; not when SEPARATION will give it anyway
     ADAPTATION       fine-tuning on this song under its marks
-    SEPARATION       estimates -> source rate -> marks and mixture consistency -> stem files, one stream
+    SEPARATION       estimates -> source rate -> Wiener filter, if wanted -> marks and mixture consistency ->
+                     stem files, one stream
     REPORT           the stems read back, the promises measured, the report written
 
 Whenever the unadapted network hears the song, how loud each source came out is kept (activations/levels.py);
@@ -28,6 +29,7 @@ from torch import nn
 
 from ugosa_server.activations.activity import activity, marks_at_rate
 from ugosa_server.activations.levels import LevelMeter, save_levels
+from ugosa_server.activations.marks import Mark
 from ugosa_server.adaptation.adapter_file import AdapterKeys, marks_sha256, save_adapter
 from ugosa_server.adaptation.context import adaptation_of, base_unless_done
 from ugosa_server.adaptation.epoch_checkpoint import AdaptationKeys, EpochCheckpoint
@@ -74,6 +76,7 @@ from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.report.data import EpochLoss, Preview
 from ugosa_server.report.write import write_report
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
+from ugosa_server.separation.wiener import wiener_filtered
 
 __all__ = ["ResidentNetworks", "run_job"]
 
@@ -200,8 +203,10 @@ class _Run(PhaseSteps):
         leakage = LeakageMeter(self.spec.marks, self.ensemble.stems)
         recorder = ExcerptRecorder(*self.preview_span)
         levels = self._level_meter()
-        for block in levels.listen(self._estimates(mix, mix_frames)):
-            leakage.add(block)
+        heard = levels.listen(leakage.listen(self._estimates(mix, mix_frames)))
+        if not self.spec.listens_only:
+            heard = self._filtered(heard, ())  # the excerpt is to show what the marks change
+        for block in heard:
             recorder.add(block)
             yield from self.progress(self.segments_done)
         self.leakage_before_dbfs = leakage.levels_dbfs()
@@ -331,6 +336,7 @@ class _Run(PhaseSteps):
             estimates = leakage.listen(self._estimates(mix, mix_frames))
             if self.strategy.depth is None:
                 estimates = levels.listen(estimates)
+            estimates = self._filtered(estimates, spec.marks)
             for stems in consistency.process(estimates):
                 for writer, stem in zip(writers, stems, strict=True):
                     writer.write(stem.T)
@@ -401,6 +407,23 @@ class _Run(PhaseSteps):
 
         return song_estimates(
             self.model.network, self.spec, self.frames, mix, mix_frames, self.model.device, watched
+        )
+
+    def _filtered(
+        self, estimates: Iterator[NDArray[np.float32]], marks: tuple[Mark, ...]
+    ) -> Iterator[NDArray[np.float32]]:
+        """The estimates through the Wiener filter, if the job wants one."""
+        spec = self.spec
+        if spec.separation.wiener_exponent == 0:
+            return estimates
+        return wiener_filtered(
+            estimates,
+            self.frames,
+            marks,
+            self.ensemble.stems,
+            spec.source.sample_rate_hz,
+            spec.separation.wiener_exponent,
+            self.model.device,
         )
 
     def _level_meter(self) -> LevelMeter:

@@ -89,6 +89,7 @@ def options_as_used(spec: RunSpec, stem_names: Sequence[str]) -> dict[str, Optio
         "separation_segment_seconds": spec.separation.segment_s,
         "separation_overlap": spec.separation.overlap,
         "separation_shifts": spec.separation.shifts,
+        "wiener_exponent": spec.separation.wiener_exponent,
         "stems": ", ".join(stem_names),
         "stem_encoding": spec.stem_encoding.value,
     }

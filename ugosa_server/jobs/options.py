@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 from ugosa_server.activations.ensemble import validate_instruments
 from ugosa_server.activations.visual_frames import VisualFrame, validate_visual_frames
-from ugosa_server.adaptation.presets import OptionValues, resolve_options, validate_options
+from ugosa_server.adaptation.presets import (
+    OptionValues,
+    resolve_options,
+    uses_model_defaults,
+    validate_options,
+)
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.records import JobKind, JobOptions
@@ -53,8 +58,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
     validate_options(adaptation, model.config)
     # A longer segment than the network hears at once would be cut again inside of it.
     segment_s = min(SeparationOptions.segment_s, model.config.max_segment_s)
-    separation = dataclasses.replace(SeparationOptions(segment_s), **request.separation)  # type: ignore[arg-type]
-    validate_separation_options(separation)
+    separation = _separation_options(request, model, segment_s)
     seed = request.seed or 0
     if not 0 <= seed <= MAX_SEED:
         raise BadOptionError(f"seed is {seed}, but must be at least 0 and at most {MAX_SEED}")
@@ -71,3 +75,15 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         ),
         visual_frames=validate_visual_frames(request.visual_frames, model.config.video_slots, model.name),
     )
+
+
+def _separation_options(request: JobOptionsRequest, model: ModelInfo, segment_s: float) -> SeparationOptions:
+    stated = model.separation_defaults if uses_model_defaults(request.preset) else {}
+    known = {field.name for field in dataclasses.fields(SeparationOptions)}
+    if unknown := sorted(set(stated) - known):
+        raise BadOptionError(
+            f"the model {model.name} states separation options {', '.join(unknown)}, which do not exist"
+        )
+    options = dataclasses.replace(SeparationOptions(segment_s), **{**stated, **request.separation})  # type: ignore[arg-type]
+    validate_separation_options(options)
+    return options

@@ -1,8 +1,8 @@
 """The separation networks that jobs can name: what lies in the model folders, read without torch.
 
 A model is a `*.safetensors` checkpoint of `checkpoints.save_checkpoint`, named after its file. Besides its
-sizes a checkpoint may state, in its metadata, a `description` and `adaptation`: a JSON object of adaptation
-options that suit it better than the paper's, for example {"learning_rate": 1e-4}.
+sizes a checkpoint may state, in its metadata, a `description`, and `adaptation` and `separation`: JSON
+objects of options that suit it better than the paper's, for example {"learning_rate": 1e-4}.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class ModelInfo:
     """What can be fine-tuned: `P-` and `B-` of every depth, deepest first, and `B0`."""
     adaptation_defaults: Mapping[str, str | int | float | None]
     """Adaptation options that suit this model, by field name; empty = the paper's."""
+    separation_defaults: Mapping[str, str | int | float | None]
+    """Separation options that suit it, by field name."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -145,15 +147,19 @@ def read_model_info(path: Path) -> ModelInfo:
             *(StrategyInfo(f"{prefix}-{depth}", count) for prefix in ("P", "B") for depth, count in depths),
             StrategyInfo("B0", 0),
         ),
-        adaptation_defaults=_adaptation_defaults(header.metadata.get("adaptation", "{}"), path),
+        adaptation_defaults=_stated_options(header.metadata, "adaptation", path),
+        separation_defaults=_stated_options(header.metadata, "separation", path),
     )
 
 
-def _adaptation_defaults(text: str, path: Path) -> dict[str, str | int | float | None]:
+def _stated_options(
+    metadata: Mapping[str, str], kind: str, path: Path
+) -> dict[str, str | int | float | None]:
+    text = metadata.get(kind, "{}")
     try:
         values = json.loads(text)
     except ValueError as error:
-        raise CheckpointError(f"{path} states adaptation options that are not JSON: {text!r}") from error
+        raise CheckpointError(f"{path} states {kind} options that are not JSON: {text!r}") from error
     if not isinstance(values, dict):
-        raise CheckpointError(f"{path} states adaptation options that are no JSON object: {text!r}")
+        raise CheckpointError(f"{path} states {kind} options that are no JSON object: {text!r}")
     return values

@@ -96,6 +96,7 @@ SEPARATION_FIELDS = {
     "separation_segment_seconds": "segment_s",
     "separation_overlap": "overlap",
     "separation_shifts": "shifts",
+    "wiener_exponent": "wiener_exponent",
 }
 
 

@@ -123,13 +123,7 @@ class MixtureConsistency:
                 f"estimates of shape {block.shape} from frame {start_frame} on do not fit {expected[0]}"
                 f" sources and a mix of {channels} channel(s) and {frames} frames"
             )
-        if not np.isfinite(block).all():
-            source, _, frame = np.argwhere(~np.isfinite(block))[0]
-            raise SeparationFailedError(
-                f"the network's {self._sources[source]} is not audio: NaN or infinite at frame "
-                f"{start_frame + frame}; try a lower learning rate, or another model",
-                source=self._sources[source],
-            )
+        require_finite(block, self._sources, start_frame)
 
     def _finish(
         self, estimates: NDArray[np.float32], powers: NDArray[np.float64], start: int, stop: int
@@ -181,6 +175,21 @@ class MixtureConsistency:
         clipped = samples.clip(self._low, self._high)
         self.clipped_samples += int(np.count_nonzero(clipped != samples))
         return clipped
+
+
+def require_finite(block: NDArray[np.float32], sources: Sequence[str], start_frame: int) -> None:
+    """Check a block of estimates, [S, C, n] from `start_frame` on.
+
+    Raises:
+        SeparationFailedError: a sample is NaN or infinite.
+    """
+    if not np.isfinite(block).all():
+        source, _, frame = np.argwhere(~np.isfinite(block))[0]
+        raise SeparationFailedError(
+            f"the network's {sources[source]} is not audio: NaN or infinite at frame "
+            f"{start_frame + frame}; try a lower learning rate, or another model",
+            source=sources[source],
+        )
 
 
 def _move_within(

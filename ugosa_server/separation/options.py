@@ -11,6 +11,7 @@ MIN_SEGMENT_S = 0.05
 MAX_SEGMENT_S = 60.0  # memory grows with it
 MAX_OVERLAP = 0.95  # the time that a separation takes grows with 1 / (1 - overlap)
 MAX_SHIFTS = 20
+MAX_WIENER_EXPONENT = 2.0  # the Wiener filter proper
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class SeparationOptions:
     """Share of a segment that overlaps the next one; 0 to 0.95."""
     shifts: int = 0
     """Random time shifts (up to 0.5 s) whose results are averaged; 0 = none, at most 20."""
+    wiener_exponent: float = 0.0
+    """Of a generalised Wiener filter over the estimates (see `wiener.py`): 1 takes ratios of magnitudes, 2 of
+    powers; 0 = none, at most 2."""
 
 
 def validate_separation_options(options: SeparationOptions) -> None:
@@ -35,6 +39,7 @@ def validate_separation_options(options: SeparationOptions) -> None:
         ("separation segment_s", options.segment_s, MIN_SEGMENT_S, MAX_SEGMENT_S),
         ("separation overlap", options.overlap, 0, MAX_OVERLAP),
         ("separation shifts", options.shifts, 0, MAX_SHIFTS),
+        ("wiener_exponent", options.wiener_exponent, 0, MAX_WIENER_EXPONENT),
     ):
         if not math.isfinite(value) or not lowest <= value <= highest:
             raise BadOptionError(

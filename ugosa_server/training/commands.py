@@ -45,6 +45,7 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     export.add_argument("--to", type=Path, required=True, help="the model file, NAME.safetensors")
     export.add_argument("--description", default="", help="one line for people who list models")
     export.add_argument("--adaptation", default="{}", help="JSON object of adaptation options that suit it")
+    export.add_argument("--separation", default="{}", help="JSON object of separation options that suit it")
     export.set_defaults(run=export_model)
 
 
@@ -96,7 +97,12 @@ def export_model(arguments: argparse.Namespace) -> int:
     from ugosa_server.training.export import export_weights
 
     exported = export_weights(
-        arguments.folder, arguments.to, arguments.description, arguments.adaptation, arguments.weights
+        arguments.folder,
+        arguments.to,
+        arguments.description,
+        arguments.adaptation,
+        arguments.weights,
+        arguments.separation,
     )
     figures = ", ".join(f"{source} {value:.2f}" for source, value in exported.validation_db.items())
     print(f"{exported.path}: {exported.steps} steps, held-out SDR in dB {figures}, sha256 {exported.sha256}")

@@ -27,7 +27,12 @@ class Exported:
 
 
 def export_weights(
-    run: Path, to: Path, description: str, adaptation: str = "{}", weights: str = "best"
+    run: Path,
+    to: Path,
+    description: str,
+    adaptation: str = "{}",
+    weights: str = "best",
+    separation: str = "{}",
 ) -> Exported:
     """Write `run`'s best validated weights, or its last ones, to `to`.
 
@@ -37,6 +42,7 @@ def export_weights(
         description: one line for people who list models.
         adaptation: JSON object of adaptation options that suit these weights better than the paper's.
         weights: "best" or "last".
+        separation: JSON object of separation options that suit them.
 
     Raises:
         CheckpointError: there are none, or one is no finite number.
@@ -46,7 +52,11 @@ def export_weights(
     if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
         raise CheckpointError(f"{source} holds a weight that is no finite number")
     trained = read_header(source).metadata
-    words = dict(trained) | {"description": description, "adaptation": adaptation}
+    words = dict(trained) | {
+        "description": description,
+        "adaptation": adaptation,
+        "separation": separation,
+    }
     to.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(to, state, config, words, dtype=torch.float16)
     return Exported(to, checkpoint_sha256(to), int(trained["step"]), json.loads(trained["validation_db"]))

@@ -80,6 +80,7 @@ OPTION_FIELDS = {  # JobOptions here: JobOptions on the wire
     "separation_segment_s": "separation_segment_seconds",
     "overlap": "separation_overlap",
     "shifts": "separation_shifts",
+    "wiener_exponent": "wiener_exponent",
 }
 
 

@@ -120,6 +120,8 @@ class JobOptions:
     """Share of a separation segment that overlaps the next one; 0 <= overlap < 1."""
     shifts: int | None = None
     """Random time shifts averaged in separation; 0 = none."""
+    wiener_exponent: float | None = None
+    """Of a generalised Wiener filter over the estimates: 1 = ratios of magnitudes, 2 = powers, 0 = none."""
     stem_encoding: StemEncoding | None = None
     """How stems are written."""
     instruments: tuple[str, ...] = ()

@@ -43,6 +43,13 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--shifts", type=int, metavar="N", help="random shifts averaged in separation")
     group.add_argument(
+        "--wiener",
+        dest="wiener_exponent",
+        type=float,
+        metavar="EXPONENT",
+        help="generalised Wiener filter over the network's estimates: 1 magnitudes, 2 powers, 0 none",
+    )
+    group.add_argument(
         "--instruments",
         type=_names,
         default=(),
@@ -75,6 +82,7 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
         separation_segment_s=arguments.separation_segment_s,
         overlap=arguments.overlap,
         shifts=arguments.shifts,
+        wiener_exponent=arguments.wiener_exponent,
         stem_encoding=StemEncoding(arguments.stem_encoding) if arguments.stem_encoding else None,
         instruments=arguments.instruments,
     )

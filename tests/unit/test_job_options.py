@@ -1,0 +1,45 @@
+"""What a request leaves open comes from the model, unless the preset is one that leaves the model's out."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.errors import BadOptionError
+from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.models.checkpoints import save_checkpoint
+from ugosa_server.models.registry import read_model_info
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    words = {"separation": json.dumps({"wiener_exponent": 1.0, "overlap": 0.5})}
+    save_checkpoint(path, tiny_network().state_dict(), TINY, words)
+    return read_model_info(path)
+
+
+def test_separation_comes_from_the_request_the_model_and_the_paper_in_this_order(model):
+    separation = resolve_job_options(JobOptionsRequest(), model).separation
+    assert (separation.wiener_exponent, separation.overlap, separation.shifts) == (1.0, 0.5, 0)
+    separation = resolve_job_options(JobOptionsRequest(separation={"wiener_exponent": 0.0}), model).separation
+    assert (separation.wiener_exponent, separation.overlap) == (0.0, 0.5)
+
+
+@pytest.mark.parametrize(("preset", "exponent"), [("fast", 1.0), ("paper", 0.0), ("authors-code", 0.0)])
+def test_presets_of_published_systems_leave_the_models_own_options_out(model, preset, exponent):
+    assert resolve_job_options(JobOptionsRequest(preset=preset), model).separation.wiener_exponent == exponent
+
+
+@pytest.mark.parametrize("exponent", [-0.1, 2.1, float("nan")])
+def test_an_exponent_out_of_range_is_named(model, exponent):
+    request = JobOptionsRequest(separation={"wiener_exponent": exponent})
+    with pytest.raises(BadOptionError, match=r"wiener_exponent is .* at least 0 and at most 2"):
+        resolve_job_options(request, model)
+
+
+def test_an_option_of_a_model_that_does_not_exist_is_named(model):
+    model = replace(model, separation_defaults={"winer": 1.0})
+    with pytest.raises(BadOptionError, match="the model tiny states separation options winer"):
+        resolve_job_options(JobOptionsRequest(), model)

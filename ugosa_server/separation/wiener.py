@@ -1,0 +1,126 @@
+"""Generalised Wiener filter: what the estimates say of each time and frequency, applied to the mix itself.
+
+Liutkus and Badeau, "Generalized Wiener filtering with fractional power spectrograms" (ICASSP 2015), without
+spatial covariances. With E_i(f, k) the STFT of estimate i, |E_i| its root mean square over channels, and X
+that of the mix,
+
+    M_i = |E_i|^alpha / sum_j |E_j|^alpha,    s_i = iSTFT(M_i X).
+
+alpha = 2 is the Wiener filter proper, alpha = 1 the ratio mask of magnitudes; less is softer. The phase is
+the mix's, and so the stems add up to it. Estimates are faded out first where their source is marked silent,
+so that their part of the mix goes to the others by what these have at that time and frequency.
+
+A stream: memory depends on the window, never on the song.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ugosa_server.activations.activity import silence_gains
+from ugosa_server.activations.marks import Mark
+from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.models.network_config import MaskGrid
+from ugosa_server.separation.masked_stems import masked_stems
+from ugosa_server.separation.mixture_consistency import require_finite
+
+WINDOW_S = 4096 / 44_100
+HOPS_A_WINDOW = 4  # with 2, the last frames would end the song on windows of nearly 0
+FRAMES_AT_ONCE = 32
+
+
+def wiener_grid(sample_rate_hz: int) -> MaskGrid:
+    """The STFT at a rate: windows of 93 ms, 4096 samples at 44.1 kHz."""
+    hop_samples = max(1, round(WINDOW_S * sample_rate_hz / HOPS_A_WINDOW))
+    return MaskGrid(HOPS_A_WINDOW * hop_samples, hop_samples)
+
+
+def wiener_filtered(
+    estimates: Iterable[NDArray[np.float32]],
+    mix: SourceFrames | NDArray[np.float32],
+    marks: Sequence[Mark],
+    sources: Sequence[str],
+    sample_rate_hz: int,
+    exponent: float,
+    device: torch.device | str = "cpu",
+) -> Iterator[NDArray[np.float32]]:
+    """Yield better estimates [S, C, n]; together they have exactly T frames.
+
+    Args:
+        estimates: [S, C, n] that follow each other, T frames in all.
+        mix: the song at its own rate, [T, C].
+        marks: validated.
+        sources: names of the S estimates in order.
+        sample_rate_hz: of the song.
+        exponent: alpha, above 0.
+        device: where to compute.
+
+    Raises:
+        SeparationFailedError: an estimate has a sample that is NaN or infinite.
+    """
+    grid = wiener_grid(sample_rate_hz)
+    audible = _faded(estimates, marks, sources, len(mix), sample_rate_hz)
+    masks = _masks(audible, len(mix), grid, exponent, device)
+    for stems in masked_stems(masks, mix, sample_rate_hz, grid, sample_rate_hz, device):
+        yield stems[:-1]  # the masks leave nothing to the residual
+
+
+def _faded(
+    estimates: Iterable[NDArray[np.float32]],
+    marks: Sequence[Mark],
+    sources: Sequence[str],
+    n_samples: int,
+    sample_rate_hz: int,
+) -> Iterator[NDArray[np.float32]]:
+    """The same estimates, checked, silent where they are marked so."""
+    start = 0
+    for block in estimates:
+        require_finite(block, sources, start)
+        stop = start + block.shape[-1]
+        gains = silence_gains(marks, sources, n_samples, sample_rate_hz, start, stop)
+        yield block * gains[:, None].astype(np.float32)
+        start = stop
+
+
+def _masks(
+    estimates: Iterable[NDArray[np.float32]],
+    n_samples: int,
+    grid: MaskGrid,
+    exponent: float,
+    device: torch.device | str,
+) -> Iterator[NDArray[np.float32]]:
+    """Masks [S, F, n] of all frames, whose centres are multiples of the hop."""
+    fft, hop, half = grid.fft_samples, grid.hop_samples, grid.fft_samples // 2
+    window = torch.hann_window(fft, dtype=torch.float64).float().to(device)
+    n_frames = n_samples // hop + 1
+    group = fft + (FRAMES_AT_ONCE - 1) * hop  # samples of a full group of frames
+    held, made = None, 0
+    for block in estimates:
+        silence = np.zeros((*block.shape[:2], half), np.float32)
+        held = np.concatenate([silence if held is None else held, block], axis=-1)
+        while held.shape[-1] >= group:
+            yield _ratios(held[..., :group], window, hop, exponent)
+            held, made = held[..., FRAMES_AT_ONCE * hop :], made + FRAMES_AT_ONCE
+    if held is not None:
+        held = np.pad(held, ((0, 0), (0, 0), (0, half)))
+        while made < n_frames:
+            count = min(FRAMES_AT_ONCE, n_frames - made)
+            yield _ratios(held[..., : fft + (count - 1) * hop], window, hop, exponent)
+            held, made = held[..., count * hop :], made + count
+
+
+def _ratios(
+    audio: NDArray[np.float32], window: Tensor, hop_samples: int, exponent: float
+) -> NDArray[np.float32]:
+    """M_i of the frames in a stretch of the estimates: [S, C, n samples] -> [S, F, n]."""
+    frames = torch.from_numpy(audio).to(window.device).unfold(-1, len(window), hop_samples)  # [S, C, n, fft]
+    spectra = torch.view_as_real(torch.fft.rfft(window * frames))  # [S, C, n, F, 2]
+    shares = spectra.square_().sum(dim=(1, 4)).pow_(exponent / 2)  # [S, n, F]
+    total = shares.sum(dim=0)
+    masks = torch.where(total == 0, 1 / len(shares), shares / total)
+    return masks.transpose(1, 2).cpu().numpy()
