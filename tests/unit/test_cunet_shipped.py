@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ugosa_server.adaptation.presets import resolve_options
 from ugosa_server.evaluation.cunet_experiment import CunetScores, score_pieces
 from ugosa_server.evaluation.cunet_systems import ALL_ONES, INPUT_MIX, RIGHT, bounds, network_system
 from ugosa_server.evaluation.urmp import find_pieces
@@ -48,6 +49,7 @@ def test_the_card_pins_the_file_and_the_registry_lists_it(name):
     assert model.architecture == "conditioned_unet"
     assert model.config.sources == INSTRUMENTS
     assert model.description
+    assert resolve_options(model_defaults=model.adaptation_defaults).strategy == "B0"  # marks act without
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -79,7 +79,6 @@ def convert(
     config: NetworkConfig
     if choices is not None:
         config, state = read_cunet_checkpoint(legacy, sha256, choices)
-        words["adaptation"] = json.dumps({"strategy": "B0", "segment_s": config.max_segment_s})
     else:
         config, state = read_legacy_checkpoint(legacy, sha256, sources)
     _write(path, state, config, words | dict(metadata or {}))

@@ -172,6 +172,11 @@ class ConditionedUNetConfig:
         return 0 if self.context == "labels" or self.conditioning == "none" else PLAYERS
 
     @property
+    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
+        """No adaptation: marks act without one, of which no gain has been shown; segments of a window."""
+        return {"strategy": "B0", "segment_s": self.max_segment_s}
+
+    @property
     def input_bins(self) -> int:
         """F: bins of the input and of the masks."""
         return LOG_BINS if self.frequency_scale == "log" else LINEAR_BINS

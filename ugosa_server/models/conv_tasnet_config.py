@@ -72,6 +72,11 @@ class ConvTasNetConfig:
         """Samples from one frame to the next: L / 2."""
         return self.encoder_length // 2
 
+    @property
+    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
+        """None: the paper's options are for such networks."""
+        return {}
+
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter, in the network's order."""
         n, b, h = self.encoder_filters, self.bottleneck_channels, self.block_channels

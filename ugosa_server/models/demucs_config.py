@@ -131,6 +131,11 @@ class DemucsConfig:
         lengths_s = [float(Fraction(m.segment)) for m in self.members if m.kind == "HTDemucs"]
         return min(lengths_s, default=math.inf)
 
+    @property
+    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
+        """None: the paper's options are for such networks."""
+        return {}
+
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter of all members, in the network's order."""
         return {

@@ -62,6 +62,10 @@ class NetworkConfig(Protocol):
     def video_slots(self) -> int:
         """Players that it can see in a video; 0 = it is not conditioned on video."""
 
+    @property
+    def adaptation_defaults(self) -> Mapping[str, str | int | float | None]:
+        """Adaptation options that suit this kind of network better than the paper's, by field name."""
+
     def parameter_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Name and shape of every parameter, in the network's order."""
 

@@ -2,7 +2,7 @@
 
 A model is a `*.safetensors` checkpoint of `checkpoints.save_checkpoint`, named after its file. Besides its
 sizes a checkpoint may state, in its metadata, a `description`, and `adaptation` and `separation`: JSON
-objects of options that suit it better than the paper's, for example {"learning_rate": 1e-4}.
+objects of options that suit it better than those of its kind of network, for example {"learning_rate": 1e-4}.
 """
 
 from __future__ import annotations
@@ -147,7 +147,10 @@ def read_model_info(path: Path) -> ModelInfo:
             *(StrategyInfo(f"{prefix}-{depth}", count) for prefix in ("P", "B") for depth, count in depths),
             StrategyInfo("B0", 0),
         ),
-        adaptation_defaults=_stated_options(header.metadata, "adaptation", path),
+        adaptation_defaults={
+            **header.config.adaptation_defaults,
+            **_stated_options(header.metadata, "adaptation", path),
+        },
         separation_defaults=_stated_options(header.metadata, "separation", path),
     )
 
