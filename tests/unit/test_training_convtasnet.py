@@ -26,6 +26,7 @@ from ugosa_server.training.run import run_training
 from ugosa_server.training.song_window import WindowPlan
 from ugosa_server.training.training_config import TrainingConfig, load_training_config
 from ugosa_server.training.validation import sdr_db
+from ugosa_server.training.widen import widened
 
 RECIPES = Path(training.__file__).parent / "recipes"
 NETWORK = ConvTasNetConfig(
@@ -150,9 +151,14 @@ def test_a_training_may_go_on_from_the_weights_of_a_model_file(tmp_path):
     save_checkpoint(tmp_path / "model.safetensors", state.average, NETWORK, {})
     later = dataclasses.replace(CONFIG, seed=99, start_from=str(tmp_path / "model.safetensors"))
     assert weights_digest(TrainingState(later).average) == weights_digest(state.average)
-    wider = dataclasses.replace(later, network=dataclasses.replace(NETWORK, block_channels=40))
-    with pytest.raises(ConfigError, match="other sizes"):
-        TrainingState(wider)
+    wider = dataclasses.replace(later, network=dataclasses.replace(NETWORK, encoder_filters=128))
+    assert weights_digest(TrainingState(wider).average) == weights_digest(
+        widened(state.average, NETWORK, wider.network)
+    )
+    for change in ({"block_channels": 40}, {"encoder_filters": 32}):
+        other = dataclasses.replace(later, network=dataclasses.replace(NETWORK, **change))
+        with pytest.raises(ConfigError, match="other sizes"):
+            TrainingState(other)
 
 
 def test_a_config_file_is_read_and_unknown_keys_are_named(tmp_path):

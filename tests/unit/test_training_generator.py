@@ -64,8 +64,8 @@ def test_one_gain_limits_all_stems_so_they_still_sum():
 def test_a_batch_depends_on_seed_and_step_alone():
     songs = np.random.default_rng(1).standard_normal((6, 4, 2, 8000)).astype(np.float32)
 
-    def read(song, start, length):
-        return songs[song, :, :, start : start + length].copy()
+    def read(song, stems, start, length):
+        return songs[song, stems, :, start : start + length].copy()
 
     def batch(seed, step):
         return make_batch(seed, step, range(6), 8000 / SAMPLE_RATE_HZ, 3, 0.1, read, AugmentOptions()).stems

@@ -4,6 +4,7 @@ import torch
 
 from ugosa_server.models.conv_tasnet import ConvTasNet
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.fast_conv_tasnet import Scratch
 from ugosa_server.training.basis import start_from_cosines
 from ugosa_server.training.twin_filters import has_twin_filters, separate_with_twins
 
@@ -25,7 +26,7 @@ def test_estimates_and_gradients_are_those_of_the_network():
     mix = torch.randn(2, 2, 3000, dtype=torch.float64)
     weights = list(network.separator.parameters())
     results = []
-    for separate in (network, lambda mix: separate_with_twins(network, mix)):
+    for separate in (network, lambda mix: separate_with_twins(network, mix, Scratch())):
         estimates = separate(mix)
         gradients = torch.autograd.grad(estimates.square().sum(), weights)
         results.append((estimates.detach(), *gradients))

@@ -46,6 +46,18 @@ def test_an_example_holds_guitar_and_backing_and_nothing_else(folder):
     assert not sounding[:, [BASS, VOCALS]].any()
 
 
+def test_guitars_can_be_made_quieter(folder):
+    songs = read_two_stem_songs(folder)
+
+    def guitar_db(mean_db):
+        options = AugmentOptions(two_stem_share=1.0, two_stem_gain_db=0.0, two_stem_guitar_db=mean_db)
+        stems = make_batch(1, 2, range(0), 1.0, 2, 0.2, None, options, songs).stems
+        powers = np.square(stems[:, [OTHER, DRUMS]]).mean(axis=(2, 3))
+        return 10 * np.log10(powers[:, 0] / powers[:, 1])
+
+    np.testing.assert_allclose(guitar_db(-6.0), guitar_db(0.0) - 6.0, atol=1e-3)
+
+
 def test_how_the_backing_is_divided_costs_nothing_but_other_does():
     torch.manual_seed(0)
     stems = torch.zeros(2, 4, 2, 1000)

@@ -21,8 +21,8 @@ from ugosa_server.training.two_stem import TwoStemSongs
 OTHER = STEMS.index("other")
 MOST_SPEED = 0.18  # logarithm; three semitones
 
-ReadSegment = Callable[[int, int, int], FloatArray]
-"""(song, first sample, samples) -> stems [S, C, T]."""
+ReadSegment = Callable[[int, slice, int, int], FloatArray]
+"""(song, which stems, first sample, samples) -> those stems, [S, C, T]."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class AugmentOptions:
     two_stem_share: float = 0.0
     """Share of examples that are real songs of two known stems, see `two_stem.py`."""
     two_stem_gain_db: float = 3.0
-    """Standard deviation of the gain between those two."""
+    """Standard deviation of the gain of each of the two."""
+    two_stem_guitar_db: float = 0.0
+    """Mean gain of their guitar: below 0 where it is to be learnt that guitars can be quiet."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def _two_stem_example(
 ) -> FloatArray:
     stems = at_speed(songs.segment(rng, int(n * _speed(rng, options)) + 2), n)
     for stem in np.flatnonzero(stems.any(axis=(1, 2))):
-        gain = 10 ** (rng.normal(0, options.two_stem_gain_db) / 20)
+        mean_db = options.two_stem_guitar_db if stem == OTHER else 0.0
+        gain = 10 ** (rng.normal(mean_db, options.two_stem_gain_db) / 20)
         stems[stem] = _placed(rng, stems[stem], gain, options)
     return _levelled(stems)
 
@@ -108,7 +111,7 @@ def _example(
     def piece(stems: slice) -> FloatArray:  # of a random song at a random speed
         span = min(int(n * _speed(rng, options)) + 2, song_samples)
         start = int(rng.integers(song_samples - span + 1))
-        return at_speed(read(int(rng.choice(songs)), start, span)[stems], n)
+        return at_speed(read(int(rng.choice(songs)), stems, start, span), n)
 
     if rng.random() < options.remix_share:
         stems = np.concatenate([piece(slice(stem, stem + 1)) for stem in range(len(STEMS))])  # [S, C, T]
@@ -151,7 +154,12 @@ def at_speed(audio: FloatArray, n_samples: int) -> FloatArray:
     places = np.linspace(0, audio.shape[-1] - 1, n_samples)
     before = np.minimum(places.astype(np.int64), audio.shape[-1] - 2)
     part = (places - before).astype(np.float32)
-    return np.asarray(audio[..., before] * (1 - part) + audio[..., before + 1] * part, np.float32)
+    out: FloatArray = np.take(audio, before + 1, axis=-1)
+    earlier = np.take(audio, before, axis=-1)
+    out -= earlier
+    out *= part
+    out += earlier
+    return out
 
 
 def tilted(audio: FloatArray, tilt_db: float) -> FloatArray:

@@ -78,19 +78,28 @@ def analysis_filters(config: ConvTasNetConfig) -> NDArray[np.float64]:
     hardly see cymbals and consonants otherwise. The decoder takes it back.
     """
     length = config.encoder_length
-    n_frequencies = config.encoder_filters // FILTERS_A_FREQUENCY
-    n_mid = round(MID_SHARE * n_frequencies)
     window = _window(length)
     time_s = (np.arange(length) - (length - 1) / 2) / config.sample_rate_hz
     rows = []
-    for count, side in ((n_mid, 1.0), (n_frequencies - n_mid, -1.0)):
-        for frequency_hz in spread_frequencies_hz(count, length, config.sample_rate_hz):
+    for of_side_hz, side in zip(frequencies_hz(config), (1.0, -1.0), strict=True):
+        for frequency_hz in of_side_hz:
             phase = 2 * np.pi * frequency_hz * time_s
             loudness = (1 + (frequency_hz / PRIOR_KNEE_HZ) ** 2) ** (WHITENING / 2)
             for wave in (np.cos(phase), np.sin(phase)):
                 filtered = loudness * window * wave * np.sqrt(2 / length)
                 rows.append(np.concatenate([filtered, side * filtered]) / np.sqrt(2))
     return np.array(rows)
+
+
+def frequencies_hz(config: ConvTasNetConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Frequencies of the filters of mid and of side."""
+    n_frequencies = config.encoder_filters // FILTERS_A_FREQUENCY
+    n_mid = round(MID_SHARE * n_frequencies)
+    mid, side = (
+        spread_frequencies_hz(count, config.encoder_length, config.sample_rate_hz)
+        for count in (n_mid, n_frequencies - n_mid)
+    )
+    return mid, side
 
 
 def synthesis_filters(config: ConvTasNetConfig, analysis: NDArray[np.float64]) -> NDArray[np.float64]:

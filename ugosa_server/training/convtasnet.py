@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,15 @@ from ugosa_server.durable_files import replacing
 from ugosa_server.errors import ConfigError
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.fast_conv_tasnet import Scratch
+from ugosa_server.models.network_config import NetworkConfig
 from ugosa_server.training.augment import Batch
 from ugosa_server.training.basis import start_from_cosines
 from ugosa_server.training.training_config import TrainingConfig
 from ugosa_server.training.twin_filters import has_twin_filters, separate_with_twins
 from ugosa_server.training.two_stem import as_known
+from ugosa_server.training.widen import widened
 
 EMA_WARMUP_STEPS = (
     10  # the average forgets the first weights fast: decay (1 + t) / (EMA_WARMUP_STEPS + t) early on
@@ -58,11 +62,14 @@ class TrainingState:
             start_from_cosines(self.network)
         if config.start_from:
             sizes, weights = load_checkpoint(Path(config.start_from))
-            if sizes != config.network:
-                raise ConfigError(f"{config.start_from} has other sizes than this training: {sizes}")
-            self.network.load_state_dict(weights)
+            self.network.load_state_dict(_of_sizes(weights, sizes, config))
         self.network.to(config.device)
-        self.twins = config.basis_learning_rate_share == 0 and has_twin_filters(self.network)
+        self.twins = (
+            config.device == "cpu"
+            and config.basis_learning_rate_share == 0
+            and has_twin_filters(self.network)
+        )
+        self.scratch = Scratch()
         self.optimiser = torch.optim.Adam(_parameter_groups(self.network, config), fused=True)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.step = 0
@@ -98,6 +105,21 @@ class TrainingState:
         network = ConvTasNet(self.network.config)
         network.load_state_dict(self.average)
         return network.to(next(self.network.parameters()).device)
+
+
+def _of_sizes(weights: dict[str, Tensor], sizes: NetworkConfig, config: TrainingConfig) -> dict[str, Tensor]:
+    if sizes == config.network:
+        return weights
+    n_filters = config.network.encoder_filters
+    if not (
+        isinstance(sizes, ConvTasNetConfig)
+        and sizes.encoder_filters < n_filters
+        and replace(sizes, encoder_filters=n_filters) == config.network
+    ):
+        raise ConfigError(
+            f"{config.start_from} has other sizes than this training, not only fewer filters: {sizes}"
+        )
+    return widened(weights, sizes, config.network)
 
 
 def _parameter_groups(network: ConvTasNet, config: TrainingConfig) -> list[dict[str, Any]]:
@@ -152,10 +174,12 @@ def train_step(state: TrainingState, config: TrainingConfig, batch: Batch) -> Te
         group["lr"] = group["share"] * config.learning_rate_at(state.step)
     stems = torch.from_numpy(batch.stems).to(config.device)  # [B, S, C, T]
     two_stem = torch.from_numpy(batch.two_stem).to(config.device)
-    bfloat16 = config.precision == "bfloat16"
-    with torch.autocast(config.device, torch.bfloat16, enabled=bfloat16):
-        mix = stems.sum(dim=1)
-        estimates = separate_with_twins(state.network, mix) if state.twins else state.network(mix)
+    mix = stems.sum(dim=1)
+    if state.twins:
+        estimates = separate_with_twins(state.network, mix, state.scratch)
+    else:
+        with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            estimates = state.network(mix)
     loss = LOSSES[config.loss](as_known(estimates.float(), two_stem), as_known(stems, two_stem))
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

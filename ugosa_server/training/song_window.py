@@ -74,8 +74,8 @@ class SongWindow:
         for worker in self._workers:
             worker.start()
 
-    def segment(self, song: int, start: int, length: int) -> FloatArray:
-        """Samples [start, start + length) of a song's stems, [S, C, length]; waits until the song is made."""
+    def segment(self, song: int, which: slice, start: int, length: int) -> FloatArray:
+        """Samples [start, start + length) of stems of a song, [S, C, length]; waits until it is made."""
         path = song_path(self._folder, song)
         deadline_s = time.monotonic() + LONGEST_WAIT_S
         while not path.exists():
@@ -84,7 +84,7 @@ class SongWindow:
             time.sleep(POLL_S)
         shape = (len(STEMS), 2, int(self._plan.song_s * SAMPLE_RATE_HZ))
         stems = np.memmap(path, np.float16, "r", shape=shape)
-        return np.asarray(stems[:, :, start : start + length], np.float32)
+        return np.asarray(stems[which, :, start : start + length], np.float32)
 
     def advance(self, step: int) -> None:
         """Tell the workers which step comes next."""

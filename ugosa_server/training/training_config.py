@@ -33,7 +33,7 @@ class TrainingConfig:
     start: str = "cosines"
     """First encoder and decoder: cosines (see `basis.py`) or random."""
     start_from: str = ""
-    """A model file of the same sizes whose weights to go on from instead."""
+    """A model file of the same sizes, or with fewer filters, whose weights to go on from instead."""
     two_stem_songs: str = "/usr/share/games/fretsonfire/data/songs/sectoid"
     """Folder of real songs of two known stems; read if `two_stem_share` of the augmentation is above 0."""
     loss: str = "l1"
@@ -56,7 +56,7 @@ class TrainingConfig:
     ema_decay: float = 0.998
     """Of the running average of the weights, which is what gets validated and shipped."""
     precision: str = "float32"
-    """Of matrix products: float32 or bfloat16."""
+    """Of matrix products: float32 or bfloat16. (On a CPU a frozen basis is trained in float32.)"""
     device: str = "cpu"
     """cpu or cuda."""
     threads: int = 1

@@ -75,7 +75,11 @@ def as_known(audio: Tensor, two_stem: Tensor) -> Tensor:
     """
     if not bool(two_stem.any()):
         return audio
-    backing = audio[:, [BACKING, *UNKNOWN]].sum(dim=1)  # [B, C, T]
-    sums = [torch.zeros_like(backing)] * len(STEMS)
-    sums[GUITAR], sums[BACKING] = audio[:, GUITAR], backing
-    return torch.where(two_stem[:, None, None, None], torch.stack(sums, dim=1), audio)
+    known = []
+    for example, is_two_stem in zip(audio, two_stem.tolist(), strict=True):
+        if is_two_stem:
+            stems = [torch.zeros_like(example[0])] * len(STEMS)
+            stems[GUITAR], stems[BACKING] = example[GUITAR], example[[BACKING, *UNKNOWN]].sum(dim=0)
+            example = torch.stack(stems)
+        known.append(example)
+    return torch.stack(known)
