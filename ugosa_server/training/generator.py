@@ -26,6 +26,7 @@ from ugosa_server.training.effects import (
 from ugosa_server.training.metal import harmony_of, metal_bass, metal_drums, metal_guitars, metal_score
 from ugosa_server.training.playing import play_drums, play_loop, play_notes
 from ugosa_server.training.singing import as_lyrics, random_style, sing
+from ugosa_server.training.studio import Studio
 
 LEVELS_DB = {"drums": (-19.5, 3.0), "bass": (-20.5, 3.0), "other": (-19.5, 3.0), "vocals": (-19.5, 3.5)}
 DRUM_LOOP_SHARE = 0.1
@@ -46,16 +47,21 @@ METAL_LEVELS_DB = {"drums": (-18.0, 2.5), "bass": (-21.0, 2.5), "other": (-18.5,
 METAL_VOCAL_SHARE = 0.6
 
 
-def training_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: float) -> FloatArray:
+def training_song(
+    bank: SamplerBank, split: BankSplit, seed: int, duration_s: float, studio: Studio | None = None
+) -> FloatArray:
     """A song to train on: of the accompaniment styles, or metal, which they lack: [S, C, T].
 
-    Validation keeps to `generate_song`, so that its figures stay comparable when training songs change.
+    A studio treats the stems further before they are mixed. Validation keeps to `generate_song` without one,
+    so that its figures stay comparable when training songs change.
     """
     metal = seed % METAL_EVERY == METAL_EVERY - 1
-    return (metal_song if metal else generate_song)(bank, split, seed, duration_s)
+    return (metal_song if metal else generate_song)(bank, split, seed, duration_s, studio)
 
 
-def metal_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: float) -> FloatArray:
+def metal_song(
+    bank: SamplerBank, split: BankSplit, seed: int, duration_s: float, studio: Studio | None = None
+) -> FloatArray:
     """One metal song's stems, [S, C, T]."""
     rng = np.random.default_rng(seed)
     n = int(duration_s * SAMPLE_RATE_HZ)
@@ -72,7 +78,7 @@ def metal_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: float
         "vocals": vocals,
     }
     for name, (mean_db, spread_db) in METAL_LEVELS_DB.items():
-        stems[name] = levelled(stems[name], rng.normal(mean_db, spread_db))
+        stems[name] = levelled(_treated(studio, name, stems[name]), rng.normal(mean_db, spread_db))
     song = np.stack([stems[name] for name in STEMS])  # [S, C, T]
     song *= shared_envelope(rng, n, rng.uniform(0, 1))
     for stem in range(len(STEMS)):
@@ -81,7 +87,9 @@ def metal_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: float
     return limited(song, rng.uniform(2, 10))
 
 
-def generate_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: float) -> FloatArray:
+def generate_song(
+    bank: SamplerBank, split: BankSplit, seed: int, duration_s: float, studio: Studio | None = None
+) -> FloatArray:
     """One song's stems, [S, C, T] in the order of STEMS; the same seed gives the same samples."""
     rng = np.random.default_rng(seed)
     n = int(duration_s * SAMPLE_RATE_HZ)
@@ -94,7 +102,7 @@ def generate_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: fl
         "vocals": _vocals(rng, bank, split, arrangement.harmony, n, duration_s),
     }
     for name, (mean_db, spread_db) in LEVELS_DB.items():
-        stems[name] = levelled(stems[name], rng.normal(mean_db, spread_db))
+        stems[name] = levelled(_treated(studio, name, stems[name]), rng.normal(mean_db, spread_db))
     if rng.random() < 0.5:
         for name in ("bass", "other"):
             stems[name] = ducked(stems[name], stems["drums"], rng.uniform(0, 0.6))
@@ -107,6 +115,10 @@ def generate_song(bank: SamplerBank, split: BankSplit, seed: int, duration_s: fl
         start = int(rng.integers(n))
         _silence(song[: int(rng.choice([3, 4]))], start, start + int(rng.uniform(0.2, 1.0) * SAMPLE_RATE_HZ))
     return limited(song, rng.uniform(0, 8))
+
+
+def _treated(studio: Studio | None, name: str, stem: FloatArray) -> FloatArray:
+    return stem if studio is None else studio.treated(name, stem)
 
 
 def _drums(

@@ -9,6 +9,7 @@ same batches.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
@@ -23,6 +24,7 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, STEMS, FloatArray, load_bank
 from ugosa_server.training.bank_split import training_split
 from ugosa_server.training.generator import training_song
+from ugosa_server.training.studio import Studio, require_engine
 
 POLL_S = 0.2
 LONGEST_WAIT_S = 600.0
@@ -45,6 +47,9 @@ class WindowPlan:
     """Songs made in advance."""
     songs_a_step: float = 0.5
     """How many songs come in a step: the rate of fresh data."""
+    effects: str = "own"
+    """own, or pedalboard: further effects on every stem, see `studio.py`; what was done to a song is then in
+    a JSON file beside it."""
 
     def window(self, step: int) -> range:
         """The songs that a step may draw from."""
@@ -56,6 +61,7 @@ class SongWindow:
     """Runs the workers and reads their songs; a context manager."""
 
     def __init__(self, plan: WindowPlan, bank: Path, folder: Path, n_workers: int) -> None:
+        require_engine(plan.effects)
         self._plan = plan
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,10 +126,14 @@ def _make_songs(
         for path in folder.glob("song_*.f16"):
             if int(path.stem.removeprefix("song_")) < window.start - plan.n_ahead:
                 path.unlink(missing_ok=True)
+                path.with_suffix(".json").unlink(missing_ok=True)
         wanted = range(window.start, window.stop + plan.n_ahead)
         missing = [i for i in wanted if i % n_workers == worker and not song_path(folder, i).exists()]
         for song in missing[:4]:  # a few at a time, then look where the window is
-            stems = training_song(bank, split, plan.seed + song, plan.song_s)
+            studio = Studio.of_song(plan.seed + song) if plan.effects == "pedalboard" else None
+            stems = training_song(bank, split, plan.seed + song, plan.song_s, studio)
+            if studio is not None:
+                song_path(folder, song).with_suffix(".json").write_text(json.dumps(studio.manifest()))
             temporary = folder / f"making_{worker}.f16"
             stems.astype(np.float16).tofile(temporary)
             temporary.replace(song_path(folder, song))
