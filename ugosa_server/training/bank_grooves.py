@@ -1,10 +1,11 @@
-"""Accompaniments for the bank: MMA styles played over random chord charts, kept as MIDI-like events."""
+"""Accompaniments for the bank as MIDI-like events: MMA styles over random charts, and the table."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,10 @@ NOT_FOUR_BEATS = re.compile(r"^\s*time\s+[356]|timesig\s+[356]", re.I | re.M)
 NOT_A_GROOVE = re.compile(r"intro|end|fill|walk|solo", re.I)
 
 
+Event = tuple[int, int, int, int]
+"""Start and duration in ticks of the bank, key, velocity."""
+
+
 @dataclass(frozen=True)
 class Style:
     """One MMA file and the grooves it defines."""
@@ -38,14 +43,14 @@ class Style:
 
 @dataclass(frozen=True)
 class Pattern:
-    """One accompaniment: parts as (program, events [E, 4])."""
+    """One accompaniment of BARS bars: parts as (program, events)."""
 
     name: str
     harmony: Harmony
-    parts: tuple[tuple[int, tuple[tuple[int, int, int, int], ...]], ...]
+    parts: tuple[tuple[int, tuple[Event, ...]], ...]
 
 
-def build_grooves(count: int, seed: int = 3) -> Grooves:
+def played_styles(count: int, seed: int = 3) -> list[Pattern]:
     """Play `count` random styles; those that MMA refuses or that have no drums are left out."""
     rng = np.random.default_rng(seed)
     styles = four_beat_styles()
@@ -56,7 +61,12 @@ def build_grooves(count: int, seed: int = 3) -> Grooves:
         pattern = played_style(rng, pool[rng.integers(len(pool))])
         if pattern is not None:
             patterns.append(pattern)
-    events: list[tuple[int, int, int, int]] = []
+    return patterns
+
+
+def grooves_of(patterns: Sequence[Pattern]) -> Grooves:
+    """The bank's table of patterns."""
+    events: list[Event] = []
     parts: list[tuple[int, int, int, int]] = []
     for number, pattern in enumerate(patterns):
         for program, notes in pattern.parts:
@@ -106,7 +116,7 @@ def played_style(rng: np.random.Generator, style: Style) -> Pattern | None:
     return Pattern(f"{style.file.parent.name}/{groove}", harmony, tuple(parts))
 
 
-def midi_parts(midi: Path) -> list[tuple[int, tuple[tuple[int, int, int, int], ...]]]:
+def midi_parts(midi: Path) -> list[tuple[int, tuple[Event, ...]]]:
     """Notes of each track in ticks of the bank: (program, ((start, duration, key, velocity), ...))."""
     file = mido.MidiFile(str(midi))
     scale = TICKS_PER_BEAT / file.ticks_per_beat
@@ -114,7 +124,7 @@ def midi_parts(midi: Path) -> list[tuple[int, tuple[tuple[int, int, int, int], .
     for track in file.tracks:
         time, program = 0, 0
         sounding: dict[int, tuple[int, int]] = {}
-        notes: list[tuple[int, int, int, int]] = []
+        notes: list[Event] = []
         for message in track:
             time += message.time
             if message.type == "program_change":

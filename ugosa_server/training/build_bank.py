@@ -12,8 +12,9 @@ from typing import Any
 from ugosa_server.errors import ConfigError
 from ugosa_server.training.bank import save_table
 from ugosa_server.training.bank_drums import build_drums
-from ugosa_server.training.bank_grooves import build_grooves
+from ugosa_server.training.bank_grooves import grooves_of, played_styles
 from ugosa_server.training.bank_loops import build_loops
+from ugosa_server.training.bank_midi_songs import midi_song_patterns
 from ugosa_server.training.bank_notes import build_notes
 from ugosa_server.training.bank_voices import build_syllables
 
@@ -34,6 +35,9 @@ SOURCES = {
     "sonic-pi-samples": "one-shots and drum loops (mostly CC0; some CC BY-SA 4.0, MIT, Zlib)",
     "lmms-common": "one-shots and drum loops (GPL-2+, CC BY-SA and others, see its copyright file)",
     "mma": "accompaniment styles (GPL-2+)",
+    "simutrans-data": "MIDI songs as arrangements (Artistic 1.0); the bank goes without where it is absent",
+    "openttd-openmsx": "the same (GPL-2)",
+    "planetblupi-music-midi": "the same (GPL-3+)",
     "klettres-data": "spoken syllables of many languages (GPL-2+)",
     "fretsonfire-songs-sectoid": "guitar takes of four songs by Carlos Viola Iborra (MIT)",
 }
@@ -58,7 +62,7 @@ def build_bank(out: Path, voices: Path) -> Iterator[BankProgress]:
         "bass": lambda: build_notes("bass", SOUNDFONTS),
         "other": lambda: build_notes("other", SOUNDFONTS),
         "loops": build_loops,
-        "grooves": lambda: build_grooves(GROOVE_COUNT),
+        "grooves": lambda: grooves_of([*played_styles(GROOVE_COUNT), *midi_song_patterns()]),
         "syllables": lambda: build_syllables(voices),
     }
     out.mkdir(parents=True, exist_ok=True)
