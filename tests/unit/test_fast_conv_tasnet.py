@@ -15,6 +15,7 @@ from ugosa_server.models import fast_block
 from ugosa_server.models.conv_tasnet import ConvTasNet
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.models.depths import ALL_DEPTHS
+from ugosa_server.models.fast_conv_tasnet import are_opposite_halves
 
 SIZES = {
     "published kind": ConvTasNetConfig(
@@ -173,3 +174,21 @@ def test_a_second_backward_pass_fails_instead_of_reading_what_is_gone():
     loss.backward(retain_graph=True)
     with pytest.raises(TypeError):
         loss.backward()
+
+
+@pytest.mark.parametrize("length", LENGTHS.values(), ids=LENGTHS)
+def test_networks_of_opposite_filters_separate_with_half_of_them(length):
+    config = ConvTasNetConfig(
+        encoder_filters=32, encoder_length=64, bottleneck_channels=8, block_channels=16, repeats=1
+    )
+    network = awkward_network(config)
+    with torch.no_grad():
+        for basis, dim in ((network.encoder.conv1d_U.weight, 0), (network.decoder.basis_signals.weight, 1)):
+            first, second = basis.chunk(2, dim=dim)
+            second.copy_(-first)
+        assert are_opposite_halves(network.decoder.basis_signals.weight)
+        mix = torch.randn(2, 2, length, dtype=torch.float64)
+        torch.testing.assert_close(network(mix), network.plain_forward(mix), rtol=1e-9, atol=1e-12)
+        network.decoder.basis_signals.weight[0, 0] += 1  # as after a step of adaptation
+        assert not are_opposite_halves(network.decoder.basis_signals.weight)
+        torch.testing.assert_close(network(mix), network.plain_forward(mix), rtol=1e-9, atol=1e-12)

@@ -2,6 +2,11 @@
 
 The plain twin is `ConvTasNet.plain_forward`. Features are [K, channels] here, see `fast_block` for why. When
 nothing is trained, the masks of all sources exist for a chunk of frames at a time.
+
+Where every filter has one of the opposite sign in the other half, as in networks that started from cosines
+(`training/basis.py`), the matrix products of encoder and decoder are half as large:
+
+    w = [relu(y), relu(-y)],  y = A x;    D w m = D_half (relu(y) m_+ - relu(-y) m_-).
 """
 
 from __future__ import annotations
@@ -22,7 +27,17 @@ def encode(mix: Tensor, basis: Tensor, hop_samples: int) -> Tensor:
     """Return w = ReLU(U * mix): [C, T], at least one frame long, and U [N, C, L] -> [K, N]."""
     frames = mix.unfold(-1, basis.shape[-1], hop_samples)  # [C, K, L]
     frames = frames.transpose(0, 1).flatten(1)  # [K, C * L]
-    return torch.relu_(frames @ basis.flatten(1).t())  # [K, N]
+    filters = basis.flatten(1).t()  # [C * L, N]
+    if not torch.is_grad_enabled() and are_opposite_halves(filters):
+        y = frames @ filters.chunk(2, dim=1)[0]  # [K, N / 2]
+        return torch.cat([torch.relu(y), torch.relu_(y.neg_())], dim=1)
+    return torch.relu_(frames @ filters)  # [K, N]
+
+
+def are_opposite_halves(filters: Tensor) -> bool:
+    """Whether the second half of the columns is the first with the opposite sign: [C * L, N]."""
+    half, odd = divmod(filters.shape[1], 2)
+    return not odd and torch.equal(filters[:, :half], -filters[:, half:])
 
 
 def bottleneck(w: Tensor, norm: nn.Module, conv: nn.Module) -> Tensor:
@@ -70,6 +85,9 @@ def _masked_frames(
     n_masks = len(mask_weight)
     n_sources = n_masks // n_filters
     to_masks, to_audio = mask_weight.flatten(1).t(), basis.t()
+    halved = not torch.is_grad_enabled() and masks is None and are_opposite_halves(basis)
+    if halved:
+        to_audio = basis[:, : n_filters // 2].t()
     scratch = Scratch()
     frames = features.new_empty(len(features), n_sources, len(basis))
     for chunk in chunks(features, n_masks):
@@ -78,7 +96,10 @@ def _masked_frames(
         torch.mm(features[chunk], to_masks, out=mask).relu_()
         source_w = scratch.take("source_w", n, n_masks, features).view(n, n_sources, n_filters)
         torch.mul(mask.view_as(source_w), w[chunk].unsqueeze(1), out=source_w)
-        torch.mm(source_w.flatten(0, 1), to_audio, out=frames[chunk].flatten(0, 1))
+        if halved:
+            above, below = source_w.chunk(2, dim=2)  # [n, S, N / 2]
+            source_w = above.sub_(below).flatten(0, 1)  # a copy
+        torch.mm(source_w.view(-1, len(to_audio)), to_audio, out=frames[chunk].flatten(0, 1))
     return frames
 
 

@@ -21,9 +21,8 @@ from ugosa_server.models.conv_tasnet import ConvTasNet
 
 def has_twin_filters(network: ConvTasNet) -> bool:
     """Whether the second half of encoder and decoder is the first with the opposite sign."""
-    first, second = network.encoder.conv1d_U.weight.chunk(2, dim=0)
-    left, right = network.decoder.basis_signals.weight.chunk(2, dim=1)
-    return torch.equal(first, -second) and torch.equal(left, -right)
+    encoder, decoder = network.encoder.conv1d_U.weight, network.decoder.basis_signals.weight
+    return fast.are_opposite_halves(encoder.flatten(1).t()) and fast.are_opposite_halves(decoder)
 
 
 def separate_with_twins(network: ConvTasNet, mix: Tensor, scratch: fast.Scratch) -> Tensor:
