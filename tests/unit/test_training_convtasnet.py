@@ -21,7 +21,7 @@ from ugosa_server.training.basis import start_from_cosines
 from ugosa_server.training.convtasnet import TrainingState, l1_loss, rms_loss, train_steps
 from ugosa_server.training.export import export_weights
 from ugosa_server.training.generator import generate_song
-from ugosa_server.training.measure import measure
+from ugosa_server.training.measure import as_returned, measure
 from ugosa_server.training.run import run_training
 from ugosa_server.training.song_window import WindowPlan
 from ugosa_server.training.training_config import TrainingConfig, load_training_config
@@ -183,7 +183,7 @@ def test_the_shipped_recipes_are_complete():
 def test_the_oracle_beats_equal_masks_and_a_silent_source_does_not_count(song):
     silent = song.copy()
     silent[1] = 0
-    equal, network, oracle = measure(ConvTasNet(NETWORK), [song, silent])
+    equal, network, _, oracle = measure(ConvTasNet(NETWORK), [song, silent])
     assert [equal.system, network.system, oracle.system] == ["equal masks", "network", "oracle ratio masks"]
     assert np.isnan(oracle.by_song_db[1, 1])
     heard = ~np.isnan(oracle.by_song_db)
@@ -191,3 +191,15 @@ def test_the_oracle_beats_equal_masks_and_a_silent_source_does_not_count(song):
     mix = song.sum(axis=0)
     expected = 10 * np.log10((song[0] ** 2).sum() / ((song[0] - mix / 4) ** 2).sum())
     assert equal.by_song_db[0, 0] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0])
+def test_what_a_job_returns_is_measured_too(song, exponent):
+    mix = torch.from_numpy(song).sum(dim=0)
+    halves = torch.from_numpy(song) * 0.5  # good estimates that leave half of the mix
+    returned = as_returned(halves, mix, NETWORK, exponent)
+    torch.testing.assert_close(returned.sum(dim=0), mix, atol=1e-6, rtol=0)
+    assert not torch.allclose(returned, as_returned(halves, mix, NETWORK, 1.0 - exponent), atol=1e-3)
+    sounding = torch.from_numpy(song).square().mean(dim=(1, 2)) > 1e-4
+    gains = sdr_db(torch.from_numpy(song), returned) - sdr_db(torch.from_numpy(song), halves)
+    assert gains[sounding].max() > 1

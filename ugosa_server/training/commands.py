@@ -35,6 +35,9 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     measure.add_argument("--model", type=Path, required=True, help="a model file")
     measure.add_argument("--bank", type=Path, default=Path("bank"), help="folder of `train data` (./bank)")
     measure.add_argument("--songs", type=int, default=24, help="number of held-out songs (24)")
+    measure.add_argument(
+        "--wiener", type=float, metavar="EXPONENT", help="as in jobs (what the model states, else 0)"
+    )
     measure.set_defaults(run=measure_model)
 
     export = commands.add_parser("export", help="write a run's weights as a model file")
@@ -75,9 +78,10 @@ def train_convtasnet(arguments: argparse.Namespace) -> int:
 
 
 def measure_model(arguments: argparse.Namespace) -> int:
-    """Print the median SDR by source of equal masks, the model and oracle masks."""
+    """Print the median SDR by source of equal masks, the model, what the server returns, and oracle masks."""
     from ugosa_server.models.checkpoints import load_checkpoint
     from ugosa_server.models.network import build_network
+    from ugosa_server.models.registry import read_model_info
     from ugosa_server.training.bank import load_bank
     from ugosa_server.training.measure import measure
     from ugosa_server.training.validation import validation_songs
@@ -86,7 +90,10 @@ def measure_model(arguments: argparse.Namespace) -> int:
     network = build_network(config)
     network.load_state_dict(state)
     songs = validation_songs(load_bank(arguments.bank), arguments.songs, MEASURED_SONG_S)
-    for measured in measure(network, songs):
+    exponent = arguments.wiener
+    if exponent is None:
+        exponent = float(read_model_info(arguments.model).separation_defaults.get("wiener_exponent") or 0.0)
+    for measured in measure(network, songs, exponent):
         figures = "  ".join(f"{source} {value:5.2f}" for source, value in measured.median_db.items())
         print(f"{measured.system:20} {figures}")
     return 0

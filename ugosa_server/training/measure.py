@@ -6,7 +6,7 @@ estimate; the ratio mask of the true sources' spectra is about the best that mas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ugosa_server.models.network import SeparationNetwork
+from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.separation.mixture_consistency import MixtureConsistency
+from ugosa_server.separation.wiener import wiener_filtered
 from ugosa_server.training.bank import FloatArray
 from ugosa_server.training.validation import median_by_source, score_songs
 
@@ -39,20 +42,41 @@ class Measured:
         return median_by_source(self.by_song_db)
 
 
-def measure(network: SeparationNetwork, songs: list[FloatArray]) -> list[Measured]:
-    """The network between what is free and what is possible, on stems [S, C, T] of each song."""
+def measure(
+    network: SeparationNetwork, songs: list[FloatArray], wiener_exponent: float = 0.0
+) -> list[Measured]:
+    """The network between what is free and what is possible, on stems [S, C, T] of each song.
+
+    "as returned" is what a job without marks gives back, with this exponent of its Wiener filter (0: none).
+    """
     network.eval()
 
     def separated(stems: Tensor) -> Tensor:
         estimates: Tensor = network(stems.sum(dim=0)[None])[0]
         return estimates
 
+    def returned(stems: Tensor) -> Tensor:
+        return as_returned(separated(stems), stems.sum(dim=0), network.config, wiener_exponent)
+
     systems: dict[str, Separate] = {
         "equal masks": equal_masks,
         "network": separated,
+        "as returned": returned,
         "oracle ratio masks": ratio_masks,
     }
     return [Measured(name, score_songs(songs, separate)) for name, separate in systems.items()]
+
+
+def as_returned(
+    estimates: Tensor, mix: Tensor, config: NetworkConfig, wiener_exponent: float = 0.0
+) -> Tensor:
+    """Estimates [S, C, T] of a mix [C, T] after the Wiener filter, if any, and mixture consistency."""
+    frames = np.ascontiguousarray(mix.T.numpy())
+    blocks: Iterator[FloatArray] = iter([estimates.numpy()])
+    if wiener_exponent > 0:
+        blocks = wiener_filtered(blocks, frames, [], config.sources, config.sample_rate_hz, wiener_exponent)
+    consistency = MixtureConsistency(frames, [], config.sources, config.sample_rate_hz)
+    return torch.from_numpy(np.concatenate(list(consistency.process(blocks)), axis=-1))
 
 
 def equal_masks(stems: Tensor) -> Tensor:
