@@ -40,6 +40,7 @@ OPTIONS = job_pb2.JobOptions(
     separation_overlap=0.25,
     separation_shifts=0,
     wiener_exponent=1.0,
+    mask_kind=job_pb2.MASK_KIND_SOFT,
     stem_encoding=job_pb2.STEM_ENCODING_WAV_FLOAT32,
     seed=1,
 )

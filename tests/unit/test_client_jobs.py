@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from tests.helpers.breaking_server import breaking_server, progress_events
-from ugosa_client import JobOptions, JobState, Mark, MarkState, Progress, StateChanged, StemEncoding
+from ugosa_client import JobOptions, JobState, Mark, MarkState, MaskKind, Progress, StateChanged, StemEncoding
 from ugosa_client.convert import from_options, to_options
 from ugosa_client.errors import (
     JobStartedError,
@@ -34,6 +34,7 @@ ALL_OPTIONS = JobOptions(
     overlap=0.0,
     shifts=0,
     wiener_exponent=0.8,
+    mask_kind=MaskKind.HARD,
     stem_encoding=StemEncoding.FLAC_PCM24,
 )
 

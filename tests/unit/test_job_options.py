@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers.tiny_cunet import write_tiny_cunet
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
@@ -43,3 +44,14 @@ def test_an_option_of_a_model_that_does_not_exist_is_named(model):
     model = replace(model, separation_defaults={"winer": 1.0})
     with pytest.raises(BadOptionError, match="the model tiny states separation options winer"):
         resolve_job_options(JobOptionsRequest(), model)
+
+
+def test_hard_masks_are_for_networks_of_masks(model, tmp_path):
+    hard = JobOptionsRequest(separation={"mask_kind": "hard"})
+    masks = read_model_info(write_tiny_cunet(tmp_path / "cunet.safetensors"))
+    assert resolve_job_options(hard, masks).separation.mask_kind == "hard"
+    assert resolve_job_options(JobOptionsRequest(), masks).separation.mask_kind == "soft"
+    with pytest.raises(BadOptionError, match="gives waveforms and has no masks; leave it out, or name"):
+        resolve_job_options(hard, model)
+    with pytest.raises(BadOptionError, match="mask_kind is 'half', but must be soft or hard"):
+        resolve_job_options(JobOptionsRequest(separation={"mask_kind": "half"}), masks)

@@ -164,6 +164,30 @@ def test_a_mark_changes_its_own_stretch_and_nothing_else(make_spec, networks, co
         assert np.abs(with_mark[name][inside] - without[name][inside]).max() > 1e-3
 
 
+@pytest.mark.parametrize("conditioning", ["label-multiply", "film-bottleneck"])
+def test_hard_masks_give_each_bin_whole_or_not_at_all_and_still_null(make_spec, networks, conditioning):
+    options = SeparationOptions(segment_s=65535 / 11025, mask_kind="hard")
+    mark = silent("viola", 30_000, 60_000)
+    spec = make_spec(marks=(mark,), conditioning=conditioning, separation=options)
+    _, hard = run(spec, networks)
+    _, soft = run(make_spec(marks=(mark,), conditioning=conditioning), networks)
+    np.testing.assert_array_equal(sum(hard.values()), song_of(spec))
+    assert not hard["viola"][31_000:59_000].any()
+    for name in QUARTET:
+        # Of a bin that sounds, a mask of 0 or 1 leaves nothing or all; between them lie few: mix bins, edges.
+        assert middling(hard[name], song_of(spec)) < middling(soft[name], song_of(spec))
+
+
+def middling(stem, mix):
+    """Share of a stem's loud bins, at the grid of the masks, that it has between a tenth and nine."""
+    spectra = [
+        np.abs(np.fft.rfft(frames[:, ::2048] * np.hanning(4088)[:, None], axis=0)[:512])
+        for frames in (np.lib.stride_tricks.sliding_window_view(x[:, 0], 4088).T for x in (stem, mix))
+    ]
+    shares = (spectra[0] / spectra[1])[spectra[1] > 0.1]
+    return np.mean((shares > 0.1) & (shares < 0.9))
+
+
 def test_the_ensemble_changes_what_the_network_is_told(make_spec, networks):
     duo = ("cello", "violin", "residual")
     _, two = run(make_spec(stems=duo, conditioning="film-bottleneck"), networks)

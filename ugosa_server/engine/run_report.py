@@ -90,6 +90,7 @@ def options_as_used(spec: RunSpec, stem_names: Sequence[str]) -> dict[str, Optio
         "separation_overlap": spec.separation.overlap,
         "separation_shifts": spec.separation.shifts,
         "wiener_exponent": spec.separation.wiener_exponent,
+        "mask_kind": spec.separation.mask_kind,
         "stems": ", ".join(stem_names),
         "stem_encoding": spec.stem_encoding.value,
     }

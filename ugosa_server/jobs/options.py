@@ -85,5 +85,5 @@ def _separation_options(request: JobOptionsRequest, model: ModelInfo, segment_s:
             f"the model {model.name} states separation options {', '.join(unknown)}, which do not exist"
         )
     options = dataclasses.replace(SeparationOptions(segment_s), **{**stated, **request.separation})  # type: ignore[arg-type]
-    validate_separation_options(options)
+    validate_separation_options(options, has_masks=model.config.mask_grid is not None)
     return options

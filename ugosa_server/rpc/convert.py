@@ -26,6 +26,7 @@ from ugosa_server.jobs.events import (
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.records import Job, JobKind, JobOptions, Upload, UploadFormat, UploadState
 from ugosa_server.models.registry import ModelInfo
+from ugosa_server.separation.options import MaskKind
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_pb2,
@@ -58,6 +59,11 @@ STEM_ENCODINGS = {
     StemEncoding.WAV_PCM24: job_pb2.STEM_ENCODING_WAV_PCM24,
     StemEncoding.FLAC_PCM24: job_pb2.STEM_ENCODING_FLAC_PCM24,
 }
+MASK_KINDS: dict[MaskKind, job_pb2.MaskKind] = {
+    "soft": job_pb2.MASK_KIND_SOFT,
+    "hard": job_pb2.MASK_KIND_HARD,
+}
+MASK_KIND_OF_WIRE = {wire: kind for kind, wire in MASK_KINDS.items()}
 STEM_ENCODING_OF_WIRE = {wire: encoding for encoding, wire in STEM_ENCODINGS.items()}
 PCM_ENCODINGS = {
     PcmEncoding.S16LE: audio_pb2.PCM_ENCODING_S16LE,
@@ -201,18 +207,23 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
     """Return what a client says; fields it leaves out are absent.
 
     Raises:
-        BadOptionError: the stem encoding is not one that this server knows.
+        BadOptionError: the stem encoding or the kind of masks is not one that this server knows.
     """
     stem_encoding = None
     if message.HasField("stem_encoding"):
         if message.stem_encoding not in STEM_ENCODING_OF_WIRE:
             raise BadOptionError("stem_encoding must be WAV_FLOAT32, WAV_PCM24 or FLAC_PCM24")
         stem_encoding = STEM_ENCODING_OF_WIRE[message.stem_encoding]
+    separation = _present_fields(message, SEPARATION_FIELDS)
+    if message.HasField("mask_kind"):
+        if message.mask_kind not in MASK_KIND_OF_WIRE:
+            raise BadOptionError("mask_kind must be SOFT or HARD")
+        separation["mask_kind"] = MASK_KIND_OF_WIRE[message.mask_kind]
     return JobOptionsRequest(
         model=message.model if message.HasField("model") else None,
         preset=message.preset if message.HasField("preset") else None,
         adaptation=_present_fields(message, ADAPTATION_FIELDS),
-        separation=_present_fields(message, SEPARATION_FIELDS),
+        separation=separation,
         stem_encoding=stem_encoding,
         seed=message.seed if message.HasField("seed") else None,
         instruments=tuple(message.instruments),
@@ -229,6 +240,7 @@ def options_to_wire(options: JobOptions) -> job_pb2.JobOptions:
         seed=options.seed,
         stem_encoding=STEM_ENCODINGS[options.stem_encoding],
         instruments=options.instruments,
+        mask_kind=MASK_KINDS[options.separation.mask_kind],
     )
     if options.preset:
         message.preset = options.preset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ugosa_server.errors import BadOptionError
 
@@ -12,6 +13,8 @@ MAX_SEGMENT_S = 60.0  # memory grows with it
 MAX_OVERLAP = 0.95  # the time that a separation takes grows with 1 / (1 - overlap)
 MAX_SHIFTS = 20
 MAX_WIENER_EXPONENT = 2.0  # the Wiener filter proper
+
+MaskKind = Literal["soft", "hard"]
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,27 @@ class SeparationOptions:
     wiener_exponent: float = 0.0
     """Of a generalised Wiener filter over the estimates (see `wiener.py`): 1 takes ratios of magnitudes, 2 of
     powers; 0 = none, at most 2."""
+    mask_kind: MaskKind = "soft"
+    """What the masks of a network that gives masks are: shares, or all or nothing in each bin."""
 
 
-def validate_separation_options(options: SeparationOptions) -> None:
+def validate_separation_options(options: SeparationOptions, *, has_masks: bool = True) -> None:
     """Check every option against its range.
+
+    Args:
+        options: of a job.
+        has_masks: whether the job's network gives masks.
 
     Raises:
         BadOptionError: an option is out of range; the message names it, its value and the range.
     """
+    if options.mask_kind not in get_args(MaskKind):
+        raise BadOptionError(f"mask_kind is {options.mask_kind!r}, but must be soft or hard")
+    if options.mask_kind == "hard" and not has_masks:
+        raise BadOptionError(
+            "mask_kind is hard, but the model gives waveforms and has no masks; leave it out, or name a "
+            "model of masks such as cunet-multiply"
+        )
     for name, value, lowest, highest in (
         ("separation segment_s", options.segment_s, MIN_SEGMENT_S, MAX_SEGMENT_S),
         ("separation overlap", options.overlap, 0, MAX_OVERLAP),

@@ -20,6 +20,7 @@ from ugosa_client.resources import (
     JobState,
     Mark,
     MarkState,
+    MaskKind,
     Model,
     Stem,
     StemEncoding,
@@ -60,6 +61,10 @@ STEM_ENCODINGS = {
     job_pb2.STEM_ENCODING_WAV_FLOAT32: StemEncoding.WAV_FLOAT32,
     job_pb2.STEM_ENCODING_WAV_PCM24: StemEncoding.WAV_PCM24,
     job_pb2.STEM_ENCODING_FLAC_PCM24: StemEncoding.FLAC_PCM24,
+}
+MASK_KINDS = {
+    job_pb2.MASK_KIND_SOFT: MaskKind.SOFT,
+    job_pb2.MASK_KIND_HARD: MaskKind.HARD,
 }
 MARK_STATES = {
     marks_pb2.MARK_STATE_ACTIVE: MarkState.ACTIVE,
@@ -140,6 +145,8 @@ def to_options(message: job_pb2.JobOptions) -> JobOptions:
     }
     if message.HasField("stem_encoding"):
         values["stem_encoding"] = to_word(STEM_ENCODINGS, message.stem_encoding)
+    if message.HasField("mask_kind"):
+        values["mask_kind"] = to_word(MASK_KINDS, message.mask_kind)
     values["instruments"] = tuple(message.instruments)
     return JobOptions(**values)
 
@@ -159,6 +166,8 @@ def from_options(options: JobOptions) -> job_pb2.JobOptions:
             setattr(message, theirs, value)
     if options.stem_encoding is not None:
         message.stem_encoding = to_number(STEM_ENCODINGS, options.stem_encoding)
+    if options.mask_kind is not None:
+        message.mask_kind = to_number(MASK_KINDS, options.mask_kind)
     return message
 
 

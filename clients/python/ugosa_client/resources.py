@@ -76,6 +76,15 @@ class StemEncoding(StrEnum):
         return ".flac" if self is StemEncoding.FLAC_PCM24 else ".wav"
 
 
+class MaskKind(StrEnum):
+    """What the masks are, of a network that gives masks."""
+
+    SOFT = "soft"
+    """Shares between 0 and 1: for listening."""
+    HARD = "hard"
+    """All or nothing in each bin."""
+
+
 @dataclass(frozen=True)
 class VisualFrame:
     """What is seen of one player at one time, for a model that is conditioned on video."""
@@ -122,6 +131,8 @@ class JobOptions:
     """Random time shifts averaged in separation; 0 = none."""
     wiener_exponent: float | None = None
     """Of a generalised Wiener filter over the estimates: 1 = ratios of magnitudes, 2 = powers, 0 = none."""
+    mask_kind: MaskKind | None = None
+    """What the masks are, for a model that gives masks; None = soft."""
     stem_encoding: StemEncoding | None = None
     """How stems are written."""
     instruments: tuple[str, ...] = ()

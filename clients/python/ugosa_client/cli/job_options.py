@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ugosa_client.resources import JobOptions, StemEncoding
+from ugosa_client.resources import JobOptions, MaskKind, StemEncoding
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +50,13 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         help="generalised Wiener filter over the network's estimates: 1 magnitudes, 2 powers, 0 none",
     )
     group.add_argument(
+        "--masks",
+        dest="mask_kind",
+        choices=list(MaskKind),
+        metavar="KIND",
+        help="of a model that gives masks: soft (the default) or hard, all or nothing in each bin",
+    )
+    group.add_argument(
         "--instruments",
         type=_names,
         default=(),
@@ -83,6 +90,7 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
         overlap=arguments.overlap,
         shifts=arguments.shifts,
         wiener_exponent=arguments.wiener_exponent,
+        mask_kind=MaskKind(arguments.mask_kind) if arguments.mask_kind else None,
         stem_encoding=StemEncoding(arguments.stem_encoding) if arguments.stem_encoding else None,
         instruments=arguments.instruments,
     )

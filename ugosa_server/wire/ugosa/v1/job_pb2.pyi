@@ -44,6 +44,12 @@ class StemEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STEM_ENCODING_WAV_PCM24: _ClassVar[StemEncoding]
     STEM_ENCODING_FLAC_PCM24: _ClassVar[StemEncoding]
 
+class MaskKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MASK_KIND_UNSPECIFIED: _ClassVar[MaskKind]
+    MASK_KIND_SOFT: _ClassVar[MaskKind]
+    MASK_KIND_HARD: _ClassVar[MaskKind]
+
 class NoticeLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     NOTICE_LEVEL_UNSPECIFIED: _ClassVar[NoticeLevel]
@@ -69,12 +75,15 @@ STEM_ENCODING_UNSPECIFIED: StemEncoding
 STEM_ENCODING_WAV_FLOAT32: StemEncoding
 STEM_ENCODING_WAV_PCM24: StemEncoding
 STEM_ENCODING_FLAC_PCM24: StemEncoding
+MASK_KIND_UNSPECIFIED: MaskKind
+MASK_KIND_SOFT: MaskKind
+MASK_KIND_HARD: MaskKind
 NOTICE_LEVEL_UNSPECIFIED: NoticeLevel
 NOTICE_LEVEL_INFO: NoticeLevel
 NOTICE_LEVEL_WARNING: NoticeLevel
 
 class JobOptions(_message.Message):
-    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent")
+    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +102,7 @@ class JobOptions(_message.Message):
     INSTRUMENTS_FIELD_NUMBER: _ClassVar[int]
     VISUAL_FRAMES_FIELD_NUMBER: _ClassVar[int]
     WIENER_EXPONENT_FIELD_NUMBER: _ClassVar[int]
+    MASK_KIND_FIELD_NUMBER: _ClassVar[int]
     model: str
     preset: str
     strategy: str
@@ -111,7 +121,8 @@ class JobOptions(_message.Message):
     instruments: _containers.RepeatedScalarFieldContainer[str]
     visual_frames: _containers.RepeatedCompositeFieldContainer[VisualFrame]
     wiener_exponent: float
-    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ...) -> None: ...
+    mask_kind: MaskKind
+    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ...) -> None: ...
 
 class VisualFrame(_message.Message):
     __slots__ = ("player", "frame", "features")
