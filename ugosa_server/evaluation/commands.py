@@ -101,6 +101,9 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--shifts", type=int, default=0, metavar="N", help="averaged time shifts (authors: 10)"
     )
     parser.add_argument(
+        "--wiener", type=float, default=0.0, metavar="EXPONENT", help="as in jobs (0: none, as the authors)"
+    )
+    parser.add_argument(
         "--marks", choices=("exact", "human"), default="exact", help="exact, or made careless"
     )
     parser.add_argument(
@@ -184,7 +187,7 @@ def run_methods(arguments: argparse.Namespace) -> int:
     from ugosa_server.evaluation.preparation import prepared_songs
     from ugosa_server.evaluation.song_scores import ScoringOptions
     from ugosa_server.models.registry import ModelRegistry
-    from ugosa_server.separation.options import SeparationOptions
+    from ugosa_server.separation.options import SeparationOptions, validate_separation_options
 
     methods = grid(
         arguments.methods.split(","),
@@ -193,11 +196,13 @@ def run_methods(arguments: argparse.Namespace) -> int:
             for name in ("silence_weight", "segment_s", "learning_rate", "epochs")
         },
     )
+    separation = SeparationOptions(shifts=arguments.shifts, wiener_exponent=arguments.wiener)
+    validate_separation_options(separation)
     options = ExperimentOptions(
         model=ModelRegistry(arguments.model_dir).get(arguments.model),
         scoring=ScoringOptions(_windows(arguments.windows), arguments.bss_eval),
         preset=arguments.preset,
-        separation=SeparationOptions(shifts=arguments.shifts),
+        separation=separation,
         marks=arguments.marks,
         seed=arguments.seed,
         device=arguments.device,
