@@ -16,8 +16,8 @@ HELD_OUT_INSTRUMENTS = ("TimGM6mb", "synth:1")
 HELD_OUT_VOICES = ("erithacus", "klettres-it", "klettres-de")
 HELD_OUT_STYLES = ("yamaha/", "kara/")
 HELD_OUT_LOOPS = ("War of freedom", "break03", "mika")
-SPOKEN = "klettres-"
-SUNG_SHARE = 0.65  # of songs; spoken syllables are many more, but less like singing
+SPOKEN = ("klettres-", "words-")
+SUNG_SHARE = 0.65  # of songs; spoken voices are many more, but less like singing
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Syllables for the bank: sung UTAU voicebanks of a given folder, and spoken syllables of klettres-data."""
+"""Syllables for the bank: sung UTAU voicebanks, spoken ones of klettres-data, and spoken words."""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
@@ -13,11 +14,13 @@ import soundfile
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, FloatArray, IntArray, Syllables, pool_of
+from ugosa_server.training.bank_words import speak_words
 from ugosa_server.training.pitch_marks import pitch_marks, pitch_track_hz
 
 KLETTRES = Path("/usr/share/klettres")
 SUNG_A_VOICE = 300
 SPOKEN_A_LANGUAGE = 60
+WORDS_A_VOICE = 120
 FEWEST_A_VOICE = 15
 LONGEST_S, SHORTEST_S = 0.8, 0.15
 LONGEST_ONSET_S = 0.12
@@ -58,12 +61,14 @@ def build_syllables(voices: Path, seed: int = 1) -> Syllables:
     takes_of |= {name: (takes, SPOKEN_A_LANGUAGE) for name, takes in _spoken_takes()}
     names: list[str] = []
     found: list[tuple[int, Syllable]] = []
-    for name, (takes, most) in takes_of.items():
-        chosen = [takes[i] for i in rng.permutation(len(takes))[:most]]
-        syllables = [s for take in chosen if (s := analysed(take)) is not None]
-        if len(syllables) >= FEWEST_A_VOICE:
-            found += [(len(names), syllable) for syllable in syllables]
-            names.append(name)
+    with tempfile.TemporaryDirectory() as folder:
+        takes_of |= {name: (takes, WORDS_A_VOICE) for name, takes in _word_takes(Path(folder))}
+        for name, (takes, most) in takes_of.items():
+            chosen = [takes[i] for i in rng.permutation(len(takes))[:most]]
+            syllables = [s for take in chosen if (s := analysed(take)) is not None]
+            if len(syllables) >= FEWEST_A_VOICE:
+                found += [(len(names), syllable) for syllable in syllables]
+                names.append(name)
     counts = np.array([len(syllable.marks) for _, syllable in found])
     return Syllables(
         audio=pool_of([syllable.audio for _, syllable in found]),
@@ -140,17 +145,29 @@ def _spoken_takes() -> Iterator[tuple[str, list[Take]]]:
         for file in sorted(language.glob("*/*.ogg")):
             if soundfile.info(file).samplerate < 32000:
                 continue
-            audio = _read_mono(file)
-            loud = np.flatnonzero(np.abs(audio) > 0.05 * np.abs(audio).max())
-            if len(loud) < 100:
-                continue
-            start_s = max(0.0, loud[0] / SAMPLE_RATE_HZ - 0.01)
-            end_s = loud[-1] / SAMPLE_RATE_HZ + 0.02
-            if SHORTEST_S < end_s - start_s < 1.6:
-                fixed_s = min(0.12, 0.35 * (end_s - start_s))
-                takes.append(Take(file, start_s, 0.06, max(fixed_s, 0.09), end_s))
+            if (take := _spoken_take(file)) is not None:
+                takes.append(take)
         if takes:
             yield f"klettres-{language.name}", takes
+
+
+def _word_takes(folder: Path) -> Iterator[tuple[str, list[Take]]]:
+    for name, files in speak_words(folder).items():
+        yield name, [take for file in files if (take := _spoken_take(file)) is not None]
+
+
+def _spoken_take(file: Path) -> Take | None:
+    """What sounds in a recording of one syllable; None if it is too short or too long for one."""
+    audio = _read_mono(file)
+    loud = np.flatnonzero(np.abs(audio) > 0.05 * np.abs(audio).max())
+    if len(loud) < 100:
+        return None
+    start_s = max(0.0, loud[0] / SAMPLE_RATE_HZ - 0.01)
+    end_s = loud[-1] / SAMPLE_RATE_HZ + 0.02
+    if not SHORTEST_S < end_s - start_s < 1.6:
+        return None
+    fixed_s = min(0.12, 0.35 * (end_s - start_s))
+    return Take(file, start_s, 0.06, max(fixed_s, 0.09), end_s)
 
 
 def _read_mono(file: Path) -> FloatArray:

@@ -39,6 +39,7 @@ SOURCES = {
     "openttd-openmsx": "the same (GPL-2)",
     "planetblupi-music-midi": "the same (GPL-3+)",
     "klettres-data": "spoken syllables of many languages (GPL-2+)",
+    "espeak-ng": "spoken words (GPL-3+)",
     "fretsonfire-songs-sectoid": "guitar takes of four songs by Carlos Viola Iborra (MIT)",
 }
 

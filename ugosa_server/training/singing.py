@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, FloatArray, Syllables
+from ugosa_server.training.bank_words import PREFIX as WORDS_PREFIX
 from ugosa_server.training.composition import Note
 
 CONTOUR_HOP_SAMPLES = 64
@@ -24,6 +25,7 @@ SHORTEST_VIBRATO_NOTE_S = 0.35
 RELEASE_S = 0.05
 UNVOICED_GRAIN_SAMPLES = 220
 SHORTEST_PERIOD, LONGEST_PERIOD = 40, 700
+CLOSING_SHARE = 0.35  # of a word after its consonants: its end, which is never looped
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def sing(
     if not notes:
         return out[:n_samples]
     pitch = pitch_contour(rng, notes, n_samples, style)
+    closes = bank.voice_names[voice].startswith(WORDS_PREFIX)
     vocabulary = rng.choice(np.flatnonzero(bank.voices == voice), style.vocabulary)
     for note in notes:
         syllable = int(rng.choice(vocabulary))
@@ -139,7 +142,7 @@ def sing(
         if start < 0 or start >= n_samples or length < 2 * LONGEST_PERIOD:
             continue
         sung = _sung_syllable(
-            rng, bank, syllable, pitch[start // CONTOUR_HOP_SAMPLES :], length, style.formant
+            rng, bank, syllable, pitch[start // CONTOUR_HOP_SAMPLES :], length, style.formant, closes=closes
         )
         fade_in = min(int(0.07 * SAMPLE_RATE_HZ), length)
         sung[:fade_in] *= 1 - style.dip * np.linspace(1, 0, fade_in, dtype=np.float32) ** 2
@@ -157,20 +160,23 @@ def _sung_syllable(
     pitch: NDArray[np.float64],
     length: int,
     formant: float,
+    *,
+    closes: bool,
 ) -> FloatArray:
-    """One syllable at the wanted pitch, its vowel stretched to `length`."""
+    """One syllable at the wanted pitch, its vowel stretched to `length`; a word closes as it was spoken."""
     audio = bank.audio.clip(syllable)
     first_mark = int(bank.mark_starts[syllable])
     marks = bank.marks[first_mark : first_mark + int(bank.mark_counts[syllable])]
     periods = np.diff(marks, append=2 * marks[-1] - marks[-2])
     fixed = min(int(bank.vowel_starts[syllable]), length // 2)
-    vowel, vowel_end = int(bank.vowel_starts[syllable]), len(audio) - int(0.04 * SAMPLE_RATE_HZ)
+    vowel = int(bank.vowel_starts[syllable])
+    vowel_end = len(audio) if closes else len(audio) - int(0.04 * SAMPLE_RATE_HZ)
     available, needed = max(vowel_end - vowel, 800), length - fixed
     source = np.pad(audio, LONGEST_PERIOD)
     out = np.zeros(length + 4 * LONGEST_PERIOD, np.float32)
     time = 0.0
     while time < length:
-        position, looping = _reading_position(time, fixed, vowel, available, needed)
+        position, looping = _reading_position(time, fixed, vowel, available, needed, closes=closes)
         position = min(position, len(audio) - 1)
         nearest = int(np.argmin(np.abs(marks - position)))
         if abs(marks[nearest] - position) < 1.2 * periods[nearest]:
@@ -195,17 +201,25 @@ def _sung_syllable(
     return out[LONGEST_PERIOD : LONGEST_PERIOD + length]
 
 
-def _reading_position(time: float, fixed: int, vowel: int, available: int, needed: int) -> tuple[float, bool]:
-    """Where in the recording to read at output `time`: straight, squeezed, or to and fro within the vowel."""
+def _reading_position(
+    time: float, fixed: int, vowel: int, available: int, needed: int, *, closes: bool
+) -> tuple[float, bool]:
+    """Where in the recording to read at output `time`, and whether in a loop.
+
+    Straight, squeezed, or to and fro within the vowel; a word that `closes` then goes straight to its end.
+    """
     if time < fixed:
         return time * vowel / max(fixed, 1), False
     since = time - fixed
     if needed <= 1.3 * available:
         return vowel + 0.98 * since * available / max(needed, 1), False
-    turn = 0.55 * available
-    if since < 0.6 * available:
+    until_end = needed - since
+    if closes and until_end < CLOSING_SHARE * available:
+        return vowel + available - until_end, False
+    last, width = (0.25 * available, 0.2 * available) if closes else (0.6 * available, 0.55 * available)
+    if since < last:
         return vowel + since, False
-    return vowel + 0.05 * available + abs((since - 0.6 * available + turn) % (2 * turn) - turn), True
+    return vowel + 0.05 * available + abs((since - last + width) % (2 * width) - width), True
 
 
 @lru_cache(maxsize=2048)
