@@ -1,5 +1,8 @@
 """A bank survives the disk, and what validates a network never trained it."""
 
+import argparse
+import sys
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,8 @@ from tests.helpers.tiny_bank import save_tiny_bank, tiny_bank
 from ugosa_server.errors import ConfigError
 from ugosa_server.training.bank import load_bank
 from ugosa_server.training.bank_split import training_split, validation_split
+from ugosa_server.training.commands import build_data
+from ugosa_server.training.soundfont import SoundfontPlayer
 
 
 def test_a_saved_bank_loads_the_same(tmp_path):
@@ -39,3 +44,14 @@ def test_training_and_validation_share_nothing():
         assert not train & held_out
     assert bank.syllables.voice_names[validation.voices[0]] == "erithacus"
     assert training.voice_weights.sum() == pytest.approx(1)
+
+
+def test_without_the_extra_the_way_out_is_told(tmp_path, monkeypatch):
+    for name in ("build_bank", "bank_grooves", "bank_midi_songs"):
+        monkeypatch.delitem(sys.modules, f"ugosa_server.training.{name}", raising=False)
+    for name in ("mido", "fluidsynth"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if they were not installed
+    with pytest.raises(ConfigError, match=r"need mido: pip install 'ugosa-server\[train\]'"):
+        build_data(argparse.Namespace(out=tmp_path / "bank", voices=tmp_path))
+    with pytest.raises(ConfigError, match="libfluidsynth3"):
+        SoundfontPlayer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ugosa_server.errors import ConfigError
 from ugosa_server.training.conditioned_unet.commands import add_cunet_commands
 
 MEASURED_SONG_S = 12.0
@@ -54,7 +55,10 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
 
 def build_data(arguments: argparse.Namespace) -> int:
     """Build the bank, kind by kind."""
-    from ugosa_server.training.build_bank import build_bank
+    try:
+        from ugosa_server.training.build_bank import build_bank
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"training data need {error.name}: pip install 'ugosa-server[train]'") from error
 
     for progress in build_bank(arguments.out, arguments.voices):
         print(f"{progress.done}/{progress.of} {progress.name}", flush=True)

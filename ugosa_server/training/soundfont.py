@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ugosa_server.errors import ConfigError
 from ugosa_server.training.bank import INT16_FULL_SCALE, SAMPLE_RATE_HZ
 
 DRUM_BANK = 128
@@ -18,8 +19,13 @@ class SoundfontPlayer:
     """Plays one note at a time, dry, to mono."""
 
     def __init__(self) -> None:
-        import fluidsynth  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
+        try:
+            import fluidsynth  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        except ImportError as error:  # of the binding, or of the library that it binds
+            raise ConfigError(
+                "notes are played by FluidSynth: pip install 'ugosa-server[train]', and install the Debian "
+                f"package libfluidsynth3 ({error})"
+            ) from error
         self._synth: Any = fluidsynth.Synth(samplerate=float(SAMPLE_RATE_HZ), gain=SYNTH_GAIN)
         self._synth.setting("synth.dynamic-sample-loading", 1)
         self._synth.setting("synth.reverb.active", 0)
