@@ -75,10 +75,8 @@ class Local:
         worker.send_signal(signal.SIGSTOP)
 
     def processes(self):
-        return [
-            child
-            for child in psutil.Process().children(recursive=True)
-            if "ugosa_server.engine.worker" in child.cmdline()
+        return [  # not recursively: a server of other tests has a worker of its own
+            child for child in psutil.Process().children() if "ugosa_server.engine.worker" in child.cmdline()
         ]
 
 
