@@ -14,7 +14,7 @@ from tests.helpers.jobs import states
 from tests.helpers.server import Server
 from tests.helpers.songs import make_song, write_song
 from ugosa_client import JobOptions, JobState
-from ugosa_server.rpc.received_audio import MAX_WAITING_CHUNKS
+from ugosa_server.rpc.received_audio import MAX_WAITING_BYTES
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_service_pb2,
@@ -29,7 +29,7 @@ UPLOADERS = 8
 CHUNK = bytes(1024 * 1024)
 CHUNKS = 40
 # 60 * 8.5 MB are there to be read and 8 * 42 MB are sent; a window each is about a quarter of it.
-LIMIT_BYTES = READERS * 2e6 + UPLOADERS * (MAX_WAITING_CHUNKS + 4) * len(CHUNK)
+LIMIT_BYTES = READERS * 2e6 + UPLOADERS * (MAX_WAITING_BYTES + 6 * len(CHUNK))
 
 
 @pytest.fixture

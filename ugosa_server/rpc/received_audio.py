@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Generic, TypeVar
 
+from google.protobuf.message import Message
+
 from ugosa_server.errors import UploadIdleError
 from ugosa_server.jobs.uploads import ReceivedChunk
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 
-MAX_WAITING_CHUNKS = 8  # bounds the memory of one upload; the client's flow control holds the rest back
+MAX_WAITING_BYTES = 2 * 1024 * 1024  # then one upload reads no further; flow control holds its client back
 
-M = TypeVar("M")
+M = TypeVar("M", bound=Message)
 
 
 async def first_message(messages: AsyncIterator[M], idle_timeout_s: float) -> M | None:
@@ -44,13 +46,20 @@ class BatchReader(Generic[M]):
 
     def __init__(self, messages: AsyncIterator[M], idle_timeout_s: float) -> None:
         self._idle_timeout_s = idle_timeout_s
-        self._queue: asyncio.Queue[M | Exception | None] = asyncio.Queue(MAX_WAITING_CHUNKS)
+        self._queue: asyncio.Queue[M | Exception | None] = asyncio.Queue()
+        self._waiting_bytes = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._reader = asyncio.create_task(self._read(messages))
 
     async def _read(self, messages: AsyncIterator[M]) -> None:
         try:
             async for message in messages:
                 await self._queue.put(message)
+                self._waiting_bytes += message.ByteSize()
+                if self._waiting_bytes >= MAX_WAITING_BYTES:
+                    self._has_room.clear()
+                await self._has_room.wait()
         except Exception as error:
             await self._queue.put(error)
         else:
@@ -79,6 +88,8 @@ class BatchReader(Generic[M]):
                 if self._queue.empty():
                     break
                 item = self._queue.get_nowait()
+            self._waiting_bytes = 0
+            self._has_room.set()
             if batch:
                 yield batch
 
