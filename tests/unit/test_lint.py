@@ -80,6 +80,19 @@ def test_little_silence_is_told_with_how_much_there_is(song):
     ]
 
 
+def test_instruments_that_no_mark_names_are_not_missed_in_a_model_of_many(song):
+    marks = [silent("bass", 6, 12), Mark("vocals", ACTIVE, 6_000, 12_000)]
+    found = lint_marks(marks, SOURCES, song, None, residual=("residual",))
+    assert [(f.code, f.source, f.severity) for f in found] == [("NO_SILENCE", "vocals", Severity.INFO)]
+
+
+def test_the_residual_can_be_marked_and_holds_what_sounds_while_all_are_silent(song):
+    marks = [silent("bass", 6, 12), silent("vocals", 6, 12)]
+    assert lint_marks(marks, SOURCES, song, None, residual=("residual",)) == []
+    (finding,) = lint_marks([*marks, silent("residual", 6, 12)], SOURCES, song, None, residual=("residual",))
+    assert finding.code == "ALL_SILENT"
+
+
 def test_no_silence_at_all_is_one_warning(song):
     found = lint_marks([Mark("bass", ACTIVE, 0, 10_000)], SOURCES, song, None)
     assert [(f.code, f.severity) for f in found] == [("NO_SILENCE", Severity.WARNING)]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ugosa_server.activations.activity import fade_frames, silent_spans
 from ugosa_server.activations.all_silent import sounding_all_silent
+from ugosa_server.activations.ensemble import playing_sources
 from ugosa_server.activations.intervals import Interval, intersect, merge
 from ugosa_server.activations.levels import SongLevels
 from ugosa_server.activations.marks import Mark, MarkState
@@ -56,7 +57,12 @@ class Finding:
 
 
 def lint_marks(
-    marks: Sequence[Mark], sources: Sequence[str], song: SourceAudio, levels: SongLevels | None
+    marks: Sequence[Mark],
+    sources: Sequence[str],
+    song: SourceAudio,
+    levels: SongLevels | None,
+    *,
+    residual: Sequence[str] = (),
 ) -> list[Finding]:
     """Find everything: errors first, then warnings, then the rest, in the order of time.
 
@@ -65,21 +71,25 @@ def lint_marks(
         sources: of the model.
         song: whose samples are read only where all sources are marked silent.
         levels: of the song as the model heard it, if it has.
+        residual: the stem of what the model leaves. With it, nothing is missed of a source that the marks
+            leave out: it does not play.
     """
+    names = (*sources, *residual)
     found: list[Finding] = []
     sound: list[Mark] = []
     for mark in marks:
-        problem = _refusal(mark, sources, song)
+        problem = _refusal(mark, names, song)
         if problem is None:
             sound.append(mark)
         else:
             found.append(problem)
-    found += _contradictions(sound, sources, song)
-    found += _all_silent(sound, sources, song)
+    playing = playing_sources((), sound, sources, song.frames) if residual else sources
+    found += _contradictions(sound, names, song)
+    found += _all_silent(sound, (*playing, *residual), song)
     found += _short_silences(sound, song)
-    found += _coverage(sound, sources, song)
+    found += _coverage(sound, playing, song)
     if levels is not None:
-        found += _heard_in_silence(sound, sources, levels)
+        found += _heard_in_silence(sound, names, levels)
     order = list(Severity)
     return sorted(found, key=lambda f: (order.index(f.severity), f.span or (0, 0), f.source, f.code))
 

@@ -51,7 +51,9 @@ class MarksService(MarksServiceServicer):
         heard = await self._jobs.find_heard(principal, upload, model)
         levels = None if heard is None else heard[1]
         assert upload.audio is not None
-        findings = await asyncio.to_thread(lint_marks, marks, model.sources, upload.audio, levels)
+        findings = await asyncio.to_thread(
+            lint_marks, marks, model.config.sources, upload.audio, levels, residual=model.residual
+        )
         return wire.LintMarksResponse(
             findings=[finding_to_wire(finding) for finding in findings], heard=heard is not None
         )
