@@ -135,7 +135,7 @@ def test_rectified_logits_make_masks_that_reach_down_to_nothing():
     masks = network.masks(frames, torch.ones(1, 3))
     assert (masks == 0).any()
     assert masks.max() < 1
-    hard = network.masks(frames, torch.ones(1, 3), hard=True)
+    hard = network.masks(frames, torch.ones(1, 3), kind="hard")
     assert ((hard > 0) == (masks > 0)).all()
 
 

@@ -136,8 +136,8 @@ def test_a_multiplied_mask_is_silent_for_who_does_not_play_unless_told_so(pieces
     network = tiny_network(conditioning="label-multiply")
     audio = read_piece(pieces[0], CLASSES)
     segment = Segment(audio.mix[:65535], audio.sources[:, :65535], labels_of(pieces[0], CLASSES))
-    for hard in (False, True):
-        right = network_system("net", network, hard=hard).predict(segment)
+    for kind in ("soft", "hard", "shared"):
+        right = network_system("net", network, kind=kind).predict(segment)
         assert not right[2].any()
     everyone = network_system("net", network, labels=ALL_ONES).predict(segment)
     assert everyone[2].any()
@@ -153,7 +153,7 @@ def test_every_row_of_the_paper_has_its_numbers_and_its_network():
 
 def test_a_network_is_put_in_the_row_of_its_kind():
     film = network_system("film", tiny_network())
-    hard = network_system("film", tiny_network(), hard=True)
+    hard = network_system("film", tiny_network(), kind="hard")
     told_all = network_system("film", tiny_network(), labels=ALL_ONES)
     linear = network_system("linear", tiny_network(frequency_scale="linear"))
     systems = [*bounds(), told_all, film, hard, linear]

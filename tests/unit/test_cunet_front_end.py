@@ -121,11 +121,22 @@ def test_a_silent_source_has_a_mask_of_nothing(mask):
 @pytest.mark.parametrize("config", [LOG, LINEAR], ids=["log", "linear"])
 def test_masks_lie_between_0_and_1_on_the_linear_axis(config):
     logits = 5 * torch.randn(2, 3, config.input_bins, 8)
-    soft, hard = (masks_of_logits(logits, config, hard=hard) for hard in (False, True))
-    assert soft.shape == hard.shape == (2, 3, 512, 8)
-    assert 0 <= soft.min() <= soft.max() <= 1
+    soft, hard, shared = (masks_of_logits(logits, config, kind=kind) for kind in ("soft", "hard", "shared"))
+    for found in (soft, hard, shared):
+        assert found.shape == (2, 3, 512, 8)
+        assert 0 <= found.min() <= found.max() <= 1
+    assert shared.sum(dim=1).max() <= 1
     if config is LINEAR:
         assert torch.equal(hard, (torch.sigmoid(logits) > 0.5).float())
+
+
+def test_shared_masks_share_a_bin_out_by_squares_and_leave_what_nobody_claims():
+    soft = np.array([[0.8, 0.4, 0.0], [0.6, 0.6, 0.6], [0.02, 0.01, 0.0]], np.float64)
+    logits = torch.from_numpy(np.log(soft.clip(1e-12) / (1 - soft))).reshape(3, 3, 1, 1)
+    found = masks_of_logits(logits, LINEAR, kind="shared").numpy().reshape(3, 3)
+    assert np.allclose(found, soft**2 / ((soft**2).sum(axis=1, keepdims=True) + 0.01))
+    assert found[0].tolist() == pytest.approx([0.79, 0.198, 0.0], abs=2e-3)  # rather like the first
+    assert found[2].sum() < 0.06
 
 
 def test_gradients_pass_after_a_use_without_them():

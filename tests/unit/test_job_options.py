@@ -53,5 +53,5 @@ def test_hard_masks_are_for_networks_of_masks(model, tmp_path):
     assert resolve_job_options(JobOptionsRequest(), masks).separation.mask_kind == "soft"
     with pytest.raises(BadOptionError, match="gives waveforms and has no masks; leave it out, or name"):
         resolve_job_options(hard, model)
-    with pytest.raises(BadOptionError, match="mask_kind is 'half', but must be soft or hard"):
+    with pytest.raises(BadOptionError, match="mask_kind is 'half', but must be soft, hard, shared"):
         resolve_job_options(JobOptionsRequest(separation={"mask_kind": "half"}), masks)

@@ -178,6 +178,17 @@ def test_hard_masks_give_each_bin_whole_or_not_at_all_and_still_null(make_spec, 
         assert middling(hard[name], song_of(spec)) < middling(soft[name], song_of(spec))
 
 
+def test_shared_masks_leave_less_to_the_residual_and_nothing_to_the_absent(make_spec, networks):
+    options = SeparationOptions(segment_s=65535 / 11025, mask_kind="shared")
+    mark = silent("viola", 30_000, 60_000)
+    spec = make_spec(marks=(mark,), separation=options)
+    _, shared = run(spec, networks)
+    _, soft = run(make_spec(marks=(mark,)), networks)
+    np.testing.assert_array_equal(sum(shared.values()), song_of(spec))
+    assert not shared["viola"][31_000:59_000].any()
+    assert np.sum(shared["residual"] ** 2) < 0.9 * np.sum(soft["residual"] ** 2)
+
+
 def middling(stem, mix):
     """Share of a stem's loud bins, at the grid of the masks, that it has between a tenth and nine."""
     spectra = [

@@ -38,10 +38,10 @@ class TellingNetwork(MaskNetwork):
     def forward(self, mix, activity=None):
         raise NotImplementedError
 
-    def masks(self, frames, context, *, hard=False):
+    def masks(self, frames, context, *, kind="soft"):
         self.heard.append((frames.shape, context.tolist()))
         made = context[:, :, None, None] + frames.abs()[:, None]
-        return (made > 0.5).to(made.dtype) if hard else made
+        return (made > 0.5).to(made.dtype) if kind == "hard" else made
 
 
 def contexts(marks, n_samples, rate_hz=RATE_HZ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from ugosa_server.errors import BadOptionError
 
@@ -15,7 +16,7 @@ def add_cunet_command(commands: argparse._SubParsersAction[argparse.ArgumentPars
     parser = commands.add_parser(
         "cunet",
         help="Conditioned U-Nets on pieces in URMP layout: Tables 1 to 3 of their paper",
-        description="Scores networks of the same instruments with soft and hard masks, told who plays or "
+        description="Scores networks of the same instruments with every kind of masks, told who plays or "
         "that all may, beside ideal binary masks and the mix itself.",
     )
     parser.add_argument("--pieces", type=Path, required=True, metavar="DIR", help="<piece>/AuMix_*, AuSep_*")
@@ -46,6 +47,7 @@ def evaluate_cunet(arguments: argparse.Namespace) -> int:
     from ugosa_server.models.checkpoints import load_checkpoint
     from ugosa_server.models.conditioned_unet import ConditionedUNet
     from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
+    from ugosa_server.models.network_config import MaskKind
     from ugosa_server.models.registry import ModelRegistry
 
     torch.set_num_threads(arguments.threads)
@@ -71,8 +73,8 @@ def evaluate_cunet(arguments: argparse.Namespace) -> int:
         network.load_state_dict(state)
         network.eval()
         systems += [
-            network_system(name, network, hard=hard, labels=labels)
-            for hard in (False, True)
+            network_system(name, network, kind=kind, labels=labels)
+            for kind in get_args(MaskKind)
             for labels in ((VIDEO,) if config.video_slots else (RIGHT, ALL_ONES))
         ]
     scores = CunetScores(systems)

@@ -31,6 +31,7 @@ from ugosa_server.models.cunet_front_end import (
     values,
     waveform,
 )
+from ugosa_server.models.network_config import MaskKind
 from ugosa_server.separation.video_contexts import VideoContexts
 
 Array = NDArray[np.float64]
@@ -71,8 +72,8 @@ class System:
     """Of a network."""
     labels: str = RIGHT
     """What a network is told, or that it sees."""
-    hard: bool = False
-    """Whether its masks are 0 or 1."""
+    masks: MaskKind = "soft"
+    """What its masks are."""
 
 
 def bounds() -> list[System]:
@@ -80,8 +81,10 @@ def bounds() -> list[System]:
     return [System(IBM, _ideal_binary_masks), System(INPUT_MIX, _input_mix)]
 
 
-def network_system(name: str, network: ConditionedUNet, *, hard: bool = False, labels: str = RIGHT) -> System:
-    """A network (in evaluation mode) with soft or hard masks; it is told who plays, that all may, or sees."""
+def network_system(
+    name: str, network: ConditionedUNet, *, kind: MaskKind = "soft", labels: str = RIGHT
+) -> System:
+    """A network (in evaluation mode) with a kind of masks; it is told who plays, that all may, or sees."""
     config = network.config
 
     def context_of(segment: Segment) -> Array | NDArray[np.float32]:
@@ -99,15 +102,14 @@ def network_system(name: str, network: ConditionedUNet, *, hard: bool = False, l
             frames = spectrum(_tensor(gain * mix)[None])  # [1, 512, T']
             heard = values(magnitudes(frames, config), config)
             logits = network.mask_logits(heard, _tensor(context_of(segment))[None])
-            masks = masks_of_logits(logits, config, hard=hard)  # [1, K, 512, T']
+            masks = masks_of_logits(logits, config, kind=kind)  # [1, K, 512, T']
             found = waveform(masks * frames.unsqueeze(1), mix.shape[-1])[0]
         predictions = found.double().numpy() / gain
         # The mask of a class that is exactly 0 must stay exact through the inverse transform.
         predictions[~masks[0].flatten(1).any(dim=1).numpy()] = 0.0
         return np.asarray(predictions, np.float64)
 
-    kind = "hard" if hard else "soft"
-    return System(f"{name}, {kind} masks, {labels}", predict, config, labels, hard)
+    return System(f"{name}, {kind} masks, {labels}", predict, config, labels, kind)
 
 
 def level_gain(mix: Array) -> float:

@@ -184,7 +184,9 @@ def system_for(row: PaperRow, systems: Sequence[System]) -> System | None:
         and (system.config.input_noise_std > 0) == (row.config.input_noise_std > 0)
     ]
     as_printed = [
-        system for system in matching if row.config and system.hard == (row.config.mask == "binary")
+        system
+        for system in matching
+        if row.config and system.masks == ("hard" if row.config.mask == "binary" else "soft")
     ]
     return next(iter(as_printed or matching), None)
 

@@ -30,6 +30,7 @@ from ugosa_server.models.cunet_front_end import (
     waveform,
 )
 from ugosa_server.models.network import MaskNetwork
+from ugosa_server.models.network_config import MaskKind
 
 FRAME_MULTIPLE = 1 << BLOCKS  # every block halves
 FILM_BIAS = 0.1  # at the start; published code
@@ -148,7 +149,7 @@ class ConditionedUNet(MaskNetwork):
         """Whether it is told who plays, not shown."""
         return self.config.context == "labels"
 
-    def masks(self, frames: Tensor, context: Tensor | None = None, *, hard: bool = False) -> Tensor:
+    def masks(self, frames: Tensor, context: Tensor | None = None, *, kind: MaskKind = "soft") -> Tensor:
         """Masks for the `spectrum` of a normalised mono mix: complex [B, 512, T'] -> [B, K, 512, T'].
 
         Frames of silence are added up to the next multiple of 64 and taken away again.
@@ -156,7 +157,7 @@ class ConditionedUNet(MaskNetwork):
         missing = -frames.shape[-1] % FRAME_MULTIPLE
         found = magnitudes(MIX_RMS * F.pad(frames, (0, missing)), self.config)
         logits = self.mask_logits(values(found, self.config), context)
-        return masks_of_logits(logits, self.config, hard=hard)[..., : frames.shape[-1]]
+        return masks_of_logits(logits, self.config, kind=kind)[..., : frames.shape[-1]]
 
     def forward(self, mix: Tensor, activity: Tensor | None = None) -> Tensor:
         """Separate with soft masks and the mix's phase: [B, 1, T] -> [B, K, 1, T].

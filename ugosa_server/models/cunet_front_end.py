@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ugosa_server.models.conditioned_unet_config import GRID, LINEAR_BINS, LOG_BINS, ConditionedUNetConfig
+from ugosa_server.models.network_config import MaskKind
 
 FFT_SAMPLES = GRID.fft_samples
 HOP_SAMPLES = GRID.hop_samples
@@ -27,6 +28,7 @@ DB_FACTOR = 65536.0  # log1p(65536 x) / log1p(65536); published code
 MIN_SPAN = 1e-3  # of such values; what rounding makes of silence is not scaled up
 WARP_BASE = 21.0  # published code
 MIX_RMS = 0.1  # -20 dBFS: the level at which a mix is heard, training mixes vary around it
+SHARED_FLOOR = 0.01  # a bin in which all masks are below 0.1 is mostly nobody's
 SILENT_LOGIT = -1e4  # its sigmoid is exactly 0 in float32, and so is its cross entropy with a target of 0
 
 
@@ -101,14 +103,16 @@ def target_masks(source_magnitudes: Tensor, mix_magnitudes: Tensor, config: Cond
     return (source / mix).clamp(max=1.0)
 
 
-def masks_of_logits(logits: Tensor, config: ConditionedUNetConfig, *, hard: bool = False) -> Tensor:
+def masks_of_logits(logits: Tensor, config: ConditionedUNetConfig, *, kind: MaskKind = "soft") -> Tensor:
     """Masks on the linear frequency axis: [B, K, F, T'] -> [B, K, 512, T'], all in [0, 1].
 
     Soft masks are sigma(l). Of rectified logits, which are never below 0, they are 2 sigma(l) - 1 if binary
     masks were learned, and the logits themselves, up to 1, if ratio masks were: so the authors trained them.
-    Hard masks are 1 where sigma(l) > 0.5.
+    Hard masks are 1 where sigma(l) > 0.5. Shared ones are a Wiener filter of the soft ones,
+    M_i = m_i^2 / (sum_j m_j^2 + SHARED_FLOOR): a source that is sure of a bin gets nearly all of it, and what
+    nobody claims is left to nobody.
     """
-    if hard:
+    if kind == "hard":
         masks = (logits > 0).to(logits.dtype)
     elif config.rectified_logits and config.mask == "ratio":
         masks = logits.clamp(max=1.0)
@@ -116,6 +120,9 @@ def masks_of_logits(logits: Tensor, config: ConditionedUNetConfig, *, hard: bool
         masks = (2 * torch.sigmoid(logits) - 1).clamp(min=0.0)
     else:
         masks = torch.sigmoid(logits)
+    if kind == "shared":
+        powers = masks.square()
+        masks = powers / (powers.sum(dim=1, keepdim=True) + SHARED_FLOOR)
     return unwarp(masks) if config.frequency_scale == "log" else masks
 
 

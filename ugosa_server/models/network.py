@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ugosa_server.models.architectures import architecture_of
 from ugosa_server.models.depths import Depth
-from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.models.network_config import MaskKind, NetworkConfig
 
 
 class SeparationNetwork(nn.Module, ABC):
@@ -60,13 +60,13 @@ class MaskNetwork(SeparationNetwork):
         """Separate a normalised mix by soft masks: [B, C, T], with h [B, S, T] if known -> [B, S, C, T]."""
 
     @abstractmethod
-    def masks(self, frames: Tensor, context: Tensor, *, hard: bool = False) -> Tensor:
+    def masks(self, frames: Tensor, context: Tensor, *, kind: MaskKind = "soft") -> Tensor:
         """Masks in [0, 1]: the STFT of a normalised mono mix, complex [B, F, T'] -> [B, S, F, T'].
 
         Args:
             frames: of a mix with a standard deviation of 1, any number of them.
             context: what is known of the window, [B, *context_shape].
-            hard: whether they are all or nothing on the network's own bins.
+            kind: what they are on the network's own bins.
         """
 
     @property

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ugosa_server.models.depths import Depth
+
+MaskKind = Literal["soft", "hard", "shared"]
+"""Masks as a network gives them, all or nothing in each bin, or each bin shared out among the sources."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from ugosa_server.jobs.events import (
 )
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.records import Job, JobKind, JobOptions, Upload, UploadFormat, UploadState
+from ugosa_server.models.network_config import MaskKind
 from ugosa_server.models.registry import ModelInfo
-from ugosa_server.separation.options import MaskKind
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_pb2,
@@ -62,6 +62,7 @@ STEM_ENCODINGS = {
 MASK_KINDS: dict[MaskKind, job_pb2.MaskKind] = {
     "soft": job_pb2.MASK_KIND_SOFT,
     "hard": job_pb2.MASK_KIND_HARD,
+    "shared": job_pb2.MASK_KIND_SHARED,
 }
 MASK_KIND_OF_WIRE = {wire: kind for kind, wire in MASK_KINDS.items()}
 STEM_ENCODING_OF_WIRE = {wire: encoding for encoding, wire in STEM_ENCODINGS.items()}
@@ -217,7 +218,7 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
     separation = _present_fields(message, SEPARATION_FIELDS)
     if message.HasField("mask_kind"):
         if message.mask_kind not in MASK_KIND_OF_WIRE:
-            raise BadOptionError("mask_kind must be SOFT or HARD")
+            raise BadOptionError("mask_kind must be SOFT, HARD or SHARED")
         separation["mask_kind"] = MASK_KIND_OF_WIRE[message.mask_kind]
     return JobOptionsRequest(
         model=message.model if message.HasField("model") else None,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from ugosa_server.errors import BadOptionError
+from ugosa_server.models.network_config import MaskKind
 
 MIN_SEGMENT_S = 0.05
 MAX_SEGMENT_S = 60.0  # memory grows with it
 MAX_OVERLAP = 0.95  # the time that a separation takes grows with 1 / (1 - overlap)
 MAX_SHIFTS = 20
 MAX_WIENER_EXPONENT = 2.0  # the Wiener filter proper
-
-MaskKind = Literal["soft", "hard"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class SeparationOptions:
     """Of a generalised Wiener filter over the estimates (see `wiener.py`): 1 takes ratios of magnitudes, 2 of
     powers; 0 = none, at most 2."""
     mask_kind: MaskKind = "soft"
-    """What the masks of a network that gives masks are: shares, or all or nothing in each bin."""
+    """What the masks of a network that gives masks are."""
 
 
 def validate_separation_options(options: SeparationOptions, *, has_masks: bool = True) -> None:
@@ -45,11 +44,13 @@ def validate_separation_options(options: SeparationOptions, *, has_masks: bool =
         BadOptionError: an option is out of range; the message names it, its value and the range.
     """
     if options.mask_kind not in get_args(MaskKind):
-        raise BadOptionError(f"mask_kind is {options.mask_kind!r}, but must be soft or hard")
-    if options.mask_kind == "hard" and not has_masks:
         raise BadOptionError(
-            "mask_kind is hard, but the model gives waveforms and has no masks; leave it out, or name a "
-            "model of masks such as cunet-multiply"
+            f"mask_kind is {options.mask_kind!r}, but must be {', '.join(get_args(MaskKind))}"
+        )
+    if options.mask_kind != "soft" and not has_masks:
+        raise BadOptionError(
+            f"mask_kind is {options.mask_kind}, but the model gives waveforms and has no masks; leave it "
+            "out, or name a model of masks such as cunet-multiply"
         )
     for name, value, lowest, highest in (
         ("separation segment_s", options.segment_s, MIN_SEGMENT_S, MAX_SEGMENT_S),

@@ -92,7 +92,6 @@ def song_masks(
     grid = network.config.mask_grid
     assert grid is not None
     wanted = list(rows)
-    hard = options.mask_kind == "hard"
 
     def masks_of(cut: Tensor) -> Tensor:  # complex [B, F + 1, n] -> [B, S, F, n]
         return torch.stack([masks_of_window(frames[:-1], int(frames[-1, -1].real)) for frames in cut])
@@ -104,9 +103,8 @@ def song_masks(
         masks: Tensor | None = None
         for first in range(0, len(distinct), CONTEXTS_AT_ONCE):
             batch = torch.from_numpy(distinct[first : first + CONTEXTS_AT_ONCE]).to(frames.device)
-            made = network.masks(frames.expand(len(batch), -1, -1), batch, hard=hard)[
-                :, wanted
-            ]  # [n, S, F, n]
+            made = network.masks(frames.expand(len(batch), -1, -1), batch, kind=options.mask_kind)
+            made = made[:, wanted]  # [n, S, F, n]
             if len(distinct) == 1:
                 return made[0]
             masks = torch.zeros_like(made[0]) if masks is None else masks

@@ -65,6 +65,7 @@ STEM_ENCODINGS = {
 MASK_KINDS = {
     job_pb2.MASK_KIND_SOFT: MaskKind.SOFT,
     job_pb2.MASK_KIND_HARD: MaskKind.HARD,
+    job_pb2.MASK_KIND_SHARED: MaskKind.SHARED,
 }
 MARK_STATES = {
     marks_pb2.MARK_STATE_ACTIVE: MarkState.ACTIVE,

@@ -80,9 +80,11 @@ class MaskKind(StrEnum):
     """What the masks are, of a network that gives masks."""
 
     SOFT = "soft"
-    """Shares between 0 and 1: for listening."""
+    """Shares between 0 and 1, as the network gives them."""
     HARD = "hard"
     """All or nothing in each bin."""
+    SHARED = "shared"
+    """Each bin shared out among the sources by the squares of their soft masks."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class JobOptions:
     wiener_exponent: float | None = None
     """Of a generalised Wiener filter over the estimates: 1 = ratios of magnitudes, 2 = powers, 0 = none."""
     mask_kind: MaskKind | None = None
-    """What the masks are, for a model that gives masks; None = soft."""
+    """What the masks are, for a model that gives masks; None = what the model states, else soft."""
     stem_encoding: StemEncoding | None = None
     """How stems are written."""
     instruments: tuple[str, ...] = ()

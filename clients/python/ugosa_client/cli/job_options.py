@@ -54,7 +54,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         dest="mask_kind",
         choices=list(MaskKind),
         metavar="KIND",
-        help="of a model that gives masks: soft (the default) or hard, all or nothing in each bin",
+        help="of a model that gives masks: soft; hard, all or nothing in each bin; or shared, each bin "
+        "shared out among the sources (the model's, else soft)",
     )
     group.add_argument(
         "--instruments",

@@ -49,6 +49,7 @@ class MaskKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MASK_KIND_UNSPECIFIED: _ClassVar[MaskKind]
     MASK_KIND_SOFT: _ClassVar[MaskKind]
     MASK_KIND_HARD: _ClassVar[MaskKind]
+    MASK_KIND_SHARED: _ClassVar[MaskKind]
 
 class NoticeLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -78,6 +79,7 @@ STEM_ENCODING_FLAC_PCM24: StemEncoding
 MASK_KIND_UNSPECIFIED: MaskKind
 MASK_KIND_SOFT: MaskKind
 MASK_KIND_HARD: MaskKind
+MASK_KIND_SHARED: MaskKind
 NOTICE_LEVEL_UNSPECIFIED: NoticeLevel
 NOTICE_LEVEL_INFO: NoticeLevel
 NOTICE_LEVEL_WARNING: NoticeLevel
