@@ -84,7 +84,16 @@ async def serve(config: ServerConfig) -> None:
         )
         limits = UploadLimits(config.max_upload_bytes, config.decode_timeout_s, config.upload_idle_timeout_s)
         uploads = Uploads(store, spool, limits, quotas)
-        jobs = JobQueue(store, spool, registry, hub, config.model, config.max_queued, quotas)
+        jobs = JobQueue(
+            store,
+            spool,
+            registry,
+            hub,
+            config.model,
+            config.max_queued,
+            quotas,
+            sees_pictures=bool(config.video_encoder),
+        )
         arrays = JobArrays(store, spool, jobs, hub, quotas)
         engine = await _start_engine(config, state_dir, str(model.path))
         stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
@@ -129,6 +138,7 @@ async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> 
                 cache_bytes=config.prefix_cache_bytes,
                 cache_disk_bytes=config.prefix_cache_disk_bytes,
                 cpu_fallback=config.cpu_fallback,
+                video_encoder=config.video_encoder,
                 gpu_tf32=config.gpu_tf32,
                 threads=config.threads,
                 heartbeat_timeout_s=config.heartbeat_timeout_s,
@@ -151,6 +161,7 @@ async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> 
             files_budget_bytes=config.ray_files_bytes,
             cache_bytes=config.prefix_cache_bytes,
             cpu_fallback=config.cpu_fallback,
+            video_encoder=config.video_encoder,
             heartbeat_timeout_s=config.heartbeat_timeout_s,
             start_timeout_s=config.ray_start_timeout_s,
             log_level=config.log_level,

@@ -73,6 +73,9 @@ class ServerConfig:
     """Time for a worker to appear, an autoscaler's start of a machine included."""
     model: str = "starter"
     """The model that jobs get when they name none; resident from the start."""
+    video_encoder: str = ""
+    """What makes feature vectors of pictures that jobs bring: "resnet50:FILE" (torchvision's weights) or
+    "onnx:FILE"; empty = such jobs are refused. With Ray, the file lies at the same place on every node."""
     model_dirs: tuple[str, ...] = ()
     """Further folders with *.safetensors models."""
     state_dir: str = dataclasses.field(default_factory=lambda: str(default_state_dir()))

@@ -87,6 +87,12 @@ class BadAudioError(InvalidInputError):
     reason = "BAD_AUDIO"
 
 
+class BadVideoError(InvalidInputError):
+    """A picture or a video is unreadable, or larger than is taken."""
+
+    reason = "BAD_VIDEO"
+
+
 class DecoderCrashedError(BadAudioError):
     """Decoding died or took too long; what was sent is kept, and `finish` can be sent again."""
 
@@ -151,6 +157,12 @@ class UploadInUseError(FailedPreconditionError):
     """The upload is needed by a job that has not ended."""
 
     reason = "UPLOAD_IN_USE"
+
+
+class NoVideoEncoderError(FailedPreconditionError):
+    """Pictures came, but the server has no encoder that makes features of them."""
+
+    reason = "NO_VIDEO_ENCODER"
 
 
 class JobNotFinishedError(FailedPreconditionError):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.helpers.jobs import silent
+from tests.helpers.players import jpeg_header
 from tests.helpers.server import Server
 from tests.helpers.songs import peak_dbfs, read_audio, write_song
 from tests.helpers.tiny_cunet import FILM, QUARTET, quartet, write_tiny_cunet
 from tests.helpers.tiny_model import write_tiny_model
-from ugosa_client import JobOptions, Mark, MarkState, Notice, UgosaClient
+from ugosa_client import JobOptions, Mark, MarkState, Notice, PlayerPicture, UgosaClient
 from ugosa_client.cli import main
-from ugosa_client.errors import BadInputError, BadOptionError
+from ugosa_client.errors import BadInputError, BadOptionError, WrongStateError
 
 FRAMES = 3 * 44_100
 OPTIONS = JobOptions(model="cunet-tiny", strategy="B0", instruments=QUARTET)
@@ -26,6 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     models = tmp_path_factory.mktemp("models")
     write_tiny_model(models / "tiny.safetensors")
     write_tiny_cunet(models / "cunet-tiny.safetensors", FILM)
+    write_tiny_cunet(models / "cunet-seeing.safetensors", replace(FILM, context="frame"))
     with Server(tmp_path_factory.mktemp("state"), models) as server:
         server.wait_ready()
         yield server
@@ -110,3 +113,11 @@ def test_what_cannot_be_is_refused_before_any_work(client: UgosaClient, song: Pa
             client.create_job(upload.upload_id, options=options, marks=marks)
     with pytest.raises(BadInputError, match="unknown source 'violine'; did you mean 'violin'"):
         client.separate(song, "never", options=JobOptions(model="cunet-tiny", instruments=("violine",)))
+
+
+def test_pictures_want_a_server_with_an_encoder(client: UgosaClient, song: Path):
+    upload = client.upload(song)
+    options = JobOptions(model="cunet-seeing", pictures=(PlayerPicture(0, 0, jpeg_header(9, 9)),))
+    with pytest.raises(WrongStateError, match="video_encoder, or you send features") as refusal:
+        client.create_job(upload.upload_id, options=options)
+    assert refusal.value.reason == "NO_VIDEO_ENCODER"

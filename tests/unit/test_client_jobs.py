@@ -7,7 +7,18 @@ import pytest
 import soundfile
 
 from tests.helpers.breaking_server import breaking_server, progress_events
-from ugosa_client import JobOptions, JobState, Mark, MarkState, MaskKind, Progress, StateChanged, StemEncoding
+from ugosa_client import (
+    JobOptions,
+    JobState,
+    Mark,
+    MarkState,
+    MaskKind,
+    PlayerBox,
+    Progress,
+    StateChanged,
+    StemEncoding,
+    VideoSource,
+)
 from ugosa_client.convert import from_options, to_options
 from ugosa_client.errors import (
     JobStartedError,
@@ -35,6 +46,7 @@ ALL_OPTIONS = JobOptions(
     shifts=0,
     wiener_exponent=0.8,
     mask_kind=MaskKind.HARD,
+    video=VideoSource("u", (PlayerBox(1, 2, 3, 4),), 0.5, -44_100),
     stem_encoding=StemEncoding.FLAC_PCM24,
 )
 

@@ -1,68 +1,22 @@
 """Pictures of players become vectors, from drawn pictures to the marks of a job: plumbing, not a benefit."""
 
-import av
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
+from tests.helpers.players import BLUE, GREEN, RED, drawn, write_colour_encoder, write_jpeg, write_video
 from ugosa_client.errors import BadInputError
 from ugosa_client.video import read_visual_frames
+from ugosa_server.activations.player_pictures import PlayerBox
 from ugosa_server.activations.visual_frames import validate_visual_frames
 from ugosa_server.cli import main
-from ugosa_server.errors import BadOptionError
+from ugosa_server.errors import BadOptionError, BadVideoError
 from ugosa_server.video.encoders import open_encoder
-from ugosa_server.video.pictures import Box, parse_boxes, read_folder, read_video
-
-RED, GREEN, BLUE = (200, 20, 20), (20, 200, 20), (20, 20, 200)
-
-
-def drawn(left, right=None, height=48, width=96):
-    """A picture of one or two colours, [H, W, 3]."""
-    picture = np.empty((height, width, 3), np.uint8)
-    picture[:, : width // 2] = left
-    picture[:, width // 2 :] = right or left
-    return picture
-
-
-def write_jpeg(path, picture):
-    with av.open(str(path), "w", format="image2") as container:
-        stream = container.add_stream("mjpeg", rate=1)
-        stream.height, stream.width = picture.shape[:2]
-        stream.pix_fmt = "yuvj444p"
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-
-
-def write_video(path, pictures, rate=4):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
+from ugosa_server.video.pictures import parse_boxes, read_folder, read_video
 
 
 @pytest.fixture(scope="module")
 def encoder_file(tmp_path_factory):
-    """A graph [1, 3, 32, 32] -> [1, 5, 8, 8]: strided means of the colours, and two mixtures of them."""
-    weights = np.zeros((5, 3, 4, 4), np.float32)
-    for channel in range(3):
-        weights[channel, channel] = 1 / 16
-    weights[3] = 1 / 48
-    weights[4, 0], weights[4, 2] = 1 / 16, -1 / 16
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["picture", "w"], ["features"], strides=[4, 4])],
-        "colours",
-        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, 32, 32])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, 5, 8, 8])],
-        [numpy_helper.from_array(weights, "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    path = tmp_path_factory.mktemp("onnx") / "colours.onnx"
-    onnx.save(model, str(path))
-    return path
+    return write_colour_encoder(tmp_path_factory.mktemp("onnx") / "colours.onnx")
 
 
 def expected_vector(colour):
@@ -119,7 +73,7 @@ def test_a_video_without_boxes_is_one_player(tmp_path):
         (
             lambda d: (
                 write_video(d / "v.mp4", [drawn(RED)] * 2)
-                or list(read_video(d / "v.mp4", [Box(90, 0, 9, 9)], 1))
+                or list(read_video(d / "v.mp4", [PlayerBox(90, 0, 9, 9)], 1))
             ),
             "box 0 reaches beyond the picture of 96 x 48",
         ),
@@ -132,14 +86,14 @@ def test_a_video_without_boxes_is_one_player(tmp_path):
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path, make, message):
-    with pytest.raises(BadOptionError, match=message):
+    with pytest.raises((BadOptionError, BadVideoError), match=message):
         make(tmp_path)
 
 
 def test_pictures_too_large_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr("ugosa_server.video.pictures.MAX_PIXELS", 96 * 48 - 1)
     write_jpeg(tmp_path / "0_0.jpg", drawn(RED))
-    with pytest.raises(BadOptionError, match="96 x 48 pixels; at most 4607"):
+    with pytest.raises(BadVideoError, match="96 x 48 pixels; at most 4607"):
         list(read_folder(tmp_path))
 
 

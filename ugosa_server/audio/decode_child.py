@@ -12,25 +12,16 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
-import os
-import resource
 import sys
 from typing import Any
 
+from ugosa_server.audio.child_limits import limit_this_process
 from ugosa_server.audio.decode import decode
 from ugosa_server.audio.decode_request import DecodeLimits, DecodeRequest
 from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.errors import DiskFullError, UgosaError
 
 ADDRESS_SPACE_BYTES = 4 << 30  # libraries map far more than they use; the decoders need some tens of MB
-NICENESS = 10  # decoding must not make the server's answers late
-
-
-def _limit_self(cpu_s: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(NICENESS)
 
 
 def _answer(fields: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +46,7 @@ def _answer(fields: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Decode what stdin asks for."""
     fields = json.load(sys.stdin)
-    _limit_self(int(fields["cpu_s"]))
+    limit_this_process(ADDRESS_SPACE_BYTES, int(fields["cpu_s"]))
     json.dump(_answer(fields), sys.stdout)
 
 

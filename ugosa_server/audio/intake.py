@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ugosa_server.audio.decode_request import DecodeRequest
 from ugosa_server.audio.formats import SourceAudio
@@ -35,48 +36,81 @@ async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAud
         UnsupportedEncodingError: the container, sample format, rate or channel count is not accepted.
         DiskFullError: no room for the decoded frames.
     """
+    try:
+        answer = await ask_child(
+            "ugosa_server.audio.decode_child",
+            dataclasses.asdict(request),
+            timeout_s,
+            "the audio",
+            "export it again, as WAV or FLAC",
+        )
+    except (DecoderCrashedError, asyncio.CancelledError):
+        tmp_path_of(Path(request.out_path)).unlink(missing_ok=True)
+        raise
+    return SourceAudio(**answer["source"])
+
+
+async def ask_child(
+    module: str, fields: dict[str, Any], timeout_s: float, what: str, way_out: str
+) -> dict[str, Any]:
+    """Have a child process answer a request, JSON on stdin and on stdout; cancelling the call kills it.
+
+    Args:
+        module: what it runs; it takes the field `cpu_s` for its limit.
+        fields: the request.
+        timeout_s: time for the answer.
+        what: is decoded there, for messages.
+        way_out: what the user can do if that crashes, for messages.
+
+    Raises:
+        UgosaError: that the child answers with.
+        DecoderCrashedError: it crashed or took longer than `timeout_s`.
+    """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "ugosa_server.audio.decode_child",
+        module,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | ONE_THREAD,
     )
-    fields = dataclasses.asdict(request) | {"cpu_s": math.ceil(timeout_s) + 1}
-    finished = False
     try:
         async with asyncio.timeout(timeout_s):
-            stdout, stderr = await child.communicate(json.dumps(fields).encode())
-        finished = child.returncode == 0
+            request = json.dumps(fields | {"cpu_s": math.ceil(timeout_s) + 1})
+            stdout, stderr = await child.communicate(request.encode())
     except TimeoutError as error:
         raise DecoderCrashedError(
-            f"decoding the audio took longer than {timeout_s:.0f} s and was stopped"
+            f"decoding {what} took longer than {timeout_s:.0f} s and was stopped"
         ) from error
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
-        if not finished:
-            tmp_path_of(Path(request.out_path)).unlink(missing_ok=True)
-    if not finished:
+    if child.returncode:
         log.warning(
             "decoder ended with %s: %s",
             child.returncode,
             stderr[-STDERR_TAIL_BYTES:].decode(errors="replace"),
         )
         raise DecoderCrashedError(
-            f"the audio cannot be decoded: its decoder {_ending(child.returncode or 0)}. The file is"
-            " damaged or not what it seems; export it again, as WAV or FLAC"
+            f"{what} cannot be decoded: its decoder {how_it_ended(child.returncode)}. The file is"
+            f" damaged or not what it seems; {way_out}"
         )
-    answer = json.loads(stdout)
+    answer: dict[str, Any] = json.loads(stdout)
     if "error" in answer:
-        raise _error_of(answer["error"]["reason"])(answer["error"]["message"], **answer["error"]["metadata"])
-    return SourceAudio(**answer["source"])
+        raise error_of_answer(answer)
+    return answer
 
 
-def _ending(returncode: int) -> str:
+def error_of_answer(answer: dict[str, Any]) -> UgosaError:
+    """The error that a child has answered with."""
+    error = answer["error"]
+    return _error_of(error["reason"])(error["message"], **error["metadata"])
+
+
+def how_it_ended(returncode: int) -> str:
+    """The end of a child process, for people."""
     if returncode >= 0:
         return f"failed (exit status {returncode})"
     return f"crashed ({signal.Signals(-returncode).name})"

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from ugosa_server.activations.marks import Mark
+from ugosa_server.activations.player_pictures import PlayerPicture, VideoSource
 from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
@@ -72,6 +73,12 @@ class RunSpec:
     """Names of the stems to give, in the model's order; empty = all that the model can give."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """What is seen of the players, for a model that is conditioned on video."""
+    pictures: tuple[PlayerPicture, ...] = ()
+    """Pictures of the players, of which the worker makes visual frames; validated."""
+    video: VideoSource | None = None
+    """A video of the players, of which the worker takes pictures; validated."""
+    video_path: str = ""
+    """Its file."""
     listens_only: bool = False
     """Whether the run ends when the unadapted network has heard the song: levels, no stems and no report."""
 

@@ -30,6 +30,7 @@ from torch import nn
 from ugosa_server.activations.activity import activity, marks_at_rate
 from ugosa_server.activations.levels import LevelMeter, save_levels
 from ugosa_server.activations.marks import Mark
+from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.adaptation.adapter_file import AdapterKeys, marks_sha256, save_adapter
 from ugosa_server.adaptation.context import adaptation_of, base_unless_done
 from ugosa_server.adaptation.epoch_checkpoint import AdaptationKeys, EpochCheckpoint
@@ -57,7 +58,7 @@ from ugosa_server.engine.mark_measures import (
     total_power,
 )
 from ugosa_server.engine.memory_fallback import MemoryFallback
-from ugosa_server.engine.model_mix import ModelMix, write_model_mix
+from ugosa_server.engine.model_mix import ModelMix, prepare_steps, write_model_mix
 from ugosa_server.engine.phase_steps import PhaseSteps, RunCancelledError
 from ugosa_server.engine.progress_meter import ProgressMeter
 from ugosa_server.engine.resident_networks import ResidentNetwork, ResidentNetworks
@@ -69,8 +70,9 @@ from ugosa_server.engine.run_plan import (
     report_steps,
 )
 from ugosa_server.engine.run_report import job_report, read_excerpt
+from ugosa_server.engine.sights import sights_of
 from ugosa_server.engine.song_estimates import Ensemble, separation_steps, song_estimates
-from ugosa_server.errors import UgosaError
+from ugosa_server.errors import NoVideoEncoderError, UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.report.data import EpochLoss, Preview
@@ -195,7 +197,29 @@ class _Run(PhaseSteps):
         reach("worker.run_started")
         yield self.meter.begin(RunPhase.PREPARE)
         steps = write_model_mix(self.spec.source, self.frames, self.out_dir / MODEL_MIX_NAME, self.config)
-        return (yield from self.steps(steps))
+        mix = yield from self.steps(steps)
+        yield from self.see()
+        return mix
+
+    def see(self) -> Generator[RunEvent, None, None]:
+        """Make visual frames of the pictures of the players, if the job brings any."""
+        if not (self.spec.pictures or self.spec.video):
+            return
+        encoder = self.networks.video_encoder
+        if encoder is None:  # the server was started again without it
+            raise NoVideoEncoderError("this server makes no features of pictures; set video_encoder")
+        seen: list[VisualFrame] = []
+        for frame in sights_of(self.spec, self.config, encoder, self.check_cancel):
+            seen.append(frame)
+            yield from self.progress(prepare_steps(self.spec.source) + len(seen))
+        self.spec = replace(self.spec, visual_frames=tuple(sorted(seen, key=lambda s: (s.player, s.frame))))
+        players = sorted({frame.player for frame in seen})
+        names = ", ".join(str(player) for player in players) or "none"
+        yield self.notice(
+            "SEEN",
+            f"{len(seen)} pictures of {len(players)} players (slots: {names}) were made features of",
+            warning=not seen,
+        )
 
     def separate_with_base(self, mix: ModelMix, mix_frames: SourceFrames) -> Generator[RunEvent, None, None]:
         """Hear what the unadapted network gives: its leakage, its levels and an excerpt."""

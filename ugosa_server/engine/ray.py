@@ -66,6 +66,8 @@ class RaySettings:
     """Budget of the frozen-prefix cache of each actor."""
     cpu_fallback: bool = True
     """Whether what does not fit a GPU's memory is computed on the CPU."""
+    video_encoder: str = ""
+    """What makes features of pictures; its file lies at the same place on every node. Empty = nothing."""
     heartbeat_timeout_s: float = 30.0
     """An actor that says nothing for so long is taken for hung and killed."""
     start_timeout_s: float = 600.0
@@ -304,6 +306,7 @@ class RayEngine(Engine):
             files_budget_bytes=settings.files_budget_bytes,
             server_version=__version__,
             cpu_fallback=settings.cpu_fallback,
+            video_encoder=settings.video_encoder,
             log_level=settings.log_level,
             log_format=settings.log_format,
         )

@@ -63,6 +63,8 @@ class ActorSettings:
     """What is kept there at most."""
     server_version: str
     """Of the server that makes the actor."""
+    video_encoder: str = ""
+    """What makes features of pictures; empty = nothing."""
     log_level: str = "INFO"
     """Of the actor's log, which Ray keeps."""
     log_format: LogFormat = "plain"
@@ -110,6 +112,7 @@ class WorkerActor:
                     self._settings.threads,
                     self._settings.cache_bytes,
                     cpu_fallback=self._settings.cpu_fallback,
+                    video_encoder=self._settings.video_encoder,
                 )
                 if self._networks.device.type == "cpu":
                     os.nice(CPU_NICENESS)
@@ -126,6 +129,7 @@ class WorkerActor:
                 spec,
                 source=replace(spec.source, path=self._path(spec.source.path)),
                 model_path=self._path(spec.model_path),
+                video_path=self._path(spec.video_path) if spec.video_path else "",
                 out_dir=str(self._files.make_run(spec.job_id, spec.attempt)),
             )
         key = (spec.job_id, spec.attempt)

@@ -1,4 +1,4 @@
-"""Songs and models to a worker that shares no file system with the server, and its results back.
+"""Songs, videos and models to a worker that shares no file system with the server, and its results back.
 
 One chunk at a time is under way for a file, so that no song is ever in Ray's object store whole.
 """
@@ -74,10 +74,15 @@ async def send_run(actor: Any, spec: RunSpec, digests: ContentDigests) -> RunSpe
     song, song_bytes = await digests.of(spec.source.path)
     await send_file(actor, spec.model_path, model, model_bytes)
     await send_file(actor, spec.source.path, song, song_bytes)
+    video = ""
+    if spec.video_path:
+        video, video_bytes = await digests.of(spec.video_path)
+        await send_file(actor, spec.video_path, video, video_bytes)
     return replace(
         spec,
         source=replace(spec.source, path=song),
         model_path=model,
+        video_path=video,
         checkpoint_path="",
         resume_path="",
     )

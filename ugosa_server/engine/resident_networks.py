@@ -15,6 +15,7 @@ from ugosa_server.errors import CheckpointError, ConfigError, DeviceMemoryError
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.network import SeparationNetwork, build_network
 from ugosa_server.models.registry import ModelInfo, read_model_info
+from ugosa_server.video.encoders import open_encoder
 
 log = logging.getLogger("ugosa.worker")
 
@@ -60,6 +61,7 @@ class ResidentNetworks:
         cache_disk_bytes: int = 0,
         cpu_fallback: bool = True,
         gpu_tf32: bool = False,
+        video_encoder: str = "",
     ) -> None:
         """Choose the device.
 
@@ -71,9 +73,11 @@ class ResidentNetworks:
             cpu_fallback: whether what does not fit the GPU's memory is computed on the CPU.
             gpu_tf32: whether a GPU may round the factors of matrix products to TF32. Sums, statistics and
                 weights stay float32.
+            video_encoder: what makes features of pictures, on the CPU; empty = nothing.
 
         Raises:
             ConfigError: there is no such device.
+            BadOptionError: the encoder cannot be used.
         """
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
         self.device = _find_device(device)
@@ -88,6 +92,7 @@ class ResidentNetworks:
             torch.set_float32_matmul_precision("high")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+        self.video_encoder = open_encoder(video_encoder, threads) if video_encoder else None
         # Would write over every new tensor, for code that reads memory before it writes; there is none here.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

@@ -10,12 +10,14 @@ from ugosa_server.engine.base import RunNotice, RunPhase, RunSpec
 from ugosa_server.engine.mark_measures import stem_check_steps
 from ugosa_server.engine.model_mix import model_frames, prepare_steps
 from ugosa_server.engine.progress_meter import PhasePlan
+from ugosa_server.engine.sights import most_sights
 from ugosa_server.engine.song_estimates import Ensemble, separation_steps
 from ugosa_server.models.network_config import NetworkConfig
 
 # Costs in seconds of audio that the whole network could process forward in the same time.
 TRAINING_COST = 3.0  # forward and backward through the trained part
 FILE_COST = 0.02  # of reading, resampling or writing a second of the song
+PICTURE_COST = 10.0  # of decoding and encoding one picture of a player
 REPORT_COST = 1.0  # of encoding the excerpts for the page
 MIN_COST = 1e-3
 
@@ -62,12 +64,12 @@ def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -
             warning=False,
         )
     ]
-    if config.video_slots and not spec.visual_frames:
+    if config.video_slots and not (spec.visual_frames or spec.pictures or spec.video):
         notices.append(
             RunNotice(
                 "NO_VIDEO",
-                f"{spec.model_name} is conditioned on video, but no player is seen: the job has no "
-                "visual_frames",
+                f"{spec.model_name} is conditioned on video, but no player is seen: the job has neither "
+                "visual_frames nor pictures nor a video",
                 warning=True,
             )
         )
@@ -90,7 +92,10 @@ def plan_phases(spec: RunSpec, strategy: Strategy, config: NetworkConfig) -> lis
     segments = separation_steps(spec, config)
     separation_cost = duration_s / (1 - spec.separation.overlap) * max(1, spec.separation.shifts)
     file_cost = max(MIN_COST, FILE_COST * duration_s)
-    phases = [PhasePlan(RunPhase.PREPARE, prepare_steps(spec.source), file_cost)]
+    sights = most_sights(spec, config)
+    phases = [
+        PhasePlan(RunPhase.PREPARE, prepare_steps(spec.source) + sights, file_cost + sights * PICTURE_COST)
+    ]
     if spec.listens_only:
         return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
     if strategy.depth is not None:

@@ -207,6 +207,8 @@ class Scheduler:
                 await asyncio.sleep(STORE_RETRY_S)
 
     async def _spec(self, job: Job) -> RunSpec:
+        job = await self._store(lambda s: s.jobs.with_sights(job))
+        video = job.options.video
         model = self._registry.get(job.options.model)
         paths = await asyncio.to_thread(self._spool.make_attempt, job.job_id, job.attempt)
         return RunSpec(
@@ -226,6 +228,9 @@ class Scheduler:
             resume_path=str(paths.resume or ""),
             listens_only=job.options.kind is JobKind.LISTENING,
             visual_frames=job.options.visual_frames,
+            pictures=job.options.pictures,
+            video=video,
+            video_path=str(self._spool.bytes_path(video.upload_id)) if video else "",
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
         )
 

@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument("--cache-disk-bytes", type=int, default=0)
     parser.add_argument("--gpu-tf32", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--cpu-fallback", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--video-encoder", default="", help="what makes features of pictures")
     parser.add_argument("--preload", required=True, help="checkpoint to make resident before the first job")
     parser.add_argument("--log-level", default="INFO")
     parser.add_argument("--log-format", default="plain")
@@ -153,6 +154,7 @@ def main() -> None:
             cache_disk_bytes=arguments.cache_disk_bytes,
             cpu_fallback=arguments.cpu_fallback,
             gpu_tf32=arguments.gpu_tf32,
+            video_encoder=arguments.video_encoder,
         )
         if networks.device.type == "cpu":
             os.nice(CPU_NICENESS)

@@ -57,6 +57,8 @@ class WorkerSettings:
     """Whether what does not fit the GPU's memory is computed on the CPU."""
     gpu_tf32: bool = False
     """Whether a GPU may round the factors of matrix products to TF32."""
+    video_encoder: str = ""
+    """What makes features of pictures, as of `video.encoders.open_encoder`; empty = nothing."""
     heartbeat_timeout_s: float = 30.0
     """A worker that says nothing for so long is taken for hung and killed."""
     start_timeout_s: float = 180.0
@@ -114,6 +116,7 @@ class WorkerProcess:
             f"--cache-disk-bytes={settings.cache_disk_bytes}",
             "--cpu-fallback" if settings.cpu_fallback else "--no-cpu-fallback",
             "--gpu-tf32" if settings.gpu_tf32 else "--no-gpu-tf32",
+            f"--video-encoder={settings.video_encoder}",
             f"--preload={settings.preload}",
             f"--log-level={settings.log_level}",
             f"--log-format={settings.log_format}",

@@ -13,12 +13,14 @@ from ugosa_server.activations.all_silent import check_all_silent
 from ugosa_server.activations.ensemble import check_marks_of_absent, playing_sources
 from ugosa_server.activations.levels import SongLevels, load_levels
 from ugosa_server.activations.marks import Mark
+from ugosa_server.activations.player_pictures import check_boxes, picture_times_s
 from ugosa_server.activations.validate import validate_marks
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import (
     DrainingError,
     JobNotFinishedError,
     NotFoundError,
+    NoVideoEncoderError,
     QueueFullError,
     RequestIdConflictError,
 )
@@ -29,10 +31,10 @@ from ugosa_server.jobs.events import JobEvent, JobState, StateChanged
 from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.quotas import Quotas
-from ugosa_server.jobs.records import Job, JobKind, JobResult, Upload
+from ugosa_server.jobs.records import Job, JobKind, JobOptions, JobResult, Upload
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
-from ugosa_server.jobs.uploads import require_complete
+from ugosa_server.jobs.uploads import require_song, require_video
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 
 EVENTS_PER_READ = 100
@@ -62,6 +64,8 @@ class JobQueue:
         default_model: str,
         max_queued: int,
         quotas: Quotas,
+        *,
+        sees_pictures: bool = False,
     ) -> None:
         self._store = store
         self._spool = spool
@@ -70,6 +74,7 @@ class JobQueue:
         self._default_model = default_model
         self._max_queued = max_queued
         self._quotas = quotas
+        self._sees_pictures = sees_pictures
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
         self.draining = False
@@ -98,7 +103,7 @@ class JobQueue:
         if known is not None and known.upload_id == upload_id:
             return known
         upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
-        require_complete(upload)
+        require_song(upload)
         if known is not None:
             return _same_song(known, upload)
         if self.draining:
@@ -131,13 +136,36 @@ class JobQueue:
             NotFoundError, UploadIncompleteError: there is no such song (yet).
         """
         upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
-        require_complete(upload)
+        song = require_song(upload)
         model = self._registry.get(options_request.model or self._default_model)
         options = resolve_job_options(options_request, model)
+        await self._check_sights(principal, options, model, song)
         marks = await self._checked_marks(marks, model, options.instruments, upload)
-        assert upload.audio is not None
-        stems = stems_of_job(options.instruments, marks, model, upload.audio)
-        return JobDraft(upload, options, marks, _stems_bytes(stems, upload.audio, options.kind))
+        stems = stems_of_job(options.instruments, marks, model, song)
+        return JobDraft(upload, options, marks, _stems_bytes(stems, song, options.kind))
+
+    async def _check_sights(
+        self, principal: str, options: JobOptions, model: ModelInfo, song: SourceAudio
+    ) -> None:
+        """Make sure that the pictures of a job can be taken and encoded.
+
+        Raises:
+            NoVideoEncoderError: nobody here makes features of pictures.
+            NotFoundError, UploadIncompleteError: there is no such video (yet).
+            BadOptionError: a box lies outside of it, or too many pictures would be taken.
+        """
+        if not (options.pictures or options.video):
+            return
+        if not self._sees_pictures:
+            raise NoVideoEncoderError(
+                "this server makes no features of pictures; whoever runs it can name an encoder in the"
+                " setting video_encoder, or you send features made with `ugosa-server video features`"
+            )
+        if options.video is not None:
+            video_id = options.video.upload_id
+            video = require_video(await self._store(lambda s: s.uploads.get(principal, video_id)))
+            check_boxes(options.video.players, video.width, video.height)
+            picture_times_s(options.video, model.config.video_interval_s, song.frames / song.sample_rate_hz)
 
     def admit(self, store: Store, draft: JobDraft) -> None:
         """Make sure that there is room for one more job; called in the transaction that makes it.
@@ -266,7 +294,7 @@ class JobQueue:
             UnknownModelError: there is no such model.
         """
         upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
-        require_complete(upload)
+        require_song(upload)
         return upload, self._registry.get(model_name or self._default_model)
 
     def reading(self, principal: str) -> AbstractContextManager[None]:

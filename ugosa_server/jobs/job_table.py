@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import apsw
 import msgspec
 
 from ugosa_server.activations.marks import Mark
+from ugosa_server.activations.player_pictures import PlayerPicture
+from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError, RequestIdConflictError
 from ugosa_server.jobs.event_table import EventTable
@@ -66,21 +69,22 @@ class JobTable:
         `admit` is called before anything is inserted and raises what speaks against it.
 
         Raises:
-            NotFoundError: the upload has been deleted meanwhile.
+            NotFoundError: the upload, or the video, has been deleted meanwhile.
         """
         with transaction(self._connection):
             known = self.find_request(upload.principal, request_id, request_digest)
             if known is not None:
                 return known
             admit()
-            if not self._connection.execute(
-                "SELECT 1 FROM uploads WHERE upload_id = ?", (upload.upload_id,)
-            ).fetchone():
-                raise NotFoundError(f"no upload {upload.upload_id!r}")
+            for upload_id in (upload.upload_id, *([options.video.upload_id] if options.video else [])):
+                if not self._connection.execute(
+                    "SELECT 1 FROM uploads WHERE upload_id = ?", (upload_id,)
+                ).fetchone():
+                    raise NotFoundError(f"no upload {upload_id!r}")
             self._connection.execute(
                 "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
                 " upload_sha256, file_name, audio, options, marks, state, create_time_s,"
-                " array_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " array_id, video_upload_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job_id,
                     upload.principal,
@@ -90,13 +94,19 @@ class JobTable:
                     upload.sha256,
                     upload.format.file_name,
                     _json(upload.audio),
-                    _json(options),
+                    _json(replace(options, visual_frames=(), pictures=())),
                     _json(marks),
                     JobState.QUEUED.value,
                     time.time(),
                     array_id,
+                    options.video.upload_id if options.video else None,
                 ),
             )
+            if options.visual_frames or options.pictures:
+                self._connection.execute(
+                    "INSERT INTO job_sights (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
+                    (job_id, _json(options.visual_frames), _json(options.pictures)),
+                )
             self._events.append(job_id, 0, StateChanged(JobState.QUEUED))
             return self.get(upload.principal, job_id)
 
@@ -110,6 +120,20 @@ class JobTable:
         if job is None:
             raise NotFoundError(f"no job {job_id!r}")
         return job
+
+    def with_sights(self, job: Job) -> Job:
+        """Return a job with what it sees of the players, which is left out of it everywhere else."""
+        row = self._connection.execute(
+            "SELECT visual_frames, pictures FROM job_sights WHERE job_id = ?", (job.job_id,)
+        ).fetchone()
+        if row is None:
+            return job
+        options = replace(
+            job.options,
+            visual_frames=msgspec.json.decode(str(row[0]), type=tuple[VisualFrame, ...]),
+            pictures=msgspec.json.decode(str(row[1]), type=tuple[PlayerPicture, ...]),
+        )
+        return replace(job, options=options)
 
     def find(self, principal: str, job_id: str) -> Job | None:
         """Return a job of this principal, or None."""
@@ -302,6 +326,7 @@ class JobTable:
     def _delete(self, job_id: str) -> None:
         """Remove a job with its events; the last one of an array takes the array along."""
         self._events.delete(job_id)
+        self._connection.execute("DELETE FROM job_sights WHERE job_id = ?", (job_id,))
         (row,) = self._connection.execute("DELETE FROM jobs WHERE job_id = ? RETURNING array_id", (job_id,))
         self._connection.execute(
             "DELETE FROM job_arrays WHERE array_id = ?1 AND NOT EXISTS"

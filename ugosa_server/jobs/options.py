@@ -6,6 +6,12 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from ugosa_server.activations.ensemble import validate_instruments
+from ugosa_server.activations.player_pictures import (
+    PlayerPicture,
+    VideoSource,
+    validate_pictures,
+    validate_video,
+)
 from ugosa_server.activations.visual_frames import VisualFrame, validate_visual_frames
 from ugosa_server.adaptation.presets import (
     OptionValues,
@@ -43,7 +49,11 @@ class JobOptionsRequest:
     instruments: tuple[str, ...] = ()
     """Which of the model's sources play; empty = by the marks."""
     visual_frames: tuple[VisualFrame, ...] = ()
-    """What is seen of the players."""
+    """What is seen of the players, as vectors."""
+    pictures: tuple[PlayerPicture, ...] = ()
+    """What is seen of the players, as pictures."""
+    video: VideoSource | None = None
+    """What is seen of the players, as a video."""
 
 
 def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOptions:
@@ -62,6 +72,9 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
     seed = request.seed or 0
     if not 0 <= seed <= MAX_SEED:
         raise BadOptionError(f"seed is {seed}, but must be at least 0 and at most {MAX_SEED}")
+    if sum(map(bool, (request.visual_frames, request.pictures, request.video))) > 1:
+        raise BadOptionError("a job takes one of visual_frames, pictures and video, not several")
+    slots = model.config.video_slots
     return JobOptions(
         model=model.name,
         kind=request.kind,
@@ -73,7 +86,9 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         instruments=validate_instruments(
             request.instruments, model.config.sources, model.config.stems, model.name
         ),
-        visual_frames=validate_visual_frames(request.visual_frames, model.config.video_slots, model.name),
+        visual_frames=validate_visual_frames(request.visual_frames, slots, model.name),
+        pictures=validate_pictures(request.pictures, slots, model.name),
+        video=validate_video(request.video, slots, model.name),
     )
 
 

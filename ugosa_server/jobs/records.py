@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ugosa_server.activations.marks import Mark
+from ugosa_server.activations.player_pictures import PlayerPicture, VideoInfo, VideoSource
 from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
@@ -21,6 +22,8 @@ class UploadFormat:
     """Set for raw samples; None for the bytes of an audio file."""
     file_name: str = ""
     """Name of the song for display; never used as a path."""
+    is_video: bool = False
+    """Whether it is a video of the players, not a song."""
 
 
 class UploadState(StrEnum):
@@ -32,7 +35,7 @@ class UploadState(StrEnum):
 
 @dataclass(frozen=True)
 class Upload:
-    """An uploaded song."""
+    """An uploaded song, or a video of its players."""
 
     upload_id: str
     """Server-made."""
@@ -47,9 +50,11 @@ class Upload:
     sha256: str
     """Hex, of all bytes; empty until COMPLETE."""
     audio: SourceAudio | None
-    """The decoded song; None until COMPLETE."""
+    """The decoded song; None until COMPLETE, and of a video."""
     create_time_s: float
     """Unix time."""
+    video: VideoInfo | None = None
+    """What the video is; None until COMPLETE, and of a song."""
 
 
 class JobKind(StrEnum):
@@ -82,7 +87,11 @@ class JobOptions:
     instruments: tuple[str, ...] = ()
     """Which of the model's sources play, as the request says; empty = by the marks."""
     visual_frames: tuple[VisualFrame, ...] = ()
-    """What is seen of the players."""
+    """What is seen of the players, as vectors."""
+    pictures: tuple[PlayerPicture, ...] = ()
+    """What is seen of the players, as pictures."""
+    video: VideoSource | None = None
+    """What is seen of the players, as a video."""
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,18 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX array_events_by_job ON array_events (job_id);
     """,
+    # 5: videos of players; what jobs see stands beside their rows, which are read often and whole.
+    """
+    ALTER TABLE uploads ADD COLUMN video TEXT;
+    ALTER TABLE jobs ADD COLUMN video_upload_id TEXT;
+    CREATE INDEX jobs_by_video ON jobs (video_upload_id);
+
+    CREATE TABLE job_sights (
+        job_id TEXT PRIMARY KEY,
+        visual_frames TEXT NOT NULL,
+        pictures TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

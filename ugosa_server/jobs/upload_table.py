@@ -8,13 +8,14 @@ from collections.abc import Callable
 import apsw
 import msgspec
 
+from ugosa_server.activations.player_pictures import VideoInfo
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import NotFoundError, RequestIdConflictError, UploadInUseError
 from ugosa_server.jobs.records import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.schema import transaction
 
 DECODED_SAMPLE_BYTES = 4  # float32, see audio/formats.py
-COLUMNS = "upload_id, principal, format, state, committed_size, sha256, audio, create_time_s"
+COLUMNS = "upload_id, principal, format, state, committed_size, sha256, audio, create_time_s, video"
 
 
 class UploadTable:
@@ -86,6 +87,7 @@ class UploadTable:
             sha256=str(row[5]),
             audio=None if row[6] is None else msgspec.json.decode(str(row[6]), type=SourceAudio),
             create_time_s=float(str(row[7])),
+            video=None if row[8] is None else msgspec.json.decode(str(row[8]), type=VideoInfo),
         )
 
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:
@@ -108,6 +110,13 @@ class UploadTable:
             ),
         )
 
+    def complete_video(self, upload_id: str, sha256: str, video: VideoInfo) -> None:
+        """Record that the upload is verified and is a video, whose bytes stay as they came."""
+        self._connection.execute(
+            "UPDATE uploads SET state = ?, sha256 = ?, video = ? WHERE upload_id = ?",
+            (UploadState.COMPLETE.value, sha256, msgspec.json.encode(video).decode(), upload_id),
+        )
+
     def delete(self, principal: str, upload_id: str) -> None:
         """Remove an upload.
 
@@ -118,7 +127,8 @@ class UploadTable:
         with transaction(self._connection):
             self.get(principal, upload_id)
             row = self._connection.execute(
-                "SELECT job_id FROM jobs WHERE upload_id = ? AND end_time_s IS NULL", (upload_id,)
+                "SELECT job_id FROM jobs WHERE ? IN (upload_id, video_upload_id) AND end_time_s IS NULL",
+                (upload_id,),
             ).fetchone()
             if row is not None:
                 raise UploadInUseError(
@@ -148,8 +158,10 @@ class UploadTable:
         with transaction(self._connection):
             rows = self._connection.execute(
                 "SELECT upload_id FROM uploads WHERE create_time_s < ? AND NOT EXISTS (SELECT 1 FROM jobs"
-                " WHERE jobs.upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)",
-                (before_s, before_s, before_s),
+                " WHERE jobs.upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
+                " AND NOT EXISTS (SELECT 1 FROM jobs"
+                " WHERE jobs.video_upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)",
+                (before_s,) * 5,
             ).fetchall()
             ids = [str(row[0]) for row in rows if row[0] not in but]
             for upload_id in ids:

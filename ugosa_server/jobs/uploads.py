@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from ugosa_server.activations.player_pictures import VideoInfo
 from ugosa_server.audio.decode_request import DecodeLimits, DecodeRequest
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.intake import decode_in_child
 from ugosa_server.errors import (
     BadOptionError,
@@ -28,6 +30,7 @@ from ugosa_server.jobs.records import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.spool import Spool, disk_full_explained
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
+from ugosa_server.video.probe import probe_in_child
 
 DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit samples
 
@@ -248,12 +251,29 @@ class Uploads:
         await asyncio.to_thread(self._spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
 
     async def complete(self, upload: Upload, sha256: str) -> Upload:
-        """Decode the received bytes and make the upload COMPLETE.
+        """Decode the received bytes, a video's first picture only, and make the upload COMPLETE.
 
         Raises:
-            InvalidInputError: the audio cannot be used; the upload is gone then.
+            InvalidInputError: the audio or video cannot be used; the upload is gone then.
             QuotaError, DiskFullError: no room for the decoded audio; the received bytes stay.
         """
+        try:
+            await (self._look_at(upload, sha256) if upload.format.is_video else self._decode(upload, sha256))
+        except DecoderCrashedError:
+            raise  # not the song's fault for certain: the bytes stay, and `finish` can be sent again
+        except InvalidInputError:
+            await self.store(lambda s: s.uploads.delete(upload.principal, upload.upload_id))
+            await asyncio.to_thread(self._spool.delete_upload, upload.upload_id)
+            raise
+        return await self.get(upload.principal, upload.upload_id)
+
+    async def _look_at(self, upload: Upload, sha256: str) -> None:
+        path = self._spool.bytes_path(upload.upload_id)
+        video = await probe_in_child(path, self.limits.decode_timeout_s)
+        await self.store(lambda s: s.uploads.complete_video(upload.upload_id, sha256, video))
+        log.info("upload %s: %s, %d x %d", upload.upload_id, video.encoding, video.width, video.height)
+
+    async def _decode(self, upload: Upload, sha256: str) -> None:
         upload_id = upload.upload_id
         left = await self.store(lambda s: self._quotas.bytes_left(s, upload.principal))
         request = DecodeRequest(
@@ -265,14 +285,7 @@ class Uploads:
                 min_free_bytes=self._spool.min_free_bytes,
             ),
         )
-        try:
-            audio = await decode_in_child(request, timeout_s=self.limits.decode_timeout_s)
-        except DecoderCrashedError:
-            raise  # not the audio's fault for certain: the bytes stay, and `finish` can be sent again
-        except InvalidInputError:
-            await self.store(lambda s: s.uploads.delete(upload.principal, upload_id))
-            await asyncio.to_thread(self._spool.delete_upload, upload_id)
-            raise
+        audio = await decode_in_child(request, timeout_s=self.limits.decode_timeout_s)
         reach("upload.decoded")
         await self.store(lambda s: s.uploads.complete(upload_id, sha256, audio))
         reach("upload.completed")
@@ -280,15 +293,39 @@ class Uploads:
         log.info(
             "upload %s: %s, %d frames at %d Hz", upload_id, audio.encoding, audio.frames, audio.sample_rate_hz
         )
-        return await self.get(upload.principal, upload_id)
 
 
-def require_complete(upload: Upload) -> None:
-    """Make sure that jobs can use an upload.
+def require_song(upload: Upload) -> SourceAudio:
+    """Return the song of an upload.
 
     Raises:
         UploadIncompleteError: it is still RECEIVING.
+        BadOptionError: it is a video.
     """
+    _require_complete(upload)
+    if upload.audio is None:
+        raise BadOptionError(
+            f"upload {upload.upload_id} is a video of players, not a song; name it in the option `video`"
+        )
+    return upload.audio
+
+
+def require_video(upload: Upload) -> VideoInfo:
+    """Return what the video of an upload is.
+
+    Raises:
+        UploadIncompleteError: it is still RECEIVING.
+        BadOptionError: it is a song.
+    """
+    _require_complete(upload)
+    if upload.video is None:
+        raise BadOptionError(
+            f"upload {upload.upload_id} is a song, not a video of players; upload one as VideoFormat"
+        )
+    return upload.video
+
+
+def _require_complete(upload: Upload) -> None:
     if upload.state is not UploadState.COMPLETE:
         raise UploadIncompleteError(
             f"upload {upload.upload_id} has {upload.committed_size} bytes and is not finished; send the rest"

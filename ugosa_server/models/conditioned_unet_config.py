@@ -27,6 +27,7 @@ and batch norms keep their statistics.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -170,6 +171,12 @@ class ConditionedUNetConfig:
     def video_slots(self) -> int:
         """K', if the context is seen."""
         return 0 if self.context == "labels" or self.conditioning == "none" else PLAYERS
+
+    @property
+    def video_interval_s(self) -> float:
+        """One picture a window, or N of them."""
+        pictures = self.context_frames if self.context == "frames" else 1
+        return self.max_segment_s / pictures if self.video_slots else math.inf
 
     @property
     def adaptation_defaults(self) -> dict[str, str | int | float | None]:

@@ -68,6 +68,11 @@ class ConvTasNetConfig:
         return 0
 
     @property
+    def video_interval_s(self) -> float:
+        """It sees none."""
+        return math.inf
+
+    @property
     def hop_samples(self) -> int:
         """Samples from one frame to the next: L / 2."""
         return self.encoder_length // 2

@@ -126,6 +126,11 @@ class DemucsConfig:
         return 0
 
     @property
+    def video_interval_s(self) -> float:
+        """It sees none."""
+        return math.inf
+
+    @property
     def max_segment_s(self) -> float:
         """A transformer hears at most the length it was trained on; LSTMs are limited by memory alone."""
         lengths_s = [float(Fraction(m.segment)) for m in self.members if m.kind == "HTDemucs"]

@@ -66,6 +66,10 @@ class NetworkConfig(Protocol):
         """Players that it can see in a video; 0 = it is not conditioned on video."""
 
     @property
+    def video_interval_s(self) -> float:
+        """Seconds between the pictures of a player that it looks at; infinite if it sees none."""
+
+    @property
     def adaptation_defaults(self) -> Mapping[str, str | int | float | None]:
         """Adaptation options that suit this kind of network better than the paper's, by field name."""
 

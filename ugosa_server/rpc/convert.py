@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugosa_server.activations.lint import Finding, Severity
 from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.activations.player_pictures import PlayerBox, PlayerPicture, VideoInfo, VideoSource
 from ugosa_server.activations.suggest import Suggestion
 from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, StemEncoding
@@ -116,13 +117,22 @@ def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
             encoding = PCM_ENCODING_OF_WIRE[message.pcm.encoding]
             return UploadFormat(RawPcm(encoding, message.pcm.sample_rate_hz, message.pcm.channels))
         case "encoded":
-            name = "".join(char for char in message.encoded.file_name if char.isprintable())
-            return UploadFormat(file_name=name[-MAX_FILE_NAME_CHARS:])
-    raise BadOptionError("format must be set: `pcm` for raw samples, `encoded` for the bytes of a file")
+            return UploadFormat(file_name=_file_name(message.encoded.file_name))
+        case "video":
+            return UploadFormat(file_name=_file_name(message.video.file_name), is_video=True)
+    raise BadOptionError(
+        "format must be set: `pcm` for raw samples, `encoded` for the bytes of a file, `video` for a video"
+    )
+
+
+def _file_name(name: str) -> str:
+    return "".join(char for char in name if char.isprintable())[-MAX_FILE_NAME_CHARS:]
 
 
 def upload_format_to_wire(upload_format: UploadFormat) -> audio_pb2.AudioFormat:
     """Inverse of `upload_format_from_wire`."""
+    if upload_format.is_video:
+        return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=upload_format.file_name))
     if upload_format.pcm is None:
         return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=upload_format.file_name))
     pcm = upload_format.pcm
@@ -145,7 +155,13 @@ def upload_to_wire(upload: Upload) -> upload_service_pb2.Upload:
         sha256=upload.sha256,
         audio=None if upload.audio is None else audio_to_wire(upload.audio),
         create_time=timestamp(upload.create_time_s),
+        video=None if upload.video is None else video_info_to_wire(upload.video),
     )
+
+
+def video_info_to_wire(video: VideoInfo) -> audio_pb2.VideoInfo:
+    """Return the wire form of what a video is."""
+    return audio_pb2.VideoInfo(width=video.width, height=video.height, encoding=video.encoding)
 
 
 def audio_to_wire(audio: SourceAudio) -> audio_pb2.AudioInfo:
@@ -231,6 +247,29 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         visual_frames=tuple(
             VisualFrame(seen.player, seen.frame, seen.features) for seen in message.visual_frames
         ),
+        pictures=tuple(PlayerPicture(shown.player, shown.frame, shown.jpeg) for shown in message.pictures),
+        video=_video_from_wire(message.video) if message.HasField("video") else None,
+    )
+
+
+def _video_from_wire(message: job_pb2.VideoSource) -> VideoSource:
+    return VideoSource(
+        message.upload_id,
+        tuple(PlayerBox(box.left, box.top, box.width, box.height) for box in message.players),
+        message.every_seconds,
+        message.start_frame,
+    )
+
+
+def _video_to_wire(video: VideoSource) -> job_pb2.VideoSource:
+    return job_pb2.VideoSource(
+        upload_id=video.upload_id,
+        players=[
+            job_pb2.PlayerBox(left=box.left, top=box.top, width=box.width, height=box.height)
+            for box in video.players
+        ],
+        every_seconds=video.interval_s,
+        start_frame=video.start_frame,
     )
 
 
@@ -242,6 +281,7 @@ def options_to_wire(options: JobOptions) -> job_pb2.JobOptions:
         stem_encoding=STEM_ENCODINGS[options.stem_encoding],
         instruments=options.instruments,
         mask_kind=MASK_KINDS[options.separation.mask_kind],
+        video=None if options.video is None else _video_to_wire(options.video),
     )
     if options.preset:
         message.preset = options.preset

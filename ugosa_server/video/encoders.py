@@ -9,6 +9,7 @@ Both see RGB scaled to [0, 1] and normalised with ImageNet's means and deviation
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,18 +29,30 @@ EXTRA = "pip install 'ugosa-server[video]'"
 class PictureEncoder(Protocol):
     """Makes a vector of a picture."""
 
+    width: int
+    """Of the pictures that it looks at; others are scaled."""
+    height: int
+    """Of the pictures that it looks at."""
+
     def encode(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """[H, W, 3] -> [D], D at most 2048."""
 
 
-def open_encoder(text: str) -> PictureEncoder:
+def open_encoder(text: str, threads: int = 0) -> PictureEncoder:
     """Open "resnet50:FILE" or "onnx:FILE".
+
+    Args:
+        text: which encoder.
+        threads: CPU threads of an ONNX encoder; 0 = all cores. ResNet-50 has those of torch.
 
     Raises:
         BadOptionError: there is no such kind, a package is missing, or the file does not fit.
     """
     kind, _, name = text.partition(":")
-    kinds: dict[str, Callable[[Path], PictureEncoder]] = {"resnet50": ResNet50Encoder, "onnx": OnnxEncoder}
+    kinds: dict[str, Callable[[Path], PictureEncoder]] = {
+        "resnet50": ResNet50Encoder,
+        "onnx": partial(OnnxEncoder, threads=threads),
+    }
     if kind not in kinds or not name:
         raise BadOptionError(f"an encoder is resnet50:FILE or onnx:FILE, got {text!r}")
     if not Path(name).is_file():
@@ -50,12 +63,12 @@ def open_encoder(text: str) -> PictureEncoder:
 class ResNet50Encoder:
     """torchvision's ResNet-50 without its classifier."""
 
+    width = height = SIDE_PIXELS
+
     def __init__(self, weights: Path) -> None:
-        try:
-            from torchvision.models import resnet50
-        except (ImportError, RuntimeError) as error:  # it raises the latter beside a torch of another build
-            raise BadOptionError(f"resnet50 needs torchvision ({error}): {EXTRA}") from error
         import torch
+
+        resnet50 = torchvision_resnet50()
 
         from ugosa_server.models.legacy_pickle import read_legacy_pickle
 
@@ -75,17 +88,45 @@ class ResNet50Encoder:
         return features
 
 
+def torchvision_resnet50() -> Callable[..., Any]:
+    """Import it, also from a torchvision that was built for another torch, as PyPI's is beside a CPU torch.
+
+    Then its compiled operators are missing. ResNet-50 uses none, but the import describes two of them to
+    torch and fails if it does not know them; so they are declared, without anything that computes them.
+    """
+    try:
+        try:
+            from torchvision.models import resnet50
+        except RuntimeError:
+            import torch
+
+            declared = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+            _DECLARED.append(declared)  # they last as long as it
+            for name in ("nms", "qnms"):
+                schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                declared.define(schema)  # type: ignore[no-untyped-call]
+            from torchvision.models import resnet50
+    except (ImportError, RuntimeError) as error:
+        raise BadOptionError(f"resnet50 needs torchvision ({error}): {EXTRA}") from error
+    return resnet50  # type: ignore[no-any-return]
+
+
+_DECLARED: list[Any] = []
+
+
 class OnnxEncoder:
     """A graph of onnxruntime, on the CPU."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = 0) -> None:
         try:
             import onnxruntime
         except ImportError as error:
             raise BadOptionError(f"an ONNX encoder needs onnxruntime ({error}): {EXTRA}") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                path.read_bytes(), providers=["CPUExecutionProvider"]
+                path.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime has a class for every way in which a graph can be broken
             raise BadOptionError(f"{path} is no graph that onnxruntime runs: {error}") from error
@@ -95,14 +136,14 @@ class OnnxEncoder:
         if others or not (self._channels_first or (len(shape) == 4 and shape[3] == 3)):
             raise BadOptionError(f"{path} must have one input, [B, 3, H, W] or [B, H, W, 3]; it has {shape}")
         sides = shape[2:] if self._channels_first else shape[1:3]
-        self._height, self._width = (side if isinstance(side, int) else SIDE_PIXELS for side in sides)
+        self.height, self.width = (side if isinstance(side, int) else SIDE_PIXELS for side in sides)
         self._input = picture.name
         self._output = self._session.get_outputs()[0].name
         self._path = path
 
     def encode(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See the protocol."""
-        picture = _normalised(rgb, self._width, self._height)
+        picture = _normalised(rgb, self.width, self.height)
         if self._channels_first:
             picture = picture.transpose(2, 0, 1)
         (made,) = self._session.run([self._output], {self._input: np.ascontiguousarray(picture[None])})

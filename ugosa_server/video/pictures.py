@@ -5,19 +5,32 @@ All are read with PyAV. What a file says of its size is checked before a picture
 
 from __future__ import annotations
 
+import io
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.errors import BadOptionError
+from ugosa_server.activations.player_pictures import PlayerBox, VideoInfo, check_boxes
+from ugosa_server.errors import BadOptionError, BadVideoError
 
 MAX_PIXELS = 8192 * 4320  # of a picture, or of a frame of a video
 MAX_PLAYERS = 7
+FIRST = (-math.inf,)  # the time of the first picture, whatever it says
+
+# Files of one piece only: a playlist could name other files of this machine, or addresses.
+VIDEO_FORMATS: dict[str, Any] = {
+    "options": {
+        "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,ogg,flv,asf",
+        "protocol_whitelist": "file",
+    }
+}
 
 _PICTURE_NAME = re.compile(r"(\d)_(\d+(?:\.\d+)?)\.jpe?g", re.IGNORECASE)
 
@@ -34,17 +47,7 @@ class Picture:
     """[H, W, 3]."""
 
 
-@dataclass(frozen=True)
-class Box:
-    """Where a player is in a video: pixels from the upper left corner."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-
-def parse_boxes(text: str) -> tuple[Box, ...]:
+def parse_boxes(text: str) -> tuple[PlayerBox, ...]:
     """Read "0,0,640,720;640,0,640,720": left, top, width, height of each player.
 
     Raises:
@@ -55,7 +58,7 @@ def parse_boxes(text: str) -> tuple[Box, ...]:
         match = re.fullmatch(r"\s*(\d+),(\d+),(\d+),(\d+)\s*", item)
         if match is None or not (int(match[3]) and int(match[4])):
             raise BadOptionError(f"a box is LEFT,TOP,WIDTH,HEIGHT in pixels, got {item!r}")
-        boxes.append(Box(*map(int, match.groups())))
+        boxes.append(PlayerBox(*map(int, match.groups())))
     if len(boxes) > MAX_PLAYERS:
         raise BadOptionError(f"there are {len(boxes)} boxes, but slots for {MAX_PLAYERS} players")
     return tuple(boxes)
@@ -65,7 +68,8 @@ def read_folder(folder: Path) -> Iterator[Picture]:
     """Yield the pictures of a folder of files `PLAYER_SECONDS.jpg`, such as `0_12.5.jpg`, by name.
 
     Raises:
-        BadOptionError: there are none, a name says something else, or a file is no picture.
+        BadOptionError: there are none, or a name says something else.
+        BadVideoError: a file is no picture.
     """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
     if not paths:
@@ -76,25 +80,58 @@ def read_folder(folder: Path) -> Iterator[Picture]:
             raise BadOptionError(
                 f"{path.name} is not PLAYER_SECONDS.jpg, with a slot of 0 to {MAX_PLAYERS - 1}"
             )
-        _, rgb = next(_frames(path, [0.0]))
+        with path.open("rb") as file:
+            _, rgb = next(_frames(file, FIRST, str(path), format="jpeg_pipe"))
         yield Picture(int(match[1]), float(match[2]), rgb)
 
 
-def read_video(path: Path, boxes: Sequence[Box], every_s: float) -> Iterator[Picture]:
+def read_video(path: Path, boxes: Sequence[PlayerBox], every_s: float) -> Iterator[Picture]:
     """Yield every player's part of the video's frames nearest after 0, every_s, 2 every_s ... seconds.
 
     Raises:
-        BadOptionError: the file has no video that can be decoded, or a box lies outside of it.
+        BadOptionError: a box lies outside of the video.
+        BadVideoError: the file has no video that can be decoded.
     """
     if not every_s > 0:
         raise BadOptionError(f"pictures must be more than 0 s apart, got {every_s:g}")
-    for time_s, rgb in _frames(path, _multiples(every_s)):
+    yield from read_video_at(path, boxes, _multiples(every_s))
+
+
+def read_video_at(path: Path, boxes: Sequence[PlayerBox], times_s: Iterable[float]) -> Iterator[Picture]:
+    """Yield every player's part of the video's first frame at or after each of rising times.
+
+    Raises:
+        BadOptionError: a box lies outside of it.
+        BadVideoError: the file has no video that can be decoded.
+    """
+    for time_s, rgb in _frames(path, times_s, str(path), **VIDEO_FORMATS):
         height, width = rgb.shape[:2]
-        for player, box in enumerate(boxes or (Box(0, 0, width, height),)):
-            if box.left + box.width > width or box.top + box.height > height:
-                raise BadOptionError(f"box {player} reaches beyond the picture of {width} x {height} pixels")
+        check_boxes(boxes, width, height)
+        for player, box in enumerate(boxes or (PlayerBox(0, 0, width, height),)):
             part = rgb[box.top : box.top + box.height, box.left : box.left + box.width]
             yield Picture(player, time_s, part)
+
+
+def read_jpegs(jpegs: Iterable[bytes]) -> Iterator[Picture]:
+    """Yield the pictures of JPEG files, with their numbers as times.
+
+    Raises:
+        BadVideoError: one is no picture.
+    """
+    for number, jpeg in enumerate(jpegs):
+        _, rgb = next(_frames(io.BytesIO(jpeg), FIRST, f"picture {number + 1}", format="jpeg_pipe"))
+        yield Picture(0, number, rgb)
+
+
+def probe_video(path: Path) -> VideoInfo:
+    """Decode the first picture of a video and say what it is.
+
+    Raises:
+        BadVideoError: the file has no video that can be decoded.
+    """
+    _, rgb = next(_frames(path, FIRST, "the video", **VIDEO_FORMATS))
+    with av.open(str(path), **VIDEO_FORMATS) as container:
+        return VideoInfo(rgb.shape[1], rgb.shape[0], container.streams.video[0].codec_context.name)
 
 
 def resized(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -110,32 +147,36 @@ def _multiples(every_s: float) -> Iterator[float]:
         count += 1
 
 
-def _frames(path: Path, times_s: Iterable[float]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+def _frames(
+    file: Path | BinaryIO, times_s: Iterable[float], name: str, **opening: Any
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """The first frame at or after each time, and when it is."""
     wanted = iter(times_s)
-    next_s = next(wanted)
-    found = False
+    next_s = next(wanted, None)
+    decoded = False
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(file) if isinstance(file, Path) else file, **opening) as container:
             if not container.streams.video:
-                raise BadOptionError(f"{path} has no pictures in it")
+                raise BadVideoError(f"{name} has no pictures in it")
             stream = container.streams.video[0]
             if stream.width * stream.height > MAX_PIXELS:
-                raise BadOptionError(
-                    f"{path} is {stream.width} x {stream.height} pixels; at most {MAX_PIXELS} pixels are read"
+                raise BadVideoError(
+                    f"{name} is {stream.width} x {stream.height} pixels; at most {MAX_PIXELS} pixels are read"
                 )
+            # What a file says first need not be what its frames say later.
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            stream.codec_context.thread_count = 1
             for frame in container.decode(stream):
+                decoded = True
                 time_s = float(frame.time or 0.0)
+                if next_s is None:
+                    return
                 if time_s + 1e-6 < next_s:
                     continue
-                found = True
                 yield time_s, frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-                while next_s <= time_s + 1e-6:
-                    following = next(wanted, None)
-                    if following is None:
-                        return
-                    next_s = following
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise BadOptionError(f"{path} cannot be read as pictures: {error}") from error
-    if not found:
-        raise BadOptionError(f"{path} has no picture that can be decoded")
+                while next_s is not None and next_s <= time_s + 1e-6:
+                    next_s = next(wanted, None)
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        raise BadVideoError(f"{name} cannot be read as pictures: {error}") from error
+    if not decoded:
+        raise BadVideoError(f"{name} has no picture that can be decoded")

@@ -37,14 +37,19 @@ from ugosa_client.resources import (
     MarkState,
     MaskKind,
     Model,
+    PlayerBox,
+    PlayerPicture,
     Stem,
     StemEncoding,
     Strategy,
     Upload,
+    VideoInfo,
+    VideoSource,
 )
 from ugosa_client.retry import RetryPolicy
 from ugosa_client.separate import Separation
 from ugosa_client.separate_stream import Accepted, Done, Received, StemReceived
+from ugosa_client.video import Sight
 
 __version__ = "0.1.0"
 
@@ -74,12 +79,15 @@ __all__ = [
     "MaskKind",
     "Model",
     "Notice",
+    "PlayerBox",
+    "PlayerPicture",
     "Progress",
     "Received",
     "RetryPolicy",
     "Separation",
     "ServerUnavailableError",
     "Severity",
+    "Sight",
     "StateChanged",
     "Stem",
     "StemEncoding",
@@ -89,5 +97,7 @@ __all__ = [
     "UgosaClient",
     "UgosaClientError",
     "Upload",
+    "VideoInfo",
+    "VideoSource",
     "default_target",
 ]

@@ -22,6 +22,7 @@ from ugosa_client.separate import MarksSource, Separation
 from ugosa_client.separate_stream import StreamItem
 from ugosa_client.song import SongSource, open_song
 from ugosa_client.uploads import OnUploadProgress, upload_song
+from ugosa_client.video import Sight
 
 MODEL_DEFAULTS = JobOptions()
 NOBODY = Identity()
@@ -109,11 +110,11 @@ class UgosaClient:
         out_dir: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         on_upload: OnUploadProgress | None = None,
-        video_features: str | os.PathLike[str] | None = None,
+        sight: Sight | None = None,
     ) -> Job:
         """Upload a song and make its job; `marks` may be the path of a marks file.
 
-        `video_features` is a file of `ugosa-server video features`, for a model conditioned on video.
+        `sight` says where the players are seen, for a model conditioned on video.
         A REAPER project is taken as the song that it has as its one audio item, with its regions as marks.
         With `out_dir`, a directory in which stems would replace files of the user is refused before any work.
         """
@@ -127,7 +128,7 @@ class UgosaClient:
             out_dir=out_dir,
             overwrite=overwrite,
             on_upload=on_upload,
-            video_features=video_features,
+            sight=sight,
         )
 
     def get_job(self, job_id: str) -> Job:
@@ -238,6 +239,7 @@ class UgosaClient:
         request_id: str | None = None,
         overwrite: bool = False,
         on_event: Callable[[JobEvent], None] | None = None,
+        sight: Sight | None = None,
     ) -> Separation:
         """Separate a song into `out_dir`: upload, job, watch and fetch in one, going on after any break."""
         job = self.submit(
@@ -248,6 +250,7 @@ class UgosaClient:
             request_id=request_id,
             out_dir=out_dir,
             overwrite=overwrite,
+            sight=sight,
         )
         return self.finish(job, out_dir, overwrite=overwrite, on_event=on_event)
 

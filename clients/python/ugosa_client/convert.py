@@ -22,10 +22,13 @@ from ugosa_client.resources import (
     MarkState,
     MaskKind,
     Model,
+    PlayerBox,
     Stem,
     StemEncoding,
     Strategy,
     Upload,
+    VideoInfo,
+    VideoSource,
 )
 from ugosa_client.wire.ugosa.v1 import (
     audio_pb2,
@@ -136,6 +139,9 @@ def to_upload(message: upload_service_pb2.Upload) -> Upload:
         committed_size=message.committed_size,
         sha256=message.sha256,
         audio=to_audio_info(message.audio) if message.HasField("audio") else None,
+        video=VideoInfo(message.video.width, message.video.height, message.video.encoding)
+        if message.HasField("video")
+        else None,
     )
 
 
@@ -149,6 +155,13 @@ def to_options(message: job_pb2.JobOptions) -> JobOptions:
     if message.HasField("mask_kind"):
         values["mask_kind"] = to_word(MASK_KINDS, message.mask_kind)
     values["instruments"] = tuple(message.instruments)
+    if message.HasField("video"):
+        values["video"] = VideoSource(
+            message.video.upload_id,
+            tuple(PlayerBox(box.left, box.top, box.width, box.height) for box in message.video.players),
+            message.video.every_seconds,
+            message.video.start_frame,
+        )
     return JobOptions(**values)
 
 
@@ -160,6 +173,11 @@ def from_options(options: JobOptions) -> job_pb2.JobOptions:
             job_pb2.VisualFrame(player=seen.player, frame=seen.frame, features=seen.features)
             for seen in options.visual_frames
         ],
+        pictures=[
+            job_pb2.PlayerPicture(player=shown.player, frame=shown.frame, jpeg=shown.jpeg)
+            for shown in options.pictures
+        ],
+        video=None if options.video is None else _from_video(options.video),
     )
     for ours, theirs in OPTION_FIELDS.items():
         value = getattr(options, ours)
@@ -170,6 +188,18 @@ def from_options(options: JobOptions) -> job_pb2.JobOptions:
     if options.mask_kind is not None:
         message.mask_kind = to_number(MASK_KINDS, options.mask_kind)
     return message
+
+
+def _from_video(video: VideoSource) -> job_pb2.VideoSource:
+    return job_pb2.VideoSource(
+        upload_id=video.upload_id,
+        players=[
+            job_pb2.PlayerBox(left=box.left, top=box.top, width=box.width, height=box.height)
+            for box in video.players
+        ],
+        every_seconds=video.every_s,
+        start_frame=video.start_frame,
+    )
 
 
 def to_marks(message: marks_pb2.Marks) -> tuple[Mark, ...]:

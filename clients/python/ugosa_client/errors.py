@@ -67,6 +67,10 @@ class BadAudioError(BadInputError):
     """The audio is unreadable, empty, or of a kind that is not accepted."""
 
 
+class BadVideoError(BadInputError):
+    """A picture or a video of the players is unreadable or too large."""
+
+
 class RequestIdConflictError(BadInputError):
     """The request_id was used before with a different request."""
 
@@ -142,6 +146,7 @@ _BY_REASON: dict[str, type[UgosaClientError]] = {
     "UNSUPPORTED_ENCODING": BadAudioError,
     "BAD_AUDIO": BadAudioError,
     "DECODER_CRASHED": BadAudioError,
+    "BAD_VIDEO": BadVideoError,
     "REQUEST_ID_CONFLICT": RequestIdConflictError,
     "JOB_NOT_FINISHED": JobNotFinishedError,
     "JOB_STARTED": JobStartedError,

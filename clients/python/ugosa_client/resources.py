@@ -48,6 +48,18 @@ class AudioInfo:
 
 
 @dataclass(frozen=True)
+class VideoInfo:
+    """What an uploaded video is."""
+
+    width: int
+    """Of its pictures, in pixels."""
+    height: int
+    """Of its pictures, in pixels."""
+    encoding: str
+    """The codec as found, for example "h264"."""
+
+
+@dataclass(frozen=True)
 class Upload:
     """A song on the server."""
 
@@ -60,7 +72,9 @@ class Upload:
     sha256: str
     """Hex, of all bytes; empty until complete."""
     audio: AudioInfo | None
-    """None until complete."""
+    """None until complete, and of a video."""
+    video: VideoInfo | None = None
+    """None until complete, and of a song."""
 
 
 class StemEncoding(StrEnum):
@@ -97,6 +111,46 @@ class VisualFrame:
     """When it was taken, in frames of the song at its own rate."""
     features: bytes
     """Up to 2048 float16, little-endian: what an image network makes of it."""
+
+
+@dataclass(frozen=True)
+class PlayerPicture:
+    """A picture of one player, of which the server's encoder makes features."""
+
+    player: int
+    """As of VisualFrame."""
+    frame: int
+    """As of VisualFrame."""
+    jpeg: bytes
+    """A JPEG file of 1 MiB at most; 224 pixels a side are enough for ResNet-50."""
+
+
+@dataclass(frozen=True)
+class PlayerBox:
+    """Where a player is in a video, in pixels from the upper left corner."""
+
+    left: int
+    """>= 0."""
+    top: int
+    """>= 0."""
+    width: int
+    """> 0."""
+    height: int
+    """> 0."""
+
+
+@dataclass(frozen=True)
+class VideoSource:
+    """An uploaded video of the players, of which the server takes pictures."""
+
+    upload_id: str
+    """Of the video."""
+    players: tuple[PlayerBox, ...] = ()
+    """Slot by slot, 7 at most; empty = one player, who has the whole picture."""
+    every_s: float = 0.0
+    """Seconds between the pictures that are taken; 0 = what the model looks at."""
+    start_frame: int = 0
+    """Where in the song the video begins, in frames of the song; may be negative."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +196,11 @@ class JobOptions:
     marks."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """What is seen of the players, for a model that is conditioned on video; the server does not send them
-    back."""
+    back. At most one of these three is given."""
+    pictures: tuple[PlayerPicture, ...] = ()
+    """Pictures of the players, 3 MiB in all; the server does not send them back."""
+    video: VideoSource | None = None
+    """An uploaded video of the players."""
 
 
 class JobState(StrEnum):

@@ -34,7 +34,7 @@ from ugosa_client.marks.reaper_project import project_song
 from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model
 from ugosa_client.song import FileSong, Song, SongSource, lossless_length
 from ugosa_client.uploads import OnUploadProgress, upload_song
-from ugosa_client.video import read_visual_frames
+from ugosa_client.video import Sight
 
 MarksSource = Sequence[Mark] | str | os.PathLike[str]
 """Marks in frames of the song, or the path of a marks file."""
@@ -60,7 +60,7 @@ def submit(
     out_dir: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     on_upload: OnUploadProgress | None = None,
-    video_features: str | os.PathLike[str] | None = None,
+    sight: Sight | None = None,
 ) -> Job:
     """Upload a song and make its job.
 
@@ -72,6 +72,8 @@ def submit(
     if options.preset is not None:
         _require_known("preset", options.preset, list_presets(connection), "")
     options = replace(options, instruments=_find_instruments(options.instruments, model))
+    if sight is not None:
+        sight.check()
     if out_dir is not None:
         check_out_dir(song, out_dir, model.sources, overwrite)
     if not isinstance(marks, Sequence) or isinstance(marks, str):
@@ -85,9 +87,8 @@ def submit(
         )
     if not isinstance(marks, Sequence) or isinstance(marks, str):
         marks = read_marks(marks, model.sources, upload.audio.sample_rate_hz, upload.audio.frames)
-    if video_features is not None:
-        seen = read_visual_frames(video_features, upload.audio.sample_rate_hz)
-        options = replace(options, visual_frames=seen)
+    if sight is not None:
+        options = sight.options(connection, options, upload.audio.sample_rate_hz)
     return create_job(connection, upload.upload_id, marks=marks, options=options, request_id=request_id)
 
 

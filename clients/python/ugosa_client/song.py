@@ -71,6 +71,14 @@ class FileSong(Song):
         return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=display_name(self.name)))
 
 
+class VideoFile(FileSong):
+    """A video of the players: sent as a song is, but no song."""
+
+    def format(self) -> audio_pb2.AudioFormat:
+        """Return what the bytes are, for the server."""
+        return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=display_name(self.name)))
+
+
 class ArraySong(Song):
     """Samples in memory: `[T]` or `[T, C]`, int16 or float, full scale of floats at +-1."""
 

@@ -11,6 +11,7 @@ from ugosa_client.client import UgosaClient
 from ugosa_client.events import JobEvent
 from ugosa_client.resources import Job
 from ugosa_client.separate import Separation
+from ugosa_client.video import Sight, parse_boxes
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -38,12 +39,54 @@ def _add_song(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="labels or regions of any format of `ugosa marks`; without it: no adaptation",
     )
-    parser.add_argument(
-        "--video-features",
-        metavar="FILE.npz",
-        help="what is seen of the players, for a model conditioned on video (`ugosa-server video features`)",
-    )
+    add_sight(parser)
     parser.add_argument("--request-id", metavar="ID", help="the same ID and request again give the same job")
+
+
+def add_sight(parser: argparse.ArgumentParser) -> None:
+    """Add where the players are seen."""
+    group = parser.add_argument_group("what is seen of the players, for a model conditioned on video")
+    files = group.add_mutually_exclusive_group()
+    files.add_argument("--video", metavar="FILE", help="a video; the server takes pictures of it")
+    files.add_argument("--video-frames", metavar="DIR", help="pictures PLAYER_SECONDS.jpg such as 0_12.5.jpg")
+    files.add_argument(
+        "--video-features", metavar="FILE.npz", help="features, made by `ugosa-server video features`"
+    )
+    group.add_argument(
+        "--players",
+        default="",
+        metavar="LEFT,TOP,WIDTH,HEIGHT;...",
+        help="of --video: where each player is in it (default: one, the whole picture)",
+    )
+    group.add_argument(
+        "--video-every",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="of --video: between pictures (default: what the model looks at)",
+    )
+    group.add_argument(
+        "--video-start",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="of --video: where in the song it begins, may be negative (default: 0)",
+    )
+
+
+def sight_of(arguments: argparse.Namespace) -> Sight | None:
+    """Return where the players are seen, if anywhere."""
+    files = (arguments.video_features, arguments.video_frames, arguments.video)
+    if not (any(files) or arguments.players or arguments.video_every or arguments.video_start):
+        return None
+    return Sight(
+        features=arguments.video_features,
+        pictures=arguments.video_frames,
+        video=arguments.video,
+        players=parse_boxes(arguments.players) if arguments.players else (),
+        every_s=arguments.video_every,
+        start_s=arguments.video_start,
+    )
 
 
 def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
@@ -56,7 +99,7 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         out_dir=arguments.out,
         overwrite=arguments.overwrite,
         on_upload=reporter.uploaded,
-        video_features=arguments.video_features,
+        sight=sight_of(arguments),
     )
     reporter.job_made(job)
     separation = finish_or_cancel(client, job, arguments.out, arguments.overwrite, reporter)
@@ -75,7 +118,7 @@ def run_submit(arguments: argparse.Namespace, client: UgosaClient, reporter: Rep
         options=job_options(arguments),
         request_id=arguments.request_id,
         on_upload=reporter.uploaded,
-        video_features=arguments.video_features,
+        sight=sight_of(arguments),
     )
     reporter.result({"job": job}, job.job_id)
 

@@ -33,13 +33,21 @@ class EncodedFormat(_message.Message):
     file_name: str
     def __init__(self, file_name: _Optional[str] = ...) -> None: ...
 
+class VideoFormat(_message.Message):
+    __slots__ = ("file_name",)
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    file_name: str
+    def __init__(self, file_name: _Optional[str] = ...) -> None: ...
+
 class AudioFormat(_message.Message):
-    __slots__ = ("pcm", "encoded")
+    __slots__ = ("pcm", "encoded", "video")
     PCM_FIELD_NUMBER: _ClassVar[int]
     ENCODED_FIELD_NUMBER: _ClassVar[int]
+    VIDEO_FIELD_NUMBER: _ClassVar[int]
     pcm: PcmFormat
     encoded: EncodedFormat
-    def __init__(self, pcm: _Optional[_Union[PcmFormat, _Mapping]] = ..., encoded: _Optional[_Union[EncodedFormat, _Mapping]] = ...) -> None: ...
+    video: VideoFormat
+    def __init__(self, pcm: _Optional[_Union[PcmFormat, _Mapping]] = ..., encoded: _Optional[_Union[EncodedFormat, _Mapping]] = ..., video: _Optional[_Union[VideoFormat, _Mapping]] = ...) -> None: ...
 
 class AudioInfo(_message.Message):
     __slots__ = ("sample_rate_hz", "channels", "frames", "encoding", "peak")
@@ -54,6 +62,16 @@ class AudioInfo(_message.Message):
     encoding: str
     peak: float
     def __init__(self, sample_rate_hz: _Optional[int] = ..., channels: _Optional[int] = ..., frames: _Optional[int] = ..., encoding: _Optional[str] = ..., peak: _Optional[float] = ...) -> None: ...
+
+class VideoInfo(_message.Message):
+    __slots__ = ("width", "height", "encoding")
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    width: int
+    height: int
+    encoding: str
+    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
 
 class Chunk(_message.Message):
     __slots__ = ("offset", "data", "crc32c")

@@ -85,7 +85,7 @@ NOTICE_LEVEL_INFO: NoticeLevel
 NOTICE_LEVEL_WARNING: NoticeLevel
 
 class JobOptions(_message.Message):
-    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind")
+    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind", "pictures", "video")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +105,8 @@ class JobOptions(_message.Message):
     VISUAL_FRAMES_FIELD_NUMBER: _ClassVar[int]
     WIENER_EXPONENT_FIELD_NUMBER: _ClassVar[int]
     MASK_KIND_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_FIELD_NUMBER: _ClassVar[int]
+    VIDEO_FIELD_NUMBER: _ClassVar[int]
     model: str
     preset: str
     strategy: str
@@ -124,7 +126,9 @@ class JobOptions(_message.Message):
     visual_frames: _containers.RepeatedCompositeFieldContainer[VisualFrame]
     wiener_exponent: float
     mask_kind: MaskKind
-    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ...) -> None: ...
+    pictures: _containers.RepeatedCompositeFieldContainer[PlayerPicture]
+    video: VideoSource
+    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ..., pictures: _Optional[_Iterable[_Union[PlayerPicture, _Mapping]]] = ..., video: _Optional[_Union[VideoSource, _Mapping]] = ...) -> None: ...
 
 class VisualFrame(_message.Message):
     __slots__ = ("player", "frame", "features")
@@ -135,6 +139,40 @@ class VisualFrame(_message.Message):
     frame: int
     features: bytes
     def __init__(self, player: _Optional[int] = ..., frame: _Optional[int] = ..., features: _Optional[bytes] = ...) -> None: ...
+
+class PlayerPicture(_message.Message):
+    __slots__ = ("player", "frame", "jpeg")
+    PLAYER_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    JPEG_FIELD_NUMBER: _ClassVar[int]
+    player: int
+    frame: int
+    jpeg: bytes
+    def __init__(self, player: _Optional[int] = ..., frame: _Optional[int] = ..., jpeg: _Optional[bytes] = ...) -> None: ...
+
+class PlayerBox(_message.Message):
+    __slots__ = ("left", "top", "width", "height")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    left: int
+    top: int
+    width: int
+    height: int
+    def __init__(self, left: _Optional[int] = ..., top: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+
+class VideoSource(_message.Message):
+    __slots__ = ("upload_id", "players", "every_seconds", "start_frame")
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    PLAYERS_FIELD_NUMBER: _ClassVar[int]
+    EVERY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    START_FRAME_FIELD_NUMBER: _ClassVar[int]
+    upload_id: str
+    players: _containers.RepeatedCompositeFieldContainer[PlayerBox]
+    every_seconds: float
+    start_frame: int
+    def __init__(self, upload_id: _Optional[str] = ..., players: _Optional[_Iterable[_Union[PlayerBox, _Mapping]]] = ..., every_seconds: _Optional[float] = ..., start_frame: _Optional[int] = ...) -> None: ...
 
 class Stem(_message.Message):
     __slots__ = ("source", "encoding", "sample_rate_hz", "channels", "frames", "size_bytes", "sha256")

@@ -20,7 +20,7 @@ UPLOAD_STATE_RECEIVING: UploadState
 UPLOAD_STATE_COMPLETE: UploadState
 
 class Upload(_message.Message):
-    __slots__ = ("upload_id", "state", "format", "committed_size", "sha256", "audio", "create_time")
+    __slots__ = ("upload_id", "state", "format", "committed_size", "sha256", "audio", "create_time", "video")
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,7 @@ class Upload(_message.Message):
     SHA256_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    VIDEO_FIELD_NUMBER: _ClassVar[int]
     upload_id: str
     state: UploadState
     format: _audio_pb2.AudioFormat
@@ -35,7 +36,8 @@ class Upload(_message.Message):
     sha256: str
     audio: _audio_pb2.AudioInfo
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, upload_id: _Optional[str] = ..., state: _Optional[_Union[UploadState, str]] = ..., format: _Optional[_Union[_audio_pb2.AudioFormat, _Mapping]] = ..., committed_size: _Optional[int] = ..., sha256: _Optional[str] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    video: _audio_pb2.VideoInfo
+    def __init__(self, upload_id: _Optional[str] = ..., state: _Optional[_Union[UploadState, str]] = ..., format: _Optional[_Union[_audio_pb2.AudioFormat, _Mapping]] = ..., committed_size: _Optional[int] = ..., sha256: _Optional[str] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., video: _Optional[_Union[_audio_pb2.VideoInfo, _Mapping]] = ...) -> None: ...
 
 class CreateUploadRequest(_message.Message):
     __slots__ = ("request_id", "format", "size_bytes")

@@ -80,7 +80,7 @@ class UploadServiceServicer(object):
         acknowledgement may answer several chunks. Chunks may be sent ahead of acknowledgements.
         5. `finish` is answered, after the last bytes are durable and the audio was decoded once, by a message that
         has `upload` in state COMPLETE; then the server ends the stream. Audio that cannot be used is
-        INVALID_ARGUMENT (BAD_AUDIO, UNSUPPORTED_ENCODING), wrong bytes are DATA_LOSS (SHA256_MISMATCH).
+        INVALID_ARGUMENT (BAD_AUDIO, BAD_VIDEO, UNSUPPORTED_ENCODING), wrong bytes are DATA_LOSS (SHA256_MISMATCH).
         6. A client that half-closes without `finish` has paused: the upload stays RECEIVING and can be reopened.
         7. One stream at a time writes an upload; a second is ABORTED (UPLOAD_BUSY).
         """

@@ -1,0 +1,69 @@
+"""Where players are seen, as files on this disk and as options of a command."""
+
+import argparse
+
+import pytest
+
+from ugosa_client.cli.separate import add_sight, sight_of
+from ugosa_client.errors import BadInputError
+from ugosa_client.resources import PlayerBox, PlayerPicture
+from ugosa_client.video import Sight, parse_boxes, read_pictures
+
+
+def parsed(*arguments):
+    parser = argparse.ArgumentParser()
+    add_sight(parser)
+    return sight_of(parser.parse_args(arguments))
+
+
+def test_pictures_of_a_folder_say_who_and_when(tmp_path):
+    (tmp_path / "3_0.5.JPG").write_bytes(b"b")
+    (tmp_path / "0_12.jpg").write_bytes(b"a")
+    (tmp_path / "notes.txt").write_bytes(b"")
+    assert read_pictures(tmp_path, 1000) == (PlayerPicture(0, 12_000, b"a"), PlayerPicture(3, 500, b"b"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("x.jpg", "x.jpg is not PLAYER_SECONDS.jpg"), ("x.png", "holds no file PLAYER_SECONDS.jpg")],
+)
+def test_other_pictures_are_refused(tmp_path, name, message):
+    (tmp_path / name).write_bytes(b"a")
+    with pytest.raises(BadInputError, match=message):
+        Sight(pictures=tmp_path).check()
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BadInputError, match="cannot read the pictures in"):
+        Sight(pictures=tmp_path / "none").check()
+
+
+def test_places_of_players():
+    assert parse_boxes("0,0,640,720; 640,0,640,720") == (
+        PlayerBox(0, 0, 640, 720),
+        PlayerBox(640, 0, 640, 720),
+    )
+    with pytest.raises(BadInputError, match=r"LEFT,TOP,WIDTH,HEIGHT in pixels, got '1,2,3'"):
+        parse_boxes("0,0,1,1;1,2,3")
+
+
+def test_one_file_says_what_is_seen(tmp_path):
+    (tmp_path / "v.mp4").write_bytes(b"v")
+    Sight(video=tmp_path / "v.mp4", players=(PlayerBox(0, 0, 1, 1),)).check()
+    for sight in (Sight(), Sight(features="a.npz", video="v.mp4")):
+        with pytest.raises(BadInputError, match="one of features, pictures and video"):
+            sight.check()
+    with pytest.raises(BadInputError, match="are those of a video; give one"):
+        Sight(pictures=tmp_path, every_s=1.0).check()
+
+
+def test_the_command_line_says_the_same(tmp_path):
+    assert parsed() is None
+    assert parsed("--video-frames", "d") == Sight(pictures="d")
+    assert parsed("--video-features", "f.npz") == Sight(features="f.npz")
+    video = parsed("--video", "v.mp4", "--players", "0,0,5,6", "--video-every", "2", "--video-start", "-1.5")
+    assert video == Sight(video="v.mp4", players=(PlayerBox(0, 0, 5, 6),), every_s=2.0, start_s=-1.5)
+    with pytest.raises(SystemExit):
+        parsed("--video", "v.mp4", "--video-frames", "d")
+    with pytest.raises(BadInputError, match="one of features, pictures and video"):
+        parsed("--players", "0,0,5,6").check()

@@ -1,0 +1,146 @@
+"""Pictures of a job's players, decoded in a child process while the worker encodes them, one by one.
+
+A picture that upsets a decoder costs the child and not the worker, and a cancel is seen while it decodes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ugosa_server.activations.player_pictures import PlayerBox
+from ugosa_server.audio.intake import ONE_THREAD, error_of_answer, how_it_ended
+from ugosa_server.errors import BadVideoError
+from ugosa_server.video.picture_records import END, ERROR, HEAD
+from ugosa_server.video.probe import CHILD
+
+POLL_S = 0.2  # how soon a cancel is seen while a picture is decoded
+CPU_S = 4 * 3600  # of decoding: an hour of video at several times its own speed
+
+
+@dataclass(frozen=True)
+class TakenPicture:
+    """One picture as the encoder wants it."""
+
+    player: int
+    """Slot; of pictures that came as JPEG files, 0."""
+    time_s: float
+    """From the start of the video; of pictures that came as JPEG files, which of them it is."""
+    rgb: NDArray[np.uint8]
+    """[height, width, 3]."""
+
+
+def jpeg_pictures(
+    jpegs: Sequence[bytes], width: int, height: int, check: Callable[[], None]
+) -> Iterator[TakenPicture]:
+    """Yield pictures of JPEG files, in order, scaled.
+
+    Args:
+        jpegs: the files.
+        width: of the pictures that are yielded.
+        height: of the pictures that are yielded.
+        check: called several times a second; may raise to end it.
+
+    Raises:
+        BadVideoError: one cannot be decoded.
+    """
+    yield from _pictures({"jpegs": [base64.b64encode(jpeg).decode() for jpeg in jpegs]}, width, height, check)
+
+
+def video_pictures(
+    path: str,
+    boxes: Sequence[PlayerBox],
+    times_s: Sequence[float],
+    width: int,
+    height: int,
+    check: Callable[[], None],
+) -> Iterator[TakenPicture]:
+    """Yield what each box holds of the video's first frame at or after each time, scaled.
+
+    Args:
+        path: of the video.
+        boxes: slot by slot; none = the whole picture.
+        times_s: rising, from the start of the video; those after its end give nothing.
+        width: of the pictures that are yielded.
+        height: of the pictures that are yielded.
+        check: as of `jpeg_pictures`.
+
+    Raises:
+        BadVideoError: it cannot be decoded.
+    """
+    places = [(box.left, box.top, box.width, box.height) for box in boxes]
+    request = {"video": path, "boxes": places, "times_s": list(times_s)}
+    yield from _pictures(request, width, height, check)
+
+
+def _pictures(
+    request: dict[str, Any], width: int, height: int, check: Callable[[], None]
+) -> Iterator[TakenPicture]:
+    with _child(request | {"width": width, "height": height, "cpu_s": CPU_S}) as child:
+        while True:
+            kind, player, time_s, size_bytes = HEAD.unpack(_read(child, HEAD.size, check))
+            if kind == END:
+                return
+            body = _read(child, size_bytes, check)
+            if kind == ERROR:
+                raise error_of_answer(json.loads(body))
+            yield TakenPicture(player, time_s, np.frombuffer(body, np.uint8).reshape(height, width, 3))
+
+
+@contextmanager
+def _child(request: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen(
+        [sys.executable, "-m", CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | ONE_THREAD,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        with child.stdin as stdin:  # it reads all of it before it answers
+            stdin.write(json.dumps(request).encode())
+        yield child
+    except BrokenPipeError as error:
+        raise _crashed(child) from error
+    finally:
+        child.kill()
+        child.stdout.close()
+        child.wait()
+
+
+def _read(child: subprocess.Popen[bytes], size: int, check: Callable[[], None]) -> bytes:
+    assert child.stdout is not None
+    descriptor = child.stdout.fileno()
+    blocks: list[bytes] = []
+    missing = size
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while missing:
+            check()
+            if not selector.select(POLL_S):
+                continue
+            block = os.read(descriptor, missing)
+            if not block:
+                raise _crashed(child)
+            blocks.append(block)
+            missing -= len(block)
+    return b"".join(blocks)
+
+
+def _crashed(child: subprocess.Popen[bytes]) -> BadVideoError:
+    return BadVideoError(
+        f"the pictures of the players cannot be decoded: their decoder {how_it_ended(child.wait())}; they are"
+        " damaged or not what they seem"
+    )
