@@ -2,6 +2,8 @@
 
 import copy
 import io
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -75,3 +77,13 @@ def test_a_saved_state_goes_on_bit_for_bit():
             set_gradients(tensors, step)
             optimiser.step()
     assert all(torch.equal(a, b) for a, b in zip(straight, resumed, strict=True))
+
+
+def test_the_compiler_of_torch_is_not_imported_for_it():
+    script = (
+        "import sys, torch; from ugosa_server.adaptation.ranger import Ranger; p = torch.nn.Parameter("
+        "torch.ones(2)); o = Ranger([p], 1.0, (0.9, 0.99), 1e-5, 6, 0.5); o.zero_grad(); "
+        "p.square().sum().backward(); o.step(); assert float(p.detach().sum()) < 2; "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -22,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.ranger import Ranger
 from ugosa_server.durable_files import replacing
 from ugosa_server.failpoints import reach
 
@@ -61,7 +62,7 @@ class _SavedEpoch:
 
     losses: list[Means]
     parameters: dict[str, Tensor]
-    optimiser: dict[str, Any]
+    optimiser: dict[int, dict[str, Any]]
 
 
 class EpochCheckpoint:
@@ -89,9 +90,7 @@ class EpochCheckpoint:
         """How many epochs need not be made again."""
         return len(self._losses)
 
-    def restore(
-        self, parameters: Mapping[str, nn.Parameter], optimiser: torch.optim.Optimizer
-    ) -> list[Means]:
+    def restore(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger) -> list[Means]:
         """Bring parameters and optimiser to where the file says, and return the losses of the epochs done."""
         saved, self._saved = self._saved, None
         if saved is None:
@@ -102,9 +101,7 @@ class EpochCheckpoint:
                 parameter.copy_(saved.parameters[name])
         return list(self._losses)
 
-    def epoch_ended(
-        self, parameters: Mapping[str, nn.Parameter], optimiser: torch.optim.Optimizer, loss: Means
-    ) -> None:
+    def epoch_ended(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger, loss: Means) -> None:
         """Note an epoch, and write the file unless the last one was just before."""
         self._losses.append(loss)
         begun_s = self._now_s()
@@ -124,11 +121,11 @@ def _encode(
     keys: AdaptationKeys,
     losses: list[Means],
     parameters: Mapping[str, nn.Parameter],
-    optimiser: Mapping[str, Any],
+    optimiser: Mapping[int, Mapping[str, Any]],
 ) -> bytes:
     tensors = {PARAMETER + name: parameter.detach() for name, parameter in parameters.items()}
     numbers: dict[str, dict[str, Any]] = {}
-    for index, state in optimiser["state"].items():
+    for index, state in optimiser.items():
         for name, value in state.items():
             if isinstance(value, Tensor):
                 tensors[f"{OPTIMISER}{index} {name}"] = value
@@ -138,7 +135,6 @@ def _encode(
         "keys": asdict(keys),
         "losses": losses,
         "numbers": numbers,
-        "groups": optimiser["param_groups"],
     }
     return save(
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
@@ -165,7 +161,7 @@ def _read(path: Path, keys: AdaptationKeys) -> _SavedEpoch | None:
                     index, key = name.removeprefix(OPTIMISER).split(" ", 1)
                     state.setdefault(int(index), {})[key] = file.get_tensor(name)
             losses = [(float(a), float(b), float(c)) for a, b, c in words["losses"]]
-            return _SavedEpoch(losses, parameters, {"state": state, "param_groups": words["groups"]})
+            return _SavedEpoch(losses, parameters, state)
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:

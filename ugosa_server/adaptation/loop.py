@@ -203,7 +203,7 @@ def _frames(duration_s: float, sample_rate_hz: int) -> int:
     return max(1, round(duration_s * sample_rate_hz))
 
 
-def _ranger(parameters: Mapping[str, nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+def _ranger(parameters: Mapping[str, nn.Parameter], learning_rate: float) -> Ranger:
     return Ranger(
         list(parameters.values()),
         lr=learning_rate,

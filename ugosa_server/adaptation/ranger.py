@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -25,8 +25,12 @@ from torch import Tensor, nn
 RECTIFIED_FROM = 5  # rho above which the variance is trusted; torch_optimizer's N_sma_threshhold
 
 
-class Ranger(torch.optim.Optimizer):
-    """RAdam with LookAhead."""
+class Ranger:
+    """RAdam with LookAhead.
+
+    Not a `torch.optim.Optimizer`: making the first one imports torch's compiler, which costs a worker's first
+    job a second, and the worker 70 MB for good.
+    """
 
     def __init__(
         self,
@@ -47,32 +51,58 @@ class Ranger(torch.optim.Optimizer):
             k: steps between two LookAheads.
             alpha: how far LookAhead's slow weights follow.
         """
-        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "k": k, "alpha": alpha})
+        self._parameters = list(parameters)
+        self._lr, self._betas, self._eps, self._k, self._alpha = lr, betas, eps, k, alpha
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        """Of the parameters that have had a gradient, by the names of `torch_optimizer.Ranger`."""
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self._parameters:
+            parameter.grad = None
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Make one step with the gradients that are there; parameters without one stay as they are."""
-        if closure is not None:
-            raise ValueError("a closure is not supported: compute the gradients before the step")
-        for group in self.param_groups:
-            by_step: defaultdict[int, list[Tensor]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["step"] = 0
-                    state["exp_avg"] = torch.zeros_like(parameter)
-                    state["exp_avg_sq"] = torch.zeros_like(parameter)
-                    state["slow_buffer"] = parameter.clone()
-                state["step"] += 1
-                by_step[state["step"]].append(parameter)
-            for step, parameters in by_step.items():
-                self._update(parameters, step, group)
+        by_step: defaultdict[int, list[Tensor]] = defaultdict(list)
+        for parameter in self._parameters:
+            if parameter.grad is None:
+                continue
+            if parameter not in self.state:
+                self.state[parameter] = {
+                    "step": 0,
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                    "slow_buffer": parameter.detach().clone(),
+                }
+            self.state[parameter]["step"] += 1
+            by_step[self.state[parameter]["step"]].append(parameter)
+        for step, parameters in by_step.items():
+            self._update(parameters, step)
 
-    def _update(self, parameters: list[Tensor], step: int, group: dict[str, Any]) -> None:
+    def state_dict(self) -> dict[int, dict[str, Any]]:
+        """`state` by the places of the parameters."""
+        return {
+            index: self.state[parameter]
+            for index, parameter in enumerate(self._parameters)
+            if parameter in self.state
+        }
+
+    def load_state_dict(self, state: Mapping[int, Mapping[str, Any]]) -> None:
+        """Go on from what another optimiser's `state_dict` gave, on the devices of these parameters."""
+        self.state = {
+            self._parameters[index]: {
+                name: value.to(self._parameters[index].device, copy=True)
+                if isinstance(value, Tensor)
+                else value
+                for name, value in values.items()
+            }
+            for index, values in state.items()
+        }
+
+    def _update(self, parameters: list[Tensor], step: int) -> None:
         """Move parameters that have all made as many steps."""
-        beta_1, beta_2 = group["betas"]
+        beta_1, beta_2 = self._betas
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         mean = [self.state[parameter]["exp_avg"] for parameter in parameters]
         square = [self.state[parameter]["exp_avg_sq"] for parameter in parameters]
@@ -83,13 +113,13 @@ class Ranger(torch.optim.Optimizer):
         rate, is_rectified = _rate(step, beta_1, beta_2)
         if is_rectified:
             denominator = torch._foreach_sqrt(square)
-            torch._foreach_add_(denominator, group["eps"])
-            torch._foreach_addcdiv_(parameters, mean, denominator, -rate * group["lr"])
+            torch._foreach_add_(denominator, self._eps)
+            torch._foreach_addcdiv_(parameters, mean, denominator, -rate * self._lr)
         else:
-            torch._foreach_add_(parameters, mean, alpha=-rate * group["lr"])
-        if step % group["k"] == 0:
+            torch._foreach_add_(parameters, mean, alpha=-rate * self._lr)
+        if step % self._k == 0:
             slow = [self.state[parameter]["slow_buffer"] for parameter in parameters]
-            torch._foreach_add_(slow, torch._foreach_sub(parameters, slow), alpha=group["alpha"])
+            torch._foreach_add_(slow, torch._foreach_sub(parameters, slow), alpha=self._alpha)
             torch._foreach_copy_(parameters, slow)
 
 

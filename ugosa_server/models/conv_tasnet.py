@@ -196,7 +196,7 @@ class ConvTasNet(SeparationNetwork):
         """The fast path of one example: [C, T] -> [S, C, T]."""
         w, features = self._front(mix)
         features = fast.run_blocks(features, self._blocks(), scratch)
-        return self._tail(w, features, mix.shape[-1])
+        return self._tail(w, features, mix.shape[-1], scratch)
 
     def _front(self, mix: Tensor) -> tuple[Tensor, Tensor]:
         """Encoder, first norm and bottleneck: [C, T] -> w [K, N] and features [K, B_ch]."""
@@ -213,10 +213,10 @@ class ConvTasNet(SeparationNetwork):
         repeats = self.separator.network[2]
         return [block for repeat in repeats.children() for block in repeat.children()]
 
-    def _tail(self, w: Tensor, features: Tensor, n_samples: int) -> Tensor:
+    def _tail(self, w: Tensor, features: Tensor, n_samples: int, scratch: fast.Scratch) -> Tensor:
         """Masks and decoder: [K, N], [K, B_ch] -> audio of exactly `n_samples`, [S, C, T]."""
         masks, basis = self.separator.network[3].weight, self.decoder.basis_signals.weight
-        frames = fast.masked_frames(features, w, masks, basis)  # type: ignore[arg-type]
+        frames = fast.masked_frames(features, w, masks, basis, scratch)  # type: ignore[arg-type]
         audio = fast.overlap_add(frames, self.config.audio_channels)  # [S, C, (K + 1) L / 2]
         return F.pad(audio, (0, n_samples - audio.shape[-1]))  # a negative pad trims
 
@@ -263,7 +263,7 @@ class ConvTasNet(SeparationNetwork):
         exact too: these are three and four times as large, and what no budget holds costs all blocks again.
         """
         _, features = self._front(mix[0])
-        return fast.run_blocks(features, self._blocks()[: self._frozen_blocks(depth)], fast.Scratch())[None]
+        return fast.run_blocks(features, self._blocks()[: self._frozen_blocks(depth)], self._scratch)[None]
 
     def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
         """The other blocks, masks and decoder: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
@@ -274,7 +274,7 @@ class ConvTasNet(SeparationNetwork):
             with torch.no_grad():
                 w = self._encode(example)  # [K, N]: cheap enough not to be kept
             features = fast.run_blocks(features, blocks, self._scratch)
-            stems.append(self._tail(w, features, mix.shape[-1]))
+            stems.append(self._tail(w, features, mix.shape[-1], self._scratch))
         return torch.stack(stems)
 
     def release_memory(self) -> None:

@@ -57,7 +57,9 @@ def run_blocks(features: Tensor, temporal_blocks: list[nn.Module], scratch: Scra
     return features
 
 
-def masked_frames(features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor) -> Tensor:
+def masked_frames(
+    features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, scratch: Scratch
+) -> Tensor:
     """Masks, masked features, frames of audio.
 
     frames[k, s] = basis (ReLU(M_s features[k]) * w[k])
@@ -67,18 +69,26 @@ def masked_frames(features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tenso
         w: [K, N].
         mask_weight: M, [S * N, B, 1].
         basis: of the decoder, [C * L, N].
+        scratch: lends the memory.
 
     Returns:
         [K, S, C * L].
     """
     if torch.is_grad_enabled():
-        frames: Tensor = _MaskedFrames.apply(features, w, mask_weight, basis)  # type: ignore[no-untyped-call]
+        frames: Tensor = _MaskedFrames.apply(  # type: ignore[no-untyped-call]
+            features, w, mask_weight, basis, scratch
+        )
         return frames
-    return _masked_frames(features, w, mask_weight, basis, None)
+    return _masked_frames(features, w, mask_weight, basis, None, scratch)
 
 
 def _masked_frames(
-    features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, masks: Tensor | None
+    features: Tensor,
+    w: Tensor,
+    mask_weight: Tensor,
+    basis: Tensor,
+    masks: Tensor | None,
+    scratch: Scratch,
 ) -> Tensor:
     """Compute the frames, and write the masks, [K, S * N], where they are wanted."""
     n_filters = w.shape[-1]
@@ -88,7 +98,6 @@ def _masked_frames(
     halved = not torch.is_grad_enabled() and masks is None and are_opposite_halves(basis)
     if halved:
         to_audio = basis[:, : n_filters // 2].t()
-    scratch = Scratch()
     frames = features.new_empty(len(features), n_sources, len(basis))
     for chunk in chunks(features, n_masks):
         n = chunk.stop - chunk.start
@@ -107,23 +116,31 @@ class _MaskedFrames(torch.autograd.Function):
     """`masked_frames` of a training step; the masks are kept, the masked features are computed again."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor) -> Tensor:
-        masks = features.new_empty(len(features), len(mask_weight))
-        frames = _masked_frames(features, w, mask_weight, basis, masks)
-        ctx.save_for_backward(features, w, mask_weight, basis, masks)
+    def forward(
+        ctx: FunctionCtx,
+        features: Tensor,
+        w: Tensor,
+        mask_weight: Tensor,
+        basis: Tensor,
+        scratch: Scratch,
+    ) -> Tensor:
+        masks = scratch.borrow(len(features), len(mask_weight), features)
+        frames = _masked_frames(features, w, mask_weight, basis, masks, scratch)
+        ctx.save_for_backward(features, w, mask_weight, basis)
+        ctx.inner, ctx.scratch = (masks,), scratch  # type: ignore[attr-defined]
         return frames
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        features, w, mask_weight, basis, masks = ctx.saved_tensors
-        needs_features, needs_w, needs_mask_weight, needs_basis = ctx.needs_input_grad
+        features, w, mask_weight, basis = ctx.saved_tensors
+        (masks,), scratch = ctx.inner, ctx.scratch
+        needs_features, needs_w, needs_mask_weight, needs_basis, _ = ctx.needs_input_grad
         d_frames = grads[0].contiguous()  # [K, S, C * L]
         n_filters, to_masks = w.shape[-1], mask_weight.flatten(1)
         d_features = torch.empty_like(features) if needs_features else None
         d_w = torch.empty_like(w) if needs_w else None
         d_to_masks = torch.zeros_like(to_masks)
         d_basis = torch.zeros_like(basis)
-        scratch = Scratch()
         for chunk in chunks(features, masks.shape[1]):
             n = chunk.stop - chunk.start
             d_frame, mask = d_frames[chunk].flatten(0, 1), masks[chunk]  # [n * S, C * L], [n, S * N]
@@ -143,11 +160,14 @@ class _MaskedFrames(torch.autograd.Function):
                 d_to_masks.addmm_(d_mask.t(), features[chunk])
             if d_features is not None:
                 torch.mm(d_mask, to_masks, out=d_features[chunk])
+        ctx.inner = None  # as in a block, a second backward pass fails
+        scratch.give_back(masks)
         return (
             d_features,
             d_w,
             d_to_masks.view_as(mask_weight) if needs_mask_weight else None,
             d_basis if needs_basis else None,
+            None,
         )
 
 
