@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from tests.helpers.jobs import silent
 from tests.helpers.players import jpeg_header
@@ -67,6 +68,48 @@ def test_a_removed_mark_changes_its_stretch_only(client: UgosaClient, song: Path
     assert peak_dbfs(after["viola"][inside]) > -60
     # The network is told who is absent, so it makes other masks of those that play.
     assert np.abs(before["cello"][inside] - after["cello"][inside]).max() > 1e-3
+
+
+CHORALE = Path(__file__).parents[1] / "data" / "ensembles" / "02_bwv1407_vn_cl_hn_tba"
+PLAYERS = {"violin": "1_vn", "clarinet": "2_cl", "horn": "3_hn", "tuba": "4_tba"}
+
+
+@pytest.mark.parametrize("model", ["cunet-film", "cunet-multiply"])
+def test_a_rendered_quartet_with_the_shipped_weights(client: UgosaClient, tmp_path: Path, model: str):
+    mix_path = CHORALE / "AuMix_02_bwv1407_vn_cl_hn_tba.wav"
+    mix = read_audio(mix_path)
+    _, rate_hz = soundfile.read(mix_path, stop=1)
+    options = JobOptions(model=model, instruments=tuple(PLAYERS))
+    kept = silent("horn", 0, 2 * rate_hz)
+    removed = silent("tuba", 5 * rate_hz, 9 * rate_hz)
+    before = stems_of(client, mix_path, tmp_path / "before", [kept, removed], options)
+    after = stems_of(client, mix_path, tmp_path / "after", [kept], options)
+    assert sorted(before) == sorted([*PLAYERS, "residual"])
+    for stems in (before, after):
+        np.testing.assert_array_equal(sum(stems.values()), mix)
+        assert peak_dbfs(stems["horn"][: round(1.98 * rate_hz)]) <= -90
+
+    # What the network has learned: on the whole, stems are nearer to the parts played alone than the mix is.
+    unmarked = slice(2 * rate_hz, None)
+    gains_db = []
+    for name, number in PLAYERS.items():
+        part, _ = soundfile.read(next(CHORALE.glob(f"AuSep_{number}_*.wav")), always_2d=True)
+        stem, truth = after[name][unmarked], part[unmarked]
+        gains_db.append(si_sdr_db(stem, truth) - si_sdr_db(mix[unmarked], truth))
+    assert np.mean(gains_db) > 2, gains_db
+
+    outside = np.r_[0 : 5 * rate_hz, 9 * rate_hz : len(mix)]
+    inside = slice(6 * rate_hz, 8 * rate_hz)
+    for name in before:
+        np.testing.assert_allclose(before[name][outside], after[name][outside], rtol=0, atol=2**-20)
+    assert peak_dbfs(before["tuba"][inside]) <= -90
+    assert peak_dbfs(after["tuba"][inside]) > -40
+    assert np.abs(before["horn"][inside] - after["horn"][inside]).max() > 1e-3
+
+
+def si_sdr_db(estimate: np.ndarray, truth: np.ndarray) -> float:
+    target = (estimate * truth).sum() / np.square(truth).sum() * truth
+    return float(10 * np.log10(np.square(target).sum() / np.square(target - estimate).sum()))
 
 
 def test_from_the_shell_with_everyday_names(server: Server, song: Path, tmp_path: Path, capsys):
