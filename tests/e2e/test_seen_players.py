@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.jobs import silent
 from tests.helpers.players import (
     BLUE,
     GREEN,
@@ -20,7 +21,7 @@ from tests.helpers.players import (
     write_video,
 )
 from tests.helpers.server import Server
-from tests.helpers.songs import read_audio, write_song
+from tests.helpers.songs import peak_dbfs, read_audio, write_song
 from tests.helpers.tiny_cunet import FILM, QUARTET, quartet, write_tiny_cunet
 from tests.helpers.tiny_model import write_tiny_model
 from ugosa_client import (
@@ -145,6 +146,19 @@ def test_a_video_may_begin_before_the_song(client: UgosaClient, song: Path, vide
         for i, sight in enumerate((late, half, whole))
     ]
     assert np.abs(stems[0] - stems[1]).max() < 0.1 * np.abs(stems[0] - stems[2]).max()
+
+
+def test_a_network_that_sees_is_fine_tuned_with_what_it_sees(
+    client: UgosaClient, song: Path, video: Path, tmp_path: Path
+):
+    mark = silent("violin", 0, 60_000)
+    options = replace(OPTIONS, preset="film-only", epochs=1)
+    sight = Sight(video=video, players=(LEFT, RIGHT))
+    result = client.separate(song, tmp_path, marks=[mark], options=options, sight=sight)
+    stems = {name: read_audio(path) for name, path in result.files.stems.items()}
+    np.testing.assert_array_equal(sum(stems.values()), read_audio(song))
+    assert peak_dbfs(stems["violin"][: 60_000 - 441]) <= -90
+    assert result.job.options.strategy == "P-L5:D"
 
 
 def test_a_video_is_kept_for_its_jobs_and_is_no_song(

@@ -283,6 +283,36 @@ def test_what_is_seen_of_the_players_changes_the_stems(make_spec, networks, tmp_
         assert np.abs(two["cello"] - other["cello"]).max() > 1e-4
 
 
+@pytest.mark.parametrize(("context", "n_frames", "features"), [("frame", 1, 2048), ("frames", 3, 1024)])
+def test_a_network_that_sees_learns_with_what_it_sees(
+    make_spec, networks, tmp_path, context, n_frames, features
+):
+    config = replace(FILM, context=context, context_frames=n_frames)
+    path = write_tiny_cunet(tmp_path / "seeing.safetensors", config)
+
+    def learnt(*players):
+        seen = tuple(
+            VisualFrame(player, frame, np.full(2048, 1e-3 * (1 + player + frame / 1e5), "<f2").tobytes())
+            for player in players
+            for frame in (0, 60_000)
+        )
+        spec = make_spec(marks=MARKS, model_path=str(path), adaptation=LEARNS, visual_frames=seen)
+        events, stems = run(spec, networks)
+        np.testing.assert_array_equal(sum(stems.values()), song_of(spec))
+        assert "ROLLED_BACK" not in reasons(events)
+        losses = [e.loss.silence for e in events if isinstance(e, RunProgress) and e.loss is not None]
+        assert losses[-1] < losses[0]
+        base = networks.load(path)
+        _, tensors = load_adapter(Path(spec.out_dir) / "adapter.safetensors", base.info.sha256)
+        assert sorted(tensors) == ["film.0.bias", "film.0.weight"]
+        return tensors["film.0.weight"] - base.network.state_dict()["film.0.weight"]
+
+    blind, sees_one = learnt(), learnt(1)
+    assert not blind.any()  # of players whom it does not see it learns nothing
+    slots = sees_one.reshape(len(sees_one), 7, features).abs().amax(dim=(0, 2))
+    assert (slots > 0).tolist() == [False, True, False, False, False, False, False]
+
+
 def test_a_run_that_listens_leaves_levels_of_the_instruments(make_spec, networks):
     spec = make_spec(listens_only=True, stems=())
     *_, ending = run_job(spec, networks, never)

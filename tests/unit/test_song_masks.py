@@ -35,7 +35,7 @@ class TellingNetwork(MaskNetwork):
         super().__init__()
         self.heard = []
 
-    def forward(self, mix, activity=None):
+    def forward(self, mix, activity=None, context=None):
         raise NotImplementedError
 
     def masks(self, frames, context, *, kind="soft"):

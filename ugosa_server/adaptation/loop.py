@@ -37,6 +37,9 @@ RANGER_EPS = 1e-5
 ActivityReader = Callable[[int, int], NDArray[np.float32]]
 """Gives h of the model-rate frames [start, stop): [S, n]."""
 
+SightReader = Callable[[int, int], NDArray[np.float32]]
+"""Gives what a network of masks is shown of the model-rate frames [start, stop): [*context_shape]."""
+
 
 @dataclass(frozen=True)
 class MeanTerms:
@@ -116,6 +119,7 @@ def adapt(
     seed: int,
     cache_budget: CacheBudget | None = None,
     checkpoint: EpochCheckpoint | None = None,
+    sight: SightReader | None = None,
 ) -> Iterator[AdaptationStep]:
     """Fine-tune in place, yielding after every step; to cancel, stop iterating.
 
@@ -128,6 +132,7 @@ def adapt(
         seed: of the order of observations, and of their pitches.
         cache_budget: for features of the frozen prefix; None = the default.
         checkpoint: takes up an earlier attempt's epochs, and keeps what is reached at the end of each.
+        sight: for a network that is conditioned on video; None = it is told h.
 
     Raises:
         DivergedError: the loss of a step is not finite.
@@ -154,6 +159,12 @@ def adapt(
     def activity_of(start: int) -> Tensor:  # [S, T]
         return torch.from_numpy(activity(start, start + segment_frames)).to(device)
 
+    def sights_of(batch: Sequence[Observation]) -> Tensor | None:  # [B, *context_shape]
+        if sight is None:
+            return None
+        seen = [sight(observation.start, observation.start + segment_frames) for observation in batch]
+        return torch.from_numpy(np.stack(seen)).to(device)
+
     losses_done = checkpoint.restore(parameters, optimiser) if checkpoint is not None else []
     for epoch, losses in enumerate(losses_done, start=1):
         order.permutation(len(to_learn_from))
@@ -168,7 +179,7 @@ def adapt(
                 mixes = [mix_of(observation) for observation in batch]
                 h = torch.stack([activity_of(observation.start) for observation in batch])  # [B, S, T]
                 terms = silence_aware_objective(
-                    cached.separate(mixes, batch, h),
+                    cached.separate(mixes, batch, h, sights_of(batch)),
                     torch.stack(mixes),
                     h if strategy.uses_marks else torch.ones_like(h),
                     options.silence_weight,

@@ -83,16 +83,22 @@ class PrefixCache:
         """What each tier holds."""
         return [tier.kept_bytes for tier in self._tiers]
 
-    def separate(self, mixes: list[Tensor], keys: Sequence[Hashable], activity: Tensor) -> Tensor:
+    def separate(
+        self,
+        mixes: list[Tensor],
+        keys: Sequence[Hashable],
+        activity: Tensor,
+        context: Tensor | None = None,
+    ) -> Tensor:
         """Separate segments with gradient: B mixes [C, T], each known by its key -> [B, S, C, T].
 
-        A network of masks is told h [B, S, T], and runs whole.
+        A network of masks is told h [B, S, T], or what is seen [B, *context_shape], and runs whole.
 
         The prefix runs segment by segment whatever the batch, so a kept result is the one that would be
         computed.
         """
         if isinstance(self._network, MaskNetwork):
-            return self._network.forward(torch.stack(mixes), activity)
+            return self._network.forward(torch.stack(mixes), activity, context)
         parts = [self._prefix(mix, key) for mix, key in zip(mixes, keys, strict=True)]
         frozen = torch.cat([part for part in parts if part is not None]) if parts[0] is not None else None
         return self._network.trained_part(torch.stack(mixes), frozen, self._depth)

@@ -71,7 +71,7 @@ from ugosa_server.engine.run_plan import (
 )
 from ugosa_server.engine.run_report import job_report, read_excerpt
 from ugosa_server.engine.sights import sights_of
-from ugosa_server.engine.song_estimates import Ensemble, separation_steps, song_estimates
+from ugosa_server.engine.song_estimates import Ensemble, separation_steps, sight_reader, song_estimates
 from ugosa_server.errors import NoVideoEncoderError, UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
@@ -267,6 +267,7 @@ class _Run(PhaseSteps):
                 self.spec.seed,
                 CacheBudget(self.networks.cache_bytes, self.networks.cache_disk_bytes, self.out_dir),
                 checkpoint,
+                sight_reader(self.model.network, self.spec),
             ):
                 yield from self._adapted(step)
                 self.check_cancel()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ugosa_server.activations.ensemble import marks_of_ensemble
 from ugosa_server.activations.marks import Mark
+from ugosa_server.adaptation.loop import SightReader
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.engine.base import RunSpec
 from ugosa_server.engine.model_mix import ModelMix, estimates_at_source, model_frames
@@ -105,12 +106,7 @@ def _contexts(network: MaskNetwork, spec: RunSpec, ensemble: Ensemble, n_samples
     config = network.config
     assert config.mask_grid is not None
     if not network.takes_labels:
-        return VideoContexts(
-            spec.visual_frames,
-            network.context_shape,
-            spec.source.sample_rate_hz,
-            config.sample_rate_hz / config.mask_grid.hop_samples,
-        )
+        return _video_contexts(network, spec)
     return LabelContexts(
         ensemble.marks,
         config.sources,
@@ -120,3 +116,30 @@ def _contexts(network: MaskNetwork, spec: RunSpec, ensemble: Ensemble, n_samples
         config.sample_rate_hz,
         mask_frames(n_samples, config.mask_grid),
     )
+
+
+def _video_contexts(network: MaskNetwork, spec: RunSpec) -> VideoContexts:
+    config = network.config
+    assert config.mask_grid is not None
+    return VideoContexts(
+        spec.visual_frames,
+        network.context_shape,
+        spec.source.sample_rate_hz,
+        config.sample_rate_hz / config.mask_grid.hop_samples,
+    )
+
+
+def sight_reader(network: SeparationNetwork, spec: RunSpec) -> SightReader | None:
+    """What a network that is conditioned on video sees of segments to learn from; None = it only hears."""
+    if not isinstance(network, MaskNetwork) or network.takes_labels:
+        return None
+    contexts = _video_contexts(network, spec)
+    assert network.config.mask_grid is not None
+    hop_samples = network.config.mask_grid.hop_samples
+
+    def seen(start: int, stop: int) -> NDArray[np.float32]:  # model-rate frames -> [*context_shape]
+        first = start // hop_samples
+        (only,), _ = contexts.of(first, max(first + 1, stop // hop_samples))
+        return np.asarray(only, dtype=np.float32)
+
+    return seen

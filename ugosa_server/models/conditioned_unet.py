@@ -159,15 +159,17 @@ class ConditionedUNet(MaskNetwork):
         logits = self.mask_logits(values(found, self.config), context)
         return masks_of_logits(logits, self.config, kind=kind)[..., : frames.shape[-1]]
 
-    def forward(self, mix: Tensor, activity: Tensor | None = None) -> Tensor:
+    def forward(self, mix: Tensor, activity: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """Separate with soft masks and the mix's phase: [B, 1, T] -> [B, K, 1, T].
 
         Args:
             mix: normalised to a standard deviation of 1, as jobs give it.
             activity: h [B, K, T], from which a label is 1 if its class plays anywhere; None = all may play.
+            context: [B, *config.context_shape]; None = `context_of(activity)`.
         """
         frames = spectrum(mix[:, 0])  # [B, 512, T']
-        context = self.context_of(activity, mix)
+        if context is None:
+            context = self.context_of(activity, mix)
         masks = self.masks(frames, context)  # [B, K, 512, T']
         return waveform(masks * frames.unsqueeze(1), mix.shape[-1]).unsqueeze(2)  # [B, K, 1, T]
 

@@ -21,8 +21,8 @@ What the depths of Cantisani et al. (2021) train here, from the inside out:
 | M | as D, with the last block frozen |
 | 3 | as D, with the last two blocks frozen |
 
-A network that is conditioned on video has no depths. The encoder outside of the bottleneck is always frozen,
-and batch norms keep their statistics.
+The encoder outside of the bottleneck is always frozen, as is what makes one vector of a player's features
+(LSTM, visual head), and batch norms keep their statistics.
 """
 
 from __future__ import annotations
@@ -275,25 +275,19 @@ class ConditionedUNetConfig:
         return tuple((skip + x, y) for skip, x, y in zip(skips, before, after, strict=False))
 
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains, see above; none where it would train nothing.
-
-        Nor is a network trained that is conditioned on video: segments of training come without pictures.
-        """
-        if self.video_slots:
-            return ()
+        """The parameters that a depth trains, see above; none where it would train nothing."""
         if depth.level == 5:
             if depth.end != "D":
                 return ()
-            film = ("film.", "motion.")
             last_norms = tuple(f"decoders.{d}.{BLOCKS - 1}.norm." for d in range(len(self.decoder_outputs)))
-            return self._names(film if self.film_channels else last_norms)
+            return self._names(("film.",) if self.film_channels else last_norms)
         first = {1: 0, 2: 0, 3: BLOCKS - 2, 4: BLOCKS - 1}[depth.level]
         last = BLOCKS - 1 - {"D": 0, "M": 1, "3": 2}[depth.end]
         prefixes = [
             f"decoders.{d}.{i}." for d in range(len(self.decoder_outputs)) for i in range(first, last + 1)
         ]
         if depth.level == 1:
-            prefixes += [f"encoder.{BLOCKS - 1}.", "film.", "motion."]
+            prefixes += [f"encoder.{BLOCKS - 1}.", "film."]
         return self._names(tuple(prefixes))
 
     def trained_share(self, depth: Depth) -> float:

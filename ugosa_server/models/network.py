@@ -56,8 +56,14 @@ class MaskNetwork(SeparationNetwork):
     """
 
     @abstractmethod
-    def forward(self, mix: Tensor, activity: Tensor | None = None) -> Tensor:
-        """Separate a normalised mix by soft masks: [B, C, T], with h [B, S, T] if known -> [B, S, C, T]."""
+    def forward(self, mix: Tensor, activity: Tensor | None = None, context: Tensor | None = None) -> Tensor:
+        """Separate a normalised mix by soft masks: [B, C, T] -> [B, S, C, T].
+
+        Args:
+            mix: one window, or more.
+            activity: h [B, S, T], if known.
+            context: what is seen of each, [B, *context_shape]; None = what h gives.
+        """
 
     @abstractmethod
     def masks(self, frames: Tensor, context: Tensor, *, kind: MaskKind = "soft") -> Tensor:
