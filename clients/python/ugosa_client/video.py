@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import zipfile
@@ -64,6 +65,26 @@ class Sight:
         start_frame = round(self.start_s * sample_rate_hz)
         source = VideoSource(upload.upload_id, self.players, self.every_s, start_frame)
         return replace(options, video=source)
+
+    def sha256(self) -> str:
+        """Return a digest of what is seen: the same for the same files, places and times.
+
+        Raises:
+            BadInputError: a file cannot be read.
+        """
+        digest = hashlib.sha256(repr((self.players, self.every_s, self.start_s)).encode())
+        try:
+            for file in (self.features, self.video):
+                if file is not None:
+                    with Path(file).open("rb") as stream:
+                        digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise BadInputError(f"cannot read {error.filename}: {error.strerror}") from error
+        if self.pictures is not None:
+            for picture in read_pictures(self.pictures, 1000):
+                digest.update(f"{picture.player} {picture.frame} ".encode())
+                digest.update(hashlib.sha256(picture.jpeg).digest())
+        return digest.hexdigest()
 
     def _read(self, sample_rate_hz: int) -> tuple[tuple[VisualFrame, ...], tuple[PlayerPicture, ...]]:
         if self.features is not None:

@@ -14,7 +14,7 @@ import json
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,15 @@ from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.job_options import add_job_options, job_options
 from ugosa_client.cli.jobs import table_text
 from ugosa_client.cli.reporter import Reporter
+from ugosa_client.cli.separate import add_video_places
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, ClosedError, ResourceExhaustedError, UgosaClientError
 from ugosa_client.resources import Job, JobOptions, JobState
 from ugosa_client.song import FileSong
+from ugosa_client.video import Sight, parse_boxes
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".m4a"})
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 MARKS_SUFFIXES = (".txt", ".csv", ".lab")
 QUEUE_FULL_WAIT_S = 5.0
 IN_FLIGHT = 100
@@ -75,6 +78,14 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
     add_job_options(parser)
+    group = parser.add_argument_group("what is seen of the players, for a model conditioned on video")
+    group.add_argument(
+        "--seen",
+        action="store_true",
+        help="beside each song: features SONG.npz, pictures in a folder SONG.frames, or a video SONG.mp4, "
+        ".mov, .mkv or .webm",
+    )
+    add_video_places(group)
     parser.set_defaults(run=run_batch)
 
 
@@ -83,7 +94,8 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     if arguments.in_flight < 1:
         raise BadInputError(f"--in-flight {arguments.in_flight} is less than 1")
     songs = find_songs(Path(arguments.directory))
-    work = Batch(client, job_options(arguments), arguments.overwrite)
+    places = video_places(arguments)
+    work = Batch(client, job_options(arguments), arguments.overwrite, places)
     start_s = time.monotonic()
     outcomes = work.separate_all(out_dirs(songs, Path(arguments.out)), arguments.in_flight, reporter)
     elapsed_s = time.monotonic() - start_s
@@ -122,8 +134,19 @@ class SentSong:
 class Batch:
     """Sends songs ahead and follows their jobs, from several threads."""
 
-    def __init__(self, client: UgosaClient, options: JobOptions, overwrite: bool) -> None:
+    def __init__(
+        self, client: UgosaClient, options: JobOptions, overwrite: bool, places: Sight | None = None
+    ) -> None:
+        """Take what is the same for all songs.
+
+        Args:
+            client: of the server.
+            options: of every job.
+            overwrite: whether files are replaced that ugosa did not write.
+            places: where the players are in the videos beside the songs; None = nothing is seen.
+        """
         self._client = client
+        self._places = places
         self._options = options
         self._overwrite = overwrite
         ended_without_stems = (JobState.FAILED, JobState.CANCELLED)
@@ -206,7 +229,8 @@ class Batch:
     def _job(self, song: Path, out_dir: Path, reporter: Reporter) -> Job:
         """Return the song's job of an earlier run that has not gone wrong, or a new one."""
         marks = find_marks(song)
-        request_id = first_id = batch_request_id(FileSong(song).sha256, marks, self._options)
+        sight = find_sight(song, self._places) if self._places is not None else None
+        request_id = first_id = batch_request_id(FileSong(song).sha256, marks, self._options, sight)
         attempt = 1
         while request_id in self._gone_wrong:
             attempt += 1
@@ -223,6 +247,7 @@ class Batch:
                     out_dir=out_dir,
                     overwrite=self._overwrite,
                     on_upload=reporter.uploaded,
+                    sight=sight,
                 )
             except ResourceExhaustedError as error:
                 if error.reason != "QUEUE_FULL" and error.metadata.get("limit") != "quota_queued_jobs":
@@ -262,6 +287,46 @@ def find_marks(song: Path) -> Path | None:
     return found[0] if found else None
 
 
+def video_places(arguments: argparse.Namespace) -> Sight | None:
+    """Return where the players are in all videos, if what is beside the songs is to be seen.
+
+    Raises:
+        BadInputError: places or times are given for no video.
+    """
+    places = Sight(
+        players=parse_boxes(arguments.players) if arguments.players else (),
+        every_s=arguments.video_every,
+        start_s=arguments.video_start,
+    )
+    if arguments.seen:
+        return places
+    if places != Sight():
+        raise BadInputError("players' places and times are those of videos beside the songs; add --seen")
+    return None
+
+
+def find_sight(song: Path, places: Sight) -> Sight | None:
+    """Return what is seen beside a song.
+
+    Raises:
+        BadInputError: there are several.
+    """
+    found = [song.with_suffix(suffix) for suffix in (".npz", ".frames", *VIDEO_SUFFIXES)]
+    found = [path for path in found if path.exists()]
+    if len(found) > 1:
+        raise BadInputError(
+            f"{song.name} has several things to see: {' and '.join(path.name for path in found)}; keep one"
+        )
+    if not found:
+        return None
+    (path,) = found
+    if path.suffix == ".npz":
+        return Sight(features=path)
+    if path.suffix == ".frames":
+        return Sight(pictures=path)
+    return replace(places, video=path)
+
+
 def out_dirs(songs: list[Path], out: Path) -> dict[Path, Path]:
     """Return a directory per song, named after it; songs that differ only in their suffix keep it."""
     stems = [song.stem.casefold() for song in songs]
@@ -270,11 +335,15 @@ def out_dirs(songs: list[Path], out: Path) -> dict[Path, Path]:
     }
 
 
-def batch_request_id(song_sha256: str, marks: Path | None, options: JobOptions) -> str:
-    """Return an id that the same song, marks and options always get."""
+def batch_request_id(
+    song_sha256: str, marks: Path | None, options: JobOptions, sight: Sight | None = None
+) -> str:
+    """Return an id that the same song, marks, options and what is seen always get."""
     digest = hashlib.sha256(bytes.fromhex(song_sha256))
     digest.update(json.dumps(asdict(options), sort_keys=True).encode())
     digest.update(hashlib.sha256(marks.read_bytes() if marks else b"").digest())
+    if sight is not None:
+        digest.update(bytes.fromhex(sight.sha256()))
     return "batch-" + digest.hexdigest()[:40]
 
 

@@ -52,25 +52,30 @@ def add_sight(parser: argparse.ArgumentParser) -> None:
     files.add_argument(
         "--video-features", metavar="FILE.npz", help="features, made by `ugosa-server video features`"
     )
+    add_video_places(group)
+
+
+def add_video_places(group: argparse._ArgumentGroup) -> None:
+    """Add where players are in a video, and when its pictures are taken."""
     group.add_argument(
         "--players",
         default="",
         metavar="LEFT,TOP,WIDTH,HEIGHT;...",
-        help="of --video: where each player is in it (default: one, the whole picture)",
+        help="of a video: where each player is in it (default: one, the whole picture)",
     )
     group.add_argument(
         "--video-every",
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="of --video: between pictures (default: what the model looks at)",
+        help="of a video: between pictures (default: what the model looks at)",
     )
     group.add_argument(
         "--video-start",
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="of --video: where in the song it begins, may be negative (default: 0)",
+        help="of a video: where in the song it begins, may be negative (default: 0)",
     )
 
 
