@@ -15,6 +15,7 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
+from ugosa_server.models.cunet_front_end import magnitudes, spectrum, values
 from ugosa_server.training.conditioned_unet.mixing import MixBatch, mixed_batch
 from ugosa_server.training.conditioned_unet.plateau import Plateau
 from ugosa_server.training.conditioned_unet.recipe import (
@@ -26,7 +27,13 @@ from ugosa_server.training.conditioned_unet.recipe import (
 )
 from ugosa_server.training.conditioned_unet.run import run_cunet_training
 from ugosa_server.training.conditioned_unet.solos import read_solos
-from ugosa_server.training.conditioned_unet.steps import CunetTraining, batch_loss, mask_losses, targets_of
+from ugosa_server.training.conditioned_unet.steps import (
+    CunetTraining,
+    batch_loss,
+    mask_losses,
+    mix_and_context,
+    targets_of,
+)
 from ugosa_server.training.export import export_weights
 
 RECIPES = Path(training.__file__).parent / "recipes"
@@ -135,6 +142,37 @@ def test_a_step_can_learn_from_a_part_of_the_frames(solos):
     whole.network.load_state_dict(cropped.network.state_dict())
     whole.network.eval()
     assert batch_loss(cropped.network, batch, cropped.recipe) == batch_loss(whole.network, batch, RECIPE)
+
+
+def test_statistics_of_averaged_weights_are_measured_where_a_recipe_wants_them(solos, tmp_path):
+    state = CunetTraining(RECIPE)
+    batch = fixed_batch(solos)
+    for _ in range(3):
+        state.step(batch)
+    kept = {name: value.clone() for name, value in state.average.items()}
+    averaged, calibrated = state.averaged_network(), state.averaged_network([batch, batch])
+    mix, context = mix_and_context(batch, RECIPE)
+    heard = values(magnitudes(spectrum(mix), RECIPE.network), RECIPE.network)
+    found: list[torch.Tensor] = []
+    calibrated.encoder[0].conv.register_forward_hook(lambda _, __, out: found.append(out))
+    calibrated.mask_logits(heard, context)
+    norm = calibrated.encoder[0].norm
+    assert torch.allclose(norm.running_mean, found[0].mean(dim=(0, 2, 3)), atol=1e-5)
+    assert torch.allclose(norm.running_var, found[0].var(dim=(0, 2, 3)), rtol=1e-3)
+    assert not torch.allclose(averaged.encoder[0].norm.running_var, norm.running_var, rtol=1e-3)
+    assert all(torch.equal(value, kept[name]) for name, value in state.average.items())
+    assert all(map(torch.equal, averaged.parameters(), calibrated.parameters()))
+
+    list(run_cunet_training(RECIPE, solos, tmp_path / "plain"))
+    list(run_cunet_training(dataclasses.replace(RECIPE, calibration_batches=1), solos, tmp_path / "run"))
+    plain, exported = (load_checkpoint(tmp_path / name / "last.safetensors")[1] for name in ("plain", "run"))
+    changed = {name for name, value in plain.items() if not torch.equal(value, exported[name])}
+    assert changed
+    assert {name.rpartition(".")[2] for name in changed} <= {
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    }
 
 
 def test_a_step_in_bfloat16_learns_and_leaves_weights_and_validation_in_float32(solos):

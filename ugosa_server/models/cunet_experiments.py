@@ -1,6 +1,6 @@
 """The networks of Tables 1 to 3 of Slizovskaia, Haro and Gomez (2021), as their Table 4 lists the choices.
 
-The authors' code feeds networks of 16 first channels; how a network is trained stands in `training`.
+All have 16 first channels. How a network is trained stands in `training`.
 """
 
 from __future__ import annotations

@@ -12,14 +12,16 @@ import torch
 
 from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.training.conditioned_unet.mixing import mixed_batch
+from ugosa_server.models.conditioned_unet import ConditionedUNet
+from ugosa_server.training.conditioned_unet.mixing import MixBatch, mixed_batch
 from ugosa_server.training.conditioned_unet.recipe import CunetRecipe
-from ugosa_server.training.conditioned_unet.solos import read_solos, require_video, split_takes
+from ugosa_server.training.conditioned_unet.solos import SolosSet, read_solos, require_video, split_takes
 from ugosa_server.training.conditioned_unet.steps import CunetTraining
 from ugosa_server.training.conditioned_unet.validation import CunetFigure, CunetValidation
 from ugosa_server.training.display import View
 
 REPORT_EVERY = 10  # iterations
+CALIBRATION_KEY = 8_000_000_000  # far from the iterations of a training, and from the key of validation
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,12 @@ def run_cunet_training(
         stage, rate = training.plateau.stage, training.plateau.learning_rate(recipe)
         figure, best = None, False
         if due:
-            figure = validation.figure(training.averaged_network(), stage)
+            network = training.averaged_network(_calibration(recordings, recipe, stage))
+            figure = validation.figure(network, stage)
             training.plateau = training.plateau.after(training.iteration, figure.loss, recipe)
             best = figure.si_sdr_db > best_db
             best_db = max(best_db, figure.si_sdr_db)
-            _export(training, figure, out, best=best)
+            _export(training, network, figure, out, best=best)
         if due or now_s - saved_s > recipe.checkpoint_every_s:
             training.save(out / "state.pt")
             saved_s = time.monotonic()
@@ -131,7 +134,18 @@ def view(progress: CunetProgress) -> View:
     )
 
 
-def _export(training: CunetTraining, figure: CunetFigure, out: Path, *, best: bool) -> None:
+def _calibration(recordings: SolosSet, recipe: CunetRecipe, stage: int) -> list[MixBatch]:
+    return [
+        mixed_batch(
+            recordings, recipe.mix, recipe.batch_size, stage, (CALIBRATION_KEY, number), recipe.seen_shape
+        )
+        for number in range(recipe.calibration_batches)
+    ]
+
+
+def _export(
+    training: CunetTraining, network: ConditionedUNet, figure: CunetFigure, out: Path, *, best: bool
+) -> None:
     metadata = {
         "step": str(training.iteration),
         "seed": str(training.recipe.seed),
@@ -140,7 +154,7 @@ def _export(training: CunetTraining, figure: CunetFigure, out: Path, *, best: bo
     }
     for name in ("last", "best") if best else ("last",):
         path = out / f"{name}.safetensors"
-        save_checkpoint(path, training.average, training.recipe.network, metadata)
+        save_checkpoint(path, network.state_dict(), training.recipe.network, metadata)
 
 
 def _best_so_far(path: Path) -> float:

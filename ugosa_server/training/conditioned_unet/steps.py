@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -94,11 +95,18 @@ class CunetTraining:
                 value.copy_(taken[name])
                 self.average[name].copy_(value)
 
-    def averaged_network(self) -> ConditionedUNet:
-        """A copy of the network with the running average as its weights, in evaluation mode."""
+    def averaged_network(self, calibration: Sequence[MixBatch] = ()) -> ConditionedUNet:
+        """A copy of the network with the running average as its weights, in evaluation mode.
+
+        Args:
+            calibration: what to measure the statistics of its batch norms on, if on anything.
+        """
         network = ConditionedUNet(self.recipe.network)
         network.load_state_dict(self.average)
-        return network.to(self.recipe.device).eval()
+        network.to(self.recipe.device)
+        if calibration:
+            _calibrate(network, calibration, self.recipe)
+        return network.eval()
 
     def save(self, path: Path) -> None:
         """Write the whole state; `path` is the old file or the whole new one."""
@@ -130,10 +138,31 @@ class CunetTraining:
             raise ConfigError(f"{path} is no state of this training: {error}") from error
 
 
+def _calibrate(network: ConditionedUNet, batches: Sequence[MixBatch], recipe: CunetRecipe) -> None:
+    """Set the statistics of all batch norms to their mean over `batches`."""
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+    network.train()
+    with torch.no_grad():
+        for batch in batches:
+            mix, context = mix_and_context(batch, recipe)
+            network.mask_logits(values(magnitudes(spectrum(mix), recipe.network), recipe.network), context)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def mix_and_context(batch: MixBatch, recipe: CunetRecipe) -> tuple[Tensor, Tensor]:
+    """Mixes [B, T], and what the network is told or sees [B, *context_shape], on the recipe's device."""
+    context = batch.labels if batch.seen is None else batch.seen
+    return torch.from_numpy(batch.mix).to(recipe.device), torch.from_numpy(context).to(recipe.device)
+
+
 def batch_loss(network: ConditionedUNet, batch: MixBatch, recipe: CunetRecipe) -> Tensor:
     """Loss of a batch: Eq. 6 or Eq. 7 of every class, bin and frame, reduced over an example, then meaned."""
-    mix = torch.from_numpy(batch.mix).to(recipe.device)  # [B, T]
-    context = torch.from_numpy(batch.labels if batch.seen is None else batch.seen).to(recipe.device)
+    mix, context = mix_and_context(batch, recipe)
     mix_magnitudes, target = targets_of(mix, batch, recipe)
     heard = values(mix_magnitudes, recipe.network)  # [B, 1, F, T']
     if network.training and recipe.crop_frames:

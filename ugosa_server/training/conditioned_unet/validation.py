@@ -12,7 +12,7 @@ from ugosa_server.models.cunet_front_end import magnitudes, masks_of_logits, spe
 from ugosa_server.training.conditioned_unet.mixing import MixBatch, mixed_batch
 from ugosa_server.training.conditioned_unet.recipe import CunetRecipe, MixOptions
 from ugosa_server.training.conditioned_unet.solos import SolosSet
-from ugosa_server.training.conditioned_unet.steps import batch_loss
+from ugosa_server.training.conditioned_unet.steps import batch_loss, mix_and_context
 
 VALIDATION_KEY = 9_000_000_000  # far from the iterations of a training
 SCORED_SOURCES = 4  # most in a mix of the fixed set, as in URMP
@@ -49,7 +49,9 @@ class CunetValidation:
                 float(batch_loss(network, batch, self._recipe))
                 for batch in self._batches(self._recipe.mix, stage)
             ]
-            scores = np.concatenate([_si_sdr_db(network, batch) for batch in self._fixed], axis=1)
+            scores = np.concatenate(
+                [_si_sdr_db(network, batch, self._recipe) for batch in self._fixed], axis=1
+            )
         return CunetFigure(float(np.mean(losses)), float(scores[0].mean()), float(scores[1].mean()))
 
     def _batches(self, mix: MixOptions, most_sources: int) -> list[MixBatch]:
@@ -68,12 +70,10 @@ class CunetValidation:
 
 
 def _si_sdr_db(
-    network: ConditionedUNet, batch: MixBatch
+    network: ConditionedUNet, batch: MixBatch, recipe: CunetRecipe
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """SI-SDR of the sources that sound, of the network's soft masks and of the mix: [2, N]."""
-    device = next(network.parameters()).device
-    mix = torch.from_numpy(batch.mix).to(device)
-    context = torch.from_numpy(batch.labels if batch.seen is None else batch.seen).to(device)
+    mix, context = mix_and_context(batch, recipe)
     frames = spectrum(mix)
     heard = values(magnitudes(frames, network.config), network.config)  # at the level of training
     masks = masks_of_logits(network.mask_logits(heard, context), network.config)  # [B, K, 512, T']
