@@ -66,7 +66,7 @@ class ServerConfig:
     ray_shared_files: Literal["auto", "yes", "no"] = "auto"
     """Whether workers read songs and write stems in state_dir themselves; where not, both are sent."""
     ray_files_dir: str = "~/.cache/ugosa-worker"
-    """On the nodes of workers: where songs and models that were sent are kept."""
+    """On the nodes of workers: where songs, videos and models that were sent are kept."""
     ray_files_bytes: int = 20 * GIB
     """What each node keeps of them at most."""
     ray_start_timeout_s: float = 600.0

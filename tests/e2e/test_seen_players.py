@@ -135,6 +135,21 @@ def test_players_are_cut_out_of_an_uploaded_video(
         np.testing.assert_array_equal(read_audio(tmp_path / "shown" / f"{name}.wav"), as_features[name])
 
 
+def test_a_batch_takes_what_is_seen_beside_each_song(
+    server: Server, client: UgosaClient, song: Path, video: Path, tmp_path: Path
+):
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    (songs / "duo.wav").write_bytes(song.read_bytes())
+    (songs / "duo.mp4").write_bytes(video.read_bytes())
+    arguments = ["batch", "--server", server.target, str(songs), "--model", "cunet-seeing", "--seen"]
+    arguments += ["--instruments", ",".join(QUARTET), "--players", BOXES, "-o", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    sight = Sight(video=video, players=(LEFT, RIGHT))
+    alone, _ = stems_of(client, song, tmp_path / "alone", sight)
+    np.testing.assert_array_equal(read_audio(tmp_path / "out" / "duo" / "cello.wav"), alone["cello"])
+
+
 def test_a_video_may_begin_before_the_song(client: UgosaClient, song: Path, video: Path, tmp_path: Path):
     # 1.5 s of it are over when the song begins, so that the first pictures are the second half's.
     late = Sight(video=video, players=(LEFT, RIGHT), every_s=10.0, start_s=-1.5)

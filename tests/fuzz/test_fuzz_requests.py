@@ -52,6 +52,7 @@ MARKS = marks_pb2.Marks(
 )
 FORMATS = [
     audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name="../../etc/passwd")),
+    audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name="concert.mp4")),
     audio_pb2.AudioFormat(
         pcm=audio_pb2.PcmFormat(encoding=audio_pb2.PCM_ENCODING_S16LE, sample_rate_hz=44100, channels=2)
     ),

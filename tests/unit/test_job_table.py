@@ -3,6 +3,8 @@
 import pytest
 
 from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.activations.player_pictures import PlayerPicture, VideoInfo, VideoSource
+from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import (
     JobNotFinishedError,
@@ -49,6 +51,39 @@ def test_what_was_written_is_read_back_after_reopening(tmp_path):
     assert written.marks == MARKS
     assert written.audio == AUDIO
     store.close()
+
+
+def test_what_a_job_sees_is_read_only_for_its_run_and_goes_with_it(store):
+    upload = complete_upload(store)
+    frames, pictures = (VisualFrame(0, 5, b"ab"),), (PlayerPicture(1, 7, b"\xff\xd8"),)
+    seeing = JobOptions("tiny", visual_frames=frames, pictures=pictures)
+    job = store.jobs.create("j1", "r", "d", upload, seeing, ())
+    assert job == store.jobs.get("me", "j1")
+    assert job.options == JobOptions("tiny")
+    assert store.jobs.with_sights(job).options == seeing
+    blind = store.jobs.create("j2", "s", "d", upload, JobOptions("tiny"), ())
+    assert store.jobs.with_sights(blind) == blind
+    store.jobs.request_cancel("me", "j1")
+    store.jobs.delete("me", "j1")
+    assert store.jobs.with_sights(job) == job
+
+
+def test_a_video_stays_while_a_job_needs_it(store):
+    song = complete_upload(store)
+    store.uploads.create("v1", "me", "v", "digest", UploadFormat(is_video=True))
+    store.uploads.complete_video("v1", "ab" * 32, VideoInfo(96, 48, "h264"))
+    video = store.uploads.get("me", "v1")
+    assert (video.audio, video.video) == (None, VideoInfo(96, 48, "h264"))
+    seeing = JobOptions("tiny", video=VideoSource("v1"))
+    store.jobs.create("j1", "r", "d", song, seeing, ())
+    with pytest.raises(UploadInUseError, match="job j1 needs upload v1"):
+        store.uploads.delete("me", "v1")
+    far = 1e12
+    assert store.uploads.delete_unused(far, set()) == []
+    store.jobs.request_cancel("me", "j1")
+    assert sorted(store.uploads.delete_unused(far, set())) == ["u1", "v1"]
+    with pytest.raises(NotFoundError, match="no upload 'v1'"):
+        store.jobs.create("j2", "s", "d", complete_upload(store, "u2"), seeing, ())
 
 
 def test_same_request_gives_the_same_job_and_another_is_a_conflict(store):

@@ -159,6 +159,8 @@ def _frames(
             if not container.streams.video:
                 raise BadVideoError(f"{name} has no pictures in it")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise BadVideoError(f"{name} has pictures of a kind that cannot be decoded here")
             if stream.width * stream.height > MAX_PIXELS:
                 raise BadVideoError(
                     f"{name} is {stream.width} x {stream.height} pixels; at most {MAX_PIXELS} pixels are read"
