@@ -3,6 +3,7 @@
 python -m pytest -m gpu
 """
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,8 @@ from ugosa_server.engine.resident_networks import ResidentNetworks
 from ugosa_server.models.checkpoints import weights_digest
 from ugosa_server.models.conv_tasnet import ConvTasNet
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation.overlap_add import separate_in_segments
 
 pytestmark = [
     pytest.mark.gpu,
@@ -90,3 +93,14 @@ def test_features_are_kept_on_the_gpu_first():
         cache.separate([torch.randn(2, 800, device="cuda")], ["key"], torch.ones(1, 4, 800, device="cuda"))
         on_gpu, in_memory = cache.kept_bytes
     assert on_gpu > 0 == in_memory
+
+
+@pytest.mark.parametrize("shifts", [0, 2])
+def test_beginning_segments_ahead_changes_no_bit(shifts, monkeypatch):
+    network, options = tiny_network().cuda(), SeparationOptions(0.1, 0.25, shifts)
+    stems = []
+    for n_ahead in (0, 1):
+        monkeypatch.setattr("ugosa_server.separation.overlap_add.segments_ahead", lambda device, n=n_ahead: n)
+        blocks = separate_in_segments(network, SONG, network.config.sample_rate_hz, options, 0, "cuda")
+        stems.append(np.concatenate(list(blocks), axis=-1))
+    np.testing.assert_array_equal(*stems)

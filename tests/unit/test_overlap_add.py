@@ -95,3 +95,23 @@ def test_one_segment_is_the_network_itself():
 def test_an_option_out_of_range_is_refused_with_both_values(wrong, words):
     with pytest.raises(BadOptionError, match=words):
         validate_separation_options(SeparationOptions(**wrong))
+
+
+@pytest.mark.parametrize("shifts", [0, 2])
+def test_beginning_segments_ahead_as_on_a_gpu_changes_no_bit(shifts, monkeypatch):
+    network, song = tiny_network(), noise_song(1234)
+    options = SeparationOptions(0.4, 0.25, shifts)
+    plain = separated(network, song, options)
+    monkeypatch.setattr("ugosa_server.separation.overlap_add.segments_ahead", lambda device: 1)
+    begun = []
+
+    def counting(batch):
+        begun.append(batch.shape)
+        return network(batch)
+
+    ahead = []
+    for block in separate_in_segments(counting, song, RATE_HZ, options, 0):
+        ahead.append((block, len(begun) // max(1, shifts)))
+    np.testing.assert_array_equal(np.concatenate([block for block, _ in ahead], axis=-1), plain)
+    n_segments = len(ahead)
+    assert [n_begun for _, n_begun in ahead] == [min(i + 2, n_segments) for i in range(n_segments)]

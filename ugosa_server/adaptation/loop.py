@@ -25,6 +25,7 @@ from ugosa_server.adaptation.ranger import Ranger
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import DivergedError
+from ugosa_server.models.device_transfer import to_device
 from ugosa_server.models.network import SeparationNetwork
 
 MAX_SHIFT_SEMITONES = 12.0  # the authors' code
@@ -154,10 +155,11 @@ def adapt(
         segment = np.ascontiguousarray(mix[start : start + segment_frames].T)
         if observation.semitones:
             segment = pitch_shift(segment, observation.semitones)
-        return torch.from_numpy(segment).to(device)
+        return to_device(segment, device)
 
-    def activity_of(start: int) -> Tensor:  # [S, T]
-        return torch.from_numpy(activity(start, start + segment_frames)).to(device)
+    def inputs_of(batch: Sequence[Observation]) -> tuple[list[Tensor], Tensor]:  # B of [C, T]; [B, S, T]
+        h = [activity(observation.start, observation.start + segment_frames) for observation in batch]
+        return [mix_of(observation) for observation in batch], to_device(np.stack(h), device)
 
     def sights_of(batch: Sequence[Observation]) -> Tensor | None:  # [B, *context_shape]
         if sight is None:
@@ -175,9 +177,9 @@ def adapt(
             visits = [to_learn_from[index] for index in order.permutation(len(to_learn_from))]
             batches = [visits[i : i + options.batch_size] for i in range(0, len(visits), options.batch_size)]
             sums = np.zeros(3)
+            inputs = inputs_of(batches[0])
             for n_batches, batch in enumerate(batches, start=1):
-                mixes = [mix_of(observation) for observation in batch]
-                h = torch.stack([activity_of(observation.start) for observation in batch])  # [B, S, T]
+                mixes, h = inputs
                 terms = silence_aware_objective(
                     cached.separate(mixes, batch, h, sights_of(batch)),
                     torch.stack(mixes),
@@ -188,7 +190,9 @@ def adapt(
                 terms.total.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 step += 1
-                # Read only now: a GPU works through the whole step without waiting for this process.
+                # A GPU still works through the step: only reading the loss waits for it.
+                if n_batches < len(batches):
+                    inputs = inputs_of(batches[n_batches])
                 values = torch.stack([term.detach() for term in terms]).cpu().double().numpy()
                 if not np.isfinite(values).all():
                     raise DivergedError(

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ugosa_server.models.device_transfer import Readback, to_device
 from ugosa_server.separation.options import SeparationOptions
 
 MAX_SHIFT_S = 0.5  # the authors' evaluation
@@ -80,9 +82,17 @@ def separate_in_segments(
     random = np.random.default_rng(seed)
     weighted_sum: NDArray[np.float32] | None = None  # [S, C, segment]: frames from the segment's start on
     weight_sum = np.zeros_like(weights)
-    for start, next_start in zip(plan.starts, (*plan.starts[1:], len(mix)), strict=True):
-        shifts = random.integers(0, max_shift_frames, size=options.shifts, endpoint=True).tolist()
-        estimate = _segment(separate, mix, start, plan.segment_frames, shifts, device)  # [S, C, segment]
+
+    def estimates() -> Iterator[Readback]:
+        for start in plan.starts:
+            shifts = random.integers(0, max_shift_frames, size=options.shifts, endpoint=True).tolist()
+            yield Readback(_segment(separate, mix, start, plan.segment_frames, shifts, device))
+
+    bounds = zip(plan.starts, (*plan.starts[1:], len(mix)), strict=True)
+    for (start, next_start), readback in zip(
+        bounds, _ahead(estimates(), segments_ahead(device)), strict=True
+    ):
+        estimate = readback.array()  # [S, C, segment]
         if weighted_sum is None:
             weighted_sum = np.zeros_like(estimate)
         weighted_sum += weights * estimate
@@ -93,6 +103,24 @@ def separate_in_segments(
         weight_sum = _move_left(weight_sum, done_frames)
 
 
+def segments_ahead(device: torch.device | str) -> int:
+    """How many segments are begun before one is waited for.
+
+    A GPU works on the next one while this process resamples and writes. On a CPU both want the same cores.
+    """
+    return 1 if torch.device(device).type == "cuda" else 0
+
+
+def _ahead(items: Iterator[Readback], n_ahead: int) -> Iterator[Readback]:
+    """Draw up to `n_ahead` items before they are asked for."""
+    drawn: deque[Readback] = deque()
+    for item in items:
+        drawn.append(item)
+        if len(drawn) > n_ahead:
+            yield drawn.popleft()
+    yield from drawn
+
+
 def _segment(
     separate: SeparateFunction,
     mix: SongFrames,
@@ -100,18 +128,20 @@ def _segment(
     segment_frames: int,
     shifts: list[int],
     device: torch.device | str,
-) -> NDArray[np.float32]:
-    """Separate one segment, as it lies or as the mean over windows that begin `shift` frames earlier."""
+) -> Tensor:
+    """Separate one segment, as it lies or as the mean over windows that begin `shift` frames earlier.
+
+    [S, C, segment], on the device.
+    """
     total: Tensor | None = None
     for shift in shifts or [0]:
         window = _window(mix, start - shift, start + segment_frames)  # [n, C]
-        batch = torch.from_numpy(np.ascontiguousarray(window.T)).unsqueeze(0).to(device)  # [1, C, n]
+        batch = to_device(window.T, device).unsqueeze(0)  # [1, C, n]
         with torch.inference_mode():
             estimate = separate(batch)[0, ..., shift:]  # [S, C, segment]
             total = estimate if total is None else total + estimate
     assert total is not None
-    mean: NDArray[np.float32] = (total / max(1, len(shifts))).cpu().numpy()
-    return mean
+    return total / max(1, len(shifts))
 
 
 def _window(mix: SongFrames, start: int, stop: int) -> NDArray[Any]:

@@ -1,0 +1,39 @@
+"""To a GPU and back while it computes; on a CPU both are nothing.
+
+A copy runs beside kernels only from or to page-locked memory, and only if nobody waits for it at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def to_device(array: NDArray[Any], device: torch.device | str) -> Tensor:
+    """Bring an array to a device, in order with what is asked of the device next."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Readback:
+    """A result on its way to main memory."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        """Ask for it; what the device is asked afterwards does not delay it."""
+        self._host = tensor.to("cpu", non_blocking=True)
+        self._arrived = torch.cuda.Event() if tensor.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._arrived is not None:
+            self._arrived.record(torch.cuda.current_stream(tensor.device))
+
+    def array(self) -> NDArray[Any]:
+        """Wait for it."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        array: NDArray[Any] = self._host.numpy()
+        return array
