@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench import growth, latency, memory, networks, speed, transfer, workers
+from bench import growth, latency, memory, networks, song_memory, speed, transfer, workers
 from bench.results import Row, table, write_json
 from ugosa_server.demo.server_process import ServerProcess
 
@@ -27,18 +27,25 @@ NETWORK_ROWS = (
     "cuda_adapt_P-L3:D",
     "cuda_separate",
 )
+ROWS_OF_SPEED = (*NETWORK_ROWS, *song_memory.ROWS)
 
 
 def main() -> None:
     """Run what is named, one after the other."""
     names = set(sys.argv[1:]) or set(PARTS)
-    unknown = names - {*PARTS, *NETWORK_ROWS, "long"}
+    unknown = names - {*PARTS, *ROWS_OF_SPEED, "long"}
     if unknown:
-        sys.exit(f"there is no {sorted(unknown)[0]!r}: {', '.join((*PARTS, *NETWORK_ROWS))}, long")
+        sys.exit(f"there is no {sorted(unknown)[0]!r}: {', '.join((*PARTS, *ROWS_OF_SPEED))}, long")
+
+    def wanted(name: str) -> bool:
+        return "speed" in names or name in names
+
     with tempfile.TemporaryDirectory(prefix="ugosa-bench-") as folder:
         scratch = Path(folder)
         if "speed" in names or names & {*NETWORK_ROWS}:
-            keep(networks.measure(scratch, lambda name: "speed" in names or name in names))
+            keep(networks.measure(scratch, wanted))
+        if "speed" in names or names & {*song_memory.ROWS}:
+            keep(song_memory.measure(scratch, wanted))
         if "service" in names:
             keep(service(scratch))
         if "growth" in names:

@@ -16,6 +16,7 @@ import time
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,10 @@ class Side:
         """Take part in sharing weights."""
         raise NotImplementedError
 
-    def adapt(self, strategy: str, mix: NDArray[np.float32], epochs: int) -> Answer:
-        """Adapt, and give the seconds that it took."""
+    def adapt(
+        self, strategy: str, mix: NDArray[np.float32], epochs: int, max_steps: int | None = None
+    ) -> Answer:
+        """Adapt, for so many steps at most, and give the seconds that it took."""
         raise NotImplementedError
 
     def use(self, device: str) -> Answer:
@@ -101,8 +104,14 @@ class Side:
         return {"s": self.now_s() - begun_s}
 
     def adaptation(self, strategy: str, duration_s: float, epochs: int, out: str) -> Answer:
-        """Adapt to a song, then separate its first segment and bring the base back."""
+        """Adapt to a song, then separate its first segment and bring the base back.
+
+        One step goes before, uncounted, as in a worker that has run a job: the first touch of memory, which
+        a virtual machine has to ask its host for, may take longer than ten epochs.
+        """
         mix = song(duration_s)
+        with self._base_kept(strategy):
+            self.adapt(strategy, mix, 1, 1)
         with self._base_kept(strategy):
             answer = self.adapt(strategy, mix, epochs)
             self.forward(SEGMENT_S, out)
@@ -113,6 +122,11 @@ class Side:
         base = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         yield
         self.network.load_state_dict(base)
+
+    def adaptation_peak(self, strategy: str, duration_s: float, steps: int) -> Answer:
+        """Make the first steps of an adaptation to a long song, and give the peak memory up to there."""
+        self.adapt(strategy, song(duration_s), 1, steps)
+        return self.peak_mb()
 
     def peak_mb(self) -> Answer:
         """The largest resident set so far."""
@@ -164,7 +178,9 @@ class Ours(Side):
         self.network.load_state_dict(torch.load(path, weights_only=True))
         return {}
 
-    def adapt(self, strategy: str, mix: NDArray[np.float32], epochs: int) -> Answer:
+    def adapt(
+        self, strategy: str, mix: NDArray[np.float32], epochs: int, max_steps: int | None = None
+    ) -> Answer:
         """Adapt with the loop of a job; also the seconds of a prefix and of a step."""
         assert isinstance(self.network, ConvTasNet)
         options = AdaptationOptions(strategy, learning_rate=LEARNING_RATE, epochs=epochs, segment_s=SEGMENT_S)
@@ -175,7 +191,7 @@ class Ours(Side):
         begun_s = self.now_s()
         times = [begun_s]
         n_segments = 0
-        for step in adapt(self.network, trained, mix, activity, options, SEED):
+        for step in islice(adapt(self.network, trained, mix, activity, options, SEED), max_steps):
             times.append(self.now_s())
             n_segments += step.epoch == 1
         self.network.requires_grad_(False)
@@ -208,7 +224,9 @@ class Peer(Side):
         torch.save(self.network.state_dict(), path)
         return {}
 
-    def adapt(self, strategy: str, mix: NDArray[np.float32], epochs: int) -> Answer:
+    def adapt(
+        self, strategy: str, mix: NDArray[np.float32], epochs: int, max_steps: int | None = None
+    ) -> Answer:
         """Adapt with a plain loop; also the seconds of a step."""
         import torch_optimizer
 
@@ -220,18 +238,17 @@ class Peer(Side):
         shuffle = np.random.default_rng(SEED)
         steps_s = []
         begun_s = self.now_s()
-        for _ in range(epochs):
-            for index in shuffle.permutation(len(starts)):
-                step_s = self.now_s()
-                start = starts[int(index)]
-                y = self._tensor(mix[start : start + segment].T)
-                h = self._tensor(activity(start, start + segment))
-                terms = silence_aware_objective(self.network(y), y, h, 1.0)
-                optimiser.zero_grad()
-                terms.total.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                terms.total.item()  # which every loop that shows its loss does
-                steps_s.append(self.now_s() - step_s)
+        order = (starts[index] for _ in range(epochs) for index in shuffle.permutation(len(starts)).tolist())
+        for start in islice(order, max_steps):
+            step_s = self.now_s()
+            y = self._tensor(mix[start : start + segment].T)
+            h = self._tensor(activity(start, start + segment))
+            terms = silence_aware_objective(self.network(y), y, h, 1.0)
+            optimiser.zero_grad()
+            terms.total.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            terms.total.item()  # which every loop that shows its loss does
+            steps_s.append(self.now_s() - step_s)
         self.network.requires_grad_(False)
         return {"s": self.now_s() - begun_s, "step_s": statistics.median(steps_s)}
 

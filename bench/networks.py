@@ -215,6 +215,11 @@ class _Comparison:
         return difference
 
 
+def feature_bytes() -> int:
+    """What the frozen layers make of a segment."""
+    return 4 * _frames() * CONFIG.bottleneck_channels
+
+
 def _frames() -> int:
     samples = SEGMENT_S * CONFIG.sample_rate_hz
     return (samples - CONFIG.encoder_length) // CONFIG.hop_samples + 1
