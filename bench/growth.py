@@ -24,26 +24,29 @@ MARKS = [Mark("vocals", MarkState.SILENT, 0, SAMPLE_RATE_HZ)]
 
 
 def measure(server: ServerProcess, scratch: Path, *, long: bool) -> Iterator[Row]:
-    """Run jobs, longer and longer, then more and more at once."""
+    """Run jobs, longer and longer, then more and more at once; the longest songs last."""
     with UgosaClient(server.target, timeout_s=600) as client:
-        for song_s in SONGS_S + (LONG_SONGS_S if long else ()):
-            yield _one_song(client, scratch, song_s)
-            for row in after_jobs(server):
-                process = "worker" if "worker" in row.name else "front process"
-                yield Row(f"job_{song_s}_s: peak memory of the {process} so far", row.unit, row.ours)
-        song = write_noise_song(scratch / "queued.wav", QUEUED_SONG_S)
-        for n_jobs in QUEUES:
-            begun_s = time.perf_counter()
-            jobs = [client.submit(song, marks=MARKS, options=OPTIONS) for _ in range(n_jobs)]
-            for job in jobs:
-                for _ in client.watch(job.job_id):
-                    pass  # up to its end
-            took_s = time.perf_counter() - begun_s
-            yield Row(f"queue_{n_jobs}", "s", took_s, detail=f"{n_jobs} jobs of {QUEUED_SONG_S} s, all done")
+        for song_s in SONGS_S:
+            yield from _one_song(client, server, scratch, song_s)
+        yield from _queues(client, scratch)
+        for song_s in LONG_SONGS_S if long else ():
+            yield from _one_song(client, server, scratch, song_s)
 
 
-def _one_song(client: UgosaClient, scratch: Path, song_s: int) -> Row:
-    """A job from the upload to fetched stems, and where its time went."""
+def _queues(client: UgosaClient, scratch: Path) -> Iterator[Row]:
+    song = write_noise_song(scratch / "queued.wav", QUEUED_SONG_S)
+    for n_jobs in QUEUES:
+        begun_s = time.perf_counter()
+        jobs = [client.submit(song, marks=MARKS, options=OPTIONS) for _ in range(n_jobs)]
+        for job in jobs:
+            for _ in client.watch(job.job_id):
+                pass  # up to its end
+        took_s = time.perf_counter() - begun_s
+        yield Row(f"queue_{n_jobs}", "s", took_s, detail=f"{n_jobs} jobs of {QUEUED_SONG_S} s, all done")
+
+
+def _one_song(client: UgosaClient, server: ServerProcess, scratch: Path, song_s: int) -> Iterator[Row]:
+    """A job from the upload to fetched stems, where its time went, and memory so far."""
     song = write_noise_song(scratch / f"{song_s} s.wav", song_s)
     begun_s: dict[str, float] = {}  # the parts of the job, by when they began at the server
 
@@ -64,6 +67,9 @@ def _one_song(client: UgosaClient, scratch: Path, song_s: int) -> Row:
         f"{part} {after_s - part_s:.1f}"
         for (part, part_s), after_s in zip(begun_s.items(), [*begins[1:], ended_s], strict=True)
     )
-    return Row(
+    yield Row(
         f"job_{song_s}_s", "s", ended_s - begins[0], detail=f"{OPTIONS.epochs} epochs; parts in s: {parts}"
     )
+    for row in after_jobs(server):
+        process = "worker" if "worker" in row.name else "front process"
+        yield Row(f"job_{song_s}_s: peak memory of the {process} so far", row.unit, row.ours)
