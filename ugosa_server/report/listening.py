@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 
 import numpy as np
@@ -40,7 +42,8 @@ def listening_room(report: JobReport, preview: Preview) -> str:
     song_s = report.frames / report.sample_rate_hz
     compared = preview.base is not None
     heads = "<th>before adaptation</th><th>after adaptation</th>" if compared else "<th>stem</th>"
-    body = "".join(_row(row, report.sample_rate_hz, compared) for row in rows)
+    with ThreadPoolExecutor() as pool:  # encoding is most of a report's time, and libsndfile leaves the GIL
+        body = "".join(pool.map(partial(_row, report.sample_rate_hz, compared), rows))
     return (
         f'<div class="room" data-start="{start_s:.6f}" data-song="{song_s:.6f}">'
         f"<p>{length_s:.0f} s from {clock(start_s)}. Switch while it plays: the position stays.</p>"
@@ -72,7 +75,7 @@ def audio_data_uri(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> str:
     return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def _row(row: _Row, sample_rate_hz: int, compared: bool) -> str:
+def _row(sample_rate_hz: int, compared: bool, row: _Row) -> str:
     head = f'<th scope="row"><i class="dot"></i>{escape(row.name)}</th>'
     if not compared:
         cells = _take(row.name, row.adapted, sample_rate_hz)
