@@ -20,7 +20,7 @@ from ugosa_server.training.pitch_marks import pitch_marks, pitch_track_hz
 KLETTRES = Path("/usr/share/klettres")
 SUNG_A_VOICE = 300
 SPOKEN_A_LANGUAGE = 60
-WORDS_A_VOICE = 120
+WORDS_A_VOICE = 50  # more would not leave the bank below 50 MB
 FEWEST_A_VOICE = 15
 LONGEST_S, SHORTEST_S = 0.8, 0.15
 LONGEST_ONSET_S = 0.12
