@@ -1,4 +1,4 @@
-"""What is seen of the players of a song: feature vectors of video frames, computed by the client."""
+"""What is seen of the players of a song: feature vectors of video frames, of the client or of the worker."""
 
 from __future__ import annotations
 

@@ -214,10 +214,12 @@ class _Run(PhaseSteps):
             yield from self.progress(prepare_steps(self.spec.source) + len(seen))
         self.spec = replace(self.spec, visual_frames=tuple(sorted(seen, key=lambda s: (s.player, s.frame))))
         players = sorted({frame.player for frame in seen})
-        names = ", ".join(str(player) for player in players) or "none"
+        names = ", ".join(str(player) for player in players)
         yield self.notice(
             "SEEN",
-            f"{len(seen)} pictures of {len(players)} players (slots: {names}) were made features of",
+            f"the players are seen in {len(seen)} pictures of {len(players)} players (slots: {names})"
+            if seen
+            else "no player is seen: the video shows none of the song's time",
             warning=not seen,
         )
 

@@ -127,7 +127,8 @@ class UploadTable:
         with transaction(self._connection):
             self.get(principal, upload_id)
             row = self._connection.execute(
-                "SELECT job_id FROM jobs WHERE ? IN (upload_id, video_upload_id) AND end_time_s IS NULL",
+                "SELECT job_id FROM jobs WHERE (upload_id = ?1 OR video_upload_id = ?1)"
+                " AND end_time_s IS NULL",
                 (upload_id,),
             ).fetchone()
             if row is not None:

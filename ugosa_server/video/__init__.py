@@ -1,1 +1,1 @@
-"""From pictures of players to the vectors that a job takes; runs where the video lies, not in the server."""
+"""From pictures of players to vectors, in a worker for its jobs, or from the shell where the video lies."""

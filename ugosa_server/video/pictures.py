@@ -94,17 +94,25 @@ def read_video(path: Path, boxes: Sequence[PlayerBox], every_s: float) -> Iterat
     """
     if not every_s > 0:
         raise BadOptionError(f"pictures must be more than 0 s apart, got {every_s:g}")
-    yield from read_video_at(path, boxes, _multiples(every_s))
+    yield from read_video_at(path, boxes, _multiples(every_s), str(path))
 
 
-def read_video_at(path: Path, boxes: Sequence[PlayerBox], times_s: Iterable[float]) -> Iterator[Picture]:
+def read_video_at(
+    path: Path, boxes: Sequence[PlayerBox], times_s: Iterable[float], name: str = "the video"
+) -> Iterator[Picture]:
     """Yield every player's part of the video's first frame at or after each of rising times.
+
+    Args:
+        path: of the video.
+        boxes: slot by slot; none = one player, who has the whole picture.
+        times_s: in seconds of the video.
+        name: of the video, for messages, which clients read: paths of the server are not theirs.
 
     Raises:
         BadOptionError: a box lies outside of it.
         BadVideoError: the file has no video that can be decoded.
     """
-    for time_s, rgb in _frames(path, times_s, str(path), **VIDEO_FORMATS):
+    for time_s, rgb in _frames(path, times_s, name, **VIDEO_FORMATS):
         height, width = rgb.shape[:2]
         check_boxes(boxes, width, height)
         for player, box in enumerate(boxes or (PlayerBox(0, 0, width, height),)):
@@ -179,6 +187,7 @@ def _frames(
                 while next_s is not None and next_s <= time_s + 1e-6:
                     next_s = next(wanted, None)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-        raise BadVideoError(f"{name} cannot be read as pictures: {error}") from error
+        why = getattr(error, "strerror", None) or error  # without the path that PyAV adds
+        raise BadVideoError(f"{name} cannot be read as pictures: {why}") from error
     if not decoded:
         raise BadVideoError(f"{name} has no picture that can be decoded")
