@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ugosa_server.activations.player_pictures import PlayerBox
-from ugosa_server.audio.child_limits import limit_this_process
+from ugosa_server.audio.child_limits import NICENESS, limit_this_process
 from ugosa_server.errors import UgosaError
 from ugosa_server.video.picture_records import write_end, write_error, write_picture
 from ugosa_server.video.pictures import Picture, probe_video, read_jpegs, read_video_at, resized
@@ -39,10 +39,12 @@ def _pictures(fields: dict[str, Any]) -> Iterator[Picture]:
 def main() -> None:
     """Do what stdin asks for."""
     fields = json.load(sys.stdin)
-    limit_this_process(ADDRESS_SPACE_BYTES, int(fields["cpu_s"]))
+    probes = "video" in fields and "boxes" not in fields
+    # A worker waits for its pictures, and has given way itself.
+    limit_this_process(ADDRESS_SPACE_BYTES, int(fields["cpu_s"]), NICENESS if probes else 0)
     out = sys.stdout.buffer
     try:
-        if "video" in fields and "boxes" not in fields:
+        if probes:
             json.dump({"video": dataclasses.asdict(probe_video(Path(fields["video"])))}, sys.stdout)
             return
         for picture in _pictures(fields):
@@ -51,10 +53,10 @@ def main() -> None:
         write_end(out)
     except UgosaError as error:
         answer = {"error": {"reason": error.reason, "message": error.message, "metadata": error.metadata}}
-        if "boxes" in fields or "jpegs" in fields:
-            write_error(out, answer)
-        else:
+        if probes:
             json.dump(answer, sys.stdout)
+        else:
+            write_error(out, answer)
 
 
 if __name__ == "__main__":
