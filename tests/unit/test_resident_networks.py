@@ -40,3 +40,9 @@ def test_auto_finds_a_device_and_computes_deterministically():
     assert networks.device.type in ("cpu", "cuda")
     assert str(networks.device) in networks.device_name
     assert torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("text", ["resnet50:/nowhere.pth", "onnx:/nowhere.onnx", "gif:x", "onnx:"])
+def test_an_encoder_that_cannot_be_used_names_its_setting(text):
+    with pytest.raises(ConfigError, match=r"^video_encoder: "):
+        ResidentNetworks("cpu", video_encoder=text)

@@ -11,11 +11,11 @@ import torch
 
 from ugosa_server import __version__
 from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
-from ugosa_server.errors import CheckpointError, ConfigError, DeviceMemoryError
+from ugosa_server.errors import BadOptionError, CheckpointError, ConfigError, DeviceMemoryError
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.network import SeparationNetwork, build_network
 from ugosa_server.models.registry import ModelInfo, read_model_info
-from ugosa_server.video.encoders import open_encoder
+from ugosa_server.video.encoders import PictureEncoder, open_encoder
 
 log = logging.getLogger("ugosa.worker")
 
@@ -76,8 +76,7 @@ class ResidentNetworks:
             video_encoder: what makes features of pictures, on the CPU; empty = nothing.
 
         Raises:
-            ConfigError: there is no such device.
-            BadOptionError: the encoder cannot be used.
+            ConfigError: there is no such device, or the encoder cannot be used.
         """
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
         self.device = _find_device(device)
@@ -92,7 +91,7 @@ class ResidentNetworks:
             torch.set_float32_matmul_precision("high")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
-        self.video_encoder = open_encoder(video_encoder, threads) if video_encoder else None
+        self.video_encoder = _open_encoder(video_encoder, threads) if video_encoder else None
         # Would write over every new tensor, for code that reads memory before it writes; there is none here.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -160,6 +159,13 @@ class ResidentNetworks:
                 ) from error
             log.warning("%s has too little memory for %s: it computes on the CPU", self.device_name, key)
         return resident
+
+
+def _open_encoder(text: str, threads: int) -> PictureEncoder:
+    try:
+        return open_encoder(text, threads)
+    except (BadOptionError, CheckpointError) as error:
+        raise ConfigError(f"video_encoder: {error.message}") from error
 
 
 def _find_device(name: str) -> torch.device:
