@@ -150,7 +150,7 @@ def test_statistics_of_averaged_weights_are_measured_where_a_recipe_wants_them(s
     for _ in range(3):
         state.step(batch)
     kept = {name: value.clone() for name, value in state.average.items()}
-    averaged, calibrated = state.averaged_network(), state.averaged_network([batch, batch])
+    averaged, calibrated = state.averaged_network(), state.averaged_network(batch)
     mix, context = mix_and_context(batch, RECIPE)
     heard = values(magnitudes(spectrum(mix), RECIPE.network), RECIPE.network)
     found: list[torch.Tensor] = []
@@ -164,7 +164,7 @@ def test_statistics_of_averaged_weights_are_measured_where_a_recipe_wants_them(s
     assert all(map(torch.equal, averaged.parameters(), calibrated.parameters()))
 
     list(run_cunet_training(RECIPE, solos, tmp_path / "plain"))
-    list(run_cunet_training(dataclasses.replace(RECIPE, calibration_batches=1), solos, tmp_path / "run"))
+    list(run_cunet_training(dataclasses.replace(RECIPE, calibration_examples=2), solos, tmp_path / "run"))
     plain, exported = (load_checkpoint(tmp_path / name / "last.safetensors")[1] for name in ("plain", "run"))
     changed = {name for name, value in plain.items() if not torch.equal(value, exported[name])}
     assert changed

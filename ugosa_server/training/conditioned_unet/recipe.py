@@ -95,9 +95,9 @@ class CunetRecipe:
     """Longer gradients are cut to this; 0 = never."""
     ema_decay: float = 0.0
     """Of the running average of the weights, which is what is validated and kept; 0 = the weights."""
-    calibration_batches: int = 0
-    """Batches on which the statistics of batch norms are measured before a validation: those averaged along
-    the way are not those of averaged weights. 0 = keep them all the same."""
+    calibration_examples: int = 0
+    """Examples on which the statistics of batch norms are measured, all at once, before a validation: those
+    averaged along the way are not those of averaged weights, and know small batches only. 0 = keep them."""
     validate_every: int = 1000
     """Iterations between validations."""
     validation_examples: int = 32

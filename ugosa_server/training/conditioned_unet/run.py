@@ -134,13 +134,11 @@ def view(progress: CunetProgress) -> View:
     )
 
 
-def _calibration(recordings: SolosSet, recipe: CunetRecipe, stage: int) -> list[MixBatch]:
-    return [
-        mixed_batch(
-            recordings, recipe.mix, recipe.batch_size, stage, (CALIBRATION_KEY, number), recipe.seen_shape
-        )
-        for number in range(recipe.calibration_batches)
-    ]
+def _calibration(recordings: SolosSet, recipe: CunetRecipe, stage: int) -> MixBatch | None:
+    size = recipe.calibration_examples
+    if not size:
+        return None
+    return mixed_batch(recordings, recipe.mix, size, stage, (CALIBRATION_KEY,), recipe.seen_shape)
 
 
 def _export(

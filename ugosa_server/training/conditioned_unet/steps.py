@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -95,7 +94,7 @@ class CunetTraining:
                 value.copy_(taken[name])
                 self.average[name].copy_(value)
 
-    def averaged_network(self, calibration: Sequence[MixBatch] = ()) -> ConditionedUNet:
+    def averaged_network(self, calibration: MixBatch | None = None) -> ConditionedUNet:
         """A copy of the network with the running average as its weights, in evaluation mode.
 
         Args:
@@ -104,7 +103,7 @@ class CunetTraining:
         network = ConditionedUNet(self.recipe.network)
         network.load_state_dict(self.average)
         network.to(self.recipe.device)
-        if calibration:
+        if calibration is not None:
             _calibrate(network, calibration, self.recipe)
         return network.eval()
 
@@ -138,18 +137,16 @@ class CunetTraining:
             raise ConfigError(f"{path} is no state of this training: {error}") from error
 
 
-def _calibrate(network: ConditionedUNet, batches: Sequence[MixBatch], recipe: CunetRecipe) -> None:
-    """Set the statistics of all batch norms to their mean over `batches`."""
+def _calibrate(network: ConditionedUNet, batch: MixBatch, recipe: CunetRecipe) -> None:
+    """Set the statistics of all batch norms to those of `batch`."""
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean
+        norm.momentum = 1.0
     network.train()
+    mix, context = mix_and_context(batch, recipe)
     with torch.no_grad():
-        for batch in batches:
-            mix, context = mix_and_context(batch, recipe)
-            network.mask_logits(values(magnitudes(spectrum(mix), recipe.network), recipe.network), context)
+        network.mask_logits(values(magnitudes(spectrum(mix), recipe.network), recipe.network), context)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
