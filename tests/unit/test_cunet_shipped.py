@@ -21,7 +21,7 @@ NAMES = ("cunet-film", "cunet-multiply")
 PIECES = Path(__file__).parents[1] / "data" / "ensembles"  # a duet and a quartet that trained nothing
 MODEL_CARD = (CUNET_DIR / "MODEL_CARD.md").read_text(encoding="utf-8")
 MOST_BYTES = 6_000_000
-GAIN_DB = {"cunet-film": 1.0, "cunet-multiply": 3.0}  # over the mix, half of what the card's figures are
+GAIN_DB = {"cunet-film": 4.0, "cunet-multiply": 3.0}  # over the mix; both have over 4 here
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,8 @@ def test_they_beat_the_mix(name, figures):
 
 def test_right_labels_beat_all_ones_labels_with_film(figures):
     right, all_ones = (figures[f"cunet-film, soft masks, {labels}"] for labels in (RIGHT, ALL_ONES))
-    assert right["PES"].mean < all_ones["PES"].mean - 1.0
+    assert right["PES"].mean < all_ones["PES"].mean - 5.0
+    assert right["SI-SDR"].mean > all_ones["SI-SDR"].mean + 0.5
 
 
 def test_right_labels_silence_who_is_absent_exactly_with_multiplied_masks(figures):

@@ -259,7 +259,9 @@ def test_recipes_say_what_the_paper_and_the_code_do(tmp_path):
     assert (recipe.batch_size, recipe.positive_weight, recipe.network.mask) == (2, 5.0, "binary")
 
 
-@pytest.mark.parametrize(("name", "channels"), [("cunet-film", 8), ("cunet-multiply", 12), ("cunet-rows", 4)])
+@pytest.mark.parametrize(
+    ("name", "channels"), [("cunet-film", 12), ("cunet-multiply", 12), ("cunet-rows", 4)]
+)
 def test_shipped_recipes_can_be_read(name, channels):
     assert load_recipe(RECIPES / f"{name}.toml").network.first_channels == channels
 
