@@ -80,7 +80,9 @@ def test_a_cancel_of_a_job_on_a_hung_worker_ends_within_its_bound(configured, tm
 def test_a_cancel_needs_no_worker_while_one_is_starting(configured, tmp_path: Path):
     server = configured()
     with server.client() as client:
-        server.worker().kill()
+        old = server.worker()
+        old.kill()
+        old.wait(60)
         starting = stop(wait_for_worker(server))
         job = submit(client, tmp_path, LONG, frames=44100)
         watch = client.watch(job.job_id)
