@@ -21,6 +21,7 @@ from ugosa_server.models.checkpoints import save_checkpoint
 RATE = 44100
 FRAMES = 2 * RATE
 QUICK = JobOptions(epochs=1, seed=1)
+ENDLESS = ("--epochs", 1000, "--segment", 0.5, "--hop", 0.05)  # many minutes
 FILES = ["bass.wav", "drums.wav", "other.wav", "report.html", "report.json", "vocals.wav"]
 README = Path(__file__).parents[2] / "clients" / "python" / "README.md"
 READY_TIMEOUT_S = 120
@@ -119,7 +120,7 @@ def test_the_servers_refusals_are_typed_and_in_its_words(client, song):
 
 def test_ctrl_c_cancels_the_job_and_says_so(address, client, song, tmp_path):
     words = ["separate", song, "--marks", song.with_suffix(".txt"), "-o", tmp_path / "out"]
-    with ugosa(address, *words, "--epochs", 1000, "--json") as process:
+    with ugosa(address, *words, *ENDLESS, "--json") as process:
         for line in process.stdout:
             event = json.loads(line)
             if event["event"] == "progress" and event["phase"] == "adaptation":
