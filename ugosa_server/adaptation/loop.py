@@ -165,7 +165,7 @@ def adapt(
         if sight is None:
             return None
         seen = [sight(observation.start, observation.start + segment_frames) for observation in batch]
-        return torch.from_numpy(np.stack(seen)).to(device)
+        return to_device(np.stack(seen), device)
 
     losses_done = checkpoint.restore(parameters, optimiser) if checkpoint is not None else []
     for epoch, losses in enumerate(losses_done, start=1):

@@ -37,16 +37,15 @@ def _separate(network: ConvTasNet, mix: Tensor, scratch: fast.Scratch) -> Tensor
     """[C, T] -> [S, C, T]."""
     config = network.config
     norm, bottleneck, repeats, mask_conv = network.separator.network
-    filters = network.encoder.conv1d_U.weight.chunk(2, dim=0)[0].flatten(1)  # [N / 2, C * L]
     signals = network.decoder.basis_signals.weight.chunk(2, dim=1)[0]  # [C * L, N / 2]
-    cut = mix.unfold(-1, config.encoder_length, config.hop_samples)  # [C, K, L]
-    y = cut.transpose(0, 1).flatten(1) @ filters.t()  # [K, N / 2]
-    above, below = F.relu(y), F.relu(-y)
-    features = fast.bottleneck(torch.cat([above, below], dim=1), norm, bottleneck)  # [K, B_ch]
+    with torch.no_grad():  # the basis is frozen
+        w = fast.encode(mix, network.encoder.conv1d_U.weight, config.hop_samples)  # [K, N]
+    above, below = w.chunk(2, dim=1)
+    features = fast.bottleneck(w, norm, bottleneck)  # [K, B_ch]
     blocks = [block for repeat in repeats.children() for block in repeat.children()]
     features = fast.run_blocks(features, blocks, scratch)
     masks = F.relu(features @ mask_conv.weight.squeeze(-1).t())  # type: ignore[operator]
-    masks_above, masks_below = masks.view(len(y), len(config.sources), -1).chunk(2, dim=2)  # [K, S, N / 2]
+    masks_above, masks_below = masks.view(len(w), len(config.sources), -1).chunk(2, dim=2)  # [K, S, N / 2]
     masked = above[:, None] * masks_above - below[:, None] * masks_below
     frames = masked @ signals.t()  # [K, S, C * L]
     audio = fast.overlap_add(frames, config.audio_channels)
