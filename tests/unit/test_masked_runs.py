@@ -48,7 +48,7 @@ def checkpoints(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def short_previews(monkeypatch):
     """What takes longest in a short run is to encode the report's excerpts, which these tests do not read."""
-    monkeypatch.setattr("ugosa_server.engine.job_pipeline.PREVIEW_S", 0.2)
+    monkeypatch.setattr("ugosa_server.engine.ongoing_run.PREVIEW_S", 0.2)
 
 
 @pytest.fixture(scope="module")

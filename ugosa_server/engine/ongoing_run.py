@@ -1,13 +1,21 @@
-"""What all phases of a run share: progress, notices, the user's cancel, and what to do without memory."""
+"""A run that is going on: what all its phases read, and how they tell progress, end early and fit memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TypeVar
 
+from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.engine.base import RunEvent, RunNotice, RunPhase, RunSpec
+from ugosa_server.engine.mark_measures import densest_window
 from ugosa_server.engine.memory_fallback import MemoryFallback, is_out_of_memory
 from ugosa_server.engine.progress_meter import ProgressMeter
+from ugosa_server.engine.resident_networks import ResidentNetwork, ResidentNetworks
+from ugosa_server.engine.run_plan import effective_strategy, ensemble_notices, plan_phases
+from ugosa_server.engine.song_estimates import Ensemble
+
+PREVIEW_S = 20.0
 
 Result = TypeVar("Result")
 
@@ -16,18 +24,50 @@ class RunCancelledError(Exception):
     """Unwinds a run whose cancel was asked for."""
 
 
-class PhaseSteps:
-    """Steps of phases, as events."""
+class OngoingRun:
+    """One attempt of a job. What a phase finds out it returns; nothing here is a result."""
 
     def __init__(
-        self, spec: RunSpec, meter: ProgressMeter, cancelled: Callable[[], bool], fallback: MemoryFallback
+        self,
+        spec: RunSpec,
+        frames: SourceFrames,
+        model: ResidentNetwork,
+        networks: ResidentNetworks,
+        cancelled: Callable[[], bool],
     ) -> None:
+        """Plan the run of a song whose frames are open.
+
+        Args:
+            spec: the job, validated.
+            frames: the song.
+            model: the network, unadapted.
+            networks: what is resident in this process.
+            cancelled: asked between steps and between segments.
+        """
         self.spec = spec
         """As it is really done; only what memory was too little for differs from what was asked."""
-        self.meter = meter
-        self.notices: list[RunNotice] = []
+        self.frames, self.model, self.networks = frames, model, networks
+        self.config = model.info.config
+        self.strategy, notice = effective_strategy(spec)
+        self.ensemble = Ensemble.of(spec, self.config)
+        self.out_dir = Path(spec.out_dir)
+        self.stem_paths = [
+            self.out_dir / f"stem-{i}{spec.stem_encoding.suffix}" for i in range(len(self.ensemble.stems))
+        ]
+        self.preview_span = densest_window(
+            spec.marks, spec.source.frames, round(PREVIEW_S * spec.source.sample_rate_hz)
+        )
+        """What the report lets one listen to."""
+        self.meter = ProgressMeter(plan_phases(spec, self.strategy, self.config))
+        self.notices = [] if notice is None else [notice]
+        self.notices += ensemble_notices(spec, self.ensemble, self.config)
+        if networks.device != model.device:
+            self.notice(
+                "GPU_MEMORY",
+                "the GPU's memory is too little for the model: it computes on the CPU, which takes longer",
+            )
         self._cancelled = cancelled
-        self._fallback = fallback
+        self._fallback = MemoryFallback(spec, model, cpu_allowed=networks.cpu_fallback)
 
     def fitting(
         self, phase: RunPhase, work: Callable[[], Generator[RunEvent, None, Result]]
