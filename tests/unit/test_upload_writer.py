@@ -1,6 +1,7 @@
 """Bytes of an upload: in order, checked, durable before they are acknowledged."""
 
 import hashlib
+import resource
 
 import google_crc32c
 import pytest
@@ -56,6 +57,21 @@ def test_bytes_that_were_never_acknowledged_are_dropped_on_reopening(path):
     writer.close()
     writer = UploadWriter(path, 4)
     assert (writer.size, path.read_bytes()) == (4, b"abcd")
+    writer.close()
+
+
+def test_a_chunk_that_the_disk_takes_in_part_is_refused(path):
+    """A limit on the file's size stands for a full disk: both take what fits of a write, no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = UploadWriter(path, 0)
+    append(writer, b"abcd")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            append(writer, b"efgh")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert writer.sync() == 4
     writer.close()
 
 

@@ -48,7 +48,9 @@ class UploadWriter:
                 " send it again",
                 committed_size=self.committed_size,
             )
-        os.pwrite(self._descriptor, data, offset)
+        written = 0
+        while written < len(data):  # a disk that fills up takes a part first and refuses only the rest
+            written += os.pwrite(self._descriptor, data[written:], offset + written)
         if self._hash is not None:
             self._hash.update(data)
         self.size += len(data)

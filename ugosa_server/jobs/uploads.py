@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ugosa_server.activations.player_pictures import VideoInfo
 from ugosa_server.audio.decode_request import DecodeLimits, DecodeRequest
@@ -33,6 +34,8 @@ from ugosa_server.jobs.upload_writer import UploadWriter
 from ugosa_server.video.probe import probe_in_child
 
 DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit samples
+
+R = TypeVar("R")
 
 log = logging.getLogger("ugosa.uploads")
 
@@ -81,7 +84,7 @@ class OpenUpload:
         """
         try:
             await self._uploads.check_growth(self.upload, self._writer.size, chunks)
-            await asyncio.to_thread(self._append, chunks)
+            await _whole_in_thread(lambda: self._append(chunks))
             reach("upload.appended")
         except (OffsetMismatchError, CrcMismatchError) as error:
             await self._commit()
@@ -96,7 +99,7 @@ class OpenUpload:
 
     async def _commit(self) -> int:
         with disk_full_explained():
-            size = await asyncio.to_thread(self._writer.sync)
+            size = await _whole_in_thread(self._writer.sync)
         self._uploads.received_bytes += size - self.committed_size
         reach("upload.synced")
         await self._uploads.store(lambda s: s.uploads.set_committed_size(self.upload.upload_id, size))
@@ -212,8 +215,7 @@ class Uploads:
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size
             )
         with self._quotas.sending(principal), self._marked_as_being_written(upload_id):
-            path = self._spool.bytes_path(upload_id)
-            writer = await asyncio.to_thread(UploadWriter, path, upload.committed_size)
+            writer = UploadWriter(self._spool.bytes_path(upload_id), upload.committed_size)
             try:
                 yield OpenUpload(upload, writer, self)
             finally:
@@ -293,6 +295,22 @@ class Uploads:
         log.info(
             "upload %s: %s, %d frames at %d Hz", upload_id, audio.encoding, audio.frames, audio.sample_rate_hz
         )
+
+
+async def _whole_in_thread(work: Callable[[], R]) -> R:
+    """Run blocking work on a thread; a cancel waits for its end.
+
+    A client that goes ends its call at once, but not the thread: that would go on writing to a descriptor
+    which is closed by then, or belongs to another file.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        raise
 
 
 def require_song(upload: Upload) -> SourceAudio:

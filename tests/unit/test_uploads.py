@@ -1,0 +1,73 @@
+"""Uploads: a stream that is cut off in the middle of a write harms neither its file nor another one."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from tests.helpers.front import PRINCIPAL, ROOMY, wav_bytes
+from ugosa_server.errors import UploadBusyError
+from ugosa_server.jobs import upload_writer
+from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.records import UploadFormat, UploadState
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
+
+SONG = wav_bytes(seconds=0.1)
+
+
+class SlowDisk:
+    """`os`, whose first write waits for a sign, and which notes writes to descriptors that are closed."""
+
+    def __init__(self):
+        self.writing, self.go_on = threading.Event(), threading.Event()
+        self.lost_writes = 0
+
+    def pwrite(self, descriptor, data, offset):
+        self.writing.set()
+        self.go_on.wait(10)
+        try:
+            return os.pwrite(descriptor, data, offset)
+        except OSError:
+            self.lost_writes += 1
+            raise
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+
+@pytest.fixture
+def slow_disk(monkeypatch):
+    disk = SlowDisk()
+    monkeypatch.setattr(upload_writer, "os", disk)
+    return disk
+
+
+def test_a_stream_that_is_cancelled_in_a_write_keeps_its_file_to_the_end_of_the_write(tmp_path, slow_disk):
+    async def scene():
+        store = AsyncStore(tmp_path / "ugosa.sqlite")
+        uploads = Uploads(store, Spool(tmp_path, 0), UploadLimits(2**20, decode_timeout_s=60), Quotas(ROOMY))
+        upload = await uploads.create(PRINCIPAL, "song", UploadFormat(file_name="a.wav"), 0)
+
+        async def send(*, finishes):
+            async with uploads.open(PRINCIPAL, upload.upload_id) as opened:
+                await opened.write([ReceivedChunk(0, SONG[:100], None), ReceivedChunk(100, SONG[100:], None)])
+                return await opened.finish(len(SONG), "") if finishes else None
+
+        first = asyncio.create_task(send(finishes=False))
+        await asyncio.to_thread(slow_disk.writing.wait)
+        for _ in range(2):
+            first.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(UploadBusyError):
+            await send(finishes=True)
+        slow_disk.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert slow_disk.lost_writes == 0
+        assert (await send(finishes=True)).state is UploadState.COMPLETE
+        store.close()
+
+    asyncio.run(scene())
