@@ -182,7 +182,7 @@ async def test_separate_takes_marks_before_between_and_after_and_the_last_count(
         assert again[-1].done.job.job_id == job.job_id, "the same call again is the same job"
 
 
-async def test_separate_says_what_is_wrong_and_leaves_no_job(tmp_path):
+async def test_separate_says_what_is_wrong_and_leaves_neither_job_nor_song(tmp_path):
     async with serving(tmp_path) as api:
         for parts in ((chunk(0, SONG), marks_pb2.Marks(marks=[marks_pb2.Mark(source="nobody")])), ()):
             with pytest.raises(grpc.aio.AioRpcError) as error:
@@ -190,6 +190,7 @@ async def test_separate_says_what_is_wrong_and_leaves_no_job(tmp_path):
             assert error_info(error.value)[0] == grpc.StatusCode.INVALID_ARGUMENT
         jobs = await api.jobs.ListJobs(job_service_pb2.ListJobsRequest())
         assert len(jobs.jobs) == 0
+    assert list((tmp_path / "uploads").iterdir()) == []
 
 
 async def test_first_messages_are_required(tmp_path):

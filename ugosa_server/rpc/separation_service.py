@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import grpc.aio
 
-from ugosa_server.errors import BadOptionError
+from ugosa_server.errors import BadOptionError, NotFoundError, UgosaError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.ids import new_id
 from ugosa_server.jobs.job_queue import JobQueue
@@ -50,16 +50,15 @@ class SeparationService(SeparationServiceServicer):
         principal = current_principal()
         call = _Call(principal, first.header)
         upload = await self._uploads.create(principal, new_id("separate"), call.format, 0)
-        reader = BatchReader(request_iterator, self._uploads.limits.idle_timeout_s)
         try:
-            async with self._uploads.open(principal, upload.upload_id) as opened:
-                async with aclosing(call.receive(opened, reader)) as answers:
-                    async for answer in answers:
-                        yield answer
-                upload = await opened.finish(opened.committed_size, "")
-        finally:
-            reader.close()
-        job = await self._make_job(call, upload)
+            async with aclosing(self._receive(call, upload, request_iterator)) as answers:
+                async for answer in answers:
+                    yield answer
+            job = await self._make_job(call, await self._uploads.get(principal, upload.upload_id))
+        except UgosaError:  # the client never learns the upload's id: nobody could take it up or delete it
+            with suppress(NotFoundError):
+                await self._uploads.delete(principal, upload.upload_id)
+            raise
         yield wire.SeparateResponse(accepted=wire.SeparateAccepted(job=job_to_wire(job)))
         async with aclosing(self._jobs.watch(principal, job.job_id, 0)) as events:
             async for event in events:
@@ -71,6 +70,20 @@ class SeparationService(SeparationServiceServicer):
                 async for chunk in read_chunks(file, 0, 0):
                     yield wire.SeparateResponse(stem=wire.SeparateStemChunk(source=stem.source, chunk=chunk))
         yield wire.SeparateResponse(done=wire.SeparateDone(job=job_to_wire(job)))
+
+    async def _receive(
+        self, call: _Call, upload: Upload, request_iterator: AsyncIterator[wire.SeparateRequest]
+    ) -> AsyncGenerator[wire.SeparateResponse, None]:
+        """Take the song, to its COMPLETE upload."""
+        reader = BatchReader(request_iterator, self._uploads.limits.idle_timeout_s)
+        try:
+            async with self._uploads.open(call.principal, upload.upload_id) as opened:
+                async with aclosing(call.receive(opened, reader)) as answers:
+                    async for answer in answers:
+                        yield answer
+                await opened.finish(opened.committed_size, "")
+        finally:
+            reader.close()
 
     async def _make_job(self, call: _Call, upload: Upload) -> Job:
         request_id = call.header.request_id or new_id("separate")
