@@ -90,6 +90,19 @@ async def test_bytes_kept_are_counted_as_sent_as_decoded_and_as_stems(tmp_path):
         await api.watch((await api.job(upload_id=upload.upload_id)).job_id)
 
 
+async def test_jobs_that_wait_hold_room_for_their_stems_until_they_end(tmp_path):
+    gate = Gate()
+    room = 3 * DECODED_BYTES * 4 // 2  # for the song and one job's four stems, but not for a second job's
+    async with serving(tmp_path, [gate, succeed], [succeed], **allowing(stored_bytes=room)) as api:
+        upload = await api.upload()
+        running = await api.job(upload_id=upload.upload_id)
+        await gate.reached.wait()
+        assert await refusal(api.job(upload_id=upload.upload_id)) == quota("stored_bytes", room)
+        await api.jobs.CancelJob(job_service_pb2.CancelJobRequest(job_id=running.job_id))
+        await api.watch(running.job_id)
+        await api.job(upload_id=upload.upload_id)
+
+
 async def test_a_song_that_is_too_large_once_decoded_can_be_finished_when_there_is_room(tmp_path):
     room = DECODED_BYTES + len(SONG)  # for one decoded song and one as sent, but not for two decoded ones
     async with serving(tmp_path, **allowing(stored_bytes=room)) as api:

@@ -88,6 +88,7 @@ class ArrayTable:
                     draft.options,
                     draft.marks,
                     array_id=array_id,
+                    stems_bytes=draft.stems_bytes,
                 )
             return self.get(principal, array_id)
 

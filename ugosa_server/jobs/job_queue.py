@@ -119,6 +119,7 @@ class JobQueue:
                 draft.options,
                 draft.marks,
                 admit=lambda: self.admit(s, draft),
+                stems_bytes=draft.stems_bytes,
             )
         )
         reach("job.created")

@@ -63,10 +63,12 @@ class JobTable:
         marks: tuple[Mark, ...],
         admit: Callable[[], None] = lambda: None,
         array_id: str | None = None,
+        stems_bytes: int = 0,
     ) -> Job:
         """Insert a QUEUED job with its first event, or return the one that the same request made before.
 
-        `admit` is called before anything is inserted and raises what speaks against it.
+        `admit` is called before anything is inserted and raises what speaks against it. Until the job ends,
+        `stems_bytes`, the most that its stems can take, count as stored.
 
         Raises:
             NotFoundError: the upload, or the video, has been deleted meanwhile.
@@ -84,7 +86,8 @@ class JobTable:
             self._connection.execute(
                 "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
                 " upload_sha256, file_name, audio, options, marks, state, create_time_s,"
-                " array_id, video_upload_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " array_id, video_upload_id, stored_bytes)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job_id,
                     upload.principal,
@@ -100,6 +103,7 @@ class JobTable:
                     time.time(),
                     array_id,
                     options.video.upload_id if options.video else None,
+                    stems_bytes,
                 ),
             )
             if options.visual_frames or options.pictures:
@@ -243,7 +247,7 @@ class JobTable:
             job = self.get(principal, job_id)
             if job.state is JobState.QUEUED:
                 self._connection.execute(
-                    "UPDATE jobs SET state = ?, end_time_s = ? WHERE job_id = ?",
+                    "UPDATE jobs SET state = ?, end_time_s = ?, stored_bytes = 0 WHERE job_id = ?",
                     (JobState.CANCELLED.value, time.time(), job_id),
                 )
                 self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLED))
@@ -279,7 +283,7 @@ class JobTable:
         return int(str(row[0])) if row else 0
 
     def stored_bytes(self, principal: str) -> int:
-        """Return how many bytes the stems of a principal's jobs hold on disk."""
+        """Return how many bytes the stems of a principal's jobs hold on disk, or can come to hold."""
         row = self._connection.execute(
             "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?", (principal,)
         ).fetchone()

@@ -23,7 +23,8 @@ class QuotaLimits:
     uploads: int
     """Songs kept, finished or not."""
     stored_bytes: int
-    """Bytes on disk of songs (decoded, or as far as received) and of finished stems."""
+    """Bytes on disk of songs (decoded, or as far as received) and of finished stems, and what the stems of
+    jobs that have not ended can come to."""
     queued_jobs: int
     """Jobs that wait."""
     watches: int

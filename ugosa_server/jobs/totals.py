@@ -41,7 +41,7 @@ class Totals:
         """Return the bytes on disk of (uploads, stems)."""
         (row,) = self._connection.execute(
             "SELECT (SELECT coalesce(sum(stored_bytes), 0) FROM uploads),"
-            " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs)"
+            " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE end_time_s IS NOT NULL)"
         )
         return int(str(row[0])), int(str(row[1]))
 
