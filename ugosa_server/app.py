@@ -22,6 +22,7 @@ from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.job_arrays import JobArrays
 from ugosa_server.jobs.job_queue import JobQueue
 from ugosa_server.jobs.principals import LOCAL_PRINCIPAL
+from ugosa_server.jobs.private_files import make_state_dir
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
 from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping
 from ugosa_server.jobs.spool import Spool
@@ -59,8 +60,7 @@ async def serve(config: ServerConfig) -> None:
         registry = ModelRegistry(Path(folder) for folder in config.model_dirs)
         model = registry.get(config.model)
 
-        state_dir = Path(config.state_dir).expanduser().absolute()
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state_dir = make_state_dir(config.state_dir)
         stack.enter_context(lock_file(state_dir / "lock", f"the state directory {state_dir}"))
         store = AsyncStore(state_dir / STORE_FILE_NAME)
         stack.callback(store.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import tomllib
 from dataclasses import dataclass
@@ -153,6 +154,9 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
         config = msgspec.convert(values, ServerConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path or 'configuration'}: {error}") from error
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, int | float) and not 0 <= value < math.inf:
+            raise ConfigError(f"{name} is {value}, but must be at least 0")
     if config.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(f"log_level is {config.log_level!r}, but must be DEBUG, INFO, WARNING or ERROR")
     return config

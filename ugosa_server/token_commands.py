@@ -14,10 +14,11 @@ from pathlib import Path
 
 from ugosa_server.config import load_config
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.private_files import private_umask
+from ugosa_server.jobs.private_files import make_state_dir, private_umask
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 S_PER_DAY = 86_400
+MAX_EXPIRES_DAYS = 36_500
 
 
 def add_token_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,8 +45,7 @@ def add_token_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 @contextlib.contextmanager
 def _store(options: argparse.Namespace) -> Iterator[Store]:
     config = load_config(options.config, {"state_dir": options.state_dir})
-    state_dir = Path(config.state_dir).expanduser().absolute()
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state_dir = make_state_dir(config.state_dir)
     with private_umask():
         store = Store(state_dir / STORE_FILE_NAME)
     try:
@@ -55,8 +55,11 @@ def _store(options: argparse.Namespace) -> Iterator[Store]:
 
 
 def _create(options: argparse.Namespace) -> int:
-    if options.expires is not None and not options.expires > 0:
-        raise BadOptionError(f"--expires is {options.expires}, but must be a number of days above 0")
+    if options.expires is not None and not 0 < options.expires <= MAX_EXPIRES_DAYS:
+        raise BadOptionError(
+            f"--expires is {options.expires}, but must be a number of days above 0, at most"
+            f" {MAX_EXPIRES_DAYS}; without it a token never expires"
+        )
     with _store(options) as store:
         lifetime_s = None if options.expires is None else options.expires * S_PER_DAY
         print(store.tokens.create(options.principal, lifetime_s))

@@ -1,6 +1,7 @@
 """Nobody is let in who should not be, and nobody learns what they should not know: over real gRPC and TLS."""
 
 import asyncio
+import socket
 import stat
 import time
 
@@ -310,6 +311,14 @@ async def test_what_is_missing_is_named_and_nothing_is_opened(
         async with listening(tmp_path, listen=[f"unix:{socket}", listen], tls=tls, has_tokens=has_tokens):
             pass
     assert not socket.exists()
+
+
+async def test_a_port_that_is_taken_is_named_with_the_way_out(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=f"{taken}: another program uses it.*--listen"):
+            async with listening(tmp_path, listen=[taken]):
+                pass
 
 
 async def test_the_socket_and_its_folder_are_its_users_alone(tmp_path):

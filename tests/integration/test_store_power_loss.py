@@ -11,6 +11,7 @@ import pytest
 
 from tests.helpers.lossy_vfs import LossyVfs
 from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState, RunNotice
 from ugosa_server.jobs.records import JobOptions, UploadFormat
 from ugosa_server.jobs.store import Store
@@ -90,7 +91,7 @@ def test_an_io_error_at_any_moment_is_an_error_and_tears_nothing(tmp_path, lossy
         path = tmp_path / f"fault {fail_at}" / NAME
         path.parent.mkdir()
         checks = []
-        with contextlib.suppress(apsw.Error), contextlib.closing(Store(path, vfs.name)) as store:
+        with contextlib.suppress(apsw.Error, ConfigError), contextlib.closing(Store(path, vfs.name)) as store:
             for check in history(store):
                 checks.append(check)
         survivor = Store(path)

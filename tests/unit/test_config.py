@@ -20,6 +20,9 @@ def test_options_come_on_top_of_the_file(tmp_path):
         ('threads = "four"\n', "threads"),
         ("threads = \n", "cannot read"),
         ('log_level = "LOUD"\n', "LOUD"),
+        ("threads = -1\n", "threads is -1, but must be at least 0"),
+        ("keep_jobs_days = -1\n", "keep_jobs_days is -1"),  # else all ended jobs would be swept
+        ("drain_grace_s = nan\n", "drain_grace_s is nan"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path, text, words):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from ugosa_server.errors import DiskFullError
+from ugosa_server.errors import ConfigError, DiskFullError
 from ugosa_server.jobs.array_table import ArrayTable
 from ugosa_server.jobs.event_table import EventTable
 from ugosa_server.jobs.job_table import JobTable
@@ -33,7 +33,13 @@ class Store:
     """The tables on their connection; to be used on one thread only."""
 
     def __init__(self, path: Path, vfs: str | None = None) -> None:
-        self._connection = open_database(str(path), vfs)
+        try:
+            self._connection = open_database(str(path), vfs)
+        except apsw.Error as error:
+            raise ConfigError(
+                f"cannot open the store {path}: {error}; put back a copy of it, or choose"
+                " another state directory"
+            ) from error
         self.events = EventTable(self._connection)
         self.jobs = JobTable(self._connection, self.events)
         self.arrays = ArrayTable(self._connection, self.jobs)

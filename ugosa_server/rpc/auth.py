@@ -34,8 +34,9 @@ from ugosa_server.rpc.unreadable import Unreadable, readable, tolerant
 
 RECHECK_S = 1.0  # the longest that a stream of a revoked token goes on yielding
 REFUSAL = (
-    "this server wants to know who is calling: send a token that it accepts (`ugosa-server token create`"
-    " makes one) as `authorization: Bearer TOKEN`, or connect with a client certificate where it asks for one"
+    "this server wants to know who is calling: give `ugosa` a token that it accepts (`ugosa-server token"
+    " create` makes one) by --token-file or UGOSA_TOKEN, or send it as `authorization: Bearer TOKEN`; or"
+    " connect with a client certificate where it asks for one"
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]

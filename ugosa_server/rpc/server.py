@@ -111,7 +111,10 @@ class RpcServer:
                     else:
                         port = self._server.add_secure_port(address.target, credentials)
             except RuntimeError as error:
-                raise ConfigError(f"cannot listen on {address.target}: {error}") from error
+                raise ConfigError(
+                    f"cannot listen on {address.target}: another program uses it, or it is no address of"
+                    " this machine; choose another with --listen, port 0 for a free one"
+                ) from error
             bound.append(address.target if isinstance(address, UnixAddress) else f"{address.host}:{port}")
         await self.set_serving(serving=False)  # until the engine says that it is ready
         await self._server.start()
