@@ -43,7 +43,7 @@ FADE_S = 0.02
 
 
 METAL_EVERY = 4  # every fourth training song
-METAL_LEVELS_DB = {"drums": (-18.0, 2.5), "bass": (-21.0, 2.5), "other": (-18.5, 3.0), "vocals": (-20.0, 3.5)}
+METAL_LEVELS_DB = {"drums": (-18.0, 2.5), "bass": (-21.0, 2.5), "other": (-20.0, 4.0), "vocals": (-20.0, 3.5)}
 METAL_VOCAL_SHARE = 0.6
 
 
