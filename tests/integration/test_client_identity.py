@@ -73,15 +73,22 @@ def test_without_a_token_the_client_says_what_is_wanted(remote):
         client.models()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_server_that_the_authority_does_not_know_gets_no_token(remote, tmp_path, host):
-    address, token, _ = remote
-    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
-    identity = Identity(token=token, ca_file=tmp_path / "other.pem")
+@pytest.mark.parametrize(
+    ("host", "authority", "words"),
+    [
+        ("127.0.0.1", "other.pem", "nobody vouches for its certificate.* --ca"),
+        ("localhost", "ca.pem", "another name"),
+        ("127.0.0.1", "token", "not the PEM file"),
+    ],
+)
+def test_a_server_that_the_authority_does_not_know_gets_no_token(remote, host, authority, words):
+    address, token, folder = remote
+    trustme.CA().cert_pem.write_to_path(folder / "other.pem")
+    identity = Identity(token=token, ca_file=folder / authority)
     target = address.replace("127.0.0.1", host)  # the second: a name that the certificate does not have
     with (
         UgosaClient(target, identity=identity, retry=RetryPolicy(attempts=1)) as client,
-        pytest.raises(ServerUnavailableError),
+        pytest.raises(ServerUnavailableError, match=words),
     ):
         client.models()
 
@@ -105,3 +112,11 @@ def test_an_empty_token_file_is_named(tmp_path, capsys):
     (tmp_path / "token").write_text("\n")
     assert main(["models", "--token-file", str(tmp_path / "token")]) == 2
     assert "holds no token" in capsys.readouterr().err
+
+
+def test_a_token_of_several_lines_or_other_letters_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "token").write_text("ugosa_1\nugosa_2\n")
+    assert main(["models", "--token-file", str(tmp_path / "token")]) == 2
+    assert "the one line that was printed" in capsys.readouterr().err
+    monkeypatch.setenv("UGOSA_TOKEN", "ü")
+    assert main(["models"]) == 2

@@ -125,6 +125,17 @@ def test_bad_input_exits_with_2_and_says_why(server, songs, tmp_path, capsys):
     assert "wav-float32" in capsys.readouterr().err
 
 
+def test_numbers_that_the_protocol_cannot_carry_are_bad_input(server, songs, tmp_path, capsys):
+    song = ["separate", str(songs / "a.wav"), "-o", str(tmp_path / "out")]
+    for flag in ("--epochs", "--seed"):
+        assert main([*song, flag, "9" * 20]) == 2
+        assert f"{flag[2:]} cannot be {'9' * 20}" in capsys.readouterr().err
+    for words in (["jobs", "--limit", "-1"], ["watch", "j1", "--after", "9" * 20]):
+        with pytest.raises(SystemExit, match="2"):
+            main(words)
+        assert "not a number from 0 on" in capsys.readouterr().err
+
+
 def test_no_server_exits_with_3(tmp_path, capsys):
     assert main(["jobs", "--server", f"unix:{tmp_path}/none", "--json"]) == 3
     (result,) = json_lines(capsys)

@@ -21,6 +21,7 @@ from ugosa_client import (
 )
 from ugosa_client.convert import from_options, to_options
 from ugosa_client.errors import (
+    BadRegionError,
     JobStartedError,
     MarksFileError,
     NotFoundError,
@@ -154,3 +155,9 @@ def test_bad_marks_of_a_lossless_song_are_refused_before_the_upload(server_and_c
     with pytest.raises(UnknownModelError, match="'huge'; its models: tiny"):
         client.submit(song, options=replace(ALL_OPTIONS, model="huge"))
     assert server.uploads == {}
+
+
+def test_a_mark_that_the_protocol_cannot_carry_is_named(server_and_client):
+    _, client = server_and_client
+    with pytest.raises(BadRegionError, match=f"end_frame={2**63}.* cannot be sent"):
+        client.create_job("u1", marks=[Mark("drums", MarkState.SILENT, 0, 2**63)])

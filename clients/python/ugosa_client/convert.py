@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ugosa_client.errors import ServerError
+from ugosa_client.errors import BadInputError, BadOptionError, BadRegionError, ServerError
 from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
 from ugosa_client.resources import (
     AudioInfo,
@@ -165,24 +166,39 @@ def to_options(message: job_pb2.JobOptions) -> JobOptions:
     return JobOptions(**values)
 
 
+@contextmanager
+def _fits(kind: type[BadInputError], what: str) -> Iterator[None]:
+    """Raises `kind` where a value is of another type, or larger, than the protocol can carry."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise kind(f"{what}: {error}") from None
+
+
 def from_options(options: JobOptions) -> job_pb2.JobOptions:
-    """Convert JobOptions; None becomes absent."""
-    message = job_pb2.JobOptions(
-        instruments=options.instruments,
-        visual_frames=[
-            job_pb2.VisualFrame(player=seen.player, frame=seen.frame, features=seen.features)
-            for seen in options.visual_frames
-        ],
-        pictures=[
-            job_pb2.PlayerPicture(player=shown.player, frame=shown.frame, jpeg=shown.jpeg)
-            for shown in options.pictures
-        ],
-        video=None if options.video is None else _from_video(options.video),
-    )
+    """Convert JobOptions; None becomes absent.
+
+    Raises:
+        BadOptionError: a value does not fit the protocol.
+    """
+    with _fits(BadOptionError, "what is seen of the players"):
+        message = job_pb2.JobOptions(
+            instruments=options.instruments,
+            visual_frames=[
+                job_pb2.VisualFrame(player=seen.player, frame=seen.frame, features=seen.features)
+                for seen in options.visual_frames
+            ],
+            pictures=[
+                job_pb2.PlayerPicture(player=shown.player, frame=shown.frame, jpeg=shown.jpeg)
+                for shown in options.pictures
+            ],
+            video=None if options.video is None else _from_video(options.video),
+        )
     for ours, theirs in OPTION_FIELDS.items():
         value = getattr(options, ours)
         if value is not None:
-            setattr(message, theirs, value)
+            with _fits(BadOptionError, f"the option {ours} cannot be {value!r}"):
+                setattr(message, theirs, value)
     if options.stem_encoding is not None:
         message.stem_encoding = to_number(STEM_ENCODINGS, options.stem_encoding)
     if options.mask_kind is not None:
@@ -211,18 +227,21 @@ def to_marks(message: marks_pb2.Marks) -> tuple[Mark, ...]:
 
 
 def from_marks(marks: Iterable[Mark]) -> marks_pb2.Marks:
-    """Convert Marks."""
-    return marks_pb2.Marks(
-        marks=[
-            marks_pb2.Mark(
+    """Convert Marks.
+
+    Raises:
+        BadRegionError: a position does not fit the protocol.
+    """
+    message = marks_pb2.Marks()
+    for mark in marks:
+        with _fits(BadRegionError, f"{mark} cannot be sent"):
+            message.marks.add(
                 source=mark.source,
                 state=to_number(MARK_STATES, mark.state),
                 start_frame=mark.start_frame,
                 end_frame=mark.end_frame,
             )
-            for mark in marks
-        ]
-    )
+    return message
 
 
 def to_failure(message: job_pb2.JobError) -> JobFailure:

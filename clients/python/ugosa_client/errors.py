@@ -171,6 +171,17 @@ _BY_STATUS: dict[grpc.StatusCode, type[UgosaClientError]] = {
 }
 
 
+TLS_TROUBLES = {
+    "Hostname Verification": "its certificate is of another name; call the server by the name in it",
+    "CERTIFICATE_VERIFY_FAILED": (
+        "nobody vouches for its certificate; name the PEM file of who issued it with --ca or UGOSA_CA"
+    ),
+    "WRONG_VERSION_NUMBER": "it speaks no TLS; leave out --ca and UGOSA_CA",
+    "security handshaker": "the file of --ca, --cert or --key is not the PEM file that it should be",
+}
+"""What gRPC's details of a failed connection hold, and what that means for the user."""
+
+
 def error_info(error: grpc.RpcError) -> ErrorInfo | None:
     """Return the server's ErrorInfo of domain "ugosa", if the error carries one."""
     try:
@@ -192,6 +203,9 @@ def error_from_rpc(error: grpc.RpcError, target: str) -> UgosaClientError:
         kind = _BY_REASON.get(info.reason) or _BY_STATUS.get(code, ServerError)
         return kind(details, info.reason, info.metadata)
     if code is grpc.StatusCode.UNAVAILABLE:
+        for sign, trouble in TLS_TROUBLES.items():
+            if sign in details:
+                return ServerUnavailableError(f"no secure connection to {target}: {trouble} ({details})")
         return ServerUnavailableError(
             f"no UGOSA server answers at {target} ({details.rpartition('error: ')[2]}); "
             "start one with `ugosa-server serve`, or say where it is with --server or UGOSA_SERVER"

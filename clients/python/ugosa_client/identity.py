@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def open_channel(
     """Open a channel: plain on this machine (unless an authority is named), TLS to every other.
 
     Raises:
-        BadInputError: a file is unreadable, or a certificate lacks its key.
+        BadInputError: a file is unreadable, a certificate lacks its key, or the token cannot be one.
     """
     ca_file = identity.ca_file or os.environ.get("UGOSA_CA") or None
     if credentials is None and not address.startswith("unix:") and (ca_file or not _is_loopback(address)):
@@ -52,6 +53,8 @@ def open_channel(
         else grpc.secure_channel(address, credentials, options)
     )
     token = identity.token or os.environ.get("UGOSA_TOKEN", "").strip()
+    if not re.fullmatch(r"[!-~]*", token):
+        raise BadInputError("the token has other characters than a token; give the one line that was printed")
     return grpc.intercept_channel(channel, _WithToken(token)) if token else channel
 
 

@@ -20,7 +20,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the parsers of this file."""
     watch = commands.add_parser("watch", parents=[common], help="show a job's progress up to its end")
     watch.add_argument("job_id", metavar="JOB")
-    watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this number")
+    watch.add_argument("--after", type=_count, default=0, metavar="SEQ", help="only events after this number")
     watch.set_defaults(run=run_watch)
 
     fetch = commands.add_parser("fetch", parents=[common], help="get the stems and the report of a job")
@@ -41,11 +41,19 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     jobs.add_argument(
         "--state", action="append", default=[], choices=list(JobState), metavar="STATE", help="only these"
     )
-    jobs.add_argument("--limit", type=int, default=50, metavar="N", help="at most N, default %(default)s")
+    jobs.add_argument("--limit", type=_count, default=50, metavar="N", help="at most N, default %(default)s")
     jobs.set_defaults(run=run_jobs)
 
     models = commands.add_parser("models", parents=[common], help="list separation networks")
     models.set_defaults(run=run_models)
+
+
+def _count(text: str) -> int:
+    """Read a number of events or jobs."""
+    number = int(text)
+    if not 0 <= number < 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
+    return number
 
 
 def run_watch(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
