@@ -6,6 +6,7 @@ import threading
 import apsw
 import pytest
 
+from ugosa_server.errors import DiskFullError
 from ugosa_server.jobs.records import UploadFormat
 from ugosa_server.jobs.store import AsyncStore, Store
 
@@ -79,6 +80,19 @@ async def test_a_commit_that_fails_is_told_to_all_and_leaves_nothing(path):
     assert [type(result) for result in results] == [apsw.ConstraintError] * 2
     fails.clear()
     assert await store(lambda s: s.uploads.all_ids()) == set()
+    store.close()
+
+
+async def test_what_does_not_fit_the_disk_fails_alone(path):
+    store = AsyncStore(path)
+    await store(upload("a"))
+    await store(lambda s: s._connection.pragma("max_page_count", s._connection.pragma("page_count")))
+    read, large, small, again = await together(
+        store, lambda s: s.uploads.all_ids(), upload("x" * 50_000), upload("b"), lambda s: s.uploads.all_ids()
+    )
+    assert isinstance(large, DiskFullError)
+    assert (read, small, again) == ({"a"}, "b", {"a", "b"})
+    assert await store(lambda s: s.uploads.all_ids()) == {"a", "b"}
     store.close()
 
 

@@ -132,9 +132,21 @@ MIGRATIONS = (
 
 @contextmanager
 def transaction(connection: apsw.Connection) -> Iterator[None]:
-    """All or nothing; an inner transaction becomes part of the outer one."""
-    with connection:
-        yield
+    """All or nothing; an inner transaction becomes part of the outer one.
+
+    Where the disk is full or fails, SQLite itself undoes the outermost one (sqlite.org/lang_transaction.html,
+    3.1). apsw then misses its savepoint and says only that; what went wrong is what is raised here.
+    """
+    try:
+        with connection:
+            yield
+    except apsw.SQLError as error:
+        cause: BaseException | None = error
+        while isinstance(cause, apsw.SQLError):
+            cause = cause.__context__
+        if connection.in_transaction or not isinstance(cause, apsw.Error):
+            raise
+        raise cause from None
 
 
 def open_database(path: str, vfs: str | None = None) -> apsw.Connection:

@@ -47,6 +47,11 @@ class Store:
         self.tokens = TokenTable(self._connection)
         self.totals = Totals(self._connection)
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open; SQLite ends one by itself where the disk is full."""
+        return self._connection.in_transaction
+
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing; an inner transaction becomes part of the outer one."""
         return transaction(self._connection)
@@ -108,19 +113,29 @@ class AsyncStore:
             group.append(self._waiting.popleft())
         if not group:
             return
+        self._commit(group)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_tell, group)
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        """Do all in one transaction; where that cannot be committed, each in one of its own."""
         try:
             with self._store.transaction():
                 for waiting in group:
+                    waiting.error = None
                     try:
                         with self._store.transaction():
                             waiting.result = waiting.work(self._store)
                     except Exception as error:
+                        if not self._store.in_transaction:
+                            raise
                         waiting.error = error
         except Exception as error:  # nothing of the group is on disk
-            for waiting in group:
-                waiting.error = waiting.error or error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_tell, group)
+            if len(group) == 1:
+                group[0].error = error
+            else:  # what is only read, or fits, must not fail with what does not
+                for waiting in group:
+                    self._commit([waiting])
 
 
 def _tell(group: list[_Waiting]) -> None:
