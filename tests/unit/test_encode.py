@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import resource
 
 import numpy as np
 import pytest
 
 from ugosa_server.audio.encode import RIFF_MAX_BYTES, StemWriter, WrittenAudio, read_blocks
 from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.errors import DiskFullError
 
 RATE_HZ = 48_000
 FULL_SCALE_24 = 1 - 2.0**-23
@@ -91,3 +93,16 @@ def test_only_files_over_4_gib_are_rf64(tmp_path, extra_frames, kind):
         writer.write(np.zeros((1, 2), dtype=np.float32))
         assert writer.container == kind
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("encoding", list(StemEncoding))
+def test_a_disk_that_takes_no_more_is_named_and_nothing_is_left(tmp_path, encoding):
+    noise = np.random.default_rng(0).normal(0, 0.1, (50_000, 2)).astype(np.float32)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # stands for a full disk
+    try:
+        with pytest.raises(DiskFullError, match="free some space"):
+            write(tmp_path / "stem", encoding, noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.durable_files import publish, tmp_path_of
+from ugosa_server.errors import DiskFullError
 
 PCM24_STEPS = 2**23  # steps of a 24-bit sample from 0 to full scale
 RIFF_MAX_BYTES = (
@@ -66,24 +68,31 @@ class StemWriter:
         is_float = encoding is StemEncoding.WAV_FLOAT32
         is_big = frames * channels * (4 if is_float else 3) > RIFF_MAX_BYTES
         self.container = "FLAC" if encoding is StemEncoding.FLAC_PCM24 else "RF64" if is_big else "WAV"
-        self._file = soundfile.SoundFile(
-            self._tmp,
-            "w",
-            sample_rate_hz,
-            channels,
-            subtype="FLOAT" if is_float else "PCM_24",
-            format=self.container,
-        )
+        with _refusal_explained():
+            self._file = soundfile.SoundFile(
+                self._tmp,
+                "w",
+                sample_rate_hz,
+                channels,
+                subtype="FLOAT" if is_float else "PCM_24",
+                format=self.container,
+            )
 
     def write(self, block: NDArray[np.float32] | NDArray[np.float64]) -> None:
-        """Append frames `[n, C]`."""
+        """Append frames `[n, C]`.
+
+        Raises:
+            DiskFullError: the disk does not take them.
+        """
         self._written_frames += len(block)
         if self._encoding is StemEncoding.WAV_FLOAT32:
-            self._file.write(np.ascontiguousarray(block, dtype=np.float32))
-            return
-        steps = np.rint(block * np.float64(PCM24_STEPS)).clip(-PCM24_STEPS, PCM24_STEPS - 1)
-        # Integers pass libsndfile unscaled: it keeps the upper 24 bits.
-        self._file.write(np.ascontiguousarray(steps.astype(np.int32) << 8))
+            samples: NDArray[np.generic] = np.ascontiguousarray(block, dtype=np.float32)
+        else:
+            steps = np.rint(block * np.float64(PCM24_STEPS)).clip(-PCM24_STEPS, PCM24_STEPS - 1)
+            # Integers pass libsndfile unscaled: it keeps the upper 24 bits.
+            samples = np.ascontiguousarray(steps.astype(np.int32) << 8)
+        with _refusal_explained():
+            self._file.write(samples)
 
     def finish(self) -> WrittenAudio:
         """Make the file durable under its name and return its digest."""
@@ -92,7 +101,8 @@ class StemWriter:
                 f"{self._path.name} was begun with {self._frames} frames, but {self._written_frames} were "
                 "written"
             )
-        self._file.close()
+        with _refusal_explained():
+            self._file.close()
         if self._encoding is StemEncoding.WAV_FLOAT32:
             _clear_peak_time(self._tmp)
         written = WrittenAudio(self._frames, self._tmp.stat().st_size, _sha256(self._tmp))
@@ -107,8 +117,21 @@ class StemWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._finished:
-            self._file.close()
+            with suppress(soundfile.LibsndfileError):
+                self._file.close()
             self._tmp.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusal_explained() -> Iterator[None]:
+    """Raises DiskFullError where libsndfile says only that the system has refused ("System error.")."""
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        raise DiskFullError(
+            f"a stem could not be written ({error.error_string}): the disk of the state directory is full, or"
+            " fails; delete old jobs or free some space, then try again"
+        ) from error
 
 
 def read_blocks(

@@ -16,7 +16,9 @@ from ugosa_server.activations.player_pictures import PlayerPicture, VideoSource
 from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.errors import DiskFullError
 from ugosa_server.jobs.events import LossTerms, RunNotice, RunPhase, RunProgress, StemFile
+from ugosa_server.jobs.spool import disk_full_explained
 from ugosa_server.separation.options import SeparationOptions
 
 __all__ = [
@@ -110,6 +112,17 @@ class RunFailed:
 @dataclass(frozen=True)
 class RunCancelled:
     """The last event of a run that was cancelled."""
+
+
+def failure_of(error: Exception) -> RunFailed:
+    """Say how a run ends that an unexpected error has ended."""
+    try:
+        with disk_full_explained():
+            raise error
+    except DiskFullError as full:
+        return RunFailed(full.reason, full.message)
+    except Exception:
+        return RunFailed("INTERNAL", f"{type(error).__name__}: {error}; the server's log has the details")
 
 
 RunEvent = RunProgress | RunNotice | RunSucceeded | RunFailed | RunCancelled

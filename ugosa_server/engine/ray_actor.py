@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ugosa_server import __version__
-from ugosa_server.engine.base import RunEvent, RunFailed, RunSpec
+from ugosa_server.engine.base import RunEvent, RunSpec, failure_of
 from ugosa_server.engine.messages import RunKey, WorkerReady, WorkerRefused
 from ugosa_server.engine.node_files import FileDigest, NodeFiles
 from ugosa_server.errors import UgosaError
@@ -139,7 +139,7 @@ class WorkerActor:
             yield from run_job(spec, self._networks, lambda: key in self._cancelled)
         except Exception as error:
             log.exception("job %s attempt %d: failed", *key)
-            yield RunFailed("INTERNAL", f"{type(error).__name__}: {error}")
+            yield failure_of(error)
         finally:
             self._cancelled.discard(key)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
-from ugosa_server.engine.base import RunFailed, RunSpec
+from ugosa_server.engine.base import RunSpec, failure_of
 from ugosa_server.engine.messages import (
     CancelRun,
     Heartbeat,
@@ -111,7 +111,7 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
                 channel.send(event, run)
         except Exception as error:
             log.exception("job %s attempt %d: failed", *run)
-            channel.send(RunFailed("INTERNAL", f"{type(error).__name__}: {error}"), run)
+            channel.send(failure_of(error), run)
             if networks.device.type == "cuda":
                 os._exit(1)
         log.info("job %s attempt %d: end", *run)
