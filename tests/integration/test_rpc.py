@@ -193,6 +193,21 @@ async def test_separate_says_what_is_wrong_and_leaves_neither_job_nor_song(tmp_p
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["x" * 3_000_000, "日" * 3_000])
+async def test_what_is_too_long_to_be_said_again_is_still_refused_for_what_it_is(tmp_path, name):
+    async with serving(tmp_path) as api:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await api.jobs.GetJob(job_service_pb2.GetJobRequest(job_id=name))
+        assert error_info(error.value)[:2] == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+        assert error.value.details().startswith(f"no job '{name[:200]}")
+        upload = await api.upload()
+        marks = marks_pb2.Marks(marks=[marks_pb2.Mark(source=name, state=1, start_frame=0, end_frame=1)])
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await api.job(upload_id=upload.upload_id, marks=marks)
+        assert error_info(error.value)[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_SOURCE")
+        assert error.value.details().endswith("Its sources are drums, bass, other, vocals")
+
+
 async def test_first_messages_are_required(tmp_path):
     async def chunk_first(kind):
         yield kind(chunk=chunk(0, b"x"))

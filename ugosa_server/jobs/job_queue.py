@@ -38,7 +38,6 @@ from ugosa_server.jobs.uploads import require_song, require_video
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 
 EVENTS_PER_READ = 100
-MAX_MARKS = 100_000
 BYTES_PER_SAMPLE = 4
 
 

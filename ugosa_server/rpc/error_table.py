@@ -19,6 +19,10 @@ from grpc_status import rpc_status
 from ugosa_server import errors
 
 ERROR_DOMAIN = "ugosa"
+# Clients refuse a status of more than 8 KiB. A message stands in it twice: once with up to 3 bytes for each
+# of its own, once in base64.
+MAX_MESSAGE_BYTES = 1500
+MAX_VALUE_BYTES = 100
 
 # The first class in the error's method resolution order that stands here decides.
 STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
@@ -56,11 +60,22 @@ def status_of(error: errors.UgosaError) -> grpc.StatusCode:
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: errors.UgosaError) -> NoReturn:
     """End the call with the error's status, message and ErrorInfo (reason, domain, metadata)."""
     code = status_of(error)
+    message = shortened(error.message, MAX_MESSAGE_BYTES)
+    metadata = {name: shortened(value, MAX_VALUE_BYTES) for name, value in error.metadata.items()}
     detail = AnyMessage()
-    detail.Pack(ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata))
-    status = rpc_status.to_status(Status(code=code.value[0], message=error.message, details=[detail]))
-    await context.abort(code, error.message, status.trailing_metadata)
+    detail.Pack(ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata))
+    status = rpc_status.to_status(Status(code=code.value[0], message=message, details=[detail]))
+    await context.abort(code, message, status.trailing_metadata)
     raise AssertionError("context.abort raises")
+
+
+def shortened(text: str, max_bytes: int) -> str:
+    """Leave out the middle of a text that takes more bytes of UTF-8; what it begins and ends with is kept."""
+    data = text.encode(errors="replace")
+    if len(data) <= max_bytes:
+        return text
+    half = max_bytes // 2 - 3
+    return f"{data[:half].decode(errors='ignore')} ... {data[-half:].decode(errors='ignore')}"
 
 
 def explains_errors(

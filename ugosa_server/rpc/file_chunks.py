@@ -8,7 +8,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from ugosa_server.errors import RangeError
+from ugosa_server.errors import NotFoundError, RangeError
 from ugosa_server.jobs.job_queue import ResultFile
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 
@@ -20,6 +20,7 @@ async def read_chunks(file: ResultFile, offset: int, length: int) -> AsyncIterat
 
     Raises:
         RangeError: the offset or length is negative or the offset lies past the end.
+        NotFoundError: the file's job was deleted meanwhile.
     """
     if offset < 0 or length < 0 or offset > file.size_bytes:
         raise RangeError(f"offset {offset}, length {length}: the file has {file.size_bytes} bytes")
@@ -31,9 +32,12 @@ async def read_chunks(file: ResultFile, offset: int, length: int) -> AsyncIterat
 
 
 def _read(path: Path, offset: int, length: int) -> bytes:
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        data = stream.read(length)
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(length)
+    except FileNotFoundError:
+        raise NotFoundError(f"{path.name} is gone: its job was deleted while it was read") from None
     if len(data) != length:
         raise RangeError(f"{path.name} ended at byte {offset + len(data)}")
     return data
