@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from tests.helpers.api import SONG, Api, chunk, error_info, listening, serving, write
+from tests.helpers.api import FILE, SONG, Api, chunk, error_info, listening, serving, write
 from tests.helpers.front import ROOMY
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.jobs.events import RunNotice
@@ -88,6 +88,22 @@ async def test_bytes_kept_are_counted_as_sent_as_decoded_and_as_stems(tmp_path):
         assert await refusal(api.job(upload_id=upload.upload_id)) == quota("stored_bytes", 200_000)
         await api.jobs.DeleteJob(job_service_pb2.DeleteJobRequest(job_id=job.job_id))
         await api.watch((await api.job(upload_id=upload.upload_id)).job_id)
+
+
+async def test_stems_that_separate_sends_are_counted_as_those_that_are_read(tmp_path):
+    async with serving(tmp_path, **allowing(read_streams=0)) as api:
+        call = api.separation.Separate()
+        await call.write(separation_service_pb2.SeparateRequest(header={"format": FILE}))
+        await call.write(separation_service_pb2.SeparateRequest(chunk=chunk(0, SONG)))
+        await call.done_writing()
+        answers = []
+
+        async def read_all():
+            async for answer in call:
+                answers.append(answer.WhichOneof("part"))
+
+        assert await refusal(read_all()) == quota("read_streams", 0)
+        assert {"accepted", "event"} <= set(answers), "the job is known, and its stems can be read later"
 
 
 async def test_jobs_that_wait_hold_room_for_their_stems_until_they_end(tmp_path):

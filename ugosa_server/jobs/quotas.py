@@ -28,11 +28,11 @@ class QuotaLimits:
     queued_jobs: int
     """Jobs that wait."""
     watches: int
-    """Calls of WatchJob, and of Separate in its second half, at once."""
+    """Calls of WatchJob, and of Separate while its job runs, at once."""
     upload_streams: int
-    """Calls of WriteUpload, and of Separate in its first half, at once."""
+    """Calls of WriteUpload, and of Separate while its song comes, at once."""
     read_streams: int = 64
-    """Calls of ReadStem and ReadReport at once."""
+    """Calls of ReadStem and ReadReport, and of Separate while its stems go, at once."""
 
 
 class Quotas:

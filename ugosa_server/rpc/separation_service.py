@@ -65,10 +65,12 @@ class SeparationService(SeparationServiceServicer):
                 yield wire.SeparateResponse(event=event_to_wire(event))
         job = await self._jobs.get(principal, job.job_id)
         if job.state is JobState.SUCCEEDED and job.result is not None:
-            for stem in job.result.stems:
-                file = await self._jobs.stem_file(principal, job.job_id, stem.source)
-                async for chunk in read_chunks(file, 0, 0):
-                    yield wire.SeparateResponse(stem=wire.SeparateStemChunk(source=stem.source, chunk=chunk))
+            with self._jobs.reading(principal):
+                for stem in job.result.stems:
+                    file = await self._jobs.stem_file(principal, job.job_id, stem.source)
+                    async for chunk in read_chunks(file, 0, 0):
+                        part = wire.SeparateStemChunk(source=stem.source, chunk=chunk)
+                        yield wire.SeparateResponse(stem=part)
         yield wire.SeparateResponse(done=wire.SeparateDone(job=job_to_wire(job)))
 
     async def _receive(
