@@ -1,5 +1,7 @@
 """REAPER projects as songs: the item's file, and regions and lanes in its time."""
 
+from dataclasses import replace
+
 import pytest
 
 from ugosa_client.errors import BadInputError
@@ -72,6 +74,21 @@ def test_empty_items_on_a_track_named_for_an_instrument_are_active_and_the_rest_
         Mark("vocals", SILENT, 5 * RATE, 7 * RATE),
         Mark("vocals", SILENT, 10 * RATE, 25 * RATE),
     }
+
+
+def test_an_item_longer_than_its_file_leaves_no_silence_beyond_it(tmp_path):
+    """The musician never drew that silence, so nobody could shorten it."""
+    lanes = "  <TRACK\n    NAME Vox\n    <ITEM\n      POSITION 12\n      LENGTH 3\n    >\n  >\n"
+    path = written(tmp_path, project(item(), lanes=lanes))
+    whole = read_marks(path, SOURCES, RATE, 60 * RATE)
+    for frames, kept in ((24 * RATE, 3), (10 * RATE, 2)):
+        cut = read_marks(path, SOURCES, RATE, frames)
+        assert cut == tuple(
+            replace(mark, end_frame=min(mark.end_frame, frames))
+            for mark in whole
+            if mark.start_frame < frames
+        )
+        assert len(cut) == kept
 
 
 LANES = '  RULERLANE 1 4 "" 0 -1\n  RULERLANE 2 8 SECTIONS 0 -1 0\n  RULERLANE 3 0 "Lead Vox" 0 -1 0\n'

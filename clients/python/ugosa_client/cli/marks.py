@@ -22,7 +22,7 @@ from ugosa_client.marks.file import examine_regions, read_regions, write_marks, 
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, format_named
 from ugosa_client.marks.reaper_project import regions_outside_song
-from ugosa_client.marks.regions import Region, named_regions
+from ugosa_client.marks.regions import Region, cut_at_end, named_regions
 from ugosa_client.resources import AudioInfo, JobState, Upload
 from ugosa_client.separate import find_model, take_project
 from ugosa_client.song import lossless_length
@@ -83,6 +83,8 @@ def run_convert(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
         rate, frames = rate or length[0], frames or length[1]
     regions = list(named_regions(read_regions(Path(arguments.marks))))
     if frames is not None:
+        if rate is not None:
+            regions = list(cut_at_end(regions, rate, frames))
         _refuse_outside(arguments.marks, regions, rate, frames)
     _refuse_existing(arguments)
     write_regions(arguments.out, regions, rate, _format(arguments), arguments.into)

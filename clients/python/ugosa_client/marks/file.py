@@ -17,7 +17,7 @@ from ugosa_client.marks.labels import (
     parse_label,
     says_more_than_names,
 )
-from ugosa_client.marks.regions import Region, regions_of_marks
+from ugosa_client.marks.regions import Region, cut_at_end, regions_of_marks
 from ugosa_client.resources import Mark, MarkState
 
 
@@ -121,7 +121,7 @@ def examine_regions(
     marks: dict[Mark, Region] = {}
     of_source: dict[str, list[Mark]] = defaultdict(list)
     findings: list[Finding] = []
-    for region in regions:
+    for region in cut_at_end(regions, sample_rate_hz, frames):
         try:
             states = _states(region, sources)
         except ValueError as error:

@@ -210,8 +210,8 @@ def _silence_between(name: str, spans: Sequence[Region], item: SongItem) -> Iter
         if start > position:
             yield _silence(name, position, start)
         position = max(position, end)
-    if position < stop:
-        yield _silence(name, position, stop)
+    if position < stop:  # an item that is longer than its file plays the file again
+        yield replace(_silence(name, position, stop), to_the_end=True)
 
 
 def _silence(name: str, start: Fraction, end: Fraction) -> Region:

@@ -64,6 +64,8 @@ class Region:
     """Whether it is an item of a track named for an instrument; other tracks are none of our business."""
     lane: str = ""
     """Name of the ruler lane that it lies in; one named for an instrument says that it plays here."""
+    to_the_end: bool = False
+    """Whether it stands for the rest of the song, and may say an end beyond it."""
     named_freely: bool = False
     """Whether it can as well be a section of the song ("Verse 1"), as the regions of a project can."""
 
@@ -111,6 +113,15 @@ def regions_of_marks(marks: Iterable[Mark]) -> list[Region]:
         )
         for mark in sorted(marks, key=lambda mark: (mark.start_frame, mark.end_frame, mark.source))
     ]
+
+
+def cut_at_end(regions: Iterable[Region], sample_rate_hz: int, frames: int) -> Iterator[Region]:
+    """Cut those that go to the end of the song at its `frames`; leave out what of them lies beyond."""
+    for region in regions:
+        if not region.to_the_end or region.end.frame(sample_rate_hz) <= frames:
+            yield region
+        elif region.start.frame(sample_rate_hz) < frames:
+            yield replace(region, end=Position(Fraction(frames), in_frames=True))
 
 
 def named_regions(regions: Iterable[Region]) -> Iterator[Region]:
