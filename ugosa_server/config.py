@@ -106,7 +106,8 @@ class ServerConfig:
     quota_uploads: int = 10_000
     """Songs that are kept for one principal."""
     quota_stored_bytes: int = 512 * GIB
-    """Bytes of songs and stems that are kept for one principal."""
+    """Bytes of songs and stems that are kept for one principal; a job that has not ended counts with all that
+    its stems can take."""
     quota_queued_jobs: int = 500
     """Jobs of one principal that may wait."""
     quota_watches: int = 64
