@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_server.activations.intervals import Interval, complement, intersect, merge
+from ugosa_server.activations.intervals import Interval, complement, inside, intersect, merge
 
 FRAMES = 40
 
@@ -50,3 +50,10 @@ def test_complement_stays_within_the_song():
     assert complement([(2, 5), (8, 50)], 10) == [(0, 2), (5, 8)]
     assert complement([(20, 30)], 10) == [(0, 10)]
     assert complement([], 0) == []
+
+
+@given(intervals, st.integers(0, FRAMES), st.integers(0, FRAMES))
+def test_inside_is_the_part_of_each_in_a_window_counted_from_its_start(spans, start, length):
+    stop = start + length
+    found = [frame for a, b in inside(spans, start, stop) for frame in range(a, b)]
+    assert found == [frame - start for a, b in spans for frame in range(a, b) if start <= frame < stop]

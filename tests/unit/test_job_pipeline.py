@@ -1,6 +1,7 @@
 """A run keeps its promises: exact null, obeyed silence, untouched base, repeatable stems, clean cancel."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,9 @@ from ugosa_server.engine.base import (
     RunProgress,
     RunSucceeded,
 )
+from ugosa_server.engine.excerpts import Excerpt
 from ugosa_server.engine.job_pipeline import ResidentNetworks, run_job
+from ugosa_server.engine.ongoing_run import OngoingRun
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
 
 FADE_FRAMES = 480  # 10 ms
@@ -178,6 +181,36 @@ def test_the_report_tells_what_was_measured(make_spec, networks, checkpoint):
         else:
             assert stem["silence_peak_dbfs"] is stem["leakage_after_dbfs"] is None
     assert list(report["timings_s"]) == [phase.value for phase in RunPhase]
+
+
+def test_excerpts_that_are_encoded_while_the_network_computes_are_the_same(make_spec, networks, monkeypatch):
+    """So it is on a GPU. What is told is tried here without one."""
+    begun: set[int] = set()
+    begun_before: dict[RunPhase, int] = {}
+    begin_encoding = Excerpt.begin_encoding
+
+    def watched(excerpt):
+        begun.add(id(excerpt))
+        begin_encoding(excerpt)
+
+    def run(spec):
+        begun.clear()
+        begun_before.clear()
+        for event in run_job(spec, networks, never):
+            if isinstance(event, RunProgress):
+                begun_before.setdefault(event.phase, len(begun))
+        page = (Path(spec.out_dir) / "report.html").read_text()
+        return re.findall(r'src="(data:audio/[^"]*)"', page)
+
+    monkeypatch.setattr(Excerpt, "begin_encoding", watched)
+    at_the_end = run(make_spec())
+    assert begun_before[RunPhase.REPORT] == 0
+    monkeypatch.setattr(OngoingRun, "encodes_at_once", True)
+    assert run(make_spec()) == at_the_end
+    assert begun_before[RunPhase.BASE_SEPARATION] == 0
+    assert begun_before[RunPhase.ADAPTATION] == 1
+    assert begun_before[RunPhase.REPORT] == 2
+    assert len(at_the_end) == 1 + 2 * len(TINY.sources)
 
 
 def test_an_error_the_user_can_answer_ends_the_run_with_its_reason(make_spec, networks):

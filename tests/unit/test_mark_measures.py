@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.engine.mark_measures import ExcerptRecorder, LeakageMeter, densest_window
+from ugosa_server.engine.mark_measures import LeakageMeter, densest_window
 
 SILENT, ACTIVE = MarkState.SILENT, MarkState.ACTIVE
 MARKS = (Mark("bass", SILENT, 10, 20), Mark("bass", SILENT, 15, 40), Mark("drums", ACTIVE, 0, 90))
@@ -19,15 +19,6 @@ def test_leakage_is_the_rms_inside_the_marks(block_frames):
     drums, bass = meter.levels_dbfs()
     assert drums is None
     assert bass == pytest.approx(10 * np.log10(np.mean(stems[1, :, 10:40].astype(float) ** 2)))
-
-
-@pytest.mark.parametrize("block_frames", [1, 7, 100])
-def test_an_excerpt_is_a_slice(block_frames):
-    stems = np.random.default_rng(0).normal(size=(2, 2, 100)).astype(np.float32)
-    recorder = ExcerptRecorder(13, 61)
-    for i in range(0, 100, block_frames):
-        recorder.add(stems[..., i : i + block_frames])
-    np.testing.assert_array_equal(recorder.excerpt(), stems[..., 13:61])
 
 
 def test_the_excerpt_lies_where_most_silence_is_marked():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 from dataclasses import replace
@@ -12,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.report import EpochLoss, JobReport, Preview, StemReport, write_report
+from ugosa_server.report.excerpt_audio import audio_data_uri
+from ugosa_server.report.waveform import Waveform, WaveformMeter
 
 RATE_HZ = 44100
 FRAMES = 3 * RATE_HZ
@@ -55,29 +53,31 @@ REPORT = JobReport(
 
 
 class Song:
-    """A short song on disk, with its stems and an excerpt of a quarter of a second."""
+    """A short song and its stems, and an excerpt of a quarter of a second."""
 
-    def __init__(self, folder: Path, rate_hz: int = RATE_HZ, frames: int = FRAMES, channels: int = 2) -> None:
+    def __init__(self, folder: Path, frames: int = FRAMES, amplitude: float = 0.2) -> None:
         random = np.random.default_rng(0)
-        stems = random.uniform(-0.2, 0.2, (len(SOURCES), channels, frames)).astype(np.float32)
-        mix_path = folder / "mix.f32"
-        stems.sum(axis=0).T.astype("<f4").tofile(mix_path)
-        self.mix = SourceAudio(str(mix_path), rate_hz, channels, frames, "WAV PCM_16", 0.8)
-        self.stem_paths = [folder / f"{source}.wav" for source in SOURCES]
-        for path, stem in zip(self.stem_paths, stems, strict=True):
-            soundfile.write(path, stem.T, rate_hz, subtype="FLOAT")
-        excerpt = stems[..., : min(frames, rate_hz // 4)]
-        self.preview = Preview(start_frame=0, adapted=excerpt, base=excerpt * 0.5)
-        self.report = replace(REPORT, sample_rate_hz=rate_hz, frames=frames, channels=channels)
+        stems = random.uniform(-amplitude, amplitude, (len(SOURCES), frames, 2)).astype(np.float32)
+        self.mix, *self.stems = (_waveform(audio) for audio in (stems.sum(axis=0), *stems))
+        excerpt = stems[:, : min(frames, RATE_HZ // 4)]
+        uris = tuple(audio_data_uri(audio.T, RATE_HZ) for audio in (excerpt.sum(axis=0), *excerpt))
+        self.preview = Preview(0, excerpt.shape[1], uris[0], adapted=uris[1:], base=uris[1:])
+        self.report = replace(REPORT, frames=frames)
         self.folder = folder
 
     def write(self, **changes: object) -> tuple[dict[str, object], str]:
         """Write the report and return what its two files hold."""
         preview = changes.pop("preview", self.preview)
         report = replace(self.report, **changes)  # type: ignore[arg-type]
-        json_name, html_name = write_report(report, preview, self.mix, self.stem_paths, self.folder)  # type: ignore[arg-type]
+        json_name, html_name = write_report(report, preview, self.mix, self.stems, self.folder)  # type: ignore[arg-type]
         text = (self.folder / json_name).read_text(encoding="utf-8")
         return json.loads(text, parse_constant=_no_constant), (self.folder / html_name).read_text("utf-8")
+
+
+def _waveform(audio: np.ndarray) -> Waveform:
+    meter = WaveformMeter(len(audio))
+    meter.add(audio)
+    return meter.waveform()
 
 
 def _no_constant(name: str) -> None:
@@ -220,19 +220,6 @@ def test_plain_separation_makes_a_page_without_empty_charts(song: Song) -> None:
     assert "nan" not in page.text.lower().split()
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 44100, 48000, 88200, 96000, 192000])
-@pytest.mark.parametrize("channels", [1, 2])
-def test_excerpts_play_at_any_rate_and_keep_their_length(tmp_path: Path, rate_hz: int, channels: int) -> None:
-    song = Song(tmp_path, rate_hz, frames=rate_hz, channels=channels)
-    tags = Page(song.write()[1]).tags
-    uri = next(attributes["src"] for name, attributes in tags if name == "audio")
-    assert uri is not None
-    audio, heard_hz = soundfile.read(io.BytesIO(base64.b64decode(uri.split(",")[1])), always_2d=True)
-    assert audio.shape[1] == channels
-    assert len(audio) / heard_hz == pytest.approx(0.25, abs=0.05)
-    assert np.abs(audio).max() > 0.1
-
-
 @pytest.mark.parametrize("frames", [1, 2, 1000])
 def test_the_shortest_songs_have_a_report(tmp_path: Path, frames: int) -> None:
     song = Song(tmp_path, frames=frames)
@@ -240,14 +227,5 @@ def test_the_shortest_songs_have_a_report(tmp_path: Path, frames: int) -> None:
     assert page.count("div", "silent") == 1
 
 
-def test_an_excerpt_of_no_frames_leaves_the_players_out(song: Song) -> None:
-    empty = np.zeros((len(SOURCES), 2, 0), np.float32)
-    page = Page(song.write(preview=Preview(0, empty))[1])
-    assert page.count("audio") == 0
-
-
-def test_a_silent_song_has_a_report(song: Song) -> None:
-    np.zeros((FRAMES, 2), "<f4").tofile(song.mix.path)
-    for path in song.stem_paths:
-        soundfile.write(path, np.zeros((FRAMES, 2)), RATE_HZ, subtype="FLOAT")
-    assert Page(song.write()[1]).count("svg") == 1 + len(SOURCES) + 1
+def test_a_silent_song_has_a_report(tmp_path: Path) -> None:
+    assert Page(Song(tmp_path, amplitude=0.0).write()[1]).count("svg") == 1 + len(SOURCES) + 1

@@ -6,7 +6,7 @@ set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 Interval = tuple[int, int]
 
@@ -53,3 +53,11 @@ def complement(intervals: Iterable[Interval], frames: int) -> list[Interval]:
     if position < frames:
         gaps.append((position, frames))
     return gaps
+
+
+def inside(intervals: Iterable[Interval], start: int, stop: int) -> Iterator[Interval]:
+    """What of each interval lies in [start, stop), counted from `start`; nothing of those that do not."""
+    for first, last in intervals:
+        first, last = max(first, start) - start, min(last, stop) - start
+        if first < last:
+            yield first, last

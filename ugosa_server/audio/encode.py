@@ -7,7 +7,7 @@ same samples always give the same bytes, so that runs can be compared by their h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +136,7 @@ def _refusal_explained() -> Iterator[None]:
 
 def read_blocks(
     path: str | Path, block_frames: int = BLOCK_FRAMES, dtype: Literal["float32", "float64"] = "float32"
-) -> Iterator[NDArray[np.floating]]:
+) -> Generator[NDArray[np.floating], None, None]:
     """Yield the `[n, C]` blocks of a stem; integer samples come back exactly as x / 2^23."""
     with soundfile.SoundFile(path) as file:
         while len(block := file.read(block_frames, dtype=dtype, always_2d=True)):

@@ -27,6 +27,7 @@ from ugosa_server.adaptation.context import adaptation_of
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.engine.adaptation_phase import Learned, adapt_network, forget
 from ugosa_server.engine.base import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
+from ugosa_server.engine.excerpts import encoding_threads
 from ugosa_server.engine.model_mix import ModelMix, prepare_steps, write_model_mix
 from ugosa_server.engine.ongoing_run import OngoingRun, RunCancelledError
 from ugosa_server.engine.report_phase import report_run
@@ -74,8 +75,8 @@ def _attempt(
     out_dir = Path(spec.out_dir)
     try:
         model = networks.load(spec.model_path)
-        with open_frames(spec.source) as frames:
-            ending = yield from _phases(OngoingRun(spec, frames, model, networks, cancelled))
+        with open_frames(spec.source) as frames, encoding_threads(networks.threads) as encoders:
+            ending = yield from _phases(OngoingRun(spec, frames, model, networks, encoders, cancelled))
         (out_dir / MODEL_MIX_NAME).unlink()
     except BaseException:  # also when the generator is dropped
         for path in out_dir.iterdir():  # which held nothing before

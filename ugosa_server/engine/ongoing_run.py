@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypeVar
 
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.engine.base import RunEvent, RunNotice, RunPhase, RunSpec
+from ugosa_server.engine.excerpts import Excerpt
 from ugosa_server.engine.mark_measures import densest_window
 from ugosa_server.engine.memory_fallback import MemoryFallback, is_out_of_memory
 from ugosa_server.engine.progress_meter import ProgressMeter
@@ -33,6 +35,7 @@ class OngoingRun:
         frames: SourceFrames,
         model: ResidentNetwork,
         networks: ResidentNetworks,
+        encoders: Executor,
         cancelled: Callable[[], bool],
     ) -> None:
         """Plan the run of a song whose frames are open.
@@ -42,6 +45,7 @@ class OngoingRun:
             frames: the song.
             model: the network, unadapted.
             networks: what is resident in this process.
+            encoders: threads for what the report lets one listen to.
             cancelled: asked between steps and between segments.
         """
         self.spec = spec
@@ -58,6 +62,7 @@ class OngoingRun:
             spec.marks, spec.source.frames, round(PREVIEW_S * spec.source.sample_rate_hz)
         )
         """What the report lets one listen to."""
+        self.encoders = encoders
         self.meter = ProgressMeter(plan_phases(spec, self.strategy, self.config))
         self.notices = [] if notice is None else [notice]
         self.notices += ensemble_notices(spec, self.ensemble, self.config)
@@ -68,6 +73,20 @@ class OngoingRun:
             )
         self._cancelled = cancelled
         self._fallback = MemoryFallback(spec, model, cpu_allowed=networks.cpu_fallback)
+
+    @property
+    def encodes_at_once(self) -> bool:
+        """Whether excerpts are encoded while the network computes; on a CPU that would be in its way."""
+        return self.model.on_gpu and not self.spec.listens_only
+
+    def excerpt(self) -> Excerpt:
+        """Begin the run's excerpt of a pass over the song."""
+        return Excerpt(
+            self.preview_span,
+            self.spec.source.sample_rate_hz,
+            self.encoders,
+            at_once=self.encodes_at_once,
+        )
 
     def fitting(
         self, phase: RunPhase, work: Callable[[], Generator[RunEvent, None, Result]]

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from pathlib import Path
-
-import numpy as np
-import soundfile
-from numpy.typing import NDArray
 
 from ugosa_server import __version__
-from ugosa_server.activations.intervals import Interval
 from ugosa_server.engine.adaptation_phase import Learned
 from ugosa_server.engine.base import RunEvent, RunPhase, RunSpec
-from ugosa_server.engine.mark_measures import StemCheck
+from ugosa_server.engine.excerpts import Excerpt
 from ugosa_server.engine.ongoing_run import OngoingRun
 from ugosa_server.engine.run_plan import report_steps
 from ugosa_server.engine.separation_phases import BaseHeard, Separated
+from ugosa_server.engine.stem_check import CheckedStems, check_stems, stem_check_steps
 from ugosa_server.failpoints import reach
 from ugosa_server.report.data import JobReport, OptionValue, Preview, StemReport
+from ugosa_server.report.excerpt_audio import audio_data_uri
 from ugosa_server.report.write import write_report
 
 
@@ -35,19 +31,36 @@ def report_run(
     """
     yield run.meter.begin(RunPhase.REPORT)
     source = run.spec.source
-    check = StemCheck(run.stem_paths, run.spec.marks, run.ensemble.stems, run.frames, source.sample_rate_hz)
-    yield from run.steps(check.run())
-    report = _job_report(run, base, learned, separated, check)
-    preview = Preview(
-        run.preview_span[0],
-        _read_excerpt(run.stem_paths, run.preview_span),
-        None if base is None else base.preview,
+    first, last = run.preview_span
+    mix_uri = run.encoders.submit(audio_data_uri, run.frames[first:last].T, source.sample_rate_hz)
+    separated.excerpt.begin_encoding()  # all of them side by side, and beside the check
+    if base is not None:
+        base.excerpt.begin_encoding()
+    check = yield from run.steps(
+        check_stems(run.stem_paths, run.spec.marks, run.ensemble.stems, run.frames, source.sample_rate_hz)
     )
-    run.check_cancel()
-    names = write_report(report, preview, source, run.stem_paths, run.out_dir)
+    preview = Preview(
+        first,
+        last - first,
+        mix_uri.result(),
+        _encoded(run, separated.excerpt),
+        None if base is None else _encoded(run, base.excerpt),
+    )
+    yield from run.progress(stem_check_steps(source.frames))  # the time that it took is in the report
+    report = _job_report(run, base, learned, separated, check)
+    names = write_report(report, preview, check.mix, check.stems, run.out_dir)
     reach("worker.report_written")
     yield from run.progress(report_steps(source))
     return names
+
+
+def _encoded(run: OngoingRun, excerpt: Excerpt) -> tuple[str, ...]:
+    """Wait for what is being encoded, no longer than the user does."""
+    uris = []
+    for uri in excerpt.data_uris():
+        uris.append(uri)
+        run.check_cancel()
+    return tuple(uris)
 
 
 def _job_report(
@@ -55,7 +68,7 @@ def _job_report(
     base: BaseHeard | None,
     learned: Learned | None,
     separated: Separated,
-    check: StemCheck,
+    check: CheckedStems,
 ) -> JobReport:
     """Put together what is known of a finished run."""
     spec, model = run.spec, run.model.info
@@ -118,12 +131,3 @@ def _options_as_used(spec: RunSpec, stem_names: Sequence[str]) -> dict[str, Opti
         "stems": ", ".join(stem_names),
         "stem_encoding": spec.stem_encoding.value,
     }
-
-
-def _read_excerpt(stems: Sequence[Path], span: Interval) -> NDArray[np.float32]:
-    """The frames of a span of all stems, [S, C, n]."""
-    start, stop = span
-    excerpts = [
-        soundfile.read(path, start=start, stop=stop, dtype="float32", always_2d=True)[0].T for path in stems
-    ]
-    return np.stack(excerpts)

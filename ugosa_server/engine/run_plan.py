@@ -7,11 +7,11 @@ from ugosa_server.adaptation.loop import count_steps
 from ugosa_server.adaptation.strategies import UNADAPTED, Strategy, parse_strategy
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.engine.base import RunNotice, RunPhase, RunSpec
-from ugosa_server.engine.mark_measures import stem_check_steps
 from ugosa_server.engine.model_mix import model_frames, prepare_steps
 from ugosa_server.engine.progress_meter import PhasePlan
 from ugosa_server.engine.sights import most_sights
 from ugosa_server.engine.song_estimates import Ensemble, separation_steps
+from ugosa_server.engine.stem_check import stem_check_steps
 from ugosa_server.models.network_config import NetworkConfig
 
 # Costs in seconds of audio that the whole network could process forward in the same time.

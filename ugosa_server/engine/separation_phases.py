@@ -15,7 +15,8 @@ from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.audio.level import energy_dbfs
 from ugosa_server.engine.base import RunEvent, RunPhase, StemFile
-from ugosa_server.engine.mark_measures import ExcerptRecorder, LeakageMeter, total_power
+from ugosa_server.engine.excerpts import Excerpt
+from ugosa_server.engine.mark_measures import LeakageMeter, total_power
 from ugosa_server.engine.model_mix import ModelMix
 from ugosa_server.engine.ongoing_run import OngoingRun
 from ugosa_server.engine.run_plan import checks_adaptation
@@ -34,8 +35,8 @@ class BaseHeard:
 
     leakage_dbfs: list[float | None]
     """Of each stem into its own marked silence; None where nothing is marked silent."""
-    preview: NDArray[np.float32]
-    """The run's excerpt of it, [S, C, n] at the source's rate."""
+    excerpt: Excerpt
+    """The run's excerpt of it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Separated:
     """In the run's order; durable."""
     leakage_dbfs: list[float | None]
     """As of `BaseHeard`, of the estimates that the stems were made of."""
+    excerpt: Excerpt
+    """The run's excerpt of the stems."""
 
 
 @dataclass
@@ -91,16 +94,16 @@ def separate_with_base(
     over_song = _Pass(run, mix, mix_frames)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
     leakage = LeakageMeter(run.spec.marks, run.ensemble.stems)
-    recorder = ExcerptRecorder(*run.preview_span)
+    excerpt = run.excerpt()
     levels = _level_meter(run)
     heard = levels.listen(leakage.listen(over_song.estimates()))
     if not run.spec.listens_only:
         heard = _filtered(run, heard, ())  # the excerpt is to show what the marks change
     for block in heard:
-        recorder.add(block)
+        excerpt.add(block)
         yield from over_song.progress()
     _save_levels(run, levels)
-    return BaseHeard(leakage.levels_dbfs(), recorder.excerpt())
+    return BaseHeard(leakage.levels_dbfs(), excerpt)
 
 
 def leaks_more(
@@ -137,6 +140,7 @@ def separate(
     spec, source = run.spec, run.spec.source
     leakage = LeakageMeter(spec.marks, run.ensemble.stems)
     levels = _level_meter(run)
+    excerpt = run.excerpt()
     with ExitStack() as files:
         writers = [
             files.enter_context(
@@ -154,6 +158,7 @@ def separate(
         for stems in consistency.process(estimates):
             for writer, stem in zip(writers, stems, strict=True):
                 writer.write(stem.T)
+            excerpt.add(stems)
             yield from over_song.progress()
         written = [writer.finish() for writer in writers]
     reach("worker.stems_written")
@@ -169,7 +174,7 @@ def separate(
         StemFile(name, path.name, stem.frames, stem.size_bytes, stem.sha256)
         for name, path, stem in zip(run.ensemble.stems, run.stem_paths, written, strict=True)
     )
-    return Separated(stem_files, leakage.levels_dbfs())
+    return Separated(stem_files, leakage.levels_dbfs(), excerpt)
 
 
 def _filtered(

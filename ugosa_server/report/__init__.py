@@ -2,7 +2,7 @@
 
 The worker fills a `JobReport` and a `Preview` (`data.py`) with what it measured and calls `write_report`
 (`write.py`). Nothing here imports torch, and nothing here measures: levels and losses come in as numbers;
-only the pictures of the waveforms are read from the audio.
+waveforms come in as what is drawn (`waveform.py`), excerpts as what is played (`excerpt_audio.py`).
 """
 
 from ugosa_server.report.data import EpochLoss, JobReport, OptionValue, Preview, StemReport

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from ugosa_server.activations.marks import Mark
 
 OptionValue = bool | int | float | str | None
@@ -55,14 +52,18 @@ class StemReport:
 
 @dataclass(frozen=True)
 class Preview:
-    """A short excerpt of every stem, to listen to in the page. All arrays are float32, [S, C, n]."""
+    """A short excerpt of everything, to listen to in the page: audio as data URIs (`excerpt_audio.py`)."""
 
     start_frame: int
     """Where the excerpt starts in the song, at the source rate."""
-    adapted: npt.NDArray[np.float32]
-    """The finished stems, [S, C, n], at the source rate."""
-    base: npt.NDArray[np.float32] | None = None
-    """What the base network would have given, same shape; None when nothing was adapted."""
+    frames: int
+    """Its length, at least 1."""
+    mix: str
+    """The song."""
+    adapted: tuple[str, ...]
+    """The finished stems, in the model's order."""
+    base: tuple[str, ...] | None = None
+    """What the base network would have given; None when nothing was adapted."""
 
 
 @dataclass(frozen=True)

@@ -30,18 +30,17 @@ def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Seque
 
     Args:
         report: what is told.
-        preview: what can be listened to; an excerpt of 0 frames leaves the players out.
+        preview: what can be listened to.
         mix: the song's waveform.
         stems: their waveforms, in the report's order.
     """
-    preview_frames = preview.adapted.shape[-1]
-    excerpt = (preview.start_frame, preview.start_frame + preview_frames) if preview_frames else None
+    excerpt = (preview.start_frame, preview.start_frame + preview.frames)
     sections = [
         _header(report),
         f'<section class="verdicts">{"".join(_card(verdict) for verdict in verdicts(report))}</section>',
         _notices(report.notices),
         _section("Where everyone plays", _legend(report) + lanes(report, mix, stems, excerpt)),
-        _section("Listen", listening_room(report, preview), "listen") if excerpt else "",
+        _section("Listen", listening_room(report, preview), "listen"),
         _section("Leakage in marked silence", _LEAKAGE_INTRO + leakage_table(report.stems)),
         _section("Learning", _LOSS_INTRO + loss_chart(report.epoch_losses)) if report.epoch_losses else "",
         _section("Time", timing_bars(report)),

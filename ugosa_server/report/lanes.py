@@ -28,9 +28,7 @@ def source_colour(index: int) -> str:
     return f"var(--source-{index % PALETTE_SIZE})"
 
 
-def lanes(
-    report: JobReport, mix: Waveform, stems: Sequence[Waveform], excerpt: tuple[int, int] | None
-) -> str:
+def lanes(report: JobReport, mix: Waveform, stems: Sequence[Waveform], excerpt: tuple[int, int]) -> str:
     """Return the lanes as HTML.
 
     Args:
@@ -83,16 +81,14 @@ def _mark(mark: Mark, report: JobReport) -> str:
     return f'<div class="mark {mark.state}" style="{place}" title="{escape(said)}"></div>'
 
 
-def _axis(report: JobReport, excerpt: tuple[int, int] | None) -> str:
+def _axis(report: JobReport, excerpt: tuple[int, int]) -> str:
     length_s = report.frames / report.sample_rate_hz
     step_s = next((step for step in TICK_STEPS_S if length_s / step <= MAX_TICKS), TICK_STEPS_S[-1])
     ticks = "".join(
         f'<span class="tick" style="left:{100 * second / length_s:.3f}%">{clock(second)}</span>'
         for second in range(0, int(length_s) + 1, step_s)
     )
-    heard = ""
-    if excerpt is not None:
-        heard = f'<div class="excerpt" style="{_place(*excerpt, report.frames)}"><span>excerpt</span></div>'
+    heard = f'<div class="excerpt" style="{_place(*excerpt, report.frames)}"><span>excerpt</span></div>'
     plot = f'<div class="lane-plot">{heard}{ticks}</div>'
     return f'<div class="lane axis"><div class="lane-name"></div>{plot}</div>'
 

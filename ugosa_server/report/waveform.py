@@ -1,21 +1,13 @@
-"""The picture of a waveform: the lowest and highest sample of every bin, read block by block."""
+"""The picture of a waveform: the lowest and highest sample of every bin, taken block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
-from ugosa_server.audio.formats import SourceAudio
-
-BLOCK_FRAMES = 1 << 16
 BINS = 1000  # more than a phone has pixels, about as many as a page on a screen
-
-Block = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -33,43 +25,36 @@ class Waveform:
         return float(max(self.high.max(), -self.low.min()))
 
 
-def source_waveform(source: SourceAudio, bins: int = BINS) -> Waveform:
-    """Return the waveform of a decoded song."""
-    return waveform(_source_blocks(source), source.frames, bins)
+class WaveformMeter:
+    """Takes a signal block by block and gives its waveform."""
 
+    def __init__(self, frames: int, bins: int = BINS) -> None:
+        """Begin a signal.
 
-def stem_waveform(path: Path, bins: int = BINS) -> Waveform:
-    """Return the waveform of a stem file."""
-    with soundfile.SoundFile(path) as file:
-        return waveform(file.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True), file.frames, bins)
+        Args:
+            frames: its length, at least 1.
+            bins: how many equal spans to draw; fewer when it has fewer frames.
+        """
+        bins = min(bins, frames)
+        # Strictly increasing, as bins <= frames.
+        self._edges = np.arange(bins + 1, dtype=np.int64) * frames // bins
+        self._low = np.full(bins, np.inf, np.float32)
+        self._high = np.full(bins, -np.inf, np.float32)
+        self._position = 0
 
-
-def waveform(blocks: Iterable[Block], frames: int, bins: int = BINS) -> Waveform:
-    """Return lowest and highest sample of `bins` equal spans of a signal; fewer when it has fewer frames.
-
-    Args:
-        blocks: the signal in order, each [n, C].
-        frames: their total length, at least 1.
-        bins: how many spans.
-    """
-    bins = min(bins, frames)
-    edges = np.arange(bins + 1, dtype=np.int64) * frames // bins  # strictly increasing, as bins <= frames
-    low = np.full(bins, np.inf, np.float32)
-    high = np.full(bins, -np.inf, np.float32)
-    start = 0
-    for block in blocks:
-        end = start + len(block)
-        first = int(np.searchsorted(edges, start, side="right")) - 1
-        last = int(np.searchsorted(edges, end, side="left"))  # one past the last bin of this block
-        cuts = np.maximum(edges[first:last], start) - start
+    def add(self, block: npt.NDArray[np.floating]) -> None:
+        """Take the next frames, [n, C], n at least 1."""
+        start, end = self._position, self._position + len(block)
+        first = int(np.searchsorted(self._edges, start, side="right")) - 1
+        last = int(np.searchsorted(self._edges, end, side="left"))  # one past the last bin of this block
+        # In samples of all channels, which lie side by side: to reduce those first would take much longer.
+        cuts = (np.maximum(self._edges[first:last], start) - start) * block.shape[1]
+        samples = np.ravel(block)
         here = slice(first, last)
-        low[here] = np.minimum(low[here], np.minimum.reduceat(block.min(axis=1), cuts))
-        high[here] = np.maximum(high[here], np.maximum.reduceat(block.max(axis=1), cuts))
-        start = end
-    return Waveform(low, high)
+        self._low[here] = np.minimum(self._low[here], np.minimum.reduceat(samples, cuts))
+        self._high[here] = np.maximum(self._high[here], np.maximum.reduceat(samples, cuts))
+        self._position = end
 
-
-def _source_blocks(source: SourceAudio) -> Iterator[Block]:
-    with open(source.path, "rb") as file:
-        while (samples := np.fromfile(file, "<f4", BLOCK_FRAMES * source.channels)).size:
-            yield samples.reshape(-1, source.channels)
+    def waveform(self) -> Waveform:
+        """Give what it is, after the last frame."""
+        return Waveform(self._low, self._high)
