@@ -97,6 +97,15 @@ def test_frames_outside_of_the_song_are_refused(tmp_path, song):
         pass
 
 
+def test_a_song_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "text.wav").write_text("no audio")
+    for name, words in (("gone.wav", "No such file"), ("text.wav", "[Ff]ormat")):
+        request = DawRequest(tmp_path / "p", tmp_path / "c", tmp_path / name, tmp_path, start_frame=5)
+        message = f"cannot read the song {tmp_path / name}: .*{words}"
+        with pytest.raises(BadInputError, match=message), stretch_of(request):
+            pass
+
+
 def test_a_job_is_resumed_by_its_id(server, tmp_path):
     server.add_succeeded_job("j5", {"drums": b"drums", "bass": b"bass"})
     server.events["j5"] = progress_events("j5", 3)
@@ -163,6 +172,9 @@ def test_errors_arrive_in_the_progress_file(song, tmp_path):
         ({"song": "/s.wav", "marks": [{"source": "bass"}]}, "'state'"),
         ({"song": "/s.wav", "options": {"speed": 1}}, "speed"),
         ({"song": "/s.wav", "start_frame": "soon"}, "soon"),
+        ({"song": "/s.wav", "options": ["fast"]}, "list"),
+        ({"song": "/s.wav", "request_id": 5}, "'request_id' is 5, not a string"),
+        ({"song": "/s.wav", "server": 5}, "'server' is 5, not a string"),
     ],
 )
 def test_a_request_that_is_wrong_says_where(tmp_path, values, message):

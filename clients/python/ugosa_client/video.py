@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import zipfile
@@ -48,6 +49,9 @@ class Sight:
             raise BadInputError("one of features, pictures and video says what is seen of the players")
         if self.video is None and (self.players or self.every_s or self.start_s):
             raise BadInputError("players' places and times are those of a video; give one")
+        for name, seconds in (("between pictures", self.every_s), ("where the video begins", self.start_s)):
+            if not math.isfinite(seconds):
+                raise BadInputError(f"{name}: {seconds} is no number of seconds")
         if self.video is not None and not Path(self.video).is_file():
             raise BadInputError(f"there is no video {os.fspath(self.video)}")
         self._read(1)

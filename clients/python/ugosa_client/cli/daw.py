@@ -161,10 +161,10 @@ def read_request(path: str | os.PathLike[str]) -> DawRequest:
             end_frame=None if values.get("end_frame") is None else int(values["end_frame"]),
             marks=tuple(_mark(mark) for mark in values.get("marks", ())),
             options=_options(values.get("options", {})),
-            request_id=values.get("request_id"),
-            server=values.get("server"),
+            request_id=_text(values, "request_id"),
+            server=_text(values, "server"),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInputError(f"{path}: {type(error).__name__}: {error}") from None
 
 
@@ -183,6 +183,13 @@ def _path(request: str | os.PathLike[str], values: Mapping[str, Any], name: str)
     if not isinstance(path, str) or not Path(path).is_absolute():
         raise BadInputError(f"{request}: {name!r} is {path!r}, not an absolute path")
     return Path(path)
+
+
+def _text(values: Mapping[str, Any], name: str) -> str | None:
+    text = values.get(name)
+    if text is not None and not isinstance(text, str):
+        raise ValueError(f"{name!r} is {text!r}, not a string")
+    return text
 
 
 def _mark(values: Mapping[str, Any]) -> Mark:
@@ -253,7 +260,7 @@ def stretch_of(request: DawRequest) -> Iterator[Path]:
     if start == 0 and request.end_frame is None:
         yield request.song
         return
-    with soundfile.SoundFile(request.song) as song:
+    with _open_song(request.song) as song:
         end = song.frames if request.end_frame is None else request.end_frame
         if not 0 <= start < end <= song.frames:
             raise BadInputError(
@@ -276,6 +283,16 @@ def stretch_of(request: DawRequest) -> Iterator[Path]:
         yield path
     finally:
         path.unlink()
+
+
+def _open_song(path: Path) -> soundfile.SoundFile:
+    try:
+        path.stat()  # libsndfile says no more than "System error."
+        return soundfile.SoundFile(path)
+    except OSError as error:
+        raise BadInputError(f"cannot read the song {path}: {error.strerror}") from error
+    except soundfile.LibsndfileError as error:
+        raise BadInputError(f"cannot read the song {path}: {error.error_string}") from error
 
 
 @contextmanager
