@@ -1,6 +1,7 @@
 """Jobs from queue to end, on an engine that misbehaves on command."""
 
 import asyncio
+from pathlib import Path
 
 import apsw
 import pytest
@@ -132,6 +133,24 @@ async def test_a_cancelled_job_whose_worker_dies_is_cancelled_not_retried(tmp_pa
         await front.store(lambda s: s.jobs.request_cancel(PRINCIPAL, job.job_id))  # not announced: a race
         gate.open()
         assert states(await front.events(job.job_id))[-1] is JobState.CANCELLED
+
+
+async def test_a_job_cancelled_while_it_waits_for_another_attempt_leaves_nothing_of_the_first(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [gate, succeed]) as front:
+        running = await submit(front, "first")
+        await gate.reached.wait()
+        waiting = await submit(front, "second")
+        earlier = front.spool.make_attempt(waiting.job_id, 1)  # as a lost worker leaves it
+        (Path(earlier.out_dir) / "model-mix.f32").write_bytes(b"large")
+        earlier.checkpoint.write_bytes(b"epoch 3")
+        assert (await front.jobs.cancel(PRINCIPAL, waiting.job_id)).state is JobState.CANCELLED
+        assert not earlier.out_dir.exists()
+        assert not earlier.checkpoint.exists()
+        assert (await front.jobs.cancel(PRINCIPAL, running.job_id)).state is JobState.CANCELLING
+        assert front.spool.attempt_dir(running.job_id, 1).exists(), "its worker still writes there"
+        gate.open()
+        await front.events(running.job_id)
 
 
 async def test_a_watcher_that_comes_back_sees_each_event_once(tmp_path):

@@ -236,6 +236,8 @@ class JobQueue:
     async def cancel(self, principal: str, job_id: str) -> Job:
         """Ask a job to end; one that has ended is returned as it is."""
         job = await self._store(lambda s: s.jobs.request_cancel(principal, job_id))
+        if job.state is JobState.CANCELLED:  # it may have waited for another attempt
+            await asyncio.to_thread(self._spool.delete_job, job_id)
         self._hub.announce(job_id)
         self.on_cancel(job_id)
         return job
