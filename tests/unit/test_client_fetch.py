@@ -1,7 +1,9 @@
 """Results are on disk whole and right, or not at all, and nothing of the user's is replaced."""
 
 import json
+import os
 import random
+import resource
 
 import pytest
 
@@ -11,10 +13,11 @@ from ugosa_client.errors import (
     BadAudioError,
     IntegrityError,
     JobNotFinishedError,
+    OutputError,
     OutputExistsError,
     ServerUnavailableError,
 )
-from ugosa_client.fetch import safe_file_name, stem_file_names
+from ugosa_client.fetch import require_folder, safe_file_name, stem_file_names
 from ugosa_client.song import FileSong
 from ugosa_client.wire.ugosa.v1 import job_pb2, job_service_pb2
 
@@ -58,6 +61,28 @@ def test_a_stem_goes_on_after_breaks_where_it_ended(server_and_client, tmp_path)
     chunk = 256 * 1024
     assert server.starts == [0, 2 * chunk, 2 * chunk, 3 * chunk, 0]
     assert (files.stems["drums"].read_bytes(), files.stems["vocals"].read_bytes()) == (DRUMS, VOCALS)
+
+
+def test_a_disk_that_is_full_is_named_and_the_fetch_goes_on_when_there_is_room(server_and_client, tmp_path):
+    server, client = server_and_client
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE // 2, hard))  # stands for a full disk
+    try:
+        with pytest.raises(OutputError, match=f"cannot write to {tmp_path}/out: .*`ugosa fetch j -o DIR`"):
+            client.fetch("j", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "out" / "drums.wav").exists()
+    server.starts = []
+    assert client.fetch("j", tmp_path / "out").stems["drums"].read_bytes() == DRUMS
+    assert server.starts[0] > 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match=f"may not write in {tmp_path}"):
+        require_folder(tmp_path / "new")
 
 
 def test_another_process_completes_what_is_there_in_part(server_and_client, tmp_path):

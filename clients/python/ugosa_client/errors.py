@@ -83,6 +83,10 @@ class OutputExistsError(BadInputError):
     """The output directory holds files of the same names that are not results of this tool."""
 
 
+class OutputError(BadInputError):
+    """The output directory cannot be written: no room, or no permission."""
+
+
 class NotFoundError(UgosaClientError):
     """No upload, job, stem or model of that id."""
 

@@ -18,6 +18,7 @@ from ugosa_client.connection import Connection
 from ugosa_client.errors import (
     IntegrityError,
     JobNotFinishedError,
+    OutputError,
     OutputExistsError,
     ServerError,
     ServerUnavailableError,
@@ -63,6 +64,7 @@ def fetch_results(
     Raises:
         JobNotFinishedError: the job has no stems (yet).
         OutputExistsError: a file of the same name is there that is not a result of this tool.
+        OutputError: the directory cannot be written.
         IntegrityError: a stem does not have the sha256 that the server says.
     """
     job = get_job(connection, job_id)
@@ -75,15 +77,23 @@ def fetch_results(
     require_folder(folder)
     if not overwrite:
         refuse_foreign_files(folder, [path.name for path in paths.values()])
-    folder.mkdir(parents=True, exist_ok=True)
-    # The report comes first: with it in place, an interrupted fetch finds its own stems again.
-    for name, report_format in (
-        (REPORT_JSON, job_service_pb2.REPORT_FORMAT_JSON),
-        (REPORT_HTML, job_service_pb2.REPORT_FORMAT_HTML),
-    ):
-        _fetch_report(connection, job_id, report_format, folder / name)
-    for stem, path in paths.items():
-        _fetch_stem(connection, job_id, stem, path, on_progress)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The report comes first: with it in place, an interrupted fetch finds its own stems again.
+        for name, report_format in (
+            (REPORT_JSON, job_service_pb2.REPORT_FORMAT_JSON),
+            (REPORT_HTML, job_service_pb2.REPORT_FORMAT_HTML),
+        ):
+            _fetch_report(connection, job_id, report_format, folder / name)
+        for stem, path in paths.items():
+            _fetch_stem(connection, job_id, stem, path, on_progress)
+    except BrokenPipeError:  # of `on_progress`, whose reader has gone
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {folder}: {error.strerror or error}. The results stay at the server: make room,"
+            f" or name another folder, then `ugosa fetch {job_id} -o DIR`"
+        ) from error
     return FetchedFiles(
         {stem.source: path for stem, path in paths.items()}, folder / REPORT_JSON, folder / REPORT_HTML
     )
@@ -115,10 +125,12 @@ def safe_file_name(name: str) -> str:
 
 
 def require_folder(folder: Path) -> None:
-    """Raise if something that is no folder is in the way of an output directory."""
+    """Raise if something that is no folder is in the way of an output directory, or it cannot be written."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise OutputExistsError(f"{existing} is a file; name a folder for the results")
+    if not os.access(existing, os.W_OK):
+        raise OutputError(f"you may not write in {existing}; name another folder for the results")
 
 
 def refuse_foreign_files(folder: Path, names: Iterable[str]) -> None:
