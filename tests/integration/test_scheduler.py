@@ -76,7 +76,7 @@ async def test_a_job_that_loses_two_workers_fails(tmp_path, losses):
         job = await front.jobs.get(PRINCIPAL, job.job_id)
         assert job.state is JobState.FAILED
         assert job.error.reason == "WORKER_LOST"
-        assert "attempt 2 of 2" in job.error.message
+        assert "lost 2 workers" in job.error.message
         following = await submit(front, "next")
         assert states(await front.events(following.job_id))[-1] is JobState.SUCCEEDED
 
@@ -183,6 +183,16 @@ async def test_a_restart_queues_what_was_running_and_keeps_all_events(tmp_path):
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         assert states(events)[-1] is JobState.SUCCEEDED
         assert states(await front.events(waiting.job_id))[-1] is JobState.SUCCEEDED
+
+
+async def test_a_restart_does_not_count_as_a_lost_worker(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [progress(1), gate]) as front:
+        job = await submit(front)
+        await gate.reached.wait()
+    async with running_front(tmp_path, [progress(1), LOST]) as front:
+        assert states(await front.events(job.job_id))[-1] is JobState.SUCCEEDED
+        assert (await front.jobs.get(PRINCIPAL, job.job_id)).attempt == 3
 
 
 async def test_draining_puts_the_running_job_back_and_refuses_new_work(tmp_path):

@@ -31,8 +31,9 @@ from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.models.registry import ModelRegistry
 
-MAX_ATTEMPTS = 2  # a lost worker is replaced once; a job that loses two is not tried again
-MAX_ATTEMPTS_AFTER_RESTART = 5  # a restart is not the job's fault, up to a point
+MAX_LOST_WORKERS = 2  # a lost worker is replaced once; a job that loses two is not tried again
+MAX_ATTEMPTS = 5  # a restart is not the job's fault, up to a point
+WORKER_RETRY = "WORKER_RETRY"  # reason of the notice that a job goes on after a lost worker
 
 STORE_RETRY_S = 5.0  # between attempts to write to a store that refuses
 
@@ -83,7 +84,7 @@ class Scheduler:
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.CANCELLING)):
             await self._end(job, JobState.CANCELLED)
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.RUNNING)):
-            await self._retry(job, "SERVER_RESTART", "the server was restarted", MAX_ATTEMPTS_AFTER_RESTART)
+            await self._retry(job, "SERVER_RESTART", "the server was restarted")
 
     def start(self) -> None:
         """Begin to run jobs."""
@@ -99,9 +100,7 @@ class Scheduler:
             await asyncio.wait(self._slots, timeout=grace_s)
         for active in list(self._active.values()):
             log.info("job %s goes back to the queue", active.job.job_id)
-            await self._retry(
-                active.job, "SERVER_DRAINING", "the server was shut down", MAX_ATTEMPTS_AFTER_RESTART
-            )
+            await self._retry(active.job, "SERVER_DRAINING", "the server was shut down")
         for slot in self._slots:
             slot.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -162,7 +161,12 @@ class Scheduler:
             self._look_for_cancel(job.job_id)  # and again while the engine was starting it
             await self._follow(job, active.run)
         except WorkerLostError as error:
-            await self._retry(job, error.reason, error.message, MAX_ATTEMPTS)
+            lost = 1 + await self._store(lambda s: s.events.count_notices(job.job_id, WORKER_RETRY))
+            if lost < MAX_LOST_WORKERS:
+                await self._retry(job, WORKER_RETRY, error.message)
+            else:
+                message = f"{error.message}; the job has lost {lost} workers and is not run again"
+                await self._end(job, JobState.FAILED, JobError(error.reason, message))
         except UgosaError as error:
             await self._end(job, JobState.FAILED, JobError(error.reason, error.message))
 
@@ -253,17 +257,14 @@ class Scheduler:
         )
         self._hub.announce(job.job_id)
 
-    async def _retry(self, job: Job, reason: str, message: str, max_attempts: int) -> None:
+    async def _retry(self, job: Job, reason: str, message: str) -> None:
         """Queue a job again; fail it when it was tried too often, end it when it was cancelled."""
-        if job.attempt >= max_attempts:
-            error = JobError(reason, f"{message}; this was attempt {job.attempt} of {max_attempts}")
+        if job.attempt >= MAX_ATTEMPTS:
+            error = JobError(reason, f"{message}; this was attempt {job.attempt} of {MAX_ATTEMPTS}")
             await self._end(job, JobState.FAILED, error)
             return
-        notice = RunNotice(
-            "WORKER_RETRY" if reason == WorkerLostError.reason else reason,
-            f"{message}; the job will be run again (attempt {job.attempt + 1})",
-            warning=True,
-        )
+        text = f"{message}; the job will be run again (attempt {job.attempt + 1})"
+        notice = RunNotice(reason, text, warning=True)
         log.warning("job %s: %s; queued again", job.job_id, message)
         queued = await self._store(lambda s: s.jobs.requeue(job.job_id, job.attempt, notice))
         if not queued:

@@ -79,6 +79,15 @@ class EventTable:
         )
         return [(int(str(row[0])), _event(row[1:])) for row in rows]
 
+    def count_notices(self, job_id: str, reason: str) -> int:
+        """Return how many notices of that reason a job has had, in all its attempts."""
+        (row,) = self._connection.execute(
+            "SELECT count(*) FROM events WHERE job_id = ? AND kind = 'notice'"
+            " AND json_extract(body, '$.reason') = ?",
+            (job_id, reason),
+        )
+        return int(str(row[0]))
+
     def delete(self, job_id: str) -> None:
         """Remove a job's events, also from its array."""
         self._connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
