@@ -11,10 +11,10 @@ from ugosa_server.adaptation.context import adaptation_of
 from ugosa_server.adaptation.loop import adapt
 from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
-from ugosa_server.models import fast_block
 from ugosa_server.models.conv_tasnet import ConvTasNet
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.models.depths import ALL_DEPTHS
+from ugosa_server.models.fast_block import prelu, scratch
 from ugosa_server.models.fast_conv_tasnet import are_opposite_halves
 
 SIZES = {
@@ -60,7 +60,7 @@ def awkward_network(config):
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(fast_block, "CHUNK_FLOATS_A_THREAD", 1000)
+    monkeypatch.setattr(scratch, "CHUNK_FLOATS_A_THREAD", 1000)
 
 
 def assert_close(ours, plain, tolerance):
@@ -95,7 +95,8 @@ def test_what_a_gpu_does_instead_comes_to_the_same(config, monkeypatch):
     mix = torch.randn(2, config.audio_channels, 3001, dtype=torch.float64)
     results = []
     for on_cpu in (True, False):
-        monkeypatch.setattr(fast_block, "on_cpu", lambda x, on_cpu=on_cpu: on_cpu)
+        for module in (prelu, scratch):
+            monkeypatch.setattr(module, "on_cpu", lambda x, on_cpu=on_cpu: on_cpu)
         network.zero_grad()
         stems = network(mix)
         stems.square().sum().backward()

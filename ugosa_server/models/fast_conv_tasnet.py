@@ -18,7 +18,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from ugosa_server.models.fast_block import NORM_EPS, BlockWeights, Scratch, block, chunks
+from ugosa_server.models.fast_block.blocks import block
+from ugosa_server.models.fast_block.norm import NORM_EPS
+from ugosa_server.models.fast_block.scratch import Scratch, chunks
+from ugosa_server.models.fast_block.weights import BlockWeights
 
 __all__ = ["Scratch", "bottleneck", "encode", "masked_frames", "overlap_add", "run_blocks"]
 

@@ -1,0 +1,20 @@
+"""A temporal block near the speed of its matrix products, forward and backward; CPU first, GPU the same code.
+
+The plain twin is `conv_tasnet.TemporalBlock`, and the numbers are the same up to rounding. What differs:
+
+- **Frames first.** Features of one example are [K, channels], so that a 1x1 convolution is one plain matrix
+  product (BLAS runs it at twice the rate of a convolution over [channels, K]), and what a norm or a tap has
+  for every channel is a row that all frames share.
+- **Folded norms.** gLN(p) = a p + c with a = gamma r, c = beta - a m, where m and r are the mean and
+  1 / sqrt(var + eps) of all of p. `a` goes into the next weights and `c` into a constant; normalised features
+  are never written. The second r is a number: out = x + r (t @ (gamma W)^T) + W c needs no second look at t.
+- **Chunks.** A stretch of frames stays in the core's cache while everything that can be done to it is done.
+  Only the norms' statistics part the work: two passes forward, three backward.
+- **Little is kept.** A training step keeps x, u and q below; the rest is computed again.
+
+    u = W_up x    p = prelu(u)    q[k] = sum_j taps_j gLN(p)[k + offset_j]    t = prelu(q)
+    out = x + W_down gLN(t)
+
+Backward, with g = d out: the sums over frames that a norm's gradient needs follow from sums that the
+gradients of its neighbours' weights need anyway (`norm_gradient`), so no pass is made for them.
+"""
