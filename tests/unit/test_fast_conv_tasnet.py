@@ -164,7 +164,7 @@ def test_steps_hand_on_their_memory_and_the_end_frees_it():
     with adaptation_of(network, strategy) as parameters:
         for _ in adapt(network, parameters, noise_song(8000), first_half_silent(1, 8000), options, seed=0):
             lent = [t.data_ptr() for tensors in network._scratch._free.values() for t in tensors]
-            assert len(set(lent)) == 2 * 6 + 1  # two for each of the trained blocks, and the masks
+            assert len(set(lent)) == 2 * 6 + 5 + 1  # two a block, what goes from one to the next, masks
         copy.deepcopy(network)
         assert not network._scratch._free
 
@@ -173,7 +173,7 @@ def test_a_second_backward_pass_fails_instead_of_reading_what_is_gone():
     network = tiny_network().requires_grad_(True)
     loss = network(torch.randn(1, 2, 500)).sum()
     loss.backward(retain_graph=True)
-    with pytest.raises(TypeError):
+    with pytest.raises((TypeError, IndexError)):
         loss.backward()
 
 

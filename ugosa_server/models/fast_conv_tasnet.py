@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from ugosa_server.models.fast_block.blocks import block
+from ugosa_server.models.fast_block import blocks
 from ugosa_server.models.fast_block.norm import NORM_EPS
 from ugosa_server.models.fast_block.scratch import Scratch, chunks
 from ugosa_server.models.fast_block.weights import BlockWeights
@@ -52,12 +52,11 @@ def bottleneck(w: Tensor, norm: nn.Module, conv: nn.Module) -> Tensor:
 
 def run_blocks(features: Tensor, temporal_blocks: list[nn.Module], scratch: Scratch) -> Tensor:
     """Go through temporal blocks one after the other: [K, B] -> [K, B]."""
-    features = features.clone()  # which blocks without gradient write over
+    layers = []
     for temporal_block in temporal_blocks:
-        weights = BlockWeights(*temporal_block.parameters())
         (dilation,) = temporal_block.net[3].net[0].dilation  # type: ignore[index, union-attr]
-        features = block(features, weights, int(dilation), scratch)
-    return features
+        layers.append(blocks.Layer(BlockWeights(*temporal_block.parameters()), int(dilation)))
+    return blocks.run(features, layers, scratch)
 
 
 def masked_frames(

@@ -7,64 +7,57 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ugosa_server.models.fast_block.forward import add_shifted
-from ugosa_server.models.fast_block.norm import Norm, norm_gradient
-from ugosa_server.models.fast_block.prelu import prelu, prelu_backward
+from ugosa_server.models.fast_block.forward import Kept, add_shifted
+from ugosa_server.models.fast_block.norm import NormGradient, norm_gradient
 from ugosa_server.models.fast_block.scratch import Scratch, chunks
 from ugosa_server.models.fast_block.weights import FoldedWeights
 
 
 def block_backward(
-    g: Tensor,
-    x: Tensor,
-    u: Tensor,
-    q: Tensor,
-    weights: FoldedWeights,
-    norms: tuple[Norm, Norm],
-    scratch: Scratch,
-    *,
-    needs_x: bool,
-    needs_only_down: bool,
-) -> tuple[Tensor | None, Sequence[Tensor | None]]:
-    """Gradients of x, if needed, and of the weights in their order, from g = d out, [K, B]."""
-    n_frames, channels = u.shape
-    p_norm, t_norm = norms
-    p = scratch.take("p", n_frames, channels, x)
+    g: Tensor, kept: Kept, weights: FoldedWeights, scratch: Scratch, *, needs_x: bool, needs_only_down: bool
+) -> Sequence[Tensor | None]:
+    """Gradients of the weights in their order from g = d out, [K, B]; d x, if needed, is written over g."""
+    x, n_frames = kept.x, len(kept.x)
+    p_norm, t_norm = kept.p_norm, kept.t_norm
+    p = kept.u
+    if not weights.up_prelu.keeps_output and not needs_only_down:
+        p = scratch.take("p", n_frames, weights.channels, x)
 
     # d W_down, and through it the sums over frames that the second norm needs.
     g_t = torch.zeros_like(weights.down)  # sum_k g[k] t[k]^T, [B, H]
-    g_sum = g.sum(dim=0)  # [B]
-    for chunk in chunks(x, channels):
+    g_sum = torch.zeros_like(g[0])  # [B]
+    for chunk in chunks(x, weights.channels):
         n = chunk.stop - chunk.start
-        t = prelu(q[chunk], weights.taps_slope, scratch.take("t", n, channels, x))
+        t = weights.taps_prelu.output(kept.q[chunk], scratch.take("t", n, weights.channels, x))
         g_t.addmm_(g[chunk].t(), t)
-        if not needs_only_down:
-            prelu(u[chunk], weights.up_slope, p[chunk])
+        g_sum += g[chunk].sum(dim=0)
+        if p is not kept.u:
+            weights.up_prelu.forward(kept.u[chunk], p[chunk])
     d_down = torch.addcmul(g_t * t_norm.a, g_sum.unsqueeze(1), t_norm.c)  # [B, H]
     if needs_only_down:
-        return None, [*[None] * 8, d_down]
+        return [*[None] * 8, d_down]
     d_t_norm = norm_gradient(
         g_sum @ weights.down, (weights.down * g_t).sum(dim=0), t_norm, weights.taps_gamma, n_frames
     )
 
     # d q, [K, H], and what the taps and the first norm need: sums of d q and of d q[k] p[k + offset].
-    d_q = scratch.take("d_q", n_frames, channels, x)
+    d_q = kept.q  # written over
+    slope, constant = _rows(d_t_norm, weights)
     down = weights.down * t_norm.a
     d_q_p = torch.zeros_like(weights.taps)  # [P, H]
     d_q_sum = torch.zeros_like(weights.up_gamma)
-    d_taps_slope = torch.zeros_like(weights.taps_slope)
-    for chunk in chunks(x, channels):
+    d_taps_slope = torch.zeros_like(g[0, :1])
+    for chunk in chunks(x, weights.channels):
         n = chunk.stop - chunk.start
-        t = prelu(q[chunk], weights.taps_slope, scratch.take("t", n, channels, x))
-        d_t = t.mul_(d_t_norm.slope).add_(d_t_norm.constant).addmm_(g[chunk], down)
-        d_taps_slope += prelu_backward(
-            d_t, q[chunk], weights.taps_slope, d_q[chunk], scratch.take("negative", n, channels, x)
-        )
+        d_t, temporary = (scratch.take(name, n, weights.channels, x) for name in ("t", "temporary"))
+        t = weights.taps_prelu.output(kept.q[chunk], d_t)
+        torch.addcmul(constant, t, slope, out=d_t).addmm_(g[chunk], down)
+        d_taps_slope += weights.taps_prelu.backward(d_t, kept.q[chunk], d_q[chunk], temporary)
         d_q_sum += d_q[chunk].sum(dim=0)
         for tap, offset in enumerate(weights.offsets):
             start = min(max(chunk.start, -offset), chunk.stop)
             stop = max(min(chunk.stop, n_frames - offset), start)
-            product = scratch.take("t", stop - start, channels, x)
+            product = temporary[: stop - start]
             torch.mul(d_q[start:stop], p[start + offset : stop + offset], out=product)
             d_q_p[tap] += product.sum(dim=0)
     d_q_sums = torch.stack([d_q_sum - _outside(d_q, offset) for offset in weights.offsets])  # [P, H]
@@ -78,25 +71,22 @@ def block_backward(
     )
 
     # d u a chunk at a time, and with it d W_up and d x.
-    taps = weights.taps * p_norm.a
+    slope, constant = _rows(d_p_norm, weights)
+    taps = list(zip(weights.taps * p_norm.a, weights.offsets, strict=True))
     d_up = torch.zeros_like(weights.up)
-    d_up_slope = torch.zeros_like(weights.up_slope)
-    d_x = torch.empty_like(g) if needs_x else None
-    for chunk in chunks(x, channels):
+    d_up_slope = torch.zeros_like(d_taps_slope)
+    for chunk in chunks(x, weights.channels):
         n = chunk.stop - chunk.start
-        d_p = torch.mul(p[chunk], d_p_norm.slope, out=scratch.take("t", n, channels, x)).add_(
-            d_p_norm.constant
-        )
-        for tap, offset in zip(taps, weights.offsets, strict=True):
-            add_shifted(d_p, d_q, tap, -offset, chunk)
-        d_u = scratch.take("d_u", n, channels, x)
-        d_up_slope += prelu_backward(
-            d_p, u[chunk], weights.up_slope, d_u, scratch.take("negative", n, channels, x)
-        )
+        d_p, temporary = (scratch.take(name, n, weights.channels, x) for name in ("t", "temporary"))
+        torch.addcmul(constant, p[chunk], slope, out=d_p)
+        for row, offset in taps:
+            add_shifted(d_p, d_q, row, -offset, chunk)
+        d_u = d_p
+        d_up_slope += weights.up_prelu.backward(d_p, kept.u[chunk], d_u, temporary)
         d_up.addmm_(d_u.t(), x[chunk])
-        if d_x is not None:
-            torch.addmm(g[chunk], d_u, weights.up, out=d_x[chunk])
-    return d_x, (
+        if needs_x:
+            g[chunk].addmm_(d_u, weights.up)
+    return (
         d_up,
         d_up_slope,
         d_p_norm.d_gamma,
@@ -107,6 +97,12 @@ def block_backward(
         d_t_norm.d_beta,
         d_down,
     )
+
+
+def _rows(norm: NormGradient, weights: FoldedWeights) -> tuple[Tensor, Tensor]:
+    """Slope and constant as rows, [H], which are faster than numbers."""
+    slope, constant = (number.expand(weights.channels).contiguous() for number in (norm.slope, norm.constant))
+    return slope, constant
 
 
 def _outside(d_q: Tensor, offset: int) -> Tensor | float:

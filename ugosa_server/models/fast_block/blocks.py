@@ -1,71 +1,104 @@
-"""A block as something to call, with gradient where one is asked for."""
+"""Blocks one after the other as something to call, with gradient where one is asked for."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from ugosa_server.models.fast_block.backward import block_backward
-from ugosa_server.models.fast_block.forward import block_forward
+from ugosa_server.models.fast_block.forward import forward_in_place, forward_kept
 from ugosa_server.models.fast_block.scratch import Scratch
 from ugosa_server.models.fast_block.weights import BlockWeights, FoldedWeights
 
-
-def block(x: Tensor, weights: BlockWeights, dilation: int, scratch: Scratch) -> Tensor:
-    """Return what `TemporalBlock` makes of x, with gradient where one is asked for: [K, B] -> [K, B].
-
-    Without gradient x is written over and returned.
-    """
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *weights)):
-        out: Tensor = _Block.apply(x, dilation, scratch, *weights)  # type: ignore[no-untyped-call]
-        return out
-    with torch.no_grad():
-        folded = FoldedWeights(weights, dilation)
-        p = scratch.take("p", len(x), folded.channels, x)
-        y = scratch.take("y", len(x), x.shape[1], x)
-        result = block_forward(x, p, None, y, folded, scratch)
-        return x.addcmul_(y, result.t_norm.scale).add_(result.constant)
+_T = TypeVar("_T")
 
 
-class _Block(torch.autograd.Function):
-    """A block of a training step."""
+class Layer(NamedTuple):
+    """A block."""
+
+    weights: BlockWeights
+    dilation: int
+    """Frames from one tap to the next."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether anything in it asks for a gradient."""
+        return any(tensor.requires_grad for tensor in self.weights)
+
+
+def run(x: Tensor, layers: Sequence[Layer], scratch: Scratch) -> Tensor:
+    """Return what `TemporalBlock`s one after the other make of x: [K, B] -> [K, B]."""
+    trained = [x.requires_grad, *(layer.is_trained for layer in layers)]
+    first = max(trained.index(True) - 1, 0) if torch.is_grad_enabled() and any(trained) else len(layers)
+    if first > 0:
+        x = x.clone()
+        with torch.no_grad():
+            for weights, dilation in layers[:first]:
+                forward_in_place(x, FoldedWeights(weights, dilation), scratch)
+    if first == len(layers):
+        return x
+    tensors = [tensor for layer in layers[first:] for tensor in layer.weights]
+    out: Tensor = _Blocks.apply(  # type: ignore[no-untyped-call]
+        x, [layer.dilation for layer in layers[first:]], scratch, *tensors
+    )
+    return out
+
+
+class _Blocks(torch.autograd.Function):
+    """The blocks of a training step. In one piece, so that what goes from block to block can be borrowed."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, dilation: int, scratch: Scratch, *tensors: Tensor) -> Tensor:
-        weights = FoldedWeights(BlockWeights(*tensors), dilation)
-        u, q = (scratch.borrow(len(x), weights.channels, x) for _ in range(2))
-        y = torch.empty_like(x)
-        result = block_forward(x, u, q, y, weights, scratch)
-        ctx.save_for_backward(x, *tensors)
-        ctx.inner = u, q  # type: ignore[attr-defined]
-        ctx.norms = result.p_norm, result.t_norm  # type: ignore[attr-defined]
-        ctx.dilation, ctx.scratch = dilation, scratch  # type: ignore[attr-defined]
-        return torch.addcmul(x, y, result.t_norm.scale, out=y).add_(result.constant)
+    def forward(
+        ctx: FunctionCtx, x: Tensor, dilations: list[int], scratch: Scratch, *tensors: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(*tensors)
+        ctx.kept, ctx.scratch, ctx.dilations = [], scratch, dilations  # type: ignore[attr-defined]
+        for number, weights in enumerate(_folded(tensors, dilations), start=1):
+            is_last = number == len(dilations)
+            out = torch.empty_like(x) if is_last else scratch.borrow(len(x), x.shape[1], x)
+            ctx.kept.append(forward_kept(x, out, weights, scratch))  # type: ignore[attr-defined]
+            x = out
+        return x
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, *tensors = ctx.saved_tensors
-        u, q = ctx.inner
-        weights = FoldedWeights(BlockWeights(*tensors), ctx.dilation)
-        needs = BlockWeights(*ctx.needs_input_grad[3:])
-        x_gradient, gradients = block_backward(
-            grads[0].contiguous(),
-            x,
-            u,
-            q,
-            weights,
-            ctx.norms,
-            ctx.scratch,
-            needs_x=ctx.needs_input_grad[0],
-            needs_only_down=not any((ctx.needs_input_grad[0], *needs[:-1])),
-        )
-        ctx.inner = None  # a second backward pass would read what is not there any more, and fails here
-        ctx.scratch.give_back(u, q)
+        scratch: Scratch = ctx.scratch
+        needs_input = ctx.needs_input_grad[0]
+        needs = _by_block(ctx.needs_input_grad[3:])
+        g = scratch.take("g", len(grads[0]), grads[0].shape[1], grads[0]).copy_(grads[0])
+        gradients: list[Tensor | None] = []
+        folded = _folded(ctx.saved_tensors, ctx.dilations)
+        for number, (weights, needed) in reversed([*enumerate(zip(folded, needs, strict=True))]):
+            needs_x = number > 0 or needs_input
+            kept = ctx.kept.pop()  # so that a second backward pass, which would read other numbers, fails
+            of_block = block_backward(
+                g, kept, weights, scratch, needs_x=needs_x, needs_only_down=not (needs_x or any(needed[:-1]))
+            )
+            gradients = [*of_block, *gradients]
+            scratch.give_back(kept.u, kept.q)
+            if number > 0:  # the first x is not ours
+                scratch.give_back(kept.x)
         shaped = [
-            gradient.reshape(tensor.shape) if gradient is not None and needed else None
-            for gradient, tensor, needed in zip(gradients, tensors, needs, strict=True)
+            gradient.reshape(tensor.shape) if gradient is not None and is_needed else None
+            for gradient, tensor, is_needed in zip(
+                gradients, ctx.saved_tensors, ctx.needs_input_grad[3:], strict=True
+            )
         ]
-        return x_gradient, None, None, *shaped
+        return g.clone() if needs_input else None, None, None, *shaped
+
+
+def _folded(tensors: Sequence[Tensor], dilations: Sequence[int]) -> list[FoldedWeights]:
+    return [
+        FoldedWeights(BlockWeights(*of_block), dilation)
+        for of_block, dilation in zip(_by_block(tensors), dilations, strict=True)
+    ]
+
+
+def _by_block(values: Sequence[_T]) -> list[Sequence[_T]]:
+    """What there is for every parameter, one block's at a time."""
+    size = len(BlockWeights._fields)
+    return [values[start : start + size] for start in range(0, len(values), size)]

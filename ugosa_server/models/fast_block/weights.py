@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ugosa_server.models.fast_block.prelu import Prelu
+
 
 class BlockWeights(NamedTuple):
     """The parameters of a `TemporalBlock` in its own order, in the shapes of the published checkpoints."""
@@ -35,7 +37,7 @@ class FoldedWeights:
 
     def __init__(self, weights: BlockWeights, dilation: int) -> None:
         self.up, self.down = weights.up.flatten(1), weights.down.flatten(1)  # [H, B], [B, H]
-        self.up_slope, self.taps_slope = weights.up_slope, weights.taps_slope
+        self.up_prelu, self.taps_prelu = Prelu(weights.up_slope), Prelu(weights.taps_slope)
         self.up_gamma, self.up_beta = weights.up_gamma.flatten(), weights.up_beta.flatten()
         self.taps_gamma, self.taps_beta = weights.taps_gamma.flatten(), weights.taps_beta.flatten()
         self.taps = weights.taps.squeeze(1).t().contiguous()  # [P, H]
