@@ -15,7 +15,7 @@ from ugosa_server.models.conv_tasnet import ConvTasNet
 from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
 from ugosa_server.models.depths import ALL_DEPTHS
 from ugosa_server.models.fast_block import prelu, scratch
-from ugosa_server.models.fast_conv_tasnet import are_opposite_halves
+from ugosa_server.models.fast_conv_tasnet import have_opposite_halves
 
 SIZES = {
     "published kind": ConvTasNetConfig(
@@ -187,9 +187,50 @@ def test_networks_of_opposite_filters_separate_with_half_of_them(length):
         for basis, dim in ((network.encoder.conv1d_U.weight, 0), (network.decoder.basis_signals.weight, 1)):
             first, second = basis.chunk(2, dim=dim)
             second.copy_(-first)
-        assert are_opposite_halves(network.decoder.basis_signals.weight)
+        assert have_opposite_halves(network.decoder.basis_signals.weight, dim=1)
         mix = torch.randn(2, 2, length, dtype=torch.float64)
         torch.testing.assert_close(network(mix), network.plain_forward(mix), rtol=1e-9, atol=1e-12)
         network.decoder.basis_signals.weight[0, 0] += 1  # as after a step of adaptation
-        assert not are_opposite_halves(network.decoder.basis_signals.weight)
+        assert not have_opposite_halves(network.decoder.basis_signals.weight, dim=1)
         torch.testing.assert_close(network(mix), network.plain_forward(mix), rtol=1e-9, atol=1e-12)
+
+
+CHANGES = {
+    "an optimiser's step": lambda filters, other: torch._foreach_copy_([filters], [other]),
+    "a view": lambda filters, other: filters[3:4].add_(1),
+    "a state dict": lambda filters, other: _layer_of(filters).load_state_dict({"weight": other}),
+    "other memory": lambda filters, other: setattr(filters, "data", other),
+}
+
+
+def _layer_of(filters):
+    layer = torch.nn.Linear(*reversed(filters.shape), bias=False)
+    layer.weight = filters
+    return layer
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_opposite_filters_are_compared_once_and_again_after_every_change(change, mode, monkeypatch):
+    half = torch.randn(4, 6)
+    filters = torch.nn.Parameter(torch.cat([half, -half]))
+    looked = []
+    equal = torch.equal
+    monkeypatch.setattr(torch, "equal", lambda a, b: looked.append(0) or equal(a, b))
+    with mode():
+        assert [have_opposite_halves(filters, dim=0) for _ in range(3)] == [True] * 3
+        assert len(looked) == 1
+    with torch.no_grad():
+        change(filters, torch.randn(8, 6))
+    with mode():
+        assert [have_opposite_halves(filters, dim=0) for _ in range(3)] == [False] * 3
+        assert len(looked) == 2
+
+
+def test_opposite_filters_that_cannot_tell_of_changes_are_compared_every_time():
+    half = torch.randn(4, 6)
+    with torch.inference_mode():
+        filters = torch.cat([half, -half])
+        assert have_opposite_halves(filters, dim=0)
+        filters[0] += 1
+        assert not have_opposite_halves(filters, dim=0)

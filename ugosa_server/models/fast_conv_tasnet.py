@@ -11,12 +11,14 @@ Where every filter has one of the opposite sign in the other half, as in network
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ugosa_server.models.fast_block import blocks
 from ugosa_server.models.fast_block.norm import NORM_EPS
@@ -31,16 +33,33 @@ def encode(mix: Tensor, basis: Tensor, hop_samples: int) -> Tensor:
     frames = mix.unfold(-1, basis.shape[-1], hop_samples)  # [C, K, L]
     frames = frames.transpose(0, 1).flatten(1)  # [K, C * L]
     filters = basis.flatten(1).t()  # [C * L, N]
-    if not torch.is_grad_enabled() and are_opposite_halves(filters):
+    if not torch.is_grad_enabled() and have_opposite_halves(basis, dim=0):
         y = frames @ filters.chunk(2, dim=1)[0]  # [K, N / 2]
         return torch.cat([torch.relu(y), torch.relu_(y.neg_())], dim=1)
     return torch.relu_(frames @ filters)  # [K, N]
 
 
-def are_opposite_halves(filters: Tensor) -> bool:
-    """Whether the second half of the columns is the first with the opposite sign: [C * L, N]."""
-    half, odd = divmod(filters.shape[1], 2)
-    return not odd and torch.equal(filters[:, :half], -filters[:, half:])
+def have_opposite_halves(filters: Tensor, dim: int) -> bool:
+    """Whether the second half of the filters, which lie along `dim`, is the first with the opposite sign.
+
+    Remembered as long as the tensor lives and nothing changes it: on a GPU looking means waiting for it.
+    """
+    if filters.is_inference():
+        return _are_opposite_halves(filters, dim)  # nothing tells when such a tensor changes
+    state = filters._version, filters.data_ptr()  # in-place changes raise the first, `data = ...` the second
+    remembered = _opposite_halves.get(filters)
+    if remembered is None or remembered[0] != state:
+        remembered = _opposite_halves[filters] = state, _are_opposite_halves(filters, dim)
+    return remembered[1]
+
+
+_opposite_halves: MutableMapping[Tensor, tuple[tuple[int, int], bool]] = WeakTensorKeyDictionary()
+"""Answers, and the states of the tensors that they hold for."""
+
+
+def _are_opposite_halves(filters: Tensor, dim: int) -> bool:
+    half, odd = divmod(filters.shape[dim], 2)
+    return not odd and torch.equal(filters.narrow(dim, 0, half), -filters.narrow(dim, half, half))
 
 
 def bottleneck(w: Tensor, norm: nn.Module, conv: nn.Module) -> Tensor:
@@ -97,7 +116,7 @@ def _masked_frames(
     n_masks = len(mask_weight)
     n_sources = n_masks // n_filters
     to_masks, to_audio = mask_weight.flatten(1).t(), basis.t()
-    halved = not torch.is_grad_enabled() and masks is None and are_opposite_halves(basis)
+    halved = not torch.is_grad_enabled() and masks is None and have_opposite_halves(basis, dim=1)
     if halved:
         to_audio = basis[:, : n_filters // 2].t()
     frames = features.new_empty(len(features), n_sources, len(basis))

@@ -22,7 +22,7 @@ from ugosa_server.models.conv_tasnet import ConvTasNet
 def has_twin_filters(network: ConvTasNet) -> bool:
     """Whether the second half of encoder and decoder is the first with the opposite sign."""
     encoder, decoder = network.encoder.conv1d_U.weight, network.decoder.basis_signals.weight
-    return fast.are_opposite_halves(encoder.flatten(1).t()) and fast.are_opposite_halves(decoder)
+    return fast.have_opposite_halves(encoder, dim=0) and fast.have_opposite_halves(decoder, dim=1)
 
 
 def separate_with_twins(network: ConvTasNet, mix: Tensor, scratch: fast.Scratch) -> Tensor:

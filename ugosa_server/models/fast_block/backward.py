@@ -17,22 +17,12 @@ def block_backward(
     g: Tensor, kept: Kept, weights: FoldedWeights, scratch: Scratch, *, needs_x: bool, needs_only_down: bool
 ) -> Sequence[Tensor | None]:
     """Gradients of the weights in their order from g = d out, [K, B]; d x, if needed, is written over g."""
-    x, n_frames = kept.x, len(kept.x)
+    x, n_frames, channels = kept.x, len(kept.x), weights.channels
     p_norm, t_norm = kept.p_norm, kept.t_norm
-    p = kept.u
-    if not weights.up_prelu.keeps_output and not needs_only_down:
-        p = scratch.take("p", n_frames, weights.channels, x)
 
     # d W_down, and through it the sums over frames that the second norm needs.
-    g_t = torch.zeros_like(weights.down)  # sum_k g[k] t[k]^T, [B, H]
-    g_sum = torch.zeros_like(g[0])  # [B]
-    for chunk in chunks(x, weights.channels):
-        n = chunk.stop - chunk.start
-        t = weights.taps_prelu.output(kept.q[chunk], scratch.take("t", n, weights.channels, x))
-        g_t.addmm_(g[chunk].t(), t)
-        g_sum += g[chunk].sum(dim=0)
-        if p is not kept.u:
-            weights.up_prelu.forward(kept.u[chunk], p[chunk])
+    t = weights.taps_prelu.output(kept.q, "t", scratch)
+    g_t, g_sum = g.t() @ t, g.sum(dim=0)  # sum_k g[k] t[k]^T, [B, H]; [B]
     d_down = torch.addcmul(g_t * t_norm.a, g_sum.unsqueeze(1), t_norm.c)  # [B, H]
     if needs_only_down:
         return [*[None] * 8, d_down]
@@ -41,25 +31,27 @@ def block_backward(
     )
 
     # d q, [K, H], and what the taps and the first norm need: sums of d q and of d q[k] p[k + offset].
+    p = weights.up_prelu.output(kept.u, "p", scratch)
     d_q = kept.q  # written over
     slope, constant = _rows(d_t_norm, weights)
     down = weights.down * t_norm.a
-    d_q_p = torch.zeros_like(weights.taps)  # [P, H]
+    products = [  # [n, H] for every tap; chunks are added up before frames are
+        scratch.take(f"product {tap}", next(chunks(x, channels)).stop, channels, x).zero_()
+        for tap in range(len(weights.offsets))
+    ]
     d_q_sum = torch.zeros_like(weights.up_gamma)
-    d_taps_slope = torch.zeros_like(g[0, :1])
-    for chunk in chunks(x, weights.channels):
+    d_taps_slope = torch.zeros_like(weights.up_gamma[:1])
+    for chunk in chunks(x, channels):
         n = chunk.stop - chunk.start
-        d_t, temporary = (scratch.take(name, n, weights.channels, x) for name in ("t", "temporary"))
-        t = weights.taps_prelu.output(kept.q[chunk], d_t)
-        torch.addcmul(constant, t, slope, out=d_t).addmm_(g[chunk], down)
+        d_t, temporary = (scratch.take(name, n, channels, x) for name in ("d", "temporary"))
+        torch.addcmul(constant, t[chunk], slope, out=d_t).addmm_(g[chunk], down)
         d_taps_slope += weights.taps_prelu.backward(d_t, kept.q[chunk], d_q[chunk], temporary)
         d_q_sum += d_q[chunk].sum(dim=0)
-        for tap, offset in enumerate(weights.offsets):
+        for product, offset in zip(products, weights.offsets, strict=True):
             start = min(max(chunk.start, -offset), chunk.stop)
             stop = max(min(chunk.stop, n_frames - offset), start)
-            product = temporary[: stop - start]
-            torch.mul(d_q[start:stop], p[start + offset : stop + offset], out=product)
-            d_q_p[tap] += product.sum(dim=0)
+            product[: stop - start].addcmul_(d_q[start:stop], p[start + offset : stop + offset])
+    d_q_p = torch.stack([product.sum(dim=0) for product in products])  # [P, H]
     d_q_sums = torch.stack([d_q_sum - _outside(d_q, offset) for offset in weights.offsets])  # [P, H]
     d_taps = torch.addcmul(d_q_p * p_norm.a, d_q_sums, p_norm.c)  # [P, H]
     d_p_norm = norm_gradient(
@@ -75,9 +67,9 @@ def block_backward(
     taps = list(zip(weights.taps * p_norm.a, weights.offsets, strict=True))
     d_up = torch.zeros_like(weights.up)
     d_up_slope = torch.zeros_like(d_taps_slope)
-    for chunk in chunks(x, weights.channels):
+    for chunk in chunks(x, channels):
         n = chunk.stop - chunk.start
-        d_p, temporary = (scratch.take(name, n, weights.channels, x) for name in ("t", "temporary"))
+        d_p, temporary = (scratch.take(name, n, channels, x) for name in ("d", "temporary"))
         torch.addcmul(constant, p[chunk], slope, out=d_p)
         for row, offset in taps:
             add_shifted(d_p, d_q, row, -offset, chunk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ugosa_server.models.fast_block.scratch import on_cpu
+from ugosa_server.models.fast_block.scratch import Scratch, on_cpu
 
 SMALLEST_TELLING_SLOPE = 1e-3  # below it, min(y, 0) / slope would lose digits
 
@@ -30,9 +30,11 @@ class Prelu:
         torch.ops.aten.leaky_relu.out(x, self._number, out=out)
         return out
 
-    def output(self, kept: Tensor, out: Tensor) -> Tensor:
-        """Return y: what was kept, or `out` with y written to it."""
-        return kept if self.keeps_output else self.forward(kept, out)
+    def output(self, kept: Tensor, name: str, scratch: Scratch) -> Tensor:
+        """Return y: what was kept, or scratch memory of this name with y written to it."""
+        if self.keeps_output:
+            return kept
+        return self.forward(kept, scratch.take(name, len(kept), kept.shape[1], kept))
 
     def backward(self, d_y: Tensor, kept: Tensor, d_x: Tensor, temporary: Tensor) -> Tensor:
         """Write d x, and return d slope, [1]; d_x may be d_y or `kept`."""
