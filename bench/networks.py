@@ -66,9 +66,9 @@ def block_forward() -> Work:
 
 
 def block_backward() -> Work:
-    """Twice the matrix products; u, q, p, d q go through memory, g and x are read."""
+    """Twice the matrix products; p and t are read twice, d q and g also written, x read."""
     b, h = CONFIG.bottleneck_channels, CONFIG.block_channels
-    return Work(_frames() * 4 * b * h, 4 * _frames() * (5 * b + 10 * h))
+    return Work(_frames() * 4 * b * h, 4 * _frames() * (5 * b + 6 * h))
 
 
 def tail() -> Work:

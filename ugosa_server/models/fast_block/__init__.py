@@ -10,7 +10,10 @@ The plain twin is `conv_tasnet.TemporalBlock`, and the numbers are the same up t
   are never written. The second r is a number: out = x + r (t @ (gamma W)^T) + W c needs no second look at t.
 - **Chunks.** A stretch of frames stays in the core's cache while everything that can be done to it is done.
   Only the norms' statistics part the work: two passes forward, three backward.
-- **Little is kept.** A training step keeps x, u and q below; the rest is computed again.
+- **Little is kept**, three tensors a block: x, p and t below, which tell u and q where slopes are positive,
+  as they nearly always are; otherwise x, u and q, from which p and t are computed again.
+- **Memory is handed on** (`Scratch`): fresh memory costs page faults. So all blocks of a training step are
+  one function of autograd, and what is not needed any more is written over.
 
     u = W_up x    p = prelu(u)    q[k] = sum_j taps_j gLN(p)[k + offset_j]    t = prelu(q)
     out = x + W_down gLN(t)
