@@ -119,7 +119,7 @@ def examine_regions(
 ) -> tuple[tuple[Mark, ...], list[Finding]]:
     """Return the marks that regions make, and all that is wrong with the regions that make none."""
     marks: dict[Mark, Region] = {}
-    of_source: dict[str, list[Mark]] = defaultdict(list)
+    saying: dict[tuple[str, MarkState], list[Mark]] = defaultdict(list)
     findings: list[Finding] = []
     for region in cut_at_end(regions, sample_rate_hz, frames):
         try:
@@ -136,12 +136,13 @@ def examine_regions(
             mark = Mark(source, state, *span)
             if mark in marks:
                 continue
-            contradiction = _contradiction(mark, region, ((o, marks[o]) for o in of_source[source]))
+            opposite = MarkState.SILENT if state is MarkState.ACTIVE else MarkState.ACTIVE
+            contradiction = _contradiction(mark, region, ((o, marks[o]) for o in saying[source, opposite]))
             if contradiction is not None:
                 findings.append(contradiction)
                 continue
             marks[mark] = region
-            of_source[source].append(mark)
+            saying[source, state].append(mark)
     return tuple(marks), findings
 
 
@@ -216,10 +217,11 @@ def _span(region: Region, sample_rate_hz: int, frames: int) -> tuple[int, int] |
 
 
 def _contradiction(mark: Mark, region: Region, others: Iterable[tuple[Mark, Region]]) -> Finding | None:
+    """Compare a mark with those of the same source that say the opposite."""
     for other, other_region in others:
         overlap_start = max(mark.start_frame, other.start_frame)
         overlap_end = min(mark.end_frame, other.end_frame)
-        if other.state is not mark.state and overlap_start < overlap_end:
+        if overlap_start < overlap_end:
             return Finding(
                 "CONTRADICTION",
                 Severity.ERROR,
