@@ -1,6 +1,9 @@
 """The `ugosa` command: what it writes where, and how it exits."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +137,27 @@ def test_numbers_that_the_protocol_cannot_carry_are_bad_input(server, songs, tmp
         with pytest.raises(SystemExit, match="2"):
             main(words)
         assert "not a number from 0 on" in capsys.readouterr().err
+
+
+def test_names_that_do_not_fit_the_terminal_or_are_no_text_are_shown_all_the_same(server, songs, tmp_path):
+    song = songs / os.fsdecode("日\udcff.wav".encode(errors="surrogateescape"))
+    (songs / "a.wav").rename(song)
+    server.outcomes["日?.wav"] = SUCCEEDED
+
+    def ugosa(*words):
+        command = [sys.executable, "-m", "ugosa_client.cli", *words]
+        environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    separated = ugosa("separate", str(song), "-o", str(tmp_path / "日"), "--json")
+    assert separated.returncode == 0
+    files = json.loads(separated.stdout.splitlines()[-1])["files"]
+    assert all(Path(file).is_file() for file in files)
+    listed = ugosa("jobs")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "\\u65e5?.wav" in listed.stdout
+    unknown = ugosa("watch", os.fsdecode(b"\xff"))
+    assert (unknown.returncode, unknown.stderr) == (2, "ugosa: '\\udcff' is no text in UTF-8\n")
 
 
 def test_no_server_exits_with_3(tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a song's name need not fit a terminal's encoding
     arguments = build_parser().parse_args(argv)
     reporter = make_reporter(arguments.json)
     try:
@@ -71,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read stdout has gone; give the interpreter's last flush somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.INTERRUPTED)
+    except UnicodeEncodeError as error:  # bytes of an argument that are no text reach no server
+        reporter.failed(ExitCode.BAD_INPUT, "", f"{error.object!r} is no text in UTF-8", {})
+        return int(ExitCode.BAD_INPUT)
     except OSError as error:
         reporter.failed(ExitCode.BAD_INPUT, "", str(error), {})
         return int(ExitCode.BAD_INPUT)

@@ -71,7 +71,7 @@ class JsonReporter(Reporter):
         self._song = {} if song is None else {"song": song}
 
     def _write(self, event: str, **values: Any) -> None:
-        line = json.dumps({"event": event, **self._song, **values}, default=to_json, ensure_ascii=False)
+        line = json.dumps({"event": event, **self._song, **values}, default=to_json)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
