@@ -14,9 +14,10 @@ import pytest
 from tests.helpers.api import FILE, SONG, Api, chunk, error_info, listening, serving, write
 from tests.helpers.front import ROOMY
 from tests.helpers.scripted_engine import Gate, progress, succeed
+from tests.helpers.tiny_cunet import write_tiny_cunet
 from ugosa_server.jobs.events import RunNotice
 from ugosa_server.jobs.schema import transaction
-from ugosa_server.wire.ugosa.v1 import job_service_pb2, separation_service_pb2, upload_service_pb2
+from ugosa_server.wire.ugosa.v1 import job_service_pb2, marks_pb2, separation_service_pb2, upload_service_pb2
 
 pytestmark = pytest.mark.asyncio
 
@@ -117,6 +118,33 @@ async def test_jobs_that_wait_hold_room_for_their_stems_until_they_end(tmp_path)
         await api.jobs.CancelJob(job_service_pb2.CancelJobRequest(job_id=running.job_id))
         await api.watch(running.job_id)
         await api.job(upload_id=upload.upload_id)
+
+
+async def test_other_marks_make_no_more_stems_than_there_is_room_for(tmp_path):
+    (tmp_path / "models").mkdir()
+    write_tiny_cunet(tmp_path / "models" / "cunet.safetensors")
+
+    def playing(*names):
+        return marks_pb2.Marks(
+            marks=[marks_pb2.Mark(source=name, state=1, start_frame=0, end_frame=9) for name in names]
+        )
+
+    gate = Gate()
+    room = DECODED_BYTES * (1 + 4 + 3)  # the song, four stems of a job that runs, three of one that waits
+    async with serving(tmp_path, [gate, succeed], **allowing(stored_bytes=room)) as api:
+        upload = await api.upload()
+        running = await api.job(upload_id=upload.upload_id)
+        await gate.reached.wait()
+        few, many = playing("violin", "viola"), playing("violin", "viola", "cello")
+        waiting = await api.job(upload_id=upload.upload_id, options={"model": "cunet"}, marks=few)
+        more = job_service_pb2.SetMarksRequest(job_id=waiting.job_id, marks=many)
+        assert await refusal(api.jobs.SetMarks(more)) == quota("stored_bytes", room)
+        get = job_service_pb2.GetJobRequest(job_id=waiting.job_id)
+        assert [mark.source for mark in (await api.jobs.GetJob(get)).job.marks.marks] == ["viola", "violin"]
+        one = job_service_pb2.SetMarksRequest(job_id=waiting.job_id, marks=playing("cello"))
+        assert len((await api.jobs.SetMarks(one)).job.marks.marks) == 1
+        gate.open()
+        await api.watch(running.job_id)
 
 
 async def test_a_song_that_is_too_large_once_decoded_can_be_finished_when_there_is_room(tmp_path):

@@ -199,13 +199,24 @@ class JobQueue:
 
         Raises:
             InvalidInputError: the marks can never work; the old ones stay.
+            QuotaError: they make more stems than may be stored; the old ones stay.
             JobStartedError: the job is no longer QUEUED.
         """
         job = await self.get(principal, job_id)
         upload = await self._store(lambda s: s.uploads.get(principal, job.upload_id))
         model = self._registry.get(job.options.model)
         checked = await self._checked_marks(tuple(marks), model, job.options.instruments, upload)
-        return await self._store(lambda s: s.jobs.set_marks(principal, job_id, checked))
+        stems = stems_of_job(job.options.instruments, checked, model, job.audio)
+        stems_bytes = _stems_bytes(stems, job.audio, job.options.kind)
+        return await self._store(
+            lambda s: s.jobs.set_marks(
+                principal,
+                job_id,
+                checked,
+                stems_bytes,
+                admit=lambda more: self._quotas.check_bytes(s, principal, more),
+            )
+        )
 
     async def watch(self, principal: str, job_id: str, after_seq: int) -> AsyncGenerator[JobEvent, None]:
         """Yield the job's events after `after_seq`, each once and in order, to the terminal one.

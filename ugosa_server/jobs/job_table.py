@@ -159,8 +159,17 @@ class JobTable:
         more = len(rows) > limit
         return [self._job(row) for row in rows[:limit]], int(str(rows[limit - 1][0])) if more else None
 
-    def set_marks(self, principal: str, job_id: str, marks: tuple[Mark, ...]) -> Job:
-        """Replace the marks of a QUEUED job.
+    def set_marks(
+        self,
+        principal: str,
+        job_id: str,
+        marks: tuple[Mark, ...],
+        stems_bytes: int = 0,
+        admit: Callable[[int], None] = lambda more_bytes: None,
+    ) -> Job:
+        """Replace the marks of a QUEUED job, and `stems_bytes` with them.
+
+        `admit` is called before with the bytes that it will count more, and raises what speaks against it.
 
         Raises:
             JobStartedError: it is no longer QUEUED.
@@ -172,7 +181,12 @@ class JobTable:
                     f"job {job_id} is {job.state.value}; marks can be replaced only while it is queued:"
                     " make a new job of the same upload"
                 )
-            self._connection.execute("UPDATE jobs SET marks = ? WHERE job_id = ?", (_json(marks), job_id))
+            (row,) = self._connection.execute("SELECT stored_bytes FROM jobs WHERE job_id = ?", (job_id,))
+            admit(stems_bytes - int(str(row[0])))
+            self._connection.execute(
+                "UPDATE jobs SET marks = ?, stored_bytes = ? WHERE job_id = ?",
+                (_json(marks), stems_bytes, job_id),
+            )
             return self.get(principal, job_id)
 
     def claim_next(self) -> Job | None:
