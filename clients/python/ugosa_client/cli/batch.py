@@ -14,13 +14,14 @@ import json
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from ugosa_client.cli.batch_files import find_marks, find_sight, find_songs, out_dirs
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.job_options import add_job_options, job_options
 from ugosa_client.cli.jobs import table_text
@@ -32,9 +33,6 @@ from ugosa_client.resources import Job, JobOptions, JobState
 from ugosa_client.song import FileSong
 from ugosa_client.video import Sight, parse_boxes
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".m4a"})
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
-MARKS_SUFFIXES = (".txt", ".csv", ".lab")
 QUEUE_FULL_WAIT_S = 5.0
 IN_FLIGHT = 100
 STOP_CHECK_S = 0.5
@@ -256,37 +254,6 @@ class Batch:
                 self.stop.wait(QUEUE_FULL_WAIT_S)
 
 
-def find_songs(directory: Path) -> list[Path]:
-    """Return the audio files of a directory by name.
-
-    Raises:
-        BadInputError: there is no such directory, or no song in it.
-    """
-    if not directory.is_dir():
-        raise BadInputError(f"{directory} is not a directory")
-    songs = sorted(
-        path
-        for path in directory.iterdir()
-        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
-    if not songs:
-        raise BadInputError(f"{directory} has no audio files ({', '.join(sorted(AUDIO_SUFFIXES))})")
-    return songs
-
-
-def find_marks(song: Path) -> Path | None:
-    """Return the marks file beside a song.
-
-    Raises:
-        BadInputError: there are several.
-    """
-    found = [song.with_suffix(suffix) for suffix in MARKS_SUFFIXES if song.with_suffix(suffix).is_file()]
-    if len(found) > 1:
-        names = " and ".join(path.name for path in found)
-        raise BadInputError(f"{song.name} has several marks files: {names}; keep one")
-    return found[0] if found else None
-
-
 def video_places(arguments: argparse.Namespace) -> Sight | None:
     """Return where the players are in all videos, if what is beside the songs is to be seen.
 
@@ -303,36 +270,6 @@ def video_places(arguments: argparse.Namespace) -> Sight | None:
     if places != Sight():
         raise BadInputError("players' places and times are those of videos beside the songs; add --seen")
     return None
-
-
-def find_sight(song: Path, places: Sight) -> Sight | None:
-    """Return what is seen beside a song.
-
-    Raises:
-        BadInputError: there are several.
-    """
-    found = [song.with_suffix(suffix) for suffix in (".npz", ".frames", *VIDEO_SUFFIXES)]
-    found = [path for path in found if path.exists()]
-    if len(found) > 1:
-        raise BadInputError(
-            f"{song.name} has several things to see: {' and '.join(path.name for path in found)}; keep one"
-        )
-    if not found:
-        return None
-    (path,) = found
-    if path.suffix == ".npz":
-        return Sight(features=path)
-    if path.suffix == ".frames":
-        return Sight(pictures=path)
-    return replace(places, video=path)
-
-
-def out_dirs(songs: list[Path], out: Path) -> dict[Path, Path]:
-    """Return a directory per song, named after it; songs that differ only in their suffix keep it."""
-    stems = [song.stem.casefold() for song in songs]
-    return {
-        song: out / (song.stem if stems.count(song.stem.casefold()) == 1 else song.name) for song in songs
-    }
 
 
 def batch_request_id(
