@@ -1,4 +1,4 @@
-"""Between the wire and the domain, both ways. The only place that knows both."""
+"""Between the wire and the domain, both ways. With `convert_options.py`, the only place that knows both."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugosa_server.activations.lint import Finding, Severity
 from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.activations.player_pictures import PlayerBox, PlayerPicture, VideoInfo, VideoSource
+from ugosa_server.activations.player_pictures import VideoInfo
 from ugosa_server.activations.suggest import Suggestion
-from ugosa_server.activations.visual_frames import VisualFrame
-from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, StemEncoding
+from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import (
     JobError,
@@ -24,10 +23,9 @@ from ugosa_server.jobs.events import (
     StateChanged,
     StemFile,
 )
-from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.records import Job, JobKind, JobOptions, Upload, UploadFormat, UploadState
-from ugosa_server.models.network_config import MaskKind
+from ugosa_server.jobs.records import Job, JobKind, Upload, UploadFormat, UploadState
 from ugosa_server.models.registry import ModelInfo
+from ugosa_server.rpc.convert_options import STEM_ENCODINGS, options_to_wire
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_pb2,
@@ -55,18 +53,6 @@ PHASES = {
     RunPhase.SEPARATION: job_pb2.JOB_PHASE_SEPARATION,
     RunPhase.REPORT: job_pb2.JOB_PHASE_REPORT,
 }
-STEM_ENCODINGS = {
-    StemEncoding.WAV_FLOAT32: job_pb2.STEM_ENCODING_WAV_FLOAT32,
-    StemEncoding.WAV_PCM24: job_pb2.STEM_ENCODING_WAV_PCM24,
-    StemEncoding.FLAC_PCM24: job_pb2.STEM_ENCODING_FLAC_PCM24,
-}
-MASK_KINDS: dict[MaskKind, job_pb2.MaskKind] = {
-    "soft": job_pb2.MASK_KIND_SOFT,
-    "hard": job_pb2.MASK_KIND_HARD,
-    "shared": job_pb2.MASK_KIND_SHARED,
-}
-MASK_KIND_OF_WIRE = {wire: kind for kind, wire in MASK_KINDS.items()}
-STEM_ENCODING_OF_WIRE = {wire: encoding for encoding, wire in STEM_ENCODINGS.items()}
 PCM_ENCODINGS = {
     PcmEncoding.S16LE: audio_pb2.PCM_ENCODING_S16LE,
     PcmEncoding.S24LE: audio_pb2.PCM_ENCODING_S24LE,
@@ -87,25 +73,6 @@ SEVERITIES = {
     Severity.ERROR: marks_service_pb2.FINDING_SEVERITY_ERROR,
 }
 MARK_STATE_OF_WIRE = {wire: state for state, wire in MARK_STATES.items()}
-
-# Field of JobOptions on the wire -> field of AdaptationOptions.
-ADAPTATION_FIELDS = {
-    "strategy": "strategy",
-    "silence_weight": "silence_weight",
-    "learning_rate": "learning_rate",
-    "epochs": "epochs",
-    "segment_seconds": "segment_s",
-    "hop_seconds": "hop_s",
-    "batch_size": "batch_size",
-    "pitch_shifts": "pitch_shifts",
-}
-# Field of JobOptions on the wire -> field of SeparationOptions.
-SEPARATION_FIELDS = {
-    "separation_segment_seconds": "segment_s",
-    "separation_overlap": "overlap",
-    "separation_shifts": "shifts",
-    "wiener_exponent": "wiener_exponent",
-}
 
 
 def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
@@ -220,82 +187,6 @@ def suggestion_to_wire(suggestion: Suggestion) -> marks_service_pb2.SuggestedMar
     return marks_service_pb2.SuggestedMark(mark=mark, confidence=suggestion.confidence)
 
 
-def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
-    """Return what a client says; fields it leaves out are absent.
-
-    Raises:
-        BadOptionError: the stem encoding or the kind of masks is not one that this server knows.
-    """
-    stem_encoding = None
-    if message.HasField("stem_encoding"):
-        if message.stem_encoding not in STEM_ENCODING_OF_WIRE:
-            raise BadOptionError("stem_encoding must be WAV_FLOAT32, WAV_PCM24 or FLAC_PCM24")
-        stem_encoding = STEM_ENCODING_OF_WIRE[message.stem_encoding]
-    separation = _present_fields(message, SEPARATION_FIELDS)
-    if message.HasField("mask_kind"):
-        if message.mask_kind not in MASK_KIND_OF_WIRE:
-            raise BadOptionError("mask_kind must be SOFT, HARD or SHARED")
-        separation["mask_kind"] = MASK_KIND_OF_WIRE[message.mask_kind]
-    return JobOptionsRequest(
-        model=message.model if message.HasField("model") else None,
-        preset=message.preset if message.HasField("preset") else None,
-        adaptation=_present_fields(message, ADAPTATION_FIELDS),
-        separation=separation,
-        stem_encoding=stem_encoding,
-        seed=message.seed if message.HasField("seed") else None,
-        instruments=tuple(message.instruments),
-        visual_frames=tuple(
-            VisualFrame(seen.player, seen.frame, seen.features) for seen in message.visual_frames
-        ),
-        pictures=tuple(PlayerPicture(shown.player, shown.frame, shown.jpeg) for shown in message.pictures),
-        video=_video_from_wire(message.video) if message.HasField("video") else None,
-    )
-
-
-def _video_from_wire(message: job_pb2.VideoSource) -> VideoSource:
-    return VideoSource(
-        message.upload_id,
-        tuple(PlayerBox(box.left, box.top, box.width, box.height) for box in message.players),
-        message.every_seconds,
-        message.start_frame,
-    )
-
-
-def _video_to_wire(video: VideoSource) -> job_pb2.VideoSource:
-    return job_pb2.VideoSource(
-        upload_id=video.upload_id,
-        players=[
-            job_pb2.PlayerBox(left=box.left, top=box.top, width=box.width, height=box.height)
-            for box in video.players
-        ],
-        every_seconds=video.interval_s,
-        start_frame=video.start_frame,
-    )
-
-
-def options_to_wire(options: JobOptions) -> job_pb2.JobOptions:
-    """Return options with every field set (but the preset and hop that a job does not have)."""
-    message = job_pb2.JobOptions(
-        model=options.model,
-        seed=options.seed,
-        stem_encoding=STEM_ENCODINGS[options.stem_encoding],
-        instruments=options.instruments,
-        mask_kind=MASK_KINDS[options.separation.mask_kind],
-        video=None if options.video is None else _video_to_wire(options.video),
-    )
-    if options.preset:
-        message.preset = options.preset
-    for fields, part in (
-        (ADAPTATION_FIELDS, options.adaptation),
-        (SEPARATION_FIELDS, options.separation),
-    ):
-        for wire_name, name in fields.items():
-            value = getattr(part, name)
-            if value is not None:
-                setattr(message, wire_name, value)
-    return message
-
-
 def job_to_wire(job: Job) -> job_pb2.Job:
     """Return the wire form of a job."""
     return job_pb2.Job(
@@ -356,10 +247,6 @@ def model_to_wire(model: ModelInfo, *, is_default: bool) -> model_service_pb2.Mo
         ],
         is_default=is_default,
     )
-
-
-def _present_fields(message: job_pb2.JobOptions, fields: dict[str, str]) -> dict[str, str | int | float]:
-    return {name: getattr(message, wire) for wire, name in fields.items() if message.HasField(wire)}
 
 
 def _progress_to_wire(progress: RunProgress) -> job_pb2.JobProgress:

@@ -15,9 +15,9 @@ from ugosa_server.rpc.convert import (
     JOB_STATES,
     event_to_wire,
     marks_from_wire,
-    options_from_wire,
     timestamp,
 )
+from ugosa_server.rpc.convert_options import options_from_wire
 from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
 from ugosa_server.wire.ugosa.v1 import job_array_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.job_array_service_pb2_grpc import JobArrayServiceServicer

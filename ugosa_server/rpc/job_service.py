@@ -17,8 +17,8 @@ from ugosa_server.rpc.convert import (
     event_to_wire,
     job_to_wire,
     marks_from_wire,
-    options_from_wire,
 )
+from ugosa_server.rpc.convert_options import options_from_wire
 from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
 from ugosa_server.rpc.file_chunks import read_chunks
 from ugosa_server.wire.ugosa.v1 import job_service_pb2 as wire
