@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.event_hub import EventHub
 from ugosa_server.jobs.events import JobEvent, JobState, RunNotice, RunPhase, RunProgress, StateChanged
 from ugosa_server.jobs.job_queue import JobQueue
 from ugosa_server.jobs.records import Job
-from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.osc.snapshot import JobSnapshot
 
 PHASE_TEXTS = {
@@ -57,8 +58,9 @@ class StoreFeed:
 
     async def snapshot(self, job_id: str) -> JobSnapshot:
         """See JobFeed."""
-        job = await self._jobs.get(self._principal, job_id)
-        _, event = await self._read(job_id)
+        job, event = await self._read(job_id)
+        if job is None:
+            raise NotFoundError(f"no job {job_id!r}")
         return self._remember(job, event)
 
     async def cancel(self, job_id: str) -> None:
@@ -71,12 +73,16 @@ class StoreFeed:
 
     async def _read(self, job_id: str) -> tuple[Job | None, JobEvent | None]:
         """Return the job and its newest event; None for one that has been deleted or is another's."""
-        found = await self._store(lambda s: s.jobs.find(self._principal, job_id))
-        if found is None:
+
+        def read(store: Store) -> tuple[Job | None, JobEvent | None]:
+            job = store.jobs.find(self._principal, job_id)
+            events = [] if job is None else store.events.after(job_id, job.last_seq - 1, 1)
+            return job, events[0] if events else None
+
+        job, event = await self._store(read)  # at once: what is read in two steps may have ended in between
+        if job is None:
             self._live.pop(job_id, None)
-            return None, None
-        events = await self._store(lambda s: s.events.after(job_id, found.last_seq - 1, 1))
-        return found, events[0] if events else None
+        return job, event
 
     def _remember(self, job: Job, event: JobEvent | None) -> JobSnapshot:
         progress = event.body if event and isinstance(event.body, RunProgress) else None

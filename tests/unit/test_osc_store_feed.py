@@ -1,0 +1,37 @@
+"""The server's jobs as OSC sees them: live until they end, whoever asks meanwhile."""
+
+import asyncio
+
+import pytest
+
+from tests.helpers.front import PRINCIPAL, running_front
+from tests.helpers.scripted_engine import Gate, progress, succeed
+from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.osc.store_feed import StoreFeed
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_job_that_ends_while_somebody_asks_for_it_is_not_live_again(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
+        feed = StoreFeed(front.store, front.jobs, front.hub, PRINCIPAL)
+        ended = asyncio.Event()
+        publishing = asyncio.create_task(feed.run(lambda snapshot: ended.set() if snapshot.ended else None))
+        upload = await front.upload()
+        job = await front.jobs.create(PRINCIPAL, "r", upload.upload_id, JobOptionsRequest(), ())
+        await gate.reached.wait()
+
+        async def store_of_a_slow_day(work):
+            feed._store = front.store
+            gate.open()
+            await ended.wait()
+            return await front.store(work)
+
+        feed._store = store_of_a_slow_day
+        await feed.snapshot(job.job_id)
+        assert feed.live_jobs() == []
+        with pytest.raises(NotFoundError):
+            await feed.snapshot("job-0000000000000000")
+        publishing.cancel()
