@@ -1,5 +1,6 @@
 """The wire's rules, over real gRPC on a Unix socket, with an engine that plays scripts."""
 
+import asyncio
 import hashlib
 
 import google_crc32c
@@ -191,6 +192,21 @@ async def test_separate_says_what_is_wrong_and_leaves_neither_job_nor_song(tmp_p
         jobs = await api.jobs.ListJobs(job_service_pb2.ListJobsRequest())
         assert len(jobs.jobs) == 0
     assert list((tmp_path / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize("attempt", range(3))  # chance says what comes first, its end or its cancel
+async def test_a_client_that_leaves_separate_in_the_middle_makes_no_job_of_half_a_song(tmp_path, attempt):
+    async with serving(tmp_path) as api:
+        raw = {"pcm": {"encoding": "PCM_ENCODING_S16LE", "sample_rate_hz": 8000, "channels": 2}}
+        call = api.separation.Separate()
+        await call.write(separation_service_pb2.SeparateRequest(header={"format": raw}))
+        await call.write(separation_service_pb2.SeparateRequest(chunk=chunk(0, SONG[:1000])))
+        assert (await call.read()).received.committed_size == 1000
+        call.cancel()
+        async with asyncio.timeout(20):
+            while list((tmp_path / "uploads").iterdir()):  # the server hears of the cancel a moment later
+                jobs = await api.jobs.ListJobs(job_service_pb2.ListJobsRequest())
+                assert len(jobs.jobs) == 0
 
 
 @pytest.mark.parametrize("name", ["x" * 3_000_000, "日" * 3_000])

@@ -24,7 +24,8 @@ async def first_message(messages: AsyncIterator[M], idle_timeout_s: float) -> M 
         UploadIdleError: it did not come within `idle_timeout_s` seconds.
     """
     try:
-        return await asyncio.wait_for(anext(aiter(messages), None), idle_timeout_s)
+        async with asyncio.timeout(idle_timeout_s):
+            return await anext(aiter(messages), None)
     except TimeoutError:
         raise _idle(idle_timeout_s) from None
 
@@ -75,7 +76,10 @@ class BatchReader(Generic[M]):
         while not ended:
             batch: list[M] = []
             try:
-                item = await asyncio.wait_for(self._queue.get(), self._idle_timeout_s)
+                # Not wait_for, which before Python 3.12 loses a cancel that comes together with its result: a
+                # client that goes also ends its messages, and would seem to have sent all of its song.
+                async with asyncio.timeout(self._idle_timeout_s):
+                    item = await self._queue.get()
             except TimeoutError:
                 raise _idle(self._idle_timeout_s) from None
             while True:

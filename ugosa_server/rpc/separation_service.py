@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
 
 import grpc.aio
 
-from ugosa_server.errors import BadOptionError, NotFoundError, UgosaError
+from ugosa_server.errors import BadOptionError, NotFoundError, UgosaError, UploadInUseError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.ids import new_id
 from ugosa_server.jobs.job_queue import JobQueue
@@ -38,6 +39,7 @@ class SeparationService(SeparationServiceServicer):
     def __init__(self, uploads: Uploads, jobs: JobQueue) -> None:
         self._uploads = uploads
         self._jobs = jobs
+        self._discarding: set[asyncio.Task[None]] = set()
 
     @explains_stream_errors
     async def Separate(  # noqa: N802
@@ -55,9 +57,13 @@ class SeparationService(SeparationServiceServicer):
                 async for answer in answers:
                     yield answer
             job = await self._make_job(call, await self._uploads.get(principal, upload.upload_id))
-        except UgosaError:  # the client never learns the upload's id: nobody could take it up or delete it
-            with suppress(NotFoundError):
-                await self._uploads.delete(principal, upload.upload_id)
+        except UgosaError:
+            await self._discard(upload)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):  # the client has gone: wait for nothing
+            discarding = asyncio.create_task(self._discard(upload))
+            self._discarding.add(discarding)
+            discarding.add_done_callback(self._discarding.discard)
             raise
         yield wire.SeparateResponse(accepted=wire.SeparateAccepted(job=job_to_wire(job)))
         async with aclosing(self._jobs.watch(principal, job.job_id, 0)) as events:
@@ -72,6 +78,11 @@ class SeparationService(SeparationServiceServicer):
                         part = wire.SeparateStemChunk(source=stem.source, chunk=chunk)
                         yield wire.SeparateResponse(stem=part)
         yield wire.SeparateResponse(done=wire.SeparateDone(job=job_to_wire(job)))
+
+    async def _discard(self, upload: Upload) -> None:
+        """Delete a song that came to no job: its client never learned its id, so nobody else could."""
+        with suppress(NotFoundError, UploadInUseError):
+            await self._uploads.delete(upload.principal, upload.upload_id)
 
     async def _receive(
         self, call: _Call, upload: Upload, request_iterator: AsyncIterator[wire.SeparateRequest]
