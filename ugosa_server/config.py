@@ -160,4 +160,5 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
             raise ConfigError(f"{name} is {value}, but must be at least 0")
     if config.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(f"log_level is {config.log_level!r}, but must be DEBUG, INFO, WARNING or ERROR")
-    return config
+    folders = tuple(str(Path(folder).expanduser()) for folder in config.model_dirs)
+    return dataclasses.replace(config, model_dirs=folders)

@@ -43,3 +43,8 @@ def test_default_socket_is_the_users_own(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert default_listen() == f"unix:{tmp_path}/state/ugosa/ugosa.sock"
+
+
+def test_a_model_folder_may_lie_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_config(None, {"model_dirs": ["~/models"]}).model_dirs == (f"{tmp_path}/models",)
