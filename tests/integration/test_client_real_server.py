@@ -63,7 +63,14 @@ def song(tmp_path):
 def ugosa(address, *words, **options):
     command = [sys.executable, "-m", "ugosa_client.cli", *map(str, words)]
     environment = os.environ | {"UGOSA_SERVER": address}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, **options)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=obey_ctrl_c, **options
+    )
+
+
+def obey_ctrl_c():
+    """What a shell starts in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def sum_of_stems(folder):
