@@ -18,7 +18,7 @@ from ugosa_server.models.registry import read_model_info
 from ugosa_server.training.augment import Batch
 from ugosa_server.training.bank_split import training_split
 from ugosa_server.training.basis import start_from_cosines
-from ugosa_server.training.convtasnet import TrainingState, l1_loss, rms_loss, train_steps
+from ugosa_server.training.convtasnet import TrainingState, l1_loss, rms_loss, train_step, train_steps
 from ugosa_server.training.export import export_weights
 from ugosa_server.training.generator import generate_song
 from ugosa_server.training.measure import as_returned, measure
@@ -79,6 +79,27 @@ def test_a_tiny_network_overfits_one_song(song):
     assert reports[-1].loss < 0.75 * reports[0].loss
     heard = stems.square().mean(dim=(-2, -1)) > 1e-3
     assert (after - before)[heard].mean() > 3.0
+
+
+@pytest.mark.parametrize("loss", ["rms", "l1"])
+def test_workers_that_share_a_batch_learn_what_one_learns(song, loss):
+    rng = np.random.default_rng(0)
+    starts = rng.integers(song.shape[-1] - 8000, size=3)
+    stems = np.stack([song[..., start : start + 8000] for start in starts])
+    batch = Batch(stems, np.array([False, True, False]))
+
+    def trained(threads):
+        config = dataclasses.replace(
+            CONFIG, batch_size=3, threads=threads, loss=loss, basis_learning_rate_share=0.0
+        )
+        state = TrainingState(config)
+        assert state.workers == threads
+        losses = [float(train_step(state, config, batch)) for _ in range(3)]
+        return losses, state.network.state_dict()
+
+    (losses, weights), (losses_of_two, weights_of_two) = trained(1), trained(2)
+    assert losses_of_two == pytest.approx(losses, rel=1e-5)
+    torch.testing.assert_close(weights_of_two, weights, atol=1e-5, rtol=1e-4)
 
 
 def test_the_untrained_network_returns_an_equal_share_of_the_mix():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.training.augment import Batch, make_batch
 from ugosa_server.training.bank import load_bank
+from ugosa_server.training.batches_ahead import BatchesAhead
 from ugosa_server.training.convtasnet import StepReport, TrainingState, train_steps
 from ugosa_server.training.display import View
 from ugosa_server.training.song_window import SongWindow
@@ -39,17 +41,20 @@ class RunProgress:
 def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterator[RunProgress]:
     """Train until `config.steps`, resuming from `out` if a state is there."""
     out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(config.threads)
     songs = cached_validation_songs(
         load_bank(bank_folder), config.validation_songs, config.validation_song_s, out / "validation.npy"
     )
     state = TrainingState(config)
+    torch.set_num_threads(max(1, config.threads // state.workers))
     if (out / "state.pt").exists():
         state.load(out / "state.pt")
     best_db = _best_so_far(out / "best.safetensors")
     saved_s = time.monotonic()
     two_stem = read_two_stem_songs(Path(config.two_stem_songs)) if config.augment.two_stem_share > 0 else None
-    with SongWindow(config.songs, bank_folder, out / "songs", config.generator_workers) as window:
+    with ExitStack() as running:
+        window = running.enter_context(
+            SongWindow(config.songs, bank_folder, out / "songs", config.generator_workers)
+        )
         window.start(state.step)
 
         def batch_of(step: int) -> Batch:
@@ -66,9 +71,10 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
                 two_stem,
             )
 
+        batches = running.enter_context(BatchesAhead(batch_of, config.steps))
         while state.step < config.steps:
             next_validation = (state.step // config.validate_every_steps + 1) * config.validate_every_steps
-            for report in train_steps(state, config, batch_of, min(next_validation, config.steps)):
+            for report in train_steps(state, config, batches, min(next_validation, config.steps)):
                 yield RunProgress(report)
                 if time.monotonic() - saved_s > config.checkpoint_every_s:
                     state.save(out / "state.pt")

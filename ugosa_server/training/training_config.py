@@ -60,7 +60,7 @@ class TrainingConfig:
     device: str = "cpu"
     """cpu or cuda."""
     threads: int = 1
-    """Threads for the network on a CPU."""
+    """Threads for the network on a CPU; with a frozen basis each takes examples of its own."""
     generator_workers: int = 1
     """Processes that make songs."""
     checkpoint_every_s: float = 300.0
