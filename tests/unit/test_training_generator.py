@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.tiny_bank import SYLLABLE_HZ, tiny_bank
 from ugosa_server.training import metal
-from ugosa_server.training.augment import AugmentOptions, make_batch, tilted
+from ugosa_server.training.augment import AugmentOptions, growling, make_batch, tilted
 from ugosa_server.training.bank import SAMPLE_RATE_HZ
 from ugosa_server.training.bank_split import training_split, validation_split
 from ugosa_server.training.composition import Note, melody, random_harmony
@@ -147,3 +147,15 @@ def test_level_and_tilt_do_what_they_say():
 def test_no_room_and_no_spread_leave_the_sound_alone():
     noise = np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float32)
     np.testing.assert_allclose(equalised(np.random.default_rng(1), noise, 0.0), noise, atol=1e-5)
+
+
+def test_a_growling_bass_has_its_power_but_more_of_it_in_the_middle():
+    time_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    bass = np.stack([np.sin(2 * np.pi * 55 * time_s), np.sin(2 * np.pi * 55 * time_s)]).astype(np.float32)
+    for seed in range(5):
+        growl = growling(np.random.default_rng(seed), bass)
+        assert np.mean(growl**2) == pytest.approx(np.mean(bass**2), rel=1e-3)
+        power = np.abs(np.fft.rfft(growl[0])) ** 2  # a bin a hertz
+        assert power[250:1500].sum() > 0.01 * power.sum()  # the sine has nothing there
+    silence = np.zeros((2, 100), np.float32)
+    assert not growling(np.random.default_rng(0), silence).any()

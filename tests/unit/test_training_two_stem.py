@@ -9,7 +9,7 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.training.augment import AugmentOptions, make_batch
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, STEMS
 from ugosa_server.training.convtasnet import rms_loss
-from ugosa_server.training.two_stem import as_known, read_two_stem_songs
+from ugosa_server.training.two_stem import TwoStemSongs, as_known, read_two_stem_songs
 
 DRUMS, BASS, OTHER, VOCALS = range(len(STEMS))
 
@@ -44,6 +44,28 @@ def test_an_example_holds_guitar_and_backing_and_nothing_else(folder):
     sounding = batch.stems.any(axis=(2, 3))
     assert sounding[:, [DRUMS, OTHER]].all()
     assert not sounding[:, [BASS, VOCALS]].any()
+
+
+@pytest.mark.parametrize(
+    ("remix_share", "pairs"), [(0.0, {(1, 2), (3, 4)}), (1.0, {(1, 2), (1, 4), (3, 2), (3, 4)})]
+)
+def test_remixed_examples_pair_guitars_with_the_backing_of_any_song(remix_share, pairs):
+    songs = TwoStemSongs(
+        [
+            np.stack([np.full((2, 44100), level / 10, np.float16) for level in levels])
+            for levels in ((1, 2), (3, 4))
+        ]
+    )
+    options = AugmentOptions(
+        two_stem_share=1.0,
+        two_stem_remix_share=remix_share,
+        two_stem_gain_db=0.0,
+        shelf_db=0.0,
+        speed_spread=0.0,
+    )
+    stems = make_batch(1, 2, range(0), 1.0, 40, 0.02, None, options, songs).stems
+    ratios = {round(float(ratio), 2) for ratio in np.abs(stems[:, OTHER, 0, 0] / stems[:, DRUMS, 0, 0])}
+    assert ratios == {round(guitar / backing, 2) for guitar, backing in pairs}
 
 
 def test_guitars_can_be_made_quieter(folder):

@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, STEMS, FloatArray
-from ugosa_server.training.effects import limited, shared_envelope
+from ugosa_server.training.effects import limited, peaking, saturated, shared_envelope
+from ugosa_server.training.stem_songs import StemSongs
 from ugosa_server.training.two_stem import TwoStemSongs
 
-OTHER = STEMS.index("other")
+BASS, OTHER, VOCALS = (STEMS.index(stem) for stem in ("bass", "other", "vocals"))
+ALL_STEMS, ONLY_VOCALS = slice(None), slice(VOCALS, VOCALS + 1)  # as `ReadSegment` names them
+GROWL_DRIVES, GROWL_HZ, GROWL_DB = (1.5, 30.0), (300.0, 1000.0), (3.0, 18.0)
+EPS = 1e-12
 MOST_SPEED = 0.18  # logarithm; three semitones
 
 ReadSegment = Callable[[int, slice, int, int], FloatArray]
@@ -45,8 +49,15 @@ class AugmentOptions:
     """Share of examples whose mix is driven into a limiter."""
     layered_other_share: float = 0.0
     """Share of the remixes whose `other` is that of two songs at once: real ones are denser."""
+    growl_share: float = 0.0
+    """Share of basses that are driven and raised in the middle: recorded ones have a quarter of their power
+    between 400 and 1000 Hz, those of the bank a twentieth."""
+    stem_song_share: float = 0.0
+    """Share of drums, bass and other that come from real songs, see `stem_songs.py`."""
     two_stem_share: float = 0.0
     """Share of examples that are real songs of two known stems, see `two_stem.py`."""
+    two_stem_remix_share: float = 0.0
+    """Share of those whose guitar and backing come from different places, which makes three songs many."""
     two_stem_gain_db: float = 3.0
     """Standard deviation of the gain of each of the two."""
     two_stem_guitar_db: float = 0.0
@@ -73,6 +84,7 @@ def make_batch(
     read: ReadSegment,
     options: AugmentOptions,
     two_stem: TwoStemSongs | None = None,
+    stem_songs: StemSongs | None = None,
 ) -> Batch:
     """The batch of one step; depends on nothing but the arguments."""
     rng = np.random.default_rng((seed, step))
@@ -84,7 +96,7 @@ def make_batch(
             assert two_stem is not None
             examples.append(_two_stem_example(rng, two_stem, n, options))
         else:
-            examples.append(_example(rng, songs, song_samples, n, read, options))
+            examples.append(_example(rng, songs, song_samples, n, read, options, stem_songs))
         are_two_stem.append(real)
     return Batch(np.stack(examples), np.array(are_two_stem))
 
@@ -92,7 +104,8 @@ def make_batch(
 def _two_stem_example(
     rng: np.random.Generator, songs: TwoStemSongs, n: int, options: AugmentOptions
 ) -> FloatArray:
-    stems = at_speed(songs.segment(rng, int(n * _speed(rng, options)) + 2), n)
+    remixed = rng.random() < options.two_stem_remix_share
+    stems = at_speed(songs.segment(rng, int(n * _speed(rng, options)) + 2, remixed=remixed), n)
     for stem in np.flatnonzero(stems.any(axis=(1, 2))):
         mean_db = options.two_stem_guitar_db if stem == OTHER else 0.0
         gain = 10 ** (rng.normal(mean_db, options.two_stem_gain_db) / 20)
@@ -107,19 +120,27 @@ def _example(
     n: int,
     read: ReadSegment,
     options: AugmentOptions,
+    stem_songs: StemSongs | None,
 ) -> FloatArray:
     def piece(stems: slice) -> FloatArray:  # of a random song at a random speed
         span = min(int(n * _speed(rng, options)) + 2, song_samples)
+        if stem_songs is not None and stems != ONLY_VOCALS and rng.random() < options.stem_song_share:
+            real = at_speed(stem_songs.segment(rng, stems, span), n)
+            if stems == ALL_STEMS:  # the singer is generated
+                real[VOCALS] = piece(ONLY_VOCALS)[0]
+            return real
         start = int(rng.integers(song_samples - span + 1))
         return at_speed(read(int(rng.choice(songs)), stems, start, span), n)
 
     if rng.random() < options.remix_share:
-        stems = np.concatenate([piece(slice(stem, stem + 1)) for stem in range(len(STEMS))])  # [S, C, T]
+        stems = np.concatenate([piece(only(stem)) for stem in range(len(STEMS))])  # [S, C, T]
         if rng.random() < options.layered_other_share:
-            stems[OTHER] += 10 ** (rng.normal(-2, 4) / 20) * piece(slice(OTHER, OTHER + 1))[0]
+            stems[OTHER] += 10 ** (rng.normal(-2, 4) / 20) * piece(only(OTHER))[0]
         stems *= shared_envelope(rng, n, rng.uniform(0, options.shared_dynamics_db))
     else:
-        stems = piece(slice(None))
+        stems = piece(ALL_STEMS)
+    if options.growl_share and rng.random() < options.growl_share:
+        stems[BASS] = growling(rng, stems[BASS])
     for stem in range(len(STEMS)):
         gain = 10 ** (rng.normal(0, options.gain_db) / 20)
         if rng.random() < options.absent_share:
@@ -129,6 +150,19 @@ def _example(
         peak = np.float32(np.abs(stems.sum(axis=0)).max() + 1e-6)
         stems = limited(np.asarray(stems / peak, np.float32), rng.uniform(0, 8))
     return _levelled(stems)
+
+
+def growling(rng: np.random.Generator, bass: FloatArray) -> FloatArray:
+    """Harmonics where voices and guitars are, at the same power: [C, T]."""
+    driven = saturated(bass, float(np.exp(rng.uniform(*np.log(GROWL_DRIVES)))))
+    raised = peaking(driven, float(np.exp(rng.uniform(*np.log(GROWL_HZ)))), rng.uniform(*GROWL_DB))
+    gain = np.sqrt(np.mean(bass**2) / (np.mean(raised**2) + EPS))
+    return np.asarray(raised * np.float32(gain), np.float32)
+
+
+def only(stem: int) -> slice:
+    """The slice of one stem."""
+    return slice(stem, stem + 1)
 
 
 def _speed(rng: np.random.Generator, options: AugmentOptions) -> float:

@@ -1,4 +1,4 @@
-"""`ugosa-server train data`, `train convtasnet`, `train measure` and `train export`."""
+"""`ugosa-server train data`, `train songs`, `train convtasnet`, `train measure` and `train export`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.training.conditioned_unet.commands import add_cunet_commands
 
 MEASURED_SONG_S = 12.0
+MEASURED_REAL_S = 30.0
 
 
 def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,6 +21,10 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     data.add_argument("--out", type=Path, required=True, help="folder of the bank; a second call resumes")
     data.add_argument("--voices", type=Path, required=True, help="folder with one UTAU voicebank a folder")
     data.set_defaults(run=build_data)
+
+    songs = commands.add_parser("songs", help="render real songs with true stems, from projects of LMMS")
+    songs.add_argument("--out", type=Path, required=True, help="folder of the songs; a second call resumes")
+    songs.set_defaults(run=render_real_songs)
 
     convtasnet = commands.add_parser("convtasnet", help="train a ConvTasNet; a second call resumes")
     convtasnet.add_argument("--config", type=Path, required=True, help="TOML file, see training_config.py")
@@ -36,6 +41,9 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     measure.add_argument("--model", type=Path, required=True, help="a model file")
     measure.add_argument("--bank", type=Path, default=Path("bank"), help="folder of `train data` (./bank)")
     measure.add_argument("--songs", type=int, default=24, help="number of held-out songs (24)")
+    measure.add_argument(
+        "--real", type=Path, metavar="FOLDER", help="of real songs instead, as `train songs` makes them"
+    )
     measure.add_argument(
         "--wiener", type=float, metavar="EXPONENT", help="as in jobs (what the model states, else 0)"
     )
@@ -65,6 +73,15 @@ def build_data(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def render_real_songs(arguments: argparse.Namespace) -> int:
+    """Render songs to train and to test with, saying each."""
+    from ugosa_server.training.lmms_songs import render_songs
+
+    for folder in render_songs(arguments.out):
+        print(folder, flush=True)
+    return 0
+
+
 def train_convtasnet(arguments: argparse.Namespace) -> int:
     """Train, showing progress and writing a line a report to `log.jsonl`."""
     from ugosa_server.training.display import on_tensorboard, shown
@@ -88,12 +105,16 @@ def measure_model(arguments: argparse.Namespace) -> int:
     from ugosa_server.models.registry import read_model_info
     from ugosa_server.training.bank import load_bank
     from ugosa_server.training.measure import measure
+    from ugosa_server.training.stem_songs import read_stem_songs
     from ugosa_server.training.validation import validation_songs
 
     config, state = load_checkpoint(arguments.model)
     network = build_network(config)
     network.load_state_dict(state)
-    songs = validation_songs(load_bank(arguments.bank), arguments.songs, MEASURED_SONG_S)
+    if arguments.real is not None:
+        songs = [song.middle(MEASURED_REAL_S) for song in read_stem_songs(arguments.real).songs]
+    else:
+        songs = validation_songs(load_bank(arguments.bank), arguments.songs, MEASURED_SONG_S)
     exponent = arguments.wiener
     if exponent is None:
         exponent = float(read_model_info(arguments.model).separation_defaults.get("wiener_exponent") or 0.0)

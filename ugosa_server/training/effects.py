@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.signal import lfilter
 
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, FloatArray
 
@@ -35,6 +36,15 @@ def levelled(audio: FloatArray, rms_db: float) -> FloatArray:
 def saturated(audio: FloatArray, drive: float) -> FloatArray:
     """Soft clipping, tanh(drive x) with x at full scale."""
     return np.asarray(np.tanh(audio * np.float32(drive / (np.abs(audio).max() + 1e-6))) * 0.5, np.float32)
+
+
+def peaking(audio: FloatArray, centre_hz: float, gain_db: float) -> FloatArray:
+    """Raise or lower a band an octave and a half wide (Bristow-Johnson's cookbook, Q of 1): [..., T]."""
+    amplitude, omega = 10 ** (gain_db / 40), 2 * np.pi * centre_hz / SAMPLE_RATE_HZ
+    alpha = np.sin(omega) / 2
+    b = np.array([1 + alpha * amplitude, -2 * np.cos(omega), 1 - alpha * amplitude])
+    a = np.array([1 + alpha / amplitude, -2 * np.cos(omega), 1 - alpha / amplitude])
+    return np.asarray(lfilter(b / a[0], a / a[0], audio), np.float32)
 
 
 def widened(audio: FloatArray, width: float) -> FloatArray:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import butter, lfilter, sosfilt
+from scipy.signal import butter, sosfilt
 
 from ugosa_server.training.bank import SAMPLE_RATE_HZ, FloatArray, SamplerBank
 from ugosa_server.training.bank_split import BankSplit
 from ugosa_server.training.composition import Harmony, Note
-from ugosa_server.training.effects import equalised, levelled, saturated
+from ugosa_server.training.effects import equalised, levelled, peaking, saturated
 from ugosa_server.training.playing import mix_at, play_drums, play_notes
 
 STEPS_PER_BAR = 16
@@ -264,9 +264,4 @@ def _distorted(dry: FloatArray, drive: float, cabinet: Cabinet) -> FloatArray:
     clipped = np.tanh(tight * (drive / (np.abs(tight).max() + 1e-6)) + 0.1) - np.tanh(0.1)
     edges = (cabinet.low_hz, cabinet.high_hz)
     speaker = sosfilt(butter(2, edges, "band", fs=SAMPLE_RATE_HZ, output="sos"), clipped)
-    # A peaking equaliser (Bristow-Johnson's cookbook) at the presence of the microphone.
-    amplitude, omega = 10 ** (cabinet.presence_db / 40), 2 * np.pi * cabinet.presence_hz / SAMPLE_RATE_HZ
-    alpha = np.sin(omega) / 2
-    b = np.array([1 + alpha * amplitude, -2 * np.cos(omega), 1 - alpha * amplitude])
-    a = np.array([1 + alpha / amplitude, -2 * np.cos(omega), 1 - alpha / amplitude])
-    return np.asarray(lfilter(b / a[0], a / a[0], speaker), np.float32)
+    return peaking(speaker, cabinet.presence_hz, cabinet.presence_db)

@@ -23,6 +23,7 @@ from ugosa_server.training.batches_ahead import BatchesAhead
 from ugosa_server.training.convtasnet import StepReport, TrainingState, train_steps
 from ugosa_server.training.display import View
 from ugosa_server.training.song_window import SongWindow
+from ugosa_server.training.stem_songs import read_stem_songs
 from ugosa_server.training.training_config import TrainingConfig
 from ugosa_server.training.two_stem import read_two_stem_songs
 from ugosa_server.training.validation import ValidationFigure, cached_validation_songs, validate
@@ -51,6 +52,7 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
     best_db = _best_so_far(out / "best.safetensors")
     saved_s = time.monotonic()
     two_stem = read_two_stem_songs(Path(config.two_stem_songs)) if config.augment.two_stem_share > 0 else None
+    stem_songs = read_stem_songs(Path(config.stem_songs)) if config.augment.stem_song_share > 0 else None
     with ExitStack() as running:
         window = running.enter_context(
             SongWindow(config.songs, bank_folder, out / "songs", config.generator_workers)
@@ -69,6 +71,7 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
                 window.segment,
                 config.augment,
                 two_stem,
+                stem_songs,
             )
 
         batches = running.enter_context(BatchesAhead(batch_of, config.steps))

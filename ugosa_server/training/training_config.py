@@ -36,6 +36,8 @@ class TrainingConfig:
     """A model file of the same sizes, or with fewer filters, whose weights to go on from instead."""
     two_stem_songs: str = "/usr/share/games/fretsonfire/data/songs/sectoid"
     """Folder of real songs of two known stems; read if `two_stem_share` of the augmentation is above 0."""
+    stem_songs: str = "songs/train"
+    """Folder of `train songs` or of your own multitracks; read if `stem_song_share` is above 0."""
     loss: str = "l1"
     """l1, as published, or rms (see `convtasnet.rms_loss`)."""
     steps: int = 10000

@@ -32,17 +32,28 @@ class TwoStemSongs:
 
     songs: list[NDArray[np.float16]]
 
-    def segment(self, rng: np.random.Generator, length: int) -> FloatArray:
-        """A random stretch in which the guitar plays, as stems [S, C, length]: the backing under drums."""
+    def segment(self, rng: np.random.Generator, length: int, *, remixed: bool = False) -> FloatArray:
+        """A random stretch in which the guitar plays, as stems [S, C, length]: the backing under drums.
+
+        Remixed, the backing is that of another stretch, as a rule of another song: otherwise few songs are
+        soon known by heart.
+        """
+        guitar, backing = self._stretch(rng, length)
+        if remixed:
+            _, backing = self._stretch(rng, length)
+        stems = np.zeros((len(STEMS), 2, length), np.float32)
+        stems[GUITAR, :, : guitar.shape[-1]], stems[BACKING, :, : backing.shape[-1]] = guitar, backing
+        return stems
+
+    def _stretch(self, rng: np.random.Generator, length: int) -> FloatArray:
+        """Guitar and backing of one place: [2, C, T], shorter only where the song is."""
         for _ in range(TRIES):
             song = self.songs[int(rng.integers(len(self.songs)))]
             start = int(rng.integers(max(1, song.shape[-1] - length)))
             piece = song[:, :, start : start + length].astype(np.float32)
             if np.sqrt(np.mean(piece[0] ** 2)) > QUIETEST_RMS:
                 break
-        stems = np.zeros((len(STEMS), 2, piece.shape[-1]), np.float32)
-        stems[GUITAR], stems[BACKING] = piece
-        return stems
+        return piece
 
 
 def read_two_stem_songs(folder: Path) -> TwoStemSongs:
