@@ -206,7 +206,7 @@ async def _start_osc(
     if service.listen_address is not None:
         host, port = service.listen_address
         print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
-    _run_along(stack, feed.run(service.publish), "osc")
+    _run_along(stack, feed.run(service.publish, service.forget), "osc")
 
 
 def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:

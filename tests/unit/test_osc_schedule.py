@@ -49,6 +49,15 @@ def test_the_end_of_a_job_is_sent_five_times_over_two_seconds_and_then_never_aga
     assert schedule.next_due_s() is None
 
 
+def test_a_live_job_that_is_gone_is_not_sent_again_but_an_end_is_told_to_its_end() -> None:
+    schedule = SnapshotSchedule()
+    for job_id, state in (("gone", "RUNNING"), ("ended", "SUCCEEDED")):
+        schedule.offer(snapshot(1, state, job_id), now_s=0.0)
+    for job_id in ("gone", "ended", "never seen"):
+        schedule.forget(job_id)
+    assert run(schedule, until_s=100.0) == [(0.0, 1), (0.5, 1), (1.0, 1), (1.5, 1), (2.0, 1)]
+
+
 def test_the_end_of_a_job_waits_for_its_rate_too() -> None:
     schedule = SnapshotSchedule()
     schedule.offer(snapshot(1), now_s=0.0)

@@ -13,12 +13,18 @@ from ugosa_server.osc.store_feed import StoreFeed
 pytestmark = pytest.mark.asyncio
 
 
+def no_job_is_gone(job_id):
+    raise AssertionError(f"{job_id} is still there")
+
+
 async def test_a_job_that_ends_while_somebody_asks_for_it_is_not_live_again(tmp_path):
     gate = Gate()
     async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
         feed = StoreFeed(front.store, front.jobs, front.hub, PRINCIPAL)
         ended = asyncio.Event()
-        publishing = asyncio.create_task(feed.run(lambda snapshot: ended.set() if snapshot.ended else None))
+        publishing = asyncio.create_task(
+            feed.run(lambda snapshot: ended.set() if snapshot.ended else None, no_job_is_gone)
+        )
         upload = await front.upload()
         job = await front.jobs.create(PRINCIPAL, "r", upload.upload_id, JobOptionsRequest(), ())
         await gate.reached.wait()
@@ -34,4 +40,26 @@ async def test_a_job_that_ends_while_somebody_asks_for_it_is_not_live_again(tmp_
         assert feed.live_jobs() == []
         with pytest.raises(NotFoundError):
             await feed.snapshot("job-0000000000000000")
+        publishing.cancel()
+
+
+async def test_a_job_that_was_deleted_before_anyone_saw_it_end_is_forgotten(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
+        feed = StoreFeed(front.store, front.jobs, front.hub, PRINCIPAL)
+        upload = await front.upload()
+        job = await front.jobs.create(PRINCIPAL, "r", upload.upload_id, JobOptionsRequest(), ())
+        await gate.reached.wait()
+        await feed.snapshot(job.job_id)
+        assert [live.job_id for live in feed.live_jobs()] == [job.job_id]
+        gate.open()
+        async for _ in front.jobs.watch(PRINCIPAL, job.job_id, 0):
+            pass
+        await front.jobs.delete(PRINCIPAL, job.job_id)
+
+        gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        published = []
+        publishing = asyncio.create_task(feed.run(published.append, gone.set_result))
+        assert await asyncio.wait_for(gone, 10) == job.job_id
+        assert published == feed.live_jobs() == []
         publishing.cancel()

@@ -81,7 +81,7 @@ def test_the_disk_keeps_its_reserve(network, tmp_path, monkeypatch):
 def test_a_disk_that_takes_nothing_costs_time_and_not_the_job(network, tmp_path, caplog):
     with PrefixCache(network, DEPTH, CacheBudget(0, LOTS, tmp_path)) as cache:
         cache._tiers[-1]._file.close()
-        cache._tiers[-1]._file = open("/dev/full", "w+b", buffering=0)  # noqa: SIM115
+        cache._tiers[-1]._file = open("/dev/full", "w+b")  # noqa: SIM115
         for _ in range(2):
             cache.separate([SEGMENTS[0]], ["only"], MARKS)
     assert list(network.computed.values()) == [2]

@@ -31,6 +31,10 @@ class ProgressPublisher:
         self._schedule.offer(snapshot, self._loop.time())
         self._pump()
 
+    def forget(self, job_id: str) -> None:
+        """Send nothing more of a job that was deleted before its end was known here."""
+        self._schedule.forget(job_id)
+
     def ask(self, snapshots: Iterable[JobSnapshot]) -> None:
         """Have jobs sent again, though nothing changed."""
         for snapshot in snapshots:

@@ -47,6 +47,12 @@ class SnapshotSchedule:
         self.offer(snapshot, now_s)
         self._hasten(self._entries[snapshot.job_id], now_s)
 
+    def forget(self, job_id: str) -> None:
+        """Send nothing more of a live job that was deleted; an end that is being told is told to its end."""
+        entry = self._entries.get(job_id)
+        if entry is not None and not entry.snapshot.ended:
+            del self._entries[job_id]
+
     def take_due(self, now_s: float) -> list[JobSnapshot]:
         """Return what is to be sent now, and count it as sent."""
         due = [entry for entry in self._entries.values() if entry.due_s <= now_s]

@@ -92,6 +92,11 @@ class OscService:
         if self._publisher is not None:
             self._publisher.publish(snapshot)
 
+    def forget(self, job_id: str) -> None:
+        """Take the news that there is no such job any more. Does nothing unless started."""
+        if self._publisher is not None:
+            self._publisher.forget(job_id)
+
     async def close(self) -> None:
         """Close the sockets; commands that are being carried out are awaited."""
         if self._receiver is not None:

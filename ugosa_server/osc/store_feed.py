@@ -41,8 +41,11 @@ class StoreFeed:
                 if job.principal == self._principal:
                     await self.snapshot(job.job_id)
 
-    async def run(self, publish: Callable[[JobSnapshot], None]) -> None:
-        """Publish news for ever; several events of a job that wait together become one snapshot."""
+    async def run(self, publish: Callable[[JobSnapshot], None], forget: Callable[[str], None]) -> None:
+        """Publish news for ever; several events of a job that wait together become one snapshot.
+
+        A job that is gone is to be forgotten: it may have ended and been deleted between two looks.
+        """
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -51,6 +54,8 @@ class StoreFeed:
                 job, event = await self._read(job_id)
                 if job is not None:
                     publish(self._remember(job, event))
+                else:
+                    forget(job_id)
 
     def live_jobs(self) -> Sequence[JobSnapshot]:
         """See JobFeed."""

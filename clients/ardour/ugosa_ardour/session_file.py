@@ -23,7 +23,7 @@ def add_stems(session_file: Path, region_id: str, stems: Mapping[str, Path]) -> 
     """Add stems to a session as copies of one region; return the new region's id for each stem.
 
     Raises:
-        BadInputError: the session has no such region on a playlist.
+        BadInputError: the session has no such region on a playlist, or no folder of audio.
     """
     tree = ET.parse(session_file)
     root = tree.getroot()
@@ -33,7 +33,7 @@ def add_stems(session_file: Path, region_id: str, stems: Mapping[str, Path]) -> 
         raise BadInputError(
             f"{session_file} has no region {region_id} on a playlist; was it saved by Ardour 7?"
         )
-    (audio_folder,) = session_file.parent.glob("interchange/*/audiofiles")
+    audio_folder = _audio_folder(session_file, root.get("name", ""))
     next_id = _first_free_id(root)
     region_ids = {}
     for source, path in stems.items():
@@ -54,6 +54,17 @@ def add_stems(session_file: Path, region_id: str, stems: Mapping[str, Path]) -> 
     tree.write(partial, encoding="UTF-8", xml_declaration=True)
     os.replace(partial, session_file)
     return region_ids
+
+
+def _audio_folder(session_file: Path, session_name: str) -> Path:
+    """Return where the session's audio lies: it may have kept the folders of names that it had before."""
+    folders = sorted(session_file.parent.glob("interchange/*/audiofiles"))
+    if not folders:
+        raise BadInputError(
+            f"{session_file.parent} has no folder interchange/NAME/audiofiles for the stems; give the "
+            "session file inside its session's folder"
+        )
+    return next((folder for folder in folders if folder.parent.name == session_name), folders[0])
 
 
 def _first_free_id(root: ET.Element) -> int:

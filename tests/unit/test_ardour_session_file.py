@@ -1,0 +1,58 @@
+"""Stems enter an Ardour session's file, and what is no such session is told so."""
+
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ugosa_client.errors import BadInputError
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "clients" / "ardour"))
+from ugosa_ardour.session_file import add_stems
+
+SESSION = """<Session name="New name" id-counter="20"><Sources/><Regions/>
+<Playlists><Playlist><Region name="Song" id="7" source-0="3" start="a0"/></Playlist></Playlists></Session>"""
+
+
+@pytest.fixture
+def session(tmp_path):
+    file = tmp_path / "session.ardour"
+    file.write_text(SESSION)
+    return file
+
+
+@pytest.fixture
+def stems(tmp_path):
+    path = tmp_path / "bass.wav"
+    soundfile.write(path, np.zeros((100, 2)), 44100)
+    return {"bass": path}
+
+
+@pytest.mark.parametrize(
+    ("folders", "chosen"),
+    [(["New name"], "New name"), (["Before", "New name", "Other"], "New name"), (["Before"], "Before")],
+)
+def test_audio_goes_where_the_session_of_this_name_keeps_it(session, stems, folders, chosen):
+    for folder in folders:
+        (session.parent / "interchange" / folder / "audiofiles").mkdir(parents=True)
+    regions = add_stems(session, "7", stems)
+    root = ET.parse(session).getroot()
+    assert [region.get("id") for region in root.findall("Regions/Region")] == [regions["bass"]]
+    written = [source.get("name") for source in root.findall("Sources/Source")]
+    folder = session.parent / "interchange" / chosen / "audiofiles"
+    assert len(written) == 2
+    assert sorted(path.name for path in folder.iterdir()) == sorted(written)
+
+
+def test_a_session_without_folders_of_audio_is_refused_and_left_alone(session, stems):
+    with pytest.raises(BadInputError, match="interchange"):
+        add_stems(session, "7", stems)
+    assert session.read_text() == SESSION
+
+
+def test_a_region_that_is_not_there_is_named(session, stems):
+    with pytest.raises(BadInputError, match="no region 99"):
+        add_stems(session, "99", stems)
