@@ -119,9 +119,11 @@ def test_regions_in_a_ruler_lane_named_for_an_instrument_are_active_and_the_rest
     }
 
 
-def test_a_lane_outside_of_the_item_says_nothing(tmp_path):
-    path = written(tmp_path, project(item(), markers=LANES + in_lane(3, 1, 40, 41)))
-    assert read_marks(path, SOURCES, RATE, 60 * RATE) == ()
+def test_a_lane_or_track_outside_of_the_item_says_nothing(tmp_path):
+    track = "  <TRACK\n    NAME Vox\n    <ITEM\n      POSITION 40\n      LENGTH 3\n    >\n  >\n"
+    for elsewhere in ({"markers": LANES + in_lane(3, 1, 40, 41)}, {"lanes": track}):
+        path = written(tmp_path, project(item(), **elsewhere))
+        assert read_marks(path, SOURCES, RATE, 60 * RATE) == ()
 
 
 def test_lanes_become_names_where_a_format_has_none(tmp_path):

@@ -76,7 +76,8 @@ def parse_reaper_project(text: str) -> list[Region]:
         inside += _silence_between(name, [region for region in in_ruler_lanes if region.lane == name], item)
     for name in dict.fromkeys(region.name for region in lanes):
         spans = [cut for r in lanes if r.name == name and (cut := _in_item(r, item)) is not None]
-        inside += [*spans, *_silence_between(name, spans, item)]
+        if spans:  # items that all lie elsewhere say nothing of this song
+            inside += [*spans, *_silence_between(name, spans, item)]
     return inside
 
 
