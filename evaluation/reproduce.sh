@@ -1,7 +1,8 @@
 #!/bin/bash
 # The experiment of `evaluation/results`: songs that Debian and PyPI carry, and songs from the training generator.
-# Wants the Debian packages fretsonfire-songs-muldjord and -sectoid, `pip install 'ugosa-server[eval]' stempeg`, and, for the
-# generated songs, a sampler bank (`ugosa-server train data`) in ./bank. A second call goes on where one stopped.
+# Wants the Debian packages fretsonfire-songs-muldjord, fretsonfire-songs-sectoid and lmms, `pip install 'ugosa-server[eval]'
+# stempeg`, and, for the generated songs, a sampler bank (`ugosa-server train data`) in ./bank. A second call goes on where
+# one stopped.
 set -euo pipefail
 
 out=${1:-evaluation-out}
@@ -12,8 +13,9 @@ stempeg=$(python3 -c 'import importlib.util as u; print(u.find_spec("stempeg").s
 fretsonfire=/usr/share/games/fretsonfire/data/songs
 mkdir -p "$out/held-out" # the other songs of this band trained the network
 cp -r "$fretsonfire/sectoid/War of freedom" "$out/held-out/"
+ugosa-server train songs --part test --out "$out/songs"
 ugosa-server evaluate prepare --seed 1 --max-seconds 16 --out "$out/real" \
-    --dataset "$stempeg/data" --dataset "$fretsonfire/muldjord" --dataset "$out/held-out"
+    --dataset "$stempeg/data" --dataset "$fretsonfire/muldjord" --dataset "$out/held-out" --dataset "$out/songs/test"
 ugosa-server evaluate run --dataset "$out/real" --out "$out/results-real" --methods "$methods" --learning-rate 1e-3
 ugosa-server evaluate suggestions --dataset "$out/real"
 ugosa-server evaluate run --dataset "$out/real" --out "$out/results-human-marks" --marks human --methods B0,P-L3:D

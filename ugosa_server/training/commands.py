@@ -24,6 +24,7 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
 
     songs = commands.add_parser("songs", help="render real songs with true stems, from projects of LMMS")
     songs.add_argument("--out", type=Path, required=True, help="folder of the songs; a second call resumes")
+    songs.add_argument("--part", choices=("train", "test"), help="to learn from or to test with (both)")
     songs.set_defaults(run=render_real_songs)
 
     convtasnet = commands.add_parser("convtasnet", help="train a ConvTasNet; a second call resumes")
@@ -75,9 +76,9 @@ def build_data(arguments: argparse.Namespace) -> int:
 
 def render_real_songs(arguments: argparse.Namespace) -> int:
     """Render songs to train and to test with, saying each."""
-    from ugosa_server.training.lmms_songs import render_songs
+    from ugosa_server.training.lmms_songs import PARTS, render_songs
 
-    for folder in render_songs(arguments.out):
+    for folder in render_songs(arguments.out, [arguments.part] if arguments.part else PARTS):
         print(folder, flush=True)
     return 0
 

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ugosa_server.training.bank import SAMPLE_RATE_HZ, FloatArray
 from ugosa_server.training.lmms_projects import HELD_OUT_PROJECTS, TRAINING_PROJECTS, LmmsProject
 from ugosa_server.training.stem_songs import KNOWN
 
+PARTS = ("train", "test")
 PROJECTS_FOLDER = Path("/usr/share/lmms/projects")
 INSTRUMENT_TRACK, BEAT_TRACK, SAMPLE_TRACK = "0", "1", "2"  # as LMMS numbers them
 DRUM_FOLDERS = ("drums/", "beats/", "drumsynth/")
@@ -32,7 +33,7 @@ LONGEST_RENDER_S = 900.0
 HIGHEST_PEAK = 0.98
 
 
-def render_songs(out: Path) -> Iterator[Path]:
+def render_songs(out: Path, parts: Sequence[str] = PARTS) -> Iterator[Path]:
     """Render what `out` lacks into `out`/train and `out`/test, yielding each song's folder.
 
     A folder has `drums.flac`, `bass.flac`, `other.flac`, a silent `vocals.flac` and `song.json` (author,
@@ -43,7 +44,8 @@ def render_songs(out: Path) -> Iterator[Path]:
     """
     if not PROJECTS_FOLDER.is_dir():
         raise ConfigError(f"{PROJECTS_FOLDER} is not there; install the Debian packages lmms and lmms-common")
-    for part, projects in (("train", TRAINING_PROJECTS), ("test", HELD_OUT_PROJECTS)):
+    for part in parts:
+        projects = TRAINING_PROJECTS if part == "train" else HELD_OUT_PROJECTS
         (out / part).mkdir(parents=True, exist_ok=True)
         for project in projects:
             folder = out / part / project.name
