@@ -31,7 +31,7 @@ SONG = f"""<lmms-project><song><trackcontainer>
 <track type="2" muted="0"/>
 <track type="0" muted="0">{SAMPLER.format("effects/noise.ogg")}</track>
 </trackcontainer></song></lmms-project>"""
-PROJECT = LmmsProject("demos/Some-Song.mmpz", "Somebody", "CC0", bass=("3", "2.1"), left_out=("5",))
+PROJECT = LmmsProject("demos/Some-Song.mmpz", "Somebody", "CC0", bass=("3", "2.1"), drums=("5",))
 
 
 def stems_of(song):
@@ -45,7 +45,7 @@ def test_every_sounding_track_has_a_place_and_a_stem():
         "2.1": "bass",
         "3": "bass",
         "4": "other",
-        "5": None,
+        "5": "drums",
     }
 
 
@@ -57,7 +57,7 @@ def test_a_stem_is_the_song_with_all_other_tracks_muted():
         }
         for stem in KNOWN
     }
-    assert unmuted == {"drums": {"2.0"}, "bass": {"2.1", "3"}, "other": {"0", "4"}}
+    assert unmuted == {"drums": {"2.0", "5"}, "bass": {"2.1", "3"}, "other": {"0", "4"}}
     assert all(track.get("solo") == "0" for _, track in tracks_of(only_stem(song, PROJECT, "drums")))
     assert all(track.get("muted") == "0" for _, track in tracks_of(song)), "the original changed"
 

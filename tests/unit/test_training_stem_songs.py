@@ -67,6 +67,16 @@ def test_a_song_shorter_than_the_stretch_ends_in_silence(tmp_path):
     assert not stems[:, :, 1000:].any()
 
 
+def test_a_song_is_measured_around_its_middle(tmp_path):
+    write_song(tmp_path / "Song", silent_before=22050)
+    (song,) = read_stem_songs(tmp_path).songs
+    middle = song.middle(0.5)
+    assert middle.shape == (4, 2, 22050)
+    assert not middle[:VOCALS, :, : 11025 - 1].any()
+    assert middle[:VOCALS, :, 11025:].all()
+    assert song.middle(60.0).shape == (4, 2, 44100)
+
+
 def test_a_folder_without_songs_is_told_with_the_way_out(tmp_path):
     with pytest.raises(ConfigError, match="train songs"):
         read_stem_songs(tmp_path)

@@ -50,8 +50,8 @@ class AugmentOptions:
     layered_other_share: float = 0.0
     """Share of the remixes whose `other` is that of two songs at once: real ones are denser."""
     growl_share: float = 0.0
-    """Share of basses that are driven and raised in the middle: recorded ones have a quarter of their power
-    between 400 and 1000 Hz, those of the bank a twentieth."""
+    """Share of basses that are driven and raised in the middle: a recorded one had a quarter of its power
+    between 400 and 1000 Hz, those of the bank have a twentieth."""
     stem_song_share: float = 0.0
     """Share of drums, bass and other that come from real songs, see `stem_songs.py`."""
     two_stem_share: float = 0.0

@@ -23,8 +23,6 @@ class LmmsProject:
     bass: tuple[str, ...] = ()
     drums: tuple[str, ...] = ()
     """Synthesised ones."""
-    left_out: tuple[str, ...] = ()
-    """Neither: loops that mix stems, silent controllers."""
 
     @property
     def name(self) -> str:

@@ -100,10 +100,8 @@ def tracks_of(song: ET.Element) -> Iterator[tuple[str, ET.Element]]:
                     yield f"{index}.{inner}", beat
 
 
-def stem_of(place: str, track: ET.Element, project: LmmsProject) -> str | None:
-    """drums, bass, other, or None for what is left out."""
-    if place in project.left_out:
-        return None
+def stem_of(place: str, track: ET.Element, project: LmmsProject) -> str:
+    """drums, bass or other."""
     if place in project.bass:
         return "bass"
     sampler = track.find("instrumenttrack/instrument/audiofileprocessor")
