@@ -13,7 +13,9 @@ from ugosa_client.errors import BadInputError, MarksFileError
 from ugosa_client.marks import ableton, ardour, jams, lab, midi, sonic_visualiser
 from ugosa_client.marks.file import read_marks, read_regions, write_marks, write_regions
 from ugosa_client.marks.formats import FORMATS, format_named, format_of_bytes
+from ugosa_client.marks.reaper_csv import parse_reaper_csv
 from ugosa_client.marks.regions import regions_of_marks
+from ugosa_client.marks.sonic_visualiser import looks_like_sonic_visualiser, parse_sonic_visualiser
 from ugosa_client.resources import Mark, MarkState
 
 SOURCES = ("drums", "bass", "other", "vocals")
@@ -213,3 +215,11 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, magic, rest):
     path.write_bytes(magic + rest)
     with contextlib.suppress(MarksFileError):
         read_regions(path)
+
+
+@pytest.mark.parametrize("text", ["\r\x00", '#,Name,Start\r\x00R1,"x', "1,2,3," + "x" * 200_000])
+def test_what_is_no_csv_is_told_as_that(text):
+    assert looks_like_sonic_visualiser(text) is False
+    for parse in (parse_reaper_csv, parse_sonic_visualiser):
+        with pytest.raises(ValueError, match="line"):
+            parse(text)

@@ -30,6 +30,7 @@ INSTRUMENT_TRACK, BEAT_TRACK, SAMPLE_TRACK = "0", "1", "2"  # as LMMS numbers th
 DRUM_FOLDERS = ("drums/", "beats/", "drumsynth/")
 PITCHED_FOLDER = "drumsynth/instrument/"
 LONGEST_RENDER_S = 900.0
+TRIES = 4
 HIGHEST_PEAK = 0.98
 
 
@@ -120,13 +121,16 @@ def _rendered(song: ET.Element, name: str) -> FloatArray:
         command += ["--format", "wav", "--float", "--samplerate", str(SAMPLE_RATE_HZ)]
         command += ["--interpolation", "sincfastest", "--oversampling", "1", "--output", str(audio)]
         try:
-            subprocess.run(
-                command,
-                env=os.environ | {"QT_QPA_PLATFORM": "offscreen"},
-                capture_output=True,
-                check=True,
-                timeout=LONGEST_RENDER_S,
-            )
+            for tries_left in reversed(range(TRIES)):  # LMMS 1.2.2 crashes now and then
+                done = subprocess.run(
+                    command,
+                    env=os.environ | {"QT_QPA_PLATFORM": "offscreen"},
+                    capture_output=True,
+                    check=tries_left == 0,
+                    timeout=LONGEST_RENDER_S,
+                )
+                if done.returncode == 0:
+                    break
             samples, _ = soundfile.read(audio, dtype="float32", always_2d=True)
         except (OSError, subprocess.SubprocessError, soundfile.LibsndfileError) as error:
             raise ConfigError(f"LMMS cannot render {name}: {error}") from error

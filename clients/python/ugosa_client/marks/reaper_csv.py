@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 
+from ugosa_client.marks.csv_rows import csv_rows
 from ugosa_client.marks.regions import Position, Region, format_seconds
 
 CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+)\.(\d+)")
@@ -38,11 +39,9 @@ def parse_reaper_csv(text: str) -> list[Region]:
         ValueError: a row is no region; the message begins with its line number.
     """
     delimiter = ";" if ";" in text.splitlines()[0] and "," not in text.splitlines()[0] else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns: dict[str, int] | None = None
     regions = []
-    for row in reader:
-        line = reader.line_num
+    for line, row in csv_rows(text, delimiter):
         if not any(cell.strip() for cell in row):
             continue
         if columns is None:

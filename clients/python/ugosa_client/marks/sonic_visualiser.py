@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 
+from ugosa_client.marks.csv_rows import csv_rows
 from ugosa_client.marks.regions import Position, Region, format_seconds, parse_seconds
 
 DECIMALS = 9  # as Sonic Visualiser writes them
@@ -21,7 +22,10 @@ COLUMNS = 4
 
 def looks_like_sonic_visualiser(text: str) -> bool:
     """Whether the first row has a time, a value, a duration and a label, or their names."""
-    row = next((row for row in csv.reader(io.StringIO(text)) if any(row)), [])
+    try:
+        row = next((row for _, row in csv_rows(text) if any(row)), [])
+    except ValueError:
+        return False
     return _is_header(row) or _is_region(row)
 
 
@@ -31,8 +35,7 @@ def parse_sonic_visualiser(text: str) -> list[Region]:
     Raises:
         ValueError: a row is no region; the message begins with its line number.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    rows = [(reader.line_num, row) for row in reader if any(row) and not _is_header(row)]
+    rows = [(line, row) for line, row in csv_rows(text, skip_spaces=True) if any(row) and not _is_header(row)]
     in_frames = all(cell.strip().isdecimal() for _, row in rows for cell in (row[0], *row[2:3]))
     regions = []
     for line, row in rows:
