@@ -3,7 +3,7 @@
 Tracks are named by their place: "4" is the fifth of the song, "0.2" the third inside the first beat editor
 (all beat editors of a song share their tracks). What plays samples of drums is drums without being named;
 what is neither that nor named here is other. Bass tracks were told by name, by their notes and by where the
-power of their sound lies. Songs whose tracks are no one stem are left out, and two that LMMS 1.2.2 crashes
+power of their sound lies. Songs whose tracks are no one stem are left out, and two that LMMS 1.2.2 crashed
 on.
 """
 
