@@ -1,5 +1,7 @@
 """Real songs with stems take part in the examples, beside generated ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -20,7 +22,7 @@ PLAIN = AugmentOptions(
     speed_spread=0.0,
     stem_song_share=1.0,
 )
-REMIXED = AugmentOptions(**(vars(PLAIN) | {"remix_share": 1.0}))
+REMIXED = replace(PLAIN, remix_share=1.0)
 
 
 def write_song(folder, levels=(0.1, 0.2, 0.4), n=44100, silent_before=0):
@@ -46,7 +48,7 @@ def test_what_real_songs_know_comes_from_them_and_vocals_are_generated(tmp_path,
 
 def test_with_a_share_of_none_no_real_song_is_heard(tmp_path):
     write_song(tmp_path / "Song")
-    options = AugmentOptions(**(vars(PLAIN) | {"stem_song_share": 0.0}))
+    options = replace(PLAIN, stem_song_share=0.0)
     batch = make_batch(1, 2, range(3), 1.0, 2, 0.2, generated, options, None, read_stem_songs(tmp_path))
     levels = np.abs(batch.stems).mean(axis=(2, 3))
     np.testing.assert_allclose(levels / levels[:, [VOCALS]], 1, rtol=1e-3)

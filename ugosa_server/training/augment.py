@@ -20,7 +20,7 @@ from ugosa_server.training.stem_songs import StemSongs
 from ugosa_server.training.two_stem import TwoStemSongs
 
 BASS, OTHER, VOCALS = (STEMS.index(stem) for stem in ("bass", "other", "vocals"))
-ALL_STEMS, ONLY_VOCALS = slice(None), slice(VOCALS, VOCALS + 1)  # as `ReadSegment` names them
+ALL_STEMS = slice(None)
 GROWL_DRIVES, GROWL_HZ, GROWL_DB = (1.5, 30.0), (300.0, 1000.0), (3.0, 18.0)
 EPS = 1e-12
 MOST_SPEED = 0.18  # logarithm; three semitones
@@ -124,10 +124,10 @@ def _example(
 ) -> FloatArray:
     def piece(stems: slice) -> FloatArray:  # of a random song at a random speed
         span = min(int(n * _speed(rng, options)) + 2, song_samples)
-        if stem_songs is not None and stems != ONLY_VOCALS and rng.random() < options.stem_song_share:
+        if stem_songs is not None and stems != only(VOCALS) and rng.random() < options.stem_song_share:
             real = at_speed(stem_songs.segment(rng, stems, span), n)
             if stems == ALL_STEMS:  # the singer is generated
-                real[VOCALS] = piece(ONLY_VOCALS)[0]
+                real[VOCALS] = piece(only(VOCALS))[0]
             return real
         start = int(rng.integers(song_samples - span + 1))
         return at_speed(read(int(rng.choice(songs)), stems, start, span), n)
@@ -161,7 +161,7 @@ def growling(rng: np.random.Generator, bass: FloatArray) -> FloatArray:
 
 
 def only(stem: int) -> slice:
-    """The slice of one stem."""
+    """One stem, as `ReadSegment` names it."""
     return slice(stem, stem + 1)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,8 @@ def _learn(state: TrainingState, config: TrainingConfig, batch: Batch) -> Tensor
 
     chunks = stems.tensor_split(state.workers), two_stem.tensor_split(state.workers)
     parts = list(state.executor.map(part, state.scratches, *chunks))
-    loss, *gradients = (torch.stack(values).sum(dim=0) for values in zip(*parts, strict=True))
+    sums: list[Tensor] = [reduce(torch.add, values) for values in zip(*parts, strict=True)]
+    loss, *gradients = sums
     for parameter, gradient in zip(trained, gradients, strict=True):
         parameter.grad = gradient
     return loss

@@ -65,11 +65,10 @@ def _render_song(project: LmmsProject, folder: Path) -> None:
     n = max(len(audio) for audio in rendered.values())
     rendered["vocals"] = np.zeros((n, 2), np.float32)
     peak = max(float(np.abs(audio).max(initial=0)) for audio in rendered.values())
+    gain = np.float32(HIGHEST_PEAK / max(peak, HIGHEST_PEAK))
     for stem, audio in rendered.items():
-        whole = np.pad(audio, ((0, n - len(audio)), (0, 0))) * np.float32(
-            HIGHEST_PEAK / max(peak, HIGHEST_PEAK)
-        )
-        soundfile.write(folder / f"{stem}.flac", whole, SAMPLE_RATE_HZ)
+        whole = np.pad(audio, ((0, n - len(audio)), (0, 0)))
+        soundfile.write(folder / f"{stem}.flac", whole * gain, SAMPLE_RATE_HZ)
     about = {"project": project.path, "author": project.author, "licence": project.licence}
     (folder / "song.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
@@ -121,16 +120,17 @@ def _rendered(song: ET.Element, name: str) -> FloatArray:
         command += ["--format", "wav", "--float", "--samplerate", str(SAMPLE_RATE_HZ)]
         command += ["--interpolation", "sincfastest", "--oversampling", "1", "--output", str(audio)]
         try:
-            for tries_left in reversed(range(TRIES)):  # LMMS 1.2.2 crashes now and then
+            for _ in range(TRIES):  # LMMS 1.2.2 crashes now and then
                 done = subprocess.run(
                     command,
                     env=os.environ | {"QT_QPA_PLATFORM": "offscreen"},
                     capture_output=True,
-                    check=tries_left == 0,
+                    check=False,
                     timeout=LONGEST_RENDER_S,
                 )
                 if done.returncode == 0:
                     break
+            done.check_returncode()
             samples, _ = soundfile.read(audio, dtype="float32", always_2d=True)
         except (OSError, subprocess.SubprocessError, soundfile.LibsndfileError) as error:
             raise ConfigError(f"LMMS cannot render {name}: {error}") from error
