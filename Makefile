@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 BUF_VERSION := 1.75.0
 BUF := .venv/node/node_modules/.bin/buf
-PROJECT_FILES := pyproject.toml clients/python/pyproject.toml constraints.txt
+PROJECT_FILES := pyproject.toml clients/python/pyproject.toml research/pyproject.toml constraints.txt
 
 .PHONY: help demo test test-slow test-daws check fuzz kills soak bench wire format clean
 
@@ -110,7 +110,7 @@ PYTHON ?= python3
 	touch $@
 
 .venv/test.stamp: .venv/demo.stamp
-	$(INSTALL) --group test
+	$(INSTALL) --editable research --group test --group research/pyproject.toml:test
 	touch $@
 
 # With it, the tests of the Ray engine run; without, they are skipped.
@@ -119,10 +119,10 @@ PYTHON ?= python3
 	touch $@
 
 .venv/bench.stamp: .venv/demo.stamp
-	$(INSTALL) --group bench
+	$(INSTALL) --editable research --group bench
 	touch $@
 
-.venv/check.stamp: .venv/demo.stamp
+.venv/check.stamp: .venv/test.stamp
 	$(INSTALL) --group check
 	touch $@
 

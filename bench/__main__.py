@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import growth, latency, memory, networks, song_memory, speed, transfer, workers
 from bench.results import Row, table, write_json
-from ugosa_server.demo.server_process import ServerProcess
+from ugosa_server.private_server import ServerProcess
 
 RESULTS = Path(__file__).parent / "results.json"
 PARTS = ("speed", "service", "growth")

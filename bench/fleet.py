@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.engine.base import (
+from ugosa_server.engines.base import (
     Engine,
     EngineHealth,
     Run,
@@ -40,16 +40,15 @@ from ugosa_server.engine.base import (
     RunSucceeded,
     StemFile,
 )
-from ugosa_server.engine.progress_meter import MIN_INTERVAL_S
-from ugosa_server.engine.scheduler import Scheduler
-from ugosa_server.jobs.event_hub import EventHub
-from ugosa_server.jobs.ids import new_id
-from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.events import EventHub
+from ugosa_server.jobs.model import JobOptions, Upload, UploadFormat, new_id
+from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
-from ugosa_server.jobs.records import JobOptions, Upload, UploadFormat
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore, Store
+from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, AsyncStore, Store
 from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.pipeline.progress import MIN_INTERVAL_S
+from ugosa_server.scheduling import Scheduler
 
 RESULTS = Path(__file__).parent / "fleet.json"
 JOBS = 10_000

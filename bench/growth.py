@@ -13,7 +13,7 @@ from bench.memory import after_jobs
 from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
 from ugosa_client import JobEvent, JobOptions, Mark, MarkState, Progress, StateChanged, UgosaClient
-from ugosa_server.demo.server_process import ServerProcess
+from ugosa_server.private_server import ServerProcess
 
 SONGS_S = (15, 60, 240, 900)
 LONG_SONGS_S = (3600,)

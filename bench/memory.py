@@ -10,7 +10,7 @@ import psutil
 from bench.results import Row
 from bench.songs import write_noise_song
 from ugosa_client import UgosaClient
-from ugosa_server.demo.server_process import ServerProcess
+from ugosa_server.private_server import ServerProcess
 
 HOUR_S = 3600
 FRONT_LIMIT_MB = 300.0
@@ -43,7 +43,7 @@ def after_jobs(server: ServerProcess) -> list[Row]:
     (worker,) = (
         child
         for child in psutil.Process(server.process.pid).children(recursive=True)
-        if "ugosa_server.engine.worker" in child.cmdline()
+        if "ugosa_server.pipeline" in child.cmdline()
     )
     return [
         Row("peak memory of the front process, after jobs", "MB", peak_mb(server.process.pid)),

@@ -27,10 +27,10 @@ from torch import Tensor, nn
 
 from ugosa_server.adaptation.loop import adapt, segment_starts
 from ugosa_server.adaptation.objective import silence_aware_objective
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
-from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.separation.options import SeparationOptions
 from ugosa_server.separation.overlap_add import separate_in_segments
 

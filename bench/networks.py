@@ -19,7 +19,7 @@ import torch
 from bench.demucs_2 import NetworkSide, make_environment
 from bench.results import Row
 from ugosa_server.adaptation.strategies import parse_strategy
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 
 CONFIG = ConvTasNetConfig()
 PEER = "demucs 2.0.3's class in a plain loop, float32"

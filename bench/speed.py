@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
 from ugosa_client import JobOptions, JobPhase, Mark, MarkState, Progress, UgosaClient
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.registry import ModelRegistry
 
 SONG_S = 12

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
 from ugosa_client import ArrayItem, JobOptions, JobState, Mark, MarkState, UgosaClient
-from ugosa_server.demo.server_process import ServerProcess
+from ugosa_server.private_server import ServerProcess
 
 SONG_S = 12
 JOBS = 4

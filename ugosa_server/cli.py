@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from ugosa_server import __version__
-from ugosa_server.errors import UgosaError
+from ugosa_server.errors import BadOptionError, UgosaError
 
 EXIT_USAGE = 2
+COMMANDS_GROUP = "ugosa_server.commands"  # entry points: functions that add a sub-command
+RESEARCH_COMMANDS = {
+    "train": "make training data, or train a network",
+    "evaluate": "the paper's experiment, on songs whose stems are known",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,10 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     _add_models(commands)
     _add_video(commands)
     _add_demo(commands)
-    _add_train(commands)
-    _add_evaluate(commands)
     _add_token(commands)
     _add_doctor(commands)
+    words = sys.argv[1:] if arguments is None else arguments
+    _add_installed(commands, words[0] if words else None)
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -73,9 +79,9 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from ugosa_server.app import serve
     from ugosa_server.config import load_config
-    from ugosa_server.log_format import start_logging
+    from ugosa_server.log import start_logging
+    from ugosa_server.serve import serve
 
     config = load_config(
         options.config,
@@ -121,22 +127,33 @@ def _demo(options: argparse.Namespace) -> int:
     return run_demo(options.out)
 
 
-def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from ugosa_server.training.commands import add_train_commands
-
-    add_train_commands(commands)
-
-
 def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from ugosa_server.token_commands import add_token_commands
+    from ugosa_server.tokens import add_token_commands
 
     add_token_commands(commands)
 
 
-def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from ugosa_server.evaluation.commands import add_evaluate_commands
+def _add_installed(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], command: str | None
+) -> None:
+    """Add the commands of other distributions, and say how to get those that are not installed."""
+    installed = {entry.name: entry for entry in entry_points(group=COMMANDS_GROUP)}
+    for name in sorted({*RESEARCH_COMMANDS, *installed}):
+        if name == command and name in installed:  # loaded only then: it brings torch
+            installed[name].load()(commands)
+            continue
+        parser = commands.add_parser(
+            name, help=RESEARCH_COMMANDS.get(name, f"of {name}"), prefix_chars=" ", add_help=False
+        )
+        parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
+        parser.set_defaults(run=_explain_research, command_name=name)
 
-    add_evaluate_commands(commands)
+
+def _explain_research(options: argparse.Namespace) -> int:
+    raise BadOptionError(
+        f"`ugosa-server {options.command_name}` is part of ugosa-research, which is not installed; "
+        "in a checkout of the project: pip install ./research"
+    )
 
 
 def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from ugosa_server.errors import ConfigError
-from ugosa_server.log_format import LogFormat
+from ugosa_server.log import LogFormat
 
 GIB = 1024**3
 

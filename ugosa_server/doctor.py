@@ -25,13 +25,19 @@ import soundfile
 
 from ugosa_server import __version__
 from ugosa_server.config import ServerConfig
-from ugosa_server.demo.server_process import ServerProcess
 from ugosa_server.errors import ConfigError, UgosaError
-from ugosa_server.jobs.store import STORE_FILE_NAME, Store
+from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
-from ugosa_server.rpc.addresses import TcpAddress, check_reach, lock_file, parse_address
+from ugosa_server.private_server import ServerProcess
+from ugosa_server.rpc.addresses import (
+    TcpAddress,
+    check_reach,
+    lock_file,
+    parse_address,
+    server_credentials,
+    tls_files,
+)
 from ugosa_server.rpc.self_test import separate_once
-from ugosa_server.rpc.tls import server_credentials, tls_files
 
 SELF_TEST_TIMEOUT_S = 300.0
 SILENCE = 10 ** (-90 / 20)  # what a stem may have where it is marked silent
@@ -170,7 +176,7 @@ def _answers(address: TcpAddress) -> bool:
 def _device(config: ServerConfig) -> str:
     import torch
 
-    from ugosa_server.engine.resident_networks import ResidentNetworks
+    from ugosa_server.pipeline.resident import ResidentNetworks
 
     networks = ResidentNetworks(config.device, config.threads, video_encoder=config.video_encoder)
     if networks.device.type == "cuda":

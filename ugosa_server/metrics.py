@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry, Histogram, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ugosa_server.engine.base import Engine, EngineHealth
+from ugosa_server.engines.base import Engine, EngineHealth
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.store import AsyncStore, Store
+from ugosa_server.jobs.store.async_store import AsyncStore, Store
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.rpc.addresses import TcpAddress, parse_address
 

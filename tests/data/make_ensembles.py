@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ugosa_server.training.ensembles.dataset import TRAINING_SOUNDFONTS
-from ugosa_server.training.ensembles.instruments import instrument_named
-from ugosa_server.training.ensembles.player import EnsemblePlayer, Room
-from ugosa_server.training.ensembles.scores import Score, ScoreNote, split_of
-from ugosa_server.training.ensembles.takes import Take, render_take
+from ugosa_research.songs.ensembles.dataset import TRAINING_SOUNDFONTS
+from ugosa_research.songs.ensembles.instruments import instrument_named
+from ugosa_research.songs.ensembles.player import EnsemblePlayer, Room
+from ugosa_research.songs.ensembles.scores import Score, ScoreNote, split_of
+from ugosa_research.songs.ensembles.takes import Take, render_take
 
 RATE_HZ = 11025
 DURATION_S = 12.5  # two segments of 65,535 samples

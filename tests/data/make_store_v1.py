@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 
-from ugosa_server.jobs.schema import MIGRATIONS
+from ugosa_server.jobs.store.schema import MIGRATIONS
 
 AUDIO = (
     '{"path":"/state/uploads/upload-00000000000000a1/audio.f32","sample_rate_hz":44100,"channels":2,'

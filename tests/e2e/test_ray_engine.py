@@ -25,7 +25,7 @@ from tests.helpers.jobs import QUICK, silent, states, wait_for_adaptation
 from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import SOURCES, make_song, read_audio, write_song
 from ugosa_client import JobOptions, JobState, Notice, UgosaClient
-from ugosa_server.demo.server_process import ServerDidNotStartError
+from ugosa_server.private_server import ServerDidNotStartError
 
 # Not importorskip: Ray reads how it authenticates when it is imported, and other tests use it here too.
 pytestmark = pytest.mark.skipif(

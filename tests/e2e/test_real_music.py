@@ -11,8 +11,8 @@ import pytest
 from tests.helpers.jobs import silent
 from tests.helpers.songs import read_audio
 from ugosa_client import JobOptions, UgosaClient
-from ugosa_server.demo.server_process import ServerProcess
 from ugosa_server.demo.song import load_demo_song, write_mix
+from ugosa_server.private_server import ServerProcess
 
 FADE_S = 0.010
 

@@ -14,7 +14,7 @@ from tests.helpers.jobs import states
 from tests.helpers.server import Server
 from tests.helpers.songs import make_song, write_song
 from ugosa_client import JobOptions, JobState
-from ugosa_server.rpc.received_audio import MAX_WAITING_BYTES
+from ugosa_server.rpc.chunks import MAX_WAITING_BYTES
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_service_pb2,

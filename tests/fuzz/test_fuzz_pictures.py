@@ -11,11 +11,11 @@ from tests.fuzz.test_fuzz_requests import parsed
 from tests.helpers.mutations import hostile
 from tests.helpers.players import BLUE, GREEN, RED, drawn, write_jpeg, write_video
 from tests.helpers.tiny_cunet import FILM, write_tiny_cunet
-from ugosa_server.activations.player_pictures import MAX_PICTURE_PIXELS, jpeg_size
 from ugosa_server.errors import BadVideoError, UgosaError
 from ugosa_server.jobs.options import resolve_job_options
+from ugosa_server.marks.players import MAX_PICTURE_PIXELS, jpeg_size
 from ugosa_server.models.registry import read_model_info
-from ugosa_server.rpc.convert_options import options_from_wire, options_to_wire
+from ugosa_server.rpc.options import options_from_wire, options_to_wire
 from ugosa_server.video.pictures import probe_video, read_jpegs, read_video_at
 from ugosa_server.wire.ugosa.v1 import job_pb2
 

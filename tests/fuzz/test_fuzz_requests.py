@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 from tests.helpers.mutations import hostile
 from tests.helpers.tiny_network import TINY, tiny_network
-from ugosa_server.activations.validate import validate_marks
 from ugosa_server.config import ServerConfig, load_config
 from ugosa_server.errors import BadOptionError, ConfigError, UgosaError
-from ugosa_server.jobs.ids import check_request_id, request_digest
+from ugosa_server.jobs.model import JobOptions, check_request_id, request_digest
 from ugosa_server.jobs.options import resolve_job_options
-from ugosa_server.jobs.records import JobOptions
+from ugosa_server.marks.validate import validate_marks
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.registry import read_model_info
 from ugosa_server.rpc.convert import (
@@ -21,7 +20,7 @@ from ugosa_server.rpc.convert import (
     upload_format_from_wire,
     upload_format_to_wire,
 )
-from ugosa_server.rpc.convert_options import options_from_wire, options_to_wire
+from ugosa_server.rpc.options import options_from_wire, options_to_wire
 from ugosa_server.wire.ugosa.v1 import audio_pb2, job_pb2, marks_pb2
 
 FRAMES = 100_000

@@ -9,15 +9,14 @@ import torch
 
 from tests.helpers.plain_twin import plain_twin
 from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
-from ugosa_server.adaptation.context import adaptation_of
-from ugosa_server.adaptation.loop import adapt
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
-from ugosa_server.engine.resident_networks import ResidentNetworks
 from ugosa_server.models.checkpoints import weights_digest
-from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
+from ugosa_server.pipeline.resident import ResidentNetworks
 from ugosa_server.separation.options import SeparationOptions
 from ugosa_server.separation.overlap_add import separate_in_segments
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from tests.helpers.faulty_engine import FaultyEngine
-from ugosa_server.engine.base import RunPhase, RunSucceeded
-from ugosa_server.engine.local import LocalEngine
-from ugosa_server.engine.ray import EMBEDDED, RayEngine, RaySettings
-from ugosa_server.engine.worker_process import WorkerSettings
+from ugosa_server.engines.base import RunPhase, RunSucceeded
+from ugosa_server.engines.local import LocalEngine
+from ugosa_server.engines.process import WorkerSettings
+from ugosa_server.engines.ray.engine import EMBEDDED, RayEngine, RaySettings
 
 PATIENCE_S = 6.0  # until a real worker that says nothing is taken for hung
 BY_S = 60.0
@@ -76,7 +76,7 @@ class Local:
 
     def processes(self):
         return [  # not recursively: a server of other tests has a worker of its own
-            child for child in psutil.Process().children() if "ugosa_server.engine.worker" in child.cmdline()
+            child for child in psutil.Process().children() if "ugosa_server.pipeline" in child.cmdline()
         ]
 
 

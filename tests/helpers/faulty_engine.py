@@ -10,8 +10,7 @@ import hashlib
 from collections import deque
 from pathlib import Path
 
-from ugosa_server.durable_files import replacing
-from ugosa_server.engine.base import (
+from ugosa_server.engines.base import (
     Engine,
     EngineHealth,
     Run,
@@ -23,6 +22,7 @@ from ugosa_server.engine.base import (
     StemFile,
 )
 from ugosa_server.errors import WorkerLostError
+from ugosa_server.files import replacing
 
 SOURCES = ("drums", "bass", "other", "vocals")
 STEPS = 3

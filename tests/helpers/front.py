@@ -8,17 +8,17 @@ import numpy as np
 import soundfile
 
 from tests.helpers.tiny_network import TINY, tiny_network
-from ugosa_server.engine.scheduler import Scheduler
-from ugosa_server.jobs.event_hub import EventHub
-from ugosa_server.jobs.job_arrays import JobArrays
-from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.arrays import JobArrays
+from ugosa_server.jobs.events import EventHub
+from ugosa_server.jobs.model import UploadFormat
+from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
-from ugosa_server.jobs.records import UploadFormat
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.store.async_store import AsyncStore
 from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.scheduling import Scheduler
 
 PRINCIPAL = "local"
 ROOMY = QuotaLimits(uploads=1000, stored_bytes=2**40, queued_jobs=1000, watches=100, upload_streams=100)

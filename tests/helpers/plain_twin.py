@@ -1,6 +1,6 @@
 """The readable network as a network of its own, to hold the fast path against."""
 
-from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.network import SeparationNetwork
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers.tiny_network import TINY, tiny_network
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.engine.base import RunSpec
+from ugosa_server.engines.base import RunSpec
+from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.separation.options import SeparationOptions
 

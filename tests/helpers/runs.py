@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.engine.base import RunSpec
+from ugosa_server.engines.base import RunSpec
+from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.separation.options import SeparationOptions
 
 RATE_HZ = 48_000

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from pathlib import Path
 
-from ugosa_server.engine.base import (
+from ugosa_server.engines.base import (
     Engine,
     EngineHealth,
     Run,

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from ugosa_client import UgosaClient
-from ugosa_server.demo.server_process import ServerProcess
+from ugosa_server.private_server import ServerProcess
 
 
 class Server(ServerProcess):
@@ -28,7 +28,7 @@ class Server(ServerProcess):
         (worker,) = (
             child
             for child in psutil.Process(self.process.pid).children(recursive=True)
-            if "ugosa_server.engine.worker" in child.cmdline()
+            if "ugosa_server.pipeline" in child.cmdline()
         )
         return worker
 

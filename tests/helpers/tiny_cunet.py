@@ -9,8 +9,8 @@ import torch
 
 from tests.helpers.songs import Song
 from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.models.conditioned_unet import ConditionedUNet
-from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
+from ugosa_server.models.cunet.config import ConditionedUNetConfig
+from ugosa_server.models.cunet.network import ConditionedUNet
 
 QUARTET = ("cello", "flute", "viola", "violin")
 LABEL_MULTIPLY = ConditionedUNetConfig(first_channels=2, conditioning="label-multiply")

@@ -8,8 +8,8 @@ import torch
 
 from tests.helpers.songs import SOURCES
 from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
 
 TINY = ConvTasNetConfig(
     sources=SOURCES,

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
 
 TINY = ConvTasNetConfig(
     encoder_filters=16,

@@ -21,7 +21,7 @@ from tests.helpers.engines import (
     until,
 )
 from tests.helpers.run_specs import ENDLESS, RATE_HZ, RunSpecs
-from ugosa_server.engine.base import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded
+from ugosa_server.engines.base import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded
 from ugosa_server.errors import WorkerLostError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

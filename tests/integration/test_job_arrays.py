@@ -12,8 +12,8 @@ from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_client import ArrayItem, JobState, StateChanged, UgosaClient
 from ugosa_client import JobOptions as ClientOptions
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs import job_arrays
-from ugosa_server.jobs.job_arrays import ArrayItem as Item
+from ugosa_server.jobs import arrays as job_arrays
+from ugosa_server.jobs.arrays import ArrayItem as Item
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.wire.ugosa.v1 import job_array_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1 import job_pb2, job_service_pb2

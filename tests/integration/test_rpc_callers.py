@@ -15,9 +15,9 @@ from grpc_reflection.v1alpha import reflection_pb2
 from tests.helpers.api import Api, error_info, listening
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.store import STORE_FILE_NAME, Store
-from ugosa_server.rpc.auth import RECHECK_S
-from ugosa_server.rpc.tls import TlsFiles
+from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
+from ugosa_server.rpc.addresses import TlsFiles
+from ugosa_server.rpc.interceptors import RECHECK_S
 from ugosa_server.wire.ugosa.v1 import (
     job_service_pb2,
     marks_service_pb2,

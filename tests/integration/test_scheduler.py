@@ -9,8 +9,7 @@ import pytest
 from tests.helpers.faulty_engine import DUPLICATES, LATE, LOST_RESULT, FaultyEngine
 from tests.helpers.front import PRINCIPAL, Front, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, ScriptedEngine, progress, succeed
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.engine.base import RunFailed
+from ugosa_server.engines.base import RunFailed
 from ugosa_server.errors import (
     AllSilentError,
     BadOptionError,
@@ -26,8 +25,9 @@ from ugosa_server.errors import (
 )
 from ugosa_server.failpoints import PHASES
 from ugosa_server.jobs.events import JobState, RunNotice, RunProgress, StateChanged
-from ugosa_server.jobs.job_table import JobTable
 from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.store.job_table import JobTable
+from ugosa_server.marks.model import Mark, MarkState
 
 pytestmark = pytest.mark.asyncio
 
@@ -293,7 +293,7 @@ async def test_a_job_that_cannot_be_recorded_ends_alone_and_frees_its_worker(tmp
 
 
 async def test_a_store_that_refuses_for_a_while_costs_no_slot(tmp_path, monkeypatch):
-    monkeypatch.setattr("ugosa_server.engine.scheduler.STORE_RETRY_S", 0.0)
+    monkeypatch.setattr("ugosa_server.scheduling.STORE_RETRY_S", 0.0)
     end, claim = JobTable.end, JobTable.claim_next
     refusals = iter(range(4))
 

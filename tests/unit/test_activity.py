@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ugosa_server.activations.activity import activity, fade_frames, model_rate_activity, silence_gains
-from ugosa_server.activations.all_silent import all_silent_spans, check_all_silent, without_all_silent
-from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import AllSilentError
+from ugosa_server.marks.activity import activity, fade_frames, model_rate_activity, silence_gains
+from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks.validate import all_silent_spans, check_all_silent, without_all_silent
 
 SOURCES = ("drums", "bass")
 RATE_HZ = 44_100

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from tests.helpers.tiny_network import TINY, first_half_silent, noise_song, tiny_network
-from ugosa_server.adaptation.context import adaptation_of
-from ugosa_server.adaptation.loop import adapt, count_steps, segment_starts
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.loop import adapt, adaptation_of, count_steps, segment_starts
 from ugosa_server.adaptation.prefix_cache import CacheBudget
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import ALL_STRATEGIES, parse_strategy
 from ugosa_server.errors import DivergedError
 from ugosa_server.models.checkpoints import weights_digest

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
-from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.adaptation.adapter_file import (
     AdapterKeys,
     apply_adapter,
@@ -12,11 +11,11 @@ from ugosa_server.adaptation.adapter_file import (
     marks_sha256,
     save_adapter,
 )
-from ugosa_server.adaptation.context import adaptation_of
-from ugosa_server.adaptation.loop import adapt
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.loop import adapt, adaptation_of
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.errors import CheckpointError
+from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.models.checkpoints import weights_digest
 
 KEYS = AdapterKeys(base_sha256="ab" * 32, audio_sha256="cd" * 32, marks_sha256="ef" * 32, strategy="P-L4:D")

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from ugosa_server.errors import CheckpointError
 from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
-from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
 
 TINY = ConvTasNetConfig(
     sources=("a", "b"),
@@ -57,7 +57,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, state, monkeypatch):
     def power_fails(_descriptor):
         raise OSError("power fails")
 
-    monkeypatch.setattr("ugosa_server.durable_files.os.fsync", power_fails)
+    monkeypatch.setattr("ugosa_server.files.os.fsync", power_fails)
     with pytest.raises(OSError, match="power fails"):
         save_checkpoint(path, {name: tensor + 1 for name, tensor in state.items()}, TINY)
     assert path.read_bytes() == before

@@ -8,10 +8,10 @@ import torch
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint
-from ugosa_server.models.conditioned_unet import ConditionedUNet
-from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
-from ugosa_server.models.cunet_front_end import spectrum
-from ugosa_server.models.depths import Depth, depths_of
+from ugosa_server.models.config import Depth, depths_of
+from ugosa_server.models.cunet.config import ConditionedUNetConfig
+from ugosa_server.models.cunet.front_end import spectrum
+from ugosa_server.models.cunet.network import ConditionedUNet
 from ugosa_server.models.network import build_network
 
 PLAIN = ConditionedUNetConfig(conditioning="none")

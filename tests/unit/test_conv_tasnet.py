@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.conv_tasnet import ConvTasNet, GlobalLayerNorm
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.network import ConvTasNet, GlobalLayerNorm
 
 TINY = ConvTasNetConfig(
     encoder_filters=16,

@@ -8,8 +8,8 @@ import torch
 from tests.helpers.tiny_cunet import tiny_cunet
 from ugosa_server.errors import BadOptionError, CheckpointError
 from ugosa_server.models.collection import convert, verify
-from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
-from ugosa_server.models.cunet_checkpoints import read_cunet_checkpoint
+from ugosa_server.models.cunet.checkpoints import read_cunet_checkpoint
+from ugosa_server.models.cunet.config import ConditionedUNetConfig
 from ugosa_server.models.network import build_network
 from ugosa_server.models.registry import read_model_info
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
-from ugosa_server.models.cunet_front_end import (
+from ugosa_server.models.cunet.config import ConditionedUNetConfig
+from ugosa_server.models.cunet.front_end import (
     MAGNITUDE_FLOOR,
     magnitudes,
     masks_of_logits,

@@ -10,14 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ugosa_server.adaptation.context import adaptation_of
-from ugosa_server.adaptation.loop import adapt
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.loop import adapt, adaptation_of
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
-from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
-from ugosa_server.models.legacy_layouts import read_legacy_checkpoint
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
+from ugosa_server.models.legacy import read_legacy_checkpoint
 
 DATA = Path(__file__).parent.parent / "data"
 GOLDEN = DATA / "golden"

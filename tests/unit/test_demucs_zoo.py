@@ -14,23 +14,21 @@ from demucs.pretrained import get_model
 
 from tests.helpers.tiny_demucs import SAMPLE_RATE_HZ, SEGMENT_S, SIX_SOURCES, tiny_htdemucs, write_repo
 from tests.helpers.tiny_network import first_half_silent, noise_song
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.adaptation.context import adaptation_of
-from ugosa_server.adaptation.loop import adapt
-from ugosa_server.adaptation.options import AdaptationOptions
-from ugosa_server.adaptation.presets import resolve_options, validate_options
+from ugosa_server.adaptation.loop import adapt, adaptation_of
+from ugosa_server.adaptation.presets import AdaptationOptions, resolve_options, validate_options
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.cli import main
-from ugosa_server.engine.base import RunSpec, RunSucceeded
-from ugosa_server.engine.job_pipeline import run_job
-from ugosa_server.engine.resident_networks import ResidentNetworks
+from ugosa_server.engines.base import RunSpec, RunSucceeded
 from ugosa_server.errors import BadOptionError, CheckpointError
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.models.checkpoints import weights_digest
-from ugosa_server.models.demucs_zoo import read_demucs_repo
-from ugosa_server.models.depths import ALL_DEPTHS, depths_of
+from ugosa_server.models.config import ALL_DEPTHS, depths_of
+from ugosa_server.models.demucs.network import read_demucs_repo
 from ugosa_server.models.registry import ModelRegistry, read_model_info
+from ugosa_server.pipeline.resident import ResidentNetworks
+from ugosa_server.pipeline.run import run_job
 from ugosa_server.separation.options import SeparationOptions
 
 MODELS = ["hy000001", "hd000001", "both"]
@@ -234,7 +232,7 @@ def test_the_default_segment_of_a_separation_fits_the_transformer(folder):
 def test_a_published_size_has_sensible_depths():
     from demucs.htdemucs import HTDemucs
 
-    from ugosa_server.models.demucs_zoo import _describe
+    from ugosa_server.models.demucs.network import _describe
 
     with torch.device("meta"):
         network = HTDemucs(SIX_SOURCES[:4], bottom_channels=512, t_layers=5, rescale=0)

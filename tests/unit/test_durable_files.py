@@ -2,7 +2,7 @@
 
 import pytest
 
-from ugosa_server.durable_files import replacing
+from ugosa_server.files import replacing
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from ugosa_server.engine.base import failure_of
+from ugosa_server.engines.base import failure_of
 
 
 def test_a_full_disk_is_named_and_anything_else_is_internal():

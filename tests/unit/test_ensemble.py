@@ -2,14 +2,14 @@
 
 import pytest
 
-from ugosa_server.activations.ensemble import (
+from ugosa_server.errors import BadOptionError
+from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks.validate import (
     check_marks_of_absent,
     marks_of_ensemble,
     playing_sources,
     validate_instruments,
 )
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.errors import BadOptionError
 
 SOURCES = ("cello", "flute", "viola", "violin")
 STEMS = (*SOURCES, "residual")

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
-from ugosa_server.adaptation.context import adaptation_of
-from ugosa_server.adaptation.epoch_checkpoint import AdaptationKeys, EpochCheckpoint
-from ugosa_server.adaptation.loop import adapt
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
+from ugosa_server.adaptation.loop import adapt, adaptation_of
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.models.checkpoints import weights_digest
 
@@ -136,4 +135,4 @@ def test_a_disk_that_is_full_costs_the_file_and_not_the_adaptation(tmp_path, mon
 @pytest.fixture
 def no_writing_share(monkeypatch):
     """Keep every epoch, however long the writing takes."""
-    monkeypatch.setattr("ugosa_server.adaptation.epoch_checkpoint.MAX_WRITING_SHARE", float("inf"))
+    monkeypatch.setattr("ugosa_server.adaptation.checkpoint.MAX_WRITING_SHARE", float("inf"))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ugosa_server.report import excerpt_audio
-from ugosa_server.report.excerpt_audio import audio_data_uri
+from ugosa_server.report import previews as excerpt_audio
+from ugosa_server.report.previews import audio_data_uri
 
 RATE_HZ = 44100
 

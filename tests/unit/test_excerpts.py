@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from ugosa_server.engine.excerpts import Excerpt, encoding_threads
-from ugosa_server.report.excerpt_audio import audio_data_uri
+from ugosa_server.report.previews import Excerpt, audio_data_uri, encoding_threads
 
 RATE_HZ = 8000
 SPAN = (1300, 6100)

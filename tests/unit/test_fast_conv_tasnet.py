@@ -7,15 +7,14 @@ import torch
 
 from tests.helpers.plain_twin import plain_twin
 from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
-from ugosa_server.adaptation.context import adaptation_of
-from ugosa_server.adaptation.loop import adapt
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.loop import adapt, adaptation_of
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
-from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
-from ugosa_server.models.depths import ALL_DEPTHS
-from ugosa_server.models.fast_block import prelu, scratch
-from ugosa_server.models.fast_conv_tasnet import have_opposite_halves
+from ugosa_server.models.config import ALL_DEPTHS
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.fast import have_opposite_halves
+from ugosa_server.models.conv_tasnet.fast_block import layers
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
 
 SIZES = {
     "published kind": ConvTasNetConfig(
@@ -60,7 +59,7 @@ def awkward_network(config):
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(scratch, "CHUNK_FLOATS_A_THREAD", 1000)
+    monkeypatch.setattr(layers, "CHUNK_FLOATS_A_THREAD", 1000)
 
 
 def assert_close(ours, plain, tolerance):
@@ -95,8 +94,7 @@ def test_what_a_gpu_does_instead_comes_to_the_same(config, monkeypatch):
     mix = torch.randn(2, config.audio_channels, 3001, dtype=torch.float64)
     results = []
     for on_cpu in (True, False):
-        for module in (prelu, scratch):
-            monkeypatch.setattr(module, "on_cpu", lambda x, on_cpu=on_cpu: on_cpu)
+        monkeypatch.setattr(layers, "on_cpu", lambda x, on_cpu=on_cpu: on_cpu)
         network.zero_grad()
         stems = network(mix)
         stems.square().sum().backward()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.video.feature_file import read_feature_file, write_feature_file
+from ugosa_server.video.features import read_feature_file, write_feature_file
 
 
 def test_a_file_brings_back_players_times_and_vectors(tmp_path):

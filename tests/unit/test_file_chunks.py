@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs.job_queue import ResultFile
-from ugosa_server.rpc.file_chunks import CHUNK_BYTES, read_chunks
+from ugosa_server.jobs.queue import ResultFile
+from ugosa_server.rpc.chunks import CHUNK_BYTES, read_chunks
 
 
 def test_a_file_that_is_deleted_while_it_is_read_is_said_to_be_gone(tmp_path):

@@ -11,12 +11,10 @@ import pytest
 
 from tests.helpers.runs import EPOCHS, files_of, never, run_spec, song_of, stems_of
 from tests.helpers.tiny_network import TINY, tiny_network
-from ugosa_server.activations.levels import load_levels
-from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.adaptation.adapter_file import load_adapter
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import StemEncoding
-from ugosa_server.engine.base import (
+from ugosa_server.engines.base import (
     RunCancelled,
     RunFailed,
     RunNotice,
@@ -24,10 +22,12 @@ from ugosa_server.engine.base import (
     RunProgress,
     RunSucceeded,
 )
-from ugosa_server.engine.excerpts import Excerpt
-from ugosa_server.engine.job_pipeline import ResidentNetworks, run_job
-from ugosa_server.engine.ongoing_run import OngoingRun
+from ugosa_server.marks.levels import load_levels
+from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
+from ugosa_server.pipeline.context import OngoingRun
+from ugosa_server.pipeline.run import ResidentNetworks, run_job
+from ugosa_server.report.previews import Excerpt
 
 FADE_FRAMES = 480  # 10 ms
 

@@ -2,9 +2,6 @@
 
 import pytest
 
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.activations.player_pictures import PlayerPicture, VideoInfo, VideoSource
-from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import (
     JobNotFinishedError,
@@ -14,8 +11,10 @@ from ugosa_server.errors import (
     UploadInUseError,
 )
 from ugosa_server.jobs.events import JobError, JobState, RunNotice, StateChanged, StemFile
-from ugosa_server.jobs.records import JobOptions, JobResult, UploadFormat
-from ugosa_server.jobs.store import Store
+from ugosa_server.jobs.model import JobOptions, JobResult, UploadFormat
+from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
 MARKS = (Mark("vocals", MarkState.SILENT, 0, 100),)

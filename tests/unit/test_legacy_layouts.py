@@ -11,9 +11,9 @@ from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.errors import CheckpointError
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.models.checkpoints import weights_digest
-from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
-from ugosa_server.models.legacy_layouts import read_legacy_checkpoint
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
+from ugosa_server.models.legacy import read_legacy_checkpoint
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"
 

@@ -14,7 +14,7 @@ import torch
 
 from tests.helpers.legacy_network import LegacyNetwork
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.legacy_pickle import ClassReference, read_legacy_pickle
+from ugosa_server.models.legacy import ClassReference, read_legacy_pickle
 
 NETWORK = "tests.helpers.legacy_network.LegacyNetwork"
 

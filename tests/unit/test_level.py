@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ugosa_server.audio.level import amplitude, energy_dbfs, peak_dbfs
+from ugosa_server.audio.formats import amplitude, energy_dbfs, peak_dbfs
 
 
 def test_full_scale_is_0_dbfs_and_half_is_6_below():

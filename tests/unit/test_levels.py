@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ugosa_server.activations.levels import FLOOR_DBFS, LevelMeter, load_levels, save_levels
+from ugosa_server.marks.levels import FLOOR_DBFS, LevelMeter, load_levels, save_levels
 
 RATE_HZ = 8000
 HOP = 400

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from ugosa_server.log_format import JsonFormatter
+from ugosa_server.log import JsonFormatter
 
 
 def line(message, *arguments, exc_info=None):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.engine.mark_measures import LeakageMeter, densest_window
+from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.pipeline.leakage import LeakageMeter, densest_window
 
 SILENT, ACTIVE = MarkState.SILENT, MarkState.ACTIVE
 MARKS = (Mark("bass", SILENT, 10, 20), Mark("bass", SILENT, 15, 40), Mark("drums", ACTIVE, 0, 90))

@@ -8,13 +8,10 @@ import pytest
 import soundfile
 
 from tests.helpers.tiny_cunet import FILM, LABEL_MULTIPLY, QUARTET, quartet, tiny_cunet, write_tiny_cunet
-from ugosa_server.activations.levels import load_levels
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.activations.visual_frames import VisualFrame
 from ugosa_server.adaptation.adapter_file import load_adapter
-from ugosa_server.adaptation.options import AdaptationOptions
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.engine.base import (
+from ugosa_server.engines.base import (
     RunCancelled,
     RunFailed,
     RunNotice,
@@ -23,8 +20,11 @@ from ugosa_server.engine.base import (
     RunSpec,
     RunSucceeded,
 )
-from ugosa_server.engine.job_pipeline import ResidentNetworks, run_job
+from ugosa_server.marks.levels import load_levels
+from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks.players import VisualFrame
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
+from ugosa_server.pipeline.run import ResidentNetworks, run_job
 from ugosa_server.separation.options import SeparationOptions
 
 STEMS = (*QUARTET, "residual")
@@ -48,7 +48,7 @@ def checkpoints(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def short_previews(monkeypatch):
     """What takes longest in a short run is to encode the report's excerpts, which these tests do not read."""
-    monkeypatch.setattr("ugosa_server.engine.ongoing_run.PREVIEW_S", 0.2)
+    monkeypatch.setattr("ugosa_server.pipeline.context.PREVIEW_S", 0.2)
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from ugosa_server.models.conditioned_unet_config import GRID
-from ugosa_server.separation.masked_stems import SongMasks, SourceGrid, masked_stems
-from ugosa_server.separation.song_masks import mask_frames
+from ugosa_server.models.cunet.config import GRID
+from ugosa_server.separation.masks import SongMasks, SourceGrid, mask_frames, masked_stems
 
 MODEL_RATE_HZ = 11025
 NYQUIST_HZ = MODEL_RATE_HZ / 2

@@ -10,14 +10,14 @@ import torch
 
 from tests.helpers.runs import files_of, never, run_spec, song_of, stems_of
 from tests.helpers.tiny_network import TINY, tiny_network
-from ugosa_server.adaptation.options import AdaptationOptions
-from ugosa_server.engine import resident_networks
-from ugosa_server.engine.base import RunFailed, RunNotice, RunProgress, RunSucceeded
-from ugosa_server.engine.job_pipeline import ResidentNetworks, run_job
-from ugosa_server.engine.memory_fallback import is_out_of_memory, smaller_adaptation, smaller_separation
-from ugosa_server.engine.resident_networks import ResidentNetwork
+from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.engines.base import RunFailed, RunNotice, RunProgress, RunSucceeded
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
-from ugosa_server.models.conv_tasnet import ConvTasNet
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
+from ugosa_server.pipeline import resident as resident_networks
+from ugosa_server.pipeline.memory_fallback import is_out_of_memory, smaller_adaptation, smaller_separation
+from ugosa_server.pipeline.resident import ResidentNetwork
+from ugosa_server.pipeline.run import ResidentNetworks, run_job
 from ugosa_server.separation.options import SeparationOptions
 
 RATE_HZ = 16_000

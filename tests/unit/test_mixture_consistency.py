@@ -5,11 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from ugosa_server.activations.activity import fade_frames, silence_gains
-from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.audio.encode import StemWriter, read_blocks
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import SeparationFailedError
+from ugosa_server.marks.activity import fade_frames, silence_gains
+from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.separation.mixture_consistency import GROUP_FRAMES, MixtureConsistency
 from ugosa_server.separation.residual_weights import residual_weights
 

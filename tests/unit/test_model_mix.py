@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.tiny_network import TINY
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import open_frames
-from ugosa_server.engine.model_mix import estimates_at_source, prepare_steps, write_model_mix
+from ugosa_server.pipeline.model_input import estimates_at_source, prepare_steps, write_model_mix
 
 
 def write_song(folder, samples, rate_hz):

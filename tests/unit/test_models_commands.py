@@ -13,12 +13,12 @@ from tests.helpers.file_server import file_server
 from tests.helpers.tiny_demucs import write_repo
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.cli import main
-from ugosa_server.engine.resident_networks import ResidentNetworks
 from ugosa_server.models import commands
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
-from ugosa_server.models.legacy_layouts import read_legacy_checkpoint
+from ugosa_server.models.legacy import read_legacy_checkpoint
 from ugosa_server.models.published import PUBLISHED, PublishedWeights, sha256_prefix
 from ugosa_server.models.registry import ModelRegistry, user_model_dir
+from ugosa_server.pipeline.resident import ResidentNetworks
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"
 PLAIN = next(GOLDEN.glob("plain-*.th"))

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from ugosa_server.engine.node_files import CHUNK_BYTES, NodeFiles
+from ugosa_server.engines.ray.files import CHUNK_BYTES, NodeFiles
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_server.osc.control import (
+from ugosa_server.osc.peers import (
     Cancel,
     Command,
     MalformedError,

@@ -1,6 +1,6 @@
 """When datagrams go out, at times that the tests choose."""
 
-from ugosa_server.osc.schedule import SnapshotSchedule
+from ugosa_server.osc.sending import SnapshotSchedule
 from ugosa_server.osc.snapshot import JobSnapshot
 
 

@@ -8,7 +8,7 @@ from tests.helpers.front import PRINCIPAL, running_front
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.osc.store_feed import StoreFeed
+from ugosa_server.osc.snapshot import StoreFeed
 
 pytestmark = pytest.mark.asyncio
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ugosa_server.osc.subscribers import MAX_SUBSCRIBERS, Subscribers, SubscriptionRefusedError, loopback_ip
+from ugosa_server.osc.peers import MAX_SUBSCRIBERS, Subscribers, SubscriptionRefusedError, loopback_ip
 
 HERE = ("127.0.0.1", 9877)
 

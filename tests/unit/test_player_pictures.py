@@ -6,7 +6,8 @@ import struct
 import pytest
 
 from tests.helpers.players import RED, drawn, jpeg_header, write_jpeg
-from ugosa_server.activations.player_pictures import (
+from ugosa_server.errors import BadOptionError, BadVideoError
+from ugosa_server.marks.players import (
     MAX_PICTURE_BYTES,
     PlayerBox,
     PlayerPicture,
@@ -17,7 +18,6 @@ from ugosa_server.activations.player_pictures import (
     validate_pictures,
     validate_video,
 )
-from ugosa_server.errors import BadOptionError, BadVideoError
 
 
 def picture(player=0, frame=0, jpeg=None):

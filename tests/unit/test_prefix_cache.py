@@ -9,7 +9,7 @@ import torch
 from tests.helpers.tiny_network import tiny_network
 from ugosa_server.adaptation import prefix_cache
 from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
-from ugosa_server.models.depths import Depth
+from ugosa_server.models.config import Depth
 
 DEPTH = Depth(3, "D")
 SEGMENTS = [torch.randn(2, 800, generator=torch.Generator().manual_seed(i)) for i in range(5)]

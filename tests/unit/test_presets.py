@@ -2,10 +2,9 @@
 
 import pytest
 
-from ugosa_server.adaptation.options import AdaptationOptions
-from ugosa_server.adaptation.presets import resolve_options, validate_options
+from ugosa_server.adaptation.presets import AdaptationOptions, resolve_options, validate_options
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 
 MODEL = {"learning_rate": 1e-4, "epochs": 6}
 

@@ -7,7 +7,7 @@ import pytest
 
 from ugosa_server.cli import main
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.private_files import make_state_dir
+from ugosa_server.files import make_state_dir
 
 
 def test_a_state_directory_is_made_with_its_parents_for_this_user_alone(tmp_path):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ugosa_server.engine.base import RunPhase
-from ugosa_server.engine.progress_meter import PhasePlan, ProgressMeter
+from ugosa_server.engines.base import RunPhase
+from ugosa_server.pipeline.progress import PhasePlan, ProgressMeter
 
 PLAN = [
     PhasePlan(RunPhase.PREPARE, steps=2, cost=1),

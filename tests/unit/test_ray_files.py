@@ -4,9 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from tests.helpers.run_specs import RunSpecs
-from ugosa_server.activations.player_pictures import VideoSource
-from ugosa_server.engine.node_files import NodeFiles
-from ugosa_server.engine.ray_files import ContentDigests, send_run
+from ugosa_server.engines.ray.files import ContentDigests, NodeFiles, send_run
+from ugosa_server.marks.players import VideoSource
 
 
 class Node:

@@ -7,12 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from tests.helpers.run_specs import RunSpecs
-from ugosa_server.engine import ray_worker
-from ugosa_server.engine.base import RunPhase, RunProgress, RunSucceeded
-from ugosa_server.engine.messages import WorkerReady, WorkerRefused
-from ugosa_server.engine.ray import RayEngine
-from ugosa_server.engine.ray_actor import ActorHealth
-from ugosa_server.engine.ray_worker import ActorCalls, RayWorker
+from ugosa_server.engines.base import RunPhase, RunProgress, RunSucceeded, WorkerReady, WorkerRefused
+from ugosa_server.engines.ray import worker as ray_worker
+from ugosa_server.engines.ray.actor import ActorHealth
+from ugosa_server.engines.ray.engine import RayEngine
+from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
 from ugosa_server.errors import WorkerLostError
 
 pytestmark = pytest.mark.asyncio

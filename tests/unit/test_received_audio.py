@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ugosa_server.jobs.upload_writer import MAX_CHUNK_BYTES
-from ugosa_server.rpc.received_audio import MAX_WAITING_BYTES, BatchReader
+from ugosa_server.rpc.chunks import MAX_WAITING_BYTES, BatchReader
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 
 pytestmark = pytest.mark.asyncio

@@ -9,8 +9,8 @@ import pytest
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.errors import CheckpointError, UnknownModelError
 from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.models.conv_tasnet import ConvTasNet
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.registry import ModelRegistry
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_server.report.waveform import WaveformMeter
+from ugosa_server.report.svg import WaveformMeter
 
 
 @given(

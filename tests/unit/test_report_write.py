@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.report import EpochLoss, JobReport, Preview, StemReport, write_report
-from ugosa_server.report.excerpt_audio import audio_data_uri
-from ugosa_server.report.waveform import Waveform, WaveformMeter
+from ugosa_server.report.previews import audio_data_uri
+from ugosa_server.report.svg import Waveform, WaveformMeter
 
 RATE_HZ = 44100
 FRAMES = 3 * RATE_HZ

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.helpers.tiny_network import TINY, tiny_network
-from ugosa_server.engine.resident_networks import ResidentNetworks
 from ugosa_server.errors import CheckpointError, ConfigError
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
+from ugosa_server.pipeline.resident import ResidentNetworks
 
 
 def test_a_checkpoint_is_loaded_once_and_ready_to_infer(tmp_path):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.helpers.front import PRINCIPAL, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs.model import UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.records import UploadFormat
 from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, keep_sweeping, sweep
-from ugosa_server.jobs.store import Store
+from ugosa_server.jobs.store.async_store import Store
 
 OPTIONS = RetentionOptions(job_days=30, upload_days=7)
 

@@ -7,9 +7,9 @@ import pytest
 
 from tests.data.make_store_v1 import dump
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.records import UploadState
-from ugosa_server.jobs.schema import MIGRATIONS, open_database
-from ugosa_server.jobs.store import Store
+from ugosa_server.jobs.model import UploadState
+from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store.schema import MIGRATIONS, open_database
 
 VERSION_1 = Path(__file__).parents[1] / "data" / "store_v1.sql"
 
@@ -66,7 +66,7 @@ def test_a_migrated_store_has_the_schema_of_a_new_one(old_store, tmp_path):
 
 def test_a_migration_that_fails_changes_nothing(old_store, monkeypatch):
     monkeypatch.setattr(
-        "ugosa_server.jobs.schema.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE jobs (x INTEGER);")
+        "ugosa_server.jobs.store.schema.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE jobs (x INTEGER);")
     )
     with pytest.raises(apsw.SQLError):
         open_database(str(old_store))

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.models.conditioned_unet_config import GRID
-from ugosa_server.models.cunet_front_end import spectrum
+from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.models.config import MaskGrid
+from ugosa_server.models.cunet.conditioning import LabelContexts
+from ugosa_server.models.cunet.config import GRID
+from ugosa_server.models.cunet.front_end import spectrum
 from ugosa_server.models.network import MaskNetwork
-from ugosa_server.models.network_config import MaskGrid
-from ugosa_server.separation.frame_contexts import LabelContexts
+from ugosa_server.separation.masks import SpectrumFrames, mask_frames, mask_plan, song_masks
 from ugosa_server.separation.options import SeparationOptions
-from ugosa_server.separation.song_masks import SpectrumFrames, mask_frames, mask_plan, song_masks
 
 RATE_HZ = 11025
 SOURCES = ("cello", "flute", "violin")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.audio.frames import BLOCK_FRAMES, open_frames
-from ugosa_server.engine.stem_check import check_stems, stem_check_steps
+from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.pipeline.verify import check_stems, stem_check_steps
 
 RATE_HZ = 44100
 FADE_FRAMES = 441

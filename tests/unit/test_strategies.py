@@ -9,7 +9,7 @@ from ugosa_server.adaptation.strategies import (
     require_strategy_exists,
 )
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 
 PUBLISHED = ConvTasNetConfig()
 

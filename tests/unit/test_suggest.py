@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_server.activations.levels import SongLevels
-from ugosa_server.activations.marks import MarkState
-from ugosa_server.activations.suggest import MIN_SILENT_S, SURE, otsu_threshold, suggest_marks
-from ugosa_server.activations.validate import validate_marks
+from ugosa_server.marks.levels import SongLevels
+from ugosa_server.marks.model import MarkState
+from ugosa_server.marks.suggest import MIN_SILENT_S, SURE, otsu_threshold, suggest_marks
+from ugosa_server.marks.validate import validate_marks
 
 RATE_HZ = 1000
 HOP = 50

@@ -7,8 +7,8 @@ import psutil
 import pytest
 
 from tests.helpers.players import BLUE, GREEN, RED, drawn, jpeg_header, write_jpeg, write_video
-from ugosa_server.activations.player_pictures import PlayerBox, VideoInfo
 from ugosa_server.errors import BadOptionError, BadVideoError
+from ugosa_server.marks.players import PlayerBox, VideoInfo
 from ugosa_server.video.probe import probe_in_child
 from ugosa_server.video.taken_pictures import jpeg_pictures, video_pictures
 

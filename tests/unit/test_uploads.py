@@ -9,10 +9,10 @@ import pytest
 from tests.helpers.front import PRINCIPAL, ROOMY, wav_bytes
 from ugosa_server.errors import UploadBusyError
 from ugosa_server.jobs import upload_writer
+from ugosa_server.jobs.model import UploadFormat, UploadState
 from ugosa_server.jobs.quotas import Quotas
-from ugosa_server.jobs.records import UploadFormat, UploadState
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.store.async_store import AsyncStore
 from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
 
 SONG = wav_bytes(seconds=0.1)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.activations.validate import validate_marks
 from ugosa_server.errors import BadRegionError, UnknownSourceError
+from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks.validate import validate_marks
 
 SOURCES = ("drums", "bass", "other", "vocals")
 ACTIVE, SILENT = MarkState.ACTIVE, MarkState.SILENT

@@ -6,10 +6,9 @@ import pytest
 from tests.helpers.players import BLUE, GREEN, RED, drawn, write_colour_encoder, write_jpeg, write_video
 from ugosa_client.errors import BadInputError
 from ugosa_client.video import read_visual_frames
-from ugosa_server.activations.player_pictures import PlayerBox
-from ugosa_server.activations.visual_frames import validate_visual_frames
 from ugosa_server.cli import main
 from ugosa_server.errors import BadOptionError, BadVideoError
+from ugosa_server.marks.players import PlayerBox, validate_visual_frames
 from ugosa_server.video.encoders import open_encoder
 from ugosa_server.video.pictures import parse_boxes, read_folder, read_video
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ugosa_server.activations.visual_frames import MAX_VISUAL_FRAMES, VisualFrame, validate_visual_frames
 from ugosa_server.errors import BadOptionError
-from ugosa_server.separation.video_contexts import VideoContexts
+from ugosa_server.marks.players import MAX_VISUAL_FRAMES, VisualFrame, validate_visual_frames
+from ugosa_server.models.cunet.conditioning import VideoContexts
 
 FRAME_RATE_HZ = 11025 / 256
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ugosa_server.activations.marks import Mark, MarkState
 from ugosa_server.errors import SeparationFailedError
+from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.separation.wiener import wiener_filtered, wiener_grid
 
 RATE_HZ = 8000

@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ugosa_server.activations.marks import Mark
-from ugosa_server.durable_files import replacing
 from ugosa_server.errors import CheckpointError
+from ugosa_server.files import replacing
+from ugosa_server.marks.model import Mark
 
 FORMAT = "ugosa-adapter-1"
 

@@ -1,4 +1,6 @@
-"""One-shot adaptation: fine-tune the network on one song under its marks (Cantisani et al. 2021).
+"""Adapted weights live on the resident network for one `with` block; the base always comes back.
+
+One-shot adaptation: fine-tune the network on one song under its marks (Cantisani et al. 2021).
 
 Every epoch makes all observations once (each segment as it is, and pitch-shifted if asked for), in an order
 drawn from the seed. The optimiser is Ranger (RAdam with LookAhead: Liu et al. 2020, Zhang et al. 2019) with
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -16,17 +19,60 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ugosa_server.adaptation.epoch_checkpoint import EpochCheckpoint
+from ugosa_server.adaptation.checkpoint import EpochCheckpoint
 from ugosa_server.adaptation.objective import silence_aware_objective
-from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.adaptation.pitch_shift import pitch_shift
 from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
+from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.ranger import Ranger
-from ugosa_server.adaptation.strategies import parse_strategy
+from ugosa_server.adaptation.strategies import Strategy, parse_strategy
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import DivergedError
 from ugosa_server.models.device_transfer import to_device
 from ugosa_server.models.network import SeparationNetwork
+
+
+@contextmanager
+def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[dict[str, nn.Parameter]]:
+    """Make the strategy's parameters trainable in place, and restore the base however the block ends.
+
+    Only the trained tensors are copied, so a resident network costs no second network. No other parameter
+    takes part in autograd inside or outside the block.
+
+    Yields:
+        The trainable parameters by name, in the network's order; none for `B0`.
+    """
+    names = strategy.depth.trained_names(network.config) if strategy.depth else ()
+    parameters = dict(network.named_parameters())
+    trained = {name: parameters[name] for name in names}
+    base: dict[str, Tensor] = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    network.requires_grad_(False)
+    for parameter in trained.values():
+        parameter.requires_grad_(True)
+    try:
+        yield trained
+    finally:
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(base[name])
+        network.requires_grad_(False)
+        for parameter in trained.values():
+            parameter.grad = None
+
+
+@contextmanager
+def base_unless_done(trained: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Bring the parameters back to where they were, unless the block ends well: it may be tried again."""
+    before = {name: parameter.detach().to("cpu", copy=True) for name, parameter in trained.items()}
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(before[name])
+                parameter.grad = None
+        raise
+
 
 MAX_SHIFT_SEMITONES = 12.0  # the authors' code
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ugosa_server.models.depths import Depth
+from ugosa_server.models.config import Depth
 from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 
 GIB = 1 << 30

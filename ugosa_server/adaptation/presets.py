@@ -1,4 +1,6 @@
-"""Named sets of adaptation options, and the ranges that every option must keep. Free of torch.
+"""Options of one adaptation (torch-free, so that the front process can validate them).
+
+Named sets of adaptation options, and the ranges that every option must keep. Free of torch.
 
 An option is taken, in this order, from what the user says, from the preset, from the model's own defaults
 (which its checkpoint may state), and from the paper. The preset "paper" leaves the model's defaults out.
@@ -12,10 +14,32 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ugosa_server.adaptation.options import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy, require_strategy_exists
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.models.config import NetworkConfig
+
+
+@dataclass(frozen=True)
+class AdaptationOptions:
+    """How the network is fine-tuned to a song; the defaults are the paper's (Cantisani et al. 2021)."""
+
+    strategy: str = "P-L3:D"
+    """What is trained, in the paper's names: `P-` with the marks, `B-` without, `B0` not at all."""
+    silence_weight: float = 1.0
+    """lambda of Eq. 2, on a *sum* over sources; >= 0. (The authors' code takes a mean: its 1 is 1/S here.)"""
+    learning_rate: float = 1e-5
+    """Of Ranger; > 0."""
+    epochs: int = 10
+    """Passes over the song; >= 0."""
+    segment_s: float = 4.0
+    """Length of a training segment in seconds; > 0."""
+    hop_s: float | None = None
+    """Distance between starts of segments in seconds; None = segment_s (consecutive segments)."""
+    batch_size: int = 1
+    """Segments a step; >= 1."""
+    pitch_shifts: int = 0
+    """Pitch-shifted observations of every segment, besides the segment itself; >= 0."""
+
 
 MAX_SILENCE_WEIGHT = 1e6  # the paper's sweep ends at 1e4
 MAX_LEARNING_RATE = 1.0

@@ -10,8 +10,7 @@ import difflib
 from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.depths import ALL_DEPTHS, Depth, depths_of
-from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.models.config import ALL_DEPTHS, Depth, NetworkConfig, depths_of
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from ugosa_server.audio.formats import StemEncoding
-from ugosa_server.durable_files import publish, tmp_path_of
 from ugosa_server.errors import DiskFullError
+from ugosa_server.files import publish, tmp_path_of
 
 PCM24_STEPS = 2**23  # steps of a 24-bit sample from 0 to full scale
 RIFF_MAX_BYTES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ugosa_server.demo.server_process import ServerProcess
-from ugosa_server.demo.song import DemoSong, load_demo_song, write_marks, write_mix
+from ugosa_server.demo.song import MARKS_FILE, DemoSong, load_demo_song, write_mix
 from ugosa_server.errors import UgosaError
+from ugosa_server.private_server import ServerProcess
 
 MIX_FILE = "mix.wav"
-MARKS_FILE = "marks.txt"
 
 
 class DemoFailedError(UgosaError):
@@ -34,9 +34,9 @@ def run_demo(out_dir: Path) -> int:
     started_s = time.monotonic()
     song = load_demo_song()
     out_dir.mkdir(parents=True, exist_ok=True)
-    mix_path, marks_path = out_dir / MIX_FILE, out_dir / MARKS_FILE
+    mix_path, marks_path = out_dir / MIX_FILE, out_dir / MARKS_FILE.name
     write_mix(song, mix_path)
-    write_marks(song, marks_path)
+    shutil.copyfile(MARKS_FILE, marks_path)
     print(
         f"{mix_path}: {song.duration_s:.1f} s of 'Falcon 69' by The Easton Ellises, 24-bit WAV, "
         f"{song.sample_rate_hz} Hz stereo\n"

@@ -5,13 +5,15 @@ forbid shipping it here, so it is read from the installed package. That package 
 because it refuses to load without an ffmpeg binary.
 
 The stems are edited as in the paper's experiment (Cantisani et al. 2021, section 5), so that every source has
-a silent stretch, and the marks come from the edited stems by the annotation procedure of MedleyDB.
+a silent stretch. The marks in `marks.txt` are what the annotation procedure of MedleyDB makes of the edited
+stems; a test of `research/` computes them again.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,17 +21,15 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ugosa_server.activations.annotation import annotate_stems
-from ugosa_server.activations.marks import Mark, MarkState
+from ugosa_server.demo.silencing import draw_silencing, silenced_blocks
+from ugosa_server.demo.stem_mp4 import SOURCES, decode_stem_mp4
 from ugosa_server.errors import UgosaError
-from ugosa_server.evaluation.datasets import SOURCES, find_songs
-from ugosa_server.evaluation.silencing import draw_silencing, silenced_blocks
-from ugosa_server.evaluation.stem_reading import decode_stems
+from ugosa_server.marks.model import Mark, MarkState
 
 SEED = 0  # of the permutation that gives each source its silent quarter
 EDGE_FRAMES = 3 * 1024  # AAC packets at both ends, which the cutting of the excerpt left with loud clicks
 PEAK = 0.97  # of the mix, -0.3 dBFS: where mastering usually leaves it
-MIN_MARK_S = 0.25  # nobody marks a shorter rest by ear
+MARKS_FILE = Path(__file__).with_name("marks.txt")
 
 
 class DemoSongMissingError(UgosaError):
@@ -75,12 +75,7 @@ def load_demo_song() -> DemoSong:
     return DemoSong(
         stems=dict(zip(SOURCES, stems, strict=True)),
         mix=mix,
-        marks=tuple(
-            mark
-            for mark in annotate_stems(list(stems), SOURCES)
-            if mark.state is MarkState.SILENT
-            and mark.end_frame - mark.start_frame >= MIN_MARK_S * sample_rate_hz
-        ),
+        marks=tuple(read_marks(sample_rate_hz)),
         sample_rate_hz=sample_rate_hz,
     )
 
@@ -100,24 +95,21 @@ def find_stem_file() -> Path:
 
 def read_stems(path: Path) -> tuple[list[NDArray[np.float32]], int]:
     """Decode the true stems of a .stem.mp4, each [T, C], in the order of SOURCES; and their sample rate."""
-    song = next(song for song in find_songs(path.parent) if song.stems[0].path == str(path))
     with tempfile.TemporaryDirectory(prefix="ugosa-demo-") as scratch:
-        stems = decode_stems(song, Path(scratch))
+        stems = decode_stem_mp4(path, Path(scratch))
         samples = [np.fromfile(stem.path, "<f4").reshape(-1, stem.channels) for stem in stems]
     frames = min(len(stem) for stem in samples)
     return [stem[:frames] for stem in samples], stems[0].sample_rate_hz
 
 
+def read_marks(sample_rate_hz: int) -> Iterator[Mark]:
+    """Read the demo's Audacity label track: start and end in seconds, and `no SOURCE`."""
+    for line in MARKS_FILE.read_text(encoding="utf-8").splitlines():
+        start_s, end_s, label = line.split("\t")
+        start_frame, end_frame = (round(float(time_s) * sample_rate_hz) for time_s in (start_s, end_s))
+        yield Mark(label.removeprefix("no "), MarkState.SILENT, start_frame, end_frame)
+
+
 def write_mix(song: DemoSong, path: Path) -> None:
     """Write the mix as 24-bit WAV, the format that finished mixes usually come in."""
     soundfile.write(path, song.mix, song.sample_rate_hz, subtype="PCM_24")
-
-
-def write_marks(song: DemoSong, path: Path) -> None:
-    """Write the marks as an Audacity label track: start and end in seconds, and what the musician hears."""
-    rate = song.sample_rate_hz
-    lines = [
-        f"{mark.start_frame / rate:.6f}\t{mark.end_frame / rate:.6f}\tno {mark.source}\n"
-        for mark in sorted(song.marks, key=lambda mark: (mark.start_frame, mark.source))
-    ]
-    path.write_text("".join(lines), encoding="utf-8")

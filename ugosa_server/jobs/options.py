@@ -5,14 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-from ugosa_server.activations.ensemble import validate_instruments
-from ugosa_server.activations.player_pictures import (
-    PlayerPicture,
-    VideoSource,
-    validate_pictures,
-    validate_video,
-)
-from ugosa_server.activations.visual_frames import VisualFrame, validate_visual_frames
 from ugosa_server.adaptation.presets import (
     OptionValues,
     resolve_options,
@@ -21,7 +13,16 @@ from ugosa_server.adaptation.presets import (
 )
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.records import JobKind, JobOptions
+from ugosa_server.jobs.model import JobKind, JobOptions
+from ugosa_server.marks.players import (
+    PlayerPicture,
+    VideoSource,
+    VisualFrame,
+    validate_pictures,
+    validate_video,
+    validate_visual_frames,
+)
+from ugosa_server.marks.validate import validate_instruments
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.separation.options import SeparationOptions, validate_separation_options
 

@@ -12,7 +12,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from ugosa_server.jobs.job_queue import JobQueue
+from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.uploads import Uploads
 
 S_PER_DAY = 86_400

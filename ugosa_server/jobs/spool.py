@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugosa_server.durable_files import sync_folder
 from ugosa_server.errors import DiskFullError
+from ugosa_server.files import sync_folder
 
 
 @dataclass(frozen=True)

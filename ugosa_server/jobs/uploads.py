@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ugosa_server.activations.player_pictures import VideoInfo
-from ugosa_server.audio.decode_request import DecodeLimits, DecodeRequest
+from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
+from ugosa_server.audio.decoding.run_child import decode_in_child
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.audio.intake import decode_in_child
 from ugosa_server.errors import (
     BadOptionError,
     CrcMismatchError,
@@ -25,12 +24,19 @@ from ugosa_server.errors import (
     UploadIncompleteError,
 )
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.ids import check_request_id, new_id, request_digest
+from ugosa_server.jobs.model import (
+    Upload,
+    UploadFormat,
+    UploadState,
+    check_request_id,
+    new_id,
+    request_digest,
+)
 from ugosa_server.jobs.quotas import Quotas
-from ugosa_server.jobs.records import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.spool import Spool, disk_full_explained
-from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.store.async_store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
+from ugosa_server.marks.players import VideoInfo
 from ugosa_server.video.probe import probe_in_child
 
 DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit samples

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from ugosa_server.errors import CheckpointError, UgosaError
-from ugosa_server.models.conditioned_unet_config import ConditionedUNetConfig
-from ugosa_server.models.conv_tasnet_config import ConvTasNetConfig
-from ugosa_server.models.demucs_config import DemucsConfig
-from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.models.config import NetworkConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.cunet.config import ConditionedUNetConfig
+from ugosa_server.models.demucs.config import DemucsConfig
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             "conv_tasnet",
             "ugosa-convtasnet-1",
             ConvTasNetConfig,
-            "ugosa_server.models.conv_tasnet:ConvTasNet",
+            "ugosa_server.models.conv_tasnet.network:ConvTasNet",
         ),
         Architecture(
-            "demucs", "ugosa-demucs-1", DemucsConfig, "ugosa_server.models.demucs_zoo:DemucsNetwork"
+            "demucs", "ugosa-demucs-1", DemucsConfig, "ugosa_server.models.demucs.network:DemucsNetwork"
         ),
         Architecture(
             "conditioned_unet",
             "ugosa-cunet-1",
             ConditionedUNetConfig,
-            "ugosa_server.models.conditioned_unet:ConditionedUNet",
+            "ugosa_server.models.cunet.network:ConditionedUNet",
         ),
     )
 }

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from ugosa_server.errors import CheckpointError
 from ugosa_server.models.architectures import ARCHITECTURES
-from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.models.config import NetworkConfig
 
 HASH_BLOCK_BYTES = 1 << 20
 

@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ugosa_server.durable_files import replacing
 from ugosa_server.errors import CheckpointError
+from ugosa_server.files import replacing
 from ugosa_server.models.architectures import architecture_of, config_json
 from ugosa_server.models.checkpoint_header import parse_header
-from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.models.config import NetworkConfig
 
 
 def save_checkpoint(

@@ -17,10 +17,10 @@ from torch import Tensor
 from ugosa_server.errors import CheckpointError
 from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
-from ugosa_server.models.cunet_checkpoints import read_cunet_checkpoint
+from ugosa_server.models.config import NetworkConfig
+from ugosa_server.models.cunet.checkpoints import read_cunet_checkpoint
 from ugosa_server.models.download import DownloadProgress, download
-from ugosa_server.models.legacy_layouts import read_legacy_checkpoint
-from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.models.legacy import read_legacy_checkpoint
 from ugosa_server.models.published import PublishedWeights, sha256_prefix
 
 DIGEST = "weights_sha256"
@@ -37,7 +37,7 @@ def pull(weights: PublishedWeights, folder: Path, mirror: str | None = None) -> 
     if path.exists():
         return
     if weights.is_demucs_4:
-        from ugosa_server.models.demucs_zoo import copy_bag  # says what is missing before a long download
+        from ugosa_server.models.demucs.network import copy_bag  # says what is missing before a long download
     downloads = folder / f"{weights.name}.download"
     downloads.mkdir(parents=True, exist_ok=True)
     for file_name in weights.file_names:
@@ -91,7 +91,7 @@ def add_from_demucs(repo: Path, name: str, path: Path, description: str = "") ->
         BadOptionError: the package demucs is not installed.
         CheckpointError: see `demucs_zoo.read_demucs_repo`.
     """
-    from ugosa_server.models.demucs_zoo import read_demucs_repo  # needs the extra `zoo`
+    from ugosa_server.models.demucs.network import read_demucs_repo  # needs the extra `zoo`
 
     if not repo.is_dir():
         raise CheckpointError(f"there is no folder {repo}")

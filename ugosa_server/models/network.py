@@ -21,8 +21,7 @@ from importlib import import_module
 from torch import Tensor, nn
 
 from ugosa_server.models.architectures import architecture_of
-from ugosa_server.models.depths import Depth
-from ugosa_server.models.network_config import MaskKind, NetworkConfig
+from ugosa_server.models.config import Depth, MaskKind, NetworkConfig
 
 
 class SeparationNetwork(nn.Module, ABC):

@@ -18,11 +18,11 @@ from pathlib import Path
 from ugosa_server.errors import CheckpointError, UnknownModelError
 from ugosa_server.models.architectures import architecture_of
 from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
-from ugosa_server.models.depths import depths_of
-from ugosa_server.models.network_config import NetworkConfig
+from ugosa_server.models.config import NetworkConfig, depths_of
 
-STARTER_DIR = Path(__file__).parent / "starter"
-CUNET_DIR = Path(__file__).parent / "cunet"
+WEIGHTS_DIR = Path(__file__).parents[1] / "weights"
+STARTER_DIR = WEIGHTS_DIR / "starter"
+CUNET_DIR = WEIGHTS_DIR / "cunet"
 SHIPPED_DIRS = (STARTER_DIR, CUNET_DIR)
 
 

@@ -39,8 +39,7 @@ In, on a loopback address (`OscOptions.listen`):
   other users you do not trust.
 """
 
-from ugosa_server.osc.feed import JobFeed
 from ugosa_server.osc.service import OscOptions, OscService
-from ugosa_server.osc.snapshot import JobSnapshot
+from ugosa_server.osc.snapshot import JobFeed, JobSnapshot
 
 __all__ = ["JobFeed", "JobSnapshot", "OscOptions", "OscService"]

@@ -10,20 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from ugosa_server.errors import ConfigError, UgosaError
-from ugosa_server.osc.control import (
+from ugosa_server.osc.peers import (
+    Address,
     Cancel,
     Command,
     MalformedError,
     Query,
     RateLimit,
     Subscribe,
+    Subscribers,
+    SubscriptionRefusedError,
     Unsubscribe,
+    loopback_ip,
     parse,
 )
-from ugosa_server.osc.feed import JobFeed
-from ugosa_server.osc.publisher import ProgressPublisher
-from ugosa_server.osc.snapshot import JobSnapshot
-from ugosa_server.osc.subscribers import Address, Subscribers, SubscriptionRefusedError, loopback_ip
+from ugosa_server.osc.sending import ProgressPublisher
+from ugosa_server.osc.snapshot import JobFeed, JobSnapshot
 
 _log = logging.getLogger(__name__)
 

@@ -1,15 +1,77 @@
-"""Writes the report beside the stems: complete files or none."""
+"""`report.json`: strict JSON (RFC 8259) with a stable order, for programs.
+
+JSON has no infinities. A level of minus infinity, which is digital silence, is the *string* "-inf", and a
+loss that left the numbers is "inf" or "nan"; Python's `float()` reads all three. null means that there was
+nothing to measure. Positions are integer frames at the source rate.
+
+Writes the report beside the stems: complete files or none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from ugosa_server.durable_files import replacing
+from ugosa_server.files import replacing
 from ugosa_server.report.data import JobReport, Preview
-from ugosa_server.report.html_report import html_report
-from ugosa_server.report.json_report import json_report
-from ugosa_server.report.waveform import Waveform
+from ugosa_server.report.html import html_report
+from ugosa_server.report.svg import Waveform
+
+SCHEMA_VERSION = 1
+"""Raised when a field changes its meaning or goes away; new fields do not raise it."""
+
+
+def json_report(report: JobReport) -> str:
+    """Return the text of `report.json`, ending in a line break."""
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "job_id": report.job_id,
+        "file_name": report.file_name,
+        "server_version": report.server_version,
+        "audio": {
+            "sample_rate_hz": report.sample_rate_hz,
+            "channels": report.channels,
+            "frames": report.frames,
+            "encoding": report.source_encoding,
+        },
+        "model": {
+            "name": report.model_name,
+            "architecture": report.model_architecture,
+            "sha256": report.model_sha256,
+        },
+        "adaptation": {
+            "strategy": report.strategy,
+            "trainable_parameters": report.trainable_parameters,
+            "adapter_sha256": report.adapter_sha256,
+            "epoch_losses": [asdict(loss) for loss in report.epoch_losses],
+        },
+        "options": dict(report.options),
+        "seed": report.seed,
+        "device": report.device,
+        "threads": report.threads,
+        "timings_s": dict(report.timings_s),
+        "null_peak_dbfs": report.null_peak_dbfs,
+        "stem_encoding": report.stem_encoding,
+        "stems": [asdict(stem) for stem in report.stems],
+        "marks": [asdict(mark) for mark in report.marks],
+        "notices": list(report.notices),
+    }
+    return json.dumps(_strict(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _strict(value: object) -> object:
+    """Replace the floats that JSON does not know by their names."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_strict(item) for item in value]
+    return value
+
 
 JSON_NAME = "report.json"
 HTML_NAME = "report.html"

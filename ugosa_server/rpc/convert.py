@@ -7,10 +7,6 @@ from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ugosa_server.activations.lint import Finding, Severity
-from ugosa_server.activations.marks import Mark, MarkState
-from ugosa_server.activations.player_pictures import VideoInfo
-from ugosa_server.activations.suggest import Suggestion
 from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import (
@@ -23,9 +19,13 @@ from ugosa_server.jobs.events import (
     StateChanged,
     StemFile,
 )
-from ugosa_server.jobs.records import Job, JobKind, Upload, UploadFormat, UploadState
+from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
+from ugosa_server.marks.lint import Finding, Severity
+from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks.players import VideoInfo
+from ugosa_server.marks.suggest import Suggestion
 from ugosa_server.models.registry import ModelInfo
-from ugosa_server.rpc.convert_options import STEM_ENCODINGS, options_to_wire
+from ugosa_server.rpc.options import STEM_ENCODINGS, options_to_wire
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_pb2,

@@ -11,21 +11,19 @@ import grpc.aio
 
 from ugosa_server.errors import BadOptionError, NotFoundError, UgosaError, UploadInUseError
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.ids import new_id
-from ugosa_server.jobs.job_queue import JobQueue
-from ugosa_server.jobs.records import Job, Upload
+from ugosa_server.jobs.model import Job, Upload, new_id
+from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.uploads import OpenUpload, Uploads
-from ugosa_server.rpc.auth import current_principal
+from ugosa_server.rpc.chunks import BatchReader, first_message, read_chunks, received_chunk
 from ugosa_server.rpc.convert import (
     event_to_wire,
     job_to_wire,
     marks_from_wire,
     upload_format_from_wire,
 )
-from ugosa_server.rpc.convert_options import options_from_wire
 from ugosa_server.rpc.error_table import explains_stream_errors
-from ugosa_server.rpc.file_chunks import read_chunks
-from ugosa_server.rpc.received_audio import BatchReader, first_message, received_chunk
+from ugosa_server.rpc.interceptors import current_principal
+from ugosa_server.rpc.options import options_from_wire
 from ugosa_server.wire.ugosa.v1 import marks_pb2
 from ugosa_server.wire.ugosa.v1 import separation_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.separation_service_pb2_grpc import SeparationServiceServicer

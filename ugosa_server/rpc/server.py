@@ -10,19 +10,23 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.job_arrays import JobArrays
-from ugosa_server.jobs.job_queue import JobQueue
-from ugosa_server.jobs.private_files import private_umask
+from ugosa_server.files import private_umask
+from ugosa_server.jobs.arrays import JobArrays
+from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.models.registry import ModelRegistry
-from ugosa_server.rpc.addresses import UnixAddress, check_reach, claim_socket, parse_address
-from ugosa_server.rpc.auth import Authenticator, AuthInterceptor
-from ugosa_server.rpc.job_array_service import JobArrayService
-from ugosa_server.rpc.job_service import JobService
-from ugosa_server.rpc.marks_service import MarksService
-from ugosa_server.rpc.model_service import ModelService
+from ugosa_server.rpc.addresses import (
+    TlsFiles,
+    UnixAddress,
+    check_reach,
+    claim_socket,
+    parse_address,
+    server_credentials,
+)
+from ugosa_server.rpc.catalogue_services import MarksService, ModelService
+from ugosa_server.rpc.interceptors import Authenticator, AuthInterceptor
+from ugosa_server.rpc.job_services import JobArrayService, JobService
 from ugosa_server.rpc.separation_service import SeparationService
-from ugosa_server.rpc.tls import TlsFiles, server_credentials
 from ugosa_server.rpc.upload_service import UploadService
 from ugosa_server.wire.ugosa.v1 import (
     job_array_service_pb2,

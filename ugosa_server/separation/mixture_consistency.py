@@ -20,7 +20,7 @@ What the sum is worth, in float64 over the written samples:
 | float, |m| <= 1 | the mix within 2^-25 to 2^-24 (-150 to -144 dBFS) | the mix rounded to 24 bits |
 | float, louder | the same up to |m| = 2, then half a float32 step | clipped where even equal shares fail |
 
-Where every source is marked silent the mix is shared evenly; `activations/all_silent.py` has made sure that
+Where every source is marked silent the mix is shared evenly; `marks/validate.py` has made sure that
 it is below -90 dBFS there.
 """
 
@@ -31,11 +31,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.activations.activity import silence_gains
-from ugosa_server.activations.marks import Mark
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import SeparationFailedError
+from ugosa_server.marks.activity import silence_gains
+from ugosa_server.marks.model import Mark
 from ugosa_server.separation.residual_weights import (
     CELL_FRAMES,
     cell_powers,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.network_config import MaskKind
+from ugosa_server.models.config import MaskKind
 
 MIN_SEGMENT_S = 0.05
 MAX_SEGMENT_S = 60.0  # memory grows with it

@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugosa_server.activations.activity import silence_gains
-from ugosa_server.activations.marks import Mark
 from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.models.network_config import MaskGrid
-from ugosa_server.separation.masked_stems import masked_stems
+from ugosa_server.marks.activity import silence_gains
+from ugosa_server.marks.model import Mark
+from ugosa_server.models.config import MaskGrid
+from ugosa_server.separation.masks import masked_stems
 from ugosa_server.separation.mixture_consistency import require_finite
 
 WINDOW_S = 4096 / 44_100

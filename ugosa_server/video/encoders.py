@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.activations.visual_frames import MAX_FEATURES
 from ugosa_server.errors import BadOptionError
+from ugosa_server.marks.players import MAX_FEATURES
 from ugosa_server.video.pictures import resized
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
@@ -70,7 +70,7 @@ class ResNet50Encoder:
 
         resnet50 = torchvision_resnet50()
 
-        from ugosa_server.models.legacy_pickle import read_legacy_pickle
+        from ugosa_server.models.legacy import read_legacy_pickle
 
         self._torch = torch
         self._network = resnet50(weights=None).eval()

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ugosa_server.activations.player_pictures import PlayerBox
-from ugosa_server.audio.child_limits import NICENESS, limit_this_process
+from ugosa_server.audio.decoding.limits import NICENESS, limit_this_process
 from ugosa_server.errors import UgosaError
+from ugosa_server.marks.players import PlayerBox
 from ugosa_server.video.picture_records import write_end, write_error, write_picture
 from ugosa_server.video.pictures import Picture, probe_video, read_jpegs, read_video_at, resized
 

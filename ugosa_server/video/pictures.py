@@ -17,8 +17,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.activations.player_pictures import PlayerBox, VideoInfo, check_boxes
 from ugosa_server.errors import BadOptionError, BadVideoError
+from ugosa_server.marks.players import PlayerBox, VideoInfo, check_boxes
 
 MAX_PIXELS = 8192 * 4320  # of a picture, or of a frame of a video
 MAX_PLAYERS = 7

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ugosa_server.activations.player_pictures import VideoInfo
-from ugosa_server.audio.intake import ask_child
+from ugosa_server.audio.decoding.run_child import ask_child
+from ugosa_server.marks.players import VideoInfo
 
 CHILD = "ugosa_server.video.picture_child"
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.activations.player_pictures import PlayerBox
-from ugosa_server.audio.intake import ONE_THREAD, error_of_answer, how_it_ended
+from ugosa_server.audio.decoding.run_child import ONE_THREAD, error_of_answer, how_it_ended
 from ugosa_server.errors import BadVideoError
+from ugosa_server.marks.players import PlayerBox
 from ugosa_server.video.picture_records import END, ERROR, HEAD
 from ugosa_server.video.probe import CHILD
 

@@ -1,0 +1,70 @@
+"""The shipped starter network is the one its card describes, and does not get worse unnoticed."""
+
+import importlib.util
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from ugosa_research.training.measure import as_returned
+from ugosa_research.training.validation import sdr_db
+from ugosa_server.models.checkpoint_header import checkpoint_sha256
+from ugosa_server.models.checkpoints import load_checkpoint
+from ugosa_server.models.conv_tasnet.network import ConvTasNet
+from ugosa_server.models.registry import STARTER_DIR, read_model_info
+
+STARTER = STARTER_DIR / "starter.safetensors"
+MODEL_CARD = STARTER_DIR / "MODEL_CARD.md"
+MOST_BYTES = 12_000_000
+TOLERANCE_DB = 0.2
+
+
+def real_excerpt():
+    """Stems [S, C, T] of the excerpt inside the stempeg wheel (read, never shipped)."""
+    found = importlib.util.find_spec("stempeg")
+    if found is None or found.origin is None:
+        pytest.skip("the stempeg wheel, which carries the real excerpt, is not installed")
+    (path,) = Path(found.origin).parent.glob("data/*.stem.mp4")
+    stems = []
+    for stream in range(1, 5):  # stream 0 is the mix, which is not the sum of the stems
+        with av.open(str(path)) as container:
+            frames = container.decode(container.streams.audio[stream])
+            stems.append(np.concatenate([frame.to_ndarray() for frame in frames], axis=1))
+    return torch.from_numpy(np.stack(stems).astype(np.float32))
+
+
+def figures_of_the_card(words):
+    """The row of the card's table that begins with these words: SDR in dB by source."""
+    row = next(line for line in MODEL_CARD.read_text().splitlines() if line.startswith(f"| {words}"))
+    return [float(cell) for cell in row.strip("| ").split("|")[1:5]]
+
+
+def test_the_card_pins_the_file():
+    digest = checkpoint_sha256(STARTER)
+    assert digest in MODEL_CARD.read_text()
+    assert STARTER.with_suffix(".sha256").read_text().split() == [digest, STARTER.name]
+
+
+def test_the_file_is_small_and_says_what_it_is():
+    assert STARTER.stat().st_size < MOST_BYTES
+    model = read_model_info(STARTER)
+    assert model.sources == ("drums", "bass", "other", "vocals")
+    assert model.config.repeats == 4  # so that the depths L1 to L5 keep their meaning
+    assert model.description
+
+
+def test_the_weights_keep_their_figure_on_the_real_excerpt():
+    stems = real_excerpt()
+    config, state = load_checkpoint(STARTER)
+    network = ConvTasNet(config).eval()
+    network.load_state_dict(state)
+    with torch.inference_mode():
+        estimates = network(stems.sum(dim=0)[None])[0]
+    figures = sdr_db(stems, estimates).tolist()
+    assert figures == pytest.approx(figures_of_the_card("real excerpt"), abs=TOLERANCE_DB)
+    exponent = read_model_info(STARTER).separation_defaults["wiener_exponent"]
+    returned = as_returned(estimates, stems.sum(dim=0), config, exponent)
+    figures = sdr_db(stems, returned).tolist()
+    assert figures == pytest.approx(figures_of_the_card("real, as returned"), abs=TOLERANCE_DB)

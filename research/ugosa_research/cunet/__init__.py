@@ -1,0 +1,1 @@
+"""Experiments with Conditioned U-Nets beyond the shipped ones."""

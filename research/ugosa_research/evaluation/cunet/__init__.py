@@ -1,0 +1,1 @@
+"""Evaluation of Conditioned U-Nets on ensembles of many instruments."""

@@ -1,0 +1,1 @@
+"""Songs with true stems to train on: sounds, arrangements, generators and real recordings."""

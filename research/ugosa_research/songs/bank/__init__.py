@@ -1,0 +1,1 @@
+"""The sample bank: recorded notes, drums, loops and voices from which songs are made."""

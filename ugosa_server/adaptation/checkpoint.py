@@ -1,0 +1,169 @@
+"""Where an adaptation stands at the end of an epoch, in a file: a later attempt goes on there, bit for bit.
+
+The file holds the trained tensors, the optimiser's state (RAdam's moments, LookAhead's slow weights) and the
+losses of the epochs done. The order of observations needs no place in it: it follows from the seed and the
+number of epochs. What else decides the numbers stands in the keys; a file with other keys is not taken up.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.adaptation.ranger import Ranger
+from ugosa_server.failpoints import reach
+from ugosa_server.files import replacing
+
+FORMAT = "ugosa-epoch-1"
+MIN_INTERVAL_S = 2.0  # between two files, so that short epochs are not slowed down
+MAX_WRITING_SHARE = 0.1  # of the time of an adaptation
+PARAMETER = "parameter "
+OPTIMISER = "optimiser "
+
+Means = tuple[float, float, float]
+"""Total, reconstruction and silence of an epoch (`loop.MeanTerms`)."""
+
+log = logging.getLogger("ugosa.adaptation")
+
+
+@dataclass(frozen=True)
+class AdaptationKeys:
+    """Everything that decides what an adaptation computes."""
+
+    base_sha256: str
+    """Hex, of the checkpoint file it starts from."""
+    audio_sha256: str
+    """Hex, of the decoded song's bytes."""
+    marks_sha256: str
+    """Hex, see `adapter_file.marks_sha256`."""
+    options: AdaptationOptions
+    """As used."""
+    seed: int
+    """Of the order of observations, and of their pitches."""
+    machine: tuple[str, ...]
+    """What computes: versions, device, threads. Another machine may round differently."""
+
+
+@dataclass(frozen=True)
+class _SavedEpoch:
+    """What a file holds."""
+
+    losses: list[Means]
+    parameters: dict[str, Tensor]
+    optimiser: dict[int, dict[str, Any]]
+
+
+class EpochCheckpoint:
+    """Reads what an earlier attempt has left, and keeps this attempt's own file."""
+
+    def __init__(
+        self,
+        path: Path,
+        keys: AdaptationKeys,
+        resume_path: Path | None = None,
+        min_interval_s: float = MIN_INTERVAL_S,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Look at `resume_path`; a file that is not there, not readable or of other keys is passed over."""
+        self._path = path
+        self._keys = keys
+        self._min_interval_s = min_interval_s
+        self._now_s = now_s
+        self._next_s = -math.inf
+        self._saved = _read(resume_path, keys) if resume_path is not None else None
+        self._losses: list[Means] = list(self._saved.losses) if self._saved is not None else []
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs need not be made again."""
+        return len(self._losses)
+
+    def restore(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger) -> list[Means]:
+        """Bring parameters and optimiser to where the file says, and return the losses of the epochs done."""
+        saved, self._saved = self._saved, None
+        if saved is None:
+            return []
+        optimiser.load_state_dict(saved.optimiser)
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(saved.parameters[name])
+        return list(self._losses)
+
+    def epoch_ended(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger, loss: Means) -> None:
+        """Note an epoch, and write the file unless the last one was just before."""
+        self._losses.append(loss)
+        begun_s = self._now_s()
+        if begun_s < self._next_s:
+            return
+        try:
+            with replacing(self._path) as file:
+                file.write(_encode(self._keys, self._losses, parameters, optimiser.state_dict()))
+        except OSError as error:  # a full disk, say: the adaptation itself needs none
+            log.warning("epoch %d cannot be kept in %s: %s", len(self._losses), self._path, error)
+        reach("worker.epoch_kept")
+        ended_s = self._now_s()
+        self._next_s = ended_s + max(self._min_interval_s, (ended_s - begun_s) / MAX_WRITING_SHARE)
+
+
+def _encode(
+    keys: AdaptationKeys,
+    losses: list[Means],
+    parameters: Mapping[str, nn.Parameter],
+    optimiser: Mapping[int, Mapping[str, Any]],
+) -> bytes:
+    tensors = {PARAMETER + name: parameter.detach() for name, parameter in parameters.items()}
+    numbers: dict[str, dict[str, Any]] = {}
+    for index, state in optimiser.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"{OPTIMISER}{index} {name}"] = value
+            else:
+                numbers.setdefault(str(index), {})[name] = value
+    words = {
+        "keys": asdict(keys),
+        "losses": losses,
+        "numbers": numbers,
+    }
+    return save(
+        {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+        metadata={FORMAT: json.dumps(words)},
+    )
+
+
+def _read(path: Path, keys: AdaptationKeys) -> _SavedEpoch | None:
+    """What a file holds; None when it is not of these keys or cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            words = json.loads((file.metadata() or {})[FORMAT])
+            if words["keys"] != json.loads(json.dumps(asdict(keys))):
+                log.warning("%s is of another adaptation; this one starts at its first epoch", path)
+                return None
+            state: dict[int, dict[str, Any]] = {
+                int(index): dict(values) for index, values in words["numbers"].items()
+            }
+            parameters: dict[str, Tensor] = {}
+            for name in file.keys():  # noqa: SIM118
+                if name.startswith(PARAMETER):
+                    parameters[name.removeprefix(PARAMETER)] = file.get_tensor(name)
+                else:
+                    index, key = name.removeprefix(OPTIMISER).split(" ", 1)
+                    state.setdefault(int(index), {})[key] = file.get_tensor(name)
+            losses = [(float(a), float(b), float(c)) for a, b, c in words["losses"]]
+            return _SavedEpoch(losses, parameters, state)
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s cannot be read (%s); the adaptation starts at its first epoch", path, error)
+        return None

@@ -1,0 +1,1 @@
+"""Decoding of strangers' audio files, in a child process with limits."""

@@ -1,0 +1,119 @@
+"""From uploaded bytes to the song that all work starts from: raw float32 frames at the source's own rate.
+
+Decoding is done once, in blocks, and refuses what could not be handed back faithfully. It runs in a child
+process (`intake.py`), because decoders are C libraries that read bytes from strangers.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ugosa_server.audio.decoding.readers import AudioStream, open_pcm, open_with_av, open_with_soundfile
+from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
+from ugosa_server.audio.decoding.sniff import Container, check_complete, sniff
+from ugosa_server.audio.formats import RawPcm, SourceAudio
+from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError, UnsupportedEncodingError
+from ugosa_server.files import replacing
+
+MIN_RATE_HZ = 8_000
+MAX_RATE_HZ = 384_000
+
+
+def decode(request: DecodeRequest) -> SourceAudio:
+    """Decode a file to raw little-endian float32 frames [T, C] at its own rate.
+
+    Raises:
+        BadAudioError: the audio is unreadable, cut short, empty, too long, or holds NaN or infinite samples.
+        UnsupportedEncodingError: the container, sample format, rate or channel count is not accepted.
+        QuotaError, DiskFullError: no room for the frames.
+    """
+    out_path = Path(request.out_path)
+    with Path(request.path).open("rb") as file, _open_stream(file, request.pcm) as stream:
+        _check_layout(stream)
+        with replacing(out_path) as out:
+            frames, peak = _write_frames(stream, out, request.limits)
+        return SourceAudio(
+            str(out_path), stream.sample_rate_hz, stream.channels, frames, stream.encoding, peak
+        )
+
+
+def _open_stream(file: BinaryIO, pcm: RawPcm | None) -> AbstractContextManager[AudioStream]:
+    if pcm is not None:
+        return open_pcm(file, pcm)
+    container = sniff(file)
+    check_complete(file, container)
+    if container in (Container.MP3, Container.MP4):
+        return open_with_av(file, container)
+    return open_with_soundfile(file, container)
+
+
+def _check_layout(stream: AudioStream) -> None:
+    if stream.channels not in (1, 2):
+        raise UnsupportedEncodingError(
+            f"the audio has {stream.channels} channels; songs of 1 or 2 are accepted. Send a stereo mix-down"
+        )
+    if not MIN_RATE_HZ <= stream.sample_rate_hz <= MAX_RATE_HZ:
+        raise UnsupportedEncodingError(
+            f"the audio has {stream.sample_rate_hz} frames a second; rates from {MIN_RATE_HZ} to "
+            f"{MAX_RATE_HZ} Hz "
+            "are accepted"
+        )
+
+
+def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> tuple[int, float]:
+    """Write all blocks, checked, and return (frames, peak)."""
+    frames = 0
+    peak = 0.0
+    for block in stream.blocks:
+        if frames + len(block) > limits.max_frames:
+            raise BadAudioError(
+                f"the song is longer than {limits.max_frames} frames "
+                f"({limits.max_frames / stream.sample_rate_hz:.0f} s), the longest that this server takes"
+            )
+        peak = max(peak, _finite_peak(block, frames))
+        samples = np.ascontiguousarray(block, dtype="<f4")
+        _check_room(out, out.tell() + samples.nbytes, limits)
+        out.write(samples.data)
+        frames += len(block)
+    if frames == 0:
+        raise BadAudioError("the audio has 0 frames: there is nothing to separate")
+    return frames, peak
+
+
+def _check_room(out: BinaryIO, size_bytes: int, limits: DecodeLimits) -> None:
+    """Looked at before every block, because a small file can hold any number of frames."""
+    if size_bytes > limits.max_bytes:
+        raise QuotaError(
+            f"decoded, the song takes more than the {limits.max_bytes} bytes that may still be stored for"
+            " you; delete old jobs and songs, then finish the upload again",
+            maximum=limits.max_bytes,
+        )
+    disk = os.fstatvfs(out.fileno())
+    free_bytes = disk.f_bavail * disk.f_frsize
+    if free_bytes < limits.min_free_bytes:
+        raise DiskFullError(
+            f"the disk has {free_bytes / 1e6:.0f} MB free while the audio is decoded, and"
+            f" {limits.min_free_bytes / 1e6:.0f} MB are kept free; delete old jobs or free some space"
+        )
+
+
+def _finite_peak(block: NDArray[np.float32], first_frame: int) -> float:
+    """Largest absolute sample of a block [n, C] that starts at `first_frame`."""
+    if not len(block):
+        return 0.0
+    peak = float(np.abs(block).max())
+    if not np.isfinite(peak):
+        frame, channel = np.argwhere(~np.isfinite(block))[0]
+        raise BadAudioError(
+            f"the audio has a sample that is not a number: {block[frame, channel]} at frame "
+            f"{first_frame + frame} "
+            f"of channel {channel + 1}; render it again without the fault",
+            frame=int(first_frame + frame),
+        )
+    return peak

@@ -1,0 +1,113 @@
+"""The default engine: one resident worker process on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from ugosa_server.engines.base import Engine, EngineHealth, Run, RunSpec
+from ugosa_server.engines.process import WorkerProcess, WorkerSettings
+from ugosa_server.errors import WorkerLostError
+
+RESPAWN_DELAY_S = 1.0  # doubled after each start that failed, up to RESPAWN_DELAY_MAX_S
+RESPAWN_DELAY_MAX_S = 60.0
+
+log = logging.getLogger("ugosa.engine")
+
+
+class LocalEngine(Engine):
+    """Keeps one worker process alive and runs one job at a time on it."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._worker: WorkerProcess | None = None
+        self._was_ready = False
+        self._refusal = ""
+        self._restarts = 0
+        self._changed = asyncio.Condition()
+        self._keeper = asyncio.create_task(self._keep_worker(), name="engine")
+
+    @property
+    def slots(self) -> int:
+        """One worker, one run."""
+        return 1
+
+    async def start(self, spec: RunSpec) -> Run:
+        """See Engine.start."""
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_s), self._changed:
+                await self._changed.wait_for(lambda: self._ready_worker() is not None)
+                worker = self._ready_worker()
+                assert worker is not None
+                return worker.run(spec)
+        except TimeoutError:
+            raise WorkerLostError(
+                f"no worker became ready within {self._settings.start_timeout_s:.0f} s; see the server's log"
+            ) from None
+
+    async def health(self) -> EngineHealth:
+        """See Engine.health."""
+        worker = self._ready_worker()
+        if worker is None:
+            return EngineHealth(
+                ready=False,
+                device="",
+                detail=self._refusal or "the worker process is starting",
+                refusal=self._refusal if not self._was_ready else "",
+                restarts=self._restarts,
+            )
+        return EngineHealth(
+            ready=True,
+            device=worker.device,
+            detail=f"worker process {worker.pid}",
+            restarts=self._restarts,
+            gpu_memory_bytes=worker.gpu_memory_bytes,
+            workers_ready=1,
+        )
+
+    async def close(self, grace_s: float) -> None:
+        """See Engine.close."""
+        self._keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._keeper
+        if self._worker is not None:
+            await self._worker.stop(grace_s)
+
+    def _ready_worker(self) -> WorkerProcess | None:
+        worker = self._worker
+        if worker is None or worker.dead.is_set() or not worker.ready.is_set():
+            return None
+        return worker
+
+    async def _keep_worker(self) -> None:
+        """Replace the worker whenever it dies."""
+        delay_s = RESPAWN_DELAY_S
+        while True:
+            self._worker = await WorkerProcess.spawn(self._settings)
+            if await self._became_ready(self._worker):
+                delay_s = RESPAWN_DELAY_S
+                self._was_ready, self._refusal = True, ""
+                async with self._changed:
+                    self._changed.notify_all()
+                await self._worker.dead.wait()
+            else:
+                self._refusal = self._worker.refusal or ""
+                log.error("the worker did not start; trying again in %.0f s %s", delay_s, self._refusal)
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, RESPAWN_DELAY_MAX_S)
+            self._restarts += 1
+
+    async def _became_ready(self, worker: WorkerProcess) -> bool:
+        waits = [asyncio.create_task(worker.ready.wait()), asyncio.create_task(worker.dead.wait())]
+        try:
+            await asyncio.wait(
+                waits, timeout=self._settings.start_timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if worker.ready.is_set() and not worker.dead.is_set():
+            return True
+        await worker.stop(grace_s=1.0)
+        return False

@@ -1,0 +1,192 @@
+"""The front's end of one worker process: starts it, talks to it, notices its death."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from asyncio.subprocess import PIPE, Process
+from dataclasses import dataclass
+
+import msgspec
+
+from ugosa_server.engines.base import (
+    CancelRun,
+    Heartbeat,
+    Message,
+    QueuedRun,
+    RunCancelled,
+    RunFailed,
+    RunKey,
+    RunNotice,
+    RunProgress,
+    RunSpec,
+    RunSucceeded,
+    StartRun,
+    WorkerReady,
+    WorkerRefused,
+    decode_line,
+    encode_line,
+)
+from ugosa_server.errors import WorkerLostError
+from ugosa_server.log import LogFormat
+
+LINE_LIMIT_BYTES = 4 * 1024 * 1024
+TERMINATE_GRACE_S = 2.0
+
+log = logging.getLogger("ugosa.engine")
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """How a worker process is started."""
+
+    device: str
+    """auto, cpu or cuda:N."""
+    preload: str
+    """Checkpoint that is resident before the first job."""
+    cache_bytes: int
+    """Budget of the frozen-prefix cache in memory."""
+    cache_disk_bytes: int = 0
+    """And on disk."""
+    threads: int = 0
+    """CPU threads of the network; 0 = all cores."""
+    cpu_fallback: bool = True
+    """Whether what does not fit the GPU's memory is computed on the CPU."""
+    gpu_tf32: bool = False
+    """Whether a GPU may round the factors of matrix products to TF32."""
+    video_encoder: str = ""
+    """What makes features of pictures, as of `video.encoders.open_encoder`; empty = nothing."""
+    heartbeat_timeout_s: float = 30.0
+    """A worker that says nothing for so long is taken for hung and killed."""
+    start_timeout_s: float = 180.0
+    """Time for imports and for making the model resident."""
+    log_level: str = "INFO"
+    """Of the worker's log, which goes to stderr."""
+    log_format: LogFormat = "plain"
+    """Lines for people, or "json"."""
+
+
+class LocalRun(QueuedRun):
+    """One attempt of a job on a worker process."""
+
+    def __init__(self, worker: WorkerProcess, spec: RunSpec) -> None:
+        super().__init__(spec)
+        self._worker = worker
+
+    async def cancel(self, deadline_s: float) -> None:
+        """See Run.cancel: a flag first, then TERM, then KILL."""
+        self.cancel_requested.set()
+        if self.ended.is_set():
+            return
+        self._worker.send(CancelRun(self.spec.job_id, self.spec.attempt))
+        try:
+            await asyncio.wait_for(self.ended.wait(), deadline_s)
+        except TimeoutError:
+            log.warning("job %s did not end within %.1f s of its cancel", self.spec.job_id, deadline_s)
+            await self._worker.stop(TERMINATE_GRACE_S)
+
+
+class WorkerProcess:
+    """A running worker. `ready` is set when runs can start, `dead` when it has gone for any reason."""
+
+    def __init__(self, process: Process, settings: WorkerSettings) -> None:
+        self._process = process
+        self._settings = settings
+        self.device = ""
+        self.refusal: str | None = None
+        self.gpu_memory_bytes: int | None = None
+        self.ready = asyncio.Event()
+        self.dead = asyncio.Event()
+        self.current: LocalRun | None = None
+        self._reader = asyncio.create_task(self._read(), name=f"worker-{process.pid}")
+
+    @classmethod
+    async def spawn(cls, settings: WorkerSettings) -> WorkerProcess:
+        """Start a process; it is usable once `ready` is set."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "ugosa_server.pipeline",
+            f"--device={settings.device}",
+            f"--threads={settings.threads}",
+            f"--cache-bytes={settings.cache_bytes}",
+            f"--cache-disk-bytes={settings.cache_disk_bytes}",
+            "--cpu-fallback" if settings.cpu_fallback else "--no-cpu-fallback",
+            "--gpu-tf32" if settings.gpu_tf32 else "--no-gpu-tf32",
+            f"--video-encoder={settings.video_encoder}",
+            f"--preload={settings.preload}",
+            f"--log-level={settings.log_level}",
+            f"--log-format={settings.log_format}",
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=LINE_LIMIT_BYTES,
+            start_new_session=True,  # Ctrl-C in a terminal is for the front process, which drains
+        )
+        log.info("worker %d started", process.pid)
+        return cls(process, settings)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def send(self, message: Message) -> None:
+        """Write a command; a worker that is gone is noticed by the reader."""
+        assert self._process.stdin is not None
+        if not self.dead.is_set():
+            self._process.stdin.write(encode_line(message))
+
+    def run(self, spec: RunSpec) -> LocalRun:
+        """Start a run; the worker must be ready and idle."""
+        run = LocalRun(self, spec)
+        self.current = run
+        self.send(StartRun(spec))
+        return run
+
+    async def stop(self, grace_s: float) -> None:
+        """End the process: TERM, then KILL after `grace_s` seconds."""
+        if self._process.returncode is None:
+            self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), grace_s)
+            except TimeoutError:
+                self._process.kill()
+        await self.dead.wait()
+
+    async def _read(self) -> None:
+        reason = "ended"
+        assert self._process.stdout is not None
+        try:
+            while line := await asyncio.wait_for(
+                self._process.stdout.readline(), self._settings.heartbeat_timeout_s
+            ):
+                self._take(*decode_line(line))
+        except TimeoutError:
+            reason = f"said nothing for {self._settings.heartbeat_timeout_s:.0f} s"
+            self._process.kill()
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
+            reason = f"said something that is no message ({error})"
+            self._process.kill()
+        status = await self._process.wait()
+        log.info("worker %d %s, exit status %d", self.pid, reason, status)
+        self.dead.set()
+        if self.current is not None:
+            self.current.put(WorkerLostError(f"the worker process {reason} (exit status {status})"))
+
+    def _take(self, message: Message, run: RunKey | None) -> None:
+        match message:
+            case WorkerReady(device):
+                self.device = device
+                self.ready.set()
+                log.info("worker %d ready on %s", self.pid, device)
+            case Heartbeat(gpu_memory_bytes):
+                self.gpu_memory_bytes = gpu_memory_bytes
+            case WorkerRefused(reason):
+                self.refusal = reason
+            case RunProgress() | RunNotice() | RunSucceeded() | RunFailed() | RunCancelled():
+                # An earlier run that nobody follows any more may still be ending.
+                if self.current is not None and run == (self.current.spec.job_id, self.current.spec.attempt):
+                    self.current.put(message)
+            case _:
+                pass

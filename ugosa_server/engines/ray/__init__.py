@@ -1,0 +1,1 @@
+"""Engine on a Ray cluster: many GPUs and machines (extra `ray`)."""

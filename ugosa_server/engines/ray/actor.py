@@ -1,0 +1,184 @@
+"""The actor that Ray runs on a GPU or on CPU slots: networks stay resident, one job runs at a time.
+
+`run` has the actor's only compute thread. Control calls and files have concurrency groups of their own, so
+that a cancel and a health check are answered while a job trains. Nothing here imports torch before `prepare`,
+so that the front process can load this file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ugosa_server import __version__
+from ugosa_server.engines.base import RunEvent, RunKey, RunSpec, WorkerReady, WorkerRefused, failure_of
+from ugosa_server.engines.ray.files import FileDigest, NodeFiles
+from ugosa_server.errors import UgosaError
+from ugosa_server.log import LogFormat, start_logging
+
+if TYPE_CHECKING:
+    from ugosa_server.pipeline.resident import ResidentNetworks
+
+CPU_NICENESS = 5  # leaves the front process its share of a machine that both use
+CONTROL = "control"
+FILES = "files"
+PIPELINE = "ugosa_server.pipeline"  # imported by its name, inside the actor only: it loads torch
+CONCURRENCY_GROUPS = {CONTROL: 2, FILES: 4}
+GROUP_OF_METHOD = {
+    "health": CONTROL,
+    "cancel": CONTROL,
+    "reads": FILES,
+    "received_bytes": FILES,
+    "receive": FILES,
+    "results": FILES,
+    "read_result": FILES,
+    "delete_run": FILES,
+}
+
+log = logging.getLogger("ugosa.worker")
+
+
+@dataclass(frozen=True)
+class ActorSettings:
+    """How an actor computes."""
+
+    name: str
+    """Unlike that of any other actor; the same after a restart."""
+    device: str
+    """auto, cpu or cuda; Ray shows an actor only the GPU that it has given it."""
+    threads: int
+    """CPU threads of the network."""
+    cache_bytes: int
+    """Budget of the frozen-prefix cache."""
+    cpu_fallback: bool
+    """Whether what does not fit the GPU's memory is computed on the CPU."""
+    files_root: str
+    """Folder on the node for songs and models that are sent there."""
+    files_budget_bytes: int
+    """What is kept there at most."""
+    server_version: str
+    """Of the server that makes the actor."""
+    video_encoder: str = ""
+    """What makes features of pictures; empty = nothing."""
+    log_level: str = "INFO"
+    """Of the actor's log, which Ray keeps."""
+    log_format: LogFormat = "plain"
+    """Lines for people, or "json"."""
+
+
+@dataclass(frozen=True)
+class ActorHealth:
+    """What an actor says of itself."""
+
+    incarnation: str
+    """Another one after each restart."""
+    pid: int
+    """On its node."""
+    gpu_memory_bytes: int | None
+    """Reserved on its GPU; None without one."""
+
+
+class WorkerActor:
+    """See the module."""
+
+    def __init__(self, settings: ActorSettings) -> None:
+        self._settings = settings
+        self._incarnation = uuid.uuid4().hex
+        self._networks: ResidentNetworks | None = None
+        self._cancelled: set[RunKey] = set()
+        self._files = NodeFiles(
+            Path(settings.files_root).expanduser(), settings.name, settings.files_budget_bytes
+        )
+        start_logging(settings.log_level, settings.log_format)
+
+    def prepare(self, model: str) -> WorkerReady | WorkerRefused:
+        """Load torch and a checkpoint (a path, or a sha256 that was sent)."""
+        if self._settings.server_version != __version__:
+            return WorkerRefused(
+                f"the server is ugosa-server {self._settings.server_version}, but a node of the Ray cluster"
+                f" has {__version__}; install the same version everywhere"
+            )
+        try:
+            if self._networks is None:
+                self._networks = import_module(f"{PIPELINE}.resident").ResidentNetworks(
+                    self._settings.device,
+                    self._settings.threads,
+                    self._settings.cache_bytes,
+                    cpu_fallback=self._settings.cpu_fallback,
+                    video_encoder=self._settings.video_encoder,
+                )
+                if self._networks.device.type == "cpu":
+                    os.nice(CPU_NICENESS)
+            networks = self._networks
+            networks.load(self._path(model))
+            return WorkerReady(networks.device_name)
+        except UgosaError as error:
+            return WorkerRefused(error.message)
+
+    def run(self, spec: RunSpec, *, sent: bool) -> Iterator[RunEvent]:
+        """Run an attempt of a job; `sent` = its paths are sha256 digests, and it writes on this node."""
+        assert self._networks is not None
+        if sent:
+            spec = replace(
+                spec,
+                source=replace(spec.source, path=self._path(spec.source.path)),
+                model_path=self._path(spec.model_path),
+                video_path=self._path(spec.video_path) if spec.video_path else "",
+                out_dir=str(self._files.make_run(spec.job_id, spec.attempt)),
+            )
+        key = (spec.job_id, spec.attempt)
+        run_job = import_module(f"{PIPELINE}.run").run_job
+        try:
+            yield from run_job(spec, self._networks, lambda: key in self._cancelled)
+        except Exception as error:
+            log.exception("job %s attempt %d: failed", *key)
+            yield failure_of(error)
+        finally:
+            self._cancelled.discard(key)
+
+    def cancel(self, job_id: str, attempt: int) -> None:
+        """Have a run end at its next step."""
+        self._cancelled.add((job_id, attempt))
+
+    def health(self) -> ActorHealth:
+        """Answer."""
+        networks = self._networks
+        return ActorHealth(self._incarnation, os.getpid(), networks.gpu_memory_bytes if networks else None)
+
+    def reads(self, path: str, content: str) -> bool:
+        """Whether this node sees the same file there as the server."""
+        try:
+            return Path(path).read_text() == content
+        except OSError:
+            return False
+
+    def received_bytes(self, sha256: str, size_bytes: int) -> int:
+        """See NodeFiles."""
+        return self._files.received_bytes(sha256, size_bytes)
+
+    def receive(self, sha256: str, offset: int, chunk: bytes, *, last: bool) -> bool:
+        """See NodeFiles."""
+        return self._files.receive(sha256, offset, chunk, last=last)
+
+    def results(self, job_id: str, attempt: int) -> list[FileDigest]:
+        """See NodeFiles."""
+        return self._files.results(job_id, attempt)
+
+    def read_result(self, job_id: str, attempt: int, name: str, offset: int) -> bytes:
+        """See NodeFiles."""
+        return self._files.read_result(job_id, attempt, name, offset)
+
+    def delete_run(self, job_id: str) -> None:
+        """See NodeFiles."""
+        self._files.delete_run(job_id)
+
+    def _path(self, path_or_sha256: str) -> str:
+        if "/" in path_or_sha256:
+            return path_or_sha256
+        return str(self._files.path_of(path_or_sha256))

@@ -1,0 +1,355 @@
+"""Many GPUs and machines: resident workers as actors of a Ray cluster, behind the same seam as the local one.
+
+The server is a driver of the cluster: its machine has a Ray node (`ray start`), or `embedded` starts one that
+lives and dies with the server. Actors die with their driver. When the driver's own node is lost, the runs are
+lost with it and everything is connected and made again. `ray` is an optional dependency, imported here only
+when the engine starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ugosa_server import __version__
+from ugosa_server.engines.base import Engine, EngineHealth, Run, RunSpec
+from ugosa_server.engines.ray.actor import CONCURRENCY_GROUPS, GROUP_OF_METHOD, ActorSettings, WorkerActor
+from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
+from ugosa_server.errors import ConfigError, WorkerLostError
+from ugosa_server.log import LogFormat
+
+EMBEDDED = "embedded"
+NAMESPACE = "ugosa"
+SESSION_CHECK_S = 2.0
+RECONNECT_DELAY_S = 5.0
+EMBEDDED_STORE_BYTES = 200 * 1024**2  # of objects in memory: chunks and events only
+
+R = TypeVar("R")
+log = logging.getLogger("ugosa.engine")
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """How the engine uses a Ray cluster."""
+
+    address: str
+    """HOST:PORT of the cluster's head; "auto" = that of this machine's node; "embedded" = one of our own."""
+    token_file: str
+    """The cluster's authentication token; made for an embedded one; empty = where Ray keeps it."""
+    preload: str
+    """Checkpoint that is resident before the first job."""
+    probe_dir: str
+    """Folder of the server that a worker must see to read songs and write stems there itself."""
+    workers: int = 0
+    """Actors; 0 = one for each GPU that the cluster has now, without any for each CPU slot."""
+    device: str = "auto"
+    """cpu, cuda, or auto: GPUs if the cluster has any."""
+    threads: int = 0
+    """CPU threads of each actor, and the CPUs that it takes; 0 = 1."""
+    shares_files: bool | None = None
+    """Whether workers use the server's own files; None = find out for each."""
+    files_root: str = "/tmp/ugosa-worker"
+    """On nodes without those files: where songs and models that are sent there are kept."""
+    files_budget_bytes: int = 20 * 1024**3
+    """What is kept there at most."""
+    cache_bytes: int = 1024**3
+    """Budget of the frozen-prefix cache of each actor."""
+    cpu_fallback: bool = True
+    """Whether what does not fit a GPU's memory is computed on the CPU."""
+    video_encoder: str = ""
+    """What makes features of pictures; its file lies at the same place on every node. Empty = nothing."""
+    heartbeat_timeout_s: float = 30.0
+    """An actor that says nothing for so long is taken for hung and killed."""
+    start_timeout_s: float = 600.0
+    """Time for a worker to appear, the start of a machine by an autoscaler included."""
+    log_level: str = "INFO"
+    """Of the actors' logs, which Ray keeps on their nodes."""
+    log_format: LogFormat = "plain"
+    """Lines for people, or "json"."""
+
+
+class RaySession:
+    """The connection of this process to a cluster. Ray's blocking calls have a thread of their own."""
+
+    def __init__(self, settings: RaySettings) -> None:
+        """Prepare the environment, which Ray reads when it is imported.
+
+        Raises:
+            ConfigError: ray is not installed.
+        """
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ["RAY_AUTH_MODE"] = "token"
+        if settings.token_file:
+            token = Path(settings.token_file).expanduser().absolute()
+            if settings.address == EMBEDDED and not token.exists():
+                token.touch(mode=0o600)
+                token.write_text(secrets.token_hex(32))
+            os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError(
+                "the Ray engine needs Ray: pip install 'ugosa-server[ray]'; or use --engine local"
+            ) from error
+        self.ray = ray
+        self._settings = settings
+        # The embedded node's processes end with the thread that has started them, so it lives as long as we.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ray")
+
+    async def call(self, work: Callable[[], R]) -> R:
+        """Do something that blocks. Not on the main thread, where Ray would take SIGTERM for itself."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def connect(self) -> dict[str, float]:
+        """Connect, and return the resources that the cluster has now.
+
+        Raises:
+            ConfigError: there is no such cluster, or it does not take our token.
+        """
+        try:
+            await self.call(self._connect)
+            return await self.call(self.ray.cluster_resources)
+        except (ConnectionError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:
+            await self.disconnect()
+            why = " ".join(str(error).split())[:300]
+            raise ConfigError(
+                f"cannot use the Ray cluster {self._settings.address!r}; does it run, and is ray_token_file"
+                f" its token? Ray says: {why}"
+            ) from error
+
+    def _connect(self) -> None:
+        quiet: dict[str, Any] = {
+            "namespace": NAMESPACE,
+            "log_to_driver": False,
+            "logging_level": logging.WARNING,
+        }
+        if self._settings.address == EMBEDDED:
+            cpus = self._settings.workers * max(1, self._settings.threads) or None
+            self.ray.init(
+                address="local",
+                num_cpus=cpus,
+                object_store_memory=EMBEDDED_STORE_BYTES,
+                include_dashboard=False,
+                **quiet,
+            )
+        else:
+            self.ray.init(address=self._settings.address, **quiet)
+
+    def kill(self, actor: Any, may_restart: bool) -> None:
+        """End an actor's process soon, without waiting: a cluster that is gone would hold up everything."""
+
+        def kill() -> None:
+            with contextlib.suppress(self.ray.exceptions.RayError, ValueError):
+                self.ray.kill(actor, no_restart=not may_restart)
+
+        self._thread.submit(kill)
+
+    async def lives(self) -> bool:
+        """Whether this process's node is a living part of the cluster."""
+        try:
+            own_id = self.ray.get_runtime_context().get_node_id()
+            nodes = await self.call(self.ray.nodes)
+        except Exception:
+            log.exception("the Ray cluster does not answer")
+            return False
+        return any(node["NodeID"] == own_id and node["Alive"] for node in nodes)
+
+    async def disconnect(self) -> None:
+        """Leave the cluster; an embedded one ends."""
+        await self.call(self.ray.shutdown)
+        if threading.current_thread() is threading.main_thread():
+            # Ray has taken our handler away below Python, and a SIGTERM would end the server undrained.
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+    async def close(self) -> None:
+        """Disconnect for good."""
+        await self.disconnect()
+        self._thread.shutdown()
+
+
+class RayEngine(Engine):
+    """Runs one job on each actor at a time."""
+
+    def __init__(self, settings: RaySettings, session: RaySession, *, on_gpus: bool, workers: int) -> None:
+        """Use `connect`."""
+        self._settings = settings
+        self._session = session
+        self._on_gpus = on_gpus
+        self._was_ready = False
+        self._changed = asyncio.Condition()
+        self._notices: set[asyncio.Task[None]] = set()
+        self._probe = self._make_probe()
+        prefix = secrets.token_hex(4)
+        self._workers = [self._make_worker(f"worker-{number}-{prefix}") for number in range(workers)]
+        self._keeper = asyncio.create_task(self._keep(), name="engine")
+
+    @classmethod
+    async def connect(cls, settings: RaySettings) -> RayEngine:
+        """Connect to the cluster and begin to make workers.
+
+        Raises:
+            ConfigError: Ray is not installed, there is no such cluster, or it has nothing to compute on.
+        """
+        session = RaySession(settings)
+        resources = await session.connect()
+        gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+        on_gpus = settings.device.startswith("cuda") or (settings.device == "auto" and gpus > 0)
+        workers = settings.workers or (gpus if on_gpus else cpus // max(1, settings.threads))
+        if workers == 0:
+            await session.close()
+            kind = "GPU" if on_gpus else "CPU"
+            raise ConfigError(
+                f"the Ray cluster {settings.address!r} has no {kind}; set ray_workers if an autoscaler brings"
+                " some"
+            )
+        log.info("Ray cluster %s: %d workers on %s", settings.address, workers, "GPUs" if on_gpus else "CPUs")
+        return cls(settings, session, on_gpus=on_gpus, workers=workers)
+
+    @property
+    def slots(self) -> int:
+        """One run for each worker."""
+        return len(self._workers)
+
+    async def start(self, spec: RunSpec) -> Run:
+        """See Engine.start. A worker that has the model resident is preferred."""
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_s), self._changed:
+                await self._changed.wait_for(lambda: self._free_worker(spec.model_path) is not None)
+                worker = self._free_worker(spec.model_path)
+                assert worker is not None
+                return worker.run(spec)
+        except TimeoutError:
+            raise WorkerLostError(
+                f"no worker became ready within {self._settings.start_timeout_s:.0f} s; see the server's log"
+            ) from None
+
+    async def health(self) -> EngineHealth:
+        """See Engine.health."""
+        ready = [worker for worker in self._workers if worker.ready]
+        self._was_ready = self._was_ready or bool(ready)
+        memory = [worker.health.gpu_memory_bytes for worker in ready if worker.health]
+        known = [size for size in memory if size is not None]
+        return EngineHealth(
+            ready=bool(ready),
+            device=", ".join(sorted({worker.device for worker in ready})),
+            detail=f"{len(ready)} of {len(self._workers)} workers on Ray",
+            refusal="" if self._was_ready else self._refusal(),
+            restarts=sum(worker.restarts for worker in self._workers),
+            gpu_memory_bytes=sum(known) if known else None,
+            workers=len(self._workers),
+            workers_ready=len(ready),
+        )
+
+    async def close(self, grace_s: float) -> None:
+        """See Engine.close. Actors are killed at once: what they hold is in memory only."""
+        self._keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._keeper
+        await self._session.close()
+        self._probe.unlink(missing_ok=True)
+
+    def _refusal(self) -> str:
+        """What all workers say against these settings; empty while one of them may still start."""
+        return self._workers[0].refusal if all(worker.refusal for worker in self._workers) else ""
+
+    def _free_worker(self, model_path: str) -> RayWorker | None:
+        free = [worker for worker in self._workers if worker.free]
+        return min(free, key=lambda worker: model_path not in worker.models, default=None)
+
+    async def _keep(self) -> None:
+        """Keep the workers, and the connection that they need."""
+        while True:
+            keepers = [asyncio.create_task(worker.keep(), name=worker.name) for worker in self._workers]
+            try:
+                while await self._session.lives():
+                    await asyncio.sleep(SESSION_CHECK_S)
+            finally:
+                for keeper in keepers:
+                    keeper.cancel()
+                await asyncio.gather(*keepers, return_exceptions=True)
+            log.error("the connection to the Ray cluster is lost; connecting again")
+            await self._session.disconnect()
+            while True:
+                try:
+                    await self._session.connect()
+                    break
+                except ConfigError as error:
+                    log.error("%s; trying again in %.0f s", error.message, RECONNECT_DELAY_S)
+                    await asyncio.sleep(RECONNECT_DELAY_S)
+
+    def _make_worker(self, name: str) -> RayWorker:
+        ray = self._session.ray
+        settings = self._settings
+        actor_class = ray.remote(
+            num_cpus=max(1, settings.threads),
+            num_gpus=1 if self._on_gpus else 0,
+            max_restarts=1,
+            max_task_retries=0,
+            concurrency_groups=CONCURRENCY_GROUPS,
+        )(_with_groups(ray))
+        actor_settings = ActorSettings(
+            name=name,
+            device="cuda" if self._on_gpus else "cpu",
+            threads=max(1, settings.threads),
+            cache_bytes=settings.cache_bytes,
+            files_root=settings.files_root,
+            files_budget_bytes=settings.files_budget_bytes,
+            server_version=__version__,
+            cpu_fallback=settings.cpu_fallback,
+            video_encoder=settings.video_encoder,
+            log_level=settings.log_level,
+            log_format=settings.log_format,
+        )
+        return RayWorker(
+            name,
+            ActorCalls(
+                make=lambda: actor_class.remote(actor_settings),
+                kill=self._session.kill,
+                errors=(ray.exceptions.RayError,),
+                sees_files=self._sees_files,
+            ),
+            settings.preload,
+            settings.start_timeout_s,
+            settings.heartbeat_timeout_s,
+            self._notify,
+        )
+
+    def _make_probe(self) -> Path:
+        """Write the file by which a worker is asked whether it sees the server's files."""
+        probe = Path(self._settings.probe_dir) / f"ray-probe-{os.getpid()}"
+        probe.write_text(secrets.token_hex(16))
+        return probe
+
+    async def _sees_files(self, actor: Any) -> bool:
+        if self._settings.shares_files is not None:
+            return self._settings.shares_files
+        sees: bool = await actor.reads.remote(str(self._probe), self._probe.read_text())
+        return sees
+
+    def _notify(self) -> None:
+        async def notify() -> None:
+            async with self._changed:
+                self._changed.notify_all()
+
+        task = asyncio.create_task(notify())
+        self._notices.add(task)
+        task.add_done_callback(self._notices.discard)
+
+
+def _with_groups(ray: Any) -> type:
+    """Return the actor's class with its methods in their concurrency groups."""
+    methods = {
+        name: ray.method(concurrency_group=group)(getattr(WorkerActor, name))
+        for name, group in GROUP_OF_METHOD.items()
+    }
+    return type("UgosaWorker", (WorkerActor,), methods)

@@ -1,0 +1,237 @@
+"""Songs, models and results on a worker's node that shares no file system with the server.
+
+What comes in is kept under its sha256, so that a song that was sent once serves every job of it:
+
+    <root>/content/<sha256>            whole and checked
+    <root>/content/<sha256>.<writer>   on its way in; a transfer that broke goes on where it stopped
+    <root>/runs/<job_id>/<attempt>/    what a run makes, until the server has fetched it
+
+Songs, videos and models to a worker that shares no file system with the server, and its results back.
+
+One chunk at a time is under way for a file, so that no song is ever in Ray's object store whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ugosa_server.engines.base import RunSpec
+from ugosa_server.errors import CheckpointError, WorkerLostError
+from ugosa_server.files import publish, tmp_path_of
+
+CHUNK_BYTES = 1024**2
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """What a file is, wherever it lies."""
+
+    name: str
+    """Without a folder."""
+    size_bytes: int
+    """Of the file."""
+    sha256: str
+    """Hex, of the file."""
+
+
+class NodeFiles:
+    """The files of one worker; workers of a node share what came in."""
+
+    def __init__(self, root: Path, writer: str, budget_bytes: int) -> None:
+        """Make the folders.
+
+        Args:
+            root: on a disk of the node.
+            writer: names this worker's unfinished files.
+            budget_bytes: content that has not been used for longest is removed above this.
+        """
+        self._content = root / "content"
+        self._runs = root / "runs"
+        self._writer = writer
+        self._budget_bytes = budget_bytes
+        for folder in (self._content, self._runs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path_of(self, sha256: str) -> Path:
+        """Where content lies once it is whole."""
+        return self._content / sha256
+
+    def received_bytes(self, sha256: str, size_bytes: int) -> int:
+        """Return how many bytes of some content are here; all of them only when it is whole and checked."""
+        path = self.path_of(sha256)
+        if path.exists():
+            os.utime(path)  # used now
+            return size_bytes
+        unfinished = self._unfinished(sha256)
+        return max(0, min(unfinished.stat().st_size, size_bytes - 1)) if unfinished.exists() else 0
+
+    def receive(self, sha256: str, offset: int, chunk: bytes, *, last: bool) -> bool:
+        """Write a chunk; with the last one the whole is checked. False = it is not what it was to be."""
+        unfinished = self._unfinished(sha256)
+        with unfinished.open("r+b" if unfinished.exists() else "wb") as stream:
+            stream.truncate(offset)
+            stream.seek(offset)
+            stream.write(chunk)
+        if not last:
+            return True
+        if sha256_of(unfinished) != sha256:
+            unfinished.unlink()
+            return False
+        publish(unfinished, self.path_of(sha256))
+        self._sweep(keep=sha256)
+        return True
+
+    def make_run(self, job_id: str, attempt: int) -> Path:
+        """Make the empty folder of an attempt, and remove those of earlier ones."""
+        shutil.rmtree(self._runs / job_id, ignore_errors=True)
+        folder = self._runs / job_id / str(attempt)
+        folder.mkdir(mode=0o700, parents=True)
+        return folder
+
+    def results(self, job_id: str, attempt: int) -> list[FileDigest]:
+        """Return what a run has made."""
+        folder = self._runs / job_id / str(attempt)
+        return [
+            FileDigest(path.name, path.stat().st_size, sha256_of(path)) for path in sorted(folder.iterdir())
+        ]
+
+    def read_result(self, job_id: str, attempt: int, name: str, offset: int) -> bytes:
+        """Return the next chunk of a result."""
+        with (self._runs / job_id / str(attempt) / name).open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(CHUNK_BYTES)
+
+    def delete_run(self, job_id: str) -> None:
+        """Remove everything that a job has made here."""
+        shutil.rmtree(self._runs / job_id, ignore_errors=True)
+
+    def _unfinished(self, sha256: str) -> Path:
+        return self._content / f"{sha256}.{self._writer}"
+
+    def _sweep(self, keep: str) -> None:
+        """Remove what was not used for longest, until the rest fits the budget."""
+        files = sorted(self._content.iterdir(), key=lambda path: path.stat().st_mtime)
+        total = sum(path.stat().st_size for path in files)
+        for path in files:
+            if total <= self._budget_bytes:
+                return
+            if path.name != keep:
+                total -= path.stat().st_size
+                path.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+SEND_ATTEMPTS = 3  # of a file that arrives as something else
+
+
+class ContentDigests:
+    """The sha256 of files that do not change while they are used; each is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int], str] = {}
+
+    async def of(self, path: str) -> tuple[str, int]:
+        """Return (sha256, size in bytes) of a file."""
+        status = await asyncio.to_thread(Path(path).stat)
+        key = (path, status.st_size, status.st_mtime_ns)
+        if key not in self._known:
+            self._known[key] = await asyncio.to_thread(sha256_of, Path(path))
+        return self._known[key], status.st_size
+
+
+async def send_file(actor: Any, path: str, sha256: str, size_bytes: int) -> None:
+    """Bring a file to the actor's node, from where an earlier transfer stopped; nothing if it is there.
+
+    Raises:
+        WorkerLostError: it does not arrive as it is.
+    """
+    for _ in range(SEND_ATTEMPTS):
+        offset = await actor.received_bytes.remote(sha256, size_bytes)
+        with Path(path).open("rb") as stream:
+            stream.seek(offset)
+            arrived = True
+            while offset < size_bytes:
+                chunk = await asyncio.to_thread(stream.read, CHUNK_BYTES)
+                if not chunk:
+                    raise WorkerLostError(f"{path} became shorter while it was sent")
+                offset += len(chunk)
+                arrived = await actor.receive.remote(
+                    sha256, offset - len(chunk), chunk, last=offset == size_bytes
+                )
+        if arrived:
+            return
+    raise WorkerLostError(f"{path} did not arrive whole at the worker in {SEND_ATTEMPTS} attempts")
+
+
+async def send_run(actor: Any, spec: RunSpec, digests: ContentDigests) -> RunSpec:
+    """Bring what a run reads to the actor's node; return its spec with digests in the place of paths.
+
+    No epoch checkpoint is kept on a node: another attempt may run elsewhere.
+
+    Raises:
+        CheckpointError: the model is not there.
+        WorkerLostError: a file does not arrive as it is.
+    """
+    try:
+        model, model_bytes = await digests.of(spec.model_path)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {spec.model_path}: {error.strerror}") from error
+    song, song_bytes = await digests.of(spec.source.path)
+    await send_file(actor, spec.model_path, model, model_bytes)
+    await send_file(actor, spec.source.path, song, song_bytes)
+    video = ""
+    if spec.video_path:
+        video, video_bytes = await digests.of(spec.video_path)
+        await send_file(actor, spec.video_path, video, video_bytes)
+    return replace(
+        spec,
+        source=replace(spec.source, path=song),
+        model_path=model,
+        video_path=video,
+        checkpoint_path="",
+        resume_path="",
+    )
+
+
+async def fetch_results(actor: Any, spec: RunSpec) -> None:
+    """Bring all that a run has made into its `out_dir`, durably, and remove it from the node.
+
+    Raises:
+        WorkerLostError: a file does not arrive as it is.
+    """
+    for digest in await actor.results.remote(spec.job_id, spec.attempt):
+        await _fetch_file(actor, spec, digest)
+    await actor.delete_run.remote(spec.job_id)
+
+
+async def _fetch_file(actor: Any, spec: RunSpec, digest: FileDigest) -> None:
+    path = Path(spec.out_dir) / digest.name
+    unfinished = tmp_path_of(path)
+    sha256 = hashlib.sha256()
+    offset = 0
+    try:
+        with unfinished.open("wb") as stream:
+            while offset < digest.size_bytes:
+                chunk = await actor.read_result.remote(spec.job_id, spec.attempt, digest.name, offset)
+                if not chunk:
+                    break
+                await asyncio.to_thread(stream.write, chunk)
+                sha256.update(chunk)
+                offset += len(chunk)
+        if sha256.hexdigest() != digest.sha256:
+            raise WorkerLostError(f"{digest.name} of job {spec.job_id} did not arrive whole from its worker")
+        await asyncio.to_thread(publish, unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

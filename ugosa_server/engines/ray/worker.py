@@ -1,0 +1,301 @@
+"""The front's end of one Ray actor: makes it, follows its run, notices its death, makes it again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ugosa_server.engines.base import (
+    QueuedRun,
+    RunCancelled,
+    RunEvent,
+    RunFailed,
+    RunSpec,
+    RunSucceeded,
+    WorkerReady,
+    WorkerRefused,
+)
+from ugosa_server.engines.ray.actor import ActorHealth
+from ugosa_server.engines.ray.files import ContentDigests, fetch_results, send_file, send_run
+from ugosa_server.errors import CheckpointError, WorkerLostError
+
+HEALTH_INTERVAL_S = 1.0
+PROBE_TIMEOUT_S = 2.0  # of an actor that Ray says is unavailable
+RETRY_DELAY_S = 1.0  # doubled after each start that failed: a dead actor's GPU is free only after a while
+RETRY_DELAY_MAX_S = 60.0
+
+log = logging.getLogger("ugosa.engine")
+
+
+@dataclass(frozen=True)
+class ActorCalls:
+    """What is done with actors; `engines/ray/engine.py` does it with Ray."""
+
+    make: Callable[[], Any]
+    """Give a new actor's handle; the actor itself may still be waiting for a node."""
+    kill: Callable[[Any, bool], None]
+    """Have an actor's process end; the second argument says whether it may start again."""
+    errors: tuple[type[Exception], ...]
+    """What a call of an actor that is not there raises."""
+    sees_files: Callable[[Any], Any]
+    """Await whether an actor reads and writes the server's own files."""
+
+
+class RayRun(QueuedRun):
+    """One attempt of a job on an actor."""
+
+    def __init__(self, worker: RayWorker, spec: RunSpec) -> None:
+        super().__init__(spec)
+        self._worker = worker
+
+    async def cancel(self, deadline_s: float) -> None:
+        """See Run.cancel: a flag first, then the actor's process is killed."""
+        self.cancel_requested.set()
+        if self.ended.is_set():
+            return
+        self._worker.pass_on_cancel(self.spec)
+        try:
+            await asyncio.wait_for(self.ended.wait(), deadline_s)
+        except TimeoutError:
+            log.warning("job %s did not end within %.1f s of its cancel", self.spec.job_id, deadline_s)
+            self._worker.lose(f"did not end within {deadline_s:.0f} s of a cancel", kill=True)
+            await self.ended.wait()
+
+
+class RayWorker:
+    """Keeps one actor alive. `ready` is whether it could run a job or is running one."""
+
+    def __init__(
+        self,
+        name: str,
+        calls: ActorCalls,
+        preload: str,
+        start_timeout_s: float,
+        heartbeat_timeout_s: float,
+        changed: Callable[[], None],
+    ) -> None:
+        """Nothing is made before `keep`.
+
+        Args:
+            name: for the log.
+            calls: how actors are made and killed.
+            preload: checkpoint that is resident before the first job.
+            start_timeout_s: time for a node to appear and for the model to become resident.
+            heartbeat_timeout_s: an actor that says nothing for so long is taken for hung and killed.
+            changed: called when the worker has become ready or free.
+        """
+        self.name = name
+        self._calls = calls
+        self._preload = preload
+        self._start_timeout_s = start_timeout_s
+        self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._changed = changed
+        self._actor: Any = None
+        self._shares_files = True
+        self._digests = ContentDigests()
+        self._lost = asyncio.Event()
+        self._loss = ("", False)
+        self._calls_under_way: set[asyncio.Task[Any]] = set()
+        self.ready = False
+        self.device = ""
+        self.refusal = ""
+        self.restarts = 0
+        self.health: ActorHealth | None = None
+        self.models: set[str] = set()
+        self.current: RayRun | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether a run would start at once."""
+        return self.ready and self.current is None and not self._lost.is_set()
+
+    def run(self, spec: RunSpec) -> RayRun:
+        """Start a run; the worker must be free."""
+        assert self.free
+        self.current = RayRun(self, spec)
+        self._in_background(self._follow(self._actor, self.current))
+        return self.current
+
+    def pass_on_cancel(self, spec: RunSpec) -> None:
+        """Tell the actor, without waiting for it."""
+
+        async def tell(actor: Any) -> None:
+            with contextlib.suppress(*self._calls.errors):
+                await actor.cancel.remote(spec.job_id, spec.attempt)
+
+        self._in_background(tell(self._actor))
+
+    def lose(self, reason: str, *, kill: bool) -> None:
+        """Give the actor up; its run, if any, is lost."""
+        if not self._lost.is_set():
+            self._loss = (reason, kill)
+            self._lost.set()
+
+    async def keep(self) -> None:
+        """Make the actor, and again whenever it is lost, until cancelled; then it is killed."""
+        delay_s = RETRY_DELAY_S
+        try:
+            while True:
+                if self._actor is None:
+                    self._actor = self._calls.make()
+                if await self._prepare():
+                    delay_s = RETRY_DELAY_S
+                    await self._watch()
+                    self.restarts += 1
+                else:
+                    self._drop_actor()
+                    await asyncio.sleep(delay_s)
+                    delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
+        finally:
+            self._become_unready("was closed")
+            for call in self._calls_under_way:
+                call.cancel()
+            self._drop_actor()
+
+    async def _prepare(self) -> bool:
+        """Wait until the actor is there with its model, also when Ray is just starting it again."""
+        self._lost.clear()
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                while True:
+                    try:
+                        return await self._prepare_once()
+                    except self._calls.errors as error:
+                        if type(error).__name__ != "ActorUnavailableError":
+                            raise
+                        await asyncio.sleep(0.2)
+        except TimeoutError:
+            log.error("%s did not start within %.0f s", self.name, self._start_timeout_s)
+        except (WorkerLostError, OSError) as error:
+            log.error("%s did not start: %s", self.name, error)
+        except self._calls.errors as error:
+            log.warning("%s is gone: %s", self.name, str(error).splitlines()[0])
+        return False
+
+    async def _prepare_once(self) -> bool:
+        actor = self._actor
+        self._shares_files = await self._calls.sees_files(actor)
+        model = self._preload
+        if not self._shares_files:
+            model, size_bytes = await self._digests.of(self._preload)
+            await send_file(actor, self._preload, model, size_bytes)
+        match await actor.prepare.remote(model):
+            case WorkerReady(device):
+                self.health = await actor.health.remote()
+                self.device, self.refusal, self.ready = device, "", True
+                self.models = {self._preload}
+                log.info(
+                    "%s ready on %s%s", self.name, device, "" if self._shares_files else ", by file transfer"
+                )
+                self._changed()
+                return True
+            case WorkerRefused(message):
+                self.refusal = message
+                log.error("%s cannot start: %s", self.name, message)
+        return False
+
+    async def _watch(self) -> None:
+        """Ask the actor for its health until it is lost, then have its run told and its process gone."""
+        while not self._lost.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), HEALTH_INTERVAL_S)
+                break
+            await self._beat()
+        reason, kill = self._loss
+        log.warning("%s %s", self.name, reason)
+        incarnation = self.health.incarnation if self.health else ""
+        if kill or await self._still_lives(incarnation):
+            # What it runs must write nothing more: another attempt may begin at once.
+            self._calls.kill(self._actor, True)
+        self._become_unready(reason)
+
+    async def _beat(self) -> None:
+        try:
+            self.health = await asyncio.wait_for(self._ask_health(), self._heartbeat_timeout_s)
+        except TimeoutError:
+            self.lose(f"said nothing for {self._heartbeat_timeout_s:.0f} s", kill=True)
+        except self._calls.errors:
+            self.lose("died", kill=False)
+
+    async def _still_lives(self, incarnation: str) -> bool:
+        """Whether the process that was given up answers: Ray also loses actors whose network is gone."""
+        try:
+            health = await asyncio.wait_for(self._ask_health(), PROBE_TIMEOUT_S)
+        except TimeoutError:
+            return True
+        except self._calls.errors:
+            return False
+        return health.incarnation == incarnation
+
+    async def _ask_health(self) -> ActorHealth:
+        health: ActorHealth = await self._actor.health.remote()
+        return health
+
+    async def _follow(self, actor: Any, run: RayRun) -> None:
+        """Hand a run's events on. A result is told once all its files are here."""
+        spec: RunSpec | None = run.spec
+        sent = not self._shares_files
+        try:
+            if sent and (spec := await self._send(actor, run)) is None:
+                self._release(run, RunCancelled())
+                return
+            async for reference in actor.run.remote(spec, sent=sent):
+                event = await reference
+                if sent and isinstance(event, RunSucceeded):
+                    await fetch_results(actor, run.spec)
+                if isinstance(event, RunFailed) and event.reason == "INTERNAL" and "cuda" in self.device:
+                    # After a CUDA fault nothing in the process can be trusted.
+                    self.lose(f"failed job {run.spec.job_id}: {event.message}", kill=True)
+                self._release(run, event)
+            self._lose_run(run, "stopped without a result", kill=True)
+        except CheckpointError as error:
+            self._release(run, RunFailed(error.reason, error.message))
+        except self._calls.errors as error:
+            self._lose_run(run, f"died: {str(error).splitlines()[0]}", kill=False)
+        except (WorkerLostError, OSError) as error:
+            self._lose_run(run, str(error), kill=True)
+
+    async def _send(self, actor: Any, run: RayRun) -> RunSpec | None:
+        """Bring what a run reads to the node; None when it is cancelled meanwhile."""
+        sending = asyncio.create_task(send_run(actor, run.spec, self._digests))
+        cancelled = asyncio.create_task(run.cancel_requested.wait())
+        try:
+            await asyncio.wait({sending, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            return sending.result() if sending.done() else None
+        finally:
+            sending.cancel()
+            cancelled.cancel()
+
+    def _lose_run(self, run: RayRun, reason: str, *, kill: bool) -> None:
+        """Give the actor up for a run that is still its own; an actor that was made again is not meant."""
+        if self.current is run:
+            self.lose(f"{reason} (job {run.spec.job_id})", kill=kill)
+
+    def _release(self, run: RayRun, event: RunEvent) -> None:
+        if isinstance(event, RunSucceeded | RunFailed | RunCancelled) and self.current is run:
+            if not isinstance(event, RunFailed):
+                self.models.add(run.spec.model_path)
+            self.current = None
+            self._changed()
+        run.put(event)
+
+    def _become_unready(self, reason: str) -> None:
+        self.ready = False
+        self.models.clear()
+        run, self.current = self.current, None
+        if run is not None:
+            run.put(WorkerLostError(f"the worker {self.name} {reason}"))
+
+    def _drop_actor(self) -> None:
+        if self._actor is not None:
+            self._calls.kill(self._actor, False)
+            self._actor = None
+
+    def _in_background(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._calls_under_way.add(task)
+        task.add_done_callback(self._calls_under_way.discard)

@@ -1,0 +1,85 @@
+"""Files that survive a crash whole: written beside their place, synced, renamed, and the folder synced.
+
+What the server makes on disk belongs to its user alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ugosa_server.errors import ConfigError
+from ugosa_server.failpoints import reach
+
+
+def tmp_path_of(path: Path) -> Path:
+    """Where a file is written before it takes its name."""
+    return path.with_name(path.name + ".tmp")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write that becomes `path`, durably, when the block ends well; else nothing is left."""
+    unfinished = tmp_path_of(path)
+    try:
+        with unfinished.open("wb") as stream:
+            yield stream
+        publish(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def publish(unfinished: Path, path: Path) -> None:
+    """Give a closed file its name; both its bytes and its name are durable on return."""
+    _sync(unfinished)
+    unfinished.replace(path)
+    reach("file.renamed")
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def private_umask() -> Iterator[None]:
+    """Files and sockets made in the block are for this user alone to read and write (not for folders)."""
+    before = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def make_state_dir(state_dir: str) -> Path:
+    """Make the state directory, for this user alone, where it is not there yet; return its absolute path.
+
+    Raises:
+        ConfigError: it cannot be made, or this user may not write in it.
+    """
+    path = Path(state_dir).expanduser().absolute()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make the state directory {path}: {error.strerror}; choose another with --state-dir"
+        ) from error
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"this user may not write in the state directory {path}; choose another with --state-dir, or run"
+            " as the user that it belongs to"
+        )
+    return path

@@ -1,0 +1,128 @@
+"""Job arrays from the user's side: many songs in one call and one watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+from ugosa_server.errors import BadOptionError, DrainingError, UgosaError
+from ugosa_server.jobs.events import EventHub, JobEvent
+from ugosa_server.jobs.model import JobArray, check_request_id, request_digest
+from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.queue import EVENTS_PER_READ, JobQueue
+from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store.array_table import JobDraft
+from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.marks.model import Mark
+
+MAX_ITEMS = 1000
+
+
+@dataclass(frozen=True)
+class ArrayItem:
+    """One song of an array as it is asked for."""
+
+    upload_id: str
+    """Of a COMPLETE upload."""
+    options: JobOptionsRequest
+    """The item's own, or the array's."""
+    marks: tuple[Mark, ...]
+    """As they came."""
+
+
+class JobArrays:
+    """All job arrays of the server. Everything is durable when a method returns."""
+
+    def __init__(
+        self, store: AsyncStore, spool: Spool, jobs: JobQueue, hub: EventHub, quotas: Quotas
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._jobs = jobs
+        self._hub = hub
+        self._quotas = quotas
+
+    async def create(self, principal: str, request_id: str, items: Sequence[ArrayItem]) -> JobArray:
+        """Queue a job for each item, or return the array that this request made before.
+
+        Raises:
+            BadOptionError: there are no items, or too many.
+            InvalidInputError, NotFoundError, UploadIncompleteError: of the first item that can never work.
+            QueueFullError, QuotaError, DiskFullError, DrainingError: not now.
+        """
+        check_request_id(request_id)
+        if not 1 <= len(items) <= MAX_ITEMS:
+            raise BadOptionError(f"the array has {len(items)} items, but must have 1 to {MAX_ITEMS}")
+        digest = request_digest(items)
+        known = await self._store(lambda s: s.arrays.find_request(principal, request_id, digest))
+        if known is not None:
+            return known
+        if self._jobs.draining:
+            raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
+        drafts = [await self._draft(principal, number, item) for number, item in enumerate(items, start=1)]
+        await asyncio.to_thread(self._spool.check_free, sum(draft.stems_bytes for draft in drafts))
+
+        def create(store: Store) -> JobArray:
+            def admit(draft: JobDraft) -> None:
+                self._jobs.admit(store, draft)
+
+            return store.arrays.create(principal, request_id, digest, drafts, admit)
+
+        array = await self._store(create)
+        for job_id in array.job_ids:
+            self._hub.announce(job_id)
+        self._jobs.arrived.set()
+        return array
+
+    async def get(self, principal: str, array_id: str) -> JobArray:
+        """Return an array.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return await self._store(lambda s: s.arrays.get(principal, array_id))
+
+    async def watch(
+        self, principal: str, array_id: str, after_seq: int
+    ) -> AsyncGenerator[tuple[int, JobEvent], None]:
+        """Yield (array_seq, event) after `after_seq`, each once and in order, to the end of the last job.
+
+        Raises:
+            NotFoundError: there is no such array (any more).
+            DrainingError: the server is shutting down; reconnect later with the last array_seq.
+            QuotaError: the principal watches too much at once.
+        """
+        job_ids = (await self.get(principal, array_id)).job_ids
+        with self._quotas.watching(principal), self._hub.listen(*job_ids) as changed:
+            while True:
+                changed.clear()
+                array = await self.get(principal, array_id)
+                events = await self._events_after(array_id, after_seq)
+                for array_seq, event in events:
+                    yield array_seq, event
+                    after_seq = array_seq
+                if events:
+                    continue
+                if array.ended:
+                    return
+                if self._hub.closed:
+                    raise DrainingError("the server is shutting down; watch again later with the last seq")
+                await changed.wait()
+
+    async def cancel(self, principal: str, array_id: str) -> JobArray:
+        """Ask all jobs of an array to end; those that have ended stay as they are."""
+        for job_id in (await self.get(principal, array_id)).job_ids:
+            await self._jobs.cancel(principal, job_id)
+        return await self.get(principal, array_id)
+
+    async def _draft(self, principal: str, number: int, item: ArrayItem) -> JobDraft:
+        try:
+            return await self._jobs.draft(principal, item.upload_id, item.options, item.marks)
+        except UgosaError as error:
+            error.message = f"item {number}: {error.message}"
+            raise
+
+    async def _events_after(self, array_id: str, after_seq: int) -> list[tuple[int, JobEvent]]:
+        return await self._store(lambda s: s.events.after_in_array(array_id, after_seq, EVENTS_PER_READ))

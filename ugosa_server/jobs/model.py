@@ -1,0 +1,212 @@
+"""Names that the server makes, and digests by which it knows a request again.
+
+What the store keeps of uploads and jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
+from ugosa_server.errors import BadOptionError
+from ugosa_server.jobs.events import JobError, JobState, StemFile
+from ugosa_server.marks.model import Mark
+from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
+from ugosa_server.separation.options import SeparationOptions
+
+REQUEST_ID_PATTERN = re.compile(r"[ -~]{1,128}")  # printable ASCII
+
+
+def new_id(kind: str) -> str:
+    """Return a fresh id such as "job-3f9c0a1b52e7d846"; it cannot be guessed."""
+    return f"{kind}-{secrets.token_hex(8)}"
+
+
+def request_digest(*parts: object) -> str:
+    """Return a digest of a request's content: equal for equal requests."""
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+
+def check_request_id(request_id: str) -> str:
+    """Return the request_id.
+
+    Raises:
+        BadOptionError: it is empty, too long or not printable ASCII.
+    """
+    if not REQUEST_ID_PATTERN.fullmatch(request_id):
+        raise BadOptionError(
+            f"request_id {request_id[:140]!r} must be 1 to 128 printable ASCII characters; use a UUID"
+        )
+    return request_id
+
+
+@dataclass(frozen=True)
+class UploadFormat:
+    """What the bytes of an upload are."""
+
+    pcm: RawPcm | None = None
+    """Set for raw samples; None for the bytes of an audio file."""
+    file_name: str = ""
+    """Name of the song for display; never used as a path."""
+    is_video: bool = False
+    """Whether it is a video of the players, not a song."""
+
+
+class UploadState(StrEnum):
+    """Where an upload is in its life."""
+
+    RECEIVING = "receiving"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An uploaded song, or a video of its players."""
+
+    upload_id: str
+    """Server-made."""
+    principal: str
+    """Who owns it."""
+    format: UploadFormat
+    """What its bytes are."""
+    state: UploadState
+    """Whether jobs can use it."""
+    committed_size: int
+    """Bytes that are durable."""
+    sha256: str
+    """Hex, of all bytes; empty until COMPLETE."""
+    audio: SourceAudio | None
+    """The decoded song; None until COMPLETE, and of a video."""
+    create_time_s: float
+    """Unix time."""
+    video: VideoInfo | None = None
+    """What the video is; None until COMPLETE, and of a song."""
+
+
+class JobKind(StrEnum):
+    """What a job is for."""
+
+    SEPARATION = "separation"
+    """Adapts and separates: stems and a report."""
+    LISTENING = "listening"
+    """Only hears the song with the unadapted network: levels for suggestions and lint."""
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a job is done, every choice made."""
+
+    model: str
+    """Name in the registry."""
+    kind: JobKind = JobKind.SEPARATION
+    """What it is for."""
+    preset: str = "paper"
+    """The named set of defaults that the request started from."""
+    adaptation: AdaptationOptions = field(default_factory=AdaptationOptions)
+    """Fine-tuning."""
+    separation: SeparationOptions = field(default_factory=SeparationOptions)
+    """Cutting and joining."""
+    stem_encoding: StemEncoding = StemEncoding.WAV_FLOAT32
+    """How stems are written."""
+    seed: int = 0
+    """Of every random choice."""
+    instruments: tuple[str, ...] = ()
+    """Which of the model's sources play, as the request says; empty = by the marks."""
+    visual_frames: tuple[VisualFrame, ...] = ()
+    """What is seen of the players, as vectors."""
+    pictures: tuple[PlayerPicture, ...] = ()
+    """What is seen of the players, as pictures."""
+    video: VideoSource | None = None
+    """What is seen of the players, as a video."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The files of a job that SUCCEEDED, inside its attempt's directory."""
+
+    stems: tuple[StemFile, ...]
+    """In the model's order; none of a LISTENING job."""
+    report_json: str
+    """File name; empty for a LISTENING job."""
+    report_html: str
+    """File name; empty for a LISTENING job."""
+    levels: str = ""
+    """File name of the levels of the unadapted network's estimates."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stands."""
+
+    job_id: str
+    """Server-made."""
+    principal: str
+    """Who owns it."""
+    request_id: str
+    """Client-made; a job's request is done once however often it is sent."""
+    upload_id: str
+    """The song."""
+    upload_sha256: str
+    """Hex, of the song's bytes as sent."""
+    file_name: str
+    """Name of the song for display."""
+    audio: SourceAudio
+    """The decoded song; its path is the upload's."""
+    options: JobOptions
+    """How it is done."""
+    marks: tuple[Mark, ...]
+    """Validated."""
+    state: JobState
+    """Where it is."""
+    attempt: int
+    """Runs so far."""
+    fraction: float
+    """Share done, 0 to 1."""
+    last_seq: int
+    """Sequence number of the newest event."""
+    queue_position: int
+    """1 = next to run; 0 when not QUEUED."""
+    create_time_s: float
+    """Unix time."""
+    start_time_s: float | None = None
+    """Unix time of the first run's start."""
+    end_time_s: float | None = None
+    """Unix time of the terminal state."""
+    error: JobError | None = None
+    """Set when FAILED."""
+    result: JobResult | None = None
+    """Set when SUCCEEDED."""
+    array_id: str = ""
+    """Of the array that made it; empty = none did."""
+
+
+@dataclass(frozen=True)
+class JobArray:
+    """Many jobs that were made together."""
+
+    array_id: str
+    """Server-made."""
+    principal: str
+    """Who owns it."""
+    request_id: str
+    """Client-made."""
+    job_ids: tuple[str, ...]
+    """In the order of the request; without those that were deleted."""
+    counts: dict[JobState, int]
+    """How many jobs are in each state that any is in."""
+    last_seq: int
+    """array_seq of the newest event."""
+    create_time_s: float
+    """Unix time."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return all(state.ended for state in self.counts)

@@ -1,0 +1,405 @@
+"""Jobs from the user's side: made, watched, cancelled, deleted. `scheduling.py` runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.errors import (
+    DrainingError,
+    JobNotFinishedError,
+    NotFoundError,
+    NoVideoEncoderError,
+    QueueFullError,
+    RequestIdConflictError,
+)
+from ugosa_server.failpoints import reach
+from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
+from ugosa_server.jobs.model import (
+    Job,
+    JobKind,
+    JobOptions,
+    JobResult,
+    Upload,
+    check_request_id,
+    new_id,
+    request_digest,
+)
+from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store.array_table import JobDraft
+from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.jobs.uploads import require_song, require_video
+from ugosa_server.marks.levels import SongLevels, load_levels
+from ugosa_server.marks.model import Mark
+from ugosa_server.marks.players import check_boxes, picture_times_s
+from ugosa_server.marks.validate import (
+    check_all_silent,
+    check_marks_of_absent,
+    playing_sources,
+    validate_marks,
+)
+from ugosa_server.models.registry import ModelInfo, ModelRegistry
+
+EVENTS_PER_READ = 100
+BYTES_PER_SAMPLE = 4
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A finished file of a job."""
+
+    path: Path
+    """On disk."""
+    size_bytes: int
+    """Of the file."""
+
+
+class JobQueue:
+    """All jobs of the server. Everything is durable when a method returns."""
+
+    def __init__(
+        self,
+        store: AsyncStore,
+        spool: Spool,
+        registry: ModelRegistry,
+        hub: EventHub,
+        default_model: str,
+        max_queued: int,
+        quotas: Quotas,
+        *,
+        sees_pictures: bool = False,
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._registry = registry
+        self._hub = hub
+        self._default_model = default_model
+        self._max_queued = max_queued
+        self._quotas = quotas
+        self._sees_pictures = sees_pictures
+        self.arrived = asyncio.Event()
+        """Set when a job has been queued; the scheduler clears it."""
+        self.draining = False
+        self.on_cancel: Callable[[str], None] = lambda job_id: None
+        """Called with the id of every job that was asked to end; the scheduler's."""
+
+    async def create(
+        self,
+        principal: str,
+        request_id: str,
+        upload_id: str,
+        options_request: JobOptionsRequest,
+        marks: Iterable[Mark],
+    ) -> Job:
+        """Queue a job, or return the one that this request made before.
+
+        Raises:
+            InvalidInputError: options or marks that can never work; nothing was queued.
+            NotFoundError, UploadIncompleteError: there is no such song (yet).
+            QueueFullError, QuotaError, DiskFullError, DrainingError: not now.
+        """
+        marks = tuple(marks)
+        check_request_id(request_id)
+        digest = request_digest(options_request, marks)
+        known = await self._store(lambda s: s.jobs.find_request(principal, request_id, digest))
+        if known is not None and known.upload_id == upload_id:
+            return known
+        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
+        require_song(upload)
+        if known is not None:
+            return _same_song(known, upload)
+        if self.draining:
+            raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
+        draft = await self.draft(principal, upload_id, options_request, marks)
+        await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
+        job = await self._store(
+            lambda s: s.jobs.create(
+                new_id("job"),
+                request_id,
+                digest,
+                upload,
+                draft.options,
+                draft.marks,
+                admit=lambda: self.admit(s, draft),
+                stems_bytes=draft.stems_bytes,
+            )
+        )
+        reach("job.created")
+        self._hub.announce(job.job_id)
+        self.arrived.set()
+        return job
+
+    async def draft(
+        self, principal: str, upload_id: str, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
+    ) -> JobDraft:
+        """Check everything that can be checked of a job before it is made.
+
+        Raises:
+            InvalidInputError: options or marks that can never work.
+            NotFoundError, UploadIncompleteError: there is no such song (yet).
+        """
+        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
+        song = require_song(upload)
+        model = self._registry.get(options_request.model or self._default_model)
+        options = resolve_job_options(options_request, model)
+        await self._check_sights(principal, options, model, song)
+        marks = await self._checked_marks(marks, model, options.instruments, upload)
+        stems = stems_of_job(options.instruments, marks, model, song)
+        return JobDraft(upload, options, marks, _stems_bytes(stems, song, options.kind))
+
+    async def _check_sights(
+        self, principal: str, options: JobOptions, model: ModelInfo, song: SourceAudio
+    ) -> None:
+        """Make sure that the pictures of a job can be taken and encoded.
+
+        Raises:
+            NoVideoEncoderError: nobody here makes features of pictures.
+            NotFoundError, UploadIncompleteError: there is no such video (yet).
+            BadOptionError: a box lies outside of it, or too many pictures would be taken.
+        """
+        if not (options.pictures or options.video):
+            return
+        if not self._sees_pictures:
+            raise NoVideoEncoderError(
+                "this server makes no features of pictures; whoever runs it can name an encoder in the"
+                " setting video_encoder, or you send features made with `ugosa-server video features`"
+            )
+        if options.video is not None:
+            video_id = options.video.upload_id
+            video = require_video(await self._store(lambda s: s.uploads.get(principal, video_id)))
+            check_boxes(options.video.players, video.width, video.height)
+            picture_times_s(options.video, model.config.video_interval_s, song.frames / song.sample_rate_hz)
+
+    def admit(self, store: Store, draft: JobDraft) -> None:
+        """Make sure that there is room for one more job; called in the transaction that makes it.
+
+        Raises:
+            QueueFullError, QuotaError: there is none.
+        """
+        self._check_queue(store)
+        self._quotas.check_new_job(store, draft.upload.principal, draft.stems_bytes)
+
+    async def get(self, principal: str, job_id: str) -> Job:
+        """Return a job.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return await self._store(lambda s: s.jobs.get(principal, job_id))
+
+    async def page(
+        self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
+    ) -> tuple[list[Job], int | None]:
+        """Return jobs newest first, and where the next page starts."""
+        return await self._store(lambda s: s.jobs.page(principal, states, before_number, limit))
+
+    async def unfinished(self, state: JobState) -> list[Job]:
+        """Return the jobs of all principals in a state, oldest first."""
+        return await self._store(lambda s: s.jobs.unfinished(state))
+
+    async def set_marks(self, principal: str, job_id: str, marks: Iterable[Mark]) -> Job:
+        """Replace the marks of a job that has not started.
+
+        Raises:
+            InvalidInputError: the marks can never work; the old ones stay.
+            QuotaError: they make more stems than may be stored; the old ones stay.
+            JobStartedError: the job is no longer QUEUED.
+        """
+        job = await self.get(principal, job_id)
+        upload = await self._store(lambda s: s.uploads.get(principal, job.upload_id))
+        model = self._registry.get(job.options.model)
+        checked = await self._checked_marks(tuple(marks), model, job.options.instruments, upload)
+        stems = stems_of_job(job.options.instruments, checked, model, job.audio)
+        stems_bytes = _stems_bytes(stems, job.audio, job.options.kind)
+        return await self._store(
+            lambda s: s.jobs.set_marks(
+                principal,
+                job_id,
+                checked,
+                stems_bytes,
+                admit=lambda more: self._quotas.check_bytes(s, principal, more),
+            )
+        )
+
+    async def watch(self, principal: str, job_id: str, after_seq: int) -> AsyncGenerator[JobEvent, None]:
+        """Yield the job's events after `after_seq`, each once and in order, to the terminal one.
+
+        Raises:
+            NotFoundError: there is no such job (any more).
+            DrainingError: the server is shutting down; reconnect later with the last seq.
+            QuotaError: the principal watches too much at once.
+        """
+        with self._quotas.watching(principal), self._hub.listen(job_id) as changed:
+            while True:
+                changed.clear()
+                job = await self.get(principal, job_id)
+                events = await self._events_after(job_id, after_seq)
+                for event in events:
+                    yield event
+                    after_seq = event.seq
+                    if isinstance(event.body, StateChanged) and event.body.state.ended:
+                        return
+                if job.state.ended and after_seq >= job.last_seq:
+                    return
+                if events:
+                    continue
+                if self._hub.closed:
+                    raise DrainingError("the server is shutting down; watch again later with the last seq")
+                await changed.wait()
+
+    async def cancel(self, principal: str, job_id: str) -> Job:
+        """Ask a job to end; one that has ended is returned as it is."""
+        job = await self._store(lambda s: s.jobs.request_cancel(principal, job_id))
+        if job.state is JobState.CANCELLED:  # it may have waited for another attempt
+            await asyncio.to_thread(self._spool.delete_job, job_id)
+        self._hub.announce(job_id)
+        self.on_cancel(job_id)
+        return job
+
+    async def delete(self, principal: str, job_id: str) -> None:
+        """Remove an ended job with its stems.
+
+        Raises:
+            JobNotFinishedError: it has not ended.
+        """
+        await self._store(lambda s: s.jobs.delete(principal, job_id))
+        await asyncio.to_thread(self._spool.delete_job, job_id)
+        self._hub.announce(job_id)
+
+    async def delete_ended(self, before_s: float) -> int:
+        """Remove jobs of all principals that ended before a time, with their stems; return how many."""
+        job_ids = await self._store(lambda s: s.jobs.delete_ended(before_s))
+        for job_id in job_ids:
+            await asyncio.to_thread(self._spool.delete_job, job_id)
+            self._hub.announce(job_id)
+        return len(job_ids)
+
+    async def stem_file(self, principal: str, job_id: str, source: str) -> ResultFile:
+        """Return the file of a stem.
+
+        Raises:
+            JobNotFinishedError: the job has not SUCCEEDED.
+            NotFoundError: it has no stem of that name.
+        """
+        job = await self.get(principal, job_id)
+        for stem in _result(job).stems:
+            if stem.source == source:
+                return self._file(job, stem.file_name)
+        names = ", ".join(stem.source for stem in _result(job).stems) or "none: it only listened to its song"
+        raise NotFoundError(f"job {job_id} has no stem {source!r}; it has {names}")
+
+    async def report_file(self, principal: str, job_id: str, *, html: bool) -> ResultFile:
+        """Return the file of a report.
+
+        Raises:
+            JobNotFinishedError: the job has not SUCCEEDED.
+        """
+        job = await self.get(principal, job_id)
+        result = _result(job)
+        if not result.report_json:
+            raise NotFoundError(f"job {job_id} only listened to its song and has no report")
+        return self._file(job, result.report_html if html else result.report_json)
+
+    async def song_and_model(
+        self, principal: str, upload_id: str, model_name: str
+    ) -> tuple[Upload, ModelInfo]:
+        """Return a complete upload, and the model of that name or the default one.
+
+        Raises:
+            NotFoundError, UploadIncompleteError: there is no such song (yet).
+            UnknownModelError: there is no such model.
+        """
+        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
+        require_song(upload)
+        return upload, self._registry.get(model_name or self._default_model)
+
+    def reading(self, principal: str) -> AbstractContextManager[None]:
+        """Count a stream of stems or reports for as long as the block lasts.
+
+        Raises:
+            QuotaError: the principal has too many open.
+        """
+        return self._quotas.reading(principal)
+
+    async def find_heard(
+        self, principal: str, upload: Upload, model: ModelInfo
+    ) -> tuple[Job, SongLevels] | None:
+        """Return the newest job in which the model heard the song, with what it heard; None if it has not."""
+        for job in await self._store(lambda s: s.jobs.succeeded_of_song(principal, upload.sha256)):
+            if job.options.model != model.name or job.result is None or not job.result.levels:
+                continue
+            path = self._spool.attempt_dir(job.job_id, job.attempt) / job.result.levels
+            try:
+                levels = await asyncio.to_thread(load_levels, path)
+            except FileNotFoundError:  # deleted meanwhile
+                continue
+            if levels.model_sha256 == model.sha256 and _same_audio(job.audio, upload.audio):
+                return job, levels
+        return None
+
+    async def _events_after(self, job_id: str, seq: int) -> list[JobEvent]:
+        return await self._store(lambda s: s.events.after(job_id, seq, EVENTS_PER_READ))
+
+    def _file(self, job: Job, file_name: str) -> ResultFile:
+        path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
+        return ResultFile(path, path.stat().st_size)
+
+    async def _checked_marks(
+        self, marks: tuple[Mark, ...], model: ModelInfo, instruments: tuple[str, ...], upload: Upload
+    ) -> tuple[Mark, ...]:
+        assert upload.audio is not None
+        checked = validate_marks(marks, model.sources, upload.audio.frames)
+        check_marks_of_absent(checked, instruments, model.config.sources)
+        stems = stems_of_job(instruments, checked, model, upload.audio)
+        await asyncio.to_thread(check_all_silent, checked, stems, upload.audio)
+        return checked
+
+    def _check_queue(self, store: Store) -> None:
+        queued = store.jobs.count(JobState.QUEUED)
+        if queued >= self._max_queued:
+            raise QueueFullError(
+                f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again later"
+            )
+
+
+def stems_of_job(
+    instruments: tuple[str, ...], marks: tuple[Mark, ...], model: ModelInfo, audio: SourceAudio
+) -> tuple[str, ...]:
+    """Names of the stems that a job gives, in the model's order, from its validated list and marks."""
+    if not model.residual:
+        return model.sources
+    return (*playing_sources(instruments, marks, model.config.sources, audio.frames), *model.residual)
+
+
+def _stems_bytes(stems: tuple[str, ...], audio: SourceAudio, kind: JobKind) -> int:
+    """The most that the stems of a job take on disk."""
+    n_stems = len(stems) if kind is JobKind.SEPARATION else 0
+    return n_stems * audio.frames * audio.channels * BYTES_PER_SAMPLE
+
+
+def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:
+    """Whether the same bytes were also read as the same samples: raw ones say their rate beside them."""
+    return second is not None and dataclasses.replace(first, path=second.path) == second
+
+
+def _same_song(job: Job, upload: Upload) -> Job:
+    """Return the job that this request made from another upload, if that was the same song."""
+    if job.upload_sha256 != upload.sha256:
+        raise RequestIdConflictError(
+            f"request_id {job.request_id!r} was used for a job of another song; use a new one"
+        )
+    return job
+
+
+def _result(job: Job) -> JobResult:
+    if job.result is None:
+        advice = f" ({job.error.message})" if job.error else ""
+        raise JobNotFinishedError(f"job {job.job_id} is {job.state.value} and has no stems{advice}")
+    return job.result

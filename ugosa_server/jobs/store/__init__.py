@@ -1,0 +1,1 @@
+"""Durable rows of uploads, jobs, arrays and events in SQLite."""

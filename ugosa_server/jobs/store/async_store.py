@@ -1,0 +1,148 @@
+"""The durable state of the server: one SQLite database, written by one connection on one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from ugosa_server.errors import ConfigError, DiskFullError
+from ugosa_server.jobs.principals import TokenTable
+from ugosa_server.jobs.store.array_table import ArrayTable
+from ugosa_server.jobs.store.event_table import EventTable
+from ugosa_server.jobs.store.job_table import JobTable
+from ugosa_server.jobs.store.schema import open_database, transaction
+from ugosa_server.jobs.store.statistics import Totals
+from ugosa_server.jobs.store.upload_table import UploadTable
+
+STORE_FILE_NAME = "ugosa.sqlite"
+MAX_GROUP = 256  # pieces of work that are committed together
+
+R = TypeVar("R")
+
+
+class Store:
+    """The tables on their connection; to be used on one thread only."""
+
+    def __init__(self, path: Path, vfs: str | None = None) -> None:
+        try:
+            self._connection = open_database(str(path), vfs)
+        except apsw.Error as error:
+            raise ConfigError(
+                f"cannot open the store {path}: {error}; put back a copy of it, or choose"
+                " another state directory"
+            ) from error
+        self.events = EventTable(self._connection)
+        self.jobs = JobTable(self._connection, self.events)
+        self.arrays = ArrayTable(self._connection, self.jobs)
+        self.uploads = UploadTable(self._connection)
+        self.tokens = TokenTable(self._connection)
+        self.totals = Totals(self._connection)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open; SQLite ends one by itself where the disk is full."""
+        return self._connection.in_transaction
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing; an inner transaction becomes part of the outer one."""
+        return transaction(self._connection)
+
+    def close(self) -> None:
+        """Close the database; the write-ahead log is folded back."""
+        self._connection.close()
+
+
+@dataclass
+class _Waiting:
+    """A piece of work on its way to the store's thread, and then its outcome."""
+
+    work: Callable[[Store], Any]
+    done: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class AsyncStore:
+    """The store for the event loop: `await store(lambda s: s.jobs.get(principal, job_id))`.
+
+    What waits together is committed together: the wait for the disk, which is most of the cost, is shared,
+    and still nothing is told before it is durable. Each piece of work is all or nothing by itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._store = self._thread.submit(Store, path).result()
+        self._waiting: deque[_Waiting] = deque()
+
+    async def __call__(self, work: Callable[[Store], R]) -> R:
+        """Run `work(store)` on the store's thread.
+
+        Raises:
+            DiskFullError: what it would write does not fit; nothing of it is written.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(work, loop.create_future())
+        self._waiting.append(waiting)
+        loop.run_in_executor(self._thread, self._commit_group, loop)
+        try:
+            result: R = await waiting.done
+        except apsw.FullError as error:
+            raise DiskFullError(
+                "the disk of the state directory is full; delete old jobs or free some space, then try again"
+            ) from error
+        return result
+
+    def close(self) -> None:
+        """Finish what is under way and close the database."""
+        self._thread.submit(self._store.close).result()
+        self._thread.shutdown()
+
+    def _commit_group(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do what waits, in order, in one transaction. Called once for each piece; most find nothing left."""
+        group: list[_Waiting] = []
+        while self._waiting and len(group) < MAX_GROUP:
+            group.append(self._waiting.popleft())
+        if not group:
+            return
+        self._commit(group)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_tell, group)
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        """Do all in one transaction; where that cannot be committed, each in one of its own."""
+        try:
+            with self._store.transaction():
+                for waiting in group:
+                    waiting.error = None
+                    try:
+                        with self._store.transaction():
+                            waiting.result = waiting.work(self._store)
+                    except Exception as error:
+                        if not self._store.in_transaction:
+                            raise
+                        waiting.error = error
+        except Exception as error:  # nothing of the group is on disk
+            if len(group) == 1:
+                group[0].error = error
+            else:  # what is only read, or fits, must not fail with what does not
+                for waiting in group:
+                    self._commit([waiting])
+
+
+def _tell(group: list[_Waiting]) -> None:
+    for waiting in group:
+        if waiting.done.done():  # whoever asked has gone
+            continue
+        if waiting.error is None:
+            waiting.done.set_result(waiting.result)
+        else:
+            waiting.done.set_exception(waiting.error)

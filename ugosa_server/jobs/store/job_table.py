@@ -1,0 +1,401 @@
+"""The rows of jobs, and the transitions between their states."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+import apsw
+import msgspec
+
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError, RequestIdConflictError
+from ugosa_server.jobs.events import EventBody, JobError, JobState, RunNotice, StateChanged
+from ugosa_server.jobs.model import Job, JobOptions, JobResult, Upload
+from ugosa_server.jobs.store.event_table import EventTable
+from ugosa_server.jobs.store.schema import transaction
+from ugosa_server.jobs.turns import Turns
+from ugosa_server.marks.model import Mark
+from ugosa_server.marks.players import PlayerPicture, VisualFrame
+
+COLUMNS = (
+    "number, job_id, principal, request_id, upload_id, upload_sha256, file_name, audio, options, marks,"
+    " state, attempt, fraction, last_seq, create_time_s, start_time_s, end_time_s, error, result,"
+    " array_id"
+)
+
+
+class JobTable:
+    """Reads and writes jobs. Every method is one transaction, durable when it returns."""
+
+    def __init__(self, connection: apsw.Connection, events: EventTable) -> None:
+        self._connection = connection
+        self._events = events
+        self._turns = Turns(connection)
+
+    def find_request(self, principal: str, request_id: str, request_digest: str) -> Job | None:
+        """Return the job that this request made before, or None.
+
+        Raises:
+            RequestIdConflictError: the request_id belongs to another request.
+        """
+        row = self._connection.execute(
+            "SELECT job_id, request_digest FROM jobs WHERE principal = ? AND request_id = ?",
+            (principal, request_id),
+        ).fetchone()
+        if row is None:
+            return None
+        if row[1] != request_digest:
+            raise RequestIdConflictError(
+                f"request_id {request_id!r} was used for a different job; use a new one"
+            )
+        return self.get(principal, str(row[0]))
+
+    def create(
+        self,
+        job_id: str,
+        request_id: str,
+        request_digest: str,
+        upload: Upload,
+        options: JobOptions,
+        marks: tuple[Mark, ...],
+        admit: Callable[[], None] = lambda: None,
+        array_id: str | None = None,
+        stems_bytes: int = 0,
+    ) -> Job:
+        """Insert a QUEUED job with its first event, or return the one that the same request made before.
+
+        `admit` is called before anything is inserted and raises what speaks against it. Until the job ends,
+        `stems_bytes`, the most that its stems can take, count as stored.
+
+        Raises:
+            NotFoundError: the upload, or the video, has been deleted meanwhile.
+        """
+        with transaction(self._connection):
+            known = self.find_request(upload.principal, request_id, request_digest)
+            if known is not None:
+                return known
+            admit()
+            for upload_id in (upload.upload_id, *([options.video.upload_id] if options.video else [])):
+                if not self._connection.execute(
+                    "SELECT 1 FROM uploads WHERE upload_id = ?", (upload_id,)
+                ).fetchone():
+                    raise NotFoundError(f"no upload {upload_id!r}")
+            self._connection.execute(
+                "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
+                " upload_sha256, file_name, audio, options, marks, state, create_time_s,"
+                " array_id, video_upload_id, stored_bytes)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    job_id,
+                    upload.principal,
+                    request_id,
+                    request_digest,
+                    upload.upload_id,
+                    upload.sha256,
+                    upload.format.file_name,
+                    _json(upload.audio),
+                    _json(replace(options, visual_frames=(), pictures=())),
+                    _json(marks),
+                    JobState.QUEUED.value,
+                    time.time(),
+                    array_id,
+                    options.video.upload_id if options.video else None,
+                    stems_bytes,
+                ),
+            )
+            if options.visual_frames or options.pictures:
+                self._connection.execute(
+                    "INSERT INTO job_sights (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
+                    (job_id, _json(options.visual_frames), _json(options.pictures)),
+                )
+            self._events.append(job_id, 0, StateChanged(JobState.QUEUED))
+            return self.get(upload.principal, job_id)
+
+    def get(self, principal: str, job_id: str) -> Job:
+        """Return a job of this principal.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        job = self.find(principal, job_id)
+        if job is None:
+            raise NotFoundError(f"no job {job_id!r}")
+        return job
+
+    def with_sights(self, job: Job) -> Job:
+        """Return a job with what it sees of the players, which is left out of it everywhere else."""
+        row = self._connection.execute(
+            "SELECT visual_frames, pictures FROM job_sights WHERE job_id = ?", (job.job_id,)
+        ).fetchone()
+        if row is None:
+            return job
+        options = replace(
+            job.options,
+            visual_frames=msgspec.json.decode(str(row[0]), type=tuple[VisualFrame, ...]),
+            pictures=msgspec.json.decode(str(row[1]), type=tuple[PlayerPicture, ...]),
+        )
+        return replace(job, options=options)
+
+    def find(self, principal: str, job_id: str) -> Job | None:
+        """Return a job of this principal, or None."""
+        row = self._connection.execute(
+            f"SELECT {COLUMNS} FROM jobs WHERE job_id = ? AND principal = ?", (job_id, principal)
+        ).fetchone()
+        return None if row is None else self._job(row)
+
+    def page(
+        self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
+    ) -> tuple[list[Job], int | None]:
+        """Return jobs newest first, and where the next page starts (None on the last page)."""
+        wanted = [state.value for state in states or JobState]
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND number < ?"
+            f" AND state IN ({', '.join('?' * len(wanted))}) ORDER BY number DESC LIMIT ?",
+            (principal, before_number if before_number is not None else 2**62, *wanted, limit + 1),
+        ).fetchall()
+        more = len(rows) > limit
+        return [self._job(row) for row in rows[:limit]], int(str(rows[limit - 1][0])) if more else None
+
+    def set_marks(
+        self,
+        principal: str,
+        job_id: str,
+        marks: tuple[Mark, ...],
+        stems_bytes: int = 0,
+        admit: Callable[[int], None] = lambda more_bytes: None,
+    ) -> Job:
+        """Replace the marks of a QUEUED job, and `stems_bytes` with them.
+
+        `admit` is called before with the bytes that it will count more, and raises what speaks against it.
+
+        Raises:
+            JobStartedError: it is no longer QUEUED.
+        """
+        with transaction(self._connection):
+            job = self.get(principal, job_id)
+            if job.state is not JobState.QUEUED:
+                raise JobStartedError(
+                    f"job {job_id} is {job.state.value}; marks can be replaced only while it is queued:"
+                    " make a new job of the same upload"
+                )
+            (row,) = self._connection.execute("SELECT stored_bytes FROM jobs WHERE job_id = ?", (job_id,))
+            admit(stems_bytes - int(str(row[0])))
+            self._connection.execute(
+                "UPDATE jobs SET marks = ?, stored_bytes = ? WHERE job_id = ?",
+                (_json(marks), stems_bytes, job_id),
+            )
+            return self.get(principal, job_id)
+
+    def claim_next(self) -> Job | None:
+        """Move the QUEUED job whose turn it is to RUNNING as a new attempt, or return None."""
+        with transaction(self._connection):
+            next_job = self._turns.next_job()
+            if next_job is None:
+                return None
+            principal, number = next_job
+            self._turns.take(principal)
+            row = self._connection.execute(
+                "UPDATE jobs SET state = ?, attempt = attempt + 1, fraction = 0,"
+                " start_time_s = coalesce(start_time_s, ?) WHERE number = ? RETURNING job_id, attempt",
+                (JobState.RUNNING.value, time.time(), number),
+            ).fetchone()
+            assert row is not None
+            job_id, attempt = str(row[0]), int(str(row[1]))
+            self._events.append(job_id, attempt, StateChanged(JobState.RUNNING))
+            return self.get(principal, job_id)
+
+    def append_event(self, job_id: str, attempt: int, body: EventBody) -> bool:
+        """Append an event of a run; False (nothing written) when the attempt is stale or the job ended."""
+        with transaction(self._connection):
+            if not self._is_live(job_id, attempt):
+                return False
+            self._events.append(job_id, attempt, body)
+            return True
+
+    def end(
+        self,
+        job_id: str,
+        attempt: int,
+        state: JobState,
+        error: JobError | None = None,
+        result: JobResult | None = None,
+    ) -> bool:
+        """Move a RUNNING or CANCELLING job to a terminal state; False when the attempt is stale."""
+        with transaction(self._connection):
+            if not self._is_live(job_id, attempt):
+                return False
+            self._connection.execute(
+                "UPDATE jobs SET state = ?, end_time_s = ?, error = ?, result = ?, stored_bytes = ?,"
+                " fraction = CASE WHEN ? THEN 1.0 ELSE fraction END WHERE job_id = ?",
+                (
+                    state.value,
+                    time.time(),
+                    None if error is None else _json(error),
+                    None if result is None else _json(result),
+                    0 if result is None else sum(stem.size_bytes for stem in result.stems),
+                    state is JobState.SUCCEEDED,
+                    job_id,
+                ),
+            )
+            self._events.append(job_id, attempt, StateChanged(state, error))
+            return True
+
+    def requeue(self, job_id: str, attempt: int, notice: RunNotice) -> bool:
+        """Put a RUNNING job back into its place in the queue, saying why; False when it is not RUNNING so."""
+        with transaction(self._connection):
+            if not self._is_live(job_id, attempt, (JobState.RUNNING,)):
+                return False
+            self._events.append(job_id, attempt, notice)
+            self._connection.execute(
+                "UPDATE jobs SET state = ?, fraction = 0 WHERE job_id = ?", (JobState.QUEUED.value, job_id)
+            )
+            self._events.append(job_id, attempt, StateChanged(JobState.QUEUED))
+            return True
+
+    def request_cancel(self, principal: str, job_id: str) -> Job:
+        """CANCELLED at once when QUEUED, CANCELLING when RUNNING, unchanged otherwise."""
+        with transaction(self._connection):
+            job = self.get(principal, job_id)
+            if job.state is JobState.QUEUED:
+                self._connection.execute(
+                    "UPDATE jobs SET state = ?, end_time_s = ?, stored_bytes = 0 WHERE job_id = ?",
+                    (JobState.CANCELLED.value, time.time(), job_id),
+                )
+                self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLED))
+            elif job.state is JobState.RUNNING:
+                self._connection.execute(
+                    "UPDATE jobs SET state = ? WHERE job_id = ?", (JobState.CANCELLING.value, job_id)
+                )
+                self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLING))
+            return self.get(principal, job_id)
+
+    def delete(self, principal: str, job_id: str) -> None:
+        """Remove an ended job with its events.
+
+        Raises:
+            JobNotFinishedError: it has not ended.
+        """
+        with transaction(self._connection):
+            job = self.get(principal, job_id)
+            if not job.state.ended:
+                raise JobNotFinishedError(f"job {job_id} is {job.state.value}; cancel it first")
+            self._delete(job_id)
+
+    def count(self, state: JobState) -> int:
+        """Return how many jobs are in a state."""
+        row = self._connection.execute("SELECT count(*) FROM jobs WHERE state = ?", (state.value,)).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def count_queued(self, principal: str) -> int:
+        """Return how many jobs of a principal wait."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM jobs WHERE principal = ? AND state = ?", (principal, JobState.QUEUED.value)
+        ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def stored_bytes(self, principal: str) -> int:
+        """Return how many bytes the stems of a principal's jobs hold on disk, or can come to hold."""
+        row = self._connection.execute(
+            "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?", (principal,)
+        ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def delete_ended(self, before_s: float) -> list[str]:
+        """Remove the jobs that ended before a time, with their events; return their ids."""
+        with transaction(self._connection):
+            rows = self._connection.execute(
+                "SELECT job_id FROM jobs WHERE end_time_s < ?", (before_s,)
+            ).fetchall()
+            ids = [str(row[0]) for row in rows]
+            for job_id in ids:
+                self._delete(job_id)
+            return ids
+
+    def unfinished(self, state: JobState) -> list[Job]:
+        """Return all jobs in a state, oldest first."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM jobs WHERE state = ? ORDER BY number", (state.value,)
+        ).fetchall()
+        return [self._job(row) for row in rows]
+
+    def succeeded_of_song(self, principal: str, upload_sha256: str) -> list[Job]:
+        """Return all jobs of a principal that SUCCEEDED with a song of these bytes, newest first."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND upload_sha256 = ? AND state = ?"
+            " ORDER BY number DESC",
+            (principal, upload_sha256, JobState.SUCCEEDED.value),
+        ).fetchall()
+        return [self._job(row) for row in rows]
+
+    def all_ids(self) -> set[str]:
+        """Return the ids of all jobs, for the sweep of the spool."""
+        return {str(row[0]) for row in self._connection.execute("SELECT job_id FROM jobs")}
+
+    def unfinished_ids(self) -> set[str]:
+        """Return the ids of the jobs that have not ended, for the sweep of the spool."""
+        return {
+            str(row[0])
+            for row in self._connection.execute("SELECT job_id FROM jobs WHERE end_time_s IS NULL")
+        }
+
+    def _delete(self, job_id: str) -> None:
+        """Remove a job with its events; the last one of an array takes the array along."""
+        self._events.delete(job_id)
+        self._connection.execute("DELETE FROM job_sights WHERE job_id = ?", (job_id,))
+        (row,) = self._connection.execute("DELETE FROM jobs WHERE job_id = ? RETURNING array_id", (job_id,))
+        self._connection.execute(
+            "DELETE FROM job_arrays WHERE array_id = ?1 AND NOT EXISTS"
+            " (SELECT 1 FROM jobs WHERE array_id = ?1)",
+            row,
+        )
+
+    def _is_live(
+        self,
+        job_id: str,
+        attempt: int,
+        states: tuple[JobState, ...] = (JobState.RUNNING, JobState.CANCELLING),
+    ) -> bool:
+        row = self._connection.execute(
+            "SELECT state FROM jobs WHERE job_id = ? AND attempt = ?", (job_id, attempt)
+        ).fetchone()
+        return row is not None and JobState(str(row[0])) in states
+
+    def _job(self, row: tuple[apsw.SQLiteValue, ...]) -> Job:
+        value = dict(zip(COLUMNS.split(", "), row, strict=True))
+        state = JobState(str(value["state"]))
+        return Job(
+            job_id=str(value["job_id"]),
+            principal=str(value["principal"]),
+            request_id=str(value["request_id"]),
+            upload_id=str(value["upload_id"]),
+            upload_sha256=str(value["upload_sha256"]),
+            file_name=str(value["file_name"]),
+            audio=msgspec.json.decode(str(value["audio"]), type=SourceAudio),
+            options=msgspec.json.decode(str(value["options"]), type=JobOptions),
+            marks=msgspec.json.decode(str(value["marks"]), type=tuple[Mark, ...]),
+            state=state,
+            attempt=int(str(value["attempt"])),
+            fraction=float(str(value["fraction"])),
+            last_seq=int(str(value["last_seq"])),
+            queue_position=self._turns.position(str(value["principal"]), int(str(value["number"])))
+            if state is JobState.QUEUED
+            else 0,
+            create_time_s=float(str(value["create_time_s"])),
+            start_time_s=_optional_float(value["start_time_s"]),
+            end_time_s=_optional_float(value["end_time_s"]),
+            error=None if value["error"] is None else msgspec.json.decode(str(value["error"]), type=JobError),
+            result=None
+            if value["result"] is None
+            else msgspec.json.decode(str(value["result"]), type=JobResult),
+            array_id=str(value["array_id"] or ""),
+        )
+
+
+def _optional_float(value: apsw.SQLiteValue) -> float | None:
+    return None if value is None else float(str(value))
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,174 @@
+"""The rows of uploads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import apsw
+import msgspec
+
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.errors import NotFoundError, RequestIdConflictError, UploadInUseError
+from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
+from ugosa_server.jobs.store.schema import transaction
+from ugosa_server.marks.players import VideoInfo
+
+DECODED_SAMPLE_BYTES = 4  # float32, see audio/formats.py
+COLUMNS = "upload_id, principal, format, state, committed_size, sha256, audio, create_time_s, video"
+
+
+class UploadTable:
+    """Reads and writes uploads. Every method is one transaction, durable when it returns."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def create(
+        self,
+        upload_id: str,
+        principal: str,
+        request_id: str,
+        request_digest: str,
+        upload_format: UploadFormat,
+        admit: Callable[[], None] = lambda: None,
+    ) -> Upload:
+        """Insert an empty upload, or return the one that the same request made before.
+
+        `admit` is called before anything is inserted and raises what speaks against it.
+
+        Raises:
+            RequestIdConflictError: the request_id belongs to another request.
+        """
+        with transaction(self._connection):
+            row = self._connection.execute(
+                "SELECT upload_id, request_digest FROM uploads WHERE principal = ? AND request_id = ?",
+                (principal, request_id),
+            ).fetchone()
+            if row is not None:
+                if row[1] != request_digest:
+                    raise RequestIdConflictError(
+                        f"request_id {request_id!r} was used for a different upload; use a new one"
+                    )
+                return self.get(principal, str(row[0]))
+            admit()
+            self._connection.execute(
+                "INSERT INTO uploads (upload_id, principal, request_id, request_digest, format, state,"
+                " create_time_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    upload_id,
+                    principal,
+                    request_id,
+                    request_digest,
+                    msgspec.json.encode(upload_format).decode(),
+                    UploadState.RECEIVING.value,
+                    time.time(),
+                ),
+            )
+            return self.get(principal, upload_id)
+
+    def get(self, principal: str, upload_id: str) -> Upload:
+        """Return an upload of this principal.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        row = self._connection.execute(
+            f"SELECT {COLUMNS} FROM uploads WHERE upload_id = ? AND principal = ?", (upload_id, principal)
+        ).fetchone()
+        if row is None:
+            raise NotFoundError(f"no upload {upload_id!r}")
+        return Upload(
+            upload_id=str(row[0]),
+            principal=str(row[1]),
+            format=msgspec.json.decode(str(row[2]), type=UploadFormat),
+            state=UploadState(str(row[3])),
+            committed_size=int(str(row[4])),
+            sha256=str(row[5]),
+            audio=None if row[6] is None else msgspec.json.decode(str(row[6]), type=SourceAudio),
+            create_time_s=float(str(row[7])),
+            video=None if row[8] is None else msgspec.json.decode(str(row[8]), type=VideoInfo),
+        )
+
+    def set_committed_size(self, upload_id: str, committed_size: int) -> None:
+        """Record that this many bytes are on disk."""
+        self._connection.execute(
+            "UPDATE uploads SET committed_size = ?, stored_bytes = ? WHERE upload_id = ?",
+            (committed_size, committed_size, upload_id),
+        )
+
+    def complete(self, upload_id: str, sha256: str, audio: SourceAudio) -> None:
+        """Record that the upload is verified and decoded."""
+        self._connection.execute(
+            "UPDATE uploads SET state = ?, sha256 = ?, audio = ?, stored_bytes = ? WHERE upload_id = ?",
+            (
+                UploadState.COMPLETE.value,
+                sha256,
+                msgspec.json.encode(audio).decode(),
+                audio.frames * audio.channels * DECODED_SAMPLE_BYTES,
+                upload_id,
+            ),
+        )
+
+    def complete_video(self, upload_id: str, sha256: str, video: VideoInfo) -> None:
+        """Record that the upload is verified and is a video, whose bytes stay as they came."""
+        self._connection.execute(
+            "UPDATE uploads SET state = ?, sha256 = ?, video = ? WHERE upload_id = ?",
+            (UploadState.COMPLETE.value, sha256, msgspec.json.encode(video).decode(), upload_id),
+        )
+
+    def delete(self, principal: str, upload_id: str) -> None:
+        """Remove an upload.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            UploadInUseError: a job that has not ended needs it.
+        """
+        with transaction(self._connection):
+            self.get(principal, upload_id)
+            row = self._connection.execute(
+                "SELECT job_id FROM jobs WHERE (upload_id = ?1 OR video_upload_id = ?1)"
+                " AND end_time_s IS NULL",
+                (upload_id,),
+            ).fetchone()
+            if row is not None:
+                raise UploadInUseError(
+                    f"job {row[0]} needs upload {upload_id}; cancel it or wait for its end"
+                )
+            self._connection.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
+
+    def count(self, principal: str) -> int:
+        """Return how many uploads a principal has."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM uploads WHERE principal = ?", (principal,)
+        ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def stored_bytes(self, principal: str) -> int:
+        """Return how many bytes a principal's uploads hold on disk."""
+        row = self._connection.execute(
+            "SELECT coalesce(sum(stored_bytes), 0) FROM uploads WHERE principal = ?", (principal,)
+        ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def delete_unused(self, before_s: float, but: set[str]) -> list[str]:
+        """Remove uploads made before a time that no job has needed since; return their ids.
+
+        A job needs its upload until it has ended. Those in `but` are being written.
+        """
+        with transaction(self._connection):
+            rows = self._connection.execute(
+                "SELECT upload_id FROM uploads WHERE create_time_s < ? AND NOT EXISTS (SELECT 1 FROM jobs"
+                " WHERE jobs.upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
+                " AND NOT EXISTS (SELECT 1 FROM jobs"
+                " WHERE jobs.video_upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)",
+                (before_s,) * 5,
+            ).fetchall()
+            ids = [str(row[0]) for row in rows if row[0] not in but]
+            for upload_id in ids:
+                self._connection.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
+            return ids
+
+    def all_ids(self) -> set[str]:
+        """Return the ids of all uploads, for the sweep of the spool."""
+        return {str(row[0]) for row in self._connection.execute("SELECT upload_id FROM uploads")}

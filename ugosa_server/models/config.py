@@ -1,0 +1,145 @@
+"""How deep a network can be fine-tuned: `Lx:y` of Cantisani et al. (2021), and what each depth trains.
+
+`x` says where training begins, `y` where it ends. In a ConvTasNet:
+
+| x | trained from |
+|---|---|
+| 1, 2, 3 | the third, second, first repeat from the end (of four: the second, third, fourth repeat) |
+| 4 | the last 1x1 convolution of the last block |
+| 5 | the decoder |
+
+| y | trained to |
+|---|---|
+| D | the decoder: everything after the start |
+| M | the mask convolution: the decoder is frozen |
+| 3 | the last repeat: mask convolution and decoder are frozen |
+
+The encoder, the first norm and the bottleneck are always frozen. `L5:M` and `L5:3` would train nothing, so
+they do not exist; `L4:3` trains the last 1x1 convolution alone. `L1` and `L2` exist only in networks with as
+many repeats. What the same names mean in another network stands with its sizes (`NetworkConfig`).
+
+Free of torch, so that the front process can tell what a model offers.
+
+What the server must know of any separation network without loading it. Free of torch.
+
+Each architecture has a frozen dataclass that fulfils `NetworkConfig`; its fields are what a checkpoint states
+as JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+LEVELS = (1, 2, 3, 4, 5)
+ENDS = ("D", "M", "3")
+
+
+@dataclass(frozen=True)
+class Depth:
+    """One `Lx:y`."""
+
+    level: int
+    """x, 1 to 5: where training begins."""
+    end: str
+    """y, "D", "M" or "3": where it ends."""
+
+    def __str__(self) -> str:
+        return f"L{self.level}:{self.end}"
+
+    def exists_in(self, config: NetworkConfig) -> bool:
+        """Whether it trains anything in a network of these sizes."""
+        return bool(self.trained_names(config))
+
+    def trained_names(self, config: NetworkConfig) -> tuple[str, ...]:
+        """The parameters it trains, in the network's order."""
+        return config.trained_names(self)
+
+    def trained_count(self, config: NetworkConfig) -> int:
+        """How many numbers it trains (#TP of the paper's Table 1)."""
+        shapes = config.parameter_shapes()
+        return sum(math.prod(shapes[name]) for name in self.trained_names(config))
+
+
+ALL_DEPTHS = tuple(Depth(level, end) for level in LEVELS for end in (ENDS if level < 5 else ("D",)))
+
+
+def depths_of(config: NetworkConfig) -> tuple[Depth, ...]:
+    """All depths that this network has, deepest first."""
+    return tuple(depth for depth in ALL_DEPTHS if depth.exists_in(config))
+
+
+MaskKind = Literal["soft", "hard", "shared"]
+"""Masks as a network gives them, all or nothing in each bin, or each bin shared out among the sources."""
+
+
+@dataclass(frozen=True)
+class MaskGrid:
+    """The STFT on whose bins and frames the masks of a network stand, at the network's own rate.
+
+    Hann window, frames centred on multiples of the hop.
+    """
+
+    fft_samples: int
+    """Length of a window; F = fft_samples / 2 + 1 bins."""
+    hop_samples: int
+    """From one frame to the next."""
+
+    @property
+    def bins(self) -> int:
+        """F."""
+        return self.fft_samples // 2 + 1
+
+
+class NetworkConfig(Protocol):
+    """Sizes of a network, and what fine-tuning means in it."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the outputs, in order (S of them)."""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """What marks can name and jobs give: the sources, and `residual` if they are not the whole mix."""
+
+    @property
+    def audio_channels(self) -> int:
+        """C: channels of the mix and of every stem."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The rate the weights were trained at."""
+
+    @property
+    def max_segment_s(self) -> float:
+        """The longest segment that the network can hear at once, in seconds; may be infinite."""
+
+    @property
+    def mask_grid(self) -> MaskGrid | None:
+        """Set for a network that gives masks (`network.MaskNetwork`); None = it gives waveforms."""
+
+    @property
+    def video_slots(self) -> int:
+        """Players that it can see in a video; 0 = it is not conditioned on video."""
+
+    @property
+    def video_interval_s(self) -> float:
+        """Seconds between the pictures of a player that it looks at; infinite if it sees none."""
+
+    @property
+    def adaptation_defaults(self) -> Mapping[str, str | int | float | None]:
+        """Adaptation options that suit this kind of network better than the paper's, by field name."""
+
+    def parameter_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Name and shape of every parameter, in the network's order."""
+
+    def buffer_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Name and shape of what a checkpoint holds besides parameters, such as statistics of batch norms."""
+
+    def trained_names(self, depth: Depth) -> tuple[str, ...]:
+        """The parameters that a depth trains, in the network's order; none = it has no such depth."""
+
+    def trained_share(self, depth: Depth) -> float:
+        """Share of the network's work that every step of a fine-tuning at this depth does, 0 < share <= 1."""

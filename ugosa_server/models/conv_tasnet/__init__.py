@@ -1,0 +1,1 @@
+"""ConvTasNet, the network of the UGOSA paper."""

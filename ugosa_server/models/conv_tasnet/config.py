@@ -1,0 +1,152 @@
+"""The sizes of a ConvTasNet. Free of torch, so that the front process can tell what a checkpoint holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ugosa_server.errors import BadOptionError
+from ugosa_server.models.config import Depth
+
+
+@dataclass(frozen=True)
+class ConvTasNetConfig:
+    """Sizes of one ConvTasNet; the defaults are the published music model (10,977,872 parameters)."""
+
+    sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
+    """Names of the outputs, in order (S of them)."""
+    audio_channels: int = 2
+    """C: channels of the mix and of every stem."""
+    sample_rate_hz: int = 44100
+    """The rate the weights were trained at."""
+    encoder_filters: int = 256
+    """N: features a frame."""
+    encoder_length: int = 20
+    """L: samples a frame, even; consecutive frames overlap by half."""
+    bottleneck_channels: int = 256
+    """B: channels between the blocks."""
+    block_channels: int = 512
+    """H: channels inside a block."""
+    kernel_size: int = 3
+    """P: taps of the depthwise convolutions, odd."""
+    blocks_per_repeat: int = 10
+    """X: blocks with dilations 1, 2, 4 ... 2^(X-1)."""
+    repeats: int = 4
+    """R: how often that stack is repeated."""
+
+    def __post_init__(self) -> None:
+        if not self.sources or len(set(self.sources)) != len(self.sources):
+            raise BadOptionError(f"a network needs distinct source names, got {self.sources!r}")
+        if self.encoder_length < 2 or self.encoder_length % 2:
+            raise BadOptionError(f"encoder_length must be even and positive, got {self.encoder_length}")
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise BadOptionError(f"kernel_size must be odd and positive, got {self.kernel_size}")
+        for name in (
+            "audio_channels",
+            "sample_rate_hz",
+            "encoder_filters",
+            "bottleneck_channels",
+            "block_channels",
+            "blocks_per_repeat",
+            "repeats",
+        ):
+            if getattr(self, name) < 1:
+                raise BadOptionError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The sources, which are trained to add up to the mix."""
+        return self.sources
+
+    @property
+    def mask_grid(self) -> None:
+        """It gives waveforms."""
+
+    @property
+    def video_slots(self) -> int:
+        """It only hears."""
+        return 0
+
+    @property
+    def video_interval_s(self) -> float:
+        """It sees none."""
+        return math.inf
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one frame to the next: L / 2."""
+        return self.encoder_length // 2
+
+    @property
+    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
+        """None: the paper's options are for such networks."""
+        return {}
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter, in the network's order."""
+        n, b, h = self.encoder_filters, self.bottleneck_channels, self.block_channels
+        block = {
+            "net.0.weight": (h, b, 1),
+            "net.1.weight": (1,),
+            "net.2.gamma": (1, h, 1),
+            "net.2.beta": (1, h, 1),
+            "net.3.net.0.weight": (h, 1, self.kernel_size),
+            "net.3.net.1.weight": (1,),
+            "net.3.net.2.gamma": (1, h, 1),
+            "net.3.net.2.beta": (1, h, 1),
+            "net.3.net.3.weight": (b, h, 1),
+        }
+        repeats = {
+            f"separator.network.2.{r}.{x}.{name}": shape
+            for r in range(self.repeats)
+            for x in range(self.blocks_per_repeat)
+            for name, shape in block.items()
+        }
+        return {
+            "encoder.conv1d_U.weight": (n, self.audio_channels, self.encoder_length),
+            "separator.network.0.gamma": (1, n, 1),
+            "separator.network.0.beta": (1, n, 1),
+            "separator.network.1.weight": (b, n, 1),
+            **repeats,
+            "separator.network.3.weight": (len(self.sources) * n, b, 1),
+            "decoder.basis_signals.weight": (self.audio_channels * self.encoder_length, n),
+        }
+
+    @property
+    def max_segment_s(self) -> float:
+        """A network of convolutions alone hears segments of any length."""
+        return math.inf
+
+    def frozen_repeats(self, depth: Depth) -> int:
+        """How many repeats come before anything that is trained; all of them when the decoder alone is.
+
+        Below zero: the network has too few repeats for this depth.
+        """
+        if depth.level == 5:
+            return self.repeats
+        return self.repeats - max(4 - depth.level, 1)
+
+    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """A checkpoint holds nothing but parameters."""
+        return {}
+
+    def trained_names(self, depth: Depth) -> tuple[str, ...]:
+        """The parameters that a depth trains, see `depths`; none if there are too few repeats for it."""
+        if self.frozen_repeats(depth) < 0:
+            return ()
+        prefixes: list[str] = []
+        if depth.level <= 3:
+            prefixes += [f"separator.network.2.{r}." for r in range(self.frozen_repeats(depth), self.repeats)]
+        elif depth.level == 4:
+            prefixes.append(
+                f"separator.network.2.{self.repeats - 1}.{self.blocks_per_repeat - 1}.net.3.net.3."
+            )
+        if depth.level <= 4 and depth.end in ("D", "M"):
+            prefixes.append("separator.network.3.")
+        if depth.end == "D":
+            prefixes.append("decoder.")
+        return tuple(name for name in self.parameter_shapes() if name.startswith(tuple(prefixes)))
+
+    def trained_share(self, depth: Depth) -> float:
+        """The repeats that are trained through, of all; what comes after them counts as one."""
+        return max(1, self.repeats - self.frozen_repeats(depth)) / self.repeats

@@ -1,0 +1,198 @@
+"""The fast path of a ConvTasNet: the same network, one example at a time, frames first.
+
+The plain twin is `ConvTasNet.plain_forward`. Features are [K, channels] here, see `fast_block` for why. When
+nothing is trained, the masks of all sources exist for a chunk of frames at a time.
+
+Where every filter has one of the opposite sign in the other half, as in networks that started from cosines
+(`ugosa_research/songs/basis.py`), the matrix products of encoder and decoder are half as large:
+
+    w = [relu(y), relu(-y)],  y = A x;    D w m = D_half (relu(y) m_+ - relu(-y) m_-).
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ugosa_server.models.conv_tasnet.fast_block import blocks
+from ugosa_server.models.conv_tasnet.fast_block.layers import NORM_EPS, BlockWeights, Scratch, chunks
+
+__all__ = ["Scratch", "bottleneck", "encode", "masked_frames", "overlap_add", "run_blocks"]
+
+
+def encode(mix: Tensor, basis: Tensor, hop_samples: int) -> Tensor:
+    """Return w = ReLU(U * mix): [C, T], at least one frame long, and U [N, C, L] -> [K, N]."""
+    frames = mix.unfold(-1, basis.shape[-1], hop_samples)  # [C, K, L]
+    frames = frames.transpose(0, 1).flatten(1)  # [K, C * L]
+    filters = basis.flatten(1).t()  # [C * L, N]
+    if not torch.is_grad_enabled() and have_opposite_halves(basis, dim=0):
+        y = frames @ filters.chunk(2, dim=1)[0]  # [K, N / 2]
+        return torch.cat([torch.relu(y), torch.relu_(y.neg_())], dim=1)
+    return torch.relu_(frames @ filters)  # [K, N]
+
+
+def have_opposite_halves(filters: Tensor, dim: int) -> bool:
+    """Whether the second half of the filters, which lie along `dim`, is the first with the opposite sign.
+
+    Remembered as long as the tensor lives and nothing changes it: on a GPU looking means waiting for it.
+    """
+    if filters.is_inference():
+        return _are_opposite_halves(filters, dim)  # nothing tells when such a tensor changes
+    state = filters._version, filters.data_ptr()  # in-place changes raise the first, `data = ...` the second
+    remembered = _opposite_halves.get(filters)
+    if remembered is None or remembered[0] != state:
+        remembered = _opposite_halves[filters] = state, _are_opposite_halves(filters, dim)
+    return remembered[1]
+
+
+_opposite_halves: MutableMapping[Tensor, tuple[tuple[int, int], bool]] = WeakTensorKeyDictionary()
+"""Answers, and the states of the tensors that they hold for."""
+
+
+def _are_opposite_halves(filters: Tensor, dim: int) -> bool:
+    half, odd = divmod(filters.shape[dim], 2)
+    return not odd and torch.equal(filters.narrow(dim, 0, half), -filters.narrow(dim, half, half))
+
+
+def bottleneck(w: Tensor, norm: nn.Module, conv: nn.Module) -> Tensor:
+    """The first norm, over the channels of each frame, and the bottleneck: [K, N] -> [K, B]."""
+    gamma, beta = norm.gamma.flatten(), norm.beta.flatten()  # type: ignore[operator]
+    normalised = F.layer_norm(w, (w.shape[-1],), gamma, beta, NORM_EPS)
+    return normalised @ conv.weight.squeeze(-1).t()  # type: ignore[operator]
+
+
+def run_blocks(features: Tensor, temporal_blocks: list[nn.Module], scratch: Scratch) -> Tensor:
+    """Go through temporal blocks one after the other: [K, B] -> [K, B]."""
+    layers = []
+    for temporal_block in temporal_blocks:
+        (dilation,) = temporal_block.net[3].net[0].dilation  # type: ignore[index, union-attr]
+        layers.append(blocks.Layer(BlockWeights(*temporal_block.parameters()), int(dilation)))
+    return blocks.run(features, layers, scratch)
+
+
+def masked_frames(
+    features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, scratch: Scratch
+) -> Tensor:
+    """Masks, masked features, frames of audio.
+
+    frames[k, s] = basis (ReLU(M_s features[k]) * w[k])
+
+    Args:
+        features: [K, B].
+        w: [K, N].
+        mask_weight: M, [S * N, B, 1].
+        basis: of the decoder, [C * L, N].
+        scratch: lends the memory.
+
+    Returns:
+        [K, S, C * L].
+    """
+    if torch.is_grad_enabled():
+        frames: Tensor = _MaskedFrames.apply(  # type: ignore[no-untyped-call]
+            features, w, mask_weight, basis, scratch
+        )
+        return frames
+    return _masked_frames(features, w, mask_weight, basis, None, scratch)
+
+
+def _masked_frames(
+    features: Tensor,
+    w: Tensor,
+    mask_weight: Tensor,
+    basis: Tensor,
+    masks: Tensor | None,
+    scratch: Scratch,
+) -> Tensor:
+    """Compute the frames, and write the masks, [K, S * N], where they are wanted."""
+    n_filters = w.shape[-1]
+    n_masks = len(mask_weight)
+    n_sources = n_masks // n_filters
+    to_masks, to_audio = mask_weight.flatten(1).t(), basis.t()
+    halved = not torch.is_grad_enabled() and masks is None and have_opposite_halves(basis, dim=1)
+    if halved:
+        to_audio = basis[:, : n_filters // 2].t()
+    frames = features.new_empty(len(features), n_sources, len(basis))
+    for chunk in chunks(features, n_masks):
+        n = chunk.stop - chunk.start
+        mask = masks[chunk] if masks is not None else scratch.take("mask", n, n_masks, features)
+        torch.mm(features[chunk], to_masks, out=mask).relu_()
+        source_w = scratch.take("source_w", n, n_masks, features).view(n, n_sources, n_filters)
+        torch.mul(mask.view_as(source_w), w[chunk].unsqueeze(1), out=source_w)
+        if halved:
+            above, below = source_w.chunk(2, dim=2)  # [n, S, N / 2]
+            source_w = above.sub_(below).flatten(0, 1)  # a copy
+        torch.mm(source_w.view(-1, len(to_audio)), to_audio, out=frames[chunk].flatten(0, 1))
+    return frames
+
+
+class _MaskedFrames(torch.autograd.Function):
+    """`masked_frames` of a training step; the masks are kept, the masked features are computed again."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        features: Tensor,
+        w: Tensor,
+        mask_weight: Tensor,
+        basis: Tensor,
+        scratch: Scratch,
+    ) -> Tensor:
+        masks = scratch.borrow(len(features), len(mask_weight), features)
+        frames = _masked_frames(features, w, mask_weight, basis, masks, scratch)
+        ctx.save_for_backward(features, w, mask_weight, basis)
+        ctx.inner, ctx.scratch = (masks,), scratch  # type: ignore[attr-defined]
+        return frames
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        features, w, mask_weight, basis = ctx.saved_tensors
+        (masks,), scratch = ctx.inner, ctx.scratch
+        needs_features, needs_w, needs_mask_weight, needs_basis, _ = ctx.needs_input_grad
+        d_frames = grads[0].contiguous()  # [K, S, C * L]
+        n_filters, to_masks = w.shape[-1], mask_weight.flatten(1)
+        d_features = torch.empty_like(features) if needs_features else None
+        d_w = torch.empty_like(w) if needs_w else None
+        d_to_masks = torch.zeros_like(to_masks)
+        d_basis = torch.zeros_like(basis)
+        for chunk in chunks(features, masks.shape[1]):
+            n = chunk.stop - chunk.start
+            d_frame, mask = d_frames[chunk].flatten(0, 1), masks[chunk]  # [n * S, C * L], [n, S * N]
+            temporary = scratch.take("temporary", n, masks.shape[1], features)
+            by_source = temporary.view(n, -1, n_filters)  # [n, S, N]
+            if needs_basis:
+                torch.mul(mask.view_as(by_source), w[chunk].unsqueeze(1), out=by_source)
+                d_basis.addmm_(d_frame.t(), by_source.flatten(0, 1))
+            if not (needs_features or needs_w or needs_mask_weight):
+                continue
+            torch.mm(d_frame, basis, out=by_source.flatten(0, 1))
+            if d_w is not None:
+                torch.sum(by_source * mask.view_as(by_source), dim=1, out=d_w[chunk])
+            by_source.mul_(w[chunk].unsqueeze(1))
+            d_mask = torch.ops.aten.threshold_backward.grad_input(temporary, mask, 0, grad_input=temporary)
+            if needs_mask_weight:
+                d_to_masks.addmm_(d_mask.t(), features[chunk])
+            if d_features is not None:
+                torch.mm(d_mask, to_masks, out=d_features[chunk])
+        ctx.inner = None  # as in a block, a second backward pass fails
+        scratch.give_back(masks)
+        return (
+            d_features,
+            d_w,
+            d_to_masks.view_as(mask_weight) if needs_mask_weight else None,
+            d_basis if needs_basis else None,
+            None,
+        )
+
+
+def overlap_add(frames: Tensor, audio_channels: int) -> Tensor:
+    """Add up frames that overlap by half: [K, S, C * L] -> [S, C, (K + 1) L / 2]."""
+    by_half = frames.view(*frames.shape[:2], audio_channels, 2, -1).permute(
+        3, 1, 2, 0, 4
+    )  # [2, S, C, K, L / 2]
+    return (F.pad(by_half[0], (0, 0, 0, 1)) + F.pad(by_half[1], (0, 0, 1, 0))).flatten(-2)

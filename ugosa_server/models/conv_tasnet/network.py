@@ -1,0 +1,293 @@
+"""ConvTasNet: mask a learned short-frame transform of the waveform, one mask a source.
+
+Luo and Mesgarani, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking" (2019), in the stereo
+music variant of Defossez et al. (2019): 44.1 kHz, four sources, global layer norm, ReLU masks, no skip path.
+Parameter names are those of the published checkpoints, so their state dicts load unchanged.
+
+Letters of the paper: N encoder filters, L their length, B bottleneck channels, H block channels, P kernel
+size, X blocks a repeat, R repeats. Shapes: batch B, sources S, audio channels C, samples T, frames K.
+
+The modules are the readable definition. Training (`train()` mode, autocast) runs them as they stand; in
+evaluation mode, where adaptation and separation work, the same parameters go through `fast_conv_tasnet`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from ugosa_server.models.config import Depth
+from ugosa_server.models.conv_tasnet import fast
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.network import SeparationNetwork
+
+NORM_EPS = 1e-8  # inside the square root, in both norms
+
+
+class ChannelwiseLayerNorm(nn.Module):
+    """cLN: every frame normalised over its own channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(1, channels, 1))
+        self.beta = nn.Parameter(torch.zeros(1, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return gamma (x - mean_n) / sqrt(var_n + eps) + beta; [B, N, K] -> [B, N, K]."""
+        variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)  # [B, 1, K]
+        return self.gamma * (x - mean) * torch.rsqrt(variance + NORM_EPS) + self.beta
+
+
+class GlobalLayerNorm(nn.Module):
+    """gLN: every example normalised over channels and time; the same thing as a group norm of one group."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(1, channels, 1))
+        self.beta = nn.Parameter(torch.zeros(1, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return gamma (x - mean) / sqrt(var + eps) + beta over all of [H, K]; [B, H, K] -> [B, H, K]."""
+        return F.group_norm(x, 1, self.gamma.flatten(), self.beta.flatten(), NORM_EPS)
+
+
+class FastPReLU(nn.PReLU):
+    """PReLU with one slope. Training writes it as two rectifiers, whose gradients cost a third on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return max(x, 0) + a min(x, 0); [B, H, K] -> [B, H, K]."""
+        if not self.training:
+            return F.prelu(x, self.weight)
+        return F.relu(x) - self.weight.to(x.dtype) * F.relu(-x)
+
+
+class DepthwiseSeparableConv(nn.Module):
+    """Dilated depthwise convolution, PReLU, gLN and the 1x1 convolution back to the bottleneck."""
+
+    def __init__(self, config: ConvTasNetConfig, dilation: int) -> None:
+        super().__init__()
+        channels = config.block_channels
+        padding = dilation * (config.kernel_size - 1) // 2  # symmetric: K stays K, the future is seen
+        self.net = nn.Sequential(
+            nn.Conv1d(
+                channels,
+                channels,
+                config.kernel_size,
+                padding=padding,
+                dilation=dilation,
+                groups=channels,
+                bias=False,
+            ),
+            FastPReLU(),
+            GlobalLayerNorm(channels),
+            nn.Conv1d(channels, config.bottleneck_channels, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, H, K] -> [B, B_ch, K]."""
+        output: Tensor = self.net(x)
+        return output
+
+
+class TemporalBlock(nn.Module):
+    """One residual block: 1x1 up to H channels, then the depthwise separable convolution down to B."""
+
+    def __init__(self, config: ConvTasNetConfig, dilation: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv1d(config.bottleneck_channels, config.block_channels, 1, bias=False),
+            FastPReLU(),
+            GlobalLayerNorm(config.block_channels),
+            DepthwiseSeparableConv(config, dilation),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, B_ch, K] -> [B, B_ch, K]."""
+        output: Tensor = self.net(x) + x
+        return output
+
+
+class Encoder(nn.Module):
+    """Frames of L samples at hop L / 2, projected on N filters and rectified."""
+
+    def __init__(self, config: ConvTasNetConfig) -> None:
+        super().__init__()
+        self.conv1d_U = nn.Conv1d(
+            config.audio_channels,
+            config.encoder_filters,
+            config.encoder_length,
+            stride=config.hop_samples,
+            bias=False,
+        )
+
+    def forward(self, mix: Tensor) -> Tensor:
+        """Return w = ReLU(U * mix); [B, C, T] -> [B, N, K]."""
+        return F.relu(self.conv1d_U(mix))
+
+
+class Separator(nn.Module):
+    """Norm, bottleneck, R repeats of X blocks and the mask convolution, in the published order and names."""
+
+    def __init__(self, config: ConvTasNetConfig) -> None:
+        super().__init__()
+        repeats = nn.Sequential(
+            *[
+                nn.Sequential(*[TemporalBlock(config, 2**x) for x in range(config.blocks_per_repeat)])
+                for _ in range(config.repeats)
+            ]
+        )
+        self.network = nn.Sequential(
+            ChannelwiseLayerNorm(config.encoder_filters),
+            nn.Conv1d(config.encoder_filters, config.bottleneck_channels, 1, bias=False),
+            repeats,
+            nn.Conv1d(
+                config.bottleneck_channels, len(config.sources) * config.encoder_filters, 1, bias=False
+            ),
+        )
+
+
+class Decoder(nn.Module):
+    """N features to C frames of L samples, overlapped and added at hop L / 2."""
+
+    def __init__(self, config: ConvTasNetConfig) -> None:
+        super().__init__()
+        self.audio_channels = config.audio_channels
+        self.basis_signals = nn.Linear(
+            config.encoder_filters, config.audio_channels * config.encoder_length, bias=False
+        )
+
+    def forward(self, source_w: Tensor) -> Tensor:
+        """[B, S, N, K] -> [B, S, C, (K + 1) L / 2]."""
+        frames = self.basis_signals(source_w.transpose(2, 3))  # [B, S, K, C * L]
+        batch, sources, n_frames, _ = frames.shape
+        frames = frames.view(batch, sources, n_frames, self.audio_channels, -1).transpose(2, 3)
+        return overlap_add_halves(frames)  # [B, S, C, K, L] -> [B, S, C, (K + 1) L / 2]
+
+
+class ConvTasNet(SeparationNetwork):
+    """The whole network.
+
+    `plain_forward` is the definition, the oracle of the tests and what trains a network from nothing. What
+    works on songs is the fast path: `_front`, the blocks and `_tail` of one example after the other.
+    """
+
+    config: ConvTasNetConfig
+
+    def __init__(self, config: ConvTasNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or ConvTasNetConfig()
+        self.encoder = Encoder(self.config)
+        self.separator = Separator(self.config)
+        self.decoder = Decoder(self.config)
+        self._scratch = fast.Scratch()
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d | nn.Linear):
+                nn.init.xavier_normal_(module.weight)
+
+    def forward(self, mix: Tensor) -> Tensor:
+        """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
+        if self.training or torch.is_autocast_enabled(mix.device.type):
+            return self.plain_forward(mix)
+        scratch = fast.Scratch()
+        return torch.stack([self._separate(example, scratch) for example in mix])
+
+    def _separate(self, mix: Tensor, scratch: fast.Scratch) -> Tensor:
+        """The fast path of one example: [C, T] -> [S, C, T]."""
+        w, features = self._front(mix)
+        features = fast.run_blocks(features, self._blocks(), scratch)
+        return self._tail(w, features, mix.shape[-1], scratch)
+
+    def _front(self, mix: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder, first norm and bottleneck: [C, T] -> w [K, N] and features [K, B_ch]."""
+        w = self._encode(mix)
+        norm, conv, *_ = self.separator.network
+        return w, fast.bottleneck(w, norm, conv)
+
+    def _encode(self, mix: Tensor) -> Tensor:
+        """[C, T] -> w [K, N]."""
+        return fast.encode(self._at_least_a_frame(mix), self.encoder.conv1d_U.weight, self.config.hop_samples)
+
+    def _blocks(self) -> list[nn.Module]:
+        """All temporal blocks, in order."""
+        repeats = self.separator.network[2]
+        return [block for repeat in repeats.children() for block in repeat.children()]
+
+    def _tail(self, w: Tensor, features: Tensor, n_samples: int, scratch: fast.Scratch) -> Tensor:
+        """Masks and decoder: [K, N], [K, B_ch] -> audio of exactly `n_samples`, [S, C, T]."""
+        masks, basis = self.separator.network[3].weight, self.decoder.basis_signals.weight
+        frames = fast.masked_frames(features, w, masks, basis, scratch)  # type: ignore[arg-type]
+        audio = fast.overlap_add(frames, self.config.audio_channels)  # [S, C, (K + 1) L / 2]
+        return F.pad(audio, (0, n_samples - audio.shape[-1]))  # a negative pad trims
+
+    def _at_least_a_frame(self, mix: Tensor) -> Tensor:
+        return F.pad(mix, (0, max(0, self.config.encoder_length - mix.shape[-1])))
+
+    def plain_forward(self, mix: Tensor) -> Tensor:
+        """`forward` as the modules say it; `encode`, `prefix`, `suffix` and `decode` in a row."""
+        w = self.encode(mix)  # [B, N, K]
+        masks = self.suffix(self.prefix(w, self.config.repeats), self.config.repeats)  # [B, S, N, K]
+        return self.decode(w, masks, mix.shape[-1])  # [B, S, C, T]
+
+    def encode(self, mix: Tensor) -> Tensor:
+        """Features of whole frames; a mix shorter than one frame is padded to one. [B, C, T] -> [B, N, K]."""
+        w: Tensor = self.encoder(self._at_least_a_frame(mix))
+        return w
+
+    def prefix(self, w: Tensor, up_to_repeat: int) -> Tensor:
+        """Norm, bottleneck and the first `up_to_repeat` repeats: [B, N, K] -> [B, B_ch, K]."""
+        norm, bottleneck, repeats, _ = self.separator.network
+        features: Tensor = bottleneck(norm(w))
+        for repeat in repeats[:up_to_repeat]:  # type: ignore[index]
+            features = repeat(features)
+        return features
+
+    def suffix(self, features: Tensor, from_repeat: int) -> Tensor:
+        """The repeats after `prefix(w, from_repeat)`, and the masks: [B, B_ch, K] -> [B, S, N, K]."""
+        _, _, repeats, mask_conv = self.separator.network
+        for repeat in repeats[from_repeat:]:  # type: ignore[index]
+            features = repeat(features)
+        masks = F.relu(mask_conv(features))  # [B, S * N, K]
+        n_sources, n_filters = len(self.config.sources), self.config.encoder_filters
+        return masks.view(-1, n_sources, n_filters, masks.shape[-1])  # [B, S, N, K]
+
+    def decode(self, w: Tensor, masks: Tensor, n_samples: int) -> Tensor:
+        """Masked features back to audio of exactly `n_samples`: [B, N, K], [B, S, N, K] -> [B, S, C, T]."""
+        audio: Tensor = self.decoder(w.unsqueeze(1) * masks)  # [B, S, C, (K + 1) L / 2]
+        return F.pad(audio, (0, n_samples - audio.shape[-1]))  # [B, S, C, T]; a negative pad trims
+
+    def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
+        """Features before the first block with anything to train, or after all: [1, C, T] -> [1, K, B_ch].
+
+        Not further up (for `L4` the last block's inner features, for `L5` the masks), though that would be
+        exact too: these are three and four times as large, and what no budget holds costs all blocks again.
+        """
+        _, features = self._front(mix[0])
+        return fast.run_blocks(features, self._blocks()[: self._frozen_blocks(depth)], self._scratch)[None]
+
+    def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
+        """The other blocks, masks and decoder: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
+        assert frozen is not None
+        blocks = self._blocks()[self._frozen_blocks(depth) :]
+        stems = []
+        for example, features in zip(mix, frozen, strict=True):
+            with torch.no_grad():
+                w = self._encode(example)  # [K, N]: cheap enough not to be kept
+            features = fast.run_blocks(features, blocks, self._scratch)
+            stems.append(self._tail(w, features, mix.shape[-1], self._scratch))
+        return torch.stack(stems)
+
+    def release_memory(self) -> None:
+        """Free what steps hand on to the next step."""
+        self._scratch = fast.Scratch()
+
+    def _frozen_blocks(self, depth: Depth) -> int:
+        """How many blocks come before the first that has anything to train."""
+        blocks = self.config.frozen_repeats(depth) * self.config.blocks_per_repeat
+        return blocks + self.config.blocks_per_repeat - 1 if depth.level == 4 else blocks
+
+
+def overlap_add_halves(frames: Tensor) -> Tensor:
+    """Add up frames that overlap by half: [..., K, L] -> [..., (K + 1) L / 2]."""
+    first, second = frames.chunk(2, dim=-1)  # [..., K, L / 2] each
+    return (F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))).flatten(-2)

@@ -1,0 +1,1 @@
+"""Conditioned U-Net (Slizovskaia, Haro, Gomez)."""

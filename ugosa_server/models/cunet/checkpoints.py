@@ -1,0 +1,130 @@
+"""Checkpoints of the Conditioned U-Net's authors, read into a configuration and a state dict of ours.
+
+They are plain state dicts. Their names, of convolutions, batch norms and FiLM generators, and ours:
+
+| theirs | ours |
+|---|---|
+| `encoder.i.conv`, `encoder.i.bn`, or 0 and 1 for them | `encoder.i.conv`, `encoder.i.norm` |
+| `encoder.5` | `encoder.5.conv` |
+| `decoder.i.d.0`, `decoder.i.d.1` | `decoders.d.i.conv`, `decoders.d.i.norm` |
+| `film.fc.linear`, `encoder.i.conditioning.fc.linear` | `film.0`, `film.i` |
+| `output.*`, `classifier.*` | (never used by their forward pass) |
+
+Shapes tell the decoder, the classes, biases, and where FiLM acts. What they do not tell (frequency and value
+scale, kind of masks, label-multiply) must be said by whom the file is from. Their networks end in a ReLU.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ugosa_server.errors import BadOptionError, CheckpointError
+from ugosa_server.models.checkpoint_header import require_sha256
+from ugosa_server.models.cunet.config import BLOCKS, INSTRUMENTS, ConditionedUNetConfig
+from ugosa_server.models.legacy import read_legacy_pickle
+
+CHOICES = ("frequency_scale", "value_scale", "mask", "conditioning")
+"""Fields of the configuration that a file does not tell."""
+
+LAST = BLOCKS - 1
+_RENAMED = (
+    (re.compile(r"encoder\.(\d)\.(?:conv|0)\."), r"encoder.\1.conv."),
+    (re.compile(r"encoder\.(\d)\.(?:bn|1)\."), r"encoder.\1.norm."),
+    (re.compile(r"encoder\.(\d)\.conditioning\.fc\.linear\."), r"film.\1."),
+    (re.compile(rf"encoder\.({LAST})\.(weight|bias)$"), r"encoder.\1.conv.\2"),
+    (re.compile(r"decoder\.(\d)\.(\d+)\.0\."), r"decoders.\2.\1.conv."),
+    (re.compile(r"decoder\.(\d)\.(\d+)\.1\."), r"decoders.\2.\1.norm."),
+    (re.compile(r"film\.fc\.linear\."), r"film.0."),
+)
+_UNUSED = re.compile(r"(output|classifier)\.")
+
+
+def is_cunet_state(content: Any) -> bool:
+    """Whether what a file holds has the names of these checkpoints."""
+    return (
+        isinstance(content, Mapping)
+        and f"encoder.{LAST}.weight" in content
+        and "decoder.0.0.0.weight" in content
+    )
+
+
+def read_cunet_checkpoint(
+    path: Path, sha256: str | None = None, choices: Mapping[str, str] | None = None
+) -> tuple[ConditionedUNetConfig, dict[str, Tensor]]:
+    """Read a checkpoint of the authors' `MHUnet` with labels or without conditioning.
+
+    Args:
+        path: the file, usually `CP*.pth`.
+        sha256: hex digits that its hash must begin with; None = not checked, the file names no class.
+        choices: values of CHOICES; left out ones are those of the authors' baseline (log, db, binary).
+
+    Raises:
+        CheckpointError: the file is another one, refused, or of another layout.
+        BadOptionError: a choice that is none.
+    """
+    if sha256 is not None:
+        require_sha256(path, sha256)
+    content = read_legacy_pickle(path)
+    if not is_cunet_state(content):
+        raise CheckpointError(f"{path} holds no Conditioned U-Net of its authors")
+    state = {_our_name(name): tensor for name, tensor in content.items() if not _UNUSED.match(name)}
+    config = _config(state, dict(choices or {}), path)
+    expected = {**config.parameter_shapes(), **config.buffer_shapes()}
+    odd = sorted(
+        name
+        for name in expected.keys() | state.keys()
+        if name not in state or tuple(state[name].shape) != expected.get(name)
+    )
+    if odd:
+        raise CheckpointError(f"{path} holds no Conditioned U-Net: {odd[0]} (of {len(odd)}) does not fit")
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds values that are no finite numbers")
+    return config, {name: state[name] for name in expected}
+
+
+def _our_name(name: str) -> str:
+    for pattern, ours in _RENAMED:
+        if pattern.match(name):
+            return pattern.sub(ours, name)
+    return name
+
+
+def _config(state: Mapping[str, Tensor], choices: dict[str, str], path: Path) -> ConditionedUNetConfig:
+    unknown = sorted(set(choices) - set(CHOICES))
+    if unknown:
+        raise BadOptionError(
+            f"a file of this kind leaves {', '.join(CHOICES)} open, not {', '.join(unknown)}"
+        )
+    last = f"decoders.0.{LAST}.norm.weight"
+    if last not in state or not isinstance(state[last], Tensor):
+        raise CheckpointError(f"{path} has no decoder of {BLOCKS} blocks")
+    decoders = len({name.split(".")[1] for name in state if name.startswith("decoders.")})
+    classes = decoders if decoders > 1 else len(state[last])
+    if classes != len(INSTRUMENTS):
+        raise CheckpointError(f"{path} has {classes} classes, but {len(INSTRUMENTS)} are known by name")
+    film = state.get("film.0.weight")
+    if film is not None:
+        if film.shape[1] != classes:
+            raise CheckpointError(
+                f"{path} is conditioned on {film.shape[1]} visual features; only labels can be imported"
+            )
+        by_rows = {2 * classes: "film-final", 1024: "film-bottleneck", 32: "film-encoder"}
+        conditioning = by_rows.get(film.shape[0], "")
+        if choices.setdefault("conditioning", conditioning) != conditioning:
+            raise BadOptionError(
+                f"{path} has {conditioning or 'unknown FiLM'}, not {choices['conditioning']}"
+            )
+    baseline = {"mask": "binary", "conditioning": "none"}
+    return ConditionedUNetConfig(
+        **(baseline | choices),  # type: ignore[arg-type]
+        decoder="mhu-net" if decoders > 1 else "unet",
+        bias="encoder.0.conv.bias" in state,
+        rectified_logits=True,
+    )

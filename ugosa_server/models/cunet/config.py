@@ -1,0 +1,304 @@
+"""The choices that make a Conditioned U-Net. Free of torch, so that the front process can read checkpoints.
+
+Slizovskaia, Haro and Gomez, "Conditioned Source Separation for Music Instrument Performances" (2021). One
+grid holds every network of the paper's Tables 1 to 3 (its Table 4 lists the choices). The network hears the
+mono mean of a mix at 11,025 Hz and gives one mask per instrument class; what the masks leave of the mix, and
+all above 5.5 kHz, is the stem `residual`.
+
+What the depths of Cantisani et al. (2021) train here, from the inside out:
+
+| x | trained from |
+|---|---|
+| 1 | the bottleneck convolution, with the FiLM generators and the whole decoder |
+| 2 | the whole decoder |
+| 3 | the last two blocks of the decoder |
+| 4 | the last block of the decoder |
+| 5 | the FiLM generators alone; without FiLM the last batch norm |
+
+| y | trained to |
+|---|---|
+| D | the end |
+| M | as D, with the last block frozen |
+| 3 | as D, with the last two blocks frozen |
+
+The encoder outside of the bottleneck is always frozen, as is what makes one vector of a player's features
+(LSTM, visual head), and batch norms keep their statistics.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from ugosa_server.errors import BadOptionError
+from ugosa_server.models.config import Depth, MaskGrid
+
+INSTRUMENTS = (
+    "bassoon",
+    "cello",
+    "clarinet",
+    "doublebass",
+    "flute",
+    "horn",
+    "oboe",
+    "saxophone",
+    "trombone",
+    "trumpet",
+    "tuba",
+    "viola",
+    "violin",
+)
+"""The K = 13 classes of Solos and URMP, in the order of the outputs."""
+RESIDUAL = "residual"
+"""The stem of what no mask takes."""
+
+SAMPLE_RATE_HZ = 11025
+WINDOW_FRAMES = 256  # T': the network was made for so many STFT frames
+WINDOW_SAMPLES = 65535  # which are those of so many samples, centred
+GRID = MaskGrid(fft_samples=1022, hop_samples=256)  # paper, section 3.1
+LINEAR_BINS = GRID.bins  # F with a linear frequency axis: 512
+LOG_BINS = 256  # F with a logarithmic one
+
+PLAYERS = 7  # K': slots of the visual context
+VISUAL_FEATURES = 2048  # of one frame of one player, from ResNet-50
+MOTION_FEATURES = 1024  # hidden size of the LSTM over N frames
+
+BLOCKS = 6  # of the encoder, and of a decoder
+
+FREQUENCY_SCALES = ("log", "linear")
+VALUE_SCALES = ("db", "log")
+DECODERS = ("unet", "mhu-net")
+MASKS = ("ratio", "binary")
+CONDITIONINGS = ("none", "film-bottleneck", "film-encoder", "film-final", "label-multiply")
+CONTEXTS = ("labels", "frame", "frames")
+
+
+@dataclass(frozen=True)
+class ConditionedUNetConfig:
+    """One network of the grid; the defaults are row 14 of the paper's Table 2, with ratio masks."""
+
+    instruments: tuple[str, ...] = INSTRUMENTS
+    """Names of the classes, in the order of the outputs (K of them)."""
+    frequency_scale: str = "log"
+    """Frequency axis of the input: "log" (256 warped bins) or "linear" (512)."""
+    value_scale: str = "db"
+    """Values of the input: "db" (log1p, then scaled to [-1, 1] in each window) or "log"."""
+    decoder: str = "unet"
+    """"unet" = one decoder with K outputs; "mhu-net" = one decoder per class."""
+    mask: str = "ratio"
+    """What it learned to give: "ratio" (Eq. 2) or "binary" (Eq. 3) masks."""
+    conditioning: str = "film-bottleneck"
+    """"none", FiLM at "film-bottleneck", "film-encoder" or "film-final", or "label-multiply" (Eq. 11)."""
+    context: str = "labels"
+    """What it is conditioned on: "labels", one video "frame" per player, or N "frames" through an LSTM."""
+    context_frames: int = 1
+    """N; 1 unless the context is "frames" (15 and 50 in the paper)."""
+    visual_fine_tuning: bool = False
+    """Whether the visual encoder's head is trained along: one more layer on every feature vector, at first
+    the identity. (The paper's FiLM-bottleneck-ft trains all of the encoder.)"""
+    bias: bool = False
+    """Whether convolutions have a bias."""
+    input_noise_std: float = 0.0
+    """Of the normal noise that is added to the input in training; 0 = none."""
+    dropout: float = 0.2
+    """Of the decoder's blocks but the last, in training."""
+    encoder_slope: float = 0.2
+    """Of the encoder's leaky ReLU: 0.2 in the published code, 0 (a ReLU) in the paper."""
+    first_channels: int = 16
+    """Channels after the first block; they double from block to block."""
+    rectified_logits: bool = False
+    """Whether logits end in a ReLU, as in the authors' checkpoints: then a mask is 0 where the logit is."""
+
+    def __post_init__(self) -> None:
+        if not self.instruments or len(set(self.instruments)) != len(self.instruments):
+            raise BadOptionError(f"a network needs distinct instrument names, got {self.instruments!r}")
+        if RESIDUAL in self.instruments:
+            raise BadOptionError(f"{RESIDUAL!r} is the stem of what no instrument takes, not an instrument")
+        for name, value, known in (
+            ("frequency_scale", self.frequency_scale, FREQUENCY_SCALES),
+            ("value_scale", self.value_scale, VALUE_SCALES),
+            ("decoder", self.decoder, DECODERS),
+            ("mask", self.mask, MASKS),
+            ("conditioning", self.conditioning, CONDITIONINGS),
+            ("context", self.context, CONTEXTS),
+        ):
+            if value not in known:
+                raise BadOptionError(f"{name} is {value!r}, but must be one of {', '.join(known)}")
+        if self.conditioning == "label-multiply" and self.context != "labels":
+            raise BadOptionError(f"label-multiply takes labels, not a video {self.context}")
+        if self.context_frames < 1 or (self.context != "frames" and self.context_frames != 1):
+            raise BadOptionError(
+                f"context_frames is {self.context_frames}, but must be at least 1, and 1 without frames"
+            )
+        if self.visual_fine_tuning and not (self.video_slots and self.film_channels):
+            raise BadOptionError("visual_fine_tuning needs FiLM on a video context, frame or frames")
+        if self.first_channels < 1:
+            raise BadOptionError(f"first_channels must be at least 1, got {self.first_channels}")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the masks, in order: the instruments."""
+        return self.instruments
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The instruments, and what no mask takes."""
+        return (*self.instruments, RESIDUAL)
+
+    @property
+    def audio_channels(self) -> int:
+        """It hears the mono mean; its masks go on every channel."""
+        return 1
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The rate it hears the mix at."""
+        return SAMPLE_RATE_HZ
+
+    @property
+    def max_segment_s(self) -> float:
+        """Its window: about 5.94 s."""
+        return WINDOW_SAMPLES / SAMPLE_RATE_HZ
+
+    @property
+    def mask_grid(self) -> MaskGrid:
+        """The STFT of the paper."""
+        return GRID
+
+    @property
+    def video_slots(self) -> int:
+        """K', if the context is seen."""
+        return 0 if self.context == "labels" or self.conditioning == "none" else PLAYERS
+
+    @property
+    def video_interval_s(self) -> float:
+        """One picture a window, or N of them."""
+        pictures = self.context_frames if self.context == "frames" else 1
+        return self.max_segment_s / pictures if self.video_slots else math.inf
+
+    @property
+    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
+        """No adaptation: marks act without one, of which no gain has been shown; segments of a window."""
+        return {"strategy": "B0", "segment_s": self.max_segment_s}
+
+    @property
+    def input_bins(self) -> int:
+        """F: bins of the input and of the masks."""
+        return LOG_BINS if self.frequency_scale == "log" else LINEAR_BINS
+
+    @property
+    def encoder_channels(self) -> tuple[int, ...]:
+        """Channels after each block of the encoder; the last is the bottleneck."""
+        return tuple(self.first_channels << i for i in range(BLOCKS))
+
+    @property
+    def film_channels(self) -> tuple[int, ...]:
+        """Channels of each layer that FiLM modulates, in order; none without FiLM."""
+        *blocks, bottleneck = self.encoder_channels
+        return {
+            "film-bottleneck": (bottleneck,),
+            "film-encoder": tuple(blocks),
+            "film-final": (len(self.instruments),),
+        }.get(self.conditioning, ())
+
+    @property
+    def context_features(self) -> int:
+        """Length of the vector that a FiLM generator takes."""
+        return {
+            "labels": len(self.instruments),
+            "frame": PLAYERS * VISUAL_FEATURES,
+            "frames": PLAYERS * MOTION_FEATURES,
+        }[self.context]
+
+    @property
+    def context_shape(self) -> tuple[int, ...]:
+        """Shape of one window's context: labels [K], frame features [K', 2048] or [K', N, 2048]."""
+        return {
+            "labels": (len(self.instruments),),
+            "frame": (PLAYERS, VISUAL_FEATURES),
+            "frames": (PLAYERS, self.context_frames, VISUAL_FEATURES),
+        }[self.context]
+
+    @property
+    def decoder_outputs(self) -> tuple[int, ...]:
+        """Masks that each decoder gives."""
+        k = len(self.instruments)
+        return (k,) if self.decoder == "unet" else (1,) * k
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter, in the network's order."""
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def block(name: str, before: int, after: int, kernel: int, *, norm: bool = True) -> None:
+            shapes[f"{name}.conv.weight"] = (after, before, kernel, kernel)
+            if self.bias:
+                shapes[f"{name}.conv.bias"] = (after,)
+            if norm:
+                shapes[f"{name}.norm.weight"] = shapes[f"{name}.norm.bias"] = (after,)
+
+        encoder = self.encoder_channels
+        for i, (before, after) in enumerate(zip((1, *encoder), encoder, strict=False)):
+            block(f"encoder.{i}", before, after, 4, norm=i < BLOCKS - 1)
+        for d, outputs in enumerate(self.decoder_outputs):
+            for i, (before, after) in enumerate(self.decoder_channels(outputs)):
+                block(f"decoders.{d}.{i}", before, after, 3)
+        if self.visual_fine_tuning:
+            shapes["visual_head.weight"] = (VISUAL_FEATURES, VISUAL_FEATURES)
+            shapes["visual_head.bias"] = (VISUAL_FEATURES,)
+        if self.film_channels and self.context == "frames":
+            gates = 4 * MOTION_FEATURES
+            shapes["motion.weight_ih_l0"] = (gates, VISUAL_FEATURES)
+            shapes["motion.weight_hh_l0"] = (gates, MOTION_FEATURES)
+            shapes["motion.bias_ih_l0"] = shapes["motion.bias_hh_l0"] = (gates,)
+        for i, channels in enumerate(self.film_channels):
+            shapes[f"film.{i}.weight"] = (2 * channels, self.context_features)
+            shapes[f"film.{i}.bias"] = (2 * channels,)
+        return shapes
+
+    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of what a checkpoint holds besides parameters: the statistics of batch norms."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, shape in self.parameter_shapes().items():
+            if name.endswith(".norm.weight"):
+                norm = name.removesuffix("weight")
+                shapes |= {f"{norm}running_mean": shape, f"{norm}running_var": shape}
+                shapes[f"{norm}num_batches_tracked"] = ()
+        return shapes
+
+    def decoder_channels(self, outputs: int) -> tuple[tuple[int, int], ...]:
+        """Channels before (those of skip connection and block before) and after each block of a decoder."""
+        skips = (1, *self.encoder_channels[:-1])[::-1]  # 256, 128 ... 16, and the raw input
+        after = (*skips[:-1], outputs)
+        before = (self.encoder_channels[-1], *after)
+        return tuple((skip + x, y) for skip, x, y in zip(skips, before, after, strict=False))
+
+    def trained_names(self, depth: Depth) -> tuple[str, ...]:
+        """The parameters that a depth trains, see above; none where it would train nothing."""
+        if depth.level == 5:
+            if depth.end != "D":
+                return ()
+            last_norms = tuple(f"decoders.{d}.{BLOCKS - 1}.norm." for d in range(len(self.decoder_outputs)))
+            return self._names(("film.",) if self.film_channels else last_norms)
+        first = {1: 0, 2: 0, 3: BLOCKS - 2, 4: BLOCKS - 1}[depth.level]
+        last = BLOCKS - 1 - {"D": 0, "M": 1, "3": 2}[depth.end]
+        prefixes = [
+            f"decoders.{d}.{i}." for d in range(len(self.decoder_outputs)) for i in range(first, last + 1)
+        ]
+        if depth.level == 1:
+            prefixes += [f"encoder.{BLOCKS - 1}.", "film."]
+        return self._names(tuple(prefixes))
+
+    def trained_share(self, depth: Depth) -> float:
+        """All of it: skip connections lead around every split, so nothing is kept from epoch to epoch."""
+        return 1.0
+
+    def _names(self, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        return (
+            tuple(name for name in self.parameter_shapes() if name.startswith(prefixes)) if prefixes else ()
+        )
+
+
+def instrument_of(name: str) -> str:
+    """The class that a folder or a label means: lower case, without spaces; "Double Bass" -> "doublebass"."""
+    return re.sub(r"[^a-z]", "", name.lower())

@@ -1,0 +1,1 @@
+"""demucs 4's networks as a backend."""

@@ -1,0 +1,166 @@
+"""The sizes of demucs 4's networks, and what a fine-tuning depth means in them. Free of torch.
+
+Hybrid Demucs (Defossez 2021) and Hybrid Transformer Demucs (Rouard et al. 2023) are U-nets with a frequency
+and a time branch: encoder layers, a bottleneck, and decoder layers back to spectrogram and waveform. The
+bottleneck is the cross-transformer of HTDemucs, and the encoder layers with an LSTM of HDemucs. From the
+inside out, the depths of Cantisani et al. (2021) are mapped so that they keep their order and their sense:
+
+| x | trained from |
+|---|---|
+| 1 | the bottleneck |
+| 2 | the first, innermost decoder layer of both branches |
+| 3 | the last but one decoder layer |
+| 4 | the last decoder layer |
+| 5 | the last transposed convolutions, which give spectrogram and waveform |
+
+| y | trained to |
+|---|---|
+| D | the end: everything after the start |
+| M | as D, with those last transposed convolutions frozen |
+| 3 | as D, with the last decoder layers frozen |
+
+The encoder outside of the bottleneck is always frozen. A bag trains the same layers in all its networks.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from ugosa_server.errors import BadOptionError
+from ugosa_server.models.config import Depth
+
+KINDS = ("HTDemucs", "HDemucs")
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_DECODER_LAYER = re.compile(r"t?decoder\.(\d+)\.")
+_ENCODER_LAYER = re.compile(r"encoder\.\d+\.")
+
+
+@dataclass(frozen=True)
+class DemucsMember:
+    """One network of a bag."""
+
+    kind: str
+    """Class name in demucs, one of KINDS."""
+    arguments: Mapping[str, Any]
+    """Of its constructor, by name; plain JSON values."""
+    segment: str
+    """The longest segment it is to hear, in seconds, as a fraction such as "39/5"."""
+    weights: tuple[float, ...]
+    """Its share in every source; the shares of all members are divided by their sum."""
+    shapes: Shapes
+    """Name and shape of every parameter, in its own order."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise BadOptionError(f"there is no demucs network {self.kind!r}, only {', '.join(KINDS)}")
+        if Fraction(self.segment) <= 0:
+            raise BadOptionError(f"a segment must be longer than 0 s, got {self.segment}")
+
+    def trained_names(self, depth: Depth) -> tuple[str, ...]:
+        """The parameters that a depth trains, in the network's own order."""
+        last = max(int(match[1]) for name in self.shapes if (match := _DECODER_LAYER.match(name)))
+        # Where the parts of the network stand, counted from the inside out.
+        bottleneck, final_conv = -1, last + 1
+        start = {1: bottleneck, 2: 0, 3: last - 1, 4: last, 5: final_conv}[depth.level]
+        end = {"D": final_conv, "M": last, "3": last - 1}[depth.end]
+        if depth.level == 3 and start < 1:
+            return ()  # the network is so shallow that L3 would be L2
+        bottleneck_layers = {  # of HDemucs
+            match[0] for name in self.shapes if ".lstm." in name and (match := _ENCODER_LAYER.match(name))
+        }
+        places = {name: _place(name, last, bottleneck_layers) for name in self.shapes}
+        return tuple(name for name, place in places.items() if place is not None and start <= place <= end)
+
+
+def _place(name: str, last: int, bottleneck_layers: Set[str]) -> int | None:
+    """Where a parameter stands: -1 in the bottleneck, i in decoder layer i, last + 1 in the final conv."""
+    if match := _DECODER_LAYER.match(name):
+        layer = int(match[1])
+        return last + 1 if layer == last and ".conv_tr." in name else layer
+    if name.startswith(("crosstransformer.", "channel_", *bottleneck_layers)):
+        return -1
+    return None
+
+
+@dataclass(frozen=True)
+class DemucsConfig:
+    """A bag of demucs networks; most bags hold one."""
+
+    sources: tuple[str, ...]
+    """Names of the outputs, in order (S of them)."""
+    audio_channels: int
+    """C: channels of the mix and of every stem."""
+    sample_rate_hz: int
+    """The rate the weights were trained at."""
+    members: tuple[DemucsMember, ...]
+    """The networks; their weighted mean is the result."""
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise BadOptionError("a bag of demucs networks needs at least one")
+        for member in self.members:
+            if len(member.weights) != len(self.sources):
+                raise BadOptionError(
+                    f"a member weighs {len(member.weights)} sources, but there are {len(self.sources)}"
+                )
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The sources, which are trained to add up to the mix."""
+        return self.sources
+
+    @property
+    def mask_grid(self) -> None:
+        """It gives waveforms."""
+
+    @property
+    def video_slots(self) -> int:
+        """It only hears."""
+        return 0
+
+    @property
+    def video_interval_s(self) -> float:
+        """It sees none."""
+        return math.inf
+
+    @property
+    def max_segment_s(self) -> float:
+        """A transformer hears at most the length it was trained on; LSTMs are limited by memory alone."""
+        lengths_s = [float(Fraction(m.segment)) for m in self.members if m.kind == "HTDemucs"]
+        return min(lengths_s, default=math.inf)
+
+    @property
+    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
+        """None: the paper's options are for such networks."""
+        return {}
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter of all members, in the network's order."""
+        return {
+            f"members.{i}.{name}": tuple(shape)
+            for i, member in enumerate(self.members)
+            for name, shape in member.shapes.items()
+        }
+
+    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """A checkpoint holds nothing but parameters."""
+        return {}
+
+    def trained_names(self, depth: Depth) -> tuple[str, ...]:
+        """The parameters that a depth trains in all members."""
+        return tuple(
+            f"members.{i}.{name}"
+            for i, member in enumerate(self.members)
+            for name in member.trained_names(depth)
+        )
+
+    def trained_share(self, depth: Depth) -> float:
+        """All of it: skip connections lead around every split, so nothing is kept from epoch to epoch."""
+        return 1.0

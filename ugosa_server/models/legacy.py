@@ -1,0 +1,280 @@
+"""Pickled checkpoints, read as data: no class is looked up and nothing that a file names is called.
+
+`torch.load(weights_only=True)` runs a reader of its own that knows tensors, numbers, strings and containers,
+and refuses every other name in the file. The older layouts name a few more things, all of which stand in for
+themselves here:
+
+- the network's class. It becomes a `ClassReference`, which only knows its name: a file that tries to make
+  one, or to give one a state, is refused;
+- what demucs 2 keeps of its training's command line: an `argparse.Namespace` with paths in it. They become
+  `Discarded` objects, which forget whatever they are given;
+- exact fractions (the segment length of Hybrid Transformer Demucs), which are read as such.
+
+Older checkpoints of demucs' ConvTasNet, read into sizes and a state dict.
+
+| layout | what the file holds |
+|---|---|
+| published weights (demucs 2 and 3) | the state dict alone |
+| demucs 1 | a tuple (class, args, kwargs, state) |
+| demucs 2's own training | a dict with klass, args, kwargs, state, training_args |
+
+The sizes are taken from the shapes of the tensors, which cannot be wrong, whatever the arguments say; only
+names of sources and the sample rate come from there. The last two layouts name a class, so their file is
+opened only if the caller knows its sha256 (see `legacy_pickle` for what happens to the class).
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from ugosa_server.errors import BadOptionError, CheckpointError
+from ugosa_server.models.checkpoint_header import require_sha256
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+
+COMMAND_LINE_CLASSES = (
+    "argparse.Namespace",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib.Path",
+    "pathlib._local.PosixPath",  # Python 3.13
+    "pathlib._local.WindowsPath",
+)
+
+
+class ClassReference:
+    """The name of a class in a pickle. Each name gets a subclass of its own, which cannot be instantiated."""
+
+    full_name = ""
+
+    def __new__(cls, *args: object, **kwargs: object) -> NoReturn:  # noqa: D102
+        raise pickle.UnpicklingError(f"the file tries to make an object of {cls.full_name}")
+
+
+class Discarded:
+    """Stands for an object that nobody needs, and keeps nothing of what it is made from."""
+
+    def __init__(self, *args: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def reference(full_name: str) -> type[ClassReference]:
+    """Make the stand-in for a class."""
+    return type("ClassReference", (ClassReference,), {"full_name": full_name})
+
+
+def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
+    """Read a file of `torch.save`, of either of its formats.
+
+    Args:
+        path: the file.
+        class_names: full names of classes that the file may name; they come back as `ClassReference`.
+
+    Raises:
+        CheckpointError: the file is missing, is no such file, or names anything else.
+    """
+    known: list[Any] = [
+        *((reference(name), name) for name in class_names),
+        *((Discarded, name) for name in COMMAND_LINE_CLASSES),
+        Fraction,
+    ]
+    try:
+        with torch.serialization.safe_globals(known):
+            if not zipfile.is_zipfile(path):
+                file = io.BytesIO(_without_class_sources(path.read_bytes()))
+                return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no file {path}") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} is refused and nothing in it was run: {_reason(error)}") from error
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        tarfile.TarError,
+    ) as error:  # what torch's reader meets in a broken file
+        raise CheckpointError(f"{path} is not a readable checkpoint of torch: {error}") from error
+
+
+def _without_class_sources(data: bytes) -> bytes:
+    """Make a file of torch before 1.6 readable with `weights_only`, and change nothing else.
+
+    Such a file is a row of pickles (magic number, version, system, object, storage keys) and raw numbers.
+    In the object's pickle a network's class stands as a persistent id made of the tuple ("module", class,
+    name of its source file, source text), which torch's reader refuses. Here the class alone is left.
+    """
+    stream = io.BytesIO(data)
+    for _ in range(3):
+        for _opcode in pickletools.genops(stream):
+            pass
+    start = stream.tell()
+    opcodes = [
+        (op.name, argument, start + (at or 0)) for op, argument, at in pickletools.genops(data[start:])
+    ]
+    names = [name for name, _, _ in opcodes]
+    pieces, copied = [], 0
+    for i, (name, argument, _) in enumerate(opcodes):
+        if (
+            (name, argument) == ("BINUNICODE", "module")
+            and names[i - 1] == "MARK"
+            and names[i + 1 : i + 4] == ["BINPUT", "GLOBAL", "BINPUT"]
+            and "BINPERSID" in names[i:]
+        ):
+            mark, class_name, end_of_class = (opcodes[j][2] for j in (i - 1, i + 2, i + 4))
+            end = opcodes[names.index("BINPERSID", i)][2] + 1
+            pieces += [data[copied:mark], data[class_name:end_of_class]]
+            copied = end
+    return b"".join([*pieces, data[copied:]])
+
+
+def _reason(error: Exception) -> str:
+    """What torch's reader says of the file, without its advice to trust it or to read the manual."""
+    *paragraphs, _manual = str(error).split("\n\n")
+    reason = (paragraphs or [str(error)])[-1].rpartition("WeightsUnpickler error:")[2]
+    return " ".join(reason.partition(" was not an allowed global")[0].split())
+
+
+CLASS_NAMES = ("demucs.tasnet.ConvTasNet",)
+PUBLISHED_SOURCES = ("drums", "bass", "other", "vocals")
+PUBLISHED_SAMPLE_RATE_HZ = 44100
+# What the published network is; a checkpoint of another variant has the same names and shapes.
+ONLY_VARIANT = {"norm_type": "gLN", "causal": False, "mask_nonlinear": "relu"}
+
+_BLOCK = re.compile(r"separator\.network\.2\.(\d+)\.(\d+)\.")
+
+
+def read_legacy_checkpoint(
+    path: Path, sha256: str | None = None, sources: Sequence[str] | None = None
+) -> tuple[ConvTasNetConfig, dict[str, Tensor]]:
+    """Read a checkpoint of any of the three layouts.
+
+    Args:
+        path: the file, usually `*.th`.
+        sha256: hex digits that its hash must begin with; needed for the layouts that name a class.
+        sources: names of the outputs; None = those in the file, else those of the published network.
+
+    Raises:
+        CheckpointError: the file is another one, refused, or holds no ConvTasNet of demucs.
+    """
+    if sha256 is not None:
+        require_sha256(path, sha256)
+    try:
+        content = read_legacy_pickle(path, CLASS_NAMES if sha256 is not None else ())
+    except CheckpointError as error:
+        if sha256 is None:
+            raise CheckpointError(
+                f"{error.message}. (A checkpoint that names its network's class is opened only if you say "
+                "its sha256, as published by whom you have it from.)"
+            ) from error
+        raise
+    args, kwargs, state = _parts(content, path)
+    return _config(args, kwargs, state, sources, path), state
+
+
+def _parts(content: Any, path: Path) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Tensor]]:
+    """Arguments and state dict of whichever layout it is."""
+    match content:
+        case {"klass": klass, "args": args, "kwargs": kwargs, "state": state}:
+            pass
+        case [klass, args, kwargs, state]:
+            pass
+        case _:
+            klass, args, kwargs, state = ClassReference, (), {}, content
+    if not (isinstance(klass, type) and issubclass(klass, ClassReference)):
+        raise CheckpointError(f"{path} should name the class of its network, but has {klass!r} there")
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not _is_state(state):
+        raise CheckpointError(f"{path} holds no weights of a network in any of the known layouts")
+    return tuple(args), kwargs, dict(state)
+
+
+def _is_state(state: Any) -> bool:
+    return (
+        isinstance(state, Mapping)
+        and bool(state)
+        and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items())
+    )
+
+
+def _config(
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    sources: Sequence[str] | None,
+    path: Path,
+) -> ConvTasNetConfig:
+    """Sizes from the shapes of the tensors; names and rate from the arguments."""
+    for name, only in ONLY_VARIANT.items():
+        if kwargs.get(name, only) != only:
+            raise CheckpointError(f"{path} has {name}={kwargs[name]!r}; only {only!r} is supported")
+    named, sizes = (args[0], args[1:]) if args and isinstance(args[0], list | tuple) else (None, args)
+    if any(type(size) is not int for size in sizes):
+        raise CheckpointError(f"{path} was made with arguments {sizes!r}; only sizes are understood there")
+    try:
+        n, c, length = state["encoder.conv1d_U.weight"].shape
+        b, _, _ = state["separator.network.1.weight"].shape
+        h, _, _ = state["separator.network.2.0.0.net.0.weight"].shape
+        _, _, p = state["separator.network.2.0.0.net.3.net.0.weight"].shape
+        n_masks, _, _ = state["separator.network.3.weight"].shape
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} holds no ConvTasNet of demucs: {error} is missing or odd") from error
+    blocks = [(int(match[1]), int(match[2])) for match in map(_BLOCK.match, state) if match]
+    n_sources = n_masks // n
+    names = sources or kwargs.get("sources") or named
+    if names is None and n_sources == len(PUBLISHED_SOURCES):
+        names = PUBLISHED_SOURCES
+    if names is None or len(names) != n_sources or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(
+            f"{path} has {n_sources} sources, but their names are {names}; say them in order"
+        )
+    try:
+        config = ConvTasNetConfig(
+            sources=tuple(names),
+            audio_channels=c,
+            sample_rate_hz=int(kwargs.get("samplerate", PUBLISHED_SAMPLE_RATE_HZ)),
+            encoder_filters=n,
+            encoder_length=length,
+            bottleneck_channels=b,
+            block_channels=h,
+            kernel_size=p,
+            blocks_per_repeat=1 + max(x for _, x in blocks),
+            repeats=1 + max(r for r, _ in blocks),
+        )
+    except (BadOptionError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} holds sizes that cannot work: {error}") from error
+    _require_tensors(config, state, path)
+    return config
+
+
+def _require_tensors(config: ConvTasNetConfig, state: Mapping[str, Tensor], path: Path) -> None:
+    """Every parameter has its shape and finite numbers, and there is nothing else."""
+    shapes = config.parameter_shapes()
+    odd = sorted(
+        name
+        for name in shapes.keys() | state.keys()
+        if name not in state or shapes.get(name) != state[name].shape
+    )
+    if odd:
+        raise CheckpointError(f"{path} holds no ConvTasNet of demucs: {odd[0]} (of {len(odd)}) does not fit")
+    for name, tensor in state.items():
+        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds values that are no finite numbers")

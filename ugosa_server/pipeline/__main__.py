@@ -1,0 +1,175 @@
+"""The worker process: keeps networks resident on one device and runs jobs, one at a time.
+
+Started as `python -m ugosa_server.pipeline` by `engines/process.py`; commands come in on stdin, messages go
+out on what was stdout (`engines/base.py`). When stdin closes, the front process is gone and
+the worker ends at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
+
+from ugosa_server.engines.base import (
+    CancelRun,
+    Heartbeat,
+    Message,
+    RunKey,
+    RunSpec,
+    StartRun,
+    WorkerReady,
+    WorkerRefused,
+    decode_line,
+    encode_line,
+    failure_of,
+)
+from ugosa_server.errors import UgosaError
+from ugosa_server.log import start_logging
+
+if TYPE_CHECKING:
+    from ugosa_server.pipeline.run import ResidentNetworks
+
+HEARTBEAT_INTERVAL_S = 1.0
+CPU_NICENESS = 5  # leaves the front process and the DAW their share of a busy machine
+
+log = logging.getLogger("ugosa.worker")
+
+
+class Channel:
+    """The pipe to the front process; messages of several threads do not mix."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, message: Message, run: RunKey | None = None) -> None:
+        """Write one message. A front process that is gone ends the worker."""
+        try:
+            with self._lock:
+                self._stream.write(encode_line(message, run))
+                self._stream.flush()
+        except BrokenPipeError:
+            os._exit(0)
+
+
+class Inbox:
+    """Reads commands on a thread of its own, so that a cancel is seen while a run computes."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._runs: queue.Queue[RunSpec] = queue.Queue()
+        self._cancelled: set[tuple[str, int]] = set()
+        threading.Thread(target=self._read, name="inbox", daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            match decode_line(line)[0]:
+                case StartRun(spec):
+                    self._runs.put(spec)
+                case CancelRun(job_id, attempt):
+                    self._cancelled.add((job_id, attempt))
+                case other:
+                    log.error("not a command: %r", other)
+        os._exit(0)
+
+    def next_run(self) -> RunSpec:
+        """Wait for the next run."""
+        return self._runs.get()
+
+    def cancelled(self, spec: RunSpec) -> bool:
+        """Return whether this run was asked to end."""
+        return (spec.job_id, spec.attempt) in self._cancelled
+
+
+def beat(channel: Channel, gpu_memory_bytes: Callable[[], int | None]) -> None:
+    """Send heartbeats for ever."""
+    while True:
+        channel.send(Heartbeat(gpu_memory_bytes()))
+        time.sleep(HEARTBEAT_INTERVAL_S)
+
+
+def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
+    """Run what comes in, for ever. An unexpected error fails its job; on a GPU it also ends the worker.
+
+    After a CUDA fault nothing in the process can be trusted, so the next job gets a fresh one.
+    """
+    from ugosa_server.pipeline.run import run_job
+
+    while True:
+        spec = inbox.next_run()
+        run = (spec.job_id, spec.attempt)
+        log.info("job %s attempt %d: start", *run)
+        try:
+            for event in run_job(spec, networks, partial(inbox.cancelled, spec)):
+                channel.send(event, run)
+        except Exception as error:
+            log.exception("job %s attempt %d: failed", *run)
+            channel.send(failure_of(error), run)
+            if networks.device.type == "cuda":
+                os._exit(1)
+        log.info("job %s attempt %d: end", *run)
+
+
+def main() -> None:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", required=True, help="auto, cpu or cuda:N")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0 = all cores")
+    parser.add_argument("--cache-bytes", type=int, required=True, help="budget of the frozen-prefix cache")
+    parser.add_argument("--cache-disk-bytes", type=int, default=0)
+    parser.add_argument("--gpu-tf32", action=argparse.BooleanOptionalAction, default=False)
+    parser.add_argument("--cpu-fallback", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--video-encoder", default="", help="what makes features of pictures")
+    parser.add_argument("--preload", required=True, help="checkpoint to make resident before the first job")
+    parser.add_argument("--log-level", default="INFO")
+    parser.add_argument("--log-format", default="plain")
+    arguments = parser.parse_args()
+    start_logging(arguments.log_level, arguments.log_format)
+    messages_out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints goes to the log, not between the messages
+    channel = Channel(messages_out)
+    inbox = Inbox(sys.stdin.buffer)
+    loaded: list[ResidentNetworks] = []
+    threading.Thread(
+        target=beat,
+        args=(channel, lambda: loaded[0].gpu_memory_bytes if loaded else None),
+        name="heartbeat",
+        daemon=True,
+    ).start()
+    try:
+        # Imported only now: torch takes seconds to load, and the front process hears the heartbeat meanwhile.
+        from ugosa_server.pipeline.run import ResidentNetworks
+
+        networks = ResidentNetworks(
+            arguments.device,
+            threads=arguments.threads,
+            cache_bytes=arguments.cache_bytes,
+            cache_disk_bytes=arguments.cache_disk_bytes,
+            cpu_fallback=arguments.cpu_fallback,
+            gpu_tf32=arguments.gpu_tf32,
+            video_encoder=arguments.video_encoder,
+        )
+        if networks.device.type == "cpu":
+            os.nice(CPU_NICENESS)
+        networks.load(arguments.preload)
+        loaded.append(networks)
+        channel.send(WorkerReady(networks.device_name))
+        serve(networks, channel, inbox)
+    except UgosaError as error:  # a device or a model that is not there: no later start would find it
+        channel.send(WorkerRefused(error.message))
+        os._exit(1)
+    except Exception:
+        log.exception("the worker cannot go on")
+        os._exit(1)  # not sys.exit: the inbox thread is blocked in a read that nothing can interrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""`report.html`: one page that needs nothing else, for people.
+
+The page may fetch nothing: its Content-Security-Policy allows inline style and script and data URIs only.
+Every text that comes from a user is escaped where it enters the HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+
+from ugosa_server.report.data import JobReport, Preview
+from ugosa_server.report.previews import listening_room
+from ugosa_server.report.svg import Waveform, lanes, leakage_table, loss_chart, timing_bars
+from ugosa_server.report.text import Verdict, clock, count, verdicts
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+WIDE_FACT = 40  # characters; longer ones take a row of their own
+
+
+def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Sequence[Waveform]) -> str:
+    """Return the page.
+
+    Args:
+        report: what is told.
+        preview: what can be listened to.
+        mix: the song's waveform.
+        stems: their waveforms, in the report's order.
+    """
+    excerpt = (preview.start_frame, preview.start_frame + preview.frames)
+    sections = [
+        _header(report),
+        f'<section class="verdicts">{"".join(_card(verdict) for verdict in verdicts(report))}</section>',
+        _notices(report.notices),
+        _section("Where everyone plays", _legend(report) + lanes(report, mix, stems, excerpt)),
+        _section("Listen", listening_room(report, preview), "listen"),
+        _section("Leakage in marked silence", _LEAKAGE_INTRO + leakage_table(report.stems)),
+        _section("Learning", _LOSS_INTRO + loss_chart(report.epoch_losses)) if report.epoch_losses else "",
+        _section("Time", timing_bars(report)),
+        _section("How it was made", _facts(_provenance(report)) + _facts(_named(report.options))),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(report.file_name)} \N{MIDDLE DOT} stems</title>"
+        f"<style>{_package_text('report.css')}</style></head><body><main>{''.join(sections)}</main>"
+        f"<script>{_package_text('report.js')}</script></body></html>\n"
+    )
+
+
+_LEAKAGE_INTRO = (
+    "<p>The level of what the network itself gives for an instrument where you marked it silent, as it came "
+    "and after it was adapted, in dBFS; lower is better. The last column is the peak in the file, with your "
+    "marks applied.</p>"
+)
+_LOSS_INTRO = (
+    "<p>What the adaptation makes smaller: <b>reconstruction</b> is the distance between the mix and the sum "
+    "of the instruments that may play, <b>silence</b> what is heard of instruments where they are marked "
+    "silent.</p>"
+)
+
+
+def _header(report: JobReport) -> str:
+    channels = {1: "mono", 2: "stereo"}.get(report.channels, f"{report.channels} channels")
+    facts = (
+        clock(report.frames / report.sample_rate_hz),
+        f"{report.sample_rate_hz / 1000:g} kHz",
+        channels,
+        report.source_encoding,
+        f"{len(report.stems)} stems",
+    )
+    said = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
+    return (
+        f'<header><p class="eyebrow">Stems of</p><h1>{escape(report.file_name)}</h1><ul>{said}</ul></header>'
+    )
+
+
+def _card(verdict: Verdict) -> str:
+    kind = {True: "kept", False: "broken", None: "plain"}[verdict.kept]
+    return (
+        f'<div class="card {kind}"><h2>{escape(verdict.title)}</h2>'
+        f'<p class="value">{escape(verdict.value)}</p><p>{escape(verdict.detail)}</p></div>'
+    )
+
+
+def _notices(notices: Sequence[str]) -> str:
+    if not notices:
+        return ""
+    return f'<ul class="notices">{"".join(f"<li>{escape(notice)}</li>" for notice in notices)}</ul>'
+
+
+def _legend(report: JobReport) -> str:
+    if not report.marks:
+        return '<p class="quiet">No regions were marked.</p>'
+    return (
+        '<ul class="legend"><li><i class="mark silent"></i>marked silent</li>'
+        '<li><i class="mark active"></i>marked active</li><li>unmarked: may play</li></ul>'
+    )
+
+
+def _section(title: str, body: str, kind: str = "") -> str:
+    return f'<section class="panel {kind}"><h2>{title}</h2>{body}</section>'
+
+
+def _provenance(report: JobReport) -> dict[str, str]:
+    return {
+        "job": report.job_id,
+        "model": f"{report.model_name} ({report.model_architecture})",
+        "model sha256": report.model_sha256,
+        "adapter sha256": report.adapter_sha256 or "none: nothing was adapted",
+        "strategy": f"{report.strategy}, {report.trainable_parameters:,} parameters trained",
+        "stems": report.stem_encoding,
+        "device": f"{report.device}, {count(report.threads, 'thread')}",
+        "seed": str(report.seed),
+        "server": report.server_version,
+    }
+
+
+def _named(options: Mapping[str, object]) -> dict[str, str]:
+    return {
+        name.replace("_", " "): "default" if value is None else str(value) for name, value in options.items()
+    }
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return f'<dl class="facts">{"".join(_fact(name, value) for name, value in facts.items())}</dl>'
+
+
+def _fact(name: str, value: str) -> str:
+    kind = ' class="wide"' if len(value) > WIDE_FACT else ""
+    return f"<div{kind}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+
+
+def _package_text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,112 @@
+"""ModelService.
+
+MarksService: a song heard, marks checked against it, marks proposed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+
+from ugosa_server.adaptation.presets import PRESETS
+from ugosa_server.errors import NotHeardError
+from ugosa_server.jobs.model import JobKind
+from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.marks.lint import lint_marks
+from ugosa_server.marks.suggest import suggest_marks
+from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.rpc.convert import (
+    finding_to_wire,
+    job_to_wire,
+    marks_from_wire,
+    model_to_wire,
+    suggestion_to_wire,
+)
+from ugosa_server.rpc.error_table import explains_errors
+from ugosa_server.rpc.interceptors import current_principal
+from ugosa_server.wire.ugosa.v1 import marks_service_pb2 as marks_wire
+from ugosa_server.wire.ugosa.v1 import model_service_pb2 as wire
+from ugosa_server.wire.ugosa.v1.marks_service_pb2_grpc import MarksServiceServicer
+from ugosa_server.wire.ugosa.v1.model_service_pb2_grpc import ModelServiceServicer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ModelService(ModelServiceServicer):
+    """See protos/ugosa/v1/model_service.proto."""
+
+    def __init__(self, registry: ModelRegistry, default_model: str) -> None:
+        self._registry = registry
+        self._default_model = default_model
+
+    @explains_errors
+    async def ListModels(  # noqa: N802
+        self, request: wire.ListModelsRequest, context: Context
+    ) -> wire.ListModelsResponse:
+        """See the proto."""
+        return wire.ListModelsResponse(
+            models=[
+                model_to_wire(model, is_default=model.name == self._default_model)
+                for model in self._registry.models()
+            ],
+            presets=PRESETS,
+        )
+
+    @explains_errors
+    async def GetModel(self, request: wire.GetModelRequest, context: Context) -> wire.GetModelResponse:  # noqa: N802
+        """See the proto."""
+        model = self._registry.get(request.name or self._default_model)
+        return wire.GetModelResponse(model=model_to_wire(model, is_default=model.name == self._default_model))
+
+
+class MarksService(MarksServiceServicer):
+    """See protos/ugosa/v1/marks_service.proto."""
+
+    def __init__(self, jobs: JobQueue) -> None:
+        self._jobs = jobs
+
+    @explains_errors
+    async def Listen(self, request: marks_wire.ListenRequest, context: Context) -> marks_wire.ListenResponse:  # noqa: N802
+        """See the proto."""
+        principal = current_principal()
+        upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
+        heard = await self._jobs.find_heard(principal, upload, model)
+        if heard is not None:
+            return marks_wire.ListenResponse(job=job_to_wire(heard[0]))
+        options = JobOptionsRequest(model=model.name, adaptation={"strategy": "B0"}, kind=JobKind.LISTENING)
+        job = await self._jobs.create(principal, request.request_id, upload.upload_id, options, ())
+        return marks_wire.ListenResponse(job=job_to_wire(job))
+
+    @explains_errors
+    async def LintMarks(  # noqa: N802
+        self, request: marks_wire.LintMarksRequest, context: Context
+    ) -> marks_wire.LintMarksResponse:
+        """See the proto."""
+        principal = current_principal()
+        marks = marks_from_wire(request.marks)
+        upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
+        heard = await self._jobs.find_heard(principal, upload, model)
+        levels = None if heard is None else heard[1]
+        assert upload.audio is not None
+        findings = await asyncio.to_thread(
+            lint_marks, marks, model.config.sources, upload.audio, levels, residual=model.residual
+        )
+        return marks_wire.LintMarksResponse(
+            findings=[finding_to_wire(finding) for finding in findings], heard=heard is not None
+        )
+
+    @explains_errors
+    async def SuggestMarks(  # noqa: N802
+        self, request: marks_wire.SuggestMarksRequest, context: Context
+    ) -> marks_wire.SuggestMarksResponse:
+        """See the proto."""
+        principal = current_principal()
+        upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
+        heard = await self._jobs.find_heard(principal, upload, model)
+        if heard is None:
+            raise NotHeardError(f"{model.name} has not heard this song yet; call Listen and wait for its job")
+        suggestions = await asyncio.to_thread(suggest_marks, heard[1])
+        return marks_wire.SuggestMarksResponse(suggestions=[suggestion_to_wire(s) for s in suggestions])

@@ -1,0 +1,139 @@
+"""Chunks of a call, in batches: what has arrived while the disk was busy is synced together.
+
+Finished files as chunks of the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import google_crc32c
+from google.protobuf.message import Message
+
+from ugosa_server.errors import NotFoundError, RangeError, UploadIdleError
+from ugosa_server.jobs.queue import ResultFile
+from ugosa_server.jobs.uploads import ReceivedChunk
+from ugosa_server.wire.ugosa.v1 import audio_pb2
+
+MAX_WAITING_BYTES = 2 * 1024 * 1024  # then one upload reads no further; flow control holds its client back
+
+M = TypeVar("M", bound=Message)
+
+
+async def first_message(messages: AsyncIterator[M], idle_timeout_s: float) -> M | None:
+    """Return the first message of a call; None when there is none.
+
+    Raises:
+        UploadIdleError: it did not come within `idle_timeout_s` seconds.
+    """
+    try:
+        async with asyncio.timeout(idle_timeout_s):
+            return await anext(aiter(messages), None)
+    except TimeoutError:
+        raise _idle(idle_timeout_s) from None
+
+
+def _idle(idle_timeout_s: float) -> UploadIdleError:
+    return UploadIdleError(
+        f"nothing has come for {idle_timeout_s:g} s; the stream ends, and the upload can be taken up again"
+        " from its committed size"
+    )
+
+
+def received_chunk(chunk: audio_pb2.Chunk) -> ReceivedChunk:
+    """Return the domain form of a chunk."""
+    return ReceivedChunk(chunk.offset, chunk.data, chunk.crc32c)
+
+
+class BatchReader(Generic[M]):
+    """Reads a call's messages ahead on a task of its own, and gives them in batches of all that wait."""
+
+    def __init__(self, messages: AsyncIterator[M], idle_timeout_s: float) -> None:
+        self._idle_timeout_s = idle_timeout_s
+        self._queue: asyncio.Queue[M | Exception | None] = asyncio.Queue()
+        self._waiting_bytes = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._reader = asyncio.create_task(self._read(messages))
+
+    async def _read(self, messages: AsyncIterator[M]) -> None:
+        try:
+            async for message in messages:
+                await self._queue.put(message)
+                self._waiting_bytes += message.ByteSize()
+                if self._waiting_bytes >= MAX_WAITING_BYTES:
+                    self._has_room.clear()
+                await self._has_room.wait()
+        except Exception as error:
+            await self._queue.put(error)
+        else:
+            await self._queue.put(None)
+
+    async def batches(self) -> AsyncGenerator[list[M], None]:
+        """Yield non-empty batches until the client half-closes.
+
+        Raises:
+            UploadIdleError: nothing came for `idle_timeout_s` seconds, while somebody waited for it here.
+        """
+        ended = False
+        while not ended:
+            batch: list[M] = []
+            try:
+                # Not wait_for, which before Python 3.12 loses a cancel that comes together with its result: a
+                # client that goes also ends its messages, and would seem to have sent all of its song.
+                async with asyncio.timeout(self._idle_timeout_s):
+                    item = await self._queue.get()
+            except TimeoutError:
+                raise _idle(self._idle_timeout_s) from None
+            while True:
+                if isinstance(item, Exception):
+                    raise item
+                if item is None:
+                    ended = True
+                    break
+                batch.append(item)
+                if self._queue.empty():
+                    break
+                item = self._queue.get_nowait()
+            self._waiting_bytes = 0
+            self._has_room.set()
+            if batch:
+                yield batch
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._reader.cancel()
+
+
+CHUNK_BYTES = 256 * 1024
+
+
+async def read_chunks(file: ResultFile, offset: int, length: int) -> AsyncIterator[audio_pb2.Chunk]:
+    """Yield the bytes of a file from `offset`, at most `length` of them (0 = to the end).
+
+    Raises:
+        RangeError: the offset or length is negative or the offset lies past the end.
+        NotFoundError: the file's job was deleted meanwhile.
+    """
+    if offset < 0 or length < 0 or offset > file.size_bytes:
+        raise RangeError(f"offset {offset}, length {length}: the file has {file.size_bytes} bytes")
+    end = min(offset + length, file.size_bytes) if length else file.size_bytes
+    while offset < end:
+        data = await asyncio.to_thread(_read, file.path, offset, min(CHUNK_BYTES, end - offset))
+        yield audio_pb2.Chunk(offset=offset, data=data, crc32c=google_crc32c.value(data))
+        offset += len(data)
+
+
+def _read(path: Path, offset: int, length: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(length)
+    except FileNotFoundError:
+        raise NotFoundError(f"{path.name} is gone: its job was deleted while it was read") from None
+    if len(data) != length:
+        raise RangeError(f"{path.name} ended at byte {offset + len(data)}")
+    return data

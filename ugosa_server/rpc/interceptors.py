@@ -1,0 +1,223 @@
+"""Who is calling: asked once, before anything else is looked at.
+
+| how the call came | who it is |
+|---|---|
+| with `authorization: Bearer TOKEN` | the token's principal; a token that is not valid is always refused |
+| over TLS with a client certificate | the common name of the certificate's subject |
+| over the Unix socket | "local": only the server's user can open it |
+| over plain loopback TCP | "local", unless `require_token_on_loopback` |
+| otherwise | nobody: UNAUTHENTICATED |
+
+The interceptor stands before every RPC, health and reflection and unknown methods included, so a stranger
+learns nothing but that a token is wanted. Uploads and jobs carry their principal, and what belongs to another
+one answers exactly as if it were not there.
+
+Bytes that are no message of their method: refused as bad input, once the caller is known.
+
+Left alone, gRPC answers them with UNKNOWN and the name of a Python class, before any interceptor is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from ugosa_server.errors import BadMessageError, UnauthenticatedError
+from ugosa_server.jobs.principals import LOCAL_PRINCIPAL, PRINCIPAL_PATTERN
+from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.rpc.error_table import abort
+
+RECHECK_S = 1.0  # the longest that a stream of a revoked token goes on yielding
+REFUSAL = (
+    "this server wants to know who is calling: give `ugosa` a token that it accepts (`ugosa-server token"
+    " create` makes one) by --token-file or UGOSA_TOKEN, or send it as `authorization: Bearer TOKEN`; or"
+    " connect with a client certificate where it asks for one"
+)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+log = logging.getLogger("ugosa.auth")
+
+_principal: ContextVar[str] = ContextVar("principal")
+
+
+def current_principal() -> str:
+    """Return the name of whoever made the call that is being handled."""
+    return _principal.get()
+
+
+class Authenticator:
+    """Knows callers by their token, certificate or transport."""
+
+    def __init__(self, store: AsyncStore, *, require_token_on_loopback: bool = False) -> None:
+        self._store = store
+        self._require_token_on_loopback = require_token_on_loopback
+
+    async def principal(
+        self, metadata: Sequence[tuple[str, str | bytes]], peer: str, auth: Mapping[str, Iterable[bytes]]
+    ) -> str:
+        """Return the caller's name.
+
+        Args:
+            metadata: of the call.
+            peer: where it came from, as gRPC says it: "unix:...", "ipv4:127.0.0.1:40000".
+            auth: what TLS has found out, empty values without TLS.
+
+        Raises:
+            UnauthenticatedError: the call proves nothing, or something false.
+        """
+        token = _bearer_token(metadata)
+        if token is not None:
+            principal = await self._store(lambda s: s.tokens.principal_of(token))
+        elif b"ssl" in auth.get("transport_security_type", ()):
+            principal = _certificate_principal(auth)
+        elif peer.startswith("unix:") or not self._require_token_on_loopback:
+            principal = LOCAL_PRINCIPAL  # without TLS the server binds nothing but the socket and loopback
+        else:
+            principal = None
+        if principal is None:
+            log.warning(
+                "a call from %s was refused: %s", peer, "bad token" if token else "no proof of identity"
+            )
+            raise UnauthenticatedError(REFUSAL)
+        return principal
+
+
+def _bearer_token(metadata: Sequence[tuple[str, str | bytes]]) -> str | None:
+    """Return the token of a call; "" when there is an authorization that is none, None without any."""
+    values = [value for key, value in metadata if key == "authorization"]
+    if not values:
+        return None
+    scheme, _, token = str(values[0]).partition(" ")
+    return token.strip() if len(values) == 1 and scheme.casefold() == "bearer" else ""
+
+
+def _certificate_principal(auth: Mapping[str, Iterable[bytes]]) -> str | None:
+    """Return the subject's common name; gRPC has verified the certificate against `tls_client_ca`."""
+    names = [name.decode(errors="replace") for name in auth.get("x509_common_name", ())]
+    return names[0] if len(names) == 1 and PRINCIPAL_PATTERN.fullmatch(names[0]) else None
+
+
+class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Lets a call through to its handler once its caller is known."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """See grpc.aio.ServerInterceptor."""
+        handler = cast(Any, await continuation(handler_call_details))
+        if handler is None:
+            return grpc.unary_unary_rpc_method_handler(self._guarded(_unimplemented))
+        kind = f"{'stream' if handler.request_streaming else 'unary'}_" + (
+            "stream" if handler.response_streaming else "unary"
+        )
+        behaviour = getattr(handler, kind)
+        guard = self._guarded_generator if inspect.isasyncgenfunction(behaviour) else self._guarded
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        guarded: grpc.RpcMethodHandler[Any, Any] = make(
+            guard(behaviour), tolerant(handler.request_deserializer), handler.response_serializer
+        )
+        return guarded
+
+    def _guarded(self, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def guarded(request: Any, context: Context) -> Any:
+            await self._admit(context)
+            return await behaviour(await _checked(request, context), context)
+
+        return guarded
+
+    def _guarded_generator(
+        self, behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]]
+    ) -> Callable[..., AsyncIterator[Any]]:
+        async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+            await self._admit(context)
+            request = await _checked(request, context)
+            now_s = asyncio.get_running_loop().time
+            checked_s = now_s()
+            try:
+                async with contextlib.aclosing(behaviour(request, context)) as messages:
+                    async for message in messages:
+                        if now_s() > checked_s + RECHECK_S:
+                            await self._admit(context)
+                            checked_s = now_s()
+                        yield message
+            except BadMessageError as error:  # of a service that is not ours: reflection
+                await abort(context, error)
+
+        return guarded
+
+    async def _admit(self, context: Context) -> None:
+        try:
+            principal = await self._authenticator.principal(
+                tuple(context.invocation_metadata() or ()), context.peer(), context.auth_context()
+            )
+        except UnauthenticatedError as error:
+            await abort(context, error)
+        _principal.set(principal)
+
+
+async def _checked(request: Any, context: Context) -> Any:
+    """A request, or an iterator over requests, that can be read."""
+    if isinstance(request, Unreadable):
+        await abort(context, request.error())
+    return readable(request) if hasattr(request, "__aiter__") else request
+
+
+async def _unimplemented(request: Any, context: Context) -> None:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server has no such method")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands in the place of a message that could not be read."""
+
+    size_bytes: int
+    """Of what came."""
+
+    def error(self) -> BadMessageError:
+        """What to say of it."""
+        return BadMessageError(
+            f"{self.size_bytes} bytes came that are no message of this method; the client was made from"
+            " other .proto files, or is none"
+        )
+
+
+def tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """A deserializer that gives `Unreadable` where the given one raises."""
+    if deserialize is None:
+        return None
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return Unreadable(len(data))
+
+    return read
+
+
+async def readable(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """Pass messages on.
+
+    Raises:
+        BadMessageError: one could not be read.
+    """
+    async for message in messages:
+        if isinstance(message, Unreadable):
+            raise message.error()
+        yield message

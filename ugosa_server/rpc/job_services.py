@@ -1,0 +1,213 @@
+"""JobService.
+
+JobArrayService.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import grpc.aio
+
+from ugosa_server.errors import BadOptionError
+from ugosa_server.jobs.arrays import ArrayItem, JobArrays
+from ugosa_server.jobs.model import JobArray
+from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.rpc.chunks import read_chunks
+from ugosa_server.rpc.convert import (
+    JOB_STATE_OF_WIRE,
+    JOB_STATES,
+    event_to_wire,
+    job_to_wire,
+    marks_from_wire,
+    timestamp,
+)
+from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
+from ugosa_server.rpc.interceptors import current_principal
+from ugosa_server.rpc.options import options_from_wire
+from ugosa_server.wire.ugosa.v1 import job_array_service_pb2 as array_wire
+from ugosa_server.wire.ugosa.v1 import job_service_pb2 as wire
+from ugosa_server.wire.ugosa.v1.job_array_service_pb2_grpc import JobArrayServiceServicer
+from ugosa_server.wire.ugosa.v1.job_service_pb2_grpc import JobServiceServicer
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+PAGE_TOKEN = re.compile(r"[0-9]{0,18}")  # what SQLite holds
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class JobService(JobServiceServicer):
+    """See protos/ugosa/v1/job_service.proto."""
+
+    def __init__(self, jobs: JobQueue) -> None:
+        self._jobs = jobs
+
+    @explains_errors
+    async def CreateJob(  # noqa: N802
+        self, request: wire.CreateJobRequest, context: Context
+    ) -> wire.CreateJobResponse:
+        """See the proto."""
+        job = await self._jobs.create(
+            current_principal(),
+            request.request_id,
+            request.upload_id,
+            options_from_wire(request.options),
+            marks_from_wire(request.marks),
+        )
+        return wire.CreateJobResponse(job=job_to_wire(job))
+
+    @explains_errors
+    async def GetJob(self, request: wire.GetJobRequest, context: Context) -> wire.GetJobResponse:  # noqa: N802
+        """See the proto."""
+        return wire.GetJobResponse(job=job_to_wire(await self._jobs.get(current_principal(), request.job_id)))
+
+    @explains_errors
+    async def ListJobs(  # noqa: N802
+        self, request: wire.ListJobsRequest, context: Context
+    ) -> wire.ListJobsResponse:
+        """See the proto."""
+        if not 0 <= request.page_size <= MAX_PAGE_SIZE:
+            raise BadOptionError(f"page_size is {request.page_size}, but must be at most {MAX_PAGE_SIZE}")
+        if not PAGE_TOKEN.fullmatch(request.page_token):
+            raise BadOptionError(f"page_token {request.page_token!r} is not one that ListJobs gave")
+        for state in request.states:
+            if state not in JOB_STATE_OF_WIRE:
+                raise BadOptionError(f"there is no job state {state}")
+        jobs, next_number = await self._jobs.page(
+            current_principal(),
+            [JOB_STATE_OF_WIRE[state] for state in request.states],
+            int(request.page_token) if request.page_token else None,
+            request.page_size or DEFAULT_PAGE_SIZE,
+        )
+        return wire.ListJobsResponse(
+            jobs=[job_to_wire(job) for job in jobs],
+            next_page_token="" if next_number is None else str(next_number),
+        )
+
+    @explains_errors
+    async def SetMarks(  # noqa: N802
+        self, request: wire.SetMarksRequest, context: Context
+    ) -> wire.SetMarksResponse:
+        """See the proto."""
+        job = await self._jobs.set_marks(current_principal(), request.job_id, marks_from_wire(request.marks))
+        return wire.SetMarksResponse(job=job_to_wire(job))
+
+    @explains_stream_errors
+    async def WatchJob(  # noqa: N802
+        self, request: wire.WatchJobRequest, context: Context
+    ) -> AsyncGenerator[wire.WatchJobResponse, None]:
+        """See the proto."""
+        async with aclosing(
+            self._jobs.watch(current_principal(), request.job_id, request.after_seq)
+        ) as events:
+            async for event in events:
+                yield wire.WatchJobResponse(event=event_to_wire(event))
+
+    @explains_errors
+    async def CancelJob(  # noqa: N802
+        self, request: wire.CancelJobRequest, context: Context
+    ) -> wire.CancelJobResponse:
+        """See the proto."""
+        job = await self._jobs.cancel(current_principal(), request.job_id)
+        return wire.CancelJobResponse(job=job_to_wire(job))
+
+    @explains_errors
+    async def DeleteJob(  # noqa: N802
+        self, request: wire.DeleteJobRequest, context: Context
+    ) -> wire.DeleteJobResponse:
+        """See the proto."""
+        await self._jobs.delete(current_principal(), request.job_id)
+        return wire.DeleteJobResponse()
+
+    @explains_stream_errors
+    async def ReadStem(  # noqa: N802
+        self, request: wire.ReadStemRequest, context: Context
+    ) -> AsyncGenerator[wire.ReadStemResponse, None]:
+        """See the proto."""
+        file = await self._jobs.stem_file(current_principal(), request.job_id, request.source)
+        with self._jobs.reading(current_principal()):
+            async for chunk in read_chunks(file, request.offset, request.length):
+                yield wire.ReadStemResponse(chunk=chunk)
+
+    @explains_stream_errors
+    async def ReadReport(  # noqa: N802
+        self, request: wire.ReadReportRequest, context: Context
+    ) -> AsyncGenerator[wire.ReadReportResponse, None]:
+        """See the proto."""
+        if request.format not in (wire.REPORT_FORMAT_JSON, wire.REPORT_FORMAT_HTML):
+            raise BadOptionError("format must be JSON or HTML")
+        file = await self._jobs.report_file(
+            current_principal(), request.job_id, html=request.format == wire.REPORT_FORMAT_HTML
+        )
+        with self._jobs.reading(current_principal()):
+            async for chunk in read_chunks(file, 0, 0):
+                yield wire.ReadReportResponse(chunk=chunk)
+
+
+class JobArrayService(JobArrayServiceServicer):
+    """See protos/ugosa/v1/job_array_service.proto."""
+
+    def __init__(self, arrays: JobArrays) -> None:
+        self._arrays = arrays
+
+    @explains_errors
+    async def CreateJobArray(  # noqa: N802
+        self, request: array_wire.CreateJobArrayRequest, context: Context
+    ) -> array_wire.CreateJobArrayResponse:
+        """See the proto."""
+        shared = options_from_wire(request.options)
+        items = [
+            ArrayItem(
+                item.upload_id,
+                options_from_wire(item.options) if item.HasField("options") else shared,
+                marks_from_wire(item.marks),
+            )
+            for item in request.items
+        ]
+        array = await self._arrays.create(current_principal(), request.request_id, items)
+        return array_wire.CreateJobArrayResponse(array=_array_to_wire(array))
+
+    @explains_errors
+    async def GetJobArray(  # noqa: N802
+        self, request: array_wire.GetJobArrayRequest, context: Context
+    ) -> array_wire.GetJobArrayResponse:
+        """See the proto."""
+        array = await self._arrays.get(current_principal(), request.array_id)
+        return array_wire.GetJobArrayResponse(array=_array_to_wire(array))
+
+    @explains_stream_errors
+    async def WatchJobArray(  # noqa: N802
+        self, request: array_wire.WatchJobArrayRequest, context: Context
+    ) -> AsyncGenerator[array_wire.WatchJobArrayResponse, None]:
+        """See the proto."""
+        async with aclosing(
+            self._arrays.watch(current_principal(), request.array_id, request.after_seq)
+        ) as events:
+            async for array_seq, event in events:
+                yield array_wire.WatchJobArrayResponse(array_seq=array_seq, event=event_to_wire(event))
+
+    @explains_errors
+    async def CancelJobArray(  # noqa: N802
+        self, request: array_wire.CancelJobArrayRequest, context: Context
+    ) -> array_wire.CancelJobArrayResponse:
+        """See the proto."""
+        array = await self._arrays.cancel(current_principal(), request.array_id)
+        return array_wire.CancelJobArrayResponse(array=_array_to_wire(array))
+
+
+def _array_to_wire(array: JobArray) -> array_wire.JobArray:
+    return array_wire.JobArray(
+        array_id=array.array_id,
+        request_id=array.request_id,
+        job_ids=array.job_ids,
+        last_seq=array.last_seq,
+        create_time=timestamp(array.create_time_s),
+        counts=[
+            array_wire.JobStateCount(state=JOB_STATES[state], jobs=jobs)
+            for state, jobs in array.counts.items()
+        ],
+    )

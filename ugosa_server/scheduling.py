@@ -1,0 +1,273 @@
+"""Runs queued jobs on the engine, principal by principal, and writes what happens into the store.
+
+Lives here and not in jobs/ because it drives the engine, which stands above jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ugosa_server.engines.base import (
+    Engine,
+    Run,
+    RunCancelled,
+    RunFailed,
+    RunNotice,
+    RunProgress,
+    RunSpec,
+    RunSucceeded,
+)
+from ugosa_server.errors import UgosaError, WorkerLostError
+from ugosa_server.failpoints import reach
+from ugosa_server.jobs.events import EventHub, JobError, JobState
+from ugosa_server.jobs.model import Job, JobKind, JobResult
+from ugosa_server.jobs.queue import JobQueue, stems_of_job
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.models.registry import ModelRegistry
+
+MAX_LOST_WORKERS = 2  # a lost worker is replaced once; a job that loses two is not tried again
+MAX_ATTEMPTS = 5  # a restart is not the job's fault, up to a point
+WORKER_RETRY = "WORKER_RETRY"  # reason of the notice that a job goes on after a lost worker
+
+STORE_RETRY_S = 5.0  # between attempts to write to a store that refuses
+
+log = logging.getLogger("ugosa.scheduler")
+
+
+@dataclass
+class ActiveRun:
+    """A run in progress."""
+
+    job: Job
+    """As it was claimed."""
+    run: Run | None = None
+    """None while the engine is starting it."""
+    starting: asyncio.Task[Run] | None = None
+    """The engine's start of it; a cancel that comes meanwhile ends the wait."""
+    cancelling: asyncio.Task[None] | None = None
+    """Set once a cancel was passed on."""
+
+
+class Scheduler:
+    """Keeps every slot of the engine busy. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        store: AsyncStore,
+        spool: Spool,
+        jobs: JobQueue,
+        hub: EventHub,
+        registry: ModelRegistry,
+        engine: Engine,
+        cancel_deadline_s: float,
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._jobs = jobs
+        self._hub = hub
+        self._registry = registry
+        self._engine = engine
+        self._cancel_deadline_s = cancel_deadline_s
+        self._active: dict[str, ActiveRun] = {}
+        self._draining = asyncio.Event()
+        self._slots: list[asyncio.Task[None]] = []
+        jobs.on_cancel = self._look_for_cancel
+
+    async def recover(self) -> None:
+        """Take up what an earlier server process left: queue running jobs again, complete cancels."""
+        for job in await self._store(lambda s: s.jobs.unfinished(JobState.CANCELLING)):
+            await self._end(job, JobState.CANCELLED)
+        for job in await self._store(lambda s: s.jobs.unfinished(JobState.RUNNING)):
+            await self._retry(job, "SERVER_RESTART", "the server was restarted")
+
+    def start(self) -> None:
+        """Begin to run jobs."""
+        self._slots = [
+            asyncio.create_task(self._work(), name=f"slot-{number}") for number in range(self._engine.slots)
+        ]
+
+    async def drain(self, grace_s: float) -> None:
+        """Start nothing more; runs that have not ended after `grace_s` seconds go back to the queue."""
+        self._draining.set()
+        self._jobs.arrived.set()
+        if self._slots:
+            await asyncio.wait(self._slots, timeout=grace_s)
+        for active in list(self._active.values()):
+            log.info("job %s goes back to the queue", active.job.job_id)
+            await self._retry(active.job, "SERVER_DRAINING", "the server was shut down")
+        for slot in self._slots:
+            slot.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await slot
+
+    def _look_for_cancel(self, job_id: str) -> None:
+        active = self._active.get(job_id)
+        if active is not None and active.cancelling is None:
+            active.cancelling = asyncio.create_task(self._pass_on_cancel(active))
+
+    async def _pass_on_cancel(self, active: ActiveRun) -> None:
+        job = await self._jobs.get(active.job.principal, active.job.job_id)
+        if job.state is not JobState.CANCELLING:
+            active.cancelling = None
+        elif active.run is not None:
+            await active.run.cancel(self._cancel_deadline_s)
+        elif active.starting is None or not active.starting.cancel():
+            active.cancelling = None  # between two steps of _run, which looks again
+
+    async def _work(self) -> None:
+        while not self._draining.is_set():
+            self._jobs.arrived.clear()
+            try:
+                job = await self._store(lambda s: s.jobs.claim_next())
+            except Exception:  # a full disk, say: the queue waits for better times
+                log.exception("the next job cannot be claimed; trying again in %.0f s", STORE_RETRY_S)
+                await asyncio.sleep(STORE_RETRY_S)
+                continue
+            if job is None:
+                await self._jobs.arrived.wait()
+                continue
+            self._jobs.arrived.set()  # another slot may have missed one that came with this one
+            reach("job.claimed")
+            self._hub.announce(job.job_id)
+            active = self._active[job.job_id] = ActiveRun(job)
+            try:
+                await self._run(active)
+            except Exception as error:
+                log.exception("job %s: the scheduler failed", job.job_id)
+                await self._end_at_last(job, JobError("INTERNAL", f"{type(error).__name__}: {error}"))
+            finally:
+                del self._active[job.job_id]
+
+    async def _run(self, active: ActiveRun) -> None:
+        job = active.job
+        try:
+            spec = await self._spec(job)
+            reach("job.attempt_made")
+            active.starting = asyncio.create_task(self._engine.start(spec), name=f"start-{job.job_id}")
+            self._look_for_cancel(job.job_id)  # a cancel may have come before
+            try:
+                active.run = await active.starting
+            except asyncio.CancelledError:
+                if active.cancelling is None:
+                    raise
+                await self._end(job, JobState.CANCELLED)
+                return
+            self._look_for_cancel(job.job_id)  # and again while the engine was starting it
+            await self._follow(job, active.run)
+        except WorkerLostError as error:
+            lost = 1 + await self._store(lambda s: s.events.count_notices(job.job_id, WORKER_RETRY))
+            if lost < MAX_LOST_WORKERS:
+                await self._retry(job, WORKER_RETRY, error.message)
+            else:
+                message = f"{error.message}; the job has lost {lost} workers and is not run again"
+                await self._end(job, JobState.FAILED, JobError(error.reason, message))
+        except UgosaError as error:
+            await self._end(job, JobState.FAILED, JobError(error.reason, error.message))
+
+    async def _follow(self, job: Job, run: Run) -> None:
+        """Write what a run says into the store, to its first ending; what comes later is passed over.
+
+        A run that is not followed to its end is cancelled.
+        """
+        ended = False
+        try:
+            async with aclosing(run.events()) as events:
+                async for event in events:
+                    ended = not isinstance(event, RunProgress | RunNotice)
+                    match event:
+                        case RunProgress() | RunNotice():
+                            await self._record(job, event)
+                        case RunSucceeded(stems, report_json, report_html, levels):
+                            result = JobResult(stems, report_json, report_html, levels)
+                            await self._end(job, JobState.SUCCEEDED, result=result)
+                        case RunFailed(reason, message):
+                            await self._end(job, JobState.FAILED, JobError(reason, message))
+                        case RunCancelled():
+                            await self._end(job, JobState.CANCELLED)
+                    if ended:
+                        return
+            raise WorkerLostError("the run stopped without a result")
+        except WorkerLostError:
+            ended = True
+            raise
+        finally:
+            if not ended and not self._draining.is_set():
+                await run.cancel(self._cancel_deadline_s)
+
+    async def _end_at_last(self, job: Job, error: JobError) -> None:
+        """Fail a job however long the store cannot be written: its slot must not be lost."""
+        while True:
+            try:
+                await self._end(job, JobState.FAILED, error)
+                return
+            except Exception:
+                log.exception("job %s cannot be ended; trying again in %.0f s", job.job_id, STORE_RETRY_S)
+                await asyncio.sleep(STORE_RETRY_S)
+
+    async def _spec(self, job: Job) -> RunSpec:
+        job = await self._store(lambda s: s.jobs.with_sights(job))
+        video = job.options.video
+        model = self._registry.get(job.options.model)
+        paths = await asyncio.to_thread(self._spool.make_attempt, job.job_id, job.attempt)
+        return RunSpec(
+            job_id=job.job_id,
+            attempt=job.attempt,
+            source=job.audio,
+            file_name=job.file_name,
+            marks=job.marks,
+            model_name=model.name,
+            model_path=str(model.path),
+            adaptation=job.options.adaptation,
+            separation=job.options.separation,
+            stem_encoding=job.options.stem_encoding,
+            seed=job.options.seed,
+            out_dir=str(paths.out_dir),
+            checkpoint_path=str(paths.checkpoint),
+            resume_path=str(paths.resume or ""),
+            listens_only=job.options.kind is JobKind.LISTENING,
+            visual_frames=job.options.visual_frames,
+            pictures=job.options.pictures,
+            video=video,
+            video_path=str(self._spool.bytes_path(video.upload_id)) if video else "",
+            stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
+        )
+
+    async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:
+        await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, body))
+        reach("job.event_recorded")
+        self._hub.announce(job.job_id)
+
+    async def _end(
+        self, job: Job, state: JobState, error: JobError | None = None, result: JobResult | None = None
+    ) -> None:
+        reach("job.run_ended")
+        if not await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, state, error, result)):
+            return  # it has ended before, or another attempt runs: its files are not ours
+        reach("job.ended")
+        delete = self._spool.delete_checkpoints if state is JobState.SUCCEEDED else self._spool.delete_job
+        await asyncio.to_thread(delete, job.job_id)
+        log.info(
+            "job %s: %s%s", job.job_id, state.value, f" ({error.reason}: {error.message})" if error else ""
+        )
+        self._hub.announce(job.job_id)
+
+    async def _retry(self, job: Job, reason: str, message: str) -> None:
+        """Queue a job again; fail it when it was tried too often, end it when it was cancelled."""
+        if job.attempt >= MAX_ATTEMPTS:
+            error = JobError(reason, f"{message}; this was attempt {job.attempt} of {MAX_ATTEMPTS}")
+            await self._end(job, JobState.FAILED, error)
+            return
+        text = f"{message}; the job will be run again (attempt {job.attempt + 1})"
+        notice = RunNotice(reason, text, warning=True)
+        log.warning("job %s: %s; queued again", job.job_id, message)
+        queued = await self._store(lambda s: s.jobs.requeue(job.job_id, job.attempt, notice))
+        if not queued:
+            await self._end(job, JobState.CANCELLED)
+            return
+        self._hub.announce(job.job_id)
+        self._jobs.arrived.set()

@@ -1,0 +1,291 @@
+"""The masks of a whole song: windows of STFT frames, overlapping, joined as segments of audio are.
+
+Every window lies on one grid of frames, numbered from the start of the song, so nothing drifts however long
+it is (256 frames of the Conditioned U-Net advance 65,536 samples, though 65,535 are enough to make them).
+
+Masks of a network at its own rate, put on every channel of the song at the song's rate.
+
+The STFT here is the network's, scaled: the window is n = 2 round(fft R / 2 r) samples long and the hop
+round(hop R / r), for a song at R Hz and a network at r Hz. With R = 44,100 and r = 11,025 both are exactly
+four times the network's, so its bins and frames are among those here and each mask lies where it was made; at
+other rates masks are interpolated linearly between bins and frames, at positions counted from the start of
+the song, so that nothing drifts. The phase is the mix's. Above the network's band every mask is 0.
+
+    s_hat_i = iSTFT(M_i STFT(y)),   residual = y - sum_i s_hat_i
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.models.config import MaskGrid
+from ugosa_server.models.cunet.conditioning import FrameContexts
+from ugosa_server.models.network import MaskNetwork
+from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments
+
+CONTEXTS_AT_ONCE = 4  # a window with more sets of labels is heard in several batches
+
+
+def mask_frames(n_samples: int, grid: MaskGrid) -> int:
+    """T', the frames that cover a song of so many samples and one beyond, for what lies between two."""
+    return n_samples // grid.hop_samples + 2
+
+
+def mask_plan(n_samples: int, sample_rate_hz: int, grid: MaskGrid, options: SeparationOptions) -> SegmentPlan:
+    """Where the windows of a song lie, in STFT frames."""
+    return SegmentPlan.of(mask_frames(n_samples, grid), frame_rate_hz(sample_rate_hz, grid), options)
+
+
+def frame_rate_hz(sample_rate_hz: int, grid: MaskGrid) -> float:
+    """STFT frames a second."""
+    return sample_rate_hz / grid.hop_samples
+
+
+class SpectrumFrames:
+    """A mono song as a `[T', F + 1]` array of complex STFT frames, computed when they are asked for.
+
+    The last column is the number of each frame, from 1, so that a cut knows where it lies.
+    """
+
+    def __init__(self, mix: SourceFrames | NDArray[np.float32], grid: MaskGrid) -> None:
+        """Take the song [T, 1] at the network's rate."""
+        self._mix, self._grid = mix, grid
+        self.shape = (mask_frames(len(mix), grid), grid.bins + 1)
+        self._window = torch.hann_window(grid.fft_samples)
+
+    def __len__(self) -> int:
+        """T'."""
+        return self.shape[0]
+
+    def __getitem__(self, frames: slice) -> NDArray[np.complex64]:
+        """Compute the frames of a slice of step 1: `[n, F + 1]`."""
+        start, stop, _ = frames.indices(len(self))
+        fft, hop = self._grid.fft_samples, self._grid.hop_samples
+        first, last = start * hop - fft // 2, (stop - 1) * hop + fft // 2
+        inside = self._mix[max(0, first) : max(0, last)][:, 0]
+        audio = np.zeros(last - first, dtype=np.float32)
+        audio[max(0, -first) :][: len(inside)] = inside
+        spectra = torch.stft(
+            torch.from_numpy(audio), fft, hop, window=self._window, center=False, return_complex=True
+        ).numpy()  # [F, n]
+        numbers = np.arange(start + 1, stop + 1, dtype=np.complex64)
+        return np.concatenate([spectra, numbers[None]]).T
+
+
+def song_masks(
+    network: MaskNetwork,
+    mix: SourceFrames | NDArray[np.float32],
+    contexts: FrameContexts,
+    rows: Sequence[int],
+    options: SeparationOptions,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> Iterator[NDArray[np.float32]]:
+    """Yield masks [S, F, n] that follow each other, `mask_frames` in all.
+
+    Args:
+        network: on its device.
+        mix: the song at the network's rate, normalised, [T, 1].
+        contexts: what the network is told of each frame.
+        rows: which of the network's sources are wanted, S of them.
+        options: validated; a segment is a window. Where windows overlap, hard masks are crossfaded too.
+        seed: of the random shifts.
+        device: where the network is.
+    """
+    grid = network.config.mask_grid
+    assert grid is not None
+    wanted = list(rows)
+
+    def masks_of(cut: Tensor) -> Tensor:  # complex [B, F + 1, n] -> [B, S, F, n]
+        return torch.stack([masks_of_window(frames[:-1], int(frames[-1, -1].real)) for frames in cut])
+
+    def masks_of_window(
+        frames: Tensor, stop: int
+    ) -> Tensor:  # complex [F, n] up to frame `stop` -> [S, F, n]
+        distinct, choice = contexts.of(stop - frames.shape[-1], stop)
+        masks: Tensor | None = None
+        for first in range(0, len(distinct), CONTEXTS_AT_ONCE):
+            batch = torch.from_numpy(distinct[first : first + CONTEXTS_AT_ONCE]).to(frames.device)
+            made = network.masks(frames.expand(len(batch), -1, -1), batch, kind=options.mask_kind)
+            made = made[:, wanted]  # [n, S, F, n]
+            if len(distinct) == 1:
+                return made[0]
+            masks = torch.zeros_like(made[0]) if masks is None else masks
+            for i, mask in enumerate(made, start=first):
+                own = torch.from_numpy(choice == i).to(mask.device)
+                masks = torch.where(own, mask, masks)
+        assert masks is not None
+        return masks
+
+    yield from separate_in_segments(
+        masks_of,
+        SpectrumFrames(mix, grid),
+        frame_rate_hz(network.config.sample_rate_hz, grid),
+        options,
+        seed,
+        device,
+    )
+
+
+FRAMES_AT_ONCE = 32
+BAND_TOLERANCE = 1e-6  # of a bin: the highest bin is not lost to rounding
+
+
+@dataclass(frozen=True)
+class SourceGrid:
+    """The network's STFT at the song's rate."""
+
+    fft_samples: int
+    """n, even."""
+    hop_samples: int
+    """From one frame to the next."""
+    bins_per_bin: float
+    """Bins of the network that one bin here spans."""
+    frames_per_frame: float
+    """Frames of the network from one frame here to the next."""
+
+    @staticmethod
+    def of(grid: MaskGrid, model_rate_hz: int, source_rate_hz: int) -> SourceGrid:
+        """Scale a grid from the network's rate to the song's."""
+        ratio = source_rate_hz / model_rate_hz
+        fft = 2 * max(1, round(grid.fft_samples / 2 * ratio))
+        hop = max(1, round(grid.hop_samples * ratio))
+        return SourceGrid(fft, hop, ratio * grid.fft_samples / fft, hop / (grid.hop_samples * ratio))
+
+
+class SongMasks:
+    """A stream of masks [S, F, n], read at any position that moves forward."""
+
+    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
+        self._blocks = iter(blocks)
+        self._held = next(self._blocks)  # [S, F, n]: frames from `_start` on
+        self._start = 0
+
+    @property
+    def sources(self) -> int:
+        """S."""
+        return len(self._held)
+
+    def at(self, positions: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Masks between frames, [S, F, n], at rising positions; beyond the last frame they are its own."""
+        before = np.floor(positions).astype(int)  # [n]
+        self._reach(int(before[-1]) + 2)
+        self._held = self._held[..., max(0, before[0] - self._start) :]
+        self._start = max(self._start, int(before[0]))
+        last = self._held.shape[-1] - 1
+        first = (before - self._start).clip(max=last)
+        share = (positions - before).astype(np.float32)
+        masks: NDArray[np.float32] = (1 - share) * self._held[..., first]
+        masks += share * self._held[..., (first + 1).clip(max=last)]
+        return masks
+
+    def finish(self) -> None:
+        """Let the stream run out."""
+        for _ in self._blocks:
+            pass
+
+    def _reach(self, stop: int) -> None:
+        blocks = [self._held]
+        reached = self._start + self._held.shape[-1]
+        while reached < stop and (block := next(self._blocks, None)) is not None:
+            blocks.append(block)
+            reached += block.shape[-1]
+        self._held = np.concatenate(blocks, axis=-1)
+
+
+def masked_stems(
+    masks: Iterable[NDArray[np.float32]],
+    mix: SourceFrames | NDArray[np.float32],
+    source_rate_hz: int,
+    grid: MaskGrid,
+    model_rate_hz: int,
+    device: torch.device | str = "cpu",
+) -> Iterator[NDArray[np.float32]]:
+    """Yield estimates [S + 1, C, n], the residual last; together they have exactly T frames.
+
+    Args:
+        masks: [S, F, n] that follow each other, as of `song_masks`.
+        mix: the song at its own rate, [T, C].
+        source_rate_hz: that rate.
+        grid: the STFT that the masks were made on.
+        model_rate_hz: the network's rate.
+        device: where to compute.
+    """
+    stft = SourceGrid.of(grid, model_rate_hz, source_rate_hz)
+    fft, hop, half = stft.fft_samples, stft.hop_samples, stft.fft_samples // 2
+    n_samples, channels = mix.shape
+    song = SongMasks(masks)
+    window = torch.hann_window(fft, dtype=torch.float64).float().to(device)
+    band = BandInterpolation(stft, grid)
+    n_frames = n_samples // hop + 1
+    # Sums over the frames so far, from sample `position` on; the first half window lies before the song.
+    sums = torch.zeros(song.sources, channels, fft, device=device)
+    weights = torch.zeros(fft, device=device)
+    position = -half
+    for first in range(0, n_frames, FRAMES_AT_ONCE):
+        frames = np.arange(first, min(first + FRAMES_AT_ONCE, n_frames))
+        spectra = torch.fft.rfft(window * _cut(mix, frames * hop - half, fft).to(device))  # [C, n, bins]
+        found = torch.from_numpy(song.at(frames * stft.frames_per_frame)).to(device)  # [S, F, n]
+        made = band.apply(found).transpose(1, 2).unsqueeze(1) * spectra[..., : band.bins]  # [S, C, n, bins]
+        audio = window * torch.fft.irfft(made, n=fft)  # [S, C, n, fft]
+        done = hop * len(frames)
+        sums = torch.nn.functional.pad(sums, (0, done))
+        weights = torch.nn.functional.pad(weights, (0, done))
+        for i in range(len(frames)):
+            sums[..., i * hop : i * hop + fft] += audio[:, :, i]
+            weights[i * hop : i * hop + fft] += window.square()
+        last = first + len(frames) == n_frames
+        if last:
+            done = n_samples - position
+        yield from _finished(sums[..., :done], weights[:done], mix, position)
+        sums, weights, position = sums[..., done:], weights[done:], position + done
+    song.finish()
+
+
+class BandInterpolation:
+    """Brings masks to the bins of the song's STFT, up to the network's band."""
+
+    def __init__(self, stft: SourceGrid, grid: MaskGrid) -> None:
+        positions = np.arange(stft.fft_samples // 2 + 1) * stft.bins_per_bin
+        positions = positions[positions <= grid.bins - 1 + BAND_TOLERANCE].clip(max=grid.bins - 1)
+        below = np.minimum(np.floor(positions).astype(int), grid.bins - 2)
+        self.bins = len(positions)
+        self._below = torch.from_numpy(below)
+        self._share = torch.from_numpy((positions - below).astype(np.float32))[:, None]
+
+    def apply(self, masks: Tensor) -> Tensor:
+        """[S, F, n] -> [S, bins, n]."""
+        below, share = self._below.to(masks.device), self._share.to(masks.device)
+        return (1 - share) * masks[:, below] + share * masks[:, below + 1]
+
+
+def _cut(mix: SourceFrames | NDArray[np.float32], starts: NDArray[np.intp], length: int) -> Tensor:
+    """Stretches of the song with silence around it: [C, n, length]."""
+    first, last = int(starts[0]), int(starts[-1]) + length
+    inside = mix[max(0, first) : max(0, last)]
+    audio = np.zeros((last - first, mix.shape[1]), dtype=np.float32)
+    audio[max(0, -first) :][: len(inside)] = inside
+    hop = int(starts[1] - starts[0]) if len(starts) > 1 else length
+    return torch.from_numpy(audio).T.unfold(-1, length, hop)
+
+
+def _finished(
+    sums: Tensor, weights: Tensor, mix: SourceFrames | NDArray[np.float32], position: int
+) -> Iterator[NDArray[np.float32]]:
+    """What no later frame adds to, without what lies before the song, and the residual."""
+    before = max(0, -position)
+    sums, weights = sums[..., before:], weights[before:]
+    if sums.shape[-1] == 0:
+        return
+    stems = (sums / weights).cpu().numpy()  # [S, C, n]
+    start = position + before
+    part = mix[start : start + stems.shape[-1]].T  # [C, n]
+    yield np.concatenate([stems, (part - stems.sum(axis=0, dtype=np.float64))[None]]).astype(np.float32)

@@ -1,0 +1,227 @@
+"""The front process, put together: store, jobs, engine, RPC and OSC; from start to drained end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from ugosa_server.config import ServerConfig
+from ugosa_server.engines.base import Engine
+from ugosa_server.engines.local import LocalEngine
+from ugosa_server.engines.process import WorkerSettings
+from ugosa_server.engines.ray.engine import EMBEDDED, RayEngine, RaySettings
+from ugosa_server.errors import ConfigError
+from ugosa_server.files import make_state_dir
+from ugosa_server.jobs.arrays import JobArrays
+from ugosa_server.jobs.events import EventHub
+from ugosa_server.jobs.principals import LOCAL_PRINCIPAL
+from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.quotas import QuotaLimits, Quotas
+from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, AsyncStore
+from ugosa_server.jobs.uploads import UploadLimits, Uploads
+from ugosa_server.metrics import Metrics, MetricsServer
+from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.osc.service import OscOptions, OscService
+from ugosa_server.osc.snapshot import StoreFeed
+from ugosa_server.rpc.addresses import lock_file, tls_files
+from ugosa_server.rpc.interceptors import Authenticator
+from ugosa_server.rpc.server import RpcServer
+from ugosa_server.scheduling import Scheduler
+
+HEALTH_INTERVAL_S = 0.5
+RPC_STOP_GRACE_S = 2.0
+WORKER_STOP_GRACE_S = 2.0
+
+log = logging.getLogger("ugosa.app")
+
+
+async def serve(config: ServerConfig) -> None:
+    """Run the server until SIGTERM or SIGINT, then drain it.
+
+    Raises:
+        ConfigError: the server cannot start like this.
+        UnknownModelError: the configured model is not there.
+    """
+    os.umask(0o077)  # songs, stems and tokens are for this user alone
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stopping.set)
+    async with contextlib.AsyncExitStack() as stack:
+        registry = ModelRegistry(Path(folder) for folder in config.model_dirs)
+        model = registry.get(config.model)
+
+        state_dir = make_state_dir(config.state_dir)
+        stack.enter_context(lock_file(state_dir / "lock", f"the state directory {state_dir}"))
+        store = AsyncStore(state_dir / STORE_FILE_NAME)
+        stack.callback(store.close)
+        spool = Spool(state_dir, config.min_free_bytes)
+        spool.sweep(
+            await store(lambda s: s.uploads.all_ids()),
+            await store(lambda s: s.jobs.all_ids()),
+            await store(lambda s: s.jobs.unfinished_ids()),
+        )
+
+        hub = EventHub()
+        quotas = Quotas(
+            QuotaLimits(
+                uploads=config.quota_uploads,
+                stored_bytes=config.quota_stored_bytes,
+                queued_jobs=config.quota_queued_jobs,
+                watches=config.quota_watches,
+                upload_streams=config.quota_upload_streams,
+                read_streams=config.quota_read_streams,
+            )
+        )
+        limits = UploadLimits(config.max_upload_bytes, config.decode_timeout_s, config.upload_idle_timeout_s)
+        uploads = Uploads(store, spool, limits, quotas)
+        jobs = JobQueue(
+            store,
+            spool,
+            registry,
+            hub,
+            config.model,
+            config.max_queued,
+            quotas,
+            sees_pictures=bool(config.video_encoder),
+        )
+        arrays = JobArrays(store, spool, jobs, hub, quotas)
+        engine = await _start_engine(config, state_dir, str(model.path))
+        stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
+        scheduler = Scheduler(store, spool, jobs, hub, registry, engine, config.cancel_deadline_s)
+        await scheduler.recover()
+
+        await _start_osc(config, store, jobs, hub, stack)
+        if config.metrics:
+            metrics = MetricsServer(config.metrics, Metrics(store, uploads, engine, state_dir))
+            stack.push_async_callback(metrics.close)
+            print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
+        authenticator = Authenticator(store, require_token_on_loopback=config.require_token_on_loopback)
+        rpc = RpcServer(uploads, jobs, arrays, registry, config.model, authenticator)
+        addresses = await rpc.start(
+            config.listen,
+            tls_files(config.tls_cert, config.tls_key, config.tls_client_ca),
+            has_tokens=await store(lambda s: s.tokens.any_valid()),
+        )
+        stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
+        retention = RetentionOptions(config.keep_jobs_days, config.keep_uploads_days)
+        _run_along(stack, keep_sweeping(uploads, jobs, retention), "retention")
+        scheduler.start()
+        for address in addresses:
+            print(f"ugosa-server listens on {address}", flush=True)
+
+        await _keep_health(engine, rpc, stopping)
+        log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
+        uploads.draining = jobs.draining = True
+        await rpc.set_serving(serving=False)
+        await scheduler.drain(config.drain_grace_s)
+        hub.close()
+    log.info("drained")
+
+
+async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> Engine:
+    """Raises ConfigError when there is nothing that could run jobs."""
+    if config.engine == "local":
+        return LocalEngine(
+            WorkerSettings(
+                device=config.device,
+                preload=preload,
+                cache_bytes=config.prefix_cache_bytes,
+                cache_disk_bytes=config.prefix_cache_disk_bytes,
+                cpu_fallback=config.cpu_fallback,
+                video_encoder=config.video_encoder,
+                gpu_tf32=config.gpu_tf32,
+                threads=config.threads,
+                heartbeat_timeout_s=config.heartbeat_timeout_s,
+                log_level=config.log_level,
+                log_format=config.log_format,
+            )
+        )
+    own_token = str(state_dir / "ray-token") if config.ray_address == EMBEDDED else ""
+    return await RayEngine.connect(
+        RaySettings(
+            address=config.ray_address,
+            token_file=config.ray_token_file or own_token,
+            preload=preload,
+            probe_dir=str(state_dir),
+            workers=config.ray_workers,
+            device=config.device,
+            threads=config.threads,
+            shares_files={"auto": None, "yes": True, "no": False}[config.ray_shared_files],
+            files_root=config.ray_files_dir,
+            files_budget_bytes=config.ray_files_bytes,
+            cache_bytes=config.prefix_cache_bytes,
+            cpu_fallback=config.cpu_fallback,
+            video_encoder=config.video_encoder,
+            heartbeat_timeout_s=config.heartbeat_timeout_s,
+            start_timeout_s=config.ray_start_timeout_s,
+            log_level=config.log_level,
+            log_format=config.log_format,
+        )
+    )
+
+
+async def _keep_health(engine: Engine, rpc: RpcServer, stopping: asyncio.Event) -> None:
+    """Tell the health service what the engine says of itself, until the server is stopped.
+
+    Raises:
+        ConfigError: no worker can ever start with this configuration.
+    """
+    while not stopping.is_set():
+        health = await engine.health()
+        if health.refusal:
+            raise ConfigError(health.refusal)
+        await rpc.set_serving(serving=health.ready)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), HEALTH_INTERVAL_S)
+
+
+async def _start_osc(
+    config: ServerConfig,
+    store: AsyncStore,
+    jobs: JobQueue,
+    hub: EventHub,
+    stack: contextlib.AsyncExitStack,
+) -> None:
+    if not config.osc and not config.osc_peers:
+        return
+    feed = StoreFeed(store, jobs, hub, LOCAL_PRINCIPAL)
+    await feed.load()
+    options = OscOptions(
+        listen=_host_port(config.osc) if config.osc else None,
+        peers=tuple(_host_port(peer) for peer in config.osc_peers),
+    )
+    service = OscService(options, feed)
+    await service.start()
+    stack.push_async_callback(service.close)
+    if service.listen_address is not None:
+        host, port = service.listen_address
+        print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
+    _run_along(stack, feed.run(service.publish, service.forget), "osc")
+
+
+def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+    """Run `work` beside the server until the stack is left."""
+    task = asyncio.create_task(work, name=name)
+
+    async def stop() -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(stop)
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"OSC address {text!r} must be HOST:PORT")
+    return host.strip("[]"), int(port)
