@@ -29,21 +29,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.engines.base import (
-    Engine,
-    EngineHealth,
-    Run,
-    RunEvent,
-    RunPhase,
-    RunProgress,
-    RunSpec,
-    RunSucceeded,
-    StemFile,
-)
+from ugosa_server.engines.base import Engine, EngineHealth, Run
 from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.model import JobOptions, Upload, UploadFormat, new_id
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
+from ugosa_server.jobs.runs import RunEvent, RunPhase, RunProgress, RunSpec, RunSucceeded, StemFile
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, AsyncStore, Store
 from ugosa_server.models.registry import ModelRegistry

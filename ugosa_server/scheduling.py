@@ -11,21 +11,13 @@ import logging
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from ugosa_server.engines.base import (
-    Engine,
-    Run,
-    RunCancelled,
-    RunFailed,
-    RunNotice,
-    RunProgress,
-    RunSpec,
-    RunSucceeded,
-)
+from ugosa_server.engines.base import Engine, Run
 from ugosa_server.errors import UgosaError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.events import EventHub, JobError, JobState
 from ugosa_server.jobs.model import Job, JobKind, JobResult
 from ugosa_server.jobs.queue import JobQueue, stems_of_job
+from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store.async_store import AsyncStore
 from ugosa_server.models.registry import ModelRegistry

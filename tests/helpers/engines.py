@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from tests.helpers.faulty_engine import FaultyEngine
-from ugosa_server.engines.base import RunPhase, RunSucceeded
 from ugosa_server.engines.local import LocalEngine
 from ugosa_server.engines.process import WorkerSettings
 from ugosa_server.engines.ray.engine import EMBEDDED, RayEngine, RaySettings
+from ugosa_server.jobs.runs import RunPhase, RunSucceeded
 
 PATIENCE_S = 6.0  # until a real worker that says nothing is taken for hung
 BY_S = 60.0

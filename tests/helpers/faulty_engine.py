@@ -10,19 +10,10 @@ import hashlib
 from collections import deque
 from pathlib import Path
 
-from ugosa_server.engines.base import (
-    Engine,
-    EngineHealth,
-    Run,
-    RunCancelled,
-    RunFailed,
-    RunPhase,
-    RunProgress,
-    RunSucceeded,
-    StemFile,
-)
+from ugosa_server.engines.base import Engine, EngineHealth, Run
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.files import replacing
+from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded, StemFile
 
 SOURCES = ("drums", "bass", "other", "vocals")
 STEPS = 3

@@ -4,16 +4,8 @@ import asyncio
 import hashlib
 from pathlib import Path
 
-from ugosa_server.engines.base import (
-    Engine,
-    EngineHealth,
-    Run,
-    RunCancelled,
-    RunPhase,
-    RunProgress,
-    RunSucceeded,
-    StemFile,
-)
+from ugosa_server.engines.base import Engine, EngineHealth, Run
+from ugosa_server.jobs.runs import RunCancelled, RunPhase, RunProgress, RunSucceeded, StemFile
 
 
 def progress(step, steps=4):

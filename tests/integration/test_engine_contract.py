@@ -21,8 +21,8 @@ from tests.helpers.engines import (
     until,
 )
 from tests.helpers.run_specs import ENDLESS, RATE_HZ, RunSpecs
-from ugosa_server.engines.base import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded
 from ugosa_server.errors import WorkerLostError
+from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,7 +15,7 @@ from tests.helpers.api import FILE, SONG, Api, chunk, error_info, listening, ser
 from tests.helpers.front import ROOMY
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from tests.helpers.tiny_cunet import write_tiny_cunet
-from ugosa_server.jobs.events import RunNotice
+from ugosa_server.jobs.runs import RunNotice
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.wire.ugosa.v1 import job_service_pb2, marks_pb2, separation_service_pb2, upload_service_pb2
 

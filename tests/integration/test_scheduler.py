@@ -9,7 +9,6 @@ import pytest
 from tests.helpers.faulty_engine import DUPLICATES, LATE, LOST_RESULT, FaultyEngine
 from tests.helpers.front import PRINCIPAL, Front, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, ScriptedEngine, progress, succeed
-from ugosa_server.engines.base import RunFailed
 from ugosa_server.errors import (
     AllSilentError,
     BadOptionError,
@@ -24,8 +23,9 @@ from ugosa_server.errors import (
     WorkerLostError,
 )
 from ugosa_server.failpoints import PHASES
-from ugosa_server.jobs.events import JobState, RunNotice, RunProgress, StateChanged
+from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.runs import RunFailed, RunNotice, RunProgress
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.marks.model import Mark, MarkState
 

@@ -12,8 +12,9 @@ import pytest
 from tests.helpers.lossy_vfs import LossyVfs
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.events import JobState, RunNotice
+from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import JobOptions, UploadFormat
+from ugosa_server.jobs.runs import RunNotice
 from ugosa_server.jobs.store.async_store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)

@@ -14,14 +14,7 @@ from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import StemEncoding
-from ugosa_server.engines.base import (
-    RunCancelled,
-    RunFailed,
-    RunNotice,
-    RunPhase,
-    RunProgress,
-    RunSucceeded,
-)
+from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunPhase, RunProgress, RunSucceeded
 from ugosa_server.marks.levels import load_levels
 from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest

@@ -10,8 +10,9 @@ from ugosa_server.errors import (
     RequestIdConflictError,
     UploadInUseError,
 )
-from ugosa_server.jobs.events import JobError, JobState, RunNotice, StateChanged, StemFile
+from ugosa_server.jobs.events import JobError, JobState, StateChanged
 from ugosa_server.jobs.model import JobOptions, JobResult, UploadFormat
+from ugosa_server.jobs.runs import RunNotice, StemFile
 from ugosa_server.jobs.store.async_store import Store
 from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame

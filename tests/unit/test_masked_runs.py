@@ -11,7 +11,7 @@ from tests.helpers.tiny_cunet import FILM, LABEL_MULTIPLY, QUARTET, quartet, tin
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.engines.base import (
+from ugosa_server.jobs.runs import (
     RunCancelled,
     RunFailed,
     RunNotice,

@@ -11,7 +11,7 @@ import torch
 from tests.helpers.runs import files_of, never, run_spec, song_of, stems_of
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.engines.base import RunFailed, RunNotice, RunProgress, RunSucceeded
+from ugosa_server.jobs.runs import RunFailed, RunNotice, RunProgress, RunSucceeded
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.pipeline import resident as resident_networks

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ugosa_server.engines.base import RunPhase
+from ugosa_server.jobs.runs import RunPhase
 from ugosa_server.pipeline.progress import PhasePlan, ProgressMeter
 
 PLAN = [

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from tests.helpers.run_specs import RunSpecs
-from ugosa_server.engines.base import RunPhase, RunProgress, RunSucceeded, WorkerReady, WorkerRefused
+from ugosa_server.engines.base import WorkerReady, WorkerRefused
 from ugosa_server.engines.ray import worker as ray_worker
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.engine import RayEngine
 from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
 from ugosa_server.errors import WorkerLostError
+from ugosa_server.jobs.runs import RunPhase, RunProgress, RunSucceeded
 
 pytestmark = pytest.mark.asyncio
 

@@ -20,106 +20,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.errors import DiskFullError, WorkerLostError
-from ugosa_server.jobs.events import LossTerms, RunNotice, RunPhase, RunProgress, StemFile
+from ugosa_server.jobs.runs import (
+    RunCancelled,
+    RunEvent,
+    RunFailed,
+    RunNotice,
+    RunProgress,
+    RunSpec,
+    RunSucceeded,
+)
 from ugosa_server.jobs.spool import disk_full_explained
-from ugosa_server.marks.model import Mark
-from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
-from ugosa_server.separation.options import SeparationOptions
-
-__all__ = [
-    "Engine",
-    "EngineHealth",
-    "LossTerms",
-    "Run",
-    "RunCancelled",
-    "RunEvent",
-    "RunFailed",
-    "RunNotice",
-    "RunPhase",
-    "RunProgress",
-    "RunSpec",
-    "RunSucceeded",
-    "StemFile",
-]
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """All that an engine needs to run one attempt of a job."""
-
-    job_id: str
-    """Server-made id; also the name in logs."""
-    attempt: int
-    """Counts the runs of the job from 1; fences writers of an earlier attempt."""
-    source: SourceAudio
-    """The decoded song."""
-    file_name: str
-    """Name of the song for the report; never used as a path."""
-    marks: tuple[Mark, ...]
-    """Validated marks, in frames at the source rate; empty = plain separation."""
-    model_name: str
-    """Name in the registry, for the report."""
-    model_path: str
-    """The checkpoint file."""
-    adaptation: AdaptationOptions
-    """Validated."""
-    separation: SeparationOptions
-    """Validated."""
-    stem_encoding: StemEncoding
-    """How stems are written."""
-    seed: int
-    """Of every random choice of the run."""
-    out_dir: str
-    """Empty directory for this attempt. Files are written as `x.tmp`, synced and renamed."""
-    checkpoint_path: str = ""
-    """File that this attempt alone writes, to keep what its adaptation has reached at the end of an epoch.
-    Outlives out_dir and the attempt; empty = none is kept."""
-    resume_path: str = ""
-    """What an earlier attempt has kept so; a run that it does not fit passes it over. Empty = nothing."""
-    stems: tuple[str, ...] = ()
-    """Names of the stems to give, in the model's order; empty = all that the model can give."""
-    visual_frames: tuple[VisualFrame, ...] = ()
-    """What is seen of the players, for a model that is conditioned on video."""
-    pictures: tuple[PlayerPicture, ...] = ()
-    """Pictures of the players, of which the worker makes visual frames; validated."""
-    video: VideoSource | None = None
-    """A video of the players, of which the worker takes pictures; validated."""
-    video_path: str = ""
-    """Its file."""
-    listens_only: bool = False
-    """Whether the run ends when the unadapted network has heard the song: levels, no stems and no report."""
-
-
-@dataclass(frozen=True)
-class RunSucceeded:
-    """The last event of a run that ended well; all files are durable."""
-
-    stems: tuple[StemFile, ...]
-    """In the order of `RunSpec.stems`; none, and no report, of a run that only listens."""
-    report_json: str
-    """File name inside `out_dir`."""
-    report_html: str
-    """File name inside `out_dir`."""
-    levels: str = ""
-    """File name inside `out_dir`: levels of the unadapted network's estimates."""
-
-
-@dataclass(frozen=True)
-class RunFailed:
-    """The last event of a run that failed for a reason that another attempt would meet again."""
-
-    reason: str
-    """Stable word."""
-    message: str
-    """For people."""
-
-
-@dataclass(frozen=True)
-class RunCancelled:
-    """The last event of a run that was cancelled."""
 
 
 def failure_of(error: Exception) -> RunFailed:
@@ -131,9 +42,6 @@ def failure_of(error: Exception) -> RunFailed:
         return RunFailed(full.reason, full.message)
     except Exception:
         return RunFailed("INTERNAL", f"{type(error).__name__}: {error}; the server's log has the details")
-
-
-RunEvent = RunProgress | RunNotice | RunSucceeded | RunFailed | RunCancelled
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 
-from ugosa_server.engines.base import Engine, EngineHealth, Run, RunSpec
+from ugosa_server.engines.base import Engine, EngineHealth, Run
 from ugosa_server.engines.process import WorkerProcess, WorkerSettings
 from ugosa_server.errors import WorkerLostError
+from ugosa_server.jobs.runs import RunSpec
 
 RESPAWN_DELAY_S = 1.0  # doubled after each start that failed, up to RESPAWN_DELAY_MAX_S
 RESPAWN_DELAY_MAX_S = 60.0

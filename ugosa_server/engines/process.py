@@ -15,13 +15,7 @@ from ugosa_server.engines.base import (
     Heartbeat,
     Message,
     QueuedRun,
-    RunCancelled,
-    RunFailed,
     RunKey,
-    RunNotice,
-    RunProgress,
-    RunSpec,
-    RunSucceeded,
     StartRun,
     WorkerReady,
     WorkerRefused,
@@ -29,6 +23,7 @@ from ugosa_server.engines.base import (
     encode_line,
 )
 from ugosa_server.errors import WorkerLostError
+from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
 from ugosa_server.log import LogFormat
 
 LINE_LIMIT_BYTES = 4 * 1024 * 1024

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ugosa_server.jobs.runs import RunNotice, RunProgress
+
 
 class JobState(StrEnum):
     """Where a job is in its life."""
@@ -49,78 +51,6 @@ class StateChanged:
     """The new state."""
     error: JobError | None = None
     """Set when FAILED."""
-
-
-class RunPhase(StrEnum):
-    """The phases of a run, in order."""
-
-    PREPARE = "prepare"
-    BASE_SEPARATION = "base_separation"
-    ADAPTATION = "adaptation"
-    SEPARATION = "separation"
-    REPORT = "report"
-
-
-@dataclass(frozen=True)
-class LossTerms:
-    """The terms of Eq. 2, averaged over the steps since the epoch began."""
-
-    total: float
-    """reconstruction + lambda * silence."""
-    reconstruction: float
-    """First term: distance of the active sources' sum to the mix."""
-    silence: float
-    """Second term, without lambda: what is heard of sources where they are marked silent."""
-
-
-@dataclass(frozen=True)
-class RunProgress:
-    """How far a run is."""
-
-    phase: RunPhase
-    """What it is doing."""
-    fraction: float
-    """Share of the whole run that is done, 0 to 1; never falls within a run."""
-    eta_s: float | None
-    """Seconds to the end from measured step times; None until there is a measure."""
-    step: int
-    """Steps done of `steps` in this phase."""
-    steps: int
-    """Steps of this phase."""
-    epoch: int = 0
-    """During ADAPTATION: the epoch, from 1."""
-    epochs: int = 0
-    """During ADAPTATION: how many."""
-    loss: LossTerms | None = None
-    """During ADAPTATION."""
-
-
-@dataclass(frozen=True)
-class RunNotice:
-    """Something the user should know, though the run goes on."""
-
-    reason: str
-    """Stable word, for example "NO_MARKS"."""
-    message: str
-    """For people."""
-    warning: bool = False
-    """Whether it deserves attention."""
-
-
-@dataclass(frozen=True)
-class StemFile:
-    """One finished stem on disk."""
-
-    source: str
-    """The source's name."""
-    file_name: str
-    """Name inside `out_dir`; server-made."""
-    frames: int
-    """Same as the song's."""
-    size_bytes: int
-    """Of the file."""
-    sha256: str
-    """Hex, of the file."""
 
 
 EventBody = StateChanged | RunProgress | RunNotice

@@ -16,17 +16,10 @@ from typing import Protocol
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs.events import (
-    EventHub,
-    JobEvent,
-    JobState,
-    RunNotice,
-    RunPhase,
-    RunProgress,
-    StateChanged,
-)
+from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress
 from ugosa_server.jobs.store.async_store import AsyncStore, Store
 
 PROGRESS_ADDRESS = "/ugosa/v1/job/progress"

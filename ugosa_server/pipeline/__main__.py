@@ -23,7 +23,6 @@ from ugosa_server.engines.base import (
     Heartbeat,
     Message,
     RunKey,
-    RunSpec,
     StartRun,
     WorkerReady,
     WorkerRefused,
@@ -32,6 +31,7 @@ from ugosa_server.engines.base import (
     failure_of,
 )
 from ugosa_server.errors import UgosaError
+from ugosa_server.jobs.runs import RunSpec
 from ugosa_server.log import start_logging
 
 if TYPE_CHECKING:

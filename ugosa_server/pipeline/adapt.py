@@ -14,8 +14,8 @@ from ugosa_server.adaptation.loop import AdaptationStep, adapt, base_unless_done
 from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.engines.base import LossTerms, RunEvent, RunPhase
 from ugosa_server.failpoints import reach
+from ugosa_server.jobs.runs import LossTerms, RunEvent, RunPhase
 from ugosa_server.marks.activity import activity, marks_at_rate
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.pipeline.context import OngoingRun

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.engines.base import RunEvent, RunNotice, RunPhase, RunSpec
+from ugosa_server.jobs.runs import RunEvent, RunNotice, RunPhase, RunSpec
 from ugosa_server.pipeline.estimate import Ensemble
 from ugosa_server.pipeline.leakage import densest_window
 from ugosa_server.pipeline.memory_fallback import MemoryFallback, is_out_of_memory

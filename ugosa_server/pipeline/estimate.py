@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ugosa_server.adaptation.loop import SightReader
 from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.engines.base import RunSpec
+from ugosa_server.jobs.runs import RunSpec
 from ugosa_server.marks.model import Mark
 from ugosa_server.marks.validate import marks_of_ensemble
 from ugosa_server.models.config import NetworkConfig

@@ -12,8 +12,8 @@ from dataclasses import replace
 import torch
 
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.engines.base import RunPhase, RunSpec
 from ugosa_server.errors import DeviceMemoryError
+from ugosa_server.jobs.runs import RunPhase, RunSpec
 from ugosa_server.pipeline.resident import ResidentNetwork
 from ugosa_server.separation.options import SeparationOptions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ugosa_server.adaptation.loop import count_steps
 from ugosa_server.adaptation.strategies import UNADAPTED, Strategy, parse_strategy
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.engines.base import RunNotice, RunPhase, RunSpec
+from ugosa_server.jobs.runs import RunNotice, RunPhase, RunSpec
 from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.pipeline.estimate import Ensemble, separation_steps

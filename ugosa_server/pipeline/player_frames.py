@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ugosa_server.engines.base import RunSpec
+from ugosa_server.jobs.runs import RunSpec
 from ugosa_server.marks.players import VisualFrame, picture_times_s
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.video.encoders import PictureEncoder

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from ugosa_server import __version__
-from ugosa_server.engines.base import RunEvent, RunPhase, RunSpec
 from ugosa_server.failpoints import reach
+from ugosa_server.jobs.runs import RunEvent, RunPhase, RunSpec
 from ugosa_server.pipeline.adapt import Learned
 from ugosa_server.pipeline.context import OngoingRun
 from ugosa_server.pipeline.plan import report_steps

@@ -24,9 +24,9 @@ from pathlib import Path
 
 from ugosa_server.adaptation.loop import adaptation_of
 from ugosa_server.audio.frames import open_frames
-from ugosa_server.engines.base import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
 from ugosa_server.errors import NoVideoEncoderError, UgosaError
 from ugosa_server.failpoints import reach
+from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
 from ugosa_server.marks.players import VisualFrame
 from ugosa_server.pipeline.adapt import Learned, adapt_network, forget
 from ugosa_server.pipeline.context import OngoingRun, RunCancelledError

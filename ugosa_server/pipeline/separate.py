@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.formats import energy_dbfs
 from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.engines.base import RunEvent, RunPhase, StemFile
 from ugosa_server.failpoints import reach
+from ugosa_server.jobs.runs import RunEvent, RunPhase, StemFile
 from ugosa_server.marks.levels import LevelMeter, save_levels
 from ugosa_server.marks.model import Mark
 from ugosa_server.pipeline.context import OngoingRun

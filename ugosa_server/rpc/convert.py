@@ -9,17 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
-from ugosa_server.jobs.events import (
-    JobError,
-    JobEvent,
-    JobState,
-    RunNotice,
-    RunPhase,
-    RunProgress,
-    StateChanged,
-    StemFile,
-)
+from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
+from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress, StemFile
 from ugosa_server.marks.lint import Finding, Severity
 from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.marks.players import VideoInfo

@@ -29,8 +29,8 @@ from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.decoding.request import DecodeRequest
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.engines.base import RunEvent, RunFailed, RunSpec, RunSucceeded
 from ugosa_server.errors import BadOptionError, UgosaError
+from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec, RunSucceeded
 from ugosa_server.marks.model import Mark
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.pipeline.resident import ResidentNetworks

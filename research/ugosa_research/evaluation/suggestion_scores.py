@@ -22,8 +22,8 @@ from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.decoding.request import DecodeRequest
 from ugosa_server.audio.formats import StemEncoding
-from ugosa_server.engines.base import RunEvent, RunFailed, RunSpec, RunSucceeded
 from ugosa_server.errors import UgosaError
+from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec, RunSucceeded
 from ugosa_server.marks.levels import SongLevels, load_levels
 from ugosa_server.marks.model import Interval, Mark, MarkState, intersect, merge
 from ugosa_server.marks.suggest import suggest_marks

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ugosa_server import __version__
-from ugosa_server.engines.base import RunEvent, RunKey, RunSpec, WorkerReady, WorkerRefused, failure_of
+from ugosa_server.engines.base import RunKey, WorkerReady, WorkerRefused, failure_of
 from ugosa_server.engines.ray.files import FileDigest, NodeFiles
 from ugosa_server.errors import UgosaError
+from ugosa_server.jobs.runs import RunEvent, RunSpec
 from ugosa_server.log import LogFormat, start_logging
 
 if TYPE_CHECKING:

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ugosa_server import __version__
-from ugosa_server.engines.base import Engine, EngineHealth, Run, RunSpec
+from ugosa_server.engines.base import Engine, EngineHealth, Run
 from ugosa_server.engines.ray.actor import CONCURRENCY_GROUPS, GROUP_OF_METHOD, ActorSettings, WorkerActor
 from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
 from ugosa_server.errors import ConfigError, WorkerLostError
+from ugosa_server.jobs.runs import RunSpec
 from ugosa_server.log import LogFormat
 
 EMBEDDED = "embedded"

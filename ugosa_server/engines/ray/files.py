@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ugosa_server.engines.base import RunSpec
 from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.files import publish, tmp_path_of
+from ugosa_server.jobs.runs import RunSpec
 
 CHUNK_BYTES = 1024**2
 

@@ -7,7 +7,8 @@ import time
 import apsw
 import msgspec
 
-from ugosa_server.jobs.events import EventBody, JobEvent, RunNotice, RunProgress, StateChanged
+from ugosa_server.jobs.events import EventBody, JobEvent, StateChanged
+from ugosa_server.jobs.runs import RunNotice, RunProgress
 from ugosa_server.jobs.store.schema import transaction
 
 KINDS: dict[str, type[StateChanged] | type[RunProgress] | type[RunNotice]] = {

@@ -11,8 +11,9 @@ import msgspec
 
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError, RequestIdConflictError
-from ugosa_server.jobs.events import EventBody, JobError, JobState, RunNotice, StateChanged
+from ugosa_server.jobs.events import EventBody, JobError, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobOptions, JobResult, Upload
+from ugosa_server.jobs.runs import RunNotice
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.jobs.turns import Turns

@@ -1,0 +1,166 @@
+"""The vocabulary of a run, one attempt of a job: what it is given, the events it yields, and its results.
+
+Front process, engines and workers all speak it; an engine carries it between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.marks.model import Mark
+from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
+from ugosa_server.separation.options import SeparationOptions
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that an engine needs to run one attempt of a job."""
+
+    job_id: str
+    """Server-made id; also the name in logs."""
+    attempt: int
+    """Counts the runs of the job from 1; fences writers of an earlier attempt."""
+    source: SourceAudio
+    """The decoded song."""
+    file_name: str
+    """Name of the song for the report; never used as a path."""
+    marks: tuple[Mark, ...]
+    """Validated marks, in frames at the source rate; empty = plain separation."""
+    model_name: str
+    """Name in the registry, for the report."""
+    model_path: str
+    """The checkpoint file."""
+    adaptation: AdaptationOptions
+    """Validated."""
+    separation: SeparationOptions
+    """Validated."""
+    stem_encoding: StemEncoding
+    """How stems are written."""
+    seed: int
+    """Of every random choice of the run."""
+    out_dir: str
+    """Empty directory for this attempt. Files are written as `x.tmp`, synced and renamed."""
+    checkpoint_path: str = ""
+    """File that this attempt alone writes, to keep what its adaptation has reached at the end of an epoch.
+    Outlives out_dir and the attempt; empty = none is kept."""
+    resume_path: str = ""
+    """What an earlier attempt has kept so; a run that it does not fit passes it over. Empty = nothing."""
+    stems: tuple[str, ...] = ()
+    """Names of the stems to give, in the model's order; empty = all that the model can give."""
+    visual_frames: tuple[VisualFrame, ...] = ()
+    """What is seen of the players, for a model that is conditioned on video."""
+    pictures: tuple[PlayerPicture, ...] = ()
+    """Pictures of the players, of which the worker makes visual frames; validated."""
+    video: VideoSource | None = None
+    """A video of the players, of which the worker takes pictures; validated."""
+    video_path: str = ""
+    """Its file."""
+    listens_only: bool = False
+    """Whether the run ends when the unadapted network has heard the song: levels, no stems and no report."""
+
+
+@dataclass(frozen=True)
+class RunSucceeded:
+    """The last event of a run that ended well; all files are durable."""
+
+    stems: tuple[StemFile, ...]
+    """In the order of `RunSpec.stems`; none, and no report, of a run that only listens."""
+    report_json: str
+    """File name inside `out_dir`."""
+    report_html: str
+    """File name inside `out_dir`."""
+    levels: str = ""
+    """File name inside `out_dir`: levels of the unadapted network's estimates."""
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """The last event of a run that failed for a reason that another attempt would meet again."""
+
+    reason: str
+    """Stable word."""
+    message: str
+    """For people."""
+
+
+@dataclass(frozen=True)
+class RunCancelled:
+    """The last event of a run that was cancelled."""
+
+
+class RunPhase(StrEnum):
+    """The phases of a run, in order."""
+
+    PREPARE = "prepare"
+    BASE_SEPARATION = "base_separation"
+    ADAPTATION = "adaptation"
+    SEPARATION = "separation"
+    REPORT = "report"
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The terms of Eq. 2, averaged over the steps since the epoch began."""
+
+    total: float
+    """reconstruction + lambda * silence."""
+    reconstruction: float
+    """First term: distance of the active sources' sum to the mix."""
+    silence: float
+    """Second term, without lambda: what is heard of sources where they are marked silent."""
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is."""
+
+    phase: RunPhase
+    """What it is doing."""
+    fraction: float
+    """Share of the whole run that is done, 0 to 1; never falls within a run."""
+    eta_s: float | None
+    """Seconds to the end from measured step times; None until there is a measure."""
+    step: int
+    """Steps done of `steps` in this phase."""
+    steps: int
+    """Steps of this phase."""
+    epoch: int = 0
+    """During ADAPTATION: the epoch, from 1."""
+    epochs: int = 0
+    """During ADAPTATION: how many."""
+    loss: LossTerms | None = None
+    """During ADAPTATION."""
+
+
+@dataclass(frozen=True)
+class RunNotice:
+    """Something the user should know, though the run goes on."""
+
+    reason: str
+    """Stable word, for example "NO_MARKS"."""
+    message: str
+    """For people."""
+    warning: bool = False
+    """Whether it deserves attention."""
+
+
+@dataclass(frozen=True)
+class StemFile:
+    """One finished stem on disk."""
+
+    source: str
+    """The source's name."""
+    file_name: str
+    """Name inside `out_dir`; server-made."""
+    frames: int
+    """Same as the song's."""
+    size_bytes: int
+    """Of the file."""
+    sha256: str
+    """Hex, of the file."""
+
+
+RunEvent = RunProgress | RunNotice | RunSucceeded | RunFailed | RunCancelled
