@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_client.marks.labels import ALIASES, find_source, parse_label
+from ugosa_client.marks.labels import find_source, parse_label
+from ugosa_client.marks.words import ALIASES
 from ugosa_client.resources import MarkState
 
 SOURCES = ("drums", "bass", "other", "vocals")

@@ -8,20 +8,14 @@
 --   only drums, bass       after `only`, a list belongs together
 --
 -- Case, plural and everyday names ("kit", "vox", "singer") are forgiven. `no vocals, drums` can be read in two
--- ways and is refused. It is the grammar of the Python client; a test holds the two against each other.
+-- ways and is refused. It is the grammar of the Python client, with the same table of words; a test holds the two
+-- against each other.
+
+local words = require("ugosa.words")
 
 local labels = {}
 
 labels.ACTIVE, labels.SILENT = "active", "silent"
-
-local ALIASES = {
-  drums = { "kit", "drum kit", "drumkit", "drum set", "drumset", "percussion", "perc", "beat" },
-  bass = { "bass guitar", "bassguitar", "bassline", "bass line", "e-bass", "sub bass" },
-  vocals = { "voice", "vox", "singer", "singing", "lead vocals", "lead vox", "lead voice", "vocalist" },
-  other = { "rest", "everything else", "accompaniment", "others" },
-  guitar = { "gtr", "guit" },
-  piano = { "keys", "keyboard" },
-}
 
 local function trim(text) return text:match("^%s*(.-)%s*$") end
 
@@ -35,7 +29,7 @@ end
 local function known_names(sources)
   local known = {}
   for _, source in ipairs(sources) do
-    for _, alias in ipairs(ALIASES[source] or {}) do
+    for _, alias in ipairs(words.ALIASES[source] or {}) do
       known[fold(alias)] = known[fold(alias)] or source
     end
   end
