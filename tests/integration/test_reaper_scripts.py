@@ -14,11 +14,15 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ugosa_client.marks.labels import parse_label
+from ugosa_client.marks import words
+from ugosa_client.marks.labels import is_meant_as_mark, parse_label
 from ugosa_client.marks.words import ALIASES
 
-Reading = dict[str, str] | None
+Reading = dict[str, str] | list[str | bool]
+"""States of sources; or why there are none, and whether a mark was meant."""
 
 SCRIPTS = Path(__file__).parents[2] / "clients" / "reaper"
 SOURCES = ("drums", "bass", "other", "vocals")
@@ -88,7 +92,8 @@ def read_in_lua(lua: str, cases: Sequence[tuple[str, Sequence[str]]], folder: Pa
         local json, labels = require("ugosa.json"), require("ugosa.labels")
         local results = {}
         for index, case in ipairs(json.decode(io.open(arg[1], "rb"):read("a"))) do
-            results[index] = labels.parse(table.unpack(case)) or json.null
+            local states, message = labels.parse(table.unpack(case))
+            results[index] = states or { message, labels.is_meant_as_mark(table.unpack(case)) }
         end
         print(json.encode(results))
     """
@@ -114,14 +119,36 @@ def test_lua_knows_every_name_of_every_shipped_model(lua: str, tmp_path: Path) -
     readings = read_in_lua(lua, cases, tmp_path)
     assert dict(zip(cases, readings, strict=True)) == {case: in_python(*case) for case in cases}
     for label in ("string bass", "vln", "no sax", "no vc", "no french horn"):
-        assert readings[cases.index((label, models["cunet-film"]))], label
+        assert isinstance(readings[cases.index((label, models["cunet-film"]))], dict), label
+
+
+MODELS = tuple(shipped_sources().values())
+WORDS = sorted(
+    {*words.SILENT_BEFORE, *words.SILENT_AFTER, *words.ONLY_BEFORE, *words.ONLY_AFTER, *words.PHRASES}
+    | {"-", "!", "W/O", "and", "or", "&", "+", "/", ",", ", ", "Solo", "verse", "vocls", "durm", "Hit", "the"}
+    | {*ALIASES, *(alias.upper() for aliases in ALIASES.values() for alias in aliases)}
+)
+TEXTS = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(" _-,") | st.just("")), max_size=8).map(
+    lambda parts: "".join(word + gap for word, gap in parts)
+)
+
+
+@pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
+@settings(deadline=None, max_examples=30)
+@given(cases=st.lists(st.tuples(TEXTS, st.sampled_from(MODELS)), min_size=20, max_size=60))
+def test_lua_and_python_agree_on_any_words(
+    lua: str, cases: list[tuple[str, tuple[str, ...]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    readings = read_in_lua(lua, cases, tmp_path_factory.getbasetemp())
+    for case, reading in zip(cases, readings, strict=True):
+        assert reading == in_python(*case), case
 
 
 def in_python(label: str, sources: Sequence[str]) -> Reading:
     try:
         return {source: str(state) for source, state in parse_label(label, sources).items()}
-    except ValueError:
-        return None
+    except ValueError as error:
+        return [str(error), is_meant_as_mark(label, sources)]
 
 
 def test_the_index_is_what_the_headers_say() -> None:

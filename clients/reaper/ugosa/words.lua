@@ -3,26 +3,53 @@
 local words = {}
 
 words.ALIASES = {
-  drums = { "kit", "drum kit", "drumkit", "drum set", "drumset", "percussion", "perc", "beat" },
-  bass = { "bass guitar", "bassguitar", "bassline", "bass line", "e-bass", "sub bass" },
-  vocals = { "voice", "vox", "singer", "singing", "lead vocals", "lead vox", "lead voice", "vocalist" },
-  other = { "rest", "everything else", "accompaniment", "others" },
-  guitar = { "gtr", "guit" },
-  piano = { "keys", "keyboard" },
-  bassoon = { "bsn", "fagott", "fagotto" },
-  cello = { "vc", "vlc", "celli", "violoncello" },
-  clarinet = { "cl", "clar" },
-  doublebass = { "double bass", "bass", "contrabass", "string bass", "upright bass", "db", "kontrabass" },
-  flute = { "fl" },
-  horn = { "french horn", "hn", "cor" },
-  oboe = { "ob" },
-  saxophone = { "sax" },
-  trombone = { "tbn", "trb", "bone" },
-  trumpet = { "tpt", "trp" },
-  tuba = { "tba" },
-  viola = { "vla", "va", "viole" },
-  violin = { "vln", "vn", "violini" },
-  residual = { "residue", "remainder" },
+  ["drums"] = { "kit", "drum kit", "drumkit", "drum set", "drumset", "percussion", "perc", "beat" },
+  ["bass"] = { "bass guitar", "bassguitar", "bassline", "bass line", "e-bass", "sub bass" },
+  ["vocals"] = { "voice", "vox", "singer", "singing", "lead vocals", "lead vox", "lead voice", "vocalist" },
+  ["other"] = { "rest", "everything else", "accompaniment", "others" },
+  ["guitar"] = { "gtr", "guit" },
+  ["piano"] = { "keys", "keyboard" },
+  ["bassoon"] = { "bsn", "fagott", "fagotto" },
+  ["cello"] = { "vc", "vlc", "celli", "violoncello" },
+  ["clarinet"] = { "cl", "clar" },
+  ["doublebass"] = { "double bass", "bass", "contrabass", "string bass", "upright bass", "db", "kontrabass" },
+  ["flute"] = { "fl" },
+  ["horn"] = { "french horn", "hn", "cor" },
+  ["oboe"] = { "ob" },
+  ["saxophone"] = { "sax" },
+  ["trombone"] = { "tbn", "trb", "bone" },
+  ["trumpet"] = { "tpt", "trp" },
+  ["tuba"] = { "tba" },
+  ["viola"] = { "vla", "va", "viole" },
+  ["violin"] = { "vln", "vn", "violini" },
+  ["residual"] = { "residue", "remainder" },
+}
+
+words.SILENT_BEFORE = { "no", "not", "without", "mute" }
+
+words.SILENT_AFTER = { "off", "out", "mute", "muted", "silent" }
+
+words.ONLY_BEFORE = { "only", "just", "solo" }
+
+words.ONLY_AFTER = { "only" }
+
+words.SURE_BEFORE = { "no", "not", "without", "only" }
+
+words.SPELLED_OUT = {
+  ["w/o"] = "without",
+}
+
+words.PHRASES = {
+  ["instrumental"] = "-vocals",
+  ["acapella"] = "only vocals",
+  ["a capella"] = "only vocals",
+  ["acappella"] = "only vocals",
+  ["a cappella"] = "only vocals",
+}
+
+words.MODELS_WITH = {
+  ["guitar"] = "htdemucs_6s",
+  ["piano"] = "htdemucs_6s",
 }
 
 return words

@@ -25,3 +25,26 @@ ALIASES = {
     "residual": ("residue", "remainder"),
 }
 """Everyday names of each source, used where the model has that source."""
+
+SILENT_BEFORE = ("no", "not", "without", "mute")
+"""Before names: silent."""
+SILENT_AFTER = ("off", "out", "mute", "muted", "silent")
+"""After names: silent."""
+ONLY_BEFORE = ("only", "just", "solo")
+"""Before names: these play, all others are silent."""
+ONLY_AFTER = ("only",)
+"""After names: the same."""
+SURE_BEFORE = ("no", "not", "without", "only")
+"""Words that speak of instruments whatever follows; "just" and "solo" also begin names of sections."""
+SPELLED_OUT = {"w/o": "without"}
+"""Abbreviations with a sign in them that would otherwise part names."""
+PHRASES = {
+    "instrumental": "-vocals",
+    "acapella": "only vocals",
+    "a capella": "only vocals",
+    "acappella": "only vocals",
+    "a cappella": "only vocals",
+}
+"""Whole items, and the label that each stands for."""
+MODELS_WITH = {"guitar": "htdemucs_6s", "piano": "htdemucs_6s"}
+"""Instruments that most models put into `other`, and the model to pull that has them as sources."""
