@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ugosa_client.marks.labels import parse_label
+from ugosa_client.marks import words
+from ugosa_client.marks.labels import is_meant_as_mark, parse_label
+from ugosa_client.marks.words import ALIASES
+
+Reading = dict[str, str] | list[str | bool]
+"""States of sources; or why there are none, and whether a mark was meant."""
 
 SCRIPTS = Path(__file__).parents[2] / "clients" / "reaper"
 SOURCES = ("drums", "bass", "other", "vocals")
@@ -35,6 +44,20 @@ LABELS = [
         "no/vocals",
     ),
 ]
+ROOT = SCRIPTS.parents[1]
+SIX_SOURCES = (*SOURCES, "guitar", "piano")  # of htdemucs_6s, whose weights are not shipped
+
+
+def shipped_sources() -> dict[str, tuple[str, ...]]:
+    """The names that marks can use, of each model that lies in the repository beside its card."""
+    found = {"htdemucs_6s": SIX_SOURCES}
+    cards = ROOT.glob("[!.]*/**/MODEL_CARD.md")
+    for path in (path for card in cards for path in card.parent.glob("*.safetensors")):
+        with path.open("rb") as file:
+            (n_bytes,) = struct.unpack("<Q", file.read(8))
+            config = json.loads(json.loads(file.read(n_bytes))["__metadata__"]["config"])
+        found[path.stem] = tuple(config.get("sources") or [*config["instruments"], "residual"])
+    return found
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -61,29 +84,71 @@ def test_luacheck_has_nothing_to_say() -> None:
     assert check.returncode == 0, check.stdout
 
 
-@pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
-def test_lua_and_python_read_the_same_into_region_names(lua: str, tmp_path: Path) -> None:
-    (tmp_path / "labels.json").write_text(json.dumps([LABELS, SOURCES]), encoding="utf-8")
+def read_in_lua(lua: str, cases: Sequence[tuple[str, Sequence[str]]], folder: Path) -> list[Reading]:
+    """What Lua reads into labels, each with the sources of its model."""
+    (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
     program = """
         package.path = "./?.lua;" .. package.path
         local json, labels = require("ugosa.json"), require("ugosa.labels")
-        local names, sources = table.unpack(json.decode(io.open(arg[1], "rb"):read("a")))
         local results = {}
-        for index, name in ipairs(names) do results[index] = labels.parse(name, sources) or json.null end
+        for index, case in ipairs(json.decode(io.open(arg[1], "rb"):read("a"))) do
+            local states, message = labels.parse(table.unpack(case))
+            results[index] = states or { message, labels.is_meant_as_mark(table.unpack(case)) }
+        end
         print(json.encode(results))
     """
-    (tmp_path / "read.lua").write_text(program, encoding="utf-8")
-    read = run(require(lua, lua), str(tmp_path / "read.lua"), str(tmp_path / "labels.json"))
+    (folder / "read.lua").write_text(program, encoding="utf-8")
+    read = run(require(lua, lua), str(folder / "read.lua"), str(folder / "cases.json"))
     assert read.returncode == 0, read.stderr
-    in_lua = dict(zip(LABELS, json.loads(read.stdout), strict=True))
-    assert in_lua == {label: in_python(label) for label in LABELS}
+    readings: list[Reading] = json.loads(read.stdout)
+    return readings
 
 
-def in_python(label: str) -> dict[str, str] | None:
+@pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
+def test_lua_and_python_read_region_names_alike(lua: str, tmp_path: Path) -> None:
+    cases = [(label, SOURCES) for label in LABELS]
+    assert read_in_lua(lua, cases, tmp_path) == [in_python(*case) for case in cases]
+
+
+@pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
+def test_lua_knows_every_name_of_every_shipped_model(lua: str, tmp_path: Path) -> None:
+    models = shipped_sources()
+    assert {"starter", "cunet-film", "htdemucs_6s"} <= models.keys()
+    names = [*ALIASES, *(alias for aliases in ALIASES.values() for alias in aliases)]
+    cases = [(form.format(name), s) for s in models.values() for name in names for form in ("{}", "no {}")]
+    readings = read_in_lua(lua, cases, tmp_path)
+    assert dict(zip(cases, readings, strict=True)) == {case: in_python(*case) for case in cases}
+    for label in ("string bass", "vln", "no sax", "no vc", "no french horn"):
+        assert isinstance(readings[cases.index((label, models["cunet-film"]))], dict), label
+
+
+MODELS = tuple(shipped_sources().values())
+WORDS = sorted(
+    {*words.SILENT_BEFORE, *words.SILENT_AFTER, *words.ONLY_BEFORE, *words.ONLY_AFTER, *words.PHRASES}
+    | {"-", "!", "W/O", "and", "or", "&", "+", "/", ",", ", ", "Solo", "verse", "vocls", "durm", "Hit", "the"}
+    | {*ALIASES, *(alias.upper() for aliases in ALIASES.values() for alias in aliases)}
+)
+TEXTS = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(" _-,") | st.just("")), max_size=8).map(
+    lambda parts: "".join(word + gap for word, gap in parts)
+)
+
+
+@pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
+@settings(deadline=None, max_examples=30)
+@given(cases=st.lists(st.tuples(TEXTS, st.sampled_from(MODELS)), min_size=20, max_size=60))
+def test_lua_and_python_agree_on_any_words(
+    lua: str, cases: list[tuple[str, tuple[str, ...]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    readings = read_in_lua(lua, cases, tmp_path_factory.getbasetemp())
+    for case, reading in zip(cases, readings, strict=True):
+        assert reading == in_python(*case), case
+
+
+def in_python(label: str, sources: Sequence[str]) -> Reading:
     try:
-        return {source: str(state) for source, state in parse_label(label, SOURCES).items()}
-    except ValueError:
-        return None
+        return {source: str(state) for source, state in parse_label(label, sources).items()}
+    except ValueError as error:
+        return [str(error), is_meant_as_mark(label, sources)]
 
 
 def test_the_index_is_what_the_headers_say() -> None:

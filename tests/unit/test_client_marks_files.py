@@ -47,6 +47,27 @@ def test_windows_line_ends_and_byte_order_marks_are_forgiven(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "0,5\t1,25\tno vocals",
+        "0:00.5\t0:01.25\tno vocals",
+        "0:00,5\t0:01,25\tno vocals",
+        "0:00.5 0:01.25 no vocals",
+        "0:00.5-0:01.25 no vocals",
+        "0,5 - 1,25\tno vocals",
+        "0:00:00.5 \u2013 0:00:01.25 no vocals",
+    ],
+)
+def test_times_are_read_as_people_write_them(tmp_path, line):
+    assert read(tmp_path, line + "\n") == (Mark("vocals", SILENT, 22050, 55125),)
+
+
+def test_a_time_that_is_none_is_named(tmp_path):
+    with pytest.raises(MarksFileError, match=r"line 2: '1\.2\.3' is not a time such as 62.5 or 1:02.5"):
+        read(tmp_path, "0\t1\tdrums\n1.2.3\t4\tno vocals\n")
+
+
+@pytest.mark.parametrize(
     ("start", "end"),
     [("0:00.500", "0:01.250"), ("0:00:00.500", "0:00:01.250"), ("0.500", "1.250"), ("22050", "55125")],
 )

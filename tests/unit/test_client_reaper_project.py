@@ -52,6 +52,22 @@ def test_regions_come_in_time_of_the_songs_file(tmp_path):
     )
 
 
+def test_a_byte_of_latin_1_in_a_project_is_read(tmp_path):
+    path = tmp_path / "old.rpp"
+    text = project(item(), markers=region(1, 10, 11, '"no vocals"') + region(2, 11, 12, '"Caf\xe9"'))
+    path.write_bytes(text.encode("latin-1"))
+    marks, (info,) = examine_regions(read_regions(path), SOURCES, RATE, 60 * RATE)
+    assert marks == (Mark("vocals", SILENT, 5 * RATE, 6 * RATE),)
+    assert (info.code, info.region) == ("NOT_A_MARK", "Caf\xe9")
+
+
+def test_a_section_named_for_what_other_holds_is_left_out_with_the_model_that_has_it(tmp_path):
+    path = written(tmp_path, project(item(), markers=region(1, 10, 11, "Guitar")))
+    marks, (info,) = examine_regions(read_regions(path), SOURCES, RATE, 60 * RATE)
+    assert (marks, info.severity) == ((), Severity.INFO)
+    assert "this model has guitar inside 'other'; htdemucs_6s has its own" in info.text
+
+
 def test_regions_are_cut_at_the_item_and_those_outside_are_told(tmp_path):
     markers = region(1, 9, 11, "drums") + region(2, 29, 40, "bass") + region(3, 40, 41, "vocals")
     text = project(item(), markers=markers)

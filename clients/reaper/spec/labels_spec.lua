@@ -25,6 +25,24 @@ describe("a region's name", function()
     assert.same(only, parse("Only drums & bass"))
   end)
 
+  it("can say so in other words, before or after the names", function()
+    for _, name in ipairs({ "VOX out", "vocals off", "w/o vocals", "Mute vocals", "vocals muted", "Instrumental" }) do
+      assert.same({ vocals = "silent" }, parse(name), name)
+    end
+    local only_vocals = parse("only vocals")
+    for _, name in ipairs({ "solo vocals", "just vox", "vocals only", "acapella", "A Cappella" }) do
+      assert.same(only_vocals, parse(name), name)
+    end
+  end)
+
+  it("that speaks of an instrument inside of other is told of the model that has it", function()
+    local states, message = parse("no guitar")
+    assert.is_nil(states)
+    assert.equal(
+      "this model has guitar inside 'other'; htdemucs_6s has its own: ugosa-server models pull htdemucs_6s", message)
+    assert.same({ guitar = "silent" }, labels.parse("gtr off", { "drums", "other", "guitar" }))
+  end)
+
   it("can be a list", function()
     assert.same({ drums = "active", bass = "silent" }, parse("drums, -bass"))
     assert.same({ drums = "silent", bass = "silent" }, parse("no bass and drums"))
@@ -37,6 +55,7 @@ describe("a region's name", function()
       assert.truthy(message:find(why, 1, true), message)
     end
     refused("no vocals, drums", "write 'no drums'")
+    refused("drums, vocals off", "write 'drums off', or put 'vocals off' first")
     refused("drums, -drums", "both active and silent")
     refused("no vocls", "did you mean 'vocals'?")
     refused("Verse 1", "the model has drums, bass, other, vocals")
@@ -45,10 +64,10 @@ describe("a region's name", function()
 
   it("that is misspelt is told from one that names a part of the song", function()
     for _, name in ipairs({ "no vocls", "durms", "without harp", "only kazoo", "bss" }) do
-      assert.is_true(labels.is_misspelt(name, SOURCES), name)
+      assert.is_true(labels.is_meant_as_mark(name, SOURCES), name)
     end
-    for _, name in ipairs({ "Verse 1", "Chorus", "Intro", "A", "Bridge (loud)" }) do
-      assert.is_false(labels.is_misspelt(name, SOURCES), name)
+    for _, name in ipairs({ "Verse 1", "Chorus", "Intro", "A", "Bridge (loud)", "Solo 2", "Just a fill" }) do
+      assert.is_false(labels.is_meant_as_mark(name, SOURCES), name)
     end
   end)
 end)

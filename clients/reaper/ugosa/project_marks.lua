@@ -64,9 +64,9 @@ local function read_region(region, sources, spans, problems)
       end
     end
   elseif region.name ~= "" then
-    local misspelt = labels.is_misspelt(region.name, sources)
+    local meant = labels.is_meant_as_mark(region.name, sources)
     problems[#problems + 1] = {
-      severity = misspelt and "warning" or "info", code = misspelt and "UNKNOWN_NAME" or "NOT_A_MARK",
+      severity = meant and "warning" or "info", code = meant and "UNKNOWN_NAME" or "NOT_A_MARK",
       message = ("region R%d '%s': %s"):format(region.number, region.name, message),
       start_s = region.start_s, end_s = region.end_s,
     }

@@ -23,6 +23,7 @@ from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, format_named
 from ugosa_client.marks.reaper_project import regions_outside_song
 from ugosa_client.marks.regions import Region, cut_at_end, named_regions
+from ugosa_client.marks.text import decode_project
 from ugosa_client.resources import AudioInfo, JobState, Upload
 from ugosa_client.separate import find_model, take_project
 from ugosa_client.song import lossless_length
@@ -183,7 +184,7 @@ def _outside_item(path: Path) -> list[Finding]:
             line=region.line,
             region=region.name,
         )
-        for region in regions_outside_song(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
+        for region in regions_outside_song(decode_project(path.read_bytes()))
     ]
 
 

@@ -1,5 +1,7 @@
 r"""Audacity label tracks: `start<TAB>end<TAB>name`, in seconds.
 
+Files that people write are read too: `0,5` and `1:02.5` are times.
+
 A line that starts with a backslash carries the spectral range of the label before it and says nothing of
 time. (Audacity manual, "Importing and Exporting Labels".)
 """
@@ -8,20 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ugosa_client.marks.regions import Region, format_seconds, parse_seconds
+from ugosa_client.marks.regions import Region, format_seconds, parse_time
 
 DECIMALS = 6  # as Audacity writes them; they give every frame back at any rate below 1 MHz
 
 
 def looks_like_audacity(text: str) -> bool:
-    """Whether the first line that says something has two numbers and tabs, as a label has."""
+    """Whether the first line that says something has two times and tabs, as a label has."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     fields = first.split("\t")
     if len(fields) < 2:
         return False
     try:
-        parse_seconds(fields[0])
-        parse_seconds(fields[1])
+        parse_time(fields[0])
+        parse_time(fields[1])
     except ValueError:
         return False
     return True
@@ -43,7 +45,7 @@ def parse_audacity(text: str) -> list[Region]:
                 f"line {number}: {line.strip()!r} is no label; a label is start, tab, end, tab, name"
             )
         try:
-            start, end = parse_seconds(fields[0]), parse_seconds(fields[1])
+            start, end = parse_time(fields[0]), parse_time(fields[1])
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
         regions.append(Region(fields[2].strip(), start, end, number))

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from ugosa_client.errors import MarksFileError
 from ugosa_client.marks.findings import Finding, Severity
-from ugosa_client.marks.formats import FORMATS, MarksFormat, decode_text, format_of_bytes, format_of_name
+from ugosa_client.marks.formats import FORMATS, MarksFormat, format_of_bytes, format_of_name
 from ugosa_client.marks.labels import (
     UnknownNameError,
     find_source,
+    is_meant_as_mark,
     parse_label,
-    says_more_than_names,
 )
 from ugosa_client.marks.regions import Region, cut_at_end, regions_of_marks
+from ugosa_client.marks.text import decode_text
 from ugosa_client.resources import Mark, MarkState
 
 
@@ -126,7 +127,7 @@ def examine_regions(
             states = _states(region, sources)
         except ValueError as error:
             if not region.from_lane:  # a track of another name is no lane
-                findings.append(_label_finding(region, error))
+                findings.append(_label_finding(region, error, sources))
             continue
         span = _span(region, sample_rate_hz, frames)
         if isinstance(span, Finding):
@@ -168,20 +169,15 @@ def _refuse_foreign_text(path: Path, data: bytes) -> None:
         raise MarksFileError(f"{path} is no marks file of a known format: {error}") from None
 
 
-def _label_finding(region: Region, error: ValueError) -> Finding:
-    if region.named_freely and not says_more_than_names(region.name):
-        is_section = not error.is_misspelt if isinstance(error, UnknownNameError) else not region.name
-        if is_section:
-            return Finding(
-                "NOT_A_MARK",
-                Severity.INFO,
-                f"the region {region.name!r} names no instrument and is left out",
-                "rename it, if it is meant as a mark",
-                line=region.line,
-                region=region.name,
-            )
-    code = "UNKNOWN_SOURCE" if isinstance(error, UnknownNameError) else "BAD_LABEL"
-    return Finding(code, Severity.ERROR, str(error), "rename it", line=region.line, region=region.name)
+def _label_finding(region: Region, error: ValueError, sources: Sequence[str]) -> Finding:
+    code, severity, message, fix = "BAD_LABEL", Severity.ERROR, str(error), "rename it"
+    if isinstance(error, UnknownNameError):
+        code, message, fix = "UNKNOWN_SOURCE", error.message, error.fix or fix
+    if region.named_freely and not is_meant_as_mark(region.name, sources):
+        why = f": {message}" if fix != "rename it" else ", for it names no instrument"
+        code, severity, message = "NOT_A_MARK", Severity.INFO, f"the region {region.name!r} is left out{why}"
+        fix = "rename it, if it is meant as a mark" if fix == "rename it" else fix
+    return Finding(code, severity, message, fix, line=region.line, region=region.name)
 
 
 def _span(region: Region, sample_rate_hz: int, frames: int) -> tuple[int, int] | Finding:

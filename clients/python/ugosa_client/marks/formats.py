@@ -18,6 +18,7 @@ from ugosa_client.marks import (
     sonic_visualiser,
 )
 from ugosa_client.marks.regions import Region
+from ugosa_client.marks.text import decode_project, decode_text
 
 
 @dataclass(frozen=True)
@@ -59,29 +60,16 @@ def text_format(
     )
 
 
-def _if_text(looks_like: Callable[[str], bool]) -> Callable[[bytes], bool]:
+def _if_text(
+    looks_like: Callable[[str], bool], decode: Callable[[bytes], str] = decode_text
+) -> Callable[[bytes], bool]:
     def looks_like_bytes(data: bytes) -> bool:
         try:
-            return looks_like(decode_text(data))
+            return looks_like(decode(data))
         except ValueError:
             return False
 
     return looks_like_bytes
-
-
-def decode_text(data: bytes) -> str:
-    """Decode UTF-8, or UTF-16 that says so.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"it is not text in UTF-8 (byte {error.start} is {data[error.start]:#04x}); save it as UTF-8"
-        ) from None
 
 
 # In the order in which a file's content is tried: the looser a format, the later.
@@ -107,8 +95,8 @@ FORMATS = (
         "rpp",
         "REAPER project",
         (".rpp",),
-        _if_text(reaper_project.looks_like_reaper_project),
-        lambda data: reaper_project.parse_reaper_project(decode_text(data)),
+        _if_text(reaper_project.looks_like_reaper_project, decode_project),
+        lambda data: reaper_project.parse_reaper_project(decode_project(data)),
         reaper_project.format_reaper_project,
         takes_project=True,
     ),

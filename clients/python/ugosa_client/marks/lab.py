@@ -1,15 +1,22 @@
-"""`.lab` files of annotation tools: `start end name`, in seconds, parted by any blanks."""
+"""`.lab` files of annotation tools: `start end name`, in seconds, parted by any blanks.
+
+So is what people write by hand: `0:05-0:10 no vocals`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from ugosa_client.marks.audacity import format_audacity
-from ugosa_client.marks.regions import Region, parse_seconds
+from ugosa_client.marks.regions import Region, parse_time
+
+DASHES = "-\u2013\u2014"  # a hyphen, and the dashes that editors make of it
+BY_HAND = re.compile(r"(?P<start>[\d:.,]+)\s*[-\u2013\u2014]\s*(?P<end>[\d:.,]+)\s+(?P<name>\S.*)")
 
 
 def looks_like_lab(text: str) -> bool:
-    """Whether the first line that says something is two numbers and a name."""
+    """Whether the first line that says something is two times and a name."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     try:
         _parse_line(first, 1)
@@ -34,10 +41,11 @@ def format_lab(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
 
 
 def _parse_line(line: str, number: int) -> Region:
-    fields = line.split(maxsplit=2)
+    by_hand = BY_HAND.fullmatch(line.strip())
+    fields = list(by_hand.groups()) if by_hand else line.split(maxsplit=2)
     if len(fields) < 3:
         raise ValueError(f"line {number}: {line.strip()!r} has no start, end and name")
     try:
-        return Region(fields[2].strip(), parse_seconds(fields[0]), parse_seconds(fields[1]), number)
+        return Region(fields[2].strip(), parse_time(fields[0]), parse_time(fields[1]), number)
     except ValueError as error:
         raise ValueError(f"line {number}: {error}") from None

@@ -1,116 +1,124 @@
 """The grammar of region names: what a musician writes on a region, and what it says of which sources.
 
     vocals                 vocals are active here
-    no vocals, -vocals     vocals are silent here (also: without, not, !)
-    only drums             drums are active here, all other sources silent
+    no vocals, -vocals     vocals are silent here (also: without, w/o, not, mute, !)
+    vocals off             the same (also: out, muted, silent)
+    only drums             drums are active here, all other sources silent (also: just, solo)
+    drums only             the same
+    instrumental           no vocals; and `acapella` is only vocals
     drums, -bass           a list: each item says something
     no bass and drums      `and`, `&`, `+`, `or`, `/` join names under one word
-    only drums, bass       after `only`, a list belongs together
+    only drums, bass       with `only`, a list belongs together
 
-Case, plural and everyday names ("kit", "vox", "singer") are forgiven. `no vocals, drums` can be read in two
-ways and is refused.
+Case, plural and everyday names ("kit", "vox", "singer") are forgiven. `no vocals, drums` and
+`drums, vocals off` can be read in two ways and are refused. The words are in `words.py`.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
 
+from ugosa_client.marks.words import (
+    ALIASES,
+    MODELS_WITH,
+    ONLY_AFTER,
+    ONLY_BEFORE,
+    PHRASES,
+    SILENT_AFTER,
+    SILENT_BEFORE,
+    SPELLED_OUT,
+    SURE_BEFORE,
+)
 from ugosa_client.resources import MarkState
 
-ALIASES = {
-    "drums": ("kit", "drum kit", "drumkit", "drum set", "drumset", "percussion", "perc", "beat"),
-    "bass": ("bass guitar", "bassguitar", "bassline", "bass line", "e-bass", "sub bass"),
-    "vocals": ("voice", "vox", "singer", "singing", "lead vocals", "lead vox", "lead voice", "vocalist"),
-    "other": ("rest", "everything else", "accompaniment", "others"),
-    "guitar": ("gtr", "guit"),
-    "piano": ("keys", "keyboard"),
-    "bassoon": ("bsn", "fagott", "fagotto"),
-    "cello": ("vc", "vlc", "celli", "violoncello"),
-    "clarinet": ("cl", "clar"),
-    "doublebass": ("double bass", "bass", "contrabass", "string bass", "upright bass", "db", "kontrabass"),
-    "flute": ("fl",),
-    "horn": ("french horn", "hn", "cor"),
-    "oboe": ("ob",),
-    "saxophone": ("sax",),
-    "trombone": ("tbn", "trb", "bone"),
-    "trumpet": ("tpt", "trp"),
-    "tuba": ("tba",),
-    "viola": ("vla", "va", "viole"),
-    "violin": ("vln", "vn", "violini"),
-    "residual": ("residue", "remainder"),
-}
-
-NEGATION = re.compile(r"(?:(-|!)\s*|(no|not|without)[\s_\-]+)(?=\S)", re.IGNORECASE)
-ONLY = re.compile(r"only[\s_\-]+(?=\S)", re.IGNORECASE)
 JOINED = re.compile(r"\s+(?:and|or)\s+|\s*[&+/]\s*", re.IGNORECASE)
-
-
-MISSPELT_RATIO = 0.75  # of difflib: "vocls" is a slip, "verse" is another word
+SIGN = re.compile(r"(?P<word>[-!])\s*(?P<names>\S.*)", re.DOTALL)
+HINT_LETTERS = 3  # a name may differ in one letter of so many to be proposed
+SLIP_LETTERS = 4  # and of so many to be taken for a slip: "vocls" is one, "verse" is another word
 
 
 class UnknownNameError(ValueError):
     """A name that is no source of the model, nor an everyday name of one."""
 
-    def __init__(self, message: str, is_misspelt: bool) -> None:
-        super().__init__(message)
-        self.is_misspelt = is_misspelt
-        """Whether it looks like a slip in the name of a source."""
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(f"{message}; {fix}" if fix else message)
+        self.message = message
+        """What is so."""
+        self.fix = fix
+        """Another way out than to rename the region; empty = none."""
 
 
-def says_more_than_names(label: str) -> bool:
-    """Whether a name negates or excludes something, and so speaks of instruments."""
-    return any(NEGATION.match(item) or ONLY.match(item) for item in map(str.strip, label.split(",")))
+class Says(StrEnum):
+    """Meaning of an item for the sources that it names."""
+
+    PLAYS = "plays"
+    """They are active."""
+    SILENT = "silent"
+    """They are silent."""
+    ONLY = "only"
+    """They are active, and all others silent."""
 
 
-def is_instrument(name: str) -> bool:
-    """Whether a name is that of an instrument that some model may have."""
-    try:
-        find_source(name, tuple(ALIASES))
-    except UnknownNameError:
-        return False
-    return True
+@dataclass(frozen=True)
+class Item:
+    """One item of a label, taken apart."""
 
+    names: str
+    """Names of sources, joined."""
+    says: Says = Says.PLAYS
+    """Meaning for these."""
+    word: str = ""
+    """The word or sign that says so, in lower case; empty = none."""
+    is_after: bool = False
+    """Whether the word stands after the names."""
 
-def is_one_name(label: str) -> bool:
-    """Whether it could be the name of one instrument, as that of a lane is."""
-    return bool(label) and not ("," in label or says_more_than_names(label) or JOINED.search(label))
+    @property
+    def is_sure(self) -> bool:
+        """Whether it speaks of instruments whatever its names are."""
+        return not self.is_after and (self.word in ("-", "!") or self.word in SURE_BEFORE)
 
 
 def parse_label(label: str, sources: Sequence[str]) -> dict[str, MarkState]:
-    """Return what a region name says of each source that it speaks of.
+    """Return the state of each source that a region name speaks of.
 
     Raises:
         ValueError: it speaks of an unknown source, contradicts itself, or can be read in two ways.
     """
-    items = [item.strip() for item in label.split(",") if item.strip()]
+    items = [_expanded(item, sources) for item in _items(label)]
     if not items:
         raise ValueError(f"the region has no name; call it for example {_first_example(sources)}")
     states: dict[str, MarkState] = {}
     only: list[str] = []
-    said_only = said_no = False
-    for item in items:
-        if match := ONLY.match(item):
+    said_only = False
+    negated = plain = ""  # an item that a negation may reach beyond, and one that it may reach
+    for text in items:
+        item = _read_item(text, sources)
+        found = _names(item.names, sources)
+        if item.says is Says.ONLY:
+            if item.is_after:  # "drums, bass only"
+                only += [source for source, state in states.items() if state is MarkState.ACTIVE]
             said_only = True
-            only += _names(item[match.end() :], sources)
-            continue
-        match = NEGATION.match(item)
-        if match is None and said_only:
-            only += _names(item, sources)
-            continue
-        if match is None and said_no:
-            raise ValueError(
-                f"{label!r} can mean that {item} is silent or that it plays; "
-                f"write 'no {item}', or put {item!r} first"
-            )
-        said_no = said_no or (match is not None and match.group(2) is not None)
-        state = MarkState.ACTIVE if match is None else MarkState.SILENT
-        for source in _names(item[match.end() :] if match else item, sources):
-            _say(states, source, state, label)
+            only += found
+        elif item.says is Says.PLAYS and said_only:
+            only += found
+        elif item.says is Says.PLAYS:
+            if negated:
+                raise _two_readings(label, text, f"no {text}", text)
+            plain = plain or text
+            _say(states, found, MarkState.ACTIVE, label)
+        else:
+            if plain and item.is_after:
+                raise _two_readings(label, plain, f"{plain} {item.word}", text)
+            if item.word not in ("-", "!") and not item.is_after:
+                negated = text
+            _say(states, found, MarkState.SILENT, label)
     if said_only:
         for source in sources:
-            _say(states, source, MarkState.ACTIVE if source in only else MarkState.SILENT, label)
+            _say(states, [source], MarkState.ACTIVE if source in only else MarkState.SILENT, label)
     return states
 
 
@@ -118,30 +126,146 @@ def find_source(name: str, sources: Sequence[str]) -> str:
     """Return the source that a musician means by a name.
 
     Raises:
-        UnknownNameError: none; the message names the nearest.
+        UnknownNameError: none; the message names the nearest, or the model that has it.
     """
-    known: dict[str, str] = {}
-    for source in sources:
-        for alias in ALIASES.get(source, ()):
-            known.setdefault(_fold(alias), source)
-    for source in sources:  # a model's own names come before everyday ones
-        known[_fold(source)] = source
+    known = _known_names(tuple(sources))
     folded = _fold(name)
     if folded in known:
         return known[folded]
-    near = difflib.get_close_matches(folded, known, n=1, cutoff=0.5)
-    hint = f"did you mean {known[near[0]]!r}? " if near else ""
-    is_misspelt = bool(difflib.get_close_matches(folded, known, n=1, cutoff=MISSPELT_RATIO))
-    raise UnknownNameError(f"unknown source {name!r}; {hint}the model has {', '.join(sources)}", is_misspelt)
+    instrument = _known_names(tuple(MODELS_WITH)).get(folded)
+    if instrument is not None and "other" in sources:
+        model = MODELS_WITH[instrument]
+        raise UnknownNameError(
+            f"this model has {instrument} inside 'other'",
+            f"{model} has its own: ugosa-server models pull {model}",
+        )
+    near = _nearest(folded, known, HINT_LETTERS)
+    hint = f"did you mean {known[near]!r}? " if near else ""
+    raise UnknownNameError(f"unknown source {name!r}; {hint}the model has {', '.join(sources)}")
+
+
+def is_meant_as_mark(label: str, sources: Sequence[str]) -> bool:
+    """Return whether a name that is not understood is a mark with a slip, not a section such as "Verse 2"."""
+    known = _known_names(tuple(sources))
+    for text in _items(label):
+        item = _read_item(text, sources)
+        names = [_fold(name) for name in JOINED.split(item.names)]
+        if item.is_sure or any(_nearest(name, known, SLIP_LETTERS) for name in names):
+            return True
+    return False
+
+
+def says_more_than_names(label: str) -> bool:
+    """Return whether a name negates or excludes some instrument that a model may have."""
+    for text in _items(label):
+        item = _read_item(text, ())
+        is_of_instruments = all(is_instrument(name) for name in JOINED.split(item.names))
+        if _fold(text) in _PHRASES or item.is_sure or (item.word and is_of_instruments):
+            return True
+    return False
+
+
+def is_instrument(name: str) -> bool:
+    """Return whether a name is that of an instrument that some model may have."""
+    return _fold(name) in _known_names(tuple(ALIASES))
+
+
+def is_one_name(label: str) -> bool:
+    """Return whether it could be the name of one instrument, as that of a lane is."""
+    return bool(label) and not ("," in label or says_more_than_names(label) or JOINED.search(label))
+
+
+def without_word(label: str) -> str:
+    """Return the names of a label of one item, without the word or sign that stands by them."""
+    return _read_item(label.strip(), ()).names
+
+
+def _items(label: str) -> list[str]:
+    for short, word in SPELLED_OUT.items():
+        label = re.sub(rf"(?<![A-Za-z0-9]){short}(?![A-Za-z0-9])", word, label, flags=re.IGNORECASE)
+    return [item.strip() for item in label.split(",") if item.strip()]
+
+
+def _expanded(item: str, sources: Sequence[str]) -> str:
+    folded = _fold(item)
+    return item if folded in _known_names(tuple(sources)) else _PHRASES.get(folded, item)
+
+
+def _read_item(text: str, sources: Sequence[str]) -> Item:
+    """Part an item into names and the word by them; a name of the model stands for itself."""
+    if _fold(text) in _known_names(tuple(sources)):
+        return Item(text)
+    if match := SIGN.fullmatch(text):
+        return Item(match["names"], Says.SILENT, match["word"])
+    for says, pattern, is_after in _FORMS:
+        if match := pattern.fullmatch(text):
+            return Item(match["names"], says, match["word"].lower(), is_after)
+    return Item(text)
+
+
+def _before(words: Sequence[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?P<word>{'|'.join(words)})[\s_\-]+(?P<names>[^\s_\-].*)", re.I | re.DOTALL)
+
+
+def _after(words: Sequence[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?P<names>.*[^\s_\-])[\s_\-]+(?P<word>{'|'.join(words)})", re.I | re.DOTALL)
+
+
+_FORMS = (
+    (Says.SILENT, _before(SILENT_BEFORE), False),
+    (Says.ONLY, _before(ONLY_BEFORE), False),
+    (Says.SILENT, _after(SILENT_AFTER), True),
+    (Says.ONLY, _after(ONLY_AFTER), True),
+)
 
 
 def _names(text: str, sources: Sequence[str]) -> list[str]:
     return [find_source(name.strip(), sources) for name in JOINED.split(text)]
 
 
-def _say(states: dict[str, MarkState], source: str, state: MarkState, label: str) -> None:
-    if states.setdefault(source, state) is not state:
-        raise ValueError(f"{label!r} says that {source} is both active and silent")
+def _say(states: dict[str, MarkState], sources: Sequence[str], state: MarkState, label: str) -> None:
+    for source in sources:
+        if states.setdefault(source, state) is not state:
+            raise ValueError(f"{label!r} says that {source} is both active and silent")
+
+
+def _two_readings(label: str, item: str, negated: str, first: str) -> ValueError:
+    return ValueError(
+        f"{label!r} can mean that {item} is silent or that it plays; "
+        f"write {negated!r}, or put {first!r} first"
+    )
+
+
+@lru_cache(maxsize=64)
+def _known_names(sources: tuple[str, ...]) -> Mapping[str, str]:
+    """Return the source of each folded name; a model's own names come before everyday ones."""
+    known: dict[str, str] = {}
+    for source in sources:
+        for alias in ALIASES.get(source, ()):
+            known.setdefault(_fold(alias), source)
+    return known | {_fold(source): source for source in sources}
+
+
+def _nearest(folded: str, known: Mapping[str, str], letters_per_slip: int) -> str | None:
+    """Return the known name with the fewest slips, if these are few for its length."""
+    found = []
+    for name in known:
+        limit = len(name) // letters_per_slip
+        if abs(len(name) - len(folded)) <= limit and (slips := _distance(folded, name)) <= limit:
+            found.append((slips, name))
+    return min(found)[1] if found else None
+
+
+def _distance(a: str, b: str) -> int:
+    """Return the letters to insert, delete, replace or swap with their neighbour between two words."""
+    before, last, row = [0], [0], list(range(len(b) + 1))
+    for i in range(1, len(a) + 1):
+        before, last, row = last, row, [i]
+        for j in range(1, len(b) + 1):
+            row.append(min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])))
+            if i > 1 and j > 1 and a[i - 1] == b[j - 2] and a[i - 2] == b[j - 1]:
+                row[j] = min(row[j], before[j - 2] + 1)
+    return row[-1]
 
 
 def _fold(name: str) -> str:
@@ -152,3 +276,6 @@ def _fold(name: str) -> str:
 
 def _first_example(sources: Sequence[str]) -> str:
     return f"{sources[0]!r} or 'no {sources[0]}'" if sources else "'no vocals'"
+
+
+_PHRASES = {_fold(phrase): label for phrase, label in PHRASES.items()}

@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from ugosa_client.marks.labels import NEGATION
+from ugosa_client.marks.labels import says_more_than_names
 from ugosa_client.marks.regions import Position, Region, format_seconds, parse_seconds
 from ugosa_client.marks.rpp import LINE_END, Block, parse_rpp, quote
 
@@ -204,7 +204,7 @@ def _lane_regions(project: Block) -> Iterator[Region]:
 
 def _silence_between(name: str, spans: Sequence[Region], item: SongItem) -> Iterator[Region]:
     """What a lane leaves open of the item."""
-    if NEGATION.match(name):
+    if says_more_than_names(name):
         return
     position, stop = item.span_s
     for start, end in sorted((span.start.value, span.end.value) for span in spans):

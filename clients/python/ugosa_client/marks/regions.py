@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from ugosa_client.marks.labels import NEGATION, is_instrument, is_one_name, says_more_than_names
+from ugosa_client.marks.labels import is_instrument, is_one_name, says_more_than_names, without_word
 from ugosa_client.resources import Mark, MarkState
 
+CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 
@@ -95,6 +96,33 @@ def parse_seconds(text: str) -> Position:
     return Position(Fraction(text), Fraction(10) ** -decimals)
 
 
+def parse_clock(text: str) -> Position:
+    """Read a time of the clock, `m:ss`, `h:mm:ss`, with decimals or without.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = CLOCK.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a time such as 1:02.5")
+    hours, minutes, seconds = match.groups()
+    whole_minutes = int(hours or 0) * 60 + int(minutes)
+    return replace(parse_seconds(seconds), value=60 * whole_minutes + Fraction(seconds))
+
+
+def parse_time(text: str) -> Position:
+    """Read a time that people write: seconds or a clock's, with a decimal point or comma.
+
+    Raises:
+        ValueError: it is none.
+    """
+    plain = text.strip().replace(",", ".", 1)
+    try:
+        return parse_clock(plain) if ":" in plain else parse_seconds(plain)
+    except ValueError:
+        raise ValueError(f"{text.strip()!r} is not a time such as 62.5 or 1:02.5") from None
+
+
 def format_seconds(seconds: Fraction, decimals: int) -> str:
     """Write seconds with so many decimals, halves rounded up."""
     unit = 10**decimals
@@ -128,7 +156,7 @@ def named_regions(regions: Iterable[Region]) -> Iterator[Region]:
     """Write lanes as names of regions, for formats that have none; lanes of no instrument are left out."""
     for region in regions:
         if region.from_lane:
-            if is_instrument(NEGATION.sub("", region.name, count=1)):
+            if is_instrument(without_word(region.name)):
                 yield region
         elif is_instrument(region.lane_says):
             yield replace(region, name=region.lane)

@@ -1,0 +1,42 @@
+"""Bytes of marks files to text."""
+
+from __future__ import annotations
+
+import codecs
+
+
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8, or UTF-16 that says so.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return data.decode(_encoding(data))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"it is not text in UTF-8 (byte {error.start} is {data[error.start]:#04x}); save it as UTF-8"
+        ) from None
+
+
+def decode_project(data: bytes) -> str:
+    """Decode a project, in which plug-ins and old file names may leave bytes of Latin-1.
+
+    Raises:
+        ValueError: it says that it is UTF-16, and is not.
+    """
+    return data.decode(_encoding(data), errors=LATIN_1_ELSE)
+
+
+def _encoding(data: bytes) -> str:
+    return "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError) or error.encoding.startswith("utf-16"):
+        raise error
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+LATIN_1_ELSE = "ugosa_client.latin-1-else"
+codecs.register_error(LATIN_1_ELSE, _as_latin_1)

@@ -1,0 +1,50 @@
+"""Words of region names, one table for Python and Lua: `make wire` writes clients/reaper/ugosa/words.lua."""
+
+from __future__ import annotations
+
+ALIASES = {
+    "drums": ("kit", "drum kit", "drumkit", "drum set", "drumset", "percussion", "perc", "beat"),
+    "bass": ("bass guitar", "bassguitar", "bassline", "bass line", "e-bass", "sub bass"),
+    "vocals": ("voice", "vox", "singer", "singing", "lead vocals", "lead vox", "lead voice", "vocalist"),
+    "other": ("rest", "everything else", "accompaniment", "others"),
+    "guitar": ("gtr", "guit"),
+    "piano": ("keys", "keyboard"),
+    "bassoon": ("bsn", "fagott", "fagotto"),
+    "cello": ("vc", "vlc", "celli", "violoncello"),
+    "clarinet": ("cl", "clar"),
+    "doublebass": ("double bass", "bass", "contrabass", "string bass", "upright bass", "db", "kontrabass"),
+    "flute": ("fl",),
+    "horn": ("french horn", "hn", "cor"),
+    "oboe": ("ob",),
+    "saxophone": ("sax",),
+    "trombone": ("tbn", "trb", "bone"),
+    "trumpet": ("tpt", "trp"),
+    "tuba": ("tba",),
+    "viola": ("vla", "va", "viole"),
+    "violin": ("vln", "vn", "violini"),
+    "residual": ("residue", "remainder"),
+}
+"""Everyday names of each source, used where the model has that source."""
+
+SILENT_BEFORE = ("no", "not", "without", "mute")
+"""Before names: silent."""
+SILENT_AFTER = ("off", "out", "mute", "muted", "silent")
+"""After names: silent."""
+ONLY_BEFORE = ("only", "just", "solo")
+"""Before names: these play, all others are silent."""
+ONLY_AFTER = ("only",)
+"""After names: the same."""
+SURE_BEFORE = ("no", "not", "without", "only")
+"""Words that speak of instruments whatever follows; "just" and "solo" also begin names of sections."""
+SPELLED_OUT = {"w/o": "without"}
+"""Abbreviations with a sign in them that would otherwise part names."""
+PHRASES = {
+    "instrumental": "-vocals",
+    "acapella": "only vocals",
+    "a capella": "only vocals",
+    "acappella": "only vocals",
+    "a cappella": "only vocals",
+}
+"""Whole items, and the label that each stands for."""
+MODELS_WITH = {"guitar": "htdemucs_6s", "piano": "htdemucs_6s"}
+"""Instruments that most models put into `other`, and the model to pull that has them as sources."""
