@@ -56,7 +56,7 @@ class ServerConfig:
     gpu_tf32: bool = False
     """Whether a GPU may round the factors of matrix products to TF32: faster, three decimal digits."""
     engine: Literal["local", "ray"] = "local"
-    """Who runs jobs: one worker process on this machine, or workers on a Ray cluster (ops/RAY.md)."""
+    """Who runs jobs: one worker process on this machine, or workers on a Ray cluster (docs/ray.md)."""
     ray_address: str = "embedded"
     """HOST:PORT of the cluster's head; "auto": that of this machine's Ray node; "embedded": a cluster of this
     machine alone, which lives and dies with the server."""
