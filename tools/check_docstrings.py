@@ -3,7 +3,7 @@
     python tools/check_docstrings.py [PATH ...]
 
 A docstring that begins with What, Who, How or Of describes a thing from behind: it names neither a quantity
-nor an act. Those of modules, classes, functions and fields count. Without a path, all code of the project is checked.
+nor an act. Those of modules, classes, functions and fields count. Without a path, all code is checked.
 """
 
 import argparse
