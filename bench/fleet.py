@@ -108,7 +108,7 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
 @dataclass
 class Clocks:
-    """What is measured, in seconds of the loop's clock."""
+    """Load and length of a simulation, in seconds of the loop's clock."""
 
     made_s: dict[str, float]
     """When each job was made."""
@@ -117,7 +117,7 @@ class Clocks:
     event_delays_s: list[float]
     """From each event to the moment when the engine was asked for the next one."""
     ended: int = 0
-    """How many runs have ended."""
+    """Number of ended runs."""
 
 
 class IdleRun(Run):
@@ -211,7 +211,7 @@ class Front:
 
 @dataclass(frozen=True)
 class Fleet:
-    """How jobs fared on so many workers."""
+    """Waiting and utilisation of jobs on a number of workers."""
 
     workers: int
     """In the fleet."""
@@ -231,7 +231,7 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Following:
-    """How well one front process follows so many workers that never rest."""
+    """Load of one front process that follows a number of busy workers."""
 
     workers: int
     """In the fleet."""
@@ -314,13 +314,13 @@ def in_skipped_time(work: Callable[[Path], Coroutine[Any, Any, R]], folder: Path
 
 
 def waiting(jobs: int) -> list[Fleet]:
-    """How jobs fare; on a disk in memory, which spares the time of a million fsyncs that nobody waits for."""
+    """Simulate jobs, on a disk in memory, which spares a million fsyncs that nobody waits for."""
     memory = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
     return [in_skipped_time(partial(run_fleet, workers, jobs), memory) for workers in WORKERS]
 
 
 def following() -> list[Following]:
-    """How many workers one front process can follow, on the disk of the temporary folder."""
+    """Measure how many workers one front process can follow, on the disk of the temporary folder."""
     return [in_skipped_time(partial(follow, workers), None) for workers in FOLLOWED_WORKERS]
 
 

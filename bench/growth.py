@@ -1,4 +1,4 @@
-"""How the cost of a job grows with the song, and of a queue with its jobs; with the model that is shipped.
+"""Growth of a job's cost with its song, and of a queue's with its jobs, with the shipped model.
 
 An epoch costs what the others cost but for the features that the first one keeps, so two tell of ten.
 """

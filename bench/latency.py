@@ -1,4 +1,4 @@
-"""How long a unary call takes while the worker trains, against the same call when it is idle."""
+"""Latency of a unary call while the worker trains, against the same call when it is idle."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class Side:
         raise RuntimeError("/proc/self/status has no VmHWM: peak memory can be measured on Linux only")
 
     def rates(self) -> Answer:
-        """What the device reaches: multiply-adds a second of a matrix product, bytes a second of a copy."""
+        """Limits of the device: multiply-adds a second of a matrix product, bytes a second of a copy."""
         frames, before, after = MATMUL
         if self.device.type == "cuda":
             frames *= 16

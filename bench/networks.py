@@ -34,7 +34,7 @@ TOLERANCES = {"forward": 1e-4, "adaptation": 1e-3}  # relative to the largest sa
 
 @dataclass(frozen=True)
 class Work:
-    """What something costs at least."""
+    """Least cost of a piece of work."""
 
     multiply_adds: float
     """In the matrix products."""
@@ -93,7 +93,7 @@ def step(strategy: str) -> Work:
 
 
 def prefix(strategy: str) -> Work:
-    """What is computed once a segment."""
+    """Work done once a segment."""
     return front() + block_forward() * _frozen(strategy)
 
 
@@ -216,7 +216,7 @@ class _Comparison:
 
 
 def feature_bytes() -> int:
-    """What the frozen layers make of a segment."""
+    """Bytes of the frozen layers' output of a segment."""
     return 4 * _frames() * CONFIG.bottleneck_channels
 
 

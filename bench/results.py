@@ -13,21 +13,21 @@ class Row:
     """One measured number."""
 
     name: str
-    """What was measured."""
+    """Name of the measurement."""
     unit: str
-    """Of all numbers in the row but `ratio`."""
+    """Unit of all numbers in the row but `ratio`."""
     ours: float
     """The median of the rounds."""
     peer: float | None = None
     """The same work done by something plain, measured in the same run; `peer_name` says what."""
     peer_name: str | None = None
-    """What the peer is."""
+    """Description of the peer."""
     floor: float | None = None
-    """What the hardware or a promise sets as the limit; `floor_name` says which."""
+    """Limit set by the hardware or a promise; `floor_name` says which."""
     floor_name: str | None = None
-    """What the floor is."""
+    """Description of the floor."""
     detail: str | None = None
-    """What else is to be said of it."""
+    """Further remarks."""
 
     @property
     def of_floor(self) -> float | None:

@@ -1,4 +1,4 @@
-"""How fast the shipped network adapts and separates, and what plain matrix products would allow."""
+"""Speed of adaptation and separation with the shipped network, and what matrix products allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a song's bytes become durable on the server, over a Unix socket and over TCP."""
+"""Throughput of an upload until it is durable, over a Unix socket and over TCP."""
 
 from __future__ import annotations
 

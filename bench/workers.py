@@ -1,4 +1,4 @@
-"""What a second worker brings: jobs an hour of two single-threaded Ray workers against one."""
+"""Gain of a second worker: jobs an hour of two single-threaded Ray workers against one."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_confidence_is_the_procedure_whatever_the_blocks(frames, theta, monkeypa
     np.testing.assert_allclose(confidence, confidence_by_hand(stems, theta), atol=1e-9)
 
 
-def test_marks_cover_the_song_and_say_silent_where_every_channel_is():
+def test_marks_cover_the_song_silent_where_every_channel_is():
     frames = 90_112
     stems = [bursts(frames, seed) for seed in range(3)]
     stems[1][:, 1] = 0  # one channel alone keeps a source active

@@ -20,7 +20,7 @@ def test_every_step_gets_its_own_batch_wherever_it_starts():
         assert int(batches(0).stems.flat[0]) == 0  # not the one in order
 
 
-def test_the_next_batch_is_made_before_it_is_asked_for_and_none_after_the_last():
+def test_next_batch_is_made_ahead_and_none_after_the_last():
     made, steps = threading.Event(), []
 
     def recorded(step):

@@ -57,7 +57,7 @@ def test_the_load_changes_nothing_for_images_that_fill_the_band(images, estimate
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), atol=1e-2, err_msg=name)
 
 
-def test_noise_above_the_band_of_the_images_is_an_artefact_and_nothing_more(images):
+def test_noise_above_the_band_of_images_counts_as_artefact(images):
     """As after a lossy file: museval, without a load, takes the cut edges of windows for interference."""
     low_pass = scipy.signal.cheby2(12, 100, 0.7, output="sos")
     limited = scipy.signal.sosfiltfilt(low_pass, images, axis=1)
@@ -87,7 +87,7 @@ def test_a_silent_source_costs_the_others_nothing(images, estimates):
     assert np.isfinite([ours.sir[1:], ours.sar[1:], ours.isr[1:]]).all()
 
 
-def test_a_source_that_never_sounds_and_a_muted_estimate_have_no_score(images, estimates):
+def test_silent_source_and_muted_estimate_have_no_score(images, estimates):
     silenced, muted = images.copy(), estimates.copy()
     silenced[2] = 0
     muted[0] = 0

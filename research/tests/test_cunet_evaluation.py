@@ -53,7 +53,7 @@ def pieces(folder):
     return find_pieces(folder)
 
 
-def test_parts_of_one_instrument_are_summed_and_lone_instruments_left_out(pieces):
+def test_parts_of_an_instrument_are_summed_lone_ones_left_out(pieces):
     assert [piece.instruments for piece in pieces] == [("cello", "flute"), ("flute", "tuba")]
     audio = read_piece(pieces[1], CLASSES)
     assert audio.sources.shape == (3, len(audio.mix))
@@ -70,7 +70,7 @@ def test_labels_are_those_of_the_piece_and_all_ones_are_refused(pieces):
         check_labels(pieces[0], audio, np.ones(3))
 
 
-def test_a_folder_without_pieces_and_an_unknown_instrument_are_told(folder, tmp_path):
+def test_empty_folder_and_unknown_instrument_are_refused(folder, tmp_path):
     with pytest.raises(ConfigError, match="no pieces of two or more instruments in URMP layout"):
         find_pieces(tmp_path)
     with pytest.raises(ConfigError, match="which the model does not know"):
@@ -92,7 +92,7 @@ def test_metrics_are_the_plain_ones_but_for_a_floor():
     assert energy_db(np.full(100, 0.1)) == pytest.approx(0, abs=1e-6)
 
 
-def test_pes_and_eps_count_where_one_of_the_two_is_exactly_silent():
+def test_pes_and_eps_count_where_one_side_is_exactly_silent():
     rng = np.random.default_rng(0)
     sound, silence = rng.normal(size=1000), np.zeros(1000)
     truths = np.stack([sound, silence, sound, silence])
@@ -132,7 +132,7 @@ def tiny_network(**choices):
     return ConditionedUNet(config).eval()
 
 
-def test_a_multiplied_mask_is_silent_for_who_does_not_play_unless_told_so(pieces):
+def test_multiplied_mask_is_silent_for_absent_instruments(pieces):
     network = tiny_network(conditioning="label-multiply")
     audio = read_piece(pieces[0], CLASSES)
     segment = Segment(audio.mix[:65535], audio.sources[:, :65535], labels_of(pieces[0], CLASSES))
@@ -211,7 +211,7 @@ def test_a_network_that_sees_is_shown_the_windows_of_the_piece(folder, tmp_path,
     assert np.abs(early - late).max() > 0.01
 
 
-def test_the_command_prints_the_papers_tables_and_keeps_the_figures(folder, tmp_path, capsys):
+def test_command_prints_paper_tables_and_writes_figures(folder, tmp_path, capsys):
     models = tmp_path / "models"
     models.mkdir()
     network = tiny_network()

@@ -123,7 +123,7 @@ def test_the_loss_and_the_curriculum_are_the_rows():
 
 
 @pytest.mark.parametrize("name", ["bottleneck-1-ft", "bottleneck-15"])
-def test_players_are_seen_in_slots_of_their_own_at_the_time_of_their_window(name, solos):
+def test_players_have_own_slots_at_the_time_of_their_window(name, solos):
     recordings = read_solos(solos, CLASSES)
     recipe = RECIPE.for_experiment(name)
     batch = mixed_batch(recordings, recipe.mix, 6, 3, (4,), recipe.seen_shape)

@@ -43,7 +43,7 @@ def test_labels_that_are_all_ones_are_refused(recordings):
     assert batch.checked() is batch
 
 
-def test_extra_labels_name_absent_instruments_and_never_deny_present_ones(recordings):
+def test_extra_labels_add_absent_and_keep_present_instruments(recordings):
     options = MixOptions(fewest_sources=1, most_sources=2, extra_labels_share=1.0)
     batch = mixed_batch(recordings, options, 40, 1, (3,))
     sounding = batch.sources.any(axis=-1)
@@ -56,7 +56,7 @@ def test_a_stage_limits_the_sources(recordings):
     assert set(batch.labels.sum(axis=1)) == {2}
 
 
-def test_the_papers_mix_is_clipped_and_the_codes_is_divided_with_its_sources(recordings):
+def test_paper_mix_is_clipped_and_code_mix_is_divided(recordings):
     loud = MixOptions(most_sources=3, gain_db=60.0)
     assert np.abs(mixed_batch(recordings, loud, 8, 3, (1,)).mix).max() == 1.0
     code = MixOptions(most_sources=3, level="peak", clip=False)

@@ -70,14 +70,14 @@ def test_right_labels_beat_all_ones_labels_with_film(figures):
     assert right["SI-SDR"].mean > all_ones["SI-SDR"].mean + 0.5
 
 
-def test_right_labels_silence_who_is_absent_exactly_with_multiplied_masks(figures):
+def test_right_labels_silence_absent_instruments_exactly(figures):
     right, all_ones = (figures[f"cunet-multiply, soft masks, {labels}"] for labels in (RIGHT, ALL_ONES))
     assert right["PES"].values == 0  # no energy at all where nobody plays
     assert all_ones["PES"].values > 0
     assert np.isclose(right["SI-SDR"].mean, all_ones["SI-SDR"].mean)  # who plays sounds the same
 
 
-def test_bins_shared_out_among_who_plays_are_nearer_the_truth_and_that_is_the_default(figures):
+def test_shared_masks_are_the_default_and_beat_soft_ones(figures):
     soft, shared = (figures[f"cunet-multiply, {kind} masks, {RIGHT}"] for kind in ("soft", "shared"))
     assert shared["SI-SDR"].mean > soft["SI-SDR"].mean + 0.3
     all_ones = figures[f"cunet-multiply, shared masks, {ALL_ONES}"]

@@ -86,7 +86,7 @@ def test_a_halving_halves_the_step_that_adam_takes(solos):
         assert torch.allclose(moved[1][name], whole / 2, rtol=1e-3, atol=1e-7)
 
 
-def test_a_plateau_raises_the_stage_first_and_halves_the_rate_later():
+def test_plateau_raises_the_stage_then_halves_the_rate():
     recipe = dataclasses.replace(RECIPE, stage_patience=10, halving_patience=25)
     state = Plateau(2).after(5, 1.0, recipe)
     for iteration in (10, 14):
@@ -143,7 +143,7 @@ def test_a_step_can_learn_from_a_part_of_the_frames(solos):
     assert batch_loss(cropped.network, batch, cropped.recipe) == batch_loss(whole.network, batch, RECIPE)
 
 
-def test_statistics_of_averaged_weights_are_measured_where_a_recipe_wants_them(solos, tmp_path):
+def test_recipe_can_measure_statistics_of_averaged_weights(solos, tmp_path):
     state = CunetTraining(RECIPE)
     batch = fixed_batch(solos)
     for _ in range(3):
@@ -174,7 +174,7 @@ def test_statistics_of_averaged_weights_are_measured_where_a_recipe_wants_them(s
     }
 
 
-def test_a_step_in_bfloat16_learns_and_leaves_weights_and_validation_in_float32(solos):
+def test_bfloat16_step_keeps_weights_and_validation_float32(solos):
     narrow = CunetTraining(dataclasses.replace(RECIPE, precision="bfloat16"))
     whole = CunetTraining(RECIPE)
     batch = fixed_batch(solos)
@@ -187,7 +187,7 @@ def test_a_step_in_bfloat16_learns_and_leaves_weights_and_validation_in_float32(
     assert batch_loss(network, batch, narrow.recipe) == batch_loss(network, batch, RECIPE)
 
 
-def test_weights_are_exported_in_float16_but_for_those_that_do_not_fit(solos, tmp_path):
+def test_export_is_float16_except_weights_that_do_not_fit(solos, tmp_path):
     run = tmp_path / "run"
     list(run_cunet_training(dataclasses.replace(RECIPE, iterations=1), solos, run))
     assert set(export_weights(run, tmp_path / "small.safetensors", "").validation_db) == {
@@ -206,7 +206,7 @@ def test_weights_are_exported_in_float16_but_for_those_that_do_not_fit(solos, tm
     assert (tmp_path / "large.safetensors").stat().st_size < 0.6 * (run / "best.safetensors").stat().st_size
 
 
-def test_a_start_takes_all_but_film_which_begins_as_it_would_anyway(solos, tmp_path):
+def test_start_from_weights_takes_all_but_film(solos, tmp_path):
     multiply = dataclasses.replace(
         RECIPE, network=dataclasses.replace(RECIPE.network, conditioning="label-multiply"), iterations=1
     )
@@ -224,7 +224,7 @@ def test_a_start_takes_all_but_film_which_begins_as_it_would_anyway(solos, tmp_p
         CunetTraining(wider).start_from(tmp_path / "last.safetensors")
 
 
-def test_targets_of_absent_classes_are_zero_and_those_of_a_lone_class_are_one(solos):
+def test_targets_are_zero_if_absent_and_one_if_alone(solos):
     recordings = read_solos(solos, CLASSES)
     audio = recordings.by_instrument["cello"][0].segment(0)
     sources = np.zeros((1, 3, len(audio)), np.float32)

@@ -43,7 +43,7 @@ def write_stem_mp4(path, stems):
             container.mux(stream.encode(None))
 
 
-def test_musdb18_hq_is_found_in_its_subsets_and_its_mixture_is_not_a_stem(tmp_path):
+def test_musdb18_hq_is_found_without_its_mixture(tmp_path):
     stems = {source: tone(100 * number) for number, source in enumerate(SOURCES, start=1)}
     write(tmp_path / "train" / "A song", mixture=tone(1), **stems)
     write(tmp_path / "test" / "Another", mixture=tone(1), **stems)

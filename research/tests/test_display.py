@@ -1,4 +1,4 @@
-"""What a training shows: every report once on the terminal and in the log, and its figures as event files."""
+"""Display of a training: every report once on terminal and in the log, figures as event files."""
 
 import json
 
@@ -11,7 +11,7 @@ def view(step):
     return View(step, f"at {step}", json.dumps({"step": step}), {"training/loss": 1.0 / step}, "")
 
 
-def test_without_a_terminal_every_report_is_a_line_here_and_in_the_log(tmp_path, capsys):
+def test_without_terminal_every_report_is_a_line_and_a_log_entry(tmp_path, capsys):
     assert list(shown([1, 2], 2, view, tmp_path / "log.jsonl")) == [1, 2]
     assert list(shown([3], 3, view, tmp_path / "log.jsonl")) == [3]
     lines = (tmp_path / "log.jsonl").read_text().splitlines()

@@ -53,7 +53,7 @@ class SinePlayer:
         return audio
 
 
-def test_the_instruments_are_the_classes_of_the_network_in_its_order():
+def test_instruments_are_the_network_classes_in_order():
     assert INSTRUMENT_NAMES == CLASSES
 
 
@@ -102,7 +102,7 @@ def test_a_take_is_a_function_of_seed_split_and_number(split):
     assert len(one.instruments) == len(one.parts) == len(one.soundfonts)
 
 
-def test_rendered_parts_are_in_balance_and_their_sum_does_not_clip():
+def test_rendered_parts_are_balanced_and_do_not_clip():
     take = plan_take(0, "test", 0, SCORES[:1], 1)
     font = TRAINING_SOUNDFONTS[0].path  # never opened by this player
     parts, again = (render_take(take, SCORES[0], (font,), SinePlayer(), 12.0, RATE_HZ) for _ in range(2))
@@ -115,7 +115,7 @@ def test_rendered_parts_are_in_balance_and_their_sum_does_not_clip():
     assert max(levels_db) - min(levels_db) <= 12.1
 
 
-def test_the_urmp_layout_holds_the_mix_and_the_parts_that_make_it(tmp_path):
+def test_urmp_layout_holds_the_mix_and_its_parts(tmp_path):
     take = plan_take(0, "test", 0, SCORES[:1], 1)
     parts = render_take(take, SCORES[0], (HELD_OUT.path,), SinePlayer(), 8.0, 44100)
     write_urmp(tmp_path, take, parts)
@@ -129,7 +129,7 @@ def test_the_urmp_layout_holds_the_mix_and_the_parts_that_make_it(tmp_path):
     assert np.abs(np.sum(separate, axis=0) - mix).max() < 1e-3  # 16 bits
 
 
-def test_no_score_is_in_two_splits_and_movements_of_a_work_stay_together():
+def test_splits_share_no_score_and_keep_works_together():
     assert split_of("mozart.k155.movement1") == split_of("mozart.k155.movement3")
     splits = [split_of(f"bach.bwv{number}") for number in range(1, 400)]
     assert {split: round(splits.count(split) / len(splits), 1) for split in SPLITS} == {

@@ -55,7 +55,7 @@ def scores_of(out, song, method):
     return json.loads((out / "scores" / song / f"{method}.json").read_text())
 
 
-def test_every_method_runs_on_every_song_and_a_second_call_does_nothing(workspace, options, tmp_path):
+def test_every_method_runs_on_every_song_once(workspace, options, tmp_path):
     songs = prepared_songs(workspace / "prepared")
     methods = grid(["B0", "P-L3:D", "B-L5:D"], {})
     runs = list(run_experiment(songs, methods, options, tmp_path))
@@ -97,7 +97,7 @@ def test_a_failed_run_is_told_and_leaves_no_score(workspace, options, tmp_path):
     assert not (tmp_path / "scores" / "four").exists()
 
 
-def test_marks_are_applied_to_methods_that_do_not_learn_from_them(workspace, options, tmp_path):
+def test_marks_apply_to_methods_that_do_not_learn_from_them(workspace, options, tmp_path):
     """In marked silence every result is exactly silent: the energy predicted there is at its floor."""
     songs = prepared_songs(workspace / "prepared")[:1]
     half_seconds = replace(options, scoring=ScoringOptions(Windows(0.5, 0.5), "none"))

@@ -149,7 +149,7 @@ def test_no_room_and_no_spread_leave_the_sound_alone():
     np.testing.assert_allclose(equalised(np.random.default_rng(1), noise, 0.0), noise, atol=1e-5)
 
 
-def test_a_growling_bass_has_its_power_but_more_of_it_in_the_middle():
+def test_growling_bass_keeps_power_and_gains_midrange():
     time_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
     bass = np.stack([np.sin(2 * np.pi * 55 * time_s), np.sin(2 * np.pi * 55 * time_s)]).astype(np.float32)
     for seed in range(5):

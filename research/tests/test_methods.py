@@ -37,7 +37,7 @@ def test_names_of_files_are_plain_and_different():
     assert stems[1] == "P-L3D_lambda=0.0001"
 
 
-def test_options_come_from_the_method_then_the_preset_then_the_model(model):
+def test_options_come_from_method_then_preset_then_model(model):
     method = Method("P-L3:D", (("epochs", 5),))
     options = method.options(model, preset=None)
     assert (options.strategy, options.epochs, options.learning_rate) == ("P-L3:D", 5, 0.01)

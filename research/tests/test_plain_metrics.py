@@ -65,7 +65,7 @@ def test_pes_is_the_energy_that_is_predicted_where_nothing_plays(truth):
     assert math.isnan(pes_db(truth, truth))
 
 
-def test_eps_is_the_energy_that_is_missed_where_nothing_is_predicted(truth):
+def test_eps_is_the_energy_missed_where_nothing_is_predicted(truth):
     silence = np.zeros_like(truth)
     assert eps_db(np.full((100, 1), 0.1), np.zeros((100, 1))) == pytest.approx(0.0, abs=1e-6)
     assert math.isnan(eps_db(truth, truth))

@@ -47,7 +47,7 @@ def silent_seconds(marks, source):
     )
 
 
-def test_a_quarter_of_every_stem_is_silent_and_the_mixture_is_the_sum(dataset, tmp_path):
+def test_quarter_of_every_stem_is_silent_and_mix_is_the_sum(dataset, tmp_path):
     for song in prepare(find_songs(dataset), tmp_path / "out", OPTIONS):
         stems = stems_of(song)
         mix = soundfile.read(song.folder / "mix.wav", always_2d=True)[0]
@@ -101,7 +101,7 @@ def test_the_seed_and_the_name_decide(dataset, tmp_path):
     assert len(others) > 2
 
 
-def test_a_second_call_keeps_what_is_finished_and_mends_what_is_not(dataset, tmp_path):
+def test_second_call_keeps_finished_songs_and_repeats_others(dataset, tmp_path):
     out = tmp_path / "out"
     list(prepare(find_songs(dataset), out, OPTIONS))
     (out / "two" / "song.json").unlink()

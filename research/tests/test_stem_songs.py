@@ -39,7 +39,7 @@ def generated(song, which, start, length):
 
 
 @pytest.mark.parametrize("options", [PLAIN, REMIXED])
-def test_what_real_songs_know_comes_from_them_and_vocals_are_generated(tmp_path, options):
+def test_real_songs_give_their_stems_and_vocals_are_generated(tmp_path, options):
     write_song(tmp_path / "Song")
     batch = make_batch(1, 2, range(3), 1.0, 2, 0.2, generated, options, None, read_stem_songs(tmp_path))
     levels = np.abs(batch.stems).mean(axis=(2, 3))  # examples are levelled: only ratios are known

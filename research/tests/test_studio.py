@@ -26,7 +26,7 @@ def noise(seed=0):
 
 
 @pytest.mark.parametrize("make", [generate_song, metal_song])
-def test_the_same_seed_gives_the_same_song_and_the_studio_changes_it(bank, make):
+def test_same_seed_gives_same_song_and_effects_change_it(bank, make):
     split = training_split(bank)
     studio = Studio.of_song(11)
     song, again = (make(bank, split, 5, SONG_S, studio) for _ in range(2))

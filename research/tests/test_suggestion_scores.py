@@ -23,7 +23,7 @@ from ugosa_server.pipeline.resident import ResidentNetworks
 ACTIVE, SILENT = MarkState.ACTIVE, MarkState.SILENT
 
 
-def test_frames_are_counted_once_and_unmarked_ones_only_as_missed():
+def test_frames_count_once_and_unmarked_ones_as_missed():
     annotated = [Mark("bass", SILENT, 0, 100), Mark("bass", ACTIVE, 100, 200)]
     suggested = [
         Mark("bass", SILENT, 20, 60),
@@ -53,7 +53,7 @@ def test_the_table_sums_frames_over_songs():
     assert "| bass | 2 | 1.00 | 0.50 | 0.67 | - | - | - |" in suggestion_table(scores)
 
 
-def test_songs_are_heard_as_a_server_hears_them_and_shared_stems_are_left_out(tmp_path):
+def test_songs_are_analysed_as_by_a_server_without_shared_stems(tmp_path):
     samples = np.random.default_rng(0).normal(0, 0.1, (88200, 2))
     soundfile.write(tmp_path / MIX_FILE, samples, 44100, subtype="FLOAT")
     marks = [Mark("other", ACTIVE, 0, 88200)]

@@ -135,7 +135,7 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero():
     assert rates[100] == 0
 
 
-def test_a_killed_training_resumes_to_the_same_weights_and_exports_them(tmp_path):
+def test_killed_training_resumes_to_same_weights_and_exports(tmp_path):
     torch.set_num_threads(1)
     save_tiny_bank(tmp_path / "bank")
     straight, killed = tmp_path / "straight", tmp_path / "killed"
@@ -200,7 +200,7 @@ def test_the_shipped_recipes_are_complete():
     assert load_training_config(RECIPES / "full.toml").network == ConvTasNetConfig()
 
 
-def test_the_oracle_beats_equal_masks_and_a_silent_source_does_not_count(song):
+def test_oracle_beats_equal_masks_and_silence_does_not_count(song):
     silent = song.copy()
     silent[1] = 0
     equal, network, _, oracle = measure(ConvTasNet(NETWORK), [song, silent])

@@ -49,7 +49,7 @@ def test_an_example_holds_guitar_and_backing_and_nothing_else(folder):
 @pytest.mark.parametrize(
     ("remix_share", "pairs"), [(0.0, {(1, 2), (3, 4)}), (1.0, {(1, 2), (1, 4), (3, 2), (3, 4)})]
 )
-def test_remixed_examples_pair_guitars_with_the_backing_of_any_song(remix_share, pairs):
+def test_remixed_examples_pair_guitars_with_any_backing(remix_share, pairs):
     songs = TwoStemSongs(
         [
             np.stack([np.full((2, 44100), level / 10, np.float16) for level in levels])

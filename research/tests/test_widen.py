@@ -55,7 +55,7 @@ def test_it_returns_more_of_a_mix_with_highs():
     assert has_twin_filters(new)
 
 
-def test_every_filter_takes_after_its_nearest_and_the_bottleneck_hears_as_much():
+def test_new_filters_copy_their_nearest_at_equal_input_power():
     old, new = networks()
     nearest = nearest_filters(OLD, NEW)
     assert set(nearest) == set(range(OLD.encoder_filters))

@@ -39,7 +39,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BssScores:
-    """Of S sources and W windows, in dB: `[S, W]` each. NaN where the source or its estimate is silent."""
+    """Metrics in dB by source and window, `[S, W]` each; NaN where source or estimate is silent."""
 
     sdr: Array
     """Signal to distortion."""
@@ -100,7 +100,7 @@ class BssReference:
         return gram
 
     def _filters(self, k: int, estimates: Array) -> tuple[Array, Array]:
-        """Of the k-th sounding source: filters from its own channels `[C, C, L]`, from all `[S' C, C, L]`."""
+        """Filters of the k-th sounding source: from its own channels `[C, C, L]`, from all `[S' C, C, L]`."""
         spectra = scipy.fft.rfft(estimates[self._sounding[k]].T, self._n_fft)  # [C, F]
         channels = len(spectra)
         lags = np.empty((len(self._spectra), channels, self._length))

@@ -19,7 +19,7 @@ from ugosa_server.marks.validate import without_all_silent
 
 @dataclass(frozen=True)
 class Carelessness:
-    """How careless the person is."""
+    """Carelessness of the person who marks."""
 
     min_silence_s: float = 1.0
     """Silences shorter than this are not marked; seconds."""

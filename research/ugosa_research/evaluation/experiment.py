@@ -45,22 +45,22 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ExperimentOptions:
-    """What all methods of an experiment have in common."""
+    """Settings that all methods of an experiment share."""
 
     model: ModelInfo
     """The network."""
     scoring: ScoringOptions
-    """What is measured."""
+    """Windows and metrics of the scores."""
     preset: str | None = None
-    """Of adaptation options; None = the model's own defaults, else the paper's."""
+    """Preset of adaptation options; None = the model's own defaults, else the paper's."""
     separation: SeparationOptions = field(default_factory=SeparationOptions)
-    """How songs are cut, separated and joined."""
+    """Segments, overlap and filters of the separation."""
     marks: str = "exact"
     """exact = the annotation of the stems; human = the same, made careless."""
     seed: int = 0
-    """Of every run."""
+    """Seed of every run."""
     device: str = "auto"
-    """What the network computes on."""
+    """Device of the network."""
     threads: int = 1
     """CPU threads of each process; 0 = all."""
     jobs: int = 1
@@ -159,7 +159,7 @@ def _check_same_experiment(path: Path, options: ExperimentOptions) -> None:
 
 
 class _Bench:
-    """What a process keeps between runs: the network, and the song it judged last."""
+    """Network and last judged song, kept by a process between runs."""
 
     _instance: ClassVar[_Bench]
 
@@ -228,7 +228,7 @@ class _Bench:
 
 @dataclass(frozen=True)
 class _Result:
-    """What a run left: paths are in its scratch folder."""
+    """Result of a run; paths lie in its scratch folder."""
 
     stems: dict[str, str]
     """File name by source."""

@@ -1,4 +1,4 @@
-"""What is compared: a strategy in the paper's name, and the options in which it differs from the defaults."""
+"""Methods compared: a strategy in the paper's names, and options that differ from the defaults."""
 
 from __future__ import annotations
 

@@ -52,10 +52,10 @@ SEGMENTS = 4  # of the paper; also for songs with fewer stems, so that a quarter
 
 @dataclass(frozen=True)
 class PreparationOptions:
-    """How songs are prepared."""
+    """Options of the preparation of songs."""
 
     seed: int = 0
-    """Of the silenced segments and of the careless marks; each song has its own from it and its name."""
+    """Seed of silenced segments and careless marks; each song derives its own from it and its name."""
     theta: float = THETA_PAPER
     """Level at which a source counts as active: 0.15 in the paper, 0.01 in the authors' code."""
     max_seconds: float | None = None
@@ -63,7 +63,7 @@ class PreparationOptions:
     silence: bool = True
     """Whether segments are silenced; False keeps the songs' own silences only."""
     carelessness: Carelessness = dataclasses.field(default_factory=Carelessness)
-    """Of the human-like marks."""
+    """Carelessness of the human-like marks."""
 
 
 @dataclass(frozen=True)

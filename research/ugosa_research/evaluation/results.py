@@ -1,4 +1,4 @@
-"""What an experiment found: medians of each song, medians over songs, and whether methods differ.
+"""Results of an experiment: medians of each song and over songs, and whether methods differ.
 
 A song has one number for a metric of a stem, the median over its windows; a method has the median of these
 over the songs, as in SiSEC and in the paper. Whether two methods differ is asked with the Wilcoxon signed-
@@ -38,11 +38,11 @@ class RunScores:
     method: str
     """Name of the method."""
     strategy: str
-    """Of the method."""
+    """Strategy of the method."""
     changes: dict[str, float]
     """Options of the method."""
     trainable_parameters: int
-    """How many were trained."""
+    """Number of trained parameters."""
     medians: dict[tuple[str, str], float]
     """(stem, metric) -> median over windows; NaN where none counts."""
 
@@ -52,7 +52,7 @@ class Difference:
     """Two methods compared on the songs that both have."""
 
     songs: int
-    """How many songs count."""
+    """Number of songs that count."""
     median_db: float
     """Median of the songs' differences, first minus second."""
     better: int

@@ -30,10 +30,10 @@ ScoresByStem = Mapping[str, Mapping[str, Array]]
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """What is measured."""
+    """Windows and metrics of a score."""
 
     windows: Windows
-    """How the song is cut."""
+    """Windows of the song."""
     bss_eval: str = "own"
     """own = every source that sounds in a window counts there; museval = its rules; none = none."""
 

@@ -1,4 +1,4 @@
-"""How right suggested marks are, frame by frame, against the annotation of a prepared song's true stems.
+"""Precision and recall of suggested marks, frame by frame, against the annotation of true stems.
 
 For each class, silent and active, over all frames of a source:
 

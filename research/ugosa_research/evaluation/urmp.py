@@ -41,7 +41,7 @@ class UrmpPiece:
 
     @property
     def instruments(self) -> tuple[str, ...]:
-        """Who plays, each once, sorted."""
+        """Instruments of the piece, each once, sorted."""
         return tuple(sorted({instrument for instrument, _ in self.parts}))
 
 
@@ -98,7 +98,7 @@ def read_piece(piece: UrmpPiece, classes: Sequence[str]) -> PieceAudio:
 
 
 def video_of(piece: UrmpPiece) -> tuple[VisualFrame, ...]:
-    """What is seen of the players; nothing where the piece has no video features.
+    """Visual features of the players; empty where the piece has none.
 
     Raises:
         BadOptionError: the file holds something else.

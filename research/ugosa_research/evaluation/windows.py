@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Windows:
-    """How a song is cut for metrics."""
+    """Windows into which a song is cut for metrics."""
 
     window_s: float
     """Length of a window in seconds; a song that is shorter is one window."""
@@ -29,9 +29,9 @@ class Windows:
 
 
 AUTHORS = Windows(2.0, 1.5)
-"""Of the code that the paper's authors published."""
+"""Windows of the code that the paper's authors published."""
 SISEC = Windows(1.0, 1.0)
-"""Of the campaign: Stoeter, Liutkus and Ito, "The 2018 Signal Separation Evaluation Campaign"."""
+"""Windows of the campaign: Stoeter, Liutkus and Ito, "The 2018 Signal Separation Evaluation Campaign"."""
 WINDOWS = {"authors": AUTHORS, "sisec": SISEC}
 
 

@@ -1,4 +1,4 @@
-"""Who plays what: an accompaniment of the bank, cut, transposed and thickened into the parts of a song."""
+"""Arrangement: an accompaniment of the bank, cut, transposed and thickened into the parts of a song."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Studio:
         return audio
 
     def manifest(self) -> dict[str, Any]:
-        """What was done to the song, as JSON takes it."""
+        """Applied effects, as JSON takes them."""
         return {
             "engine": "pedalboard",
             "version": importlib.metadata.version("pedalboard"),

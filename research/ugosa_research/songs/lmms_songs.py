@@ -112,7 +112,7 @@ def stem_of(place: str, track: ET.Element, project: LmmsProject) -> str:
 
 
 def _rendered(song: ET.Element, name: str) -> FloatArray:
-    """What LMMS makes of a project: [T, 2]."""
+    """Render a project with LMMS: [T, 2]."""
     with tempfile.TemporaryDirectory() as scratch:
         project, audio = Path(scratch) / "song.mmp", Path(scratch) / "song.wav"
         ET.ElementTree(song).write(project)

@@ -58,7 +58,7 @@ class MetalSong:
 
     tempo_bpm: float
     strokes: list[Stroke]
-    """Of the whole song."""
+    """Strokes of the whole song."""
     drums: list[Note]
 
     @property

@@ -30,7 +30,7 @@ CLOSING_SHARE = 0.35  # of a word after its consonants: its end, which is never 
 
 @dataclass(frozen=True)
 class SingingStyle:
-    """How one singer sings one song."""
+    """Style of one singer in one song."""
 
     portamento_s: float
     scoop_share: float
@@ -49,7 +49,7 @@ class SingingStyle:
     dynamics_db: float
     """Spread of the loudness of syllables."""
     dip: float
-    """How deep the level drops between syllables, 0 to 1."""
+    """Drop of the level between syllables, 0 to 1."""
 
 
 def random_style(rng: np.random.Generator) -> SingingStyle:

@@ -33,7 +33,7 @@ WORKER_NICENESS = 19
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """What the window holds."""
+    """Size of the window and the rate of its renewal."""
 
     seed: int
     """Seed of song 0."""
@@ -46,7 +46,7 @@ class WindowPlan:
     n_ahead: int = 16
     """Songs made in advance."""
     songs_a_step: float = 0.5
-    """How many songs come in a step: the rate of fresh data."""
+    """Number of new songs a step: the rate of fresh data."""
     effects: str = "own"
     """own, or pedalboard: further effects on every stem, see `studio.py`; what was done to a song is then in
     a JSON file beside it."""

@@ -31,7 +31,7 @@ ReadSegment = Callable[[int, slice, int, int], FloatArray]
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """How far examples are from the songs they are made of."""
+    """Distance of examples from the songs they are made of."""
 
     remix_share: float = 0.5
     """Share of examples whose stems come from different songs."""
@@ -66,7 +66,7 @@ class AugmentOptions:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one optimiser step learns from."""
+    """Examples of one optimiser step."""
 
     stems: FloatArray
     """[B, S, C, T]."""

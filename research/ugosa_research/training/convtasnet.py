@@ -38,7 +38,7 @@ PROGRESS_EVERY_STEPS = 10
 RMS_EPS = 1e-8  # keeps the root's gradient finite at silence
 
 BatchOfStep = Callable[[int], Batch]
-"""What each step learns from."""
+"""Examples of each step."""
 
 
 @dataclass(frozen=True)

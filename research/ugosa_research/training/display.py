@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a bar on a terminal, else lines; TensorBoard if asked for."""
+"""Display of a training: a bar on a terminal, else lines; TensorBoard if asked for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class View:
     line: str
     """All of it as JSON, for logs."""
     figures: dict[str, float]
-    """What TensorBoard plots, by `group/name`."""
+    """Figures for TensorBoard, by `group/name`."""
     validation: str = ""
     """A sentence about a validation, which stays on the terminal; empty if there was none."""
 

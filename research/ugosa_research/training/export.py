@@ -14,8 +14,8 @@ from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written."""
+class ExportedCheckpoint:
+    """Checkpoint written from a training run."""
 
     path: Path
     sha256: str
@@ -33,7 +33,7 @@ def export_weights(
     adaptation: str = "{}",
     weights: str = "best",
     separation: str = "{}",
-) -> Exported:
+) -> ExportedCheckpoint:
     """Write `run`'s best validated weights, or its last ones, to `to`.
 
     Args:
@@ -59,4 +59,6 @@ def export_weights(
     }
     to.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(to, state, config, words, dtype=torch.float16)
-    return Exported(to, checkpoint_sha256(to), int(trained["step"]), json.loads(trained["validation_db"]))
+    return ExportedCheckpoint(
+        to, checkpoint_sha256(to), int(trained["step"]), json.loads(trained["validation_db"])
+    )

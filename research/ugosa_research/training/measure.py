@@ -1,4 +1,4 @@
-"""What a model's figures mean: beside two systems that need no training.
+"""Figures of a model beside two systems that need no training.
 
 Equal masks (s_hat = y / S) are what knowing nothing gives, and already gain several dB over the mix as an
 estimate; the ratio mask of the true sources' spectra is about the best that masking magnitudes can do.

@@ -1,4 +1,4 @@
-"""What a training run is: one TOML file, one frozen dataclass."""
+"""Configuration of a training run: one TOML file, one frozen dataclass."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TrainingConfig:
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     """Table `[augment]`: how examples differ from the songs."""
     seed: int = 0
-    """Of the first weights and of the batches."""
+    """Seed of the first weights and of the batches."""
     start: str = "cosines"
     """First encoder and decoder: cosines (see `basis.py`) or random."""
     start_from: str = ""
@@ -56,9 +56,9 @@ class TrainingConfig:
     gradient_norm: float = 5.0
     """Longer gradients are cut to this."""
     ema_decay: float = 0.998
-    """Of the running average of the weights, which is what gets validated and shipped."""
+    """Decay of the running average of the weights, which gets validated and shipped."""
     precision: str = "float32"
-    """Of matrix products: float32 or bfloat16. (On a CPU a frozen basis is trained in float32.)"""
+    """Number format of matrix products, float32 or bfloat16 (a frozen basis on a CPU: float32)."""
     device: str = "cpu"
     """cpu or cuda."""
     threads: int = 1

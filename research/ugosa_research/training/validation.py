@@ -1,4 +1,4 @@
-"""How good a network is on songs of held-out singers, kits, instruments and styles."""
+"""Validation on songs of held-out singers, kits, instruments and styles."""
 
 from __future__ import annotations
 

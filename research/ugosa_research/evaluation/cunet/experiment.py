@@ -27,7 +27,7 @@ class Figure:
     """NaN of no values."""
     deviation: float
     values: int
-    """How many count."""
+    """Number of values that count."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is compared on an ensemble: Conditioned U-Nets, and the two bounds of the paper's Table 1.
+"""Systems compared on an ensemble: Conditioned U-Nets, and the two bounds of the paper's Table 1.
 
 A network hears each segment of 65,535 samples at the level that the whole piece is brought to, as in the
 server, and its predictions are brought back to the level of the files.
@@ -55,7 +55,7 @@ class Segment:
     start: int = 0
     """Sample of the piece at 11,025 Hz."""
     video: tuple[VisualFrame, ...] = ()
-    """What is seen of the players of the piece, in frames of 11,025 Hz."""
+    """Visual features of the players, in frames of 11,025 Hz."""
 
 
 Predict = Callable[[Segment], Array]
@@ -69,11 +69,11 @@ class System:
     name: str
     predict: Predict
     config: ConditionedUNetConfig | None = None
-    """Of a network."""
+    """Settings of a network."""
     labels: str = RIGHT
-    """What a network is told, or that it sees."""
+    """Conditioning used by the system: labels or video."""
     masks: MaskKind = "soft"
-    """What its masks are."""
+    """Kind of its masks."""
 
 
 def bounds() -> list[System]:
@@ -113,7 +113,7 @@ def network_system(
 
 
 def level_gain(mix: Array) -> float:
-    """What brings a whole piece to the level that networks hear."""
+    """Gain that brings a whole piece to the networks' input level."""
     return MIX_RMS / max(float(mix.std()), 1e-6)
 
 

@@ -29,7 +29,7 @@ GRID_CHOICES = (
     "visual_fine_tuning",
     "bias",
 )
-"""What makes a network one of a row; whether there is noise in training does, too."""
+"""Conditions for a network to belong to a row; noise in training is one, too."""
 NEEDS_VIDEO = "not run: needs videos of the players, which no package carries"
 NEEDS_SOP = "not run: needs the Sound-of-Pixels weights and videos"
 NO_MODEL = "no such model given"
@@ -51,7 +51,7 @@ class PaperRow:
     bound: str | None = None
     """The system of the rows U and L."""
     not_run: str = NO_MODEL
-    """What to say where nothing of ours belongs in the row."""
+    """Text where nothing of ours belongs in the row."""
 
 
 def _numbers(text: str) -> Numbers:

@@ -129,7 +129,7 @@ def _stretch(
 
 
 def tone_weights(parts: Sequence[tuple[int, Sequence[Event]]]) -> NDArray[np.float64]:
-    """How long each pitch class sounds in each bar, in bars; drums do not count: [BARS, 12]."""
+    """Duration of each pitch class in each bar, in bars, without drums: [BARS, 12]."""
     weights = np.zeros((BARS, 12))
     for program, events in parts:
         if program == DRUMS_PROGRAM:

@@ -52,9 +52,9 @@ class SynthPatch:
     detune_cents: float
     """From the middle to the outermost oscillator."""
     cutoff_hz: float
-    """Of the low-pass once its envelope has decayed."""
+    """Cutoff of the low-pass once its envelope has decayed."""
     envelope: float
-    """How far the attack opens the low-pass: its cutoff times (1 + this)."""
+    """Opening of the low-pass by the attack: its cutoff times (1 + this)."""
     decay_s: float
     """Time constant of that envelope."""
     attack_s: float

@@ -157,7 +157,7 @@ def _word_takes(folder: Path) -> Iterator[tuple[str, list[Take]]]:
 
 
 def _spoken_take(file: Path) -> Take | None:
-    """What sounds in a recording of one syllable; None if it is too short or too long for one."""
+    """Return the sounding part of a recording of one syllable; None if too short or too long for one."""
     audio = _read_mono(file)
     loud = np.flatnonzero(np.abs(audio) > 0.05 * np.abs(audio).max())
     if len(loud) < 100:

@@ -72,10 +72,10 @@ HELD_OUT = Soundfont("timgm6mb-soundfont", Path("/usr/share/sounds/sf2/TimGM6mb.
 
 @dataclass(frozen=True)
 class EnsembleDataPlan:
-    """How much is rendered."""
+    """Amount to render."""
 
     seed: int = 0
-    """Of all choices."""
+    """Seed of all choices."""
     training_takes: int = 500
     validation_takes: int = 40
     test_takes: int = 24

@@ -1,4 +1,4 @@
-"""How players play a part: tempo that breathes, notes that are never quite on time, dynamics, vibrato.
+"""Performance of a part: breathing tempo, notes never quite on time, dynamics, vibrato.
 
 A rendering of the bare score would teach a network that all onsets of a chord fall on one sample and that a
 note has one level; real ensembles do neither.

@@ -61,7 +61,7 @@ class Score:
     """Its path in the corpus, without the suffix, dots for slashes."""
     parts: tuple[tuple[ScoreNote, ...], ...]
     statement: str
-    """What the file says about its encoding and rights; may be empty."""
+    """Statement of the file on its encoding and rights; may be empty."""
 
     @property
     def length(self) -> float:
@@ -95,7 +95,7 @@ def split_of(name: str) -> str:
 
 
 def rights_statement(path: Path) -> str:
-    """What a file's text says of its encoder and its rights, in one line."""
+    """Return a file's statement on its encoder and rights, in one line."""
     if path.suffix == ".mxl":
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith((".xml", ".musicxml"))]

@@ -1,4 +1,4 @@
-"""What is rendered: which score, which part of it, who plays, on which soundfont, in which room.
+"""Takes to render: score, part of it, players, soundfont, room.
 
 A take is a function of the seed, the split and its number alone, so an interrupted rendering goes on where it
 stopped, and any one take can be made again.
@@ -45,12 +45,12 @@ class Take:
     parts: tuple[int, ...]
     """Which parts of the score are played."""
     instruments: tuple[Instrument, ...]
-    """Who plays them."""
+    """Instruments that play them."""
     soundfonts: tuple[int, ...]
     """On which soundfont, as an index into those of the set, a part each."""
     room: Room
     seed: tuple[int, int, int]
-    """Of the performance."""
+    """Seed of the performance."""
 
 
 def plan_take(seed: int, split: str, number: int, scores: Sequence[Score], n_soundfonts: int) -> Take:

@@ -97,7 +97,7 @@ def _chosen(
     options: MixOptions,
     most_sources: int,
 ) -> list[tuple[Recording, int, FloatArray]]:
-    """What an example is mixed from: recording, start, and the window from there."""
+    """Draw the parts of an example: recording, start, and the window from there."""
     names = list(recordings.by_instrument)
     n_sources = int(rng.integers(options.fewest_sources, min(most_sources, len(names)) + 1))
     if takes and n_sources > 1 and rng.random() < options.same_take_share:

@@ -1,4 +1,4 @@
-"""What a training of a Conditioned U-Net is: one TOML file, one dataclass, and the two published recipes.
+"""Recipe of a Conditioned U-Net: one TOML file, one dataclass, and the two published recipes.
 
 A file may start from a recipe (`recipe = "paper"` or `"published-code"`) and state what differs.
 """
@@ -23,7 +23,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class MixOptions:
-    """How examples are mixed (section 3: mix-and-separate) and how far they are from the recordings."""
+    """Mixing of examples (section 3: mix-and-separate) and their distance from the recordings."""
 
     fewest_sources: int = 2
     most_sources: int = 7
@@ -63,11 +63,11 @@ class CunetRecipe:
     mix: MixOptions = field(default_factory=MixOptions)
     """Table `[mix]`."""
     seed: int = 0
-    """Of the first weights and of the batches."""
+    """Seed of the first weights and of the batches."""
     iterations: int = 500_000
     batch_size: int = 16
     learning_rate: float = 1e-5
-    """Of Adam, before any halving."""
+    """Learning rate of Adam, before any halving."""
     weight_decay: float = 0.0
     loss: str = "bce"
     """bce: binary cross entropy, Eq. 6; smooth-l1: Eq. 7 (the paper's for ratio masks)."""
@@ -94,7 +94,7 @@ class CunetRecipe:
     gradient_norm: float = 0.0
     """Longer gradients are cut to this; 0 = never."""
     ema_decay: float = 0.0
-    """Of the running average of the weights, which is what is validated and kept; 0 = the weights."""
+    """Decay of the running average of the weights, which is validated and kept; 0 = the weights."""
     calibration_examples: int = 0
     """Examples on which the statistics of batch norms are measured, all at once, before a validation: those
     averaged along the way are not those of averaged weights, and know small batches only. 0 = keep them."""
@@ -102,13 +102,13 @@ class CunetRecipe:
     """Iterations between validations."""
     validation_examples: int = 32
     validation_share: float = 0.2
-    """Of the takes, kept for validation where no separate folder is given (Solos: 80/20)."""
+    """Share of the takes kept for validation where no separate folder is given (Solos: 80/20)."""
     checkpoint_every_s: float = 120.0
     """Wall time between checkpoints of the whole state."""
     device: str = "cpu"
     """cpu or cuda."""
     precision: str = "float32"
-    """Of the network's arithmetic in a step: "float32", or "bfloat16", faster where the processor has it.
+    """Number format of the network in a step: "float32", or "bfloat16", faster where the processor has it.
     Weights, their statistics and the loss stay float32."""
     threads: int = 1
     """CPU threads of the network."""
@@ -135,7 +135,7 @@ class CunetRecipe:
 
     @property
     def seen_shape(self) -> tuple[int, ...]:
-        """Of an example's video context; () where labels, or nothing, condition."""
+        """Shape of an example's video context; () where labels, or nothing, condition."""
         return self.network.context_shape if self.network.video_slots else ()
 
     def for_experiment(self, name: str) -> CunetRecipe:

@@ -46,7 +46,7 @@ class Recording:
         return np.asarray(audio.mean(axis=1), np.float32)
 
     def seen(self, start: int, shape: tuple[int, ...]) -> FloatArray:
-        """What is seen of the player in the window from `start`: `shape`, [2048] or [N, 2048].
+        """Return visual features of the player in the window from `start`: `shape`, [2048] or [N, 2048].
 
         Raises:
             BadOptionError: there is no such file, or it is none.

@@ -1,4 +1,4 @@
-"""How a network does on held-out recordings: loss at the curriculum's stage, SI-SDR of a fixed set."""
+"""Validation on held-out recordings: loss at the curriculum's stage, SI-SDR of a fixed set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CunetFigure:
     si_sdr_db: float
     """Mean over the sources of the fixed set; decides which weights are kept."""
     mix_si_sdr_db: float
-    """What the mix itself would have."""
+    """SI-SDR of the mix itself."""
 
 
 class CunetValidation:
