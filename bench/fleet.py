@@ -41,7 +41,7 @@ from ugosa_server.engines.base import (
     StemFile,
 )
 from ugosa_server.jobs.events import EventHub
-from ugosa_server.jobs.model import JobOptions, Upload, UploadFormat, new_id
+from ugosa_server.jobs.model import JobDraft, JobOptions, Upload, UploadFormat, new_id
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
 from ugosa_server.jobs.spool import Spool
@@ -205,7 +205,7 @@ class Front:
             store.uploads.create(job_id, principal, job_id, "", UploadFormat())
             store.uploads.complete(job_id, "00" * 32, AUDIO)
             upload: Upload = store.uploads.get(principal, job_id)
-            store.jobs.create(job_id, job_id, "", upload, JobOptions("starter"), ())
+            store.jobs.create(job_id, job_id, "", JobDraft(upload, JobOptions("starter"), ()))
 
         await self.store(make)
         self._engine.clocks.made_s[job_id] = asyncio.get_running_loop().time()

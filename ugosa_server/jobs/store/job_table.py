@@ -10,10 +10,11 @@ import apsw
 import msgspec
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError, RequestIdConflictError
+from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError
 from ugosa_server.jobs.events import EventBody, JobError, JobState, RunNotice, StateChanged
-from ugosa_server.jobs.model import Job, JobOptions, JobResult, Upload
+from ugosa_server.jobs.model import Job, JobDraft, JobOptions, JobResult
 from ugosa_server.jobs.store.event_table import EventTable
+from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.jobs.turns import Turns
 from ugosa_server.marks.model import Mark
@@ -40,38 +41,26 @@ class JobTable:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
         """
-        row = self._connection.execute(
-            "SELECT job_id, request_digest FROM jobs WHERE principal = ? AND request_id = ?",
-            (principal, request_id),
-        ).fetchone()
-        if row is None:
-            return None
-        if row[1] != request_digest:
-            raise RequestIdConflictError(
-                f"request_id {request_id!r} was used for a different job; use a new one"
-            )
-        return self.get(principal, str(row[0]))
+        job_id = find_request(self._connection, Requested.JOB, principal, request_id, request_digest)
+        return None if job_id is None else self.get(principal, job_id)
 
     def create(
         self,
         job_id: str,
         request_id: str,
         request_digest: str,
-        upload: Upload,
-        options: JobOptions,
-        marks: tuple[Mark, ...],
+        draft: JobDraft,
         admit: Callable[[], None] = lambda: None,
         array_id: str | None = None,
-        stems_bytes: int = 0,
     ) -> Job:
         """Insert a QUEUED job with its first event, or return the one that the same request made before.
 
-        `admit` is called before anything is inserted and raises what speaks against it. Until the job ends,
-        `stems_bytes`, the most that its stems can take, count as stored.
+        `admit` is called before anything is inserted and raises what speaks against it.
 
         Raises:
             NotFoundError: the upload, or the video, has been deleted meanwhile.
         """
+        upload, options = draft.upload, draft.options
         with transaction(self._connection):
             known = self.find_request(upload.principal, request_id, request_digest)
             if known is not None:
@@ -97,12 +86,12 @@ class JobTable:
                     upload.format.file_name,
                     _json(upload.audio),
                     _json(replace(options, visual_frames=(), pictures=())),
-                    _json(marks),
+                    _json(draft.marks),
                     JobState.QUEUED.value,
                     time.time(),
                     array_id,
                     options.video.upload_id if options.video else None,
-                    stems_bytes,
+                    draft.stems_bytes,
                 ),
             )
             if options.visual_frames or options.pictures:

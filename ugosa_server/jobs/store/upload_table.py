@@ -9,8 +9,9 @@ import apsw
 import msgspec
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.errors import NotFoundError, RequestIdConflictError, UploadInUseError
+from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
+from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.marks.players import VideoInfo
 
@@ -41,16 +42,9 @@ class UploadTable:
             RequestIdConflictError: the request_id belongs to another request.
         """
         with transaction(self._connection):
-            row = self._connection.execute(
-                "SELECT upload_id, request_digest FROM uploads WHERE principal = ? AND request_id = ?",
-                (principal, request_id),
-            ).fetchone()
-            if row is not None:
-                if row[1] != request_digest:
-                    raise RequestIdConflictError(
-                        f"request_id {request_id!r} was used for a different upload; use a new one"
-                    )
-                return self.get(principal, str(row[0]))
+            known_id = find_request(self._connection, Requested.UPLOAD, principal, request_id, request_digest)
+            if known_id is not None:
+                return self.get(principal, known_id)
             admit()
             self._connection.execute(
                 "INSERT INTO uploads (upload_id, principal, request_id, request_digest, format, state,"
