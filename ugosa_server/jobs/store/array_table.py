@@ -12,6 +12,7 @@ from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import JobArray, JobDraft, new_id
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.jobs.store.requests import Requested, find_request
+from ugosa_server.jobs.store.rows import read_row, read_rows
 from ugosa_server.jobs.store.schema import transaction
 
 
@@ -70,22 +71,28 @@ class ArrayTable:
         Raises:
             NotFoundError: there is none of that id.
         """
-        row = self._connection.execute(
+        row = read_row(
+            self._connection,
+            tuple[str, int, float],
             "SELECT request_id, last_seq, create_time_s FROM job_arrays WHERE array_id = ? AND principal = ?",
             (array_id, principal),
-        ).fetchone()
-        jobs = self._connection.execute(
-            "SELECT job_id, state FROM jobs WHERE array_id = ? ORDER BY number", (array_id,)
-        ).fetchall()
+        )
+        jobs = read_rows(
+            self._connection,
+            tuple[str, JobState],
+            "SELECT job_id, state FROM jobs WHERE array_id = ? ORDER BY number",
+            (array_id,),
+        )
         if row is None or not jobs:
             raise NotFoundError(f"no job array {array_id!r}")
-        states = [JobState(str(state)) for _, state in jobs]
+        request_id, last_seq, create_time_s = row
+        states = [state for _, state in jobs]
         return JobArray(
             array_id=array_id,
             principal=principal,
-            request_id=str(row[0]),
-            job_ids=tuple(str(job_id) for job_id, _ in jobs),
+            request_id=request_id,
+            job_ids=tuple(job_id for job_id, _ in jobs),
             counts={state: states.count(state) for state in JobState if state in states},
-            last_seq=int(str(row[1])),
-            create_time_s=float(str(row[2])),
+            last_seq=last_seq,
+            create_time_s=create_time_s,
         )

@@ -12,6 +12,7 @@ from enum import Enum
 import apsw
 
 from ugosa_server.errors import RequestIdConflictError
+from ugosa_server.jobs.store.rows import read_row
 
 
 class Requested(Enum):
@@ -33,14 +34,17 @@ def find_request(
         RequestIdConflictError: the request_id belongs to another request.
     """
     table, id_column, name = kind.value
-    row = connection.execute(
+    row = read_row(
+        connection,
+        tuple[str, str],
         f"SELECT {id_column}, request_digest FROM {table} WHERE principal = ? AND request_id = ?",
         (principal, request_id),
-    ).fetchone()
+    )
     if row is None:
         return None
-    if row[1] != request_digest:
+    known_id, known_digest = row
+    if known_digest != request_digest:
         raise RequestIdConflictError(
             f"request_id {request_id!r} was used for a different {name}; use a new one"
         )
-    return str(row[0])
+    return known_id
