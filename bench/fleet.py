@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.engines.base import Engine, EngineHealth, Run
 from ugosa_server.jobs.events import EventHub
-from ugosa_server.jobs.model import JobOptions, Upload, UploadFormat, new_id
+from ugosa_server.jobs.model import JobDraft, JobOptions, Upload, UploadFormat, new_id
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
 from ugosa_server.jobs.runs import RunEvent, RunPhase, RunProgress, RunSpec, RunSucceeded, StemFile
@@ -196,7 +196,7 @@ class Front:
             store.uploads.create(job_id, principal, job_id, "", UploadFormat())
             store.uploads.complete(job_id, "00" * 32, AUDIO)
             upload: Upload = store.uploads.get(principal, job_id)
-            store.jobs.create(job_id, job_id, "", upload, JobOptions("starter"), ())
+            store.jobs.create(job_id, job_id, "", JobDraft(upload, JobOptions("starter"), ()))
 
         await self.store(make)
         self._engine.clocks.made_s[job_id] = asyncio.get_running_loop().time()

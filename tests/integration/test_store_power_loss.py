@@ -13,7 +13,7 @@ from tests.helpers.lossy_vfs import LossyVfs
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.model import JobOptions, UploadFormat
+from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.runs import RunNotice
 from ugosa_server.jobs.store.async_store import Store
 
@@ -33,7 +33,7 @@ def history(store):
         store.uploads.complete(upload_id, "ab", AUDIO)
         yield lambda s, u=upload_id: s.uploads.get("me", u).audio == AUDIO or fail(u)
         upload = store.uploads.get("me", upload_id)
-        store.jobs.create(job_id, job_id, "d", upload, JobOptions("tiny"), ())
+        store.jobs.create(job_id, job_id, "d", JobDraft(upload, JobOptions("tiny"), ()))
         yield lambda s, j=job_id: s.jobs.get("me", j)
         store.jobs.claim_next()
         yield lambda s, j=job_id: s.jobs.get("me", j).attempt >= 1 or fail(j)

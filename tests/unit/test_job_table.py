@@ -11,7 +11,7 @@ from ugosa_server.errors import (
     UploadInUseError,
 )
 from ugosa_server.jobs.events import JobError, JobState, StateChanged
-from ugosa_server.jobs.model import JobOptions, JobResult, UploadFormat
+from ugosa_server.jobs.model import JobDraft, JobOptions, JobResult, UploadFormat
 from ugosa_server.jobs.runs import RunNotice, StemFile
 from ugosa_server.jobs.store.async_store import Store
 from ugosa_server.marks.model import Mark, MarkState
@@ -39,7 +39,9 @@ def complete_upload(store, upload_id="u1"):
 
 def queue(store, job_id, digest="d"):
     upload = complete_upload(store, f"upload of {job_id}")
-    return store.jobs.create(job_id, f"request of {job_id}", digest, upload, JobOptions("tiny"), MARKS)
+    return store.jobs.create(
+        job_id, f"request of {job_id}", digest, JobDraft(upload, JobOptions("tiny"), MARKS)
+    )
 
 
 def test_what_was_written_is_read_back_after_reopening(tmp_path):
@@ -57,11 +59,11 @@ def test_what_a_job_sees_is_read_only_for_its_run_and_goes_with_it(store):
     upload = complete_upload(store)
     frames, pictures = (VisualFrame(0, 5, b"ab"),), (PlayerPicture(1, 7, b"\xff\xd8"),)
     seeing = JobOptions("tiny", visual_frames=frames, pictures=pictures)
-    job = store.jobs.create("j1", "r", "d", upload, seeing, ())
+    job = store.jobs.create("j1", "r", "d", JobDraft(upload, seeing, ()))
     assert job == store.jobs.get("me", "j1")
     assert job.options == JobOptions("tiny")
     assert store.jobs.with_sights(job).options == seeing
-    blind = store.jobs.create("j2", "s", "d", upload, JobOptions("tiny"), ())
+    blind = store.jobs.create("j2", "s", "d", JobDraft(upload, JobOptions("tiny"), ()))
     assert store.jobs.with_sights(blind) == blind
     store.jobs.request_cancel("me", "j1")
     store.jobs.delete("me", "j1")
@@ -75,7 +77,7 @@ def test_a_video_stays_while_a_job_needs_it(store):
     video = store.uploads.get("me", "v1")
     assert (video.audio, video.video) == (None, VideoInfo(96, 48, "h264"))
     seeing = JobOptions("tiny", video=VideoSource("v1"))
-    store.jobs.create("j1", "r", "d", song, seeing, ())
+    store.jobs.create("j1", "r", "d", JobDraft(song, seeing, ()))
     with pytest.raises(UploadInUseError, match="job j1 needs upload v1"):
         store.uploads.delete("me", "v1")
     far = 1e12
@@ -83,16 +85,16 @@ def test_a_video_stays_while_a_job_needs_it(store):
     store.jobs.request_cancel("me", "j1")
     assert sorted(store.uploads.delete_unused(far, set())) == ["u1", "v1"]
     with pytest.raises(NotFoundError, match="no upload 'v1'"):
-        store.jobs.create("j2", "s", "d", complete_upload(store, "u2"), seeing, ())
+        store.jobs.create("j2", "s", "d", JobDraft(complete_upload(store, "u2"), seeing, ()))
 
 
 def test_same_request_gives_the_same_job_and_another_is_a_conflict(store):
     upload = complete_upload(store)
-    first = store.jobs.create("j1", "r", "d", upload, JobOptions("tiny"), MARKS)
-    again = store.jobs.create("j2", "r", "d", upload, JobOptions("tiny"), MARKS)
+    first = store.jobs.create("j1", "r", "d", JobDraft(upload, JobOptions("tiny"), MARKS))
+    again = store.jobs.create("j2", "r", "d", JobDraft(upload, JobOptions("tiny"), MARKS))
     assert again == first
     with pytest.raises(RequestIdConflictError, match="'r'"):
-        store.jobs.create("j3", "r", "other", upload, JobOptions("tiny"), ())
+        store.jobs.create("j3", "r", "other", JobDraft(upload, JobOptions("tiny"), ()))
 
 
 def test_jobs_are_claimed_oldest_first_and_each_claim_is_an_attempt(store):

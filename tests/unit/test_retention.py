@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.helpers.front import PRINCIPAL, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs.model import UploadFormat
+from ugosa_server.jobs.model import JobDraft, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, keep_sweeping, sweep
 from ugosa_server.jobs.store.async_store import Store
@@ -101,7 +101,7 @@ def test_a_job_whose_song_went_in_between_is_refused(tmp_path):
             await front.uploads.delete(PRINCIPAL, upload.upload_id)
             with pytest.raises(NotFoundError):
                 await front.store(
-                    lambda s: s.jobs.create("job-2", "s", "digest", upload, job.options, job.marks)
+                    lambda s: s.jobs.create("job-2", "s", "digest", JobDraft(upload, job.options, job.marks))
                 )
 
     asyncio.run(run())

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.model import JobOptions, UploadFormat
+from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.runs import RunNotice
 from ugosa_server.jobs.store.async_store import Store
 
@@ -24,7 +24,8 @@ def queue(store, principal, job_id):
     upload_id = f"upload of {job_id}"
     store.uploads.create(upload_id, principal, upload_id, "digest", UploadFormat())
     store.uploads.complete(upload_id, "ab" * 32, AUDIO)
-    store.jobs.create(job_id, job_id, "d", store.uploads.get(principal, upload_id), JobOptions("tiny"), ())
+    draft = JobDraft(store.uploads.get(principal, upload_id), JobOptions("tiny"), ())
+    store.jobs.create(job_id, job_id, "d", draft)
 
 
 def claimed(store):

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError, DrainingError, UgosaError
 from ugosa_server.jobs.events import EventHub, JobEvent
-from ugosa_server.jobs.model import JobArray, check_request_id, request_digest
+from ugosa_server.jobs.model import JobArray, JobDraft, check_request_id, request_digest
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import EVENTS_PER_READ, JobQueue
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.array_table import JobDraft
 from ugosa_server.jobs.store.async_store import AsyncStore, Store
 from ugosa_server.marks.model import Mark
 
@@ -56,6 +55,7 @@ class JobArrays:
         if not 1 <= len(items) <= MAX_ITEMS:
             raise BadOptionError(f"the array has {len(items)} items, but must have 1 to {MAX_ITEMS}")
         digest = request_digest(items)
+        # Asked early for the same reasons as in JobQueue.create; the transaction below asks again.
         known = await self._store(lambda s: s.arrays.find_request(principal, request_id, digest))
         if known is not None:
             return known
@@ -119,7 +119,8 @@ class JobArrays:
 
     async def _draft(self, principal: str, number: int, item: ArrayItem) -> JobDraft:
         try:
-            return await self._jobs.draft(principal, item.upload_id, item.options, item.marks)
+            upload = await self._store(lambda s: s.uploads.get(principal, item.upload_id))
+            return await self._jobs.draft(upload, item.options, item.marks)
         except UgosaError as error:
             error.message = f"item {number}: {error.message}"
             raise

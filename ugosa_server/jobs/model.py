@@ -129,6 +129,20 @@ class JobOptions:
 
 
 @dataclass(frozen=True)
+class JobDraft:
+    """A job that was checked and can be made."""
+
+    upload: Upload
+    """COMPLETE."""
+    options: JobOptions
+    """Every choice made."""
+    marks: tuple[Mark, ...]
+    """Validated."""
+    stems_bytes: int = 0
+    """The most that its stems take on disk; counted as stored until the job ends."""
+
+
+@dataclass(frozen=True)
 class JobResult:
     """The files of a job that SUCCEEDED, inside its attempt's directory."""
 

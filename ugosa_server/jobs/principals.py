@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import apsw
 
 from ugosa_server.errors import BadOptionError, NotFoundError
+from ugosa_server.jobs.store.rows import read_row, read_rows
 
 LOCAL_PRINCIPAL = "local"
 """Whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
@@ -79,26 +80,24 @@ class TokenTable:
         if match is None:
             return None
         token_id, secret = match.groups()
-        row = self._connection.execute(
+        row = read_row(
+            self._connection,
+            tuple[str, str],
             "SELECT principal, secret_sha256 FROM tokens WHERE token_id = ?"
             " AND (expire_time_s IS NULL OR expire_time_s > ?)",
             (token_id, time.time()),
-        ).fetchone()
-        expected = NO_SUCH_SECRET if row is None else str(row[1])
-        same = hmac.compare_digest(expected, _sha256(secret))
-        return str(row[0]) if row is not None and same else None
+        )
+        principal, expected = row if row is not None else (None, NO_SUCH_SECRET)
+        return principal if hmac.compare_digest(expected, _sha256(secret)) else None
 
     def all(self) -> list[Token]:
         """Return all tokens, oldest first; expired ones too."""
-        rows = self._connection.execute(
-            "SELECT token_id, principal, create_time_s, expire_time_s FROM tokens ORDER BY create_time_s"
+        rows = read_rows(
+            self._connection,
+            tuple[str, str, float, float | None],
+            "SELECT token_id, principal, create_time_s, expire_time_s FROM tokens ORDER BY create_time_s",
         )
-        return [
-            Token(
-                str(row[0]), str(row[1]), float(str(row[2])), None if row[3] is None else float(str(row[3]))
-            )
-            for row in rows
-        ]
+        return [Token(*row) for row in rows]
 
     def any_valid(self) -> bool:
         """Whether there is a token that has not expired."""

@@ -22,6 +22,7 @@ from ugosa_server.failpoints import reach
 from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import (
     Job,
+    JobDraft,
     JobKind,
     JobOptions,
     JobResult,
@@ -33,7 +34,6 @@ from ugosa_server.jobs.model import (
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.array_table import JobDraft
 from ugosa_server.jobs.store.async_store import AsyncStore, Store
 from ugosa_server.jobs.uploads import require_song, require_video
 from ugosa_server.marks.levels import SongLevels, load_levels
@@ -108,48 +108,45 @@ class JobQueue:
         marks = tuple(marks)
         check_request_id(request_id)
         digest = request_digest(options_request, marks)
+        # Asked early so that the answer is the same though the server drains, or song or model have gone
+        # since. Two calls at once make one job because the transaction below asks again.
         known = await self._store(lambda s: s.jobs.find_request(principal, request_id, digest))
         if known is not None and known.upload_id == upload_id:
             return known
         upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
-        require_song(upload)
         if known is not None:
-            return _same_song(known, upload)
+            return _of_same_song(known, upload)
         if self.draining:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
-        draft = await self.draft(principal, upload_id, options_request, marks)
+        draft = await self.draft(upload, options_request, marks)
         await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
         job = await self._store(
             lambda s: s.jobs.create(
                 new_id("job"),
                 request_id,
                 digest,
-                upload,
-                draft.options,
-                draft.marks,
+                draft,
                 admit=lambda: self.admit(s, draft),
-                stems_bytes=draft.stems_bytes,
             )
         )
         reach("job.created")
         self._hub.announce(job.job_id)
         self.arrived.set()
-        return job
+        return _of_same_song(job, upload)
 
     async def draft(
-        self, principal: str, upload_id: str, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
+        self, upload: Upload, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
     ) -> JobDraft:
         """Check everything that can be checked of a job before it is made.
 
         Raises:
             InvalidInputError: options or marks that can never work.
-            NotFoundError, UploadIncompleteError: there is no such song (yet).
+            UploadIncompleteError: the song is not there yet.
         """
-        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
         song = require_song(upload)
         model = self._registry.get(options_request.model or self._default_model)
         options = resolve_job_options(options_request, model)
-        await self._check_sights(principal, options, model, song)
+        await self._check_sights(upload.principal, options, model, song)
         marks = await self._checked_marks(marks, model, options.instruments, upload)
         stems = stems_of_job(options.instruments, marks, model, song)
         return JobDraft(upload, options, marks, _stems_bytes(stems, song, options.kind))
@@ -389,8 +386,9 @@ def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:
     return second is not None and dataclasses.replace(first, path=second.path) == second
 
 
-def _same_song(job: Job, upload: Upload) -> Job:
-    """Return the job that this request made from another upload, if that was the same song."""
+def _of_same_song(job: Job, upload: Upload) -> Job:
+    """Return the job that this request made, from this upload or from another one of the same song."""
+    require_song(upload)
     if job.upload_sha256 != upload.sha256:
         raise RequestIdConflictError(
             f"request_id {job.request_id!r} was used for a job of another song; use a new one"

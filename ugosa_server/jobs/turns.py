@@ -9,6 +9,7 @@ from __future__ import annotations
 import apsw
 
 from ugosa_server.jobs.events import JobState
+from ugosa_server.jobs.store.rows import read_row, read_rows, read_value
 
 QUEUED = JobState.QUEUED.value
 # Steps from principal to principal along the index, however many jobs each of them has.
@@ -30,13 +31,14 @@ class Turns:
 
     def next_job(self) -> tuple[str, int] | None:
         """Return the principal whose turn it is and the number of its oldest queued job, if any."""
-        row = self._connection.execute(
+        return read_row(
+            self._connection,
+            tuple[str, int],
             f"{WAITING} SELECT waiting.principal, (SELECT min(number) FROM jobs WHERE state = ? AND"
             " principal = waiting.principal) AS number FROM waiting LEFT JOIN turns USING (principal)"
             " WHERE waiting.principal IS NOT NULL ORDER BY coalesce(turn, 0), number LIMIT 1",
             (QUEUED,),
-        ).fetchone()
-        return None if row is None else (str(row[0]), int(str(row[1])))
+        )
 
     def take(self, principal: str) -> None:
         """Note that a principal has had its turn."""
@@ -48,13 +50,15 @@ class Turns:
 
     def position(self, principal: str, number: int) -> int:
         """Return which place a queued job has when nothing else comes: 1 = next to run."""
-        rows = self._connection.execute(
+        rows = read_rows(
+            self._connection,
+            tuple[str, int, int],
             f"{WAITING} SELECT waiting.principal, coalesce(turn, 0), (SELECT min(number) FROM jobs WHERE"
             " state = ? AND principal = waiting.principal) FROM waiting LEFT JOIN turns USING (principal)"
             " WHERE waiting.principal IS NOT NULL",
             (QUEUED,),
-        ).fetchall()
-        order = {str(row[0]): (int(str(row[1])), int(str(row[2]))) for row in rows}
+        )
+        order = {other: (turn, oldest) for other, turn, oldest in rows}
         rounds = self._count("principal = ? AND number <= ?", (principal, number))
         position = rounds
         for other, turn in order.items():
@@ -64,7 +68,9 @@ class Turns:
         return position
 
     def _count(self, condition: str, values: tuple[str | int, ...]) -> int:
-        row = self._connection.execute(
-            f"SELECT count(*) FROM jobs WHERE state = ? AND {condition}", (QUEUED, *values)
-        ).fetchone()
-        return int(str(row[0])) if row else 0
+        return read_value(
+            self._connection,
+            int,
+            f"SELECT count(*) FROM jobs WHERE state = ? AND {condition}",
+            (QUEUED, *values),
+        )

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import apsw
 
-from ugosa_server.errors import NotFoundError, RequestIdConflictError
+from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.model import JobArray, JobOptions, Upload, new_id
+from ugosa_server.jobs.model import JobArray, JobDraft, new_id
 from ugosa_server.jobs.store.job_table import JobTable
+from ugosa_server.jobs.store.requests import Requested, find_request
+from ugosa_server.jobs.store.rows import read_row, read_rows
 from ugosa_server.jobs.store.schema import transaction
-from ugosa_server.marks.model import Mark
-
-
-@dataclass(frozen=True)
-class JobDraft:
-    """A job that was checked and can be made."""
-
-    upload: Upload
-    """COMPLETE."""
-    options: JobOptions
-    """Every choice made."""
-    marks: tuple[Mark, ...]
-    """Validated."""
-    stems_bytes: int
-    """The most that its stems take on disk."""
 
 
 class ArrayTable:
@@ -43,17 +29,8 @@ class ArrayTable:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
         """
-        row = self._connection.execute(
-            "SELECT array_id, request_digest FROM job_arrays WHERE principal = ? AND request_id = ?",
-            (principal, request_id),
-        ).fetchone()
-        if row is None:
-            return None
-        if row[1] != request_digest:
-            raise RequestIdConflictError(
-                f"request_id {request_id!r} was used for a different job array; use a new one"
-            )
-        return self.get(principal, str(row[0]))
+        array_id = find_request(self._connection, Requested.ARRAY, principal, request_id, request_digest)
+        return None if array_id is None else self.get(principal, array_id)
 
     def create(
         self,
@@ -83,11 +60,8 @@ class ArrayTable:
                     new_id("job"),
                     f"{array_id}/{number}",
                     "",
-                    draft.upload,
-                    draft.options,
-                    draft.marks,
+                    draft,
                     array_id=array_id,
-                    stems_bytes=draft.stems_bytes,
                 )
             return self.get(principal, array_id)
 
@@ -97,22 +71,28 @@ class ArrayTable:
         Raises:
             NotFoundError: there is none of that id.
         """
-        row = self._connection.execute(
+        row = read_row(
+            self._connection,
+            tuple[str, int, float],
             "SELECT request_id, last_seq, create_time_s FROM job_arrays WHERE array_id = ? AND principal = ?",
             (array_id, principal),
-        ).fetchone()
-        jobs = self._connection.execute(
-            "SELECT job_id, state FROM jobs WHERE array_id = ? ORDER BY number", (array_id,)
-        ).fetchall()
+        )
+        jobs = read_rows(
+            self._connection,
+            tuple[str, JobState],
+            "SELECT job_id, state FROM jobs WHERE array_id = ? ORDER BY number",
+            (array_id,),
+        )
         if row is None or not jobs:
             raise NotFoundError(f"no job array {array_id!r}")
-        states = [JobState(str(state)) for _, state in jobs]
+        request_id, last_seq, create_time_s = row
+        states = [state for _, state in jobs]
         return JobArray(
             array_id=array_id,
             principal=principal,
-            request_id=str(row[0]),
-            job_ids=tuple(str(job_id) for job_id, _ in jobs),
+            request_id=request_id,
+            job_ids=tuple(job_id for job_id, _ in jobs),
             counts={state: states.count(state) for state in JobState if state in states},
-            last_seq=int(str(row[1])),
-            create_time_s=float(str(row[2])),
+            last_seq=last_seq,
+            create_time_s=create_time_s,
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import apsw
 import msgspec
 
 from ugosa_server.jobs.events import EventBody, JobEvent, StateChanged
 from ugosa_server.jobs.runs import RunNotice, RunProgress
+from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_value
 from ugosa_server.jobs.store.schema import transaction
 
 KINDS: dict[str, type[StateChanged] | type[RunProgress] | type[RunNotice]] = {
@@ -17,6 +19,19 @@ KINDS: dict[str, type[StateChanged] | type[RunProgress] | type[RunNotice]] = {
     "notice": RunNotice,
 }
 KIND_OF_TYPE = {body_type: kind for kind, body_type in KINDS.items()}
+
+
+class EventRow(NamedTuple):
+    """The columns of an event that are read; `body` is JSON of the type that `kind` names."""
+
+    job_id: str
+    seq: int
+    attempt: int
+    time_s: float
+    kind: str
+    body: str
+    array_seq: int = 0
+    """Number in its array, where that was asked for."""
 
 
 class EventTable:
@@ -28,32 +43,28 @@ class EventTable:
     def append(self, job_id: str, attempt: int, body: EventBody) -> JobEvent:
         """Append an event and move the job's `last_seq` (and `fraction`) with it, in one transaction."""
         with transaction(self._connection):
-            row = self._connection.execute(
+            row = read_row(
+                self._connection,
+                tuple[int, str | None],
                 "UPDATE jobs SET last_seq = last_seq + 1 WHERE job_id = ? RETURNING last_seq, array_id",
                 (job_id,),
-            ).fetchone()
+            )
             if row is None:
                 raise LookupError(f"no job {job_id}")
-            event = JobEvent(job_id, int(str(row[0])), attempt, time.time(), body)
+            seq, array_id = row
+            event = JobEvent(job_id, seq, attempt, time.time(), body)
             self._connection.execute(
                 "INSERT INTO events (job_id, seq, attempt, time_s, kind, body) VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    job_id,
-                    event.seq,
-                    attempt,
-                    event.time_s,
-                    KIND_OF_TYPE[type(body)],
-                    msgspec.json.encode(body).decode(),
-                ),
+                (job_id, seq, attempt, event.time_s, KIND_OF_TYPE[type(body)], as_json(body)),
             )
-            if row[1] is not None:
+            if array_id is not None:
                 self._connection.execute(
                     "INSERT INTO array_events SELECT array_id, last_seq + 1, ?, ? FROM job_arrays"
                     " WHERE array_id = ?",
-                    (job_id, event.seq, row[1]),
+                    (job_id, seq, array_id),
                 )
                 self._connection.execute(
-                    "UPDATE job_arrays SET last_seq = last_seq + 1 WHERE array_id = ?", (row[1],)
+                    "UPDATE job_arrays SET last_seq = last_seq + 1 WHERE array_id = ?", (array_id,)
                 )
             if isinstance(body, RunProgress):
                 self._connection.execute(
@@ -63,7 +74,9 @@ class EventTable:
 
     def after(self, job_id: str, seq: int, limit: int) -> list[JobEvent]:
         """Return at most `limit` events with a larger sequence number, in order."""
-        rows = self._connection.execute(
+        rows = read_rows(
+            self._connection,
+            EventRow,
             "SELECT job_id, seq, attempt, time_s, kind, body FROM events WHERE job_id = ? AND seq > ?"
             " ORDER BY seq LIMIT ?",
             (job_id, seq, limit),
@@ -72,22 +85,25 @@ class EventTable:
 
     def after_in_array(self, array_id: str, array_seq: int, limit: int) -> list[tuple[int, JobEvent]]:
         """Return at most `limit` events of an array's jobs with a larger array_seq, and that, in order."""
-        rows = self._connection.execute(
-            "SELECT array_seq, job_id, seq, attempt, time_s, kind, body FROM array_events"
+        rows = read_rows(
+            self._connection,
+            EventRow,
+            "SELECT job_id, seq, attempt, time_s, kind, body, array_seq FROM array_events"
             " JOIN events USING (job_id, seq) WHERE array_id = ? AND array_seq > ?"
             " ORDER BY array_seq LIMIT ?",
             (array_id, array_seq, limit),
         )
-        return [(int(str(row[0])), _event(row[1:])) for row in rows]
+        return [(row.array_seq, _event(row)) for row in rows]
 
     def count_notices(self, job_id: str, reason: str) -> int:
         """Return how many notices of that reason a job has had, in all its attempts."""
-        (row,) = self._connection.execute(
+        return read_value(
+            self._connection,
+            int,
             "SELECT count(*) FROM events WHERE job_id = ? AND kind = 'notice'"
             " AND json_extract(body, '$.reason') = ?",
             (job_id, reason),
         )
-        return int(str(row[0]))
 
     def delete(self, job_id: str) -> None:
         """Remove a job's events, also from its array."""
@@ -95,12 +111,6 @@ class EventTable:
         self._connection.execute("DELETE FROM array_events WHERE job_id = ?", (job_id,))
 
 
-def _event(row: tuple[apsw.SQLiteValue, ...]) -> JobEvent:
-    job_id, seq, attempt, time_s, kind, body = row
-    return JobEvent(
-        job_id=str(job_id),
-        seq=int(str(seq)),
-        attempt=int(str(attempt)),
-        time_s=float(str(time_s)),
-        body=msgspec.json.decode(str(body), type=KINDS[str(kind)]),
-    )
+def _event(row: EventRow) -> JobEvent:
+    body = msgspec.json.decode(row.body, type=KINDS[row.kind])
+    return JobEvent(row.job_id, row.seq, row.attempt, row.time_s, body)

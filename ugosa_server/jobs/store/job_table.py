@@ -5,26 +5,51 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import NamedTuple
 
 import apsw
 import msgspec
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError, RequestIdConflictError
+from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError
 from ugosa_server.jobs.events import EventBody, JobError, JobState, StateChanged
-from ugosa_server.jobs.model import Job, JobOptions, JobResult, Upload
+from ugosa_server.jobs.model import Job, JobDraft, JobOptions, JobResult
 from ugosa_server.jobs.runs import RunNotice
 from ugosa_server.jobs.store.event_table import EventTable
+from ugosa_server.jobs.store.requests import Requested, find_request
+from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.jobs.turns import Turns
 from ugosa_server.marks.model import Mark
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
 
-COLUMNS = (
-    "number, job_id, principal, request_id, upload_id, upload_sha256, file_name, audio, options, marks,"
-    " state, attempt, fraction, last_seq, create_time_s, start_time_s, end_time_s, error, result,"
-    " array_id"
-)
+
+class JobRow(NamedTuple):
+    """The columns of a job that are read; `audio`, `options`, `marks`, `error` and `result` are JSON."""
+
+    number: int
+    job_id: str
+    principal: str
+    request_id: str
+    upload_id: str
+    upload_sha256: str
+    file_name: str
+    audio: str
+    options: str
+    marks: str
+    state: JobState
+    attempt: int
+    fraction: float
+    last_seq: int
+    create_time_s: float
+    start_time_s: float | None
+    end_time_s: float | None
+    error: str | None
+    result: str | None
+    array_id: str | None
+
+
+COLUMNS = ", ".join(JobRow._fields)
 
 
 class JobTable:
@@ -41,47 +66,35 @@ class JobTable:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
         """
-        row = self._connection.execute(
-            "SELECT job_id, request_digest FROM jobs WHERE principal = ? AND request_id = ?",
-            (principal, request_id),
-        ).fetchone()
-        if row is None:
-            return None
-        if row[1] != request_digest:
-            raise RequestIdConflictError(
-                f"request_id {request_id!r} was used for a different job; use a new one"
-            )
-        return self.get(principal, str(row[0]))
+        job_id = find_request(self._connection, Requested.JOB, principal, request_id, request_digest)
+        return None if job_id is None else self.get(principal, job_id)
 
     def create(
         self,
         job_id: str,
         request_id: str,
         request_digest: str,
-        upload: Upload,
-        options: JobOptions,
-        marks: tuple[Mark, ...],
+        draft: JobDraft,
         admit: Callable[[], None] = lambda: None,
         array_id: str | None = None,
-        stems_bytes: int = 0,
     ) -> Job:
         """Insert a QUEUED job with its first event, or return the one that the same request made before.
 
-        `admit` is called before anything is inserted and raises what speaks against it. Until the job ends,
-        `stems_bytes`, the most that its stems can take, count as stored.
+        `admit` is called before anything is inserted and raises what speaks against it.
 
         Raises:
             NotFoundError: the upload, or the video, has been deleted meanwhile.
         """
+        upload, options = draft.upload, draft.options
         with transaction(self._connection):
             known = self.find_request(upload.principal, request_id, request_digest)
             if known is not None:
                 return known
             admit()
             for upload_id in (upload.upload_id, *([options.video.upload_id] if options.video else [])):
-                if not self._connection.execute(
-                    "SELECT 1 FROM uploads WHERE upload_id = ?", (upload_id,)
-                ).fetchone():
+                if not read_value(
+                    self._connection, int, "SELECT count(*) FROM uploads WHERE upload_id = ?", (upload_id,)
+                ):
                     raise NotFoundError(f"no upload {upload_id!r}")
             self._connection.execute(
                 "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
@@ -96,20 +109,20 @@ class JobTable:
                     upload.upload_id,
                     upload.sha256,
                     upload.format.file_name,
-                    _json(upload.audio),
-                    _json(replace(options, visual_frames=(), pictures=())),
-                    _json(marks),
+                    as_json(upload.audio),
+                    as_json(replace(options, visual_frames=(), pictures=())),
+                    as_json(draft.marks),
                     JobState.QUEUED.value,
                     time.time(),
                     array_id,
                     options.video.upload_id if options.video else None,
-                    stems_bytes,
+                    draft.stems_bytes,
                 ),
             )
             if options.visual_frames or options.pictures:
                 self._connection.execute(
                     "INSERT INTO job_sights (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
-                    (job_id, _json(options.visual_frames), _json(options.pictures)),
+                    (job_id, as_json(options.visual_frames), as_json(options.pictures)),
                 )
             self._events.append(job_id, 0, StateChanged(JobState.QUEUED))
             return self.get(upload.principal, job_id)
@@ -127,23 +140,30 @@ class JobTable:
 
     def with_sights(self, job: Job) -> Job:
         """Return a job with what it sees of the players, which is left out of it everywhere else."""
-        row = self._connection.execute(
-            "SELECT visual_frames, pictures FROM job_sights WHERE job_id = ?", (job.job_id,)
-        ).fetchone()
+        row = read_row(
+            self._connection,
+            tuple[str, str],
+            "SELECT visual_frames, pictures FROM job_sights WHERE job_id = ?",
+            (job.job_id,),
+        )
         if row is None:
             return job
+        frames, pictures = row
         options = replace(
             job.options,
-            visual_frames=msgspec.json.decode(str(row[0]), type=tuple[VisualFrame, ...]),
-            pictures=msgspec.json.decode(str(row[1]), type=tuple[PlayerPicture, ...]),
+            visual_frames=msgspec.json.decode(frames, type=tuple[VisualFrame, ...]),
+            pictures=msgspec.json.decode(pictures, type=tuple[PlayerPicture, ...]),
         )
         return replace(job, options=options)
 
     def find(self, principal: str, job_id: str) -> Job | None:
         """Return a job of this principal, or None."""
-        row = self._connection.execute(
-            f"SELECT {COLUMNS} FROM jobs WHERE job_id = ? AND principal = ?", (job_id, principal)
-        ).fetchone()
+        row = read_row(
+            self._connection,
+            JobRow,
+            f"SELECT {COLUMNS} FROM jobs WHERE job_id = ? AND principal = ?",
+            (job_id, principal),
+        )
         return None if row is None else self._job(row)
 
     def page(
@@ -151,13 +171,15 @@ class JobTable:
     ) -> tuple[list[Job], int | None]:
         """Return jobs newest first, and where the next page starts (None on the last page)."""
         wanted = [state.value for state in states or JobState]
-        rows = self._connection.execute(
+        rows = read_rows(
+            self._connection,
+            JobRow,
             f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND number < ?"
             f" AND state IN ({', '.join('?' * len(wanted))}) ORDER BY number DESC LIMIT ?",
             (principal, before_number if before_number is not None else 2**62, *wanted, limit + 1),
-        ).fetchall()
-        more = len(rows) > limit
-        return [self._job(row) for row in rows[:limit]], int(str(rows[limit - 1][0])) if more else None
+        )
+        page, has_more = rows[:limit], len(rows) > limit
+        return [self._job(row) for row in page], page[-1].number if has_more else None
 
     def set_marks(
         self,
@@ -181,11 +203,13 @@ class JobTable:
                     f"job {job_id} is {job.state.value}; marks can be replaced only while it is queued:"
                     " make a new job of the same upload"
                 )
-            (row,) = self._connection.execute("SELECT stored_bytes FROM jobs WHERE job_id = ?", (job_id,))
-            admit(stems_bytes - int(str(row[0])))
+            stored = read_value(
+                self._connection, int, "SELECT stored_bytes FROM jobs WHERE job_id = ?", (job_id,)
+            )
+            admit(stems_bytes - stored)
             self._connection.execute(
                 "UPDATE jobs SET marks = ?, stored_bytes = ? WHERE job_id = ?",
-                (_json(marks), stems_bytes, job_id),
+                (as_json(marks), stems_bytes, job_id),
             )
             return self.get(principal, job_id)
 
@@ -197,13 +221,15 @@ class JobTable:
                 return None
             principal, number = next_job
             self._turns.take(principal)
-            row = self._connection.execute(
+            claimed = read_row(
+                self._connection,
+                tuple[str, int],
                 "UPDATE jobs SET state = ?, attempt = attempt + 1, fraction = 0,"
                 " start_time_s = coalesce(start_time_s, ?) WHERE number = ? RETURNING job_id, attempt",
                 (JobState.RUNNING.value, time.time(), number),
-            ).fetchone()
-            assert row is not None
-            job_id, attempt = str(row[0]), int(str(row[1]))
+            )
+            assert claimed is not None
+            job_id, attempt = claimed
             self._events.append(job_id, attempt, StateChanged(JobState.RUNNING))
             return self.get(principal, job_id)
 
@@ -233,8 +259,8 @@ class JobTable:
                 (
                     state.value,
                     time.time(),
-                    None if error is None else _json(error),
-                    None if result is None else _json(result),
+                    None if error is None else as_json(error),
+                    None if result is None else as_json(result),
                     0 if result is None else sum(stem.size_bytes for stem in result.stems),
                     state is JobState.SUCCEEDED,
                     job_id,
@@ -286,60 +312,62 @@ class JobTable:
 
     def count(self, state: JobState) -> int:
         """Return how many jobs are in a state."""
-        row = self._connection.execute("SELECT count(*) FROM jobs WHERE state = ?", (state.value,)).fetchone()
-        return int(str(row[0])) if row else 0
+        return read_value(self._connection, int, "SELECT count(*) FROM jobs WHERE state = ?", (state.value,))
 
     def count_queued(self, principal: str) -> int:
         """Return how many jobs of a principal wait."""
-        row = self._connection.execute(
-            "SELECT count(*) FROM jobs WHERE principal = ? AND state = ?", (principal, JobState.QUEUED.value)
-        ).fetchone()
-        return int(str(row[0])) if row else 0
+        return read_value(
+            self._connection,
+            int,
+            "SELECT count(*) FROM jobs WHERE principal = ? AND state = ?",
+            (principal, JobState.QUEUED.value),
+        )
 
     def stored_bytes(self, principal: str) -> int:
         """Return how many bytes the stems of a principal's jobs hold on disk, or can come to hold."""
-        row = self._connection.execute(
-            "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?", (principal,)
-        ).fetchone()
-        return int(str(row[0])) if row else 0
+        return read_value(
+            self._connection,
+            int,
+            "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?",
+            (principal,),
+        )
 
     def delete_ended(self, before_s: float) -> list[str]:
         """Remove the jobs that ended before a time, with their events; return their ids."""
         with transaction(self._connection):
-            rows = self._connection.execute(
-                "SELECT job_id FROM jobs WHERE end_time_s < ?", (before_s,)
-            ).fetchall()
-            ids = [str(row[0]) for row in rows]
+            ids = read_strings(self._connection, "SELECT job_id FROM jobs WHERE end_time_s < ?", (before_s,))
             for job_id in ids:
                 self._delete(job_id)
             return ids
 
     def unfinished(self, state: JobState) -> list[Job]:
         """Return all jobs in a state, oldest first."""
-        rows = self._connection.execute(
-            f"SELECT {COLUMNS} FROM jobs WHERE state = ? ORDER BY number", (state.value,)
-        ).fetchall()
+        rows = read_rows(
+            self._connection,
+            JobRow,
+            f"SELECT {COLUMNS} FROM jobs WHERE state = ? ORDER BY number",
+            (state.value,),
+        )
         return [self._job(row) for row in rows]
 
     def succeeded_of_song(self, principal: str, upload_sha256: str) -> list[Job]:
         """Return all jobs of a principal that SUCCEEDED with a song of these bytes, newest first."""
-        rows = self._connection.execute(
+        rows = read_rows(
+            self._connection,
+            JobRow,
             f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND upload_sha256 = ? AND state = ?"
             " ORDER BY number DESC",
             (principal, upload_sha256, JobState.SUCCEEDED.value),
-        ).fetchall()
+        )
         return [self._job(row) for row in rows]
 
     def all_ids(self) -> set[str]:
         """Return the ids of all jobs, for the sweep of the spool."""
-        return {str(row[0]) for row in self._connection.execute("SELECT job_id FROM jobs")}
+        return set(read_strings(self._connection, "SELECT job_id FROM jobs"))
 
     def unfinished_ids(self) -> set[str]:
         """Return the ids of the jobs that have not ended, for the sweep of the spool."""
-        return {
-            str(row[0])
-            for row in self._connection.execute("SELECT job_id FROM jobs WHERE end_time_s IS NULL")
-        }
+        return set(read_strings(self._connection, "SELECT job_id FROM jobs WHERE end_time_s IS NULL"))
 
     def _delete(self, job_id: str) -> None:
         """Remove a job with its events; the last one of an array takes the array along."""
@@ -358,45 +386,35 @@ class JobTable:
         attempt: int,
         states: tuple[JobState, ...] = (JobState.RUNNING, JobState.CANCELLING),
     ) -> bool:
-        row = self._connection.execute(
-            "SELECT state FROM jobs WHERE job_id = ? AND attempt = ?", (job_id, attempt)
-        ).fetchone()
-        return row is not None and JobState(str(row[0])) in states
-
-    def _job(self, row: tuple[apsw.SQLiteValue, ...]) -> Job:
-        value = dict(zip(COLUMNS.split(", "), row, strict=True))
-        state = JobState(str(value["state"]))
-        return Job(
-            job_id=str(value["job_id"]),
-            principal=str(value["principal"]),
-            request_id=str(value["request_id"]),
-            upload_id=str(value["upload_id"]),
-            upload_sha256=str(value["upload_sha256"]),
-            file_name=str(value["file_name"]),
-            audio=msgspec.json.decode(str(value["audio"]), type=SourceAudio),
-            options=msgspec.json.decode(str(value["options"]), type=JobOptions),
-            marks=msgspec.json.decode(str(value["marks"]), type=tuple[Mark, ...]),
-            state=state,
-            attempt=int(str(value["attempt"])),
-            fraction=float(str(value["fraction"])),
-            last_seq=int(str(value["last_seq"])),
-            queue_position=self._turns.position(str(value["principal"]), int(str(value["number"])))
-            if state is JobState.QUEUED
-            else 0,
-            create_time_s=float(str(value["create_time_s"])),
-            start_time_s=_optional_float(value["start_time_s"]),
-            end_time_s=_optional_float(value["end_time_s"]),
-            error=None if value["error"] is None else msgspec.json.decode(str(value["error"]), type=JobError),
-            result=None
-            if value["result"] is None
-            else msgspec.json.decode(str(value["result"]), type=JobResult),
-            array_id=str(value["array_id"] or ""),
+        row = read_row(
+            self._connection,
+            tuple[JobState],
+            "SELECT state FROM jobs WHERE job_id = ? AND attempt = ?",
+            (job_id, attempt),
         )
+        return row is not None and row[0] in states
 
-
-def _optional_float(value: apsw.SQLiteValue) -> float | None:
-    return None if value is None else float(str(value))
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    def _job(self, row: JobRow) -> Job:
+        is_queued = row.state is JobState.QUEUED
+        return Job(
+            job_id=row.job_id,
+            principal=row.principal,
+            request_id=row.request_id,
+            upload_id=row.upload_id,
+            upload_sha256=row.upload_sha256,
+            file_name=row.file_name,
+            audio=msgspec.json.decode(row.audio, type=SourceAudio),
+            options=msgspec.json.decode(row.options, type=JobOptions),
+            marks=msgspec.json.decode(row.marks, type=tuple[Mark, ...]),
+            state=row.state,
+            attempt=row.attempt,
+            fraction=row.fraction,
+            last_seq=row.last_seq,
+            queue_position=self._turns.position(row.principal, row.number) if is_queued else 0,
+            create_time_s=row.create_time_s,
+            start_time_s=row.start_time_s,
+            end_time_s=row.end_time_s,
+            error=None if row.error is None else msgspec.json.decode(row.error, type=JobError),
+            result=None if row.result is None else msgspec.json.decode(row.result, type=JobResult),
+            array_id=row.array_id or "",
+        )

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import apsw
 
+from ugosa_server.jobs.store.rows import read_value
+
 BUSY_TIMEOUT_MS = 5000
 
 MIGRATIONS = (
@@ -177,7 +179,7 @@ def _prepare(connection: apsw.Connection, *, locks_whole: bool) -> None:
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     with transaction(connection):  # one that a second process, opening it at the same time, waits for
-        version = int(str(connection.pragma("user_version")))
+        version = read_value(connection, int, "PRAGMA user_version")
         if version > len(MIGRATIONS):
             known = len(MIGRATIONS)
             raise apsw.Error(f"the store has version {version}, but this server knows {known} at most")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import apsw
 
 from ugosa_server.jobs.events import JobState
+from ugosa_server.jobs.store.rows import read_rows
 
 
 @dataclass(frozen=True)
@@ -33,47 +34,50 @@ class Totals:
 
     def jobs(self) -> dict[JobState, int]:
         """Return how many jobs there are in each state."""
-        rows = self._connection.execute("SELECT state, count(*) FROM jobs GROUP BY state")
-        counts = {JobState(str(row[0])): int(str(row[1])) for row in rows}
+        counts = dict(
+            read_rows(
+                self._connection, tuple[JobState, int], "SELECT state, count(*) FROM jobs GROUP BY state"
+            )
+        )
         return {state: counts.get(state, 0) for state in JobState}
 
     def stored_bytes(self) -> tuple[int, int]:
         """Return the bytes on disk of (uploads, stems)."""
-        (row,) = self._connection.execute(
+        (row,) = read_rows(
+            self._connection,
+            tuple[int, int],
             "SELECT (SELECT coalesce(sum(stored_bytes), 0) FROM uploads),"
-            " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE end_time_s IS NOT NULL)"
+            " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE end_time_s IS NOT NULL)",
         )
-        return int(str(row[0])), int(str(row[1]))
+        return row
 
     def ended_after(self, time_s: float) -> list[EndedJob]:
         """Return the jobs that ended after a time, in the order of their ends."""
-        rows = self._connection.execute(
+        rows = read_rows(
+            self._connection,
+            tuple[str, int, JobState, float, float | None, float],
             "SELECT job_id, attempt, state, create_time_s, start_time_s, end_time_s FROM jobs"
             " WHERE end_time_s > ? ORDER BY end_time_s",
             (time_s,),
-        ).fetchall()
-        ended = []
-        for job_id, attempt, state, *times in rows:
-            made_s, started_s, ended_s = (None if value is None else float(str(value)) for value in times)
-            assert made_s is not None
-            assert ended_s is not None
-            ended.append(
-                EndedJob(
-                    JobState(str(state)),
-                    ended_s,
-                    None if started_s is None else started_s - made_s,
-                    None if started_s is None else ended_s - started_s,
-                    self._phases(str(job_id), int(str(attempt)), ended_s),
-                )
+        )
+        return [
+            EndedJob(
+                state,
+                ended_s,
+                None if started_s is None else started_s - made_s,
+                None if started_s is None else ended_s - started_s,
+                self._phases(job_id, attempt, ended_s),
             )
-        return ended
+            for job_id, attempt, state, made_s, started_s, ended_s in rows
+        ]
 
     def _phases(self, job_id: str, attempt: int, ended_s: float) -> dict[str, float]:
-        rows = self._connection.execute(
+        starts = read_rows(
+            self._connection,
+            tuple[str, float],
             "SELECT json_extract(body, '$.phase'), min(time_s) FROM events"
             " WHERE job_id = ? AND attempt = ? AND kind = 'progress' GROUP BY 1 ORDER BY 2",
             (job_id, attempt),
-        ).fetchall()
-        starts = [(str(row[0]), float(str(row[1]))) for row in rows]
+        )
         ends = [start_s for _, start_s in starts[1:]] + [ended_s]
         return {phase: end_s - start_s for (phase, start_s), end_s in zip(starts, ends, strict=True)}

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import apsw
 import msgspec
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.errors import NotFoundError, RequestIdConflictError, UploadInUseError
+from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
+from ugosa_server.jobs.store.requests import Requested, find_request
+from ugosa_server.jobs.store.rows import as_json, read_row, read_strings, read_value
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.marks.players import VideoInfo
 
 DECODED_SAMPLE_BYTES = 4  # float32, see audio/formats.py
-COLUMNS = "upload_id, principal, format, state, committed_size, sha256, audio, create_time_s, video"
+
+
+class UploadRow(NamedTuple):
+    """The columns of an upload that are read; `format`, `audio` and `video` are JSON."""
+
+    upload_id: str
+    principal: str
+    format: str
+    state: UploadState
+    committed_size: int
+    sha256: str
+    audio: str | None
+    create_time_s: float
+    video: str | None
+
+
+COLUMNS = ", ".join(UploadRow._fields)
 
 
 class UploadTable:
@@ -41,16 +60,9 @@ class UploadTable:
             RequestIdConflictError: the request_id belongs to another request.
         """
         with transaction(self._connection):
-            row = self._connection.execute(
-                "SELECT upload_id, request_digest FROM uploads WHERE principal = ? AND request_id = ?",
-                (principal, request_id),
-            ).fetchone()
-            if row is not None:
-                if row[1] != request_digest:
-                    raise RequestIdConflictError(
-                        f"request_id {request_id!r} was used for a different upload; use a new one"
-                    )
-                return self.get(principal, str(row[0]))
+            known_id = find_request(self._connection, Requested.UPLOAD, principal, request_id, request_digest)
+            if known_id is not None:
+                return self.get(principal, known_id)
             admit()
             self._connection.execute(
                 "INSERT INTO uploads (upload_id, principal, request_id, request_digest, format, state,"
@@ -60,7 +72,7 @@ class UploadTable:
                     principal,
                     request_id,
                     request_digest,
-                    msgspec.json.encode(upload_format).decode(),
+                    as_json(upload_format),
                     UploadState.RECEIVING.value,
                     time.time(),
                 ),
@@ -73,21 +85,24 @@ class UploadTable:
         Raises:
             NotFoundError: there is none of that id.
         """
-        row = self._connection.execute(
-            f"SELECT {COLUMNS} FROM uploads WHERE upload_id = ? AND principal = ?", (upload_id, principal)
-        ).fetchone()
+        row = read_row(
+            self._connection,
+            UploadRow,
+            f"SELECT {COLUMNS} FROM uploads WHERE upload_id = ? AND principal = ?",
+            (upload_id, principal),
+        )
         if row is None:
             raise NotFoundError(f"no upload {upload_id!r}")
         return Upload(
-            upload_id=str(row[0]),
-            principal=str(row[1]),
-            format=msgspec.json.decode(str(row[2]), type=UploadFormat),
-            state=UploadState(str(row[3])),
-            committed_size=int(str(row[4])),
-            sha256=str(row[5]),
-            audio=None if row[6] is None else msgspec.json.decode(str(row[6]), type=SourceAudio),
-            create_time_s=float(str(row[7])),
-            video=None if row[8] is None else msgspec.json.decode(str(row[8]), type=VideoInfo),
+            upload_id=row.upload_id,
+            principal=row.principal,
+            format=msgspec.json.decode(row.format, type=UploadFormat),
+            state=row.state,
+            committed_size=row.committed_size,
+            sha256=row.sha256,
+            audio=None if row.audio is None else msgspec.json.decode(row.audio, type=SourceAudio),
+            create_time_s=row.create_time_s,
+            video=None if row.video is None else msgspec.json.decode(row.video, type=VideoInfo),
         )
 
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:
@@ -104,7 +119,7 @@ class UploadTable:
             (
                 UploadState.COMPLETE.value,
                 sha256,
-                msgspec.json.encode(audio).decode(),
+                as_json(audio),
                 audio.frames * audio.channels * DECODED_SAMPLE_BYTES,
                 upload_id,
             ),
@@ -114,7 +129,7 @@ class UploadTable:
         """Record that the upload is verified and is a video, whose bytes stay as they came."""
         self._connection.execute(
             "UPDATE uploads SET state = ?, sha256 = ?, video = ? WHERE upload_id = ?",
-            (UploadState.COMPLETE.value, sha256, msgspec.json.encode(video).decode(), upload_id),
+            (UploadState.COMPLETE.value, sha256, as_json(video), upload_id),
         )
 
     def delete(self, principal: str, upload_id: str) -> None:
@@ -126,30 +141,32 @@ class UploadTable:
         """
         with transaction(self._connection):
             self.get(principal, upload_id)
-            row = self._connection.execute(
+            job_ids = read_strings(
+                self._connection,
                 "SELECT job_id FROM jobs WHERE (upload_id = ?1 OR video_upload_id = ?1)"
                 " AND end_time_s IS NULL",
                 (upload_id,),
-            ).fetchone()
-            if row is not None:
+            )
+            if job_ids:
                 raise UploadInUseError(
-                    f"job {row[0]} needs upload {upload_id}; cancel it or wait for its end"
+                    f"job {job_ids[0]} needs upload {upload_id}; cancel it or wait for its end"
                 )
             self._connection.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
 
     def count(self, principal: str) -> int:
         """Return how many uploads a principal has."""
-        row = self._connection.execute(
-            "SELECT count(*) FROM uploads WHERE principal = ?", (principal,)
-        ).fetchone()
-        return int(str(row[0])) if row else 0
+        return read_value(
+            self._connection, int, "SELECT count(*) FROM uploads WHERE principal = ?", (principal,)
+        )
 
     def stored_bytes(self, principal: str) -> int:
         """Return how many bytes a principal's uploads hold on disk."""
-        row = self._connection.execute(
-            "SELECT coalesce(sum(stored_bytes), 0) FROM uploads WHERE principal = ?", (principal,)
-        ).fetchone()
-        return int(str(row[0])) if row else 0
+        return read_value(
+            self._connection,
+            int,
+            "SELECT coalesce(sum(stored_bytes), 0) FROM uploads WHERE principal = ?",
+            (principal,),
+        )
 
     def delete_unused(self, before_s: float, but: set[str]) -> list[str]:
         """Remove uploads made before a time that no job has needed since; return their ids.
@@ -157,18 +174,19 @@ class UploadTable:
         A job needs its upload until it has ended. Those in `but` are being written.
         """
         with transaction(self._connection):
-            rows = self._connection.execute(
+            old = read_strings(
+                self._connection,
                 "SELECT upload_id FROM uploads WHERE create_time_s < ? AND NOT EXISTS (SELECT 1 FROM jobs"
                 " WHERE jobs.upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
                 " AND NOT EXISTS (SELECT 1 FROM jobs"
                 " WHERE jobs.video_upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)",
                 (before_s,) * 5,
-            ).fetchall()
-            ids = [str(row[0]) for row in rows if row[0] not in but]
+            )
+            ids = [upload_id for upload_id in old if upload_id not in but]
             for upload_id in ids:
                 self._connection.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
             return ids
 
     def all_ids(self) -> set[str]:
         """Return the ids of all uploads, for the sweep of the spool."""
-        return {str(row[0]) for row in self._connection.execute("SELECT upload_id FROM uploads")}
+        return set(read_strings(self._connection, "SELECT upload_id FROM uploads"))
