@@ -95,7 +95,8 @@ class EpochCheckpoint:
         saved, self._saved = self._saved, None
         if saved is None:
             return []
-        optimiser.load_state_dict(saved.optimiser)
+        groups = optimiser.state_dict()["param_groups"]  # settings: they follow from the keys
+        optimiser.load_state_dict({"state": saved.optimiser, "param_groups": groups})
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(saved.parameters[name])
@@ -109,7 +110,7 @@ class EpochCheckpoint:
             return
         try:
             with replacing(self._path) as file:
-                file.write(_encode(self._keys, self._losses, parameters, optimiser.state_dict()))
+                file.write(_encode(self._keys, self._losses, parameters, optimiser.state_dict()["state"]))
         except OSError as error:  # a full disk, say: the adaptation itself needs none
             log.warning("epoch %d cannot be kept in %s: %s", len(self._losses), self._path, error)
         reach("worker.epoch_kept")

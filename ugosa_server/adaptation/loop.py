@@ -76,11 +76,6 @@ def base_unless_done(trained: Mapping[str, nn.Parameter]) -> Iterator[None]:
 
 MAX_SHIFT_SEMITONES = 12.0  # the authors' code
 
-RANGER_BETAS = (0.95, 0.999)
-RANGER_LOOKAHEAD_STEPS = 6  # k
-RANGER_LOOKAHEAD_SHARE = 0.5  # alpha
-RANGER_EPS = 1e-5
-
 ActivityReader = Callable[[int, int], NDArray[np.float32]]
 """Gives h of the model-rate frames [start, stop): [S, n]."""
 
@@ -191,7 +186,7 @@ def adapt(
     device = next(network.parameters()).device
     to_learn_from = observations(_starts(len(mix), sample_rate_hz, options), options.pitch_shifts, seed)
     segment_frames = min(_frames(options.segment_s, sample_rate_hz), len(mix))
-    optimiser = _ranger(parameters, options.learning_rate)
+    optimiser = Ranger(parameters.values(), options.learning_rate)
     order = np.random.default_rng(seed)
     steps = count_steps(len(mix), sample_rate_hz, options)
     step = 0
@@ -262,14 +257,3 @@ def _starts(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> l
 
 def _frames(duration_s: float, sample_rate_hz: int) -> int:
     return max(1, round(duration_s * sample_rate_hz))
-
-
-def _ranger(parameters: Mapping[str, nn.Parameter], learning_rate: float) -> Ranger:
-    return Ranger(
-        list(parameters.values()),
-        lr=learning_rate,
-        alpha=RANGER_LOOKAHEAD_SHARE,
-        k=RANGER_LOOKAHEAD_STEPS,
-        betas=RANGER_BETAS,
-        eps=RANGER_EPS,
-    )
