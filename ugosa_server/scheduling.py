@@ -202,7 +202,7 @@ class Scheduler:
                 await asyncio.sleep(STORE_RETRY_S)
 
     async def _spec(self, job: Job) -> RunSpec:
-        job = await self._store(lambda s: s.jobs.with_sights(job))
+        job = await self._store(lambda s: s.jobs.with_player_frames(job))
         video = job.options.video
         model = self._registry.get(job.options.model)
         paths = await asyncio.to_thread(self._spool.make_attempt, job.job_id, job.attempt)

@@ -62,12 +62,12 @@ def test_what_a_job_sees_is_read_only_for_its_run_and_goes_with_it(store):
     job = store.jobs.create("j1", "r", "d", JobDraft(upload, seeing, ()))
     assert job == store.jobs.get("me", "j1")
     assert job.options == JobOptions("tiny")
-    assert store.jobs.with_sights(job).options == seeing
+    assert store.jobs.with_player_frames(job).options == seeing
     blind = store.jobs.create("j2", "s", "d", JobDraft(upload, JobOptions("tiny"), ()))
-    assert store.jobs.with_sights(blind) == blind
+    assert store.jobs.with_player_frames(blind) == blind
     store.jobs.request_cancel("me", "j1")
     store.jobs.delete("me", "j1")
-    assert store.jobs.with_sights(job) == job
+    assert store.jobs.with_player_frames(job) == job
 
 
 def test_a_video_stays_while_a_job_needs_it(store):

@@ -1,89 +1,78 @@
-"""A store of any released version opens with everything in it, and one of the future is not touched."""
-
-from pathlib import Path
+"""A new store is durable by its settings; one that this server cannot read is refused and left as it is."""
 
 import apsw
 import pytest
 
-from tests.data.make_store_v1 import dump
-from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.model import UploadState
+from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.store.async_store import Store
-from ugosa_server.jobs.store.schema import MIGRATIONS, open_database
-
-VERSION_1 = Path(__file__).parents[1] / "data" / "store_v1.sql"
+from ugosa_server.jobs.store.schema import VERSION, open_database
 
 
 @pytest.fixture
-def old_store(tmp_path):
-    path = tmp_path / "ugosa.sqlite"
+def path(tmp_path):
+    return tmp_path / "ugosa.sqlite"
+
+
+def made_by(path, sql):
     connection = apsw.Connection(str(path))
-    connection.execute(VERSION_1.read_text())
+    connection.execute(sql)
     connection.close()
-    return path
 
 
-def schema(connection):
-    return {
-        name: sorted(row[1:3] for row in connection.execute(f"PRAGMA table_info({name})"))
-        for (name,) in connection.execute("SELECT name FROM sqlite_schema").fetchall()
-    }
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_version_1_is_what_was_released():
-    assert dump() == VERSION_1.read_text()
+def test_a_store_survives_power_failures_by_its_settings(path):
+    connection = open_database(path)
+    assert connection.pragma("journal_mode") == "wal"
+    assert connection.pragma("synchronous") == 2, "FULL"
+    assert connection.pragma("integrity_check") == "ok"
 
 
-def test_a_store_of_version_1_is_migrated_with_everything_in_it(old_store):
-    store = Store(old_store)
-    jobs = {job.job_id[-2:]: job for job in store.jobs.page("local", (), None, 10)[0]}
-    assert [jobs[name].state for name in ("b1", "b2", "b3", "b4")] == [
-        JobState.SUCCEEDED,
-        JobState.FAILED,
-        JobState.RUNNING,
-        JobState.QUEUED,
-    ]
-    assert [stem.size_bytes for stem in jobs["b1"].result.stems] == [8044, 8045, 8046, 8047]
-    assert jobs["b2"].error.reason == "DIVERGED"
-    assert store.events.after(jobs["b3"].job_id, 0, 10)[0].body.state is JobState.RUNNING
-    upload = store.uploads.get("local", jobs["b1"].upload_id)
-    assert (upload.state, upload.audio.frames) == (UploadState.COMPLETE, 1000)
-    assert store.uploads.stored_bytes("local") == 1000 * 2 * 4 + 123
-    assert store.jobs.stored_bytes("local") == 8044 + 8045 + 8046 + 8047
-    assert store.tokens.all() == []
-    assert store.jobs.claim_next().job_id == jobs["b4"].job_id
-    store.close()
+@pytest.mark.parametrize("version", [1, 5])
+def test_a_store_from_before_the_first_release_is_refused(path, version):
+    made_by(path, f"CREATE TABLE jobs (job_id TEXT); PRAGMA user_version = {version}")
+    before = contents(path.parent)
+    with pytest.raises(ConfigError, match=rf"before the first release \(version {version}\).*send the songs"):
+        Store(path)
+    assert contents(path.parent) == before
 
 
-def test_a_migrated_store_has_the_schema_of_a_new_one(old_store, tmp_path):
-    migrated, new = open_database(str(old_store)), open_database(str(tmp_path / "new.sqlite"))
-    assert schema(migrated) == schema(new)
-    assert migrated.pragma("user_version") == new.pragma("user_version") == len(MIGRATIONS)
-    assert migrated.pragma("integrity_check") == "ok"
-    assert migrated.pragma("journal_mode") == "wal"
-    assert migrated.pragma("synchronous") == 2, "FULL"
+def test_a_store_of_a_newer_server_is_refused(path):
+    Store(path).close()
+    made_by(path, f"PRAGMA user_version = {VERSION + 1}")
+    before = contents(path.parent)
+    with pytest.raises(ConfigError, match=f"has version {VERSION + 1}, but .* version {VERSION}; upgrade"):
+        Store(path)
+    assert contents(path.parent) == before
 
 
-def test_a_migration_that_fails_changes_nothing(old_store, monkeypatch):
-    monkeypatch.setattr(
-        "ugosa_server.jobs.store.schema.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE jobs (x INTEGER);")
-    )
-    with pytest.raises(apsw.SQLError):
-        open_database(str(old_store))
-    connection = apsw.Connection(str(old_store))
-    assert connection.pragma("user_version") == 1
-    assert "tokens" not in schema(connection)
-    assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (4,)
+@pytest.mark.parametrize("is_open", [True, False])
+def test_reading_only_leaves_all_files_as_they_are(path, is_open):
+    writer = Store(path)
+    token = writer.tokens.create("anna", None)
+    if not is_open:
+        writer.close()
+    before = contents(path.parent)
+    reader = Store(path, read_only=True)
+    assert reader.tokens.principal_of(token) == "anna"
+    with pytest.raises(apsw.ReadOnlyError):
+        reader.tokens.create("ben", None)
+    reader.close()
+    after = contents(path.parent)
+    assert {name: data for name, data in after.items() if name != "ugosa.sqlite-shm"} == {
+        name: data for name, data in before.items() if name != "ugosa.sqlite-shm"
+    }, "the shared memory holds marks of who reads"
+    assert set(after) == set(before)
+    if is_open:
+        writer.close()
 
 
-def test_a_store_of_a_newer_server_is_refused_and_left_alone(old_store):
-    connection = apsw.Connection(str(old_store))
-    connection.pragma("user_version", len(MIGRATIONS) + 1)
-    connection.close()
-    before = old_store.read_bytes()
-    with pytest.raises(apsw.Error, match=f"version {len(MIGRATIONS) + 1}"):
-        open_database(str(old_store))
-    with apsw.Connection(str(old_store)) as after:
-        assert after.pragma("user_version") == len(MIGRATIONS) + 1
-        assert "tokens" not in schema(after)
-    assert len(old_store.read_bytes()) == len(before)
+def test_reading_only_makes_no_store(path):
+    with pytest.raises(ConfigError, match="cannot open"):
+        Store(path, read_only=True)
+    path.touch()
+    with pytest.raises(ConfigError, match="is empty"):
+        Store(path, read_only=True)
+    assert contents(path.parent) == {path.name: b""}

@@ -19,7 +19,7 @@ from ugosa_server.jobs.principals import TokenTable
 from ugosa_server.jobs.store.array_table import ArrayTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_table import JobTable
-from ugosa_server.jobs.store.schema import open_database, transaction
+from ugosa_server.jobs.store.schema import open_database, open_read_only, transaction
 from ugosa_server.jobs.store.statistics import Totals
 from ugosa_server.jobs.store.upload_table import UploadTable
 
@@ -32,9 +32,9 @@ R = TypeVar("R")
 class Store:
     """The tables on their connection; to be used on one thread only."""
 
-    def __init__(self, path: Path, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, vfs: str | None = None, *, read_only: bool = False) -> None:
         try:
-            self._connection = open_database(str(path), vfs)
+            self._connection = open_read_only(path) if read_only else open_database(path, vfs)
         except apsw.Error as error:
             raise ConfigError(
                 f"cannot open the store {path}: {error}; put back a copy of it, or choose"

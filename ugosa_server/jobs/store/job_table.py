@@ -121,7 +121,7 @@ class JobTable:
             )
             if options.visual_frames or options.pictures:
                 self._connection.execute(
-                    "INSERT INTO job_sights (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
+                    "INSERT INTO job_player_frames (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
                     (job_id, as_json(options.visual_frames), as_json(options.pictures)),
                 )
             self._events.append(job_id, 0, StateChanged(JobState.QUEUED))
@@ -138,12 +138,12 @@ class JobTable:
             raise NotFoundError(f"no job {job_id!r}")
         return job
 
-    def with_sights(self, job: Job) -> Job:
+    def with_player_frames(self, job: Job) -> Job:
         """Return a job with what it sees of the players, which is left out of it everywhere else."""
         row = read_row(
             self._connection,
             tuple[str, str],
-            "SELECT visual_frames, pictures FROM job_sights WHERE job_id = ?",
+            "SELECT visual_frames, pictures FROM job_player_frames WHERE job_id = ?",
             (job.job_id,),
         )
         if row is None:
@@ -372,7 +372,7 @@ class JobTable:
     def _delete(self, job_id: str) -> None:
         """Remove a job with its events; the last one of an array takes the array along."""
         self._events.delete(job_id)
-        self._connection.execute("DELETE FROM job_sights WHERE job_id = ?", (job_id,))
+        self._connection.execute("DELETE FROM job_player_frames WHERE job_id = ?", (job_id,))
         (row,) = self._connection.execute("DELETE FROM jobs WHERE job_id = ? RETURNING array_id", (job_id,))
         self._connection.execute(
             "DELETE FROM job_arrays WHERE array_id = ?1 AND NOT EXISTS"

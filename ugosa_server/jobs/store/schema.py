@@ -1,18 +1,26 @@
-"""The store's tables, by version. A released version is never edited; the next one migrates from it."""
+"""The store's tables, and the check that a file is a store of this version.
+
+From the first release on, SCHEMA is edited no more: a later version migrates from it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import apsw
 
+from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.store.rows import read_value
 
 BUSY_TIMEOUT_MS = 5000
+APPLICATION_ID = int.from_bytes(
+    b"UGOS"
+)  # in the header of the file; stores made before the first release have 0
+VERSION = 1
 
-MIGRATIONS = (
-    """
+SCHEMA = """
     CREATE TABLE uploads (
         upload_id TEXT PRIMARY KEY,
         principal TEXT NOT NULL,
@@ -23,9 +31,12 @@ MIGRATIONS = (
         committed_size INTEGER NOT NULL DEFAULT 0,
         sha256 TEXT NOT NULL DEFAULT '',
         audio TEXT,
+        video TEXT,
+        stored_bytes INTEGER NOT NULL DEFAULT 0,
         create_time_s REAL NOT NULL,
         UNIQUE (principal, request_id)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX uploads_by_principal ON uploads (principal, stored_bytes);
 
     CREATE TABLE jobs (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -33,8 +44,10 @@ MIGRATIONS = (
         principal TEXT NOT NULL,
         request_id TEXT NOT NULL,
         request_digest TEXT NOT NULL,
+        array_id TEXT,
         upload_id TEXT NOT NULL,
         upload_sha256 TEXT NOT NULL,
+        video_upload_id TEXT,
         file_name TEXT NOT NULL,
         audio TEXT NOT NULL,
         options TEXT NOT NULL,
@@ -43,6 +56,7 @@ MIGRATIONS = (
         attempt INTEGER NOT NULL DEFAULT 0,
         fraction REAL NOT NULL DEFAULT 0,
         last_seq INTEGER NOT NULL DEFAULT 0,
+        stored_bytes INTEGER NOT NULL DEFAULT 0,  -- until the end: the most that its stems can take
         create_time_s REAL NOT NULL,
         start_time_s REAL,
         end_time_s REAL,
@@ -51,7 +65,19 @@ MIGRATIONS = (
         UNIQUE (principal, request_id)
     ) STRICT;
     CREATE INDEX jobs_by_state ON jobs (state, number);
+    CREATE INDEX jobs_by_turn ON jobs (state, principal, number);
+    CREATE INDEX jobs_by_principal ON jobs (principal, state, stored_bytes);
+    CREATE INDEX jobs_by_end ON jobs (end_time_s);
     CREATE INDEX jobs_by_upload ON jobs (upload_id);
+    CREATE INDEX jobs_by_video ON jobs (video_upload_id);
+    CREATE INDEX jobs_by_array ON jobs (array_id, number);
+
+    -- Beside the rows of jobs, which are read often and whole.
+    CREATE TABLE job_player_frames (
+        job_id TEXT PRIMARY KEY,
+        visual_frames TEXT NOT NULL,
+        pictures TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE events (
         job_id TEXT NOT NULL,
@@ -62,39 +88,7 @@ MIGRATIONS = (
         body TEXT NOT NULL,
         PRIMARY KEY (job_id, seq)
     ) STRICT, WITHOUT ROWID;
-    """,
-    # 2: tokens; what each upload and job holds on disk, so that quotas need not look into JSON.
-    """
-    CREATE TABLE tokens (
-        token_id TEXT PRIMARY KEY,
-        principal TEXT NOT NULL,
-        secret_sha256 TEXT NOT NULL,
-        create_time_s REAL NOT NULL,
-        expire_time_s REAL
-    ) STRICT, WITHOUT ROWID;
 
-    ALTER TABLE uploads ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
-    UPDATE uploads SET stored_bytes = coalesce(
-        json_extract(audio, '$.frames') * json_extract(audio, '$.channels') * 4, committed_size);
-    CREATE INDEX uploads_by_principal ON uploads (principal, stored_bytes);
-
-    ALTER TABLE jobs ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
-    UPDATE jobs SET stored_bytes = coalesce(
-        (SELECT sum(json_extract(stem.value, '$.size_bytes')) FROM json_each(result, '$.stems') AS stem), 0);
-    CREATE INDEX jobs_by_principal ON jobs (principal, state, stored_bytes);
-    CREATE INDEX jobs_by_end ON jobs (end_time_s);
-    """,
-    # 3: whose job is next (jobs/turns.py).
-    """
-    CREATE TABLE turns (
-        principal TEXT PRIMARY KEY,
-        turn INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX turns_by_turn ON turns (turn);
-    CREATE INDEX jobs_by_turn ON jobs (state, principal, number);
-    """,
-    # 4: job arrays, each with one numbering of all events of its jobs.
-    """
     CREATE TABLE job_arrays (
         array_id TEXT PRIMARY KEY,
         principal TEXT NOT NULL,
@@ -105,9 +99,7 @@ MIGRATIONS = (
         UNIQUE (principal, request_id)
     ) STRICT, WITHOUT ROWID;
 
-    ALTER TABLE jobs ADD COLUMN array_id TEXT;
-    CREATE INDEX jobs_by_array ON jobs (array_id, number);
-
+    -- One numbering of all events of an array's jobs.
     CREATE TABLE array_events (
         array_id TEXT NOT NULL,
         array_seq INTEGER NOT NULL,
@@ -116,20 +108,22 @@ MIGRATIONS = (
         PRIMARY KEY (array_id, array_seq)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX array_events_by_job ON array_events (job_id);
-    """,
-    # 5: videos of players; what jobs see stands beside their rows, which are read often and whole.
-    """
-    ALTER TABLE uploads ADD COLUMN video TEXT;
-    ALTER TABLE jobs ADD COLUMN video_upload_id TEXT;
-    CREATE INDEX jobs_by_video ON jobs (video_upload_id);
 
-    CREATE TABLE job_sights (
-        job_id TEXT PRIMARY KEY,
-        visual_frames TEXT NOT NULL,
-        pictures TEXT NOT NULL
+    -- When each principal's last turn was (store/turns.py).
+    CREATE TABLE turns (
+        principal TEXT PRIMARY KEY,
+        turn INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    """,
-)
+    CREATE INDEX turns_by_turn ON turns (turn);
+
+    CREATE TABLE tokens (
+        token_id TEXT PRIMARY KEY,
+        principal TEXT NOT NULL,
+        secret_sha256 TEXT NOT NULL,
+        create_time_s REAL NOT NULL,
+        expire_time_s REAL
+    ) STRICT, WITHOUT ROWID;
+"""
 
 
 @contextmanager
@@ -151,38 +145,79 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
         raise cause from None
 
 
-def open_database(path: str, vfs: str | None = None) -> apsw.Connection:
-    """Open (or make) the database and bring it to the newest version.
+def open_database(path: Path, vfs: str | None = None) -> apsw.Connection:
+    """Open the database, or make it.
 
     Write-ahead log with synchronous=FULL: a transaction that has returned survives a power failure. A `vfs`
     (SQLite's file layer) other than the system's has no shared memory, so that its database is locked whole.
 
     Raises:
-        apsw.Error: the file is no database, or was written by a newer version.
+        apsw.Error: the file is no database.
+        ConfigError: it is none of this version.
     """
-    connection = apsw.Connection(path, vfs=vfs)
+    connection = apsw.Connection(str(path), vfs=vfs)
     try:
-        _prepare(connection, locks_whole=vfs is not None)
+        _prepare(connection, path, locks_whole=vfs is not None)
     except BaseException:
         connection.close(True)  # keeps no lock on a database that cannot be used
         raise
     return connection
 
 
-def _prepare(connection: apsw.Connection, *, locks_whole: bool) -> None:
+def open_read_only(path: Path) -> apsw.Connection:
+    """Open a database that exists, beside a server or without one, and change nothing on disk.
+
+    Raises:
+        apsw.Error: the file is no database.
+        ConfigError: it is none of this version, or still empty.
+    """
+    # Without a write-ahead log no server has the database open, and the file is whole by itself. Read as it
+    # stands, it needs none of the files that SQLite would make beside it for the log.
+    has_log = path.with_name(path.name + "-wal").exists()
+    uri = f"{path.absolute().as_uri()}?{'mode=ro' if has_log else 'immutable=1'}"
+    connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    try:
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if _is_new(connection, path):
+            raise ConfigError(f"the store {path} is empty; the server makes its tables when it starts")
+    except BaseException:
+        connection.close(True)
+        raise
+    return connection
+
+
+def _prepare(connection: apsw.Connection, path: Path, *, locks_whole: bool) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     # A transaction that begins by reading and then finds that `ugosa-server token` has written in between
     # could not go on; IMMEDIATE makes it wait at its start instead.
     connection.transaction_mode = "IMMEDIATE"
     if locks_whole:
         connection.pragma("locking_mode", "exclusive")
+    _is_new(connection, path)  # before the first write
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     with transaction(connection):  # one that a second process, opening it at the same time, waits for
-        version = read_value(connection, int, "PRAGMA user_version")
-        if version > len(MIGRATIONS):
-            known = len(MIGRATIONS)
-            raise apsw.Error(f"the store has version {version}, but this server knows {known} at most")
-        for migration in MIGRATIONS[version:]:
-            connection.execute(migration)
-        connection.pragma("user_version", len(MIGRATIONS))
+        if _is_new(connection, path):
+            connection.execute(SCHEMA)
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", VERSION)
+
+
+def _is_new(connection: apsw.Connection, path: Path) -> bool:
+    """Return whether the database is still empty; check that otherwise it is a store of this version."""
+    application_id = read_value(connection, int, "PRAGMA application_id")
+    version = read_value(connection, int, "PRAGMA user_version")
+    if (application_id, version) == (APPLICATION_ID, VERSION):
+        return False
+    if application_id == APPLICATION_ID:
+        raise ConfigError(
+            f"the store {path} has version {version}, but this server reads version {VERSION}; upgrade"
+            " ugosa-server, or choose another state directory"
+        )
+    if version or read_value(connection, int, "SELECT count(*) FROM sqlite_schema"):
+        raise ConfigError(
+            f"the store {path} was made before the first release (version {version}), and this server reads"
+            f" version {VERSION} of a release; empty the state directory and send the songs again, or choose"
+            " another"
+        )
+    return True
