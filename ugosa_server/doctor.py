@@ -6,6 +6,7 @@ itself: a real server process in a temporary folder separates one second of nois
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import platform
@@ -115,18 +116,18 @@ def _state(config: ServerConfig) -> str:
         raise ConfigError(f"{folder} has mode {mode:04o}, so others can look into it: chmod 700 {folder}")
     if not (folder / STORE_FILE_NAME).exists():
         return f"{folder} holds no store yet; the server makes it"
-    store = Store(folder / STORE_FILE_NAME)  # also brings an older one up to date, as the server would
-    try:
+    with contextlib.closing(Store(folder / STORE_FILE_NAME, read_only=True)) as store:
         jobs = sum(store.totals.jobs().values())
-    finally:
-        store.close()
     user = "a server uses it now" if _is_locked(folder) else "no server uses it now"
     return f"{folder} holds {jobs} jobs; {user}"
 
 
 def _is_locked(folder: Path) -> bool:
+    lock = folder / "lock"
+    if not lock.exists():  # taking it would make it
+        return False
     try:
-        lock_file(folder / "lock", "").close()
+        lock_file(lock, "").close()
     except ConfigError:
         return True
     return False
@@ -150,9 +151,8 @@ def _addresses(config: ServerConfig) -> str:
     store_path = _state_dir(config) / STORE_FILE_NAME
     has_tokens = False
     if store_path.exists():
-        store = Store(store_path)
-        has_tokens = store.tokens.any_valid()
-        store.close()
+        with contextlib.closing(Store(store_path, read_only=True)) as store:
+            has_tokens = store.tokens.any_valid()
     said = []
     for text in config.listen:
         address = parse_address(text)

@@ -1,0 +1,55 @@
+"""The doctor looks at a state directory and leaves it as it is."""
+
+import itertools
+
+import apsw
+import pytest
+
+from ugosa_server.config import ServerConfig
+from ugosa_server.doctor import examine
+from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
+
+
+@pytest.fixture
+def state_dir(tmp_path):
+    tmp_path.chmod(0o700)
+    return tmp_path
+
+
+def findings(state_dir):
+    """Those of the checks that look at the store."""
+    config = ServerConfig(state_dir=str(state_dir), listen=[f"unix:{state_dir}/u.sock"])
+    found = {finding.check: finding for finding in itertools.islice(examine(config), 4)}
+    return found["state directory"], found["addresses"]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_doctor_changes_no_store(state_dir):
+    store = Store(state_dir / STORE_FILE_NAME)
+    store.tokens.create("anna", None)
+    store.close()
+    before = contents(state_dir)
+    state, addresses = findings(state_dir)
+    assert (state.ok, addresses.ok) == (True, True)
+    assert "holds 0 jobs; no server uses it now" in state.text
+    assert contents(state_dir) == before
+
+
+def test_doctor_reads_the_store_of_a_running_server(state_dir):
+    store = Store(state_dir / STORE_FILE_NAME)
+    assert findings(state_dir)[0].ok
+    store.close()
+
+
+def test_doctor_reports_a_store_that_the_server_cannot_read(state_dir):
+    connection = apsw.Connection(str(state_dir / STORE_FILE_NAME))
+    connection.execute("CREATE TABLE jobs (job_id TEXT); PRAGMA user_version = 3")
+    connection.close()
+    before = contents(state_dir)
+    state, _ = findings(state_dir)
+    assert not state.ok
+    assert "before the first release" in state.text
+    assert contents(state_dir) == before
