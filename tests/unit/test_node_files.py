@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from ugosa_server.engines.ray.files import CHUNK_BYTES, NodeFiles
+from ugosa_server.engines.ray.files import CHUNK_BYTES, NodeFiles, NodeFolder
 
 
 @pytest.fixture
 def files(tmp_path):
-    return NodeFiles(tmp_path, "worker-0", budget_bytes=2**30)
+    return NodeFiles(NodeFolder(str(tmp_path), "worker-0", budget_bytes=2**30))
 
 
 def digest(content):
@@ -38,7 +38,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(files, tmp_path):
     content = b"a song in chunks"
     assert files.receive(digest(content), 0, content[:7], last=False)
     assert not files.path_of(digest(content)).exists()
-    restarted = NodeFiles(tmp_path, "worker-0", budget_bytes=2**30)
+    restarted = NodeFiles(NodeFolder(str(tmp_path), "worker-0", budget_bytes=2**30))
     assert restarted.received_bytes(digest(content), len(content)) == 7
     assert send(restarted, content).read_bytes() == content
 
@@ -51,7 +51,7 @@ def test_what_arrives_as_something_else_is_refused_and_removed(files):
 
 
 def test_two_workers_of_a_node_share_content_and_not_what_is_under_way(files, tmp_path):
-    other = NodeFiles(tmp_path, "worker-1", budget_bytes=2**30)
+    other = NodeFiles(NodeFolder(str(tmp_path), "worker-1", budget_bytes=2**30))
     name = digest(b"a song")
     files.receive(name, 0, b"a so", last=False)
     assert other.received_bytes(name, 6) == 0
@@ -60,7 +60,7 @@ def test_two_workers_of_a_node_share_content_and_not_what_is_under_way(files, tm
 
 
 def test_what_was_not_used_for_longest_makes_room(tmp_path):
-    files = NodeFiles(tmp_path, "worker-0", budget_bytes=25)
+    files = NodeFiles(NodeFolder(str(tmp_path), "worker-0", budget_bytes=25))
     paths = [send(files, bytes([number]) * 10) for number in range(2)]
     for age_s, path in zip((20, 10), paths, strict=True):
         os.utime(path, (path.stat().st_mtime - age_s,) * 2)

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from tests.helpers.run_specs import RunSpecs
-from ugosa_server.engines.ray.files import ContentDigests, NodeFiles, send_run
+from ugosa_server.engines.ray.files import ContentDigests, NodeFiles, NodeFolder, send_run
 from ugosa_server.marks.players import VideoSource
 
 
@@ -12,7 +12,7 @@ class Node:
     """The files of a node behind calls as Ray makes them: `node.METHOD.remote(...)`, awaited."""
 
     def __init__(self, folder):
-        self.files = NodeFiles(folder, "worker-0", budget_bytes=2**30)
+        self.files = NodeFiles(NodeFolder(str(folder), "worker-0", budget_bytes=2**30))
 
     def __getattr__(self, name):
         method = getattr(self.files, name)

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 
+from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import Engine, EngineHealth, Run
-from ugosa_server.engines.process import WorkerProcess, WorkerSettings
+from ugosa_server.engines.process import WorkerProcess
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import RunSpec
 
+START_TIMEOUT_S = 180.0  # for imports and for making the model resident
 RESPAWN_DELAY_S = 1.0  # doubled after each start that failed, up to RESPAWN_DELAY_MAX_S
 RESPAWN_DELAY_MAX_S = 60.0
 
@@ -20,8 +22,15 @@ log = logging.getLogger("ugosa.engine")
 class LocalEngine(Engine):
     """Keeps one worker process alive and runs one job at a time on it."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, preload: str) -> None:
+        """Begin to start the worker.
+
+        Args:
+            settings: given to the worker whole.
+            preload: checkpoint that is resident before the first job.
+        """
         self._settings = settings
+        self._preload = preload
         self._worker: WorkerProcess | None = None
         self._was_ready = False
         self._refusal = ""
@@ -37,14 +46,14 @@ class LocalEngine(Engine):
     async def start(self, spec: RunSpec) -> Run:
         """See Engine.start."""
         try:
-            async with asyncio.timeout(self._settings.start_timeout_s), self._changed:
+            async with asyncio.timeout(START_TIMEOUT_S), self._changed:
                 await self._changed.wait_for(lambda: self._ready_worker() is not None)
                 worker = self._ready_worker()
                 assert worker is not None
                 return worker.run(spec)
         except TimeoutError:
             raise WorkerLostError(
-                f"no worker became ready within {self._settings.start_timeout_s:.0f} s; see the server's log"
+                f"no worker became ready within {START_TIMEOUT_S:.0f} s; see the server's log"
             ) from None
 
     async def health(self) -> EngineHealth:
@@ -85,7 +94,7 @@ class LocalEngine(Engine):
         """Replace the worker whenever it dies."""
         delay_s = RESPAWN_DELAY_S
         while True:
-            self._worker = await WorkerProcess.spawn(self._settings)
+            self._worker = await WorkerProcess.spawn(self._settings, self._preload)
             if await self._became_ready(self._worker):
                 delay_s = RESPAWN_DELAY_S
                 self._was_ready, self._refusal = True, ""
@@ -102,9 +111,7 @@ class LocalEngine(Engine):
     async def _became_ready(self, worker: WorkerProcess) -> bool:
         waits = [asyncio.create_task(worker.ready.wait()), asyncio.create_task(worker.dead.wait())]
         try:
-            await asyncio.wait(
-                waits, timeout=self._settings.start_timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(waits, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
