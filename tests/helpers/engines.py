@@ -128,7 +128,9 @@ HARNESSES = {"fake": Fake, "local": Local, "ray": Ray, "ray, files sent": lambda
 NO_RAY = pytest.mark.skipif(
     find_spec("ray") is None, reason="the Ray engine is optional: pip install '.[ray]'"
 )
-EVERY_ENGINE = [pytest.param(name, marks=NO_RAY if "ray" in name else ()) for name in HARNESSES]
+EVERY_ENGINE = [
+    pytest.param(name, marks=(pytest.mark.ray, NO_RAY) if "ray" in name else ()) for name in HARNESSES
+]
 # Ray reads its token once in the life of a process.
 RAY_TOKEN = Path(tempfile.mkdtemp(prefix="ugosa-tests-")) / "ray-token"
 

@@ -14,11 +14,12 @@ from ugosa_server.engines.base import (
     CancelRun,
     Heartbeat,
     Message,
-    QueuedRun,
     RunKey,
     StartRun,
+    Worker,
     WorkerReady,
     WorkerRefused,
+    WorkerRun,
     decode_line,
     encode_line,
 )
@@ -28,7 +29,7 @@ from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgre
 LINE_LIMIT_BYTES = 4 * 1024 * 1024
 TERMINATE_GRACE_S = 2.0
 
-log = logging.getLogger("ugosa.engine")
+log = logging.getLogger(__name__)
 
 
 def worker_command(settings: WorkerSettings, preload: str) -> list[str]:
@@ -43,27 +44,7 @@ def worker_command(settings: WorkerSettings, preload: str) -> list[str]:
     ]
 
 
-class LocalRun(QueuedRun):
-    """One attempt of a job on a worker process."""
-
-    def __init__(self, worker: WorkerProcess, spec: RunSpec) -> None:
-        super().__init__(spec)
-        self._worker = worker
-
-    async def cancel(self, deadline_s: float) -> None:
-        """See Run.cancel: a flag first, then TERM, then KILL."""
-        self.cancel_requested.set()
-        if self.ended.is_set():
-            return
-        self._worker.send(CancelRun(self.spec.job_id, self.spec.attempt))
-        try:
-            await asyncio.wait_for(self.ended.wait(), deadline_s)
-        except TimeoutError:
-            log.warning("job %s did not end within %.1f s of its cancel", self.spec.job_id, deadline_s)
-            await self._worker.stop(TERMINATE_GRACE_S)
-
-
-class WorkerProcess:
+class WorkerProcess(Worker):
     """A running worker. `ready` is set when runs can start, `dead` when it has gone for any reason."""
 
     def __init__(self, process: Process, heartbeat_timeout_s: float) -> None:
@@ -74,7 +55,7 @@ class WorkerProcess:
         self.gpu_memory_bytes: int | None = None
         self.ready = asyncio.Event()
         self.dead = asyncio.Event()
-        self.current: LocalRun | None = None
+        self.current: WorkerRun | None = None
         self._reader = asyncio.create_task(self._read(), name=f"worker-{process.pid}")
 
     @classmethod
@@ -101,12 +82,20 @@ class WorkerProcess:
         if not self.dead.is_set():
             self._process.stdin.write(encode_line(message))
 
-    def run(self, spec: RunSpec) -> LocalRun:
-        """Start a run; the worker must be ready and idle."""
-        run = LocalRun(self, spec)
+    def run(self, spec: RunSpec) -> WorkerRun:
+        """See Worker.run; it must also be ready."""
+        run = WorkerRun(spec, self)
         self.current = run
         self.send(StartRun(spec))
         return run
+
+    def request_cancel(self, spec: RunSpec) -> None:
+        """See Worker.request_cancel."""
+        self.send(CancelRun(spec.job_id, spec.attempt))
+
+    async def end_overdue(self, run: WorkerRun, reason: str) -> None:
+        """See Worker.end_overdue: TERM, then KILL."""
+        await self.stop(TERMINATE_GRACE_S)
 
     async def stop(self, grace_s: float) -> None:
         """End the process: TERM, then KILL after `grace_s` seconds."""

@@ -15,7 +15,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +23,11 @@ from typing import Any, TypeVar
 
 from ugosa_server import __version__
 from ugosa_server.config import ServerConfig, WorkerSettings
-from ugosa_server.engines.base import Engine, EngineHealth, Run
+from ugosa_server.engines.base import EngineHealth, WorkerEngine
 from ugosa_server.engines.ray.actor import CONCURRENCY_GROUPS, GROUP_OF_METHOD, WorkerActor
 from ugosa_server.engines.ray.files import NodeFolder
 from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
-from ugosa_server.errors import ConfigError, WorkerLostError
+from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.runs import RunSpec
 
 EMBEDDED = "embedded"
@@ -39,7 +39,7 @@ RECONNECT_DELAY_S = 5.0
 EMBEDDED_STORE_BYTES = 200 * 1024**2  # of objects in memory: chunks and events only
 
 R = TypeVar("R")
-log = logging.getLogger("ugosa.engine")
+log = logging.getLogger(__name__)
 
 
 def settings_of_actor(config: ServerConfig, *, on_gpus: bool) -> WorkerSettings:
@@ -152,7 +152,7 @@ class RaySession:
         self._thread.shutdown()
 
 
-class RayEngine(Engine):
+class RayEngine(WorkerEngine):
     """Runs one job on each actor at a time."""
 
     def __init__(
@@ -166,14 +166,13 @@ class RayEngine(Engine):
         workers: int,
     ) -> None:
         """Use `connect`."""
+        super().__init__(config.ray_start_timeout_s)
         self._config = config
         self._state_dir = state_dir
         self._preload = preload
         self._session = session
         self._on_gpus = on_gpus
         self._was_ready = False
-        self._changed = asyncio.Condition()
-        self._notices: set[asyncio.Task[None]] = set()
         self._probe = self._make_probe()
         prefix = secrets.token_hex(4)
         self._workers = [self._make_worker(f"worker-{number}-{prefix}") for number in range(workers)]
@@ -209,22 +208,8 @@ class RayEngine(Engine):
 
     @property
     def slots(self) -> int:
-        """One run for each worker."""
+        """Number of workers: each has one run."""
         return len(self._workers)
-
-    async def start(self, spec: RunSpec) -> Run:
-        """See Engine.start. A worker that has the model resident is preferred."""
-        try:
-            async with asyncio.timeout(self._config.ray_start_timeout_s), self._changed:
-                await self._changed.wait_for(lambda: self._free_worker(spec.model_path) is not None)
-                worker = self._free_worker(spec.model_path)
-                assert worker is not None
-                return worker.run(spec)
-        except TimeoutError:
-            raise WorkerLostError(
-                f"no worker became ready within {self._config.ray_start_timeout_s:.0f} s;"
-                " see the server's log"
-            ) from None
 
     async def health(self) -> EngineHealth:
         """See Engine.health."""
@@ -255,9 +240,8 @@ class RayEngine(Engine):
         """What all workers say against these settings; empty while one of them may still start."""
         return self._workers[0].refusal if all(worker.refusal for worker in self._workers) else ""
 
-    def _free_worker(self, model_path: str) -> RayWorker | None:
-        free = [worker for worker in self._workers if worker.free]
-        return min(free, key=lambda worker: model_path not in worker.models, default=None)
+    def _free_worker(self, spec: RunSpec) -> RayWorker | None:
+        return preferred_worker(self._workers, spec.model_path)
 
     async def _keep(self) -> None:
         """Keep the workers, and the connection that they need."""
@@ -303,7 +287,7 @@ class RayEngine(Engine):
             self._preload,
             config.ray_start_timeout_s,
             config.heartbeat_timeout_s,
-            self._notify,
+            self._wake_waiting_runs,
         )
 
     def _make_probe(self) -> Path:
@@ -318,14 +302,11 @@ class RayEngine(Engine):
         sees: bool = await actor.reads.remote(str(self._probe), self._probe.read_text())
         return sees
 
-    def _notify(self) -> None:
-        async def notify() -> None:
-            async with self._changed:
-                self._changed.notify_all()
 
-        task = asyncio.create_task(notify())
-        self._notices.add(task)
-        task.add_done_callback(self._notices.discard)
+def preferred_worker(workers: Iterable[RayWorker], model_path: str) -> RayWorker | None:
+    """Return a free worker, if possible one that has the model resident; None while all are busy."""
+    free = [worker for worker in workers if worker.free]
+    return min(free, key=lambda worker: model_path not in worker.models, default=None)
 
 
 def _with_groups(ray: Any) -> type:
