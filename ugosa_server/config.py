@@ -33,7 +33,35 @@ def default_listen() -> str:
 
 
 @dataclass(frozen=True)
-class ServerConfig:
+class WorkerSettings:
+    """Settings of a worker, the same for every engine: each worker is given this object whole."""
+
+    device: str = "auto"
+    """auto, cpu or cuda:N."""
+    cpu_fallback: bool = True
+    """Whether a job that the GPU's memory is too little for, even in small pieces, goes on on the CPU; else
+    it fails."""
+    gpu_tf32: bool = False
+    """Whether a GPU may round the factors of matrix products to TF32: faster, three decimal digits."""
+    video_encoder: str = ""
+    """What makes feature vectors of pictures that jobs bring: "resnet50:FILE" (torchvision's weights) or
+    "onnx:FILE"; empty = such jobs are refused. With Ray, the file lies at the same place on every node."""
+    threads: int = 0
+    """CPU threads of the network; 0 = all cores."""
+    prefix_cache_bytes: int = GIB
+    """Budget of the frozen-prefix cache in the worker's memory."""
+    prefix_cache_disk_bytes: int = 4 * GIB
+    """Its budget on disk, in the job's folder, beyond that; 0 = none."""
+    heartbeat_timeout_s: float = 30.0
+    """A worker that says nothing for so long is taken for hung and replaced."""
+    log_format: LogFormat = "plain"
+    """Lines for people, or "json": one object a line."""
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+
+@dataclass(frozen=True)
+class ServerConfig(WorkerSettings):
     """Everything that can be set; the names are those of the TOML file."""
 
     listen: tuple[str, ...] = dataclasses.field(default_factory=lambda: (default_listen(),))
@@ -48,13 +76,6 @@ class ServerConfig:
     require_token_on_loopback: bool = False
     """Whether a plain loopback port wants a token too. Without it whoever is logged in on this machine can
     use the port as "local"; the Unix socket lets in this user alone in any case."""
-    device: str = "auto"
-    """auto, cpu or cuda:N."""
-    cpu_fallback: bool = True
-    """Whether a job that the GPU's memory is too little for, even in small pieces, goes on on the CPU; else
-    it fails."""
-    gpu_tf32: bool = False
-    """Whether a GPU may round the factors of matrix products to TF32: faster, three decimal digits."""
     engine: Literal["local", "ray"] = "local"
     """Who runs jobs: one worker process on this machine, or workers on a Ray cluster (docs/ray.md)."""
     ray_address: str = "embedded"
@@ -74,9 +95,6 @@ class ServerConfig:
     """Time for a worker to appear, an autoscaler's start of a machine included."""
     model: str = "starter"
     """The model that jobs get when they name none; resident from the start."""
-    video_encoder: str = ""
-    """What makes feature vectors of pictures that jobs bring: "resnet50:FILE" (torchvision's weights) or
-    "onnx:FILE"; empty = such jobs are refused. With Ray, the file lies at the same place on every node."""
     model_dirs: tuple[str, ...] = ()
     """Further folders with *.safetensors models."""
     state_dir: str = dataclasses.field(default_factory=lambda: str(default_state_dir()))
@@ -85,12 +103,6 @@ class ServerConfig:
     """HOST:PORT on loopback where OSC commands are taken; empty = none."""
     osc_peers: tuple[str, ...] = ()
     """HOST:PORT of those who get progress by OSC without asking."""
-    threads: int = 0
-    """CPU threads of the network; 0 = all cores."""
-    prefix_cache_bytes: int = GIB
-    """Budget of the frozen-prefix cache in the worker's memory."""
-    prefix_cache_disk_bytes: int = 4 * GIB
-    """Its budget on disk, in the job's folder, beyond that; 0 = none."""
     max_queued: int = 1000
     """Jobs that may wait."""
     max_upload_bytes: int = 16 * GIB
@@ -120,16 +132,16 @@ class ServerConfig:
     """Time for decoding one song."""
     cancel_deadline_s: float = 15.0
     """A cancelled job that has not ended by itself after so long loses its worker process."""
-    heartbeat_timeout_s: float = 30.0
-    """A worker that says nothing for so long is taken for hung and replaced."""
     drain_grace_s: float = 20.0
     """On SIGTERM, time for the running job to end; after it the job goes back to the queue on disk."""
     metrics: str = ""
     """HOST:PORT on loopback where Prometheus can ask; empty = none."""
-    log_format: LogFormat = "plain"
-    """Lines for people, or "json": one object a line."""
-    log_level: str = "INFO"
-    """DEBUG, INFO, WARNING or ERROR."""
+
+    @property
+    def worker(self) -> WorkerSettings:
+        """Return the part that a worker is given."""
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(WorkerSettings)}
+        return WorkerSettings(**shared)
 
 
 def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:

@@ -7,6 +7,7 @@ client needs to recover (for example `committed_size` after an offset mismatch).
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -253,3 +254,13 @@ class ConfigError(UgosaError):
     """The server cannot start with this configuration."""
 
     reason = "CONFIG"
+
+
+DISK_FULL_MESSAGE = (
+    "the disk of the state directory is full; delete old jobs or free some space, then try again"
+)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether the system says that there is no room, or no quota, left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

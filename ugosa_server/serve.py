@@ -14,8 +14,7 @@ from typing import Any
 from ugosa_server.config import ServerConfig
 from ugosa_server.engines.base import Engine
 from ugosa_server.engines.local import LocalEngine
-from ugosa_server.engines.process import WorkerSettings
-from ugosa_server.engines.ray.engine import EMBEDDED, RayEngine, RaySettings
+from ugosa_server.engines.ray.engine import RayEngine
 from ugosa_server.errors import ConfigError
 from ugosa_server.files import make_state_dir
 from ugosa_server.jobs.arrays import JobArrays
@@ -130,43 +129,8 @@ async def serve(config: ServerConfig) -> None:
 async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> Engine:
     """Raises ConfigError when there is nothing that could run jobs."""
     if config.engine == "local":
-        return LocalEngine(
-            WorkerSettings(
-                device=config.device,
-                preload=preload,
-                cache_bytes=config.prefix_cache_bytes,
-                cache_disk_bytes=config.prefix_cache_disk_bytes,
-                cpu_fallback=config.cpu_fallback,
-                video_encoder=config.video_encoder,
-                gpu_tf32=config.gpu_tf32,
-                threads=config.threads,
-                heartbeat_timeout_s=config.heartbeat_timeout_s,
-                log_level=config.log_level,
-                log_format=config.log_format,
-            )
-        )
-    own_token = str(state_dir / "ray-token") if config.ray_address == EMBEDDED else ""
-    return await RayEngine.connect(
-        RaySettings(
-            address=config.ray_address,
-            token_file=config.ray_token_file or own_token,
-            preload=preload,
-            probe_dir=str(state_dir),
-            workers=config.ray_workers,
-            device=config.device,
-            threads=config.threads,
-            shares_files={"auto": None, "yes": True, "no": False}[config.ray_shared_files],
-            files_root=config.ray_files_dir,
-            files_budget_bytes=config.ray_files_bytes,
-            cache_bytes=config.prefix_cache_bytes,
-            cpu_fallback=config.cpu_fallback,
-            video_encoder=config.video_encoder,
-            heartbeat_timeout_s=config.heartbeat_timeout_s,
-            start_timeout_s=config.ray_start_timeout_s,
-            log_level=config.log_level,
-            log_format=config.log_format,
-        )
-    )
+        return LocalEngine(config.worker, preload)
+    return await RayEngine.connect(config, state_dir, preload)
 
 
 async def _keep_health(engine: Engine, rpc: RpcServer, stopping: asyncio.Event) -> None:

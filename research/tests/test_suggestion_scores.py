@@ -16,6 +16,7 @@ from ugosa_research.evaluation.suggestion_scores import (
     score_source,
     suggestion_table,
 )
+from ugosa_server.config import WorkerSettings
 from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.models.registry import read_model_info
 from ugosa_server.pipeline.resident import ResidentNetworks
@@ -64,7 +65,7 @@ def test_songs_are_analysed_as_by_a_server_without_shared_stems(tmp_path):
     )
     song = PreparedSong("noise", tmp_path, 88200, 44100, stems)
     model = read_model_info(write_tiny_model(tmp_path / "tiny.safetensors"))
-    networks = ResidentNetworks("cpu")
+    networks = ResidentNetworks(WorkerSettings("cpu"))
     levels = hear(song, model, networks)
     assert tuple(levels.sources_dbfs) == SOURCES
     assert levels.mix_dbfs[0] == pytest.approx(-20, abs=0.5)

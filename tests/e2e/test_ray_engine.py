@@ -28,9 +28,10 @@ from ugosa_client import JobOptions, JobState, Notice, UgosaClient
 from ugosa_server.private_server import ServerDidNotStartError
 
 # Not importorskip: Ray reads how it authenticates when it is imported, and other tests use it here too.
-pytestmark = pytest.mark.skipif(
-    find_spec("ray") is None, reason="the Ray engine is optional: pip install '.[ray]'"
-)
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(find_spec("ray") is None, reason="the Ray engine is optional: pip install '.[ray]'"),
+]
 
 MARKS = [silent("vocals", 10000, 30000)]
 SOME_SECONDS = JobOptions(epochs=15)

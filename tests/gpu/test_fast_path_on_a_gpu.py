@@ -13,6 +13,7 @@ from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
+from ugosa_server.config import WorkerSettings
 from ugosa_server.models.checkpoints import weights_digest
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
@@ -29,7 +30,7 @@ SONG, MARKS = noise_song(8000), first_half_silent(1, 8000)
 
 @pytest.fixture(autouse=True)
 def deterministic():
-    ResidentNetworks("cuda")  # which sets the process as a worker has it
+    ResidentNetworks(WorkerSettings("cuda"))  # which sets the process as a worker has it
 
 
 def assert_close(ours, plain, tolerance):

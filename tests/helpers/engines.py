@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from tests.helpers.faulty_engine import FaultyEngine
+from ugosa_server.config import ServerConfig, WorkerSettings
 from ugosa_server.engines.local import LocalEngine
-from ugosa_server.engines.process import WorkerSettings
-from ugosa_server.engines.ray.engine import EMBEDDED, RayEngine, RaySettings
+from ugosa_server.engines.ray.engine import RayEngine
 from ugosa_server.jobs.runs import RunPhase, RunSucceeded
 
 PATIENCE_S = 6.0  # until a real worker that says nothing is taken for hung
@@ -57,12 +57,12 @@ class Local:
             engine = LocalEngine(
                 WorkerSettings(
                     device="cpu",
-                    preload=str(specs.model_path),
-                    cache_bytes=2**20,
+                    prefix_cache_bytes=2**20,
                     threads=1,
                     heartbeat_timeout_s=PATIENCE_S,
                     log_level="WARNING",
-                )
+                ),
+                preload=str(specs.model_path),
             )
             await ready(engine)
         finally:
@@ -81,32 +81,31 @@ class Local:
 
 
 class Ray:
-    """One actor of an embedded Ray on this machine; with `shares_files=False` as if it were elsewhere."""
+    """One actor of an embedded Ray on this machine; with `shares_files="no"` as if it were elsewhere."""
 
     name = "ray"
 
-    def __init__(self, shares_files=None):
+    def __init__(self, shares_files="auto"):
         self._shares_files = shares_files
-        if shares_files is False:
+        if shares_files == "no":
             self.name = "ray, files sent"
 
     async def start(self, specs, faults=(), workers=1):
         os.environ["UGOSA_FAILPOINT"] = armed(specs.folder, faults)
         try:
             engine = await RayEngine.connect(
-                RaySettings(
-                    address=EMBEDDED,
-                    token_file=str(RAY_TOKEN),
-                    preload=str(specs.model_path),
-                    probe_dir=str(specs.folder),
-                    workers=workers,
+                ServerConfig(
+                    ray_token_file=str(RAY_TOKEN),
+                    ray_workers=workers,
+                    ray_shared_files=self._shares_files,
+                    ray_files_dir=str(specs.folder / "node"),
+                    ray_start_timeout_s=BY_S,
                     device="cpu",
-                    shares_files=self._shares_files,
-                    files_root=str(specs.folder / "node"),
-                    cache_bytes=2**20,
+                    prefix_cache_bytes=2**20,
                     heartbeat_timeout_s=PATIENCE_S,
-                    start_timeout_s=BY_S,
-                )
+                ),
+                state_dir=specs.folder,
+                preload=str(specs.model_path),
             )
             await ready(engine)
         finally:
@@ -125,11 +124,13 @@ class Ray:
         ]
 
 
-HARNESSES = {"fake": Fake, "local": Local, "ray": Ray, "ray, files sent": lambda: Ray(shares_files=False)}
+HARNESSES = {"fake": Fake, "local": Local, "ray": Ray, "ray, files sent": lambda: Ray(shares_files="no")}
 NO_RAY = pytest.mark.skipif(
     find_spec("ray") is None, reason="the Ray engine is optional: pip install '.[ray]'"
 )
-EVERY_ENGINE = [pytest.param(name, marks=NO_RAY if "ray" in name else ()) for name in HARNESSES]
+EVERY_ENGINE = [
+    pytest.param(name, marks=(pytest.mark.ray, NO_RAY) if "ray" in name else ()) for name in HARNESSES
+]
 # Ray reads its token once in the life of a process.
 RAY_TOKEN = Path(tempfile.mkdtemp(prefix="ugosa-tests-")) / "ray-token"
 

@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.tiny_model import write_tiny_model
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import RunSpec, RunSucceeded
 from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.pipeline.run import ResidentNetworks, run_job
@@ -45,7 +46,7 @@ def peak_of_job(folder: Path, seconds: int) -> int:
         seed=0,
         out_dir=str(out_dir),
     )
-    networks = ResidentNetworks("cpu", threads=1, cache_bytes=0)
+    networks = ResidentNetworks(WorkerSettings("cpu", threads=1, prefix_cache_bytes=0))
     tracemalloc.start()
     *_, last = run_job(spec, networks, lambda: False)
     _, peak = tracemalloc.get_traced_memory()

@@ -19,6 +19,7 @@ from ugosa_server.adaptation.presets import AdaptationOptions, resolve_options, 
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.cli import main
+from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError, CheckpointError
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.runs import RunSpec, RunSucceeded
@@ -49,7 +50,7 @@ def folder(tmp_path_factory, repo):
 
 @pytest.fixture(scope="module")
 def networks():
-    return ResidentNetworks("cpu")
+    return ResidentNetworks(WorkerSettings("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tests.helpers.file_server import file_server
 from tests.helpers.tiny_demucs import write_repo
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.cli import main
+from ugosa_server.config import WorkerSettings
 from ugosa_server.models import commands
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.legacy import read_legacy_checkpoint
@@ -83,7 +84,7 @@ def test_a_pulled_model_is_found_by_default_and_works_offline(home, mirror, caps
     n_requests = len(mirror.requests)
     assert main(["models", "pull", "small", "--mirror", mirror.url]) == 0  # it is here
     model = ModelRegistry().get("small")
-    resident = ResidentNetworks("cpu").load(model.path)
+    resident = ResidentNetworks(WorkerSettings("cpu")).load(model.path)
     assert weights_digest(resident.network.state_dict()) == weights_digest(read_legacy_checkpoint(PLAIN)[1])
     assert model.description == "a small one"
     assert main(["models", "verify", "small"]) == 0

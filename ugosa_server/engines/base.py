@@ -1,26 +1,24 @@
-"""The seam between the server and whatever runs its jobs.
+"""The seam between the server and whatever runs its jobs, and the messages that pass over it.
 
 An engine receives paths and ids, writes files, and returns their digests. The server alone owns the store,
-retries, attempt numbers and sequence numbers. `engines/local.py` is the default engine; another one passes
-the same contract.
+retries, attempt numbers and sequence numbers. `engines/local.py` is the default engine; every other one keeps
+the same contract. Both of ours give each run to a `Worker` of their own.
 
-What the front process and a worker say to each other.
-
-One JSON object a line: `{"kind": "RunProgress", "body": {...}}`.
-
-A run whose events are put into a queue as they arrive: what the runs of all engines have in common.
+A message between the front process and a worker is one JSON object a line:
+`{"kind": "RunProgress", "body": {...}}`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import msgspec
 
-from ugosa_server.errors import DiskFullError, WorkerLostError
+from ugosa_server.errors import DISK_FULL_MESSAGE, DiskFullError, WorkerLostError, is_disk_full
 from ugosa_server.jobs.runs import (
     RunCancelled,
     RunEvent,
@@ -30,18 +28,8 @@ from ugosa_server.jobs.runs import (
     RunSpec,
     RunSucceeded,
 )
-from ugosa_server.jobs.spool import disk_full_explained
 
-
-def failure_of(error: Exception) -> RunFailed:
-    """Say how a run ends that an unexpected error has ended."""
-    try:
-        with disk_full_explained():
-            raise error
-    except DiskFullError as full:
-        return RunFailed(full.reason, full.message)
-    except Exception:
-        return RunFailed("INTERNAL", f"{type(error).__name__}: {error}; the server's log has the details")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,7 @@ class Run(ABC):
 
     @abstractmethod
     def events(self) -> AsyncGenerator[RunEvent, None]:
-        """Yield what happens, ending after RunSucceeded, RunFailed or RunCancelled.
+        """Yield the events of the run, ending after RunSucceeded, RunFailed or RunCancelled.
 
         Raises:
             WorkerLostError: the worker died or stopped answering; another attempt may succeed.
@@ -88,7 +76,7 @@ class Engine(ABC):
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many runs can be in progress at once."""
+        """Number of runs that can be in progress at once."""
 
     @abstractmethod
     async def start(self, spec: RunSpec) -> Run:
@@ -103,11 +91,112 @@ class Engine(ABC):
 
     @abstractmethod
     async def health(self) -> EngineHealth:
-        """Say whether jobs would start now, and on what."""
+        """Return whether jobs would start now, and on which device."""
 
     @abstractmethod
     async def close(self, grace_s: float) -> None:
         """End all workers, killing those that have not ended after `grace_s` seconds."""
+
+
+class Worker(ABC):
+    """The front's end of one worker, which runs one job at a time."""
+
+    @abstractmethod
+    def run(self, spec: RunSpec) -> WorkerRun:
+        """Start a run; the worker must be free."""
+
+    @abstractmethod
+    def request_cancel(self, spec: RunSpec) -> None:
+        """Ask the run to end at its next step, without waiting."""
+
+    @abstractmethod
+    async def end_overdue(self, run: WorkerRun, reason: str) -> None:
+        """End the worker, because its run did not end in time; the engine makes another one."""
+
+
+class WorkerRun(Run):
+    """A run on a worker, which puts the events as they arrive."""
+
+    def __init__(self, spec: RunSpec, worker: Worker) -> None:
+        self.spec = spec
+        self.cancel_requested = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._worker = worker
+        self._queue: asyncio.Queue[RunEvent | WorkerLostError] = asyncio.Queue()
+
+    def put(self, event: RunEvent | WorkerLostError) -> None:
+        """Hand an event to the reader of `events`; one that comes after the last is dropped."""
+        if self.ended.is_set():
+            return
+        if isinstance(event, WorkerLostError) and self.cancel_requested.is_set():
+            event = RunCancelled()
+        self._queue.put_nowait(event)
+        if not isinstance(event, RunProgress | RunNotice):
+            self.ended.set()
+
+    async def events(self) -> AsyncGenerator[RunEvent, None]:
+        """See Run.events."""
+        while True:
+            event = await self._queue.get()
+            if isinstance(event, WorkerLostError):
+                raise event
+            yield event
+            if isinstance(event, RunSucceeded | RunFailed | RunCancelled):
+                return
+
+    async def cancel(self, deadline_s: float) -> None:
+        """See Run.cancel."""
+        self.cancel_requested.set()
+        if self.ended.is_set():
+            return
+        self._worker.request_cancel(self.spec)
+        try:
+            await asyncio.wait_for(self.ended.wait(), deadline_s)
+        except TimeoutError:
+            reason = f"did not end within {deadline_s:.1f} s of a cancel"
+            log.warning("job %s %s", self.spec.job_id, reason)
+            await self._worker.end_overdue(self, reason)
+
+
+class WorkerEngine(Engine):
+    """An engine that gives each run to a worker of its own, once one is free."""
+
+    def __init__(self, start_timeout_s: float) -> None:
+        """Keep no worker yet.
+
+        Args:
+            start_timeout_s: time for a worker to start and make its model resident.
+        """
+        self._start_timeout_s = start_timeout_s
+        self._changed = asyncio.Event()
+
+    async def start(self, spec: RunSpec) -> Run:
+        """See Engine.start."""
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                while (worker := self._free_worker(spec)) is None:
+                    self._changed.clear()
+                    await self._changed.wait()
+                return worker.run(spec)
+        except TimeoutError:
+            raise WorkerLostError(
+                f"no worker became ready within {self._start_timeout_s:.0f} s; see the server's log"
+            ) from None
+
+    @abstractmethod
+    def _free_worker(self, spec: RunSpec) -> Worker | None:
+        """Return the worker that the run should get now; None while all are busy or starting."""
+
+    def _wake_waiting_runs(self) -> None:
+        """Have the starts that wait for a worker look again."""
+        self._changed.set()
+
+
+def failure_of(error: Exception) -> RunFailed:
+    """Return the end of a run that an unexpected error has ended."""
+    if is_disk_full(error):
+        return RunFailed(DiskFullError.reason, DISK_FULL_MESSAGE)
+    return RunFailed("INTERNAL", f"{type(error).__name__}: {error}; the server's log has the details")
 
 
 @dataclass(frozen=True)
@@ -202,33 +291,3 @@ def decode_line(line: bytes) -> tuple[Message, RunKey | None]:
         raise msgspec.DecodeError(f"not a message: {line[:200]!r}")
     message = msgspec.convert(envelope.get("body"), KINDS[envelope["kind"]])
     return message, msgspec.convert(envelope.get("run"), RunKey | None)
-
-
-class QueuedRun(Run):
-    """One attempt of a job; who follows its worker puts what it says, and `cancel` is the engine's own."""
-
-    def __init__(self, spec: RunSpec) -> None:
-        self.spec = spec
-        self.cancel_requested = asyncio.Event()
-        self.ended = asyncio.Event()
-        self._queue: asyncio.Queue[RunEvent | WorkerLostError] = asyncio.Queue()
-
-    def put(self, event: RunEvent | WorkerLostError) -> None:
-        """Hand an event to whoever iterates over `events`; what comes after the last one is dropped."""
-        if self.ended.is_set():
-            return
-        if isinstance(event, WorkerLostError) and self.cancel_requested.is_set():
-            event = RunCancelled()
-        self._queue.put_nowait(event)
-        if not isinstance(event, RunProgress | RunNotice):
-            self.ended.set()
-
-    async def events(self) -> AsyncGenerator[RunEvent, None]:
-        """See Run.events."""
-        while True:
-            event = await self._queue.get()
-            if isinstance(event, WorkerLostError):
-                raise event
-            yield event
-            if isinstance(event, RunSucceeded | RunFailed | RunCancelled):
-                return

@@ -6,46 +6,41 @@ import asyncio
 import contextlib
 import logging
 
-from ugosa_server.engines.base import Engine, EngineHealth, Run
-from ugosa_server.engines.process import WorkerProcess, WorkerSettings
-from ugosa_server.errors import WorkerLostError
+from ugosa_server.config import WorkerSettings
+from ugosa_server.engines.base import EngineHealth, WorkerEngine
+from ugosa_server.engines.process import WorkerProcess
 from ugosa_server.jobs.runs import RunSpec
 
+START_TIMEOUT_S = 180.0  # for imports and for making the model resident
 RESPAWN_DELAY_S = 1.0  # doubled after each start that failed, up to RESPAWN_DELAY_MAX_S
 RESPAWN_DELAY_MAX_S = 60.0
 
-log = logging.getLogger("ugosa.engine")
+log = logging.getLogger(__name__)
 
 
-class LocalEngine(Engine):
+class LocalEngine(WorkerEngine):
     """Keeps one worker process alive and runs one job at a time on it."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, preload: str) -> None:
+        """Begin to start the worker.
+
+        Args:
+            settings: given to the worker whole.
+            preload: checkpoint that is resident before the first job.
+        """
+        super().__init__(START_TIMEOUT_S)
         self._settings = settings
+        self._preload = preload
         self._worker: WorkerProcess | None = None
         self._was_ready = False
         self._refusal = ""
         self._restarts = 0
-        self._changed = asyncio.Condition()
         self._keeper = asyncio.create_task(self._keep_worker(), name="engine")
 
     @property
     def slots(self) -> int:
-        """One worker, one run."""
+        """1: one run on one worker."""
         return 1
-
-    async def start(self, spec: RunSpec) -> Run:
-        """See Engine.start."""
-        try:
-            async with asyncio.timeout(self._settings.start_timeout_s), self._changed:
-                await self._changed.wait_for(lambda: self._ready_worker() is not None)
-                worker = self._ready_worker()
-                assert worker is not None
-                return worker.run(spec)
-        except TimeoutError:
-            raise WorkerLostError(
-                f"no worker became ready within {self._settings.start_timeout_s:.0f} s; see the server's log"
-            ) from None
 
     async def health(self) -> EngineHealth:
         """See Engine.health."""
@@ -75,6 +70,9 @@ class LocalEngine(Engine):
         if self._worker is not None:
             await self._worker.stop(grace_s)
 
+    def _free_worker(self, spec: RunSpec) -> WorkerProcess | None:
+        return self._ready_worker()  # it is free: the scheduler gives one slot one run at a time
+
     def _ready_worker(self) -> WorkerProcess | None:
         worker = self._worker
         if worker is None or worker.dead.is_set() or not worker.ready.is_set():
@@ -85,12 +83,11 @@ class LocalEngine(Engine):
         """Replace the worker whenever it dies."""
         delay_s = RESPAWN_DELAY_S
         while True:
-            self._worker = await WorkerProcess.spawn(self._settings)
+            self._worker = await WorkerProcess.spawn(self._settings, self._preload)
             if await self._became_ready(self._worker):
                 delay_s = RESPAWN_DELAY_S
                 self._was_ready, self._refusal = True, ""
-                async with self._changed:
-                    self._changed.notify_all()
+                self._wake_waiting_runs()
                 await self._worker.dead.wait()
             else:
                 self._refusal = self._worker.refusal or ""
@@ -102,9 +99,7 @@ class LocalEngine(Engine):
     async def _became_ready(self, worker: WorkerProcess) -> bool:
         waits = [asyncio.create_task(worker.ready.wait()), asyncio.create_task(worker.dead.wait())]
         try:
-            await asyncio.wait(
-                waits, timeout=self._settings.start_timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(waits, timeout=self._start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()

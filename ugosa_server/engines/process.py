@@ -6,120 +6,70 @@ import asyncio
 import logging
 import sys
 from asyncio.subprocess import PIPE, Process
-from dataclasses import dataclass
 
 import msgspec
 
+from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import (
     CancelRun,
     Heartbeat,
     Message,
-    QueuedRun,
     RunKey,
     StartRun,
+    Worker,
     WorkerReady,
     WorkerRefused,
+    WorkerRun,
     decode_line,
     encode_line,
 )
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
-from ugosa_server.log import LogFormat
 
 LINE_LIMIT_BYTES = 4 * 1024 * 1024
 TERMINATE_GRACE_S = 2.0
 
-log = logging.getLogger("ugosa.engine")
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class WorkerSettings:
-    """How a worker process is started."""
-
-    device: str
-    """auto, cpu or cuda:N."""
-    preload: str
-    """Checkpoint that is resident before the first job."""
-    cache_bytes: int
-    """Budget of the frozen-prefix cache in memory."""
-    cache_disk_bytes: int = 0
-    """And on disk."""
-    threads: int = 0
-    """CPU threads of the network; 0 = all cores."""
-    cpu_fallback: bool = True
-    """Whether what does not fit the GPU's memory is computed on the CPU."""
-    gpu_tf32: bool = False
-    """Whether a GPU may round the factors of matrix products to TF32."""
-    video_encoder: str = ""
-    """What makes features of pictures, as of `video.encoders.open_encoder`; empty = nothing."""
-    heartbeat_timeout_s: float = 30.0
-    """A worker that says nothing for so long is taken for hung and killed."""
-    start_timeout_s: float = 180.0
-    """Time for imports and for making the model resident."""
-    log_level: str = "INFO"
-    """Of the worker's log, which goes to stderr."""
-    log_format: LogFormat = "plain"
-    """Lines for people, or "json"."""
+def worker_command(settings: WorkerSettings, preload: str) -> list[str]:
+    """Return the command of a worker process with the checkpoint `preload` resident."""
+    settings_json = msgspec.json.encode(settings).decode()
+    return [
+        sys.executable,
+        "-m",
+        "ugosa_server.pipeline",
+        f"--settings={settings_json}",
+        f"--preload={preload}",
+    ]
 
 
-class LocalRun(QueuedRun):
-    """One attempt of a job on a worker process."""
-
-    def __init__(self, worker: WorkerProcess, spec: RunSpec) -> None:
-        super().__init__(spec)
-        self._worker = worker
-
-    async def cancel(self, deadline_s: float) -> None:
-        """See Run.cancel: a flag first, then TERM, then KILL."""
-        self.cancel_requested.set()
-        if self.ended.is_set():
-            return
-        self._worker.send(CancelRun(self.spec.job_id, self.spec.attempt))
-        try:
-            await asyncio.wait_for(self.ended.wait(), deadline_s)
-        except TimeoutError:
-            log.warning("job %s did not end within %.1f s of its cancel", self.spec.job_id, deadline_s)
-            await self._worker.stop(TERMINATE_GRACE_S)
-
-
-class WorkerProcess:
+class WorkerProcess(Worker):
     """A running worker. `ready` is set when runs can start, `dead` when it has gone for any reason."""
 
-    def __init__(self, process: Process, settings: WorkerSettings) -> None:
+    def __init__(self, process: Process, heartbeat_timeout_s: float) -> None:
         self._process = process
-        self._settings = settings
+        self._heartbeat_timeout_s = heartbeat_timeout_s
         self.device = ""
         self.refusal: str | None = None
         self.gpu_memory_bytes: int | None = None
         self.ready = asyncio.Event()
         self.dead = asyncio.Event()
-        self.current: LocalRun | None = None
+        self.current: WorkerRun | None = None
         self._reader = asyncio.create_task(self._read(), name=f"worker-{process.pid}")
 
     @classmethod
-    async def spawn(cls, settings: WorkerSettings) -> WorkerProcess:
+    async def spawn(cls, settings: WorkerSettings, preload: str) -> WorkerProcess:
         """Start a process; it is usable once `ready` is set."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ugosa_server.pipeline",
-            f"--device={settings.device}",
-            f"--threads={settings.threads}",
-            f"--cache-bytes={settings.cache_bytes}",
-            f"--cache-disk-bytes={settings.cache_disk_bytes}",
-            "--cpu-fallback" if settings.cpu_fallback else "--no-cpu-fallback",
-            "--gpu-tf32" if settings.gpu_tf32 else "--no-gpu-tf32",
-            f"--video-encoder={settings.video_encoder}",
-            f"--preload={settings.preload}",
-            f"--log-level={settings.log_level}",
-            f"--log-format={settings.log_format}",
+            *worker_command(settings, preload),
             stdin=PIPE,
             stdout=PIPE,
             limit=LINE_LIMIT_BYTES,
             start_new_session=True,  # Ctrl-C in a terminal is for the front process, which drains
         )
         log.info("worker %d started", process.pid)
-        return cls(process, settings)
+        return cls(process, settings.heartbeat_timeout_s)
 
     @property
     def pid(self) -> int:
@@ -132,12 +82,20 @@ class WorkerProcess:
         if not self.dead.is_set():
             self._process.stdin.write(encode_line(message))
 
-    def run(self, spec: RunSpec) -> LocalRun:
-        """Start a run; the worker must be ready and idle."""
-        run = LocalRun(self, spec)
+    def run(self, spec: RunSpec) -> WorkerRun:
+        """See Worker.run; it must also be ready."""
+        run = WorkerRun(spec, self)
         self.current = run
         self.send(StartRun(spec))
         return run
+
+    def request_cancel(self, spec: RunSpec) -> None:
+        """See Worker.request_cancel."""
+        self.send(CancelRun(spec.job_id, spec.attempt))
+
+    async def end_overdue(self, run: WorkerRun, reason: str) -> None:
+        """See Worker.end_overdue: TERM, then KILL."""
+        await self.stop(TERMINATE_GRACE_S)
 
     async def stop(self, grace_s: float) -> None:
         """End the process: TERM, then KILL after `grace_s` seconds."""
@@ -153,12 +111,10 @@ class WorkerProcess:
         reason = "ended"
         assert self._process.stdout is not None
         try:
-            while line := await asyncio.wait_for(
-                self._process.stdout.readline(), self._settings.heartbeat_timeout_s
-            ):
+            while line := await asyncio.wait_for(self._process.stdout.readline(), self._heartbeat_timeout_s):
                 self._take(*decode_line(line))
         except TimeoutError:
-            reason = f"said nothing for {self._settings.heartbeat_timeout_s:.0f} s"
+            reason = f"said nothing for {self._heartbeat_timeout_s:.0f} s"
             self._process.kill()
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
             reason = f"said something that is no message ({error})"

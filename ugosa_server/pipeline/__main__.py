@@ -18,6 +18,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
+import msgspec
+
+from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import (
     CancelRun,
     Heartbeat,
@@ -35,12 +38,11 @@ from ugosa_server.jobs.runs import RunSpec
 from ugosa_server.log import start_logging
 
 if TYPE_CHECKING:
-    from ugosa_server.pipeline.run import ResidentNetworks
+    from ugosa_server.pipeline.resident import ResidentNetworks
 
 HEARTBEAT_INTERVAL_S = 1.0
-CPU_NICENESS = 5  # leaves the front process and the DAW their share of a busy machine
 
-log = logging.getLogger("ugosa.worker")
+log = logging.getLogger("ugosa_server.pipeline")  # whose __name__ here is "__main__"
 
 
 class Channel:
@@ -118,21 +120,24 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
         log.info("job %s attempt %d: end", *run)
 
 
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return `settings` and `preload` of a command line; None = this process's own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--settings",
+        type=partial(msgspec.json.decode, type=WorkerSettings),
+        required=True,
+        metavar="JSON",
+        help="WorkerSettings of config.py",
+    )
+    parser.add_argument("--preload", required=True, help="checkpoint to make resident before the first job")
+    return parser.parse_args(arguments)
+
+
 def main() -> None:
     """Entry point of the process."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", required=True, help="auto, cpu or cuda:N")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0 = all cores")
-    parser.add_argument("--cache-bytes", type=int, required=True, help="budget of the frozen-prefix cache")
-    parser.add_argument("--cache-disk-bytes", type=int, default=0)
-    parser.add_argument("--gpu-tf32", action=argparse.BooleanOptionalAction, default=False)
-    parser.add_argument("--cpu-fallback", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--video-encoder", default="", help="what makes features of pictures")
-    parser.add_argument("--preload", required=True, help="checkpoint to make resident before the first job")
-    parser.add_argument("--log-level", default="INFO")
-    parser.add_argument("--log-format", default="plain")
-    arguments = parser.parse_args()
-    start_logging(arguments.log_level, arguments.log_format)
+    arguments = parse_arguments()
+    start_logging(arguments.settings.log_level, arguments.settings.log_format)
     messages_out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints goes to the log, not between the messages
     channel = Channel(messages_out)
@@ -146,19 +151,9 @@ def main() -> None:
     ).start()
     try:
         # Imported only now: torch takes seconds to load, and the front process hears the heartbeat meanwhile.
-        from ugosa_server.pipeline.run import ResidentNetworks
+        from ugosa_server.pipeline.resident import open_networks
 
-        networks = ResidentNetworks(
-            arguments.device,
-            threads=arguments.threads,
-            cache_bytes=arguments.cache_bytes,
-            cache_disk_bytes=arguments.cache_disk_bytes,
-            cpu_fallback=arguments.cpu_fallback,
-            gpu_tf32=arguments.gpu_tf32,
-            video_encoder=arguments.video_encoder,
-        )
-        if networks.device.type == "cpu":
-            os.nice(CPU_NICENESS)
+        networks = open_networks(arguments.settings)
         networks.load(arguments.preload)
         loaded.append(networks)
         channel.send(WorkerReady(networks.device_name))

@@ -45,6 +45,7 @@ def adapt_network(
     run: OngoingRun, mix: ModelMix, mix_frames: SourceFrames, trained: Mapping[str, nn.Parameter]
 ) -> Generator[RunEvent, None, Learned]:
     """Fine-tune in place and keep what was learned in a file."""
+    settings = run.networks.settings
     options = replace(run.spec.adaptation, strategy=str(run.strategy))
     steps = count_steps(len(mix_frames), run.config.sample_rate_hz, options)
     yield run.meter.begin(RunPhase.ADAPTATION, steps)
@@ -67,7 +68,7 @@ def adapt_network(
             lambda start, stop: activity(marks, run.config.sources, start, stop),
             options,
             run.spec.seed,
-            CacheBudget(run.networks.cache_bytes, run.networks.cache_disk_bytes, run.out_dir),
+            CacheBudget(settings.prefix_cache_bytes, settings.prefix_cache_disk_bytes, run.out_dir),
             checkpoint,
             sight_reader(run.model.network, run.spec),
         ):

@@ -72,7 +72,7 @@ class OngoingRun:
                 "the GPU's memory is too little for the model: it computes on the CPU, which takes longer",
             )
         self._cancelled = cancelled
-        self._fallback = MemoryFallback(spec, model, cpu_allowed=networks.cpu_fallback)
+        self._fallback = MemoryFallback(spec, model, cpu_allowed=networks.settings.cpu_fallback)
 
     @property
     def encodes_at_once(self) -> bool:

@@ -10,14 +10,16 @@ from pathlib import Path
 import torch
 
 from ugosa_server import __version__
-from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
+from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError, CheckpointError, ConfigError, DeviceMemoryError
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.network import SeparationNetwork, build_network
 from ugosa_server.models.registry import ModelInfo, read_model_info
 from ugosa_server.video.encoders import PictureEncoder, open_encoder
 
-log = logging.getLogger("ugosa.worker")
+CPU_NICENESS = 5  # leaves the front process and the DAW their share of a busy machine
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,46 +54,25 @@ class ResidentNetworks:
     result every time, so that the same seed gives the same stems bit for bit.
     """
 
-    def __init__(
-        self,
-        device: str = "auto",
-        threads: int = 0,
-        cache_bytes: int = DEFAULT_BUDGET_BYTES,
-        *,
-        cache_disk_bytes: int = 0,
-        cpu_fallback: bool = True,
-        gpu_tf32: bool = False,
-        video_encoder: str = "",
-    ) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         """Choose the device.
-
-        Args:
-            device: auto (the first GPU, else the CPU), cpu, cuda or cuda:N.
-            threads: CPU threads; 0 = as many as torch takes.
-            cache_bytes: budget of the frozen-prefix cache of a run, in main memory.
-            cache_disk_bytes: its budget in the folder of the run.
-            cpu_fallback: whether what does not fit the GPU's memory is computed on the CPU.
-            gpu_tf32: whether a GPU may round the factors of matrix products to TF32. Sums, statistics and
-                weights stay float32.
-            video_encoder: what makes features of pictures, on the CPU; empty = nothing.
 
         Raises:
             ConfigError: there is no such device, or the encoder cannot be used.
         """
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
-        self.device = _find_device(device)
-        self.cache_bytes = cache_bytes
-        self.cache_disk_bytes = cache_disk_bytes
-        self.cpu_fallback = cpu_fallback
+        self.device = _find_device(settings.device)
+        self.settings = settings
         self._loaded: dict[Path, ResidentNetwork] = {}
-        if threads > 0:
-            torch.set_num_threads(threads)
-        self.gpu_tf32 = gpu_tf32 and self.device.type == "cuda"
+        if settings.threads > 0:
+            torch.set_num_threads(settings.threads)
+        self.gpu_tf32 = settings.gpu_tf32 and self.device.type == "cuda"
         if self.gpu_tf32:
             torch.set_float32_matmul_precision("high")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
-        self.video_encoder = _open_encoder(video_encoder, threads) if video_encoder else None
+        encoder = settings.video_encoder
+        self.video_encoder = _open_encoder(encoder, settings.threads) if encoder else None
         # Would write over every new tensor, for code that reads memory before it writes; there is none here.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -152,13 +133,25 @@ class ResidentNetworks:
             resident.network.to(self.device)
         except torch.OutOfMemoryError as error:
             resident.move_to_cpu()
-            if not self.cpu_fallback:
+            if not self.settings.cpu_fallback:
                 raise DeviceMemoryError(
                     f"{self.device_name} has too little memory for the model {resident.info.name}; free some,"
                     " or set cpu_fallback in the server's configuration"
                 ) from error
             log.warning("%s has too little memory for %s: it computes on the CPU", self.device_name, key)
         return resident
+
+
+def open_networks(settings: WorkerSettings) -> ResidentNetworks:
+    """Set up a worker process, which yields to other processes when it computes on the CPU.
+
+    Raises:
+        ConfigError: there is no such device, or the encoder cannot be used.
+    """
+    networks = ResidentNetworks(settings)
+    if networks.device.type == "cpu":
+        os.nice(CPU_NICENESS)
+    return networks
 
 
 def _open_encoder(text: str, threads: int) -> PictureEncoder:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ugosa_research.evaluation.cunet.commands import add_cunet_command
+from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def score_suggestions(arguments: argparse.Namespace) -> int:
     from ugosa_server.pipeline.resident import ResidentNetworks
 
     model = ModelRegistry(arguments.model_dir).get(arguments.model)
-    networks = ResidentNetworks(arguments.device, threads=arguments.threads)
+    networks = ResidentNetworks(WorkerSettings(arguments.device, threads=arguments.threads))
     scores = list(score_dataset(prepared_songs(arguments.dataset), model, networks))
     print(suggestion_table(scores))
     return 0

@@ -29,6 +29,7 @@ from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.decoding.request import DecodeRequest
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError, UgosaError
 from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec, RunSucceeded
 from ugosa_server.marks.model import Mark
@@ -165,7 +166,7 @@ class _Bench:
 
     def __init__(self, options: ExperimentOptions, out: Path) -> None:
         self._options, self._out = options, out
-        self._networks = ResidentNetworks(options.device, options.threads)
+        self._networks = ResidentNetworks(WorkerSettings(options.device, threads=options.threads))
         self._scorer_of: tuple[Path, SongScorer] | None = None
 
     @classmethod

@@ -11,6 +11,7 @@ from tests.helpers.tiny_cunet import FILM, LABEL_MULTIPLY, QUARTET, quartet, tin
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import (
     RunCancelled,
     RunFailed,
@@ -53,7 +54,7 @@ def short_previews(monkeypatch):
 
 @pytest.fixture(scope="module")
 def networks():
-    return ResidentNetworks("cpu", threads=1)
+    return ResidentNetworks(WorkerSettings("cpu", threads=1))
 
 
 @pytest.fixture

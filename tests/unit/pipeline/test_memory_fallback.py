@@ -11,6 +11,7 @@ import torch
 from tests.helpers.runs import files_of, never, run_spec, song_of, stems_of
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import RunFailed, RunNotice, RunProgress, RunSucceeded
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
@@ -74,7 +75,7 @@ def cramped(monkeypatch, checkpoint):
         monkeypatch.setattr(resident_networks, "build_network", build)
         monkeypatch.setattr(ResidentNetwork, "on_gpu", property(lambda r: not r.network.moved))
         monkeypatch.setattr(ResidentNetwork, "move_to_cpu", lambda r: setattr(r.network, "moved", True))
-        return ResidentNetworks("cpu", cpu_fallback=cpu_fallback)
+        return ResidentNetworks(WorkerSettings("cpu", cpu_fallback=cpu_fallback))
 
     return make
 
@@ -113,7 +114,7 @@ def test_smaller_pieces_give_what_a_job_with_these_options_gives(make_spec, cram
     asked = make_spec(
         adaptation=replace(OPTIONS, batch_size=1, segment_s=1.0), separation=SeparationOptions(segment_s=1.0)
     )
-    expected, notices = run(asked, ResidentNetworks("cpu"))
+    expected, notices = run(asked, ResidentNetworks(WorkerSettings("cpu")))
     assert notices == []
     assert digests(ending) == digests(expected)
     assert (stems_of(spec, ending).sum(axis=0) == song_of(spec)).all()
@@ -125,7 +126,9 @@ def test_what_fits_in_no_piece_goes_on_on_the_cpu_as_it_was_asked_for(make_spec,
     ending, notices = run(spec, networks)
     assert "going on on the CPU" in notices[-1]
     assert len(notices) == 2
-    expected, _ = run(make_spec(adaptation=OPTIONS, separation=SEPARATION), ResidentNetworks("cpu"))
+    expected, _ = run(
+        make_spec(adaptation=OPTIONS, separation=SEPARATION), ResidentNetworks(WorkerSettings("cpu"))
+    )
     assert digests(ending) == digests(expected)
     assert options_in_report(spec)["separation_segment_seconds"] == 2
 
@@ -179,7 +182,7 @@ def test_a_model_that_does_not_fit_the_gpu_computes_on_the_cpu_or_says_why_not(c
 
     monkeypatch.setattr(resident_networks, "build_network", TooLarge)
     for cpu_fallback in (True, False):
-        networks = ResidentNetworks("cpu", cpu_fallback=cpu_fallback)
+        networks = ResidentNetworks(WorkerSettings("cpu", cpu_fallback=cpu_fallback))
         networks.device = torch.device("cuda:0")
         monkeypatch.setattr(ResidentNetworks, "name_of", lambda networks, device: str(device))
         if cpu_fallback:

@@ -14,6 +14,7 @@ from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunPhase, RunProgress, RunSucceeded
 from ugosa_server.marks.levels import load_levels
 from ugosa_server.marks.model import Mark, MarkState
@@ -35,7 +36,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def networks():
-    return ResidentNetworks("cpu")
+    return ResidentNetworks(WorkerSettings("cpu"))
 
 
 @pytest.fixture

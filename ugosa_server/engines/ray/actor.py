@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ugosa_server import __version__
+from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import RunKey, WorkerReady, WorkerRefused, failure_of
-from ugosa_server.engines.ray.files import FileDigest, NodeFiles
+from ugosa_server.engines.ray.files import FileDigest, NodeFiles, NodeFolder
 from ugosa_server.errors import UgosaError
 from ugosa_server.jobs.runs import RunEvent, RunSpec
-from ugosa_server.log import LogFormat, start_logging
+from ugosa_server.log import start_logging
 
 if TYPE_CHECKING:
     from ugosa_server.pipeline.resident import ResidentNetworks
 
-CPU_NICENESS = 5  # leaves the front process its share of a machine that both use
 CONTROL = "control"
 FILES = "files"
 PIPELINE = "ugosa_server.pipeline"  # imported by its name, inside the actor only: it loads torch
@@ -46,34 +46,6 @@ log = logging.getLogger("ugosa.worker")
 
 
 @dataclass(frozen=True)
-class ActorSettings:
-    """How an actor computes."""
-
-    name: str
-    """Unlike that of any other actor; the same after a restart."""
-    device: str
-    """auto, cpu or cuda; Ray shows an actor only the GPU that it has given it."""
-    threads: int
-    """CPU threads of the network."""
-    cache_bytes: int
-    """Budget of the frozen-prefix cache."""
-    cpu_fallback: bool
-    """Whether what does not fit the GPU's memory is computed on the CPU."""
-    files_root: str
-    """Folder on the node for songs and models that are sent there."""
-    files_budget_bytes: int
-    """What is kept there at most."""
-    server_version: str
-    """Of the server that makes the actor."""
-    video_encoder: str = ""
-    """What makes features of pictures; empty = nothing."""
-    log_level: str = "INFO"
-    """Of the actor's log, which Ray keeps."""
-    log_format: LogFormat = "plain"
-    """Lines for people, or "json"."""
-
-
-@dataclass(frozen=True)
 class ActorHealth:
     """What an actor says of itself."""
 
@@ -88,35 +60,33 @@ class ActorHealth:
 class WorkerActor:
     """See the module."""
 
-    def __init__(self, settings: ActorSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: WorkerSettings, files: NodeFolder, server_version: str) -> None:
+        """Make the folders for files; everything else waits for `prepare`.
+
+        Args:
+            settings: how it computes; of GPUs it sees only the one that Ray has given it.
+            files: where songs and models that are sent are kept on the node.
+            server_version: of the server that makes the actor.
+        """
+        self.settings = settings
+        self.networks: ResidentNetworks | None = None
+        self._server_version = server_version
         self._incarnation = uuid.uuid4().hex
-        self._networks: ResidentNetworks | None = None
         self._cancelled: set[RunKey] = set()
-        self._files = NodeFiles(
-            Path(settings.files_root).expanduser(), settings.name, settings.files_budget_bytes
-        )
+        self._files = NodeFiles(files)
         start_logging(settings.log_level, settings.log_format)
 
     def prepare(self, model: str) -> WorkerReady | WorkerRefused:
         """Load torch and a checkpoint (a path, or a sha256 that was sent)."""
-        if self._settings.server_version != __version__:
+        if self._server_version != __version__:
             return WorkerRefused(
-                f"the server is ugosa-server {self._settings.server_version}, but a node of the Ray cluster"
+                f"the server is ugosa-server {self._server_version}, but a node of the Ray cluster"
                 f" has {__version__}; install the same version everywhere"
             )
         try:
-            if self._networks is None:
-                self._networks = import_module(f"{PIPELINE}.resident").ResidentNetworks(
-                    self._settings.device,
-                    self._settings.threads,
-                    self._settings.cache_bytes,
-                    cpu_fallback=self._settings.cpu_fallback,
-                    video_encoder=self._settings.video_encoder,
-                )
-                if self._networks.device.type == "cpu":
-                    os.nice(CPU_NICENESS)
-            networks = self._networks
+            if self.networks is None:
+                self.networks = import_module(f"{PIPELINE}.resident").open_networks(self.settings)
+            networks = self.networks
             networks.load(self._path(model))
             return WorkerReady(networks.device_name)
         except UgosaError as error:
@@ -124,7 +94,7 @@ class WorkerActor:
 
     def run(self, spec: RunSpec, *, sent: bool) -> Iterator[RunEvent]:
         """Run an attempt of a job; `sent` = its paths are sha256 digests, and it writes on this node."""
-        assert self._networks is not None
+        assert self.networks is not None
         if sent:
             spec = replace(
                 spec,
@@ -136,7 +106,7 @@ class WorkerActor:
         key = (spec.job_id, spec.attempt)
         run_job = import_module(f"{PIPELINE}.run").run_job
         try:
-            yield from run_job(spec, self._networks, lambda: key in self._cancelled)
+            yield from run_job(spec, self.networks, lambda: key in self._cancelled)
         except Exception as error:
             log.exception("job %s attempt %d: failed", *key)
             yield failure_of(error)
@@ -149,7 +119,7 @@ class WorkerActor:
 
     def health(self) -> ActorHealth:
         """Answer."""
-        networks = self._networks
+        networks = self.networks
         return ActorHealth(self._incarnation, os.getpid(), networks.gpu_memory_bytes if networks else None)
 
     def reads(self, path: str, content: str) -> bool:

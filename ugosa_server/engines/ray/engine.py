@@ -15,84 +15,58 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ugosa_server import __version__
-from ugosa_server.engines.base import Engine, EngineHealth, Run
-from ugosa_server.engines.ray.actor import CONCURRENCY_GROUPS, GROUP_OF_METHOD, ActorSettings, WorkerActor
+from ugosa_server.config import ServerConfig, WorkerSettings
+from ugosa_server.engines.base import EngineHealth, WorkerEngine
+from ugosa_server.engines.ray.actor import CONCURRENCY_GROUPS, GROUP_OF_METHOD, WorkerActor
+from ugosa_server.engines.ray.files import NodeFolder
 from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
-from ugosa_server.errors import ConfigError, WorkerLostError
+from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.runs import RunSpec
-from ugosa_server.log import LogFormat
 
 EMBEDDED = "embedded"
+TOKEN_NAME = "ray-token"  # in the state directory
+SHARES_FILES = {"auto": None, "yes": True, "no": False}  # None: each worker is asked
 NAMESPACE = "ugosa"
 SESSION_CHECK_S = 2.0
 RECONNECT_DELAY_S = 5.0
 EMBEDDED_STORE_BYTES = 200 * 1024**2  # of objects in memory: chunks and events only
 
 R = TypeVar("R")
-log = logging.getLogger("ugosa.engine")
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RaySettings:
-    """How the engine uses a Ray cluster."""
-
-    address: str
-    """HOST:PORT of the cluster's head; "auto" = that of this machine's node; "embedded" = one of our own."""
-    token_file: str
-    """The cluster's authentication token; made for an embedded one; empty = where Ray keeps it."""
-    preload: str
-    """Checkpoint that is resident before the first job."""
-    probe_dir: str
-    """Folder of the server that a worker must see to read songs and write stems there itself."""
-    workers: int = 0
-    """Actors; 0 = one for each GPU that the cluster has now, without any for each CPU slot."""
-    device: str = "auto"
-    """cpu, cuda, or auto: GPUs if the cluster has any."""
-    threads: int = 0
-    """CPU threads of each actor, and the CPUs that it takes; 0 = 1."""
-    shares_files: bool | None = None
-    """Whether workers use the server's own files; None = find out for each."""
-    files_root: str = "/tmp/ugosa-worker"
-    """On nodes without those files: where songs and models that are sent there are kept."""
-    files_budget_bytes: int = 20 * 1024**3
-    """What is kept there at most."""
-    cache_bytes: int = 1024**3
-    """Budget of the frozen-prefix cache of each actor."""
-    cpu_fallback: bool = True
-    """Whether what does not fit a GPU's memory is computed on the CPU."""
-    video_encoder: str = ""
-    """What makes features of pictures; its file lies at the same place on every node. Empty = nothing."""
-    heartbeat_timeout_s: float = 30.0
-    """An actor that says nothing for so long is taken for hung and killed."""
-    start_timeout_s: float = 600.0
-    """Time for a worker to appear, the start of a machine by an autoscaler included."""
-    log_level: str = "INFO"
-    """Of the actors' logs, which Ray keeps on their nodes."""
-    log_format: LogFormat = "plain"
-    """Lines for people, or "json"."""
+def settings_of_actor(config: ServerConfig, *, on_gpus: bool) -> WorkerSettings:
+    """Return what an actor is given: the worker's settings, placed by Ray on one GPU or on CPU slots."""
+    return replace(config.worker, device="cuda" if on_gpus else "cpu", threads=max(1, config.threads))
 
 
 class RaySession:
     """The connection of this process to a cluster. Ray's blocking calls have a thread of their own."""
 
-    def __init__(self, settings: RaySettings) -> None:
+    def __init__(self, config: ServerConfig, state_dir: Path) -> None:
         """Prepare the environment, which Ray reads when it is imported.
+
+        Args:
+            config: the settings whose names begin with `ray_`.
+            state_dir: an embedded cluster's own token is kept there.
 
         Raises:
             ConfigError: ray is not installed.
         """
+        embedded = config.ray_address == EMBEDDED
+        token_file = config.ray_token_file or (str(state_dir / TOKEN_NAME) if embedded else "")
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         os.environ["RAY_AUTH_MODE"] = "token"
-        if settings.token_file:
-            token = Path(settings.token_file).expanduser().absolute()
-            if settings.address == EMBEDDED and not token.exists():
+        if token_file:
+            token = Path(token_file).expanduser().absolute()
+            if embedded and not token.exists():
                 token.touch(mode=0o600)
                 token.write_text(secrets.token_hex(32))
             os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
@@ -103,7 +77,7 @@ class RaySession:
                 "the Ray engine needs Ray: pip install 'ugosa-server[ray]'; or use --engine local"
             ) from error
         self.ray = ray
-        self._settings = settings
+        self._config = config
         # The embedded node's processes end with the thread that has started them, so it lives as long as we.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ray")
 
@@ -124,7 +98,7 @@ class RaySession:
             await self.disconnect()
             why = " ".join(str(error).split())[:300]
             raise ConfigError(
-                f"cannot use the Ray cluster {self._settings.address!r}; does it run, and is ray_token_file"
+                f"cannot use the Ray cluster {self._config.ray_address!r}; does it run, and is ray_token_file"
                 f" its token? Ray says: {why}"
             ) from error
 
@@ -134,8 +108,8 @@ class RaySession:
             "log_to_driver": False,
             "logging_level": logging.WARNING,
         }
-        if self._settings.address == EMBEDDED:
-            cpus = self._settings.workers * max(1, self._settings.threads) or None
+        if self._config.ray_address == EMBEDDED:
+            cpus = self._config.ray_workers * max(1, self._config.threads) or None
             self.ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -144,7 +118,7 @@ class RaySession:
                 **quiet,
             )
         else:
-            self.ray.init(address=self._settings.address, **quiet)
+            self.ray.init(address=self._config.ray_address, **quiet)
 
     def kill(self, actor: Any, may_restart: bool) -> None:
         """End an actor's process soon, without waiting: a cluster that is gone would hold up everything."""
@@ -178,61 +152,64 @@ class RaySession:
         self._thread.shutdown()
 
 
-class RayEngine(Engine):
+class RayEngine(WorkerEngine):
     """Runs one job on each actor at a time."""
 
-    def __init__(self, settings: RaySettings, session: RaySession, *, on_gpus: bool, workers: int) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        state_dir: Path,
+        preload: str,
+        session: RaySession,
+        *,
+        on_gpus: bool,
+        workers: int,
+    ) -> None:
         """Use `connect`."""
-        self._settings = settings
+        super().__init__(config.ray_start_timeout_s)
+        self._config = config
+        self._state_dir = state_dir
+        self._preload = preload
         self._session = session
         self._on_gpus = on_gpus
         self._was_ready = False
-        self._changed = asyncio.Condition()
-        self._notices: set[asyncio.Task[None]] = set()
         self._probe = self._make_probe()
         prefix = secrets.token_hex(4)
         self._workers = [self._make_worker(f"worker-{number}-{prefix}") for number in range(workers)]
         self._keeper = asyncio.create_task(self._keep(), name="engine")
 
     @classmethod
-    async def connect(cls, settings: RaySettings) -> RayEngine:
+    async def connect(cls, config: ServerConfig, state_dir: Path, preload: str) -> RayEngine:
         """Connect to the cluster and begin to make workers.
+
+        Args:
+            config: the worker's settings and those whose names begin with `ray_`.
+            state_dir: songs and stems lie there; workers that see it read and write them themselves.
+            preload: checkpoint that is resident before the first job.
 
         Raises:
             ConfigError: Ray is not installed, there is no such cluster, or it has nothing to compute on.
         """
-        session = RaySession(settings)
+        session = RaySession(config, state_dir)
         resources = await session.connect()
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
-        on_gpus = settings.device.startswith("cuda") or (settings.device == "auto" and gpus > 0)
-        workers = settings.workers or (gpus if on_gpus else cpus // max(1, settings.threads))
+        on_gpus = config.device.startswith("cuda") or (config.device == "auto" and gpus > 0)
+        workers = config.ray_workers or (gpus if on_gpus else cpus // max(1, config.threads))
         if workers == 0:
             await session.close()
             kind = "GPU" if on_gpus else "CPU"
             raise ConfigError(
-                f"the Ray cluster {settings.address!r} has no {kind}; set ray_workers if an autoscaler brings"
-                " some"
+                f"the Ray cluster {config.ray_address!r} has no {kind}; set ray_workers if an autoscaler"
+                " brings some"
             )
-        log.info("Ray cluster %s: %d workers on %s", settings.address, workers, "GPUs" if on_gpus else "CPUs")
-        return cls(settings, session, on_gpus=on_gpus, workers=workers)
+        kind = "GPUs" if on_gpus else "CPUs"
+        log.info("Ray cluster %s: %d workers on %s", config.ray_address, workers, kind)
+        return cls(config, state_dir, preload, session, on_gpus=on_gpus, workers=workers)
 
     @property
     def slots(self) -> int:
-        """One run for each worker."""
+        """Number of workers: each has one run."""
         return len(self._workers)
-
-    async def start(self, spec: RunSpec) -> Run:
-        """See Engine.start. A worker that has the model resident is preferred."""
-        try:
-            async with asyncio.timeout(self._settings.start_timeout_s), self._changed:
-                await self._changed.wait_for(lambda: self._free_worker(spec.model_path) is not None)
-                worker = self._free_worker(spec.model_path)
-                assert worker is not None
-                return worker.run(spec)
-        except TimeoutError:
-            raise WorkerLostError(
-                f"no worker became ready within {self._settings.start_timeout_s:.0f} s; see the server's log"
-            ) from None
 
     async def health(self) -> EngineHealth:
         """See Engine.health."""
@@ -263,9 +240,8 @@ class RayEngine(Engine):
         """What all workers say against these settings; empty while one of them may still start."""
         return self._workers[0].refusal if all(worker.refusal for worker in self._workers) else ""
 
-    def _free_worker(self, model_path: str) -> RayWorker | None:
-        free = [worker for worker in self._workers if worker.free]
-        return min(free, key=lambda worker: model_path not in worker.models, default=None)
+    def _free_worker(self, spec: RunSpec) -> RayWorker | None:
+        return preferred_worker(self._workers, spec.model_path)
 
     async def _keep(self) -> None:
         """Keep the workers, and the connection that they need."""
@@ -290,61 +266,47 @@ class RayEngine(Engine):
 
     def _make_worker(self, name: str) -> RayWorker:
         ray = self._session.ray
-        settings = self._settings
+        config = self._config
+        settings = settings_of_actor(config, on_gpus=self._on_gpus)
+        files = NodeFolder(config.ray_files_dir, name, config.ray_files_bytes)
         actor_class = ray.remote(
-            num_cpus=max(1, settings.threads),
+            num_cpus=settings.threads,
             num_gpus=1 if self._on_gpus else 0,
             max_restarts=1,
             max_task_retries=0,
             concurrency_groups=CONCURRENCY_GROUPS,
         )(_with_groups(ray))
-        actor_settings = ActorSettings(
-            name=name,
-            device="cuda" if self._on_gpus else "cpu",
-            threads=max(1, settings.threads),
-            cache_bytes=settings.cache_bytes,
-            files_root=settings.files_root,
-            files_budget_bytes=settings.files_budget_bytes,
-            server_version=__version__,
-            cpu_fallback=settings.cpu_fallback,
-            video_encoder=settings.video_encoder,
-            log_level=settings.log_level,
-            log_format=settings.log_format,
-        )
         return RayWorker(
             name,
             ActorCalls(
-                make=lambda: actor_class.remote(actor_settings),
+                make=lambda: actor_class.remote(settings, files, __version__),
                 kill=self._session.kill,
                 errors=(ray.exceptions.RayError,),
                 sees_files=self._sees_files,
             ),
-            settings.preload,
-            settings.start_timeout_s,
-            settings.heartbeat_timeout_s,
-            self._notify,
+            self._preload,
+            config.ray_start_timeout_s,
+            config.heartbeat_timeout_s,
+            self._wake_waiting_runs,
         )
 
     def _make_probe(self) -> Path:
         """Write the file by which a worker is asked whether it sees the server's files."""
-        probe = Path(self._settings.probe_dir) / f"ray-probe-{os.getpid()}"
+        probe = self._state_dir / f"ray-probe-{os.getpid()}"
         probe.write_text(secrets.token_hex(16))
         return probe
 
     async def _sees_files(self, actor: Any) -> bool:
-        if self._settings.shares_files is not None:
-            return self._settings.shares_files
+        if (known := SHARES_FILES[self._config.ray_shared_files]) is not None:
+            return known
         sees: bool = await actor.reads.remote(str(self._probe), self._probe.read_text())
         return sees
 
-    def _notify(self) -> None:
-        async def notify() -> None:
-            async with self._changed:
-                self._changed.notify_all()
 
-        task = asyncio.create_task(notify())
-        self._notices.add(task)
-        task.add_done_callback(self._notices.discard)
+def preferred_worker(workers: Iterable[RayWorker], model_path: str) -> RayWorker | None:
+    """Return a free worker, if possible one that has the model resident; None while all are busy."""
+    free = [worker for worker in workers if worker.free]
+    return min(free, key=lambda worker: model_path not in worker.models, default=None)
 
 
 def _with_groups(ray: Any) -> type:

@@ -40,21 +40,28 @@ class FileDigest:
     """Hex, of the file."""
 
 
+@dataclass(frozen=True)
+class NodeFolder:
+    """Location of a worker's files on its node."""
+
+    root: str
+    """On a disk of the node; "~" is the home folder there."""
+    writer: str
+    """Names this worker's unfinished files; unlike that of any other worker, the same after a restart."""
+    budget_bytes: int
+    """Content that has not been used for longest is removed above this."""
+
+
 class NodeFiles:
     """The files of one worker; workers of a node share what came in."""
 
-    def __init__(self, root: Path, writer: str, budget_bytes: int) -> None:
-        """Make the folders.
-
-        Args:
-            root: on a disk of the node.
-            writer: names this worker's unfinished files.
-            budget_bytes: content that has not been used for longest is removed above this.
-        """
+    def __init__(self, folder: NodeFolder) -> None:
+        """Make the folders."""
+        root = Path(folder.root).expanduser()
         self._content = root / "content"
         self._runs = root / "runs"
-        self._writer = writer
-        self._budget_bytes = budget_bytes
+        self._writer = folder.writer
+        self._budget_bytes = folder.budget_bytes
         for folder in (self._content, self._runs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ugosa_server.engines.base import QueuedRun, WorkerReady, WorkerRefused
+from ugosa_server.engines.base import Worker, WorkerReady, WorkerRefused, WorkerRun
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.files import ContentDigests, fetch_results, send_file, send_run
 from ugosa_server.errors import CheckpointError, WorkerLostError
@@ -20,7 +20,7 @@ PROBE_TIMEOUT_S = 2.0  # of an actor that Ray says is unavailable
 RETRY_DELAY_S = 1.0  # doubled after each start that failed: a dead actor's GPU is free only after a while
 RETRY_DELAY_MAX_S = 60.0
 
-log = logging.getLogger("ugosa.engine")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,7 @@ class ActorCalls:
     """Await whether an actor reads and writes the server's own files."""
 
 
-class RayRun(QueuedRun):
-    """One attempt of a job on an actor."""
-
-    def __init__(self, worker: RayWorker, spec: RunSpec) -> None:
-        super().__init__(spec)
-        self._worker = worker
-
-    async def cancel(self, deadline_s: float) -> None:
-        """See Run.cancel: a flag first, then the actor's process is killed."""
-        self.cancel_requested.set()
-        if self.ended.is_set():
-            return
-        self._worker.pass_on_cancel(self.spec)
-        try:
-            await asyncio.wait_for(self.ended.wait(), deadline_s)
-        except TimeoutError:
-            log.warning("job %s did not end within %.1f s of its cancel", self.spec.job_id, deadline_s)
-            self._worker.lose(f"did not end within {deadline_s:.0f} s of a cancel", kill=True)
-            await self.ended.wait()
-
-
-class RayWorker:
+class RayWorker(Worker):
     """Keeps one actor alive. `ready` is whether it could run a job or is running one."""
 
     def __init__(
@@ -98,28 +77,33 @@ class RayWorker:
         self.restarts = 0
         self.health: ActorHealth | None = None
         self.models: set[str] = set()
-        self.current: RayRun | None = None
+        self.current: WorkerRun | None = None
 
     @property
     def free(self) -> bool:
         """Whether a run would start at once."""
         return self.ready and self.current is None and not self._lost.is_set()
 
-    def run(self, spec: RunSpec) -> RayRun:
-        """Start a run; the worker must be free."""
+    def run(self, spec: RunSpec) -> WorkerRun:
+        """See Worker.run."""
         assert self.free
-        self.current = RayRun(self, spec)
+        self.current = WorkerRun(spec, self)
         self._in_background(self._follow(self._actor, self.current))
         return self.current
 
-    def pass_on_cancel(self, spec: RunSpec) -> None:
-        """Tell the actor, without waiting for it."""
+    def request_cancel(self, spec: RunSpec) -> None:
+        """See Worker.request_cancel."""
 
-        async def tell(actor: Any) -> None:
+        async def request(actor: Any) -> None:
             with contextlib.suppress(*self._calls.errors):
                 await actor.cancel.remote(spec.job_id, spec.attempt)
 
-        self._in_background(tell(self._actor))
+        self._in_background(request(self._actor))
+
+    async def end_overdue(self, run: WorkerRun, reason: str) -> None:
+        """See Worker.end_overdue: the actor's process is killed."""
+        self.lose(reason, kill=True)
+        await run.ended.wait()
 
     def lose(self, reason: str, *, kill: bool) -> None:
         """Give the actor up; its run, if any, is lost."""
@@ -227,7 +211,7 @@ class RayWorker:
         health: ActorHealth = await self._actor.health.remote()
         return health
 
-    async def _follow(self, actor: Any, run: RayRun) -> None:
+    async def _follow(self, actor: Any, run: WorkerRun) -> None:
         """Hand a run's events on. A result is told once all its files are here."""
         spec: RunSpec | None = run.spec
         sent = not self._shares_files
@@ -251,7 +235,7 @@ class RayWorker:
         except (WorkerLostError, OSError) as error:
             self._lose_run(run, str(error), kill=True)
 
-    async def _send(self, actor: Any, run: RayRun) -> RunSpec | None:
+    async def _send(self, actor: Any, run: WorkerRun) -> RunSpec | None:
         """Bring what a run reads to the node; None when it is cancelled meanwhile."""
         sending = asyncio.create_task(send_run(actor, run.spec, self._digests))
         cancelled = asyncio.create_task(run.cancel_requested.wait())
@@ -262,12 +246,12 @@ class RayWorker:
             sending.cancel()
             cancelled.cancel()
 
-    def _lose_run(self, run: RayRun, reason: str, *, kill: bool) -> None:
+    def _lose_run(self, run: WorkerRun, reason: str, *, kill: bool) -> None:
         """Give the actor up for a run that is still its own; an actor that was made again is not meant."""
         if self.current is run:
             self.lose(f"{reason} (job {run.spec.job_id})", kill=kill)
 
-    def _release(self, run: RayRun, event: RunEvent) -> None:
+    def _release(self, run: WorkerRun, event: RunEvent) -> None:
         if isinstance(event, RunSucceeded | RunFailed | RunCancelled) and self.current is run:
             if not isinstance(event, RunFailed):
                 self.models.add(run.spec.model_path)

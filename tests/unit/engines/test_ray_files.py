@@ -1,16 +1,20 @@
 """Files on a worker's node: whole or not there, taken up where they broke off, never above their budget."""
 
+import asyncio
 import hashlib
 import os
+from dataclasses import replace
 
 import pytest
 
-from ugosa_server.engines.ray.files import CHUNK_BYTES, NodeFiles
+from tests.helpers.run_specs import RunSpecs
+from ugosa_server.engines.ray.files import CHUNK_BYTES, ContentDigests, NodeFiles, NodeFolder, send_run
+from ugosa_server.marks.players import VideoSource
 
 
 @pytest.fixture
 def files(tmp_path):
-    return NodeFiles(tmp_path, "worker-0", budget_bytes=2**30)
+    return NodeFiles(NodeFolder(str(tmp_path), "worker-0", budget_bytes=2**30))
 
 
 def digest(content):
@@ -38,7 +42,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(files, tmp_path):
     content = b"a song in chunks"
     assert files.receive(digest(content), 0, content[:7], last=False)
     assert not files.path_of(digest(content)).exists()
-    restarted = NodeFiles(tmp_path, "worker-0", budget_bytes=2**30)
+    restarted = NodeFiles(NodeFolder(str(tmp_path), "worker-0", budget_bytes=2**30))
     assert restarted.received_bytes(digest(content), len(content)) == 7
     assert send(restarted, content).read_bytes() == content
 
@@ -51,7 +55,7 @@ def test_what_arrives_as_something_else_is_refused_and_removed(files):
 
 
 def test_two_workers_of_a_node_share_content_and_not_what_is_under_way(files, tmp_path):
-    other = NodeFiles(tmp_path, "worker-1", budget_bytes=2**30)
+    other = NodeFiles(NodeFolder(str(tmp_path), "worker-1", budget_bytes=2**30))
     name = digest(b"a song")
     files.receive(name, 0, b"a so", last=False)
     assert other.received_bytes(name, 6) == 0
@@ -60,7 +64,7 @@ def test_two_workers_of_a_node_share_content_and_not_what_is_under_way(files, tm
 
 
 def test_what_was_not_used_for_longest_makes_room(tmp_path):
-    files = NodeFiles(tmp_path, "worker-0", budget_bytes=25)
+    files = NodeFiles(NodeFolder(str(tmp_path), "worker-0", budget_bytes=25))
     paths = [send(files, bytes([number]) * 10) for number in range(2)]
     for age_s, path in zip((20, 10), paths, strict=True):
         os.utime(path, (path.stat().st_mtime - age_s,) * 2)
@@ -81,3 +85,37 @@ def test_results_are_listed_read_in_chunks_and_removed(files):
     assert not folder.exists()
     files.delete_run("job")
     assert not list(folder.parent.parent.glob("job"))
+
+
+class Node:
+    """The files of a node behind calls as Ray makes them: `node.METHOD.remote(...)`, awaited."""
+
+    def __init__(self, folder):
+        self.files = NodeFiles(NodeFolder(str(folder), "worker-0", budget_bytes=2**30))
+
+    def __getattr__(self, name):
+        method = getattr(self.files, name)
+
+        class Remote:
+            @staticmethod
+            async def remote(*arguments, **options):
+                return method(*arguments, **options)
+
+        return Remote
+
+
+def test_song_model_and_video_arrive_and_the_run_names_them_by_content(tmp_path):
+    node = Node(tmp_path / "node")
+    specs = RunSpecs(tmp_path)
+    video = tmp_path / "bytes"
+    video.write_bytes(b"a video" * 1000)
+    spec = replace(specs.make("j1"), video=VideoSource("v1"), video_path=str(video))
+    sent = asyncio.run(send_run(node, spec, ContentDigests()))
+    for digest, path in (
+        (sent.source.path, specs.song_path),
+        (sent.model_path, specs.model_path),
+        (sent.video_path, video),
+    ):
+        assert node.files.path_of(digest).read_bytes() == path.read_bytes()
+    blind = asyncio.run(send_run(node, specs.make("j2"), ContentDigests()))
+    assert blind.video_path == ""

@@ -10,7 +10,7 @@ from tests.helpers.run_specs import RunSpecs
 from ugosa_server.engines.base import WorkerReady, WorkerRefused
 from ugosa_server.engines.ray import worker as ray_worker
 from ugosa_server.engines.ray.actor import ActorHealth
-from ugosa_server.engines.ray.engine import RayEngine
+from ugosa_server.engines.ray.engine import preferred_worker
 from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import RunPhase, RunProgress, RunSucceeded
@@ -26,8 +26,10 @@ class Actor:
     """An actor: `actor.method.remote(...)` can be awaited."""
 
     def __init__(self, name, prepare=None, events=()):
+        """`events` of its run; it waits where one is an asyncio.Event, and dies where one is an error."""
         self.name = name
         self.gone = False
+        self.stream_ended = asyncio.Event()
         self._prepare = prepare or WorkerReady("cpu")
         self._events = events
         self.asked = []
@@ -51,11 +53,17 @@ class Actor:
         return None
 
     async def _run(self):
-        for event in self._events:
-            if isinstance(event, Exception):
-                self.gone = True
-                raise event
-            yield self._value(event)
+        try:
+            for event in self._events:
+                if isinstance(event, asyncio.Event):
+                    await event.wait()
+                    continue
+                if isinstance(event, Exception):
+                    self.gone = True
+                    raise event
+                yield self._value(event)
+        finally:
+            self.stream_ended.set()
 
     async def _value(self, value):
         return value
@@ -102,7 +110,7 @@ def spec(tmp_path):
     return RunSpecs(tmp_path).make("job")
 
 
-async def test_a_gpu_that_is_not_free_yet_is_tried_again_with_growing_delays(monkeypatch):
+async def test_start_that_fails_is_tried_again_with_growing_delays(monkeypatch):
     monkeypatch.setattr(ray_worker, "RETRY_DELAY_S", 0.02)
     occupied = GoneError("CUDA error: out of memory")
     fleet = Fleet(Actor("a", occupied), Actor("b", occupied), Actor("c", occupied), Actor("d"))
@@ -114,7 +122,7 @@ async def test_a_gpu_that_is_not_free_yet_is_tried_again_with_growing_delays(mon
         assert fleet.killed == fleet.made[:3], "no actor is left behind on the GPU"
 
 
-async def test_a_refusal_is_kept_for_the_engine_and_forgotten_once_it_is_over(monkeypatch):
+async def test_refusal_is_cleared_once_an_actor_starts(monkeypatch):
     monkeypatch.setattr(ray_worker, "RETRY_DELAY_S", 0.01)
     fleet = Fleet(Actor("a", WorkerRefused("install the same version everywhere")), Actor("b"))
     async with kept(fleet) as (worker, changed):
@@ -122,9 +130,7 @@ async def test_a_refusal_is_kept_for_the_engine_and_forgotten_once_it_is_over(mo
         assert (worker.refusal, worker.ready, len(fleet.made)) == ("", True, 2)
 
 
-async def test_an_actor_that_still_answers_after_it_was_lost_is_killed_before_the_loss_is_told(
-    spec, monkeypatch
-):
+async def test_lost_actor_that_answers_is_killed_before_its_run_ends(spec, monkeypatch):
     monkeypatch.setattr(ray_worker, "HEALTH_INTERVAL_S", 0.01)
     running = RunProgress(RunPhase.PREPARE, 0.0, None, 0, 1)
     fleet = Fleet(actor := Actor("a", events=[running]), Actor("b"))
@@ -137,20 +143,23 @@ async def test_an_actor_that_still_answers_after_it_was_lost_is_killed_before_th
         assert fleet.killed == [actor]
 
 
-async def test_what_an_earlier_actor_still_says_does_not_touch_the_next_one(spec, monkeypatch):
+async def test_late_end_of_an_earlier_actor_leaves_the_next_one_alone(spec, monkeypatch):
     monkeypatch.setattr(ray_worker, "HEALTH_INTERVAL_S", 0.01)
     monkeypatch.setattr(ray_worker, "RETRY_DELAY_S", 0.01)
+    late = asyncio.Event()
     done = RunSucceeded((), "report.json", "report.html")
-    fleet = Fleet(Actor("a", events=[GoneError("a died")]), Actor("b", events=[done]))
-    async with kept(fleet) as (worker, changed):
+    first = Actor("a", events=[late, GoneError("a died")])
+    second = Actor("b", events=[done])
+    async with kept(Fleet(first, second)) as (worker, changed):
         await changed.wait()
         changed.clear()
-        lost = worker.run(spec)
-        with pytest.raises(WorkerLostError):
-            await anext(lost.events())
+        run = worker.run(spec)
+        first.gone = True
+        with pytest.raises(WorkerLostError, match="died"):
+            await anext(run.events())
         await changed.wait()
-        lost.put(done)
-        worker._lose_run(lost, "an old stream ends", kill=True)
+        late.set()
+        await first.stream_ended.wait()
         assert worker.free
         assert [event async for event in worker.run(spec).events()] == [done]
         assert worker.free
@@ -158,15 +167,11 @@ async def test_what_an_earlier_actor_still_says_does_not_touch_the_next_one(spec
         assert spec.model_path in worker.models
 
 
-async def test_a_worker_that_has_the_model_is_preferred():
-    engine = object.__new__(RayEngine)
-
+async def test_worker_with_the_model_resident_is_preferred():
     def worker(*models, free=True):
         return SimpleNamespace(free=free, models=set(models))
 
     busy, other, resident = worker("/m", free=False), worker("/x"), worker("/x", "/m")
-    engine._workers = [busy, other, resident]
-    assert engine._free_worker("/m") is resident
-    assert engine._free_worker("/new") is other
-    engine._workers = [busy]
-    assert engine._free_worker("/m") is None
+    assert preferred_worker([busy, other, resident], "/m") is resident
+    assert preferred_worker([busy, other, resident], "/new") is other
+    assert preferred_worker([busy], "/m") is None
