@@ -243,11 +243,11 @@ class Peer(Side):
             step_s = self.now_s()
             y = self._tensor(mix[start : start + segment].T)
             h = self._tensor(activity(start, start + segment))
-            terms = silence_aware_objective(self.network(y), y, h, 1.0)
+            total, *_ = silence_aware_objective(self.network(y), y, h, 1.0)
             optimiser.zero_grad()
-            terms.total.backward()  # type: ignore[no-untyped-call]
+            total.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            terms.total.item()  # which every loop that shows its loss does
+            total.item()  # which every loop that shows its loss does
             steps_s.append(self.now_s() - step_s)
         self.network.requires_grad_(False)
         return {"s": self.now_s() - begun_s, "step_s": statistics.median(steps_s)}

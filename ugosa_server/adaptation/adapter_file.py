@@ -1,4 +1,4 @@
-"""What a job learned: the changed tensors alone, in a safetensors file that knows what it belongs to."""
+"""Adapter files: the tensors that an adaptation changed, in safetensors, with the keys of their origin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMAT = "ugosa-adapter-1"
 
 @dataclass(frozen=True)
 class AdapterKeys:
-    """What an adapter was learned from."""
+    """Base, song, marks and strategy that an adapter was trained with."""
 
     base_sha256: str
     """Hex, of the checkpoint file it changes."""
@@ -31,7 +31,7 @@ class AdapterKeys:
     marks_sha256: str
     """Hex, see `marks_sha256`."""
     strategy: str
-    """What was trained, for example "P-L3:D"."""
+    """Trained strategy, for example "P-L3:D"."""
 
 
 def marks_sha256(marks: Sequence[Mark]) -> str:
@@ -41,7 +41,7 @@ def marks_sha256(marks: Sequence[Mark]) -> str:
 
 
 def save_adapter(path: Path, tensors: Mapping[str, Tensor], keys: AdapterKeys) -> None:
-    """Write the changed tensors and what they belong to; `path` is never a part of a file."""
+    """Write the changed tensors and their keys; `path` is a whole file or none."""
     blob = save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         # One entry, because safetensors writes several in random order: the same adapter is the same bytes.
@@ -80,7 +80,7 @@ def load_adapter(path: Path, base_sha256: str) -> tuple[AdapterKeys, dict[str, T
 
 
 def apply_adapter(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
-    """Copy an adapter's tensors into the trainable parameters of `context.adaptation_of`.
+    """Copy an adapter's tensors into the trainable parameters of `loop.adaptation_of`.
 
     Raises:
         CheckpointError: names or shapes are not those of the strategy.

@@ -1,4 +1,4 @@
-"""Where an adaptation stands at the end of an epoch, in a file: a later attempt goes on there, bit for bit.
+"""State of an adaptation at the end of an epoch, in a file: a later attempt resumes from it bit for bit.
 
 The file holds the trained tensors, the optimiser's state (RAdam's moments, LookAhead's slow weights) and the
 losses of the epochs done. The order of observations needs no place in it: it follows from the seed and the
@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.ranger import Ranger
 from ugosa_server.failpoints import reach
@@ -31,9 +32,6 @@ MIN_INTERVAL_S = 2.0  # between two files, so that short epochs are not slowed d
 MAX_WRITING_SHARE = 0.1  # of the time of an adaptation
 PARAMETER = "parameter "
 OPTIMISER = "optimiser "
-
-Means = tuple[float, float, float]
-"""Total, reconstruction and silence of an epoch (`loop.MeanTerms`)."""
 
 log = logging.getLogger("ugosa.adaptation")
 
@@ -49,24 +47,24 @@ class AdaptationKeys:
     marks_sha256: str
     """Hex, see `adapter_file.marks_sha256`."""
     options: AdaptationOptions
-    """As used."""
+    """Options as used."""
     seed: int
-    """Of the order of observations, and of their pitches."""
+    """Seed of the order of observations, and of their pitches."""
     machine: tuple[str, ...]
-    """What computes: versions, device, threads. Another machine may round differently."""
+    """Versions, device and threads; another machine may round differently."""
 
 
 @dataclass(frozen=True)
 class _SavedEpoch:
-    """What a file holds."""
+    """Contents of a checkpoint file."""
 
-    losses: list[Means]
+    losses: list[LossTerms]
     parameters: dict[str, Tensor]
     optimiser: dict[int, dict[str, Any]]
 
 
 class EpochCheckpoint:
-    """Reads what an earlier attempt has left, and keeps this attempt's own file."""
+    """Reads the file of an earlier attempt, and writes this attempt's own."""
 
     def __init__(
         self,
@@ -76,22 +74,22 @@ class EpochCheckpoint:
         min_interval_s: float = MIN_INTERVAL_S,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Look at `resume_path`; a file that is not there, not readable or of other keys is passed over."""
+        """Read `resume_path`; a file that is missing, not readable or of other keys is ignored."""
         self._path = path
         self._keys = keys
         self._min_interval_s = min_interval_s
         self._now_s = now_s
         self._next_s = -math.inf
         self._saved = _read(resume_path, keys) if resume_path is not None else None
-        self._losses: list[Means] = list(self._saved.losses) if self._saved is not None else []
+        self._losses: list[LossTerms] = list(self._saved.losses) if self._saved is not None else []
 
     @property
     def epochs_done(self) -> int:
-        """How many epochs need not be made again."""
+        """Number of epochs that need not be made again."""
         return len(self._losses)
 
-    def restore(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger) -> list[Means]:
-        """Bring parameters and optimiser to where the file says, and return the losses of the epochs done."""
+    def restore(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger) -> list[LossTerms]:
+        """Restore parameters and optimiser from the file, and return the losses of the epochs done."""
         saved, self._saved = self._saved, None
         if saved is None:
             return []
@@ -102,7 +100,7 @@ class EpochCheckpoint:
                 parameter.copy_(saved.parameters[name])
         return list(self._losses)
 
-    def epoch_ended(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger, loss: Means) -> None:
+    def epoch_ended(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger, loss: LossTerms) -> None:
         """Note an epoch, and write the file unless the last one was just before."""
         self._losses.append(loss)
         begun_s = self._now_s()
@@ -120,7 +118,7 @@ class EpochCheckpoint:
 
 def _encode(
     keys: AdaptationKeys,
-    losses: list[Means],
+    losses: list[LossTerms],
     parameters: Mapping[str, nn.Parameter],
     optimiser: Mapping[int, Mapping[str, Any]],
 ) -> bytes:
@@ -134,7 +132,7 @@ def _encode(
                 numbers.setdefault(str(index), {})[name] = value
     words = {
         "keys": asdict(keys),
-        "losses": losses,
+        "losses": [astuple(loss) for loss in losses],
         "numbers": numbers,
     }
     return save(
@@ -144,7 +142,7 @@ def _encode(
 
 
 def _read(path: Path, keys: AdaptationKeys) -> _SavedEpoch | None:
-    """What a file holds; None when it is not of these keys or cannot be read."""
+    """Read a checkpoint file; None when its keys are others or it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
             words = json.loads((file.metadata() or {})[FORMAT])
@@ -161,7 +159,7 @@ def _read(path: Path, keys: AdaptationKeys) -> _SavedEpoch | None:
                 else:
                     index, key = name.removeprefix(OPTIMISER).split(" ", 1)
                     state.setdefault(int(index), {})[key] = file.get_tensor(name)
-            losses = [(float(a), float(b), float(c)) for a, b, c in words["losses"]]
+            losses = [LossTerms(float(a), float(b), float(c)) for a, b, c in words["losses"]]
             return _SavedEpoch(losses, parameters, state)
     except FileNotFoundError:
         return None

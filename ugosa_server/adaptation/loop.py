@@ -1,10 +1,9 @@
-"""Adapted weights live on the resident network for one `with` block; the base always comes back.
+"""One-shot adaptation: fine-tune the resident network on one song under its marks (Cantisani et al. 2021).
 
-One-shot adaptation: fine-tune the network on one song under its marks (Cantisani et al. 2021).
+Adapted weights live on the network for one `with` block; the base always comes back.
 
 Every epoch makes all observations once (each segment as it is, and pitch-shifted if asked for), in an order
-drawn from the seed. The optimiser is Ranger (RAdam with LookAhead: Liu et al. 2020, Zhang et al. 2019) with
-the authors' settings. The same seed on the same machine gives the same weights bit for bit.
+drawn from the seed. The same seed on the same machine gives the same weights bit for bit.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ugosa_server.adaptation.checkpoint import EpochCheckpoint
-from ugosa_server.adaptation.objective import silence_aware_objective
+from ugosa_server.adaptation.objective import LossTerms, silence_aware_objective
 from ugosa_server.adaptation.pitch_shift import pitch_shift
 from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
 from ugosa_server.adaptation.presets import AdaptationOptions
@@ -30,6 +29,14 @@ from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import DivergedError
 from ugosa_server.models.device_transfer import to_device
 from ugosa_server.models.network import SeparationNetwork
+
+MAX_SHIFT_SEMITONES = 12.0  # the authors' code
+
+ActivityReader = Callable[[int, int], NDArray[np.float32]]
+"""Returns h of the model-rate frames [start, stop): [S, n]."""
+
+ContextReader = Callable[[int, int], NDArray[np.float32]]
+"""Returns the conditioning of the model-rate frames [start, stop): [*context_shape]."""
 
 
 @contextmanager
@@ -52,47 +59,26 @@ def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[di
     try:
         yield trained
     finally:
-        with torch.no_grad():
-            for name, parameter in trained.items():
-                parameter.copy_(base[name])
+        _restore(trained, base)
         network.requires_grad_(False)
-        for parameter in trained.values():
-            parameter.grad = None
 
 
 @contextmanager
-def base_unless_done(trained: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """Bring the parameters back to where they were, unless the block ends well: it may be tried again."""
+def restore_on_error(trained: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Restore the parameters if the block raises, so that it may be tried again."""
     before = {name: parameter.detach().to("cpu", copy=True) for name, parameter in trained.items()}
     try:
         yield
     except BaseException:
-        with torch.no_grad():
-            for name, parameter in trained.items():
-                parameter.copy_(before[name])
-                parameter.grad = None
+        _restore(trained, before)
         raise
 
 
-MAX_SHIFT_SEMITONES = 12.0  # the authors' code
-
-ActivityReader = Callable[[int, int], NDArray[np.float32]]
-"""Gives h of the model-rate frames [start, stop): [S, n]."""
-
-SightReader = Callable[[int, int], NDArray[np.float32]]
-"""Gives what a network of masks is shown of the model-rate frames [start, stop): [*context_shape]."""
-
-
-@dataclass(frozen=True)
-class MeanTerms:
-    """The terms of Eq. 2, averaged over the steps since the epoch began."""
-
-    total: float
-    """reconstruction + lambda * silence."""
-    reconstruction: float
-    """First term."""
-    silence: float
-    """Second term, without lambda."""
+def _restore(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(values[name])
+            parameter.grad = None
 
 
 @dataclass(frozen=True)
@@ -102,17 +88,17 @@ class AdaptationStep:
     epoch: int
     """Counts from 1."""
     epochs: int
-    """How many there are."""
+    """Number of epochs."""
     step: int
     """Steps done in all epochs."""
     steps: int
     """Steps of all epochs."""
     ends_epoch: bool
-    """Whether it was the epoch's last."""
-    loss: MeanTerms
-    """Of the epoch so far."""
+    """True for the last step of an epoch."""
+    loss: LossTerms
+    """Means over the epoch so far."""
     resumed: bool = False
-    """Whether an earlier attempt has made it: one such step for every epoch that is taken over."""
+    """True if an earlier attempt has made it: one such step for every epoch that is taken over."""
 
 
 def segment_starts(n_frames: int, segment_frames: int, hop_frames: int) -> list[int]:
@@ -126,12 +112,12 @@ def segment_starts(n_frames: int, segment_frames: int, hop_frames: int) -> list[
 
 @dataclass(frozen=True)
 class Observation:
-    """One thing to learn from in every epoch."""
+    """One training example, seen once in every epoch."""
 
     start: int
     """First frame of the segment."""
     semitones: float
-    """How far the mix is shifted in pitch; 0 = the segment as it is."""
+    """Pitch shift of the mix; 0 = the segment as it is."""
 
 
 def observations(starts: Sequence[int], pitch_shifts: int, seed: int) -> list[Observation]:
@@ -161,20 +147,20 @@ def adapt(
     seed: int,
     cache_budget: CacheBudget | None = None,
     checkpoint: EpochCheckpoint | None = None,
-    sight: SightReader | None = None,
+    context: ContextReader | None = None,
 ) -> Iterator[AdaptationStep]:
     """Fine-tune in place, yielding after every step; to cancel, stop iterating.
 
     Args:
-        network: on its device, inside `context.adaptation_of`.
-        parameters: what that context yields.
+        network: on its device, inside `adaptation_of`.
+        parameters: what that block yields.
         mix: the song at the model's rate, normalised, [T, C].
         activity: h of Eq. 2; strategies without marks take 1 in its place there.
         options: validated.
-        seed: of the order of observations, and of their pitches.
+        seed: seeds the order of observations, and their pitches.
         cache_budget: for features of the frozen prefix; None = the default.
         checkpoint: takes up an earlier attempt's epochs, and keeps what is reached at the end of each.
-        sight: for a network that is conditioned on video; None = it is told h.
+        context: for a network that is conditioned on video; None = a network of masks is conditioned on h.
 
     Raises:
         DivergedError: the loss of a step is not finite.
@@ -184,7 +170,7 @@ def adapt(
         return
     sample_rate_hz = network.config.sample_rate_hz
     device = next(network.parameters()).device
-    to_learn_from = observations(_starts(len(mix), sample_rate_hz, options), options.pitch_shifts, seed)
+    examples = observations(_starts(len(mix), sample_rate_hz, options), options.pitch_shifts, seed)
     segment_frames = min(_frames(options.segment_s, sample_rate_hz), len(mix))
     optimiser = Ranger(parameters.values(), options.learning_rate)
     order = np.random.default_rng(seed)
@@ -202,33 +188,33 @@ def adapt(
         h = [activity(observation.start, observation.start + segment_frames) for observation in batch]
         return [mix_of(observation) for observation in batch], to_device(np.stack(h), device)
 
-    def sights_of(batch: Sequence[Observation]) -> Tensor | None:  # [B, *context_shape]
-        if sight is None:
+    def contexts_of(batch: Sequence[Observation]) -> Tensor | None:  # [B, *context_shape]
+        if context is None:
             return None
-        seen = [sight(observation.start, observation.start + segment_frames) for observation in batch]
-        return to_device(np.stack(seen), device)
+        contexts = [context(observation.start, observation.start + segment_frames) for observation in batch]
+        return to_device(np.stack(contexts), device)
 
     losses_done = checkpoint.restore(parameters, optimiser) if checkpoint is not None else []
-    for epoch, losses in enumerate(losses_done, start=1):
-        order.permutation(len(to_learn_from))
+    for epoch, loss in enumerate(losses_done, start=1):
+        order.permutation(len(examples))
         step += steps // options.epochs
-        yield AdaptationStep(epoch, options.epochs, step, steps, True, MeanTerms(*losses), resumed=True)
+        yield AdaptationStep(epoch, options.epochs, step, steps, True, loss, resumed=True)
     with PrefixCache(network, strategy.depth, cache_budget or CacheBudget()) as cached:
         for epoch in range(len(losses_done) + 1, options.epochs + 1):
-            visits = [to_learn_from[index] for index in order.permutation(len(to_learn_from))]
+            visits = [examples[index] for index in order.permutation(len(examples))]
             batches = [visits[i : i + options.batch_size] for i in range(0, len(visits), options.batch_size)]
             sums = np.zeros(3)
             inputs = inputs_of(batches[0])
             for n_batches, batch in enumerate(batches, start=1):
                 mixes, h = inputs
                 terms = silence_aware_objective(
-                    cached.separate(mixes, batch, h, sights_of(batch)),
+                    cached.separate(mixes, batch, h, contexts_of(batch)),
                     torch.stack(mixes),
                     h if strategy.uses_marks else torch.ones_like(h),
                     options.silence_weight,
                 )
                 optimiser.zero_grad()
-                terms.total.backward()  # type: ignore[no-untyped-call]
+                terms[0].backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 step += 1
                 # A GPU still works through the step: only reading the loss waits for it.
@@ -241,11 +227,11 @@ def adapt(
                         f"learning_rate {options.learning_rate:g}; take a smaller learning_rate"
                     )
                 sums += values
-                means = MeanTerms(*(float(value) for value in sums / n_batches))
+                loss = LossTerms(*(float(value) for value in sums / n_batches))
                 ends_epoch = n_batches == len(batches)
                 if ends_epoch and checkpoint is not None:
-                    checkpoint.epoch_ended(parameters, optimiser, astuple(means))
-                yield AdaptationStep(epoch, options.epochs, step, steps, ends_epoch, means)
+                    checkpoint.epoch_ended(parameters, optimiser, loss)
+                yield AdaptationStep(epoch, options.epochs, step, steps, ends_epoch, loss)
 
 
 def _starts(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> list[int]:

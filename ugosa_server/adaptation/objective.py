@@ -1,27 +1,30 @@
-"""The objective: Eq. 2 of Cantisani et al., "User-guided one-shot deep model adaptation" (2021)."""
+"""Eq. 2 of Cantisani et al., "User-guided one-shot deep model adaptation" (2021)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:  # the front process reports LossTerms and loads no torch
+    from torch import Tensor
 
 
-class ObjectiveTerms(NamedTuple):
-    """The terms of Eq. 2, scalars with gradient."""
+@dataclass(frozen=True)
+class LossTerms:
+    """Terms of Eq. 2, averaged over the steps since the epoch began."""
 
-    total: Tensor
+    total: float
     """reconstruction + lambda * silence."""
-    reconstruction: Tensor
+    reconstruction: float
     """First term: distance of the active sources' sum to the mix."""
-    silence: Tensor
-    """Second term, without lambda: what is heard of sources where they are marked silent."""
+    silence: float
+    """Second term, without lambda: level of the estimates where their sources are marked silent."""
 
 
 def silence_aware_objective(
     estimates: Tensor, mix: Tensor, activity: Tensor, silence_weight: float
-) -> ObjectiveTerms:
-    """Eq. 2: the active sources add up to the mix, and marked silence stays silent.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return Eq. 2: the active sources add up to the mix, and marked silence stays silent.
 
     L = (1/N) sum_n [ | sum_i h[i,n] s_hat[i,n] - y[n] | + lambda sum_i | (1 - h[i,n]) s_hat[i,n] | ]
 
@@ -33,8 +36,11 @@ def silence_aware_objective(
         mix: y, [B, C, T].
         activity: h, [B, S, T]; 1 = may be active, 0 = marked silent.
         silence_weight: lambda.
+
+    Returns:
+        The total, the reconstruction term and the silence term, as in `LossTerms`: scalars with gradient.
     """
     h = activity.unsqueeze(2)  # [B, S, 1, T]
     reconstruction = ((h * estimates).sum(dim=1) - mix).abs().mean()
     silence = ((1 - h) * estimates).abs().sum(dim=1).mean()
-    return ObjectiveTerms(reconstruction + silence_weight * silence, reconstruction, silence)
+    return reconstruction + silence_weight * silence, reconstruction, silence

@@ -1,4 +1,4 @@
-"""What the frozen part of the network makes of a segment stays the same in all epochs: compute it once.
+"""Cache of the frozen prefix, whose features of a segment are the same in all epochs.
 
 With P-L3 on the published network that is the encoder and three of four repeats, 18 MB for four seconds.
 Features are kept on the GPU, then in main memory, then on disk, within a budget each, first come, first kept
@@ -36,7 +36,7 @@ log = logging.getLogger("ugosa.adaptation")
 
 @dataclass(frozen=True)
 class CacheBudget:
-    """How much of the frozen part's output one adaptation may keep."""
+    """Bytes of the frozen part's output that one adaptation may keep."""
 
     memory_bytes: int = DEFAULT_BUDGET_BYTES
     """In main memory."""
@@ -81,7 +81,7 @@ class PrefixCache:
 
     @property
     def kept_bytes(self) -> list[int]:
-        """What each tier holds."""
+        """Bytes that each tier holds."""
         return [tier.kept_bytes for tier in self._tiers]
 
     def separate(
@@ -93,7 +93,7 @@ class PrefixCache:
     ) -> Tensor:
         """Separate segments with gradient: B mixes [C, T], each known by its key -> [B, S, C, T].
 
-        A network of masks is told h [B, S, T], or what is seen [B, *context_shape], and runs whole.
+        A network of masks is conditioned on h [B, S, T], or on a context [B, *context_shape], and runs whole.
 
         The prefix runs segment by segment whatever the batch, so a kept result is the one that would be
         computed.
@@ -105,7 +105,7 @@ class PrefixCache:
         return self._network.trained_part(torch.stack(mixes), frozen, self._depth)
 
     def _prefix(self, mix: Tensor, key: Hashable) -> Tensor | None:
-        """What the frozen part makes of one segment, [1, ...]; None = the network has no such part."""
+        """Features of one segment, [1, ...]; None = the network has no frozen part."""
         load = self._kept.get(key)
         if load is not None:
             return load().to(mix.device, non_blocking=True)
@@ -122,14 +122,14 @@ class PrefixCache:
 
 
 _Load = Callable[[], Tensor]
-"""Gives what was kept."""
+"""Returns the kept features."""
 
 
 class _Tier(Protocol):
     kept_bytes: int
 
     def keep(self, features: Tensor) -> _Load | None:
-        """Keep these and say how to get them; None = there is no room."""
+        """Keep the features and return their loader; None = there is no room."""
 
     def close(self) -> None:
         """Free everything."""

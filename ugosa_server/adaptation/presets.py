@@ -1,6 +1,4 @@
-"""Options of one adaptation (torch-free, so that the front process can validate them).
-
-Named sets of adaptation options, and the ranges that every option must keep. Free of torch.
+"""Named sets of adaptation options, and the ranges that every option must keep. Free of torch.
 
 An option is taken, in this order, from what the user says, from the preset, from the model's own defaults
 (which its checkpoint may state), and from the paper. The preset "paper" leaves the model's defaults out.
@@ -21,14 +19,14 @@ from ugosa_server.models.config import NetworkConfig
 
 @dataclass(frozen=True)
 class AdaptationOptions:
-    """How the network is fine-tuned to a song; the defaults are the paper's (Cantisani et al. 2021)."""
+    """Options of fine-tuning to a song; the defaults are the paper's (Cantisani et al. 2021)."""
 
     strategy: str = "P-L3:D"
-    """What is trained, in the paper's names: `P-` with the marks, `B-` without, `B0` not at all."""
+    """Trained parameters, in the paper's names: `P-` with the marks, `B-` without, `B0` none."""
     silence_weight: float = 1.0
     """lambda of Eq. 2, on a *sum* over sources; >= 0. (The authors' code takes a mean: its 1 is 1/S here.)"""
     learning_rate: float = 1e-5
-    """Of Ranger; > 0."""
+    """Learning rate of Ranger; > 0."""
     epochs: int = 10
     """Passes over the song; >= 0."""
     segment_s: float = 4.0
@@ -125,7 +123,7 @@ def resolve_options(
 
 
 def uses_model_defaults(preset: str | None) -> bool:
-    """Whether options that a known preset, or none, leaves open come from the model first."""
+    """Return whether options that a known preset, or none, leaves open come from the model first."""
     return preset is None or PRESETS[preset].uses_model_defaults
 
 

@@ -25,9 +25,9 @@ warnings.filterwarnings("ignore", message="This overload of add", category=UserW
 class Ranger(torch_optimizer.Ranger):  # type: ignore[misc]
     """`torch_optimizer.Ranger` that leaves torch's compiler unloaded.
 
-    torch wraps four methods of `Optimizer` so that its compiler passes over them; the first call of any of them
-    loads that compiler, which costs a worker's first job 1.2 s, and the worker 74 MB for good. Here the methods
-    are the plain ones. A step of all tensors in a few calls, written by hand, saved no more than 0.3 % of an
+    torch wraps four methods of `Optimizer` so that its compiler passes over them; the first call of any loads
+    that compiler, which costs a worker's first job 1.2 s, and the worker 74 MB for good. Here the methods are
+    the plain ones. A step of all tensors in a few calls, written by hand, saved no more than 0.3 % of an
     adaptation (`starter`, P-L3:D, segments of 4 s, one thread: 17.7 ms against 20.1 of 684 ms).
     """
 

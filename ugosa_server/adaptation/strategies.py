@@ -15,12 +15,12 @@ from ugosa_server.models.config import ALL_DEPTHS, Depth, NetworkConfig, depths_
 
 @dataclass(frozen=True)
 class Strategy:
-    """What is trained, and whether the marks are used for it."""
+    """Trained part of a network, and whether the marks are used for it."""
 
     uses_marks: bool
     """True = `P-`; False = `B-` and `B0`."""
     depth: Depth | None
-    """What is trained; None = nothing (`B0`)."""
+    """Trained part; None = nothing (`B0`)."""
 
     def __str__(self) -> str:
         if self.depth is None:
@@ -28,7 +28,7 @@ class Strategy:
         return f"{'P' if self.uses_marks else 'B'}-{self.depth}"
 
     def trainable_count(self, config: NetworkConfig) -> int:
-        """How many parameters of a network of these sizes it trains."""
+        """Number of parameters that it trains in a network of these sizes."""
         return self.depth.trained_count(config) if self.depth else 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.marks.model import Mark
@@ -99,18 +100,6 @@ class RunPhase(StrEnum):
     ADAPTATION = "adaptation"
     SEPARATION = "separation"
     REPORT = "report"
-
-
-@dataclass(frozen=True)
-class LossTerms:
-    """The terms of Eq. 2, averaged over the steps since the epoch began."""
-
-    total: float
-    """reconstruction + lambda * silence."""
-    reconstruction: float
-    """First term: distance of the active sources' sum to the mix."""
-    silence: float
-    """Second term, without lambda: what is heard of sources where they are marked silent."""
 
 
 @dataclass(frozen=True)

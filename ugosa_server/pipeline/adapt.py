@@ -10,12 +10,12 @@ from torch import nn
 
 from ugosa_server.adaptation.adapter_file import AdapterKeys, marks_sha256, save_adapter
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
-from ugosa_server.adaptation.loop import AdaptationStep, adapt, base_unless_done, count_steps
+from ugosa_server.adaptation.loop import AdaptationStep, adapt, count_steps, restore_on_error
 from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import LossTerms, RunEvent, RunPhase
+from ugosa_server.jobs.runs import RunEvent, RunPhase
 from ugosa_server.marks.activity import activity, marks_at_rate
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.pipeline.context import OngoingRun
@@ -60,7 +60,7 @@ def adapt_network(
         )
     run.check_cancel()
     epoch_losses: list[EpochLoss] = []
-    with base_unless_done(trained):
+    with restore_on_error(trained):
         for step in adapt(
             run.model.network,
             trained,
@@ -72,10 +72,9 @@ def adapt_network(
             checkpoint,
             sight_reader(run.model.network, run.spec),
         ):
-            loss = LossTerms(step.loss.total, step.loss.reconstruction, step.loss.silence)
             if step.ends_epoch:
-                epoch_losses.append(EpochLoss(step.epoch, loss.total, loss.reconstruction, loss.silence))
-            yield from _progress(run, step, loss)
+                epoch_losses.append(EpochLoss(step.epoch, step.loss))
+            yield from _progress(run, step)
             run.check_cancel()
     keys = AdapterKeys(
         base_sha256=run.model.info.sha256,
@@ -95,11 +94,11 @@ def forget(run: OngoingRun, learned: Learned) -> Learned:
     return replace(learned, adapter_sha256=None)
 
 
-def _progress(run: OngoingRun, step: AdaptationStep, loss: LossTerms) -> Iterator[RunEvent]:
+def _progress(run: OngoingRun, step: AdaptationStep) -> Iterator[RunEvent]:
     if step.resumed:
         run.meter.skip(step.step)
     event = run.meter.advance(
-        step.step, epoch=step.epoch, epochs=step.epochs, loss=loss, ends_epoch=step.ends_epoch
+        step.step, epoch=step.epoch, epochs=step.epochs, loss=step.loss, ends_epoch=step.ends_epoch
     )
     if event is not None:
         yield event

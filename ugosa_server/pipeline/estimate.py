@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ugosa_server.adaptation.loop import SightReader
+from ugosa_server.adaptation.loop import ContextReader
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.jobs.runs import RunSpec
 from ugosa_server.marks.model import Mark
@@ -127,7 +127,7 @@ def _video_contexts(network: MaskNetwork, spec: RunSpec) -> VideoContexts:
     )
 
 
-def sight_reader(network: SeparationNetwork, spec: RunSpec) -> SightReader | None:
+def sight_reader(network: SeparationNetwork, spec: RunSpec) -> ContextReader | None:
     """What a network that is conditioned on video sees of segments to learn from; None = it only hears."""
     if not isinstance(network, MaskNetwork) or network.takes_labels:
         return None

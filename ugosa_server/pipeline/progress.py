@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import LossTerms, RunPhase, RunProgress
+from ugosa_server.jobs.runs import RunPhase, RunProgress
 
 MIN_INTERVAL_S = 0.25  # between progress events, except at the ends of phases and epochs
 NETWORK_PHASES = (RunPhase.BASE_SEPARATION, RunPhase.ADAPTATION, RunPhase.SEPARATION)

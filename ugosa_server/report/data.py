@@ -1,4 +1,4 @@
-"""What is reported of a finished job.
+"""Contents of the report of a finished job.
 
 Levels are in dB relative to full scale (dBFS, full scale = 1). A level of `-inf` is digital silence, a
 level of None says that there was nothing to measure.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.marks.model import Mark
 
 OptionValue = bool | int | float | str | None
@@ -16,21 +17,17 @@ OptionValue = bool | int | float | str | None
 
 @dataclass(frozen=True)
 class EpochLoss:
-    """The terms of Eq. 2, averaged over one epoch of the adaptation."""
+    """Loss of one epoch of the adaptation."""
 
     epoch: int
     """Counts from 1."""
-    total: float
-    """reconstruction + lambda * silence."""
-    reconstruction: float
-    """First term: distance of the active sources' sum to the mix."""
-    silence: float
-    """Second term, without lambda: what is heard of sources where they are marked silent."""
+    terms: LossTerms
+    """Means over the epoch."""
 
 
 @dataclass(frozen=True)
 class StemReport:
-    """What was measured on one stem."""
+    """Measurements of one stem."""
 
     source: str
     """The source's name, for example "drums"."""
@@ -52,7 +49,7 @@ class StemReport:
 
 @dataclass(frozen=True)
 class Preview:
-    """A short excerpt of everything, to listen to in the page: audio as data URIs (`excerpt_audio.py`)."""
+    """A short excerpt of the song and its stems for the page: audio as data URIs (`previews.py`)."""
 
     start_frame: int
     """Where the excerpt starts in the song, at the source rate."""
@@ -63,12 +60,12 @@ class Preview:
     adapted: tuple[str, ...]
     """The finished stems, in the model's order."""
     base: tuple[str, ...] | None = None
-    """What the base network would have given; None when nothing was adapted."""
+    """Stems of the base network, in the model's order; None when nothing was adapted."""
 
 
 @dataclass(frozen=True)
 class JobReport:
-    """Everything that is known of a finished job."""
+    """All that the report says of a finished job."""
 
     job_id: str
     """Server-made id."""
@@ -85,27 +82,27 @@ class JobReport:
     adapter_sha256: str | None
     """Hex, of the file of changed tensors; None when nothing was adapted."""
     strategy: str
-    """What was trained, in the paper's names, for example "P-L3:D"; "B0" when nothing was."""
+    """Strategy in the paper's names, for example "P-L3:D"; "B0" when nothing was adapted."""
     trainable_parameters: int
-    """How many parameters were trained; 0 when nothing was adapted."""
+    """Number of trained parameters; 0 when nothing was adapted."""
     options: Mapping[str, OptionValue]
     """Every option as used, named as in the job's options."""
     seed: int
-    """Of every random choice of the run."""
+    """Seed of every random choice of the run."""
     device: str
-    """What computed, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
+    """Device of the network, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
     threads: int
     """Compute threads of the worker."""
     sample_rate_hz: int
-    """Of the source and of the stems."""
+    """Sample rate of the song and its stems."""
     channels: int
-    """Of the source and of the stems."""
+    """Audio channels of the song and its stems."""
     frames: int
-    """Length of the source and of every stem."""
+    """Length of the song and of every stem."""
     source_encoding: str
     """Container and sample format of the song as found, for example "WAV PCM_24"."""
     stem_encoding: str
-    """How stems are written, for example "wav-float32"."""
+    """Format of the stem files, for example "wav-float32"."""
     marks: tuple[Mark, ...]
     """The marks that were obeyed, in frames at the source rate; empty = plain separation."""
     timings_s: Mapping[str, float]
@@ -117,4 +114,4 @@ class JobReport:
     stems: tuple[StemReport, ...]
     """In the model's order."""
     notices: tuple[str, ...] = ()
-    """What the user was told while the job ran."""
+    """Notices that the user got while the job ran."""

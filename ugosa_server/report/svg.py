@@ -1,10 +1,7 @@
-"""The picture of a waveform: the lowest and highest sample of every bin, taken block by block.
+"""Drawings of the page: waveforms with their marks, the loss curve, the leakage table and the timings.
 
-The loss curve, the leakage table and the timings, as HTML and SVG that stretch with the page.
-
-Waveforms of the mix and the stems on one time axis, with the marks drawn over them.
-
-The drawings stretch with the page: positions are percentages and the SVG has no text in it.
+They stretch with the page: positions are percentages and the SVG has no text in it. A waveform is drawn from
+the lowest and highest sample of every bin, taken block by block.
 """
 
 from __future__ import annotations
@@ -40,14 +37,14 @@ class Waveform:
 
 
 class WaveformMeter:
-    """Takes a signal block by block and gives its waveform."""
+    """Measures the waveform of a signal block by block."""
 
     def __init__(self, frames: int, bins: int = BINS) -> None:
         """Begin a signal.
 
         Args:
             frames: its length, at least 1.
-            bins: how many equal spans to draw; fewer when it has fewer frames.
+            bins: number of equal spans to draw; fewer when it has fewer frames.
         """
         bins = min(bins, frames)
         # Strictly increasing, as bins <= frames.
@@ -70,14 +67,14 @@ class WaveformMeter:
         self._position = end
 
     def waveform(self) -> Waveform:
-        """Give what it is, after the last frame."""
+        """Return the waveform, after the last frame."""
         return Waveform(self._low, self._high)
 
 
 CURVES: tuple[tuple[str, Callable[[EpochLoss], float]], ...] = (
-    ("total", lambda loss: loss.total),
-    ("reconstruction", lambda loss: loss.reconstruction),
-    ("silence", lambda loss: loss.silence),
+    ("total", lambda loss: loss.terms.total),
+    ("reconstruction", lambda loss: loss.terms.reconstruction),
+    ("silence", lambda loss: loss.terms.silence),
 )
 PLOT_WIDTH, PLOT_HEIGHT = 1000, 300  # SVG units; the page stretches them
 LEAKAGE_FLOOR_DBFS = -90.0  # left end of the leakage drawing; the right end is 0 dBFS
@@ -106,7 +103,7 @@ def loss_chart(losses: Sequence[EpochLoss]) -> str:
 
 
 def leakage_table(stems: Sequence[StemReport]) -> str:
-    """Return what leaks into marked silence, before and after, a row a stem that has some."""
+    """Return the leakage before and after adaptation, a row for each stem with marked silence."""
     rows = [
         _leakage_row(index, stem)
         for index, stem in enumerate(stems)
@@ -174,7 +171,7 @@ def _leakage_row(index: int, stem: StemReport) -> str:
 
 
 def _dumbbell(before: float | None, after: float | None) -> str:
-    """Draw two levels and the way between them."""
+    """Draw two levels and the span between them."""
     ends = [_share(value) for value in (before, after) if value is not None]
     span = f'<i class="span" style="left:{min(ends):.2%};width:{max(ends) - min(ends):.2%}"></i>'
     dots = "".join(
@@ -209,7 +206,7 @@ def lanes(report: JobReport, mix: Waveform, stems: Sequence[Waveform], excerpt: 
         report: the job, for names and marks.
         mix: its waveform.
         stems: theirs, in the report's order.
-        excerpt: first and one past the last frame of what can be listened to.
+        excerpt: first frame of the previews and one past their last.
     """
     scale = _scale(mix)
     rows = [_lane("mix", "var(--mix)", mix, scale, "")]
@@ -262,8 +259,8 @@ def _axis(report: JobReport, excerpt: tuple[int, int]) -> str:
         f'<span class="tick" style="left:{100 * second / length_s:.3f}%">{clock(second)}</span>'
         for second in range(0, int(length_s) + 1, step_s)
     )
-    heard = f'<div class="excerpt" style="{_place(*excerpt, report.frames)}"><span>excerpt</span></div>'
-    plot = f'<div class="lane-plot">{heard}{ticks}</div>'
+    preview = f'<div class="excerpt" style="{_place(*excerpt, report.frames)}"><span>excerpt</span></div>'
+    plot = f'<div class="lane-plot">{preview}{ticks}</div>'
     return f'<div class="lane axis"><div class="lane-name"></div>{plot}</div>'
 
 

@@ -1,4 +1,4 @@
-"""How the page says levels, times and verdicts."""
+"""Words of the page for levels, times and verdicts."""
 
 from __future__ import annotations
 
@@ -16,58 +16,58 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line of what the musician wants to know first."""
+    """One card at the head of the page: a question of the musician and its answer."""
 
     title: str
-    """What was asked."""
+    """The question, as a title."""
     value: str
     """The answer in a word or a number."""
     detail: str
-    """What it means."""
+    """Meaning of the answer."""
     kept: bool | None = None
     """Whether a promise was kept; None = nothing was promised."""
 
 
 def number(value: float, digits: int = 1) -> str:
-    """Say a number with a true minus sign."""
+    """Format a number with a true minus sign."""
     return f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def level(dbfs: float | None) -> str:
-    """Say a level."""
+    """Format a level in dBFS."""
     if dbfs is None:
         return "\N{EN DASH}"
     return "digital silence" if dbfs == -math.inf else f"{number(dbfs)} dBFS"
 
 
 def bare_level(dbfs: float | None) -> str:
-    """Say a level where the unit stands elsewhere."""
+    """Format a level where the unit stands elsewhere."""
     if dbfs is None:
         return "\N{EN DASH}"
     return f"{MINUS}\N{INFINITY}" if dbfs == -math.inf else number(dbfs)
 
 
 def clock(seconds: float) -> str:
-    """Say a position in a song: 1:05, or 1:02:03 past the hour."""
+    """Format a position in a song: 1:05, or 1:02:03 past the hour."""
     whole = int(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def duration(seconds: float) -> str:
-    """Say how long something took."""
+    """Format a wall time."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
 def count(quantity: int, noun: str) -> str:
-    """Say how many."""
+    """Format a count with its noun."""
     return f"{quantity} {noun}" if quantity == 1 else f"{quantity} {noun}s"
 
 
 def leakage_change_db(stem: StemReport) -> float | None:
-    """Return how much more (or, below 0, less) leaks after the adaptation; None when that is no number."""
+    """Change of the leakage by the adaptation in dB, below 0 = less leaks; None when that is no number."""
     before, after = stem.leakage_before_dbfs, stem.leakage_after_dbfs
     if before is None or after is None or not (math.isfinite(before) and math.isfinite(after)):
         return None
@@ -75,7 +75,7 @@ def leakage_change_db(stem: StemReport) -> float | None:
 
 
 def verdicts(report: JobReport) -> list[Verdict]:
-    """Return what the page says first."""
+    """Return the cards at the head of the page."""
     return [_null(report.null_peak_dbfs), _silence(report), _leakage(report), _adaptation(report)]
 
 

@@ -1,10 +1,10 @@
-"""`report.json`: strict JSON (RFC 8259) with a stable order, for programs.
+"""Writes the report beside the stems, complete files or none: `report.html`, and `report.json` for programs.
+
+`report.json` is strict JSON (RFC 8259) with a stable order.
 
 JSON has no infinities. A level of minus infinity, which is digital silence, is the *string* "-inf", and a
 loss that left the numbers is "inf" or "nan"; Python's `float()` reads all three. null means that there was
 nothing to measure. Positions are integer frames at the source rate.
-
-Writes the report beside the stems: complete files or none.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def json_report(report: JobReport) -> str:
             "strategy": report.strategy,
             "trainable_parameters": report.trainable_parameters,
             "adapter_sha256": report.adapter_sha256,
-            "epoch_losses": [asdict(loss) for loss in report.epoch_losses],
+            "epoch_losses": [{"epoch": loss.epoch, **asdict(loss.terms)} for loss in report.epoch_losses],
         },
         "options": dict(report.options),
         "seed": report.seed,
@@ -83,8 +83,8 @@ def write_report(
     """Write `report.json` and `report.html`, durably, and return their names.
 
     Args:
-        report: what is told.
-        preview: what can be listened to.
+        report: facts and measurements.
+        preview: the excerpt.
         mix: the song's waveform.
         stems: their waveforms, in the report's order.
         out_dir: where to write; files of an earlier report are replaced.

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.report import EpochLoss, JobReport, Preview, StemReport, write_report
 from ugosa_server.report.previews import audio_data_uri
@@ -42,7 +43,7 @@ REPORT = JobReport(
     stem_encoding="wav-float32",
     marks=(Mark("drums", MarkState.SILENT, 0, RATE_HZ), Mark("vocals", MarkState.ACTIVE, RATE_HZ, FRAMES)),
     timings_s={"prepare": 0.5, "adaptation": 75.0},
-    epoch_losses=(EpochLoss(1, 0.06, 0.04, 0.02), EpochLoss(2, 0.03, 0.02, 0.01)),
+    epoch_losses=(EpochLoss(1, LossTerms(0.06, 0.04, 0.02)), EpochLoss(2, LossTerms(0.03, 0.02, 0.01))),
     null_peak_dbfs=-math.inf,
     stems=(
         StemReport("drums", -3.0, -math.inf, -31.5, -44.0),
@@ -123,7 +124,7 @@ def song(tmp_path: Path) -> Song:
 
 
 def test_json_is_strict_and_says_digital_silence_as_a_word(song: Song) -> None:
-    document, _ = song.write(epoch_losses=(EpochLoss(1, math.nan, math.inf, 0.0),))
+    document, _ = song.write(epoch_losses=(EpochLoss(1, LossTerms(math.nan, math.inf, 0.0)),))
     assert document["schema_version"] == 1
     assert document["null_peak_dbfs"] == "-inf"
     assert document["stems"][0]["silence_peak_dbfs"] == "-inf"  # type: ignore[index]
