@@ -98,7 +98,7 @@ class Side:
         options = SeparationOptions()
         begun_s = self.now_s()
         for _ in separate_in_segments(
-            self.network, song(duration_s), SAMPLE_RATE_HZ, options, 0, self.device
+            lambda mix, start: self.network(mix), song(duration_s), SAMPLE_RATE_HZ, options, 0, self.device
         ):
             pass
         return {"s": self.now_s() - begun_s}

@@ -67,7 +67,7 @@ RECIPE = CunetRecipe(
     validation_examples=1,
     validation_share=0.5,
 )
-SEEN = [name for name, experiment in EXPERIMENTS.items() if experiment.network.video_slots]
+SEEN = [name for name, experiment in EXPERIMENTS.items() if experiment.network.video]
 
 
 @pytest.fixture(scope="module")

@@ -101,6 +101,8 @@ def test_beginning_segments_ahead_changes_no_bit(shifts, monkeypatch):
     stems = []
     for n_ahead in (0, 1):
         monkeypatch.setattr("ugosa_server.separation.overlap_add.segments_ahead", lambda device, n=n_ahead: n)
-        blocks = separate_in_segments(network, SONG, network.config.sample_rate_hz, options, 0, "cuda")
+        blocks = separate_in_segments(
+            lambda mix, start: network(mix), SONG, network.config.sample_rate_hz, options, 0, "cuda"
+        )
         stems.append(np.concatenate(list(blocks), axis=-1))
     np.testing.assert_array_equal(*stems)

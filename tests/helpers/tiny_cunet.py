@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers.songs import Song
 from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.models.cunet.config import ConditionedUNetConfig
+from ugosa_server.models.cunet.config import LINEAR_BINS, LOG_BINS, ConditionedUNetConfig
 from ugosa_server.models.cunet.network import ConditionedUNet
 
 QUARTET = ("cello", "flute", "viola", "violin")
@@ -28,6 +28,11 @@ def tiny_cunet(config: ConditionedUNetConfig = LABEL_MULTIPLY, seed: int = 0) ->
             if "running_var" in name:
                 buffer.fill_(0.2)  # about what random convolutions give, so that layers neither die nor swell
     return network
+
+
+def bins_of(config: ConditionedUNetConfig) -> int:
+    """Return F, the bins of the input of a network."""
+    return LOG_BINS if config.frequency_scale == "log" else LINEAR_BINS
 
 
 def write_tiny_cunet(path: Path, config: ConditionedUNetConfig = LABEL_MULTIPLY, **words: str) -> Path:

@@ -75,7 +75,8 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         raise BadOptionError(f"seed is {seed}, but must be at least 0 and at most {MAX_SEED}")
     if sum(map(bool, (request.visual_frames, request.pictures, request.video))) > 1:
         raise BadOptionError("a job takes one of visual_frames, pictures and video, not several")
-    slots = model.config.video_slots
+    video = model.config.video
+    slots = video.slots if video else 0
     return JobOptions(
         model=model.name,
         kind=request.kind,

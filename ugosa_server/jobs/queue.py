@@ -172,7 +172,8 @@ class JobQueue:
             video_id = options.video.upload_id
             video = require_video(await self._store(lambda s: s.uploads.get(principal, video_id)))
             check_boxes(options.video.players, video.width, video.height)
-            picture_times_s(options.video, model.config.video_interval_s, song.frames / song.sample_rate_hz)
+            assert model.config.video is not None  # or its options would have been refused
+            picture_times_s(options.video, model.config.video.interval_s, song.frames / song.sample_rate_hz)
 
     def admit(self, store: Store, draft: JobDraft) -> None:
         """Make sure that there is room for one more job; called in the transaction that makes it.

@@ -1,6 +1,10 @@
-"""How deep a network can be fine-tuned: `Lx:y` of Cantisani et al. (2021), and what each depth trains.
+"""What the server knows of a network without loading it: its sizes, and what fine-tuning means in it.
 
-`x` says where training begins, `y` where it ends. In a ConvTasNet:
+Each architecture has a frozen dataclass that fulfils `NetworkConfig`; its fields are what a checkpoint states
+as JSON. Free of torch, so that the front process can list models and validate options.
+
+A depth `Lx:y` of Cantisani et al. (2021) says how much of a network is fine-tuned: `x` where training begins,
+`y` where it ends. In a ConvTasNet:
 
 | x | trained from |
 |---|---|
@@ -16,14 +20,7 @@
 
 The encoder, the first norm and the bottleneck are always frozen. `L5:M` and `L5:3` would train nothing, so
 they do not exist; `L4:3` trains the last 1x1 convolution alone. `L1` and `L2` exist only in networks with as
-many repeats. What the same names mean in another network stands with its sizes (`NetworkConfig`).
-
-Free of torch, so that the front process can tell what a model offers.
-
-What the server must know of any separation network without loading it. Free of torch.
-
-Each architecture has a frozen dataclass that fulfils `NetworkConfig`; its fields are what a checkpoint states
-as JSON.
+many repeats. What the same names mean in another network stands beside its sizes.
 """
 
 from __future__ import annotations
@@ -36,43 +33,8 @@ from typing import Literal, Protocol
 LEVELS = (1, 2, 3, 4, 5)
 ENDS = ("D", "M", "3")
 
-
-@dataclass(frozen=True)
-class Depth:
-    """One `Lx:y`."""
-
-    level: int
-    """x, 1 to 5: where training begins."""
-    end: str
-    """y, "D", "M" or "3": where it ends."""
-
-    def __str__(self) -> str:
-        return f"L{self.level}:{self.end}"
-
-    def exists_in(self, config: NetworkConfig) -> bool:
-        """Whether it trains anything in a network of these sizes."""
-        return bool(self.trained_names(config))
-
-    def trained_names(self, config: NetworkConfig) -> tuple[str, ...]:
-        """The parameters it trains, in the network's order."""
-        return config.trained_names(self)
-
-    def trained_count(self, config: NetworkConfig) -> int:
-        """How many numbers it trains (#TP of the paper's Table 1)."""
-        shapes = config.parameter_shapes()
-        return sum(math.prod(shapes[name]) for name in self.trained_names(config))
-
-
-ALL_DEPTHS = tuple(Depth(level, end) for level in LEVELS for end in (ENDS if level < 5 else ("D",)))
-
-
-def depths_of(config: NetworkConfig) -> tuple[Depth, ...]:
-    """All depths that this network has, deepest first."""
-    return tuple(depth for depth in ALL_DEPTHS if depth.exists_in(config))
-
-
 MaskKind = Literal["soft", "hard", "shared"]
-"""Masks as a network gives them, all or nothing in each bin, or each bin shared out among the sources."""
+"""Masks as a network outputs them, rounded to 0 or 1, or each bin shared out among the sources."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +55,21 @@ class MaskGrid:
         return self.fft_samples // 2 + 1
 
 
+@dataclass(frozen=True)
+class VideoInput:
+    """Pictures of the players, as the input of a network that is conditioned on video."""
+
+    slots: int
+    """Players at most, each with a slot of their own."""
+    interval_s: float
+    """Seconds between two pictures of a player."""
+
+
 class NetworkConfig(Protocol):
-    """Sizes of a network, and what fine-tuning means in it."""
+    """Sizes of a network, and what fine-tuning means in it.
+
+    `NetworkDefaults` holds the answers that most networks share.
+    """
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -102,7 +77,7 @@ class NetworkConfig(Protocol):
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """What marks can name and jobs give: the sources, and `residual` if they are not the whole mix."""
+        """Names that marks and jobs use: the sources, and `residual` if these are not the whole mix."""
 
     @property
     def audio_channels(self) -> int:
@@ -114,19 +89,15 @@ class NetworkConfig(Protocol):
 
     @property
     def max_segment_s(self) -> float:
-        """The longest segment that the network can hear at once, in seconds; may be infinite."""
+        """The longest segment that the network can process at once, in seconds; may be infinite."""
 
     @property
     def mask_grid(self) -> MaskGrid | None:
-        """Set for a network that gives masks (`network.MaskNetwork`); None = it gives waveforms."""
+        """The STFT of a network that outputs masks (`network.MaskNetwork`); None: it outputs waveforms."""
 
     @property
-    def video_slots(self) -> int:
-        """Players that it can see in a video; 0 = it is not conditioned on video."""
-
-    @property
-    def video_interval_s(self) -> float:
-        """Seconds between the pictures of a player that it looks at; infinite if it sees none."""
+    def video(self) -> VideoInput | None:
+        """The pictures that the network is conditioned on; None: no video input."""
 
     @property
     def adaptation_defaults(self) -> Mapping[str, str | int | float | None]:
@@ -136,10 +107,81 @@ class NetworkConfig(Protocol):
         """Name and shape of every parameter, in the network's order."""
 
     def buffer_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Name and shape of what a checkpoint holds besides parameters, such as statistics of batch norms."""
+        """Name and shape of the rest of a checkpoint, such as statistics of batch norms."""
 
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains, in the network's order; none = it has no such depth."""
+        """The parameters that a depth trains, in the network's order; none: it has no such depth."""
 
     def trained_share(self, depth: Depth) -> float:
-        """Share of the network's work that every step of a fine-tuning at this depth does, 0 < share <= 1."""
+        """Share of the network that every step of a fine-tuning at this depth runs, 0 < share <= 1."""
+
+
+class NetworkDefaults:
+    """Answers of a network of waveforms whose sources add up to the mix, with no limit of length."""
+
+    @property
+    def stems(self: NetworkConfig) -> tuple[str, ...]:
+        """The sources, which are trained to add up to the mix."""
+        return self.sources
+
+    @property
+    def max_segment_s(self) -> float:
+        """Infinite: segments of any length."""
+        return math.inf
+
+    @property
+    def mask_grid(self) -> MaskGrid | None:
+        """None: the network outputs waveforms, not masks."""
+        return None
+
+    @property
+    def video(self) -> VideoInput | None:
+        """None: no video input."""
+        return None
+
+    @property
+    def adaptation_defaults(self) -> Mapping[str, str | int | float | None]:
+        """Empty: the paper's options."""
+        return {}
+
+    def buffer_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Empty: a checkpoint holds nothing but parameters."""
+        return {}
+
+    def trained_share(self, depth: Depth) -> float:
+        """1: every step runs the whole network, nothing is kept from epoch to epoch."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Depth:
+    """One `Lx:y`."""
+
+    level: int
+    """x, 1 to 5: where training begins."""
+    end: str
+    """y, "D", "M" or "3": where it ends."""
+
+    def __str__(self) -> str:
+        return f"L{self.level}:{self.end}"
+
+    def exists_in(self, config: NetworkConfig) -> bool:
+        """Return whether it trains anything in a network of these sizes."""
+        return bool(self.trained_names(config))
+
+    def trained_names(self, config: NetworkConfig) -> tuple[str, ...]:
+        """Return the parameters that it trains, in the network's order."""
+        return config.trained_names(self)
+
+    def trained_count(self, config: NetworkConfig) -> int:
+        """Return how many numbers it trains (#TP of the paper's Table 1)."""
+        shapes = config.parameter_shapes()
+        return sum(math.prod(shapes[name]) for name in self.trained_names(config))
+
+
+ALL_DEPTHS = tuple(Depth(level, end) for level in LEVELS for end in (ENDS if level < 5 else ("D",)))
+
+
+def depths_of(config: NetworkConfig) -> tuple[Depth, ...]:
+    """Return all depths that this network has, deepest first."""
+    return tuple(depth for depth in ALL_DEPTHS if depth.exists_in(config))

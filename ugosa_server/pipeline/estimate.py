@@ -80,7 +80,12 @@ def song_estimates(
     config = network.config
     if not isinstance(network, MaskNetwork):
         segments = separate_in_segments(
-            network, mix_frames, config.sample_rate_hz, spec.separation, spec.seed, device
+            lambda mix, start: network(mix),
+            mix_frames,
+            config.sample_rate_hz,
+            spec.separation,
+            spec.seed,
+            device,
         )
         return estimates_at_source(watched(segments), mix, spec.source)
     assert config.mask_grid is not None

@@ -64,7 +64,7 @@ def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -
             warning=False,
         )
     ]
-    if config.video_slots and not (spec.visual_frames or spec.pictures or spec.video):
+    if config.video and not (spec.visual_frames or spec.pictures or spec.video):
         notices.append(
             RunNotice(
                 "NO_VIDEO",

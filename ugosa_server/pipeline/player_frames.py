@@ -34,5 +34,6 @@ def sights_of(
 
 def _times_s(spec: RunSpec, config: NetworkConfig) -> tuple[float, ...]:
     assert spec.video is not None
+    assert config.video is not None  # or the job would have been refused
     duration_s = spec.source.frames / spec.source.sample_rate_hz
-    return picture_times_s(spec.video, config.video_interval_s, duration_s)
+    return picture_times_s(spec.video, config.video.interval_s, duration_s)

@@ -50,15 +50,12 @@ def frame_rate_hz(sample_rate_hz: int, grid: MaskGrid) -> float:
 
 
 class SpectrumFrames:
-    """A mono song as a `[T', F + 1]` array of complex STFT frames, computed when they are asked for.
-
-    The last column is the number of each frame, from 1, so that a cut knows where it lies.
-    """
+    """A mono song as a `[T', F]` array of complex STFT frames, computed when they are asked for."""
 
     def __init__(self, mix: SourceFrames | NDArray[np.float32], grid: MaskGrid) -> None:
         """Take the song [T, 1] at the network's rate."""
         self._mix, self._grid = mix, grid
-        self.shape = (mask_frames(len(mix), grid), grid.bins + 1)
+        self.shape = (mask_frames(len(mix), grid), grid.bins)
         self._window = torch.hann_window(grid.fft_samples)
 
     def __len__(self) -> int:
@@ -66,18 +63,17 @@ class SpectrumFrames:
         return self.shape[0]
 
     def __getitem__(self, frames: slice) -> NDArray[np.complex64]:
-        """Compute the frames of a slice of step 1: `[n, F + 1]`."""
+        """Compute the frames of a slice of step 1: `[n, F]`."""
         start, stop, _ = frames.indices(len(self))
         fft, hop = self._grid.fft_samples, self._grid.hop_samples
         first, last = start * hop - fft // 2, (stop - 1) * hop + fft // 2
         inside = self._mix[max(0, first) : max(0, last)][:, 0]
         audio = np.zeros(last - first, dtype=np.float32)
         audio[max(0, -first) :][: len(inside)] = inside
-        spectra = torch.stft(
+        spectra: NDArray[np.complex64] = torch.stft(
             torch.from_numpy(audio), fft, hop, window=self._window, center=False, return_complex=True
         ).numpy()  # [F, n]
-        numbers = np.arange(start + 1, stop + 1, dtype=np.complex64)
-        return np.concatenate([spectra, numbers[None]]).T
+        return spectra.T
 
 
 def song_masks(
@@ -104,29 +100,25 @@ def song_masks(
     assert grid is not None
     wanted = list(rows)
 
-    def masks_of(cut: Tensor) -> Tensor:  # complex [B, F + 1, n] -> [B, S, F, n]
-        return torch.stack([masks_of_window(frames[:-1], int(frames[-1, -1].real)) for frames in cut])
-
-    def masks_of_window(
-        frames: Tensor, stop: int
-    ) -> Tensor:  # complex [F, n] up to frame `stop` -> [S, F, n]
-        distinct, choice = contexts.of(stop - frames.shape[-1], stop)
+    def masks_of_window(window: Tensor, start: int) -> Tensor:  # complex [1, F, n] -> [1, S, F, n]
+        frames = window[0]
+        distinct, choice = contexts.of(start, start + frames.shape[-1])
         masks: Tensor | None = None
         for first in range(0, len(distinct), CONTEXTS_AT_ONCE):
             batch = torch.from_numpy(distinct[first : first + CONTEXTS_AT_ONCE]).to(frames.device)
             made = network.masks(frames.expand(len(batch), -1, -1), batch, kind=options.mask_kind)
             made = made[:, wanted]  # [n, S, F, n]
             if len(distinct) == 1:
-                return made[0]
+                return made
             masks = torch.zeros_like(made[0]) if masks is None else masks
             for i, mask in enumerate(made, start=first):
                 own = torch.from_numpy(choice == i).to(mask.device)
                 masks = torch.where(own, mask, masks)
         assert masks is not None
-        return masks
+        return masks.unsqueeze(0)
 
     yield from separate_in_segments(
-        masks_of,
+        masks_of_window,
         SpectrumFrames(mix, grid),
         frame_rate_hz(network.config.sample_rate_hz, grid),
         options,

@@ -22,8 +22,9 @@ from ugosa_server.separation.options import SeparationOptions
 
 MAX_SHIFT_S = 0.5  # the authors' evaluation
 
-SeparateFunction = Callable[[Tensor], Tensor]
-"""Separates a batch of mixes of any length: [B, C, T] -> [B, S, C, T]."""
+SeparateFunction = Callable[[Tensor, int], Tensor]
+"""Separates one window of any length, [1, C, T] -> [1, S, C, T]; the number is that of its first frame in the
+song, negative where a shifted window begins with silence."""
 
 
 class SongFrames(Protocol):
@@ -69,7 +70,7 @@ def separate_in_segments(
     """Yield one block [S, C, n] a segment; the blocks follow each other and have len(mix) frames in all.
 
     Args:
-        separate: the network.
+        separate: runs the network on one window.
         mix: the song at the network's rate, [T, C].
         sample_rate_hz: that rate.
         options: validated.
@@ -135,10 +136,11 @@ def _segment(
     """
     total: Tensor | None = None
     for shift in shifts or [0]:
-        window = _window(mix, start - shift, start + segment_frames)  # [n, C]
+        window_start = start - shift
+        window = _window(mix, window_start, start + segment_frames)  # [n, C]
         batch = to_device(window.T, device).unsqueeze(0)  # [1, C, n]
         with torch.inference_mode():
-            estimate = separate(batch)[0, ..., shift:]  # [S, C, segment]
+            estimate = separate(batch, window_start)[0, ..., shift:]  # [S, C, segment]
             total = estimate if total is None else total + estimate
     assert total is not None
     return total / max(1, len(shifts))

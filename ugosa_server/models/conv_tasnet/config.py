@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import Depth
+from ugosa_server.models.config import Depth, NetworkDefaults
 
 
 @dataclass(frozen=True)
-class ConvTasNetConfig:
+class ConvTasNetConfig(NetworkDefaults):
     """Sizes of one ConvTasNet; the defaults are the published music model (10,977,872 parameters)."""
 
     sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
@@ -54,36 +53,12 @@ class ConvTasNetConfig:
                 raise BadOptionError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     @property
-    def stems(self) -> tuple[str, ...]:
-        """The sources, which are trained to add up to the mix."""
-        return self.sources
-
-    @property
-    def mask_grid(self) -> None:
-        """It gives waveforms."""
-
-    @property
-    def video_slots(self) -> int:
-        """It only hears."""
-        return 0
-
-    @property
-    def video_interval_s(self) -> float:
-        """It sees none."""
-        return math.inf
-
-    @property
     def hop_samples(self) -> int:
         """Samples from one frame to the next: L / 2."""
         return self.encoder_length // 2
 
-    @property
-    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
-        """None: the paper's options are for such networks."""
-        return {}
-
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter, in the network's order."""
+        """Return name and shape of every parameter, in the network's order."""
         n, b, h = self.encoder_filters, self.bottleneck_channels, self.block_channels
         block = {
             "net.0.weight": (h, b, 1),
@@ -112,13 +87,8 @@ class ConvTasNetConfig:
             "decoder.basis_signals.weight": (self.audio_channels * self.encoder_length, n),
         }
 
-    @property
-    def max_segment_s(self) -> float:
-        """A network of convolutions alone hears segments of any length."""
-        return math.inf
-
     def frozen_repeats(self, depth: Depth) -> int:
-        """How many repeats come before anything that is trained; all of them when the decoder alone is.
+        """Return how many repeats come before anything that is trained; all, if the decoder alone is.
 
         Below zero: the network has too few repeats for this depth.
         """
@@ -126,12 +96,8 @@ class ConvTasNetConfig:
             return self.repeats
         return self.repeats - max(4 - depth.level, 1)
 
-    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """A checkpoint holds nothing but parameters."""
-        return {}
-
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains, see `depths`; none if there are too few repeats for it."""
+        """Return the parameters that a depth trains, see `models.config`; none: too few repeats."""
         if self.frozen_repeats(depth) < 0:
             return ()
         prefixes: list[str] = []
@@ -148,5 +114,5 @@ class ConvTasNetConfig:
         return tuple(name for name in self.parameter_shapes() if name.startswith(tuple(prefixes)))
 
     def trained_share(self, depth: Depth) -> float:
-        """The repeats that are trained through, of all; what comes after them counts as one."""
+        """Return the share of repeats that are trained through; what comes after them counts as one."""
         return max(1, self.repeats - self.frozen_repeats(depth)) / self.repeats

@@ -22,17 +22,16 @@ What the depths of Cantisani et al. (2021) train here, from the inside out:
 | 3 | as D, with the last two blocks frozen |
 
 The encoder outside of the bottleneck is always frozen, as is what makes one vector of a player's features
-(LSTM, visual head), and batch norms keep their statistics.
+(LSTM, visual head), and batch norms keep their statistics. Skip connections lead around every split, so
+nothing is kept from epoch to epoch.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import Depth, MaskGrid
+from ugosa_server.models.config import Depth, MaskGrid, NetworkDefaults, VideoInput
 
 INSTRUMENTS = (
     "bassoon",
@@ -75,7 +74,7 @@ CONTEXTS = ("labels", "frame", "frames")
 
 
 @dataclass(frozen=True)
-class ConditionedUNetConfig:
+class ConditionedUNetConfig(NetworkDefaults):
     """One network of the grid; the defaults are row 14 of the paper's Table 2, with ratio masks."""
 
     instruments: tuple[str, ...] = INSTRUMENTS
@@ -131,7 +130,7 @@ class ConditionedUNetConfig:
             raise BadOptionError(
                 f"context_frames is {self.context_frames}, but must be at least 1, and 1 without frames"
             )
-        if self.visual_fine_tuning and not (self.video_slots and self.film_channels):
+        if self.visual_fine_tuning and not (self.video and self.film_channels):
             raise BadOptionError("visual_fine_tuning needs FiLM on a video context, frame or frames")
         if self.first_channels < 1:
             raise BadOptionError(f"first_channels must be at least 1, got {self.first_channels}")
@@ -167,25 +166,17 @@ class ConditionedUNetConfig:
         return GRID
 
     @property
-    def video_slots(self) -> int:
-        """K', if the context is seen."""
-        return 0 if self.context == "labels" or self.conditioning == "none" else PLAYERS
-
-    @property
-    def video_interval_s(self) -> float:
-        """One picture a window, or N of them."""
+    def video(self) -> VideoInput | None:
+        """One picture of each player a window, or N of them; None with labels or without conditioning."""
+        if self.context == "labels" or self.conditioning == "none":
+            return None
         pictures = self.context_frames if self.context == "frames" else 1
-        return self.max_segment_s / pictures if self.video_slots else math.inf
+        return VideoInput(PLAYERS, self.max_segment_s / pictures)
 
     @property
     def adaptation_defaults(self) -> dict[str, str | int | float | None]:
         """No adaptation: marks act without one, of which no gain has been shown; segments of a window."""
         return {"strategy": "B0", "segment_s": self.max_segment_s}
-
-    @property
-    def input_bins(self) -> int:
-        """F: bins of the input and of the masks."""
-        return LOG_BINS if self.frequency_scale == "log" else LINEAR_BINS
 
     @property
     def encoder_channels(self) -> tuple[int, ...]:
@@ -289,16 +280,7 @@ class ConditionedUNetConfig:
             prefixes += [f"encoder.{BLOCKS - 1}.", "film."]
         return self._names(tuple(prefixes))
 
-    def trained_share(self, depth: Depth) -> float:
-        """All of it: skip connections lead around every split, so nothing is kept from epoch to epoch."""
-        return 1.0
-
     def _names(self, prefixes: tuple[str, ...]) -> tuple[str, ...]:
         return (
             tuple(name for name in self.parameter_shapes() if name.startswith(prefixes)) if prefixes else ()
         )
-
-
-def instrument_of(name: str) -> str:
-    """The class that a folder or a label means: lower case, without spaces; "Double Bass" -> "doublebass"."""
-    return re.sub(r"[^a-z]", "", name.lower())

@@ -19,7 +19,8 @@ inside out, the depths of Cantisani et al. (2021) are mapped so that they keep t
 | M | as D, with those last transposed convolutions frozen |
 | 3 | as D, with the last decoder layers frozen |
 
-The encoder outside of the bottleneck is always frozen. A bag trains the same layers in all its networks.
+The encoder outside of the bottleneck is always frozen. A bag trains the same layers in all its networks. Skip
+connections lead around every split, so nothing is kept from epoch to epoch.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from fractions import Fraction
 from typing import Any
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import Depth
+from ugosa_server.models.config import Depth, NetworkDefaults
 
 KINDS = ("HTDemucs", "HDemucs")
 
@@ -49,9 +50,9 @@ class DemucsMember:
     kind: str
     """Class name in demucs, one of KINDS."""
     arguments: Mapping[str, Any]
-    """Of its constructor, by name; plain JSON values."""
+    """Arguments of its constructor, by name; plain JSON values."""
     segment: str
-    """The longest segment it is to hear, in seconds, as a fraction such as "39/5"."""
+    """The longest segment that it takes, in seconds, as a fraction such as "39/5"."""
     weights: tuple[float, ...]
     """Its share in every source; the shares of all members are divided by their sum."""
     shapes: Shapes
@@ -64,7 +65,7 @@ class DemucsMember:
             raise BadOptionError(f"a segment must be longer than 0 s, got {self.segment}")
 
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains, in the network's own order."""
+        """Return the parameters that a depth trains, in the network's own order."""
         last = max(int(match[1]) for name in self.shapes if (match := _DECODER_LAYER.match(name)))
         # Where the parts of the network stand, counted from the inside out.
         bottleneck, final_conv = -1, last + 1
@@ -80,7 +81,10 @@ class DemucsMember:
 
 
 def _place(name: str, last: int, bottleneck_layers: Set[str]) -> int | None:
-    """Where a parameter stands: -1 in the bottleneck, i in decoder layer i, last + 1 in the final conv."""
+    """Return the place of a parameter, None in the encoder.
+
+    -1 is the bottleneck, i decoder layer i, last + 1 the last transposed convolutions.
+    """
     if match := _DECODER_LAYER.match(name):
         layer = int(match[1])
         return last + 1 if layer == last and ".conv_tr." in name else layer
@@ -90,7 +94,7 @@ def _place(name: str, last: int, bottleneck_layers: Set[str]) -> int | None:
 
 
 @dataclass(frozen=True)
-class DemucsConfig:
+class DemucsConfig(NetworkDefaults):
     """A bag of demucs networks; most bags hold one."""
 
     sources: tuple[str, ...]
@@ -112,55 +116,23 @@ class DemucsConfig:
                 )
 
     @property
-    def stems(self) -> tuple[str, ...]:
-        """The sources, which are trained to add up to the mix."""
-        return self.sources
-
-    @property
-    def mask_grid(self) -> None:
-        """It gives waveforms."""
-
-    @property
-    def video_slots(self) -> int:
-        """It only hears."""
-        return 0
-
-    @property
-    def video_interval_s(self) -> float:
-        """It sees none."""
-        return math.inf
-
-    @property
     def max_segment_s(self) -> float:
-        """A transformer hears at most the length it was trained on; LSTMs are limited by memory alone."""
+        """The length that a transformer was trained on; infinite with LSTMs, which only memory limits."""
         lengths_s = [float(Fraction(m.segment)) for m in self.members if m.kind == "HTDemucs"]
         return min(lengths_s, default=math.inf)
 
-    @property
-    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
-        """None: the paper's options are for such networks."""
-        return {}
-
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter of all members, in the network's order."""
+        """Return name and shape of every parameter of all members, in the network's order."""
         return {
             f"members.{i}.{name}": tuple(shape)
             for i, member in enumerate(self.members)
             for name, shape in member.shapes.items()
         }
 
-    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """A checkpoint holds nothing but parameters."""
-        return {}
-
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains in all members."""
+        """Return the parameters that a depth trains in all members."""
         return tuple(
             f"members.{i}.{name}"
             for i, member in enumerate(self.members)
             for name in member.trained_names(depth)
         )
-
-    def trained_share(self, depth: Depth) -> float:
-        """All of it: skip connections lead around every split, so nothing is kept from epoch to epoch."""
-        return 1.0

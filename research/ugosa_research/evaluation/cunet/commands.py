@@ -61,7 +61,7 @@ def evaluate_cunet(arguments: argparse.Namespace) -> int:
         config, state = load_checkpoint(model.path)
         if not isinstance(config, ConditionedUNetConfig):
             raise BadOptionError(f"{name} is no Conditioned U-Net")
-        if config.video_slots and (blind := [piece.name for piece in pieces if piece.video is None]):
+        if config.video and (blind := [piece.name for piece in pieces if piece.video is None]):
             raise BadOptionError(
                 f"{name} sees the players, but {blind[0]} has no Vid_*.npz beside it; make it with "
                 "`ugosa-server video features`"
@@ -75,7 +75,7 @@ def evaluate_cunet(arguments: argparse.Namespace) -> int:
         systems += [
             network_system(name, network, kind=kind, labels=labels)
             for kind in get_args(MaskKind)
-            for labels in ((VIDEO,) if config.video_slots else (RIGHT, ALL_ONES))
+            for labels in ((VIDEO,) if config.video else (RIGHT, ALL_ONES))
         ]
     scores = CunetScores(systems)
     arguments.out.mkdir(parents=True, exist_ok=True)

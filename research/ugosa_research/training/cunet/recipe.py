@@ -127,16 +127,16 @@ class CunetRecipe:
                 f"first_stage is {self.first_stage}, but must lie between fewest_sources "
                 f"{self.mix.fewest_sources} and most_sources {self.mix.most_sources}"
             )
-        slots = self.network.video_slots
-        if slots and self.mix.most_sources > slots:
+        video = self.network.video
+        if video and self.mix.most_sources > video.slots:
             raise ConfigError(
-                f"most_sources is {self.mix.most_sources}, but the network can see {slots} players"
+                f"most_sources is {self.mix.most_sources}, but the network can see {video.slots} players"
             )
 
     @property
     def seen_shape(self) -> tuple[int, ...]:
         """Shape of an example's video context; () where labels, or nothing, condition."""
-        return self.network.context_shape if self.network.video_slots else ()
+        return self.network.context_shape if self.network.video else ()
 
     def for_experiment(self, name: str) -> CunetRecipe:
         """This recipe for the network of a row of the paper's tables, with that row's loss and curriculum.

@@ -63,7 +63,7 @@ def run_cunet_training(
         recordings, held_out = split_takes(recordings, recipe.validation_share)
     else:
         held_out = read_solos(validation_data, recipe.network.instruments)
-    if recipe.network.video_slots:
+    if recipe.network.video:
         require_video(recordings)
         require_video(held_out)
     validation = CunetValidation(held_out, recipe)

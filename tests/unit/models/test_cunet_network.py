@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.helpers.tiny_cunet import bins_of
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint
 from ugosa_server.models.config import Depth, depths_of
@@ -70,9 +71,9 @@ def test_the_network_is_what_its_sizes_say(config):
     assert {n: tuple(p.shape) for n, p in network.named_parameters()} == config.parameter_shapes()
     assert [n for n, _ in network.named_parameters()] == list(config.parameter_shapes())
     assert {n: tuple(b.shape) for n, b in network.named_buffers()} == config.buffer_shapes()
-    values = torch.rand(2, 1, config.input_bins, 64)
+    values = torch.rand(2, 1, bins_of(config), 64)
     logits = network.eval().mask_logits(values, context_of(config, batch=2))
-    assert logits.shape == (2, 3, config.input_bins, 64)
+    assert logits.shape == (2, 3, bins_of(config), 64)
     assert logits.isfinite().all()
 
 

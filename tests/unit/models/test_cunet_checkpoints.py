@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from tests.helpers.tiny_cunet import tiny_cunet
+from tests.helpers.tiny_cunet import bins_of, tiny_cunet
 from ugosa_server.errors import BadOptionError, CheckpointError
 from ugosa_server.models.collection import convert, verify
 from ugosa_server.models.cunet.checkpoints import read_cunet_checkpoint
@@ -52,7 +52,7 @@ def test_the_authors_checkpoints_are_read(tmp_path, config, older, choices):
     assert found == config
     network = build_network(found)
     network.load_state_dict(state)
-    values, labels = torch.rand(1, 1, config.input_bins, 64), torch.ones(1, 13)
+    values, labels = torch.rand(1, 1, bins_of(config), 64), torch.ones(1, 13)
     expected = tiny_cunet(config).mask_logits(values, labels)
     torch.testing.assert_close(network.eval().mask_logits(values, labels), expected)
     assert expected.min() >= 0

@@ -21,7 +21,7 @@ from ugosa_server.models.published import PUBLISHED, PublishedWeights, sha256_pr
 from ugosa_server.models.registry import ModelRegistry, user_model_dir
 from ugosa_server.pipeline.resident import ResidentNetworks
 
-GOLDEN = Path(__file__).parent.parent / "data" / "golden"
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 PLAIN = next(GOLDEN.glob("plain-*.th"))
 
 

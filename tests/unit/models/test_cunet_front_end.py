@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.tiny_cunet import bins_of
 from ugosa_server.models.cunet.config import ConditionedUNetConfig
 from ugosa_server.models.cunet.front_end import (
     MAGNITUDE_FLOOR,
@@ -120,7 +121,7 @@ def test_a_silent_source_has_a_mask_of_nothing(mask):
 
 @pytest.mark.parametrize("config", [LOG, LINEAR], ids=["log", "linear"])
 def test_masks_lie_between_0_and_1_on_the_linear_axis(config):
-    logits = 5 * torch.randn(2, 3, config.input_bins, 8)
+    logits = 5 * torch.randn(2, 3, bins_of(config), 8)
     soft, hard, shared = (masks_of_logits(logits, config, kind=kind) for kind in ("soft", "hard", "shared"))
     for found in (soft, hard, shared):
         assert found.shape == (2, 3, 512, 8)

@@ -18,7 +18,7 @@ from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.legacy import read_legacy_checkpoint
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 GOLDEN = DATA / "golden"
 LAYOUTS = sorted(GOLDEN.glob("*.th"))
 RELATIVE_TOLERANCE = 1e-5  # of the largest value; float32 has 6e-8
