@@ -16,7 +16,7 @@ from ugosa_research.evaluation.suggestion_scores import (
     score_source,
     suggestion_table,
 )
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.models.registry import read_model_info
 from ugosa_server.pipeline.resident import ResidentNetworks
 

@@ -13,7 +13,7 @@ from tests.helpers.tiny_model import write_tiny_model
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.engines.base import RunSpec, RunSucceeded
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.pipeline.run import ResidentNetworks, run_job
 from ugosa_server.separation.options import SeparationOptions
 

@@ -13,7 +13,7 @@ from ugosa_server.errors import (
 from ugosa_server.jobs.events import JobError, JobState, RunNotice, StateChanged, StemFile
 from ugosa_server.jobs.model import JobOptions, JobResult, UploadFormat
 from ugosa_server.jobs.store.async_store import Store
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)

@@ -25,7 +25,7 @@ from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.errors import DiskFullError, WorkerLostError
 from ugosa_server.jobs.events import LossTerms, RunNotice, RunPhase, RunProgress, StemFile
 from ugosa_server.jobs.spool import disk_full_explained
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 

@@ -17,7 +17,7 @@ from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.events import JobError, JobState, StemFile
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 
 OptionValue = bool | int | float | str | None
 

@@ -20,10 +20,8 @@ from ugosa_server.jobs.events import (
     StemFile,
 )
 from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
-from ugosa_server.marks.lint import Finding, Severity
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Finding, Mark, MarkState, Severity, Suggestion
 from ugosa_server.marks.players import VideoInfo
-from ugosa_server.marks.suggest import Suggestion
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.rpc.options import STEM_ENCODINGS, options_to_wire
 from ugosa_server.wire.ugosa.v1 import (

@@ -13,7 +13,7 @@ from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import JobArray, JobOptions, Upload, new_id
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.jobs.store.schema import transaction
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 
 
 @dataclass(frozen=True)

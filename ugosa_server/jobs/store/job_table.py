@@ -16,7 +16,7 @@ from ugosa_server.jobs.model import Job, JobOptions, JobResult, Upload
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.jobs.turns import Turns
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
 
 COLUMNS = (
