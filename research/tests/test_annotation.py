@@ -6,7 +6,7 @@ import scipy.signal
 
 from ugosa_research import annotation
 from ugosa_research.annotation import THETA_AUTHORS_CODE, annotate_stems, confidence_blocks
-from ugosa_server.marks.model import MarkState
+from ugosa_server.marks import MarkState
 
 SOURCES = ("drums", "bass", "vocals")
 RATE_HZ = 44_100

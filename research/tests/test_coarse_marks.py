@@ -7,9 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ugosa_research.evaluation.coarse_marks import Carelessness, coarse_marks
-from ugosa_server.marks.activity import silent_spans
-from ugosa_server.marks.model import Mark, MarkState
-from ugosa_server.marks.validate import validate_marks
+from ugosa_server.marks import Mark, MarkSet, MarkState, validate_marks
 
 RATE_HZ = 100
 FRAMES = 6000
@@ -23,7 +21,7 @@ def silent(start, stop, source="vocals"):
 
 def spans(marks, how, seed=0):
     coarse = coarse_marks(marks, SOURCES, FRAMES, RATE_HZ, seed, how)
-    return silent_spans(coarse, "vocals")
+    return list(MarkSet(coarse).silent("vocals"))
 
 
 def test_a_careful_person_marks_what_is_silent():
@@ -69,5 +67,5 @@ def test_careless_marks_are_valid_and_never_silence_all(edges, seed):
     ]
     coarse = coarse_marks(marks, SOURCES, FRAMES, RATE_HZ, seed)
     assert validate_marks(coarse, SOURCES, FRAMES) == coarse
-    drums, vocals = (silent_spans(coarse, source) for source in SOURCES)
+    drums, vocals = (list(MarkSet(coarse).silent(source)) for source in SOURCES)
     assert not any(a < d and c < b for a, b in drums for c, d in vocals)

@@ -11,7 +11,7 @@ from ugosa_research.evaluation.datasets import SOURCES, find_songs
 from ugosa_research.evaluation.marks_files import read_marks
 from ugosa_research.evaluation.preparation import PreparationOptions, prepare, prepared_songs
 from ugosa_server.errors import BadAudioError, BadRegionError
-from ugosa_server.marks.model import MarkState
+from ugosa_server.marks import MarkState
 
 RATE_HZ = 8000
 SECONDS = 12

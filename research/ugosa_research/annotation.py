@@ -24,7 +24,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.marks.model import Interval, Mark, MarkState, complement, merge
+from ugosa_server.marks import Interval, Mark, MarkState, complement, merge
 
 WINDOW_SAMPLES = 4096
 HOP_SAMPLES = WINDOW_SAMPLES // 2

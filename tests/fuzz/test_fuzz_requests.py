@@ -11,7 +11,7 @@ from ugosa_server.config import ServerConfig, load_config
 from ugosa_server.errors import BadOptionError, ConfigError, UgosaError
 from ugosa_server.jobs.model import JobOptions, check_request_id, request_digest
 from ugosa_server.jobs.options import resolve_job_options
-from ugosa_server.marks.validate import validate_marks
+from ugosa_server.marks import validate_marks
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.registry import read_model_info
 from ugosa_server.rpc.convert import (

@@ -27,7 +27,7 @@ from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.runs import RunFailed, RunNotice, RunProgress
 from ugosa_server.jobs.store.job_table import JobTable
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 
 pytestmark = pytest.mark.asyncio
 

@@ -14,7 +14,7 @@ from ugosa_server.jobs.events import JobError, JobState, StateChanged
 from ugosa_server.jobs.model import JobDraft, JobOptions, JobResult, UploadFormat
 from ugosa_server.jobs.runs import RunNotice, StemFile
 from ugosa_server.jobs.store.async_store import Store
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)

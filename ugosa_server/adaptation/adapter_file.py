@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ugosa_server.errors import CheckpointError
 from ugosa_server.files import replacing
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 
 FORMAT = "ugosa-adapter-1"
 

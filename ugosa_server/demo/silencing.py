@@ -22,7 +22,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.marks.model import Interval
+from ugosa_server.marks import Interval
 
 N_FFT = 2048  # librosa's default; the Hann window is as long
 HOP_SAMPLES = 512  # librosa's default

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ugosa_server.demo.silencing import draw_silencing, silenced_blocks
 from ugosa_server.demo.stem_mp4 import SOURCES, decode_stem_mp4
 from ugosa_server.errors import UgosaError
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 
 SEED = 0  # of the permutation that gives each source its silent quarter
 EDGE_FRAMES = 3 * 1024  # AAC packets at both ends, which the cutting of the excerpt left with loud clicks

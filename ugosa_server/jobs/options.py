@@ -14,6 +14,7 @@ from ugosa_server.adaptation.presets import (
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobKind, JobOptions
+from ugosa_server.marks import validate_instruments
 from ugosa_server.marks.players import (
     PlayerPicture,
     VideoSource,
@@ -22,7 +23,6 @@ from ugosa_server.marks.players import (
     validate_video,
     validate_visual_frames,
 )
-from ugosa_server.marks.validate import validate_instruments
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.separation.options import SeparationOptions, validate_separation_options
 

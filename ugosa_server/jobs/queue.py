@@ -36,15 +36,17 @@ from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store.async_store import AsyncStore, Store
 from ugosa_server.jobs.uploads import require_song, require_video
-from ugosa_server.marks.levels import SongLevels, load_levels
-from ugosa_server.marks.model import Mark
-from ugosa_server.marks.players import check_boxes, picture_times_s
-from ugosa_server.marks.validate import (
+from ugosa_server.marks import (
+    Mark,
+    MarkSet,
+    SongLevels,
     check_all_silent,
     check_marks_of_absent,
+    load_levels,
     playing_sources,
     validate_marks,
 )
+from ugosa_server.marks.players import check_boxes, picture_times_s
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 
 EVENTS_PER_READ = 100
@@ -356,7 +358,7 @@ class JobQueue:
         checked = validate_marks(marks, model.sources, upload.audio.frames)
         check_marks_of_absent(checked, instruments, model.config.sources)
         stems = stems_of_job(instruments, checked, model, upload.audio)
-        await asyncio.to_thread(check_all_silent, checked, stems, upload.audio)
+        await asyncio.to_thread(check_all_silent, MarkSet(checked), stems, upload.audio)
         return checked
 
     def _check_queue(self, store: Store) -> None:
@@ -373,7 +375,10 @@ def stems_of_job(
     """Names of the stems that a job gives, in the model's order, from its validated list and marks."""
     if not model.residual:
         return model.sources
-    return (*playing_sources(instruments, marks, model.config.sources, audio.frames), *model.residual)
+    return (
+        *playing_sources(instruments, MarkSet(marks), model.config.sources, audio.frames),
+        *model.residual,
+    )
 
 
 def _stems_bytes(stems: tuple[str, ...], audio: SourceAudio, kind: JobKind) -> int:

@@ -1,1 +1,45 @@
-"""From the musician's marks to activations h[i, n]."""
+"""The musician's marks: checked, and turned into activities h[i, n] and gains."""
+
+from ugosa_server.marks.activity import SilenceGains, fade_frames
+from ugosa_server.marks.levels import LevelMeter, SongLevels, load_levels, save_levels
+from ugosa_server.marks.lint import Finding, Severity, lint_marks
+from ugosa_server.marks.model import Interval, Mark, MarkSet, MarkState, complement, inside, intersect, merge
+from ugosa_server.marks.suggest import Suggestion, suggest_marks
+from ugosa_server.marks.validate import (
+    check_all_silent,
+    check_marks_of_absent,
+    marks_of_ensemble,
+    playing_sources,
+    validate_instruments,
+    validate_marks,
+    without_all_silent,
+)
+
+__all__ = [
+    "Finding",
+    "Interval",
+    "LevelMeter",
+    "Mark",
+    "MarkSet",
+    "MarkState",
+    "Severity",
+    "SilenceGains",
+    "SongLevels",
+    "Suggestion",
+    "check_all_silent",
+    "check_marks_of_absent",
+    "complement",
+    "fade_frames",
+    "inside",
+    "intersect",
+    "lint_marks",
+    "load_levels",
+    "marks_of_ensemble",
+    "merge",
+    "playing_sources",
+    "save_levels",
+    "suggest_marks",
+    "validate_instruments",
+    "validate_marks",
+    "without_all_silent",
+]

@@ -1,4 +1,4 @@
-"""What is wrong or doubtful with marks, all of it, told before any compute is spent.
+"""Everything that is wrong or doubtful with marks, found before any compute is spent.
 
 Errors are what a job would refuse. Warnings are about marks that would be obeyed, to the harm of the stems.
 """
@@ -12,19 +12,24 @@ from enum import StrEnum
 import numpy as np
 
 from ugosa_server.audio.formats import SourceAudio, peak_dbfs
-from ugosa_server.errors import BadRegionError, UnknownSourceError
-from ugosa_server.marks.activity import fade_frames, silent_spans
+from ugosa_server.marks.activity import fade_frames
 from ugosa_server.marks.levels import SongLevels
-from ugosa_server.marks.model import Interval, Mark, MarkState, intersect, merge
+from ugosa_server.marks.model import Interval, Mark, MarkSet, intersect, merge
 from ugosa_server.marks.suggest import SURE, frames_of_hops, playing_probability, runs
-from ugosa_server.marks.validate import check_region, check_source, playing_sources, sounding_all_silent
+from ugosa_server.marks.validate import (
+    Fault,
+    Refusal,
+    find_refusals,
+    playing_sources,
+    sounding_all_silent,
+)
 
 THIN_S = 4.0  # of marked silence, all sources together: one training segment of the paper
 MIN_HEARD_S = 0.3  # a shorter sound in a silence is a leak or a cymbal's tail
 
 
 class Severity(StrEnum):
-    """How bad a finding is; in the order in which findings are told."""
+    """Weight of a finding; findings come in this order."""
 
     ERROR = "error"
     """A job would refuse the marks."""
@@ -41,11 +46,11 @@ class Finding:
     code: str
     """Stable word, for example "CONTRADICTION"."""
     severity: Severity
-    """How bad it is."""
+    """Its weight."""
     message: str
-    """What is so."""
+    """The observation."""
     fix: str
-    """What to do."""
+    """The way out."""
     source: str = ""
     """Empty if it is about none in particular."""
     span: Interval | None = None
@@ -71,16 +76,11 @@ def lint_marks(
             leave out: it does not play.
     """
     names = (*sources, *residual)
-    found: list[Finding] = []
-    sound: list[Mark] = []
-    for mark in marks:
-        problem = _refusal(mark, names, song)
-        if problem is None:
-            sound.append(mark)
-        else:
-            found.append(problem)
+    refusals = list(find_refusals(marks, names, song.frames))
+    found = [_of_refusal(refusal, song) for refusal in refusals]
+    refused = {(r.source, r.span) for r in refusals if r.fault is not Fault.CONTRADICTION}
+    sound = MarkSet(tuple(m for m in marks if (m.source, (m.start_frame, m.end_frame)) not in refused))
     playing = playing_sources((), sound, sources, song.frames) if residual else sources
-    found += _contradictions(sound, names, song)
     found += _all_silent(sound, (*playing, *residual), song)
     found += _short_silences(sound, song)
     found += _coverage(sound, playing, song)
@@ -90,35 +90,22 @@ def lint_marks(
     return sorted(found, key=lambda f: (order.index(f.severity), f.span or (0, 0), f.source, f.code))
 
 
-def _refusal(mark: Mark, sources: Sequence[str], song: SourceAudio) -> Finding | None:
-    span = (mark.start_frame, mark.end_frame)
-    try:
-        check_source(mark, sources)
-        check_region(mark, song.frames)
-    except UnknownSourceError as error:
-        fix = "rename it, or name a model that has this source"
-        return Finding("UNKNOWN_SOURCE", Severity.ERROR, error.message, fix, mark.source, span)
-    except BadRegionError as error:
-        fix = f"give it a start and a later end, both between 0 and {song.frames}"
-        return Finding("BAD_REGION", Severity.ERROR, error.message, fix, mark.source, span)
-    return None
+FIXES = {
+    Fault.UNKNOWN_SOURCE: "rename it, or name a model that has this source",
+    Fault.BAD_REGION: "give it a start and a later end, both between 0 and {frames}",
+    Fault.CONTRADICTION: "shorten one of the two marks",
+}
 
 
-def _contradictions(marks: Sequence[Mark], sources: Sequence[str], song: SourceAudio) -> Iterator[Finding]:
-    for source in sources:
-        active = [(m.start_frame, m.end_frame) for m in marks if m.source == source and _is_active(m)]
-        for span in intersect(active, silent_spans(marks, source)):
-            yield Finding(
-                "CONTRADICTION",
-                Severity.ERROR,
-                f"{source} is marked both active and silent from {_times(span, song)}",
-                "shorten one of the two marks",
-                source,
-                span,
-            )
+def _of_refusal(refusal: Refusal, song: SourceAudio) -> Finding:
+    message = refusal.message
+    if refusal.fault is Fault.CONTRADICTION:
+        message = f"{refusal.source} is marked both active and silent from {_times(refusal.span, song)}"
+    fix = FIXES[refusal.fault].format(frames=song.frames)
+    return Finding(refusal.fault.value, Severity.ERROR, message, fix, refusal.source, refusal.span)
 
 
-def _all_silent(marks: Sequence[Mark], sources: Sequence[str], song: SourceAudio) -> Iterator[Finding]:
+def _all_silent(marks: MarkSet, sources: Sequence[str], song: SourceAudio) -> Iterator[Finding]:
     for start, stop, peak in sounding_all_silent(marks, sources, song):
         yield Finding(
             "ALL_SILENT",
@@ -130,10 +117,10 @@ def _all_silent(marks: Sequence[Mark], sources: Sequence[str], song: SourceAudio
         )
 
 
-def _short_silences(marks: Sequence[Mark], song: SourceAudio) -> Iterator[Finding]:
+def _short_silences(marks: MarkSet, song: SourceAudio) -> Iterator[Finding]:
     fade = fade_frames(song.sample_rate_hz)
-    for source in {mark.source for mark in marks}:
-        for start, stop in silent_spans(marks, source):
+    for source in marks.sources:
+        for start, stop in marks.silent(source):
             fades = fade * ((start > 0) + (stop < song.frames))
             if stop - start < fades:
                 yield Finding(
@@ -147,8 +134,8 @@ def _short_silences(marks: Sequence[Mark], song: SourceAudio) -> Iterator[Findin
                 )
 
 
-def _coverage(marks: Sequence[Mark], sources: Sequence[str], song: SourceAudio) -> Iterator[Finding]:
-    spans = {source: silent_spans(marks, source) for source in sources}
+def _coverage(marks: MarkSet, sources: Sequence[str], song: SourceAudio) -> Iterator[Finding]:
+    spans = {source: marks.silent(source) for source in sources}
     total_s = sum(stop - start for found in spans.values() for start, stop in found) / song.sample_rate_hz
     if total_s == 0.0:
         yield Finding(
@@ -176,14 +163,14 @@ def _coverage(marks: Sequence[Mark], sources: Sequence[str], song: SourceAudio) 
         )
 
 
-def _heard_in_silence(marks: Sequence[Mark], sources: Sequence[str], levels: SongLevels) -> Iterator[Finding]:
+def _heard_in_silence(marks: MarkSet, sources: Sequence[str], levels: SongLevels) -> Iterator[Finding]:
     """Stretches of marked silence in which the model hears the source as loudly as where it plays."""
     rate = levels.sample_rate_hz
     for source, plays in playing_probability(levels).items():
         if source not in sources:
             continue
         heard = merge(frames_of_hops(*run, levels) for run in runs(plays >= SURE))
-        for start, stop in intersect(heard, silent_spans(marks, source)):
+        for start, stop in intersect(heard, marks.silent(source)):
             if stop - start < MIN_HEARD_S * rate:
                 continue
             hops = slice(start // levels.hop_frames, -(-stop // levels.hop_frames))
@@ -197,10 +184,6 @@ def _heard_in_silence(marks: Sequence[Mark], sources: Sequence[str], levels: Son
                 source,
                 (start, stop),
             )
-
-
-def _is_active(mark: Mark) -> bool:
-    return mark.state is MarkState.ACTIVE
 
 
 def _times(span: Interval, song: SourceAudio) -> str:

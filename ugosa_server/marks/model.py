@@ -11,13 +11,14 @@ set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
 class MarkState(StrEnum):
-    """What a mark says of its source; unmarked time is neither."""
+    """State of a source in a mark; unmarked time is neither."""
 
     ACTIVE = "active"
     SILENT = "silent"
@@ -30,7 +31,7 @@ class Mark:
     source: str
     """Name of a source of the model, for example "vocals"."""
     state: MarkState
-    """What the source does in the region."""
+    """State of the source in the region."""
     start_frame: int
     """First frame, at the source rate; 0 <= start_frame < end_frame."""
     end_frame: int
@@ -38,6 +39,57 @@ class Mark:
 
 
 Interval = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MarkSet:
+    """Marks of one song, with the merged spans of each source worked out once."""
+
+    marks: tuple[Mark, ...] = ()
+    """The marks as they came."""
+    _spans: Mapping[tuple[str, MarkState], tuple[Interval, ...]] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        regions: dict[tuple[str, MarkState], list[Interval]] = defaultdict(list)
+        for mark in self.marks:
+            regions[mark.source, mark.state].append((mark.start_frame, mark.end_frame))
+        spans = {key: tuple(merge(found)) for key, found in regions.items()}
+        object.__setattr__(self, "_spans", spans)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names that occur in the marks, each once, in the order of their first mark."""
+        return tuple(dict.fromkeys(mark.source for mark in self.marks))
+
+    @property
+    def has_silence(self) -> bool:
+        """True if any source is marked silent anywhere."""
+        return any(state is MarkState.SILENT for _, state in self._spans)
+
+    def silent(self, source: str) -> tuple[Interval, ...]:
+        """Return the spans in which a source is marked silent: sorted, neither overlapping nor touching."""
+        return self._spans.get((source, MarkState.SILENT), ())
+
+    def active(self, source: str) -> tuple[Interval, ...]:
+        """Return the spans in which a source is marked active, as `silent` does."""
+        return self._spans.get((source, MarkState.ACTIVE), ())
+
+    def at_rate(self, from_rate_hz: int, to_rate_hz: int) -> MarkSet:
+        """Move the marks to another sample grid: frame m is in a mark if its time, m / to_rate, is.
+
+        Marks that hold no frame of the other grid vanish.
+        """
+
+        def frame_at_or_after(frame: int) -> int:
+            return -(-frame * to_rate_hz // from_rate_hz)
+
+        moved = (
+            Mark(m.source, m.state, frame_at_or_after(m.start_frame), frame_at_or_after(m.end_frame))
+            for m in self.marks
+        )
+        return MarkSet(tuple(mark for mark in moved if mark.start_frame < mark.end_frame))
 
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
@@ -85,7 +137,7 @@ def complement(intervals: Iterable[Interval], frames: int) -> list[Interval]:
 
 
 def inside(intervals: Iterable[Interval], start: int, stop: int) -> Iterator[Interval]:
-    """What of each interval lies in [start, stop), counted from `start`; nothing of those that do not."""
+    """Clip intervals to [start, stop) and shift them to start at 0; drop empty ones."""
     for first, last in intervals:
         first, last = max(first, start) - start, min(last, stop) - start
         if first < last:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.marks.levels import SongLevels
-from ugosa_server.marks.model import Interval, Mark, MarkState
+from ugosa_server.marks.model import Interval, Mark, MarkSet, MarkState
 from ugosa_server.marks.validate import without_all_silent
 
 EVEN_BOUNDS_DB = (-16.0, -7.0)  # of the evidence at which a source is as likely to play as not
@@ -43,7 +43,7 @@ class Suggestion:
     """A proposed mark."""
 
     mark: Mark
-    """What to mark."""
+    """The proposal."""
     confidence: float
     """Mean probability over the mark that it is right, SURE to 1."""
 
@@ -59,9 +59,11 @@ def suggest_marks(levels: SongLevels) -> list[Suggestion]:
             found[Mark(source, MarkState.SILENT, *span)] = 1.0 - _mean(plays, span, levels)
         for span in _spans((plays >= SURE) & heard, levels, MIN_ACTIVE_S, 0.0):
             found[Mark(source, MarkState.ACTIVE, *span)] = _mean(plays, span, levels)
-    marks = without_all_silent(tuple(found), tuple(probability))
+    left = without_all_silent(MarkSet(tuple(found)), tuple(probability))
     shortest = MIN_SILENT_S * levels.sample_rate_hz  # of what is left of a silence
-    marks = tuple(m for m in marks if m.state is MarkState.ACTIVE or m.end_frame - m.start_frame >= shortest)
+    marks = tuple(
+        m for m in left.marks if m.state is MarkState.ACTIVE or m.end_frame - m.start_frame >= shortest
+    )
     return sorted(
         (Suggestion(mark, round(_confidence(mark, found, probability, levels), 3)) for mark in marks),
         key=lambda suggestion: (suggestion.mark.start_frame, suggestion.mark),

@@ -1,18 +1,19 @@
-"""Which of a model's instruments play in a song, said in a list or by the marks.
+"""Checks of marks and of lists of instruments, before any work is done with them.
+
+Marks are refused where they name no source of the model or no region of the song, where they contradict each
+other, and where they silence every source while the mix sounds.
 
 A model of many instruments (the Conditioned U-Net knows 13) gives stems of those that play, and `residual`.
 The list decides. Without one the marks do: the instruments that they name, but for those that are silent in
 the whole song. Marks that name none leave all. A model whose sources are the whole mix always gives them all.
-
-Marks that say "nothing plays" where the mix sounds: told before any compute is spent.
-
-What a set of marks must be before any work is done with it.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import reduce
 
 import numpy as np
@@ -20,8 +21,108 @@ import numpy as np
 from ugosa_server.audio.formats import SourceAudio, amplitude, peak_dbfs
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.errors import AllSilentError, BadOptionError, BadRegionError, UnknownSourceError
-from ugosa_server.marks.activity import fade_frames, silent_spans
-from ugosa_server.marks.model import Interval, Mark, MarkState, complement, intersect
+from ugosa_server.marks.activity import fade_frames
+from ugosa_server.marks.model import Interval, Mark, MarkSet, MarkState, complement, intersect
+
+SILENCE_DBFS = -90.0  # a stem is silent when its peak is no higher
+
+
+class Fault(StrEnum):
+    """Kinds of marks that no job takes."""
+
+    UNKNOWN_SOURCE = "UNKNOWN_SOURCE"
+    """The model has no such source."""
+    BAD_REGION = "BAD_REGION"
+    """Empty, reversed, or not within the song."""
+    CONTRADICTION = "CONTRADICTION"
+    """A source is active and silent at once."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One fault of a set of marks."""
+
+    fault: Fault
+    """Its kind."""
+    source: str
+    """Source that the marks in question name."""
+    span: Interval
+    """Frames: of the mark, or those in which two contradict each other."""
+    message: str
+    """For people, with places in frames."""
+
+
+def find_refusals(marks: Sequence[Mark], sources: Sequence[str], frames: int) -> Iterator[Refusal]:
+    """Yield every fault of the marks: those of single marks first, then the contradictions of the sound ones.
+
+    Args:
+        marks: of a client; nothing is taken for granted.
+        sources: of the model.
+        frames: of the song.
+    """
+    sound: list[Mark] = []
+    for mark in marks:
+        refusal = _unknown_source(mark, sources) or _bad_region(mark, frames)
+        if refusal is None:
+            sound.append(mark)
+        else:
+            yield refusal
+    yield from _contradictions(MarkSet(tuple(sound)), sources)
+
+
+def validate_marks(marks: Sequence[Mark], sources: Sequence[str], frames: int) -> tuple[Mark, ...]:
+    """Check marks against the model's sources and the song's length; return them sorted, duplicates dropped.
+
+    Raises:
+        UnknownSourceError: a mark names a source that the model does not have.
+        BadRegionError: a mark is empty, reversed or out of the song, or two of one source contradict.
+    """
+    for refusal in find_refusals(marks, sources, frames):
+        unknown = refusal.fault is Fault.UNKNOWN_SOURCE
+        error = UnknownSourceError if unknown else BadRegionError
+        raise error(refusal.message, source=refusal.source)
+    return tuple(sorted(set(marks)))
+
+
+def _unknown_source(mark: Mark, sources: Sequence[str]) -> Refusal | None:
+    if mark.source in sources:
+        return None
+    near = difflib.get_close_matches(mark.source.casefold(), sources, n=1)
+    hint = f'did you mean "{near[0]}"? ' if near else ""
+    return Refusal(
+        Fault.UNKNOWN_SOURCE,
+        mark.source,
+        (mark.start_frame, mark.end_frame),
+        f'a mark names the source "{mark.source}", which the model does not have; {hint}'
+        f"Its sources are {', '.join(sources)}",
+    )
+
+
+def _bad_region(mark: Mark, frames: int) -> Refusal | None:
+    start, end = mark.start_frame, mark.end_frame
+    if start < 0:
+        problem = f"starts at frame {start}, but a song starts at frame 0"
+    elif end > frames:
+        problem = f"ends at frame {end}, but the song has {frames} frames"
+    elif start == end:
+        problem = f"is empty: it starts and ends at frame {start}"
+    elif start > end:
+        problem = f"is reversed: it starts at frame {start} and ends at frame {end}"
+    else:
+        return None
+    return Refusal(Fault.BAD_REGION, mark.source, (start, end), f"region of {mark.source} {problem}")
+
+
+def _contradictions(marks: MarkSet, sources: Sequence[str]) -> Iterator[Refusal]:
+    for source in sources:
+        for start, stop in intersect(marks.active(source), marks.silent(source)):
+            yield Refusal(
+                Fault.CONTRADICTION,
+                source,
+                (start, stop),
+                f"{source} is marked both active and silent in frames {start} to {stop}; shorten one of the "
+                "two marks",
+            )
 
 
 def validate_instruments(
@@ -54,9 +155,9 @@ def validate_instruments(
 
 
 def playing_sources(
-    instruments: Sequence[str], marks: Sequence[Mark], sources: Sequence[str], frames: int
+    instruments: Sequence[str], marks: MarkSet, sources: Sequence[str], frames: int
 ) -> tuple[str, ...]:
-    """The sources that play in a song of `frames` frames, in the model's order.
+    """Return the sources that play in a song of `frames` frames, in the model's order.
 
     Args:
         instruments: validated; empty = no list.
@@ -66,9 +167,9 @@ def playing_sources(
     """
     if instruments:
         return tuple(instruments)
-    named = {mark.source for mark in marks}
+    named = marks.sources
     playing = tuple(
-        source for source in sources if source in named and silent_spans(marks, source) != [(0, frames)]
+        source for source in sources if source in named and marks.silent(source) != ((0, frames),)
     )
     return playing or tuple(sources)
 
@@ -88,55 +189,50 @@ def check_marks_of_absent(marks: Sequence[Mark], instruments: Sequence[str], sou
             )
 
 
-def marks_of_ensemble(
-    marks: Sequence[Mark], playing: Sequence[str], sources: Sequence[str], frames: int
-) -> tuple[Mark, ...]:
-    """The marks, with every source that does not play silent throughout."""
+def marks_of_ensemble(marks: MarkSet, playing: Sequence[str], sources: Sequence[str], frames: int) -> MarkSet:
+    """Mark every source that does not play silent throughout; its own marks are left out."""
     absent = [Mark(source, MarkState.SILENT, 0, frames) for source in sources if source not in playing]
-    return (*(mark for mark in marks if mark.source in playing or mark.source not in sources), *absent)
-
-
-SILENCE_DBFS = -90.0  # a stem is silent when its peak is no higher
+    kept = (mark for mark in marks.marks if mark.source in playing or mark.source not in sources)
+    return MarkSet((*kept, *absent))
 
 
 def all_silent_spans(
-    marks: Sequence[Mark], sources: Sequence[str], frames: int, sample_rate_hz: int
+    marks: MarkSet, sources: Sequence[str], frames: int, sample_rate_hz: int
 ) -> list[Interval]:
-    """Where every source is marked silent and none is left in a fade, as sorted disjoint spans."""
-    spans = reduce(intersect, (silent_spans(marks, source) for source in sources))
+    """Return where every source is marked silent and none is left in a fade, as sorted disjoint spans."""
     fade = fade_frames(sample_rate_hz)
     inner = (
         (start + fade - 1 if start > 0 else start, stop - fade + 1 if stop < frames else stop)
-        for start, stop in spans
+        for start, stop in _shared_silence(marks, sources)
     )
     return [(start, stop) for start, stop in inner if start < stop]
 
 
-def without_all_silent(marks: Sequence[Mark], sources: Sequence[str]) -> tuple[Mark, ...]:
-    """The marks without the SILENT time that all sources share, which becomes unmarked.
+def without_all_silent(marks: MarkSet, sources: Sequence[str]) -> MarkSet:
+    """Unmark the SILENT time that all sources share.
 
     For marks that a procedure made from levels: it calls every source silent in a soft intro, though the mix
     is heard there.
     """
-    shared = reduce(intersect, (silent_spans(marks, source) for source in sources))
-    kept = [mark for mark in marks if mark.state is not MarkState.SILENT]
-    end = max((mark.end_frame for mark in marks), default=0)
+    shared = _shared_silence(marks, sources)
+    kept = [mark for mark in marks.marks if mark.state is not MarkState.SILENT]
+    end = max((mark.end_frame for mark in marks.marks), default=0)
     for source in sources:
-        spans = intersect(silent_spans(marks, source), complement(shared, end))
+        spans = intersect(marks.silent(source), complement(shared, end))
         kept.extend(Mark(source, MarkState.SILENT, *span) for span in spans)
-    return tuple(sorted(kept))
+    return MarkSet(tuple(sorted(kept)))
 
 
-def check_all_silent(marks: Sequence[Mark], sources: Sequence[str], source: SourceAudio) -> None:
+def check_all_silent(marks: MarkSet, sources: Sequence[str], song: SourceAudio) -> None:
     """Refuse marks under which no stem may sound where the mix does. Reads only the spans in question.
 
     Raises:
         AllSilentError: names the first such span, its times, and the mix's level there.
     """
-    for start, stop, peak in sounding_all_silent(marks, sources, source):
+    for start, stop, peak in sounding_all_silent(marks, sources, song):
         raise AllSilentError(
-            f"all sources are marked silent from {start / source.sample_rate_hz:.3f} s to "
-            f"{stop / source.sample_rate_hz:.3f} s (frames {start} to {stop}), but the mix sounds"
+            f"all sources are marked silent from {start / song.sample_rate_hz:.3f} s to "
+            f"{stop / song.sample_rate_hz:.3f} s (frames {start} to {stop}), but the mix sounds"
             f" there (peak {peak_dbfs(peak):.1f} dBFS); unmark at least one source there",
             start_frame=start,
             end_frame=stop,
@@ -144,76 +240,19 @@ def check_all_silent(marks: Sequence[Mark], sources: Sequence[str], source: Sour
 
 
 def sounding_all_silent(
-    marks: Sequence[Mark], sources: Sequence[str], source: SourceAudio
+    marks: MarkSet, sources: Sequence[str], song: SourceAudio
 ) -> Iterator[tuple[int, int, float]]:
     """Yield (start, stop, peak of the mix) of spans in which no stem may sound but the mix does."""
-    spans = all_silent_spans(marks, sources, source.frames, source.sample_rate_hz)
+    spans = all_silent_spans(marks, sources, song.frames, song.sample_rate_hz)
     if not spans:
         return
-    with open_frames(source) as frames:
+    with open_frames(song) as frames:
         for start, stop in spans:
             peak = max(float(np.abs(block).max()) for block in frames.blocks(start, stop))
             if peak > amplitude(SILENCE_DBFS):
                 yield start, stop, peak
 
 
-def validate_marks(marks: Sequence[Mark], sources: Sequence[str], frames: int) -> tuple[Mark, ...]:
-    """Check marks against the model's sources and the song's length; return them sorted, duplicates dropped.
-
-    Raises:
-        UnknownSourceError: a mark names a source that the model does not have. BadRegionError: a mark is
-        empty, reversed or out of the song, or one says "active" where another of the
-            same source says "silent".
-    """
-    for mark in marks:
-        check_source(mark, sources)
-        check_region(mark, frames)
-    for source in sources:
-        _check_consistent([mark for mark in marks if mark.source == source])
-    return tuple(sorted(set(marks)))
-
-
-def check_source(mark: Mark, sources: Sequence[str]) -> None:
-    """Raise UnknownSourceError unless the model has the mark's source."""
-    if mark.source in sources:
-        return
-    near = difflib.get_close_matches(mark.source.casefold(), sources, n=1)
-    hint = f'did you mean "{near[0]}"? ' if near else ""
-    raise UnknownSourceError(
-        f'a mark names the source "{mark.source}", which the model does not have; {hint}'
-        f"Its sources are {', '.join(sources)}",
-        source=mark.source,
-    )
-
-
-def check_region(mark: Mark, frames: int) -> None:
-    """Raise BadRegionError if the mark is empty, reversed or out of the song."""
-    problem = None
-    if mark.start_frame < 0:
-        problem = f"starts at frame {mark.start_frame}, but a song starts at frame 0"
-    elif mark.end_frame > frames:
-        problem = f"ends at frame {mark.end_frame}, but the song has {frames} frames"
-    elif mark.start_frame == mark.end_frame:
-        problem = f"is empty: it starts and ends at frame {mark.start_frame}"
-    elif mark.start_frame > mark.end_frame:
-        problem = f"is reversed: it starts at frame {mark.start_frame} and ends at frame {mark.end_frame}"
-    if problem:
-        raise BadRegionError(f"region of {mark.source} {problem}", source=mark.source)
-
-
-def _check_consistent(marks: Sequence[Mark]) -> None:
-    """Of one source: no ACTIVE mark may overlap a SILENT one."""
-    latest: dict[MarkState, Mark] = {}  # of each state, the mark so far that reaches furthest
-    for mark in sorted(marks, key=lambda mark: mark.start_frame):
-        other_state = MarkState.SILENT if mark.state is MarkState.ACTIVE else MarkState.ACTIVE
-        other = latest.get(other_state)
-        if other is not None and other.end_frame > mark.start_frame:
-            raise BadRegionError(
-                f"{mark.source} is marked {other.state.value} in frames {other.start_frame} to "
-                f"{other.end_frame} and {mark.state.value} in frames {mark.start_frame} to {mark.end_frame}, "
-                "which overlap; shorten one of them",
-                source=mark.source,
-            )
-        same = latest.get(mark.state)
-        if same is None or mark.end_frame > same.end_frame:
-            latest[mark.state] = mark
+def _shared_silence(marks: MarkSet, sources: Sequence[str]) -> list[Interval]:
+    """Spans in which all sources are marked silent."""
+    return list(reduce(intersect, (list(marks.silent(source)) for source in sources)))

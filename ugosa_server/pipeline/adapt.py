@@ -16,7 +16,7 @@ from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.runs import RunEvent, RunPhase
-from ugosa_server.marks.activity import activity, marks_at_rate
+from ugosa_server.marks.activity import activity
 from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.pipeline.context import OngoingRun
 from ugosa_server.pipeline.estimate import sight_reader
@@ -49,7 +49,7 @@ def adapt_network(
     options = replace(run.spec.adaptation, strategy=str(run.strategy))
     steps = count_steps(len(mix_frames), run.config.sample_rate_hz, options)
     yield run.meter.begin(RunPhase.ADAPTATION, steps)
-    marks = marks_at_rate(run.ensemble.marks, run.spec.source.sample_rate_hz, run.config.sample_rate_hz)
+    marks = run.ensemble.marks.at_rate(run.spec.source.sample_rate_hz, run.config.sample_rate_hz)
     checkpoint = _epoch_checkpoint(run, mix, options)
     if checkpoint is not None and checkpoint.epochs_done:
         yield run.notice(
@@ -110,7 +110,7 @@ def _epoch_checkpoint(run: OngoingRun, mix: ModelMix, options: AdaptationOptions
     keys = AdaptationKeys(
         base_sha256=run.model.info.sha256,
         audio_sha256=mix.source_sha256,
-        marks_sha256=marks_sha256(run.ensemble.marks),
+        marks_sha256=marks_sha256(run.ensemble.marks.marks),
         options=options,
         seed=run.spec.seed,
         machine=run.networks.machine(run.model.device),

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.jobs.runs import RunEvent, RunNotice, RunPhase, RunSpec
+from ugosa_server.marks import MarkSet
 from ugosa_server.pipeline.estimate import Ensemble
 from ugosa_server.pipeline.leakage import densest_window
 from ugosa_server.pipeline.memory_fallback import MemoryFallback, is_out_of_memory
@@ -53,13 +54,15 @@ class OngoingRun:
         self.frames, self.model, self.networks = frames, model, networks
         self.config = model.info.config
         self.strategy, notice = effective_strategy(spec)
+        self.marks = MarkSet(spec.marks)
+        """The musician's."""
         self.ensemble = Ensemble.of(spec, self.config)
         self.out_dir = Path(spec.out_dir)
         self.stem_paths = [
             self.out_dir / f"stem-{i}{spec.stem_encoding.suffix}" for i in range(len(self.ensemble.stems))
         ]
         self.preview_span = densest_window(
-            spec.marks, spec.source.frames, round(PREVIEW_S * spec.source.sample_rate_hz)
+            self.marks, spec.source.frames, round(PREVIEW_S * spec.source.sample_rate_hz)
         )
         """What the report lets one listen to."""
         self.encoders = encoders

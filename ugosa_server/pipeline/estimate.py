@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ugosa_server.adaptation.loop import ContextReader
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.jobs.runs import RunSpec
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import MarkSet
 from ugosa_server.marks.validate import marks_of_ensemble
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.cunet.conditioning import FrameContexts, LabelContexts, VideoContexts
@@ -37,7 +37,7 @@ class Ensemble:
     """Names of the stems to give, in order."""
     playing: tuple[str, ...]
     """Those of them that are sources of the network; the others are residuals."""
-    marks: tuple[Mark, ...]
+    marks: MarkSet
     """The marks, with every source that does not play silent throughout."""
 
     @staticmethod
@@ -45,7 +45,7 @@ class Ensemble:
         """The ensemble of a run with a network of these sizes."""
         stems = spec.stems or config.stems
         playing = tuple(name for name in stems if name in config.sources)
-        marks = marks_of_ensemble(spec.marks, playing, config.sources, spec.source.frames)
+        marks = marks_of_ensemble(MarkSet(spec.marks), playing, config.sources, spec.source.frames)
         return Ensemble(stems, playing, marks)
 
 

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.audio.formats import energy_dbfs
-from ugosa_server.marks.activity import silent_spans
-from ugosa_server.marks.model import Interval, Mark, inside
+from ugosa_server.marks import Interval, MarkSet, inside
 
 
 class LeakageMeter:
     """Energy of each source's estimate inside its own marked silence, over a stream of blocks."""
 
-    def __init__(self, marks: Sequence[Mark], sources: Sequence[str]) -> None:
-        self._spans = [silent_spans(marks, source) for source in sources]
+    def __init__(self, marks: MarkSet, sources: Sequence[str]) -> None:
+        self._spans = [marks.silent(source) for source in sources]
         self._energy = [0.0] * len(sources)
         self._samples = [0] * len(sources)
         self._position = 0
@@ -51,10 +50,10 @@ def total_power(levels_dbfs: Sequence[float | None]) -> float:
     return math.fsum(10.0 ** (level / 10) for level in levels_dbfs if level is not None)
 
 
-def densest_window(marks: Sequence[Mark], n_frames: int, window_frames: int) -> Interval:
+def densest_window(marks: MarkSet, n_frames: int, window_frames: int) -> Interval:
     """The window that holds most marked silence, all sources together; the first one of equals."""
     window_frames = min(window_frames, n_frames)
-    spans = [span for source in {mark.source for mark in marks} for span in silent_spans(marks, source)]
+    spans = [span for source in marks.sources for span in marks.silent(source)]
     last_start = n_frames - window_frames
     # Coverage is piecewise linear in the start; its corners are where an end of the window meets a mark's.
     corners = {edge - offset for span in spans for edge in span for offset in (0, window_frames)}

@@ -6,7 +6,7 @@ from ugosa_server.adaptation.loop import count_steps
 from ugosa_server.adaptation.strategies import UNADAPTED, Strategy, parse_strategy
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.jobs.runs import RunNotice, RunPhase, RunSpec
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import MarkSet
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.pipeline.estimate import Ensemble, separation_steps
 from ugosa_server.pipeline.model_input import model_frames, prepare_steps
@@ -27,7 +27,7 @@ def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
     strategy = parse_strategy(spec.adaptation.strategy)
     if spec.listens_only or strategy.depth is None or spec.adaptation.epochs == 0:
         return UNADAPTED, None
-    if strategy.uses_marks and not has_silence(spec.marks):
+    if strategy.uses_marks and not MarkSet(spec.marks).has_silence:
         notice = RunNotice(
             "NO_MARKS",
             f"no region is marked silent, so there is nothing for {strategy} to learn from: the song is "
@@ -36,11 +36,6 @@ def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
         )
         return UNADAPTED, notice
     return strategy, None
-
-
-def has_silence(marks: tuple[Mark, ...]) -> bool:
-    """Whether anything is marked silent."""
-    return any(mark.state is MarkState.SILENT for mark in marks)
 
 
 def checks_adaptation(strategy: Strategy, config: NetworkConfig) -> bool:

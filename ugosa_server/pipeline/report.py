@@ -36,7 +36,7 @@ def report_run(
     if base is not None:
         base.excerpt.begin_encoding()
     check = yield from run.steps(
-        check_stems(run.stem_paths, run.spec.marks, run.ensemble.stems, run.frames, source.sample_rate_hz)
+        check_stems(run.stem_paths, run.marks, run.ensemble.stems, run.frames, source.sample_rate_hz)
     )
     preview = Preview(
         first,

@@ -14,8 +14,8 @@ from ugosa_server.audio.formats import energy_dbfs
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.runs import RunEvent, RunPhase, StemFile
+from ugosa_server.marks import MarkSet, SilenceGains
 from ugosa_server.marks.levels import LevelMeter, save_levels
-from ugosa_server.marks.model import Mark
 from ugosa_server.pipeline.context import OngoingRun
 from ugosa_server.pipeline.estimate import separation_steps, song_estimates
 from ugosa_server.pipeline.leakage import LeakageMeter, total_power
@@ -93,12 +93,14 @@ def separate_with_base(
     """Hear what the unadapted network gives: its leakage, its levels and an excerpt."""
     over_song = _Pass(run, mix, mix_frames)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
-    leakage = LeakageMeter(run.spec.marks, run.ensemble.stems)
+    leakage = LeakageMeter(run.marks, run.ensemble.stems)
     excerpt = run.excerpt()
     levels = _level_meter(run)
     heard = levels.listen(leakage.listen(over_song.estimates()))
     if not run.spec.listens_only:
-        heard = _filtered(run, heard, ())  # the excerpt is to show what the marks change
+        heard = _filtered(
+            run, heard, _silence_gains(run, MarkSet())
+        )  # the excerpt is to show what the marks change
     for block in heard:
         excerpt.add(block)
         yield from over_song.progress()
@@ -114,7 +116,7 @@ def leaks_more(
         return False
     over_song = _Pass(run, mix, mix_frames)
     yield over_song.begin(RunPhase.SEPARATION)
-    leakage = LeakageMeter(run.spec.marks, run.ensemble.stems)
+    leakage = LeakageMeter(run.marks, run.ensemble.stems)
     for block in over_song.estimates():
         leakage.add(block)
         yield from over_song.progress()
@@ -138,7 +140,7 @@ def separate(
     over_song = _Pass(run, mix, mix_frames)
     yield over_song.begin(RunPhase.SEPARATION)
     spec, source = run.spec, run.spec.source
-    leakage = LeakageMeter(spec.marks, run.ensemble.stems)
+    leakage = LeakageMeter(run.marks, run.ensemble.stems)
     levels = _level_meter(run)
     excerpt = run.excerpt()
     with ExitStack() as files:
@@ -148,13 +150,12 @@ def separate(
             )
             for path in run.stem_paths
         ]
-        consistency = MixtureConsistency(
-            run.frames, spec.marks, run.ensemble.stems, source.sample_rate_hz, spec.stem_encoding
-        )
+        gains = _silence_gains(run, run.marks)
+        consistency = MixtureConsistency(run.frames, gains, spec.stem_encoding)
         estimates = leakage.listen(over_song.estimates())
         if run.strategy.depth is None:
             estimates = levels.listen(estimates)
-        estimates = _filtered(run, estimates, spec.marks)
+        estimates = _filtered(run, estimates, gains)
         for stems in consistency.process(estimates):
             for writer, stem in zip(writers, stems, strict=True):
                 writer.write(stem.T)
@@ -178,7 +179,7 @@ def separate(
 
 
 def _filtered(
-    run: OngoingRun, estimates: Iterator[NDArray[np.float32]], marks: tuple[Mark, ...]
+    run: OngoingRun, estimates: Iterator[NDArray[np.float32]], gains: SilenceGains
 ) -> Iterator[NDArray[np.float32]]:
     """The estimates through the Wiener filter, if the job wants one."""
     if run.spec.separation.wiener_exponent == 0:
@@ -186,12 +187,16 @@ def _filtered(
     return wiener_filtered(
         estimates,
         run.frames,
-        marks,
-        run.ensemble.stems,
-        run.spec.source.sample_rate_hz,
+        gains,
         run.spec.separation.wiener_exponent,
         run.model.device,
     )
+
+
+def _silence_gains(run: OngoingRun, marks: MarkSet) -> SilenceGains:
+    """Gains of the run's stems under these marks."""
+    source = run.spec.source
+    return SilenceGains(marks, run.ensemble.stems, source.frames, source.sample_rate_hz)
 
 
 def _level_meter(run: OngoingRun) -> LevelMeter:

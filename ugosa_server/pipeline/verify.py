@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ugosa_server.audio.encode import read_blocks
 from ugosa_server.audio.formats import peak_dbfs
 from ugosa_server.audio.frames import BLOCK_FRAMES, SourceFrames
-from ugosa_server.marks.activity import fade_frames, silent_spans
-from ugosa_server.marks.model import Interval, Mark, inside
+from ugosa_server.marks import Interval, MarkSet, fade_frames, inside
 from ugosa_server.report.svg import Waveform, WaveformMeter
 
 
@@ -45,7 +44,7 @@ def stem_check_steps(n_frames: int) -> int:
 
 def check_stems(
     paths: Sequence[Path],
-    marks: Sequence[Mark],
+    marks: MarkSet,
     sources: Sequence[str],
     frames: SourceFrames,
     sample_rate_hz: int,
@@ -61,8 +60,7 @@ def check_stems(
     """
     fade = fade_frames(sample_rate_hz)
     silences = [
-        [_without_fades(span, fade, len(frames)) for span in silent_spans(marks, source)]
-        for source in sources
+        [_without_fades(span, fade, len(frames)) for span in marks.silent(source)] for source in sources
     ]
     mix_waveform = WaveformMeter(len(frames))
     waveforms = [WaveformMeter(len(frames)) for _ in paths]

@@ -25,7 +25,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ugosa_server.marks.model import Interval, inside
+from ugosa_server.marks import Interval, inside
 from ugosa_server.report.data import JobReport, Preview
 from ugosa_server.report.svg import source_colour
 from ugosa_server.report.text import clock

@@ -14,7 +14,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 from ugosa_server.report.data import EpochLoss, JobReport, StemReport
 from ugosa_server.report.text import bare_level, clock, duration, leakage_change_db, number
 

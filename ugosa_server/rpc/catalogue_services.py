@@ -15,8 +15,7 @@ from ugosa_server.errors import NotHeardError
 from ugosa_server.jobs.model import JobKind
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.marks.lint import lint_marks
-from ugosa_server.marks.suggest import suggest_marks
+from ugosa_server.marks import lint_marks, suggest_marks
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.rpc.convert import (
     finding_to_wire,

@@ -34,8 +34,7 @@ from numpy.typing import NDArray
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import SeparationFailedError
-from ugosa_server.marks.activity import silence_gains
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import SilenceGains
 from ugosa_server.separation.residual_weights import (
     CELL_FRAMES,
     cell_powers,
@@ -55,16 +54,13 @@ class MixtureConsistency:
     def __init__(
         self,
         mix: SourceFrames | NDArray[np.float32],
-        marks: Sequence[Mark],
-        sources: Sequence[str],
-        sample_rate_hz: int,
+        gains: SilenceGains,
         encoding: StemEncoding = StemEncoding.WAV_FLOAT32,
     ) -> None:
-        """Take the song [T, C] at its own rate, validated marks, and the names of the S stems in order."""
+        """Take the song [T, C] at its own rate, and the silence gains of its S stems."""
         self._mix = mix
-        self._marks = marks
-        self._sources = sources
-        self._sample_rate_hz = sample_rate_hz
+        self._gains = gains
+        self._sources = gains.sources
         self._is_float = encoding is StemEncoding.WAV_FLOAT32
         self._low, self._high = FLOAT32_RANGE if self._is_float else PCM24_RANGE
         self.clipped_samples = 0
@@ -129,9 +125,7 @@ class MixtureConsistency:
         self, estimates: NDArray[np.float32], powers: NDArray[np.float64], start: int, stop: int
     ) -> NDArray[np.float32]:
         mix = np.asarray(self._mix[start:stop], dtype=np.float64).T  # [C, n]
-        gains = silence_gains(
-            self._marks, self._sources, self._mix.shape[0], self._sample_rate_hz, start, stop
-        )
+        gains = self._gains.between(start, stop)
         weights = residual_weights(powers, gains)  # [S, n]
         stems = estimates * gains[:, None, :]  # [S, C, n], float64
         stems += weights[:, None, :] * (mix - stems.sum(axis=0))

@@ -15,7 +15,7 @@ A stream: memory depends on the window, never on the song.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.marks.activity import silence_gains
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import SilenceGains
 from ugosa_server.models.config import MaskGrid
 from ugosa_server.separation.masks import masked_stems
 from ugosa_server.separation.mixture_consistency import require_finite
@@ -43,9 +42,7 @@ def wiener_grid(sample_rate_hz: int) -> MaskGrid:
 def wiener_filtered(
     estimates: Iterable[NDArray[np.float32]],
     mix: SourceFrames | NDArray[np.float32],
-    marks: Sequence[Mark],
-    sources: Sequence[str],
-    sample_rate_hz: int,
+    gains: SilenceGains,
     exponent: float,
     device: torch.device | str = "cpu",
 ) -> Iterator[NDArray[np.float32]]:
@@ -54,36 +51,28 @@ def wiener_filtered(
     Args:
         estimates: [S, C, n] that follow each other, T frames in all.
         mix: the song at its own rate, [T, C].
-        marks: validated.
-        sources: names of the S estimates in order.
-        sample_rate_hz: of the song.
+        gains: of the S estimates in order.
         exponent: alpha, above 0.
         device: where to compute.
 
     Raises:
         SeparationFailedError: an estimate has a sample that is NaN or infinite.
     """
+    sample_rate_hz = gains.sample_rate_hz
     grid = wiener_grid(sample_rate_hz)
-    audible = _faded(estimates, marks, sources, len(mix), sample_rate_hz)
+    audible = _faded(estimates, gains)
     masks = _masks(audible, len(mix), grid, exponent, device)
     for stems in masked_stems(masks, mix, sample_rate_hz, grid, sample_rate_hz, device):
         yield stems[:-1]  # the masks leave nothing to the residual
 
 
-def _faded(
-    estimates: Iterable[NDArray[np.float32]],
-    marks: Sequence[Mark],
-    sources: Sequence[str],
-    n_samples: int,
-    sample_rate_hz: int,
-) -> Iterator[NDArray[np.float32]]:
+def _faded(estimates: Iterable[NDArray[np.float32]], gains: SilenceGains) -> Iterator[NDArray[np.float32]]:
     """The same estimates, checked, silent where they are marked so."""
     start = 0
     for block in estimates:
-        require_finite(block, sources, start)
+        require_finite(block, gains.sources, start)
         stop = start + block.shape[-1]
-        gains = silence_gains(marks, sources, n_samples, sample_rate_hz, start, stop)
-        yield block * gains[:, None].astype(np.float32)
+        yield block * gains.between(start, stop)[:, None].astype(np.float32)
         start = stop
 
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ugosa_server.marks.model import Interval, Mark, MarkState, merge
-from ugosa_server.marks.validate import without_all_silent
+from ugosa_server.marks import Interval, Mark, MarkSet, MarkState, without_all_silent
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,9 @@ def coarse_marks(
     how = how or Carelessness()
     random = np.random.default_rng(seed)
     coarse: list[Mark] = []
+    fine = MarkSet(tuple(marks))
     for source in sources:
-        spans = merge(
-            (mark.start_frame, mark.end_frame)
-            for mark in marks
-            if mark.source == source and mark.state is MarkState.SILENT
-        )
-        noticed = _bridged(spans, round(how.min_sound_s * sample_rate_hz))
+        noticed = _bridged(fine.silent(source), round(how.min_sound_s * sample_rate_hz))
         for start, stop in noticed:
             # Drawn for every silence, so that one that falls away moves no other.
             forgotten = random.random() < how.drop_share
@@ -62,7 +57,7 @@ def coarse_marks(
             last = frames if stop == frames else min(max(stop + stop_shift, 0), frames)
             if first < last:
                 coarse.append(Mark(source, MarkState.SILENT, first, last))
-    return without_all_silent(_without_overlaps(coarse, sources), sources)
+    return without_all_silent(MarkSet(tuple(coarse)), sources).marks
 
 
 def _bridged(spans: Sequence[Interval], longest_gap: int) -> list[Interval]:
@@ -74,11 +69,3 @@ def _bridged(spans: Sequence[Interval], longest_gap: int) -> list[Interval]:
         else:
             bridged.append((start, stop))
     return bridged
-
-
-def _without_overlaps(marks: Sequence[Mark], sources: Sequence[str]) -> list[Mark]:
-    return [
-        Mark(source, MarkState.SILENT, *span)
-        for source in sources
-        for span in merge((mark.start_frame, mark.end_frame) for mark in marks if mark.source == source)
-    ]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ugosa_server.errors import BadRegionError
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 
 
 def write_marks(path: Path, marks: Sequence[Mark], sample_rate_hz: int) -> None:

@@ -38,8 +38,7 @@ from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.demo.silencing import Silencing, draw_silencing, silenced_blocks
 from ugosa_server.errors import BadAudioError
-from ugosa_server.marks.model import Interval, Mark, MarkState
-from ugosa_server.marks.validate import without_all_silent
+from ugosa_server.marks import Interval, Mark, MarkSet, MarkState, without_all_silent
 
 SCHEMA_VERSION = 1
 SONG_FILE = "song.json"
@@ -213,7 +212,8 @@ def _marks(
         for mark in by_stem:
             if mark.source == group.name and (mark.state is MarkState.SILENT or len(group.sources) == 1):
                 marks.extend(dataclasses.replace(mark, source=source) for source in group.sources)
-    return without_all_silent(marks, [source for group in groups for source in group.sources])
+    sources = [source for group in groups for source in group.sources]
+    return without_all_silent(MarkSet(tuple(marks)), sources).marks
 
 
 def _write_wav(path: Path, samples: NDArray[np.floating], rate_hz: int) -> None:

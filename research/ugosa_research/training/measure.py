@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ugosa_research.songs.bank.pools import FloatArray
 from ugosa_research.training.validation import median_by_source, score_songs
+from ugosa_server.marks import MarkSet, SilenceGains
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.network import SeparationNetwork
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
@@ -73,9 +74,10 @@ def as_returned(
     """Estimates [S, C, T] of a mix [C, T] after the Wiener filter, if any, and mixture consistency."""
     frames = np.ascontiguousarray(mix.T.numpy())
     blocks: Iterator[FloatArray] = iter([estimates.numpy()])
+    gains = SilenceGains(MarkSet(), config.sources, len(frames), config.sample_rate_hz)
     if wiener_exponent > 0:
-        blocks = wiener_filtered(blocks, frames, [], config.sources, config.sample_rate_hz, wiener_exponent)
-    consistency = MixtureConsistency(frames, [], config.sources, config.sample_rate_hz)
+        blocks = wiener_filtered(blocks, frames, gains, wiener_exponent)
+    consistency = MixtureConsistency(frames, gains)
     return torch.from_numpy(np.concatenate(list(consistency.process(blocks)), axis=-1))
 
 

@@ -15,7 +15,7 @@ from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.errors import CheckpointError
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.models.checkpoints import weights_digest
 
 KEYS = AdapterKeys(base_sha256="ab" * 32, audio_sha256="cd" * 32, marks_sha256="ef" * 32, strategy="P-L4:D")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkSet, MarkState
 from ugosa_server.pipeline.leakage import LeakageMeter, densest_window
 
 SILENT, ACTIVE = MarkState.SILENT, MarkState.ACTIVE
-MARKS = (Mark("bass", SILENT, 10, 20), Mark("bass", SILENT, 15, 40), Mark("drums", ACTIVE, 0, 90))
+MARKS = MarkSet((Mark("bass", SILENT, 10, 20), Mark("bass", SILENT, 15, 40), Mark("drums", ACTIVE, 0, 90)))
 
 
 @pytest.mark.parametrize("block_frames", [1, 7, 16, 100])
@@ -22,7 +22,7 @@ def test_leakage_is_the_rms_inside_the_marks(block_frames):
 
 
 def test_the_excerpt_lies_where_most_silence_is_marked():
-    marks = [Mark("a", SILENT, 0, 30), Mark("a", SILENT, 500, 560), Mark("b", SILENT, 520, 600)]
+    marks = MarkSet((Mark("a", SILENT, 0, 30), Mark("a", SILENT, 500, 560), Mark("b", SILENT, 520, 600)))
     spans = {"a": [(0, 30), (500, 560)], "b": [(520, 600)]}
 
     def coverage(start):
@@ -34,5 +34,5 @@ def test_the_excerpt_lies_where_most_silence_is_marked():
 
 
 def test_the_excerpt_of_a_short_or_unmarked_song_begins_with_it():
-    assert densest_window([], 1000, 50) == (0, 50)
+    assert densest_window(MarkSet(), 1000, 50) == (0, 50)
     assert densest_window(MARKS, 30, 50) == (0, 30)

@@ -21,8 +21,7 @@ from ugosa_server.jobs.runs import (
     RunSpec,
     RunSucceeded,
 )
-from ugosa_server.marks.levels import load_levels
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState, load_levels
 from ugosa_server.marks.players import VisualFrame
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
 from ugosa_server.pipeline.run import ResidentNetworks, run_job

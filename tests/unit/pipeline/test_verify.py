@@ -11,7 +11,7 @@ import soundfile
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.audio.frames import BLOCK_FRAMES, open_frames
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkSet, MarkState
 from ugosa_server.pipeline.verify import check_stems, stem_check_steps
 
 RATE_HZ = 44100
@@ -19,7 +19,7 @@ FADE_FRAMES = 441
 SOURCES = ("drums", "bass", "vocals")
 N_FRAMES = 2 * BLOCK_FRAMES + 777
 SILENCE = (BLOCK_FRAMES - 20_000, BLOCK_FRAMES + 30_000)  # over the edge of a block
-MARKS = (Mark("bass", MarkState.SILENT, *SILENCE), Mark("drums", MarkState.ACTIVE, 0, 1000))
+MARKS = MarkSet((Mark("bass", MarkState.SILENT, *SILENCE), Mark("drums", MarkState.ACTIVE, 0, 1000)))
 
 
 def stems_on_the_grid(channels, n_frames=N_FRAMES):

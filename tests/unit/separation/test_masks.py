@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkSet, MarkState
 from ugosa_server.models.config import MaskGrid
 from ugosa_server.models.cunet.conditioning import LabelContexts
 from ugosa_server.models.cunet.config import GRID
@@ -46,7 +46,7 @@ class TellingNetwork(MaskNetwork):
 
 def contexts(marks, n_samples, rate_hz=RATE_HZ):
     n_frames = mask_frames(round(n_samples * RATE_HZ / rate_hz), GRID)
-    return LabelContexts(marks, SOURCES, rate_hz, n_samples, GRID, RATE_HZ, n_frames)
+    return LabelContexts(MarkSet(tuple(marks)), SOURCES, rate_hz, n_samples, GRID, RATE_HZ, n_frames)
 
 
 def silent(source, start, end):

@@ -8,8 +8,7 @@ import pytest
 from ugosa_server.audio.encode import StemWriter, read_blocks
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import SeparationFailedError
-from ugosa_server.marks.activity import fade_frames, silence_gains
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkSet, MarkState, SilenceGains, fade_frames
 from ugosa_server.separation.mixture_consistency import GROUP_FRAMES, MixtureConsistency
 from ugosa_server.separation.residual_weights import residual_weights
 
@@ -65,6 +64,10 @@ def estimates(kind: str, mix: np.ndarray) -> np.ndarray:
 ESTIMATES = ["near", "zero", "wild", "absurd", "one takes all", "offset"]
 
 
+def gains_of(marks: list[Mark], frames: int, rate_hz: int = 44_100) -> SilenceGains:
+    return SilenceGains(MarkSet(tuple(marks)), SOURCES, frames, rate_hz)
+
+
 def finish(
     mix: np.ndarray,
     guess: np.ndarray,
@@ -73,7 +76,7 @@ def finish(
     rate_hz: int = 44_100,
     block_frames: int = 10_000,
 ) -> np.ndarray:
-    consistency = MixtureConsistency(mix, marks, SOURCES, rate_hz, encoding)
+    consistency = MixtureConsistency(mix, gains_of(marks, len(mix), rate_hz), encoding)
     blocks = (guess[..., start : start + block_frames] for start in range(0, len(mix), block_frames))
     return np.concatenate(list(consistency.process(blocks)), axis=2)
 
@@ -129,7 +132,7 @@ def test_marked_stems_are_exactly_zero_past_the_fade(encoding, kind, rate_hz):
     mix = float_mix(frames, 2)  # off the grid, so that rounding leaves a remainder everywhere
     marks = marks_for(frames)
     stems = finish(mix, estimates(kind, mix), marks, encoding, rate_hz)
-    silenced = silence_gains(marks, SOURCES, frames, rate_hz, 0, frames) == 0
+    silenced = gains_of(marks, frames, rate_hz).between(0, frames) == 0
     assert silenced.sum() > frames / 2
     assert not stems.transpose(0, 2, 1)[silenced].any()
 
@@ -164,7 +167,7 @@ def test_streaming_equals_the_formula_on_the_whole_song():
     power = np.array([[np.mean(np.square(stem[:, cell], dtype=float)) for cell in cells] for stem in guess])
     position = (np.arange(frames) + 0.5) / 1024
     powers = np.array([np.interp(position, np.arange(len(cells)) + 0.5, row) for row in power])
-    gains = silence_gains(marks, SOURCES, frames, 44_100, 0, frames)
+    gains = gains_of(marks, frames).between(0, frames)
     silenced = gains[:, None] * guess
     expected = silenced + residual_weights(powers, gains)[:, None] * (mix.T - silenced.sum(axis=0))
     np.testing.assert_allclose(finish(mix, guess, marks), expected, atol=2.5 * STEP)
@@ -184,7 +187,7 @@ def test_stems_stay_within_the_range_of_their_encoding(kind):
 def test_a_float_mix_above_full_scale_still_fits_24_bits_where_sources_can_share_it():
     mix = float_mix(30_000, 2, peak=1.5)
     marks = [silent("vocals", 0, 30_000)]
-    consistency = MixtureConsistency(mix, marks, SOURCES, 44_100, StemEncoding.WAV_PCM24)
+    consistency = MixtureConsistency(mix, gains_of(marks, len(mix)), StemEncoding.WAV_PCM24)
     guess = np.zeros((4, 2, 30_000), dtype=np.float32)
     guess[0] = mix.T  # by power, the drums would get all of it
     (stems,) = consistency.process([guess])
@@ -195,7 +198,7 @@ def test_a_float_mix_above_full_scale_still_fits_24_bits_where_sources_can_share
 def test_a_mix_too_loud_for_the_only_active_source_is_clipped_and_counted():
     mix = np.full((100, 1), 1.5, dtype=np.float32)
     marks = [silent(source, 0, 100) for source in SOURCES[1:]]
-    consistency = MixtureConsistency(mix, marks, SOURCES, 44_100, StemEncoding.WAV_PCM24)
+    consistency = MixtureConsistency(mix, gains_of(marks, len(mix)), StemEncoding.WAV_PCM24)
     (stems,) = consistency.process([np.zeros((4, 1, 100), dtype=np.float32)])
     np.testing.assert_array_equal(stems[0], 1 - STEP)
     assert not stems[1:].any()
@@ -230,7 +233,7 @@ def test_memory_does_not_grow_with_the_song():
     mix = np.broadcast_to(np.float32(0.25), (frames, 2))
     guess = np.broadcast_to(np.float32(0.1), (4, 2, 50_000))
     blocks = (guess[..., : min(50_000, frames - start)] for start in range(0, frames, 50_000))
-    consistency = MixtureConsistency(mix, marks_for(frames), SOURCES, 44_100)
+    consistency = MixtureConsistency(mix, gains_of(marks_for(frames), frames))
     tracemalloc.start()
     try:
         assert sum(stems.shape[2] for stems in consistency.process(blocks)) == frames
@@ -253,7 +256,7 @@ def test_an_estimate_that_is_not_a_number_is_an_error_that_names_the_source(valu
 def test_estimates_of_the_wrong_length_are_an_error(frames):
     with pytest.raises(ValueError, match="100"):
         list(
-            MixtureConsistency(float_mix(100, 2), [], SOURCES, 44_100).process(
+            MixtureConsistency(float_mix(100, 2), gains_of([], 100)).process(
                 [np.zeros((4, 2, frames), dtype=np.float32)]
             )
         )

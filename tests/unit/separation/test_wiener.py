@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ugosa_server.errors import SeparationFailedError
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkSet, MarkState, SilenceGains
 from ugosa_server.separation.wiener import wiener_filtered, wiener_grid
 
 RATE_HZ = 8000
@@ -13,7 +13,8 @@ SOURCES = ("a", "b", "c")
 
 def filtered(estimates, mix, exponent=1.0, marks=(), blocks=(), rate_hz=RATE_HZ):
     parts = np.split(estimates, blocks, axis=-1)
-    made = wiener_filtered(iter(parts), mix, marks, SOURCES[: len(estimates)], rate_hz, exponent)
+    gains = SilenceGains(MarkSet(tuple(marks)), SOURCES[: len(estimates)], len(mix), rate_hz)
+    made = wiener_filtered(iter(parts), mix, gains, exponent)
     return np.concatenate(list(made), axis=-1)
 
 

@@ -20,7 +20,7 @@ from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.jobs.turns import Turns
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
 
 

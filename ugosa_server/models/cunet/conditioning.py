@@ -19,8 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.marks.activity import silent_spans
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import MarkSet
 from ugosa_server.marks.players import VisualFrame
 from ugosa_server.models.config import MaskGrid
 
@@ -37,7 +36,7 @@ class LabelContexts:
 
     def __init__(
         self,
-        marks: Sequence[Mark],
+        marks: MarkSet,
         sources: Sequence[str],
         source_rate_hz: int,
         source_frames: int,
@@ -50,7 +49,7 @@ class LabelContexts:
         reach = grid.fft_samples / 2 + grid.hop_samples
         per_frame = model_rate_hz / source_rate_hz
         for row, source in zip(self._labels, sources, strict=True):
-            for start, stop in silent_spans(marks, source):
+            for start, stop in marks.silent(source):
                 first = -(-(start * per_frame + reach) // grid.hop_samples) if start > 0 else 0
                 last = (stop * per_frame - reach) // grid.hop_samples if stop < source_frames else n_frames
                 row[int(first) : max(0, int(last) + 1)] = 0.0

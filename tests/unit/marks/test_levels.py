@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ugosa_server.marks.levels import FLOOR_DBFS, LevelMeter, load_levels, save_levels
+from ugosa_server.marks import LevelMeter, load_levels, save_levels
+from ugosa_server.marks.levels import FLOOR_DBFS
 
 RATE_HZ = 8000
 HOP = 400

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_server.marks.model import Interval, complement, inside, intersect, merge
+from ugosa_server.marks import Interval, complement, inside, intersect, merge
 
 FRAMES = 40
 

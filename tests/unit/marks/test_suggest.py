@@ -4,10 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_server.marks.levels import SongLevels
-from ugosa_server.marks.model import MarkState
-from ugosa_server.marks.suggest import MIN_SILENT_S, SURE, otsu_threshold, suggest_marks
-from ugosa_server.marks.validate import validate_marks
+from ugosa_server.marks import MarkState, SongLevels, suggest_marks, validate_marks
+from ugosa_server.marks.suggest import MIN_SILENT_S, SURE, otsu_threshold
 
 RATE_HZ = 1000
 HOP = 50

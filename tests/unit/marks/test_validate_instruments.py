@@ -3,8 +3,10 @@
 import pytest
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.marks.model import Mark, MarkState
-from ugosa_server.marks.validate import (
+from ugosa_server.marks import (
+    Mark,
+    MarkSet,
+    MarkState,
     check_marks_of_absent,
     marks_of_ensemble,
     playing_sources,
@@ -34,7 +36,7 @@ def mark(source, state="silent", start=10, end=20):
     ],
 )
 def test_who_plays(instruments, marks, playing):
-    assert playing_sources(instruments, marks, SOURCES, FRAMES) == playing
+    assert playing_sources(instruments, MarkSet(marks), SOURCES, FRAMES) == playing
 
 
 def test_a_list_comes_back_in_the_models_order_and_each_name_once():
@@ -66,9 +68,9 @@ def test_an_absent_instrument_may_be_marked_silent_but_not_active():
 
 
 def test_who_does_not_play_is_silent_throughout():
-    marks = (mark("violin"), mark("flute", "active"), mark("residual"))
+    marks = MarkSet((mark("violin"), mark("flute", "active"), mark("residual")))
     found = marks_of_ensemble(marks, ("cello", "violin"), SOURCES, FRAMES)
-    assert set(found) == {
+    assert set(found.marks) == {
         mark("violin"),
         mark("residual"),
         mark("flute", start=0, end=FRAMES),

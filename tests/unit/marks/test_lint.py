@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.marks.levels import SongLevels
-from ugosa_server.marks.lint import Severity, lint_marks
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState, Severity, SongLevels, lint_marks
 
 RATE_HZ = 1000
 SOURCES = ("drums", "bass", "other", "vocals")

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ugosa_server.errors import BadRegionError, UnknownSourceError
-from ugosa_server.marks.model import Mark, MarkState
-from ugosa_server.marks.validate import validate_marks
+from ugosa_server.marks import Mark, MarkState, validate_marks
 
 SOURCES = ("drums", "bass", "other", "vocals")
 ACTIVE, SILENT = MarkState.ACTIVE, MarkState.SILENT
@@ -45,7 +44,7 @@ def test_a_region_outside_the_song_is_told_with_both_values(start, end, message)
 def test_a_source_cannot_be_active_and_silent_at_once():
     marks = [Mark("bass", ACTIVE, 100, 200), Mark("bass", SILENT, 199, 300)]
     with pytest.raises(
-        BadRegionError, match="bass is marked active in frames 100 to 200 and silent in frames 199"
+        BadRegionError, match="bass is marked both active and silent in frames 199 to 200; shorten one"
     ):
         validate_marks(marks, SOURCES, 1000)
 
