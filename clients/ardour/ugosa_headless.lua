@@ -26,6 +26,7 @@ local function run (command)
 	for line in pipe:lines () do
 		text = text .. line .. "\n"
 		local events = ugosa.read_events (line .. "\n")
+		for _, note in ipairs (events.notes) do io.stderr:write (note, "\n") end
 		if events.fraction then io.stderr:write (string.format ("%3.0f %% %s\n", 100 * events.fraction, events.phase)) end
 	end
 	pipe:close ()

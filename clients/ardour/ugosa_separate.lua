@@ -120,11 +120,13 @@ function factory (params)
 
 	-- Reads what the helper has said so far; a last line without its end is left for later.
 	function ugosa.read_events (text)
-		local events = { stems = {} }
+		local events = { stems = {}, notes = {} }
 		for line in text:gmatch ("([^\n]*)\n") do
 			local kind, first, second = line:match ("^([^\t]*)\t?([^\t]*)\t?(.*)$")
 			if kind == "stem" or kind == "region" then
 				events.stems[#events.stems + 1] = { source = first, path = second }
+			elseif kind == "note" then
+				events.notes[#events.notes + 1] = first
 			elseif kind == "progress" then
 				events.fraction, events.phase = tonumber (first), second
 			elseif kind == "pid" or kind == "error" then
@@ -168,7 +170,7 @@ function factory (params)
 			.. ugosa.quote (folder .. "/stems") .. " >" .. ugosa.quote (log) .. " 2>" .. ugosa.quote (said)
 			.. "; echo exit >>" .. ugosa.quote (log) .. ") &")
 		local window = LuaDialog.ProgressWindow ("UGOSA", true)
-		local events, ended, cancelled = { stems = {} }, false, false
+		local events, ended, cancelled = { stems = {}, notes = {} }, false, false
 		while not ended do
 			local text = read_file (log)
 			events, ended = ugosa.read_events (text), text:find ("exit\n", 1, true) ~= nil
@@ -232,6 +234,7 @@ function factory (params)
 			tell (events.error)
 		else
 			insert (region, events, folder)
+			if #events.notes > 0 then tell (table.concat (events.notes, "\n")) end
 		end
 		os.execute ("rm -rf " .. ugosa.quote (folder))
 	end

@@ -24,7 +24,8 @@ PROJECTS = {
         b'<Manual Value="120"/><AutomationTarget Id="8"/></Tempo></Mixer></DeviceChain></MainTrack>'
         b"<Locators><Locators/></Locators></LiveSet></Ableton>"
     ),
-    "ardour": b'<?xml version="1.0"?>\n<Session sample-rate="44100" id-counter="90"><Locations/></Session>',
+    "ardour": b'<?xml version="1.0" encoding="UTF-8"?>\n'
+    b'<Session sample-rate="44100" id-counter="90"><Locations/></Session>',
 }
 SEEDS = {
     known.name: known.write(regions_of_marks(MARKS), RATE_HZ, PROJECTS.get(known.name)) for known in FORMATS

@@ -1,5 +1,6 @@
 """Stems enter an Ardour session's file, and what is no such session is told so."""
 
+import re
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,12 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from ugosa_client import Mark, MarkState
 from ugosa_client.errors import BadInputError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "clients" / "ardour"))
+from ugosa_ardour.request import Range, marks_of
 from ugosa_ardour.session_file import add_stems
 
-SESSION = """<Session name="New name" id-counter="20"><Sources/><Regions/>
+SESSION = """<?xml version="1.0"?>
+<Session name="New name" id-counter="20"><Sources/><Regions>
+    <!-- none yet --></Regions>
 <Playlists><Playlist><Region name="Song" id="7" source-0="3" start="a0"/></Playlist></Playlists></Session>"""
 
 
@@ -45,6 +50,22 @@ def test_audio_goes_where_the_session_of_this_name_keeps_it(session, stems, fold
     folder = session.parent / "interchange" / chosen / "audiofiles"
     assert len(written) == 2
     assert sorted(path.name for path in folder.iterdir()) == sorted(written)
+
+
+def test_the_rest_of_a_session_stays_byte_for_byte(session, stems):
+    (session.parent / "interchange" / "New name" / "audiofiles").mkdir(parents=True)
+    add_stems(session, "7", stems)
+    after = re.sub(r"<Sources><Source .*</Sources>", "<Sources/>", session.read_text())
+    after = re.sub(r"(none yet -->)<Region .*/>(</Regions>)", r"\1\2", after)
+    assert after.replace('id-counter="23"', 'id-counter="20"') == SESSION
+
+
+def test_range_markers_that_are_no_marks_are_left_out():
+    ranges = [Range("Verse 1", 0, 10), Range("no vocals", 10, 20)]
+    sources = ("drums", "vocals")
+    assert marks_of(ranges, sources) == ([Mark("vocals", MarkState.SILENT, 10, 20)], ["Verse 1"])
+    with pytest.raises(BadInputError, match=r"range marker 'no vocls': .* did you mean 'vocals'"):
+        marks_of([Range("no vocls", 0, 10)], sources)
 
 
 def test_a_session_without_folders_of_audio_is_refused_and_left_alone(session, stems):

@@ -195,6 +195,7 @@ def test_a_batch_separates_what_it_can_and_tells_of_the_rest(server, songs, tmp_
     assert main(["batch", str(songs), "-o", str(out)]) == 1
     error = capsys.readouterr().err
     assert "1 of 3 songs failed" in error
+    assert "notes.md is left out: no audio file" in error
     assert "the worker died twice" in error
     assert sorted(path.name for path in out.iterdir()) == ["a", "b.flac"]
     assert (out / "b.flac" / "bass.wav").read_bytes() == b"bass of b.flac"
@@ -212,8 +213,9 @@ def test_a_batch_again_tries_only_what_failed(server, songs, tmp_path, capsys):
     assert main(arguments) == 0
     lines = json_lines(capsys)
     assert sorted(job.file_name for job in server.jobs.values()) == ["a.wav", "b.flac", "b.wav", "b.wav"]
-    assert {line["song"] for line in lines[:-1]} == {"a.wav", "b.wav", "b.flac"}
+    assert {line["song"] for line in lines[:-1] if line["event"] != "message"} == {"a.wav", "b.wav", "b.flac"}
     assert [song["exit_code"] for song in lines[-1]["songs"]] == [0, 0, 0]
+    assert lines[-1]["left_out"] == [{"name": "notes.md", "why": "no audio file"}]
     assert (tmp_path / "out" / "b.wav" / "bass.wav").read_bytes() == b"bass of b.wav"
 
 

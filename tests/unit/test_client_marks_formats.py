@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ugosa_client.errors import BadInputError, MarksFileError
 from ugosa_client.marks import ableton, ardour, jams, lab, midi, sonic_visualiser
-from ugosa_client.marks.file import read_marks, read_regions, write_marks, write_regions
+from ugosa_client.marks.file import examine_regions, read_marks, read_regions, write_marks, write_regions
+from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.formats import FORMATS, format_named, format_of_bytes
 from ugosa_client.marks.reaper_csv import parse_reaper_csv
 from ugosa_client.marks.regions import regions_of_marks
@@ -197,6 +198,66 @@ def test_live_locators_without_their_partner_are_named():
     broken = gzip.compress(gzip.decompress(data).replace(b"no vocals end", b"Verse"))
     with pytest.raises(ValueError, match="'no vocals start' at beat 1 has no 'no vocals end'"):
         ableton.parse_ableton(broken)
+
+
+def test_locators_and_ranges_that_are_no_marks_are_left_out_by_name(tmp_path):
+    data = ableton.format_ableton(regions_of_marks(NO_VOCALS), 44100, live_set())
+    locators = "".join(
+        f'<Locator Id="9{beat}"><Time Value="{beat}"/><Name Value="{name}"/></Locator>'
+        for beat, name in enumerate(("The End", "Verse start", "Verse end", "Intro", "Build start"))
+    ).encode()
+    xml = gzip.decompress(data).replace(b"</Locators></Locators>", locators + b"</Locators></Locators>")
+    ranges = (
+        b'<Locations><Location name="Verse" start="a0" end="a9" flags="IsRangeMarker"/>'
+        b'<Location name="Bridge" start="b0" end="b9" flags="IsRangeMarker"/>'
+        b'<Location name="no vocals" start="a141120000" end="a352800000" flags="IsRangeMarker"/></Locations>'
+    )
+    session = SESSION.replace(b"<Locations/>", ranges)
+    for content, names in (
+        (gzip.compress(xml), {"The End", "Verse", "Build start"}),
+        (session, {"Verse", "Bridge"}),
+    ):
+        (tmp_path / "project").write_bytes(content)
+        regions = read_regions(tmp_path / "project")
+        marks, findings = examine_regions(regions, SOURCES, 44100, 441000)
+        assert list(marks) == NO_VOCALS
+        assert {finding.region for finding in findings} == names
+        assert all(finding.severity is Severity.INFO for finding in findings)
+
+
+XML_TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="<&]\ufffe\uffff")
+)
+
+
+@given(
+    texts=st.lists(XML_TEXT, min_size=4, max_size=4), end=st.sampled_from(["\n", "\r\n"]), empty=st.booleans()
+)
+def test_an_xml_project_keeps_every_other_byte(texts, end, empty):
+    before, within, between, after = texts
+    ranges = "<Locations/>" if empty else f"<Locations>{within}{end}\t</Locations>"
+    counter = "id-counter = '90'"
+    root = f"<Session {counter} a='1>'>{before}{ranges}{after}</Session>"
+    session = f"<?xml version='1.0'?>{end}<!-- > -->{root}{end}"
+    added = ardour.format_ardour(regions_of_marks(NO_VOCALS), 44100, session.encode())
+    assert [region.name for region in ardour.parse_ardour(added)] == ["no vocals"]
+    assert_only_added(added.replace(b'id-counter="91"', counter.encode()), session.encode(), empty)
+    live = gzip.decompress(live_set())
+    live = live.replace(b"</LiveSet>", f"<!--{end}-->{between}</LiveSet>".encode())
+    added = gzip.decompress(ableton.format_ableton(regions_of_marks(NO_VOCALS), 44100, gzip.compress(live)))
+    assert_only_added(added, live, is_in_empty_element=True)
+
+
+def assert_only_added(added, before, is_in_empty_element):
+    """Nothing but one stretch was put in; into `<a/>` it goes as `<a>...</a>`."""
+    same = common_bytes(added, before) + common_bytes(added[::-1], before[::-1])
+    assert same >= len(before) - (2 if is_in_empty_element else 0)
+
+
+def common_bytes(a, b):
+    return next(
+        (place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
 
 
 @pytest.mark.parametrize("data", [b"\x1f\x8bnothing", b"MThd", b'{"annotations": [', b"<Session"])

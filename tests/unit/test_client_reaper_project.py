@@ -1,13 +1,16 @@
 """REAPER projects as songs: the item's file, and regions and lanes in its time."""
 
+import re
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ugosa_client.errors import BadInputError
 from ugosa_client.marks.file import examine_regions, read_marks, read_regions, write_regions
 from ugosa_client.marks.findings import Severity
-from ugosa_client.marks.reaper_project import project_song, regions_outside_song
+from ugosa_client.marks.reaper_project import format_reaper_project, project_song, regions_outside_song
 from ugosa_client.marks.regions import named_regions, regions_of_marks
 from ugosa_client.resources import Mark, MarkState
 from ugosa_client.separate import take_project
@@ -244,6 +247,40 @@ def test_regions_are_added_to_a_project_where_its_item_is(tmp_path):
     assert b"MARKER 5 11.00000000000000" in added
     assert added.count(b"\r\n") == added.count(b"\n")
     assert b"|it's" in added
+
+
+def test_the_song_of_a_project_is_found_in_another_normal_form_of_its_name(tmp_path):
+    (tmp_path / "Audio").mkdir()
+    song = tmp_path / "Audio" / "M\u00fcsli.WAV"
+    song.write_bytes(b"x")
+    assert (
+        project_song(written(tmp_path, project(item(r"Audio\Mu\u0308sli.wav".replace(r"\u0308", "\u0308")))))
+        == song
+    )
+
+
+LINES = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n")).map(lambda text: text.encode())
+    | st.binary().map(lambda data: re.sub(rb"[\r\n]", b"", data)),
+    max_size=4,
+)
+
+
+@given(note=LINES, end=st.sampled_from([b"\r\n", b"\n", b"\r"]), has_marker=st.booleans(), bom=st.booleans())
+def test_a_project_keeps_every_byte_when_marks_are_added(note, end, has_marker, bom):
+    marker = [b"  MARKER 4 1 a 1", b"  MARKER 4 2 '' 1"] if has_marker else []
+    notes = [b"  <NOTES 0 2", *(b"    |" + line for line in note), b"  >"]
+    lines = [b"<REAPER_PROJECT 0.1", *notes, *marker, b"  <TRACK", b"  >", *notes, b">"]
+    before = (b"\xef\xbb\xbf" if bom else b"") + end.join(lines)  # the last line may lack its end
+    regions = regions_of_marks([Mark("vocals", SILENT, RATE, 2 * RATE)])
+    after = format_reaper_project(regions, RATE, before)
+    number = 5 if has_marker else 1
+    added = [
+        b'  MARKER %d 1.00000000000000 "no vocals" 1' % number,
+        b'  MARKER %d 2.00000000000000 "" 1' % number,
+    ]
+    assert after.count(end.join([*added, b""])) == 1
+    assert after.replace(end.join([*added, b""]), b"") == before
 
 
 def test_a_project_that_is_cut_off_is_refused_with_the_line(tmp_path):

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from ugosa_client.cli.batch import batch_request_id, video_places
-from ugosa_client.cli.batch_files import find_sight
+from ugosa_client.cli.batch_files import SongFolder
 from ugosa_client.cli.separate import add_sight, add_video_places, sight_of
 from ugosa_client.errors import BadInputError
 from ugosa_client.resources import JobOptions, PlayerBox, PlayerPicture
@@ -80,18 +80,20 @@ def test_the_command_line_says_the_same(tmp_path):
 
 def test_a_batch_finds_what_is_seen_beside_each_song(tmp_path):
     places = Sight(players=(PlayerBox(0, 0, 5, 6),), every_s=2.0)
-    (tmp_path / "a.npz").write_bytes(b"a")
+    for name in ("a.npz", "C.MP4", "a.wav", "b.wav", "c.wav", "d.wav"):
+        (tmp_path / name).write_bytes(b"a")
     (tmp_path / "b.frames").mkdir()
-    (tmp_path / "c.mp4").write_bytes(b"c")
-    assert find_sight(tmp_path / "a.wav", places) == Sight(features=tmp_path / "a.npz")
-    assert find_sight(tmp_path / "b.wav", places) == Sight(pictures=tmp_path / "b.frames")
-    assert find_sight(tmp_path / "c.wav", places) == Sight(
-        video=tmp_path / "c.mp4", players=places.players, every_s=2.0
-    )
-    assert find_sight(tmp_path / "d.wav", places) is None
+    a, b, c, d = SongFolder(tmp_path).songs()
+    seen = [SongFolder(tmp_path).sight(song, places) for song in (a, b, c, d)]
+    assert seen == [
+        Sight(features=tmp_path / "a.npz"),
+        Sight(pictures=tmp_path / "b.frames"),
+        Sight(video=tmp_path / "C.MP4", players=places.players, every_s=2.0),
+        None,
+    ]
     (tmp_path / "c.npz").write_bytes(b"c")
-    with pytest.raises(BadInputError, match=r"c.wav has several things to see: c.npz and c.mp4; keep one"):
-        find_sight(tmp_path / "c.wav", places)
+    with pytest.raises(BadInputError, match=r"c.wav has several things to see: c.npz and C.MP4; keep one"):
+        SongFolder(tmp_path).sight(c, places)
 
 
 def test_another_thing_seen_is_another_job_of_a_batch(tmp_path):

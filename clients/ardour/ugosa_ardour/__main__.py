@@ -1,7 +1,7 @@
 """`ugosa-ardour`: run by the Lua scripts, says one thing a line, with tabs between.
 
-Lines are `pid 123`, `progress 0.25 text`, `stem vocals /path/vocals.wav`, `region vocals 4711`, `error text`,
-and `done` at the end.
+Lines are `pid 123`, `note text`, `progress 0.25 text`, `stem vocals /path/vocals.wav`, `region vocals 4711`,
+`error text`, and `done` at the end.
 """
 
 from __future__ import annotations
@@ -60,14 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_separate(request_path: Path, out_dir: Path, server: str | None, options: JobOptions) -> None:
     """Cut the region out of its files, have it separated under the range markers, and bring the stems."""
     request = read_request(request_path)
-    if not request.ranges:
-        raise BadInputError(
-            f"no range marker lies over the region {request.region!r}; draw ranges over the time in which an "
-            "instrument is silent, and name them for example 'no vocals'"
-        )
     with UgosaClient(server) as client:
         sources = find_model(client.models(), options.model).sources
-        marks = marks_of(request.ranges, sources)
+        marks, left_out = marks_of(request.ranges, sources)
+        if not marks:
+            raise BadInputError(
+                f"no range marker over the region {request.region!r} names an instrument; draw ranges over "
+                "the time in which one is silent, and name them for example 'no vocals'"
+            )
+        for name in left_out:
+            say("note", f"the range marker {name!r} names no instrument and is left out")
         out_dir.mkdir(parents=True, exist_ok=True)
         song = out_dir / "song.wav"
         write_song(request, song)

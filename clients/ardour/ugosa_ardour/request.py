@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ugosa_client import Mark
 from ugosa_client.errors import BadAudioError, BadInputError
-from ugosa_client.marks.labels import parse_label
+from ugosa_client.marks.labels import is_meant_as_mark, parse_label
 
 SUBTYPES_KEPT = ("PCM_16", "PCM_24")
 """Sample formats that the song keeps; all others become 32-bit float."""
@@ -106,19 +106,22 @@ def _read_channel(request: Request, channel: Channel) -> tuple[NDArray[np.float6
         raise BadAudioError(f"cannot read {channel.path}: {error.error_string}") from error
 
 
-def marks_of(ranges: Sequence[Range], sources: Sequence[str]) -> list[Mark]:
-    """Return what the range markers say of each source.
+def marks_of(ranges: Sequence[Range], sources: Sequence[str]) -> tuple[list[Mark], list[str]]:
+    """Return the marks that range markers make, and the names of those that are none, such as "Verse 1".
 
     Raises:
-        BadInputError: a name is not understood; the message says which, and the way out.
+        BadInputError: a name that is meant as a mark is not understood; the message says which.
     """
-    marks = []
+    marks, left_out = [], []
     for span in ranges:
         try:
             states = parse_label(span.name, sources)
         except ValueError as error:
+            if not is_meant_as_mark(span.name, sources):
+                left_out.append(span.name)
+                continue
             raise BadInputError(
                 f"range marker {span.name!r}: {error}. Rename it, or hide it in Window > Locations"
             ) from None
         marks += [Mark(source, state, span.start_frame, span.end_frame) for source, state in states.items()]
-    return marks
+    return marks, left_out

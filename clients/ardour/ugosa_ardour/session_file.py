@@ -17,41 +17,46 @@ from pathlib import Path
 import soundfile
 
 from ugosa_client.errors import BadInputError
+from ugosa_client.marks.ardour import with_id_counter
+from ugosa_client.marks.xml_insertion import element, insert_children
 
 
 def add_stems(session_file: Path, region_id: str, stems: Mapping[str, Path]) -> dict[str, str]:
     """Add stems to a session as copies of one region; return the new region's id for each stem.
 
+    Every other byte of the file stays, but for its counter of ids.
+
     Raises:
         BadInputError: the session has no such region on a playlist, or no folder of audio.
     """
-    tree = ET.parse(session_file)
-    root = tree.getroot()
+    session = session_file.read_bytes()
+    root = ET.fromstring(session)
     original = root.find(f"./Playlists/Playlist/Region[@id='{region_id}']")
-    sources, regions = root.find("Sources"), root.find("Regions")
-    if original is None or sources is None or regions is None:
+    if original is None or root.find("Sources") is None or root.find("Regions") is None:
         raise BadInputError(
             f"{session_file} has no region {region_id} on a playlist; was it saved by Ardour 7?"
         )
     audio_folder = _audio_folder(session_file, root.get("name", ""))
     next_id = _first_free_id(root)
+    sources, regions = [], []
     region_ids = {}
     for source, path in stems.items():
         name = f"{original.attrib['name']} {source}"
         region = _with_other_audio(original, name)
         for channel, file in enumerate(_write_channels(path, audio_folder, name)):
             attributes = {"name": file.name, "take-id": "", "type": "audio", "flags": "", "id": str(next_id)}
-            ET.SubElement(sources, "Source", attributes | {"channel": "0", "origin": "", "gain": "1"})
+            sources.append(element("Source", attributes | {"channel": "0", "origin": "", "gain": "1"}))
             region.set(f"source-{channel}", str(next_id))
             region.set(f"master-source-{channel}", str(next_id))
             next_id += 1
         region.set("id", str(next_id))
         region_ids[source] = str(next_id)
-        regions.append(region)
+        regions.append(ET.tostring(region, "unicode").strip())
         next_id += 1
-    root.set("id-counter", str(next_id))
+    session = insert_children(session, ["Session", "Sources"], sources)
+    session = insert_children(session, ["Session", "Regions"], regions)
     partial = session_file.with_name(session_file.name + ".tmp")
-    tree.write(partial, encoding="UTF-8", xml_declaration=True)
+    partial.write_bytes(with_id_counter(session, next_id))
     os.replace(partial, session_file)
     return region_ids
 

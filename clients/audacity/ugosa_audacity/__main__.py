@@ -18,8 +18,8 @@ from ugosa_audacity.labels import (
     accept_suggestions,
     examine_labels,
     finding_labels,
-    marks_of,
     region_labels,
+    require_marks,
     suggestion_labels,
     write_label_track,
 )
@@ -122,9 +122,14 @@ class Work:
     def separate(self, options: JobOptions) -> ExitCode:
         """Export the track, have it separated, and import the stems; Ctrl-C cancels the job."""
         track, labels = selected_track(self.audacity), region_labels(self.audacity)
-        marks_of(labels, self.model.sources, *_length(track))  # before the export, which can take long
+        check_frames = math.ceil(track.end_s * CHECK_RATE_HZ)
+        _, findings = examine_labels(labels, self.model.sources, CHECK_RATE_HZ, check_frames)
+        require_marks(findings, CHECK_RATE_HZ)  # before the export, which can take long
         song, rate, frames = self._export(track)
-        marks = marks_of(labels, self.model.sources, rate, frames)
+        marks, findings = examine_labels(labels, self.model.sources, rate, frames)
+        require_marks(findings, rate)
+        for finding in findings:
+            self.reporter.say(finding.text)
         job = self.client.submit(song, marks=marks, options=options)
         try:
             stems = self.folder / "stems"
@@ -178,11 +183,6 @@ class Work:
         export_track(self.audacity, track, song)
         length = soundfile.info(song)
         return song, length.samplerate, length.frames
-
-
-def _length(track: Track) -> tuple[int, int]:
-    """About how long a track is, as a rate and a number of frames."""
-    return CHECK_RATE_HZ, math.ceil(track.end_s * CHECK_RATE_HZ)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def examine_labels(
         end_frame = min(frames, round(label.end_s * sample_rate_hz))
         if start_frame < end_frame:
             start, end = (Position(Fraction(frame), in_frames=True) for frame in (start_frame, end_frame))
-            regions.append(Region(label.text, start, end))
+            regions.append(Region(label.text, start, end, named_freely=True))
             at[label.text].append(label)
         else:
             what = f"the label {label.text!r} at {label.start_s:.3f} s lies outside the track and is left out"
@@ -109,20 +109,16 @@ def examine_labels(
     return marks, findings
 
 
-def marks_of(
-    labels: Sequence[Label], sources: Sequence[str], sample_rate_hz: int, frames: int
-) -> tuple[Mark, ...]:
-    """Return what labels say of each source; a label is cut at the ends of the track.
+def require_marks(findings: Iterable[Finding], sample_rate_hz: int) -> None:
+    """Refuse labels that have an error.
 
     Raises:
         BadInputError: a label is not understood, or contradicts another; the message says which.
     """
-    marks, findings = examine_labels(labels, sources, sample_rate_hz, frames)
     for finding in findings:
         if finding.severity is Severity.ERROR and finding.start_frame is not None:
             place = f"label {finding.region!r} at {finding.start_frame / sample_rate_hz:.3f} s"
             raise BadInputError(f"{place}: {finding.text}")
-    return marks
 
 
 def suggestion_labels(suggestions: Iterable[Suggestion], sample_rate_hz: int) -> list[Label]:

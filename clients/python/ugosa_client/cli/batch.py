@@ -21,7 +21,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ugosa_client.cli.batch_files import find_marks, find_sight, find_songs, out_dirs
+from ugosa_client.cli.batch_files import SongFolder, out_dirs
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.job_options import add_job_options, job_options
 from ugosa_client.cli.jobs import table_text
@@ -91,9 +91,13 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     """Separate all songs; one that fails does not stop the others."""
     if arguments.in_flight < 1:
         raise BadInputError(f"--in-flight {arguments.in_flight} is less than 1")
-    songs = find_songs(Path(arguments.directory))
+    folder = SongFolder(Path(arguments.directory))
+    songs = folder.songs()
     places = video_places(arguments)
-    work = Batch(client, job_options(arguments), arguments.overwrite, places)
+    left_out = folder.left_out(Path(arguments.out), places is not None)
+    for entry in left_out:
+        reporter.say(f"{entry.name} is left out: {entry.why}")
+    work = Batch(client, folder, job_options(arguments), arguments.overwrite, places)
     start_s = time.monotonic()
     outcomes = work.separate_all(out_dirs(songs, Path(arguments.out)), arguments.in_flight, reporter)
     elapsed_s = time.monotonic() - start_s
@@ -101,7 +105,14 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     failed = [outcome for outcome in ordered if outcome.exit_code is not ExitCode.OK]
     songs_per_hour = round(3600 * (len(ordered) - len(failed)) / elapsed_s, 1)
     text = f"{summary(ordered)}\n{songs_per_hour:g} songs an hour"
-    result = {"songs": ordered, "elapsed_s": round(elapsed_s, 3), "songs_per_hour": songs_per_hour}
+    if left_out:
+        text += f"\nleft out: {', '.join(entry.name for entry in left_out)}"
+    result = {
+        "songs": ordered,
+        "left_out": left_out,
+        "elapsed_s": round(elapsed_s, 3),
+        "songs_per_hour": songs_per_hour,
+    }
     if not failed:
         reporter.result(result, text)
         return ExitCode.OK
@@ -133,17 +144,24 @@ class Batch:
     """Sends songs ahead and follows their jobs, from several threads."""
 
     def __init__(
-        self, client: UgosaClient, options: JobOptions, overwrite: bool, places: Sight | None = None
+        self,
+        client: UgosaClient,
+        folder: SongFolder,
+        options: JobOptions,
+        overwrite: bool,
+        places: Sight | None = None,
     ) -> None:
         """Take what is the same for all songs.
 
         Args:
             client: of the server.
+            folder: of the songs, and of what lies beside them.
             options: of every job.
             overwrite: whether files are replaced that ugosa did not write.
             places: where the players are in the videos beside the songs; None = nothing is seen.
         """
         self._client = client
+        self._folder = folder
         self._places = places
         self._options = options
         self._overwrite = overwrite
@@ -226,8 +244,8 @@ class Batch:
 
     def _job(self, song: Path, out_dir: Path, reporter: Reporter) -> Job:
         """Return the song's job of an earlier run that has not gone wrong, or a new one."""
-        marks = find_marks(song)
-        sight = find_sight(song, self._places) if self._places is not None else None
+        marks = self._folder.marks(song)
+        sight = self._folder.sight(song, self._places) if self._places is not None else None
         request_id = first_id = batch_request_id(FileSong(song).sha256, marks, self._options, sight)
         attempt = 1
         while request_id in self._gone_wrong:

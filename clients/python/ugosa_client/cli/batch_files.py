@@ -1,74 +1,161 @@
-"""What lies in the directory of a batch: songs, and beside each its marks and what is seen of its players."""
+"""Files of a batch's directory: songs, and beside each its marks and what is seen of its players.
+
+Names are compared without regard to case and in one Unicode normal form: a file that came over another system
+may be written otherwise than its neighbour. A file of exactly another song's name belongs to that one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ugosa_client.errors import BadInputError
+from ugosa_client.marks.text import one_form
 from ugosa_client.video import Sight
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".m4a"})
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".mp3"),
+    *(".ogg", ".oga", ".opus", ".m4a", ".m4b", ".mp4"),
+)
+FOREIGN_AUDIO_SUFFIXES = (
+    ".aac",
+    ".ac3",
+    ".ape",
+    ".caf",
+    ".mka",
+    ".mp2",
+    ".wma",
+    ".wv",
+)  # no server reads them
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 MARKS_SUFFIXES = (".txt", ".csv", ".lab")
+SIGHT_SUFFIXES = (".npz", ".frames", *VIDEO_SUFFIXES)
 
 
-def find_songs(directory: Path) -> list[Path]:
-    """Return the audio files of a directory by name.
+@dataclass(frozen=True)
+class LeftOut:
+    """An entry of the directory that the batch does not use."""
 
-    Raises:
-        BadInputError: there is no such directory, or no song in it.
+    name: str
+    """File name; of a folder with a slash at its end."""
+    why: str
+    """And what to do, if it is meant for the batch."""
+
+
+class SongFolder:
+    """The directory of a batch."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read the names of all entries, but those that begin with a dot.
+
+        Raises:
+            BadInputError: there is no such directory.
+        """
+        if not directory.is_dir():
+            raise BadInputError(f"{directory} is not a directory")
+        self._directory = directory
+        self._entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        for path in self._entries:
+            self._by_name[one_form(path.name)].append(path)
+        audio = [path for path in self._entries if _has_suffix(path, AUDIO_SUFFIXES) and path.is_file()]
+        others = {one_form(path.stem) for path in audio if not _has_suffix(path, VIDEO_SUFFIXES)}
+        self._songs = [
+            path
+            for path in audio
+            if not (_has_suffix(path, VIDEO_SUFFIXES) and one_form(path.stem) in others)
+        ]
+
+    def songs(self) -> list[Path]:
+        """Return the audio files by name; a video beside a song of its name is none.
+
+        Raises:
+            BadInputError: there are none.
+        """
+        if not self._songs:
+            raise BadInputError(f"{self._directory} has no audio files ({', '.join(AUDIO_SUFFIXES)})")
+        return list(self._songs)
+
+    def marks(self, song: Path) -> Path | None:
+        """Return the marks file beside a song.
+
+        Raises:
+            BadInputError: there are several.
+        """
+        found = self._beside(song, MARKS_SUFFIXES)
+        if len(found) > 1:
+            names = " and ".join(path.name for path in found)
+            raise BadInputError(f"{song.name} has several marks files: {names}; keep one")
+        return found[0] if found else None
+
+    def sight(self, song: Path, places: Sight) -> Sight | None:
+        """Return what is seen beside a song.
+
+        Raises:
+            BadInputError: there are several.
+        """
+        found = [path for path in self._beside(song, SIGHT_SUFFIXES) if path != song]
+        if len(found) > 1:
+            names = " and ".join(path.name for path in found)
+            raise BadInputError(f"{song.name} has several things to see: {names}; keep one")
+        if not found:
+            return None
+        (path,) = found
+        if _has_suffix(path, [".npz"]):
+            return Sight(features=path)
+        if _has_suffix(path, [".frames"]):
+            return Sight(pictures=path)
+        return replace(places, video=path)
+
+    def left_out(self, out: Path, with_sight: bool) -> list[LeftOut]:
+        """Return all entries that are neither songs nor used for one, nor the directory of results."""
+        suffixes = (*MARKS_SUFFIXES, *SIGHT_SUFFIXES) if with_sight else MARKS_SUFFIXES
+        used = {path for song in self._songs for path in (song, *self._beside(song, suffixes))}
+        return [
+            LeftOut(f"{path.name}/" if path.is_dir() else path.name, _why(path))
+            for path in self._entries
+            if path not in used and path.resolve() != out.resolve()
+        ]
+
+    def _beside(self, song: Path, suffixes: Iterable[str]) -> list[Path]:
+        """Return the files that differ from a song in their suffix, and belong to no other one by name."""
+        same = [path for suffix in suffixes for path in self._by_name[one_form(song.stem + suffix)]]
+        others = {other.stem for other in self._songs} - {song.stem}
+        return [path for path in same if path.stem not in others]
+
+
+def out_dirs(songs: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Return a directory per song, of which no two are one on any system.
+
+    It is named after the song; songs that differ only in their suffix keep it, and whatever would still meet
+    gets a number.
     """
-    if not directory.is_dir():
-        raise BadInputError(f"{directory} is not a directory")
-    songs = sorted(
-        path
-        for path in directory.iterdir()
-        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
-    if not songs:
-        raise BadInputError(f"{directory} has no audio files ({', '.join(sorted(AUDIO_SUFFIXES))})")
-    return songs
+    count = Counter(one_form(song.stem) for song in songs)
+    names = {song: song.stem if count[one_form(song.stem)] == 1 else song.name for song in songs}
+    count = Counter(one_form(name) for name in names.values())
+    taken: set[str] = set()
+    for song, name in names.items():
+        name, number = name if count[one_form(name)] == 1 else song.name, 1
+        while one_form(numbered := name if number == 1 else f"{name} ({number})") in taken:
+            number += 1
+        taken.add(one_form(numbered))
+        names[song] = numbered
+    return {song: out / name for song, name in names.items()}
 
 
-def find_marks(song: Path) -> Path | None:
-    """Return the marks file beside a song.
-
-    Raises:
-        BadInputError: there are several.
-    """
-    found = [song.with_suffix(suffix) for suffix in MARKS_SUFFIXES if song.with_suffix(suffix).is_file()]
-    if len(found) > 1:
-        names = " and ".join(path.name for path in found)
-        raise BadInputError(f"{song.name} has several marks files: {names}; keep one")
-    return found[0] if found else None
-
-
-def find_sight(song: Path, places: Sight) -> Sight | None:
-    """Return what is seen beside a song.
-
-    Raises:
-        BadInputError: there are several.
-    """
-    found = [song.with_suffix(suffix) for suffix in (".npz", ".frames", *VIDEO_SUFFIXES)]
-    found = [path for path in found if path.exists()]
-    if len(found) > 1:
-        raise BadInputError(
-            f"{song.name} has several things to see: {' and '.join(path.name for path in found)}; keep one"
-        )
-    if not found:
-        return None
-    (path,) = found
-    if path.suffix == ".npz":
-        return Sight(features=path)
-    if path.suffix == ".frames":
-        return Sight(pictures=path)
-    return replace(places, video=path)
+def _why(path: Path) -> str:
+    if path.is_dir():
+        return "a folder; give it to a batch of its own"
+    if _has_suffix(path, FOREIGN_AUDIO_SUFFIXES):
+        return "no server reads such files; export it as WAV or FLAC"
+    if _has_suffix(path, MARKS_SUFFIXES):
+        return "no song here has its name"
+    if _has_suffix(path, SIGHT_SUFFIXES):
+        return "for a song of its name, with --seen"
+    return "no audio file"
 
 
-def out_dirs(songs: list[Path], out: Path) -> dict[Path, Path]:
-    """Return a directory per song, named after it; songs that differ only in their suffix keep it."""
-    stems = [song.stem.casefold() for song in songs]
-    return {
-        song: out / (song.stem if stems.count(song.stem.casefold()) == 1 else song.name) for song in songs
-    }
+def _has_suffix(path: Path, suffixes: Iterable[str]) -> bool:
+    return path.suffix.lower() in suffixes

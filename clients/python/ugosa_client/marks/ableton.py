@@ -18,7 +18,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from ugosa_client.marks.labels import is_meant_as_mark
 from ugosa_client.marks.regions import Position, Region
+from ugosa_client.marks.words import ALIASES
+from ugosa_client.marks.xml_insertion import element, insert_children
 
 EDGE = re.compile(r"(?P<name>.*\S)\s+(?P<edge>start|begin|end|stop)", re.IGNORECASE)
 RESOLUTION = Fraction(1, 10**9)
@@ -35,11 +38,11 @@ def parse_ableton(data: bytes) -> list[Region]:
     """Read all pairs of locators; others (Verse, Chorus) are left alone.
 
     Raises:
-        ValueError: it is no Live set, or a pair is not whole.
+        ValueError: it is no Live set, or a pair that is meant as a mark is not whole.
     """
     _, live_set = _read(data)
     tempo = TempoMap(live_set)
-    opened: dict[str, list[float]] = defaultdict(list)
+    opened: dict[str, list[tuple[float, str]]] = defaultdict(list)
     regions = []
     for beat, name in sorted(_locators(live_set)):
         match = EDGE.fullmatch(name.strip())
@@ -47,22 +50,31 @@ def parse_ableton(data: bytes) -> list[Region]:
             continue
         key = match["name"].casefold()
         if match["edge"].casefold() in ("start", "begin"):
-            opened[key].append(beat)
+            opened[key].append((beat, name))
         elif opened[key]:
-            start, end = (Position(tempo.seconds(b), RESOLUTION) for b in (opened[key].pop(0), beat))
-            regions.append(Region(match["name"], start, end))
+            first_beat, _ = opened[key].pop(0)
+            start, end = (Position(tempo.seconds(b), RESOLUTION) for b in (first_beat, beat))
+            regions.append(Region(match["name"], start, end, named_freely=True))
         else:
-            raise ValueError(
-                f"the locator {name!r} at beat {beat:g} has no '{match['name']} start' before it"
-            )
-    for key, beats in opened.items():
-        if beats:
-            raise ValueError(f"the locator '{key} start' at beat {beats[0]:g} has no '{key} end' after it")
+            regions.append(_unpaired(name, match["name"], beat, f"'{match['name']} start' before it"))
+    for key, unpaired in opened.items():
+        regions += [_unpaired(name, key, beat, f"'{key} end' after it") for beat, name in unpaired]
     return regions
 
 
+def _unpaired(name: str, of: str, beat: float, missing: str) -> Region:
+    """Return a locator such as "The End" as a region without time, which is no mark and is left out.
+
+    Raises:
+        ValueError: it is meant as one edge of a mark.
+    """
+    if is_meant_as_mark(of, tuple(ALIASES)):
+        raise ValueError(f"the locator {name!r} at beat {beat:g} has no {missing}")
+    return Region(name, Position(Fraction(0)), Position(Fraction(0)), named_freely=True)
+
+
 def format_ableton(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
-    """Return the Live set with two further locators for each region.
+    """Return the Live set with two further locators for each region, and no other byte of its XML changed.
 
     Raises:
         ValueError: there is no set to put them into.
@@ -77,20 +89,19 @@ def format_ableton(regions: Sequence[Region], sample_rate_hz: int | None, into: 
     if locators is None:
         raise ValueError("this Live set has no list of locators; save it with Live 10 or newer")
     free_id = 1 + max((int(locator.get("Id", "0")) for locator in locators), default=-1)
+    added = []
     for region in regions:
         for edge, position in (("start", region.start), ("end", region.end)):
-            locator = ElementTree.SubElement(locators, "Locator", Id=str(free_id))
-            beat = tempo.beats(position.seconds(sample_rate_hz))
-            for tag, value in (
-                ("LomId", "0"),
-                ("Time", repr(beat)),
-                ("Name", f"{region.name} {edge}"),
-                ("Annotation", ""),
-                ("IsSongStart", "false"),
-            ):
-                ElementTree.SubElement(locator, tag, Value=value)
-            free_id += 1
-    xml = b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(document, "utf-8") + b"\n"
+            values = {
+                "LomId": "0",
+                "Time": repr(tempo.beats(position.seconds(sample_rate_hz))),
+                "Name": f"{region.name} {edge}",
+                "Annotation": "",
+                "IsSongStart": "false",
+            }
+            fields = "".join(element(tag, {"Value": value}) for tag, value in values.items())
+            added.append(element("Locator", {"Id": str(free_id + len(added))}, fields))
+    xml = insert_children(document, ["Ableton", "LiveSet", "Locators", "Locators"], added)
     return gzip.compress(xml, mtime=0)
 
 
@@ -186,13 +197,14 @@ def _unzipped(data: bytes) -> bytes:
     return content
 
 
-def _read(data: bytes) -> tuple[ElementTree.Element, ElementTree.Element]:
-    """Return the document and the set in it."""
+def _read(data: bytes) -> tuple[bytes, ElementTree.Element]:
+    """Return the XML and the set in it."""
     try:
-        document = ElementTree.fromstring(_unzipped(data))
+        xml = _unzipped(data)
+        document = ElementTree.fromstring(xml)
     except (OSError, EOFError, zlib.error, ElementTree.ParseError, LookupError) as error:
         raise ValueError(f"it is not a Live set that can be read: {error}") from None
     live_set = document.find("LiveSet")
     if document.tag != "Ableton" or live_set is None:
         raise ValueError(f"it is no Live set, but gzipped <{document.tag}>")
-    return document, live_set
+    return xml, live_set

@@ -7,14 +7,19 @@ taken to start with the session, at 0.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from ugosa_client.marks.labels import is_meant_as_mark
 from ugosa_client.marks.regions import Position, Region
+from ugosa_client.marks.words import ALIASES
+from ugosa_client.marks.xml_insertion import element, insert_children, start_tag
 
 TICKS_PER_S = 282_240_000  # libs/temporal/superclock.cc
 RANGE_FLAG = "IsRangeMarker"
+ID_COUNTER = re.compile(rb"""\bid-counter\s*=\s*(?:"[0-9]*"|'[0-9]*')""")
 OTHER_RANGES = {"IsSessionRange", "IsAutoLoop", "IsAutoPunch"}
 
 
@@ -27,23 +32,17 @@ def parse_ardour(data: bytes) -> list[Region]:
     """Read all range markers.
 
     Raises:
-        ValueError: it is no session, or a range is in musical time.
+        ValueError: it is no session, or a range that is meant as a mark is in musical time.
     """
     session = _session(data)
     rate = session.get("sample-rate", "")
-    ranges = [location for location in session.iterfind("Locations/Location") if _is_range(location)]
     return [
-        Region(
-            location.get("name", "").strip(),
-            _time(location, "start", rate),
-            _time(location, "end", rate),
-        )
-        for location in ranges
+        _region(location, rate) for location in session.iterfind("Locations/Location") if _is_range(location)
     ]
 
 
 def format_ardour(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
-    """Return the session with the regions as further range markers.
+    """Return the session with the regions as further range markers, and its counter of ids raised.
 
     Raises:
         ValueError: there is no session to put them into.
@@ -51,21 +50,26 @@ def format_ardour(regions: Sequence[Region], sample_rate_hz: int | None, into: b
     if into is None:
         raise ValueError("Ardour opens range markers only as part of a session; name one with --into")
     session = _session(into)
-    locations = session.find("Locations")
-    if locations is None:
-        locations = ElementTree.SubElement(session, "Locations")
-    free_id = int(session.get("id-counter", "0"))
     known = [int(element.get("id", "0")) for element in session.iter() if element.get("id", "0").isdecimal()]
-    free_id = max([free_id, *(number + 1 for number in known)])
-    for region in regions:
+    free_id = max([int(session.get("id-counter", "0")), *(number + 1 for number in known)])
+    ranges = []
+    for range_id, region in enumerate(regions, start=free_id):
         start, end = (_ticks(position, sample_rate_hz) for position in (region.start, region.end))
-        attributes = {"id": str(free_id), "name": region.name, "start": f"a{start}", "end": f"a{end}"}
+        attributes = {"id": str(range_id), "name": region.name, "start": f"a{start}", "end": f"a{end}"}
         attributes |= {"flags": RANGE_FLAG, "locked": "0", "cue": "0", "scene-change": ""}
-        ElementTree.SubElement(locations, "Location", attributes)
-        free_id += 1
-    session.set("id-counter", str(free_id))
-    xml: bytes = ElementTree.tostring(session, "utf-8")
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + xml + b"\n"
+        ranges.append(element("Location", attributes))
+    if session.find("Locations") is None:
+        into = insert_children(into, ["Session"], [f"<Locations>{''.join(ranges)}</Locations>"])
+    else:
+        into = insert_children(into, ["Session", "Locations"], ranges)
+    return with_id_counter(into, free_id + len(regions))
+
+
+def with_id_counter(session: bytes, next_id: int) -> bytes:
+    """Return the session with the id that Ardour is to give next."""
+    start, end = start_tag(session)
+    counter = b'id-counter="%d"' % next_id
+    return session[:start] + ID_COUNTER.sub(counter, session[start:end], count=1) + session[end:]
 
 
 def _session(data: bytes) -> ElementTree.Element:
@@ -81,6 +85,17 @@ def _session(data: bytes) -> ElementTree.Element:
 def _is_range(location: ElementTree.Element) -> bool:
     flags = set(location.get("flags", "").split(","))
     return RANGE_FLAG in flags and not flags & OTHER_RANGES
+
+
+def _region(location: ElementTree.Element, sample_rate: str) -> Region:
+    name = location.get("name", "").strip()
+    try:
+        start, end = (_time(location, field, sample_rate) for field in ("start", "end"))
+    except ValueError:
+        if is_meant_as_mark(name, tuple(ALIASES)):
+            raise
+        start = end = Position(Fraction(0))  # it is left out whatever its time
+    return Region(name, start, end, named_freely=True)
 
 
 def _time(location: ElementTree.Element, field: str, sample_rate: str) -> Position:

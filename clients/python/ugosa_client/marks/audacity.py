@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ugosa_client.marks.regions import Region, format_seconds, parse_time
+from ugosa_client.marks.text import first_line, lines_of
 
 DECIMALS = 6  # as Audacity writes them; they give every frame back at any rate below 1 MHz
 
 
 def looks_like_audacity(text: str) -> bool:
     """Whether the first line that says something has two times and tabs, as a label has."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = first_line(text)
     fields = first.split("\t")
     if len(fields) < 2:
         return False
@@ -36,7 +37,7 @@ def parse_audacity(text: str) -> list[Region]:
         ValueError: a line is no label; the message begins with its number.
     """
     regions = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         if not line.strip() or line.startswith("\\"):
             continue
         fields = line.split("\t", maxsplit=2)

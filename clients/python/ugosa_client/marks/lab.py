@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from ugosa_client.marks.audacity import format_audacity
 from ugosa_client.marks.regions import Region, parse_time
+from ugosa_client.marks.text import first_line, lines_of
 
 DASHES = "-\u2013\u2014"  # a hyphen, and the dashes that editors make of it
 BY_HAND = re.compile(r"(?P<start>[\d:.,]+)\s*[-\u2013\u2014]\s*(?P<end>[\d:.,]+)\s+(?P<name>\S.*)")
@@ -17,7 +18,7 @@ BY_HAND = re.compile(r"(?P<start>[\d:.,]+)\s*[-\u2013\u2014]\s*(?P<end>[\d:.,]+)
 
 def looks_like_lab(text: str) -> bool:
     """Whether the first line that says something is two times and a name."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = first_line(text)
     try:
         _parse_line(first, 1)
     except ValueError:
@@ -31,7 +32,7 @@ def parse_lab(text: str) -> list[Region]:
     Raises:
         ValueError: a line is not of the format; the message begins with its number.
     """
-    lines = enumerate(text.splitlines(), start=1)
+    lines = enumerate(lines_of(text), start=1)
     return [_parse_line(line, number) for number, line in lines if line.strip()]
 
 

@@ -11,7 +11,6 @@ file time = project time - POSITION + SOFFS. What lies outside of the item says 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,13 +18,13 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ugosa_client.marks.labels import says_more_than_names
-from ugosa_client.marks.regions import Position, Region, format_seconds, parse_seconds
+from ugosa_client.marks.regions import OF_UGOSA, Position, Region, format_seconds, parse_seconds
 from ugosa_client.marks.rpp import LINE_END, Block, parse_rpp, quote
+from ugosa_client.marks.text import lines_with_ends, one_form
 
 REGION_BIT = 1
 DECIMALS = 14  # as REAPER writes them
 LANE_WORD = 10  # of a MARKER line, from 0; lanes count from 1. REAPER 7.62 and later
-OF_UGOSA = re.compile(r"UGOSA: .*|.*\s\?\s*")  # findings, and suggestions that nobody has accepted
 NOT_AUDIO = {"MIDI", "MIDIPOOL", "CLICK", "EMPTY", "LTC", "RPP_PROJECT"}
 
 
@@ -94,7 +93,7 @@ def project_song(path: Path) -> Path:
     Raises:
         ValueError: there is none, or several, or the item plays it changed.
     """
-    item = find_song(parse_rpp(path.read_text(encoding="utf-8-sig", errors="surrogateescape")))
+    item = find_song(parse_rpp(path.read_bytes().decode("utf-8-sig", "surrogateescape")))
     if item is None:
         raise ValueError("it has no audio item; give the song itself, and the project with --marks")
     windows = PureWindowsPath(item.file)
@@ -105,6 +104,10 @@ def project_song(path: Path) -> Path:
     ):
         if candidate.is_file():
             return candidate
+    folder = (path.parent / Path(*windows.parts)).parent
+    for found in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if one_form(found.name) == one_form(windows.name) and found.is_file():
+            return found
     raise ValueError(f"its song {item.file} is not there; open the project in REAPER and find the file")
 
 
@@ -129,39 +132,41 @@ def find_song(project: Block) -> SongItem | None:
 
 
 def format_reaper_project(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
-    """Return a project with the regions, or the given one with the regions added.
+    """Return a project with the regions, or the given one with lines for them added.
 
-    In a project that has the song as an item they are put where the item is.
+    No other byte of it changes. In a project that has the song as an item they are put where the item is.
     """
     if into is None:
         rate = [f"  SAMPLERATE {sample_rate_hz} 1 0"] if sample_rate_hz is not None else []
-        head, tail = ['<REAPER_PROJECT 0.1 "6.0/ugosa" 0', *rate], [">"]
-        first, shift_s = 1, Fraction(0)
+        head = [line + LINE_END for line in ('<REAPER_PROJECT 0.1 "6.0/ugosa" 0', *rate)]
+        tail, line_end, first, shift_s = [">" + LINE_END], LINE_END, 1, Fraction(0)
     else:
-        text = into.decode("utf-8-sig", errors="surrogateescape")
-        project = parse_rpp(text)
+        text = into.decode("utf-8", errors="surrogateescape")
+        project = parse_rpp(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))  # a byte order mark
         item = find_song(project)
         shift_s = Fraction(0) if item is None else item.shift_s
-        markers = list(project.lines("MARKER"))
+        markers = [line for line in project.lines("MARKER") if len(line.tokens) > 1]
         first = 1 + max((int(line.tokens[1]) for line in markers if line.tokens[1].isdecimal()), default=0)
-        lines = text.splitlines()
-        end = _marker_place(project, len(lines))
-        head, tail = lines[:end], lines[end:]
+        lines = lines_with_ends(text)
+        place = _marker_place(project)
+        head, tail = lines[:place], lines[place:]
+        line_end = lines[0][len(lines[0].rstrip("\r\n")) :]
     body = []
     for number, region in enumerate(regions, start=first):
         start, end_s = (p.seconds(sample_rate_hz) - shift_s for p in (region.start, region.end))
         body.append(f"  MARKER {number} {format_seconds(start, DECIMALS)} {quote(region.name)} {REGION_BIT}")
         body.append(f'  MARKER {number} {format_seconds(end_s, DECIMALS)} "" {REGION_BIT}')
-    return (LINE_END.join([*head, *body, *tail]) + LINE_END).encode("utf-8", errors="surrogateescape")
+    added = [line + line_end for line in body]
+    return "".join([*head, *added, *tail]).encode("utf-8", errors="surrogateescape")
 
 
-def _marker_place(project: Block, n_lines: int) -> int:
-    """How many lines stand before new markers: up to the last marker, or else up to the first track."""
+def _marker_place(project: Block) -> int:
+    """Return how many lines stand before new markers: up to the last marker, else to the first track."""
     markers = [line.number for line in project.lines("MARKER")]
     if markers:
         return max(markers)
     tracks = [block.number - 1 for block in project.blocks("TRACK")]
-    return min(tracks, default=n_lines - 1)
+    return min(tracks, default=project.end - 1)
 
 
 def _ruler_regions(project: Block) -> Iterator[Region]:

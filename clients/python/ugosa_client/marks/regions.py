@@ -11,6 +11,9 @@ from ugosa_client.marks.labels import is_instrument, is_one_name, says_more_than
 from ugosa_client.resources import Mark, MarkState
 
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
+OF_UGOSA = re.compile(r"UGOSA: .*|.*\s\?\s*", re.DOTALL)
+"""Names of findings, and of suggestions that nobody has accepted."""
+LONGEST_SONG_S = 4 * 3600  # a whole number above it is one of samples
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 
@@ -123,6 +126,24 @@ def parse_time(text: str) -> Position:
         raise ValueError(f"{text.strip()!r} is not a time such as 62.5 or 1:02.5") from None
 
 
+def in_samples(times: Iterable[str]) -> bool:
+    """Return whether the times of a file are samples: all are whole numbers, and too many for seconds.
+
+    Raises:
+        ValueError: they are whole numbers, and could be either.
+    """
+    texts = [text.strip().removeprefix("-") for text in times]
+    if not texts or not all(text.isdecimal() for text in texts):
+        return False
+    last = max(texts, key=int)
+    if int(last) <= LONGEST_SONG_S:
+        raise ValueError(
+            f"its times up to {last} are whole numbers: samples or seconds? "
+            f"Write seconds with a decimal point, as {last}.0, or export again in minutes and seconds"
+        )
+    return True
+
+
 def format_seconds(seconds: Fraction, decimals: int) -> str:
     """Write seconds with so many decimals, halves rounded up."""
     unit = 10**decimals
@@ -155,6 +176,8 @@ def cut_at_end(regions: Iterable[Region], sample_rate_hz: int, frames: int) -> I
 def named_regions(regions: Iterable[Region]) -> Iterator[Region]:
     """Write lanes as names of regions, for formats that have none; lanes of no instrument are left out."""
     for region in regions:
+        if region.named_freely and region.start == region.end:
+            continue  # a locator or a range without time that is no mark
         if region.from_lane:
             if is_instrument(without_word(region.name)):
                 yield region

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ugosa_client.marks.text import lines_of
+
 QUOTES = "\"'`"
 LINE_END = "\r\n"  # REAPER writes it on every system
 
@@ -45,6 +47,8 @@ class Block:
     """Line of the key, from 1."""
     children: list[Line | Block] = field(default_factory=list)
     """Lines and blocks."""
+    end: int = 0
+    """Line of the `>` that closes it, from 1."""
 
     def blocks(self, key: str) -> Iterator[Block]:
         """Yield the blocks of that key directly in this one."""
@@ -67,7 +71,7 @@ def parse_rpp(text: str) -> Block:
         ValueError: the blocks do not nest; the message begins with a line number.
     """
     open_blocks: list[Block] = []
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(lines_of(text), start=1):
         line = raw.strip()
         if line.startswith("<"):
             key, *arguments = split_tokens(line[1:]) or [""]
@@ -77,6 +81,7 @@ def parse_rpp(text: str) -> Block:
             open_blocks.append(block)
         elif line == ">" and open_blocks:
             closed = open_blocks.pop()
+            closed.end = number
             if not open_blocks:
                 return closed
         elif line and open_blocks:

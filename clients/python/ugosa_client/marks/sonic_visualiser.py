@@ -14,7 +14,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ugosa_client.marks.csv_rows import csv_rows
-from ugosa_client.marks.regions import Position, Region, format_seconds, parse_seconds
+from ugosa_client.marks.regions import Position, Region, format_seconds, in_samples, parse_seconds
 
 DECIMALS = 9  # as Sonic Visualiser writes them
 COLUMNS = 4
@@ -36,11 +36,12 @@ def parse_sonic_visualiser(text: str) -> list[Region]:
         ValueError: a row is no region; the message begins with its line number.
     """
     rows = [(line, row) for line, row in csv_rows(text, skip_spaces=True) if any(row) and not _is_header(row)]
-    in_frames = all(cell.strip().isdecimal() for _, row in rows for cell in (row[0], *row[2:3]))
-    regions = []
     for line, row in rows:
         if not _is_region(row):
             raise ValueError(f"line {line}: {','.join(row)!r} is not time,value,duration,label")
+    in_frames = in_samples(cell for _, row in rows for cell in (row[0], row[2]))
+    regions = []
+    for line, row in rows:
         start, duration = parse_seconds(row[0]), parse_seconds(row[2])
         end = Position(start.value + duration.value, start.resolution + duration.resolution)
         regions.append(

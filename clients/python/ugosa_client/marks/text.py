@@ -1,8 +1,12 @@
-"""Bytes of marks files to text."""
+"""Bytes of marks files to text, text to lines, and names of files in the form in which they are compared."""
 
 from __future__ import annotations
 
 import codecs
+import re
+import unicodedata
+
+LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")  # str.splitlines() also cuts at eight other characters
 
 
 def decode_text(data: bytes) -> str:
@@ -26,6 +30,26 @@ def decode_project(data: bytes) -> str:
         ValueError: it says that it is UTF-16, and is not.
     """
     return data.decode(_encoding(data), errors=LATIN_1_ELSE)
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text without their ends, which are those of any system."""
+    return [line.rstrip("\r\n") for line in lines_with_ends(text)]
+
+
+def lines_with_ends(text: str) -> list[str]:
+    """Return the lines of a text, which are the text again when they are joined."""
+    return LINE.findall(text)
+
+
+def first_line(text: str) -> str:
+    """Return the first line that is not blank; empty if there is none."""
+    return next((match[0] for match in LINE.finditer(text) if match[0].strip()), "").rstrip("\r\n")
+
+
+def one_form(name: str) -> str:
+    """Return a file name as it is compared: in one Unicode normal form, without regard to case."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _encoding(data: bytes) -> str:

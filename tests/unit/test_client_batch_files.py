@@ -1,0 +1,84 @@
+"""What a batch takes of a directory, and what it says that it leaves out."""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ugosa_client.cli.batch_files import SongFolder, out_dirs
+from ugosa_client.marks.text import one_form
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def make(*names):
+        for name in names:
+            path = tmp_path / name
+            path.mkdir() if name.endswith("/") else path.write_bytes(b"x")
+        return SongFolder(tmp_path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("song", "marks"),
+    [
+        ("LOUD.WAV", "LOUD.TXT"),
+        ("loud.wav", "Loud.Csv"),
+        ("M\u00fcsli.wav", "Mu\u0308sli.txt"),
+        ("Mu\u0308sli.flac", "M\u00dcSLI.lab"),
+    ],
+)
+def test_marks_are_found_in_any_case_and_normal_form(folder, tmp_path, song, marks):
+    assert folder(song, marks).marks(tmp_path / song) == tmp_path / marks
+
+
+def test_marks_of_exactly_a_songs_name_are_its_alone(folder, tmp_path):
+    songs = folder("a.wav", "A.wav", "a.txt")
+    assert songs.marks(tmp_path / "a.wav") == tmp_path / "a.txt"
+    assert songs.marks(tmp_path / "A.wav") is None
+
+
+def test_every_kind_that_the_server_reads_is_a_song(folder):
+    names = ["a.opus", "b.oga", "c.m4b", "d.mp4", "e.wave", "f.AIFC", "g.OGG"]
+    songs = folder(*names, "h.aac", "i.wma", "g.mp4").songs()
+    assert [song.name for song in songs] == names
+
+
+def test_everything_that_is_left_out_is_named_with_the_way_out(folder, tmp_path):
+    songs = folder("a.wav", "a.txt", "b.wma", "b.txt", "live/", "out/", "a.mp4", "cover.jpg", ".hidden")
+    assert {entry.name: entry.why for entry in songs.left_out(tmp_path / "out", with_sight=False)} == {
+        "a.mp4": "for a song of its name, with --seen",
+        "b.txt": "no song here has its name",
+        "b.wma": "no server reads such files; export it as WAV or FLAC",
+        "cover.jpg": "no audio file",
+        "live/": "a folder; give it to a batch of its own",
+    }
+    assert "a.mp4" not in [entry.name for entry in songs.left_out(tmp_path / "out", with_sight=True)]
+
+
+@pytest.mark.parametrize(
+    ("songs", "folders"),
+    [
+        (["a.wav", "b.wav"], ["a", "b"]),
+        (["take.flac", "take.wav", "take.wav.flac"], ["take.flac", "take.wav", "take.wav.flac"]),
+        (["A.wav", "a.wav"], ["A.wav", "a.wav (2)"]),
+        (["M\u00fc.wav", "Mu\u0308.wav"], ["M\u00fc.wav", "Mu\u0308.wav (2)"]),
+    ],
+)
+def test_no_two_songs_go_into_one_folder(songs, folders):
+    dirs = out_dirs([Path(song) for song in songs], Path("out"))
+    assert [path.name for path in dirs.values()] == folders
+
+
+NAMES = st.text("aAe\u00e9\u0301.w ()2", min_size=1, max_size=6).filter(lambda name: name.strip("."))
+
+
+@given(st.sets(st.tuples(NAMES, st.sampled_from([".wav", ".flac", ".WAV"]))))
+def test_folders_differ_in_every_normal_form(names):
+    dirs = out_dirs(sorted(Path(stem + suffix) for stem, suffix in names), Path("out"))
+    folders = [one_form(path.name) for path in dirs.values()]
+    assert len(set(folders)) == len(folders) == len(names)
+    assert all(unicodedata.is_normalized("NFC", folder) for folder in folders)
