@@ -13,8 +13,12 @@ ROOT = Path(__file__).parent.parent
 SIDE = Path(__file__).parent / "network_side.py"
 
 
-def make_environment(home: Path) -> Path:
-    """Install it from its sdist without its dependencies; torch and this repository come from here.
+def make_environment(home: Path, *requirement: str) -> Path:
+    """Install a package without its dependencies; torch and this repository come from here.
+
+    Args:
+        home: where the environment goes.
+        requirement: what pip installs, with options; none = demucs from its sdist.
 
     Returns:
         The environment's Python.
@@ -22,8 +26,8 @@ def make_environment(home: Path) -> Path:
     venv.create(home, with_pip=True)
     python = home / "bin" / "python"
     pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
-    options = ["--quiet", "--no-deps", "--no-binary", "demucs"]
-    subprocess.run([*pip, "install", *options, "demucs==2.0.3"], check=True)
+    requirement = requirement or ("--no-binary", "demucs", "demucs==2.0.3")
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", *requirement], check=True)
     site = subprocess.check_output(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
     )
@@ -33,12 +37,15 @@ def make_environment(home: Path) -> Path:
 
 
 class NetworkSide:
-    """A process of `network_side.py`."""
+    """A process of `network_side.py`, or of another script that answers questions as it does."""
 
-    def __init__(self, python: Path | str, name: str, threads: int) -> None:
+    def __init__(
+        self, python: Path | str, name: str, threads: int, *arguments: str, script: Path = SIDE
+    ) -> None:
         """Start it: "ours" or "peer"."""
+        self._script = script
         self._process = subprocess.Popen(
-            [str(python), str(SIDE), name, str(threads)],
+            [str(python), str(script), name, str(threads), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -53,7 +60,7 @@ class NetworkSide:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{SIDE.name} ended at {do!r} with status {self._process.wait()}")
+            raise RuntimeError(f"{self._script.name} ended at {do!r} with status {self._process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

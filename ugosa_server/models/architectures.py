@@ -18,6 +18,7 @@ from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.cunet.config import ConditionedUNetConfig
 from ugosa_server.models.demucs.config import DemucsConfig
+from ugosa_server.models.spleeter.config import SpleeterConfig
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             "ugosa-cunet-1",
             ConditionedUNetConfig,
             "ugosa_server.models.cunet.network:ConditionedUNet",
+        ),
+        Architecture(
+            "spleeter",
+            "ugosa-spleeter-1",
+            SpleeterConfig,
+            "ugosa_server.models.spleeter.network:SpleeterNetwork",
         ),
     )
 }

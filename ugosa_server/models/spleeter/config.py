@@ -1,0 +1,219 @@
+"""The sizes of a Spleeter, and what a fine-tuning depth means in it. Free of torch.
+
+Hennequin, Khlif, Voituret and Moussallam, "Spleeter: a fast and efficient music source separation tool with
+pre-trained models", JOSS 5(50), 2154 (2020). Every source has a U-Net of its own: six convolutions down, six
+transposed convolutions up, and a last convolution that gives the mask. From the inside out, the depths of
+Cantisani et al. (2021) are mapped so that they keep their order and their sense; they act on all U-Nets:
+
+| x | trained from |
+|---|---|
+| 1 | the first transposed convolution: the whole decoder |
+| 2 | the third |
+| 3 | the fifth |
+| 4 | the sixth, the last |
+| 5 | the last convolution |
+
+| y | trained to |
+|---|---|
+| D | the end: everything after the start |
+| M | as D, with the last convolution frozen |
+| 3 | as D, with the last convolution and the last transposed one frozen |
+
+Each transposed convolution comes with the scale and shift of its norm. The encoder is always frozen. Norms
+keep the statistics of the training data: those of one song would make the network another one before any mark
+is learned from. Dropout is off, as in the paper's adaptation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ugosa_server.errors import BadOptionError
+from ugosa_server.models.config import Depth
+
+Activation = Literal["leaky_relu", "elu"]
+"""Leaky ReLU (0.2) on the way down and ReLU on the way up, or ELU on both."""
+
+MaskFunction = Literal["sigmoid", "softmax"]
+"""What the last convolutions go through: each alone, or all sources of a bin together."""
+
+HighBand = Literal["average", "zero"]
+"""The mask of the bins that the network does not see: the mean of those that it does, or 0 (the original)."""
+
+AUDIO_CHANNELS = 2
+SAMPLE_RATE_HZ = 44100
+FFT_SAMPLES = 4096
+HOP_SAMPLES = 1024
+SEEN_BINS = 1024  # of 2049: up to 11,025 Hz
+FRAMES_MULTIPLE = 64  # halved six times
+PUBLISHED_FILTERS = (16, 32, 64, 128, 256, 512)
+KERNEL = 5
+MASK_KERNEL = 4
+
+N_LAYERS = len(PUBLISHED_FILTERS)
+LAST_UP = N_LAYERS - 1
+MASK_LAYER = N_LAYERS
+_STARTS = {1: 0, 2: 2, 3: LAST_UP - 1, 4: LAST_UP, 5: MASK_LAYER}
+_ENDS = {"D": MASK_LAYER, "M": LAST_UP, "3": LAST_UP - 1}
+
+SONG_STD = 0.1  # -20 dBFS: of the mono mean of ordinary mixes
+
+
+@dataclass(frozen=True)
+class SpleeterConfig:
+    """Sizes of a Spleeter of any number of sources."""
+
+    sources: tuple[str, ...]
+    """Names of the outputs, in order (S of them)."""
+    activation: Activation = "leaky_relu"
+    """Of all convolutions but the last."""
+    mask_function: MaskFunction = "sigmoid"
+    """Of the last convolutions."""
+    high_band: HighBand = "average"
+    """What becomes of the mix above 11 kHz; with "zero" it is in no source."""
+    song_std: float = SONG_STD
+    """The level at which it hears a song: the standard deviation of the mono mean, which comes as 1."""
+
+    filters: tuple[int, ...] = PUBLISHED_FILTERS
+    """Channels after each of the six convolutions of a U-Net."""
+
+    def __post_init__(self) -> None:
+        if len(self.filters) != N_LAYERS or min(self.filters) < 1:
+            raise BadOptionError(f"filters must be {N_LAYERS} numbers of at least 1, got {self.filters}")
+        if len(self.sources) < 2 or len(set(self.sources)) != len(self.sources):
+            raise BadOptionError(f"a Spleeter needs at least two distinct sources, got {self.sources!r}")
+        for name, value, choices in (
+            ("activation", self.activation, get_args(Activation)),
+            ("mask_function", self.mask_function, get_args(MaskFunction)),
+            ("high_band", self.high_band, get_args(HighBand)),
+        ):
+            if value not in choices:
+                raise BadOptionError(f"{name} must be {' or '.join(choices)}, got {value!r}")
+        if not 0 < self.song_std < math.inf:
+            raise BadOptionError(f"song_std must be above 0, got {self.song_std:g}")
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The sources: masks of a bin add up to 1."""
+        return self.sources
+
+    @property
+    def audio_channels(self) -> int:
+        """Stereo."""
+        return AUDIO_CHANNELS
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The rate of the training data."""
+        return SAMPLE_RATE_HZ
+
+    @property
+    def max_segment_s(self) -> float:
+        """Convolutions hear segments of any length."""
+        return math.inf
+
+    @property
+    def mask_grid(self) -> None:
+        """It gives waveforms: its masks are applied inside of the network."""
+
+    @property
+    def video_slots(self) -> int:
+        """It only hears."""
+        return 0
+
+    @property
+    def video_interval_s(self) -> float:
+        """It sees none."""
+        return math.inf
+
+    @property
+    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
+        """Segments that fill a multiple of 64 frames."""
+        return {"segment_s": 4.43}
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter, in the network's order."""
+        return {
+            f"unets.{i}.{name}": shape
+            for i in range(len(self.sources))
+            for name, shape in unet_parameter_shapes(self.filters).items()
+        }
+
+    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Mean and variance of every norm."""
+        return {
+            f"unets.{i}.{layer}.{statistic}": (channels,)
+            for i in range(len(self.sources))
+            for layer, channels in norm_channels(self.filters).items()
+            for statistic in ("running_mean", "running_var")
+        }
+
+    def first_trained_layer(self, depth: Depth) -> int:
+        """Where training begins: a transposed convolution, from 0 on, or MASK_LAYER."""
+        return _STARTS[depth.level]
+
+    def trained_names(self, depth: Depth) -> tuple[str, ...]:
+        """The parameters that a depth trains; none for `L4:3` and what trains nothing."""
+        layers = range(_STARTS[depth.level], _ENDS[depth.end] + 1)
+        prefixes = tuple(
+            prefix
+            for layer in layers
+            for prefix in (("mask.",) if layer == MASK_LAYER else (f"up.{layer}.", f"up_norm.{layer}."))
+        )
+        return tuple(
+            f"unets.{i}.{name}"
+            for i in range(len(self.sources))
+            for name in unet_parameter_shapes(self.filters)
+            if prefixes and name.startswith(prefixes)
+        )
+
+    def trained_share(self, depth: Depth) -> float:
+        """The multiply-adds from the first trained layer on, of all."""
+        costs = layer_costs(self.filters)
+        from_start = costs[N_LAYERS + _STARTS[depth.level] :]
+        return sum(from_start) / sum(costs)
+
+
+def down_channels(filters: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Channels before and after each convolution of the encoder."""
+    return tuple(zip((AUDIO_CHANNELS, *filters[:-1]), filters, strict=True))
+
+
+def up_channels(filters: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Channels before (skip included) and after each transposed convolution."""
+    after = (*reversed(filters[:-1]), 1)
+    before = (filters[-1], *(2 * channels for channels in after[:-1]))
+    return tuple(zip(before, after, strict=True))
+
+
+def unet_parameter_shapes(filters: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters of one U-Net."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for k, (before, after) in enumerate(down_channels(filters)):
+        shapes |= {f"down.{k}.weight": (after, before, KERNEL, KERNEL), f"down.{k}.bias": (after,)}
+    for layer, channels in norm_channels(filters).items():
+        if layer.startswith("down"):
+            shapes |= {f"{layer}.weight": (channels,), f"{layer}.bias": (channels,)}
+    for k, (before, after) in enumerate(up_channels(filters)):
+        shapes |= {f"up.{k}.weight": (before, after, KERNEL, KERNEL), f"up.{k}.bias": (after,)}
+    for layer, channels in norm_channels(filters).items():
+        if layer.startswith("up"):
+            shapes |= {f"{layer}.weight": (channels,), f"{layer}.bias": (channels,)}
+    shapes |= {"mask.weight": (AUDIO_CHANNELS, 1, MASK_KERNEL, MASK_KERNEL), "mask.bias": (AUDIO_CHANNELS,)}
+    return shapes
+
+
+def norm_channels(filters: tuple[int, ...]) -> dict[str, int]:
+    """Channels of the norms of one U-Net; none follows the deepest convolution."""
+    downs = {f"down_norm.{k}": channels for k, channels in enumerate(filters[:-1])}
+    return downs | {f"up_norm.{k}": channels for k, (_, channels) in enumerate(up_channels(filters))}
+
+
+def layer_costs(filters: tuple[int, ...]) -> tuple[float, ...]:
+    """Multiply-adds of each layer of a U-Net, the encoder's first, for 64 frames and as many bins."""
+    area = FRAMES_MULTIPLE**2
+    downs = [a * b * KERNEL**2 * area / 4 ** (k + 1) for k, (a, b) in enumerate(down_channels(filters))]
+    ups = [a * b * KERNEL**2 * area / 4 ** (N_LAYERS - k) for k, (a, b) in enumerate(up_channels(filters))]
+    return (*downs, *ups, AUDIO_CHANNELS * MASK_KERNEL**2 * area)

@@ -1,0 +1,159 @@
+"""Spleeter as a separation network: STFT of the mix, a U-Net for each source, masks, and back.
+
+    o_i = M_i |X|,   m_i = (o_i^2 + eps / S) / (sum_j o_j^2 + eps),   s_i = iSTFT(m_i X)
+
+with M_i what U-Net i makes of |X| (Hennequin et al. 2020). The grid is the original's: 44.1 kHz, Hann window
+of 4096, hop of 1024, the lowest 1024 bins. The masks of all sources add up to 1, so the last source is the
+mix without the others; where the config says "zero" above 11 kHz, it is masked like the others.
+
+Songs come with a standard deviation of 1. The U-Nets saw mixes at their own level, so the magnitudes that
+they are shown are brought to `SpleeterConfig.song_std`; the masks go on the mix as it comes.
+
+Shapes: batch B, sources S, channels C, samples T, frames K, bins F.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from ugosa_server.models.config import Depth
+from ugosa_server.models.network import SeparationNetwork
+from ugosa_server.models.spleeter.config import (
+    FFT_SAMPLES,
+    FRAMES_MULTIPLE,
+    HOP_SAMPLES,
+    MASK_LAYER,
+    N_LAYERS,
+    SEEN_BINS,
+    SpleeterConfig,
+    up_channels,
+)
+from ugosa_server.models.spleeter.unet import UNet, from_parities
+
+MASK_EPS = 1e-10
+
+
+class SpleeterNetwork(SeparationNetwork):
+    """All U-Nets of one Spleeter."""
+
+    config: SpleeterConfig
+
+    def __init__(self, config: SpleeterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.unets = nn.ModuleList([UNet(config.filters, config.activation) for _ in config.sources])
+        self._window: Tensor
+        self.register_buffer("_window", torch.hann_window(FFT_SAMPLES), persistent=False)
+
+    def forward(self, mix: Tensor) -> Tensor:
+        """Separate `mix` of any length: [B, 2, T] -> [B, S, 2, T]."""
+        spectrum = self._spectrum(mix)
+        magnitudes = self._magnitudes(spectrum)
+        logits = []
+        for unet in self.unets:
+            *skips, deepest = unet.encode(magnitudes)  # type: ignore[operator]
+            features = unet.decode(skips[::-1], deepest, 0)  # type: ignore[operator]
+            del skips, deepest  # before the next U-Net makes its own
+            logits.append(unet.logits(features))  # type: ignore[operator]
+        return self._stems(mix, spectrum, magnitudes, logits)
+
+    def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
+        """What the layers before the first trained one give to it and to those after it: [1, C, T] -> [1, n].
+
+        Of each U-Net what comes from below, then the skips from the deepest on.
+        """
+        start = self.config.first_trained_layer(depth)
+        magnitudes = self._magnitudes(self._spectrum(mix))
+        kept = []
+        for unet in self.unets:
+            *skips, deepest = unet.encode(magnitudes)  # type: ignore[operator]
+            skips = skips[::-1]
+            kept.append(unet.decode(skips, deepest, 0, start))  # type: ignore[operator]
+            kept += skips[max(0, start - 1) :]  # layer 0 takes none
+        return torch.cat([_flat(features) for features in kept], dim=1)
+
+    def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
+        """The rest of the decoders: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
+        assert frozen is not None
+        start = self.config.first_trained_layer(depth)
+        with torch.no_grad():
+            spectrum = self._spectrum(mix)
+            magnitudes = self._magnitudes(spectrum)
+        shapes = _kept_shapes(self.config.filters, start, *magnitudes.shape[-2:])
+        parts = iter(frozen.split([math.prod(shape) for shape in shapes] * len(self.unets), dim=1))
+        logits = []
+        for unet in self.unets:
+            below, *skips = (_unflat(next(parts), shape) for shape in shapes)
+            logits.append(unet.logits(unet.decode(skips, below, start)))  # type: ignore[operator]
+        return self._stems(mix, spectrum, magnitudes, logits)
+
+    def _spectrum(self, mix: Tensor) -> Tensor:
+        """STFT with silence around the mix: [B, C, T] -> complex [B, C, K, F]."""
+        spectrum = torch.stft(
+            mix.flatten(0, 1),
+            FFT_SAMPLES,
+            HOP_SAMPLES,
+            window=self._window,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        return spectrum.transpose(-1, -2).unflatten(0, mix.shape[:2])
+
+    def _magnitudes(self, spectrum: Tensor) -> Tensor:
+        """What the U-Nets see, with empty frames at the end: [B, C, K, F] -> [B, C, K rounded up, 1024]."""
+        magnitudes = spectrum[..., :SEEN_BINS].abs() * self.config.song_std
+        return F.pad(magnitudes, (0, 0, 0, -magnitudes.shape[-2] % FRAMES_MULTIPLE))
+
+    def _stems(self, mix: Tensor, spectrum: Tensor, magnitudes: Tensor, logits: list[Tensor]) -> Tensor:
+        """Masks on the mix, and back: S logits by parity [B, 4, C, K / 2, F / 2] -> [B, S, C, T]."""
+        stacked = torch.stack(logits, dim=1)  # [B, S, 4, C, K / 2, F / 2]
+        softmax = self.config.mask_function == "softmax"
+        shares = from_parities(stacked.softmax(dim=1) if softmax else stacked.sigmoid())  # [B, S, C, K, F]
+        n_frames, n_sources = spectrum.shape[-2], len(logits)
+        powers = (shares * magnitudes.unsqueeze(1))[..., :n_frames, :].square()  # o^2
+        total = powers.sum(dim=1, keepdim=True) + MASK_EPS
+        adds_up = self.config.high_band == "average"
+        masks = (powers[:, : n_sources - adds_up] + MASK_EPS / n_sources) / total
+        n_above = spectrum.shape[-1] - SEEN_BINS
+        if adds_up:
+            above = masks.mean(dim=-1, keepdim=True).expand(*masks.shape[:-1], n_above)
+        else:
+            above = masks.new_zeros(()).expand(*masks.shape[:-1], n_above)
+        masked = spectrum.unsqueeze(1) * torch.cat([masks, above], dim=-1)  # [B, S or S - 1, C, K, F]
+        audio = torch.istft(
+            masked.flatten(0, 2).transpose(-1, -2),
+            FFT_SAMPLES,
+            HOP_SAMPLES,
+            window=self._window,
+            length=mix.shape[-1],
+        ).unflatten(0, masked.shape[:3])
+        if not adds_up:
+            return audio
+        return torch.cat([audio, mix.unsqueeze(1) - audio.sum(dim=1, keepdim=True)], dim=1)
+
+
+def _kept_shapes(filters: tuple[int, ...], start: int, frames: int, bins: int) -> list[tuple[int, int, int]]:
+    """Channels, frames and bins of what `frozen_part` keeps of a U-Net for decoder layers from `start` on."""
+
+    def shape(channels: int, layer: int) -> tuple[int, int, int]:  # of what enters that layer
+        halvings = max(1, N_LAYERS - layer)  # the mask layer takes four parities at half the resolution
+        return channels, frames >> halvings, bins >> halvings
+
+    below = {0: filters[-1], MASK_LAYER: 4}.get(start) or up_channels(filters)[start - 1][1]
+    skips = [shape(filters[N_LAYERS - 1 - layer], layer) for layer in range(max(1, start), MASK_LAYER)]
+    return [shape(below, start), *skips]
+
+
+def _flat(features: Tensor) -> Tensor:
+    """[B, C, h, w] -> [B, h * w * C]: as channels last lie in memory."""
+    return features.permute(0, 2, 3, 1).flatten(1)
+
+
+def _unflat(flat: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Inverse of `_flat`."""
+    channels, height, width = shape
+    return flat.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
