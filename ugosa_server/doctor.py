@@ -178,7 +178,7 @@ def _device(config: ServerConfig) -> str:
 
     from ugosa_server.pipeline.resident import ResidentNetworks
 
-    networks = ResidentNetworks(config.device, config.threads, video_encoder=config.video_encoder)
+    networks = ResidentNetworks(config.worker)
     if networks.device.type == "cuda":
         memory = torch.cuda.get_device_properties(networks.device).total_memory
         return f"{networks.device_name}, {memory / 1e9:.0f} GB"

@@ -62,8 +62,8 @@ class NodeFiles:
         self._runs = root / "runs"
         self._writer = folder.writer
         self._budget_bytes = folder.budget_bytes
-        for folder in (self._content, self._runs):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (self._content, self._runs):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path_of(self, sha256: str) -> Path:
         """Where content lies once it is whole."""
