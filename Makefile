@@ -26,7 +26,7 @@ help:
 	@echo "make soak       many clients of all kinds against one server for a while; what they saw is checked"
 	@echo "make bench      measure throughput, latency, speed and memory"
 	@echo "make format     apply the formatters"
-	@echo "make wire       generate the protobuf code from protos/, and Lua's copy of the words of marks"
+	@echo "make wire       generate the protobuf code from protos/, Lua's words of marks, the client's options"
 	@echo "make clean      remove .venv and everything else that make has made"
 
 demo: .venv/demo.stamp
@@ -55,6 +55,7 @@ check: .venv/check.stamp .venv/buf.stamp
 	cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code
 	$(BIN)/python tools/generate_wire.py --check
 	$(BIN)/python tools/generate_lua_words.py --check
+	$(BIN)/python tools/generate_options.py --check
 	$(BIN)/python tools/check_breaking.py $(BUF)
 
 # FUZZ_EXAMPLES examples (20,000) for each of the fuzz tests, of which `make test` runs 100.
@@ -83,6 +84,7 @@ format: .venv/check.stamp .venv/buf.stamp
 wire: .venv/check.stamp
 	$(BIN)/python tools/generate_wire.py
 	$(BIN)/python tools/generate_lua_words.py
+	$(BIN)/python tools/generate_options.py
 
 # The first of these that is at least 3.11 makes .venv; `make PYTHON=/path/to/python3` names another one.
 PYTHON ?= python3

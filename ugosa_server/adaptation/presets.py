@@ -1,4 +1,4 @@
-"""Named sets of adaptation options, and the ranges that every option must keep. Free of torch.
+"""Options of one adaptation, and named sets of them. Free of torch; jobs/option_table.py has their ranges.
 
 An option is taken, in this order, from what the user says, from the preset, from the model's own defaults
 (which its checkpoint may state), and from the paper. The preset "paper" leaves the model's defaults out.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ugosa_server.adaptation.strategies import parse_strategy, require_strategy_exists
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -38,14 +35,6 @@ class AdaptationOptions:
     pitch_shifts: int = 0
     """Pitch-shifted observations of every segment, besides the segment itself; >= 0."""
 
-
-MAX_SILENCE_WEIGHT = 1e6  # the paper's sweep ends at 1e4
-MAX_LEARNING_RATE = 1.0
-MAX_EPOCHS = 1000
-MIN_SEGMENT_S = 0.05
-MAX_SEGMENT_S = 60.0  # memory grows with it
-MAX_BATCH_SIZE = 64
-MAX_PITCH_SHIFTS = 10
 
 OptionValues = Mapping[str, str | int | float | None]
 
@@ -125,29 +114,3 @@ def resolve_options(
 def uses_model_defaults(preset: str | None) -> bool:
     """Return whether options that a known preset, or none, leaves open come from the model first."""
     return preset is None or PRESETS[preset].uses_model_defaults
-
-
-def validate_options(options: AdaptationOptions, config: NetworkConfig) -> None:
-    """Check every option against its range and against the network's sizes.
-
-    Raises:
-        BadOptionError: an option is out of range; the message names it, its value and the range.
-    """
-    require_strategy_exists(parse_strategy(options.strategy), config)
-    _require_within("silence_weight (lambda)", options.silence_weight, 0, MAX_SILENCE_WEIGHT)
-    _require_within("learning_rate", options.learning_rate, 0, MAX_LEARNING_RATE, above_lowest=True)
-    _require_within("epochs", options.epochs, 0, MAX_EPOCHS)
-    _require_within("segment_s", options.segment_s, MIN_SEGMENT_S, min(MAX_SEGMENT_S, config.max_segment_s))
-    if options.hop_s is not None:
-        _require_within("hop_s", options.hop_s, MIN_SEGMENT_S, options.segment_s)
-    _require_within("batch_size", options.batch_size, 1, MAX_BATCH_SIZE)
-    _require_within("pitch_shifts", options.pitch_shifts, 0, MAX_PITCH_SHIFTS)
-
-
-def _require_within(
-    name: str, value: float, lowest: float, highest: float, *, above_lowest: bool = False
-) -> None:
-    too_low = value <= lowest if above_lowest else value < lowest
-    if not math.isfinite(value) or too_low or value > highest:
-        at_least = f"above {lowest:g}" if above_lowest else f"at least {lowest:g}"
-        raise BadOptionError(f"{name} is {value:g}, but must be {at_least} and at most {highest:g}")

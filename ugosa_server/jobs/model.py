@@ -108,8 +108,8 @@ class JobOptions:
     """Name in the registry."""
     kind: JobKind = JobKind.SEPARATION
     """What it is for."""
-    preset: str = "paper"
-    """The named set of defaults that the request started from."""
+    preset: str = ""
+    """The named set of defaults that the request started from; empty = none."""
     adaptation: AdaptationOptions = field(default_factory=AdaptationOptions)
     """Fine-tuning."""
     separation: SeparationOptions = field(default_factory=SeparationOptions)

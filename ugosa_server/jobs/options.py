@@ -6,14 +6,16 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from ugosa_server.adaptation.presets import (
+    AdaptationOptions,
     OptionValues,
     resolve_options,
     uses_model_defaults,
-    validate_options,
 )
+from ugosa_server.adaptation.strategies import parse_strategy, require_strategy_exists
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobKind, JobOptions
+from ugosa_server.jobs.option_table import check_values
 from ugosa_server.marks import validate_instruments
 from ugosa_server.marks.players import (
     PlayerPicture,
@@ -23,10 +25,9 @@ from ugosa_server.marks.players import (
     validate_video,
     validate_visual_frames,
 )
+from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.registry import ModelInfo
-from ugosa_server.separation.options import SeparationOptions, validate_separation_options
-
-MAX_SEED = 2**63 - 1
+from ugosa_server.separation.options import SeparationOptions
 
 
 @dataclass(frozen=True)
@@ -66,25 +67,22 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
     adaptation = resolve_options(
         request.preset, model.adaptation_defaults, request.adaptation, len(model.config.sources)
     )
-    validate_options(adaptation, model.config)
+    check_adaptation(adaptation, model.config)
     # A longer segment than the network hears at once would be cut again inside of it.
     segment_s = min(SeparationOptions.segment_s, model.config.max_segment_s)
     separation = _separation_options(request, model, segment_s)
-    seed = request.seed or 0
-    if not 0 <= seed <= MAX_SEED:
-        raise BadOptionError(f"seed is {seed}, but must be at least 0 and at most {MAX_SEED}")
     if sum(map(bool, (request.visual_frames, request.pictures, request.video))) > 1:
         raise BadOptionError("a job takes one of visual_frames, pictures and video, not several")
     video = model.config.video
     slots = video.slots if video else 0
-    return JobOptions(
+    options = JobOptions(
         model=model.name,
         kind=request.kind,
         preset=request.preset or "",
         adaptation=adaptation,
         separation=separation,
         stem_encoding=request.stem_encoding or StemEncoding.WAV_FLOAT32,
-        seed=seed,
+        seed=request.seed or 0,
         instruments=validate_instruments(
             request.instruments, model.config.sources, model.config.stems, model.name
         ),
@@ -92,6 +90,36 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         pictures=validate_pictures(request.pictures, slots, model.name),
         video=validate_video(request.video, slots, model.name),
     )
+    check_values(options)
+    return options
+
+
+def check_adaptation(options: AdaptationOptions, config: NetworkConfig) -> None:
+    """Check every option of an adaptation against the table and against the network's sizes.
+
+    Raises:
+        BadOptionError: an option is out of range; the message has its name, its value and the range.
+    """
+    require_strategy_exists(parse_strategy(options.strategy), config)
+    check_values(options, {"segment_seconds": config.max_segment_s, "hop_seconds": options.segment_s})
+
+
+def check_separation(options: SeparationOptions, *, has_masks: bool = True) -> None:
+    """Check every option of a separation against the table.
+
+    Args:
+        options: of a job.
+        has_masks: whether the job's network gives masks.
+
+    Raises:
+        BadOptionError: an option is out of range; the message has its name, its value and the range.
+    """
+    check_values(options)
+    if options.mask_kind != "soft" and not has_masks:
+        raise BadOptionError(
+            f"mask_kind is {options.mask_kind}, but the model gives waveforms and has no masks; leave it "
+            "out, or name a model of masks such as cunet-multiply"
+        )
 
 
 def _separation_options(request: JobOptionsRequest, model: ModelInfo, segment_s: float) -> SeparationOptions:
@@ -102,5 +130,5 @@ def _separation_options(request: JobOptionsRequest, model: ModelInfo, segment_s:
             f"the model {model.name} states separation options {', '.join(unknown)}, which do not exist"
         )
     options = dataclasses.replace(SeparationOptions(segment_s), **{**stated, **request.separation})  # type: ignore[arg-type]
-    validate_separation_options(options, has_masks=model.config.mask_grid is not None)
+    check_separation(options, has_masks=model.config.mask_grid is not None)
     return options

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 from ugosa_server import __version__
 from ugosa_server.failpoints import reach
+from ugosa_server.jobs.option_table import values_in_report
 from ugosa_server.jobs.runs import RunEvent, RunPhase, RunSpec
 from ugosa_server.pipeline.adapt import Learned
 from ugosa_server.pipeline.context import OngoingRun
@@ -110,23 +112,13 @@ def _job_report(
 
 
 def _options_as_used(spec: RunSpec, stem_names: Sequence[str]) -> dict[str, OptionValue]:
-    """Every option of the run under its name in the job's options."""
+    """Return every option of the run, by the names of the table of options."""
+    hop_s = spec.adaptation.segment_s if spec.adaptation.hop_s is None else spec.adaptation.hop_s
     return {
         "model": spec.model_name,
-        "strategy": spec.adaptation.strategy,
-        "lambda": spec.adaptation.silence_weight,
-        "learning_rate": spec.adaptation.learning_rate,
-        "epochs": spec.adaptation.epochs,
-        "segment_seconds": spec.adaptation.segment_s,
-        "hop_seconds": spec.adaptation.segment_s if spec.adaptation.hop_s is None else spec.adaptation.hop_s,
-        "batch_size": spec.adaptation.batch_size,
-        "pitch_shifts": spec.adaptation.pitch_shifts,
+        **values_in_report(replace(spec.adaptation, hop_s=hop_s)),
         "seed": spec.seed,
-        "separation_segment_seconds": spec.separation.segment_s,
-        "separation_overlap": spec.separation.overlap,
-        "separation_shifts": spec.separation.shifts,
-        "wiener_exponent": spec.separation.wiener_exponent,
-        "mask_kind": spec.separation.mask_kind,
+        **values_in_report(spec.separation),
         "stems": ", ".join(stem_names),
         "stem_encoding": spec.stem_encoding.value,
     }

@@ -17,7 +17,7 @@ from ugosa_server.marks.lint import Finding, Severity
 from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.marks.players import VideoInfo
 from ugosa_server.models.registry import ModelInfo
-from ugosa_server.rpc.options import STEM_ENCODINGS, options_to_wire
+from ugosa_server.rpc.options import options_to_wire, stem_encoding_to_wire
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_pb2,
@@ -266,7 +266,7 @@ def _progress_to_wire(progress: RunProgress) -> job_pb2.JobProgress:
 def _stem_to_wire(stem: StemFile, job: Job) -> job_pb2.Stem:
     return job_pb2.Stem(
         source=stem.source,
-        encoding=STEM_ENCODINGS[job.options.stem_encoding],
+        encoding=stem_encoding_to_wire(job.options.stem_encoding),
         sample_rate_hz=job.audio.sample_rate_hz,
         channels=job.audio.channels,
         frames=stem.frames,

@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugosa_client.errors import BadInputError, BadOptionError, BadRegionError, ServerError
 from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
+from ugosa_client.option_table import option_table
 from ugosa_client.resources import (
     AudioInfo,
     Job,
@@ -76,21 +77,7 @@ MARK_STATES = {
     marks_pb2.MARK_STATE_SILENT: MarkState.SILENT,
 }
 OPTION_FIELDS = {  # JobOptions here: JobOptions on the wire
-    "model": "model",
-    "preset": "preset",
-    "strategy": "strategy",
-    "silence_weight": "silence_weight",
-    "learning_rate": "learning_rate",
-    "epochs": "epochs",
-    "segment_s": "segment_seconds",
-    "hop_s": "hop_seconds",
-    "batch_size": "batch_size",
-    "pitch_shifts": "pitch_shifts",
-    "seed": "seed",
-    "separation_segment_s": "separation_segment_seconds",
-    "overlap": "separation_overlap",
-    "shifts": "separation_shifts",
-    "wiener_exponent": "wiener_exponent",
+    row.field: row.name for row in option_table() if row.kind != "names" and not row.choices
 }
 
 

@@ -187,8 +187,9 @@ def run_methods(arguments: argparse.Namespace) -> int:
     from ugosa_research.evaluation.methods import grid
     from ugosa_research.evaluation.preparation import prepared_songs
     from ugosa_research.evaluation.song_scores import ScoringOptions
+    from ugosa_server.jobs.options import check_separation
     from ugosa_server.models.registry import ModelRegistry
-    from ugosa_server.separation.options import SeparationOptions, validate_separation_options
+    from ugosa_server.separation.options import SeparationOptions
 
     methods = grid(
         arguments.methods.split(","),
@@ -198,7 +199,7 @@ def run_methods(arguments: argparse.Namespace) -> int:
         },
     )
     separation = SeparationOptions(shifts=arguments.shifts, wiener_exponent=arguments.wiener)
-    validate_separation_options(separation)
+    check_separation(separation)
     options = ExperimentOptions(
         model=ModelRegistry(arguments.model_dir).get(arguments.model),
         scoring=ScoringOptions(_windows(arguments.windows), arguments.bss_eval),

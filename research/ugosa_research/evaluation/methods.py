@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ugosa_server.adaptation.presets import AdaptationOptions, OptionValues, resolve_options, validate_options
+from ugosa_server.adaptation.presets import AdaptationOptions, OptionValues, resolve_options
 from ugosa_server.adaptation.strategies import parse_strategy
+from ugosa_server.jobs.options import check_adaptation
 from ugosa_server.models.registry import ModelInfo
 
 OPTION_WORDS = {
@@ -47,7 +48,7 @@ class Method:
         """
         chosen: OptionValues = {"strategy": self.strategy, **dict(self.changes)}
         options = resolve_options(preset, model.adaptation_defaults, chosen)
-        validate_options(options, model.config)
+        check_adaptation(options, model.config)
         return options
 
 

@@ -15,13 +15,13 @@ from demucs.pretrained import get_model
 from tests.helpers.tiny_demucs import SAMPLE_RATE_HZ, SEGMENT_S, SIX_SOURCES, tiny_htdemucs, write_repo
 from tests.helpers.tiny_network import first_half_silent, noise_song
 from ugosa_server.adaptation.loop import adapt, adaptation_of
-from ugosa_server.adaptation.presets import AdaptationOptions, resolve_options, validate_options
+from ugosa_server.adaptation.presets import AdaptationOptions, resolve_options
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.cli import main
 from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError, CheckpointError
-from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.jobs.options import JobOptionsRequest, check_adaptation, resolve_job_options
 from ugosa_server.jobs.runs import RunSpec, RunSucceeded
 from ugosa_server.marks.model import Mark, MarkState
 from ugosa_server.models.checkpoints import weights_digest
@@ -189,9 +189,9 @@ def test_a_six_source_job_nulls_obeys_its_marks_and_restores_the_base(tmp_path, 
 
 def test_a_segment_longer_than_the_transformer_hears_is_refused_with_its_limit(folder):
     info = read_model_info(folder / "hy000001.safetensors")
-    with pytest.raises(BadOptionError, match=r"segment_s is 10, .* at most 1\.3"):
-        validate_options(resolve_options("authors-code", n_sources=6), info.config)
-    validate_options(AdaptationOptions(segment_s=1.3), info.config)
+    with pytest.raises(BadOptionError, match=r"segment_seconds is 10, .* at most 1\.3"):
+        check_adaptation(resolve_options("authors-code", n_sources=6), info.config)
+    check_adaptation(AdaptationOptions(segment_s=1.3), info.config)
 
 
 class Hostile:

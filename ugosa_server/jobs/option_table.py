@@ -1,0 +1,306 @@
+"""The one table of a job's options: their names, ranges, choices and meanings.
+
+The checks of values and their messages follow from it, both directions of `rpc/options.py`, "options used" in
+the report, the flags of `ugosa separate`, and docs/options.md.
+
+To add an option: add a row here and a field of its `owner`, from which the code that obeys it reads it; add a
+field of `JobOptions` in protos/ugosa/v1/job.proto and one in the client's resources.py; then run `make wire`.
+Tests compare the table with the proto and with the client.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from ugosa_server.adaptation.presets import PRESETS, AdaptationOptions
+from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.errors import BadOptionError
+from ugosa_server.jobs.model import JobOptions
+from ugosa_server.models.config import MaskKind
+from ugosa_server.separation.options import SeparationOptions
+
+Kind = Literal["word", "integer", "number", "names", "message"]
+OptionValue = str | int | float
+
+
+@dataclass(frozen=True)
+class JobOption:
+    """One option of a job."""
+
+    name: str
+    """Its field of JobOptions in the API; also its name in messages and in the report."""
+    owner: type[JobOptions | AdaptationOptions | SeparationOptions]
+    """The dataclass whose field holds it, with the default of the paper."""
+    kind: Kind
+    """Kind of its value: names are a tuple of words, a message is a structure of its own in the API."""
+    help: str
+    """Meaning, in one clause."""
+    field: str = ""
+    """Field of `owner`; empty = `name`."""
+    client_field: str = ""
+    """Field of the client's JobOptions; empty = `field`, else `name`."""
+    flag: str = ""
+    """Flag of `ugosa separate`; empty = `--name` with dashes. The client makes those of messages itself."""
+    metavar: str = "N"
+    """Stands for the value in the help of the flag."""
+    symbol: str = ""
+    """The paper's name for it, which the report shows."""
+    unit: str = ""
+    """Unit of value, low and high."""
+    low: float | None = None
+    """Smallest value."""
+    is_above_low: bool = False
+    """Whether the value must lie above `low`, not at it."""
+    high: float | None = None
+    """Largest value."""
+    choices: tuple[str, ...] = ()
+    """All values of a word that are known beforehand."""
+
+    @property
+    def owner_field(self) -> str:
+        """Name of the field that holds it."""
+        return self.field or self.name
+
+    @property
+    def default(self) -> Any:
+        """Value where request, preset and model say nothing; None where a default has no fixed value."""
+        return getattr(self.owner, self.owner_field, None)
+
+    @property
+    def range_text(self) -> str:
+        """The permitted values, for people; empty = any."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.low is None or self.high is None:
+            return ""
+        low, high = number_text(self.low), number_text(self.high)
+        between = f"above {low}, at most {high}" if self.is_above_low else f"{low} to {high}"
+        return f"{between} {self.unit}".rstrip()
+
+    def check(self, value: OptionValue, high: float | None = None) -> None:
+        """Check a value against the range or the choices.
+
+        Args:
+            value: of the option.
+            high: largest value in this case, if that is less than the table's.
+
+        Raises:
+            BadOptionError: with the value, and what it must be.
+        """
+        label = f"{self.name} ({self.symbol})" if self.symbol else self.name
+        if self.choices and value not in self.choices:
+            raise BadOptionError(f"{label} is {value!r}, but must be {', '.join(self.choices)}")
+        if self.low is None or self.high is None or isinstance(value, str):
+            return
+        high = self.high if high is None else min(self.high, high)
+        is_too_low = value <= self.low if self.is_above_low else value < self.low
+        if not math.isfinite(value) or is_too_low or value > high:
+            at_least = "above" if self.is_above_low else "at least"
+            raise BadOptionError(
+                f"{label} is {number_text(value)}, but must be {at_least} {number_text(self.low)}"
+                f" and at most {number_text(high)}"
+            )
+
+
+OPTIONS = (
+    JobOption("model", JobOptions, "word", "separation network, see `ugosa models`", metavar="NAME"),
+    JobOption("preset", JobOptions, "word", f"named set of defaults: {', '.join(PRESETS)}", metavar="NAME"),
+    JobOption(
+        "strategy",
+        AdaptationOptions,
+        "word",
+        "layers that are fine-tuned: `P-` with the marks, `B-` without, `L1` ... `L5` from which layer on,"
+        " `:D`, `:M` or `:3` up to which; `B0` = none",
+        metavar="NAME",
+    ),
+    JobOption(
+        "silence_weight",
+        AdaptationOptions,
+        "number",
+        "weight of the silence term of Eq. 2, a sum over sources (the authors' code takes a mean: its 1 is"
+        " 1/S here)",
+        flag="--lambda",
+        metavar="X",
+        symbol="lambda",
+        low=0.0,
+        high=1e6,  # the paper's sweep ends at 1e4
+    ),
+    JobOption(
+        "learning_rate",
+        AdaptationOptions,
+        "number",
+        "learning rate of Ranger (RAdam with LookAhead)",
+        flag="--lr",
+        metavar="X",
+        low=0.0,
+        is_above_low=True,
+        high=1.0,
+    ),
+    JobOption("epochs", AdaptationOptions, "integer", "passes over the song", low=0, high=1000),
+    JobOption(
+        "segment_seconds",
+        AdaptationOptions,
+        "number",
+        "length of a training segment",
+        field="segment_s",
+        flag="--segment",
+        metavar="SECONDS",
+        unit="s",
+        low=0.05,
+        high=60.0,  # memory grows with it
+    ),
+    JobOption(
+        "hop_seconds",
+        AdaptationOptions,
+        "number",
+        "distance between starts of training segments, at most their length (else their length)",
+        field="hop_s",
+        flag="--hop",
+        metavar="SECONDS",
+        unit="s",
+        low=0.05,
+        high=60.0,
+    ),
+    JobOption("batch_size", AdaptationOptions, "integer", "segments of a training step", low=1, high=64),
+    JobOption(
+        "pitch_shifts",
+        AdaptationOptions,
+        "integer",
+        "pitch-shifted copies of each segment to learn from",
+        low=0,
+        high=10,
+    ),
+    JobOption("seed", JobOptions, "integer", "seed of every random choice", low=0, high=2**63 - 1),
+    JobOption(
+        "separation_segment_seconds",
+        SeparationOptions,
+        "number",
+        "length of a separation segment",
+        field="segment_s",
+        client_field="separation_segment_s",
+        flag="--separation-segment",
+        metavar="SECONDS",
+        unit="s",
+        low=0.05,
+        high=60.0,  # memory grows with it
+    ),
+    JobOption(
+        "separation_overlap",
+        SeparationOptions,
+        "number",
+        "share of a separation segment that overlaps the next one",
+        field="overlap",
+        flag="--overlap",
+        metavar="SHARE",
+        low=0.0,
+        high=0.95,  # the time that a separation takes grows with 1 / (1 - overlap)
+    ),
+    JobOption(
+        "separation_shifts",
+        SeparationOptions,
+        "integer",
+        "random time shifts averaged in separation",
+        field="shifts",
+        flag="--shifts",
+        low=0,
+        high=20,
+    ),
+    JobOption(
+        "wiener_exponent",
+        SeparationOptions,
+        "number",
+        "exponent of a generalised Wiener filter over the network's estimates: 1 = ratios of magnitudes, 2 ="
+        " of powers, 0 = none",
+        flag="--wiener",
+        metavar="EXPONENT",
+        low=0.0,
+        high=2.0,  # the Wiener filter proper
+    ),
+    JobOption(
+        "mask_kind",
+        SeparationOptions,
+        "word",
+        "use of a model's masks, if it gives masks: as they are, all or nothing in each bin, or each bin"
+        " shared out among the sources",
+        flag="--masks",
+        metavar="KIND",
+        choices=get_args(MaskKind),
+    ),
+    JobOption(
+        "instruments",
+        JobOptions,
+        "names",
+        "instruments of the model that play (else those that the marks name)",
+        metavar="A,B,...",
+    ),
+    JobOption(
+        "stem_encoding",
+        JobOptions,
+        "word",
+        "file format of the stems",
+        flag="--format",
+        metavar="FORMAT",
+        choices=tuple(StemEncoding),
+    ),
+    JobOption(
+        "visual_frames",
+        JobOptions,
+        "message",
+        "features of the players, for a model that is conditioned on video",
+        flag="--video-features",
+        metavar="FILE.npz",
+    ),
+    JobOption(
+        "pictures",
+        JobOptions,
+        "message",
+        "pictures of the players, of which the server makes features",
+        flag="--video-frames",
+        metavar="DIR",
+    ),
+    JobOption(
+        "video",
+        JobOptions,
+        "message",
+        "video of the players, of which the server takes pictures",
+        flag="--video",
+        metavar="FILE",
+    ),
+)
+
+
+def options_of(owner: type) -> list[JobOption]:
+    """Return the rows whose values `owner` holds as plain values, in the order of the table."""
+    return [option for option in OPTIONS if option.owner is owner and option.kind != "message"]
+
+
+def check_values(options: object, highest: Mapping[str, float] | None = None) -> None:
+    """Check every value of an owner against the table; None passes.
+
+    Args:
+        options: JobOptions, AdaptationOptions or SeparationOptions.
+        highest: largest value by option name, where this job permits less than the table.
+
+    Raises:
+        BadOptionError: with the option, its value, and what it must be.
+    """
+    for option in options_of(type(options)):
+        value = getattr(options, option.owner_field)
+        if value is not None:
+            option.check(value, (highest or {}).get(option.name))
+
+
+def values_in_report(options: AdaptationOptions | SeparationOptions) -> dict[str, OptionValue]:
+    """Return the values of an owner, by the names that the report shows."""
+    return {
+        option.symbol or option.name: getattr(options, option.owner_field)
+        for option in options_of(type(options))
+    }
+
+
+def number_text(value: float) -> str:
+    """Return a number as people write it: 10, 0.25, 1e-5."""
+    return str(value) if isinstance(value, int) else f"{value:g}".replace("e+0", "e").replace("e-0", "e-")
