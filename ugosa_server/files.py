@@ -5,13 +5,14 @@ What the server makes on disk belongs to its user alone.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ugosa_server.errors import ConfigError
+from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError, is_disk_full
 from ugosa_server.failpoints import reach
 
 
@@ -39,6 +40,23 @@ def publish(unfinished: Path, path: Path) -> None:
     unfinished.replace(path)
     reach("file.renamed")
     sync_folder(path.parent)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the hex sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def disk_full_explained() -> Iterator[None]:
+    """Raise DiskFullError where the system says that there is no room (or no quota) left."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise DiskFullError(DISK_FULL_MESSAGE) from error
 
 
 def sync_folder(folder: Path) -> None:

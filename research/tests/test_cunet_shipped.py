@@ -10,8 +10,8 @@ from ugosa_research.evaluation.cunet.experiment import CunetScores, score_pieces
 from ugosa_research.evaluation.cunet.systems import ALL_ONES, INPUT_MIX, RIGHT, bounds, network_system
 from ugosa_research.evaluation.urmp import find_pieces
 from ugosa_server.adaptation.presets import resolve_options
+from ugosa_server.files import sha256_of_file
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
-from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.cunet.config import INSTRUMENTS
 from ugosa_server.models.cunet.network import ConditionedUNet
@@ -47,7 +47,7 @@ def figures():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_pins_the_file_and_the_registry_lists_it(name):
     path = CUNET_DIR / f"{name}.safetensors"
-    digest = checkpoint_sha256(path)
+    digest = sha256_of_file(path)
     assert digest in MODEL_CARD
     assert path.with_suffix(".sha256").read_text().split() == [digest, path.name]
     assert path.stat().st_size < MOST_BYTES

@@ -10,7 +10,7 @@ import torch
 
 from ugosa_research.training.measure import as_returned
 from ugosa_research.training.validation import sdr_db
-from ugosa_server.models.checkpoint_header import checkpoint_sha256
+from ugosa_server.files import sha256_of_file
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.registry import STARTER_DIR, read_model_info
@@ -42,7 +42,7 @@ def figures_of_the_card(words):
 
 
 def test_the_card_pins_the_file():
-    digest = checkpoint_sha256(STARTER)
+    digest = sha256_of_file(STARTER)
     assert digest in MODEL_CARD.read_text()
     assert STARTER.with_suffix(".sha256").read_text().split() == [digest, STARTER.name]
 

@@ -6,7 +6,6 @@ same samples always give the same bytes, so that runs can be compared by their h
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,14 +19,13 @@ from numpy.typing import NDArray
 
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import DiskFullError
-from ugosa_server.files import publish, tmp_path_of
+from ugosa_server.files import publish, sha256_of_file, tmp_path_of
 
 PCM24_STEPS = 2**23  # steps of a 24-bit sample from 0 to full scale
 RIFF_MAX_BYTES = (
     2**32 - 2**20
 )  # of samples; the sizes in a RIFF header are 32 bits, and the header needs room
 HEADER_BYTES = 4096  # the chunks that libsndfile puts before the samples end well before this
-HASH_BLOCK_BYTES = 1 << 20
 BLOCK_FRAMES = 65_536
 
 
@@ -105,7 +103,7 @@ class StemWriter:
             self._file.close()
         if self._encoding is StemEncoding.WAV_FLOAT32:
             _clear_peak_time(self._tmp)
-        written = WrittenAudio(self._frames, self._tmp.stat().st_size, _sha256(self._tmp))
+        written = WrittenAudio(self._frames, self._tmp.stat().st_size, sha256_of_file(self._tmp))
         publish(self._tmp, self._path)
         self._finished = True
         return written
@@ -141,14 +139,6 @@ def read_blocks(
     with soundfile.SoundFile(path) as file:
         while len(block := file.read(block_frames, dtype=dtype, always_2d=True)):
             yield block
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(HASH_BLOCK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _clear_peak_time(path: Path) -> None:

@@ -10,10 +10,7 @@ Ids are made by the server; no name from outside touches the file system.
 
 from __future__ import annotations
 
-import errno
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,16 +130,3 @@ class Spool:
                 f"{needed_bytes / 1e6:.0f} MB are needed, but the state directory has {free / 1e6:.0f} MB"
                 f" free and keeps {self.min_free_bytes / 1e6:.0f} MB; delete old jobs or free some space"
             )
-
-
-@contextmanager
-def disk_full_explained() -> Iterator[None]:
-    """Raises DiskFullError where the system says that there is no room (or no quota) left."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DiskFullError(
-            "the disk of the state directory is full; delete old jobs or free some space, then try again"
-        ) from error

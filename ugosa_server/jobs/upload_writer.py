@@ -11,7 +11,6 @@ import google_crc32c
 from ugosa_server.errors import BadOptionError, CrcMismatchError, OffsetMismatchError, Sha256MismatchError
 
 MAX_CHUNK_BYTES = 3 * 1024 * 1024
-READ_BLOCK_BYTES = 1024 * 1024
 
 
 class UploadWriter:
@@ -63,10 +62,8 @@ class UploadWriter:
     def sha256(self) -> str:
         """Return the hex sha256 of all bytes."""
         if self._hash is None:
-            self._hash = hashlib.sha256()
             with self._path.open("rb") as stream:
-                while block := stream.read(READ_BLOCK_BYTES):
-                    self._hash.update(block)
+                self._hash = hashlib.file_digest(stream, hashlib.sha256)
         return self._hash.hexdigest()
 
     def verify(self, size_bytes: int, sha256: str) -> str:

@@ -24,6 +24,7 @@ from ugosa_server.errors import (
     UploadIncompleteError,
 )
 from ugosa_server.failpoints import reach
+from ugosa_server.files import disk_full_explained
 from ugosa_server.jobs.model import (
     Upload,
     UploadFormat,
@@ -33,7 +34,7 @@ from ugosa_server.jobs.model import (
     request_digest,
 )
 from ugosa_server.jobs.quotas import Quotas
-from ugosa_server.jobs.spool import Spool, disk_full_explained
+from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store.async_store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
 from ugosa_server.marks.players import VideoInfo

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ugosa_server.errors import CheckpointError
+from ugosa_server.files import sha256_of_file
 from ugosa_server.models.architectures import ARCHITECTURES
 from ugosa_server.models.config import NetworkConfig
-
-HASH_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,6 @@ def require_sha256(path: Path, expected: str) -> None:
     expected = expected.lower()
     if not re.fullmatch(r"[0-9a-f]{8,64}", expected):
         raise CheckpointError(f"a sha256 is 64 hex digits, or the first 8 or more of them; got {expected!r}")
-    found = checkpoint_sha256(path)
+    found = sha256_of_file(path)
     if not found.startswith(expected):
         raise CheckpointError(f"{path} has sha256 {found}, expected {expected}: it is not that file")
-
-
-def checkpoint_sha256(path: Path) -> str:
-    """Hex sha256 of the file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -15,7 +15,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
+from ugosa_server.files import sha256_of_file
+from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.cunet.checkpoints import read_cunet_checkpoint
@@ -75,7 +76,7 @@ def convert(
     Raises:
         CheckpointError: see `read_legacy_checkpoint` and `read_cunet_checkpoint`.
     """
-    words = {"origin": legacy.name, "origin_sha256": checkpoint_sha256(legacy)}
+    words = {"origin": legacy.name, "origin_sha256": sha256_of_file(legacy)}
     config: NetworkConfig
     if choices is not None:
         config, state = read_cunet_checkpoint(legacy, sha256, choices)

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ugosa_server.errors import CheckpointError, UnknownModelError
+from ugosa_server.files import sha256_of_file
 from ugosa_server.models.architectures import architecture_of
-from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
+from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.config import NetworkConfig, depths_of
 
 WEIGHTS_DIR = Path(__file__).parents[1] / "weights"
@@ -141,7 +142,7 @@ def read_model_info(path: Path) -> ModelInfo:
         description=header.metadata.get("description", ""),
         config=header.config,
         parameters=sum(math.prod(shape) for shape in header.config.parameter_shapes().values()),
-        sha256=checkpoint_sha256(path),
+        sha256=sha256_of_file(path),
         path=path,
         strategies=(
             *(StrategyInfo(f"{prefix}-{depth}", count) for prefix in ("P", "B") for depth, count in depths),

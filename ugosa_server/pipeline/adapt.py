@@ -15,9 +15,9 @@ from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.failpoints import reach
+from ugosa_server.files import sha256_of_file
 from ugosa_server.jobs.runs import RunEvent, RunPhase
 from ugosa_server.marks.activity import activity
-from ugosa_server.models.checkpoint_header import checkpoint_sha256
 from ugosa_server.pipeline.context import OngoingRun
 from ugosa_server.pipeline.estimate import sight_reader
 from ugosa_server.pipeline.model_input import ModelMix
@@ -83,7 +83,7 @@ def adapt_network(
         strategy=str(run.strategy),
     )
     save_adapter(run.out_dir / ADAPTER_NAME, trained, keys)
-    learned = Learned(tuple(epoch_losses), checkpoint_sha256(run.out_dir / ADAPTER_NAME))
+    learned = Learned(tuple(epoch_losses), sha256_of_file(run.out_dir / ADAPTER_NAME))
     reach("worker.adapted")
     return learned
 

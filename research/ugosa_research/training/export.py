@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
+from ugosa_server.files import sha256_of_file
+from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint
 
 
@@ -60,5 +61,5 @@ def export_weights(
     to.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(to, state, config, words, dtype=torch.float16)
     return ExportedCheckpoint(
-        to, checkpoint_sha256(to), int(trained["step"]), json.loads(trained["validation_db"])
+        to, sha256_of_file(to), int(trained["step"]), json.loads(trained["validation_db"])
     )

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.checkpoint_header import checkpoint_sha256, read_header
+from ugosa_server.files import sha256_of_file
+from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
@@ -75,7 +76,7 @@ def test_digest_sees_one_bit_and_ignores_order(state):
 def test_sha256_is_of_the_file(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"abc" * 1_000_000)
-    assert checkpoint_sha256(path) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
+    assert sha256_of_file(path) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
 
 
 def test_unreadable_files_are_refused_by_name(tmp_path, state):

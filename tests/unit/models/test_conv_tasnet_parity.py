@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
-from ugosa_server.models.checkpoint_header import checkpoint_sha256
+from ugosa_server.files import sha256_of_file
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.legacy import read_legacy_checkpoint
@@ -25,9 +25,7 @@ RELATIVE_TOLERANCE = 1e-5  # of the largest value; float32 has 6e-8
 
 
 def network_of(path):
-    config, state = read_legacy_checkpoint(
-        path, checkpoint_sha256(path), ["drums", "bass", "other", "vocals"]
-    )
+    config, state = read_legacy_checkpoint(path, sha256_of_file(path), ["drums", "bass", "other", "vocals"])
     network = ConvTasNet(config)
     network.load_state_dict(state)
     return network

@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.checkpoint_header import checkpoint_sha256
+from ugosa_server.files import sha256_of_file
 from ugosa_server.models.checkpoints import weights_digest
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
@@ -24,7 +24,7 @@ def saved(path, state):
 
 
 def test_all_layouts_hold_the_same_network():
-    read = {path: read_legacy_checkpoint(path, checkpoint_sha256(path)) for path in GOLDEN.glob("*.th")}
+    read = {path: read_legacy_checkpoint(path, sha256_of_file(path)) for path in GOLDEN.glob("*.th")}
     assert len({weights_digest(state) for _, state in read.values()}) == 1
     for path, (config, _) in read.items():
         # A bare state dict does not say its rate: it is the published one.
@@ -95,4 +95,4 @@ def test_another_variant_of_the_network_is_refused_by_its_argument(tmp_path, mon
     content = {"klass": klass, "args": (), "kwargs": kwargs, "state": tiny_network().state_dict()}
     path = saved(tmp_path / "variant.th", content)
     with pytest.raises(CheckpointError, match=f"variant.th has {next(iter(kwargs))}="):
-        read_legacy_checkpoint(path, checkpoint_sha256(path))
+        read_legacy_checkpoint(path, sha256_of_file(path))

@@ -10,7 +10,6 @@ byte of audio.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import sys
 from typing import Any
@@ -19,7 +18,7 @@ from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.decoding.limits import limit_this_process
 from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
 from ugosa_server.audio.formats import PcmEncoding, RawPcm
-from ugosa_server.errors import DiskFullError, UgosaError
+from ugosa_server.errors import DISK_FULL_MESSAGE, DiskFullError, UgosaError, is_disk_full
 
 ADDRESS_SPACE_BYTES = 4 << 30  # libraries map far more than they use; the decoders need some tens of MB
 
@@ -35,9 +34,9 @@ def _answer(fields: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"source": dataclasses.asdict(decode(request))}
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_disk_full(error):
             raise
-        full = DiskFullError("the disk filled up while the audio was decoded; free some space and try again")
+        full = DiskFullError(DISK_FULL_MESSAGE)
         return {"error": {"reason": full.reason, "message": full.message, "metadata": full.metadata}}
     except UgosaError as error:
         return {"error": {"reason": error.reason, "message": error.message, "metadata": error.metadata}}

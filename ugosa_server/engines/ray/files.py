@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ugosa_server.errors import CheckpointError, WorkerLostError
-from ugosa_server.files import publish, tmp_path_of
+from ugosa_server.files import publish, sha256_of_file, tmp_path_of
 from ugosa_server.jobs.runs import RunSpec
 
 CHUNK_BYTES = 1024**2
@@ -87,7 +87,7 @@ class NodeFiles:
             stream.write(chunk)
         if not last:
             return True
-        if sha256_of(unfinished) != sha256:
+        if sha256_of_file(unfinished) != sha256:
             unfinished.unlink()
             return False
         publish(unfinished, self.path_of(sha256))
@@ -105,7 +105,8 @@ class NodeFiles:
         """Return what a run has made."""
         folder = self._runs / job_id / str(attempt)
         return [
-            FileDigest(path.name, path.stat().st_size, sha256_of(path)) for path in sorted(folder.iterdir())
+            FileDigest(path.name, path.stat().st_size, sha256_of_file(path))
+            for path in sorted(folder.iterdir())
         ]
 
     def read_result(self, job_id: str, attempt: int, name: str, offset: int) -> bytes:
@@ -133,12 +134,6 @@ class NodeFiles:
                 path.unlink(missing_ok=True)
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hex sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 SEND_ATTEMPTS = 3  # of a file that arrives as something else
 
 
@@ -153,7 +148,7 @@ class ContentDigests:
         status = await asyncio.to_thread(Path(path).stat)
         key = (path, status.st_size, status.st_mtime_ns)
         if key not in self._known:
-            self._known[key] = await asyncio.to_thread(sha256_of, Path(path))
+            self._known[key] = await asyncio.to_thread(sha256_of_file, Path(path))
         return self._known[key], status.st_size
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from ugosa_server.errors import ConfigError, DiskFullError
+from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError
 from ugosa_server.jobs.principals import TokenTable
 from ugosa_server.jobs.store.array_table import ArrayTable
 from ugosa_server.jobs.store.event_table import EventTable
@@ -96,9 +96,7 @@ class AsyncStore:
         try:
             result: R = await waiting.done
         except apsw.FullError as error:
-            raise DiskFullError(
-                "the disk of the state directory is full; delete old jobs or free some space, then try again"
-            ) from error
+            raise DiskFullError(DISK_FULL_MESSAGE) from error
         return result
 
     def close(self) -> None:
