@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from ugosa_server.engines.base import Engine, Run
 from ugosa_server.errors import UgosaError, WorkerLostError
 from ugosa_server.failpoints import reach
+from ugosa_server.jobs.drafts import stems_of_job
 from ugosa_server.jobs.events import EventHub, JobError, JobState
 from ugosa_server.jobs.model import Job, JobKind, JobResult
-from ugosa_server.jobs.queue import JobQueue, stems_of_job
+from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store.async_store import AsyncStore
@@ -221,7 +222,7 @@ class Scheduler:
             out_dir=str(paths.out_dir),
             checkpoint_path=str(paths.checkpoint),
             resume_path=str(paths.resume or ""),
-            listens_only=job.options.kind is JobKind.LISTENING,
+            listens_only=job.options.kind is JobKind.ANALYSIS,
             visual_frames=job.options.visual_frames,
             pictures=job.options.pictures,
             video=video,

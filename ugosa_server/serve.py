@@ -22,7 +22,7 @@ from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.principals import LOCAL_PRINCIPAL
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
-from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping
+from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping, remove_leftovers
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
@@ -63,11 +63,7 @@ async def serve(config: ServerConfig) -> None:
         store = AsyncStore(state_dir / STORE_FILE_NAME)
         stack.callback(store.close)
         spool = Spool(state_dir, config.min_free_bytes)
-        spool.sweep(
-            await store(lambda s: s.uploads.all_ids()),
-            await store(lambda s: s.jobs.all_ids()),
-            await store(lambda s: s.jobs.unfinished_ids()),
-        )
+        await remove_leftovers(store, spool)
 
         hub = EventHub()
         quotas = Quotas(

@@ -40,7 +40,7 @@ def test_listening_is_a_job_of_two_phases_without_stems(client: UgosaClient, tmp
     assert phases == {JobPhase.PREPARE, JobPhase.BASE_SEPARATION}
     job = client.get_job(job.job_id)
     assert (job.state, job.stems) == (JobState.SUCCEEDED, ())
-    with pytest.raises(NotFoundError, match="only listened"):
+    with pytest.raises(NotFoundError, match="analysis job"):
         client.fetch(job.job_id, tmp_path / "out")
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
-from ugosa_server.errors import BadOptionError
+from ugosa_server.errors import BadOptionError, UploadIncompleteError
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.runs import StemFile
 from ugosa_server.marks.model import Mark
@@ -91,13 +91,52 @@ class Upload:
     """What the video is; None until COMPLETE, and of a song."""
 
 
+def require_song(upload: Upload) -> SourceAudio:
+    """Return the song of an upload.
+
+    Raises:
+        UploadIncompleteError: it is still RECEIVING.
+        BadOptionError: it is a video.
+    """
+    _require_complete(upload)
+    if upload.audio is None:
+        raise BadOptionError(
+            f"upload {upload.upload_id} is a video of players, not a song; name it in the option `video`"
+        )
+    return upload.audio
+
+
+def require_video(upload: Upload) -> VideoInfo:
+    """Return what the video of an upload is.
+
+    Raises:
+        UploadIncompleteError: it is still RECEIVING.
+        BadOptionError: it is a song.
+    """
+    _require_complete(upload)
+    if upload.video is None:
+        raise BadOptionError(
+            f"upload {upload.upload_id} is a song, not a video of players; upload one as VideoFormat"
+        )
+    return upload.video
+
+
+def _require_complete(upload: Upload) -> None:
+    if upload.state is not UploadState.COMPLETE:
+        raise UploadIncompleteError(
+            f"upload {upload.upload_id} has {upload.committed_size} bytes and is not finished; send the rest"
+            " and `finish`",
+            committed_size=upload.committed_size,
+        )
+
+
 class JobKind(StrEnum):
     """What a job is for."""
 
     SEPARATION = "separation"
     """Adapts and separates: stems and a report."""
-    LISTENING = "listening"
-    """Only hears the song with the unadapted network: levels for suggestions and lint."""
+    ANALYSIS = "listening"
+    """Runs the unadapted network alone: levels for suggestions and lint, no stems."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +186,11 @@ class JobResult:
     """The files of a job that SUCCEEDED, inside its attempt's directory."""
 
     stems: tuple[StemFile, ...]
-    """In the model's order; none of a LISTENING job."""
+    """In the model's order; none of an ANALYSIS."""
     report_json: str
-    """File name; empty for a LISTENING job."""
+    """File name; empty of an ANALYSIS."""
     report_html: str
-    """File name; empty for a LISTENING job."""
+    """File name; empty of an ANALYSIS."""
     levels: str = ""
     """File name of the levels of the unadapted network's estimates."""
 

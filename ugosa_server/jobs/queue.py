@@ -14,43 +14,34 @@ from ugosa_server.errors import (
     DrainingError,
     JobNotFinishedError,
     NotFoundError,
-    NoVideoEncoderError,
     QueueFullError,
     RequestIdConflictError,
 )
 from ugosa_server.failpoints import reach
+from ugosa_server.jobs.drafts import JobDrafts
 from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import (
     Job,
     JobDraft,
-    JobKind,
-    JobOptions,
     JobResult,
     Upload,
     check_request_id,
     new_id,
     request_digest,
+    require_song,
 )
-from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store.async_store import AsyncStore, Store
-from ugosa_server.jobs.uploads import require_song, require_video
 from ugosa_server.marks import (
     Mark,
-    MarkSet,
     SongLevels,
-    check_all_silent,
-    check_marks_of_absent,
     load_levels,
-    playing_sources,
-    validate_marks,
 )
-from ugosa_server.marks.players import check_boxes, picture_times_s
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 
 EVENTS_PER_READ = 100
-BYTES_PER_SAMPLE = 4
 
 
 @dataclass(frozen=True)
@@ -80,12 +71,10 @@ class JobQueue:
     ) -> None:
         self._store = store
         self._spool = spool
-        self._registry = registry
         self._hub = hub
-        self._default_model = default_model
         self._max_queued = max_queued
         self._quotas = quotas
-        self._sees_pictures = sees_pictures
+        self.drafts = JobDrafts(store, registry, default_model, takes_pictures=sees_pictures)
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
         self.draining = False
@@ -120,7 +109,7 @@ class JobQueue:
             return _of_same_song(known, upload)
         if self.draining:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
-        draft = await self.draft(upload, options_request, marks)
+        draft = await self.drafts.draft(upload, options_request, marks)
         await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
         job = await self._store(
             lambda s: s.jobs.create(
@@ -135,47 +124,6 @@ class JobQueue:
         self._hub.announce(job.job_id)
         self.arrived.set()
         return _of_same_song(job, upload)
-
-    async def draft(
-        self, upload: Upload, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
-    ) -> JobDraft:
-        """Check everything that can be checked of a job before it is made.
-
-        Raises:
-            InvalidInputError: options or marks that can never work.
-            UploadIncompleteError: the song is not there yet.
-        """
-        song = require_song(upload)
-        model = self._registry.get(options_request.model or self._default_model)
-        options = resolve_job_options(options_request, model)
-        await self._check_sights(upload.principal, options, model, song)
-        marks = await self._checked_marks(marks, model, options.instruments, upload)
-        stems = stems_of_job(options.instruments, marks, model, song)
-        return JobDraft(upload, options, marks, _stems_bytes(stems, song, options.kind))
-
-    async def _check_sights(
-        self, principal: str, options: JobOptions, model: ModelInfo, song: SourceAudio
-    ) -> None:
-        """Make sure that the pictures of a job can be taken and encoded.
-
-        Raises:
-            NoVideoEncoderError: nobody here makes features of pictures.
-            NotFoundError, UploadIncompleteError: there is no such video (yet).
-            BadOptionError: a box lies outside of it, or too many pictures would be taken.
-        """
-        if not (options.pictures or options.video):
-            return
-        if not self._sees_pictures:
-            raise NoVideoEncoderError(
-                "this server makes no features of pictures; whoever runs it can name an encoder in the"
-                " setting video_encoder, or you send features made with `ugosa-server video features`"
-            )
-        if options.video is not None:
-            video_id = options.video.upload_id
-            video = require_video(await self._store(lambda s: s.uploads.get(principal, video_id)))
-            check_boxes(options.video.players, video.width, video.height)
-            assert model.config.video is not None  # or its options would have been refused
-            picture_times_s(options.video, model.config.video.interval_s, song.frames / song.sample_rate_hz)
 
     def admit(self, store: Store, draft: JobDraft) -> None:
         """Make sure that there is room for one more job; called in the transaction that makes it.
@@ -214,16 +162,13 @@ class JobQueue:
         """
         job = await self.get(principal, job_id)
         upload = await self._store(lambda s: s.uploads.get(principal, job.upload_id))
-        model = self._registry.get(job.options.model)
-        checked = await self._checked_marks(tuple(marks), model, job.options.instruments, upload)
-        stems = stems_of_job(job.options.instruments, checked, model, job.audio)
-        stems_bytes = _stems_bytes(stems, job.audio, job.options.kind)
+        draft = await self.drafts.with_marks(job, upload, tuple(marks))
         return await self._store(
             lambda s: s.jobs.set_marks(
                 principal,
                 job_id,
-                checked,
-                stems_bytes,
+                draft.marks,
+                draft.stems_bytes,
                 admit=lambda more: self._quotas.check_bytes(s, principal, more),
             )
         )
@@ -289,11 +234,12 @@ class JobQueue:
             NotFoundError: it has no stem of that name.
         """
         job = await self.get(principal, job_id)
-        for stem in _result(job).stems:
-            if stem.source == source:
-                return self._file(job, stem.file_name)
-        names = ", ".join(stem.source for stem in _result(job).stems) or "none: it only listened to its song"
-        raise NotFoundError(f"job {job_id} has no stem {source!r}; it has {names}")
+        files = {stem.source: stem.file_name for stem in _result(job).stems}
+        if source in files:
+            return self._file(job, files[source])
+        names = ", ".join(files)
+        it_has = f"its stems are {names}" if names else "it is an analysis job and has no stems"
+        raise NotFoundError(f"job {job_id} has no stem {source!r}; {it_has}")
 
     async def report_file(self, principal: str, job_id: str, *, html: bool) -> ResultFile:
         """Return the file of a report.
@@ -304,7 +250,7 @@ class JobQueue:
         job = await self.get(principal, job_id)
         result = _result(job)
         if not result.report_json:
-            raise NotFoundError(f"job {job_id} only listened to its song and has no report")
+            raise NotFoundError(f"job {job_id} is an analysis job and has no report")
         return self._file(job, result.report_html if html else result.report_json)
 
     async def song_and_model(
@@ -318,7 +264,7 @@ class JobQueue:
         """
         upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
         require_song(upload)
-        return upload, self._registry.get(model_name or self._default_model)
+        return upload, self.drafts.model(model_name)
 
     def reading(self, principal: str) -> AbstractContextManager[None]:
         """Count a stream of stems or reports for as long as the block lasts.
@@ -328,10 +274,10 @@ class JobQueue:
         """
         return self._quotas.reading(principal)
 
-    async def find_heard(
+    async def find_analysis(
         self, principal: str, upload: Upload, model: ModelInfo
     ) -> tuple[Job, SongLevels] | None:
-        """Return the newest job in which the model heard the song, with what it heard; None if it has not."""
+        """Return the newest job in which the model analysed the song, and its levels; None: no job has."""
         for job in await self._store(lambda s: s.jobs.succeeded_of_song(principal, upload.sha256)):
             if job.options.model != model.name or job.result is None or not job.result.levels:
                 continue
@@ -351,40 +297,12 @@ class JobQueue:
         path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
         return ResultFile(path, path.stat().st_size)
 
-    async def _checked_marks(
-        self, marks: tuple[Mark, ...], model: ModelInfo, instruments: tuple[str, ...], upload: Upload
-    ) -> tuple[Mark, ...]:
-        assert upload.audio is not None
-        checked = validate_marks(marks, model.sources, upload.audio.frames)
-        check_marks_of_absent(checked, instruments, model.config.sources)
-        stems = stems_of_job(instruments, checked, model, upload.audio)
-        await asyncio.to_thread(check_all_silent, MarkSet(checked), stems, upload.audio)
-        return checked
-
     def _check_queue(self, store: Store) -> None:
         queued = store.jobs.count(JobState.QUEUED)
         if queued >= self._max_queued:
             raise QueueFullError(
                 f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again later"
             )
-
-
-def stems_of_job(
-    instruments: tuple[str, ...], marks: tuple[Mark, ...], model: ModelInfo, audio: SourceAudio
-) -> tuple[str, ...]:
-    """Names of the stems that a job gives, in the model's order, from its validated list and marks."""
-    if not model.residual:
-        return model.sources
-    return (
-        *playing_sources(instruments, MarkSet(marks), model.config.sources, audio.frames),
-        *model.residual,
-    )
-
-
-def _stems_bytes(stems: tuple[str, ...], audio: SourceAudio, kind: JobKind) -> int:
-    """The most that the stems of a job take on disk."""
-    n_stems = len(stems) if kind is JobKind.SEPARATION else 0
-    return n_stems * audio.frames * audio.channels * BYTES_PER_SAMPLE
 
 
 def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
 from ugosa_server.audio.decoding.run_child import decode_in_child
-from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import (
     BadOptionError,
     CrcMismatchError,
@@ -21,14 +20,12 @@ from ugosa_server.errors import (
     OffsetMismatchError,
     UgosaError,
     UploadBusyError,
-    UploadIncompleteError,
 )
 from ugosa_server.failpoints import reach
 from ugosa_server.files import disk_full_explained
 from ugosa_server.jobs.model import (
     Upload,
     UploadFormat,
-    UploadState,
     check_request_id,
     new_id,
     request_digest,
@@ -37,7 +34,6 @@ from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store.async_store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
-from ugosa_server.marks.players import VideoInfo
 from ugosa_server.video.probe import probe_in_child
 
 DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit samples
@@ -318,42 +314,3 @@ async def _whole_in_thread(work: Callable[[], R]) -> R:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([running])
         raise
-
-
-def require_song(upload: Upload) -> SourceAudio:
-    """Return the song of an upload.
-
-    Raises:
-        UploadIncompleteError: it is still RECEIVING.
-        BadOptionError: it is a video.
-    """
-    _require_complete(upload)
-    if upload.audio is None:
-        raise BadOptionError(
-            f"upload {upload.upload_id} is a video of players, not a song; name it in the option `video`"
-        )
-    return upload.audio
-
-
-def require_video(upload: Upload) -> VideoInfo:
-    """Return what the video of an upload is.
-
-    Raises:
-        UploadIncompleteError: it is still RECEIVING.
-        BadOptionError: it is a song.
-    """
-    _require_complete(upload)
-    if upload.video is None:
-        raise BadOptionError(
-            f"upload {upload.upload_id} is a song, not a video of players; upload one as VideoFormat"
-        )
-    return upload.video
-
-
-def _require_complete(upload: Upload) -> None:
-    if upload.state is not UploadState.COMPLETE:
-        raise UploadIncompleteError(
-            f"upload {upload.upload_id} has {upload.committed_size} bytes and is not finished; send the rest"
-            " and `finish`",
-            committed_size=upload.committed_size,
-        )

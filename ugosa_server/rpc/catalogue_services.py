@@ -72,10 +72,10 @@ class MarksService(MarksServiceServicer):
         """See the proto."""
         principal = current_principal()
         upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
-        heard = await self._jobs.find_heard(principal, upload, model)
+        heard = await self._jobs.find_analysis(principal, upload, model)
         if heard is not None:
             return marks_wire.ListenResponse(job=job_to_wire(heard[0]))
-        options = JobOptionsRequest(model=model.name, adaptation={"strategy": "B0"}, kind=JobKind.LISTENING)
+        options = JobOptionsRequest(model=model.name, adaptation={"strategy": "B0"}, kind=JobKind.ANALYSIS)
         job = await self._jobs.create(principal, request.request_id, upload.upload_id, options, ())
         return marks_wire.ListenResponse(job=job_to_wire(job))
 
@@ -87,7 +87,7 @@ class MarksService(MarksServiceServicer):
         principal = current_principal()
         marks = marks_from_wire(request.marks)
         upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
-        heard = await self._jobs.find_heard(principal, upload, model)
+        heard = await self._jobs.find_analysis(principal, upload, model)
         levels = None if heard is None else heard[1]
         assert upload.audio is not None
         findings = await asyncio.to_thread(
@@ -104,7 +104,7 @@ class MarksService(MarksServiceServicer):
         """See the proto."""
         principal = current_principal()
         upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
-        heard = await self._jobs.find_heard(principal, upload, model)
+        heard = await self._jobs.find_analysis(principal, upload, model)
         if heard is None:
             raise NotHeardError(f"{model.name} has not heard this song yet; call Listen and wait for its job")
         suggestions = await asyncio.to_thread(suggest_marks, heard[1])

@@ -57,7 +57,7 @@ MARK_STATES = {
 }
 JOB_KINDS = {
     JobKind.SEPARATION: job_pb2.JOB_KIND_SEPARATION,
-    JobKind.LISTENING: job_pb2.JOB_KIND_LISTENING,
+    JobKind.ANALYSIS: job_pb2.JOB_KIND_LISTENING,
 }
 SEVERITIES = {
     Severity.INFO: marks_service_pb2.FINDING_SEVERITY_INFO,

@@ -10,14 +10,13 @@ import apsw
 import msgspec
 
 from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import as_json, read_row, read_strings, read_value
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.marks.players import VideoInfo
-
-DECODED_SAMPLE_BYTES = 4  # float32, see audio/formats.py
 
 
 class UploadRow(NamedTuple):
@@ -120,7 +119,7 @@ class UploadTable:
                 UploadState.COMPLETE.value,
                 sha256,
                 as_json(audio),
-                audio.frames * audio.channels * DECODED_SAMPLE_BYTES,
+                audio.frames * audio.channels * SAMPLE_BYTES,
                 upload_id,
             ),
         )

@@ -1,0 +1,121 @@
+"""Jobs before they are made: every check that needs no room in the queue."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.errors import NoVideoEncoderError
+from ugosa_server.jobs.model import Job, JobDraft, JobKind, JobOptions, Upload, require_song, require_video
+from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.marks import (
+    Mark,
+    MarkSet,
+    check_all_silent,
+    check_marks_of_absent,
+    playing_sources,
+    validate_marks,
+)
+from ugosa_server.marks.players import check_boxes, picture_times_s
+from ugosa_server.models.registry import ModelInfo, ModelRegistry
+
+MAX_STEM_SAMPLE_BYTES = 4  # of WAV_FLOAT32; the other encodings take less
+
+
+class JobDrafts:
+    """Checks jobs against their songs and models."""
+
+    def __init__(
+        self, store: AsyncStore, registry: ModelRegistry, default_model: str, *, takes_pictures: bool
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._default_model = default_model
+        self._takes_pictures = takes_pictures
+
+    def model(self, name: str | None) -> ModelInfo:
+        """Return the model of that name, or the default one.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        return self._registry.get(name or self._default_model)
+
+    async def draft(
+        self, upload: Upload, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
+    ) -> JobDraft:
+        """Check everything that can be checked of a job before it is made.
+
+        Raises:
+            InvalidInputError: options or marks that can never work.
+            UploadIncompleteError: the song is not there yet.
+        """
+        song = require_song(upload)
+        model = self.model(options_request.model)
+        options = resolve_job_options(options_request, model)
+        await self._check_pictures(upload.principal, options, model, song)
+        return await self._checked(upload, options, marks, model)
+
+    async def _check_pictures(
+        self, principal: str, options: JobOptions, model: ModelInfo, song: SourceAudio
+    ) -> None:
+        """Make sure that the pictures of a job can be taken and encoded.
+
+        Raises:
+            NoVideoEncoderError: nobody here makes features of pictures.
+            NotFoundError, UploadIncompleteError: there is no such video (yet).
+            BadOptionError: a box lies outside of it, or too many pictures would be taken.
+        """
+        if not (options.pictures or options.video):
+            return
+        if not self._takes_pictures:
+            raise NoVideoEncoderError(
+                "this server makes no features of pictures; whoever runs it can name an encoder in the"
+                " setting video_encoder, or you send features made with `ugosa-server video features`"
+            )
+        if options.video is not None:
+            video_id = options.video.upload_id
+            video = require_video(await self._store(lambda s: s.uploads.get(principal, video_id)))
+            check_boxes(options.video.players, video.width, video.height)
+            assert model.config.video is not None  # or its options would have been refused
+            picture_times_s(options.video, model.config.video.interval_s, song.frames / song.sample_rate_hz)
+
+    async def with_marks(self, job: Job, upload: Upload, marks: tuple[Mark, ...]) -> JobDraft:
+        """Check other marks for a job.
+
+        Raises:
+            InvalidInputError: the marks can never work.
+        """
+        return await self._checked(upload, job.options, marks, self.model(job.options.model))
+
+    async def _checked(
+        self, upload: Upload, options: JobOptions, marks: tuple[Mark, ...], model: ModelInfo
+    ) -> JobDraft:
+        song = require_song(upload)
+        checked = validate_marks(marks, model.sources, song.frames)
+        check_marks_of_absent(checked, options.instruments, model.config.sources)
+        stems = stems_of_job(options.instruments, checked, model, song)
+        await asyncio.to_thread(check_all_silent, MarkSet(checked), stems, song)
+        n_stems = len(stems) if options.kind is JobKind.SEPARATION else 0
+        stems_bytes = n_stems * song.frames * song.channels * MAX_STEM_SAMPLE_BYTES
+        return JobDraft(upload, options, checked, stems_bytes)
+
+
+def stems_of_job(
+    instruments: tuple[str, ...], marks: tuple[Mark, ...], model: ModelInfo, audio: SourceAudio
+) -> tuple[str, ...]:
+    """Return the names of the stems that a job gives, in the model's order.
+
+    Args:
+        instruments: validated; empty = by the marks.
+        marks: validated.
+        model: of the job.
+        audio: the song.
+    """
+    if not model.residual:
+        return model.sources
+    return (
+        *playing_sources(instruments, MarkSet(marks), model.config.sources, audio.frames),
+        *model.residual,
+    )

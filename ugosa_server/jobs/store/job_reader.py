@@ -1,0 +1,195 @@
+"""The rows of jobs, read: one by one, in pages, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import NamedTuple
+
+import apsw
+import msgspec
+
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs.events import JobError, JobState
+from ugosa_server.jobs.model import Job, JobOptions, JobResult
+from ugosa_server.jobs.store.requests import Requested, find_request
+from ugosa_server.jobs.store.rows import read_row, read_rows, read_strings, read_value
+from ugosa_server.jobs.store.turns import Turns
+from ugosa_server.marks import Mark
+from ugosa_server.marks.players import PlayerPicture, VisualFrame
+
+
+class JobRow(NamedTuple):
+    """The columns of a job that are read; `audio`, `options`, `marks`, `error` and `result` are JSON."""
+
+    number: int
+    job_id: str
+    principal: str
+    request_id: str
+    upload_id: str
+    upload_sha256: str
+    file_name: str
+    audio: str
+    options: str
+    marks: str
+    state: JobState
+    attempt: int
+    fraction: float
+    last_seq: int
+    create_time_s: float
+    start_time_s: float | None
+    end_time_s: float | None
+    error: str | None
+    result: str | None
+    array_id: str | None
+
+
+COLUMNS = ", ".join(JobRow._fields)
+
+
+class JobReader:
+    """Reads jobs."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._turns = Turns(connection)
+
+    def find_request(self, principal: str, request_id: str, request_digest: str) -> Job | None:
+        """Return the job that this request made before, or None.
+
+        Raises:
+            RequestIdConflictError: the request_id belongs to another request.
+        """
+        job_id = find_request(self._connection, Requested.JOB, principal, request_id, request_digest)
+        return None if job_id is None else self.get(principal, job_id)
+
+    def get(self, principal: str, job_id: str) -> Job:
+        """Return a job of this principal.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        job = self.find(principal, job_id)
+        if job is None:
+            raise NotFoundError(f"no job {job_id!r}")
+        return job
+
+    def with_player_frames(self, job: Job) -> Job:
+        """Return a job with what it sees of the players, which is left out of it everywhere else."""
+        row = read_row(
+            self._connection,
+            tuple[str, str],
+            "SELECT visual_frames, pictures FROM job_player_frames WHERE job_id = ?",
+            (job.job_id,),
+        )
+        if row is None:
+            return job
+        frames, pictures = row
+        options = replace(
+            job.options,
+            visual_frames=msgspec.json.decode(frames, type=tuple[VisualFrame, ...]),
+            pictures=msgspec.json.decode(pictures, type=tuple[PlayerPicture, ...]),
+        )
+        return replace(job, options=options)
+
+    def find(self, principal: str, job_id: str) -> Job | None:
+        """Return a job of this principal, or None."""
+        row = read_row(
+            self._connection,
+            JobRow,
+            f"SELECT {COLUMNS} FROM jobs WHERE job_id = ? AND principal = ?",
+            (job_id, principal),
+        )
+        return None if row is None else self._job(row)
+
+    def page(
+        self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
+    ) -> tuple[list[Job], int | None]:
+        """Return jobs newest first, and where the next page starts (None on the last page)."""
+        wanted = [state.value for state in states or JobState]
+        rows = read_rows(
+            self._connection,
+            JobRow,
+            f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND number < ?"
+            f" AND state IN ({', '.join('?' * len(wanted))}) ORDER BY number DESC LIMIT ?",
+            (principal, before_number if before_number is not None else 2**62, *wanted, limit + 1),
+        )
+        page, has_more = rows[:limit], len(rows) > limit
+        return [self._job(row) for row in page], page[-1].number if has_more else None
+
+    def unfinished(self, state: JobState) -> list[Job]:
+        """Return all jobs in a state, oldest first."""
+        rows = read_rows(
+            self._connection,
+            JobRow,
+            f"SELECT {COLUMNS} FROM jobs WHERE state = ? ORDER BY number",
+            (state.value,),
+        )
+        return [self._job(row) for row in rows]
+
+    def succeeded_of_song(self, principal: str, upload_sha256: str) -> list[Job]:
+        """Return all jobs of a principal that SUCCEEDED with a song of these bytes, newest first."""
+        rows = read_rows(
+            self._connection,
+            JobRow,
+            f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND upload_sha256 = ? AND state = ?"
+            " ORDER BY number DESC",
+            (principal, upload_sha256, JobState.SUCCEEDED.value),
+        )
+        return [self._job(row) for row in rows]
+
+    def all_ids(self) -> set[str]:
+        """Return the ids of all jobs, for the sweep of the spool."""
+        return set(read_strings(self._connection, "SELECT job_id FROM jobs"))
+
+    def unfinished_ids(self) -> set[str]:
+        """Return the ids of the jobs that have not ended, for the sweep of the spool."""
+        return set(read_strings(self._connection, "SELECT job_id FROM jobs WHERE end_time_s IS NULL"))
+
+    def count(self, state: JobState) -> int:
+        """Return how many jobs are in a state."""
+        return read_value(self._connection, int, "SELECT count(*) FROM jobs WHERE state = ?", (state.value,))
+
+    def count_queued(self, principal: str) -> int:
+        """Return how many jobs of a principal wait."""
+        return read_value(
+            self._connection,
+            int,
+            "SELECT count(*) FROM jobs WHERE principal = ? AND state = ?",
+            (principal, JobState.QUEUED.value),
+        )
+
+    def stored_bytes(self, principal: str) -> int:
+        """Return how many bytes the stems of a principal's jobs hold on disk, or can come to hold."""
+        return read_value(
+            self._connection,
+            int,
+            "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?",
+            (principal,),
+        )
+
+    def _job(self, row: JobRow) -> Job:
+        is_queued = row.state is JobState.QUEUED
+        return Job(
+            job_id=row.job_id,
+            principal=row.principal,
+            request_id=row.request_id,
+            upload_id=row.upload_id,
+            upload_sha256=row.upload_sha256,
+            file_name=row.file_name,
+            audio=msgspec.json.decode(row.audio, type=SourceAudio),
+            options=msgspec.json.decode(row.options, type=JobOptions),
+            marks=msgspec.json.decode(row.marks, type=tuple[Mark, ...]),
+            state=row.state,
+            attempt=row.attempt,
+            fraction=row.fraction,
+            last_seq=row.last_seq,
+            queue_position=self._turns.position(row.principal, row.number) if is_queued else 0,
+            create_time_s=row.create_time_s,
+            start_time_s=row.start_time_s,
+            end_time_s=row.end_time_s,
+            error=None if row.error is None else msgspec.json.decode(row.error, type=JobError),
+            result=None if row.result is None else msgspec.json.decode(row.result, type=JobResult),
+            array_id=row.array_id or "",
+        )
