@@ -27,7 +27,6 @@ MAX_VALUE_BYTES = 100
 # The first class in the error's method resolution order that stands here decides.
 STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.UnknownModelError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.OffsetMismatchError: grpc.StatusCode.ABORTED,
@@ -42,7 +41,6 @@ STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.DiskFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceMemoryError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
-    errors.EngineRestartingError: grpc.StatusCode.UNAVAILABLE,
     errors.WorkerLostError: grpc.StatusCode.UNAVAILABLE,
     errors.UgosaError: grpc.StatusCode.INTERNAL,
 }
