@@ -16,8 +16,7 @@ class UgosaError(Exception):
     """Root of all errors that the server explains to a user."""
 
     reason: ClassVar[str] = "INTERNAL"
-    """Word for clients, frozen by a test: of a subclass, its name without "Error" in upper snake case, or what
-    it says itself."""
+    """Stable word for clients; derived from the class name where the class does not state it."""
 
     def __init_subclass__(cls) -> None:
         if "reason" not in vars(cls):
@@ -138,8 +137,10 @@ class JobNotFinishedError(FailedPreconditionError):
     """The job has no result (yet)."""
 
 
-class NotHeardError(FailedPreconditionError):
-    """The model has not heard the song yet; Listen makes a job of it."""
+class NotAnalysedError(FailedPreconditionError):
+    """The model has not analysed the song yet; Listen makes a job of it."""
+
+    reason = "NOT_HEARD"
 
 
 class JobStartedError(FailedPreconditionError):

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from ugosa_server.addresses import lock_file, split_host_port, tls_files
 from ugosa_server.config import ServerConfig
 from ugosa_server.engines.base import Engine
 from ugosa_server.engines.local import LocalEngine
@@ -30,7 +31,6 @@ from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.osc.service import OscOptions, OscService
 from ugosa_server.osc.snapshot import StoreFeed
-from ugosa_server.rpc.addresses import lock_file, tls_files
 from ugosa_server.rpc.interceptors import Authenticator
 from ugosa_server.rpc.server import RpcServer
 from ugosa_server.scheduling import Scheduler
@@ -160,8 +160,8 @@ async def _start_osc(
     feed = StoreFeed(store, jobs, hub, LOCAL_PRINCIPAL)
     await feed.load()
     options = OscOptions(
-        listen=_host_port(config.osc) if config.osc else None,
-        peers=tuple(_host_port(peer) for peer in config.osc_peers),
+        listen=_osc_address(config.osc) if config.osc else None,
+        peers=tuple(_osc_address(peer) for peer in config.osc_peers),
     )
     service = OscService(options, feed)
     await service.start()
@@ -184,8 +184,8 @@ def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]
     stack.push_async_callback(stop)
 
 
-def _host_port(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+def _osc_address(text: str) -> tuple[str, int]:
+    found = split_host_port(text)
+    if found is None:
         raise ConfigError(f"OSC address {text!r} must be HOST:PORT")
-    return host.strip("[]"), int(port)
+    return found

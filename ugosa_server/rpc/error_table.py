@@ -1,4 +1,4 @@
-"""Which gRPC status each error becomes. The only place where domain errors and gRPC meet."""
+"""The gRPC status of each error. Domain errors and gRPC meet only here."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-log = logging.getLogger("ugosa.rpc")
+log = logging.getLogger(__name__)
 
 
 def status_of(error: errors.UgosaError) -> grpc.StatusCode:
