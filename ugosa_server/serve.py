@@ -29,8 +29,7 @@ from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import ModelRegistry
-from ugosa_server.osc.service import OscOptions, OscService
-from ugosa_server.osc.snapshot import StoreFeed
+from ugosa_server.osc import JobFeed, OscOptions, OscService
 from ugosa_server.rpc.interceptors import Authenticator
 from ugosa_server.rpc.server import RpcServer
 from ugosa_server.scheduling import Scheduler
@@ -157,7 +156,7 @@ async def _start_osc(
 ) -> None:
     if not config.osc and not config.osc_peers:
         return
-    feed = StoreFeed(store, jobs, hub, LOCAL_PRINCIPAL)
+    feed = JobFeed(store, jobs, hub, LOCAL_PRINCIPAL)
     await feed.load()
     options = OscOptions(
         listen=_osc_address(config.osc) if config.osc else None,
@@ -169,7 +168,7 @@ async def _start_osc(
     if service.listen_address is not None:
         host, port = service.listen_address
         print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
-    _run_along(stack, feed.run(service.publish, service.forget), "osc")
+    _run_along(stack, feed.run(service.publish, service.discard), "osc")
 
 
 def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
