@@ -25,20 +25,14 @@ import numpy as np
 import soundfile
 
 from ugosa_server import __version__
+from ugosa_server.addresses import TcpAddress, check_reach, lock_file, parse_address, tls_files
 from ugosa_server.config import ServerConfig
 from ugosa_server.errors import ConfigError, UgosaError
 from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 from ugosa_server.private_server import ServerProcess
-from ugosa_server.rpc.addresses import (
-    TcpAddress,
-    check_reach,
-    lock_file,
-    parse_address,
-    server_credentials,
-    tls_files,
-)
-from ugosa_server.rpc.self_test import separate_once
+from ugosa_server.rpc.separation_service import separate_once
+from ugosa_server.rpc.server import server_credentials
 
 SELF_TEST_TIMEOUT_S = 300.0
 SILENCE = 10 ** (-90 / 20)  # what a stem may have where it is marked silent

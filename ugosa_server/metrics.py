@@ -17,12 +17,12 @@ from prometheus_client import CollectorRegistry, Histogram, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ugosa_server.addresses import TcpAddress, parse_address
 from ugosa_server.engines.base import Engine, EngineHealth
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.store.async_store import AsyncStore, Store
 from ugosa_server.jobs.uploads import Uploads
-from ugosa_server.rpc.addresses import TcpAddress, parse_address
 
 READ_TIMEOUT_S = 5.0
 DURATION_BUCKETS_S = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 14400)

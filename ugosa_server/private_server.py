@@ -28,8 +28,6 @@ LOG_TAIL_LINES = 30
 class ServerDidNotStartError(UgosaError):
     """The server process ended, or did not serve in time; the message has the end of its log."""
 
-    reason = "SERVER_DID_NOT_START"
-
 
 class ServerProcess:
     """One server on a Unix socket in a private folder; its log is kept in a file."""

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from ugosa_server.addresses import lock_file, split_host_port, tls_files
 from ugosa_server.config import ServerConfig
 from ugosa_server.engines.base import Engine
 from ugosa_server.engines.local import LocalEngine
@@ -28,9 +29,7 @@ from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import ModelRegistry
-from ugosa_server.osc.service import OscOptions, OscService
-from ugosa_server.osc.snapshot import StoreFeed
-from ugosa_server.rpc.addresses import lock_file, tls_files
+from ugosa_server.osc import JobFeed, OscOptions, OscService
 from ugosa_server.rpc.interceptors import Authenticator
 from ugosa_server.rpc.server import RpcServer
 from ugosa_server.scheduling import Scheduler
@@ -153,11 +152,11 @@ async def _start_osc(
 ) -> None:
     if not config.osc and not config.osc_peers:
         return
-    feed = StoreFeed(store, jobs, hub, LOCAL_PRINCIPAL)
+    feed = JobFeed(store, jobs, hub, LOCAL_PRINCIPAL)
     await feed.load()
     options = OscOptions(
-        listen=_host_port(config.osc) if config.osc else None,
-        peers=tuple(_host_port(peer) for peer in config.osc_peers),
+        listen=_osc_address(config.osc) if config.osc else None,
+        peers=tuple(_osc_address(peer) for peer in config.osc_peers),
     )
     service = OscService(options, feed)
     await service.start()
@@ -165,7 +164,7 @@ async def _start_osc(
     if service.listen_address is not None:
         host, port = service.listen_address
         print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
-    _run_along(stack, feed.run(service.publish, service.forget), "osc")
+    _run_along(stack, feed.run(service.publish, service.discard), "osc")
 
 
 def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -180,8 +179,8 @@ def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]
     stack.push_async_callback(stop)
 
 
-def _host_port(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+def _osc_address(text: str) -> tuple[str, int]:
+    found = split_host_port(text)
+    if found is None:
         raise ConfigError(f"OSC address {text!r} must be HOST:PORT")
-    return host.strip("[]"), int(port)
+    return found

@@ -5,7 +5,7 @@ from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import build_msg
 
 from tests.helpers.mutations import hostile
-from ugosa_server.osc.peers import Cancel, MalformedError, Query, Subscribe, Unsubscribe, parse
+from ugosa_server.osc.commands import Cancel, MalformedError, Query, Subscribe, Unsubscribe, parse
 from ugosa_server.osc.snapshot import MAX_DATAGRAM_BYTES
 
 MESSAGES = [

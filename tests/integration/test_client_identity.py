@@ -13,7 +13,7 @@ from ugosa_client import Identity, UgosaClient
 from ugosa_client.cli import main
 from ugosa_client.errors import BadInputError, PermissionDeniedError, ServerUnavailableError
 from ugosa_client.retry import RetryPolicy
-from ugosa_server.rpc.addresses import TlsFiles
+from ugosa_server.addresses import TlsFiles
 
 
 @pytest.fixture(scope="module")

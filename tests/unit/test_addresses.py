@@ -1,11 +1,18 @@
-"""Where the server listens, and where it will not."""
+"""Addresses that the server listens on, and those that it refuses."""
 
 import stat
 
 import pytest
 
+from ugosa_server.addresses import (
+    TcpAddress,
+    UnixAddress,
+    check_reach,
+    claim_socket,
+    loopback_ip,
+    parse_address,
+)
 from ugosa_server.errors import ConfigError
-from ugosa_server.rpc.addresses import TcpAddress, UnixAddress, check_reach, claim_socket, parse_address
 
 
 @pytest.mark.parametrize(
@@ -18,14 +25,14 @@ from ugosa_server.rpc.addresses import TcpAddress, UnixAddress, check_reach, cla
         ("unix:/run/ugosa dir/é.sock", "unix:/run/ugosa dir/é.sock"),
     ],
 )
-def test_this_machine_is_fine(text, target):
+def test_address_of_this_machine_needs_no_tls(text, target):
     address = parse_address(text)
     assert address.target == target
     check_reach(address, has_tls=False, knows_callers=False)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:50051", "[::]:50051", "192.168.1.5:50051", "studio.example:50051"])
-def test_anything_wider_is_refused_with_a_way_out(text):
+def test_wider_address_without_tls_and_identities_is_refused(text):
     address = parse_address(text)
     for has_tls, knows_callers in ((False, False), (False, True), (True, False)):
         with pytest.raises(ConfigError, match="SSH tunnel"):
@@ -33,24 +40,36 @@ def test_anything_wider_is_refused_with_a_way_out(text):
     check_reach(address, has_tls=True, knows_callers=True)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_host_has_a_loopback_ip(host):
+    assert loopback_ip(host) in {"127.0.0.1", "127.8.8.8", "::1"}
+
+
+@pytest.mark.parametrize(
+    "host", ["192.168.1.5", "8.8.8.8", "0.0.0.0", "::", "", "example.com", "localhost.evil.org"]
+)
+def test_other_host_has_no_loopback_ip(host):
+    assert loopback_ip(host) is None
+
+
 @pytest.mark.parametrize("text", ["50051", "127.0.0.1", "127.0.0.1:port", "127.0.0.1:65536", ""])
-def test_what_is_no_address_is_said_to_be_none(text):
+def test_text_that_is_no_address_is_refused(text):
     with pytest.raises(ConfigError):
         parse_address(text)
 
 
-def test_a_socket_path_the_system_cannot_bind_is_refused():
+def test_socket_path_that_is_too_long_is_refused():
     with pytest.raises(ConfigError, match="107"):
         parse_address("unix:/" + "x" * 107)
 
 
-def test_a_relative_socket_is_made_absolute(monkeypatch, tmp_path):
+def test_relative_socket_is_made_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert parse_address("unix:u.sock") == UnixAddress(tmp_path / "u.sock")
     assert isinstance(parse_address("127.0.0.1:1"), TcpAddress)
 
 
-def test_a_socket_has_one_server_and_outlives_a_crash(tmp_path):
+def test_socket_has_one_server_and_outlives_a_crash(tmp_path):
     address = UnixAddress(tmp_path / "new folder" / "u.sock")
     with claim_socket(address):
         address.path.touch()
@@ -63,7 +82,7 @@ def test_a_socket_has_one_server_and_outlives_a_crash(tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_folder_in_which_others_could_replace_the_socket_is_refused(tmp_path, mode):
+def test_socket_in_a_folder_writable_by_others_is_refused(tmp_path, mode):
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(mode)

@@ -122,8 +122,7 @@ class JobArrays:
             upload = await self._store(lambda s: s.uploads.get(principal, item.upload_id))
             return await self._jobs.drafts.draft(upload, item.options, item.marks)
         except UgosaError as error:
-            error.message = f"item {number}: {error.message}"
-            raise
+            raise error.at(f"item {number}") from error
 
     async def _events_after(self, array_id: str, after_seq: int) -> list[tuple[int, JobEvent]]:
         return await self._store(lambda s: s.events.after_in_array(array_id, after_seq, EVENTS_PER_READ))

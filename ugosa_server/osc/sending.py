@@ -1,12 +1,10 @@
-"""Drives the schedule with the event loop's clock: what is due goes to every target.
-
-When which snapshot is sent: no sockets and no clock, the time is passed in.
+"""Sends the newest snapshot of every job when it is due.
 
     changed    ----> at once, but MIN_INTERVAL_S after the last datagram of this job
     unchanged  ----> every HEARTBEAT_S
-    ended      ----> TERMINAL_REPEATS times, TERMINAL_INTERVAL_S apart, then forgotten
+    ended      ----> TERMINAL_REPEATS times, TERMINAL_INTERVAL_S apart, then never again
 
-Only the newest snapshot of a job is kept: a slow or lost datagram is replaced by a later one, never queued.
+A slow or lost datagram is replaced by a later one, never queued.
 """
 
 from __future__ import annotations
@@ -15,57 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ugosa_server.osc.peers import Address
 from ugosa_server.osc.snapshot import JobSnapshot, encode
-
-
-class ProgressPublisher:
-    """Sends snapshots when they are due. Lives in one event loop; needs no task, only its timer."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        targets: Callable[[], Iterable[Address]],
-        send: Callable[[bytes, Address], None],
-    ) -> None:
-        """Publish to what `targets` returns at the time, with `send`, which must not block."""
-        self._loop = loop
-        self._targets = targets
-        self._send = send
-        self._schedule = SnapshotSchedule()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def publish(self, snapshot: JobSnapshot) -> None:
-        """Take news of a job."""
-        self._schedule.offer(snapshot, self._loop.time())
-        self._pump()
-
-    def forget(self, job_id: str) -> None:
-        """Send nothing more of a job that was deleted before its end was known here."""
-        self._schedule.forget(job_id)
-
-    def ask(self, snapshots: Iterable[JobSnapshot]) -> None:
-        """Have jobs sent again, though nothing changed."""
-        for snapshot in snapshots:
-            self._schedule.ask(snapshot, self._loop.time())
-        self._pump()
-
-    def close(self) -> None:
-        """Send nothing more."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._schedule = SnapshotSchedule()
-
-    def _pump(self) -> None:
-        for snapshot in self._schedule.take_due(self._loop.time()):
-            datagram = encode(snapshot)
-            for target in self._targets():
-                self._send(datagram, target)
-        if self._timer is not None:
-            self._timer.cancel()
-        next_due_s = self._schedule.next_due_s()
-        self._timer = None if next_due_s is None else self._loop.call_at(next_due_s, self._pump)
-
 
 MIN_INTERVAL_S = 0.25
 HEARTBEAT_S = 1.0
@@ -82,33 +30,35 @@ class _Entry:
 
 
 class SnapshotSchedule:
-    """The newest snapshot of every job that is live or has just ended."""
+    """The newest snapshot of every job that is live or has just ended; the time is passed in."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
 
-    def offer(self, snapshot: JobSnapshot, now_s: float) -> None:
-        """Take a snapshot; one that is not newer than what is known changes nothing."""
-        entry = self._entries.get(snapshot.job_id)
-        if entry is None:
-            self._entries[snapshot.job_id] = _Entry(snapshot, due_s=now_s)
-        elif snapshot.seq > entry.snapshot.seq:
+    def offer(self, snapshot: JobSnapshot, now_s: float, *, again: bool = False) -> None:
+        """Schedule a snapshot as soon as its job's rate allows.
+
+        Args:
+            snapshot: of a live or ended job; ignored if an as new one is known.
+            now_s: the time.
+            again: send the known snapshot again, though nothing has changed.
+        """
+        entry = self._entries.setdefault(snapshot.job_id, _Entry(snapshot, due_s=now_s))
+        is_newer = snapshot.seq > entry.snapshot.seq
+        if is_newer:
             entry.snapshot = snapshot
-            self._hasten(entry, now_s)
+        if is_newer or again:
+            earliest_s = now_s if entry.last_sent_s is None else entry.last_sent_s + MIN_INTERVAL_S
+            entry.due_s = min(entry.due_s, max(now_s, earliest_s))
 
-    def ask(self, snapshot: JobSnapshot, now_s: float) -> None:
-        """Have a job sent as soon as its rate allows, even if nothing changed."""
-        self.offer(snapshot, now_s)
-        self._hasten(self._entries[snapshot.job_id], now_s)
-
-    def forget(self, job_id: str) -> None:
-        """Send nothing more of a live job that was deleted; an end that is being told is told to its end."""
+    def discard(self, job_id: str) -> None:
+        """Drop a live job that was deleted; the repeats of an end go on."""
         entry = self._entries.get(job_id)
         if entry is not None and not entry.snapshot.ended:
             del self._entries[job_id]
 
     def take_due(self, now_s: float) -> list[JobSnapshot]:
-        """Return what is to be sent now, and count it as sent."""
+        """Return the snapshots that are due now, and count them as sent."""
         due = [entry for entry in self._entries.values() if entry.due_s <= now_s]
         for entry in due:
             entry.last_sent_s = now_s
@@ -122,10 +72,40 @@ class SnapshotSchedule:
         return [entry.snapshot for entry in due]
 
     def next_due_s(self) -> float | None:
-        """Return when `take_due` has something; None = not before the next offer."""
+        """Return the time at which `take_due` has something; None = not before the next offer."""
         return min((entry.due_s for entry in self._entries.values()), default=None)
 
-    @staticmethod
-    def _hasten(entry: _Entry, now_s: float) -> None:
-        earliest_s = now_s if entry.last_sent_s is None else entry.last_sent_s + MIN_INTERVAL_S
-        entry.due_s = min(entry.due_s, max(now_s, earliest_s))
+
+class ProgressPublisher:
+    """Drives a schedule with the timer of one event loop."""
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        """Publish with `send`, which must not block."""
+        self._loop = asyncio.get_running_loop()
+        self._send = send
+        self._schedule = SnapshotSchedule()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def publish(self, snapshots: Iterable[JobSnapshot], *, again: bool = False) -> None:
+        """Send snapshots as soon as their rates allow; see SnapshotSchedule.offer."""
+        for snapshot in snapshots:
+            self._schedule.offer(snapshot, self._loop.time(), again=again)
+        self._send_due()
+
+    def discard(self, job_id: str) -> None:
+        """Send nothing more of a live job that was deleted."""
+        self._schedule.discard(job_id)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._schedule = SnapshotSchedule()
+
+    def _send_due(self) -> None:
+        for snapshot in self._schedule.take_due(self._loop.time()):
+            self._send(encode(snapshot))
+        if self._timer is not None:
+            self._timer.cancel()
+        next_due_s = self._schedule.next_due_s()
+        self._timer = None if next_due_s is None else self._loop.call_at(next_due_s, self._send_due)

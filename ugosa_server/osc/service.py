@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ugosa_server.addresses import loopback_ip
 from ugosa_server.errors import ConfigError, UgosaError
-from ugosa_server.osc.peers import (
+from ugosa_server.osc.commands import (
     Address,
     Cancel,
     Command,
@@ -21,28 +22,28 @@ from ugosa_server.osc.peers import (
     Subscribers,
     SubscriptionRefusedError,
     Unsubscribe,
-    loopback_ip,
     parse,
+    subscriber_ip,
 )
 from ugosa_server.osc.sending import ProgressPublisher
 from ugosa_server.osc.snapshot import JobFeed, JobSnapshot
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class OscOptions:
-    """Where OSC comes in and goes out."""
+    """Addresses of control and of the configured peers."""
 
     listen: Address | None = None
     """Loopback address and port of the control socket; port 0 takes a free one; None = no control."""
     peers: tuple[Address, ...] = ()
-    """Host and port of those who get progress without asking; hosts need not be of this machine."""
+    """Receivers of progress without a subscription; hosts need not be of this machine."""
 
 
 @dataclass
 class OscCounters:
-    """What the service has met since it started."""
+    """Counts since the service started."""
 
     sent: int = 0
     """Datagrams sent."""
@@ -57,7 +58,7 @@ class OscCounters:
 
 
 class OscService:
-    """Publishes progress and takes commands. Every method belongs to the event loop's thread."""
+    """Publishes progress and carries out commands. Belongs to the event loop's thread."""
 
     def __init__(self, options: OscOptions, feed: JobFeed) -> None:
         self.counters = OscCounters()
@@ -90,14 +91,14 @@ class OscService:
             raise
 
     def publish(self, snapshot: JobSnapshot) -> None:
-        """Take news of a job; call it at every event, as often as they come. Does nothing unless started."""
+        """Send the new state of a job, as often as it changes. Does nothing unless started."""
         if self._publisher is not None:
-            self._publisher.publish(snapshot)
+            self._publisher.publish([snapshot])
 
-    def forget(self, job_id: str) -> None:
-        """Take the news that there is no such job any more. Does nothing unless started."""
+    def discard(self, job_id: str) -> None:
+        """Send nothing more of a job that was deleted. Does nothing unless started."""
         if self._publisher is not None:
-            self._publisher.forget(job_id)
+            self._publisher.discard(job_id)
 
     async def close(self) -> None:
         """Close the sockets; commands that are being carried out are awaited."""
@@ -117,25 +118,27 @@ class OscService:
             try:
                 sender, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, family=family)
             except OSError as error:  # a machine without IPv6
-                _log.debug("no OSC over %s: %s", family.name, error)
+                log.debug("no OSC over %s: %s", family.name, error)
             else:
                 self._senders[family] = sender
         if self._options.listen is not None:
             await self._open_receiver(self._options.listen)
-        self._publisher = ProgressPublisher(loop, self._targets, self._send)
-        self._publisher.ask(self._feed.live_jobs())
+        self._publisher = ProgressPublisher(self._send_to_all)
+        self._send_live_jobs()
 
     async def _open_receiver(self, listen: Address) -> None:
         host, port = listen
-        try:
-            address = (loopback_ip(host), port)
-        except SubscriptionRefusedError as error:
+        ip = loopback_ip(host)
+        if ip is None:
             raise ConfigError(
-                f"OSC control cannot listen on {host}:{port}: {error}; use 127.0.0.1 or ::1"
-            ) from error
+                f"OSC control cannot listen on {host}:{port}: not an address of this machine's loopback"
+                " interface; use 127.0.0.1 or ::1"
+            )
         loop = asyncio.get_running_loop()
         try:
-            await loop.create_datagram_endpoint(lambda: _Receiver(self), local_addr=address)
+            await loop.create_datagram_endpoint(
+                lambda: _Receiver(self._connected, self._receive), local_addr=(ip, port)
+            )
         except OSError as error:
             raise ConfigError(
                 f"OSC control cannot listen on {host}:{port}: {error}; choose another port"
@@ -145,21 +148,19 @@ class OscService:
         self._receiver = receiver
         self._listen = receiver.get_extra_info("sockname")[:2]
 
-    def _targets(self) -> set[Address]:
-        return {*self._peers, *self._subscribers.active(_now_s())}
-
-    def _send(self, datagram: bytes, target: Address) -> None:
-        sender = self._senders.get(_family(target))
-        if sender is not None:
-            sender.sendto(datagram, target)
-            self.counters.sent += 1
+    def _send_to_all(self, datagram: bytes) -> None:
+        for target in {*self._peers, *self._subscribers.active(_now_s())}:
+            sender = self._senders.get(_family(target))
+            if sender is not None:
+                sender.sendto(datagram, target)
+                self.counters.sent += 1
 
     def _receive(self, datagram: bytes) -> None:
         try:
             commands = parse(datagram)
         except MalformedError as error:
             self.counters.malformed += 1
-            _log.debug("OSC datagram dropped: %s", error)
+            log.debug("OSC datagram dropped: %s", error)
             return
         for command in commands:
             if not self._rate_limit.permit(_now_s()):
@@ -179,11 +180,11 @@ class OscService:
                 if address == self._listen:
                     raise SubscriptionRefusedError(f"port {port} is the one that commands are sent to")
                 self._subscribers.add(address, ttl_s, _now_s())
-                self._ask(list(self._feed.live_jobs()))
+                self._send_live_jobs()
             case Unsubscribe(port, host):
                 self._subscribers.remove(self._subscriber_address(host, port))
             case Query(None):
-                self._ask(list(self._feed.live_jobs()))
+                self._send_live_jobs()
             case Query(str(job_id)):
                 self._spawn(self._query(command, job_id))
             case Cancel(job_id):
@@ -191,11 +192,11 @@ class OscService:
 
     def _subscriber_address(self, host: str | None, port: int) -> Address:
         assert self._listen is not None  # a command has arrived there
-        return (self._listen[0] if host is None else loopback_ip(host), port)
+        return (self._listen[0] if host is None else subscriber_ip(host), port)
 
     async def _query(self, command: Command, job_id: str) -> None:
         try:
-            self._ask([await self._feed.snapshot(job_id)])
+            self._send_again([await self._feed.snapshot(job_id)])
         except UgosaError as error:
             self._refuse(command, error)
 
@@ -205,13 +206,16 @@ class OscService:
         except UgosaError as error:
             self._refuse(command, error)
 
-    def _ask(self, snapshots: list[JobSnapshot]) -> None:
+    def _send_live_jobs(self) -> None:
+        self._send_again(self._feed.live_jobs())
+
+    def _send_again(self, snapshots: Sequence[JobSnapshot]) -> None:
         if self._publisher is not None:
-            self._publisher.ask(snapshots)
+            self._publisher.publish(snapshots, again=True)
 
     def _refuse(self, command: Command, error: Exception) -> None:
         self.counters.refused += 1
-        _log.info("OSC %s refused: %s", type(command).__name__.lower(), error)
+        log.info("OSC %s refused: %s", type(command).__name__.lower(), error)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -220,16 +224,19 @@ class OscService:
 
 
 class _Receiver(asyncio.DatagramProtocol):
-    """Hands datagrams on and forgets where they came from: a source address can be forged."""
+    """Passes datagrams on without their source address, which can be forged."""
 
-    def __init__(self, service: OscService) -> None:
-        self._service = service
+    def __init__(
+        self, connected: Callable[[asyncio.DatagramTransport], None], received: Callable[[bytes], None]
+    ) -> None:
+        self._connected = connected
+        self._received = received
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
-        self._service._connected(transport)
+        self._connected(transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        self._service._receive(data)
+        self._received(data)
 
 
 def _now_s() -> float:

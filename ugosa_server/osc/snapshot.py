@@ -1,9 +1,4 @@
-"""A job's progress as one self-contained datagram.
-
-What the OSC layer needs to know of the server.
-
-The server's jobs as the OSC layer sees them, read from the store whenever the hub has news.
-"""
+"""Snapshots of jobs: as one self-contained datagram each, and read from the store when the hub has news."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ import asyncio
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from pythonosc.osc_message_builder import OscMessageBuilder
 
@@ -27,12 +21,20 @@ MAX_DATAGRAM_BYTES = 1400  # below the MTU of Ethernet (1500) less IP and UDP he
 ETA_UNKNOWN_S = -1.0
 TERMINAL_STATES = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
+PHASE_TEXTS = {
+    RunPhase.PREPARE: "preparing",
+    RunPhase.BASE_SEPARATION: "separating with the base network",
+    RunPhase.ADAPTATION: "adapting",
+    RunPhase.SEPARATION: "separating",
+    RunPhase.REPORT: "writing the report",
+}
+
 _ELLIPSIS = "…"
 
 
 @dataclass(frozen=True)
 class JobSnapshot:
-    """How a job is at one moment."""
+    """State of a job at one moment."""
 
     job_id: str
     """Server-made id."""
@@ -85,41 +87,8 @@ def _truncated(text: str, max_bytes: int) -> str:
     return kept.decode("utf-8", errors="ignore") + _ELLIPSIS
 
 
-class JobFeed(Protocol):
-    """The server's jobs, seen from OSC. News goes the other way, through `OscService.publish`."""
-
-    def live_jobs(self) -> Sequence[JobSnapshot]:
-        """Return a snapshot of every job that has not ended."""
-        ...
-
-    async def snapshot(self, job_id: str) -> JobSnapshot:
-        """Return a snapshot of a job, ended or not.
-
-        Raises:
-            UgosaError: there is no such job.
-        """
-        ...
-
-    async def cancel(self, job_id: str) -> None:
-        """Ask a job to end; nothing happens to one that has ended.
-
-        Raises:
-            UgosaError: there is no such job.
-        """
-        ...
-
-
-PHASE_TEXTS = {
-    RunPhase.PREPARE: "preparing",
-    RunPhase.BASE_SEPARATION: "separating with the base network",
-    RunPhase.ADAPTATION: "adapting",
-    RunPhase.SEPARATION: "separating",
-    RunPhase.REPORT: "writing the report",
-}
-
-
-class StoreFeed:
-    """A JobFeed of one principal's jobs. Belongs to the event loop's thread."""
+class JobFeed:
+    """One principal's jobs as snapshots, read from the store. Belongs to the event loop's thread."""
 
     def __init__(self, store: AsyncStore, jobs: JobQueue, hub: EventHub, principal: str) -> None:
         self._store = store
@@ -137,10 +106,10 @@ class StoreFeed:
                 if job.principal == self._principal:
                     await self.snapshot(job.job_id)
 
-    async def run(self, publish: Callable[[JobSnapshot], None], forget: Callable[[str], None]) -> None:
+    async def run(self, publish: Callable[[JobSnapshot], None], discard: Callable[[str], None]) -> None:
         """Publish news for ever; several events of a job that wait together become one snapshot.
 
-        A job that is gone is to be forgotten: it may have ended and been deleted between two looks.
+        A job that is gone is discarded: it may have ended and been deleted between two reads.
         """
         while True:
             await self._woken.wait()
@@ -151,21 +120,29 @@ class StoreFeed:
                 if job is not None:
                     publish(self._remember(job, event))
                 else:
-                    forget(job_id)
+                    discard(job_id)
 
     def live_jobs(self) -> Sequence[JobSnapshot]:
-        """See JobFeed."""
+        """Return a snapshot of every job that has not ended."""
         return list(self._live.values())
 
     async def snapshot(self, job_id: str) -> JobSnapshot:
-        """See JobFeed."""
+        """Return a snapshot of a job, ended or not.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
         job, event = await self._read(job_id)
         if job is None:
             raise NotFoundError(f"no job {job_id!r}")
         return self._remember(job, event)
 
     async def cancel(self, job_id: str) -> None:
-        """See JobFeed."""
+        """Ask a job to end; one that has ended stays as it is.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
         await self._jobs.cancel(self._principal, job_id)
 
     def _on_news(self, job_id: str) -> None:
@@ -180,7 +157,7 @@ class StoreFeed:
             events = [] if job is None else store.events.after(job_id, job.last_seq - 1, 1)
             return job, events[0] if events else None
 
-        job, event = await self._store(read)  # at once: what is read in two steps may have ended in between
+        job, event = await self._store(read)  # in one step: the job could end between two
         if job is None:
             self._live.pop(job_id, None)
         return job, event

@@ -1,17 +1,11 @@
-"""ModelService.
-
-MarksService: a song heard, marks checked against it, marks proposed.
-"""
+"""ModelService, and MarksService: analysis of a song, and marks checked and suggested by it."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
-import grpc.aio
 
 from ugosa_server.adaptation.presets import PRESETS
-from ugosa_server.errors import NotHeardError
+from ugosa_server.errors import NotAnalysedError
 from ugosa_server.jobs.model import JobKind
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import JobQueue
@@ -25,13 +19,11 @@ from ugosa_server.rpc.convert import (
     suggestion_to_wire,
 )
 from ugosa_server.rpc.error_table import explains_errors
-from ugosa_server.rpc.interceptors import current_principal
+from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.wire.ugosa.v1 import marks_service_pb2 as marks_wire
 from ugosa_server.wire.ugosa.v1 import model_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.marks_service_pb2_grpc import MarksServiceServicer
 from ugosa_server.wire.ugosa.v1.model_service_pb2_grpc import ModelServiceServicer
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ModelService(ModelServiceServicer):
@@ -106,6 +98,8 @@ class MarksService(MarksServiceServicer):
         upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
         heard = await self._jobs.find_analysis(principal, upload, model)
         if heard is None:
-            raise NotHeardError(f"{model.name} has not heard this song yet; call Listen and wait for its job")
+            raise NotAnalysedError(
+                f"{model.name} has not analysed this song; call Listen and wait for its job"
+            )
         suggestions = await asyncio.to_thread(suggest_marks, heard[1])
         return marks_wire.SuggestMarksResponse(suggestions=[suggestion_to_wire(s) for s in suggestions])

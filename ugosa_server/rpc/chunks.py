@@ -1,7 +1,4 @@
-"""Chunks of a call, in batches: what has arrived while the disk was busy is synced together.
-
-Finished files as chunks of the wire.
-"""
+"""Chunks of audio on the wire: received in batches that are synced to disk together, and read from files."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from ugosa_server.jobs.queue import ResultFile
 from ugosa_server.jobs.uploads import ReceivedChunk
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 
+CHUNK_BYTES = 256 * 1024  # of a file that is sent
 MAX_WAITING_BYTES = 2 * 1024 * 1024  # then one upload reads no further; flow control holds its client back
 
 M = TypeVar("M", bound=Message)
@@ -106,9 +104,6 @@ class BatchReader(Generic[M]):
     def close(self) -> None:
         """Stop reading."""
         self._reader.cancel()
-
-
-CHUNK_BYTES = 256 * 1024
 
 
 async def read_chunks(file: ResultFile, offset: int, length: int) -> AsyncIterator[audio_pb2.Chunk]:

@@ -1,4 +1,4 @@
-"""Between the wire and the domain, both ways. With `convert_options.py`, the only place that knows both."""
+"""Conversion between the wire and the domain. Only this file and `options.py` know both."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def upload_to_wire(upload: Upload) -> upload_service_pb2.Upload:
 
 
 def video_info_to_wire(video: VideoInfo) -> audio_pb2.VideoInfo:
-    """Return the wire form of what a video is."""
+    """Return the wire form of a video's size and encoding."""
     return audio_pb2.VideoInfo(width=video.width, height=video.height, encoding=video.encoding)
 
 

@@ -1,4 +1,4 @@
-"""Which gRPC status each error becomes. The only place where domain errors and gRPC meet."""
+"""The gRPC status of each error. Domain errors and gRPC meet only here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ MAX_VALUE_BYTES = 100
 # The first class in the error's method resolution order that stands here decides.
 STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.UnknownModelError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.OffsetMismatchError: grpc.StatusCode.ABORTED,
@@ -42,14 +41,13 @@ STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.DiskFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceMemoryError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
-    errors.EngineRestartingError: grpc.StatusCode.UNAVAILABLE,
     errors.WorkerLostError: grpc.StatusCode.UNAVAILABLE,
     errors.UgosaError: grpc.StatusCode.INTERNAL,
 }
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-log = logging.getLogger("ugosa.rpc")
+log = logging.getLogger(__name__)
 
 
 def status_of(error: errors.UgosaError) -> grpc.StatusCode:

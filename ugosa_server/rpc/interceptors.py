@@ -1,6 +1,6 @@
-"""Who is calling: asked once, before anything else is looked at.
+"""Interceptor of every call: finds out the caller before anything else, and refuses undecodable requests.
 
-| how the call came | who it is |
+| the call came | its caller |
 |---|---|
 | with `authorization: Bearer TOKEN` | the token's principal; a token that is not valid is always refused |
 | over TLS with a client certificate | the common name of the certificate's subject |
@@ -8,13 +8,12 @@
 | over plain loopback TCP | "local", unless `require_token_on_loopback` |
 | otherwise | nobody: UNAUTHENTICATED |
 
-The interceptor stands before every RPC, health and reflection and unknown methods included, so a stranger
+It stands before every RPC, health and reflection and unknown methods included, so a stranger
 learns nothing but that a token is wanted. Uploads and jobs carry their principal, and what belongs to another
 one answers exactly as if it were not there.
 
-Bytes that are no message of their method: refused as bad input, once the caller is known.
-
-Left alone, gRPC answers them with UNKNOWN and the name of a Python class, before any interceptor is asked.
+Bytes that are no message of their method are refused as bad input, once the caller is known. Left alone, gRPC
+answers them with UNKNOWN and the name of a Python class, before any interceptor is asked.
 """
 
 from __future__ import annotations
@@ -44,9 +43,16 @@ REFUSAL = (
     " connect with a client certificate where it asks for one"
 )
 
+HANDLER_MAKERS: dict[tuple[bool, bool], Callable[..., Any]] = {  # by what is a stream: requests, responses
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
-log = logging.getLogger("ugosa.auth")
+log = logging.getLogger(__name__)
 
 _principal: ContextVar[str] = ContextVar("principal")
 
@@ -57,7 +63,7 @@ def current_principal() -> str:
 
 
 class Authenticator:
-    """Knows callers by their token, certificate or transport."""
+    """Finds the principal of a call by its token, certificate or transport."""
 
     def __init__(self, store: AsyncStore, *, require_token_on_loopback: bool = False) -> None:
         self._store = store
@@ -70,8 +76,8 @@ class Authenticator:
 
         Args:
             metadata: of the call.
-            peer: where it came from, as gRPC says it: "unix:...", "ipv4:127.0.0.1:40000".
-            auth: what TLS has found out, empty values without TLS.
+            peer: the caller's address in gRPC's form: "unix:...", "ipv4:127.0.0.1:40000".
+            auth: gRPC's authentication context; empty without TLS.
 
         Raises:
             UnauthenticatedError: the call proves nothing, or something false.
@@ -123,13 +129,12 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         handler = cast(Any, await continuation(handler_call_details))
         if handler is None:
             return grpc.unary_unary_rpc_method_handler(self._guarded(_unimplemented))
-        kind = f"{'stream' if handler.request_streaming else 'unary'}_" + (
-            "stream" if handler.response_streaming else "unary"
+        behaviour = (
+            handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         )
-        behaviour = getattr(handler, kind)
         guard = self._guarded_generator if inspect.isasyncgenfunction(behaviour) else self._guarded
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        guarded: grpc.RpcMethodHandler[Any, Any] = make(
+        make_handler = HANDLER_MAKERS[handler.request_streaming, handler.response_streaming]
+        guarded: grpc.RpcMethodHandler[Any, Any] = make_handler(
             guard(behaviour), tolerant(handler.request_deserializer), handler.response_serializer
         )
         return guarded
@@ -172,7 +177,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
 
 async def _checked(request: Any, context: Context) -> Any:
-    """A request, or an iterator over requests, that can be read."""
+    """Return the request or the iterator over requests; end the call if one cannot be decoded."""
     if isinstance(request, Unreadable):
         await abort(context, request.error())
     return readable(request) if hasattr(request, "__aiter__") else request
@@ -184,21 +189,21 @@ async def _unimplemented(request: Any, context: Context) -> None:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands in the place of a message that could not be read."""
+    """Stand-in for a request that cannot be decoded."""
 
     size_bytes: int
-    """Of what came."""
+    """Bytes received."""
 
     def error(self) -> BadMessageError:
-        """What to say of it."""
+        """Return the error that refuses the request."""
         return BadMessageError(
-            f"{self.size_bytes} bytes came that are no message of this method; the client was made from"
-            " other .proto files, or is none"
+            f"cannot parse the request ({self.size_bytes} bytes): the client's .proto version does not match"
+            " this server"
         )
 
 
 def tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
-    """A deserializer that gives `Unreadable` where the given one raises."""
+    """Wrap a deserializer, so that it returns `Unreadable` where it would raise."""
     if deserialize is None:
         return None
 

@@ -1,16 +1,10 @@
-"""JobService.
-
-JobArrayService.
-"""
+"""JobService and JobArrayService."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
-
-import grpc.aio
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.arrays import ArrayItem, JobArrays
@@ -26,7 +20,7 @@ from ugosa_server.rpc.convert import (
     timestamp,
 )
 from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
-from ugosa_server.rpc.interceptors import current_principal
+from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.rpc.options import options_from_wire
 from ugosa_server.wire.ugosa.v1 import job_array_service_pb2 as array_wire
 from ugosa_server.wire.ugosa.v1 import job_service_pb2 as wire
@@ -35,9 +29,7 @@ from ugosa_server.wire.ugosa.v1.job_service_pb2_grpc import JobServiceServicer
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
-PAGE_TOKEN = re.compile(r"[0-9]{0,18}")  # what SQLite holds
-
-Context = grpc.aio.ServicerContext[Any, Any]
+PAGE_TOKEN = re.compile(r"[0-9]{0,18}")  # a number that SQLite can hold
 
 
 class JobService(JobServiceServicer):

@@ -1,13 +1,14 @@
-"""SeparationService: one call from audio and marks to stems, built on uploads and jobs."""
+"""SeparationService: one call from audio and marks to stems, built on uploads and jobs; also its caller."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, suppress
-from typing import Any
 
-import grpc.aio
+import google_crc32c
+import grpc
 
 from ugosa_server.errors import BadOptionError, NotFoundError, UgosaError, UploadInUseError
 from ugosa_server.jobs.events import JobState
@@ -22,13 +23,16 @@ from ugosa_server.rpc.convert import (
     upload_format_from_wire,
 )
 from ugosa_server.rpc.error_table import explains_stream_errors
-from ugosa_server.rpc.interceptors import current_principal
+from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.rpc.options import options_from_wire
-from ugosa_server.wire.ugosa.v1 import marks_pb2
+from ugosa_server.wire.ugosa.v1 import audio_pb2, job_pb2, marks_pb2
 from ugosa_server.wire.ugosa.v1 import separation_service_pb2 as wire
-from ugosa_server.wire.ugosa.v1.separation_service_pb2_grpc import SeparationServiceServicer
+from ugosa_server.wire.ugosa.v1.separation_service_pb2_grpc import (
+    SeparationServiceServicer,
+    SeparationServiceStub,
+)
 
-Context = grpc.aio.ServicerContext[Any, Any]
+QUICKEST_ADAPTATION = "P-L5:D"  # the decoder alone
 
 
 class SeparationService(SeparationServiceServicer):
@@ -85,7 +89,7 @@ class SeparationService(SeparationServiceServicer):
     async def _receive(
         self, call: _Call, upload: Upload, request_iterator: AsyncIterator[wire.SeparateRequest]
     ) -> AsyncGenerator[wire.SeparateResponse, None]:
-        """Take the song, to its COMPLETE upload."""
+        """Receive the song until its upload is COMPLETE."""
         reader = BatchReader(request_iterator, self._uploads.limits.idle_timeout_s)
         try:
             async with self._uploads.open(call.principal, upload.upload_id) as opened:
@@ -106,7 +110,7 @@ class SeparationService(SeparationServiceServicer):
 
 
 class _Call:
-    """What one Separate call has said so far."""
+    """One Separate call: its header, and the marks received so far."""
 
     def __init__(self, principal: str, header: wire.SeparateHeader) -> None:
         self.principal = principal
@@ -118,7 +122,7 @@ class _Call:
     async def receive(
         self, opened: OpenUpload, reader: BatchReader[wire.SeparateRequest]
     ) -> AsyncGenerator[wire.SeparateResponse, None]:
-        """Take chunks and marks in any order until the half-close."""
+        """Receive chunks and marks in any order until the half-close."""
         async for batch in reader.batches():
             chunks = []
             for message in batch:
@@ -132,3 +136,41 @@ class _Call:
             if chunks:
                 size = await opened.write(chunks)
                 yield wire.SeparateResponse(received=wire.SeparateReceived(committed_size=size))
+
+
+def separate_once(
+    target: str, wav: bytes, silent_source: str, frames: int, timeout_s: float
+) -> dict[str, bytes]:
+    """Send a short WAV file to a running server in one call, one source marked silent; return the stem files.
+
+    Raises:
+        RuntimeError: the server is not there, or refused, or the job failed; the message says why.
+    """
+
+    def requests() -> Iterator[wire.SeparateRequest]:
+        options = job_pb2.JobOptions(epochs=1, strategy=QUICKEST_ADAPTATION)
+        header = wire.SeparateHeader(
+            format=audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name="doctor.wav")),
+            options=options,
+        )
+        yield wire.SeparateRequest(header=header)
+        chunk = audio_pb2.Chunk(offset=0, data=wav, crc32c=google_crc32c.value(wav))
+        yield wire.SeparateRequest(chunk=chunk)
+        mark = marks_pb2.Mark(
+            source=silent_source, state=marks_pb2.MARK_STATE_SILENT, start_frame=0, end_frame=frames
+        )
+        yield wire.SeparateRequest(marks=marks_pb2.Marks(marks=[mark]))
+
+    stems: defaultdict[str, bytes] = defaultdict(bytes)
+    with grpc.insecure_channel(target) as channel:
+        try:
+            for answer in SeparationServiceStub(channel).Separate(requests(), timeout=timeout_s):
+                match answer.WhichOneof("part"):
+                    case "stem":
+                        stems[answer.stem.source] += answer.stem.chunk.data
+                    case "done" if answer.done.job.state != job_pb2.JOB_STATE_SUCCEEDED:
+                        error = answer.done.job.error
+                        raise RuntimeError(f"the job ended without stems: {error.reason}: {error.message}")
+        except grpc.RpcError as error:
+            raise RuntimeError(f"the server answered {error.code().name}: {error.details()}") from error
+    return dict(stems)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Sequence
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from ugosa_server.addresses import TlsFiles, UnixAddress, check_reach, claim_socket, parse_address
 from ugosa_server.errors import ConfigError
 from ugosa_server.files import private_umask
 from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.models.registry import ModelRegistry
-from ugosa_server.rpc.addresses import (
-    TlsFiles,
-    UnixAddress,
-    check_reach,
-    claim_socket,
-    parse_address,
-    server_credentials,
-)
 from ugosa_server.rpc.catalogue_services import MarksService, ModelService
 from ugosa_server.rpc.interceptors import Authenticator, AuthInterceptor
 from ugosa_server.rpc.job_services import JobArrayService, JobService
@@ -136,3 +130,25 @@ class RpcServer:
         """End all calls, after `grace_s` seconds by force."""
         await self._server.stop(grace_s)
         self._held.close()
+
+
+def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+    """Return gRPC's credentials of the files.
+
+    Raises:
+        ConfigError: a file is unreadable, or key and certificate do not belong together. gRPC would say so
+            only by failing every handshake.
+    """
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files.certificate, files.key)
+        client_ca = files.client_ca.read_bytes() if files.client_ca else None
+        if client_ca is not None:
+            context.load_verify_locations(cadata=client_ca.decode())
+        pair = (files.key.read_bytes(), files.certificate.read_bytes())
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        named = ", ".join(str(path) for path in (files.certificate, files.key, files.client_ca) if path)
+        raise ConfigError(f"TLS cannot be set up with {named}: {error}") from error
+    return grpc.ssl_server_credentials(
+        [pair], root_certificates=client_ca, require_client_auth=client_ca is not None
+    )

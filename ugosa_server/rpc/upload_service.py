@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
-
-import grpc.aio
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import UploadState
@@ -14,11 +11,9 @@ from ugosa_server.jobs.uploads import OpenUpload, Uploads
 from ugosa_server.rpc.chunks import BatchReader, first_message, received_chunk
 from ugosa_server.rpc.convert import upload_format_from_wire, upload_to_wire
 from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
-from ugosa_server.rpc.interceptors import current_principal
+from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.wire.ugosa.v1 import upload_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.upload_service_pb2_grpc import UploadServiceServicer
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class UploadService(UploadServiceServicer):

@@ -156,7 +156,6 @@ _BY_REASON: dict[str, type[UgosaClientError]] = {
     "JOB_STARTED": JobStartedError,
     "SHA256_MISMATCH": IntegrityError,
     "DRAINING": ServerBusyError,
-    "ENGINE_RESTARTING": ServerBusyError,
 }
 
 _BY_STATUS: dict[grpc.StatusCode, type[UgosaClientError]] = {

@@ -102,7 +102,7 @@ async def until(condition: object, osc: OscService) -> None:
             await asyncio.sleep(0)
 
 
-def test_configured_peers_get_live_jobs_at_start_and_every_change() -> None:
+def test_peers_get_live_jobs_at_start_and_every_change() -> None:
     async def run() -> None:
         async with inbox() as display, service(Jobs(RUNNING), [display]) as osc:
             message = await display.next()
@@ -114,7 +114,7 @@ def test_configured_peers_get_live_jobs_at_start_and_every_change() -> None:
     asyncio.run(run())
 
 
-def test_an_ended_job_is_told_five_times() -> None:
+def test_end_of_a_job_is_sent_five_times() -> None:
     async def run() -> list[int]:
         async with inbox() as display, service(Jobs(), [display]) as osc:
             osc.publish(replace(RUNNING, seq=9, state="SUCCEEDED"))
@@ -123,7 +123,7 @@ def test_an_ended_job_is_told_five_times() -> None:
     assert asyncio.run(run()) == [9] * 5
 
 
-def test_a_subscriber_gets_live_jobs_and_changes_until_it_unsubscribes() -> None:
+def test_subscriber_gets_progress_until_it_unsubscribes() -> None:
     async def run() -> None:
         async with inbox() as display, service(Jobs(RUNNING)) as osc:
             send(osc, "/ugosa/v1/subscribe", display.port, LOOPBACK, 600)
@@ -137,7 +137,7 @@ def test_a_subscriber_gets_live_jobs_and_changes_until_it_unsubscribes() -> None
     asyncio.run(run())
 
 
-def test_the_sender_of_a_packet_is_never_answered() -> None:
+def test_sender_of_a_packet_is_never_answered() -> None:
     async def run() -> None:
         async with inbox() as display, service(Jobs(RUNNING), [display]) as osc:
             await display.next()
@@ -152,7 +152,7 @@ def test_the_sender_of_a_packet_is_never_answered() -> None:
     asyncio.run(run())
 
 
-def test_a_query_tells_of_a_job_that_has_ended() -> None:
+def test_query_sends_a_job_that_has_ended() -> None:
     async def run() -> None:
         jobs = Jobs(replace(RUNNING, state="FAILED", seq=8))
         async with inbox() as display, service(jobs, [display]) as osc:
@@ -194,7 +194,7 @@ def test_refused_commands_are_counted_and_change_nothing(address: str, arguments
     asyncio.run(run())
 
 
-def test_the_service_cannot_be_subscribed_to_itself() -> None:
+def test_service_cannot_be_subscribed_to_itself() -> None:
     async def run() -> None:
         async with service(Jobs(RUNNING)) as osc:
             assert osc.listen_address is not None
@@ -205,7 +205,7 @@ def test_the_service_cannot_be_subscribed_to_itself() -> None:
     asyncio.run(run())
 
 
-def test_malformed_datagrams_are_counted_and_the_next_command_is_heard() -> None:
+def test_malformed_datagrams_are_counted_and_skipped() -> None:
     async def run() -> None:
         jobs = Jobs(RUNNING)
         async with service(jobs) as osc:
@@ -219,7 +219,7 @@ def test_malformed_datagrams_are_counted_and_the_next_command_is_heard() -> None
     asyncio.run(run())
 
 
-def test_a_flood_of_cancels_is_cut_to_the_rate() -> None:
+def test_flood_of_cancels_is_cut_to_the_rate() -> None:
     async def run() -> None:
         jobs = Jobs(RUNNING)
         async with service(jobs) as osc:
@@ -231,7 +231,7 @@ def test_a_flood_of_cancels_is_cut_to_the_rate() -> None:
     asyncio.run(run())
 
 
-def test_a_flood_of_queries_brings_no_more_than_the_rate_of_progress() -> None:
+def test_flood_of_queries_keeps_the_rate_of_progress() -> None:
     async def run() -> None:
         jobs = Jobs(RUNNING)
         async with inbox() as display, service(jobs, [display]) as osc:
@@ -253,7 +253,7 @@ def test_control_refuses_to_listen_beyond_loopback(host: str) -> None:
         asyncio.run(osc.start())
 
 
-def test_a_taken_control_port_is_named() -> None:
+def test_taken_control_port_is_named() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind((LOOPBACK, 0))
         port = other.getsockname()[1]

@@ -1,18 +1,20 @@
-"""What has arrived of an upload waits in bounded memory, however large its chunks are."""
+"""Chunks of audio: received in bounded memory, and read from a file that may go meanwhile."""
 
 import asyncio
 
 import pytest
 
+from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs.queue import ResultFile
 from ugosa_server.jobs.upload_writer import MAX_CHUNK_BYTES
-from ugosa_server.rpc.chunks import MAX_WAITING_BYTES, BatchReader
+from ugosa_server.rpc.chunks import CHUNK_BYTES, MAX_WAITING_BYTES, BatchReader, read_chunks
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 
 pytestmark = pytest.mark.asyncio
 
 
 @pytest.mark.parametrize("chunk_bytes", [1000, 256 * 1024, MAX_CHUNK_BYTES])
-async def test_no_more_is_read_than_a_window_and_the_rest_when_that_is_taken(chunk_bytes):
+async def test_batch_reader_holds_at_most_a_window(chunk_bytes):
     sent = [audio_pb2.Chunk(offset=n * chunk_bytes, data=bytes(chunk_bytes)) for n in range(3000)]
     if chunk_bytes > 1000:
         del sent[30:]
@@ -35,3 +37,13 @@ async def test_no_more_is_read_than_a_window_and_the_rest_when_that_is_taken(chu
         reader.close()
     assert [chunk for batch in batches for chunk in batch] == sent
     assert len(batches) > 1
+
+
+async def test_file_deleted_while_it_is_read_is_not_found(tmp_path):
+    path = tmp_path / "stem-0.wav"
+    path.write_bytes(bytes(2 * CHUNK_BYTES))
+    chunks = read_chunks(ResultFile(path, 2 * CHUNK_BYTES), 0, 0)
+    assert (await anext(chunks)).offset == 0
+    path.unlink()
+    with pytest.raises(NotFoundError, match="deleted while it was read"):
+        await anext(chunks)

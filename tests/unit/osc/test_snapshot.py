@@ -47,12 +47,12 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("value", "datagram"), TABLE)
-def test_a_snapshot_is_these_bytes(value: JobSnapshot, datagram: bytes) -> None:
+def test_snapshot_is_encoded_byte_by_byte(value: JobSnapshot, datagram: bytes) -> None:
     assert encode(value) == datagram
 
 
 @given(st.text(st.characters(exclude_categories=["C"]), max_size=1500))
-def test_any_text_fits_one_datagram_and_is_cut_between_characters(text: str) -> None:
+def test_long_text_is_cut_between_characters(text: str) -> None:
     datagram = encode(snapshot(text=text))
     assert len(datagram) <= MAX_DATAGRAM_BYTES
     assert len(datagram) % 4 == 0
@@ -66,14 +66,14 @@ def test_control_characters_become_spaces(control: str) -> None:
 
 
 @pytest.mark.parametrize("char", ["a", "ö", "漢", "🥁"])
-def test_a_long_text_fills_the_datagram_up_to_less_than_one_character(char: str) -> None:
+def test_long_text_fills_the_datagram(char: str) -> None:
     datagram = encode(snapshot(text=char * 2000))
     received = OscMessage(datagram).params[5]
     assert received == char * (len(received) - 1) + "…"
     assert MAX_DATAGRAM_BYTES - len(datagram) <= len(char.encode())
 
 
-def test_a_text_that_just_fits_is_not_cut() -> None:
+def test_text_that_just_fits_is_not_cut() -> None:
     longest = MAX_DATAGRAM_BYTES - len(encode(snapshot(text=""))) + 3
     assert OscMessage(encode(snapshot(text="x" * longest))).params[5] == "x" * longest
     assert OscMessage(encode(snapshot(text="x" * (longest + 1)))).params[5].endswith("…")

@@ -16,14 +16,14 @@ def run(schedule: SnapshotSchedule, until_s: float) -> list[tuple[float, int]]:
     return sent
 
 
-def test_the_first_snapshot_of_a_job_is_sent_at_once() -> None:
+def test_first_snapshot_of_a_job_is_sent_at_once() -> None:
     schedule = SnapshotSchedule()
     assert schedule.next_due_s() is None
     schedule.offer(snapshot(1), now_s=10.0)
     assert run(schedule, until_s=10.0) == [(10.0, 1)]
 
 
-def test_changes_are_sent_at_most_four_times_a_second_and_only_the_newest() -> None:
+def test_newest_change_is_sent_at_most_four_times_a_second() -> None:
     schedule = SnapshotSchedule()
     sent = []
     for seq in range(1, 101):  # a hundred events in a second
@@ -34,13 +34,13 @@ def test_changes_are_sent_at_most_four_times_a_second_and_only_the_newest() -> N
     assert run(schedule, until_s=6.0) == [(6.0, 100)]
 
 
-def test_a_live_job_that_does_not_change_is_sent_once_a_second() -> None:
+def test_live_job_without_changes_is_sent_once_a_second() -> None:
     schedule = SnapshotSchedule()
     schedule.offer(snapshot(1), now_s=0.0)
     assert run(schedule, until_s=3.5) == [(0.0, 1), (1.0, 1), (2.0, 1), (3.0, 1)]
 
 
-def test_the_end_of_a_job_is_sent_five_times_over_two_seconds_and_then_never_again() -> None:
+def test_end_of_a_job_is_sent_five_times_over_two_seconds() -> None:
     schedule = SnapshotSchedule()
     schedule.offer(snapshot(1), now_s=0.0)
     assert run(schedule, until_s=0.5) == [(0.0, 1)]
@@ -49,16 +49,16 @@ def test_the_end_of_a_job_is_sent_five_times_over_two_seconds_and_then_never_aga
     assert schedule.next_due_s() is None
 
 
-def test_a_live_job_that_is_gone_is_not_sent_again_but_an_end_is_told_to_its_end() -> None:
+def test_discarded_live_job_is_not_sent_but_an_end_is() -> None:
     schedule = SnapshotSchedule()
     for job_id, state in (("gone", "RUNNING"), ("ended", "SUCCEEDED")):
         schedule.offer(snapshot(1, state, job_id), now_s=0.0)
     for job_id in ("gone", "ended", "never seen"):
-        schedule.forget(job_id)
+        schedule.discard(job_id)
     assert run(schedule, until_s=100.0) == [(0.0, 1), (0.5, 1), (1.0, 1), (1.5, 1), (2.0, 1)]
 
 
-def test_the_end_of_a_job_waits_for_its_rate_too() -> None:
+def test_end_of_a_job_keeps_the_rate() -> None:
     schedule = SnapshotSchedule()
     schedule.offer(snapshot(1), now_s=0.0)
     schedule.take_due(0.0)
@@ -67,7 +67,7 @@ def test_the_end_of_a_job_waits_for_its_rate_too() -> None:
     assert run(schedule, until_s=100.0)[0] == (0.25, 2)
 
 
-def test_a_snapshot_that_is_not_newer_changes_nothing() -> None:
+def test_older_snapshot_changes_nothing() -> None:
     schedule = SnapshotSchedule()
     schedule.offer(snapshot(5, "SUCCEEDED"), now_s=0.0)
     schedule.offer(snapshot(4, "RUNNING"), now_s=0.0)
@@ -76,18 +76,18 @@ def test_a_snapshot_that_is_not_newer_changes_nothing() -> None:
     assert schedule.next_due_s() == 0.5
 
 
-def test_asking_hastens_the_next_datagram_but_keeps_the_rate() -> None:
+def test_sending_again_keeps_the_rate() -> None:
     schedule = SnapshotSchedule()
     schedule.offer(snapshot(1), now_s=0.0)
     schedule.take_due(0.0)
     for _ in range(50):
-        schedule.ask(snapshot(1), now_s=0.125)
+        schedule.offer(snapshot(1), now_s=0.125, again=True)
     assert run(schedule, until_s=1.0) == [(0.25, 1)]
 
 
-def test_asking_for_a_job_that_has_ended_long_ago_sends_its_end() -> None:
+def test_sending_an_old_end_again_repeats_it() -> None:
     schedule = SnapshotSchedule()
-    schedule.ask(snapshot(9, "FAILED"), now_s=50.0)
+    schedule.offer(snapshot(9, "FAILED"), now_s=50.0, again=True)
     assert [seq for _, seq in run(schedule, until_s=100.0)] == [9] * 5
 
 

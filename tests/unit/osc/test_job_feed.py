@@ -1,4 +1,4 @@
-"""The server's jobs as OSC sees them: live until they end, whoever asks meanwhile."""
+"""The feed of OSC: a job is live until it ends, whoever asks meanwhile."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from tests.helpers.front import PRINCIPAL, running_front
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.osc.snapshot import StoreFeed
+from ugosa_server.osc.snapshot import JobFeed
 
 pytestmark = pytest.mark.asyncio
 
@@ -17,36 +17,38 @@ def no_job_is_gone(job_id):
     raise AssertionError(f"{job_id} is still there")
 
 
-async def test_a_job_that_ends_while_somebody_asks_for_it_is_not_live_again(tmp_path):
+async def test_job_that_ends_during_a_query_is_not_live_again(tmp_path):
     gate = Gate()
     async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
-        feed = StoreFeed(front.store, front.jobs, front.hub, PRINCIPAL)
         ended = asyncio.Event()
-        publishing = asyncio.create_task(
-            feed.run(lambda snapshot: ended.set() if snapshot.ended else None, no_job_is_gone)
-        )
+        queries = iter([True])
+
+        async def store(work):
+            """Answers the first read only once the job has ended."""
+            if next(queries, False):
+                gate.open()
+                await ended.wait()
+            return await front.store(work)
+
+        feed = JobFeed(store, front.jobs, front.hub, PRINCIPAL)
         upload = await front.upload()
         job = await front.jobs.create(PRINCIPAL, "r", upload.upload_id, JobOptionsRequest(), ())
         await gate.reached.wait()
-
-        async def store_of_a_slow_day(work):
-            feed._store = front.store
-            gate.open()
-            await ended.wait()
-            return await front.store(work)
-
-        feed._store = store_of_a_slow_day
-        await feed.snapshot(job.job_id)
+        query = asyncio.create_task(feed.snapshot(job.job_id))
+        publishing = asyncio.create_task(
+            feed.run(lambda snapshot: ended.set() if snapshot.ended else None, no_job_is_gone)
+        )
+        await query
         assert feed.live_jobs() == []
         with pytest.raises(NotFoundError):
             await feed.snapshot("job-0000000000000000")
         publishing.cancel()
 
 
-async def test_a_job_that_was_deleted_before_anyone_saw_it_end_is_forgotten(tmp_path):
+async def test_job_deleted_before_its_end_was_seen_is_discarded(tmp_path):
     gate = Gate()
     async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
-        feed = StoreFeed(front.store, front.jobs, front.hub, PRINCIPAL)
+        feed = JobFeed(front.store, front.jobs, front.hub, PRINCIPAL)
         upload = await front.upload()
         job = await front.jobs.create(PRINCIPAL, "r", upload.upload_id, JobOptionsRequest(), ())
         await gate.reached.wait()

@@ -1,23 +1,18 @@
-"""Where the server may listen: a Unix socket of its user, loopback, and more only with TLS and identities.
-
-TLS for the addresses that other machines can reach.
-"""
+"""Addresses of the server: a Unix socket of its user, loopback, and others only with TLS and identities."""
 
 from __future__ import annotations
 
 import fcntl
 import ipaddress
 import os
-import ssl
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import grpc
-
 from ugosa_server.errors import ConfigError
 
+MAX_PORT = 65535
 MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un of Linux, less its final zero
 
 
@@ -30,7 +25,7 @@ class UnixAddress:
 
     @property
     def target(self) -> str:
-        """What gRPC binds."""
+        """Return the address as gRPC writes it."""
         return f"unix:{self.path}"
 
 
@@ -45,13 +40,36 @@ class TcpAddress:
 
     @property
     def target(self) -> str:
-        """What gRPC binds."""
+        """Return the address as gRPC writes it."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return _is_loopback(self.host)
+        return loopback_ip(self.host) is not None
+
+
+def split_host_port(text: str) -> tuple[str, int] | None:
+    """Return the host and the port of "HOST:PORT", without the brackets of IPv6; None if it is none."""
+    host, colon, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not colon or not host or not port.isdecimal() or int(port) > MAX_PORT:
+        return None
+    return host, int(port)
+
+
+def loopback_ip(host: str) -> str | None:
+    """Return the IP address of `localhost` or a loopback address; None for every other host.
+
+    Names are never looked up: a resolver could be slow, and could be made to answer with another machine.
+    """
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return str(address) if address.is_loopback else None
 
 
 def parse_address(text: str) -> UnixAddress | TcpAddress:
@@ -68,11 +86,10 @@ def parse_address(text: str) -> UnixAddress | TcpAddress:
                 f" {MAX_SOCKET_PATH_BYTES}: choose a shorter one with --listen unix:PATH"
             )
         return UnixAddress(path)
-    host, colon, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+    found = split_host_port(text)
+    if found is None:
         raise ConfigError(f"cannot listen on {text!r}: write unix:PATH or HOST:PORT")
-    return TcpAddress(host, int(port))
+    return TcpAddress(*found)
 
 
 def check_reach(address: UnixAddress | TcpAddress, *, has_tls: bool, knows_callers: bool) -> None:
@@ -96,15 +113,6 @@ def check_reach(address: UnixAddress | TcpAddress, *, has_tls: bool, knows_calle
         f"will not listen on {address.target}: other machines could reach it, and {missing}. Or listen on"
         " 127.0.0.1 and use an SSH tunnel: ssh -L 50051:127.0.0.1:50051 THIS_MACHINE"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def lock_file(path: Path, what: str) -> IO[str]:
@@ -142,7 +150,7 @@ def claim_socket(address: UnixAddress) -> IO[str]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Whoever can rename files in the socket's folder can put their own socket there."""
+    """Refuse a folder in which other users could put a socket of their own."""
     status = folder.stat()
     writable_by_others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
     if writable_by_others or status.st_uid not in (0, os.getuid()):
@@ -162,7 +170,7 @@ class TlsFiles:
     key: Path
     """The certificate's private key."""
     client_ca: Path | None = None
-    """Who issues the certificates of clients. Set: a client without one is not let in. None: not asked."""
+    """Issuer of clients' certificates. Set: a client without one is not let in. None: not asked."""
 
 
 def tls_files(certificate: str, key: str, client_ca: str) -> TlsFiles | None:
@@ -180,26 +188,4 @@ def tls_files(certificate: str, key: str, client_ca: str) -> TlsFiles | None:
         Path(certificate).expanduser(),
         Path(key).expanduser(),
         Path(client_ca).expanduser() if client_ca else None,
-    )
-
-
-def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """Return what gRPC needs to speak TLS.
-
-    Raises:
-        ConfigError: a file is unreadable, or key and certificate do not belong together. gRPC would say so
-            only by failing every handshake.
-    """
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(files.certificate, files.key)
-        client_ca = files.client_ca.read_bytes() if files.client_ca else None
-        if client_ca is not None:
-            context.load_verify_locations(cadata=client_ca.decode())
-        pair = (files.key.read_bytes(), files.certificate.read_bytes())
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        named = ", ".join(str(path) for path in (files.certificate, files.key, files.client_ca) if path)
-        raise ConfigError(f"TLS cannot be set up with {named}: {error}") from error
-    return grpc.ssl_server_credentials(
-        [pair], root_certificates=client_ca, require_client_auth=client_ca is not None
     )

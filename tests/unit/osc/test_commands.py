@@ -1,18 +1,22 @@
-"""What datagrams mean, byte by byte, and what is refused."""
+"""Commands byte by byte, their rate, and subscriptions at times that the tests choose."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_server.osc.peers import (
+from ugosa_server.osc.commands import (
+    MAX_SUBSCRIBERS,
     Cancel,
     Command,
     MalformedError,
     Query,
     RateLimit,
     Subscribe,
+    Subscribers,
+    SubscriptionRefusedError,
     Unsubscribe,
     parse,
+    subscriber_ip,
 )
 
 SUBSCRIBE = b"/ugosa/v1/subscribe\0"
@@ -40,11 +44,11 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("datagram", "command"), TABLE)
-def test_these_bytes_are_this_command(datagram: bytes, command: Command) -> None:
+def test_parse_reads_commands_from_their_bytes(datagram: bytes, command: Command) -> None:
     assert parse(datagram) == [command]
 
 
-def test_a_bundle_is_taken_apart() -> None:
+def test_parse_takes_bundles_apart() -> None:
     cancel = CANCEL + b",s\0\0" + b"j1\0\0"
     immediately = b"\0\0\0\0\0\0\0\x01"
     element = len(cancel).to_bytes(4, "big") + cancel
@@ -68,13 +72,13 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("datagram", MALFORMED.values(), ids=MALFORMED)
-def test_malformed_datagrams_are_refused(datagram: bytes) -> None:
+def test_parse_refuses_malformed_datagrams(datagram: bytes) -> None:
     with pytest.raises(MalformedError):
         parse(datagram)
 
 
 @given(st.binary(max_size=1500) | st.binary(max_size=200).map(lambda tail: b"#bundle\0" + tail))
-def test_no_bytes_raise_anything_but_malformed(datagram: bytes) -> None:
+def test_parse_raises_only_malformed_for_any_bytes(datagram: bytes) -> None:
     try:
         commands = parse(datagram)
     except MalformedError:
@@ -83,7 +87,7 @@ def test_no_bytes_raise_anything_but_malformed(datagram: bytes) -> None:
 
 
 @given(st.sampled_from([datagram for datagram, _ in TABLE]), st.integers(0, 60), st.integers(0, 255))
-def test_a_damaged_byte_raises_nothing_but_malformed(datagram: bytes, position: int, byte: int) -> None:
+def test_parse_raises_only_malformed_for_a_damaged_byte(datagram: bytes, position: int, byte: int) -> None:
     position %= len(datagram)
     damaged = datagram[:position] + bytes([byte]) + datagram[position + 1 :]
     try:
@@ -93,8 +97,61 @@ def test_a_damaged_byte_raises_nothing_but_malformed(datagram: bytes, position: 
     assert all(isinstance(command, Command) for command in commands)
 
 
-def test_the_rate_limit_permits_a_second_s_worth_at_once_and_then_so_many_a_second() -> None:
+def test_rate_limit_permits_one_second_at_once() -> None:
     limit = RateLimit(per_s=20)
     assert sum(limit.permit(now_s=100.0) for _ in range(1000)) == 20
     assert sum(limit.permit(now_s=100.5) for _ in range(1000)) == 10
     assert sum(limit.permit(now_s=200.0) for _ in range(1000)) == 20
+
+
+HERE = ("127.0.0.1", 9877)
+
+
+def test_subscription_ends_after_its_time_to_live() -> None:
+    subscribers = Subscribers()
+    subscribers.add(HERE, ttl_s=5, now_s=100.0)
+    assert subscribers.active(now_s=104.9) == [HERE]
+    assert subscribers.active(now_s=105.0) == []
+
+
+def test_subscribing_again_renews_the_subscription() -> None:
+    subscribers = Subscribers()
+    subscribers.add(HERE, ttl_s=5, now_s=100.0)
+    subscribers.add(HERE, ttl_s=5, now_s=104.0)
+    assert subscribers.active(now_s=108.0) == [HERE]
+
+
+def test_unsubscribing_twice_is_no_error() -> None:
+    subscribers = Subscribers()
+    subscribers.add(HERE, ttl_s=5, now_s=0.0)
+    subscribers.remove(HERE)
+    subscribers.remove(HERE)
+    assert subscribers.active(now_s=0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("port", "ttl_s", "said"),
+    [(0, 60, "port is 0"), (65536, 60, "port is 65536"), (9877, 0, "is 0 s"), (9877, 3601, "is 3601 s")],
+)
+def test_subscription_out_of_range_is_refused(port: int, ttl_s: int, said: str) -> None:
+    with pytest.raises(SubscriptionRefusedError, match=said):
+        Subscribers().add(("127.0.0.1", port), ttl_s, now_s=0.0)
+
+
+def test_ended_subscriptions_make_room() -> None:
+    subscribers = Subscribers()
+    for port in range(1, MAX_SUBSCRIBERS + 1):
+        subscribers.add(("127.0.0.1", port), ttl_s=10 + port, now_s=0.0)
+    with pytest.raises(SubscriptionRefusedError, match=f"at most {MAX_SUBSCRIBERS}"):
+        subscribers.add(HERE, ttl_s=5, now_s=0.0)
+    subscribers.add(("127.0.0.1", 5), ttl_s=100, now_s=0.0)
+    subscribers.add(HERE, ttl_s=5, now_s=11.0)
+    assert HERE in subscribers.active(now_s=11.0)
+
+
+@pytest.mark.parametrize(
+    "host", ["192.168.1.5", "8.8.8.8", "0.0.0.0", "::", "", "example.com", "localhost.evil.org"]
+)
+def test_subscriber_of_another_machine_is_refused(host: str) -> None:
+    with pytest.raises(SubscriptionRefusedError, match=r"loopback|IP address"):
+        subscriber_ip(host)

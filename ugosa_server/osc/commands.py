@@ -1,45 +1,43 @@
-"""Who gets snapshots besides the configured peers: loopback ports that asked, for a time.
-
-From datagrams to commands: pure parsing, and the limit on how many are heard.
-"""
+"""Commands in datagrams, the limit on their rate, and the subscriptions that they make."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_packet import OscPacket, ParseError
 
+from ugosa_server.addresses import MAX_PORT, loopback_ip
 from ugosa_server.osc.snapshot import MAX_DATAGRAM_BYTES
 
 Address = tuple[str, int]
 """An IP address in text and a UDP port."""
 
+SUBSCRIBE_ADDRESS = "/ugosa/v1/subscribe"
+UNSUBSCRIBE_ADDRESS = "/ugosa/v1/unsubscribe"
+QUERY_ADDRESS = "/ugosa/v1/query"
+CANCEL_ADDRESS = "/ugosa/v1/cancel"
+MAX_MESSAGES_PER_S = 20
 DEFAULT_TTL_S = 60
 MAX_TTL_S = 3600
 MAX_SUBSCRIBERS = 32
 
 
 class SubscriptionRefusedError(Exception):
-    """A subscription that will not be served; the message says why."""
+    """Refusal of a subscription; the message gives the reason."""
 
 
-def loopback_ip(host: str) -> str:
-    """Return the IP address that `host` names, which must be of this machine's loopback interface.
+def subscriber_ip(host: str) -> str:
+    """Return the loopback IP address of a subscriber's host.
 
-    Names are never looked up: a resolver could be slow, and could be made to answer with another machine.
+    Raises:
+        SubscriptionRefusedError: the host is neither `localhost` nor a loopback address.
     """
-    if host == "localhost":
-        return "127.0.0.1"
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        raise SubscriptionRefusedError(f"host {host!r} is not an IP address") from None
-    if not address.is_loopback:
-        raise SubscriptionRefusedError(f"host {host} is not a loopback address")
-    return str(address)
+    ip = loopback_ip(host)
+    if ip is None:
+        raise SubscriptionRefusedError(f"host {host!r} is neither localhost nor a loopback IP address")
+    return ip
 
 
 class Subscribers:
@@ -56,8 +54,8 @@ class Subscribers:
         """
         if not 1 <= ttl_s <= MAX_TTL_S:
             raise SubscriptionRefusedError(f"time to live is {ttl_s} s; it must be 1 to {MAX_TTL_S} s")
-        if not 1 <= address[1] <= 65535:
-            raise SubscriptionRefusedError(f"port is {address[1]}; it must be 1 to 65535")
+        if not 1 <= address[1] <= MAX_PORT:
+            raise SubscriptionRefusedError(f"port is {address[1]}; it must be 1 to {MAX_PORT}")
         others = [other for other in self.active(now_s) if other != address]
         if len(others) >= MAX_SUBSCRIBERS:
             raise SubscriptionRefusedError(
@@ -70,16 +68,9 @@ class Subscribers:
         self._expiry_s.pop(address, None)
 
     def active(self, now_s: float) -> list[Address]:
-        """Return who is subscribed now, and forget who no longer is."""
+        """Return the addresses subscribed now, and drop those whose time is over."""
         self._expiry_s = {address: end_s for address, end_s in self._expiry_s.items() if now_s < end_s}
         return list(self._expiry_s)
-
-
-SUBSCRIBE_ADDRESS = "/ugosa/v1/subscribe"
-UNSUBSCRIBE_ADDRESS = "/ugosa/v1/unsubscribe"
-QUERY_ADDRESS = "/ugosa/v1/query"
-CANCEL_ADDRESS = "/ugosa/v1/cancel"
-MAX_MESSAGES_PER_S = 20
 
 
 @dataclass(frozen=True)
@@ -124,7 +115,7 @@ Command = Subscribe | Unsubscribe | Query | Cancel
 
 
 class MalformedError(Exception):
-    """A datagram that is no command of this version; the message says why."""
+    """A datagram that is no command of this version; the message gives the reason."""
 
 
 def parse(datagram: bytes) -> list[Command]:

@@ -18,7 +18,7 @@ import ugosa_server.osc
 from ugosa_server.errors import NotFoundError
 from ugosa_server.osc import JobSnapshot, OscOptions, OscService
 
-PAGE_DIR = Path(__file__).parents[2] / "clients" / "osc"
+PAGE_DIR = Path(__file__).parents[3] / "clients" / "osc"
 PAGE = (PAGE_DIR.parents[1] / "docs" / "osc.md").read_text(encoding="utf-8")
 LOOPBACK = "127.0.0.1"
 WAIT_S = 20.0
@@ -71,14 +71,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_the_page_lists_the_addresses_types_and_arguments_of_the_server() -> None:
+def test_page_lists_addresses_types_and_arguments() -> None:
     documented = table_rows(ugosa_server.osc.__doc__ or "")
     assert len(documented) == 9
     assert table_rows(PAGE) == documented
 
 
 @needs("oscdump", "oscsend", package="liblo-tools")
-def test_the_shell_example_subscribes_shows_and_cancels() -> None:
+def test_shell_example_subscribes_shows_and_cancels() -> None:
     async def run() -> str:
         jobs, port = Jobs(), free_port()
         osc = OscService(OscOptions(listen=(LOOPBACK, 0)), jobs)
@@ -105,7 +105,7 @@ def test_the_shell_example_subscribes_shows_and_cancels() -> None:
 
 
 @needs("pd", package="puredata-core")
-def test_the_pd_patch_subscribes_and_shows_progress(tmp_path: Path) -> None:
+def test_pd_patch_subscribes_and_shows_progress(tmp_path: Path) -> None:
     async def run() -> str:
         osc = OscService(OscOptions(listen=(LOOPBACK, 0)), Jobs())
         await osc.start()
@@ -136,7 +136,7 @@ def test_the_pd_patch_subscribes_and_shows_progress(tmp_path: Path) -> None:
 
 
 @needs("lua5.4", package="lua5.4")
-def test_the_touchosc_script_shows_what_is_new_and_drops_what_is_old(tmp_path: Path) -> None:
+def test_touchosc_script_shows_new_and_drops_old(tmp_path: Path) -> None:
     (script,) = blocks("lua")
     stub = """
 local function control() return { values = {} } end
