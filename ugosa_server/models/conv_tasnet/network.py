@@ -19,10 +19,8 @@ from torch import Tensor, nn
 
 from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet import fast
-from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import NORM_EPS, ConvTasNetConfig
 from ugosa_server.models.network import SeparationNetwork
-
-NORM_EPS = 1e-8  # inside the square root, in both norms
 
 
 class ChannelwiseLayerNorm(nn.Module):
