@@ -1,7 +1,7 @@
-"""The user's own model folder: how models get into it, and whether they are still what they were.
+"""The user's own model folder: models are pulled, converted or added to it, and verified.
 
-Every model in it is a checkpoint of the server that needs nothing else: no network, no pickle, no folder that
-it came from.
+Every model in it is a checkpoint of the server that needs nothing else: no internet, no pickle, no folder
+that it came from.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ugosa_server.models.legacy import read_legacy_checkpoint
 from ugosa_server.models.published import PublishedWeights, sha256_prefix
 
 DIGEST = "weights_sha256"
-"""In the metadata of a checkpoint: `weights_digest` of what was written."""
+"""Key in the metadata of a checkpoint: the `weights_digest` of the weights as written."""
 
 
 def pull(weights: PublishedWeights, folder: Path, mirror: str | None = None) -> Iterator[DownloadProgress]:
-    """Fetch published weights and keep them as `folder/NAME.safetensors`; does nothing if they are there.
+    """Download published weights to `folder/NAME.safetensors`, unless they are there.
 
     Raises:
         DownloadError, CheckpointError: see `download` and `read_legacy_checkpoint`.
@@ -37,8 +37,6 @@ def pull(weights: PublishedWeights, folder: Path, mirror: str | None = None) -> 
     path = folder / f"{weights.name}.safetensors"
     if path.exists():
         return
-    if weights.is_demucs_4:
-        from ugosa_server.models.demucs.network import copy_bag  # says what is missing before a long download
     downloads = folder / f"{weights.name}.download"
     downloads.mkdir(parents=True, exist_ok=True)
     for file_name in weights.file_names:
@@ -46,6 +44,8 @@ def pull(weights: PublishedWeights, folder: Path, mirror: str | None = None) -> 
             url = weights.url(file_name, mirror)
             yield from download(url, downloads / file_name, sha256_prefix(file_name))
     if weights.is_demucs_4:
+        from ugosa_server.models.demucs.network import copy_bag
+
         copy_bag(weights.name, downloads)
         add_from_demucs(downloads, weights.name, path, weights.description)
     else:
@@ -71,7 +71,7 @@ def convert(
         sha256: hex digits that the file's hash must begin with.
         sources: names of the outputs, of a ConvTasNet that lacks them.
         metadata: free words to keep beside the weights.
-        choices: what the file of a Conditioned U-Net does not tell; set, the file must be one.
+        choices: for a Conditioned U-Net, the settings that its file does not tell; None: another network.
 
     Raises:
         CheckpointError: see `read_legacy_checkpoint` and `read_cunet_checkpoint`.
@@ -89,10 +89,9 @@ def add_from_demucs(repo: Path, name: str, path: Path, description: str = "") ->
     """Write a model of a local demucs repository as one of the server's.
 
     Raises:
-        BadOptionError: the package demucs is not installed.
-        CheckpointError: see `demucs_zoo.read_demucs_repo`.
+        CheckpointError: see `read_demucs_repo`.
     """
-    from ugosa_server.models.demucs.network import read_demucs_repo  # needs the extra `zoo`
+    from ugosa_server.models.demucs.network import read_demucs_repo
 
     if not repo.is_dir():
         raise CheckpointError(f"there is no folder {repo}")
@@ -104,10 +103,10 @@ def add_from_demucs(repo: Path, name: str, path: Path, description: str = "") ->
 
 
 def verify(path: Path) -> str:
-    """Read a whole checkpoint and say what was checked.
+    """Read a whole checkpoint; return a sentence about what was checked.
 
     Raises:
-        CheckpointError: it is not what was written, or no network that works.
+        CheckpointError: the file has changed since it was written, or holds no network that works.
     """
     config, state = load_checkpoint(path)
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -118,12 +117,12 @@ def verify(path: Path) -> str:
         raise CheckpointError(f"{path} does not hold the network that it describes: {', '.join(odd)}")
     for name, tensor in state.items():
         if not tensor.isfinite().all():
-            raise CheckpointError(f"{path}: {name} holds values that are no finite numbers")
+            raise CheckpointError(f"{path}: {name} has values that are NaN or infinite")
     n_parameters = sum(math.prod(shape) for shape in parameters.values())
     size = f"{n_parameters:,} parameters of the right shapes, all finite"
     recorded = read_header(path).metadata.get(DIGEST)
     if recorded is None:
-        return f"{size}; it keeps no digest to compare them with"
+        return f"{size}; no digest is recorded to compare them with"
     if recorded != weights_digest(state):
         raise CheckpointError(
             f"{path}: the weights are not those that were written; delete it and get it again"

@@ -69,7 +69,7 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
     _add_dirs(verify)
     verify.set_defaults(run=verify_models)
 
-    add = commands.add_parser("add", help="add a model of a local demucs repository (extra 'zoo')")
+    add = commands.add_parser("add", help="add a model of a local demucs repository")
     add.add_argument("demucs_name", metavar="MODEL", help="a bag such as htdemucs_ft, or a signature")
     add.add_argument(
         "--repo", type=Path, required=True, metavar="DIR", help="folder with its .th and .yaml files"

@@ -1,26 +1,26 @@
-"""Pickled checkpoints, read as data: no class is looked up and nothing that a file names is called.
+"""Read older, pickled checkpoints as data: no class is looked up, and nothing that a file names is called.
 
 `torch.load(weights_only=True)` runs a reader of its own that knows tensors, numbers, strings and containers,
-and refuses every other name in the file. The older layouts name a few more things, all of which stand in for
-themselves here:
+and refuses every other name in the file. The older layouts name a few more things, which are replaced here:
 
-- the network's class. It becomes a `ClassReference`, which only knows its name: a file that tries to make
-  one, or to give one a state, is refused;
-- what demucs 2 keeps of its training's command line: an `argparse.Namespace` with paths in it. They become
-  `Discarded` objects, which forget whatever they are given;
-- exact fractions (the segment length of Hybrid Transformer Demucs), which are read as such.
+- the network's class, by a `ClassReference`, which only knows its name: a file that tries to make one, or to
+  give one a state, is refused;
+- the command line that demucs 2 keeps, an `argparse.Namespace` with paths in it, by `Discarded` objects,
+  which drop whatever they are given.
 
-Older checkpoints of demucs' ConvTasNet, read into sizes and a state dict.
+Exact fractions (the segment length of Hybrid Transformer Demucs) are read as such.
 
-| layout | what the file holds |
+demucs' ConvTasNet comes in three layouts:
+
+| layout | content of the file |
 |---|---|
 | published weights (demucs 2 and 3) | the state dict alone |
 | demucs 1 | a tuple (class, args, kwargs, state) |
 | demucs 2's own training | a dict with klass, args, kwargs, state, training_args |
 
-The sizes are taken from the shapes of the tensors, which cannot be wrong, whatever the arguments say; only
-names of sources and the sample rate come from there. The last two layouts name a class, so their file is
-opened only if the caller knows its sha256 (see `legacy_pickle` for what happens to the class).
+Sizes are taken from the shapes of the tensors, which cannot be wrong, whatever the arguments say; only names
+of sources and the sample rate come from there. The last two layouts name a class, so their file is opened
+only if the caller knows its sha256.
 """
 
 from __future__ import annotations
@@ -51,6 +51,13 @@ COMMAND_LINE_CLASSES = (
     "pathlib._local.PosixPath",  # Python 3.13
     "pathlib._local.WindowsPath",
 )
+CLASS_NAMES = ("demucs.tasnet.ConvTasNet",)
+PUBLISHED_SOURCES = ("drums", "bass", "other", "vocals")
+PUBLISHED_SAMPLE_RATE_HZ = 44100
+ONLY_VARIANT = {"norm_type": "gLN", "causal": False, "mask_nonlinear": "relu"}
+"""Arguments of the published network; a checkpoint of another variant has the same names and shapes."""
+
+_BLOCK = re.compile(r"separator\.network\.2\.(\d+)\.(\d+)\.")
 
 
 class ClassReference:
@@ -63,7 +70,7 @@ class ClassReference:
 
 
 class Discarded:
-    """Stands for an object that nobody needs, and keeps nothing of what it is made from."""
+    """Placeholder of an object that nobody needs; keeps nothing of what it is made from."""
 
     def __init__(self, *args: object) -> None: ...
 
@@ -71,16 +78,16 @@ class Discarded:
 
 
 def reference(full_name: str) -> type[ClassReference]:
-    """Make the stand-in for a class."""
+    """Return the stand-in for a class."""
     return type("ClassReference", (ClassReference,), {"full_name": full_name})
 
 
 def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
-    """Read a file of `torch.save`, of either of its formats.
+    """Read a file of `torch.save`, in its zip format or the one before torch 1.6.
 
     Args:
         path: the file.
-        class_names: full names of classes that the file may name; they come back as `ClassReference`.
+        class_names: full names of classes that the file may name; each is read as a `ClassReference`.
 
     Raises:
         CheckpointError: the file is missing, is no such file, or names anything else.
@@ -112,7 +119,7 @@ def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
         NotImplementedError,
         zipfile.BadZipFile,
         tarfile.TarError,
-    ) as error:  # what torch's reader meets in a broken file
+    ) as error:  # raised by torch's reader in broken files
         raise CheckpointError(f"{path} is not a readable checkpoint of torch: {error}") from error
 
 
@@ -120,8 +127,8 @@ def _without_class_sources(data: bytes) -> bytes:
     """Make a file of torch before 1.6 readable with `weights_only`, and change nothing else.
 
     Such a file is a row of pickles (magic number, version, system, object, storage keys) and raw numbers.
-    In the object's pickle a network's class stands as a persistent id made of the tuple ("module", class,
-    name of its source file, source text), which torch's reader refuses. Here the class alone is left.
+    In the object's pickle a network's class is a persistent id made of the tuple ("module", class, name of
+    its source file, source text), which torch's reader refuses. Only the class is left.
     """
     stream = io.BytesIO(data)
     for _ in range(3):
@@ -148,25 +155,16 @@ def _without_class_sources(data: bytes) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """What torch's reader says of the file, without its advice to trust it or to read the manual."""
+    """Message of torch's reader, without its advice to trust the file or to read the manual."""
     *paragraphs, _manual = str(error).split("\n\n")
     reason = (paragraphs or [str(error)])[-1].rpartition("WeightsUnpickler error:")[2]
     return " ".join(reason.partition(" was not an allowed global")[0].split())
 
 
-CLASS_NAMES = ("demucs.tasnet.ConvTasNet",)
-PUBLISHED_SOURCES = ("drums", "bass", "other", "vocals")
-PUBLISHED_SAMPLE_RATE_HZ = 44100
-# What the published network is; a checkpoint of another variant has the same names and shapes.
-ONLY_VARIANT = {"norm_type": "gLN", "causal": False, "mask_nonlinear": "relu"}
-
-_BLOCK = re.compile(r"separator\.network\.2\.(\d+)\.(\d+)\.")
-
-
 def read_legacy_checkpoint(
     path: Path, sha256: str | None = None, sources: Sequence[str] | None = None
 ) -> tuple[ConvTasNetConfig, dict[str, Tensor]]:
-    """Read a checkpoint of any of the three layouts.
+    """Read a ConvTasNet of demucs, in any of the three layouts, as sizes and a state dict.
 
     Args:
         path: the file, usually `*.th`.
@@ -192,7 +190,7 @@ def read_legacy_checkpoint(
 
 
 def _parts(content: Any, path: Path) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Tensor]]:
-    """Arguments and state dict of whichever layout it is."""
+    """Return arguments and state dict of any layout."""
     match content:
         case {"klass": klass, "args": args, "kwargs": kwargs, "state": state}:
             pass
@@ -222,7 +220,7 @@ def _config(
     sources: Sequence[str] | None,
     path: Path,
 ) -> ConvTasNetConfig:
-    """Sizes from the shapes of the tensors; names and rate from the arguments."""
+    """Read sizes from the shapes of the tensors, names and rate from the arguments."""
     for name, only in ONLY_VARIANT.items():
         if kwargs.get(name, only) != only:
             raise CheckpointError(f"{path} has {name}={kwargs[name]!r}; only {only!r} is supported")
@@ -266,7 +264,7 @@ def _config(
 
 
 def _require_tensors(config: ConvTasNetConfig, state: Mapping[str, Tensor], path: Path) -> None:
-    """Every parameter has its shape and finite numbers, and there is nothing else."""
+    """Refuse a state dict that lacks a parameter, has others, or holds numbers that are not finite."""
     shapes = config.parameter_shapes()
     odd = sorted(
         name
@@ -277,4 +275,4 @@ def _require_tensors(config: ConvTasNetConfig, state: Mapping[str, Tensor], path
         raise CheckpointError(f"{path} holds no ConvTasNet of demucs: {odd[0]} (of {len(odd)}) does not fit")
     for name, tensor in state.items():
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} holds values that are no finite numbers")
+            raise CheckpointError(f"{path}: {name} has values that are no floats, NaN or infinite")

@@ -21,7 +21,7 @@ class PublishedWeights:
     description: str
     """For people."""
     is_demucs_4: bool = False
-    """Whether the package demucs (extra `zoo`) is needed."""
+    """True for a bag of demucs 4, False for a ConvTasNet."""
 
     def url(self, file_name: str, mirror: str | None = None) -> str:
         """Where a file lies: with its publishers, or under the same name in a mirror's folder."""

@@ -1,8 +1,8 @@
-"""The separation networks that jobs can name: what lies in the model folders, read without torch.
+"""Registry of the networks that jobs can name: checkpoints in model folders, read without torch.
 
-A model is a `*.safetensors` checkpoint of `checkpoints.save_checkpoint`, named after its file. Besides its
-sizes a checkpoint may state, in its metadata, a `description`, and `adaptation` and `separation`: JSON
-objects of options that suit it better than those of its kind of network, for example {"learning_rate": 1e-4}.
+A model is a `*.safetensors` file of `checkpoints.save_checkpoint`, named after its file. Besides its sizes a
+checkpoint may state, in its metadata, a `description`, and `adaptation` and `separation`: JSON objects of
+options that suit it better than those of its kind of network, for example {"learning_rate": 1e-4}.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ugosa_server.files import sha256_of_file
 from ugosa_server.models.architectures import architecture_of
 from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.config import NetworkConfig, depths_of
+from ugosa_server.models.published import PUBLISHED
 
 WEIGHTS_DIR = Path(__file__).parents[1] / "weights"
 STARTER_DIR = WEIGHTS_DIR / "starter"
@@ -28,7 +29,7 @@ SHIPPED_DIRS = (STARTER_DIR, CUNET_DIR)
 
 
 def user_model_dir() -> Path:
-    """Return $XDG_DATA_HOME/ugosa/models, or ~/.local/share/ugosa/models: where pulled models are kept."""
+    """Return the folder of pulled models, $XDG_DATA_HOME/ugosa/models or ~/.local/share/ugosa/models."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "ugosa" / "models"
 
@@ -38,17 +39,17 @@ class StrategyInfo:
     """A fine-tuning strategy that a model offers."""
 
     name: str
-    """In the paper's names, for example "P-L3:D"."""
+    """Name as in the paper, for example "P-L3:D"."""
     trainable_parameters: int
-    """How many numbers it trains."""
+    """Number of trained parameters."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a model without loading its weights."""
+    """Description of a model that needs none of its weights."""
 
     name: str
-    """File name without suffix; what jobs say."""
+    """File name without suffix, which jobs state."""
     architecture: str
     """For example "conv_tasnet"."""
     description: str
@@ -62,7 +63,7 @@ class ModelInfo:
     path: Path
     """The checkpoint file."""
     strategies: tuple[StrategyInfo, ...]
-    """What can be fine-tuned: `P-` and `B-` of every depth, deepest first, and `B0`."""
+    """Fine-tuning strategies: `P-` and `B-` of every depth, deepest first, and `B0`."""
     adaptation_defaults: Mapping[str, str | int | float | None]
     """Adaptation options that suit this model, by field name; empty = the paper's."""
     separation_defaults: Mapping[str, str | int | float | None]
@@ -70,27 +71,27 @@ class ModelInfo:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of the stems that it can give and that marks can name, in order."""
+        """Names of the stems, which jobs give and marks name, in order."""
         return self.config.stems
 
     @property
     def residual(self) -> tuple[str, ...]:
-        """The stem of what its sources leave of the mix; none for a model whose sources add up to it."""
+        """The stem of the rest of the mix; empty for a model whose sources add up to the mix."""
         return self.config.stems[len(self.config.sources) :]
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate the network works at."""
+        """Sample rate of the network."""
         return self.config.sample_rate_hz
 
     @property
     def audio_channels(self) -> int:
-        """Channels the network takes and gives."""
+        """Channels of the network's input and of every stem."""
         return self.config.audio_channels
 
 
 class ModelRegistry:
-    """All models that are shipped, the user's own and those of further folders, found once."""
+    """All models: shipped ones, the user's own and those of further folders, found once."""
 
     def __init__(self, extra_dirs: Iterable[Path] = (), shipped_dirs: Sequence[Path] = SHIPPED_DIRS) -> None:
         """Read the headers of all checkpoints; a name in a later folder takes the place of an earlier one.
@@ -111,17 +112,21 @@ class ModelRegistry:
                 self._models[path.stem] = read_model_info(path)
 
     def models(self) -> tuple[ModelInfo, ...]:
-        """All models, sorted by name."""
+        """Return all models, sorted by name."""
         return tuple(self._models[name] for name in sorted(self._models))
 
     def get(self, name: str) -> ModelInfo:
-        """The model of that name.
+        """Return the model of that name.
 
         Raises:
-            UnknownModelError: there is none; the message says the nearest name.
+            UnknownModelError: there is none; the message names the nearest, or the command that fetches it.
         """
         if name in self._models:
             return self._models[name]
+        if name in PUBLISHED:
+            raise UnknownModelError(
+                f"the weights of the model {name!r} are not here; fetch them: ugosa-server models pull {name}"
+            )
         near = difflib.get_close_matches(name, self._models, n=1)
         names = ", ".join(sorted(self._models)) or "none"
         hint = f"did you mean {near[0]!r}?" if near else f"models here: {names}"

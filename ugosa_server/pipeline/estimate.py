@@ -20,10 +20,10 @@ from ugosa_server.jobs.runs import RunSpec
 from ugosa_server.marks import MarkSet
 from ugosa_server.marks.validate import marks_of_ensemble
 from ugosa_server.models.config import NetworkConfig
-from ugosa_server.models.cunet.conditioning import FrameContexts, LabelContexts, VideoContexts
+from ugosa_server.models.cunet.conditioning import LabelContexts, VideoContexts
 from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 from ugosa_server.pipeline.model_input import ModelMix, estimates_at_source, model_frames
-from ugosa_server.separation.masks import mask_frames, mask_plan, masked_stems, song_masks
+from ugosa_server.separation.masks import FrameContexts, mask_frames, mask_plan, masked_stems, song_masks
 from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments
 
 Blocks = Iterator[NDArray[np.float32]]
@@ -142,7 +142,7 @@ def sight_reader(network: SeparationNetwork, spec: RunSpec) -> ContextReader | N
 
     def seen(start: int, stop: int) -> NDArray[np.float32]:  # model-rate frames -> [*context_shape]
         first = start // hop_samples
-        (only,), _ = contexts.of(first, max(first + 1, stop // hop_samples))
+        (only,), _ = contexts.between(first, max(first + 1, stop // hop_samples))
         return np.asarray(only, dtype=np.float32)
 
     return seen

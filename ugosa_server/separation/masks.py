@@ -1,15 +1,14 @@
-"""The masks of a whole song: windows of STFT frames, overlapping, joined as segments of audio are.
+"""Masks of a whole song: made at the network's rate, then applied to every channel at the song's rate.
 
-Every window lies on one grid of frames, numbered from the start of the song, so nothing drifts however long
-it is (256 frames of the Conditioned U-Net advance 65,536 samples, though 65,535 are enough to make them).
+**Made.** Windows of STFT frames overlap and are joined as segments of audio are. All lie on one grid of
+frames, numbered from the start of the song, so nothing drifts however long it is (256 frames of the
+Conditioned U-Net advance 65,536 samples, though 65,535 are enough to make them).
 
-Masks of a network at its own rate, put on every channel of the song at the song's rate.
-
-The STFT here is the network's, scaled: the window is n = 2 round(fft R / 2 r) samples long and the hop
-round(hop R / r), for a song at R Hz and a network at r Hz. With R = 44,100 and r = 11,025 both are exactly
-four times the network's, so its bins and frames are among those here and each mask lies where it was made; at
-other rates masks are interpolated linearly between bins and frames, at positions counted from the start of
-the song, so that nothing drifts. The phase is the mix's. Above the network's band every mask is 0.
+**Applied.** The STFT of the song is the network's, scaled: the window is n = 2 round(fft R / 2 r) samples
+long and the hop round(hop R / r), for a song at R Hz and a network at r Hz. With R = 44,100 and r = 11,025
+both are exactly four times the network's, so its bins and frames are among those here and each mask lies
+where it was made; at other rates masks are interpolated linearly between bins and frames, at positions
+counted from the start of the song. The phase is the mix's. Above the network's band every mask is 0.
 
     s_hat_i = iSTFT(M_i STFT(y)),   residual = y - sum_i s_hat_i
 """
@@ -18,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,26 +26,34 @@ from torch import Tensor
 
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.models.config import MaskGrid
-from ugosa_server.models.cunet.conditioning import FrameContexts
 from ugosa_server.models.network import MaskNetwork
 from ugosa_server.separation.options import SeparationOptions
 from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments
 
-CONTEXTS_AT_ONCE = 4  # a window with more sets of labels is heard in several batches
+CONTEXTS_AT_ONCE = 4  # of one window; more are processed in several batches
+FRAMES_AT_ONCE = 32  # STFT frames of the song that are worked on together
+BAND_TOLERANCE = 1e-6  # of a bin: the highest bin is not lost to rounding
+
+
+class FrameContexts(Protocol):
+    """What a network is conditioned on in each STFT frame of a song; see `models.cunet.conditioning`."""
+
+    def between(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Return the distinct contexts [n, *shape] in [start, stop) and the index of each frame's context."""
 
 
 def mask_frames(n_samples: int, grid: MaskGrid) -> int:
-    """T', the frames that cover a song of so many samples and one beyond, for what lies between two."""
+    """Return T', the number of STFT frames that cover n_samples, plus one for interpolation."""
     return n_samples // grid.hop_samples + 2
 
 
 def mask_plan(n_samples: int, sample_rate_hz: int, grid: MaskGrid, options: SeparationOptions) -> SegmentPlan:
-    """Where the windows of a song lie, in STFT frames."""
+    """Plan the windows of a song of n_samples at the network's rate, in STFT frames."""
     return SegmentPlan.of(mask_frames(n_samples, grid), frame_rate_hz(sample_rate_hz, grid), options)
 
 
 def frame_rate_hz(sample_rate_hz: int, grid: MaskGrid) -> float:
-    """STFT frames a second."""
+    """Return STFT frames a second."""
     return sample_rate_hz / grid.hop_samples
 
 
@@ -59,7 +67,7 @@ class SpectrumFrames:
         self._window = torch.hann_window(grid.fft_samples)
 
     def __len__(self) -> int:
-        """T'."""
+        """Return T'."""
         return self.shape[0]
 
     def __getitem__(self, frames: slice) -> NDArray[np.complex64]:
@@ -90,8 +98,8 @@ def song_masks(
     Args:
         network: on its device.
         mix: the song at the network's rate, normalised, [T, 1].
-        contexts: what the network is told of each frame.
-        rows: which of the network's sources are wanted, S of them.
+        contexts: what the network is conditioned on in each frame.
+        rows: the S sources of the network that are wanted.
         options: validated; a segment is a window. Where windows overlap, hard masks are crossfaded too.
         seed: of the random shifts.
         device: where the network is.
@@ -102,7 +110,7 @@ def song_masks(
 
     def masks_of_window(window: Tensor, start: int) -> Tensor:  # complex [1, F, n] -> [1, S, F, n]
         frames = window[0]
-        distinct, choice = contexts.of(start, start + frames.shape[-1])
+        distinct, index = contexts.between(start, start + frames.shape[-1])
         masks: Tensor | None = None
         for first in range(0, len(distinct), CONTEXTS_AT_ONCE):
             batch = torch.from_numpy(distinct[first : first + CONTEXTS_AT_ONCE]).to(frames.device)
@@ -112,7 +120,7 @@ def song_masks(
                 return made
             masks = torch.zeros_like(made[0]) if masks is None else masks
             for i, mask in enumerate(made, start=first):
-                own = torch.from_numpy(choice == i).to(mask.device)
+                own = torch.from_numpy(index == i).to(mask.device)
                 masks = torch.where(own, mask, masks)
         assert masks is not None
         return masks.unsqueeze(0)
@@ -127,13 +135,9 @@ def song_masks(
     )
 
 
-FRAMES_AT_ONCE = 32
-BAND_TOLERANCE = 1e-6  # of a bin: the highest bin is not lost to rounding
-
-
 @dataclass(frozen=True)
 class SourceGrid:
-    """The network's STFT at the song's rate."""
+    """The network's STFT scaled to the song's rate."""
 
     fft_samples: int
     """n, even."""
@@ -154,43 +158,43 @@ class SourceGrid:
 
 
 class SongMasks:
-    """A stream of masks [S, F, n], read at any position that moves forward."""
+    """A stream of masks [S, F, n], read forward at positions between frames."""
 
     def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
         self._blocks = iter(blocks)
-        self._held = next(self._blocks)  # [S, F, n]: frames from `_start` on
+        self._buffer = next(self._blocks)  # [S, F, n]: frames from `_start` on
         self._start = 0
 
     @property
     def sources(self) -> int:
-        """S."""
-        return len(self._held)
+        """Number of masks a frame, S."""
+        return len(self._buffer)
 
     def at(self, positions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Masks between frames, [S, F, n], at rising positions; beyond the last frame they are its own."""
+        """Return masks [S, F, n] at rising positions; beyond the last frame they are its own."""
         before = np.floor(positions).astype(int)  # [n]
         self._reach(int(before[-1]) + 2)
-        self._held = self._held[..., max(0, before[0] - self._start) :]
+        self._buffer = self._buffer[..., max(0, before[0] - self._start) :]
         self._start = max(self._start, int(before[0]))
-        last = self._held.shape[-1] - 1
+        last = self._buffer.shape[-1] - 1
         first = (before - self._start).clip(max=last)
         share = (positions - before).astype(np.float32)
-        masks: NDArray[np.float32] = (1 - share) * self._held[..., first]
-        masks += share * self._held[..., (first + 1).clip(max=last)]
+        masks: NDArray[np.float32] = (1 - share) * self._buffer[..., first]
+        masks += share * self._buffer[..., (first + 1).clip(max=last)]
         return masks
 
     def finish(self) -> None:
-        """Let the stream run out."""
+        """Read the stream to its end."""
         for _ in self._blocks:
             pass
 
     def _reach(self, stop: int) -> None:
-        blocks = [self._held]
-        reached = self._start + self._held.shape[-1]
+        blocks = [self._buffer]
+        reached = self._start + self._buffer.shape[-1]
         while reached < stop and (block := next(self._blocks, None)) is not None:
             blocks.append(block)
             reached += block.shape[-1]
-        self._held = np.concatenate(blocks, axis=-1)
+        self._buffer = np.concatenate(blocks, axis=-1)
 
 
 def masked_stems(
@@ -243,7 +247,7 @@ def masked_stems(
 
 
 class BandInterpolation:
-    """Brings masks to the bins of the song's STFT, up to the network's band."""
+    """Linear interpolation of masks to the bins of the song's STFT, up to the network's band."""
 
     def __init__(self, stft: SourceGrid, grid: MaskGrid) -> None:
         positions = np.arange(stft.fft_samples // 2 + 1) * stft.bins_per_bin
@@ -254,13 +258,13 @@ class BandInterpolation:
         self._share = torch.from_numpy((positions - below).astype(np.float32))[:, None]
 
     def apply(self, masks: Tensor) -> Tensor:
-        """[S, F, n] -> [S, bins, n]."""
+        """Interpolate masks: [S, F, n] -> [S, bins, n]."""
         below, share = self._below.to(masks.device), self._share.to(masks.device)
         return (1 - share) * masks[:, below] + share * masks[:, below + 1]
 
 
 def _cut(mix: SourceFrames | NDArray[np.float32], starts: NDArray[np.intp], length: int) -> Tensor:
-    """Stretches of the song with silence around it: [C, n, length]."""
+    """Cut stretches out of the song, with silence around it: [C, n, length]."""
     first, last = int(starts[0]), int(starts[-1]) + length
     inside = mix[max(0, first) : max(0, last)]
     audio = np.zeros((last - first, mix.shape[1]), dtype=np.float32)
@@ -272,7 +276,7 @@ def _cut(mix: SourceFrames | NDArray[np.float32], starts: NDArray[np.intp], leng
 def _finished(
     sums: Tensor, weights: Tensor, mix: SourceFrames | NDArray[np.float32], position: int
 ) -> Iterator[NDArray[np.float32]]:
-    """What no later frame adds to, without what lies before the song, and the residual."""
+    """Yield finished samples of all stems and of the residual, without those before the song."""
     before = max(0, -position)
     sums, weights = sums[..., before:], weights[before:]
     if sums.shape[-1] == 0:

@@ -6,7 +6,7 @@ decoder, which is the dearest matrix product of a network with long frames:
 
     w = [relu(y), relu(-y)],  y = A x;    D w m = D_half (relu(y) m_+ - relu(-y) m_-).
 
-The blocks between go through `fast_conv_tasnet`, one example after the other, in float32.
+The blocks between go through `models.conv_tasnet.fast`, one example after the other, in float32.
 """
 
 from __future__ import annotations

@@ -80,7 +80,12 @@ def test_models_convert_takes_them(tmp_path):
     [
         ({"decoder.5.0.0.weight": None}, {}, CheckpointError, "decoders.0.5.conv.weight"),
         ({"surprise.weight": torch.ones(1)}, {}, CheckpointError, "surprise.weight"),
-        ({"encoder.5.weight": torch.full((512, 256, 4, 4), float("nan"))}, {}, CheckpointError, "finite"),
+        (
+            {"encoder.5.weight": torch.full((512, 256, 4, 4), float("nan"))},
+            {},
+            CheckpointError,
+            "NaN or infinite",
+        ),
         ({"film.fc.linear.weight": torch.ones(1024, 1024)}, {}, CheckpointError, "1024 visual features"),
         ({}, {"bias": "yes"}, BadOptionError, "not bias"),
         ({}, {"conditioning": "film-final"}, CheckpointError, "film.0"),

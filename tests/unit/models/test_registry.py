@@ -50,6 +50,11 @@ def test_an_unknown_name_is_told_the_nearest(folder):
         ModelRegistry(shipped_dirs=[folder]).get("tinny")
 
 
+def test_published_model_without_weights_names_its_command(folder):
+    with pytest.raises(UnknownModelError, match=r"'htdemucs' are not here; .* models pull htdemucs"):
+        ModelRegistry(shipped_dirs=[folder]).get("htdemucs")
+
+
 def test_a_later_folder_takes_precedence(folder, tmp_path):
     own = tmp_path / "own"
     own.mkdir()

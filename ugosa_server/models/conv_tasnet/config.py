@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import Depth, NetworkDefaults
 
+NORM_EPS = 1e-8  # inside the square root, in both norms
+
 
 @dataclass(frozen=True)
 class ConvTasNetConfig(NetworkDefaults):

@@ -1,7 +1,8 @@
-"""The fast path of a ConvTasNet: the same network, one example at a time, frames first.
+"""Fast path of a ConvTasNet: the same network, one example at a time, frames first.
 
-The plain twin is `ConvTasNet.plain_forward`. Features are [K, channels] here, see `fast_block` for why. When
-nothing is trained, the masks of all sources exist for a chunk of frames at a time.
+The plain twin, and oracle of the tests, is `ConvTasNet.plain_forward`. Features are [K, channels] here; the
+docstring of `fast_block` says why. When nothing is trained, the masks of all sources exist for a chunk of
+frames at a time.
 
 Where every filter has one of the opposite sign in the other half, as in networks that started from cosines
 (`ugosa_research/songs/basis.py`), the matrix products of encoder and decoder are half as large:
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from ugosa_server.models.conv_tasnet.config import NORM_EPS
 from ugosa_server.models.conv_tasnet.fast_block import blocks
-from ugosa_server.models.conv_tasnet.fast_block.layers import NORM_EPS, BlockWeights, Scratch, chunks
+from ugosa_server.models.conv_tasnet.fast_block.layers import BlockWeights, Scratch, chunks
 
 __all__ = ["Scratch", "bottleneck", "encode", "masked_frames", "overlap_add", "run_blocks"]
 
@@ -38,12 +40,13 @@ def encode(mix: Tensor, basis: Tensor, hop_samples: int) -> Tensor:
 
 
 def have_opposite_halves(filters: Tensor, dim: int) -> bool:
-    """Whether the second half of the filters, which lie along `dim`, is the first with the opposite sign.
+    """Return whether the second half of the filters along `dim` is the first with the opposite sign.
 
-    Remembered as long as the tensor lives and nothing changes it: on a GPU looking means waiting for it.
+    Compared once for each state of the weights, and not in every forward pass: on a GPU the answer has to be
+    waited for.
     """
     if filters.is_inference():
-        return _are_opposite_halves(filters, dim)  # nothing tells when such a tensor changes
+        return _are_opposite_halves(filters, dim)  # its changes are not counted
     state = filters._version, filters.data_ptr()  # in-place changes raise the first, `data = ...` the second
     remembered = _opposite_halves.get(filters)
     if remembered is None or remembered[0] != state:
@@ -52,7 +55,7 @@ def have_opposite_halves(filters: Tensor, dim: int) -> bool:
 
 
 _opposite_halves: MutableMapping[Tensor, tuple[tuple[int, int], bool]] = WeakTensorKeyDictionary()
-"""Answers, and the states of the tensors that they hold for."""
+"""Answer for each tensor, and the state that it holds for."""
 
 
 def _are_opposite_halves(filters: Tensor, dim: int) -> bool:
@@ -61,14 +64,14 @@ def _are_opposite_halves(filters: Tensor, dim: int) -> bool:
 
 
 def bottleneck(w: Tensor, norm: nn.Module, conv: nn.Module) -> Tensor:
-    """The first norm, over the channels of each frame, and the bottleneck: [K, N] -> [K, B]."""
+    """Apply the first norm, over the channels of each frame, and the bottleneck: [K, N] -> [K, B]."""
     gamma, beta = norm.gamma.flatten(), norm.beta.flatten()  # type: ignore[operator]
     normalised = F.layer_norm(w, (w.shape[-1],), gamma, beta, NORM_EPS)
     return normalised @ conv.weight.squeeze(-1).t()  # type: ignore[operator]
 
 
 def run_blocks(features: Tensor, temporal_blocks: list[nn.Module], scratch: Scratch) -> Tensor:
-    """Go through temporal blocks one after the other: [K, B] -> [K, B]."""
+    """Run temporal blocks one after the other: [K, B] -> [K, B]."""
     layers = []
     for temporal_block in temporal_blocks:
         (dilation,) = temporal_block.net[3].net[0].dilation  # type: ignore[index, union-attr]
@@ -79,7 +82,7 @@ def run_blocks(features: Tensor, temporal_blocks: list[nn.Module], scratch: Scra
 def masked_frames(
     features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, scratch: Scratch
 ) -> Tensor:
-    """Masks, masked features, frames of audio.
+    """Compute masks, masked features and frames of audio.
 
     frames[k, s] = basis (ReLU(M_s features[k]) * w[k])
 

@@ -8,7 +8,7 @@ Letters of the paper: N encoder filters, L their length, B bottleneck channels, 
 size, X blocks a repeat, R repeats. Shapes: batch B, sources S, audio channels C, samples T, frames K.
 
 The modules are the readable definition. Training (`train()` mode, autocast) runs them as they stand; in
-evaluation mode, where adaptation and separation work, the same parameters go through `fast_conv_tasnet`.
+evaluation mode, where adaptation and separation work, the same parameters go through `fast`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from torch import Tensor, nn
 
 from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet import fast
-from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.conv_tasnet.config import NORM_EPS, ConvTasNetConfig
 from ugosa_server.models.network import SeparationNetwork
-
-NORM_EPS = 1e-8  # inside the square root, in both norms
 
 
 class ChannelwiseLayerNorm(nn.Module):

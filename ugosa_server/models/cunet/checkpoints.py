@@ -85,7 +85,7 @@ def read_cunet_checkpoint(
         raise CheckpointError(f"{path} holds no Conditioned U-Net: {odd[0]} (of {len(odd)}) does not fit")
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} holds values that are no finite numbers")
+            raise CheckpointError(f"{path}: {name} has values that are NaN or infinite")
     return config, {name: state[name] for name in expected}
 
 

@@ -1,20 +1,18 @@
-"""What a mask network is told of every STFT frame of a song, from the marks.
+"""Contexts of STFT frames: what a mask network is conditioned on in each frame of a song.
 
-A label is 1 where its source may play and 0 where it is marked silent. Marks need not fill a whole window of
-the network: the window is heard once for each set of labels that occurs in it, and every frame takes the
-masks that were made for its own labels. A frame's label is 0 only if the frame, its window and one hop on
-either side lie inside the mark, so a mark changes nothing outside of itself.
+A context is a vector of labels, from marks, or a stack of feature vectors, from a video of the players. Both
+classes give the distinct contexts of a stretch of frames, so that a window is processed once for each.
 
-What a mask network sees while it hears a window: frames of every player, at the window's times.
+Labels: 1 where a source may play, 0 where it is marked silent. A label is 0 only if its frame, the frame's
+window and one hop on either side lie inside the mark, so a mark changes nothing outside of itself.
 
-One frame per player is the one nearest to the window's start (paper, section 3.2.2); N frames are those
-nearest to N times spread evenly over the window. A player of whom there is no frame is all zeros.
+Video: the frame of each player that is nearest to the start of the stretch (Slizovskaia et al. 2021, section
+3.2.2), or those nearest to N times spread evenly over it. A player of whom there is no frame is all zeros.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +22,8 @@ from ugosa_server.marks.players import VisualFrame
 from ugosa_server.models.config import MaskGrid
 
 
-class FrameContexts(Protocol):
-    """Says what is known of any stretch of frames."""
-
-    def of(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """The contexts in frames [start, stop), [n, *shape], and which frame has which, [stop - start]."""
-
-
 class LabelContexts:
-    """Labels from marks."""
+    """Labels of the sources, 0 or 1, in each STFT frame of a song."""
 
     def __init__(
         self,
@@ -44,28 +35,39 @@ class LabelContexts:
         model_rate_hz: int,
         n_frames: int,
     ) -> None:
-        """Take validated marks of a song, the network's sources, and the number T' of its STFT frames."""
+        """Compute the labels of a whole song.
+
+        Args:
+            marks: validated.
+            sources: K names, in the order of the network.
+            source_rate_hz: of the song and of the marks.
+            source_frames: length of the song at that rate.
+            grid: the network's STFT.
+            model_rate_hz: the network's rate.
+            n_frames: T', the number of STFT frames.
+        """
         self._labels = np.ones((len(sources), n_frames), dtype=np.float32)  # [K, T']
         reach = grid.fft_samples / 2 + grid.hop_samples
-        per_frame = model_rate_hz / source_rate_hz
+        model_per_source = model_rate_hz / source_rate_hz
         for row, source in zip(self._labels, sources, strict=True):
             for start, stop in marks.silent(source):
-                first = -(-(start * per_frame + reach) // grid.hop_samples) if start > 0 else 0
-                last = (stop * per_frame - reach) // grid.hop_samples if stop < source_frames else n_frames
+                first = -(-(start * model_per_source + reach) // grid.hop_samples) if start > 0 else 0
+                last = (stop * model_per_source - reach) // grid.hop_samples
+                last = last if stop < source_frames else n_frames
                 row[int(first) : max(0, int(last) + 1)] = 0.0
 
-    def of(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """The sets of labels in frames [start, stop), [n, K], and which is whose; see the protocol.
+    def between(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Return the distinct labels [n, K] in frames [start, stop) and the index of each frame's labels.
 
         Frames before and after the song are like its first and last.
         """
         frames = np.arange(start, stop).clip(0, self._labels.shape[1] - 1)
-        labels, choice = np.unique(self._labels[:, frames], axis=1, return_inverse=True)
-        return np.ascontiguousarray(labels.T), choice.reshape(-1)
+        labels, index = np.unique(self._labels[:, frames], axis=1, return_inverse=True)
+        return np.ascontiguousarray(labels.T), index.reshape(-1)
 
 
 class VideoContexts:
-    """Contexts from visual frames, as `frame_contexts.FrameContexts`."""
+    """Feature vectors of the players, one or N of each, for any stretch of STFT frames."""
 
     def __init__(
         self,
@@ -74,10 +76,10 @@ class VideoContexts:
         source_rate_hz: int,
         frame_rate_hz: float,
     ) -> None:
-        """Take validated frames.
+        """Sort the vectors by player.
 
         Args:
-            frames: what is seen, sorted.
+            frames: validated and sorted.
             context_shape: [K', 2048], or [K', N, 2048].
             source_rate_hz: of the song.
             frame_rate_hz: STFT frames a second.
@@ -85,19 +87,20 @@ class VideoContexts:
         self._shape = context_shape
         self._frame_rate_hz = frame_rate_hz
         n_features = context_shape[-1]
-        self._seen: dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]] = {}
-        for player in {seen.player for seen in frames}:
-            own = [seen for seen in frames if seen.player == player]
-            times_s = np.array([seen.frame / source_rate_hz for seen in own])
-            self._seen[player] = times_s, np.stack([seen.vector(n_features) for seen in own])
+        self._vectors: dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]] = {}
+        """Times in seconds [n] and vectors [n, 2048] of each player."""
+        for player in {frame.player for frame in frames}:
+            own = [frame for frame in frames if frame.player == player]
+            times_s = np.array([frame.frame / source_rate_hz for frame in own])
+            self._vectors[player] = times_s, np.stack([frame.vector(n_features) for frame in own])
 
-    def of(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """What is seen in frames [start, stop): one context, [1, *shape], and every frame has it."""
+    def between(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Return the only context [1, *context_shape] of frames [start, stop), and zeros as its indices."""
         players, *several, n_features = self._shape
         n_times = several[0] if several else 1
         wanted_s = (start + (stop - start) * np.arange(n_times) / n_times) / self._frame_rate_hz  # [N]
         context = np.zeros((players, n_times, n_features), dtype=np.float32)
-        for player, (times_s, vectors) in self._seen.items():
+        for player, (times_s, vectors) in self._vectors.items():
             nearest = np.abs(times_s[:, None] - wanted_s).argmin(axis=0)  # [N]
             context[player] = vectors[nearest]
         return context.reshape(1, *self._shape), np.zeros(stop - start, dtype=np.intp)

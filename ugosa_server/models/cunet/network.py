@@ -1,8 +1,7 @@
-"""The Conditioned U-Net: one mask per instrument from a mix's spectrogram and a word about who plays.
+"""The Conditioned U-Net: one mask per instrument from the spectrogram of a mix, conditioned on who plays.
 
-Slizovskaia, Haro and Gomez (2021), section 3; what can be chosen stands in `conditioned_unet_config`, what
-the network hears and what its masks do in `cunet_front_end`. Shapes: batch B, classes K, bins F, frames T';
-F and T' are multiples of 64.
+Slizovskaia, Haro and Gomez (2021), section 3. The sizes are in `config`; the input values, and how masks are
+applied, in `front_end`. Shapes: batch B, classes K, bins F, frames T'; F and T' are multiples of 64.
 
 The last block ends in its batch norm. (The published code ends in ReLU and dropout, so that no mask can fall
 below 0.5; `rectified_logits` is for checkpoints made so.)
@@ -109,10 +108,10 @@ class ConditionedUNet(MaskNetwork):
         )
 
     def mask_logits(self, network_values: Tensor, context: Tensor | None = None) -> Tensor:
-        """What a sigmoid makes masks of: [B, 1, F, T'] -> [B, K, F, T'].
+        """Return the logits of the masks: [B, 1, F, T'] -> [B, K, F, T'].
 
         Args:
-            network_values: `cunet_front_end.values` of the mix.
+            network_values: `front_end.values` of the mix.
             context: [B, *config.context_shape]: labels of 0 and 1, or features of frames, zero for players
                 that are not there. Not used without conditioning, and needed with it.
         """
@@ -146,7 +145,7 @@ class ConditionedUNet(MaskNetwork):
 
     @property
     def takes_labels(self) -> bool:
-        """Whether it is told who plays, not shown."""
+        """True if conditioned on instrument labels rather than video."""
         return self.config.context == "labels"
 
     def masks(self, frames: Tensor, context: Tensor | None = None, *, kind: MaskKind = "soft") -> Tensor:
@@ -174,14 +173,14 @@ class ConditionedUNet(MaskNetwork):
         return waveform(masks * frames.unsqueeze(1), mix.shape[-1]).unsqueeze(2)  # [B, K, 1, T]
 
     def context_of(self, activity: Tensor | None, mix: Tensor) -> Tensor:
-        """The context that only marks give: labels; of frames, none seen. [B, *config.context_shape]."""
+        """Return the context without video: labels from h, or all-zero features. [B, *context_shape]."""
         if self.config.context == "labels" and activity is not None:
             return activity.amax(dim=-1)
         shape = (len(mix), *self.config.context_shape)
         return mix.new_ones(shape) if self.config.context == "labels" else mix.new_zeros(shape)
 
     def _film(self, context: Tensor | None) -> list[Tensor]:
-        """(gamma, beta) of each modulated layer, [B, 2 C]."""
+        """Return (gamma, beta) of each modulated layer, [B, 2 C]."""
         if self.config.conditioning == "none":
             return []
         expected = self.config.context_shape
@@ -201,7 +200,7 @@ class ConditionedUNet(MaskNetwork):
 
 
 def _visual_head() -> nn.Linear:
-    """One layer on features of ResNet-50, which are never negative: with a ReLU after it, the identity."""
+    """Build one layer that is the identity at first: features of ResNet-50 are never negative."""
     head = nn.Linear(VISUAL_FEATURES, VISUAL_FEATURES)
     nn.init.eye_(head.weight)
     nn.init.zeros_(head.bias)
@@ -209,7 +208,7 @@ def _visual_head() -> nn.Linear:
 
 
 def _film_generator(context_features: int, channels: int) -> nn.Linear:
-    """The generator f of Eq. 9, of one layer."""
+    """Build the generator f of Eq. 9, of one layer."""
     generator = nn.Linear(context_features, 2 * channels)
     nn.init.xavier_uniform_(generator.weight)
     nn.init.constant_(generator.bias, FILM_BIAS)
@@ -217,7 +216,7 @@ def _film_generator(context_features: int, channels: int) -> nn.Linear:
 
 
 def _decode(decoder: nn.Module, skips: list[Tensor]) -> Tensor:
-    """Through one decoder, from the bottleneck out: -> [B, outputs, F, T']."""
+    """Run one decoder, from the bottleneck out: -> [B, outputs, F, T']."""
     assert isinstance(decoder, nn.ModuleList)
     *between, x = skips
     for block, skip in zip(decoder, reversed(between), strict=True):

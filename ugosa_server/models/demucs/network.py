@@ -1,7 +1,8 @@
 """demucs 4's networks (htdemucs, htdemucs_ft, hdemucs_mmi, htdemucs_6s ...) as networks that can be adapted.
 
-The package `demucs` (extra `zoo`) builds them; the weights lie in a checkpoint of the server, which
-`read_demucs_repo` makes from a folder of demucs' own files. What the depths train: `demucs_config`.
+The package `demucs` builds them; the weights lie in a checkpoint of the server, which `read_demucs_repo`
+makes from a folder of demucs' own files. The sizes, and what each depth trains, are in
+`models.demucs.config`.
 """
 
 from __future__ import annotations
@@ -15,29 +16,24 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from demucs import pretrained
+from demucs.apply import BagOfModels
+from demucs.hdemucs import HDemucs
+from demucs.htdemucs import HTDemucs
+from demucs.repo import AnyModelRepo, BagOnlyRepo, LocalRepo, ModelLoadingError
+from demucs.states import load_model
 from torch import Tensor, nn
 
-from ugosa_server.errors import BadOptionError, CheckpointError
+from ugosa_server.errors import CheckpointError
 from ugosa_server.models.checkpoint_header import require_sha256
 from ugosa_server.models.demucs.config import DemucsConfig, DemucsMember
 from ugosa_server.models.legacy import read_legacy_pickle
 from ugosa_server.models.network import SeparationNetwork
 
-try:
-    from demucs import pretrained
-    from demucs.apply import BagOfModels
-    from demucs.hdemucs import HDemucs
-    from demucs.htdemucs import HTDemucs
-    from demucs.repo import AnyModelRepo, BagOnlyRepo, LocalRepo, ModelLoadingError
-    from demucs.states import load_model
-except ImportError as error:
-    raise BadOptionError(
-        f"this model needs the package demucs ({error}): pip install 'ugosa-server[zoo]'"
-    ) from error
-
 CHUNK_OVERLAP = 0.25  # of a segment, as in demucs
 MIN_SAMPLES = 8192  # shorter mixes are padded to it: the STFT and the strides need some audio
-CLASSES = {"demucs.htdemucs.HTDemucs": HTDemucs, "demucs.hdemucs.HDemucs": HDemucs}
+KINDS = {"HTDemucs": HTDemucs, "HDemucs": HDemucs}
+CLASSES = {f"{kind.__module__}.{name}": kind for name, kind in KINDS.items()}
 
 
 class DemucsNetwork(SeparationNetwork):
@@ -64,7 +60,7 @@ class DemucsNetwork(SeparationNetwork):
         return torch.stack(stems).sum(dim=0)
 
     def _separate_with(self, network: nn.Module, member: DemucsMember, mix: Tensor) -> Tensor:
-        """One member, in overlapping chunks if the mix is longer than it may hear: -> [B, S, C, T]."""
+        """Separate with one member, in overlapping chunks if the mix is too long for it: -> [B, S, C, T]."""
         longest = int(Fraction(member.segment) * self.config.sample_rate_hz)
         if mix.shape[-1] <= longest:
             # A transformer was trained on one length only, and is best given that (demucs' apply_model).
@@ -85,11 +81,11 @@ class DemucsNetwork(SeparationNetwork):
 
 def _build_member(member: DemucsMember) -> nn.Module:
     arguments: dict[str, Any] = dict(member.arguments) | {"segment": Fraction(member.segment)}
-    network: nn.Module = {"HTDemucs": HTDemucs, "HDemucs": HDemucs}[member.kind](**arguments)
+    network: nn.Module = KINDS[member.kind](**arguments)
     if isinstance(network, HTDemucs):
         network.use_train_segment = False  # padding is `_padded`'s, so that a step has the same length, too
         if network.crosstransformer is not None:
-            network.crosstransformer.sin_random_shift = 0  # the same mix gives the same stems
+            network.crosstransformer.sin_random_shift = 0  # the same mix, the same stems
     return network
 
 
@@ -102,7 +98,7 @@ def _padded(network: nn.Module, mix: Tensor, n_samples: int) -> Tensor:
 
 
 class _DataRepo(LocalRepo):  # type: ignore[misc]
-    """demucs' folder of single networks, read without unpickling any class."""
+    """A folder of demucs' single networks, read without unpickling any class."""
 
     def get_model(self, sig: str) -> nn.Module:
         """Build the network of a file and give it the file's weights."""
@@ -159,13 +155,13 @@ def read_demucs_repo(folder: Path, name: str) -> tuple[DemucsConfig, dict[str, T
 
 
 def copy_bag(name: str, folder: Path) -> None:
-    """Put demucs' own description of a published bag beside its files."""
+    """Copy demucs' own description of a published bag to the folder of its files."""
     shutil.copy(pretrained.REMOTE_ROOT / f"{name}.yaml", folder)
 
 
 def _describe(network: Any, weights: list[float]) -> DemucsMember:
-    """The description from which `_build_member` builds the same network."""
-    args, kwargs = network._init_args_kwargs  # kept by demucs' own decorator
+    """Describe a network so that `_build_member` builds the same one."""
+    args, kwargs = network._init_args_kwargs  # recorded by demucs' own decorator
     arguments: Mapping[str, Any] = inspect.signature(type(network)).bind(*args, **kwargs).arguments
     return DemucsMember(
         kind=type(network).__name__,

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import Depth
+from ugosa_server.models.config import Depth, NetworkDefaults
 
 Activation = Literal["leaky_relu", "elu"]
 """Leaky ReLU (0.2) on the way down and ReLU on the way up, or ELU on both."""
@@ -62,8 +62,8 @@ SONG_STD = 0.1  # -20 dBFS: of the mono mean of ordinary mixes
 
 
 @dataclass(frozen=True)
-class SpleeterConfig:
-    """Sizes of a Spleeter of any number of sources."""
+class SpleeterConfig(NetworkDefaults):
+    """Sizes of a Spleeter of any number of sources; its masks are applied inside of the network."""
 
     sources: tuple[str, ...]
     """Names of the outputs, in order (S of them)."""
@@ -95,11 +95,6 @@ class SpleeterConfig:
             raise BadOptionError(f"song_std must be above 0, got {self.song_std:g}")
 
     @property
-    def stems(self) -> tuple[str, ...]:
-        """The sources: masks of a bin add up to 1."""
-        return self.sources
-
-    @property
     def audio_channels(self) -> int:
         """Stereo."""
         return AUDIO_CHANNELS
@@ -108,25 +103,6 @@ class SpleeterConfig:
     def sample_rate_hz(self) -> int:
         """The rate of the training data."""
         return SAMPLE_RATE_HZ
-
-    @property
-    def max_segment_s(self) -> float:
-        """Convolutions hear segments of any length."""
-        return math.inf
-
-    @property
-    def mask_grid(self) -> None:
-        """It gives waveforms: its masks are applied inside of the network."""
-
-    @property
-    def video_slots(self) -> int:
-        """It only hears."""
-        return 0
-
-    @property
-    def video_interval_s(self) -> float:
-        """It sees none."""
-        return math.inf
 
     @property
     def adaptation_defaults(self) -> dict[str, str | int | float | None]:

@@ -93,7 +93,7 @@ def network_system(
             seen = VideoContexts(
                 segment.video, config.context_shape, SAMPLE_RATE_HZ, SAMPLE_RATE_HZ / HOP_SAMPLES
             )
-            return np.asarray(seen.of(first, first + WINDOW_FRAMES)[0][0], np.float32)
+            return np.asarray(seen.between(first, first + WINDOW_FRAMES)[0][0], np.float32)
         return np.ones_like(segment.labels) if labels == ALL_ONES else segment.labels
 
     def predict(segment: Segment) -> Array:

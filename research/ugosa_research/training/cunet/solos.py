@@ -54,7 +54,7 @@ class Recording:
         if self.video is None:
             raise BadOptionError(f"{self.path} has no {self.path.stem}.npz of video features beside it")
         first = start // GRID.hop_samples
-        context, _ = _video(self.video, shape).of(first, first + WINDOW_FRAMES)
+        context, _ = _video(self.video, shape).between(first, first + WINDOW_FRAMES)
         return np.asarray(context[0, 0], np.float32)
 
 

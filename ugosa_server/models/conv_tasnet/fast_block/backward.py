@@ -102,7 +102,7 @@ def _rows(norm: NormGradient, weights: FoldedWeights) -> tuple[Tensor, Tensor]:
 
 
 def _outside(d_q: Tensor, offset: int) -> Tensor | float:
-    """The sum of the frames of d q that a tap of this offset does not reach, [H]."""
+    """Sum of the frames of d q that a tap of this offset does not reach, [H]."""
     if offset == 0:
         return 0.0
     return (d_q[:-offset] if offset < 0 else d_q[max(0, len(d_q) - offset) :]).sum(dim=0)

@@ -1,4 +1,4 @@
-"""Blocks one after the other as something to call, with gradient where one is asked for."""
+"""Run blocks one after the other, with gradients where any is asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class Layer(NamedTuple):
-    """A block."""
+    """One block."""
 
     weights: BlockWeights
     dilation: int
@@ -25,12 +25,12 @@ class Layer(NamedTuple):
 
     @property
     def is_trained(self) -> bool:
-        """Whether anything in it asks for a gradient."""
+        """True if any of its parameters asks for a gradient."""
         return any(tensor.requires_grad for tensor in self.weights)
 
 
 def run(x: Tensor, layers: Sequence[Layer], scratch: Scratch) -> Tensor:
-    """Return what `TemporalBlock`s one after the other make of x: [K, B] -> [K, B]."""
+    """Run temporal blocks one after the other: [K, B] -> [K, B]."""
     trained = [x.requires_grad, *(layer.is_trained for layer in layers)]
     first = max(trained.index(True) - 1, 0) if torch.is_grad_enabled() and any(trained) else len(layers)
     if first > 0:
@@ -48,7 +48,7 @@ def run(x: Tensor, layers: Sequence[Layer], scratch: Scratch) -> Tensor:
 
 
 class _Blocks(torch.autograd.Function):
-    """The blocks of a training step. In one piece, so that what goes from block to block can be borrowed."""
+    """The blocks of a training step, in one piece, so that features between blocks can be borrowed."""
 
     @staticmethod
     def forward(
@@ -98,6 +98,6 @@ def _folded(tensors: Sequence[Tensor], dilations: Sequence[int]) -> list[FoldedW
 
 
 def _by_block(values: Sequence[_T]) -> list[Sequence[_T]]:
-    """What there is for every parameter, one block's at a time."""
+    """Group values that belong to parameters by block."""
     size = len(BlockWeights._fields)
     return [values[start : start + size] for start in range(0, len(values), size)]

@@ -11,20 +11,20 @@ from ugosa_server.models.conv_tasnet.fast_block.layers import FoldedWeights, Nor
 
 
 class Kept(NamedTuple):
-    """What the backward pass of a block reads; it writes over `q`."""
+    """Input of the backward pass of a block, which writes over `q`."""
 
     x: Tensor
     """[K, B]."""
     u: Tensor
-    """[K, H]; p where that tells u (`Prelu.keeps_output`)."""
+    """[K, H]; p where p tells u (`Prelu.keeps_output`)."""
     q: Tensor
-    """[K, H]; t where that tells q."""
+    """[K, H]; t where t tells q."""
     p_norm: Norm
     t_norm: Norm
 
 
 def forward_kept(x: Tensor, out: Tensor, weights: FoldedWeights, scratch: Scratch) -> Kept:
-    """Write what the block makes of x to `out`, [K, B], and say what its gradient needs, borrowed."""
+    """Run the block from x to `out`, [K, B]; return what its gradient needs, borrowed."""
     u, q = (scratch.borrow(len(x), weights.channels, x) for _ in range(2))
     p = u if weights.up_prelu.keeps_output else scratch.take("p", len(x), weights.channels, x)
     p_norm = _to_p(x, u, p, weights)
@@ -34,7 +34,7 @@ def forward_kept(x: Tensor, out: Tensor, weights: FoldedWeights, scratch: Scratc
 
 
 def forward_in_place(x: Tensor, weights: FoldedWeights, scratch: Scratch) -> None:
-    """Write what the block makes of x over it, [K, B]; nothing is kept."""
+    """Run the block and write its output over x, [K, B]; nothing is kept."""
     p = scratch.take("p", len(x), weights.channels, x)
     y = scratch.take("y", len(x), x.shape[1], x)
     p_norm = _to_p(x, p, p, weights)
