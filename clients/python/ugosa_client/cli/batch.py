@@ -117,7 +117,11 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
         reporter.result(result, text)
         return ExitCode.OK
     reporter.close()
-    message = f"{len(failed)} of {len(ordered)} songs failed; run the same command again to try only these"
+    message = f"{len(failed)} of {len(ordered)} songs failed; "
+    if all(outcome.exit_code is ExitCode.BAD_INPUT for outcome in failed):
+        message += "mend what the table says, then run the same command again to try only these"
+    else:
+        message += "run the same command again to try only these"
     reporter.failed(ExitCode.JOB_FAILED, "BATCH", f"{message}\n{text}", result)
     return ExitCode.JOB_FAILED
 

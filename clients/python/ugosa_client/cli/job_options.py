@@ -52,7 +52,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--masks",
         dest="mask_kind",
-        choices=list(MaskKind),
+        choices=[kind.value for kind in MaskKind],
         metavar="KIND",
         help="of a model that gives masks: soft; hard, all or nothing in each bin; or shared, each bin "
         "shared out among the sources (the model's, else soft)",
@@ -67,7 +67,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         dest="stem_encoding",
-        choices=list(StemEncoding),
+        choices=[encoding.value for encoding in StemEncoding],
         metavar="FORMAT",
         help="of the stems: " + ", ".join(StemEncoding),
     )
