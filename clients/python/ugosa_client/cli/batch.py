@@ -30,6 +30,7 @@ from ugosa_client.cli.separate import add_video_places
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, ClosedError, ResourceExhaustedError, UgosaClientError
 from ugosa_client.resources import Job, JobOptions, JobState
+from ugosa_client.separate import SeparationRequest
 from ugosa_client.song import FileSong
 from ugosa_client.video import Sight, parse_boxes
 
@@ -260,14 +261,10 @@ class Batch:
                 raise ClosedError("interrupted")
             try:
                 return self._client.submit(
-                    song,
-                    marks=marks or (),
-                    options=self._options,
-                    request_id=request_id,
+                    SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
                     out_dir=out_dir,
                     overwrite=self._overwrite,
                     on_upload=reporter.uploaded,
-                    sight=sight,
                 )
             except ResourceExhaustedError as error:
                 if error.reason != "QUEUE_FULL" and error.metadata.get("limit") != "quota_queued_jobs":

@@ -176,7 +176,7 @@ def _refuse_outside(path: str, regions: Sequence[Region], rate: int | None, fram
                 "are these the marks of this song?"
             )
     if errors:
-        raise MarksFileError(slips_text(Path(path), errors))
+        raise MarksFileError(slips_text(path, errors))
 
 
 def _outside_item(path: Path) -> list[Finding]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from ugosa_client.errors import MarksFileError
 from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, format_of_bytes, format_of_name
-from ugosa_client.marks.regions import Region, regions_of_marks
+from ugosa_client.marks.labels import find_source
+from ugosa_client.marks.regions import Position, Region, regions_of_marks
 from ugosa_client.marks.text import decode_text
-from ugosa_client.resources import Mark
+from ugosa_client.resources import Mark, MarkState, TimedMark
 
 MAX_SLIPS = 50  # that a message lists
 
@@ -33,15 +35,46 @@ def read_marks(
             outside the song, or two regions contradict each other. The message names the file, and of every
             slip the line and the way out.
     """
-    path = Path(path)
-    marks, findings = examine_regions(read_regions(path), sources, sample_rate_hz, frames)
-    errors = [f"{f.where}: {f.text}" for f in findings if f.severity is Severity.ERROR]
+    return _checked(str(path), read_regions(Path(path)), sources, sample_rate_hz, frames)
+
+
+def marks_of_times(
+    marks: Iterable[TimedMark], sources: Sequence[str], sample_rate_hz: int, frames: int
+) -> tuple[Mark, ...]:
+    """Return marks in seconds as marks of a song, checked as those of a file are.
+
+    Raises:
+        MarksFileError: a name is unknown, a mark is reversed or lies outside the song, or two contradict
+            each other. The message names them all.
+    """
+    regions, errors = [], []
+    for mark in marks:
+        try:
+            source = find_source(mark.source, sources)
+            start, end = (Position(Fraction(time_s)) for time_s in (mark.start_s, mark.end_s))
+        except (ValueError, OverflowError) as error:  # a name, or a time that is no number
+            errors.append(f"the mark of {mark.source!r}: {error}")
+            continue
+        regions.append(Region(source if mark.state is MarkState.ACTIVE else f"-{source}", start, end))
+    return _checked("the list of marks", regions, sources, sample_rate_hz, frames, errors)
+
+
+def _checked(
+    name: str,
+    regions: Iterable[Region],
+    sources: Sequence[str],
+    sample_rate_hz: int,
+    frames: int,
+    errors: Sequence[str] = (),
+) -> tuple[Mark, ...]:
+    marks, findings = examine_regions(regions, sources, sample_rate_hz, frames)
+    errors = [*errors, *(f"{f.where}: {f.text}" for f in findings if f.severity is Severity.ERROR)]
     if errors:
-        raise MarksFileError(slips_text(path, errors))
+        raise MarksFileError(slips_text(name, errors))
     return marks
 
 
-def slips_text(path: Path, errors: Sequence[str]) -> str:
+def slips_text(path: str, errors: Sequence[str]) -> str:
     """Write the errors of a marks file, each with its place, as one message."""
     if len(errors) == 1:
         return f"{path}, {errors[0]}"
