@@ -12,7 +12,16 @@ from pathlib import Path
 from bench.memory import after_jobs
 from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
-from ugosa_client import JobEvent, JobOptions, Mark, MarkState, Progress, StateChanged, UgosaClient
+from ugosa_client import (
+    JobEvent,
+    JobOptions,
+    Mark,
+    MarkState,
+    Progress,
+    SeparationRequest,
+    StateChanged,
+    UgosaClient,
+)
 from ugosa_server.private_server import ServerProcess
 
 SONGS_S = (15, 60, 240, 900)
@@ -37,7 +46,7 @@ def _queues(client: UgosaClient, scratch: Path) -> Iterator[Row]:
     song = write_noise_song(scratch / "queued.wav", QUEUED_SONG_S)
     for n_jobs in QUEUES:
         begun_s = time.perf_counter()
-        jobs = [client.submit(song, marks=MARKS, options=OPTIONS) for _ in range(n_jobs)]
+        jobs = [client.submit(SeparationRequest(song, marks=MARKS, options=OPTIONS)) for _ in range(n_jobs)]
         for job in jobs:
             for _ in client.watch(job.job_id):
                 pass  # up to its end
@@ -58,7 +67,7 @@ def _one_song(client: UgosaClient, server: ServerProcess, scratch: Path, song_s:
             begun_s["fetching"] = event.time.timestamp()
 
     begun_s["upload, to the first phase"] = time.time()
-    job = client.submit(song, marks=MARKS, options=OPTIONS)
+    job = client.submit(SeparationRequest(song, marks=MARKS, options=OPTIONS))
     client.finish(job, scratch / f"stems of {song_s} s", on_event=on_event)
     ended_s = time.time()
     song.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
-from ugosa_client import JobOptions, JobPhase, Mark, MarkState, Progress, UgosaClient
+from ugosa_client import JobOptions, JobPhase, Mark, MarkState, Progress, SeparationRequest, UgosaClient
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.registry import ModelRegistry
 
@@ -44,10 +44,10 @@ def measure(target: str, scratch: Path) -> list[Row]:
                     times[event.step] = event.time.timestamp()
 
             result = client.separate(
-                song,
+                SeparationRequest(
+                    song, marks=[Mark("vocals", MarkState.SILENT, 0, SAMPLE_RATE_HZ)], options=OPTIONS
+                ),
                 scratch / f"stems {number}",
-                marks=[Mark("vocals", MarkState.SILENT, 0, SAMPLE_RATE_HZ)],
-                options=OPTIONS,
                 on_event=on_event,
             )
             first, last = min(times), max(times)

@@ -164,7 +164,7 @@ def test_an_unknown_label_and_a_server_that_is_down_leave_the_project_alone(sepa
     add_label("no vocls", 0.5, 1.0)
     done = separate()
     assert done.returncode == 2
-    assert "'no vocls' at 0.500 s" in done.stderr
+    assert "'no vocls' at 0:00.5" in done.stderr
     done = separate(address=f"unix:{tmp_path}/nobody.sock")
     assert done.returncode == 3
     assert "ugosa-server serve" in done.stderr

@@ -16,7 +16,7 @@ import soundfile
 from tests.helpers.jobs import silent
 from tests.helpers.server import Server
 from tests.helpers.songs import make_song, read_audio, write_song
-from ugosa_client import JobOptions, UgosaClient
+from ugosa_client import JobOptions, SeparationRequest, UgosaClient
 from ugosa_client.errors import (
     BadAudioError,
     BadOptionError,
@@ -103,7 +103,9 @@ class TestJobs:
         song = write_song(make_song(FRAMES), tmp_path / "song.wav")
         sent: list[int] = []
         with pytest.raises(BadOptionError, match=re.escape(hint)):
-            client.submit(song, options=options, on_upload=lambda done, _: sent.append(done))
+            client.submit(
+                SeparationRequest(song, options=options), on_upload=lambda done, _: sent.append(done)
+            )
         assert sent == []
 
     def test_an_unknown_upload_is_not_found(self, client: UgosaClient):

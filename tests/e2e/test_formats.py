@@ -10,7 +10,7 @@ import soundfile
 
 from tests.helpers.jobs import QUICK, silent
 from tests.helpers.songs import make_song, peak_dbfs, read_audio, write_m4a, write_song
-from ugosa_client import UgosaClient
+from ugosa_client import SeparationRequest, UgosaClient
 
 SONG = make_song(60000, seed=3)
 MARKS = [silent("other", 20000, 40000)]
@@ -27,7 +27,7 @@ MARKS = [silent("other", 20000, 40000)]
 )
 def test_lossless_files_null_exactly(client: UgosaClient, tmp_path: Path, name: str, subtype: str):
     path = write_song(SONG, tmp_path / name, subtype)
-    result = client.separate(path, tmp_path / "stems", marks=MARKS, options=QUICK)
+    result = client.separate(SeparationRequest(path, marks=MARKS, options=QUICK), tmp_path / "stems")
     np.testing.assert_array_equal(
         sum(read_audio(stem) for stem in result.files.stems.values()), read_audio(path)
     )
@@ -47,7 +47,7 @@ def test_lossy_files_give_stems_of_the_decoded_song(
         write_m4a(song, path)
     else:
         write_song(song, path, subtype)
-    result = client.separate(path, tmp_path / "stems", marks=MARKS, options=QUICK)
+    result = client.separate(SeparationRequest(path, marks=MARKS, options=QUICK), tmp_path / "stems")
     decoded = sum(read_audio(stem) for stem in result.files.stems.values())
     assert result.job.audio is not None
     assert (result.job.audio.sample_rate_hz, result.job.audio.channels) == (song.sample_rate_hz, 2)
@@ -61,7 +61,7 @@ def test_lossy_files_give_stems_of_the_decoded_song(
 
 def test_the_bytes_decide_what_a_file_is_and_not_its_name(client: UgosaClient, tmp_path: Path):
     path = write_song(SONG, tmp_path / "really a flac.wav", "PCM_16", container="FLAC")
-    result = client.separate(path, tmp_path / "stems", options=QUICK)
+    result = client.separate(SeparationRequest(path, options=QUICK), tmp_path / "stems")
     assert result.job.audio is not None
     assert result.job.audio.encoding.startswith("FLAC")
 
@@ -71,7 +71,8 @@ def test_raw_samples_null_too(client: UgosaClient, tmp_path: Path, dtype: type):
     samples = SONG.samples if dtype is np.float32 else np.round(SONG.samples * 32767)
     samples = samples.astype(dtype)
     result = client.separate(
-        samples, tmp_path / "stems", marks=MARKS, options=QUICK, sample_rate_hz=SONG.sample_rate_hz
+        SeparationRequest(samples, marks=MARKS, options=QUICK, sample_rate_hz=SONG.sample_rate_hz),
+        tmp_path / "stems",
     )
     total = sum(read_audio(stem) for stem in result.files.stems.values())
     expected = samples.astype(np.float64) / (1 if dtype is np.float32 else 32768)

@@ -10,7 +10,17 @@ import pytest
 from tests.helpers.jobs import QUICK, silent
 from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import SOURCES, make_song, write_song
-from ugosa_client import JobKind, JobPhase, JobState, Mark, MarkState, Progress, Severity, UgosaClient
+from ugosa_client import (
+    JobKind,
+    JobPhase,
+    JobState,
+    Mark,
+    MarkState,
+    Progress,
+    SeparationRequest,
+    Severity,
+    UgosaClient,
+)
 from ugosa_client.cli import main
 from ugosa_client.errors import NotFoundError, WrongStateError
 from ugosa_client.marks.file import read_marks
@@ -52,7 +62,9 @@ def test_a_song_is_heard_once(client: UgosaClient, tmp_path: Path) -> None:
 
 def test_a_separation_has_heard_the_song_too(client: UgosaClient, tmp_path: Path) -> None:
     song = song_file(tmp_path, 3)
-    done = client.separate(song, tmp_path / "out", marks=[silent("bass", 0, RATE_HZ)], options=QUICK)
+    done = client.separate(
+        SeparationRequest(song, marks=[silent("bass", 0, RATE_HZ)], options=QUICK), tmp_path / "out"
+    )
     assert client.listen(client.upload(song).upload_id).job_id == done.job.job_id
 
 

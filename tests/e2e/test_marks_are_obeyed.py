@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.jobs import QUICK, silent
 from tests.helpers.songs import SOURCES, Song, make_song, peak_dbfs, read_audio, write_song
-from ugosa_client import JobOptions, Notice, UgosaClient
+from ugosa_client import JobOptions, Notice, SeparationRequest, UgosaClient
 from ugosa_client.errors import BadRegionError
 
 FADE_S = 0.010
@@ -26,7 +26,7 @@ def test_marked_silence_is_silent_past_the_fade(client: UgosaClient, tmp_path: P
         silent("bass", 0, song.frame(0.4)),
     ]
     path = write_song(song, tmp_path / "song.wav", "PCM_24")
-    result = client.separate(path, tmp_path / "stems", marks=marks, options=QUICK)
+    result = client.separate(SeparationRequest(path, marks=marks, options=QUICK), tmp_path / "stems")
     for mark in marks:
         start = mark.start_frame + song.frame(FADE_S) if mark.start_frame else 0
         inside = read_audio(result.files.stems[mark.source])[start : mark.end_frame - song.frame(FADE_S)]
@@ -44,12 +44,16 @@ def test_no_click_at_the_edges_of_a_mark(client: UgosaClient, tmp_path: Path):
     song = make_song(2 * 44100)
     path = write_song(song, tmp_path / "song.wav", "PCM_24")
     base = JobOptions(strategy="B0")
-    plain = read_audio(client.separate(path, tmp_path / "plain", options=base).files.stems["vocals"])
+    plain = read_audio(
+        client.separate(SeparationRequest(path, options=base), tmp_path / "plain").files.stems["vocals"]
+    )
     # The worst places to cut: where the stem is farthest from zero.
     start, end = (loudest_frame(plain, song.frame(t), song.frame(t + 0.1)) for t in (0.7, 1.3))
     marks = [silent("vocals", start, end)]
     marked = read_audio(
-        client.separate(path, tmp_path / "marked", marks=marks, options=base).files.stems["vocals"]
+        client.separate(SeparationRequest(path, marks=marks, options=base), tmp_path / "marked").files.stems[
+            "vocals"
+        ]
     )
     for edge in (start, end):
         around = slice(edge - song.frame(2 * FADE_S), edge + song.frame(2 * FADE_S))
@@ -83,7 +87,7 @@ def test_all_sources_may_be_silent_where_the_song_is(client: UgosaClient, tmp_pa
     samples[20000:40000] = 0
     path = write_song(Song(samples, 44100), tmp_path / "song.wav", "PCM_24")
     marks = [silent(source, 20500, 39500) for source in SOURCES]
-    result = client.separate(path, tmp_path / "stems", marks=marks, options=QUICK)
+    result = client.separate(SeparationRequest(path, marks=marks, options=QUICK), tmp_path / "stems")
     np.testing.assert_array_equal(
         sum(read_audio(stem) for stem in result.files.stems.values()), read_audio(path)
     )
@@ -92,6 +96,8 @@ def test_all_sources_may_be_silent_where_the_song_is(client: UgosaClient, tmp_pa
 def test_without_marks_the_song_is_separated_and_the_result_says_so(client: UgosaClient, tmp_path: Path):
     path = write_song(make_song(30000), tmp_path / "song.wav")
     events = []
-    result = client.separate(path, tmp_path / "stems", options=JobOptions(), on_event=events.append)
+    result = client.separate(
+        SeparationRequest(path, options=JobOptions()), tmp_path / "stems", on_event=events.append
+    )
     assert "NO_MARKS" in [event.reason for event in events if isinstance(event, Notice)]
     assert len(result.files.stems) == len(SOURCES)

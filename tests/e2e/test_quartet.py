@@ -16,7 +16,15 @@ from tests.helpers.server import Server
 from tests.helpers.songs import peak_dbfs, read_audio, write_song
 from tests.helpers.tiny_cunet import FILM, QUARTET, quartet, write_tiny_cunet
 from tests.helpers.tiny_model import write_tiny_model
-from ugosa_client import JobOptions, Mark, MarkState, Notice, PlayerPicture, UgosaClient
+from ugosa_client import (
+    JobOptions,
+    Mark,
+    MarkState,
+    Notice,
+    PlayerPicture,
+    SeparationRequest,
+    UgosaClient,
+)
 from ugosa_client.cli import main
 from ugosa_client.errors import BadInputError, BadOptionError, WrongStateError
 
@@ -47,7 +55,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stems_of(client: UgosaClient, song: Path, out: Path, marks=(), options=OPTIONS):
-    result = client.separate(song, out, marks=marks, options=options)
+    result = client.separate(SeparationRequest(song, marks=marks, options=options), out)
     return {name: read_audio(path) for name, path in result.files.stems.items()}
 
 
@@ -129,7 +137,9 @@ def test_the_marks_say_who_plays_if_no_list_does(client: UgosaClient, song: Path
     marks = [silent("flute", 0, 20_000), Mark("viola", MarkState.ACTIVE, 0, 10_000)]
     options = JobOptions(model="cunet-tiny", strategy="B0")
     events = []
-    result = client.separate(song, tmp_path, marks=marks, options=options, on_event=events.append)
+    result = client.separate(
+        SeparationRequest(song, marks=marks, options=options), tmp_path, on_event=events.append
+    )
     assert list(result.files.stems) == ["flute", "viola", "residual"]
     (notice,) = (event for event in events if isinstance(event, Notice))
     assert notice.reason == "RESIDUAL"
@@ -155,7 +165,9 @@ def test_what_cannot_be_is_refused_before_any_work(client: UgosaClient, song: Pa
         with pytest.raises(BadOptionError, match=message):
             client.create_job(upload.upload_id, options=options, marks=marks)
     with pytest.raises(BadInputError, match="unknown source 'violine'; did you mean 'violin'"):
-        client.separate(song, "never", options=JobOptions(model="cunet-tiny", instruments=("violine",)))
+        client.separate(
+            SeparationRequest(song, options=JobOptions(model="cunet-tiny", instruments=("violine",))), "never"
+        )
 
 
 def test_pictures_want_a_server_with_an_encoder(client: UgosaClient, song: Path):

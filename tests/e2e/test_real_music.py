@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.jobs import silent
 from tests.helpers.songs import read_audio
-from ugosa_client import JobOptions, UgosaClient
+from ugosa_client import JobOptions, SeparationRequest, UgosaClient
 from ugosa_server.demo.song import load_demo_song, write_mix
 from ugosa_server.private_server import ServerProcess
 
@@ -27,7 +27,9 @@ def test_steps_at_the_edges_of_marks_are_no_larger_than_in_the_mix(tmp_path: Pat
         server.wait_ready()
         with UgosaClient(server.target) as client:
             options = JobOptions(epochs=2)
-            stems = client.separate(path, tmp_path / "stems", marks=marks, options=options).files.stems
+            stems = client.separate(
+                SeparationRequest(path, marks=marks, options=options), tmp_path / "stems"
+            ).files.stems
     mix = read_audio(path)
     fade = round(FADE_S * song.sample_rate_hz)
     edges = [

@@ -31,6 +31,7 @@ from ugosa_client import (
     Notice,
     PlayerBox,
     PlayerPicture,
+    SeparationRequest,
     Sight,
     UgosaClient,
     VideoInfo,
@@ -87,10 +88,8 @@ def video(tmp_path: Path) -> Path:
 def stems_of(client: UgosaClient, song: Path, out: Path, sight: Sight | None):
     notices = []
     result = client.separate(
-        song,
+        SeparationRequest(song, options=OPTIONS, sight=sight),
         out,
-        options=OPTIONS,
-        sight=sight,
         on_event=lambda event: notices.append(event) if isinstance(event, Notice) else None,
     )
     stems = {name: read_audio(path) for name, path in result.files.stems.items()}
@@ -169,7 +168,7 @@ def test_a_network_that_sees_is_fine_tuned_with_what_it_sees(
     mark = silent("violin", 0, 60_000)
     options = replace(OPTIONS, preset="film-only", epochs=1)
     sight = Sight(video=video, players=(LEFT, RIGHT))
-    result = client.separate(song, tmp_path, marks=[mark], options=options, sight=sight)
+    result = client.separate(SeparationRequest(song, marks=[mark], options=options, sight=sight), tmp_path)
     stems = {name: read_audio(path) for name, path in result.files.stems.items()}
     np.testing.assert_array_equal(sum(stems.values()), read_audio(song))
     assert peak_dbfs(stems["violin"][: 60_000 - 441]) <= -90
@@ -213,7 +212,7 @@ def test_what_cannot_be_is_refused_before_any_work(
     with pytest.raises(BadVideoError, match="cannot be read as pictures"):
         upload_song(client._connection, VideoFile(tmp_path / "list.mp4"))
     with pytest.raises(BadInputError, match="there is no video"):
-        client.submit(song, options=OPTIONS, sight=Sight(video=tmp_path / "none.mp4"))
+        client.submit(SeparationRequest(song, options=OPTIONS, sight=Sight(video=tmp_path / "none.mp4")))
 
 
 def test_pictures_that_cannot_be_decoded_fail_their_job_and_no_other(
@@ -221,7 +220,9 @@ def test_pictures_that_cannot_be_decoded_fail_their_job_and_no_other(
 ):
     (tmp_path / "0_0.jpg").write_bytes(jpeg_header(4096, 4096))
     with pytest.raises(JobFailedError, match="picture 1 ") as failure:
-        client.separate(song, tmp_path / "out", options=OPTIONS, sight=Sight(pictures=tmp_path))
+        client.separate(
+            SeparationRequest(song, options=OPTIONS, sight=Sight(pictures=tmp_path)), tmp_path / "out"
+        )
     assert failure.value.reason == "BAD_VIDEO"
     stems_of(client, song, tmp_path / "next", None)
 

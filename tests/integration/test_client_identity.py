@@ -9,7 +9,7 @@ import trustme
 
 from tests.helpers.api import listening
 from tests.helpers.front import wav_bytes
-from ugosa_client import Identity, UgosaClient
+from ugosa_client import Identity, SeparationRequest, UgosaClient
 from ugosa_client.cli import main
 from ugosa_client.errors import BadInputError, PermissionDeniedError, ServerUnavailableError
 from ugosa_client.retry import RetryPolicy
@@ -50,7 +50,7 @@ def test_a_song_is_separated_over_tls_with_a_token(remote, tmp_path):
     address, token, folder = remote
     (tmp_path / "song.wav").write_bytes(wav_bytes())
     with UgosaClient(address, identity=Identity(token=token, ca_file=folder / "ca.pem")) as client:
-        job = client.submit(tmp_path / "song.wav")
+        job = client.submit(SeparationRequest(tmp_path / "song.wav"))
         assert [event.seq for event in client.watch(job.job_id)][:3] == [1, 2, 3]
 
 

@@ -14,7 +14,17 @@ import pytest
 import soundfile
 
 from tests.helpers.tiny_network import TINY, noise_song, tiny_network
-from ugosa_client import Done, JobOptions, JobState, Mark, MarkState, StateChanged, UgosaClient
+from ugosa_client import (
+    ArrayItem,
+    Done,
+    JobOptions,
+    JobState,
+    Mark,
+    MarkState,
+    SeparationRequest,
+    StateChanged,
+    UgosaClient,
+)
 from ugosa_client.errors import BadInputError, BadRegionError, UnknownSourceError, WrongStateError
 from ugosa_server.models.checkpoints import save_checkpoint
 
@@ -92,7 +102,7 @@ def test_separate_brings_stems_that_add_up_and_obey_the_marks(address, song, tmp
 
 
 def test_a_watch_from_the_middle_yields_the_rest(client, song):
-    job = client.submit(song, options=QUICK)
+    job = client.submit(SeparationRequest(song, options=QUICK))
     events = list(client.watch(job.job_id))
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert isinstance(events[-1], StateChanged)
@@ -103,14 +113,33 @@ def test_a_watch_from_the_middle_yields_the_rest(client, song):
 
 
 def test_the_same_song_is_sent_once_and_the_same_request_makes_one_job(client, song):
-    first, second = (client.submit(song, options=QUICK, request_id="one of a kind") for _ in range(2))
+    first, second = (
+        client.submit(SeparationRequest(song, options=QUICK, request_id="one of a kind")) for _ in range(2)
+    )
     assert (first.job_id, first.upload_id) == (second.job_id, second.upload_id)
     list(client.watch(first.job_id))
 
 
+def test_a_cancelled_job_array_ends_all_its_jobs(client, song):
+    upload_id = client.upload(song).upload_id
+    endless = JobOptions(epochs=1000, segment_s=0.5, hop_s=0.05)
+    marks = (Mark("vocals", MarkState.SILENT, 0, RATE),)
+    array = client.create_array([ArrayItem(upload_id, marks)] * 2, options=endless)
+    assert client.cancel_array(array.array_id).job_ids == array.job_ids
+    states = [event.event.state for event in client.watch_array(array.array_id) if is_end(event.event)]
+    assert states == [JobState.CANCELLED] * 2
+    assert client.get_array(array.array_id).counts == {JobState.CANCELLED: 2}
+
+
+def is_end(event):
+    return isinstance(event, StateChanged) and event.state.is_terminal
+
+
 def test_arrays_are_separated_too(client, tmp_path):
     samples = 0.1 * noise_song(RATE // 2, channels=1)
-    separation = client.separate(samples, tmp_path / "out", sample_rate_hz=RATE, options=QUICK)
+    separation = client.separate(
+        SeparationRequest(samples, sample_rate_hz=RATE, options=QUICK), tmp_path / "out"
+    )
     assert separation.job.audio.frames == RATE // 2
     assert np.abs(sum_of_stems(tmp_path / "out") - samples[:, 0]).max() <= 10 ** (-140 / 20)
 

@@ -125,7 +125,21 @@ def test_bad_input_exits_with_2_and_says_why(server, songs, tmp_path, capsys):
     assert "no job 'nothing'" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["separate", "a.wav", "-o", "out", "--format", "mp3"])
-    assert "wav-float32" in capsys.readouterr().err
+    assert "choose from wav-float32" in capsys.readouterr().err.replace("'", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["seperate", "a.wav"], "separate"),
+        (["marks", "convret"], "convert"),
+        (["submit", "a.wav", "--masks", "sofd"], "soft"),
+    ],
+)
+def test_a_mistyped_word_is_told_the_nearest(words, near, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert f"; did you mean '{near}'?" in capsys.readouterr().err
 
 
 def test_numbers_that_the_protocol_cannot_carry_are_bad_input(server, songs, tmp_path, capsys):
@@ -235,7 +249,9 @@ def test_two_marks_files_of_a_song_are_refused_and_the_batch_goes_on(server, son
     server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
     (songs / "a.csv").write_text("#,Name,Start,End,Length\n")
     assert main(["batch", str(songs), "-o", str(tmp_path / "out")]) == 1
-    assert "a.txt and a.csv; keep one" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "a.txt and a.csv; keep one" in error
+    assert "1 of 3 songs failed; mend what the table says" in error
     assert len(server.jobs) == 2
 
 

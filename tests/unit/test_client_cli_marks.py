@@ -54,7 +54,7 @@ def test_the_song_says_rate_and_length(folder, capsys):
     code, result = convert(capsys, "in.txt", "out.csv", "--song", "song.wav")
     assert code == 2
     assert "line 2" in result["error"]["message"]
-    assert "the song has 96000 frames" in result["error"]["message"]
+    assert "the song ends at 0:02.0" in result["error"]["message"]
 
 
 def test_a_file_that_is_there_is_not_replaced_unasked(folder, capsys):

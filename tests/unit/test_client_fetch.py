@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from tests.helpers.breaking_server import breaking_server
-from ugosa_client import Accepted, Done, Received, StateChanged, StemReceived
+from ugosa_client import Accepted, Done, Received, SeparationRequest, StateChanged, StemReceived
 from ugosa_client.errors import (
     BadAudioError,
     IntegrityError,
@@ -146,7 +146,7 @@ def test_the_song_itself_is_never_replaced(server_and_client, tmp_path):
     song = tmp_path / "drums.wav"
     song.write_bytes(b"the song")
     with pytest.raises(OutputExistsError, match="would replace the song"):
-        client.separate(song, tmp_path, overwrite=True)
+        client.separate(SeparationRequest(song), tmp_path, overwrite=True)
     assert server.uploads == {}
 
 

@@ -15,6 +15,7 @@ from ugosa_client import (
     MaskKind,
     PlayerBox,
     Progress,
+    SeparationRequest,
     StateChanged,
     StemEncoding,
     VideoSource,
@@ -138,11 +139,45 @@ def test_a_marks_file_is_read_in_frames_of_the_servers_decoding(server_and_clien
     song, marks = tmp_path / "song.mp3", tmp_path / "song.txt"
     song.write_bytes(b"bytes that only the server decodes")
     marks.write_text("0.25\t0.5\tonly kit\n")
-    job = client.submit(song, marks=marks)
+    job = client.submit(SeparationRequest(song, marks=marks))
     assert set(job.marks) == {
         Mark("drums", MarkState.ACTIVE, 11025, 22050),
         *(Mark(source, MarkState.SILENT, 11025, 22050) for source in ("bass", "other", "vocals")),
     }
+
+
+def test_marks_in_seconds_become_frames_of_the_song(server_and_client, tmp_path):
+    _, client = server_and_client
+    song = tmp_path / "song.mp3"  # its length is the server's to say
+    song.write_bytes(b"an MP3")
+    in_frames = Mark("bass", MarkState.SILENT, 3, 7)
+    in_seconds = [Mark.silent("vox", 0.0, 0.5), Mark.active("drums", 0.25, 1)]
+    job = client.submit(SeparationRequest(song, marks=[in_frames, *in_seconds]))
+    rate = 44100
+    assert set(job.marks) == {
+        Mark("vocals", MarkState.SILENT, 0, rate // 2),
+        in_frames,
+        Mark("drums", MarkState.ACTIVE, rate // 4, rate),
+    }
+    assert Mark.silent("vocals", 0.1, 12.5).at_rate(48000) == Mark("vocals", MarkState.SILENT, 4800, 600000)
+
+
+def test_all_slips_of_marks_in_seconds_are_told_before_the_upload(server_and_client, tmp_path):
+    server, client = server_and_client
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((100, 2)), 100)
+    marks = [Mark.silent("vocls", 0, 1), Mark.silent("drums, bass", 0, 1), Mark.active("bass", 0.5, 48)]
+    marks += [Mark.silent("bass", float("nan"), 1)]
+    with pytest.raises(MarksFileError, match="the list of marks has 4 slips") as refused:
+        client.submit(SeparationRequest(song, marks=marks))
+    for slip in (
+        "did you mean 'vocals'",
+        "source 'drums, bass'",
+        "ends at 0:48.0, but the song ends at 0:01.0",
+        "NaN",
+    ):
+        assert slip in str(refused.value)
+    assert not server.uploads
 
 
 def test_bad_marks_of_a_lossless_song_are_refused_before_the_upload(server_and_client, tmp_path):
@@ -150,10 +185,10 @@ def test_bad_marks_of_a_lossless_song_are_refused_before_the_upload(server_and_c
     song, marks = tmp_path / "song.wav", tmp_path / "song.txt"
     soundfile.write(song, np.zeros((100, 2)), 100)
     marks.write_text("0.25\t1.5\tno vocals\n")
-    with pytest.raises(MarksFileError, match="song has 100 frames"):
-        client.submit(song, marks=marks)
+    with pytest.raises(MarksFileError, match=r"ends at 0:01\.5, but the song ends at 0:01\.0"):
+        client.submit(SeparationRequest(song, marks=marks))
     with pytest.raises(UnknownModelError, match="'huge'; its models: tiny"):
-        client.submit(song, options=replace(ALL_OPTIONS, model="huge"))
+        client.submit(SeparationRequest(song, options=replace(ALL_OPTIONS, model="huge")))
     assert server.uploads == {}
 
 

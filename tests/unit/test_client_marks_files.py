@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from ugosa_client.errors import MarksFileError
 from ugosa_client.marks.audacity import format_audacity, parse_audacity
-from ugosa_client.marks.file import examine_regions, read_marks, read_regions, write_marks
+from ugosa_client.marks.examination import examine_regions
+from ugosa_client.marks.file import read_marks, read_regions, write_marks
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.regions import LONGEST_SONG_S, Position, parse_time, regions_of_marks
 from ugosa_client.resources import Mark, MarkState
@@ -89,7 +90,7 @@ def test_a_reaper_list_in_quotes_stays_one_name(tmp_path):
     [
         ("5.1.00", "tempo map"),
         ("00:00:01:12", "frame rate"),
-        ("-0:01.000", "44100 frames before the song"),
+        ("-0:01.000", "starts at -0:01.0, before the song"),
         ("soon", "not a time"),
     ],
 )
@@ -162,13 +163,13 @@ def test_an_end_rounded_past_the_song_is_cut_off(tmp_path):
     frames = 44105  # 1.000113 s
     assert read(tmp_path, "0\t1.000114\tno vocals\n", frames)[0].end_frame == frames
     csv = "#,Name,Start,End,Length\nR1,no vocals,0:00.000,0:01.001,0:01.001\n"
-    with pytest.raises(MarksFileError, match=r"44144 .* 44105 frames"):
+    with pytest.raises(MarksFileError, match=r"ends at 0:01\.001, but the song ends at 0:01\.000"):
         read(tmp_path, csv, frames)  # 39 frames are more than half a millisecond
     assert read(tmp_path, csv, 44130)[0].end_frame == 44130
 
 
 def test_a_region_past_the_song_is_refused_with_both_lengths(tmp_path):
-    with pytest.raises(MarksFileError, match=r"line 1: .*frame 44103 .*song has 44100 frames"):
+    with pytest.raises(MarksFileError, match=r"line 1: .*at 0:01\.0001, but the song ends at 0:01\.0000;"):
         read(tmp_path, "0\t1.00006\tno vocals\n", 44100)
 
 
@@ -187,6 +188,24 @@ def test_a_region_past_the_song_is_refused_with_both_lengths(tmp_path):
 def test_what_cannot_be_meant_is_refused_with_the_line(tmp_path, text, message):
     with pytest.raises(MarksFileError, match=message):
         read(tmp_path, text)
+
+
+def test_all_slips_of_a_file_are_told_at_once_as_a_musician_reads_them(tmp_path):
+    text = "0\t1\tno vocls\n2\t48\tdrums\n3\t4\tbass\n3.5\t4.25\tno bass\n7\t6\tvocals\n-1\t1\tother\n"
+    with pytest.raises(MarksFileError) as refused:
+        read(tmp_path, text, frames=30 * RATE)
+    first, *slips = str(refused.value).split("\n  ")
+    assert first.endswith("käse marks.txt has 5 slips:")
+    parts = [
+        ("line 1: unknown source 'vocls'; did you mean 'vocals'? ", "rename it"),
+        ("line 2: region 'drums' ends at 0:48.0, but the song ends at 0:30.0; ", "shorten it, if"),
+        ("line 4: bass is silent here, but line 3 says active from 0:03.5 to 0:04.0; ", "shorten one"),
+        ("line 5: 'vocals' is reversed or empty: it starts at 0:07.0 and ends at 0:06.0; ", "draw it"),
+        ("line 6: region 'other' starts at -0:01.0, before the song; ", "move its start"),
+    ]
+    for slip, (what, way_out) in zip(slips, parts, strict=True):
+        assert slip.startswith(what)
+        assert way_out in slip
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):

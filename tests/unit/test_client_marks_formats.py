@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ugosa_client.errors import BadInputError, MarksFileError
 from ugosa_client.marks import ableton, ardour, jams, lab, midi, sonic_visualiser
-from ugosa_client.marks.file import examine_regions, read_marks, read_regions, write_marks, write_regions
+from ugosa_client.marks.examination import examine_regions
+from ugosa_client.marks.file import read_marks, read_regions, write_marks, write_regions
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.formats import FORMATS, format_named, format_of_bytes
 from ugosa_client.marks.reaper_csv import parse_reaper_csv

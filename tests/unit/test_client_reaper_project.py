@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ugosa_client.errors import BadInputError
-from ugosa_client.marks.file import examine_regions, read_marks, read_regions, write_regions
+from ugosa_client.marks.examination import examine_regions
+from ugosa_client.marks.file import read_marks, read_regions, write_regions
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.reaper_project import format_reaper_project, project_song, regions_outside_song
 from ugosa_client.marks.regions import named_regions, regions_of_marks

@@ -17,7 +17,7 @@ from types import FrameType
 
 from ugosa_ardour.request import marks_of, read_request, write_song
 from ugosa_ardour.session_file import add_stems
-from ugosa_client import JobOptions, Progress, UgosaClient
+from ugosa_client import JobOptions, Progress, SeparationRequest, UgosaClient
 from ugosa_client.cli.job_options import add_job_options, job_options
 from ugosa_client.errors import BadInputError, UgosaClientError
 from ugosa_client.events import JobEvent
@@ -73,7 +73,7 @@ def run_separate(request_path: Path, out_dir: Path, server: str | None, options:
         out_dir.mkdir(parents=True, exist_ok=True)
         song = out_dir / "song.wav"
         write_song(request, song)
-        job = client.submit(song, marks=marks, options=options, out_dir=out_dir)
+        job = client.submit(SeparationRequest(song, marks=marks, options=options), out_dir=out_dir)
         try:
             separation = client.finish(job, out_dir, on_event=say_progress)
         except KeyboardInterrupt:

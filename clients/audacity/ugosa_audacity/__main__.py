@@ -25,7 +25,7 @@ from ugosa_audacity.labels import (
 )
 from ugosa_audacity.pipe import AudacityPipe
 from ugosa_audacity.project import Track, export_track, insert_stems, select_track, selected_track
-from ugosa_client import JobOptions, UgosaClient
+from ugosa_client import JobOptions, SeparationRequest, UgosaClient
 from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
 from ugosa_client.cli.job_options import add_job_options, job_options
 from ugosa_client.cli.marks import finding_text, hear_song
@@ -130,7 +130,7 @@ class Work:
         require_marks(findings, rate)
         for finding in findings:
             self.reporter.say(finding.text)
-        job = self.client.submit(song, marks=marks, options=options)
+        job = self.client.submit(SeparationRequest(song, marks=marks, options=options))
         try:
             stems = self.folder / "stems"
             separation = self.client.finish(job, stems, on_event=self.reporter.happened)

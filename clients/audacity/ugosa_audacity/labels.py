@@ -16,9 +16,9 @@ from ugosa_audacity.pipe import AudacityPipe
 from ugosa_client import Mark, MarkState
 from ugosa_client.advice import Suggestion
 from ugosa_client.errors import BadInputError
-from ugosa_client.marks.file import examine_regions
+from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.findings import Finding, Severity
-from ugosa_client.marks.regions import Position, Region
+from ugosa_client.marks.regions import Position, Region, clock_texts
 
 SUGGESTION = re.compile(r"\s*(\d+%)?\s*\?\s*")
 FINDING_PREFIX = "UGOSA: "
@@ -117,8 +117,8 @@ def require_marks(findings: Iterable[Finding], sample_rate_hz: int) -> None:
     """
     for finding in findings:
         if finding.severity is Severity.ERROR and finding.start_frame is not None:
-            place = f"label {finding.region!r} at {finding.start_frame / sample_rate_hz:.3f} s"
-            raise BadInputError(f"{place}: {finding.text}")
+            (start,) = clock_texts([finding.start_frame], sample_rate_hz)
+            raise BadInputError(f"label {finding.region!r} at {start}: {finding.text}")
 
 
 def suggestion_labels(suggestions: Iterable[Suggestion], sample_rate_hz: int) -> list[Label]:

@@ -1,9 +1,10 @@
 """Client of UGOSA Server: the typed library behind the `ugosa` command.
 
-from ugosa_client import UgosaClient, JobOptions
+from ugosa_client import Mark, SeparationRequest, UgosaClient
 
 with UgosaClient() as client:
-    client.separate("song.wav", "stems", marks="song.txt", options=JobOptions(epochs=5))
+    request = SeparationRequest("song.wav", marks=[Mark.silent("vocals", 0.0, 12.5)])
+    client.separate(request, "stems")
 """
 
 import os
@@ -42,12 +43,13 @@ from ugosa_client.resources import (
     Stem,
     StemEncoding,
     Strategy,
+    TimedMark,
     Upload,
     VideoInfo,
     VideoSource,
 )
 from ugosa_client.retry import RetryPolicy
-from ugosa_client.separate import Separation
+from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.separate_stream import Accepted, Done, Received, StemReceived
 from ugosa_client.video import Sight
 
@@ -85,6 +87,7 @@ __all__ = [
     "Received",
     "RetryPolicy",
     "Separation",
+    "SeparationRequest",
     "ServerUnavailableError",
     "Severity",
     "Sight",
@@ -94,6 +97,7 @@ __all__ = [
     "StemReceived",
     "Strategy",
     "Suggestion",
+    "TimedMark",
     "UgosaClient",
     "UgosaClientError",
     "Upload",

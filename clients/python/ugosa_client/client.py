@@ -16,15 +16,13 @@ from ugosa_client.events import JobEvent
 from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results
 from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
-from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model, Upload
+from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, Upload
 from ugosa_client.retry import RetryPolicy
-from ugosa_client.separate import MarksSource, Separation
+from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.separate_stream import StreamItem
 from ugosa_client.song import SongSource, open_song
 from ugosa_client.uploads import OnUploadProgress, upload_song
-from ugosa_client.video import Sight
 
-MODEL_DEFAULTS = JobOptions()
 NOBODY = Identity()
 DEFAULT_RETRY = RetryPolicy()
 
@@ -101,34 +99,19 @@ class UgosaClient:
 
     def submit(
         self,
-        song: SongSource,
+        request: SeparationRequest,
         *,
-        marks: MarksSource = (),
-        options: JobOptions = MODEL_DEFAULTS,
-        sample_rate_hz: int | None = None,
-        request_id: str | None = None,
         out_dir: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         on_upload: OnUploadProgress | None = None,
-        sight: Sight | None = None,
     ) -> Job:
-        """Upload a song and make its job; `marks` may be the path of a marks file.
+        """Upload a song and make its job.
 
-        `sight` says where the players are seen, for a model conditioned on video.
         A REAPER project is taken as the song that it has as its one audio item, with its regions as marks.
         With `out_dir`, a directory in which stems would replace files of the user is refused before any work.
         """
-        song, marks = separate.take_project(song, marks)
         return separate.submit(
-            self._connection,
-            open_song(song, sample_rate_hz),
-            marks=marks,
-            options=options,
-            request_id=request_id,
-            out_dir=out_dir,
-            overwrite=overwrite,
-            on_upload=on_upload,
-            sight=sight,
+            self._connection, request, out_dir=out_dir, overwrite=overwrite, on_upload=on_upload
         )
 
     def get_job(self, job_id: str) -> Job:
@@ -230,28 +213,14 @@ class UgosaClient:
 
     def separate(
         self,
-        song: SongSource,
+        request: SeparationRequest,
         out_dir: str | os.PathLike[str],
         *,
-        marks: MarksSource = (),
-        options: JobOptions = MODEL_DEFAULTS,
-        sample_rate_hz: int | None = None,
-        request_id: str | None = None,
         overwrite: bool = False,
         on_event: Callable[[JobEvent], None] | None = None,
-        sight: Sight | None = None,
     ) -> Separation:
         """Separate a song into `out_dir`: upload, job, watch and fetch in one, going on after any break."""
-        job = self.submit(
-            song,
-            marks=marks,
-            options=options,
-            sample_rate_hz=sample_rate_hz,
-            request_id=request_id,
-            out_dir=out_dir,
-            overwrite=overwrite,
-            sight=sight,
-        )
+        job = self.submit(request, out_dir=out_dir, overwrite=overwrite)
         return self.finish(job, out_dir, overwrite=overwrite, on_event=on_event)
 
     def separate_stream(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from fractions import Fraction
 
 
 class MarkState(StrEnum):
@@ -24,11 +25,42 @@ class Mark:
     source: str
     """Name of a source of the model, for example "vocals"."""
     state: MarkState
-    """What the source does in the region."""
+    """State of the source in the region."""
     start_frame: int
     """First frame, at the song's rate; 0 <= start_frame < end_frame."""
     end_frame: int
     """One past the last frame, at most the number of frames of the song."""
+
+    @staticmethod
+    def silent(source: str, start_s: float, end_s: float) -> TimedMark:
+        """Return the mark of a source that is silent from one time to another, in seconds."""
+        return TimedMark(source, MarkState.SILENT, start_s, end_s)
+
+    @staticmethod
+    def active(source: str, start_s: float, end_s: float) -> TimedMark:
+        """Return the mark of a source that plays from one time to another, in seconds."""
+        return TimedMark(source, MarkState.ACTIVE, start_s, end_s)
+
+
+@dataclass(frozen=True, order=True)
+class TimedMark:
+    """One region of one source in seconds, before the rate of the song is known."""
+
+    source: str
+    """Name of a source of the model, or an everyday name of one, for example "vox"."""
+    state: MarkState
+    """State of the source in the region."""
+    start_s: float
+    """Start, in seconds from the start of the song."""
+    end_s: float
+    """End, in seconds, exclusive."""
+
+    def at_rate(self, sample_rate_hz: int) -> Mark:
+        """Return the mark in frames of a song of that rate; halves round up."""
+        start_frame, end_frame = (
+            int(Fraction(time_s) * sample_rate_hz + Fraction(1, 2)) for time_s in (self.start_s, self.end_s)
+        )
+        return Mark(self.source, self.state, start_frame, end_frame)
 
 
 @dataclass(frozen=True)
@@ -201,6 +233,10 @@ class JobOptions:
     """Pictures of the players, 3 MiB in all; the server does not send them back."""
     video: VideoSource | None = None
     """An uploaded video of the players."""
+
+
+MODEL_DEFAULTS = JobOptions()
+"""Everything as the model and the server have it."""
 
 
 class JobState(StrEnum):

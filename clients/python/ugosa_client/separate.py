@@ -28,16 +28,16 @@ from ugosa_client.fetch import (
     safe_file_name,
 )
 from ugosa_client.jobs import create_job, get_job, list_models, list_presets, watch_job
-from ugosa_client.marks.file import read_marks
+from ugosa_client.marks.file import marks_of_times, read_marks
 from ugosa_client.marks.labels import UnknownNameError, find_source
 from ugosa_client.marks.reaper_project import project_song
-from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model
-from ugosa_client.song import FileSong, Song, SongSource, lossless_length
+from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, TimedMark
+from ugosa_client.song import FileSong, Song, SongSource, lossless_length, open_song
 from ugosa_client.uploads import OnUploadProgress, upload_song
 from ugosa_client.video import Sight
 
-MarksSource = Sequence[Mark] | str | os.PathLike[str]
-"""Marks in frames of the song, or the path of a marks file."""
+MarksSource = Sequence[Mark | TimedMark] | str | os.PathLike[str]
+"""Marks in frames of the song or in seconds, or the path of a marks file."""
 
 
 @dataclass(frozen=True)
@@ -50,46 +50,79 @@ class Separation:
     """Where its results lie."""
 
 
+@dataclass(frozen=True)
+class SeparationRequest:
+    """A song to be separated, and how."""
+
+    song: SongSource
+    """Path of an audio file or of a REAPER project, or an array of `[T]` or `[T, C]`."""
+    marks: MarksSource = ()
+    """Marks in frames or in seconds (`Mark.silent("vocals", 0.0, 12.5)`), or the path of a marks file."""
+    options: JobOptions = MODEL_DEFAULTS
+    """How the job is done."""
+    sample_rate_hz: int | None = None
+    """Frames a second of an array; None for a file, which says it."""
+    request_id: str | None = None
+    """The same id with the same request gives the same job; None = a new job."""
+    sight: Sight | None = None
+    """Where the players are seen, for a model conditioned on video."""
+
+
 def submit(
     connection: Connection,
-    song: Song,
+    request: SeparationRequest,
     *,
-    marks: MarksSource,
-    options: JobOptions,
-    request_id: str | None,
     out_dir: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     on_upload: OnUploadProgress | None = None,
-    sight: Sight | None = None,
 ) -> Job:
     """Upload a song and make its job.
 
     Names of model, preset and strategy, marks, and the output directory, if there will be one, are checked
     before the upload as far as possible.
     """
+    source, marks = take_project(request.song, request.marks)
+    song = open_song(source, request.sample_rate_hz)
+    options = request.options
     model = find_model(list_models(connection), options.model)
     _require_known("strategy", options.strategy, [strategy.name for strategy in model.strategies], model.name)
     if options.preset is not None:
         _require_known("preset", options.preset, list_presets(connection), "")
     options = replace(options, instruments=_find_instruments(options.instruments, model))
-    if sight is not None:
-        sight.check()
+    if request.sight is not None:
+        request.sight.check()
     if out_dir is not None:
         check_out_dir(song, out_dir, model.sources, overwrite)
-    if not isinstance(marks, Sequence) or isinstance(marks, str):
-        length = lossless_length(song.path) if isinstance(song, FileSong) else None
-        if length is not None:
-            read_marks(marks, model.sources, *length)
+    length = lossless_length(song.path) if isinstance(song, FileSong) else None
+    if length is not None:
+        marks_in_frames(marks, model.sources, *length)
     upload = upload_song(connection, song, on_progress=on_upload)
     if upload.audio is None:
         raise ServerError(
             f"the upload {upload.upload_id} is complete, but the server says nothing of its audio"
         )
+    rate = upload.audio.sample_rate_hz
+    in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
+    if request.sight is not None:
+        options = request.sight.options(connection, options, rate)
+    return create_job(
+        connection, upload.upload_id, marks=in_frames, options=options, request_id=request.request_id
+    )
+
+
+def marks_in_frames(
+    marks: MarksSource, sources: Sequence[str], sample_rate_hz: int, frames: int
+) -> Sequence[Mark]:
+    """Return the marks of a file or in seconds in frames of a song; those in frames are left to the server.
+
+    Raises:
+        MarksFileError: a mark in seconds, or one of the file, is not one of this song.
+    """
     if not isinstance(marks, Sequence) or isinstance(marks, str):
-        marks = read_marks(marks, model.sources, upload.audio.sample_rate_hz, upload.audio.frames)
-    if sight is not None:
-        options = sight.options(connection, options, upload.audio.sample_rate_hz)
-    return create_job(connection, upload.upload_id, marks=marks, options=options, request_id=request_id)
+        return read_marks(marks, sources, sample_rate_hz, frames)
+    timed = [mark for mark in marks if isinstance(mark, TimedMark)]
+    in_frames = [mark for mark in marks if isinstance(mark, Mark)]
+    return (*in_frames, *marks_of_times(timed, sources, sample_rate_hz, frames)) if timed else in_frames
 
 
 def take_project(song: SongSource, marks: MarksSource) -> tuple[SongSource, MarksSource]:

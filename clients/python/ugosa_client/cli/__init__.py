@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import ugosa_client
-from ugosa_client.cli import batch, daw, jobs, marks, separate
+from ugosa_client.cli import batch, jobs, marks, reaper_helper, separate
 from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
 from ugosa_client.cli.reporter import make_reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError
 from ugosa_client.identity import Identity, read_token
+
+INVALID_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that proposes the nearest word for one that is no command or value."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and what is wrong, and exit with 2."""
+        if match := INVALID_CHOICE.search(message):
+            word, choices = match[1], re.findall(r"[^\s,']+", match[2])
+            if near := difflib.get_close_matches(word, choices, n=1):
+                message += f"; did you mean {near[0]!r}?"
+        super().error(message)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     remote.add_argument("--ca", metavar="FILE", help="PEM of who issued the server's certificate ($UGOSA_CA)")
     remote.add_argument("--cert", metavar="FILE", help="PEM of this client's certificate, if it is asked for")
     remote.add_argument("--key", metavar="FILE", help="PEM of the certificate's key")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ugosa",
         description=__doc__,
         epilog=EXIT_CODES_HELP,
@@ -41,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ugosa {ugosa_client.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (separate, marks, batch, jobs, daw):
+    for group in (separate, marks, batch, jobs, reaper_helper):
         group.add_commands(commands, common)
     for command in commands.choices.values():
         command.epilog = EXIT_CODES_HELP

@@ -30,6 +30,7 @@ from ugosa_client.cli.separate import add_video_places
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, ClosedError, ResourceExhaustedError, UgosaClientError
 from ugosa_client.resources import Job, JobOptions, JobState
+from ugosa_client.separate import SeparationRequest
 from ugosa_client.song import FileSong
 from ugosa_client.video import Sight, parse_boxes
 
@@ -117,7 +118,11 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
         reporter.result(result, text)
         return ExitCode.OK
     reporter.close()
-    message = f"{len(failed)} of {len(ordered)} songs failed; run the same command again to try only these"
+    message = f"{len(failed)} of {len(ordered)} songs failed; "
+    if all(outcome.exit_code is ExitCode.BAD_INPUT for outcome in failed):
+        message += "mend what the table says, then run the same command again to try only these"
+    else:
+        message += "run the same command again to try only these"
     reporter.failed(ExitCode.JOB_FAILED, "BATCH", f"{message}\n{text}", result)
     return ExitCode.JOB_FAILED
 
@@ -256,14 +261,10 @@ class Batch:
                 raise ClosedError("interrupted")
             try:
                 return self._client.submit(
-                    song,
-                    marks=marks or (),
-                    options=self._options,
-                    request_id=request_id,
+                    SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
                     out_dir=out_dir,
                     overwrite=self._overwrite,
                     on_upload=reporter.uploaded,
-                    sight=sight,
                 )
             except ResourceExhaustedError as error:
                 if error.reason != "QUEUE_FULL" and error.metadata.get("limit") != "quota_queued_jobs":

@@ -39,7 +39,12 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
     jobs = commands.add_parser("jobs", parents=[common], help="list jobs, newest first")
     jobs.add_argument(
-        "--state", action="append", default=[], choices=list(JobState), metavar="STATE", help="only these"
+        "--state",
+        action="append",
+        default=[],
+        choices=[state.value for state in JobState],
+        metavar="STATE",
+        help="only these",
     )
     jobs.add_argument("--limit", type=_count, default=50, metavar="N", help="at most N, default %(default)s")
     jobs.set_defaults(run=run_jobs)
@@ -93,13 +98,14 @@ def run_jobs(arguments: argparse.Namespace, client: UgosaClient, reporter: Repor
     """List jobs."""
     states = [JobState(state) for state in arguments.state]
     found = list(itertools.islice(client.list_jobs(states), arguments.limit))
-    table = Table("job", "state", "done", "song", "model", "made", box=None)
+    table = Table("job", "state", "done", "song", "marks", "model", "made", box=None)
     for job in found:
         table.add_row(
             job.job_id,
             str(job.state) + (f" ({job.queue_position})" if job.queue_position else ""),
             f"{job.fraction:.0%}",
             escape(job.file_name),
+            str(len(job.marks)),
             escape(job.options.model or ""),
             f"{job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else "",
         )

@@ -18,11 +18,12 @@ from ugosa_client.errors import (
     OutputExistsError,
     ServerError,
 )
-from ugosa_client.marks.file import examine_regions, read_regions, write_marks, write_regions
+from ugosa_client.marks.examination import examine_regions
+from ugosa_client.marks.file import read_regions, slips_text, write_marks, write_regions
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, format_named
 from ugosa_client.marks.reaper_project import regions_outside_song
-from ugosa_client.marks.regions import Region, cut_at_end, named_regions
+from ugosa_client.marks.regions import Region, clock_texts, cut_at_end, named_regions
 from ugosa_client.marks.text import decode_project
 from ugosa_client.resources import AudioInfo, JobState, Upload
 from ugosa_client.separate import find_model, take_project
@@ -160,15 +161,22 @@ def hear_song(client: UgosaClient, upload: Upload, model: str, reporter: Reporte
 
 
 def _refuse_outside(path: str, regions: Sequence[Region], rate: int | None, frames: int) -> None:
+    errors = []
     for region in regions:
         if rate is None and not region.end.in_frames:
             raise BadInputError("--frames needs --rate to know how long the song is")
         end_frame = region.end.frame(rate or 1)
         if end_frame - frames > region.end.rounding_frames(rate or 1):
-            raise MarksFileError(
-                f"{path}, {region.where}: region {region.name!r} ends at frame {end_frame}, but the song has "
-                f"{frames} frames; are these the marks of this song?"
+            if rate is None:
+                end, song_end = f"frame {end_frame}", f"frame {frames}"
+            else:
+                end, song_end = clock_texts([end_frame, frames], rate)
+            errors.append(
+                f"{region.where}: region {region.name!r} ends at {end}, but the song ends at {song_end}; "
+                "are these the marks of this song?"
             )
+    if errors:
+        raise MarksFileError(slips_text(path, errors))
 
 
 def _outside_item(path: Path) -> list[Finding]:
@@ -192,7 +200,8 @@ def finding_text(finding: Finding, sample_rate_hz: int) -> str:
     """Write a finding for people: how bad, what, where, and below it the way out."""
     place = f"{finding.where}: " if finding.line or finding.region else ""
     if not place and finding.start_frame is not None:
-        place = f"{finding.start_frame / sample_rate_hz:.3f} s: "
+        (start,) = clock_texts([finding.start_frame], sample_rate_hz)
+        place = f"{start}: "
     return f"{finding.severity} {finding.code}: {place}{finding.message}\n    {finding.fix}"
 
 

@@ -10,7 +10,7 @@ from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.events import JobEvent
 from ugosa_client.resources import Job
-from ugosa_client.separate import Separation
+from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.video import Sight, parse_boxes
 
 
@@ -94,17 +94,24 @@ def sight_of(arguments: argparse.Namespace) -> Sight | None:
     )
 
 
-def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """Upload, make the job, watch it, and fetch its results; Ctrl-C cancels the job."""
-    job = client.submit(
+def request_of(arguments: argparse.Namespace) -> SeparationRequest:
+    """Return the request of parsed arguments."""
+    return SeparationRequest(
         arguments.song,
         marks=arguments.marks or (),
         options=job_options(arguments),
         request_id=arguments.request_id,
+        sight=sight_of(arguments),
+    )
+
+
+def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Upload, make the job, watch it, and fetch its results; Ctrl-C cancels the job."""
+    job = client.submit(
+        request_of(arguments),
         out_dir=arguments.out,
         overwrite=arguments.overwrite,
         on_upload=reporter.uploaded,
-        sight=sight_of(arguments),
     )
     reporter.job_made(job)
     separation = finish_or_cancel(client, job, arguments.out, arguments.overwrite, reporter)
@@ -117,14 +124,7 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
 
 def run_submit(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Upload and make the job."""
-    job = client.submit(
-        arguments.song,
-        marks=arguments.marks or (),
-        options=job_options(arguments),
-        request_id=arguments.request_id,
-        on_upload=reporter.uploaded,
-        sight=sight_of(arguments),
-    )
+    job = client.submit(request_of(arguments), on_upload=reporter.uploaded)
     reporter.result({"job": job}, job.job_id)
 
 

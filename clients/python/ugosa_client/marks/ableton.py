@@ -89,7 +89,7 @@ def format_ableton(regions: Sequence[Region], sample_rate_hz: int | None, into: 
     if locators is None:
         raise ValueError("this Live set has no list of locators; save it with Live 10 or newer")
     free_id = 1 + max((int(locator.get("Id", "0")) for locator in locators), default=-1)
-    added = []
+    added: list[str] = []
     for region in regions:
         for edge, position in (("start", region.start), ("end", region.end)):
             values = {

@@ -15,12 +15,12 @@ import io
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from fractions import Fraction
 
 from ugosa_client.marks.csv_rows import csv_rows
-from ugosa_client.marks.regions import OF_UGOSA, Position, Region, format_seconds, in_samples, parse_time
+from ugosa_client.marks.regions import OF_UGOSA, Position, Region, clock_text, in_samples, parse_time
 from ugosa_client.marks.text import first_line
 
+DECIMALS = 6  # they give every frame back at any rate below 1 MHz
 BEATS = re.compile(r"\d+\.\d+\.\d+")
 TIMECODE = re.compile(r"\d+:\d+:\d+:\d+")
 CHANGE_RULER = "in REAPER, right-click the ruler, choose Minutes:Seconds, and export again"
@@ -101,12 +101,6 @@ def format_reaper_csv(regions: Iterable[Region], sample_rate_hz: int | None) -> 
     for number, region in enumerate(regions, start=1):
         start, end = region.start.seconds(sample_rate_hz), region.end.seconds(sample_rate_hz)
         writer.writerow(
-            [f"R{number}", region.name, *(_clock_text(time) for time in (start, end, end - start))]
+            [f"R{number}", region.name, *(clock_text(time, DECIMALS) for time in (start, end, end - start))]
         )
     return text.getvalue()
-
-
-def _clock_text(seconds: Fraction) -> str:
-    microseconds = int((seconds * 10**6 + Fraction(1, 2)) // 1)
-    minutes, rest = divmod(microseconds, 60 * 10**6)
-    return f"{minutes}:{format_seconds(Fraction(rest, 10**6), 6).rjust(9, '0')}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ from ugosa_client.resources import Mark, MarkState
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
 OF_UGOSA = re.compile(r"UGOSA: .*|.*\s\?\s*", re.DOTALL)
 """Names of findings, and of suggestions that nobody has accepted."""
+MAX_DECIMALS = 6  # tell any two frames below 1 MHz apart
 LONGEST_SONG_S = 4 * 3600  # a whole number above it is one of samples
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
@@ -150,6 +151,24 @@ def format_seconds(seconds: Fraction, decimals: int) -> str:
     units = int((seconds * unit + Fraction(1, 2)) // 1)
     sign = "-" if units < 0 else ""
     return f"{sign}{abs(units) // unit}.{abs(units) % unit:0{decimals}d}"
+
+
+def clock_text(seconds: Fraction, decimals: int) -> str:
+    """Write a time of the clock, `m:ss` and so many decimals, halves rounded up."""
+    minutes, rest = divmod(int((abs(seconds) * 10**decimals + Fraction(1, 2)) // 1), 60 * 10**decimals)
+    sign = "-" if seconds < 0 else ""
+    return (
+        f"{sign}{minutes}:{format_seconds(Fraction(rest, 10**decimals), decimals).rjust(decimals + 3, '0')}"
+    )
+
+
+def clock_texts(frames: Sequence[int], sample_rate_hz: int) -> list[str]:
+    """Write frames as times such as 0:48.0, with the decimals that tell different frames apart."""
+    for decimals in range(1, MAX_DECIMALS + 1):
+        texts = [clock_text(Fraction(frame, sample_rate_hz), decimals) for frame in frames]
+        if len(set(texts)) == len(set(frames)):
+            break
+    return texts
 
 
 def regions_of_marks(marks: Iterable[Mark]) -> list[Region]:

@@ -21,9 +21,10 @@ import soundfile
 
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.reporter import JsonReporter, Reporter
-from ugosa_client.client import MODEL_DEFAULTS, UgosaClient
+from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, JobCancelledError, JobFailedError, UgosaClientError
-from ugosa_client.resources import Job, JobOptions, Mark, MarkState, StemEncoding
+from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, Mark, MarkState, StemEncoding
+from ugosa_client.separate import SeparationRequest
 
 ALIVE_S = 2.0  # between signs of life; scripts give a helper up after several of them
 CANCEL_POLL_S = 0.2
@@ -54,7 +55,7 @@ progress file, one JSON object a line (leave a last line without its end for lat
 
 
 @dataclass(frozen=True)
-class DawRequest:
+class HelperRequest:
     """What a script asks for, as its request file says it."""
 
     progress_file: Path
@@ -92,12 +93,12 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
     run = actions.add_parser("run", parents=[common], help="separate what a request file says")
     run.add_argument("request", metavar="REQUEST.json")
-    run.set_defaults(run=run_daw, job_id=None)
+    run.set_defaults(run=run_helper, job_id=None)
 
     resume = actions.add_parser("resume", parents=[common], help="follow a job to its end and fetch it")
     resume.add_argument("job_id", metavar="JOB")
     resume.add_argument("request", metavar="REQUEST.json")
-    resume.set_defaults(run=run_daw)
+    resume.set_defaults(run=run_helper)
 
     call = actions.add_parser(
         "call", parents=[common], help="run any ugosa command with its JSON lines in the progress file"
@@ -106,7 +107,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     call.set_defaults(run=run_call)
 
 
-def run_daw(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> ExitCode:
+def run_helper(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> ExitCode:
     """Separate, or take up the job `arguments.job_id`; errors go to the progress file too."""
     request = read_request(arguments.request)
     with progress_lines(request.progress_file), UgosaClient(request.server or client.target) as client:
@@ -141,18 +142,18 @@ def run_call(arguments: argparse.Namespace, client: UgosaClient, reporter: Repor
             return ExitCode.BAD_INPUT
 
 
-def read_request(path: str | os.PathLike[str]) -> DawRequest:
+def read_request(path: str | os.PathLike[str]) -> HelperRequest:
     """Read a request file.
 
     Raises:
         BadInputError: it cannot be read, lacks something, or has something that nobody knows.
     """
     values = _read_json(path)
-    known = {field.name for field in fields(DawRequest)}
+    known = {field.name for field in fields(HelperRequest)}
     if unknown := sorted(values.keys() - known):
         raise BadInputError(f"{path}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     try:
-        return DawRequest(
+        return HelperRequest(
             progress_file=_path(path, values, "progress_file"),
             cancel_file=_path(path, values, "cancel_file"),
             song=_path(path, values, "song"),
@@ -202,7 +203,7 @@ def _options(values: Mapping[str, Any]) -> JobOptions:
     return JobOptions(**{**values, "stem_encoding": StemEncoding(encoding) if encoding else None})
 
 
-def _submit(request: DawRequest, client: UgosaClient, lines: JsonReporter) -> Job:
+def _submit(request: HelperRequest, client: UgosaClient, lines: JsonReporter) -> Job:
     def uploaded(done_bytes: int, all_bytes: int) -> None:
         lines.uploaded(done_bytes, all_bytes)
         if request.cancel_file.exists():
@@ -210,18 +211,12 @@ def _submit(request: DawRequest, client: UgosaClient, lines: JsonReporter) -> Jo
 
     request.out_dir.mkdir(parents=True, exist_ok=True)
     with stretch_of(request) as song:
-        return client.submit(
-            song,
-            marks=request.marks,
-            options=request.options,
-            request_id=request.request_id,
-            out_dir=request.out_dir,
-            on_upload=uploaded,
-        )
+        separation = SeparationRequest(song, request.marks, request.options, request_id=request.request_id)
+        return client.submit(separation, out_dir=request.out_dir, on_upload=uploaded)
 
 
 def _follow(
-    job: Job, request: DawRequest, client: UgosaClient, lines: JsonReporter, attendant: Attendant
+    job: Job, request: HelperRequest, client: UgosaClient, lines: JsonReporter, attendant: Attendant
 ) -> None:
     lines.job_made(job)
     attendant.job_id = job.job_id
@@ -248,7 +243,7 @@ def _report_failure(error: Exception, lines: JsonReporter) -> ExitCode:
 
 
 @contextmanager
-def stretch_of(request: DawRequest) -> Iterator[Path]:
+def stretch_of(request: HelperRequest) -> Iterator[Path]:
     """Give the file to send: the song, or for the time being a WAV of just the frames asked for.
 
     Every sample stays what it is: integers are cut as integers of the same width, all else as float.

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from tests.helpers.breaking_server import breaking_server, progress_events
-from ugosa_client.cli import daw, main
-from ugosa_client.cli.daw import DawRequest, read_request, stretch_of
+from ugosa_client.cli import main, reaper_helper
+from ugosa_client.cli.reaper_helper import HelperRequest, read_request, stretch_of
 from ugosa_client.errors import BadInputError, ServerUnavailableError
 from ugosa_client.resources import Mark, MarkState, StemEncoding
 from ugosa_client.wire.ugosa.v1 import job_pb2
@@ -76,7 +76,9 @@ def test_only_what_the_item_plays_is_sent_and_nothing_is_left_behind(server, son
 def test_a_stretch_has_every_bit_of_its_song(tmp_path, subtype):
     song = tmp_path / "song.wav"
     soundfile.write(song, np.random.default_rng(1).uniform(-1, 1, (200_000, 2)), 48000, subtype=subtype)
-    request = DawRequest(tmp_path / "p", tmp_path / "c", song, tmp_path, start_frame=777, end_frame=150_001)
+    request = HelperRequest(
+        tmp_path / "p", tmp_path / "c", song, tmp_path, start_frame=777, end_frame=150_001
+    )
     with stretch_of(request) as path:
         stretch, rate_hz = soundfile.read(path)
     assert rate_hz == 48000
@@ -85,14 +87,14 @@ def test_a_stretch_has_every_bit_of_its_song(tmp_path, subtype):
 
 
 def test_a_whole_song_is_sent_as_it_is(tmp_path, song):
-    request = DawRequest(tmp_path / "p", tmp_path / "c", song, tmp_path, start_frame=0, end_frame=1000)
+    request = HelperRequest(tmp_path / "p", tmp_path / "c", song, tmp_path, start_frame=0, end_frame=1000)
     with stretch_of(request) as path:
         assert path == song
     assert song.exists()
 
 
 def test_frames_outside_of_the_song_are_refused(tmp_path, song):
-    request = DawRequest(tmp_path / "p", tmp_path / "c", song, tmp_path, start_frame=500, end_frame=1001)
+    request = HelperRequest(tmp_path / "p", tmp_path / "c", song, tmp_path, start_frame=500, end_frame=1001)
     with pytest.raises(BadInputError, match=r"500 to 1001, but .* has 1000 frames"), stretch_of(request):
         pass
 
@@ -100,7 +102,7 @@ def test_frames_outside_of_the_song_are_refused(tmp_path, song):
 def test_a_song_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "text.wav").write_text("no audio")
     for name, words in (("gone.wav", "No such file"), ("text.wav", "[Ff]ormat")):
-        request = DawRequest(tmp_path / "p", tmp_path / "c", tmp_path / name, tmp_path, start_frame=5)
+        request = HelperRequest(tmp_path / "p", tmp_path / "c", tmp_path / name, tmp_path, start_frame=5)
         message = f"cannot read the song {tmp_path / name}: .*{words}"
         with pytest.raises(BadInputError, match=message), stretch_of(request):
             pass
@@ -131,7 +133,7 @@ def test_a_cancel_of_a_running_job_goes_to_the_server_until_it_arrives(server, s
                 raise ServerUnavailableError("away")
             arrived.set()
 
-    with daw.Attendant(AwayAtFirst(), tmp_path / "cancel") as attendant:
+    with reaper_helper.Attendant(AwayAtFirst(), tmp_path / "cancel") as attendant:
         attendant.job_id = "j1"
         (tmp_path / "cancel").touch()
         assert arrived.wait(30)
@@ -139,9 +141,9 @@ def test_a_cancel_of_a_running_job_goes_to_the_server_until_it_arrives(server, s
 
 
 def test_signs_of_life_come_between_whole_lines(tmp_path, monkeypatch):
-    monkeypatch.setattr(daw, "ALIVE_S", 0.0005)
-    with daw.progress_lines(tmp_path / "progress.jsonl"):
-        reporter = daw.JsonReporter()
+    monkeypatch.setattr(reaper_helper, "ALIVE_S", 0.0005)
+    with reaper_helper.progress_lines(tmp_path / "progress.jsonl"):
+        reporter = reaper_helper.JsonReporter()
         for number in range(2000):
             reporter.uploaded(number, 2000)
     lines = progress(tmp_path)
