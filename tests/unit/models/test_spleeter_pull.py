@@ -11,7 +11,7 @@ from tests.helpers.plain_spleeter import TINY_FILTERS
 from tests.helpers.spleeter_files import index_wheel, keras_tensors, release
 from ugosa_server.cli import main
 from ugosa_server.models import collection, commands
-from ugosa_server.models.checkpoints import load_checkpoint
+from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint
 from ugosa_server.models.network import build_network
 from ugosa_server.models.published import PUBLISHED, SPLEETER_WHEEL
 from ugosa_server.models.registry import ModelRegistry
@@ -187,3 +187,28 @@ def test_the_archives_are_those_of_the_release():
         assert weights.url(file_name) == url
         assert weights.sha256(file_name).startswith(digits)
         assert len(weights.sha256(file_name)) == 64
+
+
+def test_a_band_is_put_together_from_its_stages(home, publisher, capsys):
+    assert pull("band") == 0
+    assert sorted(path.stem for path in home.iterdir()) == ["band", "spleeter-2stems"]
+    band = ModelRegistry().get("band")
+    assert band.sources == ("drums", "bass", "other", "vocals")
+    assert main(["models", "verify", "band"]) == 0
+    _, state = load_checkpoint(band.path)
+    for stage, name in (("first.", "spleeter-2stems"), ("second.", "starter")):
+        _, alone = load_checkpoint(ModelRegistry().get(name).path)
+        assert all(torch.equal(state[stage + key], tensor) for key, tensor in alone.items())
+    n_requests, written = len(publisher.requests), band.path.stat().st_mtime_ns
+    assert pull("band") == 0
+    assert (len(publisher.requests), band.path.stat().st_mtime_ns) == (n_requests, written)
+
+
+def test_a_band_follows_a_new_starter(home, publisher, tmp_path, monkeypatch):
+    assert pull("band") == 0
+    before = ModelRegistry().get("band").sha256
+    config, state = load_checkpoint(ModelRegistry().get("starter").path)
+    save_checkpoint(tmp_path / "starter.safetensors", {n: t + 1 for n, t in state.items()}, config)
+    monkeypatch.setattr(collection, "STARTER_DIR", tmp_path)
+    assert pull("band") == 0
+    assert ModelRegistry().get("band").sha256 != before

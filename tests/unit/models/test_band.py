@@ -1,0 +1,124 @@
+"""A band is its two stages in a row, whole and in parts, and marks act on all of its stems."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from tests.helpers.plain_spleeter import TINY_FILTERS
+from tests.helpers.tiny_band import TINY_SECOND, tiny_band
+from ugosa_server.adaptation.loop import adaptation_of
+from ugosa_server.adaptation.strategies import parse_strategy
+from ugosa_server.errors import BadOptionError
+from ugosa_server.models.architectures import architecture_of, config_json
+from ugosa_server.models.band.config import BandConfig
+from ugosa_server.models.config import ALL_DEPTHS, Depth, depths_of
+from ugosa_server.models.spleeter.config import SpleeterConfig
+
+SOURCES = ("drums", "bass", "other", "vocals")
+FIRST = SpleeterConfig(("vocals", "accompaniment"), filters=TINY_FILTERS)
+
+
+def noise(n_samples, batch=1, seed=0):
+    return torch.randn(batch, 2, n_samples, generator=torch.Generator().manual_seed(seed))
+
+
+def close(ours, expected, tolerance=2e-5):
+    return (ours - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def test_stems_are_the_stages_in_a_row():
+    band = tiny_band()
+    mix = noise(20_000, batch=2)
+    vocals = band.first(mix)[:, 0]
+    drums, bass, other, ghost = band.second(mix - vocals).unbind(dim=1)
+    expected = torch.stack([drums + ghost / 3, bass + ghost / 3, other + ghost / 3, vocals], dim=1)
+    assert band.config.sources == SOURCES
+    assert close(band(mix), expected)
+
+
+def test_stems_add_up_to_what_the_stages_give():
+    band = tiny_band()
+    mix = noise(20_000)
+    vocals = band.first(mix)[:, 0]
+    assert close(band(mix).sum(dim=1), vocals + band.second(mix - vocals).sum(dim=1))
+
+
+def test_every_depth_splits_the_band():
+    band = tiny_band()
+    mix = noise(20_000, batch=2)
+    whole = band(mix)
+    depths = depths_of(band.config)
+    assert len(depths) == len(ALL_DEPTHS)
+    for depth in depths:
+        frozen = torch.cat([band.frozen_part(example[None], depth) for example in mix])
+        assert close(band.trained_part(mix, frozen, depth), whole), depth
+
+
+def test_parts_give_the_gradients_of_the_whole():
+    band = tiny_band()
+    mix = noise(20_000)
+    for depth in (Depth(1, "D"), Depth(3, "D"), Depth(4, "M")):
+        gradients = []
+        for in_parts in (True, False):
+            with adaptation_of(band, parse_strategy(f"P-{depth}")) as trained:
+                if in_parts:
+                    with torch.no_grad():
+                        frozen = band.frozen_part(mix, depth)
+                    stems = band.trained_part(mix, frozen, depth)
+                else:
+                    stems = band(mix)
+                stems.square().mean(dim=(0, 2, 3)).dot(torch.arange(4.0)).backward()
+                gradients.append({name: p.grad.clone() for name, p in trained.items()})
+        for name, gradient in gradients[1].items():
+            assert close(gradients[0][name], gradient, 1e-3), name
+
+
+def test_depths_act_on_the_second_stage():
+    config = tiny_band().config
+    for depth in ALL_DEPTHS:
+        expected = tuple(f"second.{name}" for name in config.second.trained_names(depth))
+        trained = config.trained_names(depth)
+        assert tuple(name for name in trained if name.startswith("second.")) == expected
+        first = {name for name in trained if name.startswith("first.")}
+        assert all(name.startswith("first.unets.0.") for name in first)
+        assert bool(first) == (depth.level == 1)
+
+
+def test_marks_of_the_vocals_reach_their_decoder_at_the_deepest_level():
+    band = tiny_band()
+    mix = noise(20_000)
+    with adaptation_of(band, parse_strategy("P-L1:D")) as trained:
+        band(mix)[:, SOURCES.index("vocals")].square().mean().backward()
+        reached = {name for name, p in trained.items() if p.grad is not None and p.grad.abs().max() > 0}
+    assert {name for name in trained if name.startswith("first.unets.0.up")} <= reached
+
+
+def test_the_config_knows_its_shapes_and_can_be_written():
+    band = tiny_band()
+    parameters = {name: tuple(p.shape) for name, p in band.named_parameters()}
+    assert list(band.config.parameter_shapes().items()) == list(parameters.items())
+    state = {name: tuple(tensor.shape) for name, tensor in band.state_dict().items()}
+    assert state == {**parameters, **band.config.buffer_shapes()}
+    assert architecture_of(band.config).read_config(config_json(band.config)) == band.config
+
+
+def test_shares_of_the_work_grow_with_the_depth():
+    config = BandConfig(SpleeterConfig(FIRST.sources), TINY_SECOND)
+    shares = [config.trained_share(Depth(level, "D")) for level in (1, 2, 3)]
+    assert 1 > shares[0] > shares[1] > shares[2] > 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ({"sources": ("accompaniment", "vocals")}, {}, "first stage must give vocals and what is left"),
+        ({"sources": ("vocals", "drums", "rest")}, {}, "first stage must give vocals and what is left"),
+        ({"high_band": "zero"}, {}, "must leave nothing out"),
+        ({}, {"sources": ("drums", "bass")}, "must have vocals among its sources, not drums, bass"),
+        ({}, {"sample_rate_hz": 8000}, "44100 Hz and 2 channels, 8000 Hz and 2"),
+    ],
+)
+def test_stages_that_do_not_fit_are_refused(first, second, words):
+    with pytest.raises(BadOptionError, match=words):
+        BandConfig(dataclasses.replace(FIRST, **first), dataclasses.replace(TINY_SECOND, **second))

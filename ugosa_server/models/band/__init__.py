@@ -1,0 +1,1 @@
+"""Four stems in two stages: Spleeter's vocals, then a ConvTasNet on the accompaniment."""
