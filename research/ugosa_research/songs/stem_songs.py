@@ -1,8 +1,8 @@
 """Real songs whose drums, bass and other are known, to draw stems from beside the generated songs.
 
 `train songs` makes such a folder (`lmms_songs.py`); one of your own multitracks is as good: a folder a song,
-in it `drums.flac`, `bass.flac` and `other.flac`, at 44.1 kHz and in stereo, all of one length. Vocals are
-always generated.
+in it `drums.flac`, `bass.flac`, `other.flac` and, if somebody sings, `vocals.flac`, at 44.1 kHz and in stereo,
+all of one length. The vocals of songs without any are generated.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ugosa_research.songs.bank.pools import SAMPLE_RATE_HZ, STEMS, FloatArray
 from ugosa_server.errors import ConfigError
 
 KNOWN = ("drums", "bass", "other")
+VOCALS = slice(STEMS.index("vocals"), STEMS.index("vocals") + 1)
 QUIETEST_RMS = 0.003  # of a stem worth learning from
 TRIES = 8
 
@@ -28,15 +29,16 @@ class StemSong:
     folder: Path
     frames: int
     """Length of each file."""
+    sung: bool = False
+    """True if it has vocals."""
 
     def stretch(self, which: slice, start: int, length: int) -> FloatArray:
         """Samples [start, start + length) of stems, [S, C, length]; vocals are silent."""
         stems = np.zeros((len(STEMS[which]), 2, length), np.float32)
         for stem, name in zip(stems, STEMS[which], strict=True):
-            if name in KNOWN:
-                audio, _ = soundfile.read(
-                    self.folder / f"{name}.flac", length, start, dtype="float32", always_2d=True
-                )
+            if name in KNOWN or self.sung:
+                path = self.folder / f"{name}.flac"
+                audio, _ = soundfile.read(path, length, start, dtype="float32", always_2d=True)
                 stem[:, : len(audio)] = audio.T
         return stems
 
@@ -52,10 +54,16 @@ class StemSongs:
 
     songs: list[StemSong]
 
+    @property
+    def sung(self) -> list[StemSong]:
+        """Songs with vocals."""
+        return [song for song in self.songs if song.sung]
+
     def segment(self, rng: np.random.Generator, which: slice, length: int) -> FloatArray:
         """Stems of a random place in which they sound, [S, C, length]."""
+        songs = self.sung if which == VOCALS else self.songs
         for _ in range(TRIES):
-            song = self.songs[int(rng.integers(len(self.songs)))]
+            song = songs[int(rng.integers(len(songs)))]
             stems = song.stretch(which, int(rng.integers(max(1, song.frames - length))), length)
             if np.sqrt(np.mean(stems.sum(axis=0) ** 2)) > QUIETEST_RMS:
                 break
@@ -71,7 +79,9 @@ def read_stem_songs(folder: Path) -> StemSongs:
     songs = []
     for path in sorted(folder.glob("*/drums.flac")):
         try:
-            files = [soundfile.info(path.with_name(f"{name}.flac")) for name in KNOWN]
+            sung = path.with_name("vocals.flac").exists()
+            names = (*KNOWN, "vocals") if sung else KNOWN
+            files = [soundfile.info(path.with_name(f"{name}.flac")) for name in names]
         except soundfile.LibsndfileError as error:
             raise ConfigError(f"{path.parent} is no song of {', '.join(KNOWN)}: {error}") from error
         if {(file.samplerate, file.channels, file.frames) for file in files} != {
@@ -80,7 +90,7 @@ def read_stem_songs(folder: Path) -> StemSongs:
             raise ConfigError(
                 f"{path.parent} has stems that are not all of one length, in stereo, at {SAMPLE_RATE_HZ} Hz"
             )
-        songs.append(StemSong(path.parent, files[0].frames))
+        songs.append(StemSong(path.parent, files[0].frames, sung))
     if not songs:
         raise ConfigError(
             f"stem_songs names {folder}, but no song folders with {', '.join(KNOWN)}.flac are there; make "

@@ -53,7 +53,7 @@ class AugmentOptions:
     """Share of basses that are driven and raised in the middle: a recorded one had a quarter of its power
     between 400 and 1000 Hz, those of the bank have a twentieth."""
     stem_song_share: float = 0.0
-    """Share of drums, bass and other that come from real songs, see `stem_songs.py`."""
+    """Share of stems that come from real songs, see `stem_songs.py`."""
     two_stem_share: float = 0.0
     """Share of examples that are real songs of two known stems, see `two_stem.py`."""
     two_stem_remix_share: float = 0.0
@@ -72,6 +72,8 @@ class Batch:
     """[B, S, C, T]."""
     two_stem: NDArray[np.bool_]
     """[B]: all but `other` is known only as a sum, which lies in the place of the drums."""
+    accompaniment: FloatArray | None = None
+    """[B, C, T]: the mix as the first stage of a `band` leaves it; None = the sum of the stems."""
 
 
 def make_batch(
@@ -124,9 +126,10 @@ def _example(
 ) -> FloatArray:
     def piece(stems: slice) -> FloatArray:  # of a random song at a random speed
         span = min(int(n * _speed(rng, options)) + 2, song_samples)
-        if stem_songs is not None and stems != only(VOCALS) and rng.random() < options.stem_song_share:
+        known = stem_songs is not None and (stems != only(VOCALS) or bool(stem_songs.sung))
+        if stem_songs is not None and known and rng.random() < options.stem_song_share:
             real = at_speed(stem_songs.segment(rng, stems, span), n)
-            if stems == ALL_STEMS:  # the singer is generated
+            if stems == ALL_STEMS and not real[VOCALS].any():  # somebody else sings
                 real[VOCALS] = piece(only(VOCALS))[0]
             return real
         start = int(rng.integers(song_samples - span + 1))

@@ -20,6 +20,7 @@ from torch import Tensor
 from ugosa_research.songs.basis import start_from_cosines
 from ugosa_research.songs.two_stem import as_known
 from ugosa_research.training.augment import Batch
+from ugosa_research.training.first_stage import shared_vocals, without_vocals
 from ugosa_research.training.training_config import TrainingConfig
 from ugosa_research.training.twin_filters import has_twin_filters, separate_with_twins
 from ugosa_research.training.widen import widened
@@ -195,20 +196,25 @@ def _learn(state: TrainingState, config: TrainingConfig, batch: Batch) -> Tensor
     """
     stems = torch.from_numpy(batch.stems).to(config.device)  # [B, S, C, T]
     two_stem = torch.from_numpy(batch.two_stem).to(config.device)
+    given = batch.accompaniment
+    mixes = stems.sum(dim=1) if given is None else torch.from_numpy(given).to(config.device)  # [B, C, T]
     trained = [parameter for parameter in state.network.parameters() if parameter.requires_grad]
 
-    def part(scratch: Scratch, stems: Tensor, two_stem: Tensor) -> tuple[Tensor, ...]:
-        mix = stems.sum(dim=1)
+    def part(scratch: Scratch, mix: Tensor, stems: Tensor, two_stem: Tensor) -> tuple[Tensor, ...]:
         if state.twins:
             estimates = separate_with_twins(state.network, mix, scratch)
         else:
             with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 estimates = state.network(mix)
-        loss = LOSSES[config.loss](as_known(estimates.float(), two_stem), as_known(stems, two_stem))
+        if given is None:
+            known = as_known(estimates.float(), two_stem), as_known(stems, two_stem)
+        else:
+            known = shared_vocals(estimates.float()), without_vocals(stems)
+        loss = LOSSES[config.loss](*known)
         loss = loss * (len(stems) / len(batch.stems))
         return loss.detach(), *torch.autograd.grad(loss, trained)
 
-    chunks = stems.tensor_split(state.workers), two_stem.tensor_split(state.workers)
+    chunks = [tensor.tensor_split(state.workers) for tensor in (mixes, stems, two_stem)]
     parts = list(state.executor.map(part, state.scratches, *chunks))
     sums: list[Tensor] = [reduce(torch.add, values) for values in zip(*parts, strict=True)]
     loss, *gradients = sums

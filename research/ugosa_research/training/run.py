@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from ugosa_research.training.augment import Batch, make_batch
 from ugosa_research.training.batches_ahead import BatchesAhead
 from ugosa_research.training.convtasnet import StepReport, TrainingState, train_steps
 from ugosa_research.training.display import View
+from ugosa_research.training.first_stage import FirstStage
 from ugosa_research.training.training_config import TrainingConfig
 from ugosa_research.training.validation import ValidationFigure, cached_validation_songs, validate
 from ugosa_server.models.checkpoint_header import read_header
@@ -53,6 +54,7 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
     saved_s = time.monotonic()
     two_stem = read_two_stem_songs(Path(config.two_stem_songs)) if config.augment.two_stem_share > 0 else None
     stem_songs = read_stem_songs(Path(config.stem_songs)) if config.augment.stem_song_share > 0 else None
+    first = FirstStage(Path(config.first_stage)) if config.first_stage else None
     with ExitStack() as running:
         window = running.enter_context(
             SongWindow(config.songs, bank_folder, out / "songs", config.generator_workers)
@@ -61,7 +63,7 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
 
         def batch_of(step: int) -> Batch:
             window.advance(step)
-            return make_batch(
+            batch = make_batch(
                 config.seed,
                 step,
                 config.songs.window(step),
@@ -73,6 +75,10 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
                 two_stem,
                 stem_songs,
             )
+            if first is None:
+                return batch
+            mixes = torch.from_numpy(batch.stems).sum(dim=1)
+            return replace(batch, accompaniment=first.accompaniment(mixes).numpy())
 
         batches = running.enter_context(BatchesAhead(batch_of, config.steps))
         while state.step < config.steps:
@@ -82,7 +88,7 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
                 if time.monotonic() - saved_s > config.checkpoint_every_s:
                     state.save(out / "state.pt")
                     saved_s = time.monotonic()
-            figure = validate(state.averaged_network(), songs, getattr(torch, config.precision))
+            figure = validate(state.averaged_network(), songs, getattr(torch, config.precision), first)
             best = figure.mean_db > best_db
             best_db = max(best_db, figure.mean_db)
             _export(state, config, figure, out, best=best)

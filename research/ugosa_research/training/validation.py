@@ -14,6 +14,7 @@ from torch import Tensor
 from ugosa_research.songs.bank.pools import STEMS, FloatArray, SamplerBank
 from ugosa_research.songs.bank.split import validation_split
 from ugosa_research.songs.generator import generate_song
+from ugosa_research.training.first_stage import FirstStage, shared_vocals
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 
 VALIDATION_SEED = 9_000_000_000  # far from the seeds of training songs
@@ -79,15 +80,22 @@ def score_songs(songs: list[FloatArray], separate: Callable[[Tensor], Tensor]) -
     return np.stack(rows)
 
 
-def validate(network: ConvTasNet, songs: list[FloatArray], precision: torch.dtype) -> ValidationFigure:
-    """Separate every song whole and score it."""
+def validate(
+    network: ConvTasNet, songs: list[FloatArray], precision: torch.dtype, first: FirstStage | None = None
+) -> ValidationFigure:
+    """Separate every song whole and score it; behind the first stage of a `band`, if there is one."""
     device = next(network.parameters()).device
     network.eval()
 
     def separated(stems: Tensor) -> Tensor:
+        mix = network_input = stems.sum(dim=0)[None]
+        if first is not None:
+            network_input = first.accompaniment(mix)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            estimates: Tensor = network(stems.sum(dim=0)[None].to(device))[0]
-        return estimates.float().cpu()
+            estimates: Tensor = network(network_input.to(device)).float().cpu()
+        if first is not None:
+            estimates = torch.cat([shared_vocals(estimates), (mix - network_input)[:, None]], dim=1)
+        return estimates[0]
 
     table = score_songs(songs, separated)
     network.train()
