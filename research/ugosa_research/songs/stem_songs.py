@@ -1,7 +1,7 @@
 """Real songs whose drums, bass and other are known, to draw stems from beside the generated songs.
 
 `train songs` makes such a folder (`lmms_songs.py`); one of your own multitracks is as good: a folder a song,
-in it `drums.flac`, `bass.flac`, `other.flac` and, if somebody sings, `vocals.flac`, at 44.1 kHz and in stereo,
+in it `drums.flac`, `bass.flac`, `other.flac` and, if somebody sings, `vocals.flac`, in stereo, at 44.1 kHz,
 all of one length. The vocals of songs without any are generated.
 """
 

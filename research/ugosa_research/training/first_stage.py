@@ -1,7 +1,7 @@
 """First stage of a `band`: its accompaniment is the mix that the second stage is trained on.
 
-A second stage that has learned from true accompaniments meets others in use: with a rest of the vocals in them,
-and with holes where the first stage took an instrument for a voice.
+A second stage that has learned from true accompaniments meets others in use: with a rest of the vocals in
+them, and with holes where the first stage took an instrument for a voice.
 """
 
 from __future__ import annotations
