@@ -24,11 +24,11 @@ class ArrayItem:
     """One song of an array as it is asked for."""
 
     upload_id: str
-    """Of a COMPLETE upload."""
+    """A COMPLETE upload."""
     options: JobOptionsRequest
-    """The item's own, or the array's."""
+    """Options of the item, or of the array."""
     marks: tuple[Mark, ...]
-    """As they came."""
+    """Marks as received, not yet checked."""
 
 
 class JobArrays:

@@ -1,4 +1,4 @@
-"""Who may use the server from elsewhere: principals and the tokens that prove them.
+"""Principals, the users of the server, and the tokens that prove them from elsewhere.
 
 A token is `ugosa_<id>_<secret>`. Only the sha256 of the secret is kept. That is enough here, where it would
 not be for a password: the secret is 256 random bits, so there is nothing that a slow hash would have to
@@ -20,7 +20,7 @@ from ugosa_server.errors import BadOptionError, NotFoundError
 from ugosa_server.jobs.store.rows import read_row, read_rows
 
 LOCAL_PRINCIPAL = "local"
-"""Whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
+"""Principal of whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
 
 PRINCIPAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 TOKEN_PATTERN = re.compile(r"ugosa_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -35,7 +35,7 @@ class Token:
     token_id: str
     """The part that is no secret; names the token in `ugosa-server token list` and `revoke`."""
     principal: str
-    """Whom it proves."""
+    """Principal that it proves."""
     create_time_s: float
     """Unix time."""
     expire_time_s: float | None
@@ -75,7 +75,7 @@ class TokenTable:
         return f"ugosa_{token_id}_{secret}"
 
     def principal_of(self, token: str) -> str | None:
-        """Return whom a token proves; None when it is malformed, unknown, revoked or expired."""
+        """Return the principal that a token proves; None for a malformed, unknown, revoked or expired one."""
         match = TOKEN_PATTERN.fullmatch(token)
         if match is None:
             return None
@@ -100,7 +100,7 @@ class TokenTable:
         return [Token(*row) for row in rows]
 
     def any_valid(self) -> bool:
-        """Whether there is a token that has not expired."""
+        """Return whether there is a token that has not expired."""
         now_s = time.time()
         return any(token.expire_time_s is None or token.expire_time_s > now_s for token in self.all())
 

@@ -1,4 +1,4 @@
-"""Jobs from the user's side: made, watched, cancelled, deleted. `scheduling.py` runs them."""
+"""Jobs from the user's side: create, watch, cancel, delete. `scheduling.py` runs them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ResultFile:
     path: Path
     """On disk."""
     size_bytes: int
-    """Of the file."""
+    """Size of the file."""
 
 
 class JobQueue:
@@ -306,7 +306,7 @@ class JobQueue:
 
 
 def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:
-    """Whether the same bytes were also read as the same samples: raw ones say their rate beside them."""
+    """Return whether equal bytes were also decoded alike: the rate of raw samples is stated beside them."""
     return second is not None and dataclasses.replace(first, path=second.path) == second
 
 
