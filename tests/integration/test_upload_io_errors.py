@@ -80,10 +80,10 @@ def send_on_faulty_disk(folder, fail_at):
         return disk.count, failed
 
 
-def test_an_io_error_at_any_operation_of_an_upload_costs_that_call_only(tmp_path):
+def test_an_io_error_at_any_operation_fails_that_call_only(tmp_path):
     operations, failed = send_on_faulty_disk(tmp_path / "sound", None)
     assert operations >= 8
     assert not failed
     for fail_at in range(operations):
         _, failed = send_on_faulty_disk(tmp_path / f"fault {fail_at}", fail_at)
-        assert failed, f"operation {fail_at} failed and nobody was told"
+        assert failed, f"operation {fail_at} failed unnoticed"

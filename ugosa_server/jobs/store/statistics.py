@@ -23,7 +23,7 @@ class EndedJob:
     run_s: float | None
     """From its first start to its end; None when it never started."""
     phases_s: dict[str, float]
-    """Durations of the last attempt's phases, from a phase's first progress to the next one's, or to the end."""
+    """Durations of the last attempt's phases, from a phase's first progress to the next one's or the end."""
 
 
 class Totals:
