@@ -28,7 +28,7 @@ from ugosa_server import __version__
 from ugosa_server.addresses import TcpAddress, check_reach, lock_file, parse_address, tls_files
 from ugosa_server.config import ServerConfig
 from ugosa_server.errors import ConfigError, UgosaError
-from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 from ugosa_server.private_server import ServerProcess
 from ugosa_server.rpc.separation_service import separate_once

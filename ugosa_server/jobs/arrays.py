@@ -13,7 +13,7 @@ from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import EVENTS_PER_READ, JobQueue
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.marks import Mark
 
 MAX_ITEMS = 1000

@@ -1,4 +1,4 @@
-"""Uploads, jobs and job arrays as the store keeps them, their ids, and the digests of requests."""
+"""Uploads, jobs and job arrays as the store keeps them, names and ids, and the digests of requests."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ from ugosa_server.marks.model import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 
+LOCAL_PRINCIPAL = "local"
+"""Principal of whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
+
+PRINCIPAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 REQUEST_ID_PATTERN = re.compile(r"[ -~]{1,128}")  # printable ASCII
 
 
@@ -43,6 +47,20 @@ def check_request_id(request_id: str) -> str:
             f"request_id {request_id[:140]!r} must be 1 to 128 printable ASCII characters; use a UUID"
         )
     return request_id
+
+
+def check_principal(name: str) -> str:
+    """Return the name.
+
+    Raises:
+        BadOptionError: it is empty, too long, or holds other characters than letters, digits and `._@-`.
+    """
+    if not PRINCIPAL_PATTERN.fullmatch(name):
+        raise BadOptionError(
+            f"principal {name[:80]!r} must be 1 to 64 letters, digits, dots, dashes, underscores or @,"
+            " and begin with a letter or digit"
+        )
+    return name
 
 
 @dataclass(frozen=True)

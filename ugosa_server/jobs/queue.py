@@ -33,7 +33,7 @@ from ugosa_server.jobs.model import (
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.marks import (
     Mark,
     SongLevels,

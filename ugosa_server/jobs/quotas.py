@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ugosa_server.errors import QuotaError
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 
 
 @dataclass(frozen=True)

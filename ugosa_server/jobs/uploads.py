@@ -32,7 +32,7 @@ from ugosa_server.jobs.model import (
 )
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
 from ugosa_server.video.probe import probe_in_child
 

@@ -8,7 +8,7 @@ import pytest
 
 from ugosa_server.errors import DiskFullError
 from ugosa_server.jobs.model import UploadFormat
-from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.jobs.store import AsyncStore, Store
 
 pytestmark = pytest.mark.asyncio
 

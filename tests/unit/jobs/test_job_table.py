@@ -13,7 +13,7 @@ from ugosa_server.errors import (
 from ugosa_server.jobs.events import JobError, JobState, StateChanged
 from ugosa_server.jobs.model import JobDraft, JobOptions, JobResult, UploadFormat
 from ugosa_server.jobs.runs import RunNotice, StemFile
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 

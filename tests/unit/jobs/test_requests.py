@@ -9,7 +9,7 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import RequestIdConflictError
 from ugosa_server.jobs.model import Job, JobDraft, JobOptions, UploadFormat, new_id
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
 

@@ -17,7 +17,7 @@ from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, keep_sweeping, sweep
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
 OPTIONS = RetentionOptions(job_days=30, upload_days=7)

@@ -11,7 +11,7 @@ from ugosa_server.errors import UploadBusyError
 from ugosa_server.jobs.model import UploadFormat, UploadState
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
 
 SONG = wav_bytes(seconds=0.1)

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import apsw
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError
-from ugosa_server.jobs.principals import TokenTable
 from ugosa_server.jobs.store.array_table import ArrayTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.jobs.store.schema import open_database, open_read_only, transaction
 from ugosa_server.jobs.store.statistics import Totals
+from ugosa_server.jobs.store.token_table import TokenTable
 from ugosa_server.jobs.store.upload_table import UploadTable
 
 STORE_FILE_NAME = "ugosa.sqlite"

@@ -1,4 +1,4 @@
-"""Principals, the users of the server, and the tokens that prove them from elsewhere.
+"""The rows of tokens, which prove from elsewhere who a caller is.
 
 A token is `ugosa_<id>_<secret>`. Only the sha256 of the secret is kept. That is enough here, where it would
 not be for a password: the secret is 256 random bits, so there is nothing that a slow hash would have to
@@ -16,13 +16,10 @@ from dataclasses import dataclass
 
 import apsw
 
-from ugosa_server.errors import BadOptionError, NotFoundError
+from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs.model import check_principal
 from ugosa_server.jobs.store.rows import read_row, read_rows
 
-LOCAL_PRINCIPAL = "local"
-"""Principal of whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
-
-PRINCIPAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 TOKEN_PATTERN = re.compile(r"ugosa_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 SECRET_BYTES = 32
 NO_SUCH_SECRET = hashlib.sha256(b"").hexdigest()  # what the secret of an unknown id is compared with
@@ -40,20 +37,6 @@ class Token:
     """Unix time."""
     expire_time_s: float | None
     """Unix time from which on it is worth nothing; None = never."""
-
-
-def check_principal(name: str) -> str:
-    """Return the name.
-
-    Raises:
-        BadOptionError: it is empty, too long, or holds other characters than letters, digits and `._@-`.
-    """
-    if not PRINCIPAL_PATTERN.fullmatch(name):
-        raise BadOptionError(
-            f"principal {name[:80]!r} must be 1 to 64 letters, digits, dots, dashes, underscores or @,"
-            " and begin with a letter or digit"
-        )
-    return name
 
 
 class TokenTable:

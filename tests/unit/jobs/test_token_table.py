@@ -8,7 +8,7 @@ import pytest
 from ugosa_server.cli import main
 from ugosa_server.errors import BadOptionError, NotFoundError
 from ugosa_server.jobs.model import UploadFormat
-from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 
 @pytest.fixture
