@@ -23,8 +23,8 @@ class QuotaLimits:
     uploads: int
     """Uploads kept, finished or not."""
     stored_bytes: int
-    """Bytes on disk of songs (decoded, or as far as received) and of finished stems, and what the stems of
-    jobs that have not ended can come to."""
+    """Bytes on disk of songs (decoded, or as far as received) and of finished stems, and the most that the
+    stems of jobs that have not ended can take. Reports, levels and adapters, far smaller, do not count."""
     queued_jobs: int
     """Jobs that wait."""
     watches: int
