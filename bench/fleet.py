@@ -36,7 +36,7 @@ from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
 from ugosa_server.jobs.runs import RunEvent, RunPhase, RunProgress, RunSpec, RunSucceeded, StemFile
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, AsyncStore, Store
+from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore, Store
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.pipeline.progress import MIN_INTERVAL_S
 from ugosa_server.scheduling import Scheduler

@@ -1,4 +1,4 @@
-"""`ugosa-server doctor`: what this machine, this configuration and these models are good for.
+"""`ugosa-server doctor`: checks of this machine, this configuration and these models.
 
 Every check says what it has found; one that fails says what to do about it. The last one is the product
 itself: a real server process in a temporary folder separates one second of noise, and the stems are measured.
@@ -28,7 +28,7 @@ from ugosa_server import __version__
 from ugosa_server.addresses import TcpAddress, check_reach, lock_file, parse_address, tls_files
 from ugosa_server.config import ServerConfig
 from ugosa_server.errors import ConfigError, UgosaError
-from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 from ugosa_server.private_server import ServerProcess
 from ugosa_server.rpc.separation_service import separate_once
@@ -43,14 +43,14 @@ Findings = Iterator["Finding"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check has found."""
+    """Result of one check."""
 
     check: str
-    """What was looked at."""
+    """Name of the check."""
     ok: bool
-    """Whether the server can work so."""
+    """True if the server can work so."""
     text: str
-    """What was found; when it is not ok, what to do."""
+    """Finding for people; when it is not ok, with the way out."""
 
 
 def report(findings: Findings, *, as_json: bool) -> int:
@@ -204,7 +204,7 @@ def _verified(model: ModelInfo) -> str:
     """Compare a checkpoint with the hash in `NAME.sha256` beside it, in the format of sha256sum."""
     note = model.path.with_suffix(".sha256")
     if not note.exists():
-        return f"sha256 {model.sha256[:12]}, nothing to compare it with in {note.name}"
+        return f"sha256 {model.sha256[:12]}, not checked: there is no {note.name}"
     expected = (note.read_text().split() or [""])[0].lower()
     if expected != model.sha256:
         raise ConfigError(

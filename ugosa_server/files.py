@@ -1,6 +1,6 @@
-"""Files that survive a crash whole: written beside their place, synced, renamed, and the folder synced.
+"""Durable and private files: written beside their place, synced, renamed, and the folder synced.
 
-What the server makes on disk belongs to its user alone.
+Everything that the server makes on disk belongs to its user alone.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ugosa_server.failpoints import reach
 
 
 def tmp_path_of(path: Path) -> Path:
-    """Where a file is written before it takes its name."""
+    """Return the path at which a file is written before it takes its name."""
     return path.with_name(path.name + ".tmp")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write that becomes `path`, durably, when the block ends well; else nothing is left."""
+    """Open a file that becomes `path`, durably, when the block ends well; otherwise nothing is left."""
     unfinished = tmp_path_of(path)
     try:
         with unfinished.open("wb") as stream:
@@ -74,7 +74,7 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def private_umask() -> Iterator[None]:
-    """Files and sockets made in the block are for this user alone to read and write (not for folders)."""
+    """Make files and sockets of the block readable and writable for this user alone (not for folders)."""
     before = os.umask(0o177)
     try:
         yield

@@ -21,7 +21,7 @@ from ugosa_server.addresses import TcpAddress, parse_address
 from ugosa_server.engines.base import Engine, EngineHealth
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.jobs.uploads import Uploads
 
 READ_TIMEOUT_S = 5.0

@@ -20,7 +20,7 @@ from ugosa_server.jobs.model import Job, JobKind, JobResult
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.models.registry import ModelRegistry
 
 MAX_LOST_WORKERS = 2  # a lost worker is replaced once; a job that loses two is not tried again

@@ -20,12 +20,12 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.files import make_state_dir
 from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.events import EventHub
-from ugosa_server.jobs.principals import LOCAL_PRINCIPAL
+from ugosa_server.jobs.model import LOCAL_PRINCIPAL
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
 from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping, remove_leftovers
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, AsyncStore
+from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import ModelRegistry

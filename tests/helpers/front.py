@@ -14,7 +14,7 @@ from ugosa_server.jobs.model import UploadFormat
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.registry import ModelRegistry

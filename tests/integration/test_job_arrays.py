@@ -36,28 +36,28 @@ async def watched(arrays, array_id, after_seq=0):
     ]
 
 
-async def test_all_songs_are_separated_and_one_watch_tells_everything_once_and_in_order(tmp_path):
+async def test_one_watch_has_all_events_of_all_songs_once_and_in_order(tmp_path):
     async with serving(tmp_path, engine=FaultyEngine()) as api:
         arrays = JobArrayServiceStub(api.channel)
         uploads = [(await api.upload()).upload_id for _ in range(3)]
         array = (await arrays.CreateJobArray(request(uploads))).array
         assert (await arrays.CreateJobArray(request(uploads))).array.array_id == array.array_id
-        told = await watched(arrays, array.array_id)
-        assert [answer.array_seq for answer in told] == list(range(1, len(told) + 1))
+        seen = await watched(arrays, array.array_id)
+        assert [answer.array_seq for answer in seen] == list(range(1, len(seen) + 1))
         for job_id in array.job_ids:
-            of_job = [answer.event for answer in told if answer.event.job_id == job_id]
+            of_job = [answer.event for answer in seen if answer.event.job_id == job_id]
             assert of_job == await api.watch(job_id)
             assert of_job[-1].state_changed.state == job_pb2.JOB_STATE_SUCCEEDED
-        for after_seq in (1, len(told) // 2, len(told)):
-            assert await watched(arrays, array.array_id, after_seq) == told[after_seq:]
+        for after_seq in (1, len(seen) // 2, len(seen)):
+            assert await watched(arrays, array.array_id, after_seq) == seen[after_seq:]
         answer = await arrays.GetJobArray(wire.GetJobArrayRequest(array_id=array.array_id))
         assert [(count.state, count.jobs) for count in answer.array.counts] == [
             (job_pb2.JOB_STATE_SUCCEEDED, 3)
         ]
-        assert answer.array.last_seq == len(told)
+        assert answer.array.last_seq == len(seen)
 
 
-async def test_an_array_is_made_whole_or_not_at_all_and_the_error_names_the_item(tmp_path):
+async def test_an_array_is_made_whole_or_the_error_names_the_item(tmp_path):
     async with serving(tmp_path, [Gate()], max_queued=3) as api:
         arrays = JobArrayServiceStub(api.channel)
         upload = (await api.upload()).upload_id
@@ -85,8 +85,8 @@ async def test_cancelling_an_array_ends_what_has_not_ended(tmp_path):
         array = (await arrays.CreateJobArray(request([upload] * 3))).array
         await gate.reached.wait()
         await arrays.CancelJobArray(wire.CancelJobArrayRequest(array_id=array.array_id))
-        told = await watched(arrays, array.array_id)
-        ends = {answer.event.job_id: answer.event.state_changed.state for answer in told}
+        seen = await watched(arrays, array.array_id)
+        ends = {answer.event.job_id: answer.event.state_changed.state for answer in seen}
         assert [ends[job_id] for job_id in array.job_ids] == [
             job_pb2.JOB_STATE_SUCCEEDED,
             job_pb2.JOB_STATE_CANCELLED,
@@ -104,9 +104,9 @@ async def test_an_array_survives_a_restart_and_its_numbers_go_on(tmp_path):
         before = await front.store(lambda s: s.events.after_in_array(array.array_id, 0, 100))
     async with running_front(tmp_path) as front:
         assert (await front.arrays.create(PRINCIPAL, "night", items)).array_id == array.array_id
-        told = [item async for item in front.arrays.watch(PRINCIPAL, array.array_id, 0)]
-        assert told[: len(before)] == before
-        assert [seq for seq, _ in told] == list(range(1, len(told) + 1))
+        seen = [item async for item in front.arrays.watch(PRINCIPAL, array.array_id, 0)]
+        assert seen[: len(before)] == before
+        assert [seq for seq, _ in seen] == list(range(1, len(seen) + 1))
 
 
 async def test_deleting_its_jobs_ends_an_array_and_others_never_see_it(tmp_path):
@@ -117,11 +117,11 @@ async def test_deleting_its_jobs_ends_an_array_and_others_never_see_it(tmp_path)
         )
         with pytest.raises(NotFoundError):
             await front.arrays.get("somebody else", array.array_id)
-        told = [item async for item in front.arrays.watch(PRINCIPAL, array.array_id, 0)]
+        seen = [item async for item in front.arrays.watch(PRINCIPAL, array.array_id, 0)]
         first, second = array.job_ids
         await front.jobs.delete(PRINCIPAL, first)
         rest = [item async for item in front.arrays.watch(PRINCIPAL, array.array_id, 0)]
-        assert rest == [item for item in told if item[1].job_id == second]
+        assert rest == [item for item in seen if item[1].job_id == second]
         await front.jobs.delete(PRINCIPAL, second)
         with pytest.raises(NotFoundError):
             await front.arrays.get(PRINCIPAL, array.array_id)
@@ -146,13 +146,13 @@ async def test_the_client_makes_and_follows_an_array(tmp_path):
                     ArrayItem(upload.upload_id, options=ClientOptions(seed=7)),
                 ]
                 array = client.create_array(items, options=ClientOptions(seed=3))
-                told = list(client.watch_array(array.array_id))
+                seen = list(client.watch_array(array.array_id))
                 jobs = [client.get_job(job_id) for job_id in array.job_ids]
-                return array, told, jobs, client.get_array(array.array_id)
+                return array, seen, jobs, client.get_array(array.array_id)
 
-        array, told, jobs, after = await asyncio.to_thread(use)
+        array, seen, jobs, after = await asyncio.to_thread(use)
         assert [job.options.seed for job in jobs] == [3, 7]
         assert {job.array_id for job in jobs} == {array.array_id}
-        assert sum(isinstance(item.event, StateChanged) for item in told) == 6
+        assert sum(isinstance(item.event, StateChanged) for item in seen) == 6
         assert after.counts == {JobState.SUCCEEDED: 2}
-        assert after.last_seq == told[-1].array_seq
+        assert after.last_seq == seen[-1].array_seq

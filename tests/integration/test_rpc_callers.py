@@ -16,7 +16,7 @@ from tests.helpers.api import Api, error_info, listening
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.addresses import TlsFiles
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.rpc.interceptors import RECHECK_S
 from ugosa_server.wire.ugosa.v1 import (
     job_service_pb2,

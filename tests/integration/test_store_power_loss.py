@@ -15,7 +15,7 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.runs import RunNotice
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
 NAME = "ugosa.sqlite"

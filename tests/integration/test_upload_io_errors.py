@@ -14,7 +14,7 @@ from tests.helpers.front import PRINCIPAL, ROOMY, wav_bytes
 from ugosa_server.jobs.model import UploadFormat
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
 
 SONG = wav_bytes(seconds=0.1)
@@ -80,10 +80,10 @@ def send_on_faulty_disk(folder, fail_at):
         return disk.count, failed
 
 
-def test_an_io_error_at_any_operation_of_an_upload_costs_that_call_only(tmp_path):
+def test_an_io_error_at_any_operation_fails_that_call_only(tmp_path):
     operations, failed = send_on_faulty_disk(tmp_path / "sound", None)
     assert operations >= 8
     assert not failed
     for fail_at in range(operations):
         _, failed = send_on_faulty_disk(tmp_path / f"fault {fail_at}", fail_at)
-        assert failed, f"operation {fail_at} failed and nobody was told"
+        assert failed, f"operation {fail_at} failed unnoticed"

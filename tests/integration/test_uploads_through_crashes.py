@@ -25,7 +25,7 @@ from ugosa_server.errors import CrcMismatchError, OffsetMismatchError, RequestId
 from ugosa_server.jobs.model import UploadFormat, UploadState
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
 from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
 

@@ -7,7 +7,7 @@ import pytest
 
 from ugosa_server.config import ServerConfig
 from ugosa_server.doctor import examine
-from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 
 @pytest.fixture

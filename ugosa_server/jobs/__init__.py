@@ -1,1 +1,56 @@
-"""Durable jobs: store, spool, scheduler, events."""
+"""Durable jobs: uploads, queue, arrays and their store. Exported is the vocabulary, which is cheap to import.
+
+The services are `queue.JobQueue`, `arrays.JobArrays`, `uploads.Uploads`, `quotas.Quotas`, `spool.Spool`,
+`retention` and `store.AsyncStore`; the table of options is `option_table.OPTIONS`.
+"""
+
+from ugosa_server.jobs.events import EventBody, EventHub, JobError, JobEvent, JobState, StateChanged
+from ugosa_server.jobs.model import (
+    Job,
+    JobArray,
+    JobDraft,
+    JobKind,
+    JobOptions,
+    JobResult,
+    Upload,
+    UploadFormat,
+    UploadState,
+)
+from ugosa_server.jobs.runs import (
+    RunCancelled,
+    RunEvent,
+    RunFailed,
+    RunNotice,
+    RunPhase,
+    RunProgress,
+    RunSpec,
+    RunSucceeded,
+    StemFile,
+)
+
+__all__ = [
+    "EventBody",
+    "EventHub",
+    "Job",
+    "JobArray",
+    "JobDraft",
+    "JobError",
+    "JobEvent",
+    "JobKind",
+    "JobOptions",
+    "JobResult",
+    "JobState",
+    "RunCancelled",
+    "RunEvent",
+    "RunFailed",
+    "RunNotice",
+    "RunPhase",
+    "RunProgress",
+    "RunSpec",
+    "RunSucceeded",
+    "StateChanged",
+    "StemFile",
+    "Upload",
+    "UploadFormat",
+    "UploadState",
+]

@@ -13,7 +13,7 @@ from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import EVENTS_PER_READ, JobQueue
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.marks import Mark
 
 MAX_ITEMS = 1000
@@ -24,11 +24,11 @@ class ArrayItem:
     """One song of an array as it is asked for."""
 
     upload_id: str
-    """Of a COMPLETE upload."""
+    """A COMPLETE upload."""
     options: JobOptionsRequest
-    """The item's own, or the array's."""
+    """Options of the item, or of the array."""
     marks: tuple[Mark, ...]
-    """As they came."""
+    """Marks as received, not yet checked."""
 
 
 class JobArrays:

@@ -8,7 +8,7 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import NoVideoEncoderError
 from ugosa_server.jobs.model import Job, JobDraft, JobKind, JobOptions, Upload, require_song, require_video
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.marks import (
     Mark,
     MarkSet,

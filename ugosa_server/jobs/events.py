@@ -1,8 +1,7 @@
-"""What happens to a job: its states, and the events that its watchers see.
+"""States and events of jobs, and the wake-ups of those in this process who watch them.
 
-Events are durable before anyone sees them; `seq` starts at 1 for every job and has no gaps.
-
-Tells watchers in this process that a job has news. The news itself is read from the store.
+Events are durable before anyone sees them; `seq` starts at 1 for every job and has no gaps. A wake-up only
+says that a job has new events; watchers read them from the store.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ugosa_server.jobs.runs import RunNotice, RunProgress
 
 
 class JobState(StrEnum):
-    """Where a job is in its life."""
+    """State of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -29,7 +28,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen."""
+        """True in a terminal state."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -61,19 +60,19 @@ class JobEvent:
     """One durable event of a job."""
 
     job_id: str
-    """Of the job."""
+    """Id of the job."""
     seq: int
     """1, 2, 3 ... without gaps."""
     attempt: int
-    """Which run of the job it belongs to; 0 before the first."""
+    """Number of the run that it belongs to; 0 before the first."""
     time_s: float
     """Unix time."""
     body: EventBody
-    """What happened."""
+    """The event itself."""
 
 
 class EventHub:
-    """Wakes those who listen to a job. Belongs to the event loop's thread."""
+    """Wakes the watchers of jobs. Belongs to the event loop's thread."""
 
     def __init__(self) -> None:
         self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -81,7 +80,7 @@ class EventHub:
         self.closed = False
 
     def announce(self, job_id: str) -> None:
-        """Say that a job's events or state have changed, after the change is durable."""
+        """Wake the watchers of a job, after a change of its events or state is durable."""
         for listener in self._listeners.get(job_id, ()):
             listener.set()
         for tap in self._taps:
@@ -106,7 +105,7 @@ class EventHub:
                     del self._listeners[job_id]
 
     def close(self) -> None:
-        """Wake everyone for the last time; `closed` tells them why."""
+        """Wake everyone for the last time; `closed` is the reason."""
         self.closed = True
         for listeners in self._listeners.values():
             for listener in listeners:

@@ -1,7 +1,4 @@
-"""Names that the server makes, and digests by which it knows a request again.
-
-What the store keeps of uploads and jobs.
-"""
+"""Uploads, jobs and job arrays as the store keeps them, names and ids, and the digests of requests."""
 
 from __future__ import annotations
 
@@ -22,6 +19,10 @@ from ugosa_server.marks.model import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 
+LOCAL_PRINCIPAL = "local"
+"""Principal of whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
+
+PRINCIPAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 REQUEST_ID_PATTERN = re.compile(r"[ -~]{1,128}")  # printable ASCII
 
 
@@ -48,20 +49,34 @@ def check_request_id(request_id: str) -> str:
     return request_id
 
 
+def check_principal(name: str) -> str:
+    """Return the name.
+
+    Raises:
+        BadOptionError: it is empty, too long, or holds other characters than letters, digits and `._@-`.
+    """
+    if not PRINCIPAL_PATTERN.fullmatch(name):
+        raise BadOptionError(
+            f"principal {name[:80]!r} must be 1 to 64 letters, digits, dots, dashes, underscores or @,"
+            " and begin with a letter or digit"
+        )
+    return name
+
+
 @dataclass(frozen=True)
 class UploadFormat:
-    """What the bytes of an upload are."""
+    """Format of an upload's bytes."""
 
     pcm: RawPcm | None = None
     """Set for raw samples; None for the bytes of an audio file."""
     file_name: str = ""
     """Name of the song for display; never used as a path."""
     is_video: bool = False
-    """Whether it is a video of the players, not a song."""
+    """True for a video of the players, False for a song."""
 
 
 class UploadState(StrEnum):
-    """Where an upload is in its life."""
+    """State of an upload."""
 
     RECEIVING = "receiving"
     COMPLETE = "complete"
@@ -74,11 +89,11 @@ class Upload:
     upload_id: str
     """Server-made."""
     principal: str
-    """Who owns it."""
+    """Owner."""
     format: UploadFormat
-    """What its bytes are."""
+    """Format of its bytes."""
     state: UploadState
-    """Whether jobs can use it."""
+    """COMPLETE: jobs can use it."""
     committed_size: int
     """Bytes that are durable."""
     sha256: str
@@ -88,7 +103,7 @@ class Upload:
     create_time_s: float
     """Unix time."""
     video: VideoInfo | None = None
-    """What the video is; None until COMPLETE, and of a song."""
+    """Size and encoding of a video; None until COMPLETE, and of a song."""
 
 
 def require_song(upload: Upload) -> SourceAudio:
@@ -107,7 +122,7 @@ def require_song(upload: Upload) -> SourceAudio:
 
 
 def require_video(upload: Upload) -> VideoInfo:
-    """Return what the video of an upload is.
+    """Return size and encoding of the video of an upload.
 
     Raises:
         UploadIncompleteError: it is still RECEIVING.
@@ -131,7 +146,7 @@ def _require_complete(upload: Upload) -> None:
 
 
 class JobKind(StrEnum):
-    """What a job is for."""
+    """Purpose of a job."""
 
     SEPARATION = "separation"
     """Adapts and separates: stems and a report."""
@@ -141,12 +156,12 @@ class JobKind(StrEnum):
 
 @dataclass(frozen=True)
 class JobOptions:
-    """How a job is done, every choice made."""
+    """Options of a job, every choice made."""
 
     model: str
     """Name in the registry."""
     kind: JobKind = JobKind.SEPARATION
-    """What it is for."""
+    """Purpose."""
     preset: str = ""
     """The named set of defaults that the request started from; empty = none."""
     adaptation: AdaptationOptions = field(default_factory=AdaptationOptions)
@@ -154,17 +169,17 @@ class JobOptions:
     separation: SeparationOptions = field(default_factory=SeparationOptions)
     """Cutting and joining."""
     stem_encoding: StemEncoding = StemEncoding.WAV_FLOAT32
-    """How stems are written."""
+    """File format of the stems."""
     seed: int = 0
-    """Of every random choice."""
+    """Seed of every random choice."""
     instruments: tuple[str, ...] = ()
-    """Which of the model's sources play, as the request says; empty = by the marks."""
+    """Sources of the model that play, as the request says; empty = by the marks."""
     visual_frames: tuple[VisualFrame, ...] = ()
-    """What is seen of the players, as vectors."""
+    """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()
-    """What is seen of the players, as pictures."""
+    """Pictures of the players."""
     video: VideoSource | None = None
-    """What is seen of the players, as a video."""
+    """Video of the players."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +217,7 @@ class Job:
     job_id: str
     """Server-made."""
     principal: str
-    """Who owns it."""
+    """Owner."""
     request_id: str
     """Client-made; a job's request is done once however often it is sent."""
     upload_id: str
@@ -214,11 +229,11 @@ class Job:
     audio: SourceAudio
     """The decoded song; its path is the upload's."""
     options: JobOptions
-    """How it is done."""
+    """Options."""
     marks: tuple[Mark, ...]
     """Validated."""
     state: JobState
-    """Where it is."""
+    """State."""
     attempt: int
     """Runs so far."""
     fraction: float
@@ -238,7 +253,7 @@ class Job:
     result: JobResult | None = None
     """Set when SUCCEEDED."""
     array_id: str = ""
-    """Of the array that made it; empty = none did."""
+    """Array that made it; empty = none did."""
 
 
 @dataclass(frozen=True)
@@ -248,13 +263,13 @@ class JobArray:
     array_id: str
     """Server-made."""
     principal: str
-    """Who owns it."""
+    """Owner."""
     request_id: str
     """Client-made."""
     job_ids: tuple[str, ...]
     """In the order of the request; without those that were deleted."""
     counts: dict[JobState, int]
-    """How many jobs are in each state that any is in."""
+    """Number of jobs in each state; states without jobs are left out."""
     last_seq: int
     """array_seq of the newest event."""
     create_time_s: float
@@ -262,5 +277,5 @@ class JobArray:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen."""
+        """True when all jobs have ended."""
         return all(state.ended for state in self.counts)

@@ -1,4 +1,4 @@
-"""From what a request says to every choice made: defaults, presets, ranges."""
+"""Options of a job, resolved from request, preset, model and paper, and checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ugosa_server.separation.options import SeparationOptions
 
 @dataclass(frozen=True)
 class JobOptionsRequest:
-    """What a client says of a job; what it leaves out is None or absent."""
+    """Options as a client states them; those that it leaves out are None or absent."""
 
     model: str | None = None
     """Name in the registry."""
@@ -43,19 +43,19 @@ class JobOptionsRequest:
     separation: OptionValues = field(default_factory=dict)
     """By field name of SeparationOptions."""
     stem_encoding: StemEncoding | None = None
-    """How stems are written."""
+    """File format of the stems."""
     seed: int | None = None
-    """Of every random choice."""
+    """Seed of every random choice."""
     kind: JobKind = JobKind.SEPARATION
-    """What the job is for."""
+    """Purpose of the job."""
     instruments: tuple[str, ...] = ()
-    """Which of the model's sources play; empty = by the marks."""
+    """Sources of the model that play; empty = by the marks."""
     visual_frames: tuple[VisualFrame, ...] = ()
-    """What is seen of the players, as vectors."""
+    """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()
-    """What is seen of the players, as pictures."""
+    """Pictures of the players."""
     video: VideoSource | None = None
-    """What is seen of the players, as a video."""
+    """Video of the players."""
 
 
 def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOptions:
@@ -68,7 +68,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         request.preset, model.adaptation_defaults, request.adaptation, len(model.config.sources)
     )
     check_adaptation(adaptation, model.config)
-    # A longer segment than the network hears at once would be cut again inside of it.
+    # A segment longer than the network takes at once would be cut again inside of it.
     segment_s = min(SeparationOptions.segment_s, model.config.max_segment_s)
     separation = _separation_options(request, model, segment_s)
     if sum(map(bool, (request.visual_frames, request.pictures, request.video))) > 1:

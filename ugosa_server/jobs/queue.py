@@ -1,4 +1,4 @@
-"""Jobs from the user's side: made, watched, cancelled, deleted. `scheduling.py` runs them."""
+"""Jobs from the user's side: create, watch, cancel, delete. `scheduling.py` runs them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ugosa_server.jobs.model import (
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.marks import (
     Mark,
     SongLevels,
@@ -51,7 +51,7 @@ class ResultFile:
     path: Path
     """On disk."""
     size_bytes: int
-    """Of the file."""
+    """Size of the file."""
 
 
 class JobQueue:
@@ -306,7 +306,7 @@ class JobQueue:
 
 
 def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:
-    """Whether the same bytes were also read as the same samples: raw ones say their rate beside them."""
+    """Return whether equal bytes were also decoded alike: the rate of raw samples is stated beside them."""
     return second is not None and dataclasses.replace(first, path=second.path) == second
 
 

@@ -1,4 +1,4 @@
-"""What one principal may hold and do at once, so that no one's songs or streams crowd out another's.
+"""Limits of one principal at once, so that no one's songs or streams crowd out another's.
 
 Counts and bytes are asked of the store, in the transaction that makes the new row, so they hold exactly.
 Bytes of an upload are asked before each batch of chunks, so that parallel streams of one principal can exceed
@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ugosa_server.errors import QuotaError
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 
 
 @dataclass(frozen=True)
 class QuotaLimits:
-    """Of each principal. Every name stands in the configuration with `quota_` before it."""
+    """Limits of each principal; in the configuration every name has `quota_` before it."""
 
     uploads: int
-    """Songs kept, finished or not."""
+    """Uploads kept, finished or not."""
     stored_bytes: int
-    """Bytes on disk of songs (decoded, or as far as received) and of finished stems, and what the stems of
-    jobs that have not ended can come to."""
+    """Bytes on disk of songs (decoded, or as far as received) and of finished stems, and the most that the
+    stems of jobs that have not ended can take. Reports, levels and adapters, far smaller, do not count."""
     queued_jobs: int
     """Jobs that wait."""
     watches: int

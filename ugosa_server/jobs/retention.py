@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 
 S_PER_DAY = 86_400
 SWEEP_INTERVAL_S = 3600.0
 
-log = logging.getLogger("ugosa.retention")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -39,20 +39,20 @@ class RunSpec:
     separation: SeparationOptions
     """Validated."""
     stem_encoding: StemEncoding
-    """How stems are written."""
+    """File format of the stems."""
     seed: int
-    """Of every random choice of the run."""
+    """Seed of every random choice."""
     out_dir: str
     """Empty directory for this attempt. Files are written as `x.tmp`, synced and renamed."""
     checkpoint_path: str = ""
-    """File that this attempt alone writes, to keep what its adaptation has reached at the end of an epoch.
+    """File that this attempt alone writes, to keep the state of its adaptation at the end of an epoch.
     Outlives out_dir and the attempt; empty = none is kept."""
     resume_path: str = ""
-    """What an earlier attempt has kept so; a run that it does not fit passes it over. Empty = nothing."""
+    """Such a file of an earlier attempt, ignored if it does not match this run; empty = there is none."""
     stems: tuple[str, ...] = ()
     """Names of the stems to give, in the model's order; empty = all that the model can give."""
     visual_frames: tuple[VisualFrame, ...] = ()
-    """What is seen of the players, for a model that is conditioned on video."""
+    """Features of the players, for a model that is conditioned on video."""
     pictures: tuple[PlayerPicture, ...] = ()
     """Pictures of the players, of which the worker makes visual frames; validated."""
     video: VideoSource | None = None
@@ -60,7 +60,7 @@ class RunSpec:
     video_path: str = ""
     """Its file."""
     listens_only: bool = False
-    """Whether the run ends when the unadapted network has heard the song: levels, no stems and no report."""
+    """True: the run ends after the base separation, with levels, without stems and report."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class RunSucceeded:
     """The last event of a run that ended well; all files are durable."""
 
     stems: tuple[StemFile, ...]
-    """In the order of `RunSpec.stems`; none, and no report, of a run that only listens."""
+    """In the order of `RunSpec.stems`; none, and no report, of an analysis."""
     report_json: str
     """File name inside `out_dir`."""
     report_html: str
@@ -104,10 +104,10 @@ class RunPhase(StrEnum):
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is."""
+    """Progress of a run."""
 
     phase: RunPhase
-    """What it is doing."""
+    """Current phase."""
     fraction: float
     """Share of the whole run that is done, 0 to 1; never falls within a run."""
     eta_s: float | None
@@ -126,14 +126,14 @@ class RunProgress:
 
 @dataclass(frozen=True)
 class RunNotice:
-    """Something the user should know, though the run goes on."""
+    """Notice for the user; the run goes on."""
 
     reason: str
     """Stable word, for example "NO_MARKS"."""
     message: str
     """For people."""
     warning: bool = False
-    """Whether it deserves attention."""
+    """True if it deserves attention."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class StemFile:
     frames: int
     """Same as the song's."""
     size_bytes: int
-    """Of the file."""
+    """Size of the file."""
     sha256: str
     """Hex, of the file."""
 

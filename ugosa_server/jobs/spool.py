@@ -1,9 +1,9 @@
-"""Audio on disk: what was uploaded, what was decoded, what a job wrote.
+"""Files of uploads and jobs under the state directory.
 
     <state>/uploads/<upload_id>/bytes        as received, until it is decoded
     <state>/uploads/<upload_id>/audio.f32    decoded (audio/formats.py)
     <state>/jobs/<job_id>/<attempt>/         stems and reports of one attempt
-    <state>/checkpoints/<job_id>/<attempt>.safetensors   what an attempt's adaptation has reached
+    <state>/checkpoints/<job_id>/<attempt>.safetensors   state of an attempt's adaptation
 
 Ids are made by the server; no name from outside touches the file system.
 """
@@ -20,12 +20,12 @@ from ugosa_server.files import sync_folder
 
 @dataclass(frozen=True)
 class AttemptPaths:
-    """Where one attempt of a job reads and writes."""
+    """Paths of one attempt of a job."""
 
     out_dir: Path
-    """Empty folder for what it makes."""
+    """Empty folder for its results."""
     checkpoint: Path
-    """File of what its adaptation has reached. Of this attempt alone, so a stale one writes over nothing."""
+    """File for the state of its adaptation, of this attempt alone: a stale attempt overwrites nothing."""
     resume: Path | None
     """The newest such file of an earlier attempt."""
 
@@ -42,23 +42,23 @@ class Spool:
             folder.mkdir(parents=True, exist_ok=True)
 
     def upload_dir(self, upload_id: str) -> Path:
-        """Folder of an upload."""
+        """Return the folder of an upload."""
         return self._uploads / upload_id
 
     def bytes_path(self, upload_id: str) -> Path:
-        """File of the bytes as received."""
+        """Return the file of the bytes as received."""
         return self._uploads / upload_id / "bytes"
 
     def audio_path(self, upload_id: str) -> Path:
-        """File of the decoded audio."""
+        """Return the file of the decoded audio."""
         return self._uploads / upload_id / "audio.f32"
 
     def attempt_dir(self, job_id: str, attempt: int) -> Path:
-        """Folder of one attempt of a job."""
+        """Return the folder of one attempt of a job."""
         return self._jobs / job_id / str(attempt)
 
     def checkpoint_path(self, job_id: str, attempt: int) -> Path:
-        """File of what an attempt's adaptation has reached."""
+        """Return the file for the state of an attempt's adaptation."""
         return self._checkpoints / job_id / f"{attempt}.safetensors"
 
     def make_upload(self, upload_id: str) -> None:
@@ -104,7 +104,7 @@ class Spool:
         self.delete_checkpoints(job_id)
 
     def delete_checkpoints(self, job_id: str) -> None:
-        """Remove what a job kept for further attempts."""
+        """Remove the checkpoints that a job keeps for further attempts."""
         shutil.rmtree(self._checkpoints / job_id, ignore_errors=True)
 
     def sweep(self, upload_ids: set[str], job_ids: set[str], unfinished_job_ids: set[str]) -> None:

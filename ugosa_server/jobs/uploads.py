@@ -1,4 +1,4 @@
-"""Receiving songs: from the first byte to decoded audio that jobs can use."""
+"""Uploads, from the first byte to decoded audio that jobs can use."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ugosa_server.jobs.model import (
 )
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
 from ugosa_server.video.probe import probe_in_child
 
@@ -40,19 +40,19 @@ DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit sampl
 
 R = TypeVar("R")
 
-log = logging.getLogger("ugosa.uploads")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """What uploads may cost."""
+    """Limits of uploads."""
 
     max_bytes: int
-    """Of one upload as sent."""
+    """Largest size of one upload as sent."""
     decode_timeout_s: float
-    """Of decoding one song."""
+    """Time for decoding one song."""
     idle_timeout_s: float = 120.0
-    """A stream of which nothing has come for so long is ended; the upload stays and can be taken up again."""
+    """Time after which a silent stream is ended; the upload stays and can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class ReceivedChunk:
     """A byte range as it came from a client."""
 
     offset: int
-    """Of its first byte in the upload."""
+    """Offset of its first byte in the upload."""
     data: bytes
     """The bytes."""
     crc32c: int | None
-    """Of `data`; None = not checked."""
+    """Checksum of `data`; None = not checked."""
 
 
 class OpenUpload:
@@ -263,7 +263,7 @@ class Uploads:
             QuotaError, DiskFullError: no room for the decoded audio; the received bytes stay.
         """
         try:
-            await (self._look_at(upload, sha256) if upload.format.is_video else self._decode(upload, sha256))
+            await (self._probe(upload, sha256) if upload.format.is_video else self._decode(upload, sha256))
         except DecoderCrashedError:
             raise  # not the song's fault for certain: the bytes stay, and `finish` can be sent again
         except InvalidInputError:
@@ -272,7 +272,7 @@ class Uploads:
             raise
         return await self.get(upload.principal, upload.upload_id)
 
-    async def _look_at(self, upload: Upload, sha256: str) -> None:
+    async def _probe(self, upload: Upload, sha256: str) -> None:
         path = self._spool.bytes_path(upload.upload_id)
         video = await probe_in_child(path, self.limits.decode_timeout_s)
         await self.store(lambda s: s.uploads.complete_video(upload.upload_id, sha256, video))

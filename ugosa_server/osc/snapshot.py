@@ -14,7 +14,7 @@ from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress
-from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.jobs.store import AsyncStore, Store
 
 PROGRESS_ADDRESS = "/ugosa/v1/job/progress"
 MAX_DATAGRAM_BYTES = 1400  # below the MTU of Ethernet (1500) less IP and UDP headers: never fragmented

@@ -32,8 +32,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from ugosa_server.errors import BadMessageError, UnauthenticatedError
-from ugosa_server.jobs.principals import LOCAL_PRINCIPAL, PRINCIPAL_PATTERN
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.model import LOCAL_PRINCIPAL, PRINCIPAL_PATTERN
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.rpc.error_table import abort
 
 RECHECK_S = 1.0  # the longest that a stream of a revoked token goes on yielding

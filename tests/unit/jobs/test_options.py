@@ -1,4 +1,4 @@
-"""What a request leaves open comes from the model, unless the preset is one that leaves the model's out."""
+"""Options left open come from the model, unless the preset is one that leaves the model's out."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ def model(tmp_path):
     return read_model_info(path)
 
 
-def test_separation_comes_from_the_request_the_model_and_the_paper_in_this_order(model):
+def test_separation_comes_from_request_then_model_then_paper(model):
     separation = resolve_job_options(JobOptionsRequest(), model).separation
     assert (separation.wiener_exponent, separation.overlap, separation.shifts) == (1.0, 0.5, 0)
     separation = resolve_job_options(JobOptionsRequest(separation={"wiener_exponent": 0.0}), model).separation
@@ -29,7 +29,7 @@ def test_separation_comes_from_the_request_the_model_and_the_paper_in_this_order
 
 
 @pytest.mark.parametrize(("preset", "exponent"), [("fast", 1.0), ("paper", 0.0), ("authors-code", 0.0)])
-def test_presets_of_published_systems_leave_the_models_own_options_out(model, preset, exponent):
+def test_presets_of_published_systems_ignore_the_models_options(model, preset, exponent):
     assert resolve_job_options(JobOptionsRequest(preset=preset), model).separation.wiener_exponent == exponent
 
 

@@ -1,13 +1,10 @@
 """What a checkpoint keeps, what it refuses, and what its digests promise."""
 
-import hashlib
-
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from ugosa_server.errors import CheckpointError
-from ugosa_server.files import sha256_of_file
 from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
@@ -71,12 +68,6 @@ def test_digest_sees_one_bit_and_ignores_order(state):
     changed = state | {name: state[name].clone()}
     changed[name].view(torch.int32)[0, 0] ^= 1
     assert weights_digest(changed) != digest
-
-
-def test_sha256_is_of_the_file(tmp_path):
-    path = tmp_path / "x"
-    path.write_bytes(b"abc" * 1_000_000)
-    assert sha256_of_file(path) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
 
 
 def test_unreadable_files_are_refused_by_name(tmp_path, state):

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import apsw
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError
-from ugosa_server.jobs.principals import TokenTable
 from ugosa_server.jobs.store.array_table import ArrayTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.jobs.store.schema import open_database, open_read_only, transaction
 from ugosa_server.jobs.store.statistics import Totals
+from ugosa_server.jobs.store.token_table import TokenTable
 from ugosa_server.jobs.store.upload_table import UploadTable
 
 STORE_FILE_NAME = "ugosa.sqlite"
@@ -49,11 +49,11 @@ class Store:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open; SQLite ends one by itself where the disk is full."""
+        """True while a transaction is open; SQLite ends one by itself where the disk is full."""
         return self._connection.in_transaction
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing; an inner transaction becomes part of the outer one."""
+        """Run the block all or nothing; an inner transaction becomes part of the outer one."""
         return transaction(self._connection)
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class AsyncStore:
     """The store for the event loop: `await store(lambda s: s.jobs.get(principal, job_id))`.
 
     What waits together is committed together: the wait for the disk, which is most of the cost, is shared,
-    and still nothing is told before it is durable. Each piece of work is all or nothing by itself.
+    and still no result is given before it is durable. Each piece of work is all or nothing by itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,7 +113,7 @@ class AsyncStore:
             return
         self._commit(group)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_tell, group)
+            loop.call_soon_threadsafe(_resolve, group)
 
     def _commit(self, group: list[_Waiting]) -> None:
         """Do all in one transaction; where that cannot be committed, each in one of its own."""
@@ -136,7 +136,7 @@ class AsyncStore:
                     self._commit([waiting])
 
 
-def _tell(group: list[_Waiting]) -> None:
+def _resolve(group: list[_Waiting]) -> None:
     for waiting in group:
         if waiting.done.done():  # whoever asked has gone
             continue

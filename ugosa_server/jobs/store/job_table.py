@@ -185,7 +185,7 @@ class JobTable(JobReader):
             return True
 
     def request_cancel(self, principal: str, job_id: str) -> Job:
-        """CANCELLED at once when QUEUED, CANCELLING when RUNNING, unchanged otherwise."""
+        """Make a QUEUED job CANCELLED and a RUNNING one CANCELLING; leave others as they are."""
         with transaction(self._connection):
             job = self.get(principal, job_id)
             if job.state is JobState.QUEUED:

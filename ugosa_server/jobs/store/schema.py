@@ -128,7 +128,7 @@ SCHEMA = """
 
 @contextmanager
 def transaction(connection: apsw.Connection) -> Iterator[None]:
-    """All or nothing; an inner transaction becomes part of the outer one.
+    """Run the block all or nothing; an inner transaction becomes part of the outer one.
 
     Where the disk is full or fails, SQLite itself undoes the outermost one (sqlite.org/lang_transaction.html,
     3.1). apsw then misses its savepoint and says only that; what went wrong is what is raised here.

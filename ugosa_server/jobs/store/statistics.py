@@ -12,10 +12,10 @@ from ugosa_server.jobs.store.rows import read_rows
 
 @dataclass(frozen=True)
 class EndedJob:
-    """How long a job took."""
+    """Durations of a job."""
 
     state: JobState
-    """How it ended."""
+    """State in which it ended."""
     end_time_s: float
     """Unix time."""
     wait_s: float | None
@@ -23,7 +23,7 @@ class EndedJob:
     run_s: float | None
     """From its first start to its end; None when it never started."""
     phases_s: dict[str, float]
-    """Of the last attempt, by phase: from its first progress to that of the next phase, or to the end."""
+    """Durations of the last attempt's phases, from a phase's first progress to the next one's or the end."""
 
 
 class Totals:

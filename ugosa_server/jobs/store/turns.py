@@ -1,4 +1,4 @@
-"""Whose job is next: principals with queued jobs take turns, and each one's oldest job goes first.
+"""Order of the queue: principals with queued jobs take turns, and each one's oldest job goes first.
 
 One principal's night of songs so delays another's single song by one job at most. The turns are rows of the
 store: a restart does not begin the round anew.
@@ -49,7 +49,7 @@ class Turns:
         )
 
     def position(self, principal: str, number: int) -> int:
-        """Return which place a queued job has when nothing else comes: 1 = next to run."""
+        """Return the place of a queued job if no other is made: 1 = next to run."""
         rows = read_rows(
             self._connection,
             tuple[str, int, int],

@@ -21,7 +21,7 @@ def append(writer, data):
     writer.append(writer.size, data, google_crc32c.value(data))
 
 
-def test_a_chunk_at_another_offset_is_refused_and_says_where_to_go_on(path):
+def test_a_chunk_at_another_offset_is_refused_with_the_right_one(path):
     writer = UploadWriter(path, 0)
     append(writer, b"abcd")
     writer.committed_size = writer.sync()
@@ -51,7 +51,7 @@ def test_a_chunk_too_large_for_memory_is_refused(path):
     writer.close()
 
 
-def test_bytes_that_were_never_acknowledged_are_dropped_on_reopening(path):
+def test_unacknowledged_bytes_are_dropped_on_reopening(path):
     writer = UploadWriter(path, 0)
     append(writer, b"abcdefgh")
     writer.close()
@@ -75,7 +75,7 @@ def test_a_chunk_that_the_disk_takes_in_part_is_refused(path):
     writer.close()
 
 
-def test_missing_bytes_and_wrong_bytes_are_told_apart(path):
+def test_missing_bytes_and_wrong_bytes_are_different_errors(path):
     writer = UploadWriter(path, 0)
     append(writer, b"abcd")
     with pytest.raises(OffsetMismatchError, match="finish says 5 bytes, but 4 have arrived"):

@@ -1,4 +1,4 @@
-"""What is asked of the store at the same time is committed together, and each piece stands for itself."""
+"""Work that waits for the store at the same time is committed together; each piece stands for itself."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ import pytest
 
 from ugosa_server.errors import DiskFullError
 from ugosa_server.jobs.model import UploadFormat
-from ugosa_server.jobs.store.async_store import AsyncStore, Store
+from ugosa_server.jobs.store import AsyncStore, Store
 
 pytestmark = pytest.mark.asyncio
 
@@ -16,6 +16,15 @@ pytestmark = pytest.mark.asyncio
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "s.sqlite"
+
+
+@pytest.fixture
+def connections():
+    """Connections of SQLite, as they are opened."""
+    opened = []
+    apsw.connection_hooks.append(opened.append)
+    yield opened
+    apsw.connection_hooks.remove(opened.append)
 
 
 def upload(name):
@@ -50,7 +59,7 @@ async def test_each_gets_its_own_result_in_order(path):
     reopened.close()
 
 
-async def test_what_fails_is_undone_alone(path):
+async def test_work_that_fails_is_undone_alone(path):
     store = AsyncStore(path)
     results = await together(store, upload("a"), broken("b"), upload("c"))
     assert results[::2] == ["a", "c"]
@@ -59,7 +68,7 @@ async def test_what_fails_is_undone_alone(path):
     store.close()
 
 
-async def test_a_result_is_told_only_when_it_is_committed(path):
+async def test_a_result_is_given_only_when_it_is_committed(path):
     store = AsyncStore(path)
     seen = []
     for name in await together(store, *(upload(str(n)) for n in range(20))):
@@ -70,11 +79,11 @@ async def test_a_result_is_told_only_when_it_is_committed(path):
     store.close()
 
 
-async def test_a_commit_that_fails_is_told_to_all_and_leaves_nothing(path):
+async def test_a_commit_that_fails_fails_all_and_leaves_nothing(path, connections):
     store = AsyncStore(path)
     fails = threading.Event()
 
-    await store(lambda s: s._connection.set_commit_hook(fails.is_set))
+    await store(lambda s: connections[0].set_commit_hook(fails.is_set))
     fails.set()
     results = await together(store, upload("a"), upload("b"))
     assert [type(result) for result in results] == [apsw.ConstraintError] * 2
@@ -83,10 +92,10 @@ async def test_a_commit_that_fails_is_told_to_all_and_leaves_nothing(path):
     store.close()
 
 
-async def test_what_does_not_fit_the_disk_fails_alone(path):
+async def test_work_that_does_not_fit_the_disk_fails_alone(path, connections):
     store = AsyncStore(path)
     await store(upload("a"))
-    await store(lambda s: s._connection.pragma("max_page_count", s._connection.pragma("page_count")))
+    await store(lambda s: connections[0].pragma("max_page_count", connections[0].pragma("page_count")))
     read, large, small, again = await together(
         store, lambda s: s.uploads.all_ids(), upload("x" * 50_000), upload("b"), lambda s: s.uploads.all_ids()
     )

@@ -1,4 +1,4 @@
-"""Who may use the server from elsewhere: principals and the tokens that prove them.
+"""The rows of tokens, which prove from elsewhere who a caller is.
 
 A token is `ugosa_<id>_<secret>`. Only the sha256 of the secret is kept. That is enough here, where it would
 not be for a password: the secret is 256 random bits, so there is nothing that a slow hash would have to
@@ -16,13 +16,10 @@ from dataclasses import dataclass
 
 import apsw
 
-from ugosa_server.errors import BadOptionError, NotFoundError
+from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs.model import check_principal
 from ugosa_server.jobs.store.rows import read_row, read_rows
 
-LOCAL_PRINCIPAL = "local"
-"""Whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
-
-PRINCIPAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 TOKEN_PATTERN = re.compile(r"ugosa_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 SECRET_BYTES = 32
 NO_SUCH_SECRET = hashlib.sha256(b"").hexdigest()  # what the secret of an unknown id is compared with
@@ -35,25 +32,11 @@ class Token:
     token_id: str
     """The part that is no secret; names the token in `ugosa-server token list` and `revoke`."""
     principal: str
-    """Whom it proves."""
+    """Principal that it proves."""
     create_time_s: float
     """Unix time."""
     expire_time_s: float | None
     """Unix time from which on it is worth nothing; None = never."""
-
-
-def check_principal(name: str) -> str:
-    """Return the name.
-
-    Raises:
-        BadOptionError: it is empty, too long, or holds other characters than letters, digits and `._@-`.
-    """
-    if not PRINCIPAL_PATTERN.fullmatch(name):
-        raise BadOptionError(
-            f"principal {name[:80]!r} must be 1 to 64 letters, digits, dots, dashes, underscores or @,"
-            " and begin with a letter or digit"
-        )
-    return name
 
 
 class TokenTable:
@@ -75,7 +58,7 @@ class TokenTable:
         return f"ugosa_{token_id}_{secret}"
 
     def principal_of(self, token: str) -> str | None:
-        """Return whom a token proves; None when it is malformed, unknown, revoked or expired."""
+        """Return the principal that a token proves; None for a malformed, unknown, revoked or expired one."""
         match = TOKEN_PATTERN.fullmatch(token)
         if match is None:
             return None
@@ -100,7 +83,7 @@ class TokenTable:
         return [Token(*row) for row in rows]
 
     def any_valid(self) -> bool:
-        """Whether there is a token that has not expired."""
+        """Return whether there is a token that has not expired."""
         now_s = time.time()
         return any(token.expire_time_s is None or token.expire_time_s > now_s for token in self.all())
 

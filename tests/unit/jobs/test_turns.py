@@ -8,7 +8,7 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.runs import RunNotice
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
 
@@ -57,7 +57,7 @@ def test_turns_outlive_a_restart(store, tmp_path):
     reopened.close()
 
 
-def test_a_job_that_lost_its_worker_is_first_of_its_principal_again(store):
+def test_a_job_that_lost_its_worker_keeps_its_place(store):
     for name in ("anna 0", "anna 1", "bert 0"):
         queue(store, name.split()[0], name)
     job = store.jobs.claim_next()
@@ -73,6 +73,6 @@ def test_positions_are_the_order_in_which_jobs_run(tmp_path_factory, principals,
     for _ in range(already):
         store.jobs.claim_next()
     waiting = store.jobs.unfinished(JobState.QUEUED)
-    told = {job.job_id: job.queue_position for job in waiting}
-    assert told == {job_id: place for place, job_id in enumerate(claimed(store), start=1)}
+    positions = {job.job_id: job.queue_position for job in waiting}
+    assert positions == {job_id: place for place, job_id in enumerate(claimed(store), start=1)}
     store.close()

@@ -8,7 +8,7 @@ import pytest
 from ugosa_server.cli import main
 from ugosa_server.errors import BadOptionError, NotFoundError
 from ugosa_server.jobs.model import UploadFormat
-from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_the_commands_make_show_and_revoke(tmp_path, capsys):
         assert main(["token", "create", "--principal", "anna", "--expires", days, *state]) == 2
 
 
-def test_a_second_process_can_write_tokens_while_the_server_writes_jobs(tmp_path):
+def test_tokens_are_written_while_the_server_writes_jobs(tmp_path):
     store, beside = Store(tmp_path / STORE_FILE_NAME), Store(tmp_path / STORE_FILE_NAME)
     errors = []
 

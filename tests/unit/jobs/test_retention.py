@@ -1,9 +1,10 @@
-"""What is swept is old and needed by nobody; what a live job needs never is."""
+"""Old songs and jobs that nobody needs are swept; those of live jobs never are."""
 
 import asyncio
 import dataclasses
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 
 from tests.helpers.front import PRINCIPAL, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, progress, succeed
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs.model import JobDraft, UploadFormat
+from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, keep_sweeping, sweep
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 
+AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
 OPTIONS = RetentionOptions(job_days=30, upload_days=7)
 
 
@@ -34,7 +37,7 @@ def kept(front):
     )
 
 
-def test_a_job_and_its_song_are_kept_for_their_days_and_then_gone_with_their_files(tmp_path):
+def test_a_job_and_its_song_go_with_their_files_after_their_days(tmp_path):
     async def run():
         async with running_front(tmp_path) as front:
             upload = await front.upload()
@@ -121,34 +124,31 @@ def test_a_server_sweeps_when_it_starts(tmp_path):
     asyncio.run(run())
 
 
+def clock(time_s):
+    return mock.patch("time.time", return_value=float(time_s))
+
+
 times = st.integers(min_value=0, max_value=20)
 job_ends = st.lists(st.none() | times, max_size=3)
 
 
 @given(songs=st.lists(st.tuples(times, job_ends, st.booleans()), max_size=6), before=times)
-def test_the_sweep_is_what_the_rule_says(songs, before):
+def test_the_sweep_is_the_rule(songs, before):
     store = Store(Path(":memory:"))
-    connection = store.uploads._connection
     try:
         expected = set()
         for number, (made, ends, being_written) in enumerate(songs):
             upload_id = f"u{number}"
-            store.uploads.create(upload_id, "local", upload_id, "d", UploadFormat())
-            connection.execute(
-                "UPDATE uploads SET create_time_s = ? WHERE upload_id = ?", (float(made), upload_id)
-            )
+            with clock(made):
+                store.uploads.create(upload_id, "local", upload_id, "d", UploadFormat())
+            store.uploads.complete(upload_id, "ab" * 32, AUDIO)
+            draft = JobDraft(store.uploads.get("local", upload_id), JobOptions("tiny"), ())
             for job, end in enumerate(ends):
-                connection.execute(
-                    "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
-                    " upload_sha256, file_name, audio, options, marks, state, create_time_s, end_time_s)"
-                    " VALUES (?, 'local', ?, '', ?, '', '', '', '', '', 'queued', 0.0, ?)",
-                    (
-                        f"{upload_id}-{job}",
-                        f"{upload_id}-{job}",
-                        upload_id,
-                        None if end is None else float(end),
-                    ),
-                )
+                job_id = f"{upload_id}-{job}"
+                store.jobs.create(job_id, job_id, "d", draft)
+                if end is not None:
+                    with clock(end):
+                        store.jobs.request_cancel("local", job_id)
             unneeded = all(end is not None and end < before for end in ends)
             if made < before and unneeded and not being_written:
                 expected.add(upload_id)

@@ -4,7 +4,7 @@ import apsw
 import pytest
 
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 from ugosa_server.jobs.store.schema import VERSION, open_database
 
 

@@ -10,7 +10,7 @@ def spool(tmp_path):
     return Spool(tmp_path, min_free_bytes=0)
 
 
-def test_an_attempt_starts_empty_and_takes_over_the_newest_checkpoint(spool):
+def test_an_attempt_starts_empty_with_the_newest_checkpoint(spool):
     first = spool.make_attempt("job", 1)
     assert first.resume is None
     first.checkpoint.write_text("epoch 3")

@@ -13,7 +13,7 @@ from ugosa_server.errors import (
 from ugosa_server.jobs.events import JobError, JobState, StateChanged
 from ugosa_server.jobs.model import JobDraft, JobOptions, JobResult, UploadFormat
 from ugosa_server.jobs.runs import RunNotice, StemFile
-from ugosa_server.jobs.store.async_store import Store
+from ugosa_server.jobs.store import Store
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 
@@ -55,7 +55,7 @@ def test_what_was_written_is_read_back_after_reopening(tmp_path):
     store.close()
 
 
-def test_what_a_job_sees_is_read_only_for_its_run_and_goes_with_it(store):
+def test_player_frames_are_read_only_for_the_run_of_their_job(store):
     upload = complete_upload(store)
     frames, pictures = (VisualFrame(0, 5, b"ab"),), (PlayerPicture(1, 7, b"\xff\xd8"),)
     seeing = JobOptions("tiny", visual_frames=frames, pictures=pictures)
@@ -88,7 +88,7 @@ def test_a_video_stays_while_a_job_needs_it(store):
         store.jobs.create("j2", "s", "d", JobDraft(complete_upload(store, "u2"), seeing, ()))
 
 
-def test_same_request_gives_the_same_job_and_another_is_a_conflict(store):
+def test_same_request_gives_the_same_job_another_is_a_conflict(store):
     upload = complete_upload(store)
     first = store.jobs.create("j1", "r", "d", JobDraft(upload, JobOptions("tiny"), MARKS))
     again = store.jobs.create("j2", "r", "d", JobDraft(upload, JobOptions("tiny"), MARKS))
@@ -97,7 +97,7 @@ def test_same_request_gives_the_same_job_and_another_is_a_conflict(store):
         store.jobs.create("j3", "r", "other", JobDraft(upload, JobOptions("tiny"), ()))
 
 
-def test_jobs_are_claimed_oldest_first_and_each_claim_is_an_attempt(store):
+def test_jobs_are_claimed_oldest_first_each_claim_is_an_attempt(store):
     queue(store, "j1")
     queue(store, "j2")
     assert [store.jobs.get("me", job).queue_position for job in ("j1", "j2")] == [1, 2]
@@ -136,7 +136,7 @@ def test_an_ended_job_never_changes_again(store):
     assert store.jobs.request_cancel("me", "j1") == ended
 
 
-def test_cancel_ends_a_queued_job_at_once_and_marks_a_running_one(store):
+def test_cancel_ends_a_queued_job_and_marks_a_running_one(store):
     queue(store, "j1")
     assert store.jobs.request_cancel("me", "j1").state is JobState.CANCELLED
     queue(store, "j2")
@@ -184,7 +184,7 @@ def test_pages_are_newest_first_and_cover_all(store):
     assert [job.job_id for job in only] == ["j3"]
 
 
-def test_only_ended_jobs_are_deleted_and_their_uploads_after_them(store):
+def test_only_ended_jobs_and_then_their_uploads_are_deleted(store):
     queue(store, "j1")
     with pytest.raises(JobNotFinishedError):
         store.jobs.delete("me", "j1")

@@ -8,44 +8,41 @@ import pytest
 
 from tests.helpers.front import PRINCIPAL, ROOMY, wav_bytes
 from ugosa_server.errors import UploadBusyError
-from ugosa_server.jobs import upload_writer
 from ugosa_server.jobs.model import UploadFormat, UploadState
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store.async_store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
 
 SONG = wav_bytes(seconds=0.1)
 
 
 class SlowDisk:
-    """`os`, whose first write waits for a sign, and which notes writes to descriptors that are closed."""
+    """`os.pwrite`, whose first write waits for a sign; it counts writes to descriptors that are closed."""
 
     def __init__(self):
         self.writing, self.go_on = threading.Event(), threading.Event()
         self.lost_writes = 0
+        self._pwrite = os.pwrite
 
     def pwrite(self, descriptor, data, offset):
         self.writing.set()
         self.go_on.wait(10)
         try:
-            return os.pwrite(descriptor, data, offset)
+            return self._pwrite(descriptor, data, offset)
         except OSError:
             self.lost_writes += 1
             raise
-
-    def __getattr__(self, name):
-        return getattr(os, name)
 
 
 @pytest.fixture
 def slow_disk(monkeypatch):
     disk = SlowDisk()
-    monkeypatch.setattr(upload_writer, "os", disk)
+    monkeypatch.setattr(os, "pwrite", disk.pwrite)
     return disk
 
 
-def test_a_stream_that_is_cancelled_in_a_write_keeps_its_file_to_the_end_of_the_write(tmp_path, slow_disk):
+def test_a_cancelled_stream_keeps_its_file_until_it_has_written(tmp_path, slow_disk):
     async def scene():
         store = AsyncStore(tmp_path / "ugosa.sqlite")
         uploads = Uploads(store, Spool(tmp_path, 0), UploadLimits(2**20, decode_timeout_s=60), Quotas(ROOMY))
