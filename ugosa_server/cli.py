@@ -1,4 +1,4 @@
-"""The `ugosa-server` command."""
+"""Command line of `ugosa-server`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESEARCH_COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """Run a command and return its exit status."""
     parser = argparse.ArgumentParser(prog="ugosa-server", description="Music source separation server.")
     parser.add_argument("--version", action="version", version=f"ugosa-server {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -122,7 +122,7 @@ def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_installed(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], command: str | None
 ) -> None:
-    """Add the commands of other distributions, and say how to get those that are not installed."""
+    """Add the commands of other distributions; explain those that are not installed."""
     installed = {entry.name: entry for entry in entry_points(group=COMMANDS_GROUP)}
     for name in sorted({*RESEARCH_COMMANDS, *installed}):
         if name == command and name in installed:  # loaded only then: it brings torch

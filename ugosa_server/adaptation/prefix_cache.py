@@ -31,7 +31,7 @@ DEFAULT_BUDGET_BYTES = GIB
 GPU_SHARE = 0.5  # of the memory that is free on a GPU when an adaptation begins
 DISK_RESERVE_BYTES = GIB  # free space that is left alone, whatever the budget
 
-log = logging.getLogger("ugosa.adaptation")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

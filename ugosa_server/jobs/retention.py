@@ -20,7 +20,7 @@ from ugosa_server.jobs.uploads import Uploads
 S_PER_DAY = 86_400
 SWEEP_INTERVAL_S = 3600.0
 
-log = logging.getLogger("ugosa.retention")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

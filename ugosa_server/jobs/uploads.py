@@ -40,7 +40,7 @@ DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit sampl
 
 R = TypeVar("R")
 
-log = logging.getLogger("ugosa.uploads")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
