@@ -26,15 +26,16 @@ import soundfile
 
 from ugosa_server import __version__
 from ugosa_server.addresses import TcpAddress, check_reach, lock_file, parse_address, tls_files
+from ugosa_server.audio.formats import amplitude
 from ugosa_server.config import ServerConfig
 from ugosa_server.errors import ConfigError, UgosaError
 from ugosa_server.jobs.store.async_store import STORE_FILE_NAME, Store
+from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 from ugosa_server.private_server import ServerProcess
 from ugosa_server.rpc import separate_once, server_credentials
 
 SELF_TEST_TIMEOUT_S = 300.0
-SILENCE = 10 ** (-90 / 20)  # what a stem may have where it is marked silent
 SAFE_SQLITE = (3, 51, 3)  # older ones can lose a commit when the write-ahead log is reset
 
 Findings = Iterator["Finding"]
@@ -234,7 +235,7 @@ def _self_test(config: ServerConfig) -> str:
         raise RuntimeError(f"the stems are {', '.join(stems)}, not {', '.join(model.sources)}")
     error = float(np.abs(np.sum(list(stems.values()), axis=0) - samples / 2.0**15).max())
     residue = float(np.abs(stems[silent]).max())
-    if error > 0 or residue > SILENCE:
+    if error > 0 or residue > amplitude(SILENCE_DBFS):
         raise RuntimeError(
             f"the stems miss the mix by {error:.1e}, and {silent}, marked silent, has {residue:.1e}"
         )
