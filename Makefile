@@ -56,6 +56,7 @@ check: .venv/check.stamp .venv/buf.stamp
 	$(BIN)/python tools/generate_wire.py --check
 	$(BIN)/python tools/generate_lua_words.py --check
 	$(BIN)/python tools/generate_options.py --check
+	$(BIN)/python tools/generate_settings.py --check
 	$(BIN)/python tools/check_breaking.py $(BUF)
 
 # FUZZ_EXAMPLES examples (20,000) for each of the fuzz tests, of which `make test` runs 100.
@@ -85,6 +86,7 @@ wire: .venv/check.stamp
 	$(BIN)/python tools/generate_wire.py
 	$(BIN)/python tools/generate_lua_words.py
 	$(BIN)/python tools/generate_options.py
+	$(BIN)/python tools/generate_settings.py
 
 # The first of these that is at least 3.11 makes .venv; `make PYTHON=/path/to/python3` names another one.
 PYTHON ?= python3

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.engines.base import Engine, EngineHealth, Run
+from ugosa_server.engines import Engine, EngineHealth, Run
 from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.model import JobDraft, JobOptions, Upload, UploadFormat, new_id
 from ugosa_server.jobs.queue import JobQueue

@@ -1,12 +1,14 @@
-"""The `ugosa-server` command."""
+"""Command line of `ugosa-server`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
+from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from ugosa_server import __version__
 from ugosa_server.errors import BadOptionError, UgosaError
@@ -20,7 +22,7 @@ RESEARCH_COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """Run a command and return its exit status."""
     parser = argparse.ArgumentParser(prog="ugosa-server", description="Music source separation server.")
     parser.add_argument("--version", action="version", version=f"ugosa-server {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -49,33 +51,37 @@ def _add_video(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("serve", help="run the server until SIGTERM, then drain it")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; options come on top")
-    parser.add_argument(
-        "--listen",
-        action="append",
-        metavar="unix:PATH|HOST:PORT",
-        help="may be given several times (default: a Unix socket of this user); beyond loopback it needs TLS",
-    )
-    parser.add_argument("--tls-cert", metavar="FILE", help="PEM certificate: every HOST:PORT speaks TLS")
-    parser.add_argument("--tls-key", metavar="FILE", help="PEM key of the certificate")
-    parser.add_argument("--tls-client-ca", metavar="FILE", help="PEM of who issues clients' certificates")
-    parser.add_argument("--device", metavar="auto|cpu|cuda:N", help="what the network computes on")
-    parser.add_argument("--engine", metavar="local|ray", help="one worker here, or workers on a Ray cluster")
-    parser.add_argument(
-        "--ray-address",
-        metavar="HOST:PORT|auto|embedded",
-        help="the Ray cluster, or an own one",
-    )
-    parser.add_argument("--ray-workers", type=int, metavar="N", help="0 = one for each GPU or CPU slot")
-    parser.add_argument("--model", metavar="NAME", help="the default model, kept resident")
-    parser.add_argument("--model-dir", action="append", metavar="DIR", help="a further folder with models")
-    parser.add_argument("--state-dir", metavar="DIR", help="where jobs, songs and stems are kept")
-    parser.add_argument("--osc", metavar="HOST:PORT", help="take OSC commands on this loopback address")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the network; 0 = all cores")
-    parser.add_argument("--metrics", metavar="HOST:PORT", help="answer Prometheus on this loopback address")
-    parser.add_argument("--log-format", metavar="plain|json", help="of the log on stderr")
-    parser.add_argument("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR")
+    _add_settings(parser)
     parser.set_defaults(run=_serve)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add `--config` and a flag for every setting, with the names of lists in the singular."""
+    from ugosa_server.config import default_text, settings_help
+
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; flags come on top")
+    for setting, text in settings_help().items():
+        several = str(setting.type).startswith("tuple")
+        flag = setting.name.removesuffix("s") if several else setting.name
+        default = default_text(setting)
+        how: dict[str, Any] = {"metavar": flag.rpartition("_")[2].upper()}
+        if several:
+            how["action"] = "append"
+            text += " May be given several times."
+        elif isinstance(setting.default, bool):
+            how = {"action": argparse.BooleanOptionalAction}
+        elif isinstance(setting.default, int | float):
+            how["type"] = type(setting.default)
+        text += f" (default: {default})" if default else ""
+        name = f"--{flag.replace('_', '-')}"
+        parser.add_argument(name, dest=setting.name, default=None, help=text.replace("%", "%%"), **how)
+
+
+def _settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that were given as flags; None where one was not."""
+    from ugosa_server.config import ServerConfig
+
+    return {field.name: getattr(options, field.name) for field in fields(ServerConfig)}
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -83,27 +89,7 @@ def _serve(options: argparse.Namespace) -> int:
     from ugosa_server.log import start_logging
     from ugosa_server.serve import serve
 
-    config = load_config(
-        options.config,
-        {
-            "listen": options.listen,
-            "tls_cert": options.tls_cert,
-            "tls_key": options.tls_key,
-            "tls_client_ca": options.tls_client_ca,
-            "device": options.device,
-            "engine": options.engine,
-            "ray_address": options.ray_address,
-            "ray_workers": options.ray_workers,
-            "model": options.model,
-            "model_dirs": options.model_dir,
-            "state_dir": options.state_dir,
-            "osc": options.osc,
-            "threads": options.threads,
-            "metrics": options.metrics,
-            "log_format": options.log_format,
-            "log_level": options.log_level,
-        },
-    )
+    config = load_config(options.config, _settings_of(options))
     start_logging(config.log_level, config.log_format)
     asyncio.run(serve(config))
     return 0
@@ -136,7 +122,7 @@ def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_installed(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], command: str | None
 ) -> None:
-    """Add the commands of other distributions, and say how to get those that are not installed."""
+    """Add the commands of other distributions; explain those that are not installed."""
     installed = {entry.name: entry for entry in entry_points(group=COMMANDS_GROUP)}
     for name in sorted({*RESEARCH_COMMANDS, *installed}):
         if name == command and name in installed:  # loaded only then: it brings torch
@@ -160,12 +146,7 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "doctor", help="check device, models, disk and addresses, and separate one second of noise"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of the server")
-    parser.add_argument("--device", metavar="auto|cpu|cuda:N", help="as for serve")
-    parser.add_argument("--model", metavar="NAME", help="as for serve")
-    parser.add_argument("--model-dir", action="append", metavar="DIR", help="as for serve")
-    parser.add_argument("--state-dir", metavar="DIR", help="as for serve")
-    parser.add_argument("--listen", action="append", metavar="unix:PATH|HOST:PORT", help="as for serve")
+    _add_settings(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a finding")
     parser.set_defaults(run=_doctor)
 
@@ -174,16 +155,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from ugosa_server.config import load_config
     from ugosa_server.doctor import examine, report
 
-    config = load_config(
-        options.config,
-        {
-            "device": options.device,
-            "model": options.model,
-            "model_dirs": options.model_dir,
-            "state_dir": options.state_dir,
-            "listen": options.listen,
-        },
-    )
+    config = load_config(options.config, _settings_of(options))
     return report(examine(config), as_json=options.json)
 
 

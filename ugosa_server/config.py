@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
+import inspect
+import itertools
+import json
 import math
 import os
 import tomllib
@@ -37,89 +41,89 @@ class WorkerSettings:
     """Settings of a worker, the same for every engine: each worker is given this object whole."""
 
     device: str = "auto"
-    """auto, cpu or cuda:N."""
+    """Device of the network: auto (the first GPU, else the CPU), cpu or cuda:N."""
     cpu_fallback: bool = True
-    """Whether a job that the GPU's memory is too little for, even in small pieces, goes on on the CPU; else
-    it fails."""
+    """Continue a job on the CPU when the GPU has too little memory even for small pieces; else it fails."""
     gpu_tf32: bool = False
-    """Whether a GPU may round the factors of matrix products to TF32: faster, three decimal digits."""
+    """Let a GPU round the factors of matrix products to TF32: faster, three decimal digits."""
     video_encoder: str = ""
-    """What makes feature vectors of pictures that jobs bring: "resnet50:FILE" (torchvision's weights) or
-    "onnx:FILE"; empty = such jobs are refused. With Ray, the file lies at the same place on every node."""
+    """Encoder of pictures and videos: "resnet50:FILE" (torchvision's weights) or "onnx:FILE"; empty = jobs
+    with pictures are refused. With Ray, the file lies at the same place on every node."""
     threads: int = 0
     """CPU threads of the network; 0 = all cores."""
     prefix_cache_bytes: int = GIB
     """Budget of the frozen-prefix cache in the worker's memory."""
     prefix_cache_disk_bytes: int = 4 * GIB
-    """Its budget on disk, in the job's folder, beyond that; 0 = none."""
+    """Budget of the frozen-prefix cache on disk, in the job's folder, beyond that in memory; 0 = none."""
     heartbeat_timeout_s: float = 30.0
-    """A worker that says nothing for so long is taken for hung and replaced."""
+    """Seconds of silence after which a worker is taken for hung and replaced."""
     log_format: LogFormat = "plain"
-    """Lines for people, or "json": one object a line."""
+    """Format of the log on stderr: "plain" lines, or "json", one object a line."""
     log_level: str = "INFO"
-    """DEBUG, INFO, WARNING or ERROR."""
+    """Lowest level that is logged: DEBUG, INFO, WARNING or ERROR."""
 
 
 @dataclass(frozen=True)
 class ServerConfig(WorkerSettings):
-    """Everything that can be set; the names are those of the TOML file."""
+    """Settings of the server: names of the TOML file, flags of `ugosa-server`, and their help."""
 
     listen: tuple[str, ...] = dataclasses.field(default_factory=lambda: (default_listen(),))
-    """Addresses: "unix:PATH" or "HOST:PORT"; port 0 takes a free one. Hosts beyond loopback need TLS."""
+    """Addresses: unix:PATH or HOST:PORT; port 0 takes a free one. Hosts beyond loopback need TLS.
+    Default: a Unix socket of this user."""
     tls_cert: str = ""
     """PEM file of the server's certificate and its chain. Set: every HOST:PORT speaks only TLS."""
     tls_key: str = ""
     """PEM file of the certificate's key."""
     tls_client_ca: str = ""
-    """PEM file of who issues clients' certificates. Set: clients must have one; its common name is who
-    they are."""
+    """PEM file of the issuer of clients' certificates. Set: clients must have one; its common name is their
+    principal."""
     require_token_on_loopback: bool = False
-    """Whether a plain loopback port wants a token too. Without it whoever is logged in on this machine can
-    use the port as "local"; the Unix socket lets in this user alone in any case."""
+    """Ask for a token on a plain loopback port too. Without it every user of this machine can use the port as
+    "local"; the Unix socket admits only its owner in any case."""
     engine: Literal["local", "ray"] = "local"
-    """Who runs jobs: one worker process on this machine, or workers on a Ray cluster (docs/ray.md)."""
+    """Engine that runs jobs: local (one worker process on this machine) or ray (workers on a Ray cluster)."""
     ray_address: str = "embedded"
-    """HOST:PORT of the cluster's head; "auto": that of this machine's Ray node; "embedded": a cluster of this
-    machine alone, which lives and dies with the server."""
+    """Ray cluster: HOST:PORT of its head; "auto", that of this machine's Ray node; "embedded", a cluster of
+    this machine alone, which lives and dies with the server."""
     ray_token_file: str = ""
-    """The cluster's authentication token; empty = where Ray looks for it. An embedded one gets its own."""
+    """Authentication token of the cluster; empty = where Ray looks for it. An embedded one gets its own."""
     ray_workers: int = 0
-    """Workers; 0 = one for each GPU that the cluster has at the start, or, without any, for each CPU slot."""
+    """Workers; 0 = one for each GPU of the cluster, or, without GPUs, one for each CPU slot."""
     ray_shared_files: Literal["auto", "yes", "no"] = "auto"
-    """Whether workers read songs and write stems in state_dir themselves; where not, both are sent."""
+    """yes: workers use the files in state_dir; no: songs and stems are sent; auto: each worker is asked."""
     ray_files_dir: str = "~/.cache/ugosa-worker"
-    """On the nodes of workers: where songs, videos and models that were sent are kept."""
+    """Folder on the nodes of workers for songs, videos and models that were sent."""
     ray_files_bytes: int = 20 * GIB
-    """What each node keeps of them at most."""
+    """Budget of that folder on each node."""
     ray_start_timeout_s: float = 600.0
-    """Time for a worker to appear, an autoscaler's start of a machine included."""
+    """Seconds for a worker to appear, an autoscaler's start of a machine included."""
     model: str = "starter"
-    """The model that jobs get when they name none; resident from the start."""
+    """Model of jobs that name none; resident from the start."""
     model_dirs: tuple[str, ...] = ()
     """Further folders with *.safetensors models."""
     state_dir: str = dataclasses.field(default_factory=lambda: str(default_state_dir()))
-    """Where jobs, songs and stems are kept."""
+    """Folder of jobs, songs and stems. Default: $XDG_STATE_HOME/ugosa, or ~/.local/state/ugosa."""
     osc: str = ""
-    """HOST:PORT on loopback where OSC commands are taken; empty = none."""
+    """HOST:PORT on loopback for OSC commands; empty = none."""
     osc_peers: tuple[str, ...] = ()
-    """HOST:PORT of those who get progress by OSC without asking."""
+    """HOST:PORT of receivers of progress by OSC without a subscription."""
     max_queued: int = 1000
     """Jobs that may wait."""
     max_upload_bytes: int = 16 * GIB
-    """Size of one upload as sent."""
+    """Largest upload, as sent."""
     keep_jobs_days: float = 30.0
-    """Days after its end that a job is kept, with its stems; 0 = for ever."""
+    """Days that a job is kept after its end, with its stems; 0 = for ever."""
     keep_uploads_days: float = 7.0
     """Days that a song is kept after it was sent and after the last job that needed it; 0 = for ever."""
     min_free_bytes: int = GIB // 2
     """Free disk space that uploads and jobs leave alone."""
     upload_idle_timeout_s: float = 120.0
-    """An upload stream that sends nothing for so long is ended; the upload can be taken up again."""
+    """Seconds without data after which an upload stream is ended; the upload can be resumed."""
     quota_uploads: int = 10_000
-    """Songs that are kept for one principal."""
+    """Songs kept for one principal."""
     quota_stored_bytes: int = 512 * GIB
-    """Bytes of songs and stems that are kept for one principal; a job that has not ended counts with all that
-    its stems can take."""
+    """Bytes of songs and stems kept for one principal; a job that has not ended counts with all that its
+    stems can take."""
     quota_queued_jobs: int = 500
     """Jobs of one principal that may wait."""
     quota_watches: int = 64
@@ -127,21 +131,41 @@ class ServerConfig(WorkerSettings):
     quota_upload_streams: int = 16
     """Upload streams of one principal at once."""
     quota_read_streams: int = 64
-    """Stems and reports that one principal reads at once."""
+    """Stems and reports read by one principal at once."""
     decode_timeout_s: float = 600.0
-    """Time for decoding one song."""
+    """Seconds for decoding one song."""
     cancel_deadline_s: float = 15.0
-    """A cancelled job that has not ended by itself after so long loses its worker process."""
+    """Seconds for a cancelled job to end by itself; after them its worker process is replaced."""
     drain_grace_s: float = 20.0
-    """On SIGTERM, time for the running job to end; after it the job goes back to the queue on disk."""
+    """Seconds for the running job to end after SIGTERM; after them it goes back to the queue on disk."""
     metrics: str = ""
-    """HOST:PORT on loopback where Prometheus can ask; empty = none."""
+    """HOST:PORT on loopback for Prometheus; empty = none."""
 
     @property
     def worker(self) -> WorkerSettings:
         """Return the part that a worker is given."""
         shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(WorkerSettings)}
         return WorkerSettings(**shared)
+
+
+def settings_help() -> dict[dataclasses.Field[Any], str]:
+    """Return the meaning of each setting in one line: the docstring under its field."""
+    texts = {}
+    for kind in (WorkerSettings, ServerConfig):
+        (definition,) = ast.parse(inspect.getsource(kind)).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in itertools.pairwise(definition.body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(doc))):
+                    texts[name] = " ".join(doc.split())
+    return {field: texts[field.name] for field in dataclasses.fields(ServerConfig)}
+
+
+def default_text(setting: dataclasses.Field[Any]) -> str:
+    """Return the default as TOML writes it; "" for one that is empty, or differs from user to user."""
+    if setting.default is dataclasses.MISSING or setting.default in ("", ()):
+        return ""
+    return json.dumps(setting.default)
 
 
 def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:

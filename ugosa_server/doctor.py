@@ -1,7 +1,7 @@
-"""`ugosa-server doctor`: checks of this machine, this configuration and these models.
+"""`ugosa-server doctor`: checks of the machine, the configuration and the models.
 
-Every check says what it has found; one that fails says what to do about it. The last one is the product
-itself: a real server process in a temporary folder separates one second of noise, and the stems are measured.
+Every check reports a finding; one that fails names the remedy. The last one is the product itself: a real
+server process in a temporary folder separates one second of noise, and the stems are measured.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ import soundfile
 
 from ugosa_server import __version__
 from ugosa_server.addresses import TcpAddress, check_reach, lock_file, parse_address, tls_files
+from ugosa_server.audio.formats import amplitude
 from ugosa_server.config import ServerConfig
 from ugosa_server.errors import ConfigError, UgosaError
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
+from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 from ugosa_server.private_server import ServerProcess
-from ugosa_server.rpc.separation_service import separate_once
-from ugosa_server.rpc.server import server_credentials
+from ugosa_server.rpc import separate_once, server_credentials
 
 SELF_TEST_TIMEOUT_S = 300.0
-SILENCE = 10 ** (-90 / 20)  # what a stem may have where it is marked silent
 SAFE_SQLITE = (3, 51, 3)  # older ones can lose a commit when the write-ahead log is reset
 
 Findings = Iterator["Finding"]
@@ -46,11 +46,11 @@ class Finding:
     """Result of one check."""
 
     check: str
-    """Name of the check."""
+    """Subject of the check."""
     ok: bool
     """True if the server can work so."""
     text: str
-    """Finding for people; when it is not ok, with the way out."""
+    """The finding; when it is not ok, with the remedy."""
 
 
 def report(findings: Findings, *, as_json: bool) -> int:
@@ -147,14 +147,14 @@ def _addresses(config: ServerConfig) -> str:
     if store_path.exists():
         with contextlib.closing(Store(store_path, read_only=True)) as store:
             has_tokens = store.tokens.any_valid()
-    said = []
+    findings = []
     for text in config.listen:
         address = parse_address(text)
         knows_callers = has_tokens or (tls is not None and tls.client_ca is not None)
         check_reach(address, has_tls=tls is not None, knows_callers=knows_callers)
         taken = _answers(address) if isinstance(address, TcpAddress) else address.path.exists()
-        said.append(f"{address.target} is {'in use' if taken else 'free'}")
-    return ", ".join(said)
+        findings.append(f"{address.target} is {'in use' if taken else 'free'}")
+    return ", ".join(findings)
 
 
 def _answers(address: TcpAddress) -> bool:
@@ -177,7 +177,7 @@ def _device(config: ServerConfig) -> str:
         memory = torch.cuda.get_device_properties(networks.device).total_memory
         return f"{networks.device_name}, {memory / 1e9:.0f} GB"
     if config.device == "cpu":
-        why = "the configuration says cpu"
+        why = "device is set to cpu"
     elif torch.version.cuda is None:
         why = f"torch {torch.__version__} was built without CUDA"
     else:
@@ -204,14 +204,14 @@ def _verified(model: ModelInfo) -> str:
     """Compare a checkpoint with the hash in `NAME.sha256` beside it, in the format of sha256sum."""
     note = model.path.with_suffix(".sha256")
     if not note.exists():
-        return f"sha256 {model.sha256[:12]}, not checked: there is no {note.name}"
+        return f"sha256 {model.sha256[:12]}; no {note.name} records an expected one"
     expected = (note.read_text().split() or [""])[0].lower()
     if expected != model.sha256:
         raise ConfigError(
-            f"{model.path} has sha256 {model.sha256}, but {note.name} says {expected}: it is damaged or was"
-            " replaced; get it again"
+            f"{model.path} has sha256 {model.sha256}, but {note.name} records {expected}: it is damaged or"
+            " was replaced; get it again"
         )
-    return f"sha256 {model.sha256[:12]}, as {note.name} says"
+    return f"sha256 {model.sha256[:12]}, as in {note.name}"
 
 
 def _self_test(config: ServerConfig) -> str:
@@ -234,10 +234,10 @@ def _self_test(config: ServerConfig) -> str:
     if sorted(stems) != sorted(model.sources):
         raise RuntimeError(f"the stems are {', '.join(stems)}, not {', '.join(model.sources)}")
     error = float(np.abs(np.sum(list(stems.values()), axis=0) - samples / 2.0**15).max())
-    heard = float(np.abs(stems[silent]).max())
-    if error > 0 or heard > SILENCE:
+    residue = float(np.abs(stems[silent]).max())
+    if error > 0 or residue > amplitude(SILENCE_DBFS):
         raise RuntimeError(
-            f"the stems miss the mix by {error:.1e}, and {silent}, marked silent, has {heard:.1e}"
+            f"the stems miss the mix by {error:.1e}, and {silent}, marked silent, has {residue:.1e}"
         )
     return (
         f"a server was ready after {ready_s - started_s:.1f} s and separated one second in"

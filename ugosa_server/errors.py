@@ -1,4 +1,4 @@
-"""Every error a user can meet, named after what went wrong for the user.
+"""Errors that a user can meet, each named after its cause.
 
 Domain code raises these and knows nothing of gRPC; `rpc/error_table.py` maps each class to a status code.
 The `reason` is the stable, machine-readable word that clients switch on; `metadata` carries the values that a
@@ -62,7 +62,7 @@ class UnknownModelError(InvalidInputError):
 
 
 class CheckpointError(InvalidInputError):
-    """A checkpoint or adapter file is unreadable, of the wrong shape, or not what its hash says."""
+    """A checkpoint or adapter file is unreadable, of the wrong shape, or does not match its hash."""
 
     reason = "BAD_CHECKPOINT"
 
@@ -86,7 +86,7 @@ class BadVideoError(InvalidInputError):
 
 
 class DecoderCrashedError(BadAudioError):
-    """Decoding died or took too long; what was sent is kept, and `finish` can be sent again."""
+    """Decoding died or took too long; the bytes received are kept, and `finish` can be sent again."""
 
 
 class RequestIdConflictError(InvalidInputError):
@@ -94,7 +94,7 @@ class RequestIdConflictError(InvalidInputError):
 
 
 class UnauthenticatedError(UgosaError):
-    """The caller has not proved who they are; says nothing of what exists."""
+    """The caller has proved no identity; the answer does not depend on what exists."""
 
 
 class NotFoundError(UgosaError):
@@ -102,11 +102,11 @@ class NotFoundError(UgosaError):
 
 
 class OffsetMismatchError(UgosaError):
-    """A chunk does not start where the committed bytes end; metadata says `committed_size`."""
+    """A chunk does not start where the committed bytes end; metadata has `committed_size`."""
 
 
 class CrcMismatchError(UgosaError):
-    """A chunk's bytes do not have the crc32c that came with them; metadata says `committed_size`."""
+    """A chunk's bytes do not have the crc32c that came with them; metadata has `committed_size`."""
 
 
 class UploadBusyError(UgosaError):
@@ -114,7 +114,7 @@ class UploadBusyError(UgosaError):
 
 
 class UploadIdleError(UgosaError):
-    """A stream stayed open without sending anything; what it has sent is kept."""
+    """A stream stayed open without sending anything; the bytes received are kept."""
 
 
 class FailedPreconditionError(UgosaError):
@@ -154,7 +154,7 @@ class RangeError(UgosaError):
 
 
 class Sha256MismatchError(UgosaError):
-    """The received bytes do not have the sha256 that the client says."""
+    """The received bytes do not have the sha256 that the client sent."""
 
 
 class QueueFullError(UgosaError):
@@ -203,5 +203,5 @@ DISK_FULL_MESSAGE = (
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether the system says that there is no room, or no quota, left."""
+    """Return whether an error of the system means that no room, or no quota, is left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

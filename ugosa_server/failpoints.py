@@ -31,21 +31,21 @@ NAMES = (
     "worker.report_written",
     "file.renamed",
 )
-"""The names that `reach` is called with in one upload and job, but for those of PHASES."""
+"""Places that one upload and job reach, without those of PHASES."""
 
 PHASES = tuple(
     f"phase.{phase}.{place}"
     for phase in ("prepare", "base_separation", "adaptation", "separation", "report")
     for place in ("begun", "step")
 )
-"""In the worker: the start of each phase of a run, and each of its steps."""
+"""Places in the worker: the start of each phase of a run, and each of its steps."""
 
 _reached: Counter[str] = Counter()
 _armed = [fault.split(":", 2) for fault in os.environ.get("UGOSA_FAILPOINT", "").split(",") if fault]
 
 
 def reach(name: str) -> None:
-    """Say that the process is at this place."""
+    """Mark a place; the process is killed here if the environment asks for it."""
     if not _armed:
         return
     _reached[name] += 1

@@ -1,10 +1,10 @@
-"""The log: lines for people, or one JSON object a line for machines.
+"""Log of a process: lines for people, or one JSON object a line for machines.
 
-    {"time": "2026-01-02T03:04:05.678Z", "level": "INFO", "logger": "ugosa.scheduler",
+    {"time": "2026-01-02T03:04:05.678Z", "level": "INFO", "logger": "ugosa_server.scheduling",
      "message": "job job-3f9c0a1b52e7d846: succeeded", "job_id": "job-3f9c0a1b52e7d846"}
 
-Ids are made by the server and look like nothing else, so they are found in the message itself: no line can
-forget to name its job.
+Ids are made by the server and look like nothing else, so they are found in the message itself; no call
+has to name its job a second time.
 """
 
 from __future__ import annotations

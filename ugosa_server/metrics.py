@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ugosa_server.addresses import TcpAddress, parse_address
-from ugosa_server.engines.base import Engine, EngineHealth
+from ugosa_server.engines import Engine, EngineHealth
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.store import AsyncStore, Store
@@ -30,20 +30,20 @@ DURATION_BUCKETS_S = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 1440
 
 @dataclass(frozen=True)
 class Reading:
-    """What the store and the engine say at one moment."""
+    """Values of the store and the engine at one moment."""
 
     jobs: dict[JobState, int]
-    """How many there are in each state."""
+    """Number of jobs in each state."""
     upload_bytes: int
-    """Stored, of all principals."""
+    """Stored songs of all principals."""
     stem_bytes: int
-    """Stored, of all principals."""
+    """Stored stems of all principals."""
     health: EngineHealth
-    """Of the engine."""
+    """State of the engine."""
 
 
 class Metrics(Collector):
-    """Answers scrapes. The HTTP server runs on threads of its own; the store stays on its own thread."""
+    """Collector for Prometheus, called on threads of the HTTP server; the store stays on its own thread."""
 
     def __init__(self, store: AsyncStore, uploads: Uploads, engine: Engine, state_dir: Path) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Metrics(Collector):
         self._engine = engine
         self._state_dir = state_dir
         self._loop = asyncio.get_running_loop()
-        self._told_until_s = time.time()
+        self._observed_until_s = time.time()
         self.registry = CollectorRegistry()
         self._waits = self._histogram("ugosa_job_wait_seconds", "From a job's creation to its first start.")
         self._runs = self._histogram("ugosa_job_seconds", "From first start to end, by end state.", "state")
@@ -62,7 +62,7 @@ class Metrics(Collector):
         return Histogram(name, text, labels, registry=None, buckets=DURATION_BUCKETS_S)
 
     def describe(self) -> list[Metric]:
-        """Nothing beforehand: describing by collecting would wait for the loop that registers this."""
+        """Return nothing: describing by collecting would wait for the loop that registers this."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -104,8 +104,8 @@ class Metrics(Collector):
         return await self._store(lambda s: self._read_store(s, health))
 
     def _read_store(self, store: Store, health: EngineHealth) -> Reading:
-        for job in store.totals.ended_after(self._told_until_s):
-            self._told_until_s = job.end_time_s
+        for job in store.totals.ended_after(self._observed_until_s):
+            self._observed_until_s = job.end_time_s
             if job.wait_s is not None and job.run_s is not None:
                 self._waits.observe(job.wait_s)
                 self._runs.labels(job.state.value).observe(job.run_s)
@@ -116,7 +116,7 @@ class Metrics(Collector):
 
 
 class MetricsServer:
-    """The port on which Prometheus asks."""
+    """HTTP server for Prometheus."""
 
     def __init__(self, address: str, metrics: Metrics) -> None:
         """Listen.

@@ -1,4 +1,4 @@
-"""A real `ugosa-server serve` as a child process: started, awaited until it serves, and stopped."""
+"""Child process `ugosa-server serve`: started, awaited until it serves, and stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ugosa_server.errors import UgosaError
 
-LISTENS_ON = "ugosa-server listens on "  # what the server prints of each address
+LISTENS_ON = "ugosa-server listens on "  # the server prints a line for each address
 READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 HEALTH_CALL_TIMEOUT_S = 0.5
@@ -54,7 +54,7 @@ class ServerProcess:
         return [line.removeprefix(LISTENS_ON) for line in lines if line.startswith(LISTENS_ON)]
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Return once the server says that it serves.
+        """Wait until the server serves.
 
         Raises:
             ServerDidNotStartError: it ended, or `timeout_s` seconds went by.

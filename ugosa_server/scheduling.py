@@ -1,7 +1,4 @@
-"""Runs queued jobs on the engine, principal by principal, and writes what happens into the store.
-
-Lives here and not in jobs/ because it drives the engine, which stands above jobs.
-"""
+"""Scheduler: runs queued jobs on the engine, principal by principal, and records their events and ends."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import logging
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from ugosa_server.engines.base import Engine, Run
+from ugosa_server.engines import Engine, Run
 from ugosa_server.errors import UgosaError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
@@ -29,7 +26,7 @@ WORKER_RETRY = "WORKER_RETRY"  # reason of the notice that a job goes on after a
 
 STORE_RETRY_S = 5.0  # between attempts to write to a store that refuses
 
-log = logging.getLogger("ugosa.scheduler")
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -72,7 +69,7 @@ class Scheduler:
         jobs.on_cancel = self._look_for_cancel
 
     async def recover(self) -> None:
-        """Take up what an earlier server process left: queue running jobs again, complete cancels."""
+        """Resume the work of an earlier server process: queue running jobs again, complete cancels."""
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.CANCELLING)):
             await self._end(job, JobState.CANCELLED)
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.RUNNING)):
@@ -117,7 +114,7 @@ class Scheduler:
             self._jobs.arrived.clear()
             try:
                 job = await self._store(lambda s: s.jobs.claim_next())
-            except Exception:  # a full disk, say: the queue waits for better times
+            except Exception:  # such as a full disk: the queue waits
                 log.exception("the next job cannot be claimed; trying again in %.0f s", STORE_RETRY_S)
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
@@ -163,9 +160,9 @@ class Scheduler:
             await self._end(job, JobState.FAILED, JobError(error.reason, error.message))
 
     async def _follow(self, job: Job, run: Run) -> None:
-        """Write what a run says into the store, to its first ending; what comes later is passed over.
+        """Record the events of a run in the store, to its first ending; later ones are ignored.
 
-        A run that is not followed to its end is cancelled.
+        A run whose ending cannot be recorded is cancelled.
         """
         ended = False
         try:

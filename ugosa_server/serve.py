@@ -1,4 +1,4 @@
-"""The front process, put together: store, jobs, engine, RPC and OSC; from start to drained end."""
+"""Front process: store, jobs, engine, RPC and OSC, from start to drained end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import Any
 
 from ugosa_server.addresses import lock_file, split_host_port, tls_files
 from ugosa_server.config import ServerConfig
-from ugosa_server.engines.base import Engine
-from ugosa_server.engines.local import LocalEngine
-from ugosa_server.engines.ray.engine import RayEngine
+from ugosa_server.engines import Engine, LocalEngine
+from ugosa_server.engines.ray import RayEngine
 from ugosa_server.errors import ConfigError
 from ugosa_server.files import make_state_dir
 from ugosa_server.jobs.arrays import JobArrays
@@ -30,15 +29,14 @@ from ugosa_server.jobs.uploads import UploadLimits, Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.osc import JobFeed, OscOptions, OscService
-from ugosa_server.rpc.interceptors import Authenticator
-from ugosa_server.rpc.server import RpcServer
+from ugosa_server.rpc import Authenticator, RpcServer
 from ugosa_server.scheduling import Scheduler
 
 HEALTH_INTERVAL_S = 0.5
 RPC_STOP_GRACE_S = 2.0
 WORKER_STOP_GRACE_S = 2.0
 
-log = logging.getLogger("ugosa.app")
+log = logging.getLogger(__name__)
 
 
 async def serve(config: ServerConfig) -> None:
@@ -122,14 +120,18 @@ async def serve(config: ServerConfig) -> None:
 
 
 async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> Engine:
-    """Raises ConfigError when there is nothing that could run jobs."""
+    """Start the configured engine.
+
+    Raises:
+        ConfigError: there is nothing that could run jobs.
+    """
     if config.engine == "local":
         return LocalEngine(config.worker, preload)
     return await RayEngine.connect(config, state_dir, preload)
 
 
 async def _keep_health(engine: Engine, rpc: RpcServer, stopping: asyncio.Event) -> None:
-    """Tell the health service what the engine says of itself, until the server is stopped.
+    """Report the engine's health by the health service, until the server is stopped.
 
     Raises:
         ConfigError: no worker can ever start with this configuration.
@@ -168,7 +170,7 @@ async def _start_osc(
 
 
 def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
-    """Run `work` beside the server until the stack is left."""
+    """Run `work` beside the server until the stack is closed."""
     task = asyncio.create_task(work, name=name)
 
     async def stop() -> None:

@@ -1,4 +1,4 @@
-"""What an operator relies on: health that tells the truth, metrics, a log that machines read, a doctor."""
+"""Operation of a server: health, metrics, a log for machines, the doctor."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def scraped(server: Server) -> dict[str, float]:
     return {name: float(value) for name, value in samples}
 
 
-def test_health_metrics_and_log_tell_of_a_job_a_dead_worker_and_a_drain(
-    start_server: StartServer, tmp_path: Path
-):
+def test_health_metrics_and_log_show_job_death_and_drain(start_server: StartServer, tmp_path: Path):
     server = start_server("--metrics", "127.0.0.1:0", "--log-format", "json", "--log-level", "INFO")
     song = write_song(make_song(44100), tmp_path / "song.wav")
     with server.client() as client, grpc.insecure_channel(server.target) as channel:
@@ -57,7 +55,7 @@ def test_health_metrics_and_log_tell_of_a_job_a_dead_worker_and_a_drain(
         }
         assert {"adaptation", "separation"} <= set(phases)
         assert 0 < sum(phases.values()) <= samples['ugosa_job_seconds_sum{state="succeeded"}']
-        assert scraped(server)['ugosa_job_seconds_count{state="succeeded"}'] == 1, "told once"
+        assert scraped(server)['ugosa_job_seconds_count{state="succeeded"}'] == 1, "counted once"
         assert (samples["ugosa_worker_ready"], samples["ugosa_worker_restarts_total"]) == (1, 0)
 
         health = health_pb2_grpc.HealthStub(channel).Watch(
@@ -79,7 +77,7 @@ def test_health_metrics_and_log_tell_of_a_job_a_dead_worker_and_a_drain(
     records = [json.loads(line) for line in lines if not line.startswith("ugosa-server ")]
     assert {"time", "level", "logger", "message"} <= set.intersection(*(set(record) for record in records))
     of_job = {record["logger"] for record in records if record.get("job_id") == job.job_id}
-    assert {"ugosa.scheduler", "ugosa.worker"} <= of_job
+    assert {"ugosa_server.scheduling", "ugosa_server.pipeline"} <= of_job
     assert any(record.get("upload_id") == upload.upload_id for record in records)
 
 
@@ -95,7 +93,7 @@ def doctor(model_dir: Path, state_dir: Path, *words: str) -> int:
     return main(["doctor", "--json", "--model", "tiny", *places, *words])
 
 
-def test_the_doctor_separates_a_second_and_says_what_it_runs_on(
+def test_doctor_separates_a_second_and_names_the_device(
     model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert doctor(model_dir, tmp_path, "--device", "auto") == 0
@@ -113,9 +111,7 @@ def test_the_doctor_separates_a_second_and_says_what_it_runs_on(
     assert "add up to the mix exactly" in findings["self-test"]["text"]
 
 
-def test_the_doctor_finds_what_is_wrong_and_says_so_by_its_status(
-    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_doctor_fails_with_the_finding(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     models = tmp_path / "models"
     models.mkdir()
     os.link(model_dir / "tiny.safetensors", models / "tiny.safetensors")

@@ -65,7 +65,7 @@ class EveryProcess:
                 self._names[process] = process.name()
 
     def check_gone(self) -> None:
-        """What could still compute or write ends by itself; Ray's two agents take minutes for it."""
+        """Check that every process that computes or writes has ended; Ray's two agents take minutes."""
         agents = [process for process, name in self._names.items() if name.startswith(AGENTS)]
         _, left = psutil.wait_procs(set(self._names) - set(agents), timeout=60)
         for agent in agents:
@@ -84,9 +84,7 @@ def first_job(client: UgosaClient) -> str:
     raise AssertionError("no job came within a minute")
 
 
-def test_two_workers_run_two_jobs_at_once_and_survive_kill_9_of_worker_and_node(
-    start_server: StartServer, tmp_path: Path
-):
+def test_two_jobs_survive_kill_9_of_worker_and_node(start_server: StartServer, tmp_path: Path):
     server = start_server(*TWO_WORKERS)
     with server.client() as client, ThreadPoolExecutor(2) as pool:
         songs = [write_song(make_song(5 * 44100, seed=n), tmp_path / f"song {n}.wav") for n in range(2)]
@@ -121,9 +119,7 @@ def test_two_workers_run_two_jobs_at_once_and_survive_kill_9_of_worker_and_node(
 
 
 @pytest.mark.slow
-def test_a_killed_server_takes_its_workers_with_it_and_goes_on_at_the_next_start(
-    start_server: StartServer, tmp_path: Path
-):
+def test_killed_server_leaves_no_workers_and_resumes(start_server: StartServer, tmp_path: Path):
     server = start_server(*TWO_WORKERS)
     song = write_song(make_song(5 * 44100), tmp_path / "song.wav")
     with server.client() as client:
@@ -137,9 +133,7 @@ def test_a_killed_server_takes_its_workers_with_it_and_goes_on_at_the_next_start
         assert "SERVER_RESTART" in check_job(client, job.job_id, song, tmp_path / "stems")
 
 
-def test_the_front_process_holds_no_torch_and_the_token_is_ours_alone(
-    start_server: StartServer, tmp_path: Path
-):
+def test_front_process_holds_no_torch_and_a_private_token(start_server: StartServer, tmp_path: Path):
     server = start_server("--engine", "ray", "--ray-workers", "1")
     with server.client() as client:
         upload_id = client.upload(write_song(make_song(44100), tmp_path / "song.wav")).upload_id
@@ -158,7 +152,7 @@ def test_the_front_process_holds_no_torch_and_the_token_is_ours_alone(
 
 
 @pytest.mark.slow
-def test_a_batch_uses_all_workers_and_survives_its_own_death(start_server: StartServer, tmp_path: Path):
+def test_batch_uses_all_workers_and_survives_its_death(start_server: StartServer, tmp_path: Path):
     server = start_server(*TWO_WORKERS)
     songs = tmp_path / "songs"
     songs.mkdir()
@@ -209,7 +203,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_there_takes_its_token_and_no_other(
+def test_existing_cluster_takes_its_token_and_no_other(
     cluster: tuple[str, Path], start_server: StartServer, tmp_path: Path
 ):
     address, token = cluster

@@ -10,8 +10,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
 from tests.helpers.front import running_front, wav_bytes
-from ugosa_server.rpc.interceptors import Authenticator
-from ugosa_server.rpc.server import RpcServer
+from ugosa_server.rpc import Authenticator, RpcServer
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_service_pb2,

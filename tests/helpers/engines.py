@@ -15,8 +15,8 @@ import pytest
 
 from tests.helpers.faulty_engine import FaultyEngine
 from ugosa_server.config import ServerConfig, WorkerSettings
-from ugosa_server.engines.local import LocalEngine
-from ugosa_server.engines.ray.engine import RayEngine
+from ugosa_server.engines import LocalEngine
+from ugosa_server.engines.ray import RayEngine
 from ugosa_server.jobs.runs import RunPhase, RunSucceeded
 
 PATIENCE_S = 6.0  # until a real worker that says nothing is taken for hung

@@ -10,7 +10,7 @@ import hashlib
 from collections import deque
 from pathlib import Path
 
-from ugosa_server.engines.base import Engine, EngineHealth, Run
+from ugosa_server.engines import Engine, EngineHealth, Run
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.files import replacing
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded, StemFile

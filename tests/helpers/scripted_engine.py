@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from pathlib import Path
 
-from ugosa_server.engines.base import Engine, EngineHealth, Run
+from ugosa_server.engines import Engine, EngineHealth, Run
 from ugosa_server.jobs.runs import RunCancelled, RunPhase, RunProgress, RunSucceeded, StemFile
 
 

@@ -1,4 +1,4 @@
-"""What every engine promises to the scheduler, on each engine that there is and on the fake of the tests."""
+"""Contract of every engine with the scheduler, on the real engines and on the fake of the tests."""
 
 import asyncio
 import time
@@ -59,7 +59,7 @@ def make_spec(specs, request):
     return make
 
 
-async def test_a_run_tells_its_phases_in_order_and_leaves_whole_files(engine, make_spec):
+async def test_run_yields_its_phases_in_order_and_whole_files(engine, make_spec):
     spec = make_spec()
     events = await run_through(engine, spec)
     progress = [event for event in events if isinstance(event, RunProgress)]
@@ -69,7 +69,7 @@ async def test_a_run_tells_its_phases_in_order_and_leaves_whole_files(engine, ma
     check_success(spec, events)
 
 
-async def test_the_stems_of_a_real_engine_add_up_and_obey_the_marks(engine, harness, make_spec, specs):
+async def test_stems_of_a_real_engine_add_up_and_obey_marks(engine, harness, make_spec, specs):
     if harness.name == "fake":
         pytest.skip("the fake separates nothing")
     spec = make_spec()
@@ -83,7 +83,7 @@ async def test_the_stems_of_a_real_engine_add_up_and_obey_the_marks(engine, harn
     assert np.abs(read["vocals"][: RATE_HZ // 2 - fade_frames]).max() <= 10 ** (-90 / 20)
 
 
-async def test_a_run_that_cannot_work_fails_and_does_not_lose_its_worker(engine, make_spec):
+async def test_run_that_cannot_work_fails_and_keeps_its_worker(engine, make_spec):
     spec = make_spec(model_path="/no/such/model.safetensors")
     restarts = (await engine.health()).restarts
     events = await run_through(engine, spec)
@@ -94,7 +94,7 @@ async def test_a_run_that_cannot_work_fails_and_does_not_lose_its_worker(engine,
     check_success(following := make_spec("-following"), await run_through(engine, following))
 
 
-async def test_a_cancelled_run_ends_soon_leaves_nothing_and_frees_its_worker(engine, make_spec):
+async def test_cancelled_run_leaves_nothing_and_frees_its_worker(engine, make_spec):
     spec = make_spec(epochs=ENDLESS)
     run = await engine.start(spec)
     async with aclosing(run.events()) as events:
@@ -106,13 +106,13 @@ async def test_a_cancelled_run_ends_soon_leaves_nothing_and_frees_its_worker(eng
     check_success(following := make_spec("-following"), await run_through(engine, following))
 
 
-async def test_a_run_can_be_cancelled_before_it_has_said_anything(engine, make_spec):
+async def test_run_can_be_cancelled_before_its_first_event(engine, make_spec):
     run = await engine.start(make_spec(epochs=ENDLESS))
     await run.cancel(DEADLINE_S)
     assert isinstance((await all_events(run))[-1], RunCancelled)
 
 
-async def test_cancels_at_the_same_time_and_after_the_end_are_one(engine, make_spec):
+async def test_repeated_cancels_are_one(engine, make_spec):
     run = await engine.start(make_spec(epochs=ENDLESS))
     await asyncio.gather(*(run.cancel(DEADLINE_S) for _ in range(3)))
     events = await all_events(run)
@@ -122,7 +122,7 @@ async def test_cancels_at_the_same_time_and_after_the_end_are_one(engine, make_s
     check_success(following := make_spec("-following"), await run_through(engine, following))
 
 
-async def test_a_cancel_that_races_the_end_has_one_outcome(engine, make_spec):
+async def test_cancel_that_races_the_end_has_one_outcome(engine, make_spec):
     restarts = (await engine.health()).restarts
     for number, phase in enumerate(RunPhase):
         spec = make_spec(f"-{number}", epochs=1)
@@ -142,7 +142,7 @@ async def test_a_cancel_that_races_the_end_has_one_outcome(engine, make_spec):
     assert (await engine.health()).restarts == restarts
 
 
-async def test_a_slow_reader_misses_nothing_and_holds_nothing_up(engine, make_spec):
+async def test_slow_reader_misses_nothing_and_delays_nothing(engine, make_spec):
     spec = make_spec()
     run = await engine.start(spec)
     await until(lambda: (Path(spec.out_dir) / "report.html").exists(), "the run's end without a reader")
@@ -151,7 +151,7 @@ async def test_a_slow_reader_misses_nothing_and_holds_nothing_up(engine, make_sp
     check_success(spec, events)
 
 
-async def test_what_a_forgotten_run_still_says_does_not_reach_the_next_one(engine, make_spec):
+async def test_late_events_of_a_run_do_not_reach_the_next_one(engine, make_spec):
     forgotten = await engine.start(make_spec("-forgotten", epochs=ENDLESS))
     async with aclosing(forgotten.events()) as events:
         await reach_adaptation(events)
@@ -173,7 +173,7 @@ async def test_health_answers_at_once_while_a_run_computes(engine, make_spec):
     await run.cancel(DEADLINE_S)
 
 
-async def test_a_worker_that_says_nothing_is_replaced(engine, harness, make_spec):
+async def test_silent_worker_is_replaced(engine, harness, make_spec):
     restarts = (await engine.health()).restarts
     run = await engine.start(make_spec("-hung", epochs=ENDLESS))
     async with aclosing(run.events()) as events:
@@ -185,7 +185,7 @@ async def test_a_worker_that_says_nothing_is_replaced(engine, harness, make_spec
     assert (await engine.health()).restarts == restarts + 1
 
 
-async def test_a_hung_run_that_is_cancelled_ends_by_its_deadline(engine, harness, make_spec):
+async def test_hung_run_that_is_cancelled_ends_by_its_deadline(engine, harness, make_spec):
     run = await engine.start(make_spec("-hung", epochs=ENDLESS))
     async with aclosing(run.events()) as events:
         await reach_adaptation(events)

@@ -33,7 +33,7 @@ def harness(request):
     return HARNESSES[request.param]()
 
 
-async def test_a_death_anywhere_is_told_and_the_next_attempt_can_succeed(harness, specs):
+async def test_next_attempt_succeeds_after_a_death_anywhere(harness, specs):
     """Before, in and after every phase; the last death comes when all files are there: the result is lost."""
     places = [*PHASES, "worker.report_written"]
     if harness.name == "ray":  # the run is the same, and a death costs seconds

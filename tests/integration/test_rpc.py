@@ -163,7 +163,7 @@ async def separate(api, *parts, request_id=""):
     return [answer async for answer in api.separation.Separate(requests())]
 
 
-async def test_separate_takes_marks_before_between_and_after_and_the_last_count(tmp_path):
+async def test_separate_uses_the_last_marks_wherever_they_come(tmp_path):
     async with serving(tmp_path) as api:
         half = len(SONG) // 2
         bad = marks_pb2.Marks(marks=[marks_pb2.Mark(source="nobody")])
@@ -183,7 +183,7 @@ async def test_separate_takes_marks_before_between_and_after_and_the_last_count(
         assert again[-1].done.job.job_id == job.job_id, "the same call again is the same job"
 
 
-async def test_separate_says_what_is_wrong_and_leaves_neither_job_nor_song(tmp_path):
+async def test_refused_separate_leaves_neither_job_nor_song(tmp_path):
     async with serving(tmp_path) as api:
         for parts in ((chunk(0, SONG), marks_pb2.Marks(marks=[marks_pb2.Mark(source="nobody")])), ()):
             with pytest.raises(grpc.aio.AioRpcError) as error:
@@ -195,7 +195,7 @@ async def test_separate_says_what_is_wrong_and_leaves_neither_job_nor_song(tmp_p
 
 
 @pytest.mark.parametrize("attempt", range(3))  # chance says what comes first, its end or its cancel
-async def test_a_client_that_leaves_separate_in_the_middle_makes_no_job_of_half_a_song(tmp_path, attempt):
+async def test_client_that_leaves_separate_early_makes_no_job(tmp_path, attempt):
     async with serving(tmp_path) as api:
         raw = {"pcm": {"encoding": "PCM_ENCODING_S16LE", "sample_rate_hz": 8000, "channels": 2}}
         call = api.separation.Separate()
@@ -210,7 +210,7 @@ async def test_a_client_that_leaves_separate_in_the_middle_makes_no_job_of_half_
 
 
 @pytest.mark.parametrize("name", ["x" * 3_000_000, "日" * 3_000])
-async def test_what_is_too_long_to_be_said_again_is_still_refused_for_what_it_is(tmp_path, name):
+async def test_very_long_value_is_refused_in_a_short_message(tmp_path, name):
     async with serving(tmp_path) as api:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await api.jobs.GetJob(job_service_pb2.GetJobRequest(job_id=name))

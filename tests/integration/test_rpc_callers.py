@@ -119,7 +119,7 @@ async def outcome(channel, path, kind, data=b""):
     return grpc.StatusCode.OK, ""
 
 
-async def test_every_method_refuses_strangers_alike_before_it_looks_at_anything(tmp_path):
+async def test_every_method_refuses_strangers_alike(tmp_path):
     async with listening(tmp_path, listen=ANY_PORT, require_token_on_loopback=True) as (front, (address,)):
         expired = await front.store(lambda s: s.tokens.create("anna", -1.0))
         revoked = await front.store(lambda s: s.tokens.create("anna", None))
@@ -137,7 +137,7 @@ async def test_every_method_refuses_strangers_alike_before_it_looks_at_anything(
         assert "ugosa-server token create" in message
 
 
-async def test_bytes_that_are_no_message_are_bad_input_to_every_method(tmp_path):
+async def test_undecodable_request_is_bad_input_to_every_method(tmp_path):
     async with listening(tmp_path) as (_, (address,)), grpc.aio.insecure_channel(address) as channel:
         for path, kind in all_methods():
             code, message = await outcome(channel, path, kind, NO_MESSAGE)
@@ -146,7 +146,7 @@ async def test_bytes_that_are_no_message_are_bad_input_to_every_method(tmp_path)
                 assert message.startswith("cannot parse the request (3 bytes)"), path
 
 
-async def test_a_token_opens_every_method_and_a_false_one_closes_even_the_socket(tmp_path):
+async def test_token_opens_every_method_and_a_false_one_none(tmp_path):
     listen = [*ANY_PORT, f"unix:{tmp_path}/u.sock"]
     async with listening(tmp_path, listen=listen, require_token_on_loopback=True) as (front, (port, socket)):
         token = await front.store(lambda s: s.tokens.create("anna", 3600.0))
@@ -163,7 +163,7 @@ async def test_a_token_opens_every_method_and_a_false_one_closes_even_the_socket
             assert found[0] is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_a_token_made_or_revoked_beside_the_running_server_counts_at_once(tmp_path):
+async def test_token_made_or_revoked_counts_at_once(tmp_path):
     async with listening(tmp_path, listen=ANY_PORT, require_token_on_loopback=True) as (_, (address,)):
         beside = Store(tmp_path / STORE_FILE_NAME)
         token = beside.tokens.create("anna", None)
@@ -175,7 +175,7 @@ async def test_a_token_made_or_revoked_beside_the_running_server_counts_at_once(
         beside.close()
 
 
-async def test_the_stream_of_a_revoked_token_ends_with_its_next_message(tmp_path):
+async def test_stream_of_a_revoked_token_ends_with_a_message(tmp_path):
     gate = Gate()
     script = [progress(1), gate, progress(2), succeed]
     async with listening(tmp_path, script, listen=ANY_PORT, require_token_on_loopback=True) as (

@@ -29,7 +29,7 @@ def allowing(**limits):
 
 
 async def refusal(work):
-    """What a refused call says: (status code, reason, metadata)."""
+    """Return (status code, reason, metadata) of a refused call."""
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await work
     return error_info(error.value)
@@ -91,7 +91,7 @@ async def test_bytes_kept_are_counted_as_sent_as_decoded_and_as_stems(tmp_path):
         await api.watch((await api.job(upload_id=upload.upload_id)).job_id)
 
 
-async def test_stems_that_separate_sends_are_counted_as_those_that_are_read(tmp_path):
+async def test_stems_sent_by_separate_count_as_read_streams(tmp_path):
     async with serving(tmp_path, **allowing(read_streams=0)) as api:
         call = api.separation.Separate()
         await call.write(separation_service_pb2.SeparateRequest(header={"format": FILE}))
@@ -147,7 +147,7 @@ async def test_other_marks_make_no_more_stems_than_there_is_room_for(tmp_path):
         await api.watch(running.job_id)
 
 
-async def test_a_song_that_is_too_large_once_decoded_can_be_finished_when_there_is_room(tmp_path):
+async def test_song_too_large_once_decoded_can_be_finished_later(tmp_path):
     room = DECODED_BYTES + len(SONG)  # for one decoded song and one as sent, but not for two decoded ones
     async with serving(tmp_path, **allowing(stored_bytes=room)) as api:
         first = await api.upload()
@@ -173,7 +173,7 @@ async def test_waiting_jobs_are_counted_for_each_principal(tmp_path):
         await api.watch(running.job_id)
 
 
-async def test_open_watches_are_counted_and_a_client_that_goes_frees_its_place(tmp_path):
+async def test_client_that_leaves_a_watch_frees_its_place(tmp_path):
     gate = Gate()
     async with serving(tmp_path, [progress(1), gate, succeed], **allowing(watches=1)) as api:
         job = await api.job()
@@ -223,7 +223,7 @@ async def test_open_upload_streams_are_counted(tmp_path):
         assert (await send(api, other.upload_id))[-1].committed_size == len(SONG)
 
 
-async def test_a_stalled_uploader_loses_its_stream_and_none_of_its_bytes(tmp_path):
+async def test_stalled_upload_loses_its_stream_and_no_bytes(tmp_path):
     async with serving(tmp_path, idle_timeout_s=0.2) as api:
         upload = await api.create_upload()
         call = api.uploads.WriteUpload()
@@ -246,7 +246,7 @@ async def test_a_call_that_never_says_anything_is_ended(tmp_path):
             assert (await refusal(call.read()))[:2] == (grpc.StatusCode.ABORTED, "UPLOAD_IDLE")
 
 
-async def test_a_watcher_that_does_not_read_costs_a_window_not_its_backlog(tmp_path):
+async def test_watcher_that_does_not_read_costs_one_window(tmp_path):
     events, text = 2_000, "x" * 10_000
     script = [progress(1), succeed]
     async with (
@@ -303,7 +303,7 @@ async def test_uploads_and_jobs_stop_at_the_floor_of_free_space(tmp_path):
         await api.watch((await api.job(upload_id=unfinished.upload_id)).job_id)
 
 
-async def test_a_disk_that_fills_in_the_middle_of_a_chunk_tears_nothing(tmp_path, monkeypatch):
+async def test_disk_that_fills_within_a_chunk_tears_nothing(tmp_path, monkeypatch):
     write_some = os.pwrite
 
     def full_after_3000(descriptor, data, offset):

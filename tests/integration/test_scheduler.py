@@ -105,7 +105,7 @@ async def test_a_cancelled_run_frees_the_worker_and_the_queue_moves_on(tmp_path)
         assert not front.spool.attempt_dir(first.job_id, 1).exists()
 
 
-async def test_a_cancel_does_not_wait_for_a_worker_that_is_still_starting(tmp_path):
+async def test_cancel_does_not_wait_for_a_starting_worker(tmp_path):
     starting = Gate()
     async with running_front(tmp_path, starting) as front:
         first = await submit(front, "first")
@@ -117,7 +117,7 @@ async def test_a_cancel_does_not_wait_for_a_worker_that_is_still_starting(tmp_pa
         assert [run.spec.job_id for run in front.engine.runs] == [second.job_id]
 
 
-async def test_draining_does_not_wait_for_a_worker_that_is_still_starting(tmp_path):
+async def test_draining_does_not_wait_for_a_starting_worker(tmp_path):
     starting = Gate()
     async with running_front(tmp_path, starting) as front:
         job = await submit(front)
@@ -126,7 +126,7 @@ async def test_draining_does_not_wait_for_a_worker_that_is_still_starting(tmp_pa
         assert (await front.jobs.get(PRINCIPAL, job.job_id)).state is JobState.QUEUED
 
 
-async def test_a_cancelled_job_whose_worker_dies_is_cancelled_not_retried(tmp_path):
+async def test_cancelled_job_whose_worker_dies_is_not_retried(tmp_path):
     gate = Gate()
     async with running_front(tmp_path, [gate, LOST]) as front:
         job = await submit(front)
@@ -136,7 +136,7 @@ async def test_a_cancelled_job_whose_worker_dies_is_cancelled_not_retried(tmp_pa
         assert states(await front.events(job.job_id))[-1] is JobState.CANCELLED
 
 
-async def test_a_job_cancelled_while_it_waits_for_another_attempt_leaves_nothing_of_the_first(tmp_path):
+async def test_cancel_between_attempts_removes_partial_files(tmp_path):
     gate = Gate()
     async with running_front(tmp_path, [gate, succeed]) as front:
         running = await submit(front, "first")
@@ -242,9 +242,7 @@ async def test_the_queue_is_bounded(tmp_path):
         ),
     ],
 )
-async def test_what_can_never_work_is_refused_before_anything_is_queued(
-    tmp_path, options, marks, error, words
-):
+async def test_invalid_request_is_refused_before_it_is_queued(tmp_path, options, marks, error, words):
     async with running_front(tmp_path) as front:
         with pytest.raises(error, match=words):
             await submit(front, options=options, marks=marks)
@@ -252,7 +250,7 @@ async def test_what_can_never_work_is_refused_before_anything_is_queued(
         assert front.engine.runs == []
 
 
-async def test_one_request_is_one_job_even_through_another_upload_of_the_song(tmp_path):
+async def test_one_request_is_one_job_even_with_another_upload(tmp_path):
     async with running_front(tmp_path) as front:
         first, again = await asyncio.gather(submit(front), submit(front), return_exceptions=True)
         assert first.job_id == again.job_id
@@ -269,7 +267,7 @@ async def test_unusable_audio_leaves_nothing_behind(tmp_path):
         assert list((tmp_path / "uploads").iterdir()) == []
 
 
-async def test_a_job_that_cannot_be_recorded_ends_alone_and_frees_its_worker(tmp_path, monkeypatch):
+async def test_job_that_cannot_be_recorded_ends_alone(tmp_path, monkeypatch):
     gate = Gate()
     async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
         record = JobTable.append_event
@@ -315,7 +313,7 @@ async def test_a_store_that_refuses_for_a_while_costs_no_slot(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("habits", [{DUPLICATES}, {LATE}, {DUPLICATES, LATE}, {LOST_RESULT}])
-async def test_a_job_has_one_end_and_its_stems_whatever_the_engine_says(tmp_path, habits):
+async def test_job_has_one_end_whatever_the_engine_yields(tmp_path, habits):
     engine = FaultyEngine(habits=habits)
     async with running_front(tmp_path, engine=engine) as front:
         jobs = [await submit(front, f"request {number}") for number in range(3)]
@@ -332,7 +330,7 @@ async def test_a_job_has_one_end_and_its_stems_whatever_the_engine_says(tmp_path
 
 
 @pytest.mark.parametrize("place", [*PHASES, "worker.report_written"])
-async def test_a_job_whose_worker_dies_anywhere_has_the_stems_of_its_second_attempt(tmp_path, place):
+async def test_job_whose_worker_dies_has_stems_of_attempt_two(tmp_path, place):
     async with running_front(tmp_path, engine=FaultyEngine([place])) as front:
         job = await submit(front)
         events = await front.events(job.job_id)
@@ -357,7 +355,7 @@ async def test_a_hung_worker_costs_an_attempt(tmp_path):
         assert [run.spec.attempt for run in engine.runs] == [1, 2]
 
 
-async def test_an_attempt_that_was_given_up_writes_nothing_into_the_next_one(tmp_path):
+async def test_abandoned_attempt_writes_nothing_into_the_next(tmp_path):
     gate = Gate()
     async with running_front(tmp_path, [progress(1), LOST], [progress(2), gate, succeed]) as front:
         job = await submit(front)

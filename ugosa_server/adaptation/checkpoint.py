@@ -33,7 +33,7 @@ MAX_WRITING_SHARE = 0.1  # of the time of an adaptation
 PARAMETER = "parameter "
 OPTIMISER = "optimiser "
 
-log = logging.getLogger("ugosa.adaptation")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ugosa_server.config import GIB
 from ugosa_server.models.config import Depth
 from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 
-GIB = 1 << 30
 DEFAULT_BUDGET_BYTES = GIB
 GPU_SHARE = 0.5  # of the memory that is free on a GPU when an adaptation begins
 DISK_RESERVE_BYTES = GIB  # free space that is left alone, whatever the budget
 
-log = logging.getLogger("ugosa.adaptation")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The demo: a server, a client, one real song with marks, and what adapting to it was worth."""
+"""Demo: a server, a client, one real song with marks, and the gain of adapting to it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ MIX_FILE = "mix.wav"
 
 
 class DemoFailedError(UgosaError):
-    """A step of the demo did not end as it should; the message says which."""
-
-    reason = "DEMO_FAILED"
+    """A step of the demo did not end as it should; the message names it."""
 
 
 def run_demo(out_dir: Path) -> int:
@@ -73,7 +71,7 @@ def separate(target: str, mix_path: Path, marks_path: Path, out_dir: Path, *opti
 
 
 def summary(song: DemoSong, base_dir: Path, adapted_dir: Path) -> str:
-    """Compare both results with the true stems, which only a demo has, and say how the promises were kept."""
+    """Compare both results with the true stems, which only a demo has, and with the promises."""
     report = json.loads((adapted_dir / "report.json").read_text(encoding="utf-8"))
     silence_dbfs = {stem["source"]: stem["silence_peak_dbfs"] for stem in report["stems"]}
     lines = [

@@ -21,27 +21,26 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio.frames import BLOCK_FRAMES, SourceFrames
 from ugosa_server.marks import Interval
 
 N_FFT = 2048  # librosa's default; the Hann window is as long
 HOP_SAMPLES = 512  # librosa's default
-BLOCK_FRAMES = 65_536
 
 Stem = SourceFrames | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Silencing:
-    """Which STFT frames of which source are zeroed."""
+    """Zeroed STFT frames of each source."""
 
     frames: int
     """T, the length of the song in audio frames."""
     stft_spans: tuple[Interval, ...]
-    """Of each source, the zeroed STFT frames; frame k is centred at audio frame k * HOP_SAMPLES."""
+    """Zeroed STFT frames of each source; frame k is centred at audio frame k * HOP_SAMPLES."""
 
     def gains(self, start_frame: int, stop_frame: int) -> NDArray[np.float64]:
-        """g(n) of every source for the audio frames [start_frame, stop_frame). `[S, n]`."""
+        """Return g(n) of every source for the audio frames [start_frame, stop_frame): [S, n]."""
         n = np.arange(start_frame, stop_frame)
         window = scipy.signal.get_window("hann", N_FFT)  # periodic, as in librosa
         total = np.zeros(len(n))
@@ -59,7 +58,7 @@ class Silencing:
 
 
 def stft_frames(frames: int) -> int:
-    """Number of STFT frames of a song, centred at 0, HOP, 2 HOP, ..."""
+    """Return the number of STFT frames of a song, centred at 0, HOP, 2 HOP, ..."""
     return 1 + frames // HOP_SAMPLES
 
 

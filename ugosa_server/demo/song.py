@@ -5,8 +5,8 @@ forbid shipping it here, so it is read from the installed package. That package 
 because it refuses to load without an ffmpeg binary.
 
 The stems are edited as in the paper's experiment (Cantisani et al. 2021, section 5), so that every source has
-a silent stretch. The marks in `marks.txt` are what the annotation procedure of MedleyDB makes of the edited
-stems; a test of `research/` computes them again.
+a silent stretch. The marks in `marks.txt` are made from the edited stems by the annotation procedure of
+MedleyDB; a test of `research/` computes them again.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ MARKS_FILE = Path(__file__).with_name("marks.txt")
 
 class DemoSongMissingError(UgosaError):
     """The package that carries the demo's song is not installed."""
-
-    reason = "DEMO_SONG_MISSING"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The seam between the server and whatever runs its jobs, and the messages that pass over it.
+"""Interface between the server and the engines that run its jobs, and the messages to and from workers.
 
 An engine receives paths and ids, writes files, and returns their digests. The server alone owns the store,
 retries, attempt numbers and sequence numbers. `engines/local.py` is the default engine; every other one keeps
@@ -15,6 +15,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import get_args
 
 import msgspec
 
@@ -34,24 +35,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EngineHealth:
-    """What the engine says of itself."""
+    """State of an engine at one moment."""
 
     ready: bool
     """Whether a job would start now."""
     device: str
-    """What the worker really computes on, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
+    """Device in use, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
     detail: str
-    """For people."""
+    """Sentence for people."""
     refusal: str = ""
-    """Why no job will ever start with these settings; empty = one may."""
+    """Reason why no job can ever start with these settings; empty = one may."""
     restarts: int = 0
     """Workers that were replaced since the start."""
     gpu_memory_bytes: int | None = None
     """Reserved by the workers on their GPUs; None without one."""
     workers: int = 1
-    """How many the engine keeps."""
+    """Number of workers that the engine keeps."""
     workers_ready: int = 0
-    """How many of them could run a job or are running one."""
+    """Number of those that could run a job or are running one."""
 
 
 class Run(ABC):
@@ -71,7 +72,7 @@ class Run(ABC):
 
 
 class Engine(ABC):
-    """Something that runs jobs."""
+    """Runner of jobs."""
 
     @property
     @abstractmethod
@@ -204,7 +205,7 @@ class StartRun:
     """To the worker: run this attempt. Sent only when no other is in progress."""
 
     spec: RunSpec
-    """What to run."""
+    """The run."""
 
 
 @dataclass(frozen=True)
@@ -212,9 +213,9 @@ class CancelRun:
     """To the worker: end the run in progress at its next step, if it is still this one."""
 
     job_id: str
-    """Of the run."""
+    """Job of the run."""
     attempt: int
-    """Of the run."""
+    """Attempt of the run."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ class WorkerReady:
     """From the worker: the default model is resident and runs can start."""
 
     device: str
-    """What it computes on, for example "cpu (2 threads)" or "cuda:0 (NVIDIA H200)"."""
+    """Device in use, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
 
 
 @dataclass(frozen=True)
@@ -254,34 +255,19 @@ Message = (
     | RunCancelled
 )
 
-KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind
-    for kind in (
-        StartRun,
-        CancelRun,
-        WorkerReady,
-        WorkerRefused,
-        Heartbeat,
-        RunProgress,
-        RunNotice,
-        RunSucceeded,
-        RunFailed,
-        RunCancelled,
-    )
-}
-
+KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 
 RunKey = tuple[str, int]
-"""Job id and attempt: which run a message comes from."""
+"""Job id and attempt of a run."""
 
 
 def encode_line(message: Message, run: RunKey | None = None) -> bytes:
-    """Return the message as one line, newline included; what a run says carries the run's key."""
+    """Return the message as one line, newline included; the events of a run carry its key."""
     return msgspec.json.encode({"kind": type(message).__name__, "body": message, "run": run}) + b"\n"
 
 
 def decode_line(line: bytes) -> tuple[Message, RunKey | None]:
-    """Return the message of a line, and the run that it comes from.
+    """Return the message of a line, and the key of its run.
 
     Raises:
         msgspec.DecodeError: the line is no message.

@@ -1,4 +1,4 @@
-"""The default engine: one resident worker process on this machine."""
+"""Default engine: one resident worker process on this machine."""
 
 from __future__ import annotations
 

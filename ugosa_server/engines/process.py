@@ -1,4 +1,4 @@
-"""The front's end of one worker process: starts it, talks to it, notices its death."""
+"""The front process's end of one worker process: its start, its messages, its death."""
 
 from __future__ import annotations
 
@@ -114,10 +114,10 @@ class WorkerProcess(Worker):
             while line := await asyncio.wait_for(self._process.stdout.readline(), self._heartbeat_timeout_s):
                 self._take(*decode_line(line))
         except TimeoutError:
-            reason = f"said nothing for {self._heartbeat_timeout_s:.0f} s"
+            reason = f"sent nothing for {self._heartbeat_timeout_s:.0f} s"
             self._process.kill()
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
-            reason = f"said something that is no message ({error})"
+            reason = f"sent a line that is no message ({error})"
             self._process.kill()
         status = await self._process.wait()
         log.info("worker %d %s, exit status %d", self.pid, reason, status)
@@ -136,7 +136,7 @@ class WorkerProcess(Worker):
             case WorkerRefused(reason):
                 self.refusal = reason
             case RunProgress() | RunNotice() | RunSucceeded() | RunFailed() | RunCancelled():
-                # An earlier run that nobody follows any more may still be ending.
+                # An earlier run, which no one reads any more, may still be ending.
                 if self.current is not None and run == (self.current.spec.job_id, self.current.spec.attempt):
                     self.current.put(message)
             case _:

@@ -14,8 +14,8 @@ Out, to configured peers and to subscribers:
   repeats carry the seq of what they repeat.
 - A job is sent on change, at most four times a second; once a second while nothing changes; and five times
   over two seconds when it has ended.
-- OSC 1.0 says ASCII; strings here are UTF-8, which liblo and python-osc read as it is meant, because
-  song names are. Text that is too long ends in an ellipsis, never inside a character.
+- OSC 1.0 allows ASCII; strings here are UTF-8, as song names are, which liblo and python-osc read
+  correctly. Text that is too long ends in an ellipsis, never inside a character.
 
 In, on a loopback address (`OscOptions.listen`):
 
@@ -31,7 +31,7 @@ In, on a loopback address (`OscOptions.listen`):
 | `/ugosa/v1/cancel`      | `,s`       | job               | cancels it                                    |
 
 - To stay subscribed, subscribe again before the time is over. A subscription starts with every live job.
-- A packet's source address is never answered: it can be forged. What a query brings goes to all peers and
+- A packet's source address is never answered: it can be forged. The answer to a query goes to all peers and
   subscribers.
 - Anything malformed, refused, or above 20 commands a second is dropped and counted. Bundles are taken apart
   and carried out at once, whatever their time tag.

@@ -48,7 +48,7 @@ __all__ = ["ResidentNetworks", "run_job"]
 
 MODEL_MIX_NAME = "model-mix.f32"
 
-log = logging.getLogger("ugosa.run")
+log = logging.getLogger(__name__)
 
 
 def run_job(spec: RunSpec, networks: ResidentNetworks, cancelled: Callable[[], bool]) -> Iterator[RunEvent]:

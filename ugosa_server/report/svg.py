@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ugosa_server.marks import Mark
+from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.report.data import EpochLoss, JobReport, StemReport
 from ugosa_server.report.text import bare_level, clock, duration, leakage_change_db, number
 
@@ -77,7 +78,7 @@ CURVES: tuple[tuple[str, Callable[[EpochLoss], float]], ...] = (
     ("silence", lambda loss: loss.terms.silence),
 )
 PLOT_WIDTH, PLOT_HEIGHT = 1000, 300  # SVG units; the page stretches them
-LEAKAGE_FLOOR_DBFS = -90.0  # left end of the leakage drawing; the right end is 0 dBFS
+LEAKAGE_FLOOR_DBFS = SILENCE_DBFS  # left end of the leakage drawing; the right end is 0 dBFS
 
 
 def loss_chart(losses: Sequence[EpochLoss]) -> str:

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from statistics import fmean
 
+from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.report.data import JobReport, StemReport
 
 NULL_PROMISE_DBFS = -140.0
-SILENCE_PROMISE_DBFS = -90.0
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -96,7 +96,7 @@ def _silence(report: JobReport) -> Verdict:
     loudest = max(peaks)
     value = "is silent" if loudest == -math.inf else f"\N{LESS-THAN OR EQUAL TO} {level(loudest)}"
     detail = "The loudest sample of any stem inside its marks, past the 10 ms fades."
-    return Verdict(title, value, detail, loudest <= SILENCE_PROMISE_DBFS)
+    return Verdict(title, value, detail, loudest <= SILENCE_DBFS)
 
 
 def _leakage(report: JobReport) -> Verdict:

@@ -68,7 +68,7 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: errors.Ugosa
 
 
 def shortened(text: str, max_bytes: int) -> str:
-    """Leave out the middle of a text that takes more bytes of UTF-8; what it begins and ends with is kept."""
+    """Cut the middle out of a text that takes more bytes of UTF-8."""
     data = text.encode(errors="replace")
     if len(data) <= max_bytes:
         return text

@@ -58,7 +58,7 @@ _principal: ContextVar[str] = ContextVar("principal")
 
 
 def current_principal() -> str:
-    """Return the name of whoever made the call that is being handled."""
+    """Return the principal of the call that is being handled."""
     return _principal.get()
 
 

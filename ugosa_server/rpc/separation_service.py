@@ -82,7 +82,7 @@ class SeparationService(SeparationServiceServicer):
         yield wire.SeparateResponse(done=wire.SeparateDone(job=job_to_wire(job)))
 
     async def _discard(self, upload: Upload) -> None:
-        """Delete a song that came to no job: its client never learned its id, so nobody else could."""
+        """Delete a song without a job: its client never learned its id and cannot delete it."""
         with suppress(NotFoundError, UploadInUseError):
             await self._uploads.delete(upload.principal, upload.upload_id)
 
@@ -144,7 +144,7 @@ def separate_once(
     """Send a short WAV file to a running server in one call, one source marked silent; return the stem files.
 
     Raises:
-        RuntimeError: the server is not there, or refused, or the job failed; the message says why.
+        RuntimeError: the server is not there, or refused, or the job failed; the message gives the reason.
     """
 
     def requests() -> Iterator[wire.SeparateRequest]:

@@ -119,7 +119,7 @@ class RpcServer:
         return bound
 
     async def set_serving(self, *, serving: bool) -> None:
-        """Say by the standard health service whether jobs would start now."""
+        """Report by the standard health service whether jobs would start now."""
         status = (
             health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         )

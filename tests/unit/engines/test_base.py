@@ -1,4 +1,4 @@
-"""How a run ends that nobody expected to end."""
+"""The end of a run after an unexpected error."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ import os
 from ugosa_server.engines.base import failure_of
 
 
-def test_a_full_disk_is_named_and_anything_else_is_internal():
+def test_unexpected_error_is_internal_unless_the_disk_is_full():
     full = failure_of(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert full.reason == "DISK_FULL"
     assert "free some space" in full.message

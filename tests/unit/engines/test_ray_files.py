@@ -31,14 +31,14 @@ def send(files, content, step=4):
     return files.path_of(name)
 
 
-def test_content_arrives_in_chunks_and_is_kept_under_its_digest(files):
+def test_content_is_kept_under_its_digest(files):
     path = send(files, b"a song in chunks")
     assert path.read_bytes() == b"a song in chunks"
     assert files.received_bytes(path.name, 16) == 16
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_broken_transfer_goes_on_where_it_stopped(files, tmp_path):
+def test_broken_transfer_resumes_where_it_stopped(files, tmp_path):
     content = b"a song in chunks"
     assert files.receive(digest(content), 0, content[:7], last=False)
     assert not files.path_of(digest(content)).exists()
@@ -47,14 +47,14 @@ def test_a_broken_transfer_goes_on_where_it_stopped(files, tmp_path):
     assert send(restarted, content).read_bytes() == content
 
 
-def test_what_arrives_as_something_else_is_refused_and_removed(files):
+def test_damaged_content_is_refused_and_removed(files):
     name = digest(b"a song")
     assert not files.receive(name, 0, b"a sung", last=True)
     assert files.received_bytes(name, 6) == 0
     assert send(files, b"a song").read_bytes() == b"a song"
 
 
-def test_two_workers_of_a_node_share_content_and_not_what_is_under_way(files, tmp_path):
+def test_workers_of_a_node_share_whole_content_only(files, tmp_path):
     other = NodeFiles(NodeFolder(str(tmp_path), "worker-1", budget_bytes=2**30))
     name = digest(b"a song")
     files.receive(name, 0, b"a so", last=False)
@@ -63,7 +63,7 @@ def test_two_workers_of_a_node_share_content_and_not_what_is_under_way(files, tm
     assert files.received_bytes(name, 6) == 6
 
 
-def test_what_was_not_used_for_longest_makes_room(tmp_path):
+def test_least_recently_used_content_makes_room(tmp_path):
     files = NodeFiles(NodeFolder(str(tmp_path), "worker-0", budget_bytes=25))
     paths = [send(files, bytes([number]) * 10) for number in range(2)]
     for age_s, path in zip((20, 10), paths, strict=True):
@@ -104,7 +104,7 @@ class Node:
         return Remote
 
 
-def test_song_model_and_video_arrive_and_the_run_names_them_by_content(tmp_path):
+def test_send_run_replaces_paths_by_the_digests_sent(tmp_path):
     node = Node(tmp_path / "node")
     specs = RunSpecs(tmp_path)
     video = tmp_path / "bytes"

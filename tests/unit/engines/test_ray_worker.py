@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio
 
 
 class GoneError(Exception):
-    """What Ray would raise of an actor that is not there."""
+    """Stands for the error of a call of a lost actor."""
 
 
 class Actor:

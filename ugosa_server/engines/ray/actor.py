@@ -1,4 +1,4 @@
-"""The actor that Ray runs on a GPU or on CPU slots: networks stay resident, one job runs at a time.
+"""Actor that Ray runs on a GPU or on CPU slots: networks stay resident, one job runs at a time.
 
 `run` has the actor's only compute thread. Control calls and files have concurrency groups of their own, so
 that a cancel and a health check are answered while a job trains. Nothing here imports torch before `prepare`,
@@ -42,23 +42,23 @@ GROUP_OF_METHOD = {
     "delete_run": FILES,
 }
 
-log = logging.getLogger("ugosa.worker")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ActorHealth:
-    """What an actor says of itself."""
+    """State of an actor at one moment."""
 
     incarnation: str
-    """Another one after each restart."""
+    """Id of the process; another one after each restart."""
     pid: int
-    """On its node."""
+    """Process id on its node."""
     gpu_memory_bytes: int | None
     """Reserved on its GPU; None without one."""
 
 
 class WorkerActor:
-    """See the module."""
+    """Runs jobs in a process of Ray; every method but the first is called through Ray."""
 
     def __init__(self, settings: WorkerSettings, files: NodeFolder, server_version: str) -> None:
         """Make the folders for files; everything else waits for `prepare`.
@@ -114,16 +114,16 @@ class WorkerActor:
             self._cancelled.discard(key)
 
     def cancel(self, job_id: str, attempt: int) -> None:
-        """Have a run end at its next step."""
+        """Ask a run to end at its next step."""
         self._cancelled.add((job_id, attempt))
 
     def health(self) -> ActorHealth:
-        """Answer."""
+        """Return the state of the actor."""
         networks = self.networks
         return ActorHealth(self._incarnation, os.getpid(), networks.gpu_memory_bytes if networks else None)
 
     def reads(self, path: str, content: str) -> bool:
-        """Whether this node sees the same file there as the server."""
+        """Return whether this node sees the same file at that path as the server."""
         try:
             return Path(path).read_text() == content
         except OSError:

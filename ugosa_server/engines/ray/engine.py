@@ -1,4 +1,4 @@
-"""Many GPUs and machines: resident workers as actors of a Ray cluster, behind the same seam as the local one.
+"""Engine on a Ray cluster: resident workers on many GPUs and machines, as actors.
 
 The server is a driver of the cluster: its machine has a Ray node (`ray start`), or `embedded` starts one that
 lives and dies with the server. Actors die with their driver. When the driver's own node is lost, the runs are
@@ -43,12 +43,12 @@ log = logging.getLogger(__name__)
 
 
 def settings_of_actor(config: ServerConfig, *, on_gpus: bool) -> WorkerSettings:
-    """Return what an actor is given: the worker's settings, placed by Ray on one GPU or on CPU slots."""
+    """Return the settings of an actor: a worker's, on the GPU or the CPU slots that Ray gives it."""
     return replace(config.worker, device="cuda" if on_gpus else "cpu", threads=max(1, config.threads))
 
 
 class RaySession:
-    """The connection of this process to a cluster. Ray's blocking calls have a thread of their own."""
+    """Connection of this process to a cluster; Ray's blocking calls run on a thread of their own."""
 
     def __init__(self, config: ServerConfig, state_dir: Path) -> None:
         """Prepare the environment, which Ray reads when it is imported.
@@ -82,7 +82,7 @@ class RaySession:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ray")
 
     async def call(self, work: Callable[[], R]) -> R:
-        """Do something that blocks. Not on the main thread, where Ray would take SIGTERM for itself."""
+        """Run a blocking call, not on the main thread, where Ray would take SIGTERM for itself."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def connect(self) -> dict[str, float]:
@@ -130,7 +130,7 @@ class RaySession:
         self._thread.submit(kill)
 
     async def lives(self) -> bool:
-        """Whether this process's node is a living part of the cluster."""
+        """Return whether this process's node is a living part of the cluster."""
         try:
             own_id = self.ray.get_runtime_context().get_node_id()
             nodes = await self.call(self.ray.nodes)
@@ -237,7 +237,7 @@ class RayEngine(WorkerEngine):
         self._probe.unlink(missing_ok=True)
 
     def _refusal(self) -> str:
-        """What all workers say against these settings; empty while one of them may still start."""
+        """Return the refusal of all workers; empty while one of them may still start."""
         return self._workers[0].refusal if all(worker.refusal for worker in self._workers) else ""
 
     def _free_worker(self, spec: RunSpec) -> RayWorker | None:

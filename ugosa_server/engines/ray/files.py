@@ -1,12 +1,10 @@
-"""Songs, models and results on a worker's node that shares no file system with the server.
+"""Songs, videos, models and results on worker's nodes that share no file system with the server.
 
-What comes in is kept under its sha256, so that a song that was sent once serves every job of it:
+Content is kept under its sha256, so that a song that was sent once serves every job of it:
 
     <root>/content/<sha256>            whole and checked
     <root>/content/<sha256>.<writer>   on its way in; a transfer that broke goes on where it stopped
-    <root>/runs/<job_id>/<attempt>/    what a run makes, until the server has fetched it
-
-Songs, videos and models to a worker that shares no file system with the server, and its results back.
+    <root>/runs/<job_id>/<attempt>/    files that a run makes, until the server has fetched them
 
 One chunk at a time is under way for a file, so that no song is ever in Ray's object store whole.
 """
@@ -26,18 +24,19 @@ from ugosa_server.files import publish, sha256_of_file, tmp_path_of
 from ugosa_server.jobs.runs import RunSpec
 
 CHUNK_BYTES = 1024**2
+SEND_ATTEMPTS = 3  # of a file that arrives damaged
 
 
 @dataclass(frozen=True)
 class FileDigest:
-    """What a file is, wherever it lies."""
+    """Content identity of a file: size and sha256."""
 
     name: str
-    """Without a folder."""
+    """Name without a folder."""
     size_bytes: int
-    """Of the file."""
+    """Size."""
     sha256: str
-    """Hex, of the file."""
+    """Hex digest."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class NodeFolder:
 
 
 class NodeFiles:
-    """The files of one worker; workers of a node share what came in."""
+    """Files of one worker; workers of a node share the content that was sent."""
 
     def __init__(self, folder: NodeFolder) -> None:
         """Make the folders."""
@@ -66,11 +65,11 @@ class NodeFiles:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path_of(self, sha256: str) -> Path:
-        """Where content lies once it is whole."""
+        """Return the path of content once it is whole."""
         return self._content / sha256
 
     def received_bytes(self, sha256: str, size_bytes: int) -> int:
-        """Return how many bytes of some content are here; all of them only when it is whole and checked."""
+        """Return the number of received bytes; all of them only when the content is whole and checked."""
         path = self.path_of(sha256)
         if path.exists():
             os.utime(path)  # used now
@@ -79,7 +78,7 @@ class NodeFiles:
         return max(0, min(unfinished.stat().st_size, size_bytes - 1)) if unfinished.exists() else 0
 
     def receive(self, sha256: str, offset: int, chunk: bytes, *, last: bool) -> bool:
-        """Write a chunk; with the last one the whole is checked. False = it is not what it was to be."""
+        """Write a chunk; check the digest after the last one. Return False if it does not fit."""
         unfinished = self._unfinished(sha256)
         with unfinished.open("r+b" if unfinished.exists() else "wb") as stream:
             stream.truncate(offset)
@@ -102,7 +101,7 @@ class NodeFiles:
         return folder
 
     def results(self, job_id: str, attempt: int) -> list[FileDigest]:
-        """Return what a run has made."""
+        """Return the files that a run has made."""
         folder = self._runs / job_id / str(attempt)
         return [
             FileDigest(path.name, path.stat().st_size, sha256_of_file(path))
@@ -116,14 +115,14 @@ class NodeFiles:
             return stream.read(CHUNK_BYTES)
 
     def delete_run(self, job_id: str) -> None:
-        """Remove everything that a job has made here."""
+        """Remove all files that a job has made here."""
         shutil.rmtree(self._runs / job_id, ignore_errors=True)
 
     def _unfinished(self, sha256: str) -> Path:
         return self._content / f"{sha256}.{self._writer}"
 
     def _sweep(self, keep: str) -> None:
-        """Remove what was not used for longest, until the rest fits the budget."""
+        """Remove the content not used for longest, until the rest fits the budget."""
         files = sorted(self._content.iterdir(), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)
         for path in files:
@@ -134,11 +133,8 @@ class NodeFiles:
                 path.unlink(missing_ok=True)
 
 
-SEND_ATTEMPTS = 3  # of a file that arrives as something else
-
-
 class ContentDigests:
-    """The sha256 of files that do not change while they are used; each is read once."""
+    """sha256 of files that do not change while they are used; each is read once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int, int], str] = {}
@@ -153,10 +149,10 @@ class ContentDigests:
 
 
 async def send_file(actor: Any, path: str, sha256: str, size_bytes: int) -> None:
-    """Bring a file to the actor's node, from where an earlier transfer stopped; nothing if it is there.
+    """Send a file to the actor's node, from where an earlier transfer stopped; nothing if it is there.
 
     Raises:
-        WorkerLostError: it does not arrive as it is.
+        WorkerLostError: it does not arrive intact.
     """
     for _ in range(SEND_ATTEMPTS):
         offset = await actor.received_bytes.remote(sha256, size_bytes)
@@ -177,13 +173,13 @@ async def send_file(actor: Any, path: str, sha256: str, size_bytes: int) -> None
 
 
 async def send_run(actor: Any, spec: RunSpec, digests: ContentDigests) -> RunSpec:
-    """Bring what a run reads to the actor's node; return its spec with digests in the place of paths.
+    """Send the inputs of a run to the actor's node; return its spec with digests in the place of paths.
 
     No epoch checkpoint is kept on a node: another attempt may run elsewhere.
 
     Raises:
         CheckpointError: the model is not there.
-        WorkerLostError: a file does not arrive as it is.
+        WorkerLostError: a file does not arrive intact.
     """
     try:
         model, model_bytes = await digests.of(spec.model_path)
@@ -207,10 +203,10 @@ async def send_run(actor: Any, spec: RunSpec, digests: ContentDigests) -> RunSpe
 
 
 async def fetch_results(actor: Any, spec: RunSpec) -> None:
-    """Bring all that a run has made into its `out_dir`, durably, and remove it from the node.
+    """Fetch the files of a run into its `out_dir`, durably, and remove them from the node.
 
     Raises:
-        WorkerLostError: a file does not arrive as it is.
+        WorkerLostError: a file does not arrive intact.
     """
     for digest in await actor.results.remote(spec.job_id, spec.attempt):
         await _fetch_file(actor, spec, digest)

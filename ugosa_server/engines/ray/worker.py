@@ -1,4 +1,4 @@
-"""The front's end of one Ray actor: makes it, follows its run, notices its death, makes it again."""
+"""The front process's end of one Ray actor: its start, its runs, its death, its replacement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunSpec, RunSucceeded
 
 HEALTH_INTERVAL_S = 1.0
-PROBE_TIMEOUT_S = 2.0  # of an actor that Ray says is unavailable
+PROBE_TIMEOUT_S = 2.0  # of an actor that Ray calls unavailable
 RETRY_DELAY_S = 1.0  # doubled after each start that failed: a dead actor's GPU is free only after a while
 RETRY_DELAY_MAX_S = 60.0
 
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ActorCalls:
-    """What is done with actors; `engines/ray/engine.py` does it with Ray."""
+    """Functions that make, kill and ask actors; those of `engine.py` use Ray."""
 
     make: Callable[[], Any]
-    """Give a new actor's handle; the actor itself may still be waiting for a node."""
+    """Return the handle of a new actor, which may still be waiting for a node."""
     kill: Callable[[Any, bool], None]
-    """Have an actor's process end; the second argument says whether it may start again."""
+    """End an actor's process; the second argument: whether it may start again."""
     errors: tuple[type[Exception], ...]
-    """What a call of an actor that is not there raises."""
+    """Exceptions that a call of a lost actor raises."""
     sees_files: Callable[[Any], Any]
-    """Await whether an actor reads and writes the server's own files."""
+    """Return, when awaited, whether an actor reads and writes the server's own files."""
 
 
 class RayWorker(Worker):
@@ -49,14 +49,14 @@ class RayWorker(Worker):
         heartbeat_timeout_s: float,
         changed: Callable[[], None],
     ) -> None:
-        """Nothing is made before `keep`.
+        """Make no actor before `keep`.
 
         Args:
             name: for the log.
             calls: how actors are made and killed.
             preload: checkpoint that is resident before the first job.
             start_timeout_s: time for a node to appear and for the model to become resident.
-            heartbeat_timeout_s: an actor that says nothing for so long is taken for hung and killed.
+            heartbeat_timeout_s: an actor that does not answer for so long is taken for hung and killed.
             changed: called when the worker has become ready or free.
         """
         self.name = name
@@ -106,7 +106,7 @@ class RayWorker(Worker):
         await run.ended.wait()
 
     def lose(self, reason: str, *, kill: bool) -> None:
-        """Give the actor up; its run, if any, is lost."""
+        """Abandon the actor; its run, if any, is lost."""
         if not self._lost.is_set():
             self._loss = (reason, kill)
             self._lost.set()
@@ -175,7 +175,7 @@ class RayWorker(Worker):
         return False
 
     async def _watch(self) -> None:
-        """Ask the actor for its health until it is lost, then have its run told and its process gone."""
+        """Poll the actor's health; when it is lost, kill it and fail its run."""
         while not self._lost.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), HEALTH_INTERVAL_S)
@@ -185,7 +185,7 @@ class RayWorker(Worker):
         log.warning("%s %s", self.name, reason)
         incarnation = self.health.incarnation if self.health else ""
         if kill or await self._still_lives(incarnation):
-            # What it runs must write nothing more: another attempt may begin at once.
+            # Its run must write nothing more: another attempt may begin at once.
             self._calls.kill(self._actor, True)
         self._become_unready(reason)
 
@@ -193,12 +193,12 @@ class RayWorker(Worker):
         try:
             self.health = await asyncio.wait_for(self._ask_health(), self._heartbeat_timeout_s)
         except TimeoutError:
-            self.lose(f"said nothing for {self._heartbeat_timeout_s:.0f} s", kill=True)
+            self.lose(f"did not answer for {self._heartbeat_timeout_s:.0f} s", kill=True)
         except self._calls.errors:
             self.lose("died", kill=False)
 
     async def _still_lives(self, incarnation: str) -> bool:
-        """Whether the process that was given up answers: Ray also loses actors whose network is gone."""
+        """Return whether the lost process answers: Ray also loses actors whose connection is gone."""
         try:
             health = await asyncio.wait_for(self._ask_health(), PROBE_TIMEOUT_S)
         except TimeoutError:
@@ -212,7 +212,7 @@ class RayWorker(Worker):
         return health
 
     async def _follow(self, actor: Any, run: WorkerRun) -> None:
-        """Hand a run's events on. A result is told once all its files are here."""
+        """Pass on the events of a run; its success once all its files are here."""
         spec: RunSpec | None = run.spec
         sent = not self._shares_files
         try:
@@ -236,7 +236,7 @@ class RayWorker(Worker):
             self._lose_run(run, str(error), kill=True)
 
     async def _send(self, actor: Any, run: WorkerRun) -> RunSpec | None:
-        """Bring what a run reads to the node; None when it is cancelled meanwhile."""
+        """Send the inputs of a run to the node; return None if it is cancelled meanwhile."""
         sending = asyncio.create_task(send_run(actor, run.spec, self._digests))
         cancelled = asyncio.create_task(run.cancel_requested.wait())
         try:
@@ -247,7 +247,7 @@ class RayWorker(Worker):
             cancelled.cancel()
 
     def _lose_run(self, run: WorkerRun, reason: str, *, kill: bool) -> None:
-        """Give the actor up for a run that is still its own; an actor that was made again is not meant."""
+        """Abandon the actor if the run is still its own; an actor made since then is left alone."""
         if self.current is run:
             self.lose(f"{reason} (job {run.spec.job_id})", kill=kill)
 

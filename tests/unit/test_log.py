@@ -12,20 +12,20 @@ def line(message, *arguments, exc_info=None):
     return JsonFormatter().format(record)
 
 
-def test_a_line_names_its_job_and_its_upload():
+def test_line_names_its_job_and_its_upload():
     fields = json.loads(line("job %s of upload-0123456789abcdef: succeeded", "job-00112233445566ff"))
     assert fields["job_id"] == "job-00112233445566ff"
     assert fields["upload_id"] == "upload-0123456789abcdef"
     assert (fields["level"], fields["logger"]) == ("WARNING", "ugosa.test")
 
 
-def test_no_text_breaks_out_of_its_line():
+def test_text_stays_in_its_line():
     text = line("song %s", 'a"\n{"level": "ERROR"}\u2028\x00')
     assert "\n" not in text
     assert json.loads(text)["message"] == 'song a"\n{"level": "ERROR"}\u2028\x00'
 
 
-def test_a_traceback_stays_in_its_line():
+def test_traceback_stays_in_its_line():
     try:
         raise ValueError("why")
     except ValueError:
