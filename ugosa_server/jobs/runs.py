@@ -59,8 +59,8 @@ class RunSpec:
     """A video of the players, of which the worker takes pictures; validated."""
     video_path: str = ""
     """Its file."""
-    listens_only: bool = False
-    """Whether the run ends when the unadapted network has heard the song: levels, no stems and no report."""
+    analysis_only: bool = False
+    """True = the run ends after the pass of the unadapted network: levels, no stems, no report."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class RunSucceeded:
     """The last event of a run that ended well; all files are durable."""
 
     stems: tuple[StemFile, ...]
-    """In the order of `RunSpec.stems`; none, and no report, of a run that only listens."""
+    """In the order of `RunSpec.stems`; none, and no report, of an analysis."""
     report_json: str
     """File name inside `out_dir`."""
     report_html: str

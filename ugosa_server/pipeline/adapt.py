@@ -1,4 +1,4 @@
-"""ADAPTATION: the network is fine-tuned in place, and the changed tensors are kept in a file."""
+"""ADAPTATION: the network is fine-tuned in place, and the changed tensors go to a file."""
 
 from __future__ import annotations
 

@@ -34,7 +34,10 @@ class RunCancelledError(Exception):
 
 @dataclass(frozen=True)
 class RunContext:
-    """One attempt of a job. Phases read it and return their results; another spec is another context."""
+    """One attempt of a job: read-only for its phases, which return their results.
+
+    Another spec (smaller pieces, features of the players) is another context.
+    """
 
     spec: RunSpec
     """The job as it is run: as asked for, but in smaller pieces where memory was too little."""
@@ -136,7 +139,7 @@ class RunContext:
             self.preview_span,
             self.spec.source.sample_rate_hz,
             self.encoders,
-            at_once=self.model.on_gpu and not self.spec.listens_only,
+            at_once=self.model.on_gpu and not self.spec.analysis_only,
         )
 
     def follow(self, work: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:

@@ -1,4 +1,4 @@
-"""A pass of the network over the song: estimates at the song's own rate, the same for every kind of network.
+"""A pass of any network over the song: estimates at the song's own rate.
 
 A network of waveforms separates the song at its own rate, and its estimates are brought to the song's. A
 network of masks is conditioned on the marks of every window; its masks are put on the song itself, and the
@@ -92,7 +92,7 @@ class NetworkPass:
 
 
 def context_reader(network: SeparationNetwork, spec: RunSpec) -> ContextReader | None:
-    """Return a reader of the video conditioning of training segments; None = the network takes none."""
+    """Return a reader of the video of training segments; None = the network takes none."""
     if not isinstance(network, MaskNetwork) or network.takes_labels:
         return None
     contexts = _video_contexts(network, spec)

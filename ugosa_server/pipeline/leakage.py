@@ -60,7 +60,13 @@ def total_power(levels_dbfs: Sequence[float | None]) -> float:
 def adapted_leaks_more_than_base(
     context: RunContext, mix: ModelMix, base_dbfs: Sequence[float | None]
 ) -> Generator[RunEvent, None, bool]:
-    """Return whether the adapted network leaks more than `base_dbfs`; False where that is not checked."""
+    """Return whether the adapted network leaks more than the base; False where not checked.
+
+    Args:
+        context: of the run, whose network is adapted.
+        mix: the song for the network.
+        base_dbfs: leakage of the base, as `LeakageMeter` gives it.
+    """
     if not checks_adaptation(context.strategy, context.config):
         return False
     over_song = NetworkPass(context, mix)

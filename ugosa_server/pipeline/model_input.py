@@ -89,7 +89,7 @@ def write_model_mix(
 def estimates_at_source(
     estimates: Iterator[NDArray[np.float32]], mix: ModelMix, source: SourceAudio
 ) -> Iterator[NDArray[np.float32]]:
-    """Bring blocks [S, C, n] of the network back to the source's scale, rate, channels and length.
+    """Bring blocks [S, C, n] back to the source's scale, rate, channels and length.
 
     The mean that normalisation took away is shared out among the stems, so that it comes back once in their
     sum.
@@ -111,7 +111,7 @@ def estimates_at_source(
 
 
 def with_channels(audio: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
-    """Mono to stereo by repeating, stereo to mono by the mean: [..., C, n] -> [..., channels, n]."""
+    """Repeat mono, or average stereo: [..., C, n] -> [..., channels, n]."""
     if audio.shape[-2] == channels:
         return audio
     mono = audio.mean(axis=-2, keepdims=True)

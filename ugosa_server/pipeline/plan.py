@@ -52,7 +52,7 @@ class Ensemble:
 def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
     """Return the strategy that the marks allow, and a notice if another was asked for."""
     strategy = parse_strategy(spec.adaptation.strategy)
-    if spec.listens_only or strategy.depth is None or spec.adaptation.epochs == 0:
+    if spec.analysis_only or strategy.depth is None or spec.adaptation.epochs == 0:
         return UNADAPTED, None
     if strategy.uses_marks and not MarkSet(spec.marks).has_silence:
         notice = RunNotice(
@@ -76,7 +76,7 @@ def checks_adaptation(strategy: Strategy, config: NetworkConfig) -> bool:
 
 def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -> list[RunNotice]:
     """Return notices about the instruments that are separated, and about the residual."""
-    if ensemble.stems == ensemble.playing or spec.listens_only:
+    if ensemble.stems == ensemble.playing or spec.analysis_only:
         return []
     highest_khz = config.sample_rate_hz / 2000
     notices = [
@@ -109,7 +109,7 @@ def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -
 
 
 def densest_window(marks: MarkSet, n_frames: int, window_frames: int) -> Interval:
-    """Return the window that holds most marked silence, all sources together; the first one of equals."""
+    """Return the first window that holds most marked silence, all sources together."""
     window_frames = min(window_frames, n_frames)
     spans = [span for source in marks.sources for span in marks.silent(source)]
     last_start = n_frames - window_frames
@@ -147,7 +147,7 @@ def max_player_frames(spec: RunSpec, config: NetworkConfig) -> int:
 
 
 def preview_count(n_stems: int, strategy: Strategy) -> int:
-    """Number of previews in a report: the mix, the stems, and those of the base network if one is adapted."""
+    """Number of previews: mix, stems, and those of the base network if one is adapted."""
     return 1 + n_stems * (1 if strategy.depth is None else 2)
 
 
@@ -174,7 +174,7 @@ def plan_phases(
     n_pictures = max_player_frames(spec, config)
     prepare_s = duration_s * PREPARE_S_PER_S + n_pictures * PICTURE_S
     phases = [PhasePlan(RunPhase.PREPARE, prepare_steps(spec.source) + n_pictures, other_s=prepare_s)]
-    if spec.listens_only:
+    if spec.analysis_only:
         return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
     if strategy.depth is not None:
         steps = count_steps(model_frames(spec.source, config), config.sample_rate_hz, spec.adaptation)

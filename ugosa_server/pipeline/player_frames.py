@@ -16,7 +16,7 @@ from ugosa_server.video.features import features_of_pictures, features_of_video
 
 
 def with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunContext]:
-    """Encode the pictures of the players, if the job brings any; return the context that has their features.
+    """Encode the pictures of the players, if there are any, into a context with their features.
 
     Raises:
         NoVideoEncoderError: the server was started again without its encoder.

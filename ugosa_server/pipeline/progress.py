@@ -12,19 +12,19 @@ from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress
 
 MIN_INTERVAL_S = 0.25  # between progress events, except at the ends of phases and epochs
 SAME_WORK = {RunPhase.SEPARATION: RunPhase.BASE_SEPARATION}  # its speed holds until there is an own one
-TYPICAL_S_PER_COST = 0.1  # of `starter` on a core of a laptop; until the network's own speed is measured
+TYPICAL_S_PER_COST = 0.03  # of `starter` on a core of 3 GHz; holds until the network itself is measured
 
 
 @dataclass(frozen=True)
 class PhasePlan:
-    """A phase that the run will go through; its work is that of the network, or has a known speed."""
+    """A phase of a run; its work is that of the network, or has a known speed."""
 
     phase: RunPhase
     """The phase."""
     steps: int
     """Number of steps, at least 1."""
     cost: float = 0.0
-    """Expected work of the network, in seconds of audio that it could process forward in the same time."""
+    """Expected work of the network: seconds of audio that it would process in that time."""
     other_s: float = 0.0
     """Expected seconds of all other work."""
 
@@ -75,7 +75,7 @@ class RunJournal:
             self._steps_done[self._phase] = self._plan[self._phase].steps
 
     def skip(self, step: int) -> None:
-        """Note that the first `step` steps of the phase were done by an earlier attempt and took no time."""
+        """Note that an earlier attempt did the first `step` steps, so that they took no time."""
         self._steps_done[self._phase] = self._steps_skipped[self._phase] = step
 
     def advance(

@@ -1,4 +1,4 @@
-"""The networks that stay loaded in a worker, and how the worker computes: device, threads, determinism."""
+"""Networks that stay loaded in a worker, and its settings: device, threads, determinism."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ResidentNetwork:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes: on the device of the process, or on the CPU when that has too little memory."""
+        """Device of the process, or the CPU when that has too little memory."""
         return next(self.network.parameters()).device
 
     @property

@@ -86,7 +86,7 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
     yield from tuple(context.journal.notices)
     context, mix = yield from _prepare(context)
     with mix.frames:
-        if context.spec.listens_only:
+        if context.spec.analysis_only:
             yield from _base(context, mix)
             return RunSucceeded((), "", "", LEVELS_NAME)
         if context.strategy.depth is None:

@@ -1,4 +1,4 @@
-"""BASE_SEPARATION and SEPARATION: passes of the network over the song, measured, and the stems written."""
+"""BASE_SEPARATION and SEPARATION: passes over the song are measured, and stems written."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
     previews = context.preview_recorder()
     levels = _level_meter(context)
     estimates = levels.listen(leakage.measured(over_song.estimates()))
-    if not context.spec.listens_only:
+    if not context.spec.analysis_only:
         estimates = _filtered(
             context, estimates, _gains(context, MarkSet())
         )  # the previews show what marks change

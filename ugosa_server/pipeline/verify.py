@@ -1,4 +1,4 @@
-"""Check of the written stems: read back once next to the song, they are measured and drawn."""
+"""Check of the written stems: read back next to the song, they are measured and drawn."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class _PreviewRow:
 
 
 def _players(report: JobReport, preview: Preview) -> str:
-    """Audio players of the previews: each stem as the base network gave it and as the adapted one did."""
+    """Audio players of the previews, before and after the adaptation."""
     rows = [_PreviewRow("mix", "var(--mix)", None, preview.mix)]
     for index, stem in enumerate(report.stems):
         base = None if preview.base is None else preview.base[index]

@@ -1,4 +1,4 @@
-"""Previews for the page: one span of the mix and of every stem, as data URIs that every browser plays.
+"""Previews: one span of the mix and of every stem, as data URIs that every browser plays.
 
 Encoding is most of a report's work. It is done on threads of its own beside the rest of the run; where a GPU
 computes, as soon as there is something to encode, since the CPU has little else to do then.

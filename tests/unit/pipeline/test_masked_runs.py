@@ -283,7 +283,7 @@ def test_adaptation_learns_with_visual_frames(make_spec, networks, tmp_path, con
 
 
 def test_analysis_leaves_levels_of_the_instruments(make_spec, networks):
-    spec = make_spec(listens_only=True, stems=())
+    spec = make_spec(analysis_only=True, stems=())
     *_, ending = run_job(spec, networks, never)
     levels = load_levels(Path(spec.out_dir) / ending.levels)
     assert tuple(levels.sources_dbfs) == LABEL_MULTIPLY.instruments

@@ -95,7 +95,7 @@ def test_progress_goes_through_the_phases_and_every_epoch(make_spec, networks):
     assert all(event.loss.total >= event.loss.silence > 0 for event in epochs)
 
 
-def test_run_without_silent_marks_separates_plainly_with_a_notice(make_spec, networks):
+def test_run_without_silent_marks_is_plain_with_a_notice(make_spec, networks):
     spec = make_spec(marks=(Mark("bass", MarkState.ACTIVE, 0, 1000),))
     events = list(run_job(spec, networks, never))
     assert [event.reason for event in events if isinstance(event, RunNotice)] == ["NO_MARKS"]
@@ -167,7 +167,7 @@ def test_missing_checkpoint_fails_the_run(make_spec, networks):
 
 
 def test_analysis_leaves_levels_and_nothing_else(make_spec, networks):
-    spec = make_spec(marks=(), listens_only=True)
+    spec = make_spec(marks=(), analysis_only=True)
     *events, ending = run_job(spec, networks, never)
     assert ending == RunSucceeded((), "", "", "levels.json")
     assert set(files_of(spec)) == {"levels.json"}
@@ -183,7 +183,7 @@ def test_analysis_leaves_levels_and_nothing_else(make_spec, networks):
 
 @pytest.mark.parametrize("strategy", ["P-L5:D", "B0"])
 def test_every_run_keeps_levels_of_the_unadapted_network(make_spec, networks, strategy):
-    analysis = make_spec(marks=(), listens_only=True)
+    analysis = make_spec(marks=(), analysis_only=True)
     list(run_job(analysis, networks, never))
     spec = make_spec()
     spec = replace(spec, adaptation=replace(spec.adaptation, strategy=strategy))
