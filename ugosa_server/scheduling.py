@@ -219,7 +219,7 @@ class Scheduler:
             out_dir=str(paths.out_dir),
             checkpoint_path=str(paths.checkpoint),
             resume_path=str(paths.resume or ""),
-            listens_only=job.options.kind is JobKind.ANALYSIS,
+            analysis_only=job.options.kind is JobKind.ANALYSIS,
             visual_frames=job.options.visual_frames,
             pictures=job.options.pictures,
             video=video,

@@ -1,1 +1,18 @@
-"""One-shot adaptation of a separation network to one song."""
+"""One-shot adaptation of a separation network to one song.
+
+The names here are free of torch; the worker imports the fine-tuning itself from `loop`.
+"""
+
+from ugosa_server.adaptation.objective import LossTerms
+from ugosa_server.adaptation.presets import PRESETS, AdaptationOptions, resolve_options
+from ugosa_server.adaptation.strategies import ALL_STRATEGIES, Strategy, parse_strategy
+
+__all__ = [
+    "ALL_STRATEGIES",
+    "PRESETS",
+    "AdaptationOptions",
+    "LossTerms",
+    "Strategy",
+    "parse_strategy",
+    "resolve_options",
+]

@@ -1,4 +1,4 @@
-"""Adapter files: the tensors that an adaptation changed, in safetensors, with the keys of their origin."""
+"""Adapter files: the tensors that an adaptation changed, with the keys of their origin."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def load_adapter(path: Path, base_sha256: str) -> tuple[AdapterKeys, dict[str, T
     try:
         keys = AdapterKeys(**json.loads(words[FORMAT]))
     except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} does not say what it was learned from: {error}") from error
+        raise CheckpointError(f"{path} does not hold the keys of its origin: {error}") from error
     if keys.base_sha256 != base_sha256:
         raise CheckpointError(
             f"{path} was learned on the checkpoint {keys.base_sha256[:12]}, but this one is "

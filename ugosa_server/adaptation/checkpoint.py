@@ -1,4 +1,4 @@
-"""State of an adaptation at the end of an epoch, in a file: a later attempt resumes from it bit for bit.
+"""File of an adaptation at the end of an epoch, which a later attempt resumes bit for bit.
 
 The file holds the trained tensors, the optimiser's state (RAdam's moments, LookAhead's slow weights) and the
 losses of the epochs done. The order of observations needs no place in it: it follows from the seed and the

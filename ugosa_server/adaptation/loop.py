@@ -1,6 +1,7 @@
-"""One-shot adaptation: fine-tune the resident network on one song under its marks (Cantisani et al. 2021).
+"""One-shot adaptation: the resident network is fine-tuned on one song under its marks.
 
-Adapted weights live on the network for one `with` block; the base always comes back.
+The method is that of Cantisani et al. 2021. Adapted weights live on the network for one `with` block; then
+the base comes back.
 
 Every epoch makes all observations once (each segment as it is, and pitch-shifted if asked for), in an order
 drawn from the seed. The same seed on the same machine gives the same weights bit for bit.
@@ -41,7 +42,7 @@ ContextReader = Callable[[int, int], NDArray[np.float32]]
 
 @contextmanager
 def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[dict[str, nn.Parameter]]:
-    """Make the strategy's parameters trainable in place, and restore the base however the block ends.
+    """Make the strategy's parameters trainable in place; restore the base when the block ends.
 
     Only the trained tensors are copied, so a resident network costs no second network. No other parameter
     takes part in autograd inside or outside the block.
@@ -102,9 +103,9 @@ class AdaptationStep:
 
 
 def segment_starts(n_frames: int, segment_frames: int, hop_frames: int) -> list[int]:
-    """First frames of the segments of a song; the last one is moved back to end where the song ends.
+    """First frames of the segments of a song.
 
-    A song shorter than a segment is one segment.
+    The last one is moved back to end where the song ends; a song shorter than a segment is one segment.
     """
     last_start = max(0, n_frames - segment_frames)
     return [*range(0, last_start, hop_frames), last_start]
@@ -121,7 +122,7 @@ class Observation:
 
 
 def observations(starts: Sequence[int], pitch_shifts: int, seed: int) -> list[Observation]:
-    """Every segment as it is, and `pitch_shifts` times shifted; the shifts stay the same in all epochs."""
+    """Every segment as it is, and `pitch_shifts` times shifted, the same in all epochs."""
     semitones = np.random.default_rng((seed, 1)).uniform(
         -MAX_SHIFT_SEMITONES, MAX_SHIFT_SEMITONES, size=(len(starts), pitch_shifts)
     )

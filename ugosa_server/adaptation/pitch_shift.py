@@ -1,9 +1,9 @@
-"""Pitch-shifted observations of a song, as the authors' code gives them to the network (its augmentation).
+"""Pitch-shifted observations of a song, the augmentation of the authors' code.
 
 The mix is shifted as a whole, without changing its tempo: the marks hold for the shifted mix as they are. A
 phase vocoder (Flanagan and Golden 1966; Laroche and Dolson 1999) stretches time by 2^(n/12), and resampling
 brings the length back and the pitch up. It smears attacks and leaves the formants to move with the pitch; an
-observation is there to vary what the network hears, not to be listened to.
+observation is there to vary the input of the network, not to be played.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def pitch_shift(audio: NDArray[np.float32], semitones: float) -> NDArray[np.floa
 
 
 def stretch_spectrum(spectrum: Tensor, factor: float) -> Tensor:
-    """Phase vocoder: `factor` times as many frames of the same sounds; complex [C, F, K] -> [C, F, J].
+    """Stretch time by a phase vocoder to `factor` times as many frames: [C, F, K] -> [C, F, J].
 
     Frame j lies at k = j / factor of the input. Its magnitude is interpolated there; its phase is that of the
     frame before, advanced by what the input's phase advances by around k:

@@ -47,7 +47,7 @@ class CacheBudget:
 
 
 class PrefixCache:
-    """Runs a network in two parts: the frozen prefix without gradient, once; the rest every time.
+    """Runs a network in two parts: the frozen prefix without gradient, once; then the rest.
 
     A context: its end frees what was kept, and what the network kept from step to step.
     """

@@ -1,4 +1,6 @@
-"""Options of one adaptation, and named sets of them. Free of torch; jobs/option_table.py has their ranges.
+"""Options of one adaptation, and named sets of them.
+
+Free of torch; jobs/option_table.py has the ranges.
 
 An option is taken, in this order, from what the user says, from the preset, from the model's own defaults
 (which its checkpoint may state), and from the paper. The preset "paper" leaves the model's defaults out.
@@ -21,7 +23,10 @@ class AdaptationOptions:
     strategy: str = "P-L3:D"
     """Trained parameters, in the paper's names: `P-` with the marks, `B-` without, `B0` none."""
     silence_weight: float = 1.0
-    """lambda of Eq. 2, on a *sum* over sources; >= 0. (The authors' code takes a mean: its 1 is 1/S here.)"""
+    """lambda of Eq. 2, on a *sum* over sources; >= 0.
+
+    The authors' code takes a mean: its 1 is 1/S here.
+    """
     learning_rate: float = 1e-5
     """Learning rate of Ranger; > 0."""
     epochs: int = 10
@@ -44,11 +49,11 @@ class Preset:
     """A named set of defaults."""
 
     uses_model_defaults: bool
-    """Whether options that the preset leaves open come from the model before they come from the paper."""
+    """True if options that it leaves open come from the model first, not from the paper."""
     changes: OptionValues
     """The options it sets."""
     averages_silence: bool = False
-    """Whether its silence_weight is for a mean over sources, as in the authors' code: lambda is 1/S of it."""
+    """True if its silence_weight is for a mean over sources, so that lambda is 1/S of it."""
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -112,5 +117,5 @@ def resolve_options(
 
 
 def uses_model_defaults(preset: str | None) -> bool:
-    """Return whether options that a known preset, or none, leaves open come from the model first."""
+    """Return whether options that a preset, or None, leaves open come from the model first."""
     return preset is None or PRESETS[preset].uses_model_defaults

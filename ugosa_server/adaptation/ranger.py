@@ -1,4 +1,4 @@
-"""Ranger, the optimiser of an adaptation: RAdam with LookAhead, as the paper's authors set it.
+"""Ranger, the optimiser of an adaptation: RAdam with LookAhead, as the authors set it.
 
 RAdam: Liu et al. 2020; LookAhead: Zhang et al. 2019; both in one step: `torch_optimizer.Ranger`.
 """

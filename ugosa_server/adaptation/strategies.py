@@ -1,7 +1,8 @@
-"""Fine-tuning strategies by the paper's names: `P-Lx:y` with the marks, `B-Lx:y` without, `B0` not at all.
+"""Fine-tuning strategies by the paper's names: `P-Lx:y`, `B-Lx:y` and `B0`.
 
-`P-` uses both terms of Eq. 2, `B-` the reconstruction term alone with h = 1 (the unsupervised baseline), `B0`
-is the unadapted network. What a depth `Lx:y` trains stands in `models/depths.py`. Free of torch.
+`P-` learns with the marks, from both terms of Eq. 2; `B-` without them, from the reconstruction term alone
+with h = 1 (the unsupervised baseline); `B0` is the unadapted network. The parameters of a depth `Lx:y` stand
+in `models/config.py`. Free of torch.
 """
 
 from __future__ import annotations

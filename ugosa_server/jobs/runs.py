@@ -59,8 +59,8 @@ class RunSpec:
     """A video of the players, of which the worker takes pictures; validated."""
     video_path: str = ""
     """Its file."""
-    listens_only: bool = False
-    """True: the run ends after the base separation, with levels, without stems and report."""
+    analysis_only: bool = False
+    """True = the run ends after the pass of the unadapted network: levels, no stems, no report."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Channel:
 
 
 class Inbox:
-    """Reads commands on a thread of its own, so that a cancel is seen while a run computes."""
+    """Reads commands on a thread of its own, so that a cancel arrives while a run computes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -99,7 +99,7 @@ def beat(channel: Channel, gpu_memory_bytes: Callable[[], int | None]) -> None:
 
 
 def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
-    """Run what comes in, for ever. An unexpected error fails its job; on a GPU it also ends the worker.
+    """Run jobs for ever. An unexpected error fails its job; on a GPU it also ends the worker.
 
     After a CUDA fault nothing in the process can be trusted, so the next job gets a fresh one.
     """
@@ -150,7 +150,7 @@ def main() -> None:
         daemon=True,
     ).start()
     try:
-        # Imported only now: torch takes seconds to load, and the front process hears the heartbeat meanwhile.
+        # Imported only now: torch takes seconds to load, and the front process gets heartbeats meanwhile.
         from ugosa_server.pipeline.resident import open_networks
 
         networks = open_networks(arguments.settings)

@@ -1,138 +1,163 @@
-"""A run that is going on: what all its phases read, and how they tell progress, end early and fit memory."""
+"""The read-only context of one attempt of a job, which every phase takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ugosa_server.adaptation.strategies import Strategy
 from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.jobs.runs import RunEvent, RunNotice, RunPhase, RunSpec
-from ugosa_server.marks import MarkSet
-from ugosa_server.pipeline.estimate import Ensemble
-from ugosa_server.pipeline.leakage import densest_window
-from ugosa_server.pipeline.memory_fallback import MemoryFallback, is_out_of_memory
-from ugosa_server.pipeline.plan import effective_strategy, ensemble_notices, plan_phases
-from ugosa_server.pipeline.progress import ProgressMeter
+from ugosa_server.jobs.runs import RunEvent, RunSpec
+from ugosa_server.marks import Interval, MarkSet
+from ugosa_server.models.config import NetworkConfig
+from ugosa_server.pipeline.plan import (
+    PREVIEW_S,
+    Ensemble,
+    densest_window,
+    effective_strategy,
+    ensemble_notices,
+    plan_phases,
+)
+from ugosa_server.pipeline.progress import RunJournal
 from ugosa_server.pipeline.resident import ResidentNetwork, ResidentNetworks
-from ugosa_server.report.previews import Excerpt
-
-PREVIEW_S = 20.0
+from ugosa_server.report.previews import PreviewRecorder
 
 Result = TypeVar("Result")
 
 
 class RunCancelledError(Exception):
-    """Unwinds a run whose cancel was asked for."""
+    """Unwinds a run that was asked to end."""
 
 
-class OngoingRun:
-    """One attempt of a job. What a phase finds out it returns; nothing here is a result."""
+@dataclass(frozen=True)
+class RunContext:
+    """One attempt of a job: read-only for its phases, which return their results.
 
-    def __init__(
-        self,
+    Another spec (smaller pieces, features of the players) is another context.
+    """
+
+    spec: RunSpec
+    """The job as it is run: as asked for, but in smaller pieces where memory was too little."""
+    asked: RunSpec
+    """The job as asked for, validated."""
+    frames: SourceFrames
+    """The song."""
+    model: ResidentNetwork
+    """The network."""
+    networks: ResidentNetworks
+    """The networks and settings of this process."""
+    strategy: Strategy
+    """The strategy in effect."""
+    marks: MarkSet
+    """The musician's marks."""
+    ensemble: Ensemble
+    """The stems and the sources that play."""
+    preview_span: Interval
+    """Frames of the previews."""
+    encoders: Executor
+    """Threads that encode previews."""
+    journal: RunJournal
+    """Record of the events."""
+    is_cancelled: Callable[[], bool]
+    """Asked between steps and between segments."""
+
+    @classmethod
+    def of(
+        cls,
         spec: RunSpec,
         frames: SourceFrames,
         model: ResidentNetwork,
         networks: ResidentNetworks,
         encoders: Executor,
-        cancelled: Callable[[], bool],
-    ) -> None:
-        """Plan the run of a song whose frames are open.
+        is_cancelled: Callable[[], bool],
+    ) -> RunContext:
+        """Plan a run; its first notices are in the journal.
 
         Args:
             spec: the job, validated.
-            frames: the song.
+            frames: the song, open.
             model: the network, unadapted.
-            networks: what is resident in this process.
-            encoders: threads for what the report lets one listen to.
-            cancelled: asked between steps and between segments.
+            networks: the networks and settings of this process.
+            encoders: threads that encode previews.
+            is_cancelled: asked between steps and between segments.
         """
-        self.spec = spec
-        """As it is really done; only what memory was too little for differs from what was asked."""
-        self.frames, self.model, self.networks = frames, model, networks
-        self.config = model.info.config
-        self.strategy, notice = effective_strategy(spec)
-        self.marks = MarkSet(spec.marks)
-        """The musician's."""
-        self.ensemble = Ensemble.of(spec, self.config)
-        self.out_dir = Path(spec.out_dir)
-        self.stem_paths = [
-            self.out_dir / f"stem-{i}{spec.stem_encoding.suffix}" for i in range(len(self.ensemble.stems))
-        ]
-        self.preview_span = densest_window(
-            self.marks, spec.source.frames, round(PREVIEW_S * spec.source.sample_rate_hz)
-        )
-        """What the report lets one listen to."""
-        self.encoders = encoders
-        self.meter = ProgressMeter(plan_phases(spec, self.strategy, self.config))
-        self.notices = [] if notice is None else [notice]
-        self.notices += ensemble_notices(spec, self.ensemble, self.config)
+        config = model.info.config
+        strategy, notice = effective_strategy(spec)
+        marks = MarkSet(spec.marks)
+        ensemble = Ensemble.of(spec, config)
+        encoding_threads = 0 if model.on_gpu else networks.threads
+        journal = RunJournal(plan_phases(spec, strategy, ensemble, config, encoding_threads))
+        journal.notices += [] if notice is None else [notice]
+        journal.notices += ensemble_notices(spec, ensemble, config)
         if networks.device != model.device:
-            self.notice(
+            journal.notice(
                 "GPU_MEMORY",
                 "the GPU's memory is too little for the model: it computes on the CPU, which takes longer",
             )
-        self._cancelled = cancelled
-        self._fallback = MemoryFallback(spec, model, cpu_allowed=networks.settings.cpu_fallback)
+        preview_frames = round(PREVIEW_S * spec.source.sample_rate_hz)
+        preview_span = densest_window(marks, spec.source.frames, preview_frames)
+        return cls(
+            spec=spec,
+            asked=spec,
+            frames=frames,
+            model=model,
+            networks=networks,
+            strategy=strategy,
+            marks=marks,
+            ensemble=ensemble,
+            preview_span=preview_span,
+            encoders=encoders,
+            journal=journal,
+            is_cancelled=is_cancelled,
+        )
 
     @property
-    def encodes_at_once(self) -> bool:
-        """Whether excerpts are encoded while the network computes; on a CPU that would be in its way."""
-        return self.model.on_gpu and not self.spec.listens_only
+    def config(self) -> NetworkConfig:
+        """Sizes of the network."""
+        return self.model.info.config
 
-    def excerpt(self) -> Excerpt:
-        """Begin the run's excerpt of a pass over the song."""
-        return Excerpt(
+    @property
+    def out_dir(self) -> Path:
+        """Folder of the attempt's files."""
+        return Path(self.spec.out_dir)
+
+    @property
+    def stem_paths(self) -> list[Path]:
+        """Files of the stems, in order."""
+        suffix = self.spec.stem_encoding.suffix
+        return [self.out_dir / f"stem-{i}{suffix}" for i in range(len(self.ensemble.stems))]
+
+    def preview_recorder(self) -> PreviewRecorder:
+        """Return a recorder for one pass over the song.
+
+        It encodes while a GPU computes; where the CPU computes, that would be in its way.
+        """
+        return PreviewRecorder(
             self.preview_span,
             self.spec.source.sample_rate_hz,
             self.encoders,
-            at_once=self.encodes_at_once,
+            at_once=self.model.on_gpu and not self.spec.analysis_only,
         )
 
-    def fitting(
-        self, phase: RunPhase, work: Callable[[], Generator[RunEvent, None, Result]]
-    ) -> Generator[RunEvent, None, Result]:
-        """Do a phase; where memory is too little, again with less."""
-        while True:
-            try:
-                return (yield from work())
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Outside of the handler: the error holds on to every tensor of the frames that it went through.
-            self.spec, message = self._fallback.with_less(self.spec, phase)
-            yield self.notice("GPU_MEMORY", message)
-
-    def steps(self, steps: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
-        """Drive work that yields how many steps it has done; give what it returns."""
+    def follow(self, work: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
+        """Drive work that yields the number of its steps done; return its result."""
         while True:
             self.check_cancel()
             try:
-                step = next(steps)
+                step = next(work)
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            yield from self.progress(step)
-
-    def progress(self, step: int) -> Iterator[RunEvent]:
-        """Say that `step` steps of the phase are done, unless that was said just before."""
-        event = self.meter.advance(step)
-        if event is not None:
-            yield event
-
-    def notice(self, reason: str, message: str, *, warning: bool = True) -> RunNotice:
-        """Make a notice, and keep it for the report."""
-        notice = RunNotice(reason, message, warning)
-        self.notices.append(notice)
-        return notice
+            yield from self.journal.advance(step)
 
     def check_cancel(self) -> None:
-        """Unwind the run if it is to end.
+        """Unwind the run if it was asked to end.
 
         Raises:
-            RunCancelledError: it is.
+            RunCancelledError: it was.
         """
-        if self._cancelled():
+        if self.is_cancelled():
             raise RunCancelledError

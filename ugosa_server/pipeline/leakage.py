@@ -1,15 +1,22 @@
-"""What is measured of estimates under the marks: leakage; and where it is best heard."""
+"""Leakage: energy of estimates in marked silence, before marks are applied."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.audio.formats import energy_dbfs
-from ugosa_server.marks import Interval, MarkSet, inside
+from ugosa_server.jobs.runs import RunEvent, RunPhase
+from ugosa_server.marks import MarkSet, inside
+from ugosa_server.pipeline.context import RunContext
+from ugosa_server.pipeline.estimate import NetworkPass
+from ugosa_server.pipeline.model_input import ModelMix
+from ugosa_server.pipeline.plan import checks_adaptation
+
+MAX_LEAKAGE_GROWTH = 1.01  # of its power, before an adaptation is rolled back where it is checked
 
 
 class LeakageMeter:
@@ -31,8 +38,8 @@ class LeakageMeter:
                 self._samples[i] += part.size
         self._position = end
 
-    def listen(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Pass blocks on, measuring them."""
+    def measured(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Measure blocks while passing them on."""
         for block in blocks:
             self.add(block)
             yield block
@@ -46,21 +53,35 @@ class LeakageMeter:
 
 
 def total_power(levels_dbfs: Sequence[float | None]) -> float:
-    """The sum of levels of `LeakageMeter` as a mean square; None counts as nothing."""
+    """Sum of levels of `LeakageMeter` as a mean square; None counts as nothing."""
     return math.fsum(10.0 ** (level / 10) for level in levels_dbfs if level is not None)
 
 
-def densest_window(marks: MarkSet, n_frames: int, window_frames: int) -> Interval:
-    """The window that holds most marked silence, all sources together; the first one of equals."""
-    window_frames = min(window_frames, n_frames)
-    spans = [span for source in marks.sources for span in marks.silent(source)]
-    last_start = n_frames - window_frames
-    # Coverage is piecewise linear in the start; its corners are where an end of the window meets a mark's.
-    corners = {edge - offset for span in spans for edge in span for offset in (0, window_frames)}
-    starts = sorted({0, *(min(max(0, corner), last_start) for corner in corners)})
+def adapted_leaks_more_than_base(
+    context: RunContext, mix: ModelMix, base_dbfs: Sequence[float | None]
+) -> Generator[RunEvent, None, bool]:
+    """Return whether the adapted network leaks more than the base; False where not checked.
 
-    def coverage(start: int) -> int:
-        return sum(max(0, min(b, start + window_frames) - max(a, start)) for a, b in spans)
-
-    best = max(starts, key=coverage)
-    return best, best + window_frames
+    Args:
+        context: of the run, whose network is adapted.
+        mix: the song for the network.
+        base_dbfs: leakage of the base, as `LeakageMeter` gives it.
+    """
+    if not checks_adaptation(context.strategy, context.config):
+        return False
+    over_song = NetworkPass(context, mix)
+    yield over_song.begin(RunPhase.SEPARATION)
+    leakage = LeakageMeter(context.marks, context.ensemble.stems)
+    for _ in leakage.measured(over_song.estimates()):
+        yield from over_song.progress()
+    n_playing = len(context.ensemble.playing)  # the residual's energy is no leakage
+    before, after = (total_power(levels[:n_playing]) for levels in (base_dbfs, leakage.levels_dbfs()))
+    if after <= before * MAX_LEAKAGE_GROWTH:
+        return False
+    yield context.journal.notice(
+        "ROLLED_BACK",
+        f"after the adaptation more leaked into marked silence than before ({energy_dbfs(after):.1f} "
+        f"against {energy_dbfs(before):.1f} dBFS), so the stems are those of the model as it is; "
+        "fewer epochs, a lower learning rate or more marks may do better",
+    )
+    return True

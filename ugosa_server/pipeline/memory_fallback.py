@@ -1,37 +1,63 @@
-"""What a run does when the GPU has too little memory: smaller pieces, then the CPU if allowed.
+"""Answers to a GPU with too little memory: smaller pieces, then the CPU if allowed.
 
-What is done with less is exactly what a job with these options would be, so the report's options still say
-how the stems came about. On the CPU, the options are again those that were asked for.
+A phase that is done with less does exactly what a job with these options would do, so the report's options
+still say how the stems came about. On the CPU, the options are again those that were asked for.
 """
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 import torch
 
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.errors import DeviceMemoryError
-from ugosa_server.jobs.runs import RunPhase, RunSpec
-from ugosa_server.pipeline.resident import ResidentNetwork
+from ugosa_server.jobs.runs import RunEvent, RunPhase
+from ugosa_server.pipeline.context import Result, RunContext
 from ugosa_server.separation.options import SeparationOptions
 
-MIN_SEGMENT_S = 1.0  # shorter ones would hardly save more, and the network hears too little in them
+MIN_SEGMENT_S = 1.0  # shorter ones would hardly save more, and hold too little music for the network
 
 # Libraries below torch ask for memory themselves and have errors of their own.
 ALLOCATION_FAILURES = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED")
 
 
+def within_memory(
+    context: RunContext,
+    phase: RunPhase,
+    work: Callable[[RunContext], Generator[RunEvent, None, Result]],
+) -> Generator[RunEvent, None, tuple[RunContext, Result]]:
+    """Do the work of a phase; where memory is too little, again in smaller pieces or on the CPU.
+
+    Returns:
+        The context in which it was done, and its result.
+
+    Raises:
+        DeviceMemoryError: there is nothing left to try.
+    """
+    while True:
+        try:
+            result = yield from work(context)
+            return context, result
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside of the handler: the error holds on to every tensor of the frames that it went through.
+        context, message = _with_less(context, phase)
+        yield context.journal.notice("GPU_MEMORY", message)
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the error says that the device has too little memory."""
+    """Return whether the error says that the device has too little memory."""
     return isinstance(error, torch.OutOfMemoryError) or any(
         word in str(error) for word in ALLOCATION_FAILURES
     )
 
 
 def smaller_adaptation(options: AdaptationOptions) -> AdaptationOptions | None:
-    """Half the batch, then half the segment; None when neither can be halved."""
+    """Halve the batch, then the segment; None when neither can be halved."""
     if options.batch_size > 1:
         return replace(options, batch_size=options.batch_size // 2)
     segment_s = options.segment_s / 2
@@ -42,54 +68,42 @@ def smaller_adaptation(options: AdaptationOptions) -> AdaptationOptions | None:
 
 
 def smaller_separation(options: SeparationOptions) -> SeparationOptions | None:
-    """Half the segment; None when it cannot be halved."""
+    """Halve the segment; None when it cannot be halved."""
     segment_s = options.segment_s / 2
     return None if segment_s < MIN_SEGMENT_S else replace(options, segment_s=segment_s)
 
 
-class MemoryFallback:
-    """Decides what one run tries next. The network goes back to the GPU when the next run asks for it."""
-
-    def __init__(self, asked: RunSpec, model: ResidentNetwork, *, cpu_allowed: bool) -> None:
-        self._asked = asked
-        self._model = model
-        self._cpu_allowed = cpu_allowed
-
-    def with_less(self, spec: RunSpec, phase: RunPhase) -> tuple[RunSpec, str]:
-        """Give the run as it is to be tried now, and what to tell the user.
-
-        Args:
-            spec: the run as it was tried.
-            phase: what the memory was too little for.
-
-        Raises:
-            DeviceMemoryError: there is nothing left to try.
-        """
-        gc.collect()
-        torch.cuda.empty_cache()
-        too_little = f"the GPU's memory is too little for {phase.value.replace('_', ' ')}"
-        if phase is RunPhase.ADAPTATION:
-            adaptation = smaller_adaptation(spec.adaptation)
-            if adaptation is not None:
-                return (
-                    replace(spec, adaptation=adaptation),
-                    f"{too_little} in batches of {spec.adaptation.batch_size} segments of"
-                    f" {spec.adaptation.segment_s:g} s: going on with {adaptation.batch_size} of"
-                    f" {adaptation.segment_s:g} s",
-                )
-        else:
-            separation = smaller_separation(spec.separation)
-            if separation is not None:
-                return (
-                    replace(spec, separation=separation),
-                    f"{too_little} in segments of {spec.separation.segment_s:g} s: going on with"
-                    f" {separation.segment_s:g} s",
-                )
-        if not (self._cpu_allowed and self._model.on_gpu):
-            raise DeviceMemoryError(
-                f"{too_little}, even in the smallest pieces; free some, or set cpu_fallback in the server's"
-                " configuration"
+def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
+    """Return the context to try next, and a message for the user."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    spec = context.spec
+    too_little = f"the GPU's memory is too little for {phase.value.replace('_', ' ')}"
+    if phase is RunPhase.ADAPTATION:
+        adaptation = smaller_adaptation(spec.adaptation)
+        if adaptation is not None:
+            return (
+                replace(context, spec=replace(spec, adaptation=adaptation)),
+                f"{too_little} in batches of {spec.adaptation.batch_size} segments of"
+                f" {spec.adaptation.segment_s:g} s: going on with {adaptation.batch_size} of"
+                f" {adaptation.segment_s:g} s",
             )
-        self._model.move_to_cpu()
-        asked = replace(spec, adaptation=self._asked.adaptation, separation=self._asked.separation)
-        return asked, f"{too_little}, even in the smallest pieces: going on on the CPU, which takes longer"
+    else:
+        separation = smaller_separation(spec.separation)
+        if separation is not None:
+            return (
+                replace(context, spec=replace(spec, separation=separation)),
+                f"{too_little} in segments of {spec.separation.segment_s:g} s: going on with"
+                f" {separation.segment_s:g} s",
+            )
+    if not (context.networks.settings.cpu_fallback and context.model.on_gpu):
+        raise DeviceMemoryError(
+            f"{too_little}, even in the smallest pieces; free some, or set cpu_fallback in the server's"
+            " configuration"
+        )
+    context.model.move_to_cpu()
+    asked = replace(spec, adaptation=context.asked.adaptation, separation=context.asked.separation)
+    return (
+        replace(context, spec=asked),
+        f"{too_little}, even in the smallest pieces: going on on the CPU, which takes longer",
+    )

@@ -1,8 +1,8 @@
-"""The song as the network takes it, and the network's estimates as the song has them.
+"""Input of the network made of the song, and its estimates back at the song's rate.
 
-The network hears the song at its own rate and channel count, normalised by the mean and the standard
-deviation of its mono mean (Defossez et al. 2019). That is internal: estimates are brought back to the
-source's rate, channels and exact length.
+The input has the network's rate and channel count, and is normalised by the mean and the standard deviation
+of the mono mean (Defossez et al. 2019). That is internal: estimates are brought back to the source's rate,
+channels and exact length.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.audio.frames import BLOCK_FRAMES, SourceFrames
+from ugosa_server.audio.frames import BLOCK_FRAMES, SAMPLE_BYTES, SourceFrames
 from ugosa_server.audio.resample import resample_blocks, resampled_frames
 from ugosa_server.models.config import NetworkConfig
 
@@ -30,6 +30,8 @@ class ModelMix:
 
     audio: SourceAudio
     """The file, [T, C]."""
+    frames: SourceFrames
+    """Its frames, open."""
     mean: float
     """Mean of the mono mean before normalisation."""
     std: float
@@ -44,14 +46,14 @@ def model_frames(source: SourceAudio, config: NetworkConfig) -> int:
 
 
 def prepare_steps(source: SourceAudio) -> int:
-    """How often `write_model_mix` yields before it is done."""
+    """Number of source blocks that `write_model_mix` goes through."""
     return math.ceil(source.frames / BLOCK_FRAMES)
 
 
 def write_model_mix(
     source: SourceAudio, frames: SourceFrames, path: Path, config: NetworkConfig
 ) -> Generator[int, None, ModelMix]:
-    """Write the song as the network takes it, yielding the number of source blocks done."""
+    """Write the input of the network, yielding the number of source blocks done."""
     digest = hashlib.sha256()
     n_model_frames = model_frames(source, config)
     blocks_done = 0
@@ -81,13 +83,13 @@ def write_model_mix(
     audio = SourceAudio(
         str(path), config.sample_rate_hz, config.audio_channels, n_model_frames, "work file", source.peak
     )
-    return ModelMix(audio, mean, std, digest.hexdigest())
+    return ModelMix(audio, SourceFrames(audio), mean, std, digest.hexdigest())
 
 
 def estimates_at_source(
     estimates: Iterator[NDArray[np.float32]], mix: ModelMix, source: SourceAudio
 ) -> Iterator[NDArray[np.float32]]:
-    """Bring blocks [S, C, n] of the network back to the source: same scale, rate, channels and length.
+    """Bring blocks [S, C, n] back to the source's scale, rate, channels and length.
 
     The mean that normalisation took away is shared out among the stems, so that it comes back once in their
     sum.
@@ -109,7 +111,7 @@ def estimates_at_source(
 
 
 def with_channels(audio: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
-    """Mono to stereo by repeating, stereo to mono by the mean: [..., C, n] -> [..., channels, n]."""
+    """Repeat mono, or average stereo: [..., C, n] -> [..., channels, n]."""
     if audio.shape[-2] == channels:
         return audio
     mono = audio.mean(axis=-2, keepdims=True)
@@ -118,7 +120,7 @@ def with_channels(audio: NDArray[np.float32], channels: int) -> NDArray[np.float
 
 def _normalise_file(path: Path, mean: float, std: float) -> None:
     """Normalise raw float32 samples in place."""
-    block_bytes = BLOCK_FRAMES * 4
+    block_bytes = BLOCK_FRAMES * SAMPLE_BYTES
     with path.open("r+b") as file:
         position = 0
         while raw := file.read(block_bytes):

@@ -1,39 +1,54 @@
-"""From what a run shows of the players to visual frames: how many there will be, and their vectors."""
+"""Visual frames of a run: pictures or a video of the players, encoded into feature vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 
-from ugosa_server.jobs.runs import RunSpec
-from ugosa_server.marks.players import VisualFrame, picture_times_s
-from ugosa_server.models.config import NetworkConfig
+from ugosa_server.errors import NoVideoEncoderError
+from ugosa_server.jobs.runs import RunEvent
+from ugosa_server.marks.players import VisualFrame
+from ugosa_server.pipeline.context import RunContext
+from ugosa_server.pipeline.model_input import prepare_steps
+from ugosa_server.pipeline.plan import video_times_s
 from ugosa_server.video.encoders import PictureEncoder
 from ugosa_server.video.features import features_of_pictures, features_of_video
 
 
-def most_sights(spec: RunSpec, config: NetworkConfig) -> int:
-    """How many pictures are encoded, at most: a video may be shorter than its song."""
-    if spec.video is None:
-        return len(spec.pictures)
-    return len(_times_s(spec, config)) * max(1, len(spec.video.players))
-
-
-def sights_of(
-    spec: RunSpec, config: NetworkConfig, encoder: PictureEncoder, check: Callable[[], None]
-) -> Iterator[VisualFrame]:
-    """Yield a visual frame for each picture; `check` is called often and may raise to end it.
+def with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunContext]:
+    """Encode the pictures of the players, if there are any, into a context with their features.
 
     Raises:
+        NoVideoEncoderError: the server was started again without its encoder.
         BadOptionError, BadVideoError: a picture or the video cannot be used.
     """
+    spec = context.spec
+    if not (spec.pictures or spec.video):
+        return context
+    encoder = context.networks.video_encoder
+    if encoder is None:
+        raise NoVideoEncoderError("this server makes no features of pictures; set video_encoder")
+    frames: list[VisualFrame] = []
+    for frame in _player_frames(context, encoder):
+        frames.append(frame)
+        yield from context.journal.advance(prepare_steps(spec.source) + len(frames))
+    players = sorted({frame.player for frame in frames})
+    slots = ", ".join(str(player) for player in players)
+    yield context.journal.notice(
+        "SEEN",
+        f"the players are seen in {len(frames)} pictures of {len(players)} players (slots: {slots})"
+        if frames
+        else "no player is seen: the video shows none of the song's time",
+        warning=not frames,
+    )
+    in_order = tuple(sorted(frames, key=lambda frame: (frame.player, frame.frame)))
+    return replace(context, spec=replace(spec, visual_frames=in_order))
+
+
+def _player_frames(context: RunContext, encoder: PictureEncoder) -> Iterator[VisualFrame]:
+    spec = context.spec
     if spec.video is None:
-        return features_of_pictures(encoder, spec.pictures, check)
+        return features_of_pictures(encoder, spec.pictures, context.check_cancel)
+    times_s = video_times_s(spec, context.config)
     rate_hz = spec.source.sample_rate_hz
-    return features_of_video(encoder, spec.video, spec.video_path, _times_s(spec, config), rate_hz, check)
-
-
-def _times_s(spec: RunSpec, config: NetworkConfig) -> tuple[float, ...]:
-    assert spec.video is not None
-    assert config.video is not None  # or the job would have been refused
-    duration_s = spec.source.frames / spec.source.sample_rate_hz
-    return picture_times_s(spec.video, config.video.interval_s, duration_s)
+    return features_of_video(encoder, spec.video, spec.video_path, times_s, rate_hz, context.check_cancel)

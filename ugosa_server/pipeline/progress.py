@@ -1,4 +1,4 @@
-"""How far a run is, by planned costs, and how long it still takes, by measured times."""
+"""Progress of a run and its time left, from planned work and measured speeds; its notices."""
 
 from __future__ import annotations
 
@@ -8,38 +8,50 @@ from dataclasses import dataclass, replace
 
 from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import RunPhase, RunProgress
+from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress
 
 MIN_INTERVAL_S = 0.25  # between progress events, except at the ends of phases and epochs
-NETWORK_PHASES = (RunPhase.BASE_SEPARATION, RunPhase.ADAPTATION, RunPhase.SEPARATION)
-SAME_WORK = {RunPhase.SEPARATION: RunPhase.BASE_SEPARATION}  # its measure serves until there is an own one
+SAME_WORK = {RunPhase.SEPARATION: RunPhase.BASE_SEPARATION}  # its speed holds until there is an own one
+TYPICAL_S_PER_COST = 0.03  # of `starter` on a core of 3 GHz; holds until the network itself is measured
 
 
 @dataclass(frozen=True)
 class PhasePlan:
-    """A phase that the run will go through."""
+    """A phase of a run; its work is that of the network, or has a known speed."""
 
     phase: RunPhase
-    """Which."""
+    """The phase."""
     steps: int
-    """How many steps it has, at least 1."""
-    cost: float
-    """Expected work, in any unit that is the same for all phases; above 0."""
+    """Number of steps, at least 1."""
+    cost: float = 0.0
+    """Expected work of the network: seconds of audio that it would process in that time."""
+    other_s: float = 0.0
+    """Expected seconds of all other work."""
 
 
-class ProgressMeter:
-    """Turns steps done into RunProgress events whose fraction never falls."""
+class RunJournal:
+    """Append-only record of a run: progress events whose fraction never falls, notices, timings."""
 
     def __init__(self, plan: Sequence[PhasePlan], now_s: Callable[[], float] = time.monotonic) -> None:
+        """Begin before the first phase of `plan`, which lists the phases in order."""
+        self.timings_s: dict[str, float] = {}
+        """Wall time of the phases so far, by name."""
+        self.notices: list[RunNotice] = []
+        """Notices so far."""
         self._plan = {phase.phase: phase for phase in plan}
         self._now_s = now_s
         self._steps_done = dict.fromkeys(self._plan, 0)
         self._steps_skipped = dict.fromkeys(self._plan, 0)
         self._started_s: dict[RunPhase, float] = {}
-        self.timings_s: dict[str, float] = {}
         self._phase = plan[0].phase
         self._fraction = 0.0
         self._last_event_s = float("-inf")
+
+    def notice(self, reason: str, message: str, *, warning: bool = True) -> RunNotice:
+        """Record a notice and return it."""
+        notice = RunNotice(reason, message, warning)
+        self.notices.append(notice)
+        return notice
 
     def begin(self, phase: RunPhase, steps: int | None = None) -> RunProgress:
         """Enter a phase, of other `steps` than planned perhaps; the one before counts as done.
@@ -63,7 +75,7 @@ class ProgressMeter:
             self._steps_done[self._phase] = self._plan[self._phase].steps
 
     def skip(self, step: int) -> None:
-        """Note that the first `step` steps of the phase were done by an earlier attempt and took no time."""
+        """Note that an earlier attempt did the first `step` steps, so that they took no time."""
         self._steps_done[self._phase] = self._steps_skipped[self._phase] = step
 
     def advance(
@@ -74,47 +86,58 @@ class ProgressMeter:
         epochs: int = 0,
         loss: LossTerms | None = None,
         ends_epoch: bool = False,
-    ) -> RunProgress | None:
-        """Note that `step` steps of the phase are done; give an event unless the last one was just before."""
+    ) -> list[RunProgress]:
+        """Note that `step` steps are done; return an event, or none just after another."""
         reach(f"phase.{self._phase.value}.step")
         phase_steps = self._plan[self._phase].steps
         self._steps_done[self._phase] = min(max(step, self._steps_done[self._phase]), phase_steps)
         self._measure()
         is_due = self._now_s() - self._last_event_s >= MIN_INTERVAL_S
         if not (is_due or ends_epoch or step == phase_steps):
-            return None
-        return self._event(epoch, epochs, loss)
+            return []
+        return [self._event(epoch, epochs, loss)]
 
     def _measure(self) -> None:
         self.timings_s[self._phase.value] = self._now_s() - self._started_s[self._phase]
 
     def _event(self, epoch: int = 0, epochs: int = 0, loss: LossTerms | None = None) -> RunProgress:
         self._last_event_s = self._now_s()
-        total = sum(plan.cost for plan in self._plan.values())
-        self._fraction = max(
-            self._fraction, min(1.0, sum(self._cost_done(phase) for phase in self._plan) / total)
+        s_per_cost = self._measured_s_per_cost()
+        expected_s = self._expected_s(s_per_cost)
+        done_s = sum(seconds * self._share_done(phase) for phase, seconds in expected_s.items())
+        total_s = sum(expected_s.values())
+        self._fraction = max(self._fraction, min(1.0, done_s / total_s))
+        return RunProgress(
+            self._phase,
+            self._fraction,
+            total_s - done_s if s_per_cost else None,
+            self._steps_done[self._phase],
+            self._plan[self._phase].steps,
+            epoch,
+            epochs,
+            loss,
         )
-        step, steps = self._steps_done[self._phase], self._plan[self._phase].steps
-        return RunProgress(self._phase, self._fraction, self._eta_s(), step, steps, epoch, epochs, loss)
 
-    def _cost_done(self, phase: RunPhase) -> float:
-        plan = self._plan[phase]
-        return plan.cost * self._steps_done[phase] / plan.steps
+    def _share_done(self, phase: RunPhase) -> float:
+        return self._steps_done[phase] / self._plan[phase].steps
 
-    def _cost_measured(self, phase: RunPhase) -> float:
+    def _measured_cost(self, phase: RunPhase) -> float:
         plan = self._plan[phase]
         return plan.cost * (self._steps_done[phase] - self._steps_skipped[phase]) / plan.steps
 
-    def _eta_s(self) -> float | None:
-        """Work left of every phase, at the measured speed of that phase or of the network on the whole."""
-        costs = {p: self._cost_measured(p) for p in NETWORK_PHASES if p in self._plan}
-        measured = [p for p, cost in costs.items() if cost > 0]
-        if not measured:
-            return None
-        seconds_per_cost = {p: self.timings_s[p.value] / costs[p] for p in measured}
-        on_the_whole = sum(self.timings_s[p.value] for p in measured) / sum(costs[p] for p in measured)
-        eta_s = 0.0
+    def _measured_s_per_cost(self) -> dict[RunPhase, float]:
+        """Speed of the network in each phase that has made steps."""
+        costs = {phase: self._measured_cost(phase) for phase in self._plan}
+        return {phase: self.timings_s[phase.value] / cost for phase, cost in costs.items() if cost > 0}
+
+    def _expected_s(self, s_per_cost: dict[RunPhase, float]) -> dict[RunPhase, float]:
+        """Seconds of every phase at its own measured speed, or at that of the network on the whole."""
+        overall = TYPICAL_S_PER_COST
+        if s_per_cost:
+            measured_s = sum(self.timings_s[phase.value] for phase in s_per_cost)
+            overall = measured_s / sum(self._measured_cost(phase) for phase in s_per_cost)
+        seconds = {}
         for phase, plan in self._plan.items():
-            like = phase if phase in seconds_per_cost else SAME_WORK.get(phase, phase)
-            eta_s += (plan.cost - self._cost_done(phase)) * seconds_per_cost.get(like, on_the_whole)
-        return eta_s
+            like = phase if phase in s_per_cost else SAME_WORK.get(phase, phase)
+            seconds[phase] = plan.cost * s_per_cost.get(like, overall) + plan.other_s
+        return seconds

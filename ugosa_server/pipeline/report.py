@@ -1,4 +1,4 @@
-"""REPORT: the stems are read back, what was promised is measured, and what is known of the run is told."""
+"""REPORT: the stems are read back, the promises measured, and the report written."""
 
 from __future__ import annotations
 
@@ -9,79 +9,80 @@ from ugosa_server import __version__
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.option_table import values_in_report
 from ugosa_server.jobs.runs import RunEvent, RunPhase, RunSpec
-from ugosa_server.pipeline.adapt import Learned
-from ugosa_server.pipeline.context import OngoingRun
-from ugosa_server.pipeline.plan import report_steps
-from ugosa_server.pipeline.separate import BaseHeard, Separated
+from ugosa_server.pipeline.adapt import AdaptationResult
+from ugosa_server.pipeline.context import RunContext
+from ugosa_server.pipeline.plan import preview_count, report_steps
+from ugosa_server.pipeline.separate import BaseEstimates, StemSet
 from ugosa_server.pipeline.verify import CheckedStems, check_stems, stem_check_steps
 from ugosa_server.report.data import JobReport, OptionValue, Preview, StemReport
-from ugosa_server.report.previews import Excerpt, audio_data_uri
+from ugosa_server.report.previews import audio_data_uri
 from ugosa_server.report.write import write_report
 
 
 def report_run(
-    run: OngoingRun, base: BaseHeard | None, learned: Learned | None, separated: Separated
+    context: RunContext,
+    base: BaseEstimates | None,
+    adaptation: AdaptationResult | None,
+    stems: StemSet,
 ) -> Generator[RunEvent, None, tuple[str, str]]:
-    """Check the written stems and write the report; gives the names of its files.
+    """Check the written stems and write the report; return the names of its files.
 
     Args:
-        run: in its last phase.
-        base: what the unadapted network gave; None when it gave the stems.
-        learned: what came of the adaptation; None when there was none.
-        separated: the stems.
+        context: of the run, in its last phase.
+        base: estimates of the unadapted network; None when the stems were made of them.
+        adaptation: losses and adapter; None when nothing was adapted.
+        stems: the stems.
     """
-    yield run.meter.begin(RunPhase.REPORT)
-    source = run.spec.source
-    first, last = run.preview_span
-    mix_uri = run.encoders.submit(audio_data_uri, run.frames[first:last].T, source.sample_rate_hz)
-    separated.excerpt.begin_encoding()  # all of them side by side, and beside the check
-    if base is not None:
-        base.excerpt.begin_encoding()
-    check = yield from run.steps(
-        check_stems(run.stem_paths, run.marks, run.ensemble.stems, run.frames, source.sample_rate_hz)
+    source, journal = context.spec.source, context.journal
+    n_previews = preview_count(len(context.ensemble.stems), context.strategy)
+    yield journal.begin(RunPhase.REPORT, report_steps(source, n_previews))
+    first, last = context.preview_span
+    mix_uri = context.encoders.submit(audio_data_uri, context.frames[first:last].T, source.sample_rate_hz)
+    stem_uris = stems.previews.encode()  # all of them side by side, and beside the check
+    base_uris = base.previews.encode() if base is not None else []
+    check = yield from context.follow(
+        check_stems(
+            context.stem_paths,
+            context.marks,
+            context.ensemble.stems,
+            context.frames,
+            source.sample_rate_hz,
+        )
     )
+    for n_encoded, uri in enumerate((mix_uri, *stem_uris, *base_uris), start=1):
+        uri.result()
+        context.check_cancel()
+        yield from journal.advance(stem_check_steps(source.frames) + n_encoded)
     preview = Preview(
         first,
         last - first,
         mix_uri.result(),
-        _encoded(run, separated.excerpt),
-        None if base is None else _encoded(run, base.excerpt),
+        tuple(uri.result() for uri in stem_uris),
+        tuple(uri.result() for uri in base_uris) or None,
     )
-    yield from run.progress(stem_check_steps(source.frames))  # the time that it took is in the report
-    report = _job_report(run, base, learned, separated, check)
-    names = write_report(report, preview, check.mix, check.stems, run.out_dir)
+    report = _job_report(context, base, adaptation, stems, check)
+    names = write_report(report, preview, check.mix, check.stems, context.out_dir)
     reach("worker.report_written")
-    yield from run.progress(report_steps(source))
+    yield from journal.advance(report_steps(source, n_previews))
     return names
 
 
-def _encoded(run: OngoingRun, excerpt: Excerpt) -> tuple[str, ...]:
-    """Wait for what is being encoded, no longer than the user does."""
-    uris = []
-    for uri in excerpt.data_uris():
-        uris.append(uri)
-        run.check_cancel()
-    return tuple(uris)
-
-
 def _job_report(
-    run: OngoingRun,
-    base: BaseHeard | None,
-    learned: Learned | None,
-    separated: Separated,
+    context: RunContext,
+    base: BaseEstimates | None,
+    adaptation: AdaptationResult | None,
+    stems: StemSet,
     check: CheckedStems,
 ) -> JobReport:
-    """Put together what is known of a finished run."""
-    spec, model = run.spec, run.model.info
-    before: Sequence[float | None] = separated.leakage_dbfs
+    """Put together the report of a finished run."""
+    spec, model, names = context.spec, context.model.info, context.ensemble.stems
+    before: Sequence[float | None] = stems.leakage_dbfs
     after: Sequence[float | None] = [None] * len(before)
-    if base is not None:  # else it was the network as it came that gave the stems
-        before, after = base.leakage_dbfs, separated.leakage_dbfs
-    stems = tuple(
+    if base is not None:  # else the stems are those of the network as it came
+        before, after = base.leakage_dbfs, stems.leakage_dbfs
+    stem_reports = tuple(
         StemReport(*levels)
-        for levels in zip(
-            run.ensemble.stems, check.peaks_dbfs, check.silence_peaks_dbfs, before, after, strict=True
-        )
+        for levels in zip(names, check.peaks_dbfs, check.silence_peaks_dbfs, before, after, strict=True)
     )
     return JobReport(
         job_id=spec.job_id,
@@ -90,24 +91,24 @@ def _job_report(
         model_name=spec.model_name,
         model_architecture=model.architecture,
         model_sha256=model.sha256,
-        adapter_sha256=None if learned is None else learned.adapter_sha256,
-        strategy=str(run.strategy),
-        trainable_parameters=run.strategy.trainable_count(run.config),
-        options=_options_as_used(spec, run.ensemble.stems),
+        adapter_sha256=None if adaptation is None else adaptation.adapter_sha256,
+        strategy=str(context.strategy),
+        trainable_parameters=context.strategy.trainable_count(context.config),
+        options=_options_as_used(spec, names),
         seed=spec.seed,
-        device=run.networks.name_of(run.model.device),
-        threads=run.networks.threads,
+        device=context.networks.name_of(context.model.device),
+        threads=context.networks.threads,
         sample_rate_hz=spec.source.sample_rate_hz,
         channels=spec.source.channels,
         frames=spec.source.frames,
         source_encoding=spec.source.encoding,
         stem_encoding=spec.stem_encoding.value,
         marks=spec.marks,
-        timings_s=dict(run.meter.timings_s),
-        epoch_losses=() if learned is None else learned.epoch_losses,
+        timings_s=dict(context.journal.timings_s),
+        epoch_losses=() if adaptation is None else adaptation.epoch_losses,
         null_peak_dbfs=check.null_peak_dbfs,
-        stems=stems,
-        notices=tuple(notice.message for notice in run.notices),
+        stems=stem_reports,
+        notices=tuple(notice.message for notice in context.journal.notices),
     )
 
 

@@ -1,4 +1,4 @@
-"""The networks that stay loaded in a worker, and how the worker computes: device, threads, determinism."""
+"""Networks that stay loaded in a worker, and its settings: device, threads, determinism."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ResidentNetwork:
-    """A network on its device, in evaluation mode, and what its checkpoint says of it."""
+    """A network on its device, in evaluation mode, and the facts of its checkpoint."""
 
     network: SeparationNetwork
     """Has no trainable parameter outside of `adaptation_of`."""
@@ -33,12 +33,12 @@ class ResidentNetwork:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes: on the device of the process, or on the CPU when that has too little memory."""
+        """Device of the process, or the CPU when that has too little memory."""
         return next(self.network.parameters()).device
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it computes on a GPU."""
+        """True if it computes on a GPU."""
         return self.device.type == "cuda"
 
     def move_to_cpu(self) -> None:
@@ -78,17 +78,17 @@ class ResidentNetworks:
 
     @property
     def device_name(self) -> str:
-        """What computes, for people: "cpu" or "cuda:0 (NVIDIA H200)"."""
+        """Device of the process, for people: "cpu" or "cuda:0 (NVIDIA H200)"."""
         return self.name_of(self.device)
 
     def name_of(self, device: torch.device) -> str:
-        """The device for people."""
+        """Name of a device for people."""
         if device.type != "cuda":
             return str(device)
         return f"{device} ({torch.cuda.get_device_name(device)})"
 
     def machine(self, device: torch.device) -> tuple[str, ...]:
-        """What decides how numbers are rounded on the device: versions, device and threads."""
+        """Versions, device and threads, which decide how numbers are rounded."""
         return (
             f"ugosa-server {__version__}",
             f"torch {torch.__version__}",
@@ -100,7 +100,7 @@ class ResidentNetworks:
 
     @property
     def gpu_memory_bytes(self) -> int | None:
-        """What this process has reserved on its GPU; None without one."""
+        """Memory that this process has reserved on its GPU; None without one."""
         return None if self.device.type != "cuda" else torch.cuda.memory_reserved(self.device)
 
     @property

@@ -1,4 +1,4 @@
-"""The written stems, read back once next to the song: what was promised of them, and what they look like."""
+"""Check of the written stems: read back next to the song, they are measured and drawn."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ugosa_server.report.svg import Waveform, WaveformMeter
 
 @dataclass(frozen=True)
 class CheckedStems:
-    """What was found in the files."""
+    """Measurements of the stem files."""
 
     null_peak_dbfs: float
     """Peak of sum(stems) - mix; -inf when exact."""
     silence_peaks_dbfs: tuple[float | None, ...]
     """Peak of each stem in its marked silence past the fades; None where there is no such frame."""
     mix: Waveform
-    """Of the song."""
+    """Waveform of the song."""
     stems: tuple[Waveform, ...]
-    """Of each stem."""
+    """Waveform of each stem."""
 
     @property
     def peaks_dbfs(self) -> list[float]:
@@ -38,7 +38,7 @@ class CheckedStems:
 
 
 def stem_check_steps(n_frames: int) -> int:
-    """How often `check_stems` yields for a song of that length."""
+    """Number of blocks that `check_stems` reads of a song of that length."""
     return math.ceil(n_frames / BLOCK_FRAMES)
 
 
@@ -53,7 +53,7 @@ def check_stems(
 
     Args:
         paths: the files, in the order of `sources`.
-        marks: those that the stems must obey.
+        marks: silence that the stems must obey.
         sources: names of the stems.
         frames: the song.
         sample_rate_hz: its rate.

@@ -1,8 +1,7 @@
-"""What a job tells about its result: `report.json` for programs, `report.html` for people.
+"""The report of a job: `report.json` for programs, `report.html` for people.
 
-The worker fills a `JobReport` and a `Preview` (`data.py`) with what it measured and calls `write_report`
-(`write.py`). Nothing here imports torch, and nothing here measures: levels and losses come in as numbers;
-waveforms come in as what is drawn (`waveform.py`), excerpts as what is played (`excerpt_audio.py`).
+The worker fills a `JobReport` and a `Preview` with its measurements and calls `write_report`. Nothing here
+imports torch, and nothing here measures but `WaveformMeter`, which bins samples for a drawing.
 """
 
 from ugosa_server.report.data import EpochLoss, JobReport, OptionValue, Preview, StemReport

@@ -34,7 +34,7 @@ class StemReport:
     peak_dbfs: float
     """Peak of the written file."""
     silence_peak_dbfs: float | None = None
-    """Peak inside its marked silence, past the fade at the edges, read back from the written file.
+    """Peak in its marked silence, past the fades at the edges, read back from the file.
 
     None when the source has no silent mark longer than its fades.
     """
@@ -44,12 +44,12 @@ class StemReport:
     None when the source has no silent mark or the base network was not run.
     """
     leakage_after_dbfs: float | None = None
-    """As `leakage_before_dbfs`, of the adapted network's estimate. None when nothing was adapted."""
+    """As `leakage_before_dbfs`, of the adapted network; None when nothing was adapted."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A short excerpt of the song and its stems for the page: audio as data URIs (`previews.py`)."""
+    """A short excerpt of the song and its stems, as data URIs (`previews.py`)."""
 
     start_frame: int
     """Where the excerpt starts in the song, at the source rate."""

@@ -7,12 +7,12 @@ Every text that comes from a user is escaped where it enters the HTML.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
 from ugosa_server.report.data import JobReport, Preview
-from ugosa_server.report.previews import listening_room
-from ugosa_server.report.svg import Waveform, lanes, leakage_table, loss_chart, timing_bars
+from ugosa_server.report.svg import Waveform, lanes, leakage_table, loss_chart, source_colour, timing_bars
 from ugosa_server.report.text import Verdict, clock, count, verdicts
 
 CONTENT_SECURITY_POLICY = (
@@ -27,8 +27,8 @@ def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Seque
     """Return the page.
 
     Args:
-        report: what is told.
-        preview: what can be listened to.
+        report: facts and measurements.
+        preview: the excerpt.
         mix: the song's waveform.
         stems: their waveforms, in the report's order.
     """
@@ -38,7 +38,7 @@ def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Seque
         f'<section class="verdicts">{"".join(_card(verdict) for verdict in verdicts(report))}</section>',
         _notices(report.notices),
         _section("Where everyone plays", _legend(report) + lanes(report, mix, stems, excerpt)),
-        _section("Listen", listening_room(report, preview), "listen"),
+        _section("Listen", _players(report, preview), "listen"),
         _section("Leakage in marked silence", _LEAKAGE_INTRO + leakage_table(report.stems)),
         _section("Learning", _LOSS_INTRO + loss_chart(report.epoch_losses)) if report.epoch_losses else "",
         _section("Time", timing_bars(report)),
@@ -62,7 +62,7 @@ _LEAKAGE_INTRO = (
 )
 _LOSS_INTRO = (
     "<p>What the adaptation makes smaller: <b>reconstruction</b> is the distance between the mix and the sum "
-    "of the instruments that may play, <b>silence</b> what is heard of instruments where they are marked "
+    "of the instruments that may play, <b>silence</b> the level of instruments where they are marked "
     "silent.</p>"
 )
 
@@ -88,6 +88,50 @@ def _card(verdict: Verdict) -> str:
         f'<div class="card {kind}"><h2>{escape(verdict.title)}</h2>'
         f'<p class="value">{escape(verdict.value)}</p><p>{escape(verdict.detail)}</p></div>'
     )
+
+
+@dataclass(frozen=True)
+class _PreviewRow:
+    name: str
+    colour: str
+    base: str | None
+    adapted: str
+
+
+def _players(report: JobReport, preview: Preview) -> str:
+    """Audio players of the previews, before and after the adaptation."""
+    rows = [_PreviewRow("mix", "var(--mix)", None, preview.mix)]
+    for index, stem in enumerate(report.stems):
+        base = None if preview.base is None else preview.base[index]
+        rows.append(_PreviewRow(stem.source, source_colour(index), base, preview.adapted[index]))
+    start_s = preview.start_frame / report.sample_rate_hz
+    length_s = preview.frames / report.sample_rate_hz
+    song_s = report.frames / report.sample_rate_hz
+    compared = preview.base is not None
+    heads = "<th>before adaptation</th><th>after adaptation</th>" if compared else "<th>stem</th>"
+    body = "".join(_player_row(compared, row) for row in rows)
+    return (
+        f'<div class="room" data-start="{start_s:.6f}" data-song="{song_s:.6f}">'
+        f"<p>{length_s:.0f} s from {clock(start_s)}. Switch while it plays: the position stays.</p>"
+        f'<table class="takes"><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _player_row(compared: bool, row: _PreviewRow) -> str:
+    head = f'<th scope="row"><i class="dot"></i>{escape(row.name)}</th>'
+    if not compared:
+        cells = _player(row.name, row.adapted)
+    elif row.base is None:  # the mix: nothing was adapted about it
+        cells = _player(row.name, row.adapted, columns=2)
+    else:
+        cells = _player(f"{row.name} before adaptation", row.base)
+        cells += _player(f"{row.name} after adaptation", row.adapted)
+    return f'<tr style="--colour:{row.colour}">{head}{cells}</tr>'
+
+
+def _player(name: str, data_uri: str, columns: int = 1) -> str:
+    player = f'<audio controls preload="auto" aria-label="{escape(name)}" src="{data_uri}"></audio>'
+    return f'<td class="take" colspan="{columns}">{player}</td>'
 
 
 def _notices(notices: Sequence[str]) -> str:

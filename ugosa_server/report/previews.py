@@ -1,11 +1,7 @@
-"""A stretch of audio as a page carries it: a data URI that every browser plays.
+"""Previews: one span of the mix and of every stem, as data URIs that every browser plays.
 
-Excerpts for the report: kept while blocks of the whole song go by, encoded on threads of their own.
-
-Encoding is most of a report's work. It is done side by side with the rest of it; where a GPU computes, as
-soon as there is something to encode, since the CPU has little else to do then.
-
-Audio players for the excerpt: each stem as the base network gave it and as the adapted one did.
+Encoding is most of a report's work. It is done on threads of its own beside the rest of the run; where a GPU
+computes, as soon as there is something to encode, since the CPU has little else to do then.
 """
 
 from __future__ import annotations
@@ -15,8 +11,6 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from html import escape
 
 import av
 import numpy as np
@@ -26,9 +20,6 @@ import soxr
 from numpy.typing import NDArray
 
 from ugosa_server.marks import Interval, inside
-from ugosa_server.report.data import JobReport, Preview
-from ugosa_server.report.svg import source_colour
-from ugosa_server.report.text import clock
 
 MP3_ENCODER = "libmp3lame"
 MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # MPEG-1, -2 and -2.5
@@ -48,7 +39,7 @@ def audio_data_uri(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> str:
 
     Args:
         audio: mono or stereo, [C, n], n at least 1.
-        sample_rate_hz: its rate; what MP3 does not know is resampled.
+        sample_rate_hz: its rate; resampled if MP3 does not know it.
     """
     playable = np.clip(audio, -1.0, 1.0)  # codecs wrap or distort what is above full scale
     if MP3_ENCODER in av.codecs_available:
@@ -72,38 +63,38 @@ def _mp3(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> bytes:
         assert isinstance(stream, av.AudioStream)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio), format="fltp", layout=layout)
         frame.sample_rate = rate_hz
-        for given in (frame, None):  # None: what is still inside
+        for given in (frame, None):  # None flushes the encoder
             file.mux(stream.encode(given))
     return buffer.getvalue()
 
 
 @contextmanager
 def encoding_threads(threads: int) -> Iterator[Executor]:
-    """Threads that encode while the body runs; what they have not begun when it ends is dropped."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="excerpt")
+    """Threads that encode while the block runs; tasks not begun when it ends are dropped."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="preview")
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-class Excerpt:
-    """One span of every stem of a stream of blocks, as data URIs that browsers play."""
+class PreviewRecorder:
+    """Records one span of every stem of a stream of blocks, and encodes it."""
 
     def __init__(self, span: Interval, sample_rate_hz: int, encoders: Executor, *, at_once: bool) -> None:
-        """Begin to listen.
+        """Begin before the first block.
 
         Args:
             span: first frame and one past the last one.
-            sample_rate_hz: of the blocks.
-            encoders: what encodes.
-            at_once: whether it begins with that when the span has gone by, and not only when it is told.
+            sample_rate_hz: rate of the blocks.
+            encoders: threads that encode.
+            at_once: True to encode as soon as the span has gone by; False = when `encode` is called.
         """
         self._span, self._sample_rate_hz = span, sample_rate_hz
         self._encoders, self._at_once = encoders, at_once
         self._parts: list[NDArray[np.float32]] = []
         self._position = 0
-        self._takes: list[Future[str]] = []
+        self._uris: list[Future[str]] = []
 
     def add(self, block: NDArray[np.float32]) -> None:
         """Take the next frames of all stems, [S, C, n]."""
@@ -111,63 +102,12 @@ class Excerpt:
         self._parts += [block[..., a:b].copy() for a, b in inside([self._span], self._position, end)]
         self._position = end
         if self._at_once and self._position >= self._span[1]:
-            self.begin_encoding()
+            self.encode()
 
-    def begin_encoding(self) -> None:
-        """Have all of it encoded, unless that was begun before; the samples are let go of then."""
+    def encode(self) -> list[Future[str]]:
+        """Begin to encode, unless that was begun before; return the data URI of each stem, in order."""
         if self._parts:
             stems = np.concatenate(self._parts, axis=-1)
-            self._parts = []
-            self._takes = [
-                self._encoders.submit(audio_data_uri, stem, self._sample_rate_hz) for stem in stems
-            ]
-
-    def data_uris(self) -> Iterator[str]:
-        """Give one a stem, in order, waiting for each."""
-        self.begin_encoding()
-        for take in self._takes:
-            yield take.result()
-
-
-@dataclass(frozen=True)
-class _Row:
-    name: str
-    colour: str
-    base: str | None
-    adapted: str
-
-
-def listening_room(report: JobReport, preview: Preview) -> str:
-    """Return the players as HTML, with the audio inside."""
-    rows = [_Row("mix", "var(--mix)", None, preview.mix)]
-    for index, stem in enumerate(report.stems):
-        base = None if preview.base is None else preview.base[index]
-        rows.append(_Row(stem.source, source_colour(index), base, preview.adapted[index]))
-    start_s = preview.start_frame / report.sample_rate_hz
-    length_s = preview.frames / report.sample_rate_hz
-    song_s = report.frames / report.sample_rate_hz
-    compared = preview.base is not None
-    heads = "<th>before adaptation</th><th>after adaptation</th>" if compared else "<th>stem</th>"
-    body = "".join(_row(compared, row) for row in rows)
-    return (
-        f'<div class="room" data-start="{start_s:.6f}" data-song="{song_s:.6f}">'
-        f"<p>{length_s:.0f} s from {clock(start_s)}. Switch while it plays: the position stays.</p>"
-        f'<table class="takes"><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
-def _row(compared: bool, row: _Row) -> str:
-    head = f'<th scope="row"><i class="dot"></i>{escape(row.name)}</th>'
-    if not compared:
-        cells = _take(row.name, row.adapted)
-    elif row.base is None:  # the mix: nothing was adapted about it
-        cells = _take(row.name, row.adapted, columns=2)
-    else:
-        cells = _take(f"{row.name} before adaptation", row.base)
-        cells += _take(f"{row.name} after adaptation", row.adapted)
-    return f'<tr style="--colour:{row.colour}">{head}{cells}</tr>'
-
-
-def _take(name: str, data_uri: str, columns: int = 1) -> str:
-    player = f'<audio controls preload="auto" aria-label="{escape(name)}" src="{data_uri}"></audio>'
-    return f'<td class="take" colspan="{columns}">{player}</td>'
+            self._parts = []  # frees the samples
+            self._uris = [self._encoders.submit(audio_data_uri, stem, self._sample_rate_hz) for stem in stems]
+        return self._uris

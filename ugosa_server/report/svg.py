@@ -1,4 +1,4 @@
-"""Drawings of the page: waveforms with their marks, the loss curve, the leakage table and the timings.
+"""Drawings of the page: waveforms with marks, loss curve, leakage table, timings.
 
 They stretch with the page: positions are percentages and the SVG has no text in it. A waveform is drawn from
 the lowest and highest sample of every bin, taken block by block.
@@ -82,7 +82,7 @@ LEAKAGE_FLOOR_DBFS = SILENCE_DBFS  # left end of the leakage drawing; the right 
 
 
 def loss_chart(losses: Sequence[EpochLoss]) -> str:
-    """Return the terms of Eq. 2 by epoch, from 0 upwards; values that are no numbers are left out."""
+    """Return the terms of Eq. 2 by epoch, from 0 upwards, without values that are no numbers."""
     values = [curve(loss) for _, curve in CURVES for loss in losses]
     top = max((value for value in values if math.isfinite(value)), default=0.0) or 1.0
     lines, keys = [], []

@@ -67,7 +67,7 @@ def count(quantity: int, noun: str) -> str:
 
 
 def leakage_change_db(stem: StemReport) -> float | None:
-    """Change of the leakage by the adaptation in dB, below 0 = less leaks; None when that is no number."""
+    """Change of the leakage by the adaptation, below 0 = less; None when that is no number."""
     before, after = stem.leakage_before_dbfs, stem.leakage_after_dbfs
     if before is None or after is None or not (math.isfinite(before) and math.isfinite(after)):
         return None

@@ -1,6 +1,6 @@
-"""Writes the report beside the stems, complete files or none: `report.html`, and `report.json` for programs.
+"""Writes the report beside the stems: `report.html`, and `report.json` for programs.
 
-`report.json` is strict JSON (RFC 8259) with a stable order.
+Files are complete or not there. `report.json` is strict JSON (RFC 8259) with a stable order.
 
 JSON has no infinities. A level of minus infinity, which is digital silence, is the *string* "-inf", and a
 loss that left the numbers is "inf" or "nan"; Python's `float()` reads all three. null means that there was

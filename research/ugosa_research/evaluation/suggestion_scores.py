@@ -125,7 +125,7 @@ def hear(song: PreparedSong, model: ModelInfo, networks: ResidentNetworks) -> So
             stem_encoding=StemEncoding.WAV_FLOAT32,
             seed=0,
             out_dir=str(out_dir),
-            listens_only=True,
+            analysis_only=True,
         )
         ending: RunEvent | None = None
         for event in run_job(spec, networks, lambda: False):

@@ -35,7 +35,7 @@ def run(path, resume_path=None, options=OPTIONS, keys=KEYS, stop_after=None, **s
 
 
 @pytest.mark.parametrize("strategy", ["P-L3:D", "B-L1:3"])
-def test_after_a_death_at_any_epoch_the_result_is_bit_identical(tmp_path, strategy, no_writing_share):
+def test_resumed_adaptation_is_bit_identical_at_any_epoch(tmp_path, strategy, no_writing_share):
     options = replace(OPTIONS, strategy=strategy, batch_size=2, pitch_shifts=1)
     keys = replace(KEYS, options=options)
     expected, whole = run(tmp_path / "whole", options=options, keys=keys)
@@ -51,7 +51,7 @@ def test_after_a_death_at_any_epoch_the_result_is_bit_identical(tmp_path, strate
         (tmp_path / "2").unlink(missing_ok=True)
 
 
-def test_a_chain_of_deaths_ends_at_the_same_bits(tmp_path, no_writing_share):
+def test_adaptation_resumed_twice_is_bit_identical(tmp_path, no_writing_share):
     expected, _ = run(tmp_path / "whole")
     run(tmp_path / "1", stop_after=1)
     run(tmp_path / "2", tmp_path / "1", stop_after=3)
@@ -71,7 +71,7 @@ def test_a_chain_of_deaths_ends_at_the_same_bits(tmp_path, no_writing_share):
         {"machine": ("torch", "cuda:0")},
     ],
 )
-def test_what_belongs_to_another_adaptation_is_passed_over(tmp_path, change):
+def test_file_of_another_adaptation_is_ignored(tmp_path, change):
     run(tmp_path / "1", stop_after=2)
     assert EpochCheckpoint(tmp_path / "2", KEYS, tmp_path / "1").epochs_done > 0
     assert EpochCheckpoint(tmp_path / "2", replace(KEYS, **change), tmp_path / "1").epochs_done == 0
@@ -85,7 +85,7 @@ def kept(tmp_path_factory):
 
 
 @given(data=st.data())
-def test_a_file_that_is_cut_or_damaged_is_passed_over_or_read_whole(kept, tmp_path_factory, data):
+def test_cut_or_damaged_file_is_ignored_or_read_whole(kept, tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / "1"
     damaged = bytearray(kept[: data.draw(st.integers(0, len(kept)))])
     for _ in range(data.draw(st.integers(0, 3))):
@@ -120,7 +120,7 @@ def test_short_epochs_are_not_slowed_down_by_writing(tmp_path):
     assert 0.5 * len(writes) <= 0.1 * now_s + 0.5
 
 
-def test_a_disk_that_is_full_costs_the_file_and_not_the_adaptation(tmp_path, monkeypatch):
+def test_full_disk_costs_the_file_and_not_the_adaptation(tmp_path, monkeypatch):
     expected, _ = run(tmp_path / "whole")
 
     def full(descriptor):

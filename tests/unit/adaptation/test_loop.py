@@ -24,7 +24,7 @@ def adapted_digest(network, options, seed=0, song=SONG, **kwargs):
 
 
 @pytest.mark.parametrize("strategy", [s for s in ALL_STRATEGIES if s.depth is not None], ids=str)
-def test_a_strategy_changes_exactly_its_parameters_and_the_base_comes_back(strategy):
+def test_strategy_changes_only_its_parameters_until_the_end(strategy):
     network = tiny_network()
     base = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with adaptation_of(network, strategy) as parameters:
@@ -37,7 +37,7 @@ def test_a_strategy_changes_exactly_its_parameters_and_the_base_comes_back(strat
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_jobs_share_the_resident_network_and_own_only_what_they_train():
+def test_jobs_share_the_resident_network_tensors():
     network = tiny_network()
     addresses = {name: parameter.data_ptr() for name, parameter in network.named_parameters()}
     for name in ("P-L3:D", "P-L1:M"):
@@ -50,7 +50,7 @@ def test_jobs_share_the_resident_network_and_own_only_what_they_train():
             assert {n: p.data_ptr() for n, p in network.named_parameters()} == addresses
 
 
-def test_the_base_comes_back_after_an_error_and_after_a_cancel():
+def test_base_is_restored_after_an_error_and_a_cancel():
     network = tiny_network()
     base = weights_digest(network.state_dict())
     strategy = parse_strategy("P-L1:D")
@@ -72,14 +72,14 @@ def test_the_base_comes_back_after_an_error_and_after_a_cancel():
 
 @pytest.mark.parametrize("strategy", ["P-L1:D", "P-L3:D", "P-L4:D", "P-L5:D"])
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_weights_are_bit_identical_with_and_without_the_prefix_cache(strategy, batch_size, tmp_path):
+def test_prefix_cache_leaves_weights_bit_identical(strategy, batch_size, tmp_path):
     options = AdaptationOptions(strategy, learning_rate=1e-2, epochs=3, segment_s=0.3, batch_size=batch_size)
     budgets = [CacheBudget(0), CacheBudget(40_000), CacheBudget(), CacheBudget(40_000, 1 << 20, tmp_path)]
     digests = {adapted_digest(tiny_network(), options, cache_budget=budget)[0] for budget in budgets}
     assert len(digests) == 1
 
 
-def test_the_cached_split_gives_the_gradients_of_the_whole_network():
+def test_cached_split_gives_gradients_of_the_whole_network():
     network, strategy = tiny_network(), parse_strategy("P-L3:D")
     song = noise_song(2000)
     options = AdaptationOptions(learning_rate=1e-3, epochs=1, segment_s=1.0)
@@ -96,7 +96,7 @@ def test_the_cached_split_gives_the_gradients_of_the_whole_network():
             torch.testing.assert_close(gradients[name], parameter.grad)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+def test_seed_decides_the_weights():
     first, second, other = (adapted_digest(tiny_network(), OPTIONS, seed)[0] for seed in (5, 5, 6))
     assert first == second != other
 

@@ -13,7 +13,7 @@ def test_nothing_chosen_is_the_paper():
     assert (AdaptationOptions().epochs, AdaptationOptions().learning_rate) == (10, 1e-5)
 
 
-def test_the_models_own_defaults_hold_unless_the_user_or_the_preset_says_otherwise():
+def test_model_defaults_give_way_to_preset_and_user():
     assert resolve_options(None, MODEL) == AdaptationOptions(learning_rate=1e-4, epochs=6)
     assert resolve_options("fast", MODEL) == AdaptationOptions(learning_rate=1e-4, epochs=3)
     assert resolve_options("fast", MODEL, {"epochs": 1}) == AdaptationOptions(learning_rate=1e-4, epochs=1)

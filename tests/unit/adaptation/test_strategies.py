@@ -51,13 +51,13 @@ def test_the_published_network_has_the_papers_trainable_counts(name, count):
         ("everything", "'B0'"),
     ],
 )
-def test_a_wrong_name_is_told_the_way_out(name, words):
+def test_wrong_name_is_refused_with_the_way_out(name, words):
     with pytest.raises(BadOptionError, match=words) as error:
         parse_strategy(name)
     assert repr(name) in error.value.message
 
 
-def test_l3_is_the_last_repeat_of_any_network_and_deeper_ones_need_repeats():
+def test_l3_is_the_last_repeat_of_any_network():
     two_repeats = ConvTasNetConfig(repeats=2, blocks_per_repeat=1)
     names = parse_strategy("P-L3:3").depth.trained_names(two_repeats)
     assert names

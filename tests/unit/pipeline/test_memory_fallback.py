@@ -1,4 +1,4 @@
-"""A GPU with too little memory costs smaller pieces or time, and the job says what was done."""
+"""A GPU with too little memory costs smaller pieces or time, and the job has notices of it."""
 
 import json
 from dataclasses import replace
@@ -48,6 +48,37 @@ class CrampedNetwork(ConvTasNet):
         return super().trained_part(mix, frozen, depth)
 
 
+class CrampedResident(ResidentNetwork):
+    """Passes for a network on a GPU until it is moved."""
+
+    @property
+    def on_gpu(self):
+        return not self.network.moved
+
+    def move_to_cpu(self):
+        self.network.moved = True
+
+
+class CrampedNetworks(ResidentNetworks):
+    """Keeps one network that has room for `room_s` seconds at once."""
+
+    def __init__(self, room_s, trained_calls_before_full=0, cpu_fallback=True):
+        super().__init__(WorkerSettings("cpu", cpu_fallback=cpu_fallback))
+        self._room_frames = round(room_s * RATE_HZ)
+        self._trained_calls_before_full = trained_calls_before_full
+        self._resident = None
+
+    def load(self, path):
+        if self._resident is None:
+            plain = super().load(path)
+            network = CrampedNetwork(plain.network.config).eval().requires_grad_(False)
+            network.load_state_dict(plain.network.state_dict())
+            network.room_frames = self._room_frames
+            network.trained_calls_before_full = self._trained_calls_before_full
+            self._resident = CrampedResident(network, plain.info)
+        return self._resident
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
@@ -59,25 +90,6 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def make_spec(tmp_path, checkpoint):
     return partial(run_spec, tmp_path, checkpoint)
-
-
-@pytest.fixture
-def cramped(monkeypatch, checkpoint):
-    """Give networks with room for so many frames at once, on something that passes for a GPU."""
-
-    def make(room_s, trained_calls_before_full=0, cpu_fallback=True):
-        def build(config):
-            network = CrampedNetwork(config)
-            network.room_frames = round(room_s * RATE_HZ)
-            network.trained_calls_before_full = trained_calls_before_full
-            return network
-
-        monkeypatch.setattr(resident_networks, "build_network", build)
-        monkeypatch.setattr(ResidentNetwork, "on_gpu", property(lambda r: not r.network.moved))
-        monkeypatch.setattr(ResidentNetwork, "move_to_cpu", lambda r: setattr(r.network, "moved", True))
-        return ResidentNetworks(WorkerSettings("cpu", cpu_fallback=cpu_fallback))
-
-    return make
 
 
 def run(spec, networks):
@@ -97,9 +109,9 @@ def digests(ending):
 
 
 @pytest.mark.parametrize("trained_calls", [0, 1], ids=["at once", "in the second epoch"])
-def test_smaller_pieces_give_what_a_job_with_these_options_gives(make_spec, cramped, trained_calls):
+def test_smaller_pieces_give_the_stems_of_a_job_with_them(make_spec, trained_calls):
     spec = make_spec(adaptation=OPTIONS, separation=SEPARATION)
-    ending, notices = run(spec, cramped(room_s=1.0, trained_calls_before_full=trained_calls))
+    ending, notices = run(spec, CrampedNetworks(room_s=1.0, trained_calls_before_full=trained_calls))
     assert isinstance(ending, RunSucceeded)
     assert notices == [
         f"the GPU's memory is too little for {what}"
@@ -120,9 +132,9 @@ def test_smaller_pieces_give_what_a_job_with_these_options_gives(make_spec, cram
     assert (stems_of(spec, ending).sum(axis=0) == song_of(spec)).all()
 
 
-def test_what_fits_in_no_piece_goes_on_on_the_cpu_as_it_was_asked_for(make_spec, cramped):
+def test_pieces_that_never_fit_go_to_the_cpu_as_asked_for(make_spec):
     spec = make_spec(adaptation=OPTIONS, separation=SEPARATION)
-    networks = cramped(room_s=0.5)
+    networks = CrampedNetworks(room_s=0.5)
     ending, notices = run(spec, networks)
     assert "going on on the CPU" in notices[-1]
     assert len(notices) == 2
@@ -133,9 +145,9 @@ def test_what_fits_in_no_piece_goes_on_on_the_cpu_as_it_was_asked_for(make_spec,
     assert options_in_report(spec)["separation_segment_seconds"] == 2
 
 
-def test_without_the_cpu_the_job_fails_with_the_way_out_and_the_base_stays(make_spec, cramped):
+def test_run_without_cpu_fallback_fails_and_the_base_stays(make_spec):
     spec = make_spec(adaptation=OPTIONS, separation=SeparationOptions(segment_s=0.5))
-    networks = cramped(room_s=0.9, trained_calls_before_full=1, cpu_fallback=False)
+    networks = CrampedNetworks(room_s=0.9, trained_calls_before_full=1, cpu_fallback=False)
     network = networks.load(spec.model_path).network
     before = weights_digest(network.state_dict())
     ending, _ = run(spec, networks)
@@ -146,7 +158,7 @@ def test_without_the_cpu_the_job_fails_with_the_way_out_and_the_base_stays(make_
     assert weights_digest(network.state_dict()) == before
 
 
-def test_what_is_halved_and_when_it_ends():
+def test_batches_are_halved_before_segments():
     batches = AdaptationOptions(batch_size=5, segment_s=4.0, hop_s=3.0)
     seen = []
     options = batches
@@ -167,11 +179,11 @@ def test_what_is_halved_and_when_it_ends():
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
     ],
 )
-def test_only_a_lack_of_memory_is_taken_for_one(error, expected):
+def test_out_of_memory_is_known_from_other_errors(error, expected):
     assert is_out_of_memory(error) is expected
 
 
-def test_a_model_that_does_not_fit_the_gpu_computes_on_the_cpu_or_says_why_not(checkpoint, monkeypatch):
+def test_model_too_large_for_the_gpu_computes_on_the_cpu(checkpoint, monkeypatch):
     from ugosa_server.errors import DeviceMemoryError
 
     class TooLarge(ConvTasNet):

@@ -1,4 +1,4 @@
-"""The network hears a normalised song; its words come back at the song's scale, rate, channels and length."""
+"""Input is normalised; estimates come back at the song's scale, rate, channels and length."""
 
 import hashlib
 from dataclasses import replace
@@ -22,15 +22,15 @@ def write_song(folder, samples, rate_hz):
 
 
 def prepared(source, config, folder):
-    """Drive the generator; give the ModelMix and the steps it told."""
+    """Drive the generator; return the ModelMix and the steps."""
     with open_frames(source) as frames:
         steps = write_model_mix(source, frames, folder / "mix.f32", config)
-        told = []
+        done = []
         while True:
             try:
-                told.append(next(steps))
+                done.append(next(steps))
             except StopIteration as end:
-                return end.value, told
+                return end.value, done
 
 
 def smooth_song(n_frames, rate_hz, channels):
@@ -41,20 +41,20 @@ def smooth_song(n_frames, rate_hz, channels):
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("model_channels", [1, 2])
 @pytest.mark.parametrize(("rate_hz", "n_frames"), [(8000, 20_000), (48_000, 150_001)])
-def test_the_mono_mean_is_normalised_and_one_estimate_brings_the_song_back(
+def test_input_is_normalised_and_one_estimate_restores_the_song(
     tmp_path, channels, model_channels, rate_hz, n_frames
 ):
     song = smooth_song(n_frames, rate_hz, channels)
     source = write_song(tmp_path, song, rate_hz)
-    mix, told = prepared(source, replace(TINY, audio_channels=model_channels), tmp_path)
-    heard = np.fromfile(mix.audio.path, "<f4").reshape(mix.audio.frames, model_channels)
+    mix, done = prepared(source, replace(TINY, audio_channels=model_channels), tmp_path)
+    samples = np.fromfile(mix.audio.path, "<f4").reshape(mix.audio.frames, model_channels)
     assert mix.audio.frames == round(n_frames * 8000 / rate_hz)
-    assert heard.mean() == pytest.approx(0, abs=1e-4)
-    assert heard.mean(axis=1).std() == pytest.approx(1, abs=1e-4)
-    assert told[-1] == prepare_steps(source)
+    assert samples.mean() == pytest.approx(0, abs=1e-4)
+    assert samples.mean(axis=1).std() == pytest.approx(1, abs=1e-4)
+    assert done[-1] == prepare_steps(source)
     assert mix.source_sha256 == hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
 
-    estimates = iter([heard.T[None, :, i : i + 777] for i in range(0, len(heard), 777)])  # one source
+    estimates = iter([samples.T[None, :, i : i + 777] for i in range(0, len(samples), 777)])  # one source
     back = np.concatenate(list(estimates_at_source(estimates, mix, source)), axis=-1)
     assert back.shape == (1, channels, n_frames)
     expected = song.T if model_channels == 2 or channels == 1 else np.repeat(song.mean(1)[None], 2, axis=0)
@@ -62,12 +62,12 @@ def test_the_mono_mean_is_normalised_and_one_estimate_brings_the_song_back(
     np.testing.assert_allclose(back[0][:, inner], expected[:, inner], atol=1e-3)
 
 
-def test_the_mean_comes_back_once_in_the_sum_of_the_stems(tmp_path):
+def test_mean_comes_back_once_in_the_sum_of_the_stems(tmp_path):
     song = smooth_song(8000, 8000, 2)
     source = write_song(tmp_path, song, 8000)
     mix, _ = prepared(source, TINY, tmp_path)
-    heard = np.fromfile(mix.audio.path, "<f4").reshape(-1, 2).T
-    halves = iter([np.stack([0.25 * heard, 0.75 * heard])])
+    samples = np.fromfile(mix.audio.path, "<f4").reshape(-1, 2).T
+    halves = iter([np.stack([0.25 * samples, 0.75 * samples])])
     stems = next(estimates_at_source(halves, mix, source))
     np.testing.assert_allclose(stems.sum(axis=0), song.T, atol=1e-5)
 

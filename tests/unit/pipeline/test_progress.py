@@ -1,16 +1,16 @@
-"""Progress never falls, its ETA is measured, and it does not flood."""
+"""Progress never falls, its time left is measured, and it does not flood."""
 
 import pytest
 
 from ugosa_server.jobs.runs import RunPhase
-from ugosa_server.pipeline.progress import PhasePlan, ProgressMeter
+from ugosa_server.pipeline.progress import PhasePlan, RunJournal
 
 PLAN = [
-    PhasePlan(RunPhase.PREPARE, steps=2, cost=1),
+    PhasePlan(RunPhase.PREPARE, steps=2, other_s=0.1),
     PhasePlan(RunPhase.BASE_SEPARATION, steps=4, cost=8),
     PhasePlan(RunPhase.ADAPTATION, steps=10, cost=20),
     PhasePlan(RunPhase.SEPARATION, steps=4, cost=8),
-    PhasePlan(RunPhase.REPORT, steps=1, cost=1),
+    PhasePlan(RunPhase.REPORT, steps=1, other_s=3),
 ]
 
 
@@ -28,60 +28,83 @@ def clock():
 
 
 def run_through(clock, step_s=1.0):
-    meter = ProgressMeter(PLAN, clock)
+    journal = RunJournal(PLAN, clock)
     for plan in PLAN:
-        yield meter.begin(plan.phase)
+        yield journal.begin(plan.phase)
         for step in range(1, plan.steps + 1):
             clock.now_s += step_s
-            event = meter.advance(step)
-            if event is not None:
-                yield event
+            yield from journal.advance(step)
 
 
-def test_the_fraction_rises_from_0_to_1(clock):
-    fractions = [event.fraction for event in run_through(clock)]
+@pytest.mark.parametrize("step_s", [0.01, 1.0, 30.0])
+def test_fraction_rises_from_0_to_1(clock, step_s):
+    fractions = [event.fraction for event in run_through(clock, step_s)]
     assert fractions[0] == 0.0
     assert fractions[-1] == pytest.approx(1.0)
     assert fractions == sorted(fractions)
 
 
-def test_there_is_no_eta_before_the_network_was_measured(clock):
+def test_time_left_is_unknown_before_the_network_is_measured(clock):
     events = list(run_through(clock))
     assert all(event.eta_s is None for event in events if event.phase is RunPhase.PREPARE)
     assert all(event.eta_s is not None for event in events if event.phase is RunPhase.ADAPTATION)
-    assert events[-1].eta_s == 0.0
+    assert events[-1].eta_s == pytest.approx(0.0)
 
 
-def test_the_eta_takes_separation_to_be_as_fast_as_the_base_separation(clock):
-    meter = ProgressMeter(PLAN, clock)
-    meter.begin(RunPhase.PREPARE)
-    meter.begin(RunPhase.BASE_SEPARATION)
+def test_time_left_takes_separation_as_fast_as_base_separation(clock):
+    journal = RunJournal(PLAN, clock)
+    journal.begin(RunPhase.PREPARE)
+    journal.begin(RunPhase.BASE_SEPARATION)
     clock.now_s += 4
-    assert meter.advance(4).step == 4  # 0.5 s a unit of cost
-    meter.begin(RunPhase.ADAPTATION)
+    (event,) = journal.advance(4)  # 0.5 s a unit of cost, also of what was not measured
+    assert event.eta_s == pytest.approx((20 + 8) * 0.5 + 3)
+    journal.begin(RunPhase.ADAPTATION)
     clock.now_s += 50
-    event = meter.advance(5)  # 5 s a unit of cost: 50 s left
-    overall = 54 / 18
-    assert event.eta_s == pytest.approx(50 + 8 * 0.5 + 1 * overall)
+    (event,) = journal.advance(5)  # 5 s a unit of cost: 50 s left
+    assert event.eta_s == pytest.approx(50 + 8 * 0.5 + 3)
+
+
+@pytest.mark.parametrize("speed", [0.1, 10])
+def test_time_of_the_report_does_not_follow_the_network(clock, speed):
+    journal = RunJournal(PLAN, clock)
+    for plan in PLAN[:-1]:
+        journal.begin(plan.phase)
+        clock.now_s += plan.cost * speed
+        journal.advance(plan.steps)
+    event = journal.begin(RunPhase.REPORT)
+    assert event.eta_s == pytest.approx(3)
+    assert event.fraction == pytest.approx(1 - 3 / (36 * speed + 0.1 + 3))
+
+
+def test_skipped_steps_measure_no_speed(clock):
+    journal = RunJournal(PLAN, clock)
+    journal.begin(RunPhase.ADAPTATION)
+    journal.skip(5)
+    clock.now_s += 2
+    (event,) = journal.advance(6)  # one step of cost 2 took 2 s: four are left, and 16 of other phases
+    assert event.eta_s == pytest.approx(8 + 16 + 3.1)
 
 
 def test_events_come_at_most_four_times_a_second_except_at_ends(clock):
-    meter = ProgressMeter([PhasePlan(RunPhase.ADAPTATION, steps=1000, cost=1)], clock)
-    meter.begin(RunPhase.ADAPTATION)
+    journal = RunJournal([PhasePlan(RunPhase.ADAPTATION, steps=1000, cost=1)], clock)
+    journal.begin(RunPhase.ADAPTATION)
     events = []
     for step in range(1, 1001):
         clock.now_s += 0.01
-        events.append(meter.advance(step, epoch=1 + (step > 500), epochs=2, ends_epoch=step in (500, 1000)))
-    steps = [event.step for event in events if event is not None]
+        events += journal.advance(step, epoch=1 + (step > 500), epochs=2, ends_epoch=step in (500, 1000))
+    steps = [event.step for event in events]
     assert 500 in steps
     assert steps[-1] == 1000
     assert len(steps) <= 42
 
 
-def test_timings_are_kept_by_phase(clock):
-    meter = ProgressMeter(PLAN, clock)
+def test_timings_and_notices_are_kept(clock):
+    journal = RunJournal(PLAN, clock)
     for plan in PLAN:
-        meter.begin(plan.phase)
-        clock.now_s += plan.cost
-    meter.end()
-    assert meter.timings_s == {plan.phase.value: plan.cost for plan in PLAN}
+        journal.begin(plan.phase)
+        clock.now_s += 2
+    journal.end()
+    assert journal.timings_s == {plan.phase.value: 2 for plan in PLAN}
+    notice = journal.notice("CLIPPED", "some samples")
+    assert notice.warning
+    assert journal.notices == [notice]

@@ -1,4 +1,4 @@
-"""What is said of stems is what is in their files, whatever wrote them."""
+"""Measurements of stems are those of their files, whatever wrote them."""
 
 import math
 import tracemalloc

@@ -27,7 +27,7 @@ def test_any_blocks_give_the_extremes_of_every_span(
     assert wave.peak == np.abs(audio).max()
 
 
-def test_channels_that_do_not_lie_side_by_side_are_the_same_signal() -> None:
+def test_waveform_does_not_depend_on_memory_layout() -> None:
     audio = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
     plain, turned = WaveformMeter(300, 7), WaveformMeter(300, 7)
     plain.add(audio)
