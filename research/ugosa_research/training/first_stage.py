@@ -38,8 +38,8 @@ class FirstStage:
             or len(config.sources) != 2
         ):
             raise ConfigError(
-                f"first_stage must be a model of vocals and accompaniment, such as spleeter-2stems, but {path} "
-                f"separates {', '.join(config.sources)}"
+                "first_stage must be a model of vocals and accompaniment, such as spleeter-2stems, but "
+                f"{path} separates {', '.join(config.sources)}"
             )
         self._network = build_network(config)
         self._network.load_state_dict(weights)

@@ -35,8 +35,8 @@ class TrainingConfig:
     start_from: str = ""
     """A model file of the same sizes, or with fewer filters, whose weights to go on from instead."""
     first_stage: str = ""
-    """A model of vocals and accompaniment, whose accompaniment is the mix of every example: the network is trained
-    as the second stage of a `band`. Empty = the mix itself."""
+    """A model of vocals and accompaniment, whose accompaniment is the mix of every example: the network is
+    trained as the second stage of a `band`. Empty = the mix itself."""
     two_stem_songs: str = "/usr/share/games/fretsonfire/data/songs/sectoid"
     """Folder of real songs of two known stems; read if `two_stem_share` of the augmentation is above 0."""
     stem_songs: str = "songs/train"
