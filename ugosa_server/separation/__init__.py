@@ -1,1 +1,1 @@
-"""Separating a whole song with a network: overlap-add and mixture consistency."""
+"""Separation of a whole song with a network: segments, masks, Wiener filter, mixture consistency."""
