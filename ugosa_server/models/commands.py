@@ -106,8 +106,10 @@ def list_models(options: argparse.Namespace) -> int:
     here = {model.name for model in registry.models()}
     for weights in PUBLISHED.values():
         if weights.name not in here:
-            print(f"{weights.name}: not here yet; ugosa-server models pull {weights.name}")
-            print(f"    {weights.description}: {', '.join(weights.sources)}")
+            print(
+                f"{weights.name}: {', '.join(weights.sources)}; not here yet: ugosa-server models pull"
+                f" {weights.name}\n    {weights.description}"
+            )
     return 0
 
 
