@@ -1,4 +1,4 @@
-"""The kinds of network that a checkpoint can hold, by the format that its header states. Free of torch.
+"""Kinds of network that a checkpoint can hold, by the format in its header. Free of torch.
 
 `network.py` says how to add one.
 """
@@ -27,16 +27,16 @@ class Architecture:
     """One kind of network."""
 
     name: str
-    """For people and for the wire, for example "conv_tasnet"."""
+    """Name for people and on the wire, for example "conv_tasnet"."""
     format: str
-    """What the header of its checkpoints states."""
+    """Format in the header of its checkpoints, for example "ugosa-convtasnet-1"."""
     config_class: type[Any]
-    """Its sizes; a dataclass that fulfils `NetworkConfig`."""
+    """Class of its sizes, a dataclass that fulfils `NetworkConfig`."""
     network: str
-    """The class of the network as "module:class", which `network.build_network` imports."""
+    """Class of the network as "module:class", imported by `network.build_network`."""
 
     def read_config(self, text: str) -> NetworkConfig:
-        """Read sizes from the JSON of `config_json`.
+        """Read sizes from JSON, as `config_json` writes it.
 
         Raises:
             CheckpointError: they are incomplete, unknown, or cannot work.
@@ -84,10 +84,10 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 def architecture_of(config: NetworkConfig) -> Architecture:
-    """The architecture that sizes belong to."""
+    """Return the architecture that sizes belong to."""
     return next(a for a in ARCHITECTURES.values() if isinstance(config, a.config_class))
 
 
 def config_json(config: NetworkConfig) -> str:
-    """Sizes as the header of a checkpoint states them."""
+    """Return sizes as JSON, for the header of a checkpoint."""
     return msgspec.json.encode(config).decode()

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, without its weights and without torch: enough to list models."""
+"""Header and sha256 of a checkpoint: read without its weights and without torch, to list models."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class CheckpointHeader:
     """The metadata of a checkpoint file."""
 
     config: NetworkConfig
-    """The sizes of the network."""
+    """Sizes of the network."""
     metadata: Mapping[str, str]
-    """The free words kept beside the weights (description, recipe, seed, hours)."""
+    """Free words beside the weights (description, recipe, seed, hours)."""
 
 
 def read_header(path: Path) -> CheckpointHeader:
-    """Read the header of a checkpoint of `save_checkpoint`, and none of its weights.
+    """Read the header of a checkpoint of `save_checkpoint`, without its weights.
 
     Raises:
         CheckpointError: the file is missing, unreadable, or of another format.
@@ -51,17 +51,17 @@ def parse_header(words: Mapping[str, str] | None, path: Path) -> CheckpointHeade
     try:
         config = architecture.read_config(words.get("config", "null"))
     except CheckpointError as error:
-        raise CheckpointError(f"{path} does not say a network's sizes: {error.message}") from error
+        raise CheckpointError(f"{path} states no sizes of a network: {error.message}") from error
     return CheckpointHeader(
         config, {key: word for key, word in words.items() if key not in ("format", "config")}
     )
 
 
 def require_sha256(path: Path, expected: str) -> None:
-    """Refuse a file whose hash does not begin with the expected hex digits, at least eight.
+    """Refuse a file whose sha256 does not begin with the expected hex digits, at least eight.
 
     Raises:
-        CheckpointError: too few digits, or the file is another one.
+        CheckpointError: too few digits, or another file.
     """
     expected = expected.lower()
     if not re.fullmatch(r"[0-9a-f]{8,64}", expected):

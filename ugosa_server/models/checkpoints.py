@@ -1,6 +1,6 @@
-"""Checkpoints: a network's weights and sizes in one safetensors file. Data, never code.
+"""Checkpoints: the weights and sizes of a network in one safetensors file. Data, never code.
 
-The sizes stand as JSON in the file's metadata, so a file alone is enough to build the network. Weights may be
+The sizes are JSON in the file's metadata, so a file alone is enough to build the network. Weights may be
 stored in float16 to halve a download; they are always float32 once loaded.
 """
 
@@ -29,15 +29,15 @@ def save_checkpoint(
     metadata: Mapping[str, str] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write weights and sizes so that `path` is the old file or the whole new one, never a part.
+    """Write weights and sizes; `path` is the old file or the whole new one, never a part.
 
     Args:
         path: where the checkpoint goes; its folder must exist.
         state: the network's state dict.
         config: the sizes of that network.
-        metadata: free words to keep beside them (recipe, seed, hours).
-        dtype: how floats are stored; float16 halves the file. A tensor with a value beyond its range stays as
-            it is.
+        metadata: free words beside them (recipe, seed, hours).
+        dtype: type of stored floats; float16 halves the file. A tensor with a value beyond its range keeps
+            its type.
     """
     tensors = {name: _stored(tensor.detach().cpu(), dtype) for name, tensor in state.items()}
     header = {"format": architecture_of(config).format, "config": config_json(config)} | dict(metadata or {})
@@ -53,7 +53,11 @@ def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def load_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
-    """Read a checkpoint of `save_checkpoint`: its sizes and its float32 state dict."""
+    """Read sizes and float32 state dict of a checkpoint of `save_checkpoint`.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, or of another format.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             header = parse_header(file.metadata(), path)
@@ -65,7 +69,10 @@ def load_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
-    """Hex sha256 over names, dtypes, shapes and bytes, sorted by name: equal if and only if bit-identical."""
+    """Return a sha256, in hex, that is equal if and only if two state dicts are bit-identical.
+
+    It runs over names, dtypes, shapes and bytes, sorted by name.
+    """
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""`ugosa-server models`: list, pull, convert, verify, add. What needs torch is imported when it is needed."""
+"""`ugosa-server models`: list, pull, convert, verify, add. Imports torch only where it is needed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
     pull.set_defaults(run=pull_model)
 
     convert = commands.add_parser(
-        "convert", help="turn a ConvTasNet of demucs 1, 2 or 3, or a Conditioned U-Net, into a model"
+        "convert", help="convert a ConvTasNet of demucs 1, 2 or 3, or a Conditioned U-Net, to a model"
     )
     convert.add_argument("file", type=Path, help="usually *.th")
     convert.add_argument("--name", required=True, help="what jobs will call it")
@@ -57,7 +57,7 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
         "--cunet",
         metavar="NAME=VALUE,...",
         type=_choices,
-        help="the file is a Conditioned U-Net of its authors, with these choices that it does not tell: "
+        help="the file is a Conditioned U-Net of its authors, with these settings, which it does not record: "
         "frequency_scale=log|linear, value_scale=db|log, mask=binary|ratio, conditioning=label-multiply "
         "(left out: their baseline; `--cunet baseline` leaves all out)",
     )
@@ -96,7 +96,7 @@ def _add_into(parser: argparse.ArgumentParser) -> None:
 
 
 def list_models(options: argparse.Namespace) -> int:
-    """Print the models that are here, then those that could be."""
+    """Print the installed models, then those that can be pulled."""
     registry = ModelRegistry(options.model_dir)
     for model in registry.models():
         print(
@@ -106,13 +106,15 @@ def list_models(options: argparse.Namespace) -> int:
     here = {model.name for model in registry.models()}
     for weights in PUBLISHED.values():
         if weights.name not in here:
-            print(f"{weights.name}: not here yet; ugosa-server models pull {weights.name}")
-            print(f"    {weights.description}")
+            print(
+                f"{weights.name}: {', '.join(weights.sources)}; not here yet: ugosa-server models pull"
+                f" {weights.name}\n    {weights.description}"
+            )
     return 0
 
 
 def pull_model(options: argparse.Namespace) -> int:
-    """Fetch and convert, telling how far it is."""
+    """Download and convert published weights, with progress on stderr."""
     from ugosa_server.models.collection import pull
 
     weights = PUBLISHED[options.name]
@@ -147,7 +149,7 @@ def add_model(options: argparse.Namespace) -> int:
 
 
 def verify_models(options: argparse.Namespace) -> int:
-    """Check models one by one; the status is 1 if any is bad."""
+    """Check models one by one; return 1 if any is bad."""
     from ugosa_server.models.collection import verify
 
     registry = ModelRegistry(options.model_dir)
@@ -163,7 +165,7 @@ def verify_models(options: argparse.Namespace) -> int:
 
 
 def _choices(text: str) -> dict[str, str]:
-    """Read "mask=ratio,value_scale=log"; "baseline" is nothing chosen."""
+    """Read "mask=ratio,value_scale=log"; "baseline" chooses nothing."""
     pairs = [item.partition("=") for item in text.split(",") if item and item != "baseline"]
     if not all(separator and value for _, separator, value in pairs):
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE,... or baseline, got {text!r}")
@@ -182,7 +184,7 @@ def _new_path(folder: Path, name: str) -> Path:
 
 
 def _show(progress: Iterable[DownloadProgress]) -> None:
-    """One line a second, and one at the end."""
+    """Print one line a second, and one at the end."""
     shown_s = -LINE_INTERVAL_S
     for state in progress:
         now_s = time.monotonic()

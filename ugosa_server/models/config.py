@@ -1,7 +1,7 @@
-"""What the server knows of a network without loading it: its sizes, and what fine-tuning means in it.
+"""Sizes of a network, and the meaning of fine-tuning in it, without loading it. Free of torch.
 
-Each architecture has a frozen dataclass that fulfils `NetworkConfig`; its fields are what a checkpoint states
-as JSON. Free of torch, so that the front process can list models and validate options.
+Each architecture has a frozen dataclass that fulfils `NetworkConfig`; a checkpoint states its fields as JSON.
+The front process lists models and validates options with it.
 
 A depth `Lx:y` of Cantisani et al. (2021) says how much of a network is fine-tuned: `x` where training begins,
 `y` where it ends. In a ConvTasNet:

@@ -1,6 +1,7 @@
-"""To a GPU and back while it computes; on a CPU both are nothing.
+"""Overlap host-device copies with compute on CUDA; no-op on CPU.
 
-A copy runs beside kernels only from or to page-locked memory, and only if nobody waits for it at once.
+A copy overlaps with kernels only from or to page-locked memory, and only if the host does not wait for it at
+once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 
 def to_device(array: NDArray[Any], device: torch.device | str) -> Tensor:
-    """Bring an array to a device, in order with what is asked of the device next."""
+    """Copy an array to a device, in order with the work queued there next."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     if torch.device(device).type != "cuda":
         return tensor.to(device)
@@ -22,17 +23,17 @@ def to_device(array: NDArray[Any], device: torch.device | str) -> Tensor:
 
 
 class Readback:
-    """A result on its way to main memory."""
+    """A result that is being copied to main memory."""
 
     def __init__(self, tensor: Tensor) -> None:
-        """Ask for it; what the device is asked afterwards does not delay it."""
+        """Start the copy; work queued on the device later does not delay it."""
         self._host = tensor.to("cpu", non_blocking=True)
         self._arrived = torch.cuda.Event() if tensor.is_cuda else None  # type: ignore[no-untyped-call]
         if self._arrived is not None:
             self._arrived.record(torch.cuda.current_stream(tensor.device))
 
     def array(self) -> NDArray[Any]:
-        """Wait for it."""
+        """Return the result; block until the copy has finished."""
         if self._arrived is not None:
             self._arrived.synchronize()
         array: NDArray[Any] = self._host.numpy()

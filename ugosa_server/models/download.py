@@ -1,8 +1,8 @@
-"""Fetch one large file over HTTP: resumed where it broke off, complete or not there at all.
+"""Download one large file over HTTP: resumed where it broke off, complete or not there at all.
 
-What has arrived lies beside the target as `NAME.part` and outlives a broken connection; the next try asks
-for the rest with a Range request (RFC 9110, section 14). Proxies are those of the environment (`https_proxy`
-and so on).
+Bytes received so far are kept as `NAME.part` beside the target, also after a broken connection; the next try
+asks for the rest with a Range request (RFC 9110, section 14). Proxies are those of the environment
+(`https_proxy` and so on).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """How much of the file is here."""
+    """Progress of a download."""
 
     bytes_done: int
-    """Bytes in the part file, those of earlier tries included."""
+    """Bytes received, those of earlier tries included."""
     bytes_total: int | None
-    """Size of the file; None = the server does not say."""
+    """Size of the file; None: unknown to the server."""
 
 
 def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgress]:
-    """Fetch `url` to `path`, yielding after every block; `path` appears only once its sha256 is right.
+    """Download `url` to `path` and yield progress; `path` appears only once its sha256 is right.
 
     Raises:
-        DownloadError: there is no such file, no connection, or it broke off (what has arrived is kept).
-        CheckpointError: the file is whole, but has another sha256 (it is deleted).
+        DownloadError: no such file, no connection, or a broken one (received bytes are kept).
+        CheckpointError: the whole file has another sha256 (it is deleted).
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -51,19 +51,19 @@ def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgr
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise DownloadError(
-            f"the download of {url} failed: {error}. What has arrived is kept, try again to continue; "
+            f"the download of {url} failed: {error}. Bytes received so far are kept, try again to continue; "
             "behind a proxy, set https_proxy"
         ) from error
     try:
         require_sha256(part, sha256_prefix)
     except CheckpointError as error:
         part.unlink()
-        raise CheckpointError(f"{url} is not what it should be: {error.message}; it was deleted") from error
+        raise CheckpointError(f"{url} is another file: {error.message}; it was deleted") from error
     part.replace(path)
 
 
 def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
-    """Append what is missing to the part file."""
+    """Append the missing bytes to the part file."""
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": f"ugosa-server/{__version__}"})
     if done:
@@ -73,7 +73,7 @@ def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
         response = urllib.request.build_opener().open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and done:
-            return  # there is no more: the sha256 says whether this is the file
+            return  # there is no more: its sha256 decides
         raise
     with response:
         done, total = _continue_at(response, done)
@@ -90,7 +90,7 @@ def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
 
 
 def _continue_at(response: http.client.HTTPResponse, asked: int) -> tuple[int, int | None]:
-    """Where in the file the answer begins, and how large the file is."""
+    """Return the offset at which the answer begins, and the size of the file."""
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) > asked:

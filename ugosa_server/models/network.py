@@ -1,16 +1,17 @@
-"""The seam for separation networks: what adaptation and separation need of one.
+"""Interface of separation networks, as adaptation and separation use it.
 
 To add a backend, write one file with two classes and add one line to `architectures.ARCHITECTURES`:
 
-- a frozen dataclass that fulfils `NetworkConfig`: sources, rate, channels, the parameters, and which of them
-  each depth `Lx:y` trains. It must import without torch (the front process reads it);
+- a frozen dataclass that fulfils `NetworkConfig`, usually with `NetworkDefaults` as its base: sources, rate,
+  channels, the parameters, and which of them each depth `Lx:y` trains. It must import without torch (the
+  front process reads it);
 - a `SeparationNetwork` that is built from it and separates in `forward`.
 
-A network that gives masks for the spectrogram of the mix is a `MaskNetwork`: its masks go on the STFT of
-every channel at the song's own rate, and what they leave of the mix is the stem `residual`.
+A network that outputs masks for the spectrogram of the mix is a `MaskNetwork`: its masks are applied to the
+STFT of every channel at the song's own rate, and the rest of the mix is the stem `residual`.
 
-If the part that a depth leaves frozen comes first in the network, `frozen_part` and `trained_part` let its
-output be kept from epoch to epoch. A network without such a split leaves both as they are.
+If the part that a depth leaves frozen comes first in the network, `frozen_part` and `trained_part` allow its
+output to be cached from epoch to epoch. A network without such a split leaves both as they are.
 """
 
 from __future__ import annotations
@@ -28,30 +29,30 @@ class SeparationNetwork(nn.Module, ABC):
     """A network from a mix to stems; in evaluation mode the same mix gives the same stems."""
 
     config: NetworkConfig
-    """The sizes it was built from."""
+    """Sizes that it was built from."""
 
     @abstractmethod
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor | None:
-        """What the layers before the first that `depth` trains make of a mix [B, C, T]; None = no split."""
+        """Run the layers before the first that `depth` trains on a mix [B, C, T]; None: no split."""
         return None
 
     def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
-        """The rest, so that `trained_part(mix, frozen_part(mix, depth), depth)` is `forward(mix)`."""
+        """Run the other layers: `trained_part(mix, frozen_part(mix, depth), depth)` is `forward(mix)`."""
         stems: Tensor = self(mix)
         return stems
 
     def release_memory(self) -> None:
-        """Free what the network keeps from one training step to the next, if anything."""
+        """Free memory that is kept from one training step to the next; by default there is none."""
 
 
 class MaskNetwork(SeparationNetwork):
-    """A network that gives one mask per source for the STFT of the mix (`NetworkConfig.mask_grid`).
+    """A network that outputs one mask per source for the STFT of the mix (`NetworkConfig.mask_grid`).
 
-    It may be told who plays, so that marks act before any adaptation; no part of it is kept from epoch to
-    epoch.
+    It may be conditioned on labels, so that marks act before any adaptation; no part of it is cached from
+    epoch to epoch.
     """
 
     @abstractmethod
@@ -61,32 +62,32 @@ class MaskNetwork(SeparationNetwork):
         Args:
             mix: one window, or more.
             activity: h [B, S, T], if known.
-            context: what is seen of each, [B, *context_shape]; None = what h gives.
+            context: conditioning of each window, [B, *context_shape]; None: derived from h.
         """
 
     @abstractmethod
     def masks(self, frames: Tensor, context: Tensor, *, kind: MaskKind = "soft") -> Tensor:
-        """Masks in [0, 1]: the STFT of a normalised mono mix, complex [B, F, T'] -> [B, S, F, T'].
+        """Compute masks in [0, 1] from an STFT, complex [B, F, T'] -> [B, S, F, T'].
 
         Args:
-            frames: of a mix with a standard deviation of 1, any number of them.
-            context: what is known of the window, [B, *context_shape].
-            kind: what they are on the network's own bins.
+            frames: of a mono mix with a standard deviation of 1, any number of them.
+            context: conditioning of the window, [B, *context_shape].
+            kind: of masks, on the network's own bins.
         """
 
     @property
     @abstractmethod
     def context_shape(self) -> tuple[int, ...]:
-        """Shape of what is known of one window."""
+        """Shape of the conditioning of one window."""
 
     @property
     @abstractmethod
     def takes_labels(self) -> bool:
-        """Whether the context is a label of 0 or 1 per source, which marks give, or seen in a video."""
+        """True if conditioned on a label of 0 or 1 per source, from marks; False: on video."""
 
 
 def build_network(config: NetworkConfig) -> SeparationNetwork:
-    """Build the network that these sizes describe, with the weights that its constructor gives it."""
+    """Build the network of these sizes, with the weights that its constructor gives it."""
     module, _, class_name = architecture_of(config).network.partition(":")
     network: SeparationNetwork = getattr(import_module(module), class_name)(config)
     return network

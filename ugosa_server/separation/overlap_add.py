@@ -1,4 +1,4 @@
-"""Separation of a song of any length: overlapping segments, weighted with triangles and added up.
+"""Separation of a song of any length: overlapping segments, weighted by triangles and added.
 
     s_hat[n] = sum_k w[n - n_k] s_hat_k[n - n_k] / sum_k w[n - n_k],   w = triangle over a segment
 
@@ -28,7 +28,7 @@ song, negative where a shifted window begins with silence."""
 
 
 class SongFrames(Protocol):
-    """A song as rows [T, C] that can be cut: an array, `SourceFrames`, or STFT frames."""
+    """A song as rows [T, C] that can be sliced: an array, `SourceFrames`, or STFT frames."""
 
     def __len__(self) -> int: ...
 
@@ -37,7 +37,7 @@ class SongFrames(Protocol):
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """Where the segments of a song lie, in frames at the model's rate."""
+    """Positions of the segments of a song, in frames at the model's rate."""
 
     segment_frames: int
     """Length of every segment; at most the song's."""
@@ -54,7 +54,7 @@ class SegmentPlan:
 
 
 def triangle(segment_frames: int) -> NDArray[np.float32]:
-    """Weights 1, 2, ... up to the middle and down to 1 again, scaled to a maximum of 1: [n], all positive."""
+    """Return weights rising from 1 to the middle and falling to 1, scaled to a maximum of 1: [n]."""
     rising = np.arange(1, segment_frames + 1)
     return (np.minimum(rising, rising[::-1]) / ((segment_frames + 1) // 2)).astype(np.float32)
 
@@ -105,15 +105,15 @@ def separate_in_segments(
 
 
 def segments_ahead(device: torch.device | str) -> int:
-    """How many segments are begun before one is waited for.
+    """Return the number of segments that are queued before one is waited for.
 
-    A GPU works on the next one while this process resamples and writes. On a CPU both want the same cores.
+    A GPU works on the next one while this process resamples and writes. On a CPU both need the same cores.
     """
     return 1 if torch.device(device).type == "cuda" else 0
 
 
 def _ahead(items: Iterator[Readback], n_ahead: int) -> Iterator[Readback]:
-    """Draw up to `n_ahead` items before they are asked for."""
+    """Draw up to `n_ahead` items before they are needed."""
     drawn: deque[Readback] = deque()
     for item in items:
         drawn.append(item)
@@ -130,9 +130,9 @@ def _segment(
     shifts: list[int],
     device: torch.device | str,
 ) -> Tensor:
-    """Separate one segment, as it lies or as the mean over windows that begin `shift` frames earlier.
+    """Separate one segment, or average over windows that begin `shift` frames earlier.
 
-    [S, C, segment], on the device.
+    Returns [S, C, segment], on the device.
     """
     total: Tensor | None = None
     for shift in shifts or [0]:
@@ -147,12 +147,12 @@ def _segment(
 
 
 def _window(mix: SongFrames, start: int, stop: int) -> NDArray[Any]:
-    """Frames [start, stop), with zeros before the song: [n, C]."""
+    """Cut frames [start, stop) out of the song, with zeros before it: [n, C]."""
     before = max(0, -start)
     window = mix[max(0, start) : stop]
     return np.pad(window, ((before, 0), (0, 0))) if before else window
 
 
 def _move_left(sums: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """Drop the first frames and fill up with zeros."""
+    """Drop the first frames and append zeros."""
     return np.concatenate([sums[..., frames:], np.zeros_like(sums[..., :frames])], axis=-1)

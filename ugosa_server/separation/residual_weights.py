@@ -1,4 +1,4 @@
-"""Who gets what: shares of the mix that are handed to each source, by its power and its marks.
+"""Shares of the residual of the mix that each source gets, by its power and its marks.
 
 The share of source i at frame n, with power P_i(n) and silence gain g_i(n):
 
@@ -24,7 +24,7 @@ EPS = 1e-12  # of full-scale power; below it (-120 dBFS) sources share evenly
 
 
 def cell_powers(stems: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Mean square of stems [S, C, n] in cells of CELL_FRAMES, the last one shorter. `[S, cells]`."""
+    """Return the mean square of stems [S, C, n] in cells of CELL_FRAMES, the last one shorter: [S, cells]."""
     energy = np.square(stems, dtype=np.float64).mean(axis=1)  # [S, n]
     starts = np.arange(0, energy.shape[1], CELL_FRAMES)
     counts = np.diff(np.append(starts, energy.shape[1]))
@@ -34,14 +34,14 @@ def cell_powers(stems: NDArray[np.floating]) -> NDArray[np.float64]:
 def interpolate_powers(
     powers: NDArray[np.float64], first_cell: int, start_frame: int, stop_frame: int
 ) -> NDArray[np.float64]:
-    """P_i(n) `[S, n]`: linear between the centres of cells, numbered from `first_cell`, constant beyond."""
+    """Return P_i(n), [S, n]: linear between centres of cells from `first_cell` on, constant beyond."""
     centres = (first_cell + np.arange(powers.shape[1]) + 0.5) * CELL_FRAMES - 0.5
     frames = np.arange(start_frame, stop_frame)
     return np.stack([np.interp(frames, centres, row) for row in powers])
 
 
 def residual_weights(powers: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The shares w_i(n) above, from P_i(n) and g_i(n). All `[S, n]`."""
+    """Return the shares w_i(n) from P_i(n) and g_i(n), all [S, n]."""
     weights = _shares(powers + EPS, gains)
     fading = (gains > 0.0) & (gains < 1.0)  # [S, n]
     frames = np.flatnonzero(fading.any(axis=0))
@@ -52,7 +52,7 @@ def residual_weights(powers: NDArray[np.float64], gains: NDArray[np.float64]) ->
 
 
 def _shares(powers: NDArray[np.float64], active: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shares by power among the sources with active[i, n] = 1; even where there is none. `[S, n]`."""
+    """Return shares by power among sources with active[i, n] = 1, even ones where there is none: [S, n]."""
     claims = powers * active
     total = claims.sum(axis=0)
     nobody = total == 0.0
@@ -62,7 +62,7 @@ def _shares(powers: NDArray[np.float64], active: NDArray[np.float64]) -> NDArray
 def _expected_shares(
     powers: NDArray[np.float64], gains: NDArray[np.float64], fading_rows: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Mean of the shares when each source takes part with probability g_i, given that at least one does."""
+    """Return mean shares if each source takes part with probability g_i and at least one does."""
     mean = np.zeros_like(powers)
     certainty = np.zeros(powers.shape[1])
     active = gains.copy()

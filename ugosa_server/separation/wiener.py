@@ -1,4 +1,4 @@
-"""Generalised Wiener filter: what the estimates say of each time and frequency, applied to the mix itself.
+"""Generalised Wiener filter: ratios of the estimates at each time and frequency, applied to the mix.
 
 Liutkus and Badeau, "Generalized Wiener filtering with fractional power spectrograms" (ICASSP 2015), without
 spatial covariances. With E_i(f, k) the STFT of estimate i, |E_i| its root mean square over channels, and X
@@ -34,7 +34,7 @@ FRAMES_AT_ONCE = 32
 
 
 def wiener_grid(sample_rate_hz: int) -> MaskGrid:
-    """The STFT at a rate: windows of 93 ms, 4096 samples at 44.1 kHz."""
+    """Return the STFT of a sample rate: windows of 93 ms, 4096 samples at 44.1 kHz."""
     hop_samples = max(1, round(WINDOW_S * sample_rate_hz / HOPS_A_WINDOW))
     return MaskGrid(HOPS_A_WINDOW * hop_samples, hop_samples)
 
@@ -46,7 +46,7 @@ def wiener_filtered(
     exponent: float,
     device: torch.device | str = "cpu",
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield better estimates [S, C, n]; together they have exactly T frames.
+    """Yield filtered estimates [S, C, n]; together they have exactly T frames.
 
     Args:
         estimates: [S, C, n] that follow each other, T frames in all.
@@ -67,7 +67,7 @@ def wiener_filtered(
 
 
 def _faded(estimates: Iterable[NDArray[np.float32]], gains: SilenceGains) -> Iterator[NDArray[np.float32]]:
-    """The same estimates, checked, silent where they are marked so."""
+    """Yield the estimates, checked, silent where they are marked silent."""
     start = 0
     for block in estimates:
         require_finite(block, gains.sources, start)
@@ -83,7 +83,7 @@ def _masks(
     exponent: float,
     device: torch.device | str,
 ) -> Iterator[NDArray[np.float32]]:
-    """Masks [S, F, n] of all frames, whose centres are multiples of the hop."""
+    """Yield masks [S, F, n] of all frames, whose centres are multiples of the hop."""
     fft, hop, half = grid.fft_samples, grid.hop_samples, grid.fft_samples // 2
     window = torch.hann_window(fft, dtype=torch.float64).float().to(device)
     n_frames = n_samples // hop + 1
@@ -106,7 +106,7 @@ def _masks(
 def _ratios(
     audio: NDArray[np.float32], window: Tensor, hop_samples: int, exponent: float
 ) -> NDArray[np.float32]:
-    """M_i of the frames in a stretch of the estimates: [S, C, n samples] -> [S, F, n]."""
+    """Compute M_i in a stretch of the estimates: [S, C, n samples] -> [S, F, n]."""
     frames = torch.from_numpy(audio).to(window.device).unfold(-1, len(window), hop_samples)  # [S, C, n, fft]
     spectra = torch.view_as_real(torch.fft.rfft(window * frames))  # [S, C, n, F, 2]
     shares = spectra.square_().sum(dim=(1, 4)).pow_(exponent / 2)  # [S, n, F]

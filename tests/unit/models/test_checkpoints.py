@@ -1,4 +1,4 @@
-"""What a checkpoint keeps, what it refuses, and what its digests promise."""
+"""Checkpoints keep weights and sizes, refuse other files, and have digests of their bits."""
 
 import pytest
 import torch

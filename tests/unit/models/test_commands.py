@@ -101,12 +101,12 @@ def test_the_mirror_can_come_from_the_environment(home, mirror, monkeypatch):
 def test_a_mirror_with_another_file_is_refused(home, mirror, capsys):
     mirror.files[f"/{PLAIN.name}"] = (GOLDEN / "v2_training.th").read_bytes()
     assert main(["models", "pull", "small", "--mirror", mirror.url]) != 0
-    assert "is not what it should be" in capsys.readouterr().err
+    assert "is another file" in capsys.readouterr().err
     assert [file for file in home.rglob("*") if file.is_file()] == []
     assert main(["models", "list"]) == 0
 
 
-def test_a_training_checkpoint_is_converted_if_its_sha256_is_said(home, capsys):
+def test_training_checkpoint_is_converted_with_its_sha256(home, capsys):
     arguments = ["models", "convert", str(GOLDEN / "v2_training.th"), "--name", "mine"]
     assert main(arguments) != 0
     assert "say its sha256" in capsys.readouterr().err
@@ -123,7 +123,7 @@ def test_a_name_cannot_leave_the_folder(home, name, capsys):
     assert "a file name without folders" in capsys.readouterr().err
 
 
-def test_verify_tells_changed_weights(home, capsys):
+def test_verify_reports_changed_weights(home, capsys):
     assert main(["models", "convert", str(PLAIN), "--name", "mine"]) == 0
     path = home / "mine.safetensors"
     content = bytearray(path.read_bytes())
@@ -133,7 +133,7 @@ def test_verify_tells_changed_weights(home, capsys):
     assert "not those that were written" in capsys.readouterr().err
 
 
-def test_verify_tells_a_network_that_does_not_fit(home, capsys):
+def test_verify_reports_a_network_that_does_not_fit(home, capsys):
     home.mkdir(parents=True)
     state = {name: t for name, t in tiny_network().state_dict().items() if not name.startswith("decoder")}
     save_checkpoint(home / "half.safetensors", state, TINY)

@@ -1,4 +1,4 @@
-"""What the server knows of a network from its sizes alone."""
+"""Sizes alone describe a network: defaults, video input, depths."""
 
 import math
 from dataclasses import replace

@@ -90,7 +90,7 @@ def test_stems_and_all_gradients_are_those_of_the_modules(config, length):
 
 
 @pytest.mark.parametrize("config", SIZES.values(), ids=SIZES)
-def test_what_a_gpu_does_instead_comes_to_the_same(config, monkeypatch):
+def test_gpu_branches_compute_the_same(config, monkeypatch):
     network = awkward_network(config)
     mix = torch.randn(2, config.audio_channels, 3001, dtype=torch.float64)
     results = []
@@ -190,7 +190,7 @@ def test_memory_of_three_separations_is_flat():
     assert after == [before] * 3
 
 
-def test_a_second_backward_pass_fails_instead_of_reading_what_is_gone():
+def test_second_backward_pass_fails():
     network = tiny_network().requires_grad_(True)
     loss = network(torch.randn(1, 2, 500)).sum()
     loss.backward(retain_graph=True)

@@ -91,7 +91,7 @@ def test_the_first_losses_are_those_of_the_authors_loop():
     assert max(losses[-5:]) < min(losses[:5])  # the weights moved
 
 
-def test_l3_trains_what_the_authors_leave_unfrozen_in_the_published_network():
+def test_l3_trains_the_parameters_that_the_authors_unfreeze():
     with torch.device("meta"):
         network = ConvTasNet(ConvTasNetConfig())
     assert sum(parameter.numel() for parameter in network.parameters()) == 10_977_872

@@ -58,7 +58,7 @@ def test_the_authors_checkpoints_are_read(tmp_path, config, older, choices):
     assert expected.min() >= 0
 
 
-def test_a_multi_head_network_is_told_by_its_decoders(tmp_path):
+def test_multi_head_network_is_recognised_by_its_decoders(tmp_path):
     config = sized(conditioning="none", decoder="mhu-net")
     torch.save(authors_state(config), tmp_path / "CP0100.pth")
     assert read_cunet_checkpoint(tmp_path / "CP0100.pth")[0] == config
@@ -92,7 +92,7 @@ def test_models_convert_takes_them(tmp_path):
         ({"decoder.0.0.0.weight": None}, {}, CheckpointError, "no Conditioned U-Net"),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path, change, choices, error, message):
+def test_misfit_checkpoint_is_refused(tmp_path, change, choices, error, message):
     state = authors_state(sized(conditioning="none")) | change
     torch.save({name: tensor for name, tensor in state.items() if tensor is not None}, tmp_path / "CP.pth")
     with pytest.raises(error, match=message):

@@ -40,7 +40,7 @@ def test_marks_are_in_frames_of_the_song_and_reach_to_its_ends(rate_hz):
     assert times_s[-1] + REACH / RATE_HZ <= 2.0 < times_s[-1] + (REACH + 256) / RATE_HZ
 
 
-def test_a_mark_that_no_frame_fits_into_tells_nothing():
+def test_mark_too_short_for_a_frame_changes_no_label():
     found, _ = contexts((silent("flute", 5_000, 6_400),), 60_000).between(0, 236)
     assert found.tolist() == [[1, 1, 1]]
 

@@ -131,7 +131,7 @@ def test_masks_lie_between_0_and_1_on_the_linear_axis(config):
         assert torch.equal(hard, (torch.sigmoid(logits) > 0.5).float())
 
 
-def test_shared_masks_share_a_bin_out_by_squares_and_leave_what_nobody_claims():
+def test_shared_masks_share_a_bin_by_squares_of_soft_masks():
     soft = np.array([[0.8, 0.4, 0.0], [0.6, 0.6, 0.6], [0.02, 0.01, 0.0]], np.float64)
     logits = torch.from_numpy(np.log(soft.clip(1e-12) / (1 - soft))).reshape(3, 3, 1, 1)
     found = masks_of_logits(logits, LINEAR, kind="shared").numpy().reshape(3, 3)

@@ -140,7 +140,7 @@ def test_rectified_logits_make_masks_that_reach_down_to_nothing():
     assert ((hard > 0) == (masks > 0)).all()
 
 
-def test_a_player_who_is_not_there_adds_nothing_to_the_motion_context():
+def test_absent_player_adds_nothing_to_the_motion_context():
     config = replace(TINY, context="frames", context_frames=3)
     network = built(config)
     seen = context_of(config)
@@ -152,7 +152,7 @@ def test_a_player_who_is_not_there_adds_nothing_to_the_motion_context():
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-def test_a_fine_tuned_visual_head_starts_as_the_encoder_alone_and_sees_nobody_where_nobody_is(frames):
+def test_visual_head_is_identity_at_first_and_zero_for_nobody(frames):
     blind = (
         replace(TINY, context="frame") if frames == 1 else replace(TINY, context="frames", context_frames=3)
     )
@@ -203,7 +203,7 @@ def test_depths_train_less_and_less_and_end_with_film(conditioning):
     )
 
 
-def test_a_checkpoint_brings_statistics_back_whatever_its_precision(tmp_path):
+def test_checkpoint_keeps_statistics_at_any_precision(tmp_path):
     network = built(TINY)
     for name, buffer in network.named_buffers():
         if "num_batches" in name:

@@ -123,7 +123,7 @@ def test_depths_are_nested_and_end_before_the_encoder(folder, name):
     ("name", "strategy"),
     [("hy000001", "P-L1:D"), ("hy000001", "P-L4:M"), ("hd000001", "P-L1:D"), ("both", "P-L3:D")],
 )
-def test_fine_tuning_changes_exactly_its_depth_and_the_base_comes_back(folder, networks, name, strategy):
+def test_fine_tuning_changes_its_depth_and_restores_the_base(folder, networks, name, strategy):
     network = networks.load(folder / f"{name}.safetensors").network
     base = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     song, n_sources = noise_song(SAMPLE_RATE_HZ), len(network.config.sources)
@@ -139,7 +139,7 @@ def test_fine_tuning_changes_exactly_its_depth_and_the_base_comes_back(folder, n
     assert weights_digest(network.state_dict()) == weights_digest(base)
 
 
-def test_a_six_source_job_nulls_obeys_its_marks_and_restores_the_base(tmp_path, folder, networks):
+def test_six_source_job_nulls_obeys_marks_and_restores_base(tmp_path, folder, networks):
     path, rate_hz, n_frames = folder / "hy000001.safetensors", 44_100, 3 * 44_100
     random = np.random.default_rng(7)
     song = (np.rint(0.1 * random.normal(size=(n_frames, 2)) * 2**15) / 2**15).astype("<f4")
@@ -187,7 +187,7 @@ def test_a_six_source_job_nulls_obeys_its_marks_and_restores_the_base(tmp_path, 
     )
 
 
-def test_a_segment_longer_than_the_transformer_hears_is_refused_with_its_limit(folder):
+def test_segment_too_long_for_the_transformer_is_refused(folder):
     info = read_model_info(folder / "hy000001.safetensors")
     with pytest.raises(BadOptionError, match=r"segment_seconds is 10, .* at most 1\.3"):
         check_adaptation(resolve_options("authors-code", n_sources=6), info.config)
@@ -212,7 +212,7 @@ def test_a_hostile_repository_is_refused_and_nothing_is_executed(tmp_path):
     assert not canary.exists()
 
 
-def test_a_repository_without_the_model_or_with_another_file_is_told(tmp_path, repo):
+def test_repository_without_the_model_or_its_file_is_refused(tmp_path, repo):
     with pytest.raises(CheckpointError, match=r"cannot read absent from"):
         read_demucs_repo(repo, "absent")
     (tmp_path / "hy000001-01234567.th").write_bytes(b"x")
@@ -223,7 +223,7 @@ def test_a_repository_without_the_model_or_with_another_file_is_told(tmp_path, r
         read_demucs_repo(tmp_path, "hy000001")
 
 
-def test_the_default_segment_of_a_separation_fits_the_transformer(folder):
+def test_default_segment_fits_the_transformer(folder):
     assert SeparationOptions().segment_s == 8.0
     for name, segment_s in (("hy000001", float(SEGMENT_S)), ("hd000001", 8.0)):
         options = resolve_job_options(JobOptionsRequest(), read_model_info(folder / f"{name}.safetensors"))

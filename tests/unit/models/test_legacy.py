@@ -17,7 +17,7 @@ import torch
 from tests.helpers.legacy_network import LegacyNetwork
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.checkpoint_header import checkpoint_sha256
+from ugosa_server.files import sha256_of_file
 from ugosa_server.models.checkpoints import weights_digest
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
@@ -125,7 +125,7 @@ def test_hand_made_opcodes_are_refused(tmp_path, name, container):
     assert not canary.exists()
 
 
-def test_the_source_of_a_class_in_an_old_file_may_not_smuggle_another_name(tmp_path):
+def test_class_source_in_an_old_file_smuggles_no_other_name(tmp_path):
     path = tmp_path / "x.th"
     torch.save((LegacyNetwork, (), {}, {}), path, _use_new_zipfile_serialization=False)
     assert read_legacy_pickle(path, [NETWORK])[0].full_name == NETWORK
@@ -152,14 +152,14 @@ def test_torchscript_tar_and_broken_archives_are_refused(tmp_path):
             read_legacy_pickle(path, [NETWORK])
 
 
-def test_a_class_that_the_caller_does_not_expect_is_refused_by_name(tmp_path):
+def test_unexpected_class_is_refused_by_name(tmp_path):
     torch.save({"klass": LegacyNetwork}, tmp_path / "x.th")
     with pytest.raises(CheckpointError, match=r"GLOBAL tests\.helpers\.legacy_network\.LegacyNetwork"):
         read_legacy_pickle(tmp_path / "x.th", ["demucs.tasnet.ConvTasNet"])
 
 
 @pytest.mark.parametrize("new_format", [True, False], ids=["zip", "old"])
-def test_names_of_classes_and_command_lines_come_back_as_inert_things(tmp_path, new_format):
+def test_classes_and_command_lines_become_inert_objects(tmp_path, new_format):
     content = {
         "klass": LegacyNetwork,
         "state": {"w": torch.arange(3.0)},
@@ -179,7 +179,7 @@ def saved(path, state):
 
 
 def test_all_layouts_hold_the_same_network():
-    read = {path: read_legacy_checkpoint(path, checkpoint_sha256(path)) for path in GOLDEN.glob("*.th")}
+    read = {path: read_legacy_checkpoint(path, sha256_of_file(path)) for path in GOLDEN.glob("*.th")}
     assert len({weights_digest(state) for _, state in read.values()}) == 1
     for path, (config, _) in read.items():
         # A bare state dict does not say its rate: it is the published one.
@@ -243,17 +243,17 @@ def changed(name, tensor):
         ),
     ],
 )
-def test_what_is_no_convtasnet_is_refused_by_name(tmp_path, content, words):
+def test_file_without_convtasnet_is_refused_by_name(tmp_path, content, words):
     with pytest.raises(CheckpointError, match=words) as error:
         read_legacy_checkpoint(saved(tmp_path / "odd.th", content))
     assert "odd.th" in error.value.message
 
 
 @pytest.mark.parametrize("kwargs", [{"norm_type": "cLN"}, {"causal": True}, {"mask_nonlinear": "softmax"}])
-def test_another_variant_of_the_network_is_refused_by_its_argument(tmp_path, monkeypatch, kwargs):
+def test_other_variant_is_refused_by_its_argument(tmp_path, monkeypatch, kwargs):
     klass = type("ConvTasNet", (), {"__module__": "demucs.tasnet"})
     monkeypatch.setitem(sys.modules, "demucs.tasnet", types.SimpleNamespace(ConvTasNet=klass))
     content = {"klass": klass, "args": (), "kwargs": kwargs, "state": tiny_network().state_dict()}
     path = saved(tmp_path / "variant.th", content)
     with pytest.raises(CheckpointError, match=f"variant.th has {next(iter(kwargs))}="):
-        read_legacy_checkpoint(path, checkpoint_sha256(path))
+        read_legacy_checkpoint(path, sha256_of_file(path))

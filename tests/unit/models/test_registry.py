@@ -25,7 +25,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_model_is_told_from_its_header(folder):
+def test_model_is_described_by_its_header(folder):
     (model,) = ModelRegistry(shipped_dirs=[folder]).models()
     assert (model.name, model.architecture, model.description) == ("tiny", "conv_tasnet", "for tests")
     assert (model.sources, model.sample_rate_hz, model.audio_channels) == (TINY.sources, 8000, 2)
@@ -45,7 +45,7 @@ def test_parameter_shapes_are_those_of_the_network(config):
     assert list(state) == list(config.parameter_shapes())
 
 
-def test_an_unknown_name_is_told_the_nearest(folder):
+def test_unknown_name_is_answered_with_the_nearest(folder):
     with pytest.raises(UnknownModelError, match="no model 'tinny'; did you mean 'tiny'"):
         ModelRegistry(shipped_dirs=[folder]).get("tinny")
 
@@ -72,7 +72,7 @@ def test_missing_folders_and_broken_files_are_named(folder, tmp_path):
 
 def test_listing_models_and_validating_options_needs_no_torch():
     code = (
-        "import sys, ugosa_server.models.registry, ugosa_server.adaptation.presets, "
-        "ugosa_server.separation.options; assert 'torch' not in sys.modules"
+        "import sys, ugosa_server.models, ugosa_server.adaptation.presets, "
+        "ugosa_server.separation; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

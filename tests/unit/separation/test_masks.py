@@ -30,8 +30,8 @@ NYQUIST_HZ = RATE_HZ / 2
 WINDOW = SeparationOptions(segment_s=65535 / 11025)
 
 
-class TellingNetwork(MaskNetwork):
-    """Its masks are what it was told and what it hears: source i has label_i + |frame| everywhere."""
+class TransparentNetwork(MaskNetwork):
+    """Its masks are its input: source i has label_i + |frame| everywhere."""
 
     class config:  # noqa: N801
         mask_grid = GRID
@@ -42,13 +42,13 @@ class TellingNetwork(MaskNetwork):
 
     def __init__(self):
         super().__init__()
-        self.heard = []
+        self.inputs = []
 
     def forward(self, mix, activity=None, context=None):
         raise NotImplementedError
 
     def masks(self, frames, context, *, kind="soft"):
-        self.heard.append((frames.shape, context.tolist()))
+        self.inputs.append((frames.shape, context.tolist()))
         made = context[:, :, None, None] + frames.abs()[:, None]
         return (made > 0.5).to(made.dtype) if kind == "hard" else made
 
@@ -78,7 +78,7 @@ def test_a_cut_of_frames_is_that_of_the_whole_song():
 def test_masks_of_any_length_lie_where_they_were_made(n_samples, options):
     song = np.random.default_rng(0).standard_normal((n_samples, 1)).astype(np.float32)
     grid = GRID
-    blocks = list(song_masks(TellingNetwork(), song, contexts((), n_samples), [2, 0], options, seed=1))
+    blocks = list(song_masks(TransparentNetwork(), song, contexts((), n_samples), [2, 0], options, seed=1))
     assert len(blocks) == len(mask_plan(n_samples, RATE_HZ, grid, options).starts)
     masks = np.concatenate(blocks, axis=-1)
     expected = 1 + np.abs(SpectrumFrames(song, grid)[:].T)
@@ -95,7 +95,7 @@ def test_every_frame_takes_the_masks_of_its_own_labels():
     n_samples = 60_000
     song = np.zeros((n_samples, 1), np.float32)
     marks = (silent("cello", 0, 20_000), silent("violin", 10_000, 30_000))
-    network = TellingNetwork()
+    network = TransparentNetwork()
     masks = np.concatenate(
         list(song_masks(network, song, contexts(marks, n_samples), range(3), WINDOW, seed=0)), axis=-1
     )
@@ -105,8 +105,8 @@ def test_every_frame_takes_the_masks_of_its_own_labels():
         masks[2, 7] == 0, (position >= 10_000 + REACH) & (position <= 30_000 - REACH)
     )
     assert (masks[1] == 1).all()
-    told = [labels for _, batch in network.heard for labels in batch]
-    assert sorted(told) == [[0, 1, 0], [0, 1, 1], [1, 1, 0], [1, 1, 1]]
+    used = [labels for _, batch in network.inputs for labels in batch]
+    assert sorted(used) == [[0, 1, 0], [0, 1, 1], [1, 1, 0], [1, 1, 1]]
 
 
 def test_the_grid_counts_its_bins():
@@ -139,7 +139,7 @@ def test_stems_and_residual_are_the_mix_at_any_rate_and_length(rate_hz, n_sample
 
 
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000])
-def test_a_mask_of_ones_takes_the_band_and_leaves_what_lies_above(rate_hz):
+def test_mask_of_ones_takes_the_band_and_leaves_the_rest(rate_hz):
     n_samples = rate_hz
     low, high = tone(2000, n_samples, rate_hz), tone(9000, n_samples, rate_hz)
     mix = np.stack([low + high, 0.5 * low], axis=-1)
@@ -151,7 +151,7 @@ def test_a_mask_of_ones_takes_the_band_and_leaves_what_lies_above(rate_hz):
     np.testing.assert_allclose(residual[0, inner], high[inner], atol=1e-3)
 
 
-def test_four_times_the_rate_has_the_bins_and_frames_of_the_network():
+def test_four_times_the_rate_shares_the_networks_grid():
     stft = SourceGrid.of(GRID, RATE_HZ, 44_100)
     assert (stft.fft_samples, stft.hop_samples) == (4088, 1024)
     assert (stft.bins_per_bin, stft.frames_per_frame) == (1.0, 1.0)
@@ -190,7 +190,7 @@ def test_the_sizes_of_blocks_of_masks_do_not_matter():
         np.testing.assert_array_equal(separated(masks, mix, 48_000, block), whole)
 
 
-def test_masks_between_frames_are_interpolated_and_the_last_one_stays():
+def test_masks_between_frames_are_interpolated():
     masks = np.arange(12, dtype=np.float32).reshape(1, 2, 6)
     song = SongMasks(masks[..., i : i + 2] for i in range(0, 6, 2))
     np.testing.assert_allclose(song.at(np.array([0.0, 0.25]))[0], [[0, 0.25], [6, 6.25]])

@@ -138,7 +138,7 @@ def test_marked_stems_are_exactly_zero_past_the_fade(encoding, kind, rate_hz):
 
 
 @pytest.mark.parametrize("kind", ESTIMATES)
-def test_a_span_where_all_are_silent_stays_below_minus_90_dbfs_and_still_nulls(kind):
+def test_span_where_all_are_silent_stays_quiet_and_nulls(kind):
     frames, start, end = 20_000, 5000, 15_000
     mix = integer_mix(16, frames, 2)
     mix[start:end] = np.round(mix[start:end]) * 2.0**-15  # one 16-bit step, -90.3 dBFS
@@ -184,7 +184,7 @@ def test_stems_stay_within_the_range_of_their_encoding(kind):
     assert np.abs(stems).max() <= 2 - 2 * STEP
 
 
-def test_a_float_mix_above_full_scale_still_fits_24_bits_where_sources_can_share_it():
+def test_float_mix_above_full_scale_fits_24_bits_if_shared():
     mix = float_mix(30_000, 2, peak=1.5)
     marks = [silent("vocals", 0, 30_000)]
     consistency = MixtureConsistency(mix, gains_of(marks, len(mix)), StemEncoding.WAV_PCM24)
@@ -195,7 +195,7 @@ def test_a_float_mix_above_full_scale_still_fits_24_bits_where_sources_can_share
     assert null_peak(stems, mix) <= STEP / 2
 
 
-def test_a_mix_too_loud_for_the_only_active_source_is_clipped_and_counted():
+def test_mix_too_loud_for_one_source_is_clipped_and_counted():
     mix = np.full((100, 1), 1.5, dtype=np.float32)
     marks = [silent(source, 0, 100) for source in SOURCES[1:]]
     consistency = MixtureConsistency(mix, gains_of(marks, len(mix)), StemEncoding.WAV_PCM24)
@@ -244,7 +244,7 @@ def test_memory_does_not_grow_with_the_song():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_an_estimate_that_is_not_a_number_is_an_error_that_names_the_source(value):
+def test_estimate_with_nan_is_an_error_that_names_the_source(value):
     mix = float_mix(50_000, 2)
     guess = estimates("near", mix)
     guess[2, 1, 40_123] = value

@@ -45,7 +45,7 @@ def test_shares_are_the_documented_sum(powers, gains):
     assert np.all(weights[:, somebody][gains[:, somebody] == 0] == 0)
 
 
-def test_a_loud_silent_source_lets_go_of_the_mix_as_smoothly_as_it_fades():
+def test_loud_silent_source_fades_out_of_the_mix_smoothly():
     fade = 0.5 * (1 + np.cos(np.pi * np.arange(442) / 441))
     gains = np.stack([fade, np.ones_like(fade)])
     powers = np.stack([np.full_like(fade, 1.0), np.full_like(fade, 1e-14)])
@@ -61,7 +61,7 @@ def test_powers_are_means_over_cells_at_absolute_positions():
     np.testing.assert_allclose(powers[0, 2], np.mean(stems[0, :, 2 * CELL_FRAMES :] ** 2))
 
 
-def test_powers_are_linear_between_cell_centres_and_constant_beyond():
+def test_powers_are_linear_between_cell_centres():
     powers = np.array([[1.0, 3.0, 2.0]])
     n = np.arange(3 * CELL_FRAMES)
     expected = np.interp((n + 0.5) / CELL_FRAMES, [0.5, 1.5, 2.5], powers[0])

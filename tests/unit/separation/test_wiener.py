@@ -65,7 +65,7 @@ def test_the_blocks_of_the_estimates_make_no_difference(blocks):
     np.testing.assert_array_equal(filtered(estimates, mix, blocks=blocks), filtered(estimates, mix))
 
 
-def test_true_stems_of_other_frequencies_come_back_from_scaled_and_noisy_estimates():
+def test_true_stems_are_recovered_from_noisy_estimates():
     time_s = np.arange(4 * RATE_HZ) / RATE_HZ
     stems = np.stack([np.sin(2 * np.pi * hz * time_s) for hz in (200, 900, 2500)])[:, None]
     stems = (0.2 * np.repeat(stems, 2, axis=1)).astype(np.float32)
@@ -79,7 +79,7 @@ def test_true_stems_of_other_frequencies_come_back_from_scaled_and_noisy_estimat
     assert error(filtered(estimates, mix, 2.0)) < error(filtered(estimates, mix)) < 0.05 * error(estimates)
 
 
-def test_what_is_marked_silent_goes_to_the_others_by_their_frequencies():
+def test_energy_marked_silent_goes_to_others_by_frequency():
     time_s = np.arange(4 * RATE_HZ) / RATE_HZ
     low, high = (0.2 * np.sin(2 * np.pi * hz * time_s) for hz in (200, 2500))
     mix = np.stack([low + high] * 2, axis=-1).astype(np.float32)

@@ -1,1 +1,1 @@
-"""ConvTasNet, the network of the UGOSA paper."""
+"""ConvTasNet, the network of Cantisani et al. (2021)."""

@@ -1,4 +1,4 @@
-"""The sizes of a ConvTasNet. Free of torch, so that the front process can tell what a checkpoint holds."""
+"""Sizes of a ConvTasNet, and the parameters that each depth trains. Free of torch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ConvTasNetConfig(NetworkDefaults):
     blocks_per_repeat: int = 10
     """X: blocks with dilations 1, 2, 4 ... 2^(X-1)."""
     repeats: int = 4
-    """R: how often that stack is repeated."""
+    """R: repeats of that stack."""
 
     def __post_init__(self) -> None:
         if not self.sources or len(set(self.sources)) != len(self.sources):

@@ -112,7 +112,7 @@ def _masked_frames(
     masks: Tensor | None,
     scratch: Scratch,
 ) -> Tensor:
-    """Compute the frames, and write the masks, [K, S * N], where they are wanted."""
+    """Compute the frames, and write the masks to `masks`, [K, S * N], if given."""
     n_filters = w.shape[-1]
     n_masks = len(mask_weight)
     n_sources = n_masks // n_filters
@@ -135,7 +135,7 @@ def _masked_frames(
 
 
 class _MaskedFrames(torch.autograd.Function):
-    """`masked_frames` of a training step; the masks are kept, the masked features are computed again."""
+    """`masked_frames` of a training step: masks are kept, masked features computed again."""
 
     @staticmethod
     def forward(

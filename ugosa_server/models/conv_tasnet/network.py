@@ -1,4 +1,4 @@
-"""ConvTasNet: mask a learned short-frame transform of the waveform, one mask a source.
+"""ConvTasNet: one mask per source on a learned short-frame transform of the waveform.
 
 Luo and Mesgarani, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking" (2019), in the stereo
 music variant of Defossez et al. (2019): 44.1 kHz, four sources, global layer norm, ReLU masks, no skip path.
@@ -7,8 +7,8 @@ Parameter names are those of the published checkpoints, so their state dicts loa
 Letters of the paper: N encoder filters, L their length, B bottleneck channels, H block channels, P kernel
 size, X blocks a repeat, R repeats. Shapes: batch B, sources S, audio channels C, samples T, frames K.
 
-The modules are the readable definition. Training (`train()` mode, autocast) runs them as they stand; in
-evaluation mode, where adaptation and separation work, the same parameters go through `fast`.
+The modules are the readable definition. Training (`train()` mode, autocast) runs them as they stand;
+adaptation and separation, in evaluation mode, run the same parameters through `fast`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ugosa_server.models.network import SeparationNetwork
 
 
 class ChannelwiseLayerNorm(nn.Module):
-    """cLN: every frame normalised over its own channels."""
+    """cLN: normalise every frame over its own channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class ChannelwiseLayerNorm(nn.Module):
 
 
 class GlobalLayerNorm(nn.Module):
-    """gLN: every example normalised over channels and time; the same thing as a group norm of one group."""
+    """gLN: normalise every example over channels and time, as a group norm of one group."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class GlobalLayerNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(1, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return gamma (x - mean) / sqrt(var + eps) + beta over all of [H, K]; [B, H, K] -> [B, H, K]."""
+        """Return gamma (x - mean) / sqrt(var + eps) + beta over [H, K]; [B, H, K] -> [B, H, K]."""
         return F.group_norm(x, 1, self.gamma.flatten(), self.beta.flatten(), NORM_EPS)
 
 
 class FastPReLU(nn.PReLU):
-    """PReLU with one slope. Training writes it as two rectifiers, whose gradients cost a third on a CPU."""
+    """PReLU with one slope; two rectifiers in training, whose gradients cost a third on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return max(x, 0) + a min(x, 0); [B, H, K] -> [B, H, K]."""
@@ -83,13 +83,13 @@ class DepthwiseSeparableConv(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, H, K] -> [B, B_ch, K]."""
+        """Convolve, [B, H, K] -> [B, B_ch, K]."""
         output: Tensor = self.net(x)
         return output
 
 
 class TemporalBlock(nn.Module):
-    """One residual block: 1x1 up to H channels, then the depthwise separable convolution down to B."""
+    """Residual block: 1x1 up to H channels, depthwise separable convolution down to B."""
 
     def __init__(self, config: ConvTasNetConfig, dilation: int) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class TemporalBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, B_ch, K] -> [B, B_ch, K]."""
+        """Add the output of the block to x, [B, B_ch, K] -> [B, B_ch, K]."""
         output: Tensor = self.net(x) + x
         return output
 
@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 
 
 class Separator(nn.Module):
-    """Norm, bottleneck, R repeats of X blocks and the mask convolution, in the published order and names."""
+    """Norm, bottleneck, R repeats of X blocks and mask convolution, in the published order."""
 
     def __init__(self, config: ConvTasNetConfig) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class Decoder(nn.Module):
         )
 
     def forward(self, source_w: Tensor) -> Tensor:
-        """[B, S, N, K] -> [B, S, C, (K + 1) L / 2]."""
+        """Decode features, [B, S, N, K] -> [B, S, C, (K + 1) L / 2]."""
         frames = self.basis_signals(source_w.transpose(2, 3))  # [B, S, K, C * L]
         batch, sources, n_frames, _ = frames.shape
         frames = frames.view(batch, sources, n_frames, self.audio_channels, -1).transpose(2, 3)
@@ -166,8 +166,8 @@ class Decoder(nn.Module):
 class ConvTasNet(SeparationNetwork):
     """The whole network.
 
-    `plain_forward` is the definition, the oracle of the tests and what trains a network from nothing. What
-    works on songs is the fast path: `_front`, the blocks and `_tail` of one example after the other.
+    `plain_forward` is the definition, the oracle of the tests, and runs in training. Adaptation and
+    separation take the fast path: `_front`, the blocks and `_tail` of one example after the other.
     """
 
     config: ConvTasNetConfig
@@ -191,28 +191,28 @@ class ConvTasNet(SeparationNetwork):
         return torch.stack([self._separate(example, scratch) for example in mix])
 
     def _separate(self, mix: Tensor, scratch: fast.Scratch) -> Tensor:
-        """The fast path of one example: [C, T] -> [S, C, T]."""
+        """Separate one example by the fast path: [C, T] -> [S, C, T]."""
         w, features = self._front(mix)
         features = fast.run_blocks(features, self._blocks(), scratch)
         return self._tail(w, features, mix.shape[-1], scratch)
 
     def _front(self, mix: Tensor) -> tuple[Tensor, Tensor]:
-        """Encoder, first norm and bottleneck: [C, T] -> w [K, N] and features [K, B_ch]."""
+        """Run encoder, first norm and bottleneck: [C, T] -> w [K, N] and features [K, B_ch]."""
         w = self._encode(mix)
         norm, conv, *_ = self.separator.network
         return w, fast.bottleneck(w, norm, conv)
 
     def _encode(self, mix: Tensor) -> Tensor:
-        """[C, T] -> w [K, N]."""
+        """Run the encoder, [C, T] -> w [K, N]."""
         return fast.encode(self._at_least_a_frame(mix), self.encoder.conv1d_U.weight, self.config.hop_samples)
 
     def _blocks(self) -> list[nn.Module]:
-        """All temporal blocks, in order."""
+        """Return all temporal blocks, in order."""
         repeats = self.separator.network[2]
         return [block for repeat in repeats.children() for block in repeat.children()]
 
     def _tail(self, w: Tensor, features: Tensor, n_samples: int, scratch: fast.Scratch) -> Tensor:
-        """Masks and decoder: [K, N], [K, B_ch] -> audio of exactly `n_samples`, [S, C, T]."""
+        """Run masks and decoder: [K, N], [K, B_ch] -> audio of exactly `n_samples`, [S, C, T]."""
         masks, basis = self.separator.network[3].weight, self.decoder.basis_signals.weight
         frames = fast.masked_frames(features, w, masks, basis, scratch)  # type: ignore[arg-type]
         audio = fast.overlap_add(frames, self.config.audio_channels)  # [S, C, (K + 1) L / 2]
@@ -222,18 +222,18 @@ class ConvTasNet(SeparationNetwork):
         return F.pad(mix, (0, max(0, self.config.encoder_length - mix.shape[-1])))
 
     def plain_forward(self, mix: Tensor) -> Tensor:
-        """`forward` as the modules say it; `encode`, `prefix`, `suffix` and `decode` in a row."""
+        """Separate with the modules as they stand: `encode`, `prefix`, `suffix`, `decode`."""
         w = self.encode(mix)  # [B, N, K]
         masks = self.suffix(self.prefix(w, self.config.repeats), self.config.repeats)  # [B, S, N, K]
         return self.decode(w, masks, mix.shape[-1])  # [B, S, C, T]
 
     def encode(self, mix: Tensor) -> Tensor:
-        """Features of whole frames; a mix shorter than one frame is padded to one. [B, C, T] -> [B, N, K]."""
+        """Encode whole frames, [B, C, T] -> [B, N, K]; a mix shorter than a frame is padded to one."""
         w: Tensor = self.encoder(self._at_least_a_frame(mix))
         return w
 
     def prefix(self, w: Tensor, up_to_repeat: int) -> Tensor:
-        """Norm, bottleneck and the first `up_to_repeat` repeats: [B, N, K] -> [B, B_ch, K]."""
+        """Run norm, bottleneck and the first `up_to_repeat` repeats: [B, N, K] -> [B, B_ch, K]."""
         norm, bottleneck, repeats, _ = self.separator.network
         features: Tensor = bottleneck(norm(w))
         for repeat in repeats[:up_to_repeat]:  # type: ignore[index]
@@ -241,7 +241,7 @@ class ConvTasNet(SeparationNetwork):
         return features
 
     def suffix(self, features: Tensor, from_repeat: int) -> Tensor:
-        """The repeats after `prefix(w, from_repeat)`, and the masks: [B, B_ch, K] -> [B, S, N, K]."""
+        """Run the repeats after `prefix(w, from_repeat)`, and the masks: [B, B_ch, K] -> [B, S, N, K]."""
         _, _, repeats, mask_conv = self.separator.network
         for repeat in repeats[from_repeat:]:  # type: ignore[index]
             features = repeat(features)
@@ -250,21 +250,22 @@ class ConvTasNet(SeparationNetwork):
         return masks.view(-1, n_sources, n_filters, masks.shape[-1])  # [B, S, N, K]
 
     def decode(self, w: Tensor, masks: Tensor, n_samples: int) -> Tensor:
-        """Masked features back to audio of exactly `n_samples`: [B, N, K], [B, S, N, K] -> [B, S, C, T]."""
+        """Decode masked features: [B, N, K], [B, S, N, K] -> [B, S, C, T] of exactly `n_samples`."""
         audio: Tensor = self.decoder(w.unsqueeze(1) * masks)  # [B, S, C, (K + 1) L / 2]
         return F.pad(audio, (0, n_samples - audio.shape[-1]))  # [B, S, C, T]; a negative pad trims
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
-        """Features before the first block with anything to train, or after all: [1, C, T] -> [1, K, B_ch].
+        """Run the blocks before the first with anything to train: [1, C, T] -> [1, K, B_ch].
 
-        Not further up (for `L4` the last block's inner features, for `L5` the masks), though that would be
-        exact too: these are three and four times as large, and what no budget holds costs all blocks again.
+        Not further (for `L4` to the last block's inner features, for `L5` to the masks), though that would be
+        exact too: these are three and four times as large, and features that no budget holds cost all blocks
+        again.
         """
         _, features = self._front(mix[0])
         return fast.run_blocks(features, self._blocks()[: self._frozen_blocks(depth)], self._scratch)[None]
 
     def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
-        """The other blocks, masks and decoder: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
+        """Run the other blocks, masks and decoder: [B, C, T], `frozen_part` of each -> [B, S, C, T]."""
         assert frozen is not None
         blocks = self._blocks()[self._frozen_blocks(depth) :]
         stems = []
@@ -276,11 +277,11 @@ class ConvTasNet(SeparationNetwork):
         return torch.stack(stems)
 
     def release_memory(self) -> None:
-        """Free what steps hand on to the next step."""
+        """Free the working memory that steps reuse."""
         self._scratch = fast.Scratch()
 
     def _frozen_blocks(self, depth: Depth) -> int:
-        """How many blocks come before the first that has anything to train."""
+        """Return the number of blocks before the first that has anything to train."""
         blocks = self.config.frozen_repeats(depth) * self.config.blocks_per_repeat
         return blocks + self.config.blocks_per_repeat - 1 if depth.level == 4 else blocks
 

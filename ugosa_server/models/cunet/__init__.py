@@ -1,1 +1,1 @@
-"""Conditioned U-Net (Slizovskaia, Haro, Gomez)."""
+"""Conditioned U-Net (Slizovskaia, Haro and Gomez 2021): sizes, network, conditioning, checkpoints."""

@@ -1,4 +1,4 @@
-"""Checkpoints of the Conditioned U-Net's authors, read into a configuration and a state dict of ours.
+"""Checkpoints of the authors of the Conditioned U-Net, read into our configuration and state dict.
 
 They are plain state dicts. Their names, of convolutions, batch norms and FiLM generators, and ours:
 
@@ -10,8 +10,8 @@ They are plain state dicts. Their names, of convolutions, batch norms and FiLM g
 | `film.fc.linear`, `encoder.i.conditioning.fc.linear` | `film.0`, `film.i` |
 | `output.*`, `classifier.*` | (never used by their forward pass) |
 
-Shapes tell the decoder, the classes, biases, and where FiLM acts. What they do not tell (frequency and value
-scale, kind of masks, label-multiply) must be said by whom the file is from. Their networks end in a ReLU.
+Shapes determine the decoder, the classes, biases, and the layers of FiLM. The user states the rest (frequency
+and value scale, kind of masks, label-multiply). Their networks end in a ReLU.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ugosa_server.models.cunet.config import BLOCKS, INSTRUMENTS, ConditionedUNe
 from ugosa_server.models.legacy import read_legacy_pickle
 
 CHOICES = ("frequency_scale", "value_scale", "mask", "conditioning")
-"""Fields of the configuration that a file does not tell."""
+"""Fields of the configuration that no shape determines."""
 
 LAST = BLOCKS - 1
 _RENAMED = (
@@ -46,7 +46,7 @@ _UNUSED = re.compile(r"(output|classifier)\.")
 
 
 def is_cunet_state(content: Any) -> bool:
-    """Whether what a file holds has the names of these checkpoints."""
+    """Return whether the content of a file has the names of these checkpoints."""
     return (
         isinstance(content, Mapping)
         and f"encoder.{LAST}.weight" in content
@@ -61,12 +61,12 @@ def read_cunet_checkpoint(
 
     Args:
         path: the file, usually `CP*.pth`.
-        sha256: hex digits that its hash must begin with; None = not checked, the file names no class.
-        choices: values of CHOICES; left out ones are those of the authors' baseline (log, db, binary).
+        sha256: hex digits that its sha256 must begin with; None: not checked, the file names no class.
+        choices: values of CHOICES; by default those of the authors' baseline (log, db, binary).
 
     Raises:
-        CheckpointError: the file is another one, refused, or of another layout.
-        BadOptionError: a choice that is none.
+        CheckpointError: another file, a refused one, or another layout.
+        BadOptionError: an unknown choice.
     """
     if sha256 is not None:
         require_sha256(path, sha256)

@@ -1,11 +1,11 @@
-"""The choices that make a Conditioned U-Net. Free of torch, so that the front process can read checkpoints.
+"""Choices of a Conditioned U-Net, and the parameters that each depth trains. Free of torch.
 
 Slizovskaia, Haro and Gomez, "Conditioned Source Separation for Music Instrument Performances" (2021). One
-grid holds every network of the paper's Tables 1 to 3 (its Table 4 lists the choices). The network hears the
-mono mean of a mix at 11,025 Hz and gives one mask per instrument class; what the masks leave of the mix, and
-all above 5.5 kHz, is the stem `residual`.
+grid holds every network of the paper's Tables 1 to 3 (its Table 4 lists the choices). The input is the mono
+mean of a mix at 11,025 Hz, the output one mask per instrument class; the rest of the mix, and all above 5.5
+kHz, is the stem `residual`.
 
-What the depths of Cantisani et al. (2021) train here, from the inside out:
+The depths of Cantisani et al. (2021) mean, from the inside out:
 
 | x | trained from |
 |---|---|
@@ -50,7 +50,7 @@ INSTRUMENTS = (
 )
 """The K = 13 classes of Solos and URMP, in the order of the outputs."""
 RESIDUAL = "residual"
-"""The stem of what no mask takes."""
+"""The stem of the rest of the mix."""
 
 SAMPLE_RATE_HZ = 11025
 WINDOW_FRAMES = 256  # T': the network was made for so many STFT frames
@@ -86,34 +86,34 @@ class ConditionedUNetConfig(NetworkDefaults):
     decoder: str = "unet"
     """"unet" = one decoder with K outputs; "mhu-net" = one decoder per class."""
     mask: str = "ratio"
-    """What it learned to give: "ratio" (Eq. 2) or "binary" (Eq. 3) masks."""
+    """Masks that it was trained on: "ratio" (Eq. 2) or "binary" (Eq. 3)."""
     conditioning: str = "film-bottleneck"
     """"none", FiLM at "film-bottleneck", "film-encoder" or "film-final", or "label-multiply" (Eq. 11)."""
     context: str = "labels"
-    """What it is conditioned on: "labels", one video "frame" per player, or N "frames" through an LSTM."""
+    """Conditioned on "labels", one video "frame" per player, or N "frames" through an LSTM."""
     context_frames: int = 1
     """N; 1 unless the context is "frames" (15 and 50 in the paper)."""
     visual_fine_tuning: bool = False
-    """Whether the visual encoder's head is trained along: one more layer on every feature vector, at first
-    the identity. (The paper's FiLM-bottleneck-ft trains all of the encoder.)"""
+    """True: one more layer on every feature vector, at first the identity, is trained as the head of the
+    visual encoder. (The paper's FiLM-bottleneck-ft trains all of the encoder.)"""
     bias: bool = False
-    """Whether convolutions have a bias."""
+    """True: convolutions have a bias."""
     input_noise_std: float = 0.0
-    """Of the normal noise that is added to the input in training; 0 = none."""
+    """Standard deviation of normal noise on the input in training; 0: none."""
     dropout: float = 0.2
-    """Of the decoder's blocks but the last, in training."""
+    """Dropout of the decoder's blocks but the last, in training."""
     encoder_slope: float = 0.2
-    """Of the encoder's leaky ReLU: 0.2 in the published code, 0 (a ReLU) in the paper."""
+    """Slope of the encoder's leaky ReLU: 0.2 in the published code, 0 (a ReLU) in the paper."""
     first_channels: int = 16
     """Channels after the first block; they double from block to block."""
     rectified_logits: bool = False
-    """Whether logits end in a ReLU, as in the authors' checkpoints: then a mask is 0 where the logit is."""
+    """True: logits end in a ReLU, as in the authors' checkpoints; a mask is 0 where its logit is."""
 
     def __post_init__(self) -> None:
         if not self.instruments or len(set(self.instruments)) != len(self.instruments):
             raise BadOptionError(f"a network needs distinct instrument names, got {self.instruments!r}")
         if RESIDUAL in self.instruments:
-            raise BadOptionError(f"{RESIDUAL!r} is the stem of what no instrument takes, not an instrument")
+            raise BadOptionError(f"{RESIDUAL!r} is the stem of the rest of the mix, not an instrument")
         for name, value, known in (
             ("frequency_scale", self.frequency_scale, FREQUENCY_SCALES),
             ("value_scale", self.value_scale, VALUE_SCALES),
@@ -142,22 +142,22 @@ class ConditionedUNetConfig(NetworkDefaults):
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """The instruments, and what no mask takes."""
+        """The instruments, and the residual."""
         return (*self.instruments, RESIDUAL)
 
     @property
     def audio_channels(self) -> int:
-        """It hears the mono mean; its masks go on every channel."""
+        """1: the mono mean; masks are applied to every channel."""
         return 1
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate it hears the mix at."""
+        """Sample rate of the input, 11,025 Hz."""
         return SAMPLE_RATE_HZ
 
     @property
     def max_segment_s(self) -> float:
-        """Its window: about 5.94 s."""
+        """Length of the window, about 5.94 s."""
         return WINDOW_SAMPLES / SAMPLE_RATE_HZ
 
     @property
@@ -175,7 +175,7 @@ class ConditionedUNetConfig(NetworkDefaults):
 
     @property
     def adaptation_defaults(self) -> dict[str, str | int | float | None]:
-        """No adaptation: marks act without one, of which no gain has been shown; segments of a window."""
+        """No adaptation, of which no gain has been shown (marks act without); segments of a window."""
         return {"strategy": "B0", "segment_s": self.max_segment_s}
 
     @property
@@ -213,12 +213,12 @@ class ConditionedUNetConfig(NetworkDefaults):
 
     @property
     def decoder_outputs(self) -> tuple[int, ...]:
-        """Masks that each decoder gives."""
+        """Number of masks of each decoder."""
         k = len(self.instruments)
         return (k,) if self.decoder == "unet" else (1,) * k
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter, in the network's order."""
+        """Return name and shape of every parameter, in the network's order."""
         shapes: dict[str, tuple[int, ...]] = {}
 
         def block(name: str, before: int, after: int, kernel: int, *, norm: bool = True) -> None:
@@ -248,7 +248,7 @@ class ConditionedUNetConfig(NetworkDefaults):
         return shapes
 
     def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of what a checkpoint holds besides parameters: the statistics of batch norms."""
+        """Return name and shape of the statistics of batch norms."""
         shapes: dict[str, tuple[int, ...]] = {}
         for name, shape in self.parameter_shapes().items():
             if name.endswith(".norm.weight"):
@@ -258,14 +258,14 @@ class ConditionedUNetConfig(NetworkDefaults):
         return shapes
 
     def decoder_channels(self, outputs: int) -> tuple[tuple[int, int], ...]:
-        """Channels before (those of skip connection and block before) and after each block of a decoder."""
+        """Return channels before (skip connection and block before) and after each decoder block."""
         skips = (1, *self.encoder_channels[:-1])[::-1]  # 256, 128 ... 16, and the raw input
         after = (*skips[:-1], outputs)
         before = (self.encoder_channels[-1], *after)
         return tuple((skip + x, y) for skip, x, y in zip(skips, before, after, strict=False))
 
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains, see above; none where it would train nothing."""
+        """Return the parameters that a depth trains, see above; none where it would train nothing."""
         if depth.level == 5:
             if depth.end != "D":
                 return ()

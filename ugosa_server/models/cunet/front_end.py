@@ -1,12 +1,12 @@
-"""What a Conditioned U-Net hears, and what its masks do: STFT, frequency warping, values, masks and back.
+"""Input values and masks of a Conditioned U-Net: STFT, frequency warping, values, masks and back.
 
     mix [.., T] -> spectrum -> magnitude + 1e-4 -> warp -> values -> network -> logits -> masks -> unwarp
     spectrum x masks -> iSTFT
 
 The grid is the paper's (section 3.1): 11,025 Hz, Hann window of 1022, hop of 256, centred frames; 65,535
 samples make 512 bins by 256 frames. Shapes: batch B, classes K, bins F (512 linear, 256 warped), frames T'.
-Songs are heard at one level, MIX_RMS, since the values of an STFT depend on it and a recording's level is
-chance.
+All songs are brought to one level, MIX_RMS, since the values of an STFT depend on it and a recording's level
+is chance.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ FFT_SAMPLES = GRID.fft_samples
 HOP_SAMPLES = GRID.hop_samples
 MAGNITUDE_FLOOR = 1e-4  # added to every magnitude; published code
 DB_FACTOR = 65536.0  # log1p(65536 x) / log1p(65536); published code
-MIN_SPAN = 1e-3  # of such values; what rounding makes of silence is not scaled up
+MIN_SPAN = 1e-3  # of such values; rounding errors of silence are not scaled up
 WARP_BASE = 21.0  # published code
-MIX_RMS = 0.1  # -20 dBFS: the level at which a mix is heard, training mixes vary around it
-SHARED_FLOOR = 0.01  # a bin in which all masks are below 0.1 is mostly nobody's
+MIX_RMS = 0.1  # -20 dBFS: level of the input, around which training mixes vary
+SHARED_FLOOR = 0.01  # a bin in which all masks are below 0.1 mostly goes to no source
 SILENT_LOGIT = -1e4  # its sigmoid is exactly 0 in float32, and so is its cross entropy with a target of 0
 
 
 def spectrum(audio: Tensor) -> Tensor:
-    """STFT of real audio [..., T] with centred frames (T // 256 + 1 of them): complex [..., 512, T'].
+    """Compute the STFT of audio [..., T], T // 256 + 1 centred frames: complex [..., 512, T'].
 
     Before and after the audio there is silence, so that the frames of a cut are those of the song but at its
     edges.
@@ -46,7 +46,7 @@ def spectrum(audio: Tensor) -> Tensor:
 
 
 def waveform(frames: Tensor, n_samples: int) -> Tensor:
-    """Inverse of `spectrum`: complex [..., 512, T'] -> [..., n_samples]."""
+    """Invert `spectrum`: complex [..., 512, T'] -> [..., n_samples]."""
     flat = frames.reshape(-1, *frames.shape[-2:])
     audio = torch.istft(flat, FFT_SAMPLES, HOP_SAMPLES, window=_window(frames.real), length=n_samples)
     return audio.reshape(*frames.shape[:-2], n_samples)
@@ -61,21 +61,25 @@ def warp(bins: Tensor) -> Tensor:
 
 
 def unwarp(bins: Tensor) -> Tensor:
-    """Bring warped bins back: [..., 256, T'] -> [..., 512, T'], read at gy = 2 ln(10 y + 11) / ln(21) - 1."""
+    """Resample warped bins on the linear axis: [..., 256, T'] -> [..., 512, T'].
+
+    Row y of [-1, 1] is read, linearly interpolated, at gy = 2 ln(10 y + 11) / ln(21) - 1.
+    """
     return _matrix("unwarp", bins) @ bins
 
 
 def magnitudes(frames: Tensor, config: ConditionedUNetConfig) -> Tensor:
-    """Magnitudes on the network's frequency axis, floor included: complex [..., 512, T'] -> [..., F, T'].
+    """Compute magnitudes on the network's frequency axis: complex [..., 512, T'] -> [..., F, T'].
 
-    Of the mix these make the input (`values`) and, with those of the sources, the targets.
+    The floor is included. Those of the mix make the input (`values`) and, with those of the sources, the
+    targets.
     """
     found = frames.abs() + MAGNITUDE_FLOOR
     return warp(found) if config.frequency_scale == "log" else found
 
 
 def values(mix_magnitudes: Tensor, config: ConditionedUNetConfig) -> Tensor:
-    """The network's input from `magnitudes` of mixes [B, F, T']: -> [B, 1, F, T'].
+    """Compute the network's input from `magnitudes` of mixes: [B, F, T'] -> [B, 1, F, T'].
 
     "db": v = log1p(65536 m) / log1p(65536), scaled so that each window reaches from -1 to 1 (silence is -1
     throughout). "log": v = ln m.
@@ -90,11 +94,11 @@ def values(mix_magnitudes: Tensor, config: ConditionedUNetConfig) -> Tensor:
 
 
 def target_masks(source_magnitudes: Tensor, mix_magnitudes: Tensor, config: ConditionedUNetConfig) -> Tensor:
-    """The masks that a network is to give: sources [B, K, F, T'] and mix [B, F, T'] -> [B, K, F, T'].
+    """Compute target masks: sources [B, K, F, T'] and mix [B, F, T'] -> [B, K, F, T'].
 
     Both are `magnitudes` (after warping). "binary", Eq. 3: 1 where |X| / (|Y| - |X|) >= 1. "ratio", Eq. 2:
-    |X| / |Y|, at most 1, which is all that a sigmoid can say. The floor is taken off again, so that a source
-    that is silent has a mask of 0.
+    |X| / |Y|, at most 1, which a sigmoid cannot exceed. The floor is taken off again, so that a silent source
+    has a mask of 0.
     """
     source = (source_magnitudes - MAGNITUDE_FLOOR).clamp(min=0.0)
     mix = mix_magnitudes.unsqueeze(1)  # [B, 1, F, T']
@@ -104,13 +108,13 @@ def target_masks(source_magnitudes: Tensor, mix_magnitudes: Tensor, config: Cond
 
 
 def masks_of_logits(logits: Tensor, config: ConditionedUNetConfig, *, kind: MaskKind = "soft") -> Tensor:
-    """Masks on the linear frequency axis: [B, K, F, T'] -> [B, K, 512, T'], all in [0, 1].
+    """Compute masks in [0, 1] on the linear frequency axis: [B, K, F, T'] -> [B, K, 512, T'].
 
-    Soft masks are sigma(l). Of rectified logits, which are never below 0, they are 2 sigma(l) - 1 if binary
-    masks were learned, and the logits themselves, up to 1, if ratio masks were: so the authors trained them.
-    Hard masks are 1 where sigma(l) > 0.5. Shared ones are a Wiener filter of the soft ones,
-    M_i = m_i^2 / (sum_j m_j^2 + SHARED_FLOOR): a source that is sure of a bin gets nearly all of it, and what
-    nobody claims is left to nobody.
+    Soft masks are sigma(l). For rectified logits, which are never below 0, they are 2 sigma(l) - 1 if the
+    targets were binary masks, and the logits themselves, up to 1, if they were ratio masks: so the authors
+    trained them. Hard masks are 1 where sigma(l) > 0.5. Shared ones are a Wiener filter of the soft ones,
+    M_i = m_i^2 / (sum_j m_j^2 + SHARED_FLOOR): a source with a mask near 1 gets nearly all of a bin, and a
+    bin in which all masks are low goes to no source.
     """
     if kind == "hard":
         masks = (logits > 0).to(logits.dtype)
@@ -131,7 +135,7 @@ def _window(like: Tensor) -> Tensor:
 
 
 def _matrix(name: str, like: Tensor) -> Tensor:
-    """Interpolation as a matrix [rows, columns]: the same result every time, on a GPU too."""
+    """Return interpolation as a matrix [rows, columns]: deterministic, on a GPU too."""
     return _matrix_on(name, like.dtype, like.device)
 
 

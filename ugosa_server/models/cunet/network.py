@@ -36,7 +36,7 @@ FILM_BIAS = 0.1  # at the start; published code
 
 
 class EncoderBlock(nn.Module):
-    """Convolution 4x4 with stride 2, batch norm, FiLM, leaky ReLU; the bottleneck has no norm and no ReLU."""
+    """Convolution 4x4 with stride 2, batch norm, FiLM, leaky ReLU; no norm or ReLU in the bottleneck."""
 
     def __init__(self, config: ConditionedUNetConfig, before: int, after: int, *, norm: bool) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class EncoderBlock(nn.Module):
         self.slope = config.encoder_slope
 
     def forward(self, x: Tensor, film: Tensor | None) -> Tensor:
-        """[B, before, F, T'] -> [B, after, F / 2, T' / 2]; `film` is (gamma, beta), [B, 2 after]."""
+        """Encode, [B, before, F, T'] -> [B, after, F / 2, T' / 2]; `film` is (gamma, beta), [B, 2 after]."""
         x = self.conv(x)
         if self.norm is None:
             return modulate(x, film)
@@ -53,7 +53,7 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Bilinear x2, skip connection, convolution 3x3, batch norm; ReLU and dropout but in the last block."""
+    """Bilinear x2, skip connection, convolution 3x3, batch norm; ReLU and dropout, but not in the last."""
 
     def __init__(self, config: ConditionedUNetConfig, before: int, after: int, *, last: bool) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class DecoderBlock(nn.Module):
         self.last = last
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """[B, C, F, T'] and skip [B, before - C, 2 F, 2 T'] -> [B, after, 2 F, 2 T']."""
+        """Decode, [B, C, F, T'] and skip [B, before - C, 2 F, 2 T'] -> [B, after, 2 F, 2 T']."""
         x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
         x = self.norm(self.conv(torch.cat([skip, x], dim=1)))
         return x if self.last else self.dropout(F.relu(x))
 
 
 def modulate(x: Tensor, film: Tensor | None) -> Tensor:
-    """FiLM, Eq. 10 with gamma around 0: (1 + gamma) x + beta; x [B, C, F, T'], (gamma, beta) [B, 2 C]."""
+    """Apply FiLM (Eq. 10, gamma around 0): (1 + gamma) x + beta; x [B, C, F, T'], film [B, 2 C]."""
     if film is None:
         return x
     gamma, beta = film.unsqueeze(-1).unsqueeze(-1).chunk(2, dim=1)  # [B, C, 1, 1]
@@ -108,7 +108,7 @@ class ConditionedUNet(MaskNetwork):
         )
 
     def mask_logits(self, network_values: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return the logits of the masks: [B, 1, F, T'] -> [B, K, F, T'].
+        """Compute the logits of the masks: [B, 1, F, T'] -> [B, K, F, T'].
 
         Args:
             network_values: `front_end.values` of the mix.
@@ -149,9 +149,10 @@ class ConditionedUNet(MaskNetwork):
         return self.config.context == "labels"
 
     def masks(self, frames: Tensor, context: Tensor | None = None, *, kind: MaskKind = "soft") -> Tensor:
-        """Masks for the `spectrum` of a normalised mono mix: complex [B, 512, T'] -> [B, K, 512, T'].
+        """Compute masks for the `spectrum` of a mix: complex [B, 512, T'] -> [B, K, 512, T'].
 
-        Frames of silence are added up to the next multiple of 64 and taken away again.
+        The mix is mono, with a standard deviation of 1. Frames of silence are added up to the next multiple
+        of 64 and removed again.
         """
         missing = -frames.shape[-1] % FRAME_MULTIPLE
         found = magnitudes(MIX_RMS * F.pad(frames, (0, missing)), self.config)
@@ -162,9 +163,9 @@ class ConditionedUNet(MaskNetwork):
         """Separate with soft masks and the mix's phase: [B, 1, T] -> [B, K, 1, T].
 
         Args:
-            mix: normalised to a standard deviation of 1, as jobs give it.
-            activity: h [B, K, T], from which a label is 1 if its class plays anywhere; None = all may play.
-            context: [B, *config.context_shape]; None = `context_of(activity)`.
+            mix: normalised to a standard deviation of 1, as in jobs.
+            activity: h [B, K, T], from which a label is 1 if its class plays anywhere; None: all may play.
+            context: [B, *config.context_shape]; None: `context_of(activity)`.
         """
         frames = spectrum(mix[:, 0])  # [B, 512, T']
         if context is None:
@@ -189,7 +190,7 @@ class ConditionedUNet(MaskNetwork):
             raise ValueError(f"the context has shape {shape}, but must be [B, *{expected}]")
         if not len(self.film):
             return []
-        seen = context.any(dim=-1, keepdim=True)  # a bias makes something even of zeros
+        seen = context.any(dim=-1, keepdim=True)  # a bias changes zeros too
         if self.visual_head is not None:
             context = F.relu(self.visual_head(context)) * seen  # [B, K', 2048] or [B, K', N, 2048]
         if self.motion is not None:

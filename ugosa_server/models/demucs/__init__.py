@@ -1,1 +1,1 @@
-"""demucs 4's networks as a backend."""
+"""Networks of demucs 4: sizes, and the network built by the package demucs."""
