@@ -87,7 +87,7 @@ class BreakingServer(
         self.events: dict[str, list[job_pb2.JobEvent]] = {}
         self.files: dict[tuple[str, str], bytes] = {}
         self.breaks: list[int] = []
-        """How many messages each next stream answers before it breaks; empty = no more breaks."""
+        """Messages that each next stream answers before it breaks; empty = no more breaks."""
         self.refusals: list[tuple[grpc.StatusCode, str]] = []
         """Status and reason with which each next stream is refused in its middle."""
         self.starts: list[int] = []

@@ -54,7 +54,7 @@ def test_a_song_is_separated_over_tls_with_a_token(remote, tmp_path):
         assert [event.seq for event in client.watch(job.job_id)][:3] == [1, 2, 3]
 
 
-def test_the_command_takes_token_and_authority_from_files_or_the_environment(remote, monkeypatch, capsys):
+def test_the_command_takes_token_and_authority_from_files(remote, monkeypatch, capsys):
     address, token, folder = remote
     files = ["--token-file", str(folder / "token"), "--ca", str(folder / "ca.pem")]
     assert main(["models", "--server", address, *files]) == 0
