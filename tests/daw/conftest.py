@@ -1,4 +1,4 @@
-"""What the suites of real DAWs share: a server with the tiny model, and commands as a user has them."""
+"""Fixtures of the suites of real DAWs: a server with the tiny model, and installed commands."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Session:
         return self.folder / f"{self.name}.ardour"
 
     def export(self) -> np.ndarray:
-        """What its session range sounds like: [T, C].
+        """Return the sound of its session range: [T, C].
 
         Of `ardour7-export` runs, also on a session that has never seen a stem, about every fifth aborts
         ("double free"), and now and then one comes out 16 frames early. Such a run is done again.
@@ -207,7 +207,7 @@ def test_without_range_markers_the_script_says_how_to_draw_them(separate, tmp_pa
     assert "no vocals" in done.stderr
 
 
-def test_every_other_obstacle_says_what_to_do_and_leaves_the_session_alone(separate, tmp_path):
+def test_every_obstacle_leaves_the_session_alone(separate, tmp_path):
     session = make_session(tmp_path, 1, "FLOAT")
     saved = session.file.read_bytes()
     done = separate(session, check=False, UGOSA_SERVER=f"unix:{tmp_path}/nobody.sock")

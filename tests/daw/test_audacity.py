@@ -160,7 +160,7 @@ def test_a_project_without_labels_is_told_how_to_write_one(separate, song):
     assert "Ctrl+B" in done.stderr
 
 
-def test_an_unknown_label_and_a_server_that_is_down_leave_the_project_alone(separate, song, tmp_path):
+def test_an_unknown_label_leaves_the_project_alone(separate, song, tmp_path):
     add_label("no vocls", 0.5, 1.0)
     done = separate()
     assert done.returncode == 2
@@ -179,7 +179,7 @@ def label_tracks() -> dict[str, list[tuple[float, float, str]]]:
         return {names[place]: [tuple(label) for label in labels] for place, labels in pipe.info("Labels")}
 
 
-def test_suggestions_become_labels_that_count_once_they_are_accepted(separate, song):
+def test_suggestions_are_labels_that_count_once_accepted(separate, song):
     done = separate("suggest")
     assert done.returncode == 0, done.stderr
     (suggestions,) = label_tracks().values()

@@ -33,18 +33,18 @@ def song_file(folder: Path, seed: int) -> Path:
     return write_song(make_song(FRAMES, RATE_HZ, seed=seed), folder / "my söng.wav")
 
 
-def hear(client: UgosaClient, song: Path) -> tuple[str, str]:
+def analyse(client: UgosaClient, song: Path) -> tuple[str, str]:
     """Return the upload and the job in which it was heard."""
     upload = client.upload(song)
-    job = client.listen(upload.upload_id)
+    job = client.analyse(upload.upload_id)
     list(client.watch(job.job_id))
     return upload.upload_id, job.job_id
 
 
 def test_listening_is_a_job_of_two_phases_without_stems(client: UgosaClient, tmp_path: Path) -> None:
     upload = client.upload(song_file(tmp_path, 1))
-    job = client.listen(upload.upload_id)
-    assert job.kind is JobKind.LISTENING
+    job = client.analyse(upload.upload_id)
+    assert job.kind is JobKind.ANALYSIS
     events = list(client.watch(job.job_id))
     phases = {event.phase for event in events if isinstance(event, Progress)}
     assert phases == {JobPhase.PREPARE, JobPhase.BASE_SEPARATION}
@@ -55,8 +55,8 @@ def test_listening_is_a_job_of_two_phases_without_stems(client: UgosaClient, tmp
 
 
 def test_a_song_is_heard_once(client: UgosaClient, tmp_path: Path) -> None:
-    upload_id, job_id = hear(client, song_file(tmp_path, 2))
-    again = client.listen(upload_id)
+    upload_id, job_id = analyse(client, song_file(tmp_path, 2))
+    again = client.analyse(upload_id)
     assert (again.job_id, again.state) == (job_id, JobState.SUCCEEDED)
 
 
@@ -65,7 +65,7 @@ def test_a_separation_has_heard_the_song_too(client: UgosaClient, tmp_path: Path
     done = client.separate(
         SeparationRequest(song, marks=[silent("bass", 0, RATE_HZ)], options=QUICK), tmp_path / "out"
     )
-    assert client.listen(client.upload(song).upload_id).job_id == done.job.job_id
+    assert client.analyse(client.upload(song).upload_id).job_id == done.job.job_id
 
 
 def test_a_song_that_was_not_heard_has_no_suggestions(client: UgosaClient, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_song_that_was_not_heard_has_no_suggestions(client: UgosaClient, tmp_p
 
 
 def test_suggestions_are_marks_that_a_job_takes(client: UgosaClient, tmp_path: Path) -> None:
-    upload_id, _ = hear(client, song_file(tmp_path, 5))
+    upload_id, _ = analyse(client, song_file(tmp_path, 5))
     suggestions = client.suggest_marks(upload_id)
     marks = [suggestion.mark for suggestion in suggestions]
     assert all(0.5 <= suggestion.confidence <= 1 for suggestion in suggestions)
@@ -99,7 +99,7 @@ def test_marks_that_a_job_refuses_are_findings(client: UgosaClient, tmp_path: Pa
         *(silent(source, 2 * RATE_HZ, 3 * RATE_HZ) for source in SOURCES),
     ]
     lint = client.lint_marks(upload.upload_id, marks)
-    assert not lint.heard
+    assert not lint.analysed
     errors = [finding for finding in lint.findings if finding.severity is Severity.ERROR]
     assert [finding.code for finding in errors] == [
         "UNKNOWN_SOURCE",
@@ -113,12 +113,12 @@ def test_marks_that_a_job_refuses_are_findings(client: UgosaClient, tmp_path: Pa
 def test_a_listening_job_survives_the_death_of_the_server(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server()
     with server.client() as client:
-        upload_id, job_id = hear(client, song_file(tmp_path, 7))
+        upload_id, job_id = analyse(client, song_file(tmp_path, 7))
         suggestions = client.suggest_marks(upload_id)
     server.kill()
     with start_server().client() as client:
         assert client.suggest_marks(upload_id) == suggestions
-        assert client.get_job(job_id).kind is JobKind.LISTENING
+        assert client.get_job(job_id).kind is JobKind.ANALYSIS
 
 
 def run(server: Server, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:

@@ -79,7 +79,7 @@ def ugosa(address, *words, **options):
 
 
 def obey_ctrl_c():
-    """What a shell starts in the background ignores SIGINT, and so would its children."""
+    """Undo that a process which a shell starts in the background ignores SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -112,7 +112,7 @@ def test_a_watch_from_the_middle_yields_the_rest(client, song):
     assert job.job_id in [found.job_id for found in client.list_jobs([JobState.SUCCEEDED], page_size=1)]
 
 
-def test_the_same_song_is_sent_once_and_the_same_request_makes_one_job(client, song):
+def test_the_same_request_sends_one_song_and_makes_one_job(client, song):
     first, second = (
         client.submit(SeparationRequest(song, options=QUICK, request_id="one of a kind")) for _ in range(2)
     )

@@ -85,7 +85,7 @@ def test_luacheck_has_nothing_to_say() -> None:
 
 
 def read_in_lua(lua: str, cases: Sequence[tuple[str, Sequence[str]]], folder: Path) -> list[Reading]:
-    """What Lua reads into labels, each with the sources of its model."""
+    """Return Lua's reading of labels, each with the sources of its model."""
     (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
     program = """
         package.path = "./?.lua;" .. package.path

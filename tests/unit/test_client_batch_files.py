@@ -1,4 +1,4 @@
-"""What a batch takes of a directory, and what it says that it leaves out."""
+"""Files that a batch takes of a directory, and those that it names as left out."""
 
 import unicodedata
 from pathlib import Path

@@ -153,7 +153,7 @@ def test_numbers_that_the_protocol_cannot_carry_are_bad_input(server, songs, tmp
         assert "not a number from 0 on" in capsys.readouterr().err
 
 
-def test_names_that_do_not_fit_the_terminal_or_are_no_text_are_shown_all_the_same(server, songs, tmp_path):
+def test_names_that_the_terminal_cannot_show_are_escaped(server, songs, tmp_path):
     song = songs / os.fsdecode("日\udcff.wav".encode(errors="surrogateescape"))
     (songs / "a.wav").rename(song)
     server.outcomes["日?.wav"] = SUCCEEDED
@@ -245,13 +245,13 @@ def test_other_marks_or_options_make_other_jobs(server, songs, tmp_path):
     assert len(server.uploads) == 3
 
 
-def test_two_marks_files_of_a_song_are_refused_and_the_batch_goes_on(server, songs, tmp_path, capsys):
+def test_batch_refuses_two_marks_files_of_a_song_and_goes_on(server, songs, tmp_path, capsys):
     server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
     (songs / "a.csv").write_text("#,Name,Start,End,Length\n")
     assert main(["batch", str(songs), "-o", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert "a.txt and a.csv; keep one" in error
-    assert "1 of 3 songs failed; mend what the table says" in error
+    assert "1 of 3 songs failed; mend what the table lists" in error
     assert len(server.jobs) == 2
 
 

@@ -65,7 +65,7 @@ def test_a_request_becomes_stems_and_whole_lines_of_progress(server, song, tmp_p
     assert capsys.readouterr().out == ""
 
 
-def test_only_what_the_item_plays_is_sent_and_nothing_is_left_behind(server, song, tmp_path):
+def test_only_the_frames_of_the_item_are_sent(server, song, tmp_path):
     server.outcomes["my söng 100-400.wav"] = SUCCEEDED
     request = write_request(tmp_path, song=str(song), start_frame=100, end_frame=400)
     assert main(["daw", "run", str(request)]) == 0
@@ -123,7 +123,7 @@ def test_a_cancel_before_there_is_a_job_makes_none(server, song, tmp_path):
     assert server.jobs == {}
 
 
-def test_a_cancel_of_a_running_job_goes_to_the_server_until_it_arrives(server, song, tmp_path):
+def test_a_cancel_is_sent_again_until_it_arrives(server, song, tmp_path):
     cancels, arrived = [], threading.Event()
 
     class AwayAtFirst:

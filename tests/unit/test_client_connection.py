@@ -38,7 +38,7 @@ def test_a_socket_of_any_name_is_reached(tmp_path, name):
         server.stop(grace=0)
 
 
-def test_a_server_too_busy_to_greet_at_once_is_not_taken_for_absent(tmp_path):
+def test_a_busy_server_is_not_taken_for_absent(tmp_path):
     server = BreakingServer().serve(f"unix:{tmp_path}/real")
     door = socket.socket(socket.AF_UNIX)
     door.bind(f"{tmp_path}/slow")
@@ -78,7 +78,7 @@ def test_what_is_no_address_is_refused(target):
         grpc_target(target)
 
 
-def test_a_server_that_is_not_there_is_said_at_once_with_the_way_to_start_it(tmp_path):
+def test_an_absent_server_is_an_error_at_once(tmp_path):
     patient = RetryPolicy(attempts=100, initial_s=60, maximum_s=60)
     with (
         UgosaClient(f"unix:{tmp_path}/none.sock", retry=patient) as client,
@@ -101,7 +101,7 @@ def test_a_server_that_is_not_there_is_said_at_once_with_the_way_to_start_it(tmp
         (grpc.StatusCode.INTERNAL, "INTERNAL", errors.ServerError),
     ],
 )
-def test_refusals_keep_the_servers_text_and_become_the_class_of_their_reason(tmp_path, status, reason, kind):
+def test_a_refusal_becomes_the_class_of_its_reason(tmp_path, status, reason, kind):
     with breaking_server(tmp_path) as (server, client):
         server.breaks, server.refusals = [0] * 4, [(status, reason)] * 4
         server.add_succeeded_job("j", {})

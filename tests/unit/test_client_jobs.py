@@ -66,7 +66,7 @@ def test_every_option_survives_the_wire_and_absent_stays_absent():
     assert len(job_pb2.JobOptions.DESCRIPTOR.fields) == len(fields(JobOptions))
 
 
-def test_a_watch_yields_each_event_once_over_any_number_of_breaks(server_and_client):
+def test_a_watch_yields_each_event_once_over_breaks(server_and_client):
     server, client = server_and_client
     server.jobs["j"] = job_pb2.Job(job_id="j", state=job_pb2.JOB_STATE_RUNNING)
     server.events["j"] = progress_events("j", 20)
@@ -79,7 +79,7 @@ def test_a_watch_yields_each_event_once_over_any_number_of_breaks(server_and_cli
     assert events[-1].state is JobState.SUCCEEDED
 
 
-def test_a_watch_goes_on_after_the_last_event_that_the_caller_knows(server_and_client):
+def test_a_watch_goes_on_after_the_given_event(server_and_client):
     server, client = server_and_client
     server.jobs["j"] = job_pb2.Job(job_id="j", state=job_pb2.JOB_STATE_RUNNING)
     server.events["j"] = progress_events("j", 5)
@@ -162,7 +162,7 @@ def test_marks_in_seconds_become_frames_of_the_song(server_and_client, tmp_path)
     assert Mark.silent("vocals", 0.1, 12.5).at_rate(48000) == Mark("vocals", MarkState.SILENT, 4800, 600000)
 
 
-def test_all_slips_of_marks_in_seconds_are_told_before_the_upload(server_and_client, tmp_path):
+def test_slips_of_marks_in_seconds_are_listed_before_the_upload(server_and_client, tmp_path):
     server, client = server_and_client
     song = tmp_path / "song.wav"
     soundfile.write(song, np.zeros((100, 2)), 100)
@@ -180,7 +180,7 @@ def test_all_slips_of_marks_in_seconds_are_told_before_the_upload(server_and_cli
     assert not server.uploads
 
 
-def test_bad_marks_of_a_lossless_song_are_refused_before_the_upload(server_and_client, tmp_path):
+def test_bad_marks_of_a_lossless_song_refuse_the_upload(server_and_client, tmp_path):
     server, client = server_and_client
     song, marks = tmp_path / "song.wav", tmp_path / "song.txt"
     soundfile.write(song, np.zeros((100, 2)), 100)

@@ -12,7 +12,7 @@ SOURCES = ("drums", "bass", "other", "vocals")
 
 
 def said(label, sources=SOURCES):
-    """What a label says, as signs: `+drums -vocals`."""
+    """Return the states of a label as signs: `+drums -vocals`."""
     states = parse_label(label, sources)
     return " ".join(
         f"{'+' if states[source] is MarkState.ACTIVE else '-'}{source}"

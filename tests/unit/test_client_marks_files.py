@@ -72,7 +72,7 @@ def test_a_time_that_is_none_is_named(tmp_path):
     ("start", "end"),
     [("0:00.500", "0:01.250"), ("0:00:00.500", "0:00:01.250"), ("0.500", "1.250"), ("22050", "55125")],
 )
-def test_every_reaper_ruler_that_needs_no_tempo_map_gives_the_same_frames(tmp_path, start, end):
+def test_reaper_rulers_give_the_same_frames(tmp_path, start, end):
     text = f'#,Name,Start,End,Length,Color\nM1,verse,{start},,,\nR1,"no vocals",{start},{end},x,FF0000\n'
     assert read(tmp_path, text) == (Mark("vocals", SILENT, 22050, 55125),)
 
@@ -94,7 +94,7 @@ def test_a_reaper_list_in_quotes_stays_one_name(tmp_path):
         ("soon", "not a time"),
     ],
 )
-def test_reaper_times_that_cannot_be_known_are_refused_with_the_line(tmp_path, time, way_out):
+def test_reaper_times_of_unknown_scale_are_refused(tmp_path, time, way_out):
     with pytest.raises(MarksFileError, match=rf"käse marks.txt, line 2: .*{way_out}"):
         read(tmp_path, f"#,Name,Start,End,Length\nR1,no vocals,{time},0:02.000,x\n")
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_meant_is_refused_with_the_line(tmp_path, text, message):
         read(tmp_path, text)
 
 
-def test_all_slips_of_a_file_are_told_at_once_as_a_musician_reads_them(tmp_path):
+def test_all_slips_of_a_file_are_listed_in_clock_times(tmp_path):
     text = "0\t1\tno vocls\n2\t48\tdrums\n3\t4\tbass\n3.5\t4.25\tno bass\n7\t6\tvocals\n-1\t1\tother\n"
     with pytest.raises(MarksFileError) as refused:
         read(tmp_path, text, frames=30 * RATE)

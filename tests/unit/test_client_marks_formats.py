@@ -146,7 +146,7 @@ def test_sonic_visualiser_in_frames_and_with_a_header():
     )
 
 
-def test_jams_of_other_tools_is_read_and_other_namespaces_are_named():
+def test_jams_reads_tag_open_and_names_other_namespaces():
     row = {"time": 0.5, "duration": 0.75, "value": "no vocals", "confidence": 1.0}
     document = {
         "annotations": [{"namespace": "tag_open", "data": [row]}, {"namespace": "beat", "data": [{}]}]
@@ -201,7 +201,7 @@ def test_live_locators_without_their_partner_are_named():
         ableton.parse_ableton(broken)
 
 
-def test_locators_and_ranges_that_are_no_marks_are_left_out_by_name(tmp_path):
+def test_locators_and_ranges_without_instrument_are_left_out(tmp_path):
     data = ableton.format_ableton(regions_of_marks(NO_VOCALS), 44100, live_set())
     locators = "".join(
         f'<Locator Id="9{beat}"><Time Value="{beat}"/><Name Value="{name}"/></Locator>'

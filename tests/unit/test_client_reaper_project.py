@@ -65,7 +65,7 @@ def test_a_byte_of_latin_1_in_a_project_is_read(tmp_path):
     assert (info.code, info.region) == ("NOT_A_MARK", "Caf\xe9")
 
 
-def test_a_section_named_for_what_other_holds_is_left_out_with_the_model_that_has_it(tmp_path):
+def test_a_guitar_section_is_left_out_with_the_model_that_has_it(tmp_path):
     path = written(tmp_path, project(item(), markers=region(1, 10, 11, "Guitar")))
     marks, (info,) = examine_regions(read_regions(path), SOURCES, RATE, 60 * RATE)
     assert (marks, info.severity) == ((), Severity.INFO)
@@ -83,7 +83,7 @@ def test_regions_are_cut_at_the_item_and_those_outside_are_told(tmp_path):
     assert [outside.name for outside in regions_outside_song(text)] == ["vocals"]
 
 
-def test_empty_items_on_a_track_named_for_an_instrument_are_active_and_the_rest_silent(tmp_path):
+def test_a_track_lane_is_active_in_items_and_silent_between(tmp_path):
     lanes = "".join(
         f"  <TRACK\n    NAME {name}\n    <ITEM\n      POSITION 12\n      LENGTH 3\n    >\n  >\n"
         for name in ("Vox", "Notes")
@@ -96,7 +96,7 @@ def test_empty_items_on_a_track_named_for_an_instrument_are_active_and_the_rest_
     }
 
 
-def test_an_item_longer_than_its_file_leaves_no_silence_beyond_it(tmp_path):
+def test_an_item_longer_than_its_file_adds_no_silence(tmp_path):
     """The musician never drew that silence, so nobody could shorten it."""
     lanes = "  <TRACK\n    NAME Vox\n    <ITEM\n      POSITION 12\n      LENGTH 3\n    >\n  >\n"
     path = written(tmp_path, project(item(), lanes=lanes))
@@ -119,7 +119,7 @@ def in_lane(lane, number, start, end, name='""'):
     return region(number, start, end, name).replace("{GUID} 0", f"{{GUID}} 0 {lane}")
 
 
-def test_regions_in_a_ruler_lane_named_for_an_instrument_are_active_and_the_rest_silent(tmp_path):
+def test_a_ruler_lane_is_active_in_regions_and_silent_between(tmp_path):
     markers = (
         in_lane(2, 1, 10, 30, '"Verse 1"')  # a section; it says nothing of an instrument
         + in_lane(3, 2, 12, 15)
@@ -231,7 +231,7 @@ def test_the_active_take_counts(tmp_path):
         ([item(source="MIDI")], "no audio item"),
     ],
 )
-def test_a_project_that_is_not_its_song_is_refused_with_the_way_out(tmp_path, items, message):
+def test_a_project_that_changes_its_song_is_refused(tmp_path, items, message):
     with pytest.raises(BadInputError, match=message):
         take_project(written(tmp_path, project(*items)), ())
 
@@ -250,7 +250,7 @@ def test_regions_are_added_to_a_project_where_its_item_is(tmp_path):
     assert b"|it's" in added
 
 
-def test_the_song_of_a_project_is_found_in_another_normal_form_of_its_name(tmp_path):
+def test_a_song_is_found_in_another_unicode_form_of_its_name(tmp_path):
     (tmp_path / "Audio").mkdir()
     song = tmp_path / "Audio" / "M\u00fcsli.WAV"
     song.write_bytes(b"x")

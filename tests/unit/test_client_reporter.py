@@ -1,4 +1,4 @@
-"""What people see while a job runs."""
+"""Output for people while a job runs."""
 
 import io
 
@@ -12,7 +12,7 @@ from ugosa_client.events import Notice
 EVENTS = [to_event(event) for event in progress_events("j", 40)]
 
 
-def test_a_terminal_shows_phase_epoch_loss_and_the_servers_estimate():
+def test_a_terminal_shows_phase_epoch_loss_and_time_left():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120)
     reporter = LiveReporter(display=live_display(console))

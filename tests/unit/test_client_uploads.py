@@ -53,7 +53,7 @@ def test_a_song_arrives_byte_for_byte(server_and_client, song):
     assert acknowledged[-1] == (song.stat().st_size, song.stat().st_size)
 
 
-def test_an_upload_goes_on_where_the_server_says_after_each_break(server_and_client, song):
+def test_an_upload_resumes_at_the_committed_size(server_and_client, song):
     server, client = server_and_client
     server.breaks = [2, 0, 1]
     client.upload(song)
@@ -72,7 +72,7 @@ def test_an_aborted_upload_goes_on_from_the_durable_bytes(server_and_client, son
     assert server.starts[1] > 0
 
 
-def test_a_break_between_the_end_and_the_news_of_it_sends_nothing_twice(server_and_client, song):
+def test_a_break_after_the_last_chunk_sends_nothing_twice(server_and_client, song):
     server, client = server_and_client
     server.breaks = [7]  # open and six chunks are answered, finish is not
     assert client.upload(song).complete
@@ -161,7 +161,7 @@ def test_arrays_go_up_as_interleaved_pcm(server_and_client, dtype, encoding, sen
         (np.zeros((0, 2)), 44100, r"\(0, 2\) is not audio"),
         (np.zeros(5, "int32"), 44100, "int32 are not accepted"),
         (np.zeros(5, "float32"), None, "pass sample_rate_hz"),
-        ("song.wav", 44100, "says its own rate"),
+        ("song.wav", 44100, "has its own rate"),
         ("no such file.wav", None, "cannot read the song no such file.wav: No such file"),
     ],
 )
@@ -170,7 +170,7 @@ def test_what_is_no_song_is_refused_before_the_network(song, rate, message):
         open_song(song, rate)
 
 
-def test_the_length_of_a_lossless_file_is_known_before_it_is_sent(tmp_path):
+def test_a_lossless_file_has_a_length_before_it_is_sent(tmp_path):
     for name in ("a.wav", "a.flac", "a.aiff"):
         soundfile.write(tmp_path / name, np.zeros((12345, 2)), 48000)
         assert lossless_length(tmp_path / name) == (48000, 12345)

@@ -60,7 +60,7 @@ def test_one_file_says_what_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize("times", [("--video-start", "nan"), ("--video-every", "inf")])
-def test_times_that_are_none_are_refused_before_the_video_is_sent(tmp_path, times):
+def test_bad_times_are_refused_before_the_video_is_sent(tmp_path, times):
     (tmp_path / "v.mp4").write_bytes(b"v")
     with pytest.raises(BadInputError, match=f"{times[1]} is no number of seconds"):
         parsed("--video", str(tmp_path / "v.mp4"), *times).check()

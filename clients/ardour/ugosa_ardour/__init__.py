@@ -1,1 +1,1 @@
-"""What Ardour's Lua cannot do: talk to the server, cut audio files, and add sources to a closed session."""
+"""The part that Ardour's Lua cannot do: calls to the server, audio files, closed sessions."""

@@ -1,4 +1,4 @@
-"""`ugosa-ardour`: run by the Lua scripts, says one thing a line, with tabs between.
+"""`ugosa-ardour`, run by the Lua scripts: one event a line on stdout, fields parted by tabs.
 
 Lines are `pid 123`, `note text`, `progress 0.25 text`, `stem vocals /path/vocals.wav`, `region vocals 4711`,
 `error text`, and `done` at the end.
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_separate(request_path: Path, out_dir: Path, server: str | None, options: JobOptions) -> None:
-    """Cut the region out of its files, have it separated under the range markers, and bring the stems."""
+    """Cut the region out of its files, separate it under the range markers, and fetch the stems."""
     request = read_request(request_path)
     with UgosaClient(server) as client:
         sources = find_model(client.models(), options.model).sources
@@ -84,7 +84,7 @@ def run_separate(request_path: Path, out_dir: Path, server: str | None, options:
 
 
 def say_progress(event: JobEvent) -> None:
-    """Say how far a job is."""
+    """Emit the progress of a job."""
     if isinstance(event, Progress):
         say("progress", f"{event.fraction:.4f}", event.phase.replace("_", " "))
 

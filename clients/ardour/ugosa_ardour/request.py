@@ -1,4 +1,4 @@
-"""What the Lua scripts ask for: one audio region of a session and the range markers over it."""
+"""Requests of the Lua scripts: one audio region of a session and the range markers over it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SUBTYPES_KEPT = ("PCM_16", "PCM_24")
 
 @dataclass(frozen=True)
 class Channel:
-    """Where one audio channel of the region lies."""
+    """File and channel that hold one audio channel of the region."""
 
     path: Path
-    """Audio file. Ardour keeps a stereo region as two mono files, or as one file that it links to."""
+    """Audio file; a stereo region lies in two mono files, or in one that Ardour links to."""
     channel: int
     """Channel of the file, from 0."""
 
@@ -34,7 +34,7 @@ class Range:
     """A range marker, cut to the region."""
 
     name: str
-    """What the musician called it, for example "no vocals"."""
+    """Name that the musician gave it, for example "no vocals"."""
     start_frame: int
     """First frame, counted from the start of the region."""
     end_frame: int
@@ -48,9 +48,9 @@ class Request:
     region: str
     """Its name."""
     sample_rate_hz: int
-    """Of the session; positions count its frames."""
+    """Sample rate of the session; positions count its frames."""
     start_frame: int
-    """Where in its files the region starts."""
+    """First frame of the region in its files."""
     frames: int
     """Length of the region."""
     channels: tuple[Channel, ...]
@@ -60,7 +60,7 @@ class Request:
 
 
 def read_request(path: Path) -> Request:
-    """Read what a script has written."""
+    """Read the request file of a script."""
     values = json.loads(path.read_text(encoding="utf-8"))
     values["channels"] = tuple(Channel(Path(item["path"]), item["channel"]) for item in values["channels"])
     values["ranges"] = tuple(Range(**item) for item in values["ranges"])
@@ -68,7 +68,7 @@ def read_request(path: Path) -> Request:
 
 
 def write_song(request: Request, path: Path) -> None:
-    """Write the region's audio as one WAV file, sample by sample what the session plays before its fader.
+    """Write the region's audio, before its fader, as one WAV file.
 
     Raises:
         BadAudioError: a file is unreadable, of another rate than the session, or shorter than the region.
@@ -107,7 +107,7 @@ def _read_channel(request: Request, channel: Channel) -> tuple[NDArray[np.float6
 
 
 def marks_of(ranges: Sequence[Range], sources: Sequence[str]) -> tuple[list[Mark], list[str]]:
-    """Return the marks that range markers make, and the names of those that are none, such as "Verse 1".
+    """Return marks of range markers, and the names of those that are none, such as "Verse 1".
 
     Raises:
         BadInputError: a name that is meant as a mark is not understood; the message says which.

@@ -62,7 +62,7 @@ def add_stems(session_file: Path, region_id: str, stems: Mapping[str, Path]) -> 
 
 
 def _audio_folder(session_file: Path, session_name: str) -> Path:
-    """Return where the session's audio lies: it may have kept the folders of names that it had before."""
+    """Return the session's audio folder, which may bear an earlier name of the session."""
     folders = sorted(session_file.parent.glob("interchange/*/audiofiles"))
     if not folders:
         raise BadInputError(
@@ -79,7 +79,7 @@ def _first_free_id(root: ET.Element) -> int:
 
 
 def _with_other_audio(original: ET.Element, name: str) -> ET.Element:
-    """Return a region with length, gain and fades of another, which plays new audio from its first frame."""
+    """Return a copy of a region, with gain and fades, that plays new audio from its first frame."""
     region = copy.deepcopy(original)
     for attribute in [key for key in region.attrib if re.fullmatch(r"(master-)?source-\d+", key)]:
         del region.attrib[attribute]

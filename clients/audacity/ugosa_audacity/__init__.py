@@ -1,1 +1,1 @@
-"""The selected track of a running Audacity and its labels to a UGOSA server, and stems back as tracks."""
+"""Client for a running Audacity: the selected track and its labels in, stems as tracks out."""

@@ -1,4 +1,4 @@
-"""`ugosa-audacity`: separate the selected track of the open project under its labels, or advise on them."""
+"""`ugosa-audacity`: separate the selected track under its labels, or check and suggest them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ugosa_audacity.project import Track, export_track, insert_stems, select_tra
 from ugosa_client import JobOptions, SeparationRequest, UgosaClient
 from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
 from ugosa_client.cli.job_options import add_job_options, job_options
-from ugosa_client.cli.marks import finding_text, hear_song
+from ugosa_client.cli.marks import await_analysis, finding_text
 from ugosa_client.cli.reporter import Reporter, make_reporter
 from ugosa_client.errors import BadInputError, UgosaClientError
 from ugosa_client.marks.findings import Severity
@@ -109,15 +109,15 @@ class Work:
     """One run of the command."""
 
     client: UgosaClient
-    """Of the server."""
+    """Client of the server."""
     audacity: AudacityPipe
     """The program with the open project."""
     folder: Path
-    """For files; it is gone afterwards."""
+    """Temporary folder for files."""
     model: Model
     """The network."""
     reporter: Reporter
-    """Shows progress."""
+    """Display of progress."""
 
     def separate(self, options: JobOptions) -> ExitCode:
         """Export the track, have it separated, and import the stems; Ctrl-C cancels the job."""
@@ -141,11 +141,11 @@ class Work:
         return ExitCode.OK
 
     def suggest(self) -> ExitCode:
-        """Have the track heard, and write what the model proposes as labels."""
+        """Analyse the track, and write the model's suggestions as labels."""
         track = selected_track(self.audacity)
         song, rate, _ = self._export(track)
         upload = self.client.upload(song)
-        hear_song(self.client, upload, self.model.name, self.reporter)
+        await_analysis(self.client, upload, self.model.name, self.reporter)
         suggestions = self.client.suggest_marks(upload.upload_id, model=self.model.name)
         write_label_track(self.audacity, SUGGESTIONS_TRACK, suggestion_labels(suggestions, rate))
         select_track(self.audacity, track)
@@ -159,11 +159,11 @@ class Work:
         return ExitCode.OK
 
     def lint(self) -> ExitCode:
-        """Have the track heard, and write what is wrong or doubtful with its labels as labels."""
+        """Analyse the track, and write findings about its labels as labels."""
         track, labels = selected_track(self.audacity), region_labels(self.audacity)
         song, rate, frames = self._export(track)
         upload = self.client.upload(song)
-        hear_song(self.client, upload, self.model.name, self.reporter)
+        await_analysis(self.client, upload, self.model.name, self.reporter)
         marks, findings = examine_labels(labels, self.model.sources, rate, frames)
         findings += self.client.lint_marks(upload.upload_id, marks, model=self.model.name).findings
         write_label_track(self.audacity, FINDINGS_TRACK, finding_labels(findings, rate))

@@ -1,4 +1,4 @@
-"""Labels of the open project: the user's, which are marks, and those that this client writes.
+"""Labels of the open project: the user's, which are marks, and those of this client.
 
 A label that ends in a question mark is a suggestion, one that begins with "UGOSA: " a finding. Neither is a
 mark.
@@ -25,7 +25,7 @@ FINDING_PREFIX = "UGOSA: "
 SUGGESTIONS_TRACK = "UGOSA suggestions"
 FINDINGS_TRACK = "UGOSA findings"
 ASK_FOR_NAME = "/GUI/DialogForNameNewLabel"
-"""Preference: whether a new label opens a dialog for its name. The pipe is deaf while a dialog is open."""
+"""Preference: whether a new label opens a dialog for its name, which blocks the pipe."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Label:
     """A region label."""
 
     text: str
-    """What it says, for example "no vocals"."""
+    """Text, for example "no vocals"."""
     start_s: float
-    """Start on the project's time line, in seconds; Audacity tells six digits of it."""
+    """Start on the project's time line, in seconds; Audacity reports six digits."""
     end_s: float
     """End, in seconds."""
 
     @property
     def suggested(self) -> str | None:
-        """What the suggestion says, without its question mark; None if it is none."""
+        """Text of the suggestion without its question mark; None if it is none."""
         if not self.text.rstrip().endswith("?"):
             return None
         return SUGGESTION.split(self.text)[0]
@@ -53,7 +53,7 @@ class Label:
 
 
 def all_labels(audacity: AudacityPipe) -> Iterator[tuple[int, Label]]:
-    """Yield the place among all tracks of each label's track, and the label, in the order of `SetLabel`."""
+    """Yield each label with its track's place among all tracks, in the order of `SetLabel`."""
     for track, labels in audacity.info("Labels"):
         for start_s, end_s, text in labels:
             yield track, Label(text, start_s, end_s)
@@ -83,7 +83,7 @@ def region_labels(audacity: AudacityPipe) -> list[Label]:
 def examine_labels(
     labels: Sequence[Label], sources: Sequence[str], sample_rate_hz: int, frames: int
 ) -> tuple[tuple[Mark, ...], list[Finding]]:
-    """Return what labels say of each source, cut at the ends of the track, and all that is wrong there."""
+    """Return the marks of labels, cut at the ends of the track, and findings about the others."""
     regions, findings = [], []
     at: dict[str, list[Label]] = defaultdict(list)
     for label in labels:
@@ -148,7 +148,7 @@ def finding_labels(findings: Iterable[Finding], sample_rate_hz: int) -> list[Lab
 
 
 def write_label_track(audacity: AudacityPipe, name: str, labels: Sequence[Label]) -> None:
-    """Add a label track of this name in place of one that this client wrote before; none for no labels.
+    """Add a label track in place of the one that this client wrote before; none for no labels.
 
     A track in which the user has accepted or written a label stays.
     """

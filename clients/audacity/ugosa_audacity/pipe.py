@@ -31,7 +31,7 @@ ENABLE = (
 
 
 class AudacityError(UgosaClientError):
-    """Audacity does not do what was asked; the message says why and the way out."""
+    """Audacity refuses a command; the message says why and the way out."""
 
 
 class AudacityPipe:
@@ -72,7 +72,7 @@ class AudacityPipe:
         return answer
 
     def info(self, kind: str) -> Any:
-        """Return what Audacity says of "Tracks" or "Labels"."""
+        """Return Audacity's information on "Tracks" or "Labels"."""
         answer = self.do("GetInfo", Type=kind, Format="JSON")
         try:
             return json.loads(BARE_BACKSLASH.sub(r"\\\\", answer))
@@ -104,7 +104,7 @@ class AudacityPipe:
 
 
 def _open(requests: Path, answers: Path) -> tuple[int, int]:
-    """Open both pipes; an open waits for the other end, and that of an Audacity that crashed never comes."""
+    """Open both pipes, with a time limit: the other end of a crashed Audacity never opens."""
     opened: list[int] = []
     deadline_s = time.monotonic() + OPEN_TIMEOUT_S
 

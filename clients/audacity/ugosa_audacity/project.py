@@ -23,11 +23,11 @@ class Track:
     index: int
     """Place among all tracks, from 0."""
     name: str
-    """What its panel says."""
+    """Name in its panel."""
     channels: int
     """1 or 2."""
     end_s: float = 0.0
-    """Where its audio ends, in seconds from the start of the project; Audacity tells six digits of it."""
+    """End of its audio, in seconds from the start of the project; Audacity reports six digits."""
 
 
 def selected_track(audacity: AudacityPipe) -> Track:
@@ -51,7 +51,7 @@ def selected_track(audacity: AudacityPipe) -> Track:
 
 
 def export_track(audacity: AudacityPipe, track: Track, path: Path) -> None:
-    """Write a track from the start of the project on, with its gain and pan, as 32-bit float WAV.
+    """Write a track from the project's start, with its gain and pan, as 32-bit float WAV.
 
     The user's choice of a format for WAV files is put back afterwards.
     """

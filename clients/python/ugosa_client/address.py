@@ -1,4 +1,4 @@
-"""Where the server is: the default address, and addresses as gRPC wants them."""
+"""Addresses of servers: the default one, and any other as gRPC wants it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107  # sizeof(sun_p
 
 
 def default_target() -> str:
-    """Return where a server on this machine listens when nobody says otherwise.
+    """Return the default address of a server on this machine.
 
     In this order: the environment variable UGOSA_SERVER; `unix:$XDG_RUNTIME_DIR/ugosa/ugosa.sock`;
     `unix:$XDG_STATE_HOME/ugosa/ugosa.sock`, where XDG_STATE_HOME is `~/.local/state` unless set. It is the
@@ -30,7 +30,7 @@ def default_target() -> str:
 
 
 def grpc_target(target: str) -> str:
-    """Return the address as gRPC wants it, after checking what gRPC would report badly or not at all.
+    """Return the address as gRPC wants it; check what gRPC reports badly or not at all.
 
     A Unix socket may have spaces and letters of any script in its path; `?` and `#` would end the path of
     gRPC's URI, so they are escaped.

@@ -1,4 +1,4 @@
-"""What the server says of marks: findings before a job is made, and suggestions to begin from."""
+"""Advice on marks: the server's findings before a job is made, and its suggestions."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SEVERITIES = {
 
 @dataclass(frozen=True)
 class Lint:
-    """What the server finds of marks."""
+    """Findings of the server about marks."""
 
     findings: tuple[Finding, ...]
     """Errors first."""
-    heard: bool
-    """Whether the model has heard the song; if not, nothing is said of what sounds in marked silence."""
+    analysed: bool
+    """Whether the model has analysed the song; if not, sound in marked silence goes unnoticed."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Suggestion:
     """A mark that the server proposes."""
 
     mark: Mark
-    """What to mark."""
+    """The mark."""
     confidence: float
-    """How sure the model is, 0.5 to 1."""
+    """Confidence of the model, 0.5 to 1."""
 
 
-def listen(connection: Connection, upload_id: str, model: str | None, request_id: str | None) -> Job:
-    """Have a model hear a song; the job may have ended long ago."""
+def analyse(connection: Connection, upload_id: str, model: str | None, request_id: str | None) -> Job:
+    """Return the job in which a model analyses a song; it may have ended long ago."""
     request = marks_service_pb2.ListenRequest(
         request_id=request_id or str(uuid.uuid4()), upload_id=upload_id, model=model or ""
     )
@@ -48,7 +48,7 @@ def listen(connection: Connection, upload_id: str, model: str | None, request_id
 
 
 def lint_marks(connection: Connection, upload_id: str, marks: Iterable[Mark], model: str | None) -> Lint:
-    """Have marks checked against a song."""
+    """Check marks against a song."""
     request = marks_service_pb2.LintMarksRequest(
         upload_id=upload_id, model=model or "", marks=from_marks(marks)
     )
@@ -57,7 +57,7 @@ def lint_marks(connection: Connection, upload_id: str, marks: Iterable[Mark], mo
 
 
 def suggest_marks(connection: Connection, upload_id: str, model: str | None) -> tuple[Suggestion, ...]:
-    """Return the marks that a model proposes for a song that it has heard."""
+    """Return the marks that a model suggests for a song that it has analysed."""
     request = marks_service_pb2.SuggestMarksRequest(upload_id=upload_id, model=model or "")
     answer = connection.unary(connection.marks.SuggestMarks, request)
     marks = to_marks(marks_pb2.Marks(marks=[message.mark for message in answer.suggestions]))

@@ -1,4 +1,4 @@
-"""`UgosaClient`, the library's front: one object, one method per thing that a script wants."""
+"""`UgosaClient`, the library's façade: one method for each task of a script."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class UgosaClient:
         options: JobOptions = MODEL_DEFAULTS,
         request_id: str | None = None,
     ) -> Job:
-        """Make a job of a complete upload. The same request_id with the same request returns the same job."""
+        """Make a job of a complete upload; the same request_id and request return the same job."""
         return jobs.create_job(
             self._connection, upload_id, marks=marks, options=options, request_id=request_id
         )
@@ -119,7 +119,7 @@ class UgosaClient:
         return jobs.get_job(self._connection, job_id)
 
     def list_jobs(self, states: Iterable[JobState] = (), *, page_size: int = 100) -> Iterator[Job]:
-        """Yield all jobs in one of `states` (empty = any), newest first; pages are asked for as needed."""
+        """Yield all jobs in one of `states` (empty = any), newest first."""
         return jobs.list_jobs(self._connection, states, page_size)
 
     def set_marks(self, job_id: str, marks: Iterable[Mark]) -> Job:
@@ -131,7 +131,7 @@ class UgosaClient:
         return jobs.watch_job(self._connection, job_id, after_seq)
 
     def cancel(self, job_id: str) -> Job:
-        """Ask a job to end; the answer says how it stands. No error if it has ended."""
+        """Ask a job to end and return its state; no error if it has ended."""
         return jobs.cancel_job(self._connection, job_id)
 
     def delete(self, job_id: str) -> None:
@@ -145,7 +145,7 @@ class UgosaClient:
         options: JobOptions = MODEL_DEFAULTS,
         request_id: str | None = None,
     ) -> JobArray:
-        """Make a job for each of up to 1000 songs, all or none; the same request_id gives the same array."""
+        """Make a job for each of up to 1000 songs, all or none; request_id as in `create_job`."""
         return job_arrays.create_job_array(self._connection, items, options=options, request_id=request_id)
 
     def get_array(self, array_id: str) -> JobArray:
@@ -153,7 +153,7 @@ class UgosaClient:
         return job_arrays.get_job_array(self._connection, array_id)
 
     def watch_array(self, array_id: str, after_seq: int = 0) -> Iterator[ArrayEvent]:
-        """Yield the events of all jobs with array_seq > after_seq, each once, in order, to the last end."""
+        """Yield the events of all jobs with array_seq > after_seq, each once and in order."""
         return job_arrays.watch_job_array(self._connection, array_id, after_seq)
 
     def cancel_array(self, array_id: str) -> JobArray:
@@ -164,19 +164,20 @@ class UgosaClient:
         """Return the models that jobs can name."""
         return jobs.list_models(self._connection)
 
-    def listen(self, upload_id: str, *, model: str | None = None, request_id: str | None = None) -> Job:
-        """Have a model hear a song, for `lint_marks` and `suggest_marks`; watch the job to its end.
+    def analyse(self, upload_id: str, *, model: str | None = None, request_id: str | None = None) -> Job:
+        """Return the job in which a model analyses a song, for `lint_marks` and `suggest_marks`.
 
-        When the model has heard the song before, in whatever kind of job, that job is returned.
+        Watch the job to its end. If the model has analysed the song before, in whatever kind of job, that
+        job is returned.
         """
-        return advice.listen(self._connection, upload_id, model, request_id)
+        return advice.analyse(self._connection, upload_id, model, request_id)
 
     def lint_marks(self, upload_id: str, marks: Iterable[Mark], *, model: str | None = None) -> Lint:
-        """Return all that is wrong or doubtful with marks; no error however bad they are."""
+        """Return findings about marks; no error however bad they are."""
         return advice.lint_marks(self._connection, upload_id, marks, model)
 
     def suggest_marks(self, upload_id: str, *, model: str | None = None) -> tuple[Suggestion, ...]:
-        """Return the marks that a model proposes for a song that it has heard (`listen`)."""
+        """Return the marks that a model suggests for a song that it has analysed (`analyse`)."""
         return advice.suggest_marks(self._connection, upload_id, model)
 
     def fetch(
@@ -187,7 +188,7 @@ class UgosaClient:
         overwrite: bool = False,
         on_progress: OnFetchProgress | None = None,
     ) -> FetchedFiles:
-        """Write the stems, `report.json` and `report.html` of a job that succeeded into `out_dir`."""
+        """Write the stems and reports of a job that succeeded into `out_dir`."""
         return fetch_results(self._connection, job_id, out_dir, overwrite=overwrite, on_progress=on_progress)
 
     def finish(
@@ -200,7 +201,7 @@ class UgosaClient:
         on_event: Callable[[JobEvent], None] | None = None,
         on_fetch: OnFetchProgress | None = None,
     ) -> Separation:
-        """Watch a job to its end and fetch its results; JobFailedError or JobCancelledError without any."""
+        """Watch a job to its end and fetch its results; JobFailedError, JobCancelledError."""
         return separate.finish(
             self._connection,
             job,
@@ -219,7 +220,7 @@ class UgosaClient:
         overwrite: bool = False,
         on_event: Callable[[JobEvent], None] | None = None,
     ) -> Separation:
-        """Separate a song into `out_dir`: upload, job, watch and fetch in one, going on after any break."""
+        """Separate a song into `out_dir`: upload, job, watch and fetch, resumed after any break."""
         job = self.submit(request, out_dir=out_dir, overwrite=overwrite)
         return self.finish(job, out_dir, overwrite=overwrite, on_event=on_event)
 
@@ -233,7 +234,7 @@ class UgosaClient:
         sample_rate_hz: int | None = None,
         overwrite: bool = False,
     ) -> Iterator[StreamItem]:
-        """Separate a song over the single stream of SeparationService and yield what happens."""
+        """Separate a song over the single stream of SeparationService and yield its events."""
         return separate_stream.separate_stream(
             self._connection,
             open_song(song, sample_rate_hz),

@@ -1,4 +1,4 @@
-"""One channel to the server, and how its calls fail."""
+"""Channel to the server, and errors of its calls."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CHANNEL_OPTIONS = [
 
 
 class Connection:
-    """The stubs of all services over one channel; turns RPC errors into errors of this package."""
+    """Stubs of all services over one channel, with RPC errors as errors of this package."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Connection:
         return Backoff(self._retry)
 
     def unary(self, method: Callable[..., Response], request: Any) -> Response:
-        """Call a unary method, again while the server is briefly away: every method is idempotent."""
+        """Call a unary method; retry while the server is briefly away, for all are idempotent."""
         backoff = self.backoff()
         while True:
             try:
@@ -89,7 +89,7 @@ class Connection:
 
     @contextmanager
     def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Iterator[Any]]:
-        """Read the responses of a streaming call; it is cancelled when the block ends, however it ends."""
+        """Read the responses of a streaming call, which is cancelled when the block ends."""
         with self._errors():
             call = method(request)
             try:
@@ -104,7 +104,7 @@ class Connection:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turn RPC errors of the block into errors of this package, and note whether the server is there."""
+        """Turn RPC errors of the block into errors of this package; note that the server answers."""
         if self._is_closed:
             raise ClosedError(f"the client of {self.target} is closed; make a new one")
         try:
@@ -117,7 +117,7 @@ class Connection:
         self._has_answered = True
 
     def wait_or_raise(self, backoff: Backoff, error: UgosaClientError) -> None:
-        """Wait for the next attempt. A server that has never answered is not running, and not waited for."""
+        """Wait for the next attempt; raise for a server that has never answered."""
         if isinstance(error, ServerUnavailableError) and not self._has_answered:
             raise error
         backoff.wait_or_raise(error)

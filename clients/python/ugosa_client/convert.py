@@ -1,4 +1,4 @@
-"""Between protobuf messages and the dataclasses of this package; nothing else touches both."""
+"""Conversion between protobuf messages and dataclasses; nothing else touches both."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ JOB_STATES = {
 JOB_KINDS = {
     job_pb2.JOB_KIND_UNSPECIFIED: JobKind.SEPARATION,  # of a server that knows no other
     job_pb2.JOB_KIND_SEPARATION: JobKind.SEPARATION,
-    job_pb2.JOB_KIND_LISTENING: JobKind.LISTENING,
+    job_pb2.JOB_KIND_LISTENING: JobKind.ANALYSIS,
 }
 JOB_PHASES = {
     job_pb2.JOB_PHASE_PREPARE: JobPhase.PREPARE,
@@ -155,7 +155,7 @@ def to_options(message: job_pb2.JobOptions) -> JobOptions:
 
 @contextmanager
 def _fits(kind: type[BadInputError], what: str) -> Iterator[None]:
-    """Raises `kind` where a value is of another type, or larger, than the protocol can carry."""
+    """Raise `kind` where a value is of a type or size that the protocol cannot carry."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -168,7 +168,7 @@ def from_options(options: JobOptions) -> job_pb2.JobOptions:
     Raises:
         BadOptionError: a value does not fit the protocol.
     """
-    with _fits(BadOptionError, "what is seen of the players"):
+    with _fits(BadOptionError, "the video of the players"):
         message = job_pb2.JobOptions(
             instruments=options.instruments,
             visual_frames=[
@@ -275,7 +275,7 @@ def to_job(message: job_pb2.Job) -> Job:
 
 
 def to_event(message: job_pb2.JobEvent) -> JobEvent:
-    """Convert JobEvent to the class of what happened."""
+    """Convert JobEvent to the class of its content."""
     job_id, seq, attempt, time = message.job_id, message.seq, message.attempt, to_time(message, "time")
     match message.WhichOneof("event"):
         case "state_changed":

@@ -1,4 +1,4 @@
-"""Every error of the client, named after what went wrong for the user.
+"""Errors of the client, named after what went wrong for the user.
 
 The server explains each refusal with a gRPC status and a `google.rpc.ErrorInfo` whose `reason` is a stable
 word; `error_from_rpc` turns both into one of these classes. The text is the server's own.
@@ -26,7 +26,7 @@ class UgosaClientError(Exception):
         super().__init__(message)
         self.message = message
         self.reason = reason
-        """Stable word of the server, for example "BAD_REGION"; empty when the server was not involved."""
+        """Stable word of the server, for example "BAD_REGION"; empty if it was not involved."""
         self.metadata: dict[str, str] = dict(metadata or {})
         """Values that came with the reason, for example `committed_size`."""
 
@@ -40,7 +40,7 @@ class ServerBusyError(ServerUnavailableError):
 
 
 class PermissionDeniedError(UgosaClientError):
-    """The server does not let this client do that."""
+    """The server does not permit this to this client."""
 
 
 class BadInputError(UgosaClientError):
@@ -52,7 +52,7 @@ class BadOptionError(BadInputError):
 
 
 class BadRegionError(BadInputError):
-    """A mark is reversed, empty, out of the audio or against another, or no source is left that can sound."""
+    """A mark is reversed, empty, outside the audio or contradicted, or all sources are silent."""
 
 
 class UnknownSourceError(BadInputError):
@@ -116,7 +116,7 @@ class IntegrityError(UgosaClientError):
 
 
 class JobFailedError(UgosaClientError):
-    """A job ended without stems; `job` says all about it."""
+    """A job ended without stems; `job` is that job."""
 
     def __init__(self, job: Job) -> None:
         failure = job.failure
@@ -182,7 +182,7 @@ TLS_TROUBLES = {
     "WRONG_VERSION_NUMBER": "it speaks no TLS; leave out --ca and UGOSA_CA",
     "security handshaker": "the file of --ca, --cert or --key is not the PEM file that it should be",
 }
-"""What gRPC's details of a failed connection hold, and what that means for the user."""
+"""Causes of failed connections by words in gRPC's details."""
 
 
 def error_info(error: grpc.RpcError) -> ErrorInfo | None:
@@ -199,7 +199,7 @@ def error_info(error: grpc.RpcError) -> ErrorInfo | None:
 
 
 def error_from_rpc(error: grpc.RpcError, target: str) -> UgosaClientError:
-    """Turn an RPC error into the class that says what went wrong for the user."""
+    """Return an RPC error as the matching class of this package."""
     code, details = error.code(), error.details() or ""
     info = error_info(error)
     if info is not None:
@@ -211,7 +211,7 @@ def error_from_rpc(error: grpc.RpcError, target: str) -> UgosaClientError:
                 return ServerUnavailableError(f"no secure connection to {target}: {trouble} ({details})")
         return ServerUnavailableError(
             f"no UGOSA server answers at {target} ({details.rpartition('error: ')[2]}); "
-            "start one with `ugosa-server serve`, or say where it is with --server or UGOSA_SERVER"
+            "start one with `ugosa-server serve`, or give its address with --server or UGOSA_SERVER"
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ServerUnavailableError(f"the server at {target} did not answer in time; is it overloaded?")

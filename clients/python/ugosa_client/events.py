@@ -1,4 +1,4 @@
-"""What happens to a job: the events that `UgosaClient.watch` yields, each with its durable number."""
+"""Events of a job, as `UgosaClient.watch` yields them, each with its durable number."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LossTerms:
     reconstruction: float
     """Distance of the active sources' sum to the mix."""
     silence: float
-    """What is heard of sources where they are marked silent, without lambda."""
+    """Leakage of sources where they are marked silent, without lambda."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class _Event:
     job_id: str
     """The job."""
     seq: int
-    """Counts the job's events from 1, without a gap."""
+    """Number of the event within the job, from 1, without a gap."""
     attempt: int
-    """The run of the job that it belongs to."""
+    """Attempt of the job that it belongs to."""
     time: datetime | None
     """UTC, at the server."""
 
@@ -55,10 +55,10 @@ class StateChanged(_Event):
 
 @dataclass(frozen=True)
 class Progress(_Event):
-    """How far the job is."""
+    """Progress of the job."""
 
     phase: JobPhase
-    """What it is doing."""
+    """Its phase."""
     fraction: float
     """Share of the whole job that is done, 0 to 1; never falls within an attempt."""
     eta_s: float | None
@@ -70,21 +70,21 @@ class Progress(_Event):
     epoch: int = 0
     """During ADAPTATION: the epoch, from 1."""
     epochs: int = 0
-    """During ADAPTATION: how many."""
+    """During ADAPTATION: number of epochs."""
     loss: LossTerms | None = None
-    """During ADAPTATION."""
+    """During ADAPTATION: the loss."""
 
 
 @dataclass(frozen=True)
 class Notice(_Event):
-    """Something the user should know, though the job goes on."""
+    """Notice for the user; the job goes on."""
 
     reason: str
     """Stable word, for example "NO_MARKS"."""
     message: str
     """For people."""
     warning: bool = False
-    """Whether it deserves attention."""
+    """True for a warning, False for a note."""
 
 
 JobEvent = StateChanged | Progress | Notice

@@ -1,4 +1,4 @@
-"""Getting results onto disk: resumed, checked against their sha256, and put in place whole or not at all."""
+"""Results on disk: resumed, checked against their sha256, put in place whole or not at all."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OnFetchProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class FetchedFiles:
-    """What lies in the output directory after a fetch."""
+    """Files of the output directory after a fetch."""
 
     stems: dict[str, Path]
     """Path of each stem by its source, in the model's order."""
@@ -113,7 +113,7 @@ def stem_file_names(job: Job) -> list[str]:
 
 
 def safe_file_name(name: str) -> str:
-    """Return a name of the server as one that stays in its directory on every system.
+    """Return a name of the server as a file name that is safe on every system.
 
     Letters and digits of every script stay; whatever a path, a shell or Windows could take otherwise becomes
     `_`.
@@ -125,7 +125,7 @@ def safe_file_name(name: str) -> str:
 
 
 def require_folder(folder: Path) -> None:
-    """Raise if something that is no folder is in the way of an output directory, or it cannot be written."""
+    """Raise if the output directory is no folder, or cannot be written."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise OutputExistsError(f"{existing} is a file; name a folder for the results")
@@ -203,11 +203,11 @@ def _fetch_stem(
 
 
 def finish_file(partial: Path, path: Path, sha256: str, expected_sha256: str) -> None:
-    """Move a whole file into place, or remove it when its bytes are not what they should be."""
+    """Move a whole file into place, or remove it if its checksum is wrong."""
     if sha256 != expected_sha256:
         partial.unlink()
         raise IntegrityError(
-            f"{path.name} arrived with sha256 {sha256}, but the server says {expected_sha256}; "
+            f"{path.name} arrived with sha256 {sha256}, but the server expects {expected_sha256}; "
             "it was not kept, fetch it again"
         )
     os.replace(partial, path)

@@ -1,4 +1,4 @@
-"""Who this client is to a server on another machine, and how it knows that server."""
+"""Identity of this client to a server on another machine, and of that server to it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ugosa_client.errors import BadInputError
 
 @dataclass(frozen=True)
 class Identity:
-    """What is shown to the server, and what is asked of it. Nothing is needed on this machine."""
+    """Credentials for a server on another machine; none are needed on this one."""
 
     token: str | None = None
-    """Made by `ugosa-server token create`; None = `$UGOSA_TOKEN`, if that is set."""
+    """Token of `ugosa-server token create`; None = `$UGOSA_TOKEN`, if that is set."""
     ca_file: str | Path | None = None
-    """PEM file of who issued the server's certificate; None = `$UGOSA_CA`, or the public authorities."""
+    """PEM file of the server's authority; None = `$UGOSA_CA`, or the public authorities."""
     certificate_file: str | Path | None = None
     """PEM file of this client's certificate, where the server asks for one."""
     key_file: str | Path | None = None
@@ -35,7 +35,7 @@ def open_channel(
     credentials: grpc.ChannelCredentials | None,
     options: list[tuple[str, Any]],
 ) -> grpc.Channel:
-    """Open a channel: plain on this machine (unless an authority is named), TLS to every other.
+    """Open a channel: plain on this machine (unless an authority is named), else TLS.
 
     Raises:
         BadInputError: a file is unreadable, a certificate lacks its key, or the token cannot be one.
@@ -89,7 +89,7 @@ def read_token(path: str | Path) -> str:
 
 @dataclass(frozen=True)
 class _CallDetails(grpc.ClientCallDetails):
-    """What gRPC asks of the details that an interceptor hands on."""
+    """Call details that gRPC takes from an interceptor."""
 
     method: str
     timeout: float | None
@@ -104,7 +104,7 @@ class _WithToken(
     grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
     grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
 ):
-    """Puts the token on every call."""
+    """Interceptor that adds the token to every call."""
 
     def __init__(self, token: str) -> None:
         self._metadata = (("authorization", f"Bearer {token}"),)

@@ -20,11 +20,11 @@ class ArrayItem:
     """One song of an array."""
 
     upload_id: str
-    """Of a complete upload."""
+    """Id of a complete upload."""
     marks: tuple[Mark, ...] = ()
     """Empty = plain separation."""
     options: JobOptions | None = None
-    """In the place of the array's, all of them; None = those."""
+    """Options in place of the array's; None = those."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class JobArray:
     request_id: str
     """Chosen by the client that made the array."""
     job_ids: tuple[str, ...]
-    """In the order of the items; without those that were deleted."""
+    """Ids of the jobs, in the order of the items; without those that were deleted."""
     counts: dict[JobState, int]
-    """How many jobs are in each state that any is in."""
+    """Number of jobs in each state that occurs."""
     last_seq: int
     """array_seq of the newest event."""
     create_time: datetime | None
@@ -50,7 +50,7 @@ class ArrayEvent:
     """An event of one of the jobs of an array."""
 
     array_seq: int
-    """Counts the array's events from 1."""
+    """Number of the event within the array, from 1."""
     event: JobEvent
     """With the id of its job."""
 

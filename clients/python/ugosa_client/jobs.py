@@ -1,4 +1,4 @@
-"""Making jobs, asking after them, and watching them without missing anything."""
+"""Calls about jobs: create, get, list, watch, cancel, delete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def create_job(
     options: JobOptions,
     request_id: str | None,
 ) -> Job:
-    """Make a job of a complete upload; the same request_id with the same request returns the same job."""
+    """Make a job of a complete upload; the same request_id and request return the same job."""
     request = job_service_pb2.CreateJobRequest(
         request_id=request_id or str(uuid.uuid4()),
         upload_id=upload_id,
@@ -58,7 +58,7 @@ def set_marks(connection: Connection, job_id: str, marks: Iterable[Mark]) -> Job
 
 
 def cancel_job(connection: Connection, job_id: str) -> Job:
-    """Ask a job to end; the answer says how it stands."""
+    """Ask a job to end, and return its state."""
     request = job_service_pb2.CancelJobRequest(job_id=job_id)
     return to_job(connection.unary(connection.jobs.CancelJob, request).job)
 
@@ -75,13 +75,13 @@ def list_models(connection: Connection) -> tuple[Model, ...]:
 
 
 def list_presets(connection: Connection) -> tuple[str, ...]:
-    """Return what JobOptions.preset can be; empty from a server that does not say it."""
+    """Return the names of presets; empty from a server that does not list them."""
     answer = connection.unary(connection.models.ListModels, model_service_pb2.ListModelsRequest())
     return tuple(answer.presets)
 
 
 def watch_job(connection: Connection, job_id: str, after_seq: int) -> Iterator[JobEvent]:
-    """Yield every event with seq > after_seq once and in order, up to the one of a terminal state.
+    """Yield every event with seq > after_seq once and in order, up to a terminal state.
 
     A broken stream is opened again after the last event that arrived; the server keeps events, so none is
     lost.

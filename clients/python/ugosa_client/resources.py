@@ -1,4 +1,4 @@
-"""What the server keeps: uploads, jobs, stems and models, as frozen dataclasses.
+"""Resources of the server: uploads, jobs, stems and models, as frozen dataclasses.
 
 Positions are integer frames at the song's own sample rate, the end exclusive, as everywhere in the API.
 """
@@ -12,7 +12,7 @@ from fractions import Fraction
 
 
 class MarkState(StrEnum):
-    """What a mark says of its source; unmarked time is neither."""
+    """State of a source in a mark; unmarked time is neither."""
 
     ACTIVE = "active"
     SILENT = "silent"
@@ -65,7 +65,7 @@ class TimedMark:
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the server found when it decoded a song."""
+    """Properties of a decoded song."""
 
     sample_rate_hz: int
     """Frames a second."""
@@ -81,12 +81,12 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What an uploaded video is."""
+    """Properties of an uploaded video."""
 
     width: int
-    """Of its pictures, in pixels."""
+    """Width of its pictures, in pixels."""
     height: int
-    """Of its pictures, in pixels."""
+    """Height of its pictures, in pixels."""
     encoding: str
     """The codec as found, for example "h264"."""
 
@@ -110,7 +110,7 @@ class Upload:
 
 
 class StemEncoding(StrEnum):
-    """How stems are written."""
+    """Encoding of the stems' files."""
 
     WAV_FLOAT32 = "wav-float32"
     WAV_PCM24 = "wav-pcm24"
@@ -123,7 +123,7 @@ class StemEncoding(StrEnum):
 
 
 class MaskKind(StrEnum):
-    """What the masks are, of a network that gives masks."""
+    """Kind of the masks of a network that gives masks."""
 
     SOFT = "soft"
     """Shares between 0 and 1, as the network gives them."""
@@ -135,12 +135,12 @@ class MaskKind(StrEnum):
 
 @dataclass(frozen=True)
 class VisualFrame:
-    """What is seen of one player at one time, for a model that is conditioned on video."""
+    """Features of one player at one time, for a model that is conditioned on video."""
 
     player: int
     """Slot of the player, 0 to 6; the same player keeps his slot."""
     frame: int
-    """When it was taken, in frames of the song at its own rate."""
+    """Time in frames of the song at its own rate."""
     features: bytes
     """Up to 2048 float16, little-endian: what an image network makes of it."""
 
@@ -150,16 +150,16 @@ class PlayerPicture:
     """A picture of one player, of which the server's encoder makes features."""
 
     player: int
-    """As of VisualFrame."""
+    """The same as in VisualFrame."""
     frame: int
-    """As of VisualFrame."""
+    """The same as in VisualFrame."""
     jpeg: bytes
     """A JPEG file of 1 MiB at most; 224 pixels a side are enough for ResNet-50."""
 
 
 @dataclass(frozen=True)
 class PlayerBox:
-    """Where a player is in a video, in pixels from the upper left corner."""
+    """Place of a player in a video, in pixels from the upper left corner."""
 
     left: int
     """>= 0."""
@@ -176,25 +176,25 @@ class VideoSource:
     """An uploaded video of the players, of which the server takes pictures."""
 
     upload_id: str
-    """Of the video."""
+    """Id of the video's upload."""
     players: tuple[PlayerBox, ...] = ()
     """Slot by slot, 7 at most; empty = one player, who has the whole picture."""
     every_s: float = 0.0
     """Seconds between the pictures that are taken; 0 = what the model looks at."""
     start_frame: int = 0
-    """Where in the song the video begins, in frames of the song; may be negative."""
+    """Start of the video in the song, in frames of the song; may be negative."""
 
 
 @dataclass(frozen=True)
 class JobOptions:
-    """How a job is done. None takes the preset's value, or the model's own default."""
+    """Options of a job; None takes the preset's value, or the model's own default."""
 
     model: str | None = None
     """Name of a model of the server; None = the server's default."""
     preset: str | None = None
     """Named set of defaults: "paper", "authors-code", "fast", "film-only", "low-rate"."""
     strategy: str | None = None
-    """What is fine-tuned, in the paper's names: "P-L3:D", "B-L3:D", "B0" ..."""
+    """Fine-tuned part, in the paper's names: "P-L3:D", "B-L3:D", "B0" ..."""
     silence_weight: float | None = None
     """lambda of Eq. 2, the weight of the silence term; >= 0."""
     learning_rate: float | None = None
@@ -210,7 +210,7 @@ class JobOptions:
     pitch_shifts: int | None = None
     """Pitch-shifted observations of every segment, besides the segment itself; >= 0."""
     seed: int | None = None
-    """Of every random choice of the job."""
+    """Seed of every random choice of the job."""
     separation_segment_s: float | None = None
     """Length of a separation segment in seconds; > 0."""
     overlap: float | None = None
@@ -218,17 +218,18 @@ class JobOptions:
     shifts: int | None = None
     """Random time shifts averaged in separation; 0 = none."""
     wiener_exponent: float | None = None
-    """Of a generalised Wiener filter over the estimates: 1 = ratios of magnitudes, 2 = powers, 0 = none."""
+    """Exponent of the generalised Wiener filter: 1 = magnitudes, 2 = powers, 0 = none."""
     mask_kind: MaskKind | None = None
-    """What the masks are, for a model that gives masks; None = what the model states, else soft."""
+    """Kind of the masks of a model that gives masks; None = the model's, else soft."""
     stem_encoding: StemEncoding | None = None
-    """How stems are written."""
+    """Encoding of the stems' files."""
     instruments: tuple[str, ...] = ()
-    """Which of the model's instruments play, for a model that gives stems of those alone; empty = by the
-    marks."""
+    """Instruments that play, for a model that gives stems of those alone; empty = by the marks."""
     visual_frames: tuple[VisualFrame, ...] = ()
-    """What is seen of the players, for a model that is conditioned on video; the server does not send them
-    back. At most one of these three is given."""
+    """Features of the players, for a model that is conditioned on video.
+
+    The server does not send them back. At most one of these three is given.
+    """
     pictures: tuple[PlayerPicture, ...] = ()
     """Pictures of the players, 3 MiB in all; the server does not send them back."""
     video: VideoSource | None = None
@@ -240,7 +241,7 @@ MODEL_DEFAULTS = JobOptions()
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """State of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -262,7 +263,7 @@ class Stem:
     source: str
     """The source's name, for example "drums"."""
     encoding: StemEncoding
-    """How the file is written."""
+    """Encoding of the file."""
     sample_rate_hz: int
     """The song's."""
     channels: int
@@ -270,14 +271,14 @@ class Stem:
     frames: int
     """The song's."""
     size_bytes: int
-    """Of the file."""
+    """Size of the file."""
     sha256: str
-    """Hex, of the file."""
+    """Hex digest of the file."""
 
 
 @dataclass(frozen=True)
 class JobFailure:
-    """Why a job failed."""
+    """Failure of a job."""
 
     reason: str
     """Stable word, for example "WORKER_LOST"."""
@@ -286,12 +287,12 @@ class JobFailure:
 
 
 class JobKind(StrEnum):
-    """What a job is for."""
+    """Purpose of a job."""
 
     SEPARATION = "separation"
-    """Adapts and separates: stems and a report."""
-    LISTENING = "listening"
-    """Only hears a song, for suggestions and lint: no stems and no report."""
+    """Adaptation and separation: stems and a report."""
+    ANALYSIS = "listening"
+    """Analysis for suggestions and lint: no stems and no report."""
 
 
 @dataclass(frozen=True)
@@ -305,13 +306,13 @@ class Job:
     upload_id: str
     """The song."""
     state: JobState
-    """Where it stands."""
+    """State."""
     options: JobOptions
-    """With every field set to what is used."""
+    """Options, with every field set to the value used."""
     marks: tuple[Mark, ...]
     """Empty = plain separation."""
     attempt: int
-    """Counts the runs of this job; above 1 after a worker was lost."""
+    """Number of this run of the job; above 1 after a worker was lost."""
     queue_position: int
     """1 = next to run; 0 when not queued."""
     fraction: float
@@ -333,9 +334,9 @@ class Job:
     file_name: str
     """The name that came with the upload, for display only."""
     kind: JobKind = JobKind.SEPARATION
-    """What it is for."""
+    """Purpose."""
     array_id: str = ""
-    """Of the array that made it; empty = none did."""
+    """Id of the array that made it; empty = none."""
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,7 @@ class Strategy:
     """A fine-tuning depth of a model."""
 
     name: str
-    """In the paper's names, for example "P-L3:D"."""
+    """Name in the paper's terms, for example "P-L3:D"."""
     trainable_parameters: int
     """Number of parameters that it trains."""
 
@@ -353,7 +354,7 @@ class Model:
     """A separation network that jobs can name."""
 
     name: str
-    """What JobOptions.model says."""
+    """Name in JobOptions.model."""
     architecture: str
     """For example "conv_tasnet"."""
     description: str
@@ -361,14 +362,14 @@ class Model:
     sources: tuple[str, ...]
     """Names of the stems, in order."""
     sample_rate_hz: int
-    """At which the network works; stems come at the song's rate all the same."""
+    """Rate of the network; stems come at the song's rate all the same."""
     audio_channels: int
-    """With which the network works."""
+    """Channels of the network."""
     parameters: int
     """Number of all parameters."""
     sha256: str
-    """Hex, of the checkpoint file."""
+    """Hex digest of the checkpoint file."""
     strategies: tuple[Strategy, ...]
-    """What fine-tuning depths it offers."""
+    """Fine-tuning depths that it offers."""
     is_default: bool
     """Whether jobs that name no model get this one."""

@@ -1,4 +1,4 @@
-"""From a song to its stems in one go: upload, job, watch, fetch."""
+"""From a song to its stems: upload, job, watch, fetch."""
 
 from __future__ import annotations
 
@@ -45,27 +45,27 @@ class Separation:
     """A finished job with its files."""
 
     job: Job
-    """As it ended."""
+    """The job as it ended."""
     files: FetchedFiles
-    """Where its results lie."""
+    """Files of its results."""
 
 
 @dataclass(frozen=True)
 class SeparationRequest:
-    """A song to be separated, and how."""
+    """Song to be separated, with its marks and options."""
 
     song: SongSource
     """Path of an audio file or of a REAPER project, or an array of `[T]` or `[T, C]`."""
     marks: MarksSource = ()
-    """Marks in frames or in seconds (`Mark.silent("vocals", 0.0, 12.5)`), or the path of a marks file."""
+    """Marks in frames or seconds (`Mark.silent("vocals", 0.0, 12.5)`), or a marks file's path."""
     options: JobOptions = MODEL_DEFAULTS
-    """How the job is done."""
+    """Options of the job."""
     sample_rate_hz: int | None = None
     """Frames a second of an array; None for a file, which says it."""
     request_id: str | None = None
     """The same id with the same request gives the same job; None = a new job."""
     sight: Sight | None = None
-    """Where the players are seen, for a model conditioned on video."""
+    """Video, pictures or features of the players, for a model conditioned on video."""
 
 
 def submit(
@@ -99,7 +99,7 @@ def submit(
     upload = upload_song(connection, song, on_progress=on_upload)
     if upload.audio is None:
         raise ServerError(
-            f"the upload {upload.upload_id} is complete, but the server says nothing of its audio"
+            f"the upload {upload.upload_id} is complete, but the server sent no information on its audio"
         )
     rate = upload.audio.sample_rate_hz
     in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
@@ -113,7 +113,7 @@ def submit(
 def marks_in_frames(
     marks: MarksSource, sources: Sequence[str], sample_rate_hz: int, frames: int
 ) -> Sequence[Mark]:
-    """Return the marks of a file or in seconds in frames of a song; those in frames are left to the server.
+    """Return all marks in frames of a song; the server checks those that were in frames.
 
     Raises:
         MarksFileError: a mark in seconds, or one of the file, is not one of this song.
@@ -126,7 +126,7 @@ def marks_in_frames(
 
 
 def take_project(song: SongSource, marks: MarksSource) -> tuple[SongSource, MarksSource]:
-    """Return the audio file of a REAPER project that is given as a song, with the project's own marks.
+    """Return the audio file and the marks of a REAPER project that is given as a song.
 
     Marks that are given come before those of the project; other songs are returned as they are.
 
@@ -187,7 +187,7 @@ def find_model(models: Sequence[Model], name: str | None) -> Model:
 
 
 def _require_known(kind: str, name: str | None, known: Sequence[str], model: str) -> None:
-    """Refuse a name that the server would refuse after the upload; a server that lists none is not asked.
+    """Refuse a name that the server would refuse after the upload.
 
     Raises:
         BadOptionError: it is not among `known`; the message says the nearest ones, or all.
@@ -202,7 +202,7 @@ def _require_known(kind: str, name: str | None, known: Sequence[str], model: str
 
 
 def _find_instruments(names: Sequence[str], model: Model) -> tuple[str, ...]:
-    """Return the model's own names of instruments that a musician names in everyday words."""
+    """Return the model's own names of instruments given in everyday words."""
     try:
         return tuple(find_source(name, model.sources) for name in names)
     except UnknownNameError as error:
@@ -212,7 +212,7 @@ def _find_instruments(names: Sequence[str], model: Model) -> tuple[str, ...]:
 def check_out_dir(
     song: Song, out_dir: str | os.PathLike[str], sources: Sequence[str], overwrite: bool
 ) -> None:
-    """Refuse, before any work is done, an output directory in which files of the user would be replaced.
+    """Refuse an output directory in which files of the user would be replaced.
 
     Raises:
         OutputExistsError: such files are there, a file is in the folder's place, or the song is one of them

@@ -1,4 +1,4 @@
-"""The one-call convenience RPC: header, audio and marks up; events and stems down, over a single stream."""
+"""The one-call RPC: header, audio and marks up; events and stems down, on one stream."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ugosa_client.wire.ugosa.v1 import separation_service_pb2
 
 @dataclass(frozen=True)
 class Received:
-    """So much of the song is durable on the server."""
+    """Part of the song that is durable on the server."""
 
     committed_size: int
     """Bytes."""
@@ -31,10 +31,10 @@ class Received:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The job is made; from here on it can also be watched, fetched and cancelled by its id."""
+    """The job is made; it can also be watched, fetched and cancelled by its id."""
 
     job: Job
-    """As it was made."""
+    """The job as it was made."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class StemReceived:
 
 @dataclass(frozen=True)
 class Done:
-    """The last item: the job as it ended, in whatever way."""
+    """The last item: the job as it ended."""
 
     job: Job
     """Look at its state: SUCCEEDED, FAILED or CANCELLED."""
@@ -67,7 +67,7 @@ def separate_stream(
     options: JobOptions,
     overwrite: bool = False,
 ) -> Iterator[StreamItem]:
-    """Separate a song over one stream and yield what happens; stems are written as they arrive.
+    """Separate a song over one stream and yield its events; stems are written as they arrive.
 
     Unlike the other calls it does not go on by itself after a break: when it breaks after Accepted, the job
     goes on and the error names it.
@@ -125,7 +125,7 @@ def separate_stream(
 
 
 class _StemFiles:
-    """Stems on their way to disk, one after the other; they are named once the job says their digests."""
+    """Partial files of stems, which get their names once the job gives their digests."""
 
     def __init__(self, folder: Path, overwrite: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ class _StemFiles:
             yield StemReceived(stem.source, path)
 
     def discard(self) -> None:
-        """Remove what did not become a stem."""
+        """Remove partial files."""
         self._close()
         for partial in self._partials.values():
             partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A song as it goes over the wire: the bytes of a file as they are, or samples of an array as raw PCM."""
+"""Songs on the wire: the bytes of a file as they are, or an array as raw PCM."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SongSource = str | os.PathLike[str] | np.ndarray[Any, Any]
 
 
 class Song(ABC):
-    """Bytes that can be read from any position, and what they are."""
+    """Bytes that can be read from any position, and their format."""
 
     name: str
-    """For messages."""
+    """Name for messages."""
     size_bytes: int
-    """Of all bytes."""
+    """Size of all bytes."""
     sha256: str
-    """Hex, of all bytes."""
+    """Hex digest of all bytes."""
 
     @abstractmethod
     def read(self, offset: int, size: int) -> bytes:
@@ -42,7 +42,7 @@ class Song(ABC):
 
     @abstractmethod
     def format(self) -> audio_pb2.AudioFormat:
-        """Return what the bytes are, for the server."""
+        """Return the format of the bytes."""
 
 
 class FileSong(Song):
@@ -67,7 +67,7 @@ class FileSong(Song):
             return file.read(size)
 
     def format(self) -> audio_pb2.AudioFormat:
-        """Return what the bytes are, for the server."""
+        """Return the format of the bytes."""
         return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=display_name(self.name)))
 
 
@@ -75,7 +75,7 @@ class VideoFile(FileSong):
     """A video of the players: sent as a song is, but no song."""
 
     def format(self) -> audio_pb2.AudioFormat:
-        """Return what the bytes are, for the server."""
+        """Return the format of the bytes."""
         return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=display_name(self.name)))
 
 
@@ -110,7 +110,7 @@ class ArraySong(Song):
         return self._bytes[offset : offset + size]
 
     def format(self) -> audio_pb2.AudioFormat:
-        """Return what the bytes are, for the server."""
+        """Return the format of the bytes."""
         return audio_pb2.AudioFormat(
             pcm=audio_pb2.PcmFormat(
                 encoding=self._encoding, sample_rate_hz=self._sample_rate_hz, channels=self._channels
@@ -126,20 +126,20 @@ def open_song(song: SongSource, sample_rate_hz: int | None = None) -> Song:
     """
     if isinstance(song, np.ndarray):
         if sample_rate_hz is None:
-            raise BadInputError("an array says nothing of its rate; pass sample_rate_hz")
+            raise BadInputError("an array has no rate of its own; pass sample_rate_hz")
         return ArraySong(song, sample_rate_hz)
     if sample_rate_hz is not None:
-        raise BadInputError(f"{os.fspath(song)} says its own rate; pass sample_rate_hz with arrays only")
+        raise BadInputError(f"{os.fspath(song)} has its own rate; pass sample_rate_hz with arrays only")
     return FileSong(song)
 
 
 def display_name(name: str) -> str:
-    """Return a file name that protobuf can carry: bytes that are not UTF-8 become question marks."""
+    """Return a file name for protobuf: bytes that are not UTF-8 become question marks."""
     return os.fsencode(name).decode("utf-8", errors="replace").replace("\N{REPLACEMENT CHARACTER}", "?")
 
 
 def lossless_length(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Return (sample_rate_hz, frames) of a lossless file, so that marks can be checked before it is sent.
+    """Return (sample_rate_hz, frames) of a lossless file, for a check before it is sent.
 
     None for every other file: decoders disagree on the padding of MP3 and its kin, and the server's word
     counts.

@@ -1,4 +1,4 @@
-"""Sending a song: resumable, checksummed, ahead of the acknowledgements."""
+"""Upload of a song: resumable, checksummed, ahead of the acknowledgements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen of the players of a song, as files on this disk: feature vectors, pictures or a video."""
+"""Views of the players of a song, as files: feature vectors, pictures or a video."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PICTURE_NAME = re.compile(r"(\d)_(\d+(?:\.\d+)?)\.jpe?g", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Sight:
-    """Where to see the players of a song; one of the three files is given."""
+    """View of the players of a song: features, pictures or a video."""
 
     features: str | os.PathLike[str] | None = None
     """A file of `ugosa-server video features`."""
@@ -32,21 +32,21 @@ class Sight:
     video: str | os.PathLike[str] | None = None
     """A video file, which is uploaded."""
     players: tuple[PlayerBox, ...] = ()
-    """Of a video: where each player is, slot by slot; empty = one player, who has the whole picture."""
+    """Place of each player in a video, slot by slot; empty = one, who has the whole picture."""
     every_s: float = 0.0
-    """Of a video: seconds between the pictures that are taken; 0 = what the model looks at."""
+    """Seconds between the pictures taken of a video; 0 = the model's own interval."""
     start_s: float = 0.0
-    """Of a video: where in the song it begins, in seconds; may be negative."""
+    """Start of a video in the song, in seconds; may be negative."""
 
     def check(self) -> None:
-        """Make sure that what can be read without a server is right.
+        """Check everything that can be checked without a server.
 
         Raises:
             BadInputError: none or several of the files are given, or one cannot be read.
         """
         given = [file for file in (self.features, self.pictures, self.video) if file is not None]
         if len(given) != 1:
-            raise BadInputError("one of features, pictures and video says what is seen of the players")
+            raise BadInputError("give one of features, pictures and video for the players")
         if self.video is None and (self.players or self.every_s or self.start_s):
             raise BadInputError("players' places and times are those of a video; give one")
         for name, seconds in (("between pictures", self.every_s), ("where the video begins", self.start_s)):
@@ -57,7 +57,7 @@ class Sight:
         self._read(1)
 
     def options(self, connection: Connection, options: JobOptions, sample_rate_hz: int) -> JobOptions:
-        """Return the options with what is seen, after the upload of a video.
+        """Return the options with features, pictures or the uploaded video.
 
         Raises:
             BadInputError: a file cannot be read, or the server cannot use it.
@@ -71,7 +71,7 @@ class Sight:
         return replace(options, video=source)
 
     def sha256(self) -> str:
-        """Return a digest of what is seen: the same for the same files, places and times.
+        """Return a digest, the same for the same files, places and times.
 
         Raises:
             BadInputError: a file cannot be read.
@@ -136,7 +136,7 @@ def read_pictures(folder: str | os.PathLike[str], sample_rate_hz: int) -> tuple[
 
 
 def read_visual_frames(path: str | os.PathLike[str], sample_rate_hz: int) -> tuple[VisualFrame, ...]:
-    """Read `player` [n], `time_s` [n] and `features` [n, D] of an .npz file for a song of that rate.
+    """Read `player` [n], `time_s` [n], `features` [n, D] of an .npz file for a song of a rate.
 
     Raises:
         BadInputError: the file cannot be read or holds something else.

@@ -23,14 +23,14 @@ SCENE_TIMEOUT_S = 200
 
 @dataclass
 class Scene:
-    """What is in front of the user, and what the user does."""
+    """Project in front of the user, and actions of the user."""
 
     folder: Path
-    """Of the project."""
+    """Folder of the project."""
     server: str
     """Address."""
     sample_rate_hz: int = 44100
-    """Of the project."""
+    """Sample rate of the project."""
     tracks: list[dict[str, Any]] = field(default_factory=list)
     """Each {name, values, items: [{path, values, take_values}]}."""
     regions: list[dict[str, Any]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Scene:
     time_selection: tuple[float, float] = (0.0, 0.0)
     """Start and end in seconds; equal = none."""
     pending: str = ""
-    """What an earlier scene of the same project left behind."""
+    """State that an earlier scene of the same project left."""
     has_imgui: bool = False
     """Whether ReaImGui is installed."""
 
@@ -120,20 +120,20 @@ class Scene:
 
 @dataclass
 class Outcome:
-    """What a scene came to."""
+    """Outcome of a scene."""
 
     scene: Scene
-    """What was played."""
+    """The scene that was played."""
     before: list[dict[str, Any]]
     """The arrangement before the action."""
     after: list[dict[str, Any]]
     """The arrangement at the end."""
     screen: str
-    """What the window showed last."""
+    """Last contents of the window."""
     pending: str
     """The jobs that the project waits for."""
     messages: list[dict[str, str]]
-    """What message boxes said."""
+    """Texts of message boxes."""
     undo_steps: list[str]
     """Labels of the undo steps that the script made."""
     regions: list[dict[str, Any]]

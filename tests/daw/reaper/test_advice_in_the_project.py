@@ -1,4 +1,4 @@
-"""What the server thinks of the marks, and what it proposes, as regions at their place of the project."""
+"""Findings and suggestions of the server, as regions at their place of the project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `ugosa` command: songs to a UGOSA server and stems back, from a shell or a DAW script."""
+"""The `ugosa` command: songs to a UGOSA server and stems back, from a shell or a script."""
 
 from __future__ import annotations
 

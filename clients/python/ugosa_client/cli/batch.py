@@ -1,4 +1,4 @@
-"""`ugosa batch DIR -o OUT`: every song of a directory, several at a time, from where an earlier run ended.
+"""`ugosa batch DIR -o OUT`: every song of a directory, several at a time, resumable.
 
 Songs are sent ahead of their turn, so that all workers of the server are busy however many there are.
 A song's job gets its request_id from the song's bytes, its marks and the options, so that running the same
@@ -43,22 +43,22 @@ FOLLOWERS = 16  # jobs that are watched or fetched at once
 
 @dataclass(frozen=True)
 class SongOutcome:
-    """How one song of a batch ended."""
+    """Outcome of one song of a batch."""
 
     song: str
     """File name."""
     exit_code: ExitCode
-    """As of `ugosa separate` with this song."""
+    """Exit status of `ugosa separate` with this song."""
     out_dir: str
-    """Where its results lie, or would."""
+    """Directory of its results."""
     job_id: str = ""
-    """Empty if it came to none."""
+    """Id of its job; empty if none was made."""
     marks: int = 0
     """Number of marks; 0 = separated without adaptation."""
     elapsed_s: float = 0.0
-    """From its turn to its end, in seconds."""
+    """Seconds from its turn to its end."""
     message: str = ""
-    """What went wrong."""
+    """Error message; empty if it succeeded."""
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -77,7 +77,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
     add_job_options(parser)
-    group = parser.add_argument_group("what is seen of the players, for a model conditioned on video")
+    group = parser.add_argument_group("video of the players, for a model conditioned on video")
     group.add_argument(
         "--seen",
         action="store_true",
@@ -120,7 +120,7 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     reporter.close()
     message = f"{len(failed)} of {len(ordered)} songs failed; "
     if all(outcome.exit_code is ExitCode.BAD_INPUT for outcome in failed):
-        message += "mend what the table says, then run the same command again to try only these"
+        message += "mend what the table lists, then run the same command again to try only these"
     else:
         message += "run the same command again to try only these"
     reporter.failed(ExitCode.JOB_FAILED, "BATCH", f"{message}\n{text}", result)
@@ -134,19 +134,19 @@ class SentSong:
     song: Path
     """File."""
     out_dir: Path
-    """For its results."""
+    """Directory for its results."""
     reporter: Reporter
-    """Of this song."""
+    """Reporter of this song."""
     start_s: float
-    """When its turn came, on the monotonic clock."""
+    """Time of its turn, on the monotonic clock."""
     job: Job | None = None
-    """None = there is none."""
+    """The job; None = there is none."""
     error: UgosaClientError | OSError | None = None
-    """Why there is none."""
+    """Reason that there is none."""
 
 
 class Batch:
-    """Sends songs ahead and follows their jobs, from several threads."""
+    """Sender of songs and follower of their jobs, in several threads."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class Batch:
         overwrite: bool,
         places: Sight | None = None,
     ) -> None:
-        """Take what is the same for all songs.
+        """Keep what all songs share.
 
         Args:
             client: of the server.
@@ -178,7 +178,7 @@ class Batch:
     def separate_all(
         self, out_dirs: dict[Path, Path], in_flight: int, reporter: Reporter
     ) -> dict[Path, SongOutcome]:
-        """Separate all songs, with at most `in_flight` of them sent and not fetched yet."""
+        """Separate all songs, with at most `in_flight` of them sent and not yet fetched."""
         room = threading.Semaphore(in_flight)
         senders = ThreadPoolExecutor(max_workers=SENDERS)
         followers = ThreadPoolExecutor(max_workers=FOLLOWERS)
@@ -216,7 +216,7 @@ class Batch:
             return SentSong(song, out_dir, reporter, start_s, error=error)
 
     def follow(self, sent: SentSong) -> SongOutcome:
-        """Watch a song's job to its end, fetch its results and say how it ended."""
+        """Watch a song's job to its end, fetch its results and return its outcome."""
         error: UgosaClientError | OSError | None = sent.error
         job = sent.job
         if job is not None:
@@ -248,7 +248,7 @@ class Batch:
         )
 
     def _job(self, song: Path, out_dir: Path, reporter: Reporter) -> Job:
-        """Return the song's job of an earlier run that has not gone wrong, or a new one."""
+        """Return the song's job of an earlier run, unless that failed, or a new one."""
         marks = self._folder.marks(song)
         sight = self._folder.sight(song, self._places) if self._places is not None else None
         request_id = first_id = batch_request_id(FileSong(song).sha256, marks, self._options, sight)
@@ -274,7 +274,7 @@ class Batch:
 
 
 def video_places(arguments: argparse.Namespace) -> Sight | None:
-    """Return where the players are in all videos, if what is beside the songs is to be seen.
+    """Return the players' places in all videos; None if videos are not used.
 
     Raises:
         BadInputError: places or times are given for no video.
@@ -294,7 +294,7 @@ def video_places(arguments: argparse.Namespace) -> Sight | None:
 def batch_request_id(
     song_sha256: str, marks: Path | None, options: JobOptions, sight: Sight | None = None
 ) -> str:
-    """Return an id that the same song, marks, options and what is seen always get."""
+    """Return an id that the same song, marks, options and video always get."""
     digest = hashlib.sha256(bytes.fromhex(song_sha256))
     digest.update(json.dumps(asdict(options), sort_keys=True).encode())
     digest.update(hashlib.sha256(marks.read_bytes() if marks else b"").digest())
@@ -304,7 +304,7 @@ def batch_request_id(
 
 
 def summary(outcomes: list[SongOutcome]) -> str:
-    """Draw the table at the end."""
+    """Return the closing table."""
     table = Table("song", "result", "marks", "time", "where", box=None)
     for outcome in outcomes:
         ok = outcome.exit_code is ExitCode.OK

@@ -1,4 +1,4 @@
-"""Files of a batch's directory: songs, and beside each its marks and what is seen of its players.
+"""Files of a batch's directory: songs, and beside each its marks and its video.
 
 Names are compared without regard to case and in one Unicode normal form: a file that came over another system
 may be written otherwise than its neighbour. A file of exactly another song's name belongs to that one.
@@ -41,7 +41,7 @@ class LeftOut:
     name: str
     """File name; of a folder with a slash at its end."""
     why: str
-    """And what to do, if it is meant for the batch."""
+    """Reason, and the way out if it is meant for the batch."""
 
 
 class SongFolder:
@@ -91,7 +91,7 @@ class SongFolder:
         return found[0] if found else None
 
     def sight(self, song: Path, places: Sight) -> Sight | None:
-        """Return what is seen beside a song.
+        """Return the video, pictures or features beside a song.
 
         Raises:
             BadInputError: there are several.
@@ -110,7 +110,7 @@ class SongFolder:
         return replace(places, video=path)
 
     def left_out(self, out: Path, with_sight: bool) -> list[LeftOut]:
-        """Return all entries that are neither songs nor used for one, nor the directory of results."""
+        """Return all entries that no song uses, but the directory of results."""
         suffixes = (*MARKS_SUFFIXES, *SIGHT_SUFFIXES) if with_sight else MARKS_SUFFIXES
         used = {path for song in self._songs for path in (song, *self._beside(song, suffixes))}
         return [
@@ -120,7 +120,7 @@ class SongFolder:
         ]
 
     def _beside(self, song: Path, suffixes: Iterable[str]) -> list[Path]:
-        """Return the files that differ from a song in their suffix, and belong to no other one by name."""
+        """Return the files that differ from a song in their suffix only, and are no other song's."""
         same = [path for suffix in suffixes for path in self._by_name[one_form(song.stem + suffix)]]
         others = {other.stem for other in self._songs} - {song.stem}
         return [path for path in same if path.stem not in others]

@@ -1,4 +1,4 @@
-"""What the exit status of `ugosa` says; scripts rely on these numbers."""
+"""Exit statuses of `ugosa`; scripts rely on these numbers."""
 
 from __future__ import annotations
 

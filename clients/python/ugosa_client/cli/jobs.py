@@ -1,4 +1,4 @@
-"""`ugosa watch`, `fetch`, `cancel`, `delete`, `jobs` and `models`: what is on the server."""
+"""`ugosa watch`, `fetch`, `cancel`, `delete`, `jobs` and `models`: the server's contents."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _count(text: str) -> int:
 
 
 def run_watch(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """Show events until the job ends, and end as it did."""
+    """Show events until the job ends; raise if it failed or was cancelled."""
     for event in client.watch(arguments.job_id, arguments.after):
         reporter.happened(event)
     job = client.get_job(arguments.job_id)
@@ -129,7 +129,7 @@ def run_models(arguments: argparse.Namespace, client: UgosaClient, reporter: Rep
 
 
 def table_text(table: Table) -> str:
-    """Draw a table as wide as the terminal, or as wide as it wants where there is none."""
+    """Return a table as text, as wide as the terminal or as it needs where there is none."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)

@@ -1,4 +1,4 @@
-"""`ugosa marks`: convert marks between programs, have them checked before compute, have them proposed."""
+"""`ugosa marks`: convert marks between programs, check and suggest them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     actions = marks.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     convert = actions.add_parser("convert", parents=[common], help="marks of one program to another's")
-    convert.add_argument("marks", metavar="IN", help="marks of any known format, told by the content")
-    convert.add_argument("out", metavar="OUT", help="the suffix says the format")
+    convert.add_argument("marks", metavar="IN", help="marks of any known format, recognised by their content")
+    convert.add_argument("out", metavar="OUT", help="the suffix chooses the format")
     _add_output(convert)
-    convert.add_argument("--song", metavar="SONG", help="WAV, FLAC or AIFF that says --rate and --frames")
+    convert.add_argument("--song", metavar="SONG", help="WAV, FLAC or AIFF, in place of --rate and --frames")
     convert.add_argument(
         "--rate", type=int, metavar="HZ", help="frames a second, for files that count frames"
     )
@@ -52,12 +52,12 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     lint.add_argument("song", metavar="SONG", help="an audio file, or a REAPER project (.rpp)")
     lint.add_argument("--marks", metavar="FILE", help="marks of any known format; a project has its own")
     lint.add_argument("--model", metavar="NAME", help="separation network, see `ugosa models`")
-    lint.add_argument("--listen", action="store_true", help="have the model hear the song first")
+    lint.add_argument("--listen", action="store_true", help="have the model analyse the song first")
     lint.set_defaults(run=run_lint)
 
     suggest = actions.add_parser("suggest", parents=[common], help="propose silent and active regions")
     suggest.add_argument("song", metavar="SONG", help="an audio file, or a REAPER project (.rpp)")
-    suggest.add_argument("-o", "--out", required=True, metavar="FILE", help="the suffix says the format")
+    suggest.add_argument("-o", "--out", required=True, metavar="FILE", help="the suffix chooses the format")
     _add_output(suggest)
     suggest.add_argument("--model", metavar="NAME", help="separation network, see `ugosa models`")
     suggest.set_defaults(run=run_suggest)
@@ -79,7 +79,7 @@ def run_convert(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
         length = lossless_length(arguments.song)
         if length is None:
             raise BadInputError(
-                f"{arguments.song} does not say its length for sure (no WAV, FLAC or AIFF); "
+                f"{arguments.song} has no certain length (it is no WAV, FLAC or AIFF); "
                 "give --rate and --frames"
             )
         rate, frames = rate or length[0], frames or length[1]
@@ -96,7 +96,7 @@ def run_convert(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
 
 
 def run_lint(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> ExitCode | None:
-    """Find everything, in the file and in the song; errors are bad input."""
+    """Report all findings of the file and of the server; errors are bad input."""
     song, marks_file = take_project(arguments.song, arguments.marks or ())
     if not isinstance(marks_file, str | Path):
         raise BadInputError("there are no marks to check; name a file with --marks")
@@ -106,17 +106,17 @@ def run_lint(arguments: argparse.Namespace, client: UgosaClient, reporter: Repor
     upload = client.upload(song, on_progress=reporter.uploaded)
     audio = _audio(upload)
     if arguments.listen:
-        hear_song(client, upload, model.name, reporter)
+        await_analysis(client, upload, model.name, reporter)
     marks, findings = examine_regions(regions, model.sources, audio.sample_rate_hz, audio.frames)
     findings += _outside_item(path)
     lint = client.lint_marks(upload.upload_id, marks, model=model.name)
     order = list(Severity)
     everything = sorted([*findings, *lint.findings], key=lambda finding: order.index(finding.severity))
     errors = sum(finding.severity is Severity.ERROR for finding in everything)
-    values = {"findings": everything, "heard": lint.heard, "audio": audio, "model": model.name}
+    values = {"findings": everything, "heard": lint.analysed, "audio": audio, "model": model.name}
     text = "\n".join(finding_text(finding, audio.sample_rate_hz) for finding in everything)
-    if not lint.heard:
-        reporter.say("the model has not heard this song; --listen also finds what sounds in marked silence")
+    if not lint.analysed:
+        reporter.say("the model has not analysed this song; --listen also finds sound in marked silence")
     if errors:
         message = f"{path}: no job can be made of these marks ({errors} to mend)\n{text}"
         reporter.failed(ExitCode.BAD_INPUT, "BAD_MARKS", message, values)
@@ -126,12 +126,12 @@ def run_lint(arguments: argparse.Namespace, client: UgosaClient, reporter: Repor
 
 
 def run_suggest(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """Have the song heard, and write what the model proposes."""
+    """Analyse the song, and write the model's suggestions."""
     _refuse_existing(arguments)
     song, _ = take_project(arguments.song, ())
     model = find_model(client.models(), arguments.model)
     upload = client.upload(song, on_progress=reporter.uploaded)
-    hear_song(client, upload, model.name, reporter)
+    await_analysis(client, upload, model.name, reporter)
     suggestions = client.suggest_marks(upload.upload_id, model=model.name)
     marks = [suggestion.mark for suggestion in suggestions]
     write_marks(arguments.out, marks, _audio(upload).sample_rate_hz, _format(arguments), into=arguments.into)
@@ -141,9 +141,9 @@ def run_suggest(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
     )
 
 
-def hear_song(client: UgosaClient, upload: Upload, model: str, reporter: Reporter) -> None:
-    """Wait until a model has heard a song; Ctrl-C cancels."""
-    job = client.listen(upload.upload_id, model=model)
+def await_analysis(client: UgosaClient, upload: Upload, model: str, reporter: Reporter) -> None:
+    """Wait until a model has analysed a song; Ctrl-C cancels."""
+    job = client.analyse(upload.upload_id, model=model)
     if job.state is JobState.SUCCEEDED:
         return
     reporter.job_made(job)
@@ -180,7 +180,7 @@ def _refuse_outside(path: str, regions: Sequence[Region], rate: int | None, fram
 
 
 def _outside_item(path: Path) -> list[Finding]:
-    """Regions of a REAPER project that say nothing of the song."""
+    """Return a finding for each region of a REAPER project that lies outside the song."""
     if path.suffix.casefold() != ".rpp":
         return []
     return [
@@ -197,7 +197,7 @@ def _outside_item(path: Path) -> list[Finding]:
 
 
 def finding_text(finding: Finding, sample_rate_hz: int) -> str:
-    """Write a finding for people: how bad, what, where, and below it the way out."""
+    """Write a finding for people: severity, place and message, and below them the fix."""
     place = f"{finding.where}: " if finding.line or finding.region else ""
     if not place and finding.start_frame is not None:
         (start,) = clock_texts([finding.start_frame], sample_rate_hz)
@@ -216,5 +216,5 @@ def _format(arguments: argparse.Namespace) -> MarksFormat | None:
 
 def _audio(upload: Upload) -> AudioInfo:
     if upload.audio is None:
-        raise ServerError(f"the server says nothing of the audio of the upload {upload.upload_id}")
+        raise ServerError(f"the server sent no information on the audio of the upload {upload.upload_id}")
     return upload.audio

@@ -1,4 +1,4 @@
-"""`ugosa daw`: jobs for scripts inside a DAW, which can start a program but not read what it prints.
+"""`ugosa daw`: jobs for DAW scripts, which can start a program but not read its output.
 
 The script writes a request file (JSON), starts the helper without waiting for it, and follows a progress file
 to which whole JSON lines are added: the objects of `--json`, and `{"event": "alive"}` while nothing else
@@ -56,26 +56,26 @@ progress file, one JSON object a line (leave a last line without its end for lat
 
 @dataclass(frozen=True)
 class HelperRequest:
-    """What a script asks for, as its request file says it."""
+    """Request file of a script."""
 
     progress_file: Path
-    """Where the script looks for what happens; replaced."""
+    """File for the events, which the script reads; replaced."""
     cancel_file: Path
-    """The script makes this file to cancel."""
+    """File that the script makes to cancel."""
     song: Path
     """The audio file behind the item."""
     out_dir: Path
-    """Where stems and reports go."""
+    """Folder for stems and reports."""
     start_frame: int = 0
     """First frame of the song that the item plays."""
     end_frame: int | None = None
     """One past the last frame that the item plays; None = the end of the song."""
     marks: tuple[Mark, ...] = ()
-    """In frames from `start_frame`."""
+    """Marks in frames from `start_frame`."""
     options: JobOptions = MODEL_DEFAULTS
-    """How the job is done."""
+    """Options of the job."""
     request_id: str | None = None
-    """The same again gives the same job."""
+    """Id of the request: the same again gives the same job."""
     server: str | None = None
     """Address; None = the default."""
 
@@ -91,7 +91,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     actions = daw.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    run = actions.add_parser("run", parents=[common], help="separate what a request file says")
+    run = actions.add_parser("run", parents=[common], help="separate as a request file asks")
     run.add_argument("request", metavar="REQUEST.json")
     run.set_defaults(run=run_helper, job_id=None)
 
@@ -244,7 +244,7 @@ def _report_failure(error: Exception, lines: JsonReporter) -> ExitCode:
 
 @contextmanager
 def stretch_of(request: HelperRequest) -> Iterator[Path]:
-    """Give the file to send: the song, or for the time being a WAV of just the frames asked for.
+    """Yield the file to send: the song, or a temporary WAV of just the requested frames.
 
     Every sample stays what it is: integers are cut as integers of the same width, all else as float.
 
@@ -292,7 +292,7 @@ def _open_song(path: Path) -> soundfile.SoundFile:
 
 @contextmanager
 def progress_lines(path: Path) -> Iterator[None]:
-    """Send what is printed to a file, whole lines at a time, with signs of life in between."""
+    """Redirect stdout to a file, whole lines at a time, with signs of life in between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     ended = threading.Event()
     with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -326,11 +326,11 @@ class _Lines:
         return size
 
     def flush(self) -> None:
-        """Every write is flushed."""
+        """Do nothing: every write is flushed."""
 
 
 class Attendant:
-    """Watches the cancel file beside the main thread, and cancels the job at the server."""
+    """Watcher of the cancel file: a thread that cancels the job at the server."""
 
     def __init__(self, client: UgosaClient, cancel_file: Path) -> None:
         self.job_id: str | None = None

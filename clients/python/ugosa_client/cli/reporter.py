@@ -1,4 +1,4 @@
-"""What a command says while it works: JSON lines for scripts, a live display on a terminal, else plain lines.
+"""Output of a command while it works: JSON lines, a live display, or plain lines.
 
 Everything but JSON goes to stderr; stdout carries results.
 """
@@ -25,27 +25,27 @@ from ugosa_client.resources import Job
 
 
 class Reporter(ABC):
-    """Shows what happens to one song; `for_song` gives one for each of several."""
+    """Display of the events of one song; `for_song` gives one for each of several."""
 
     @abstractmethod
     def uploaded(self, done_bytes: int, all_bytes: int) -> None:
-        """So much of the song is durable on the server."""
+        """Show how much of the song is durable on the server."""
 
     @abstractmethod
     def job_made(self, job: Job) -> None:
-        """The job exists."""
+        """Show that the job exists."""
 
     @abstractmethod
     def happened(self, event: JobEvent) -> None:
-        """The server says something of the job."""
+        """Show an event of the job."""
 
     @abstractmethod
     def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
-        """So much of a result is on disk."""
+        """Show how much of a result is on disk."""
 
     @abstractmethod
     def say(self, text: str) -> None:
-        """Something for people."""
+        """Show a text for people."""
 
     @abstractmethod
     def for_song(self, name: str) -> Reporter:
@@ -53,11 +53,11 @@ class Reporter(ABC):
 
     @abstractmethod
     def result(self, values: Mapping[str, Any], text: str) -> None:
-        """Say how the command ended well: values for scripts, text for people."""
+        """Show the result: values for scripts, text for people."""
 
     @abstractmethod
     def failed(self, code: ExitCode, reason: str, message: str, values: Mapping[str, Any]) -> None:
-        """Say why the command ended otherwise."""
+        """Show the error: code, reason and values for scripts, message for people."""
 
     @abstractmethod
     def close(self) -> None:
@@ -65,7 +65,7 @@ class Reporter(ABC):
 
 
 class JsonReporter(Reporter):
-    """One JSON object a line on stdout; the last one is the result."""
+    """JSON lines on stdout; the last one is the result."""
 
     def __init__(self, song: str | None = None) -> None:
         self._song = {} if song is None else {"song": song}
@@ -110,7 +110,7 @@ class JsonReporter(Reporter):
         self._write("result", ok=False, exit_code=int(code), error=error, **values)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class LinesReporter(Reporter):
@@ -165,7 +165,7 @@ class LinesReporter(Reporter):
         print(f"ugosa: {message}", file=sys.stderr)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class LiveReporter(LinesReporter):
@@ -190,7 +190,7 @@ class LiveReporter(LinesReporter):
         self._show("upload", done_bytes / max(1, all_bytes))
 
     def happened(self, event: JobEvent) -> None:
-        """Move the bar, or print above it what stays worth reading."""
+        """Move the bar, or print a notice above it."""
         if isinstance(event, Progress):
             self._show(describe(event) + eta_text(event), event.fraction)
         elif isinstance(event, Notice):
@@ -233,14 +233,14 @@ def live_display(console: Console) -> ProgressDisplay:
 
 
 def make_reporter(json_lines: bool) -> Reporter:
-    """Return the reporter for where stderr goes."""
+    """Return the reporter for JSON, a terminal, or neither."""
     if json_lines:
         return JsonReporter()
     return LiveReporter() if sys.stderr.isatty() else LinesReporter()
 
 
 def describe(event: JobEvent) -> str:
-    """Say an event in words."""
+    """Describe an event in words."""
     if isinstance(event, StateChanged):
         return f"{event.state}: {event.failure.message}" if event.failure else str(event.state)
     if isinstance(event, Notice):
@@ -256,12 +256,12 @@ def describe(event: JobEvent) -> str:
 
 
 def eta_text(event: Progress) -> str:
-    """Say when the server expects to be done."""
+    """Write the server's estimate of the time left."""
     return "" if event.eta_s is None else f", {timedelta(seconds=round(event.eta_s))} left"
 
 
 def to_json(value: Any) -> Any:
-    """Turn what json does not know into what it knows."""
+    """Return a value as types that json can write."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, datetime):

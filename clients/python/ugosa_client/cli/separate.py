@@ -1,4 +1,4 @@
-"""`ugosa separate` and `ugosa submit`: from a song on this disk to a job, and to stems."""
+"""`ugosa separate` and `ugosa submit`: from a song on disk to a job, and to stems."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def _add_song(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sight(parser: argparse.ArgumentParser) -> None:
-    """Add where the players are seen."""
-    group = parser.add_argument_group("what is seen of the players, for a model conditioned on video")
+    """Add the options for a video of the players."""
+    group = parser.add_argument_group("video of the players, for a model conditioned on video")
     files = group.add_mutually_exclusive_group()
     files.add_argument("--video", metavar="FILE", help="a video; the server takes pictures of it")
     files.add_argument("--video-frames", metavar="DIR", help="pictures PLAYER_SECONDS.jpg such as 0_12.5.jpg")
@@ -56,7 +56,7 @@ def add_sight(parser: argparse.ArgumentParser) -> None:
 
 
 def add_video_places(group: argparse._ArgumentGroup) -> None:
-    """Add where players are in a video, and when its pictures are taken."""
+    """Add the players' places in a video, and the times of its pictures."""
     group.add_argument(
         "--players",
         default="",
@@ -80,7 +80,7 @@ def add_video_places(group: argparse._ArgumentGroup) -> None:
 
 
 def sight_of(arguments: argparse.Namespace) -> Sight | None:
-    """Return where the players are seen, if anywhere."""
+    """Return the video, pictures or features of the players, if there are any."""
     files = (arguments.video_features, arguments.video_frames, arguments.video)
     if not (any(files) or arguments.players or arguments.video_every or arguments.video_start):
         return None
@@ -131,7 +131,7 @@ def run_submit(arguments: argparse.Namespace, client: UgosaClient, reporter: Rep
 def finish_or_cancel(
     client: UgosaClient, job: Job, out_dir: str, overwrite: bool, reporter: Reporter
 ) -> Separation:
-    """Watch a job and fetch its results; Ctrl-C cancels a job that has not ended, a second one leaves it."""
+    """Watch a job and fetch its results; Ctrl-C cancels the job, a second one leaves it."""
     last_seq = 0
 
     def happened(event: JobEvent) -> None:

@@ -1,1 +1,1 @@
-"""Marks files of DAWs and audio editors: named regions, read into marks of the model's sources."""
+"""Marks files of DAWs and audio editors: named regions as marks of the model's sources."""

@@ -30,12 +30,12 @@ MAX_SET_BYTES = 256 * 2**20  # unpacked; the largest sets are some tens of MB
 
 
 def looks_like_ableton(data: bytes) -> bool:
-    """Whether it is gzipped; the rest shows when it is read."""
+    """Return whether the data is gzipped; the rest shows when it is read."""
     return data.startswith(b"\x1f\x8b")
 
 
 def parse_ableton(data: bytes) -> list[Region]:
-    """Read all pairs of locators; others (Verse, Chorus) are left alone.
+    """Return a region for each pair of locators; others (Verse, Chorus) are left alone.
 
     Raises:
         ValueError: it is no Live set, or a pair that is meant as a mark is not whole.
@@ -63,7 +63,7 @@ def parse_ableton(data: bytes) -> list[Region]:
 
 
 def _unpaired(name: str, of: str, beat: float, missing: str) -> Region:
-    """Return a locator such as "The End" as a region without time, which is no mark and is left out.
+    """Return a locator such as "The End" as a region without time, which is no mark.
 
     Raises:
         ValueError: it is meant as one edge of a mark.
@@ -74,7 +74,7 @@ def _unpaired(name: str, of: str, beat: float, missing: str) -> Region:
 
 
 def format_ableton(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
-    """Return the Live set with two further locators for each region, and no other byte of its XML changed.
+    """Return the Live set with two locators more for each region; no other byte changes.
 
     Raises:
         ValueError: there is no set to put them into.
@@ -106,7 +106,7 @@ def format_ableton(regions: Sequence[Region], sample_rate_hz: int | None, into: 
 
 
 class TempoMap:
-    """Beats of the arrangement to seconds and back."""
+    """Conversion of beats of the arrangement to seconds and back."""
 
     def __init__(self, live_set: ElementTree.Element) -> None:
         master = live_set.find("MasterTrack")
@@ -115,7 +115,7 @@ class TempoMap:
         tempo = None if master is None else master.find("DeviceChain/Mixer/Tempo")
         manual = None if tempo is None else tempo.find("Manual")
         if master is None or tempo is None or manual is None:
-            raise ValueError("this Live set does not say its tempo")
+            raise ValueError("this Live set has no tempo")
         points = [(0.0, float(manual.get("Value", "120")))]
         target = tempo.find("AutomationTarget")
         for envelope in master.iterfind("AutomationEnvelopes/Envelopes/AutomationEnvelope"):

@@ -24,7 +24,7 @@ OTHER_RANGES = {"IsSessionRange", "IsAutoLoop", "IsAutoPunch"}
 
 
 def looks_like_ardour(data: bytes) -> bool:
-    """Whether it is XML of a session."""
+    """Return whether the data is XML of a session."""
     return data.lstrip()[:1] == b"<" and b"<Session" in data[:4096]
 
 
@@ -42,7 +42,7 @@ def parse_ardour(data: bytes) -> list[Region]:
 
 
 def format_ardour(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
-    """Return the session with the regions as further range markers, and its counter of ids raised.
+    """Return the session with a range marker more for each region, and its id counter raised.
 
     Raises:
         ValueError: there is no session to put them into.

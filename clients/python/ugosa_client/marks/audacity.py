@@ -17,7 +17,7 @@ DECIMALS = 6  # as Audacity writes them; they give every frame back at any rate 
 
 
 def looks_like_audacity(text: str) -> bool:
-    """Whether the first line that says something has two times and tabs, as a label has."""
+    """Return whether the first line that is not blank has two times and tabs."""
     first = first_line(text)
     fields = first.split("\t")
     if len(fields) < 2:

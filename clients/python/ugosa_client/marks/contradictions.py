@@ -12,7 +12,7 @@ from ugosa_client.resources import Mark
 def find_contradiction(
     mark: Mark, region: Region, others: Iterable[tuple[Mark, Region]], sample_rate_hz: int
 ) -> Finding | None:
-    """Return where a mark overlaps with the first of those of the same source that say the opposite."""
+    """Return the overlap of a mark with the first one that contradicts it."""
     for other, other_region in others:
         start_frame = max(mark.start_frame, other.start_frame)
         end_frame = min(mark.end_frame, other.end_frame)

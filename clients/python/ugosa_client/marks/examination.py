@@ -1,4 +1,4 @@
-"""From regions to marks in frames, and everything that is wrong with the regions that make none."""
+"""From regions to marks in frames, with a finding for each region that makes none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ugosa_client.resources import Mark, MarkState
 def examine_regions(
     regions: Iterable[Region], sources: Sequence[str], sample_rate_hz: int, frames: int
 ) -> tuple[tuple[Mark, ...], list[Finding]]:
-    """Return the marks that regions make in a song, and a finding for each region that makes none."""
+    """Return the marks of regions in a song, and a finding for each region that makes none."""
     marks: dict[Mark, Region] = {}
     saying: dict[tuple[str, MarkState], list[Mark]] = defaultdict(list)
     findings: list[Finding] = []
@@ -47,7 +47,7 @@ def examine_regions(
 
 
 def _states(region: Region, sources: Sequence[str]) -> dict[str, MarkState]:
-    """What a region says: its lane's instrument plays, unless the region itself says something."""
+    """Return the states of a region: its lane's instrument plays, unless its name says more."""
     if region.lane_says:
         with suppress(UnknownNameError):
             return {find_source(region.lane_says, sources): MarkState.ACTIVE}
@@ -66,7 +66,7 @@ def _label_finding(region: Region, error: ValueError, sources: Sequence[str]) ->
 
 
 def _span(region: Region, sample_rate_hz: int, frames: int) -> tuple[int, int] | Finding:
-    """Return the region in frames; what its written digits round past the end of the song is cut off."""
+    """Return the region in frames, cut at the song's end if rounding put it beyond."""
     start_frame, end_frame = region.start.frame(sample_rate_hz), region.end.frame(sample_rate_hz)
     if start_frame < 0:
         start, _ = clock_texts([start_frame, 0], sample_rate_hz)
@@ -82,7 +82,7 @@ def _span(region: Region, sample_rate_hz: int, frames: int) -> tuple[int, int] |
         return start_frame, min(end_frame, frames)
     else:
         start, end = clock_texts([start_frame, end_frame], sample_rate_hz)
-        code, fix = "BAD_REGION", "draw it over the time that it speaks of"
+        code, fix = "BAD_REGION", "draw it over the time that it is meant for"
         if region.start.value == region.end.value:
             message = f"{region.name!r} is a point at {start}, not a region"
         else:

@@ -1,4 +1,4 @@
-"""Marks files in and out: the format is told by the content, times become frames once."""
+"""Marks files in and out: the content tells the format, times become frames once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_marks(
 def marks_of_times(
     marks: Iterable[TimedMark], sources: Sequence[str], sample_rate_hz: int, frames: int
 ) -> tuple[Mark, ...]:
-    """Return marks in seconds as marks of a song, checked as those of a file are.
+    """Return marks in seconds in frames of a song, checked as those of a file are.
 
     Raises:
         MarksFileError: a name is unknown, a mark is reversed or lies outside the song, or two contradict
@@ -105,7 +105,7 @@ def write_regions(
     marks_format: MarksFormat | None = None,
     into: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Write regions in a format, by default that of the file's suffix, whole or not at all.
+    """Write regions in a format, by default the suffix's, whole or not at all.
 
     With `into`, a project, a copy of it with the regions added is written.
 

@@ -1,4 +1,4 @@
-"""What is wrong, or doubtful, with marks: found here in a file, or by the server in a song."""
+"""Findings about marks, made here in a file or by the server in a song."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     ERROR = "error"
     """No job can be made of these marks."""
     WARNING = "warning"
     """The marks would be obeyed, and the stems may suffer."""
     INFO = "info"
-    """Worth knowing."""
+    """A note."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found."""
+    """One fault or doubt."""
 
     code: str
     """Stable word, for example "UNKNOWN_SOURCE"."""
     severity: Severity
-    """How bad it is."""
+    """Severity of a finding."""
     message: str
-    """What is so."""
+    """Statement of the fault."""
     fix: str
-    """What to do."""
+    """Way out."""
     source: str = ""
-    """The source that it is about; empty if it is none in particular."""
+    """Source concerned; empty if none in particular."""
     start_frame: int | None = None
-    """Where it begins in the song; None if it is about no place."""
+    """First frame concerned; None if it is about no place."""
     end_frame: int | None = None
-    """Where it ends, exclusive."""
+    """End in frames, exclusive."""
     line: int = 0
     """Line of the marks file; 0 if it is of none."""
     region: str = ""
@@ -47,5 +47,5 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """How a message says which region of the file it means."""
+        """Place in the file, as messages write it."""
         return f"line {self.line}" if self.line else f"region {self.region!r}"

@@ -1,4 +1,4 @@
-"""The formats of marks files: how each is recognised, read and written."""
+"""Formats of marks files: recognition, reading and writing of each."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ugosa_client.marks.text import decode_project, decode_text
 
 @dataclass(frozen=True)
 class MarksFormat:
-    """One format. `looks_like` and `read` take the file's bytes; `read` raises ValueError with a line."""
+    """One format; `read` raises ValueError with a line."""
 
     name: str
-    """What `--format` says."""
+    """Name in `--format`."""
     title: str
     """For people."""
     suffixes: tuple[str, ...]
-    """Of file names, with the dot; one that several formats share stands for none but one."""
+    """Suffixes of file names, with the dot; each belongs to one format."""
     looks_like: Callable[[bytes], bool]
     """Whether the bytes are of this format."""
     read: Callable[[bytes], list[Region]]
@@ -49,7 +49,7 @@ def text_format(
     parse: Callable[[str], list[Region]],
     write: Callable[[Sequence[Region], int | None], str],
 ) -> MarksFormat:
-    """Make a format of functions that speak text."""
+    """Make a format of functions on text."""
     return MarksFormat(
         name,
         title,
@@ -153,7 +153,7 @@ def format_of_name(file_name: str) -> MarksFormat:
         if file_name.casefold().endswith(known.suffixes):
             return known
     suffixes = ", ".join(suffix for known in FORMATS for suffix in known.suffixes)
-    raise BadInputError(f"{file_name} has no suffix of a known format ({suffixes}); say which with --format")
+    raise BadInputError(f"{file_name} has no suffix of a known format ({suffixes}); choose one with --format")
 
 
 def format_named(name: str) -> MarksFormat:

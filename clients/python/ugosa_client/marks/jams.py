@@ -21,7 +21,7 @@ VERSION = "0.3.4"
 
 
 def looks_like_jams(text: str) -> bool:
-    """Whether it is a JSON object with annotations."""
+    """Return whether the text is a JSON object with annotations."""
     return text.lstrip().startswith("{") and '"annotations"' in text
 
 

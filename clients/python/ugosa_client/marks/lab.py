@@ -17,7 +17,7 @@ BY_HAND = re.compile(r"(?P<start>[\d:.,]+)\s*[-\u2013\u2014]\s*(?P<end>[\d:.,]+)
 
 
 def looks_like_lab(text: str) -> bool:
-    """Whether the first line that says something is two times and a name."""
+    """Return whether the first line that is not blank is two times and a name."""
     first = first_line(text)
     try:
         _parse_line(first, 1)

@@ -1,4 +1,4 @@
-"""The grammar of region names: what a musician writes on a region, and what it says of which sources.
+"""Grammar of region names: states of sources from the words of a musician.
 
     vocals                 vocals are active here
     no vocals, -vocals     vocals are silent here (also: without, w/o, not, mute, !)
@@ -47,7 +47,7 @@ class UnknownNameError(ValueError):
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(f"{message}; {fix}" if fix else message)
         self.message = message
-        """What is so."""
+        """Statement of the fault."""
         self.fix = fix
         """Another way out than to rename the region; empty = none."""
 
@@ -78,7 +78,7 @@ class Item:
 
     @property
     def is_sure(self) -> bool:
-        """Whether it speaks of instruments whatever its names are."""
+        """True if it is a mark whatever its names are."""
         return not self.is_after and (self.word in ("-", "!") or self.word in SURE_BEFORE)
 
 
@@ -145,7 +145,7 @@ def find_source(name: str, sources: Sequence[str]) -> str:
 
 
 def is_meant_as_mark(label: str, sources: Sequence[str]) -> bool:
-    """Return whether a name that is not understood is a mark with a slip, not a section such as "Verse 2"."""
+    """Return whether an unknown name is a mark with a slip, not a section such as "Verse 2"."""
     known = _known_names(tuple(sources))
     for text in _items(label):
         item = _read_item(text, sources)
@@ -257,7 +257,7 @@ def _nearest(folded: str, known: Mapping[str, str], letters_per_slip: int) -> st
 
 
 def _distance(a: str, b: str) -> int:
-    """Return the letters to insert, delete, replace or swap with their neighbour between two words."""
+    """Return the edit distance of two words: letters inserted, deleted, replaced or swapped."""
     before, last, row = [0], [0], list(range(len(b) + 1))
     for i in range(1, len(a) + 1):
         before, last, row = last, row, [i]
@@ -269,7 +269,7 @@ def _distance(a: str, b: str) -> int:
 
 
 def _fold(name: str) -> str:
-    """Forgive case, plural, hyphens and doubled blanks."""
+    """Return a name without case, plural, hyphens and doubled blanks."""
     folded = " ".join(re.split(r"[\s_\-]+", name.casefold().strip()))
     return folded[:-1] if folded.endswith("s") and not folded.endswith("ss") else folded
 

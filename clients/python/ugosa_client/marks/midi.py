@@ -1,4 +1,4 @@
-"""Standard MIDI files: a track named as a region would be (`vocals`, `no vocals`), its notes the spans.
+"""Standard MIDI files: tracks named as regions (`vocals`, `no vocals`), notes as spans.
 
 Pitch and velocity mean nothing. Read with any tempo map. Written at 120 BPM, where most sequencers start,
 with `TICKS_PER_BEAT` ticks: a position is off by at most half a tick, 8.4 microseconds, which gives every
@@ -27,7 +27,7 @@ FIRST_PITCH = 60
 
 
 def looks_like_midi(data: bytes) -> bool:
-    """Whether it begins as every MIDI file does."""
+    """Return whether the data begins as every MIDI file does."""
     return data.startswith(b"MThd")
 
 
@@ -67,7 +67,7 @@ def format_midi(regions: Sequence[Region], sample_rate_hz: int | None) -> bytes:
 
 
 class _Clock:
-    """Ticks to seconds along the tempo map."""
+    """Conversion of ticks to seconds along the tempo map."""
 
     def __init__(self, file: mido.MidiFile) -> None:
         changes = {0: MICROSECONDS_PER_BEAT}

@@ -27,7 +27,7 @@ CHANGE_RULER = "in REAPER, right-click the ruler, choose Minutes:Seconds, and ex
 
 
 def looks_like_reaper_csv(text: str) -> bool:
-    """Whether the file has the header of REAPER's export."""
+    """Return whether the text has the header of REAPER's export."""
     first = first_line(text)
     return re.match(r'"?#"?\s*[,;]\s*"?Name"?\s*[,;]', first, re.IGNORECASE) is not None
 

@@ -1,4 +1,4 @@
-"""REAPER projects (.rpp): what they say of a song, in time of the song's own file.
+"""REAPER projects (.rpp): regions and lanes, in time of the song's own file.
 
 Marks come from regions of the ruler (`MARKER 1 0.5 "no vocals" 1 ...` and a second line of the same number
 for the end), from ruler lanes named for an instrument (`RULERLANE 2 8 vocals 0 -1`, and the 11th word of a
@@ -33,27 +33,27 @@ class SongItem:
     """The item of a project that holds the song."""
 
     file: str
-    """As the project writes it: relative to the project's folder, or absolute."""
+    """Path as the project writes it: relative to the project's folder, or absolute."""
     position_s: Position
-    """Where the item begins in the project."""
+    """Start of the item in the project."""
     length_s: Position
-    """How long it is."""
+    """Length of the item."""
     offset_s: Position
-    """Where in the file it begins."""
+    """Start of the item in the file."""
 
     @property
     def shift_s(self) -> Fraction:
-        """What is added to project time to get time of the file."""
+        """Seconds to add to project time for time of the file."""
         return self.offset_s.value - self.position_s.value
 
     @property
     def span_s(self) -> tuple[Fraction, Fraction]:
-        """What of the file is heard."""
+        """Start and end in the file of what the item plays, in seconds."""
         return self.offset_s.value, self.offset_s.value + self.length_s.value
 
 
 def looks_like_reaper_project(text: str) -> bool:
-    """Whether it begins as a project."""
+    """Return whether the text begins as a project."""
     return text.lstrip().startswith("<REAPER_PROJECT")
 
 
@@ -161,7 +161,7 @@ def format_reaper_project(regions: Sequence[Region], sample_rate_hz: int | None,
 
 
 def _marker_place(project: Block) -> int:
-    """Return how many lines stand before new markers: up to the last marker, else to the first track."""
+    """Return the number of lines before new markers: to the last marker, else the first track."""
     markers = [line.number for line in project.lines("MARKER")]
     if markers:
         return max(markers)
@@ -170,7 +170,7 @@ def _marker_place(project: Block) -> int:
 
 
 def _ruler_regions(project: Block) -> Iterator[Region]:
-    """Pair the two lines of each region; markers have one. Regions of UGOSA's own scripts are left out."""
+    """Pair the two lines of each region; regions of UGOSA's own scripts are left out."""
     lane_names = {
         line.tokens[1]: line.tokens[3] for line in project.lines("RULERLANE") if len(line.tokens) > 3
     }
@@ -208,7 +208,7 @@ def _lane_regions(project: Block) -> Iterator[Region]:
 
 
 def _silence_between(name: str, spans: Sequence[Region], item: SongItem) -> Iterator[Region]:
-    """What a lane leaves open of the item."""
+    """Yield the silence that a lane leaves in the item."""
     if says_more_than_names(name):
         return
     position, stop = item.span_s
@@ -226,7 +226,7 @@ def _silence(name: str, start: Fraction, end: Fraction) -> Region:
 
 
 def _in_item(region: Region, item: SongItem) -> Region | None:
-    """The region in time of the file, cut at the item's ends; None outside of it."""
+    """Return the region in time of the file, cut at the item's ends; None outside of it."""
     first, last = item.span_s
     start = max(region.start.value + item.shift_s, first)
     end = min(region.end.value + item.shift_s, last)
@@ -237,7 +237,7 @@ def _in_item(region: Region, item: SongItem) -> Region | None:
 
 
 def _take(item: Block) -> Block:
-    """The active take of an item: the item itself holds the first, `TAKE` lines begin the others."""
+    """Return the active take: the item itself holds the first, `TAKE` lines begin the others."""
     takes = [Block("TAKE", [], item.number)]
     active = 0
     for child in item.children:
@@ -250,7 +250,7 @@ def _take(item: Block) -> Block:
 
 
 def _source(item: Block) -> Block | None:
-    """The audio source of an item's active take."""
+    """Return the audio source of an item's active take."""
     source = next(_take(item).blocks("SOURCE"), None)
     return (
         source if source is not None and source.arguments[:1] not in [[kind] for kind in NOT_AUDIO] else None
@@ -258,7 +258,7 @@ def _source(item: Block) -> Block | None:
 
 
 def _song_item(item: Block) -> SongItem:
-    """Read the item, and refuse one that does not play its file as it is."""
+    """Return the item, and refuse one that does not play its file as it is."""
     take, source = _take(item), _source(item)
     assert source is not None
     play_rate = parse_seconds(take.value("PLAYRATE", "1")).value

@@ -1,4 +1,4 @@
-"""A named region as a marks file writes it, before names become sources and times become frames."""
+"""Named regions of marks files, before names become sources and times become frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Position:
     value: Fraction
     """Seconds, or frames if `in_frames`."""
     resolution: Fraction = Fraction(0)
-    """What the last written digit counts, in the same unit: 1/1000 for "0:00.500"; 0 = exact."""
+    """Value of the last written digit, in the same unit: 1/1000 for "0:00.500"; 0 = exact."""
     in_frames: bool = False
     """Whether the file counts samples."""
 
@@ -38,16 +38,16 @@ class Position:
         """Return the time in seconds.
 
         Raises:
-            ValueError: it counts samples, and nobody says how many make a second.
+            ValueError: it counts samples, and the sample rate is not known.
         """
         if not self.in_frames:
             return self.value
         if sample_rate_hz is None:
-            raise ValueError("positions are in samples; say how many make a second with --rate or --song")
+            raise ValueError("positions are in samples; give the sample rate with --rate or --song")
         return self.value / sample_rate_hz
 
     def rounding_frames(self, sample_rate_hz: int) -> int:
-        """Return how many frames off the written digits may be: half a last digit, and one frame at least."""
+        """Return the error of the written digits in frames: half a last digit, at least one."""
         if self.in_frames:
             return 1
         return max(1, -int(-self.resolution / 2 * sample_rate_hz // 1))
@@ -58,7 +58,7 @@ class Region:
     """A named stretch of time of a marks file."""
 
     name: str
-    """What the musician wrote, for example "no vocals"."""
+    """Name that the musician wrote, for example "no vocals"."""
     start: Position
     """Its first moment."""
     end: Position
@@ -66,22 +66,22 @@ class Region:
     line: int = 0
     """Line of the file, from 1; 0 where a file has no lines."""
     from_lane: bool = False
-    """Whether it is an item of a track named for an instrument; other tracks are none of our business."""
+    """True for an item of a track, which counts if that is named for an instrument."""
     lane: str = ""
-    """Name of the ruler lane that it lies in; one named for an instrument says that it plays here."""
+    """Ruler lane that it lies in; one named for an instrument means that it plays here."""
     to_the_end: bool = False
-    """Whether it stands for the rest of the song, and may say an end beyond it."""
+    """True for the rest of the song; its end may lie beyond."""
     named_freely: bool = False
-    """Whether it can as well be a section of the song ("Verse 1"), as the regions of a project can."""
+    """True if it may be a section of the song ("Verse 1"), as regions of projects may."""
 
     @property
     def lane_says(self) -> str:
-        """Name of the ruler lane if that could be an instrument and the region itself speaks of none."""
+        """Ruler lane, if it could be an instrument and the region itself names none."""
         return self.lane if is_one_name(self.lane) and not says_more_than_names(self.name) else ""
 
     @property
     def where(self) -> str:
-        """How a message says which region it means."""
+        """Place in the file, as messages write it."""
         return f"line {self.line}" if self.line else f"region {self.name!r}"
 
 
@@ -115,7 +115,7 @@ def parse_clock(text: str) -> Position:
 
 
 def parse_time(text: str) -> Position:
-    """Read a time that people write: seconds or a clock's, with a decimal point or comma.
+    """Read a time as people write it: seconds or a clock's, with decimal point or comma.
 
     Raises:
         ValueError: it is none.
@@ -128,7 +128,7 @@ def parse_time(text: str) -> Position:
 
 
 def in_samples(times: Iterable[str]) -> bool:
-    """Return whether the times of a file are samples: all are whole numbers, and too many for seconds.
+    """Return whether times are samples: whole numbers, and too large for seconds.
 
     Raises:
         ValueError: they are whole numbers, and could be either.
@@ -184,7 +184,7 @@ def regions_of_marks(marks: Iterable[Mark]) -> list[Region]:
 
 
 def cut_at_end(regions: Iterable[Region], sample_rate_hz: int, frames: int) -> Iterator[Region]:
-    """Cut those that go to the end of the song at its `frames`; leave out what of them lies beyond."""
+    """Cut regions that go to the end of the song at its `frames`."""
     for region in regions:
         if not region.to_the_end or region.end.frame(sample_rate_hz) <= frames:
             yield region
@@ -193,7 +193,7 @@ def cut_at_end(regions: Iterable[Region], sample_rate_hz: int, frames: int) -> I
 
 
 def named_regions(regions: Iterable[Region]) -> Iterator[Region]:
-    """Write lanes as names of regions, for formats that have none; lanes of no instrument are left out."""
+    """Write lanes as names of regions, for formats without lanes."""
     for region in regions:
         if region.named_freely and region.start == region.end:
             continue  # a locator or a range without time that is no mark

@@ -1,4 +1,4 @@
-"""The syntax of REAPER's project files: nested blocks of lines of tokens, with three kinds of quotes.
+"""Syntax of REAPER's project files: nested blocks of lines of tokens in quotes of 3 kinds.
 
 <ITEM
   POSITION 1.5
@@ -25,9 +25,9 @@ class Line:
     """One line that is not a block."""
 
     tokens: list[str]
-    """Without their quotes."""
+    """Tokens without their quotes."""
     number: int
-    """In the file, from 1."""
+    """Line number in the file, from 1."""
 
     @property
     def key(self) -> str:
@@ -42,7 +42,7 @@ class Block:
     key: str
     """For example "ITEM"."""
     arguments: list[str]
-    """What follows on the line of the key."""
+    """Tokens after the key on its line."""
     number: int
     """Line of the key, from 1."""
     children: list[Line | Block] = field(default_factory=list)

@@ -21,7 +21,7 @@ COLUMNS = 4
 
 
 def looks_like_sonic_visualiser(text: str) -> bool:
-    """Whether the first row has a time, a value, a duration and a label, or their names."""
+    """Return whether the first row is a time, a value, a duration and a label, or their names."""
     try:
         row = next((row for _, row in csv_rows(text) if any(row)), [])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Bytes of marks files to text, text to lines, and names of files in the form in which they are compared."""
+"""Bytes of marks files to text, text to lines, and file names in one form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of region names, one table for Python and Lua: `make wire` writes clients/reaper/ugosa/words.lua."""
+"""Words of region names; `make wire` writes them into clients/reaper/ugosa/words.lua."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ONLY_BEFORE = ("only", "just", "solo")
 ONLY_AFTER = ("only",)
 """After names: the same."""
 SURE_BEFORE = ("no", "not", "without", "only")
-"""Words that speak of instruments whatever follows; "just" and "solo" also begin names of sections."""
+"""Words that make a mark whatever follows; "just" and "solo" also begin names of sections."""
 SPELLED_OUT = {"w/o": "without"}
 """Abbreviations with a sign in them that would otherwise part names."""
 PHRASES = {
@@ -47,4 +47,4 @@ PHRASES = {
 }
 """Whole items, and the label that each stands for."""
 MODELS_WITH = {"guitar": "htdemucs_6s", "piano": "htdemucs_6s"}
-"""Instruments that most models put into `other`, and the model to pull that has them as sources."""
+"""Instruments that most models put into `other`, and a model that has them as sources."""

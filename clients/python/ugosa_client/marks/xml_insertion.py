@@ -1,4 +1,4 @@
-"""Add elements to an XML document and leave every other byte as it was: a project is its owner's."""
+"""Insertion of elements into an XML document, which leaves every other byte as it was."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ BLANKS = b" \t"
 
 
 def insert_children(document: bytes, path: Sequence[str], children: Sequence[str]) -> bytes:
-    """Return the document with `children`, a line each, at the end of the first element at `path`.
+    """Return the document with `children`, a line each, at the end of the element at `path`.
 
     Args:
         document: XML in UTF-8 or any other encoding in which ASCII is ASCII.
-        path: Tags from the root to the element.
+        path: Tags from the root to the element; the first such element is meant.
         children: Elements as text; letters beyond ASCII are written as character references.
 
     Raises:
@@ -68,7 +68,7 @@ def element(tag: str, attributes: dict[str, str], children: str = "") -> str:
 
 
 def _end_of(document: bytes, path: Sequence[str]) -> int | None:
-    """Return where the end tag of the first element at `path` begins; past the tag, if it is empty."""
+    """Return the position of the end tag of the first element at `path`; past `/>` if empty."""
     open_tags: list[str] = []
     places: list[int] = []
     parser = expat.ParserCreate()
