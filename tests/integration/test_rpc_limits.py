@@ -16,7 +16,6 @@ from tests.helpers.front import ROOMY
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from tests.helpers.tiny_cunet import write_tiny_cunet
 from ugosa_server.jobs.runs import RunNotice
-from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.wire.ugosa.v1 import job_service_pb2, marks_pb2, separation_service_pb2, upload_service_pb2
 
 pytestmark = pytest.mark.asyncio
@@ -258,9 +257,8 @@ async def test_watcher_that_does_not_read_costs_one_window(tmp_path):
         last_seq = len(await api.watch(job.job_id))
 
         def add_backlog(store):
-            with transaction(store.events._connection):
-                for _ in range(events):
-                    store.events.append(job.job_id, 1, RunNotice("BACKLOG", text))
+            for _ in range(events):
+                store.events.append(job.job_id, 1, RunNotice("BACKLOG", text))
 
         await front.store(add_backlog)
         pulled, watch = 0, front.jobs.watch

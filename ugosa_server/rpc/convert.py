@@ -68,7 +68,11 @@ MARK_STATE_OF_WIRE = {wire: state for state, wire in MARK_STATES.items()}
 
 
 def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
-    """Raises BadOptionError when no format is set or the encoding of raw samples is not."""
+    """Return the domain form of a format.
+
+    Raises:
+        BadOptionError: no format is set, or raw samples without their encoding.
+    """
     match message.WhichOneof("format"):
         case "pcm":
             if message.pcm.encoding not in PCM_ENCODING_OF_WIRE:
@@ -89,7 +93,7 @@ def _file_name(name: str) -> str:
 
 
 def upload_format_to_wire(upload_format: UploadFormat) -> audio_pb2.AudioFormat:
-    """Inverse of `upload_format_from_wire`."""
+    """Return the wire form of a format."""
     if upload_format.is_video:
         return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=upload_format.file_name))
     if upload_format.pcm is None:
@@ -135,7 +139,11 @@ def audio_to_wire(audio: SourceAudio) -> audio_pb2.AudioInfo:
 
 
 def marks_from_wire(message: marks_pb2.Marks) -> tuple[Mark, ...]:
-    """Raises BadRegionError when a mark has no state."""
+    """Return the domain form of marks.
+
+    Raises:
+        BadRegionError: a mark has no state.
+    """
     marks = []
     for number, mark in enumerate(message.marks, start=1):
         if mark.state not in MARK_STATE_OF_WIRE:
@@ -145,7 +153,7 @@ def marks_from_wire(message: marks_pb2.Marks) -> tuple[Mark, ...]:
 
 
 def marks_to_wire(marks: Iterable[Mark]) -> marks_pb2.Marks:
-    """Inverse of `marks_from_wire`."""
+    """Return the wire form of marks."""
     return marks_pb2.Marks(
         marks=[
             marks_pb2.Mark(
