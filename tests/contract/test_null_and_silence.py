@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.plain_spleeter import tiny_spleeter
 from tests.helpers.runs import never, run_spec, song_of, stems_of
+from tests.helpers.tiny_band import tiny_band
 from tests.helpers.tiny_cunet import FILM, LABEL_MULTIPLY, QUARTET, write_tiny_cunet
 from tests.helpers.tiny_demucs import SEGMENT_S, SIX_SOURCES, write_repo
 from tests.helpers.tiny_network import TINY, tiny_network
@@ -53,9 +54,8 @@ def subjects(tmp_path_factory):
     film_only = replace(LEARNS, strategy="P-L5:D")
     repo = write_repo(tmp_path_factory.mktemp("repo"))
     assert main(["models", "add", "hy000001", "--repo", str(repo), "--into", str(folder)]) == 0
-    spleeter = folder / "spleeter.safetensors"
-    two_stems = tiny_spleeter()
-    save_checkpoint(spleeter, two_stems.state_dict(), two_stems.config)
+    for name, network in (("spleeter", tiny_spleeter()), ("band", tiny_band())):
+        save_checkpoint(folder / f"{name}.safetensors", network.state_dict(), network.config)
     return {
         "conv-tasnet": Subject(str(conv_tasnet), TINY.sources),
         "cunet-labels": Subject(
@@ -72,7 +72,8 @@ def subjects(tmp_path_factory):
             tuple(SIX_SOURCES),
             SeparationOptions(segment_s=float(SEGMENT_S)),
         ),
-        "spleeter": Subject(str(spleeter), two_stems.config.stems),
+        "spleeter": Subject(str(folder / "spleeter.safetensors"), ("vocals", "accompaniment")),
+        "band": Subject(str(folder / "band.safetensors"), ("drums", "bass", "other", "vocals")),
     }
 
 
@@ -119,7 +120,7 @@ def keeps_promises(tmp_path, subjects, networks):
     return check
 
 
-NETWORKS = ["conv-tasnet", "cunet-labels", "cunet-film", "demucs", "spleeter"]
+NETWORKS = ["conv-tasnet", "cunet-labels", "cunet-film", "demucs", "spleeter", "band"]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
