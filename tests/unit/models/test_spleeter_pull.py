@@ -118,7 +118,7 @@ def test_a_download_that_breaks_off_is_continued(home, publisher):
 def test_an_archive_that_is_another_one_is_refused(home, publisher, capsys):
     publisher.files["/v1.4.0/2stems.tar.gz"] = publisher.files["/v1.4.0/4stems.tar.gz"]
     assert pull("spleeter-2stems") != 0
-    assert "is not what it should be" in capsys.readouterr().err
+    assert "is another file" in capsys.readouterr().err
     assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
