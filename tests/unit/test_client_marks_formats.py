@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 from fractions import Fraction
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from ugosa_client.marks.formats import FORMATS, format_named, format_of_bytes
 from ugosa_client.marks.reaper_csv import parse_reaper_csv
 from ugosa_client.marks.regions import regions_of_marks
 from ugosa_client.marks.sonic_visualiser import looks_like_sonic_visualiser, parse_sonic_visualiser
+from ugosa_client.marks.xml_insertion import insert_children
 from ugosa_client.resources import Mark, MarkState
 
 SOURCES = ("drums", "bass", "other", "vocals")
@@ -247,6 +249,22 @@ def test_an_xml_project_keeps_every_other_byte(texts, end, empty):
     live = live.replace(b"</LiveSet>", f"<!--{end}-->{between}</LiveSet>".encode())
     added = gzip.decompress(ableton.format_ableton(regions_of_marks(NO_VOCALS), 44100, gzip.compress(live)))
     assert_only_added(added, live, is_in_empty_element=True)
+
+
+@pytest.mark.parametrize(
+    "before", ["<a/>", "<a></a>", "<a>\n </a>", "<a><b/></a>", "<a c='/>'/>", "<a c='>'><b/>\r\n\t</a>"]
+)
+def test_children_go_to_the_end_of_an_element(before):
+    document = f"<?xml version='1.0'?><r>{before}</r>"
+    added = insert_children(document.encode(), ["r", "a"], ['<b n="\u00e4"/>', "<c/>"])
+    tags = [child.tag for child in ElementTree.fromstring(added).find("a")]
+    assert tags == (["b"] if "<b/>" in before else []) + ["b", "c"]
+    assert_only_added(added, document.encode(), is_in_empty_element="/>" in before and "<b/>" not in before)
+
+
+def test_an_element_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="it has no <b>"):
+        insert_children(b"<r><a/></r>", ["r", "b"], ["<c/>"])
 
 
 def assert_only_added(added, before, is_in_empty_element):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 BLANKS = b" \t"
+TAG = re.compile(rb"""<(?:[^>"']|"[^"]*"|'[^']*')*>""")
 
 
 def insert_children(document: bytes, path: Sequence[str], children: Sequence[str]) -> bytes:
@@ -22,11 +24,12 @@ def insert_children(document: bytes, path: Sequence[str], children: Sequence[str
     """
     if document[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ValueError("its XML is UTF-16; save it as UTF-8")
-    place = _end_of(document, path)
-    if place is None:
+    found = _find(document, path)
+    if found is None:
         raise ValueError(f"it has no <{path[-1]}>")
+    start, place = found
     texts = [child.encode("ascii", "xmlcharrefreplace") for child in children]
-    if document[:place].endswith(b"/>"):
+    if document[: _tag_end(document, start)].endswith(b"/>"):
         tag = path[-1].encode()
         return document[: place - 2] + b">" + b"".join(texts) + b"</" + tag + b">" + document[place:]
     line = len(document[:place].rstrip(BLANKS))
@@ -49,16 +52,7 @@ def start_tag(document: bytes) -> tuple[int, int]:
 
     parser.StartElementHandler = started
     _parse(parser, document)
-    start, quote = spans[0], b""
-    for end in range(start, len(document)):
-        letter = document[end : end + 1]
-        if quote:
-            quote = b"" if letter == quote else quote
-        elif letter in (b'"', b"'"):
-            quote = letter
-        elif letter == b">":
-            return start, end + 1
-    raise ValueError("its root has no end")  # a parser would not have taken it
+    return spans[0], _tag_end(document, spans[0])
 
 
 def element(tag: str, attributes: dict[str, str], children: str = "") -> str:
@@ -67,23 +61,36 @@ def element(tag: str, attributes: dict[str, str], children: str = "") -> str:
     return f"<{tag}{values}>{children}</{tag}>" if children else f"<{tag}{values}/>"
 
 
-def _end_of(document: bytes, path: Sequence[str]) -> int | None:
-    """Return the position of the end tag of the first element at `path`; past `/>` if empty."""
+def _find(document: bytes, path: Sequence[str]) -> tuple[int, int] | None:
+    """Return where the start and the end tag of the first element at `path` begin.
+
+    The end tag of an empty element, `<a/>`, begins past the start tag.
+    """
     open_tags: list[str] = []
     places: list[int] = []
     parser = expat.ParserCreate()
 
     def started(tag: str, _: dict[str, str]) -> None:
         open_tags.append(tag)
+        if open_tags == list(path) and not places:
+            places.append(parser.CurrentByteIndex)
 
     def ended(_: str) -> None:
-        if open_tags == list(path):
+        if open_tags == list(path) and len(places) == 1:
             places.append(parser.CurrentByteIndex)
         open_tags.pop()
 
     parser.StartElementHandler, parser.EndElementHandler = started, ended
     _parse(parser, document)
-    return places[0] if places else None
+    return (places[0], places[1]) if places else None
+
+
+def _tag_end(document: bytes, start: int) -> int:
+    """Return the position past the tag that begins at `start`; a > in quotes does not end it."""
+    match = TAG.match(document, start)
+    if match is None:
+        raise ValueError("its XML has a tag without an end")  # a parser would not have taken it
+    return match.end()
 
 
 def _parse(parser: expat.XMLParserType, document: bytes) -> None:
