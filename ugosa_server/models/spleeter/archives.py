@@ -7,13 +7,12 @@ ours, no more bytes than a checkpoint may have. Links are never followed.
 from __future__ import annotations
 
 import gzip
-import io
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, cast
 
 from ugosa_server.errors import CheckpointError
 from ugosa_server.models.spleeter.tensor_bundle import MAX_INDEX_BYTES
@@ -43,7 +42,9 @@ def unpack_release(archive: Path, folder: Path) -> Path:
     try:
         with (
             gzip.open(archive) as unpacked,
-            tarfile.open(fileobj=_Limited(unpacked, archive), mode="r|", bufsize=BLOCK_BYTES) as members,
+            tarfile.open(
+                fileobj=cast(Any, _Limited(unpacked, archive)), mode="r|", bufsize=BLOCK_BYTES
+            ) as members,
         ):
             for n_members, member in enumerate(members):
                 if n_members == MAX_MEMBERS:
@@ -95,10 +96,10 @@ def unpack_wheel(archive: Path, folder: Path, inside: str) -> Path:
     return folder / BUNDLE
 
 
-class _Limited(io.RawIOBase):
-    """What a tar.gz unpacks to, up to MAX_UNPACKED_BYTES."""
+class _Limited:
+    """What a tar.gz unpacks to, up to MAX_UNPACKED_BYTES, for reading only."""
 
-    def __init__(self, unpacked: IO[bytes], archive: Path) -> None:
+    def __init__(self, unpacked: gzip.GzipFile, archive: Path) -> None:
         self._unpacked, self._archive = unpacked, archive
         self._left = MAX_UNPACKED_BYTES
 

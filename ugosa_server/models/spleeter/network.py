@@ -84,7 +84,7 @@ class SpleeterNetwork(SeparationNetwork):
             spectrum = self._spectrum(mix)
             magnitudes = self._magnitudes(spectrum)
         shapes = _kept_shapes(self.config.filters, start, *magnitudes.shape[-2:])
-        parts = iter(frozen.split([math.prod(shape) for shape in shapes] * len(self.unets), dim=1))
+        parts = iter(torch.split(frozen, [math.prod(shape) for shape in shapes] * len(self.unets), dim=1))
         logits = []
         for unet in self.unets:
             below, *skips = (_unflat(next(parts), shape) for shape in shapes)
@@ -101,7 +101,8 @@ class SpleeterNetwork(SeparationNetwork):
             pad_mode="constant",
             return_complex=True,
         )
-        return spectrum.transpose(-1, -2).unflatten(0, mix.shape[:2])
+        spectrum = spectrum.transpose(-1, -2)  # [B * C, K, F]
+        return spectrum.view(*mix.shape[:2], *spectrum.shape[1:])
 
     def _magnitudes(self, spectrum: Tensor) -> Tensor:
         """What the U-Nets see, with empty frames at the end: [B, C, K, F] -> [B, C, K rounded up, 1024]."""
@@ -130,7 +131,7 @@ class SpleeterNetwork(SeparationNetwork):
             HOP_SAMPLES,
             window=self._window,
             length=mix.shape[-1],
-        ).unflatten(0, masked.shape[:3])
+        ).view(*masked.shape[:3], -1)
         if not adds_up:
             return audio
         return torch.cat([audio, mix.unsqueeze(1) - audio.sum(dim=1, keepdim=True)], dim=1)

@@ -249,7 +249,7 @@ def _shape(name: str, value: int | bytes) -> tuple[int, ...]:
     """Read `TensorShapeProto`: a message for each dimension, whose field 1 is the size."""
     if isinstance(value, int):
         raise CheckpointError(f"{name} has a number in place of a shape")
-    shape = []
+    shape: list[int] = []
     for field, dimension in _fields(value):
         if field != 2 or isinstance(dimension, int) or len(shape) == MAX_DIMENSIONS:
             raise CheckpointError(f"{name} has no shape of known sizes, or too many dimensions")

@@ -116,7 +116,7 @@ class UNet(nn.Module):
         taps = self.mask.weight.reshape(AUDIO_CHANNELS, -1).t()  # [16, 2]
         kernel = (self._placement @ taps).permute(0, 4, 1, 2, 3).flatten(0, 1)  # [4 * 2, 4, 5, 5]
         logits = F.conv2d(features, kernel, bias.repeat(4), padding=KERNEL // 2)
-        return logits.unflatten(1, (4, AUDIO_CHANNELS))
+        return logits.view(len(logits), 4, AUDIO_CHANNELS, *logits.shape[-2:])
 
     def _activated_down(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Norm, activation and the padding of the next convolution: [B, C, h, w] -> [B, C, h + 3, w + 3]."""
@@ -163,7 +163,7 @@ class UNet(nn.Module):
         """The last one, whose output has one channel, by parity: [B, C, h, w] -> [B, 4, h, w]."""
         weight, bias, rule = self._rule(LAST_UP)
         taps = F.pad(weight[:, 0].flip((1, 2)), (0, 1, 0, 1))  # [C, 6, 6]: of odd outputs, of even ones
-        kernels = taps.unflatten(2, (3, 2)).unflatten(1, (3, 2)).permute(2, 4, 0, 1, 3)  # [2, 2, C, 3, 3]
+        kernels = taps.reshape(-1, 3, 2, 3, 2).permute(2, 4, 0, 1, 3)  # [2, 2, C, 3, 3]
         kernel = kernels.flip((0, 1)).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         return rule(F.conv2d(features, kernel, bias.repeat(4), padding=1))
 
@@ -191,7 +191,7 @@ class UNet(nn.Module):
 def from_parities(values: Tensor) -> Tensor:
     """Put rows and columns of both parities in order: [..., 4, C, h, w] -> [..., C, 2 h, 2 w]."""
     *batch, _, channels, height, width = values.shape
-    by_parity = values.unflatten(-4, (2, 2))  # [..., 2, 2, C, h, w]
+    by_parity = values.reshape(*batch, 2, 2, channels, height, width)
     ordered = by_parity.movedim((-5, -4), (-3, -1))  # [..., C, h, 2, w, 2]
     return ordered.reshape(*batch, channels, 2 * height, 2 * width)
 
