@@ -50,7 +50,8 @@ class FirstStage:
         """Return what is left of mixes without their vocals, [B, C, T]; levelled as in a job."""
         std = mix.mean(dim=1).std(dim=-1)[:, None, None]  # [B, 1, 1]
         std = torch.where(std < SILENT_STD, torch.ones_like(std), std)
-        return mix - std * self._network(mix / std)[:, 0]
+        vocals: Tensor = self._network(mix / std)[:, 0]
+        return mix - std * vocals
 
 
 def without_vocals(stems: Tensor) -> Tensor:
