@@ -62,7 +62,7 @@ class SpleeterNetwork(SeparationNetwork):
         return self._stems(mix, spectrum, magnitudes, logits)
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
-        """What the layers before the first trained one give to it and to those after it: [1, C, T] -> [1, n].
+        """Features that the layers from the first trained one on take: [1, C, T] -> [1, n].
 
         Of each U-Net what comes from below, then the skips from the deepest on.
         """
@@ -105,7 +105,7 @@ class SpleeterNetwork(SeparationNetwork):
         return spectrum.view(*mix.shape[:2], *spectrum.shape[1:])
 
     def _magnitudes(self, spectrum: Tensor) -> Tensor:
-        """What the U-Nets see, with empty frames at the end: [B, C, K, F] -> [B, C, K rounded up, 1024]."""
+        """Input of the U-Nets, empty frames at its end: [B, C, K, F] -> [B, C, K rounded up, 1024]."""
         magnitudes = spectrum[..., :SEEN_BINS].abs() * self.config.song_std
         return F.pad(magnitudes, (0, 0, 0, -magnitudes.shape[-2] % FRAMES_MULTIPLE))
 
