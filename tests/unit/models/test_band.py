@@ -85,7 +85,7 @@ def test_depths_act_on_the_second_stage():
         assert bool(first) == (depth.level == 1)
 
 
-def test_marks_of_the_vocals_reach_their_decoder_at_the_deepest_level():
+def test_the_deepest_level_learns_from_marks_of_the_vocals():
     band = tiny_band()
     mix = noise(20_000)
     with adaptation_of(band, parse_strategy("P-L1:D")) as trained:

@@ -25,9 +25,9 @@ class BandConfig(NetworkDefaults):
     """Sizes of both stages."""
 
     first: SpleeterConfig
-    """Of vocals and the rest of the mix, in this order."""
+    """Sizes of the Spleeter that gives the vocals and the rest of the mix, in this order."""
     second: ConvTasNetConfig
-    """Of the rest; `vocals` is among its sources."""
+    """Sizes of the network of the rest; `vocals` is among its sources."""
 
     def __post_init__(self) -> None:
         if len(self.first.sources) != 2 or self.first.sources[0] != VOCALS:
@@ -56,12 +56,12 @@ class BandConfig(NetworkDefaults):
 
     @property
     def audio_channels(self) -> int:
-        """Of both stages."""
+        """C: channels of both stages."""
         return self.second.audio_channels
 
     @property
     def sample_rate_hz(self) -> int:
-        """Of both stages."""
+        """The rate of both stages."""
         return self.second.sample_rate_hz
 
     @property

@@ -38,7 +38,7 @@ class BandNetwork(SeparationNetwork):
         return self._stems(vocals, self.second(mix - vocals))
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
-        """What stays as it is: [1, C, T] -> [1, n].
+        """Features that stay as they are: [1, C, T] -> [1, n].
 
         The vocals, then what the second stage keeps of the accompaniment; where the vocals are trained, what
         the first stage keeps.

@@ -97,7 +97,7 @@ def unpack_wheel(archive: Path, folder: Path, inside: str) -> Path:
 
 
 class _Limited:
-    """What a tar.gz unpacks to, up to MAX_UNPACKED_BYTES, for reading only."""
+    """Content of a tar.gz, up to MAX_UNPACKED_BYTES, for reading only."""
 
     def __init__(self, unpacked: gzip.GzipFile, archive: Path) -> None:
         self._unpacked, self._archive = unpacked, archive

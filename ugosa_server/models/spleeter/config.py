@@ -37,7 +37,7 @@ Activation = Literal["leaky_relu", "elu"]
 """Leaky ReLU (0.2) on the way down and ReLU on the way up, or ELU on both."""
 
 MaskFunction = Literal["sigmoid", "softmax"]
-"""What the last convolutions go through: each alone, or all sources of a bin together."""
+"""Function after the last convolutions: of each alone, or of all sources of a bin together."""
 
 HighBand = Literal["average", "zero"]
 """The mask of the bins that the network does not see: the mean of those that it does, or 0 (the original)."""
@@ -68,11 +68,11 @@ class SpleeterConfig(NetworkDefaults):
     sources: tuple[str, ...]
     """Names of the outputs, in order (S of them)."""
     activation: Activation = "leaky_relu"
-    """Of all convolutions but the last."""
+    """Functions after all convolutions but the last."""
     mask_function: MaskFunction = "sigmoid"
-    """Of the last convolutions."""
+    """Function after the last convolutions."""
     high_band: HighBand = "average"
-    """What becomes of the mix above 11 kHz; with "zero" it is in no source."""
+    """Rule for the mix above 11 kHz; with "zero" it is in no source."""
     song_std: float = SONG_STD
     """The level at which it hears a song: the standard deviation of the mono mean, which comes as 1."""
 

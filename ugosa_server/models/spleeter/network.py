@@ -62,7 +62,7 @@ class SpleeterNetwork(SeparationNetwork):
         return self._stems(mix, spectrum, magnitudes, logits)
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
-        """What the layers before the first trained one give to it and to those after it: [1, C, T] -> [1, n].
+        """Features that the layers from the first trained one on take: [1, C, T] -> [1, n].
 
         Of each U-Net what comes from below, then the skips from the deepest on.
         """
@@ -105,7 +105,7 @@ class SpleeterNetwork(SeparationNetwork):
         return spectrum.view(*mix.shape[:2], *spectrum.shape[1:])
 
     def _magnitudes(self, spectrum: Tensor) -> Tensor:
-        """What the U-Nets see, with empty frames at the end: [B, C, K, F] -> [B, C, K rounded up, 1024]."""
+        """Input of the U-Nets, empty frames at its end: [B, C, K, F] -> [B, C, K rounded up, 1024]."""
         magnitudes = spectrum[..., :SEEN_BINS].abs() * self.config.song_std
         return F.pad(magnitudes, (0, 0, 0, -magnitudes.shape[-2] % FRAMES_MULTIPLE))
 
@@ -115,8 +115,11 @@ class SpleeterNetwork(SeparationNetwork):
         softmax = self.config.mask_function == "softmax"
         shares = from_parities(stacked.softmax(dim=1) if softmax else stacked.sigmoid())  # [B, S, C, K, F]
         n_frames, n_sources = spectrum.shape[-2], len(logits)
-        powers = (shares * magnitudes.unsqueeze(1))[..., :n_frames, :].square()  # o^2
-        total = powers.sum(dim=1, keepdim=True) + MASK_EPS
+        in_place = not torch.is_grad_enabled()
+        seen = magnitudes[..., :n_frames, :].unsqueeze(1)
+        powers = shares[..., :n_frames, :]
+        powers = powers.mul_(seen).square_() if in_place else (powers * seen).square()  # o^2
+        total = powers.sum(dim=1, keepdim=True).add_(MASK_EPS)
         adds_up = self.config.high_band == "average"
         masks = (powers[:, : n_sources - adds_up] + MASK_EPS / n_sources) / total
         n_above = spectrum.shape[-1] - SEEN_BINS
@@ -124,17 +127,31 @@ class SpleeterNetwork(SeparationNetwork):
             above = masks.mean(dim=-1, keepdim=True).expand(*masks.shape[:-1], n_above)
         else:
             above = masks.new_zeros(()).expand(*masks.shape[:-1], n_above)
-        masked = spectrum.unsqueeze(1) * torch.cat([masks, above], dim=-1)  # [B, S or S - 1, C, K, F]
-        audio = torch.istft(
-            masked.flatten(0, 2).transpose(-1, -2),
-            FFT_SAMPLES,
-            HOP_SAMPLES,
-            window=self._window,
-            length=mix.shape[-1],
-        ).view(*masked.shape[:3], -1)
+        masked = torch.cat([masks, above], dim=-1).to(spectrum.dtype)  # [B, S or S - 1, C, K, F]
+        masked = masked.mul_(spectrum.unsqueeze(1)) if in_place else masked * spectrum.unsqueeze(1)
+        audio = self._waveform(masked, mix.shape[-1])
         if not adds_up:
             return audio
         return torch.cat([audio, mix.unsqueeze(1) - audio.sum(dim=1, keepdim=True)], dim=1)
+
+    def _waveform(self, spectrum: Tensor, n_samples: int) -> Tensor:
+        """Inverse of `_spectrum`: complex [..., K, F] -> [..., n_samples]."""
+        frames = torch.fft.irfft(spectrum, FFT_SAMPLES)  # [..., K, 4096]
+        frames = frames * self._window if torch.is_grad_enabled() else frames.mul_(self._window)
+        squares = self._window.square().expand(spectrum.shape[-2], -1)  # [K, 4096]
+        inside = slice(FFT_SAMPLES // 2, FFT_SAMPLES // 2 + n_samples)
+        audio, weights = (_overlap_add(x)[..., inside] for x in (frames, squares))
+        return audio / weights
+
+
+def _overlap_add(frames: Tensor) -> Tensor:
+    """Add up frames of four hops each: [..., K, 4096] -> [..., (K + 3) 1024]."""
+    n_hops = FFT_SAMPLES // HOP_SAMPLES
+    by_hop = frames.view(*frames.shape[:-1], n_hops, HOP_SAMPLES)  # [..., K, 4, 1024]
+    total = F.pad(by_hop[..., 0, :], (0, 0, 0, n_hops - 1))  # [..., K + 3, 1024]
+    for j in range(1, n_hops):
+        total[..., j : j + frames.shape[-2], :] += by_hop[..., j, :]
+    return total.flatten(-2)
 
 
 def _kept_shapes(filters: tuple[int, ...], start: int, frames: int, bins: int) -> list[tuple[int, int, int]]:

@@ -53,7 +53,7 @@ class BundleEntry:
     """Where one tensor lies, and what it is."""
 
     dtype: int
-    """Of TensorFlow's enum DataType."""
+    """Number in TensorFlow's enum DataType."""
     shape: tuple[int, ...]
     """Sizes of its dimensions."""
     offset: int
@@ -61,7 +61,7 @@ class BundleEntry:
     size: int
     """Bytes there."""
     crc32c: int
-    """Of those bytes, masked."""
+    """Checksum of those bytes, masked."""
 
 
 class TensorBundle:
