@@ -11,14 +11,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 BUF_VERSION := 1.75.0
 BUF := .venv/node/node_modules/.bin/buf
-PROJECT_FILES := pyproject.toml clients/python/pyproject.toml research/pyproject.toml constraints.txt
+PROJECT_FILES := pyproject.toml clients/python/pyproject.toml constraints.txt
 
-.PHONY: help demo test test-slow test-daws check fuzz kills soak bench wire format clean
+.PHONY: help demo test test-research test-ray test-slow test-all test-daws check fuzz kills soak bench wire \
+    format clean
 
 help:
 	@echo "make demo       separate a real song: server, client and report; the result is in demo-out/"
-	@echo "make test       run the tests"
-	@echo "make test-slow  run the long suites too"
+	@echo "make test       test server, clients and protocol, in minutes"
+	@echo "make test-research, make test-ray, make test-slow"
+	@echo "                test training and evaluation, the Ray engine, what takes long"
+	@echo "make test-all   run all of these"
 	@echo "make test-daws  test with real Ardour and Audacity; as root on Debian, installs them first"
 	@echo "make check      lint, types, import rules, wire contract"
 	@echo "make fuzz       throw made-up bytes at everything that reads what strangers send"
@@ -32,11 +35,25 @@ help:
 demo: .venv/demo.stamp
 	$(BIN)/python -m ugosa_server.cli demo --out demo-out
 
-test: .venv/test.stamp .venv/spleeter.stamp
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+# The networks of the tests are so small that threads cost more than they give; processes are worth it.
+TEST_WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PYTEST_PARALLEL := $(PYTEST) -n $(TEST_WORKERS) --dist loadgroup
 
-test-slow: .venv/test.stamp .venv/spleeter.stamp
-	$(BIN)/python -m pytest -m "not gpu"
+test: .venv/test.stamp .venv/spleeter.stamp
+	$(PYTEST_PARALLEL) -m "not slow and not gpu and not ray" tests
+
+test-research: .venv/research.stamp
+	$(PYTEST_PARALLEL) -m "not slow and not gpu" research/tests
+
+test-ray: .venv/ray.stamp
+	$(PYTEST) -m "ray and not slow and not gpu" tests
+
+# One after the other: most of them measure memory or time.
+test-slow: .venv/research.stamp .venv/ray.stamp .venv/spleeter.stamp
+	$(PYTEST) -m "slow and not gpu" tests research/tests
+
+test-all: test test-research test-ray test-slow
 
 DAW_PACKAGES := ardour audacity xvfb x11-utils
 test-daws: .venv/test.stamp
@@ -45,7 +62,7 @@ test-daws: .venv/test.stamp
 	else \
 	    echo "not root on Debian: what is not installed of $(DAW_PACKAGES) is skipped"; \
 	fi
-	$(BIN)/python -m pytest tests/daw
+	$(PYTEST) tests/daw
 
 check: .venv/check.stamp .venv/buf.stamp
 	$(BIN)/python -m ruff check
@@ -59,13 +76,13 @@ check: .venv/check.stamp .venv/buf.stamp
 	$(BIN)/python tools/generate_settings.py --check
 	$(BIN)/python tools/check_breaking.py $(BUF)
 
-# FUZZ_EXAMPLES examples (20,000) for each of the fuzz tests, of which `make test` runs 100.
+# FUZZ_EXAMPLES examples (20,000) for each of the fuzz tests, of which `make test` runs 25.
 fuzz: .venv/test.stamp
-	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0
+	$(PYTEST) tests/fuzz --hypothesis-profile=fuzz --timeout=0
 
 # KILLS kills of the server or its worker (200), at places that KILLS_SEED (0) chooses.
 kills: .venv/test.stamp
-	$(BIN)/python -m pytest -s -m slow tests/e2e/test_kill_minus_nine.py
+	$(PYTEST) -s -m slow tests/e2e/test_kill_minus_nine.py
 
 # SOAK_MINUTES minutes (5) with SOAK_CLIENTS clients (12).
 SOAK_MINUTES ?= 5
@@ -116,7 +133,11 @@ PYTHON ?= python3
 	touch $@
 
 .venv/test.stamp: .venv/demo.stamp
-	$(INSTALL) --editable research --group test --group research/pyproject.toml:test
+	$(INSTALL) --group test
+	touch $@
+
+.venv/research.stamp: .venv/test.stamp research/pyproject.toml
+	$(INSTALL) --editable research --group research/pyproject.toml:test
 	touch $@
 
 # Spleeter's weights, for the tests of the real network; where they cannot be had, those tests are skipped.
@@ -124,16 +145,15 @@ PYTHON ?= python3
 	$(BIN)/python -m ugosa_server.cli models pull spleeter-2stems --into .venv/spleeter && touch $@ \
 	    || echo "Spleeter's weights cannot be fetched: what needs them is skipped, the next make tries again" >&2
 
-# With it, the tests of the Ray engine run; without, they are skipped.
 .venv/ray.stamp: .venv/test.stamp
 	$(INSTALL) --editable ".[ray]"
 	touch $@
 
-.venv/bench.stamp: .venv/demo.stamp
+.venv/bench.stamp: .venv/demo.stamp research/pyproject.toml
 	$(INSTALL) --editable research --group bench
 	touch $@
 
-.venv/check.stamp: .venv/test.stamp
+.venv/check.stamp: .venv/research.stamp
 	$(INSTALL) --group check
 	touch $@
 

@@ -5,26 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.server import Server
-from tests.helpers.tiny_model import write_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "clients" / "audacity"))
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests."""
-    models = tmp_path_factory.mktemp("models")
-    write_tiny_model(models / "tiny.safetensors")
-    with Server(tmp_path_factory.mktemp("state"), models) as server:
-        server.wait_ready()
-        yield server
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """Return the shared server, by a short name."""
+    return shared_server
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ CANCEL_LIMIT_S = 2.0
 MARKS = [silent("vocals", 10000, 30000)]
 
 
+@pytest.mark.xdist_group("serial")
 def test_cancel_frees_the_worker_and_the_queue_moves_on(client: UgosaClient, tmp_path: Path):
     upload_id = client.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
     long_job = client.create_job(upload_id, marks=MARKS, options=LONG)
@@ -70,7 +71,7 @@ def test_several_songs_at_a_time_queue_and_all_finish(client: UgosaClient, tmp_p
     assert starts == sorted(starts), "first come, first served"
 
 
-def test_the_same_request_makes_one_job_and_another_one_is_refused(client: UgosaClient, tmp_path: Path):
+def test_the_same_request_makes_one_job_and_another_is_refused(client: UgosaClient, tmp_path: Path):
     upload_id = client.upload(write_song(make_song(20000), tmp_path / "song.wav")).upload_id
     first = client.create_job(upload_id, options=QUICK, request_id=f"mixdown-{upload_id}")
     again = client.create_job(upload_id, options=QUICK, request_id=first.request_id)

@@ -17,6 +17,8 @@ from tests.helpers.songs import make_song, write_song
 from ugosa_client import JobOptions, JobState, Notice
 from ugosa_server.wire.ugosa.v1 import audio_pb2, upload_service_pb2, upload_service_pb2_grpc
 
+pytestmark = pytest.mark.xdist_group("serial")
+
 MARKS = [silent("vocals", 10000, 30000)]
 SECONDS = JobOptions(epochs=20)
 TERMINATE_S = 2.0  # between TERM and KILL
@@ -60,7 +62,7 @@ def test_a_hung_worker_is_noticed_by_its_silence_and_replaced(configured, tmp_pa
     assert not hung.is_running(), "it could wake up and write"
 
 
-def test_a_cancel_of_a_job_on_a_hung_worker_ends_within_its_bound(configured, tmp_path: Path):
+def test_a_cancel_on_a_hung_worker_ends_within_its_bound(configured, tmp_path: Path):
     deadline_s = 1.0
     server = configured(cancel_deadline_s=deadline_s)
     with server.client() as client:
@@ -77,8 +79,8 @@ def test_a_cancel_of_a_job_on_a_hung_worker_ends_within_its_bound(configured, tm
         assert states(list(client.watch(next_job.job_id)))[-1] is JobState.SUCCEEDED
 
 
-def test_a_cancel_needs_no_worker_while_one_is_starting(configured, tmp_path: Path):
-    server = configured()
+def test_a_cancel_needs_no_worker_while_one_is_starting(shared_server: Server, tmp_path: Path):
+    server = shared_server
     with server.client() as client:
         old = server.worker()
         old.kill()

@@ -1,7 +1,7 @@
 """kill -9 at every named place of upload, job, worker and file writing: nothing acknowledged is lost.
 
-After each kill the server is started again on the same state and the client goes on. Every acknowledged byte
-is there, every job ends in one terminal state with one set of stems, and the stems add up to the song.
+After each kill of the server it is started again on the same state and the client goes on. Every acknowledged
+byte is there, every job ends in one terminal state with one set of stems, and the stems add up to the song.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 import os
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -17,105 +19,146 @@ import pytest
 from tests.helpers.jobs import QUICK, silent, states
 from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import make_song, read_audio, write_song
-from ugosa_client import JobState
+from ugosa_client import JobEvent, JobState, UgosaClient
 from ugosa_client.errors import BadAudioError, ServerUnavailableError, TransferInterruptedError
 from ugosa_server.failpoints import NAMES
 
+T = TypeVar("T")
+
 MARKS = [silent("vocals", 2000, 20000)]
 SONG_FRAMES = 3 * 44100  # two upload chunks
+UPLOAD = [name for name in NAMES if name.startswith("upload.")]
+WORKER = [name for name in NAMES if name.startswith("worker.")]
+REST = [name for name in NAMES if name not in (*UPLOAD, *WORKER)]
 KILLS = int(os.environ.get("KILLS", "200"))
 KILLS_SEED = int(os.environ.get("KILLS_SEED", "0"))  # which places, in which order
 # How often a place is passed in one upload and job; the places that are not here, once.
 PASSES = {"upload.synced": 2, "job.event_recorded": 4, "file.renamed": 7}
 
 
+class Faults:
+    """Places at which the servers to come can die; at each of them once for every time it is armed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def arming(self, places: Sequence[tuple[str, int]]) -> str:
+        """Return the setting with which a server can die at the n-th pass of each place that is armed."""
+        return ",".join(f"{name}:{count}:{self._token(name)}" for name, count in places)
+
+    def arm(self, name: str) -> None:
+        """Have the next process that passes this place die there."""
+        self._token(name).touch()
+
+    def disarm(self, name: str) -> bool:
+        """Return whether somebody has died there since it was armed; nobody does any more."""
+        came = not self._token(name).exists()
+        self._token(name).unlink(missing_ok=True)
+        return came
+
+    def _token(self, name: str) -> Path:
+        return self._folder / f"token {name}"
+
+
 class Musician:
-    """Sends one song and wants its stems, however often the server dies."""
+    """Sends songs and wants their stems, however often the server dies."""
 
-    def __init__(self, start_server: StartServer, song: Path, out_dir: Path, name: str) -> None:
-        self._start_server = start_server
-        self._song = song
-        self._out_dir = out_dir
-        self._name = name
-        self.server: Server = start_server()
-        self.deaths = 0
-        self.acknowledged_bytes = 0
-        self.events = []
+    def __init__(self, server: Server, folder: Path) -> None:
+        self._server = server
+        self._folder = folder
 
-    def persist(self, step):
+    def gets_stems(self, number: int) -> None:
+        """Send a song of its own for each number, take its stems, and check all that was promised."""
+        self._deaths = 0
+        self._acknowledged_bytes = 0
+        events: list[JobEvent] = []
+        song = write_song(make_song(SONG_FRAMES, seed=number), self._folder / f"song {number}.wav")
+        upload = self._persist(lambda client: client.upload(song, on_progress=self._acknowledged))
+        job = self._persist(
+            lambda client: client.create_job(
+                upload.upload_id, marks=MARKS, options=QUICK, request_id=f"request {number}"
+            )
+        )
+        self._persist(lambda client: watch_on(client, job.job_id, events))
+        out_dir = self._folder / f"stems {number}"
+        files = self._persist(lambda client: client.fetch(job.job_id, out_dir, overwrite=True))
+
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        seen = states(events)
+        assert seen[-1] is JobState.SUCCEEDED
+        assert sum(state.is_terminal for state in seen) == 1
+        total = sum(read_audio(stem) for stem in files.stems.values())
+        np.testing.assert_array_equal(total, read_audio(song))
+        state_dir = self._folder / "state"
+        (attempt,) = (state_dir / "jobs" / job.job_id).iterdir()
+        assert len(list(attempt.glob("stem-*"))) == len(files.stems)
+        assert not list(state_dir.rglob("*.tmp"))
+        with self._server.client() as client:
+            assert [known.job_id for known in client.list_jobs()] == [job.job_id]
+            client.delete(job.job_id)
+
+    def _persist(self, step: Callable[[UgosaClient], T]) -> T:
         """Do a step until it is done, starting the server again whenever it is gone."""
         while True:
             try:
-                with self.server.client() as client:
+                with self._server.client() as client:
                     return step(client)
             except BadAudioError as error:
                 if error.reason != "DECODER_CRASHED":
                     raise
             except (ServerUnavailableError, TransferInterruptedError):
-                self.server.process.wait(timeout=30)
-                self.deaths += 1
-                assert self.deaths < 5, "the fault is to happen once"
-                self.server = self._start_server()
+                self._server.process.wait(timeout=30)
+                self._deaths += 1
+                assert self._deaths < 5, "the fault is to happen once"
+                self._server.start()
+                self._server.wait_listening()
 
-    def acknowledged(self, committed_size, _total):
-        assert committed_size >= self.acknowledged_bytes, "acknowledged bytes were lost"
-        self.acknowledged_bytes = committed_size
-
-    def watch(self, client, job_id):
-        after_seq = self.events[-1].seq if self.events else 0
-        for event in client.watch(job_id, after_seq=after_seq):
-            self.events.append(event)
-
-    def get_stems(self):
-        upload = self.persist(lambda client: client.upload(self._song, on_progress=self.acknowledged))
-        job = self.persist(
-            lambda client: client.create_job(
-                upload.upload_id, marks=MARKS, options=QUICK, request_id=self._name
-            )
-        )
-        self.persist(lambda client: self.watch(client, job.job_id))
-        files = self.persist(lambda client: client.fetch(job.job_id, self._out_dir, overwrite=True))
-        return job.job_id, files
+    def _acknowledged(self, committed_size: int, _total: int) -> None:
+        assert committed_size >= self._acknowledged_bytes, "acknowledged bytes were lost"
+        self._acknowledged_bytes = committed_size
 
 
-def survives(name, count, start_server, tmp_path, monkeypatch, number=0):
-    """Whether the fault came, after checking that it did no harm."""
-    token = tmp_path / f"token {number}"
-    token.touch()
-    monkeypatch.setenv("UGOSA_FAILPOINT", f"{name}:{count}:{token}")
-    song = write_song(make_song(SONG_FRAMES, seed=number), tmp_path / f"song {number}.wav")
-    musician = Musician(start_server, song, tmp_path / f"stems {number}", f"request {number}")
-    job_id, files = musician.get_stems()
-    assert [event.seq for event in musician.events] == list(range(1, len(musician.events) + 1))
-    seen = states(musician.events)
-    assert seen[-1] is JobState.SUCCEEDED
-    assert sum(state.is_terminal for state in seen) == 1
-    np.testing.assert_array_equal(sum(read_audio(stem) for stem in files.stems.values()), read_audio(song))
-    state_dir = tmp_path / "state"
-    (attempt,) = (state_dir / "jobs" / job_id).iterdir()
-    assert len(list(attempt.glob("stem-*"))) == len(files.stems)
-    assert not list(state_dir.rglob("*.tmp"))
-    with musician.server.client() as client:
-        assert [job.job_id for job in client.list_jobs()].count(job_id) == 1
-        client.delete(job_id)
-    assert musician.server.stop() == 0
-    return not token.exists()
+def watch_on(client: UgosaClient, job_id: str, events: list[JobEvent]) -> None:
+    """Add to the events of a job those that came after them."""
+    after_seq = events[-1].seq if events else 0
+    for event in client.watch(job_id, after_seq=after_seq):
+        events.append(event)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_kill_at_this_place_loses_nothing(name, start_server, tmp_path, monkeypatch):
-    assert survives(name, 1, start_server, tmp_path, monkeypatch), f"{name} was never reached"
+@pytest.mark.parametrize("names", [UPLOAD, REST, WORKER], ids=["upload", "job and file", "worker"])
+def test_a_kill_at_each_place_in_turn_loses_nothing(
+    names: list[str], start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """All on one state: each server takes over what the one before left. A dead worker costs no server."""
+    faults = Faults(tmp_path)
+    places = [(name, count) for name in names for count in range(1, 30)]
+    monkeypatch.setenv("UGOSA_FAILPOINT", faults.arming(places))
+    server = start_server()
+    musician = Musician(server, tmp_path)
+    for number, name in enumerate(names):
+        faults.arm(name)
+        musician.gets_stems(number)
+        assert faults.disarm(name), f"{name} was never reached"
+    assert server.stop() == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3 * 3600)
-def test_many_kills_lose_nothing(start_server, tmp_path, monkeypatch):
+def test_many_kills_at_places_by_chance_lose_nothing(
+    start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     places = [(name, count) for name in NAMES for count in range(1, PASSES.get(name, 1) + 1)]
     chance = random.Random(KILLS_SEED)
+    faults = Faults(tmp_path)
     kills = 0
     for number in itertools.count():
         name, count = chance.choice(places)
-        kills += survives(name, count, start_server, tmp_path, monkeypatch, number)
+        monkeypatch.setenv("UGOSA_FAILPOINT", faults.arming([(name, count)]))
+        faults.arm(name)
+        server = start_server()
+        Musician(server, tmp_path).gets_stems(number)
+        assert server.stop() == 0
+        kills += faults.disarm(name)
         print(f"{kills} of {KILLS} kills survived; the last at {name}, pass {count}", flush=True)
         if kills == KILLS:
             break

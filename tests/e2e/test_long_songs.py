@@ -38,9 +38,7 @@ def need_room_on_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_hour_of_stereo_goes_through_the_front_in_bounded_memory(
-    start_server: StartServer, tmp_path: Path
-):
+def test_an_hour_of_stereo_passes_the_front_in_bounded_memory(start_server: StartServer, tmp_path: Path):
     server = start_server()
     with UgosaClient(server.target, timeout_s=600) as client:
         upload = client.upload(write_long_song(tmp_path / "an hour.wav", HOUR_S))

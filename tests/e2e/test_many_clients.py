@@ -29,7 +29,7 @@ def kill_some(server, kills, chance):
 
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.slow)])
-def test_eight_clients_see_one_true_history_under_retries_and_kills(start_server, tmp_path, kills):
+def test_eight_clients_see_one_true_history_under_kills(start_server, tmp_path, kills):
     server = start_server()
     stopping = threading.Event()
     soak = Soak(server.target, tmp_path, stopping, deadly=True)

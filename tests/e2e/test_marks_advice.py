@@ -160,7 +160,7 @@ def test_lint_tells_all_of_a_file_and_of_the_song(
     assert all(finding["fix"] for finding in findings)
 
 
-def test_lint_of_a_reaper_project_tells_what_lies_outside_of_its_item(
+def test_lint_of_a_reaper_project_names_regions_off_its_item(
     shared_server: Server, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     song_file(tmp_path, 10)

@@ -1,4 +1,4 @@
-"""What the musician marked silent is silent, without a click, and what cannot be is refused."""
+"""Marked silence is silent, without a click; marks that cannot be are refused."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_all_sources_may_be_silent_where_the_song_is(client: UgosaClient, tmp_pa
     )
 
 
-def test_without_marks_the_song_is_separated_and_the_result_says_so(client: UgosaClient, tmp_path: Path):
+def test_a_song_without_marks_is_separated_with_a_notice(client: UgosaClient, tmp_path: Path):
     path = write_song(make_song(30000), tmp_path / "song.wav")
     events = []
     result = client.separate(

@@ -1,9 +1,7 @@
-"""A quartet goes to a real server with the Conditioned U-Net: stems of who plays, told by the marks."""
+"""A quartet goes to a real server with the Conditioned U-Net: stems of the players that marks name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,7 @@ from tests.helpers.jobs import silent
 from tests.helpers.players import jpeg_header
 from tests.helpers.server import Server
 from tests.helpers.songs import peak_dbfs, read_audio, write_song
-from tests.helpers.tiny_cunet import FILM, QUARTET, quartet, write_tiny_cunet
-from tests.helpers.tiny_model import write_tiny_model
+from tests.helpers.tiny_cunet import QUARTET, quartet
 from ugosa_client import (
     JobOptions,
     Mark,
@@ -30,23 +27,6 @@ from ugosa_client.errors import BadInputError, BadOptionError, WrongStateError
 
 FRAMES = 3 * 44_100
 OPTIONS = JobOptions(model="cunet-tiny", strategy="B0", instruments=QUARTET)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    models = tmp_path_factory.mktemp("models")
-    write_tiny_model(models / "tiny.safetensors")
-    write_tiny_cunet(models / "cunet-tiny.safetensors", FILM)
-    write_tiny_cunet(models / "cunet-seeing.safetensors", replace(FILM, context="frame"))
-    with Server(tmp_path_factory.mktemp("state"), models) as server:
-        server.wait_ready()
-        yield server
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[UgosaClient]:
-    with server.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +100,10 @@ def si_sdr_db(estimate: np.ndarray, truth: np.ndarray) -> float:
     return float(10 * np.log10(np.square(target).sum() / np.square(target - estimate).sum()))
 
 
-def test_from_the_shell_with_everyday_names(server: Server, song: Path, tmp_path: Path, capsys):
+def test_from_the_shell_with_everyday_names(shared_server: Server, song: Path, tmp_path: Path, capsys):
     marks = tmp_path / "marks.txt"
     marks.write_text("0.5\t1.5\tno Violins\n2.0\t2.5\tonly celli\n", encoding="utf-8")
-    arguments = ["separate", "--server", server.target, str(song), "--marks", str(marks)]
+    arguments = ["separate", "--server", shared_server.target, str(song), "--marks", str(marks)]
     arguments += ["--model", "cunet-tiny", "--instruments", "Violins, vc", "--strategy", "B0"]
     assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
     stems = {path.stem: read_audio(path) for path in (tmp_path / "out").glob("*.wav")}

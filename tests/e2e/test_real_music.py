@@ -12,24 +12,18 @@ from tests.helpers.jobs import silent
 from tests.helpers.songs import read_audio
 from ugosa_client import JobOptions, SeparationRequest, UgosaClient
 from ugosa_server.demo.song import load_demo_song, write_mix
-from ugosa_server.private_server import ServerProcess
 
 FADE_S = 0.010
 
 
 @pytest.mark.skipif(importlib.util.find_spec("stempeg") is None, reason="stempeg carries the song")
-def test_steps_at_the_edges_of_marks_are_no_larger_than_in_the_mix(tmp_path: Path):
+def test_steps_at_edges_of_marks_are_no_larger_than_in_the_mix(client: UgosaClient, tmp_path: Path):
     song = load_demo_song()
     path = tmp_path / "mix.wav"
     write_mix(song, path)
     marks = [silent(mark.source, mark.start_frame, mark.end_frame) for mark in song.marks]
-    with ServerProcess(tmp_path / "state") as server:
-        server.wait_ready()
-        with UgosaClient(server.target) as client:
-            options = JobOptions(epochs=2)
-            stems = client.separate(
-                SeparationRequest(path, marks=marks, options=options), tmp_path / "stems"
-            ).files.stems
+    request = SeparationRequest(path, marks=marks, options=JobOptions(model="starter", epochs=2))
+    stems = client.separate(request, tmp_path / "stems").files.stems
     mix = read_audio(path)
     fade = round(FADE_S * song.sample_rate_hz)
     edges = [

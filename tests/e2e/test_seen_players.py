@@ -22,8 +22,7 @@ from tests.helpers.players import (
 )
 from tests.helpers.server import Server
 from tests.helpers.songs import peak_dbfs, read_audio, write_song
-from tests.helpers.tiny_cunet import FILM, QUARTET, quartet, write_tiny_cunet
-from tests.helpers.tiny_model import write_tiny_model
+from tests.helpers.tiny_cunet import QUARTET, quartet
 from ugosa_client import (
     JobFailedError,
     JobOptions,
@@ -46,6 +45,8 @@ from ugosa_server.cli import main as server_main
 
 FRAMES = 3 * 44_100
 OPTIONS = JobOptions(model="cunet-seeing", instruments=QUARTET)
+
+pytestmark = pytest.mark.xdist_group("server with an encoder")
 LEFT, RIGHT = PlayerBox(0, 0, 48, 48), PlayerBox(48, 0, 48, 48)
 BOXES = "0,0,48,48;48,0,48,48"
 
@@ -56,14 +57,10 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator[Server]:
-    models = tmp_path_factory.mktemp("models")
-    write_tiny_model(models / "tiny.safetensors")
-    write_tiny_cunet(models / "cunet-seeing.safetensors", replace(FILM, context="frame"))
-    config = models / "ugosa.toml"
+def server(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, encoder: Path) -> Iterator[Server]:
+    config = encoder.with_name("ugosa.toml")
     config.write_text(f'video_encoder = "onnx:{encoder}"\n')
-    state = tmp_path_factory.mktemp("state")
-    with Server(state, models, ["--config", str(config)]) as server:
+    with Server(tmp_path_factory.mktemp("state"), model_dir, ["--config", str(config)]) as server:
         server.wait_ready()
         yield server
 
@@ -215,9 +212,7 @@ def test_what_cannot_be_is_refused_before_any_work(
         client.submit(SeparationRequest(song, options=OPTIONS, sight=Sight(video=tmp_path / "none.mp4")))
 
 
-def test_pictures_that_cannot_be_decoded_fail_their_job_and_no_other(
-    client: UgosaClient, song: Path, tmp_path: Path
-):
+def test_pictures_that_cannot_be_decoded_fail_only_their_job(client: UgosaClient, song: Path, tmp_path: Path):
     (tmp_path / "0_0.jpg").write_bytes(jpeg_header(4096, 4096))
     with pytest.raises(JobFailedError, match="picture 1 ") as failure:
         client.separate(

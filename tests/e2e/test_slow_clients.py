@@ -32,18 +32,13 @@ CHUNKS = 40
 LIMIT_BYTES = READERS * 2e6 + UPLOADERS * (MAX_WAITING_BYTES + 6 * len(CHUNK))
 
 
-@pytest.fixture
-def server(model_dir: Path, tmp_path: Path):
-    with Server(tmp_path / "state", model_dir) as server:
-        server.wait_ready()
-        yield server
-
-
 def resident_bytes(server: Server) -> int:
     return psutil.Process(server.process.pid).memory_info().rss
 
 
-def test_stalled_readers_and_uploaders_are_bounded_in_memory(server: Server, tmp_path: Path):
+@pytest.mark.xdist_group("serial")
+def test_stalled_readers_and_uploaders_are_bounded_in_memory(shared_server: Server, tmp_path: Path):
+    server = shared_server
     ending = threading.Event()
     with server.client() as client, grpc.insecure_channel(server.target) as channel:
         jobs = job_service_pb2_grpc.JobServiceStub(channel)

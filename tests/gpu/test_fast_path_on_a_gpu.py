@@ -68,7 +68,7 @@ def test_fifty_steps_of_adaptation_end_where_the_modules_end(strategy):
     assert_close(stems[0], stems[1], 1e-3)
 
 
-def test_the_same_seed_gives_the_same_bits_wherever_features_are_kept(monkeypatch, tmp_path):
+def test_the_same_seed_gives_the_same_bits_wherever_features_lie(monkeypatch, tmp_path):
     options = AdaptationOptions("P-L3:D", learning_rate=1e-2, epochs=3, segment_s=0.2)
     digests = set()
     for gpu_share, budget in (

@@ -1,20 +1,24 @@
-"""A real server process with the tiny model, and what tests want to know of it."""
+"""A real server process with the tiny model, its clients and its worker."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import grpc
 import psutil
 
 from ugosa_client import UgosaClient
 from ugosa_server.private_server import ServerProcess
+
+LISTEN_TIMEOUT_S = 60.0
 
 
 class Server(ServerProcess):
     """`ugosa-server serve` with the tiny model."""
 
     def __init__(self, state_dir: Path, model_dir: Path, arguments: Sequence[str] = ()) -> None:
+        self.state_dir = state_dir
         super().__init__(
             state_dir, ["--model-dir", str(model_dir), "--model", "tiny", "--device", "cpu", *arguments]
         )
@@ -22,6 +26,11 @@ class Server(ServerProcess):
     def client(self) -> UgosaClient:
         """Return a new client of this server."""
         return UgosaClient(self.target)
+
+    def wait_listening(self) -> None:
+        """Return once the server takes calls; its worker may still be starting."""
+        with grpc.insecure_channel(self.target) as channel:
+            grpc.channel_ready_future(channel).result(LISTEN_TIMEOUT_S)
 
     def worker(self) -> psutil.Process:
         """Return the process that holds the network."""

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.tiny_network import TINY, noise_song, tiny_network
+from tests.helpers.songs import SOURCES
+from tests.helpers.tiny_network import noise_song
 from ugosa_client import (
     ArrayItem,
     Done,
@@ -23,10 +23,8 @@ from ugosa_client import (
     MarkState,
     SeparationRequest,
     StateChanged,
-    UgosaClient,
 )
 from ugosa_client.errors import BadInputError, BadRegionError, UnknownSourceError, WrongStateError
-from ugosa_server.models.checkpoints import save_checkpoint
 
 RATE = 44100
 FRAMES = 2 * RATE
@@ -34,32 +32,11 @@ QUICK = JobOptions(epochs=1, seed=1)
 ENDLESS = ("--epochs", 1000, "--segment", 0.5, "--hop", 0.05)  # many minutes
 FILES = ["bass.wav", "drums.wav", "other.wav", "report.html", "report.json", "vocals.wav"]
 README = Path(__file__).parents[2] / "clients" / "python" / "README.md"
-READY_TIMEOUT_S = 120
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """A server in a place with spaces, for all tests of this file."""
-    folder = tmp_path_factory.mktemp("a server")
-    network = tiny_network()
-    network.decoder.basis_signals.weight.data *= 0.1  # random weights are far louder than trained ones
-    save_checkpoint(folder / "tiny.safetensors", network.state_dict(), TINY)
-    target = f"unix:{folder / 'ugosa.sock'}"
-    command = [sys.executable, "-m", "ugosa_server.cli", "serve", "--listen", target, "--device", "cpu"]
-    command += ["--model", "tiny", "--model-dir", str(folder), "--state-dir", str(folder / "state")]
-    with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as server:
-        try:
-            with grpc.insecure_channel(target) as channel:
-                grpc.channel_ready_future(channel).result(timeout=READY_TIMEOUT_S)
-            yield target
-        finally:
-            server.send_signal(signal.SIGTERM)
 
 
 @pytest.fixture
-def client(address):
-    with UgosaClient(address) as client:
-        yield client
+def address(shared_server):
+    return shared_server.target
 
 
 @pytest.fixture
@@ -84,7 +61,7 @@ def obey_ctrl_c():
 
 
 def sum_of_stems(folder):
-    stems = [soundfile.read(folder / f"{source}.wav", dtype="float64")[0] for source in TINY.sources]
+    stems = [soundfile.read(folder / f"{source}.wav", dtype="float64")[0] for source in SOURCES]
     return np.sum(stems, axis=0)
 
 

@@ -24,7 +24,8 @@ from tests.helpers.run_specs import ENDLESS, RATE_HZ, RunSpecs
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One group: each process would start engines of its own.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("engine contract")]
 
 AT_ONCE_S = 1.0
 DEADLINE_S = 10.0

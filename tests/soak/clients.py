@@ -39,7 +39,7 @@ BAD_LUCK = ("WORKER_LOST", "SERVER_RESTART")  # why a job fails whose processes 
 
 
 class Soak:
-    """What the clients of one run share."""
+    """State that the clients of one run share."""
 
     def __init__(self, target, folder, stopping, seed=0, *, deadly=False):
         self.target = target

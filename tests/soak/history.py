@@ -1,4 +1,4 @@
-"""What many clients saw of one server, and whether it can be true.
+"""Observations of many clients of one server, and whether they can be true.
 
 Clients say what was answered to them; `verdict` looks at everything together:
 
@@ -104,7 +104,7 @@ class History:
 
     @property
     def counts(self):
-        """How much was seen."""
+        """Numbers of requests, jobs and events that were seen."""
         return {
             "requests": len(self._ids_of_request),
             "jobs": len(self._events),

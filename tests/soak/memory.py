@@ -1,4 +1,4 @@
-"""What the processes of a server hold in memory, over time."""
+"""Memory of the processes of a server, over time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MemoryLog:
         return "\n".join(lines)
 
     def problems(self):
-        """What is too much."""
+        """Describe where the front process took too much memory."""
         problems = []
         if max(self._front_mb, default=0) > FRONT_LIMIT_MB:
             problems.append(

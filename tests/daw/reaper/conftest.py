@@ -1,4 +1,4 @@
-"""Fixtures of the REAPER scenes: the real servers of the end-to-end tests, and a project folder."""
+"""Fixtures of the REAPER scenes: a project folder, and an empty project in it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.daw.reaper.scene import LUAS, Scene
-from tests.e2e.conftest import model_dir, shared_server, start_server
 from tests.helpers.server import Server
-
-__all__ = ["model_dir", "shared_server", "start_server"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,9 +15,8 @@ pytestmark = pytest.mark.asyncio
 
 @pytest.mark.parametrize("chunk_bytes", [1000, 256 * 1024, MAX_CHUNK_BYTES])
 async def test_batch_reader_holds_at_most_a_window(chunk_bytes):
-    sent = [audio_pb2.Chunk(offset=n * chunk_bytes, data=bytes(chunk_bytes)) for n in range(3000)]
-    if chunk_bytes > 1000:
-        del sent[30:]
+    count = 3000 if chunk_bytes == 1000 else 30
+    sent = [audio_pb2.Chunk(offset=n * chunk_bytes, data=bytes(chunk_bytes)) for n in range(count)]
     read = []
 
     async def messages():
