@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.marks.players import MAX_FEATURES
-from ugosa_server.video.pictures import resized
+from ugosa_server.video.decode import resized
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from ugosa_server.audio.decoding import DecodeLimits, DecodeRequest, decode_in_child
 from ugosa_server.audio.decoding.decode import decode
-from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
-from ugosa_server.audio.decoding.run_child import decode_in_child
 from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
@@ -321,7 +320,7 @@ def test_a_long_song_is_decoded_in_little_memory(tmp_path):
         "import re, sys\n"
         "from pathlib import Path\n"
         "from ugosa_server.audio.decoding.decode import decode\n"
-        "from ugosa_server.audio.decoding.request import DecodeRequest\n"
+        "from ugosa_server.audio.decoding.child import DecodeRequest\n"
         "from ugosa_server.audio.formats import PcmEncoding, RawPcm\n"
         "s = decode(DecodeRequest(sys.argv[1], sys.argv[2], RawPcm(PcmEncoding.S16LE, 96000, 2)))\n"
         # Of this process alone; getrusage also counts the one that it was forked from.

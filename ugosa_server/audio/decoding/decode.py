@@ -1,28 +1,38 @@
 """From uploaded bytes to the song that all work starts from: raw float32 frames at the source's own rate.
 
-Decoding is done once, in blocks, and refuses what could not be handed back faithfully. It runs in a child
-process (`intake.py`), because decoders are C libraries that read bytes from strangers.
+Decoding is done once, in blocks, and refuses what could not be handed back faithfully. Run as a program it is
+the child process of `child.py`, because decoders are C libraries that read bytes from strangers: JSON request
+on stdin, JSON answer on stdout.
+
+    {"path": ..., "out_path": ..., "pcm": {...} | null, "limits": {"max_frames": ...}, "cpu_s": ...}
+    -> {"source": {...SourceAudio}}  or  {"error": {"reason": ..., "message": ..., "metadata": {...}}}
 """
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import json
 import os
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
 from ugosa_server.audio.decoding.readers import AudioStream, open_pcm, open_with_av, open_with_soundfile
-from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
 from ugosa_server.audio.decoding.sniff import Container, check_complete, sniff
-from ugosa_server.audio.formats import RawPcm, SourceAudio
-from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError, UnsupportedEncodingError
+from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio
+from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError, UgosaError, UnsupportedEncodingError
 from ugosa_server.files import replacing
+from ugosa_server.sandbox import answer_of_error, limit_this_process
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 384_000
+ADDRESS_SPACE_BYTES = 4 << 30  # libraries map far more than they use; the decoders need some tens of MB
 
 
 def decode(request: DecodeRequest) -> SourceAudio:
@@ -87,7 +97,7 @@ def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> t
 
 
 def _check_room(out: BinaryIO, size_bytes: int, limits: DecodeLimits) -> None:
-    """Looked at before every block, because a small file can hold any number of frames."""
+    """Check the room before every block, because a small file can hold any number of frames."""
     if size_bytes > limits.max_bytes:
         raise QuotaError(
             f"decoded, the song takes more than the {limits.max_bytes} bytes that may still be stored for"
@@ -117,3 +127,34 @@ def _finite_peak(block: NDArray[np.float32], first_frame: int) -> float:
             frame=int(first_frame + frame),
         )
     return peak
+
+
+def _answer(fields: dict[str, Any]) -> dict[str, Any]:
+    pcm = fields["pcm"]
+    request = DecodeRequest(
+        path=fields["path"],
+        out_path=fields["out_path"],
+        pcm=RawPcm(PcmEncoding(pcm["encoding"]), pcm["sample_rate_hz"], pcm["channels"]) if pcm else None,
+        limits=DecodeLimits(**fields["limits"]),
+    )
+    try:
+        return {"source": dataclasses.asdict(decode(request))}
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return answer_of_error(
+            DiskFullError("the disk filled up while the audio was decoded; free some space and try again")
+        )
+    except UgosaError as error:
+        return answer_of_error(error)
+
+
+def main() -> None:
+    """Decode one file as stdin asks."""
+    fields = json.load(sys.stdin)
+    limit_this_process(ADDRESS_SPACE_BYTES, int(fields["cpu_s"]))
+    json.dump(_answer(fields), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

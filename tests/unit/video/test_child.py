@@ -9,8 +9,7 @@ import pytest
 from tests.helpers.players import BLUE, GREEN, RED, drawn, jpeg_header, write_jpeg, write_video
 from ugosa_server.errors import BadOptionError, BadVideoError
 from ugosa_server.marks.players import PlayerBox, VideoInfo
-from ugosa_server.video.probe import probe_in_child
-from ugosa_server.video.taken_pictures import jpeg_pictures, video_pictures
+from ugosa_server.video import jpeg_pictures, probe_in_child, video_pictures
 
 
 def never():
@@ -56,7 +55,7 @@ def test_what_cannot_be_decoded_is_refused_and_leaves_no_process(tmp_path):
 
 
 def test_a_decoder_that_dies_is_an_error_of_the_pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr("ugosa_server.video.taken_pictures.CPU_S", 0)  # killed as soon as it computes
+    monkeypatch.setattr("ugosa_server.video.child.CPU_S", 0)  # killed as soon as it computes
     with pytest.raises(BadVideoError, match=r"their decoder crashed \(SIG(XCPU|KILL)\)"):
         list(jpeg_pictures([jpeg(tmp_path / "a.jpg", drawn(RED))] * 200, 64, 64, never))
 
