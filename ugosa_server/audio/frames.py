@@ -73,7 +73,7 @@ class SourceFrames:
             yield self[start : min(start + block_frames, end)]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -13,7 +13,7 @@ from ugosa_server.errors import BadOptionError
 
 def add_video_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `video` to the server's command line."""
-    video = commands.add_parser("video", help="see the players of a song, for models conditioned on video")
+    video = commands.add_parser("video", help="encode pictures of players, for models conditioned on video")
     actions = video.add_subparsers(dest="video_command", required=True)
     features = actions.add_parser("features", help="make feature vectors of pictures (extra 'video')")
     features.add_argument(

@@ -1,4 +1,4 @@
-"""Image networks that make a vector of a picture: torchvision's ResNet-50, or any encoder in an ONNX file.
+"""Image networks that encode a picture as a vector: torchvision's ResNet-50, or any encoder in an ONNX file.
 
 `resnet50:FILE` takes the weights of torchvision's ResNet-50 that the user supplies (a plain state dict) and
 gives the 2048 numbers before its classifier, as the paper. `onnx:FILE` runs a graph with one picture input,
@@ -27,12 +27,12 @@ EXTRA = "pip install 'ugosa-server[video]'"
 
 
 class PictureEncoder(Protocol):
-    """Makes a vector of a picture."""
+    """Network that encodes a picture as a vector."""
 
     width: int
-    """Of the pictures that it looks at; others are scaled."""
+    """Width of the pictures that it takes; others are scaled to it."""
     height: int
-    """Of the pictures that it looks at."""
+    """Height of the pictures that it takes."""
 
     def encode(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """[H, W, 3] -> [D], D at most 2048."""
@@ -89,7 +89,7 @@ class ResNet50Encoder:
 
 
 def torchvision_resnet50() -> Callable[..., Any]:
-    """Import it, also from a torchvision that was built for another torch, as PyPI's is beside a CPU torch.
+    """Import `resnet50`, also from a torchvision that was built for another torch, as PyPI's is beside a CPU torch.
 
     Then its compiled operators are missing. ResNet-50 uses none, but the import describes two of them to
     torch and fails if it does not know them; so they are declared, without anything that computes them.

@@ -86,7 +86,7 @@ def delay_frames(late: np.ndarray, early: np.ndarray) -> int:
 
 
 def signal_to_error_db(got: np.ndarray, samples: np.ndarray) -> float:
-    """Of the worst tenth of a second, away from the ends where lossy coders ring."""
+    """Ratio in the worst tenth of a second, away from the ends where lossy coders ring."""
     inner = samples[4410:-4410], got[4410 : len(samples) - 4410] - samples[4410:-4410]
     signal, error = (np.square(x[: len(x) // 4410 * 4410]).reshape(-1, 4410 * 2).sum(axis=1) for x in inner)
     return float(10 * np.log10(np.min(signal / error)))
@@ -141,7 +141,7 @@ def refuse(path: Path, tmp_path: Path, error: type[Exception], match: str, **req
 
 
 @pytest.mark.parametrize("container", ["WAV", "RF64", "AIFF"])
-def test_a_file_shorter_than_its_header_says_is_refused_with_both_numbers(tmp_path, container):
+def test_a_cut_file_is_refused_with_both_numbers(tmp_path, container):
     path = tmp_path / "cut"
     soundfile.write(path, integers(16).astype(np.int16), RATE_HZ, "PCM_16", format=container)
     os.truncate(path, path.stat().st_size - 1000)
@@ -280,7 +280,7 @@ def test_the_child_reports_an_error_as_the_function_does(tmp_path):
         asyncio.run(decode_in_child(request, timeout_s=60))
 
 
-def test_a_child_that_takes_too_long_is_killed_and_leaves_nothing(tmp_path):
+def test_a_slow_child_is_killed_and_leaves_nothing(tmp_path):
     os.mkfifo(tmp_path / "never")  # opening it for reading waits for ever
     request = DecodeRequest(str(tmp_path / "never"), str(tmp_path / "song.f32"))
     with pytest.raises(BadAudioError, match="took longer"):

@@ -61,7 +61,7 @@ def test_a_decoder_that_dies_is_an_error_of_the_pictures(tmp_path, monkeypatch):
 
 
 class StoppedError(Exception):
-    """What a cancel raises."""
+    """Error that a cancel raises."""
 
 
 def test_a_cancel_is_seen_between_pictures_and_ends_the_child(tmp_path):
@@ -87,7 +87,7 @@ def test_an_uploaded_video_says_what_it_is(tmp_path):
     assert probe(tmp_path / "v.mp4") == VideoInfo(96, 48, "mpeg4")
 
 
-def test_no_file_of_this_machine_is_opened_through_an_uploaded_playlist(tmp_path):
+def test_an_uploaded_playlist_opens_no_file_of_this_machine(tmp_path):
     write_video(tmp_path / "secret.ts", [drawn(RED)] * 8)
     playlists = {
         "m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n",
