@@ -125,8 +125,8 @@ def _refusal_explained() -> Iterator[None]:
         yield
     except soundfile.LibsndfileError as error:
         raise DiskFullError(
-            f"a stem could not be written ({error.error_string}): the disk of the state directory is full, or"
-            " fails; delete old jobs or free some space, then try again"
+            "a stem could not be written: the server's disk is full, or fails; delete old jobs or free some "
+            "space, then try again"
         ) from error
 
 

@@ -1,8 +1,8 @@
 """Conditioning on video: feature vectors, pictures or a video of the players of a song, and checks of them.
 
-Feature vectors come from the client, or from the server's encoder (`video/`), which makes them of pictures and
-videos before the network runs. All that can be checked without decoding a picture is checked here, so that it
-is refused before any work. Models read these types, which is why they lie below them.
+Feature vectors come from the client, or from the server's encoder (`video/`), which makes them of pictures
+and videos before the network runs. All that can be checked without decoding a picture is checked here, so
+that it is refused before any work. Models read these types, which is why they lie below them.
 """
 
 from __future__ import annotations

@@ -202,8 +202,11 @@ def _frames(
                 while next_s is not None and next_s <= time_s + 1e-6:
                     next_s = next(wanted, None)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-        why = getattr(error, "strerror", None) or error  # without the path that PyAV adds
-        raise BadVideoError(f"{name} cannot be read as pictures: {why}") from error
+        # Without the library's own words: they name paths, and speak to programmers.
+        raise BadVideoError(
+            f"{name} cannot be read as pictures: it is damaged, or of a kind that is not known here; export "
+            "it again, as MP4 or JPEG"
+        ) from error
     if not decoded:
         raise BadVideoError(f"{name} has no picture that can be decoded")
 

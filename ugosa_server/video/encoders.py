@@ -89,10 +89,11 @@ class ResNet50Encoder:
 
 
 def torchvision_resnet50() -> Callable[..., Any]:
-    """Import `resnet50`, also from a torchvision that was built for another torch, as PyPI's is beside a CPU torch.
+    """Import `resnet50`, also from a torchvision that was built for another torch.
 
-    Then its compiled operators are missing. ResNet-50 uses none, but the import describes two of them to
-    torch and fails if it does not know them; so they are declared, without anything that computes them.
+    PyPI's is, beside a CPU torch. Then its compiled operators are missing. ResNet-50 uses none, but the
+    import describes two of them to torch and fails if it does not know them; so they are declared, without
+    anything that computes them.
     """
     try:
         try:
@@ -152,7 +153,8 @@ class OnnxEncoder:
         features: NDArray[np.float32] = made.reshape(-1).astype(np.float32)
         if len(features) > MAX_FEATURES:
             raise BadOptionError(
-                f"{self._path} gives {len(features)} numbers a picture, but at most {MAX_FEATURES} are taken"
+                f"the encoder {self._path.name} gives {len(features)} numbers a picture, but at most "
+                f"{MAX_FEATURES} are taken"
             )
         return features
 
