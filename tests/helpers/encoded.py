@@ -44,8 +44,8 @@ def encode_mp4(
     """An M4A of stereo samples [T, 2]."""
     stream = io.BytesIO()
     planes = np.ascontiguousarray(samples.T)
-    sample_format = "fltp" if codec == "aac" else "s16p"
-    planes = planes.astype(np.float32) if codec == "aac" else np.rint(planes * 32_767).astype(np.int16)
+    sample_format = "s16p" if codec == "alac" else "fltp"
+    planes = np.rint(planes * 32_767).astype(np.int16) if codec == "alac" else planes.astype(np.float32)
     with av.open(stream, "w", format="mp4", options=options or {}) as container:
         track = container.add_stream(codec, rate=rate_hz, layout="stereo", format=sample_format)
         frame = av.AudioFrame.from_ndarray(planes, format=sample_format, layout="stereo")

@@ -300,6 +300,21 @@ def test_an_ogg_of_another_codec_is_refused_by_its_name(folder, begins, name):
     refused(folder, bytes(song), f"OGG with {name} is not accepted; export it as", UnsupportedEncodingError)
 
 
+@pytest.mark.parametrize(
+    ("song", "name"),
+    [
+        (wav(PCM)[:20] + b"\x55\0" + wav(PCM)[22:], "WAV with MP3 samples"),
+        (wav(PCM)[:20] + b"\x34\x12" + wav(PCM)[22:], "WAV with 0x1234 samples"),
+        (aiff(PCM)[:8] + b"AIFC" + aiff(PCM)[12:38] + b"ima4" + aiff(PCM)[38:], "AIFF with IMA4 samples"),
+        (encode_mp4("mp3", HALF), "M4A with MP3 .* audio"),
+    ],
+)
+def test_samples_of_another_codec_are_refused_by_its_name(folder, song, name):
+    if song[8:12] == b"AIFC":
+        song = song[:16] + struct.pack(">I", 22) + song[20:]
+    refused(folder, song, f"{name} is not accepted; export it", UnsupportedEncodingError)
+
+
 @pytest.mark.parametrize("value", [1e37, -2e6])
 def test_a_sample_beyond_120_db_is_refused_with_its_place(folder, value):
     samples = np.zeros((1000, 2), np.float32)

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 from ugosa_server.audio.decoding.parts import PartsFile, Span
 from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, is_open_end, refuse_surplus, require_all
 from ugosa_server.audio.decoding.tags import after_tag
-from ugosa_server.errors import BadAudioError
+from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 MAX_CHUNKS = 10_000  # a header with more chunks than this is not audio
 MAX_HEADER_BYTES = 65_536  # of a chunk that is read whole
@@ -22,6 +22,21 @@ UNKNOWN_BYTES = RIFF_SIZES - 1
 ARECORD_BYTES = 2**31  # what it writes into a pipe; a song of just that size may be a copy that was cut short
 HEADER_ROOM_BYTES = 4096
 SAMPLES = "bytes of samples"
+PLAIN_TAGS = (1, 3)  # of WAV's formats: integers, floats
+EXTENSIBLE_TAG = 0xFFFE
+OTHER_TAGS = {
+    0x02: "MS_ADPCM",
+    0x06: "ALAW",
+    0x07: "ULAW",
+    0x11: "IMA_ADPCM",
+    0x31: "GSM610",
+    0x50: "MPEG",
+    0x55: "MP3",
+    0xFF: "AAC",
+    0x161: "WMA",
+    0x2000: "AC-3",
+}
+PLAIN_TYPES = (b"NONE", b"twos", b"sowt", b"raw ", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32")
 # Chunks that begin audio: what follows the samples of one file may be another.
 AUDIO_CHUNKS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fmt ", b"data", b"COMM", b"SSND")
 OTHER_CHUNKS = (
@@ -65,6 +80,7 @@ def read_wav(file: BinaryIO, start: int, stop: int) -> PartsFile:
 
     Raises:
         BadAudioError: there are no samples, fewer than promised, or more that players would not reach.
+        UnsupportedEncodingError: the samples are neither integers nor floats.
     """
     file.seek(start)
     is_big_endian = file.read(4) == b"RIFX"
@@ -77,7 +93,12 @@ def read_wav(file: BinaryIO, start: int, stop: int) -> PartsFile:
         promised = int.from_bytes(body[b"ds64"][8:16], "little")  # 64-bit sizes: RIFF, data (EBU Tech 3306)
     if promised == ARECORD_BYTES and riff_size == promised + data.start - start - 8:
         promised = UNKNOWN_BYTES
-    fmt = body.get(b"fmt ", b"")
+    fmt = body[b"fmt "]
+    tag = int.from_bytes(fmt[:2], kind.order)
+    if tag == EXTENSIBLE_TAG:
+        tag = int.from_bytes(fmt[24:26], kind.order)
+    if tag not in PLAIN_TAGS:
+        raise _unsupported(kind, OTHER_TAGS.get(tag, f"0x{tag:04x}"))
     frame_bytes = max(1, int.from_bytes(fmt[12:14], kind.order))
     samples = _samples(file, data.start, promised, stop, frame_bytes, kind)
     size = samples[1] - samples[0]
@@ -102,6 +123,7 @@ def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
 
     Raises:
         BadAudioError: as of `read_wav`; also where its two counts of samples differ.
+        UnsupportedEncodingError: as of `read_wav`.
     """
     file.seek(start + 8)
     form = file.read(4)
@@ -111,19 +133,20 @@ def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
     file.seek(data.start)
     offset = int.from_bytes(file.read(4), "big")  # of the first sample; then comes a block size of no use
     first = min(data.start + 8 + offset, stop)
-    comm = body.get(b"COMM", b"")
+    comm = body[b"COMM"]
+    if form == b"AIFC" and comm[18:22] not in PLAIN_TYPES:
+        raise _unsupported(kind, comm[18:22].decode("ascii", "replace").strip().upper() or "unknown")
     channels, bits = (int.from_bytes(comm[i : i + 2], "big") for i in (0, 6))
     frame_bytes = max(1, channels * -(-bits // 8))
     counted = int.from_bytes(comm[2:6], "big") * frame_bytes
     promised = data.size if is_open_end(data.size) else data.size - 8 - offset
     samples = _samples(file, first, max(0, promised), stop, frame_bytes, kind)
     size = samples[1] - samples[0]
-    if counted and not is_open_end(counted) and not _is_compressed(form, comm):
+    if counted and not is_open_end(counted):
         require_all("AIFF", counted, size, SAMPLES)
         if counted + frame_bytes <= size - size % frame_bytes:
             raise refuse_surplus("AIFF", counted, size, SAMPLES)
-    if comm:
-        comm = comm[:2] + struct.pack(">I", size // frame_bytes) + comm[6:]
+    comm = comm[:2] + struct.pack(">I", size // frame_bytes) + comm[6:]
     head = b"".join(
         name + struct.pack(">I", len(text)) + text + bytes(len(text) % 2)
         for name, text in ((b"FVER", body.get(b"FVER", b"")), (b"COMM", comm))
@@ -134,10 +157,11 @@ def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
     return PartsFile(file, [b"FORM" + form_size + form + head, samples])
 
 
-def _is_compressed(form: bytes, comm: bytes) -> bool:
-    """Return whether samples do not take their stated bits."""
-    plain = (b"NONE", b"twos", b"sowt", b"raw ", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32")
-    return form == b"AIFC" and comm[18:22] not in plain
+def _unsupported(kind: _Kind, encoding: str) -> UnsupportedEncodingError:
+    return UnsupportedEncodingError(
+        f"{kind.container} with {encoding} samples is not accepted; export it with 16- or 24-bit integers or "
+        "with floats"
+    )
 
 
 def _samples(file: BinaryIO, first: int, promised: int, stop: int, frame_bytes: int, kind: _Kind) -> Span:

@@ -215,7 +215,7 @@ def _mp4_stream(file: BinaryIO, start: int, stop: int) -> AudioStream:
         )
     if context.name not in MP4_CODECS:
         raise UnsupportedEncodingError(
-            f"M4A with {context.name} audio is not accepted; export it as one of "
+            f"M4A with {context.codec.long_name} audio is not accepted; export it as one of "
             f"{', '.join(MP4_CODECS.values())}"
         )
     rate_hz = context.sample_rate
@@ -299,9 +299,8 @@ def _flac_stream(file: BinaryIO, start: int, stop: int) -> AudioStream:
                 "export or copy it again"
             )
 
-    stream = AudioStream(
-        track.codec_context.sample_rate, track.codec_context.channels, f"FLAC PCM_{bits}", decoded()
-    )
+    rate_hz, channels = track.codec_context.sample_rate, track.codec_context.channels
+    stream = AudioStream(rate_hz, channels, f"FLAC PCM_{'S' if bits == 8 else ''}{bits}", decoded())
     return stream
 
 
