@@ -11,7 +11,6 @@ on stdin, JSON answer on stdout.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import os
 import sys
@@ -26,7 +25,15 @@ from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
 from ugosa_server.audio.decoding.readers import AudioStream, open_pcm, open_song
 from ugosa_server.audio.decoding.sniff import sniff
 from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, peak_dbfs
-from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError, UgosaError, UnsupportedEncodingError
+from ugosa_server.errors import (
+    DISK_FULL_MESSAGE,
+    BadAudioError,
+    DiskFullError,
+    QuotaError,
+    UgosaError,
+    UnsupportedEncodingError,
+    is_disk_full,
+)
 from ugosa_server.files import replacing
 from ugosa_server.sandbox import answer_of_error, limit_this_process
 
@@ -141,11 +148,9 @@ def _answer(fields: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"source": dataclasses.asdict(decode(request))}
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_disk_full(error):
             raise
-        return answer_of_error(
-            DiskFullError("the disk filled up while the audio was decoded; free some space and try again")
-        )
+        return answer_of_error(DiskFullError(DISK_FULL_MESSAGE))
     except UgosaError as error:
         return answer_of_error(error)
 
