@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.mutations import hostile
+from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
-from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
 from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.errors import InvalidInputError, QuotaError
 

@@ -15,7 +15,7 @@ import soundfile
 
 from tests.helpers.api import error_info, serving, write
 from tests.helpers.front import wav_bytes
-from ugosa_server.audio.decoding.request import DecodeRequest
+from ugosa_server.audio.decoding.child import DecodeRequest
 from ugosa_server.wire.ugosa.v1 import upload_service_pb2
 
 pytestmark = pytest.mark.asyncio
@@ -109,7 +109,7 @@ HOSTILE = {
 DECODE_ALL = """
 import resource, subprocess, sys
 for line in sys.stdin:
-    command = [sys.executable, "-m", "ugosa_server.audio.decoding.child"]
+    command = [sys.executable, "-m", "ugosa_server.audio.decoding.decode"]
     print(subprocess.run(command, input=line, capture_output=True, text=True, check=True).stdout)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """

@@ -1,4 +1,4 @@
-"""Writing stems, and reading them back, block by block.
+"""Write stems, and read them back, block by block.
 
 A stem exists whole or not at all: it is written as `x.tmp`, synced, renamed, and its directory synced. The
 same samples always give the same bytes, so that runs can be compared by their hashes.
@@ -18,15 +18,13 @@ import soundfile
 from numpy.typing import NDArray
 
 from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.audio.frames import BLOCK_FRAMES
 from ugosa_server.errors import DiskFullError
 from ugosa_server.files import publish, sha256_of_file, tmp_path_of
 
 PCM24_STEPS = 2**23  # steps of a 24-bit sample from 0 to full scale
-RIFF_MAX_BYTES = (
-    2**32 - 2**20
-)  # of samples; the sizes in a RIFF header are 32 bits, and the header needs room
+RIFF_MAX_BYTES = 2**32 - 2**20  # samples; the sizes in a RIFF header are 32 bits, and it needs room
 HEADER_BYTES = 4096  # the chunks that libsndfile puts before the samples end well before this
-BLOCK_FRAMES = 65_536
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,13 @@ class WrittenAudio:
     frames: int
     """Number of frames."""
     size_bytes: int
-    """Of the file."""
+    """Size of the file."""
     sha256: str
-    """Hex, of the file."""
+    """Hex digest of the file."""
 
 
 class StemWriter:
-    """Writes one stem; leaving the `with` block without `finish()` leaves no file.
+    """Writer of one stem; leaving the `with` block without `finish()` leaves no file.
 
         with StemWriter(path, StemEncoding.WAV_FLOAT32, 44_100, channels=2, frames=len(song)) as writer:
             for block in blocks:  # [n, C]
@@ -122,13 +120,13 @@ class StemWriter:
 
 @contextmanager
 def _refusal_explained() -> Iterator[None]:
-    """Raises DiskFullError where libsndfile says only that the system has refused ("System error.")."""
+    """Raise DiskFullError where libsndfile says only that the system has refused ("System error.")."""
     try:
         yield
     except soundfile.LibsndfileError as error:
         raise DiskFullError(
-            f"a stem could not be written ({error.error_string}): the disk of the state directory is full, or"
-            " fails; delete old jobs or free some space, then try again"
+            "a stem could not be written: the server's disk is full, or fails; delete old jobs or free some "
+            "space, then try again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What audio is called inside the server: raw uploads, decoded songs, encodings of stems.
+"""Types of audio inside the server: raw uploads, decoded songs, encodings of stems; and levels.
 
 Levels in dBFS: decibels relative to full scale, where a sample of absolute value 1 is 0 dBFS.
 
@@ -56,7 +56,7 @@ class SourceAudio:
 
 
 class StemEncoding(StrEnum):
-    """How stems are written."""
+    """Encodings of stems."""
 
     WAV_FLOAT32 = "wav-float32"
     WAV_PCM24 = "wav-pcm24"

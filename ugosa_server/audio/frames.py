@@ -34,7 +34,7 @@ class SourceFrames:
         try:
             self._fd = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise BadAudioError(f"the decoded audio cannot be opened: {error.strerror}") from error
+            raise BadAudioError("the decoded audio cannot be opened; upload the song again") from error
         size_bytes = os.fstat(self._fd).st_size
         if size_bytes != source.frames * self._frame_bytes:
             self.close()
@@ -60,7 +60,10 @@ class SourceFrames:
         while done_bytes < len(view):
             count = os.preadv(self._fd, [view[done_bytes:]], offset + done_bytes)
             if count == 0:
-                raise BadAudioError(f"the decoded audio ended early, at byte {offset + done_bytes}")
+                raise BadAudioError(
+                    f"the decoded audio ended early, at byte {offset + done_bytes} of "
+                    f"{len(self) * self._frame_bytes}; upload the song again"
+                )
             done_bytes += count
         return np.frombuffer(data, dtype="<f4").reshape(count_frames, self.shape[1])
 
@@ -73,7 +76,7 @@ class SourceFrames:
             yield self[start : min(start + block_frames, end)]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -52,7 +52,7 @@ def resample_blocks(
 
 
 class _CountedBlocks:
-    """Passes blocks on and counts their frames."""
+    """Blocks passed on, with a count of their frames."""
 
     def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
         self._blocks = blocks

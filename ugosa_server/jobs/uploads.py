@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
-from ugosa_server.audio.decoding.run_child import decode_in_child
+from ugosa_server.audio.decoding import DecodeLimits, DecodeRequest, decode_in_child
 from ugosa_server.errors import (
     BadOptionError,
     CrcMismatchError,
@@ -34,7 +33,7 @@ from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
-from ugosa_server.video.probe import probe_in_child
+from ugosa_server.video import probe_in_child
 
 DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit samples
 

@@ -1,4 +1,4 @@
-"""How loud the mix and every estimated source are along a song: what a network that heard it leaves behind.
+"""Levels of the mix and of every estimated source along a song, kept after each pass of the network.
 
 Root-mean-square levels in consecutive hops of `HOP_S`, all channels together, kept beside a job's stems as
 JSON. A few hundred kilobytes say where a source seems to play; suggestions and lint read nothing else.
@@ -24,7 +24,7 @@ DECIMALS = 1  # of a decibel
 
 @dataclass(frozen=True)
 class SongLevels:
-    """Levels of one song as one network heard it."""
+    """Levels of one song and of what one network made of it."""
 
     model_sha256: str
     """Hex, of the network's checkpoint."""
@@ -33,11 +33,11 @@ class SongLevels:
     frames: int
     """The song's length."""
     hop_frames: int
-    """Frames that each level speaks of; the last hop may be shorter."""
+    """Frames of one hop; the last hop may be shorter."""
     mix_dbfs: tuple[float, ...]
-    """Of the mix, [K]."""
+    """Levels of the mix, [K]."""
     sources_dbfs: dict[str, tuple[float, ...]]
-    """Of each source's estimate, [K], in the model's order."""
+    """Levels of each source's estimate, [K], in the model's order."""
 
 
 class LevelMeter:
@@ -68,7 +68,7 @@ class LevelMeter:
             yield block
 
     def levels(self, model_sha256: str) -> SongLevels:
-        """What was measured."""
+        """Return the levels measured so far, which must be the whole song."""
         n_hops = self._energy.shape[1]
         lengths = np.full(n_hops, self._hop_frames)
         lengths[-1] = len(self._mix) - (n_hops - 1) * self._hop_frames

@@ -1,9 +1,8 @@
-"""What is seen of the players of a song: feature vectors of video frames, of the client or of the worker.
+"""Conditioning on video: feature vectors, pictures or a video of the players of a song, and checks of them.
 
-What a client shows of the players of a song: pictures of them, or an uploaded video with their places.
-
-The server's encoder makes feature vectors of both (`visual_frames.py`) before a job hears anything. What can
-be checked without decoding a picture is checked here, so that it is refused before any work.
+Feature vectors come from the client, or from the server's encoder (`video/`), which makes them of pictures
+and videos before the network runs. All that can be checked without decoding a picture is checked here, so
+that it is refused before any work. Models read these types, which is why they lie below them.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class VisualFrame:
     player: int
     """Slot of the player, from 0."""
     frame: int
-    """When it was taken, in frames of the song at its own rate."""
+    """Time at which it was taken, in frames of the song at its own rate."""
     features: bytes
     """Up to MAX_FEATURES float16, little-endian."""
 
@@ -42,7 +41,7 @@ class VisualFrame:
 
 
 def validate_visual_frames(frames: Sequence[VisualFrame], slots: int, model: str) -> tuple[VisualFrame, ...]:
-    """Check what a client says is seen; return it sorted by player and time.
+    """Check feature vectors of a client; return them sorted by player and time.
 
     Args:
         frames: of a client.
@@ -96,7 +95,7 @@ class PlayerPicture:
     player: int
     """Slot of the player, from 0."""
     frame: int
-    """When it was taken, in frames of the song at its own rate."""
+    """Time at which it was taken, in frames of the song at its own rate."""
     jpeg: bytes
     """A JPEG file."""
 
@@ -117,12 +116,12 @@ class PlayerBox:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What an uploaded video is, as its first frame says."""
+    """Size and codec of an uploaded video, as its first frame says."""
 
     width: int
-    """Of its pictures, in pixels."""
+    """Width of its pictures, in pixels."""
     height: int
-    """Of its pictures, in pixels."""
+    """Height of its pictures, in pixels."""
     encoding: str
     """The codec as found, for example "h264"."""
 
@@ -132,11 +131,11 @@ class VideoSource:
     """An uploaded video of the players, and what is taken of it."""
 
     upload_id: str
-    """Of the video."""
+    """Upload of the video."""
     players: tuple[PlayerBox, ...] = ()
     """Slot by slot; empty = one player, who has the whole picture."""
     interval_s: float = 0.0
-    """Between the pictures that are taken; 0 = what the model looks at."""
+    """Seconds between the pictures that are taken; 0 = the interval of the model."""
     start_frame: int = 0
     """Where in the song the video begins, in frames of the song; may be negative."""
 
@@ -211,7 +210,7 @@ def jpeg_size(jpeg: bytes, name: str) -> tuple[int, int]:
 
 
 def validate_video(video: VideoSource | None, slots: int, model: str) -> VideoSource | None:
-    """Check what a job says of its video.
+    """Check the places and times of a job's video.
 
     Raises:
         BadOptionError: the model sees no video, or the video's places or times cannot be.
@@ -247,7 +246,7 @@ def check_boxes(boxes: Sequence[PlayerBox], width: int, height: int) -> None:
 
 
 def picture_times_s(video: VideoSource, model_interval_s: float, duration_s: float) -> tuple[float, ...]:
-    """When pictures are taken of a song's video, in seconds of the song.
+    """Times at which pictures are taken of a song's video, in seconds of the song.
 
     Args:
         video: validated.

@@ -13,7 +13,7 @@ from ugosa_server.errors import BadOptionError
 
 def add_video_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `video` to the server's command line."""
-    video = commands.add_parser("video", help="see the players of a song, for models conditioned on video")
+    video = commands.add_parser("video", help="encode pictures of players, for models conditioned on video")
     actions = video.add_subparsers(dest="video_command", required=True)
     features = actions.add_parser("features", help="make feature vectors of pictures (extra 'video')")
     features.add_argument(
@@ -41,9 +41,9 @@ def add_video_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 def make_features(options: argparse.Namespace) -> int:
     """Encode every picture and write one file, whole or not at all."""
     from ugosa_server.marks.players import MAX_VISUAL_FRAMES
+    from ugosa_server.video.decode import parse_boxes, read_folder, read_video
     from ugosa_server.video.encoders import open_encoder
     from ugosa_server.video.features import write_feature_file
-    from ugosa_server.video.pictures import parse_boxes, read_folder, read_video
 
     encoder = open_encoder(options.encoder)
     boxes = parse_boxes(options.players) if options.players else ()

@@ -1,4 +1,4 @@
-"""Image networks that make a vector of a picture: torchvision's ResNet-50, or any encoder in an ONNX file.
+"""Image networks that encode a picture as a vector: torchvision's ResNet-50, or any encoder in an ONNX file.
 
 `resnet50:FILE` takes the weights of torchvision's ResNet-50 that the user supplies (a plain state dict) and
 gives the 2048 numbers before its classifier, as the paper. `onnx:FILE` runs a graph with one picture input,
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.marks.players import MAX_FEATURES
-from ugosa_server.video.pictures import resized
+from ugosa_server.video.decode import resized
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
@@ -27,12 +27,12 @@ EXTRA = "pip install 'ugosa-server[video]'"
 
 
 class PictureEncoder(Protocol):
-    """Makes a vector of a picture."""
+    """Network that encodes a picture as a vector."""
 
     width: int
-    """Of the pictures that it looks at; others are scaled."""
+    """Width of the pictures that it takes; others are scaled to it."""
     height: int
-    """Of the pictures that it looks at."""
+    """Height of the pictures that it takes."""
 
     def encode(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """[H, W, 3] -> [D], D at most 2048."""
@@ -89,10 +89,11 @@ class ResNet50Encoder:
 
 
 def torchvision_resnet50() -> Callable[..., Any]:
-    """Import it, also from a torchvision that was built for another torch, as PyPI's is beside a CPU torch.
+    """Import `resnet50`, also from a torchvision that was built for another torch.
 
-    Then its compiled operators are missing. ResNet-50 uses none, but the import describes two of them to
-    torch and fails if it does not know them; so they are declared, without anything that computes them.
+    PyPI's is, beside a CPU torch. Then its compiled operators are missing. ResNet-50 uses none, but the
+    import describes two of them to torch and fails if it does not know them; so they are declared, without
+    anything that computes them.
     """
     try:
         try:
@@ -152,7 +153,8 @@ class OnnxEncoder:
         features: NDArray[np.float32] = made.reshape(-1).astype(np.float32)
         if len(features) > MAX_FEATURES:
             raise BadOptionError(
-                f"{self._path} gives {len(features)} numbers a picture, but at most {MAX_FEATURES} are taken"
+                f"the encoder {self._path.name} gives {len(features)} numbers a picture, but at most "
+                f"{MAX_FEATURES} are taken"
             )
         return features
 

@@ -1,6 +1,6 @@
-"""Files of feature vectors (.npz): `player` [n], `time_s` [n] and `features` [n, D] in float16.
+"""Feature vectors of pictures: made of the pictures of a job, and kept in files (.npz).
 
-What a worker makes of the pictures of a job: the feature vectors that its network is conditioned on.
+A file holds `player` [n], `time_s` [n] and `features` [n, D] in float16.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ugosa_server.errors import BadOptionError
 from ugosa_server.files import replacing
 from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
+from ugosa_server.video.child import TakenPicture, jpeg_pictures, video_pictures
 from ugosa_server.video.encoders import PictureEncoder
-from ugosa_server.video.taken_pictures import TakenPicture, jpeg_pictures, video_pictures
 
 
 def write_feature_file(

@@ -26,8 +26,8 @@ from ugosa_research.evaluation.methods import Method
 from ugosa_research.evaluation.preparation import EXACT_MARKS, HUMAN_MARKS, MIX_FILE, PreparedSong
 from ugosa_research.evaluation.song_scores import BSS_ENGINES, ScoringOptions, SongScorer
 from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.audio.decoding.child import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
-from ugosa_server.audio.decoding.request import DecodeRequest
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError, UgosaError

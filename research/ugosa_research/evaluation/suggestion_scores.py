@@ -19,8 +19,8 @@ from pathlib import Path
 from ugosa_research.evaluation.marks_files import read_marks
 from ugosa_research.evaluation.preparation import EXACT_MARKS, MIX_FILE, PreparedSong
 from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.audio.decoding.child import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
-from ugosa_server.audio.decoding.request import DecodeRequest
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import UgosaError
 from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec, RunSucceeded

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from ugosa_server.audio.decoding import DecodeLimits, DecodeRequest, decode_in_child
 from ugosa_server.audio.decoding.decode import decode
-from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
-from ugosa_server.audio.decoding.run_child import decode_in_child
 from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
@@ -87,7 +86,7 @@ def delay_frames(late: np.ndarray, early: np.ndarray) -> int:
 
 
 def signal_to_error_db(got: np.ndarray, samples: np.ndarray) -> float:
-    """Of the worst tenth of a second, away from the ends where lossy coders ring."""
+    """Ratio in the worst tenth of a second, away from the ends where lossy coders ring."""
     inner = samples[4410:-4410], got[4410 : len(samples) - 4410] - samples[4410:-4410]
     signal, error = (np.square(x[: len(x) // 4410 * 4410]).reshape(-1, 4410 * 2).sum(axis=1) for x in inner)
     return float(10 * np.log10(np.min(signal / error)))
@@ -116,12 +115,12 @@ def test_lossy_files_come_in_at_their_place_and_length(tmp_path, container):
     assert signal_to_error_db(frames, samples) > 20
 
 
-def test_aac_comes_in_at_its_place(tmp_path):
+def test_aac_comes_in_at_its_place_and_length(tmp_path):
     samples = sweep()
     write_m4a(tmp_path / "song", samples.astype(np.float32), "aac", "fltp")
     source, frames = decode_file(tmp_path / "song", tmp_path)
     assert source.encoding == "M4A AAC"
-    assert 0 <= source.frames - len(samples) < 1024  # the encoder fills its last packet
+    assert source.frames == len(samples)
     assert delay_frames(frames, samples) == 0
     assert signal_to_error_db(frames, samples) > 10
 
@@ -142,11 +141,11 @@ def refuse(path: Path, tmp_path: Path, error: type[Exception], match: str, **req
 
 
 @pytest.mark.parametrize("container", ["WAV", "RF64", "AIFF"])
-def test_a_file_shorter_than_its_header_says_is_refused_with_both_numbers(tmp_path, container):
+def test_a_cut_file_is_refused_with_both_numbers(tmp_path, container):
     path = tmp_path / "cut"
     soundfile.write(path, integers(16).astype(np.int16), RATE_HZ, "PCM_16", format=container)
     os.truncate(path, path.stat().st_size - 1000)
-    promised = 70_001 * 4 + (8 if container == "AIFF" else 0)  # SSND counts its offset and block size
+    promised = 70_001 * 4
     refuse(
         path,
         tmp_path,
@@ -178,7 +177,7 @@ def test_an_m4a_of_an_unknown_kind_is_refused(tmp_path):
     path = tmp_path / "odd"
     write_m4a(path, sweep().astype(np.float32), "aac", "fltp")
     path.write_bytes(path.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"))
-    refuse(path, tmp_path, UnsupportedEncodingError, "a kind that FFmpeg does not know")
+    refuse(path, tmp_path, UnsupportedEncodingError, "a kind that is not known here; export it as AAC")
 
 
 @pytest.mark.parametrize("options", [{}, {"movflags": "faststart"}])
@@ -189,15 +188,6 @@ def test_a_cut_m4a_is_refused(tmp_path, options):
     refuse(path, tmp_path, BadAudioError, "the M4A file is")
 
 
-def test_a_damaged_flac_is_refused(tmp_path):
-    path = tmp_path / "damaged"
-    soundfile.write(path, sweep(), RATE_HZ, format="FLAC")
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 50] = bytes(50)
-    path.write_bytes(data)
-    refuse(path, tmp_path, BadAudioError, "the FLAC file is damaged")
-
-
 @pytest.mark.parametrize(
     ("data", "error", "match"),
     [
@@ -205,9 +195,9 @@ def test_a_damaged_flac_is_refused(tmp_path):
         (b"%PDF-1.7 not a song", UnsupportedEncodingError, "none of the accepted kinds; send WAV"),
         (b"RIFF\x24\0\0\0WAVEfmt ", BadAudioError, "no 'data' chunk"),
         (b"fLaC" + bytes(40), BadAudioError, "FLAC file is damaged"),
-        (b"\0\0\0\x20ftypM4A " + bytes(40), BadAudioError, "M4A file is damaged"),
-        (b"OggS" + bytes(40), BadAudioError, "OGG file is cut short"),
-        (b"OggS\0\x04" + bytes(40), BadAudioError, "OGG file is damaged"),
+        (b"\0\0\0\x20ftypM4A " + bytes(40), BadAudioError, "M4A file was never finished or is cut short"),
+        (b"OggS" + bytes(40), BadAudioError, "OGG file is damaged"),
+        (b"OggS\0\x02" + bytes(40), UnsupportedEncodingError, "OGG with streams of an unknown kind"),
     ],
 )
 def test_what_is_no_audio_is_refused_whatever_its_name(tmp_path, data, error, match):
@@ -281,7 +271,7 @@ def test_the_child_reports_an_error_as_the_function_does(tmp_path):
         asyncio.run(decode_in_child(request, timeout_s=60))
 
 
-def test_a_child_that_takes_too_long_is_killed_and_leaves_nothing(tmp_path):
+def test_a_slow_child_is_killed_and_leaves_nothing(tmp_path):
     os.mkfifo(tmp_path / "never")  # opening it for reading waits for ever
     request = DecodeRequest(str(tmp_path / "never"), str(tmp_path / "song.f32"))
     with pytest.raises(BadAudioError, match="took longer"):
@@ -321,7 +311,7 @@ def test_a_long_song_is_decoded_in_little_memory(tmp_path):
         "import re, sys\n"
         "from pathlib import Path\n"
         "from ugosa_server.audio.decoding.decode import decode\n"
-        "from ugosa_server.audio.decoding.request import DecodeRequest\n"
+        "from ugosa_server.audio.decoding.child import DecodeRequest\n"
         "from ugosa_server.audio.formats import PcmEncoding, RawPcm\n"
         "s = decode(DecodeRequest(sys.argv[1], sys.argv[2], RawPcm(PcmEncoding.S16LE, 96000, 2)))\n"
         # Of this process alone; getrusage also counts the one that it was forked from.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
-from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
 from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError
 
 RATE_HZ = 48_000

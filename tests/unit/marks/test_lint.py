@@ -59,7 +59,7 @@ def test_all_is_found_at_once_errors_first(song):
     assert all(finding.fix for finding in found)
 
 
-def test_silence_of_all_sources_is_an_error_only_where_the_mix_sounds(song):
+def test_all_silent_is_an_error_only_where_the_mix_sounds(song):
     quiet = [silent(source, 0, 4) for source in SOURCES]
     loud = [silent(source, 20, 24) for source in SOURCES]
     assert lint_marks(quiet, SOURCES, song, None) == []
@@ -68,7 +68,7 @@ def test_silence_of_all_sources_is_an_error_only_where_the_mix_sounds(song):
     assert finding.span[0] == pytest.approx(20_000, abs=10)
 
 
-def test_little_silence_is_told_with_how_much_there_is(song):
+def test_little_silence_is_a_warning_with_its_amount(song):
     found = lint_marks([silent("bass", 6, 7.5), silent("vocals", 6, 8)], SOURCES, song, None)
     assert [(f.code, f.severity) for f in found[:1]] == [("THIN_COVERAGE", Severity.WARNING)]
     assert "3.5 s of silence" in found[0].message
@@ -78,13 +78,13 @@ def test_little_silence_is_told_with_how_much_there_is(song):
     ]
 
 
-def test_instruments_that_no_mark_names_are_not_missed_in_a_model_of_many(song):
+def test_unmarked_instruments_of_a_large_model_are_no_finding(song):
     marks = [silent("bass", 6, 12), Mark("vocals", ACTIVE, 6_000, 12_000)]
     found = lint_marks(marks, SOURCES, song, None, residual=("residual",))
     assert [(f.code, f.source, f.severity) for f in found] == [("NO_SILENCE", "vocals", Severity.INFO)]
 
 
-def test_the_residual_can_be_marked_and_holds_what_sounds_while_all_are_silent(song):
+def test_the_residual_counts_as_a_source_of_all_silent(song):
     marks = [silent("bass", 6, 12), silent("vocals", 6, 12)]
     assert lint_marks(marks, SOURCES, song, None, residual=("residual",)) == []
     (finding,) = lint_marks([*marks, silent("residual", 6, 12)], SOURCES, song, None, residual=("residual",))
@@ -96,7 +96,7 @@ def test_no_silence_at_all_is_one_warning(song):
     assert [(f.code, f.severity) for f in found] == [("NO_SILENCE", Severity.WARNING)]
 
 
-def test_a_source_heard_loudly_in_its_silence_is_told_with_its_times(song):
+def test_a_source_loud_in_its_silence_is_a_warning_with_times(song):
     hops = FRAMES // 50
     vocals = np.full(hops, -60.0)
     vocals[: 8 * 20] = -15.0  # plays for 8 s; marked silent from 6 s

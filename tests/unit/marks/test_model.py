@@ -53,7 +53,7 @@ def test_complement_stays_within_the_song():
 
 
 @given(intervals, st.integers(0, FRAMES), st.integers(0, FRAMES))
-def test_inside_is_the_part_of_each_in_a_window_counted_from_its_start(spans, start, length):
+def test_inside_clips_to_a_window_and_shifts_to_its_start(spans, start, length):
     stop = start + length
     found = [frame for a, b in inside(spans, start, stop) for frame in range(a, b)]
     assert found == [frame - start for a, b in spans for frame in range(a, b) if start <= frame < stop]

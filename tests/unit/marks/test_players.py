@@ -116,7 +116,7 @@ def test_boxes_lie_in_the_picture():
         check_boxes([PlayerBox(0, 0, 96, 48), PlayerBox(95, 47, 2, 1)], 96, 48)
 
 
-def test_pictures_are_taken_as_often_as_asked_else_as_the_model_looks():
+def test_picture_times_follow_the_request_else_the_model():
     assert picture_times_s(VideoSource("u"), 4.0, 10.0) == (0.0, 4.0, 8.0)
     assert picture_times_s(VideoSource("u", interval_s=5.0), 4.0, 10.0) == (0.0, 5.0)
     assert picture_times_s(VideoSource("u"), 4.0, 0.001) == (0.0,)

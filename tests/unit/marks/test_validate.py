@@ -13,7 +13,7 @@ SOURCES = ("drums", "bass", "other", "vocals")
 ACTIVE, SILENT = MarkState.ACTIVE, MarkState.SILENT
 
 
-def test_an_unknown_source_is_told_with_the_nearest_name():
+def test_an_unknown_source_is_refused_with_the_nearest_name():
     with pytest.raises(
         UnknownSourceError, match=r'"Vocal".*did you mean "vocals"\? .*drums, bass, other, vocals'
     ):
@@ -36,7 +36,7 @@ def test_an_unknown_source_like_no_other_gets_no_wild_guess():
         (-5, 500, "region of vocals starts at frame -5, but a song starts at frame 0"),
     ],
 )
-def test_a_region_outside_the_song_is_told_with_both_values(start, end, message):
+def test_a_region_outside_the_song_is_refused_with_both_values(start, end, message):
     with pytest.raises(BadRegionError, match=f"^{re.escape(message)}$"):
         validate_marks([Mark("vocals", SILENT, start, end)], SOURCES, 88_200)
 
@@ -62,7 +62,7 @@ regions = st.tuples(st.integers(0, 29), st.integers(1, 30)).filter(lambda region
         st.builds(lambda state, region: Mark("bass", state, *region), st.sampled_from(MarkState), regions)
     )
 )
-def test_a_contradiction_is_found_exactly_when_some_frame_is_both(marks):
+def test_contradiction_is_found_iff_some_frame_is_both(marks):
     frames_of = {
         state: {n for mark in marks if mark.state is state for n in range(mark.start_frame, mark.end_frame)}
         for state in MarkState

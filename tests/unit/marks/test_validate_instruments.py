@@ -1,4 +1,4 @@
-"""Who plays: the list decides, else the marks, else everybody."""
+"""The instruments that play: by the list, else by the marks, else all."""
 
 import pytest
 
@@ -35,11 +35,11 @@ def mark(source, state="silent", start=10, end=20):
         ((), (mark("cello"), mark("flute"), mark("viola"), mark("violin", "active")), SOURCES),
     ],
 )
-def test_who_plays(instruments, marks, playing):
+def test_playing_sources(instruments, marks, playing):
     assert playing_sources(instruments, MarkSet(marks), SOURCES, FRAMES) == playing
 
 
-def test_a_list_comes_back_in_the_models_order_and_each_name_once():
+def test_a_list_comes_back_in_model_order_each_name_once():
     assert validate_instruments(("violin", "cello", "violin"), SOURCES, STEMS, "m") == ("cello", "violin")
     assert validate_instruments((), SOURCES, STEMS, "m") == ()
 
@@ -53,12 +53,12 @@ def test_a_list_comes_back_in_the_models_order_and_each_name_once():
         (("violin",), SOURCES, "has no choice of instruments: it always gives cello"),
     ],
 )
-def test_lists_that_cannot_be(instruments, stems, message):
+def test_impossible_lists_are_refused(instruments, stems, message):
     with pytest.raises(BadOptionError, match=message):
         validate_instruments(instruments, SOURCES, stems, "m")
 
 
-def test_an_absent_instrument_may_be_marked_silent_but_not_active():
+def test_an_absent_instrument_may_be_silent_but_not_active():
     check_marks_of_absent((mark("flute"), mark("violin", "active")), ("violin",), SOURCES)
     check_marks_of_absent((mark("flute", "active"),), (), SOURCES)
     with pytest.raises(
@@ -67,7 +67,7 @@ def test_an_absent_instrument_may_be_marked_silent_but_not_active():
         check_marks_of_absent((mark("flute", "active"),), ("violin",), SOURCES)
 
 
-def test_who_does_not_play_is_silent_throughout():
+def test_absent_sources_are_silent_throughout():
     marks = MarkSet((mark("violin"), mark("flute", "active"), mark("residual")))
     found = marks_of_ensemble(marks, ("cello", "violin"), SOURCES, FRAMES)
     assert set(found.marks) == {

@@ -1,4 +1,4 @@
-"""What is seen of the players: what may come in."""
+"""Feature vectors of video frames: checks of a client's."""
 
 import numpy as np
 import pytest

@@ -9,8 +9,8 @@ from ugosa_client.video import read_visual_frames
 from ugosa_server.cli import main
 from ugosa_server.errors import BadOptionError, BadVideoError
 from ugosa_server.marks.players import PlayerBox, validate_visual_frames
+from ugosa_server.video.decode import parse_boxes, read_folder, read_video
 from ugosa_server.video.encoders import open_encoder
-from ugosa_server.video.pictures import parse_boxes, read_folder, read_video
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_refused(tmp_path, make, message):
 
 
 def test_pictures_too_large_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr("ugosa_server.video.pictures.MAX_PIXELS", 96 * 48 - 1)
+    monkeypatch.setattr("ugosa_server.video.decode.MAX_PIXELS", 96 * 48 - 1)
     write_jpeg(tmp_path / "0_0.jpg", drawn(RED))
     with pytest.raises(BadVideoError, match="96 x 48 pixels; at most 4607"):
         list(read_folder(tmp_path))

@@ -45,7 +45,7 @@ def test_it_gives_what_comes_before_the_classifier(network, weights):
     assert np.abs(features - encoder.encode(drawn(BLUE, RED))).max() > 1e-3
 
 
-def test_other_weights_are_refused_and_nothing_of_a_pickle_is_run(network, tmp_path):
+def test_other_weights_are_refused_and_no_pickle_is_run(network, tmp_path):
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(BadOptionError, match="holds no weights of torchvision's ResNet-50"):
         open_encoder(f"resnet50:{tmp_path / 'other.pth'}")

@@ -15,7 +15,7 @@ def test_a_file_brings_back_players_times_and_vectors(tmp_path):
     assert [seen.vector(4).tolist() for seen in frames] == [[*vector.tolist(), 0.0] for vector in vectors]
 
 
-def test_files_that_hold_something_else_are_told(tmp_path):
+def test_files_of_something_else_are_refused(tmp_path):
     path = tmp_path / "seen.npz"
     with pytest.raises(BadOptionError, match="is no file of video features"):
         read_feature_file(path, 11025)

@@ -1,1 +1,5 @@
-"""Decoding of strangers' audio files, in a child process with limits."""
+"""From uploaded bytes to decoded songs, in a child process with limits."""
+
+from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest, decode_in_child
+
+__all__ = ["DecodeLimits", "DecodeRequest", "decode_in_child"]

@@ -1,53 +1,66 @@
-"""The child process that decodes one file: JSON request on stdin, JSON answer on stdout.
+"""Decoding in a child process, as its parent sees it: the request, its limits, the call.
 
-    {"path": ..., "out_path": ..., "pcm": {...} | null, "limits": {"max_frames": ...}, "cpu_s": ...}
-    -> {"source": {...SourceAudio}}  or  {"error": {"reason": ..., "message": ..., "metadata": {...}}}
-
-Run by `run_child.py` as `python -m ugosa_server.audio.decoding.child`. It limits itself before it reads a
-byte of audio.
+Free of decoders, so that the front process can ask.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-import json
-import sys
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from ugosa_server.audio.decoding.decode import decode
-from ugosa_server.audio.decoding.limits import limit_this_process
-from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
-from ugosa_server.audio.formats import PcmEncoding, RawPcm
-from ugosa_server.errors import DISK_FULL_MESSAGE, DiskFullError, UgosaError, is_disk_full
+from ugosa_server.audio.formats import RawPcm, SourceAudio
+from ugosa_server.errors import DecoderCrashedError
+from ugosa_server.files import tmp_path_of
+from ugosa_server.sandbox import ask_child
 
-ADDRESS_SPACE_BYTES = 4 << 30  # libraries map far more than they use; the decoders need some tens of MB
+CHILD = "ugosa_server.audio.decoding.decode"
+MAX_FRAMES = 6 * 3600 * 48_000  # six hours at 48 kHz
 
 
-def _answer(fields: dict[str, Any]) -> dict[str, Any]:
-    pcm = fields["pcm"]
-    request = DecodeRequest(
-        path=fields["path"],
-        out_path=fields["out_path"],
-        pcm=RawPcm(PcmEncoding(pcm["encoding"]), pcm["sample_rate_hz"], pcm["channels"]) if pcm else None,
-        limits=DecodeLimits(**fields["limits"]),
-    )
+@dataclass(frozen=True)
+class DecodeLimits:
+    """Bounds on the cost of a song."""
+
+    max_frames: int = MAX_FRAMES
+    """Longest song, in frames; > 0."""
+    max_bytes: int = MAX_FRAMES * 2 * 4
+    """Most bytes that may be written: the share of the disk that the song's owner has left."""
+    min_free_bytes: int = 0
+    """Free space that the disk of the result keeps."""
+
+
+@dataclass(frozen=True)
+class DecodeRequest:
+    """One file to decode."""
+
+    path: str
+    """The uploaded bytes."""
+    out_path: str
+    """Destination of the decoded frames; written as `out_path + ".tmp"`, synced and renamed."""
+    pcm: RawPcm | None = None
+    """Set when the bytes are samples without a header; otherwise the bytes say what they are."""
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+    """Bounds on the cost."""
+
+
+async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAudio:
+    """Decode a file in a child process with limited memory and CPU time.
+
+    Cancelling the call kills the child; nothing is left behind but a finished file.
+
+    Raises:
+        BadAudioError: the audio is unusable.
+        DecoderCrashedError: decoding it crashed or took longer than `timeout_s`.
+        UnsupportedEncodingError: the container, sample format, rate or channel count is not accepted.
+        DiskFullError: no room for the decoded frames.
+    """
     try:
-        return {"source": dataclasses.asdict(decode(request))}
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        full = DiskFullError(DISK_FULL_MESSAGE)
-        return {"error": {"reason": full.reason, "message": full.message, "metadata": full.metadata}}
-    except UgosaError as error:
-        return {"error": {"reason": error.reason, "message": error.message, "metadata": error.metadata}}
-
-
-def main() -> None:
-    """Decode what stdin asks for."""
-    fields = json.load(sys.stdin)
-    limit_this_process(ADDRESS_SPACE_BYTES, int(fields["cpu_s"]))
-    json.dump(_answer(fields), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+        answer = await ask_child(
+            CHILD, dataclasses.asdict(request), timeout_s, "the audio", "export it again, as WAV or FLAC"
+        )
+    except (DecoderCrashedError, asyncio.CancelledError):
+        tmp_path_of(Path(request.out_path)).unlink(missing_ok=True)
+        raise
+    return SourceAudio(**answer["source"])

@@ -1,28 +1,46 @@
 """From uploaded bytes to the song that all work starts from: raw float32 frames at the source's own rate.
 
-Decoding is done once, in blocks, and refuses what could not be handed back faithfully. It runs in a child
-process (`intake.py`), because decoders are C libraries that read bytes from strangers.
+Decoding is done once, in blocks, and refuses what could not be handed back faithfully. Run as a program it is
+the child process of `child.py`, because decoders are C libraries that read bytes from strangers: JSON request
+on stdin, JSON answer on stdout.
+
+    {"path": ..., "out_path": ..., "pcm": {...} | null, "limits": {"max_frames": ...}, "cpu_s": ...}
+    -> {"source": {...SourceAudio}}  or  {"error": {"reason": ..., "message": ..., "metadata": {...}}}
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
-from contextlib import AbstractContextManager
+import sys
+from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.audio.decoding.readers import AudioStream, open_pcm, open_with_av, open_with_soundfile
-from ugosa_server.audio.decoding.request import DecodeLimits, DecodeRequest
-from ugosa_server.audio.decoding.sniff import Container, check_complete, sniff
-from ugosa_server.audio.formats import RawPcm, SourceAudio
-from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError, UnsupportedEncodingError
+from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
+from ugosa_server.audio.decoding.readers import AudioStream, open_pcm, open_song
+from ugosa_server.audio.decoding.sniff import sniff
+from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, peak_dbfs
+from ugosa_server.errors import (
+    DISK_FULL_MESSAGE,
+    BadAudioError,
+    DiskFullError,
+    QuotaError,
+    UgosaError,
+    UnsupportedEncodingError,
+    is_disk_full,
+)
 from ugosa_server.files import replacing
+from ugosa_server.sandbox import answer_of_error, limit_this_process
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 384_000
+MAX_PEAK = 1e6  # 120 dB above full scale; powers of spectra of more do not fit float32
+ADDRESS_SPACE_BYTES = 4 << 30  # libraries map far more than they use; the decoders need some tens of MB
 
 
 def decode(request: DecodeRequest) -> SourceAudio:
@@ -34,23 +52,15 @@ def decode(request: DecodeRequest) -> SourceAudio:
         QuotaError, DiskFullError: no room for the frames.
     """
     out_path = Path(request.out_path)
-    with Path(request.path).open("rb") as file, _open_stream(file, request.pcm) as stream:
-        _check_layout(stream)
-        with replacing(out_path) as out:
-            frames, peak = _write_frames(stream, out, request.limits)
+    with Path(request.path).open("rb") as file:
+        stream = open_song(file, sniff(file)) if request.pcm is None else open_pcm(file, request.pcm)
+        with closing(stream.blocks):
+            _check_layout(stream)
+            with replacing(out_path) as out:
+                frames, peak = _write_frames(stream, out, request.limits)
         return SourceAudio(
             str(out_path), stream.sample_rate_hz, stream.channels, frames, stream.encoding, peak
         )
-
-
-def _open_stream(file: BinaryIO, pcm: RawPcm | None) -> AbstractContextManager[AudioStream]:
-    if pcm is not None:
-        return open_pcm(file, pcm)
-    container = sniff(file)
-    check_complete(file, container)
-    if container in (Container.MP3, Container.MP4):
-        return open_with_av(file, container)
-    return open_with_soundfile(file, container)
 
 
 def _check_layout(stream: AudioStream) -> None:
@@ -76,7 +86,7 @@ def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> t
                 f"the song is longer than {limits.max_frames} frames "
                 f"({limits.max_frames / stream.sample_rate_hz:.0f} s), the longest that this server takes"
             )
-        peak = max(peak, _finite_peak(block, frames))
+        peak = max(peak, _checked_peak(block, frames))
         samples = np.ascontiguousarray(block, dtype="<f4")
         _check_room(out, out.tell() + samples.nbytes, limits)
         out.write(samples.data)
@@ -87,7 +97,7 @@ def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> t
 
 
 def _check_room(out: BinaryIO, size_bytes: int, limits: DecodeLimits) -> None:
-    """Looked at before every block, because a small file can hold any number of frames."""
+    """Check the room before every block, because a small file can hold any number of frames."""
     if size_bytes > limits.max_bytes:
         raise QuotaError(
             f"decoded, the song takes more than the {limits.max_bytes} bytes that may still be stored for"
@@ -103,17 +113,54 @@ def _check_room(out: BinaryIO, size_bytes: int, limits: DecodeLimits) -> None:
         )
 
 
-def _finite_peak(block: NDArray[np.float32], first_frame: int) -> float:
-    """Largest absolute sample of a block [n, C] that starts at `first_frame`."""
+def _checked_peak(block: NDArray[np.float32], first_frame: int) -> float:
+    """Return the largest absolute sample of a block [n, C] that starts at `first_frame`.
+
+    Raises:
+        BadAudioError: a sample is NaN or infinite, or larger than MAX_PEAK.
+    """
     if not len(block):
         return 0.0
     peak = float(np.abs(block).max())
-    if not np.isfinite(peak):
-        frame, channel = np.argwhere(~np.isfinite(block))[0]
-        raise BadAudioError(
-            f"the audio has a sample that is not a number: {block[frame, channel]} at frame "
-            f"{first_frame + frame} "
-            f"of channel {channel + 1}; render it again without the fault",
-            frame=int(first_frame + frame),
+    if peak <= MAX_PEAK:
+        return peak
+    frame, channel = np.argwhere(~(np.abs(block) <= MAX_PEAK))[0]
+    sample = float(block[frame, channel])
+    place = f"at frame {first_frame + frame} of channel {channel + 1}"
+    if not np.isfinite(sample):
+        problem = f"a sample that is not a number: {sample} {place}; render it again without the fault"
+    else:
+        problem = (
+            f"a sample of {sample:g} {place}, {peak_dbfs(abs(sample)):.0f} dB above full scale, which is 1; "
+            f"at most {peak_dbfs(MAX_PEAK):.0f} dB are taken. Normalise it, or render it again"
         )
-    return peak
+    raise BadAudioError(f"the audio has {problem}", frame=int(first_frame + frame))
+
+
+def _answer(fields: dict[str, Any]) -> dict[str, Any]:
+    pcm = fields["pcm"]
+    request = DecodeRequest(
+        path=fields["path"],
+        out_path=fields["out_path"],
+        pcm=RawPcm(PcmEncoding(pcm["encoding"]), pcm["sample_rate_hz"], pcm["channels"]) if pcm else None,
+        limits=DecodeLimits(**fields["limits"]),
+    )
+    try:
+        return {"source": dataclasses.asdict(decode(request))}
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        return answer_of_error(DiskFullError(DISK_FULL_MESSAGE))
+    except UgosaError as error:
+        return answer_of_error(error)
+
+
+def main() -> None:
+    """Decode one file as stdin asks."""
+    fields = json.load(sys.stdin)
+    limit_this_process(ADDRESS_SPACE_BYTES, int(fields["cpu_s"]))
+    json.dump(_answer(fields), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

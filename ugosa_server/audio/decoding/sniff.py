@@ -1,23 +1,39 @@
-"""What a file is, told from its bytes, and whether all the bytes that its header promises are there.
-
-Names and extensions are never looked at. Sizes from headers are compared with the file's size and used for
-nothing else.
-"""
+"""The kind of a file, by its bytes; names and extensions are never looked at."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
+from ugosa_server.audio.decoding.mpeg import find_first_frame
+from ugosa_server.audio.decoding.tags import after_tags, before_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
-ID3_HEADER_BYTES = 10
-MAX_CHUNKS = 10_000  # a header with more chunks than this is not audio
-OGG_MAX_PAGE_BYTES = 65_307
-OGG_HEADER_BYTES = 27
-UNKNOWN_SIZE = 0xFFFF_FFFF  # what programs write that stream a WAV and cannot go back to its header
 ACCEPTED = "WAV, FLAC, AIFF, MP3, OGG or M4A"
+
+# Beginnings of files that people take for songs, and their names.
+OTHER_KINDS = {
+    b"\x30\x26\xb2\x75": "WMA",
+    b"\x1a\x45\xdf\xa3": "Matroska or WebM",
+    b"caff": "CAF",
+    b"wvpk": "WavPack",
+    b"MAC ": "Monkey's Audio",
+    b"MPCK": "Musepack",
+    b"MP+": "Musepack",
+    b"TTA1": "True Audio",
+    b".snd": "AU",
+    b"riff": "Wave64",
+    b"DSD ": "DSD",
+    b"FRM8": "DSD",
+    b"MThd": "MIDI",
+    b"#!AMR": "AMR",
+    b"\x0b\x77": "AC-3",
+    b".RMF": "RealMedia",
+    b"FLV": "Flash video",
+    b"PK\x03\x04": "ZIP",
+}
 
 
 class Container(StrEnum):
@@ -31,19 +47,48 @@ class Container(StrEnum):
     MP4 = "M4A"
 
 
-def sniff(file: BinaryIO) -> Container:
-    """Tell a file's container from its magic bytes.
+@dataclass(frozen=True)
+class Sniffed:
+    """A file of an accepted kind, without the tags around it."""
+
+    container: Container
+    """Its kind."""
+    start: int
+    """Position of its first byte after the tags before it."""
+    stop: int
+    """Position after its last byte; some tags after it are found from the front only, and not left out."""
+
+
+def sniff(file: BinaryIO) -> Sniffed:
+    """Tell a file's container from its magic bytes, and where its tags end and begin.
 
     Raises:
-        BadAudioError: the file is empty.
+        BadAudioError: the file is empty, or holds nothing but tags.
         UnsupportedEncodingError: the bytes are none of the accepted containers.
     """
-    start = _skip_id3(file)
-    file.seek(start)
-    head = file.read(16)
-    if not head:
+    size_bytes = os.fstat(file.fileno()).st_size
+    if not size_bytes:
         raise BadAudioError("the file is empty: it has no bytes of audio")
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+    stop = before_tags(file, size_bytes)
+    start = after_tags(file, 0, stop)
+    file.seek(start)
+    head = file.read(min(16, stop - start))
+    if not head:
+        raise BadAudioError(f"the file has {size_bytes} bytes of tags or zeros and no audio; export it again")
+    container = _container(head)
+    if container is not None:
+        return Sniffed(container, start, stop)
+    box = head.find(b"ftyp", 1, 8)  # the zeros before it were the first bytes of its size
+    if 1 <= box <= 4:
+        return Sniffed(Container.MP4, start + box - 4, stop)
+    first = find_first_frame(file, start, stop)
+    if first is not None:
+        return Sniffed(Container.MP3, first, stop)
+    raise UnsupportedEncodingError(_refusal(head))
+
+
+def _container(head: bytes) -> Container | None:
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return Container.WAV
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return Container.AIFF
@@ -51,102 +96,20 @@ def sniff(file: BinaryIO) -> Container:
         return Container.FLAC
     if head[:4] == b"OggS":
         return Container.OGG
-    if head[4:8] == b"ftyp":
+    if head[4:8] in (b"ftyp", b"moov"):
         return Container.MP4
-    # MPEG audio frame header: 11 bits of sync, then version != reserved, layer == III (ISO 11172-3, 2.4.1.3).
-    if (
-        len(head) > 1
-        and head[0] == 0xFF
-        and head[1] & 0xE0 == 0xE0
-        and head[1] & 0x18 != 0x08
-        and head[1] & 0x06 == 0x02
-    ):
-        return Container.MP3
-    raise UnsupportedEncodingError(
-        f"the file begins with the bytes {head[:8].hex(' ')}, which is none of the accepted kinds;"
-        f" send {ACCEPTED}"
+    return None
+
+
+def _refusal(head: bytes) -> str:
+    for magic, name in OTHER_KINDS.items():
+        if head.startswith(magic):
+            return f"{name} is none of the accepted kinds; send {ACCEPTED}"
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return f"AAC without a container (ADTS) is none of the accepted kinds; send {ACCEPTED}"
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE4, 0xE6):
+        return f"MPEG audio of layer I or II is none of the accepted kinds; send {ACCEPTED}"
+    return (
+        f"the file begins with the bytes {head[:8].hex(' ')}, which is none of the accepted kinds; send "
+        f"{ACCEPTED}"
     )
-
-
-def check_complete(file: BinaryIO, container: Container) -> None:
-    """Look whether a file is all there: by the sizes in a WAV's or AIFF's header, by an OGG's last page.
-
-    Raises:
-        BadAudioError: the file is cut short.
-    """
-    if container is Container.WAV:
-        promised, start = _promised_wav_bytes(file)
-    elif container is Container.AIFF:
-        promised, start = _find_chunk(file, b"SSND", "big")
-    elif container is Container.OGG:
-        _check_last_page(file)
-        return
-    else:
-        return  # the other containers say it by themselves while they are decoded
-    present = os.fstat(file.fileno()).st_size - start
-    if promised > present:
-        raise BadAudioError(
-            f"the {container} file is cut short: its header promises {promised} bytes of samples, but "
-            f"{present} "
-            "are there; export or copy it again"
-        )
-
-
-def says_its_length(file: BinaryIO) -> bool:
-    """Whether an MP3 has a Xing/Info header, which counts its frames; otherwise its length is a guess."""
-    file.seek(_skip_id3(file))
-    first_frame = file.read(256)  # the tag lies at most 36 bytes into the first frame
-    return b"Xing" in first_frame or b"Info" in first_frame
-
-
-def _skip_id3(file: BinaryIO) -> int:
-    """Position after an ID3v2 tag (id3.org, ID3v2.4 section 3.1: size in four 7-bit bytes), or 0."""
-    file.seek(0)
-    head = file.read(ID3_HEADER_BYTES)
-    if len(head) < ID3_HEADER_BYTES or head[:3] != b"ID3":
-        return 0
-    size = (head[6] & 0x7F) << 21 | (head[7] & 0x7F) << 14 | (head[8] & 0x7F) << 7 | (head[9] & 0x7F)
-    footer = ID3_HEADER_BYTES if head[5] & 0x10 else 0
-    return ID3_HEADER_BYTES + size + footer
-
-
-def _check_last_page(file: BinaryIO) -> None:
-    """An Ogg stream ends with a whole page that says so (RFC 3533, section 6: header_type 0x04)."""
-    size_bytes = os.fstat(file.fileno()).st_size
-    file.seek(max(0, size_bytes - OGG_MAX_PAGE_BYTES))
-    tail = file.read(OGG_MAX_PAGE_BYTES)
-    page = tail[tail.rfind(b"OggS") :]
-    if len(page) > OGG_HEADER_BYTES and page[5] & 0x04:
-        segments = page[OGG_HEADER_BYTES : OGG_HEADER_BYTES + page[26]]
-        if len(segments) == page[26] and len(page) >= OGG_HEADER_BYTES + len(segments) + sum(segments):
-            return
-    raise BadAudioError(
-        "the OGG file is cut short: its last page does not end the stream; export or copy it again"
-    )
-
-
-def _promised_wav_bytes(file: BinaryIO) -> tuple[int, int]:
-    """Size and position of a WAV's samples; an RF64's size is in its `ds64` chunk (EBU Tech 3306)."""
-    size, start = _find_chunk(file, b"data", "little")
-    if size != UNKNOWN_SIZE:
-        return size, start
-    file.seek(12)
-    ds64 = file.read(24)  # "ds64", size, 64-bit RIFF size, 64-bit data size
-    if ds64[:4] == b"ds64":
-        return int.from_bytes(ds64[16:24], "little"), start
-    return 0, start
-
-
-def _find_chunk(file: BinaryIO, name: bytes, order: Literal["little", "big"]) -> tuple[int, int]:
-    """Size and position of the body of an IFF chunk."""
-    position = 12
-    for _ in range(MAX_CHUNKS):
-        file.seek(position)
-        head = file.read(8)
-        if len(head) < 8:
-            break
-        size = int.from_bytes(head[4:8], order)
-        if head[:4] == name:
-            return size, position + 8
-        position += 8 + size + size % 2
-    raise BadAudioError(f"the file is damaged or cut short: it has no {name.decode()!r} chunk with samples")

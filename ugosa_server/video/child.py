@@ -1,6 +1,11 @@
-"""Pictures of a job's players, decoded in a child process while the worker encodes them, one by one.
+"""Decoding pictures in a child process, as its parent sees it: probing a video, and pictures of players.
 
-A picture that upsets a decoder costs the child and not the worker, and a cancel is seen while it decodes.
+Free of decoders, so that the front process can probe. A picture that upsets a decoder costs the child and not
+the worker, and a cancel is seen while it decodes. The child's program is `decode.py`. It answers a probe in
+JSON, and with pictures in records, little-endian:
+
+kind (int8)  player (int32)  time_s (float64)  size_bytes (int32), then so many bytes:
+RGB [H, W, 3] of a picture, the JSON of an error, nothing at the end
 """
 
 from __future__ import annotations
@@ -9,22 +14,24 @@ import base64
 import json
 import os
 import selectors
+import struct
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.audio.decoding.run_child import ONE_THREAD, error_of_answer, how_it_ended
 from ugosa_server.errors import BadVideoError
-from ugosa_server.marks.players import PlayerBox
-from ugosa_server.video.picture_records import END, ERROR, HEAD
-from ugosa_server.video.probe import CHILD
+from ugosa_server.marks.players import PlayerBox, VideoInfo
+from ugosa_server.sandbox import ask_child, child_command, child_environment, ending_of, error_of_answer
 
+CHILD = "ugosa_server.video.decode"
+HEAD = struct.Struct("<bidi")
+END, PICTURE, ERROR = 0, 1, 2
 POLL_S = 0.2  # how soon a cancel is seen while a picture is decoded
 CPU_S = 4 * 3600  # of decoding: an hour of video at several times its own speed
 
@@ -34,11 +41,22 @@ class TakenPicture:
     """One picture as the encoder wants it."""
 
     player: int
-    """Slot; of pictures that came as JPEG files, 0."""
+    """Slot; 0 for a picture that came as a JPEG file."""
     time_s: float
-    """From the start of the video; of pictures that came as JPEG files, which of them it is."""
+    """Time from the start of the video; the number of a picture that came as a JPEG file."""
     rgb: NDArray[np.uint8]
     """[height, width, 3]."""
+
+
+async def probe_in_child(path: Path, timeout_s: float) -> VideoInfo:
+    """Decode the first picture of a video in a child process with limited memory and CPU time.
+
+    Raises:
+        BadVideoError: it is no video, or one that is too large.
+        DecoderCrashedError: decoding it crashed or took longer than `timeout_s`.
+    """
+    answer = await ask_child(CHILD, {"video": str(path)}, timeout_s, "the video", "export it again, as MP4")
+    return VideoInfo(**answer["video"])
 
 
 def jpeg_pictures(
@@ -66,7 +84,7 @@ def video_pictures(
     height: int,
     check: Callable[[], None],
 ) -> Iterator[TakenPicture]:
-    """Yield what each box holds of the video's first frame at or after each time, scaled.
+    """Yield the part in each box of the video's first frame at or after each time, scaled.
 
     Args:
         path: of the video.
@@ -101,10 +119,10 @@ def _pictures(
 @contextmanager
 def _child(request: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
     child = subprocess.Popen(
-        [sys.executable, "-m", CHILD],
+        child_command(CHILD),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ | ONE_THREAD,
+        env=child_environment(),
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -141,6 +159,6 @@ def _read(child: subprocess.Popen[bytes], size: int, check: Callable[[], None]) 
 
 def _crashed(child: subprocess.Popen[bytes]) -> BadVideoError:
     return BadVideoError(
-        f"the pictures of the players cannot be decoded: their decoder {how_it_ended(child.wait())}; they are"
+        f"the pictures of the players cannot be decoded: their decoder {ending_of(child.wait())}; they are"
         " damaged or not what they seem"
     )

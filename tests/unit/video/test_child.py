@@ -9,8 +9,7 @@ import pytest
 from tests.helpers.players import BLUE, GREEN, RED, drawn, jpeg_header, write_jpeg, write_video
 from ugosa_server.errors import BadOptionError, BadVideoError
 from ugosa_server.marks.players import PlayerBox, VideoInfo
-from ugosa_server.video.probe import probe_in_child
-from ugosa_server.video.taken_pictures import jpeg_pictures, video_pictures
+from ugosa_server.video import jpeg_pictures, probe_in_child, video_pictures
 
 
 def never():
@@ -56,13 +55,13 @@ def test_what_cannot_be_decoded_is_refused_and_leaves_no_process(tmp_path):
 
 
 def test_a_decoder_that_dies_is_an_error_of_the_pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr("ugosa_server.video.taken_pictures.CPU_S", 0)  # killed as soon as it computes
+    monkeypatch.setattr("ugosa_server.video.child.CPU_S", 0)  # killed as soon as it computes
     with pytest.raises(BadVideoError, match=r"their decoder crashed \(SIG(XCPU|KILL)\)"):
         list(jpeg_pictures([jpeg(tmp_path / "a.jpg", drawn(RED))] * 200, 64, 64, never))
 
 
 class StoppedError(Exception):
-    """What a cancel raises."""
+    """Error that a cancel raises."""
 
 
 def test_a_cancel_is_seen_between_pictures_and_ends_the_child(tmp_path):
@@ -88,7 +87,7 @@ def test_an_uploaded_video_says_what_it_is(tmp_path):
     assert probe(tmp_path / "v.mp4") == VideoInfo(96, 48, "mpeg4")
 
 
-def test_no_file_of_this_machine_is_opened_through_an_uploaded_playlist(tmp_path):
+def test_an_uploaded_playlist_opens_no_file_of_this_machine(tmp_path):
     write_video(tmp_path / "secret.ts", [drawn(RED)] * 8)
     playlists = {
         "m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n",

@@ -1,13 +1,24 @@
 """Pictures of players: from a folder of JPEG files, or cut out of a video file by boxes.
 
-All are read with PyAV. What a file says of its size is checked before a picture of it is decoded.
+All are read with PyAV. The size that a file states is checked before a picture of it is decoded. Run as a
+program it is the child process of `child.py`: one JSON request on stdin, JSON or records on stdout. It limits
+itself before it reads a byte of a picture.
+
+    {"cpu_s": ..., "video": path}                                                 probe a video
+    {"cpu_s": ..., "video": path, "boxes": [[left, top, width, height], ...],
+     "times_s": [...], "width": ..., "height": ...}                               pictures of a video
+    {"cpu_s": ..., "jpegs": [base64, ...], "width": ..., "height": ...}           pictures as they came
 """
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import io
+import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +28,15 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.errors import BadOptionError, BadVideoError
+from ugosa_server.errors import BadOptionError, BadVideoError, UgosaError
 from ugosa_server.marks.players import PlayerBox, VideoInfo, check_boxes
+from ugosa_server.sandbox import NICENESS, answer_of_error, limit_this_process
+from ugosa_server.video.child import END, ERROR, HEAD, PICTURE
 
 MAX_PIXELS = 8192 * 4320  # of a picture, or of a frame of a video
 MAX_PLAYERS = 7
+# Libraries map far more than they use; the largest frames, some kept for prediction, need several hundred MB.
+ADDRESS_SPACE_BYTES = 3 << 30
 FIRST = (-math.inf,)  # the time of the first picture, whatever it says
 
 # Files of one piece only: a playlist could name other files of this machine, or addresses.
@@ -132,7 +147,7 @@ def read_jpegs(jpegs: Iterable[bytes]) -> Iterator[Picture]:
 
 
 def probe_video(path: Path) -> VideoInfo:
-    """Decode the first picture of a video and say what it is.
+    """Decode the first picture of a video and return its size and codec.
 
     Raises:
         BadVideoError: the file has no video that can be decoded.
@@ -158,7 +173,7 @@ def _multiples(every_s: float) -> Iterator[float]:
 def _frames(
     file: Path | BinaryIO, times_s: Iterable[float], name: str, **opening: Any
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """The first frame at or after each time, and when it is."""
+    """Yield the first frame at or after each time, with its own time."""
     wanted = iter(times_s)
     next_s = next(wanted, None)
     decoded = False
@@ -187,7 +202,50 @@ def _frames(
                 while next_s is not None and next_s <= time_s + 1e-6:
                     next_s = next(wanted, None)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-        why = getattr(error, "strerror", None) or error  # without the path that PyAV adds
-        raise BadVideoError(f"{name} cannot be read as pictures: {why}") from error
+        # Without the library's own words: they name paths, and speak to programmers.
+        raise BadVideoError(
+            f"{name} cannot be read as pictures: it is damaged, or of a kind that is not known here; export "
+            "it again, as MP4 or JPEG"
+        ) from error
     if not decoded:
         raise BadVideoError(f"{name} has no picture that can be decoded")
+
+
+def write_record(out: BinaryIO, kind: int, body: bytes, player: int = 0, time_s: float = 0.0) -> None:
+    """Write one record of the child's answer; see `child.py`."""
+    out.write(HEAD.pack(kind, player, time_s, len(body)))
+    out.write(body)
+
+
+def main() -> None:
+    """Probe a video, or decode pictures, as stdin asks."""
+    fields = json.load(sys.stdin)
+    probes = "video" in fields and "boxes" not in fields
+    # A worker waits for its pictures, and has given way itself.
+    limit_this_process(ADDRESS_SPACE_BYTES, int(fields["cpu_s"]), NICENESS if probes else 0)
+    out = sys.stdout.buffer
+    try:
+        if probes:
+            json.dump({"video": dataclasses.asdict(probe_video(Path(fields["video"])))}, sys.stdout)
+            return
+        for picture in _requested(fields):
+            rgb = np.ascontiguousarray(resized(picture.rgb, fields["width"], fields["height"]))
+            write_record(out, PICTURE, rgb.tobytes(), picture.player, picture.time_s)
+        write_record(out, END, b"")
+    except UgosaError as error:
+        answer = answer_of_error(error)
+        if probes:
+            json.dump(answer, sys.stdout)
+        else:
+            write_record(out, ERROR, json.dumps(answer).encode())
+
+
+def _requested(fields: dict[str, Any]) -> Iterator[Picture]:
+    if "jpegs" in fields:
+        return read_jpegs(base64.b64decode(text) for text in fields["jpegs"])
+    boxes = [PlayerBox(*box) for box in fields["boxes"]]
+    return read_video_at(Path(fields["video"]), boxes, fields["times_s"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,53 +1,39 @@
-"""Decoding in a child process, so that a file that upsets a decoder costs one child and not the server."""
+"""Child processes that read bytes from strangers: start one with limits, ask it, explain how it ended.
+
+A child gets one JSON request on stdin. It limits itself before it reads any of those bytes, so that a file
+that upsets a C library costs one child and not the server.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import logging
 import math
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from ugosa_server.audio.decoding.request import DecodeRequest
-from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import BadAudioError, DecoderCrashedError, UgosaError
-from ugosa_server.files import tmp_path_of
 
 log = logging.getLogger(__name__)
 
+NICENESS = 10  # decoding must not make the server's answers late
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # decoding has no use for more
 STDERR_TAIL_BYTES = 2000
 
 
-async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAudio:
-    """Decode a file in a child process with limited memory and CPU time.
+def child_command(module: str) -> list[str]:
+    """Return the command line that runs a module of this installation."""
+    return [sys.executable, "-m", module]
 
-    Cancelling the call kills the child; nothing is left behind but a finished file.
 
-    Raises:
-        BadAudioError: the audio is unusable.
-        DecoderCrashedError: decoding it crashed or took longer than `timeout_s`.
-        UnsupportedEncodingError: the container, sample format, rate or channel count is not accepted.
-        DiskFullError: no room for the decoded frames.
-    """
-    try:
-        answer = await ask_child(
-            "ugosa_server.audio.decoding.child",
-            dataclasses.asdict(request),
-            timeout_s,
-            "the audio",
-            "export it again, as WAV or FLAC",
-        )
-    except (DecoderCrashedError, asyncio.CancelledError):
-        tmp_path_of(Path(request.out_path)).unlink(missing_ok=True)
-        raise
-    return SourceAudio(**answer["source"])
+def child_environment() -> dict[str, str]:
+    """Return the environment of a child: this process's, with one thread for arithmetic."""
+    return os.environ | ONE_THREAD
 
 
 async def ask_child(
@@ -56,24 +42,22 @@ async def ask_child(
     """Have a child process answer a request, JSON on stdin and on stdout; cancelling the call kills it.
 
     Args:
-        module: what it runs; it takes the field `cpu_s` for its limit.
+        module: to run; it takes the field `cpu_s` for its limit.
         fields: the request.
         timeout_s: time for the answer.
         what: is decoded there, for messages.
-        way_out: what the user can do if that crashes, for messages.
+        way_out: advice for the user if that crashes, for messages.
 
     Raises:
-        UgosaError: that the child answers with.
+        UgosaError: the child's answer is an error.
         DecoderCrashedError: it crashed or took longer than `timeout_s`.
     """
     child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
+        *child_command(module),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | ONE_THREAD,
+        env=child_environment(),
     )
     try:
         async with asyncio.timeout(timeout_s):
@@ -81,7 +65,7 @@ async def ask_child(
             stdout, stderr = await child.communicate(request.encode())
     except TimeoutError as error:
         raise DecoderCrashedError(
-            f"decoding {what} took longer than {timeout_s:.0f} s and was stopped"
+            f"decoding {what} took longer than {timeout_s:.0f} s and was stopped; {way_out}"
         ) from error
     finally:
         if child.returncode is None:
@@ -94,7 +78,7 @@ async def ask_child(
             stderr[-STDERR_TAIL_BYTES:].decode(errors="replace"),
         )
         raise DecoderCrashedError(
-            f"{what} cannot be decoded: its decoder {how_it_ended(child.returncode)}. The file is"
+            f"{what} cannot be decoded: its decoder {ending_of(child.returncode)}. The file is"
             f" damaged or not what it seems; {way_out}"
         )
     answer: dict[str, Any] = json.loads(stdout)
@@ -103,20 +87,33 @@ async def ask_child(
     return answer
 
 
+def limit_this_process(address_space_bytes: int, cpu_s: int, niceness: int = NICENESS) -> None:
+    """Give up the rest of memory, CPU time, core dumps and priority."""
+    resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(niceness)
+
+
+def answer_of_error(error: UgosaError) -> dict[str, Any]:
+    """Return a child's answer that `error_of_answer` turns into the same error."""
+    return {"error": {"reason": error.reason, "message": error.message, "metadata": error.metadata}}
+
+
 def error_of_answer(answer: dict[str, Any]) -> UgosaError:
-    """The error that a child has answered with."""
+    """Return the error that a child has answered with."""
     error = answer["error"]
-    return _error_of(error["reason"])(error["message"], **error["metadata"])
+    return _error_class(error["reason"])(error["message"], **error["metadata"])
 
 
-def how_it_ended(returncode: int) -> str:
-    """The end of a child process, for people."""
+def ending_of(returncode: int) -> str:
+    """Describe the end of a child process for people."""
     if returncode >= 0:
         return f"failed (exit status {returncode})"
     return f"crashed ({signal.Signals(-returncode).name})"
 
 
-def _error_of(reason: str) -> type[UgosaError]:
+def _error_class(reason: str) -> type[UgosaError]:
     return next((error for error in _descendants(UgosaError) if error.reason == reason), BadAudioError)
 
 

@@ -1,0 +1,260 @@
+"""WAV and AIFF: chunks, the samples among them, and a header that says of them what is true.
+
+A mended header goes before the samples as they are, and libsndfile reads both. So it never meets the sizes of
+the file: chunks without their pad byte, counts of recorders that crashed, streamed, or passed 4 GiB.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+from ugosa_server.audio.decoding.parts import PartsFile, Span
+from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, is_open_end, refuse_surplus, require_all
+from ugosa_server.audio.decoding.tags import after_tag
+from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
+
+MAX_CHUNKS = 10_000  # a header with more chunks than this is not audio
+MAX_HEADER_BYTES = 65_536  # of a chunk that is read whole
+RIFF_SIZES = 2**32  # sizes of more wrap around in programs that know no RF64
+UNKNOWN_BYTES = RIFF_SIZES - 1
+ARECORD_BYTES = 2**31  # what it writes into a pipe; a song of just that size may be a copy that was cut short
+HEADER_ROOM_BYTES = 4096
+SAMPLES = "bytes of samples"
+PLAIN_TAGS = (1, 3)  # of WAV's formats: integers, floats
+EXTENSIBLE_TAG = 0xFFFE
+OTHER_TAGS = {
+    0x02: "MS_ADPCM",
+    0x06: "ALAW",
+    0x07: "ULAW",
+    0x11: "IMA_ADPCM",
+    0x31: "GSM610",
+    0x50: "MPEG",
+    0x55: "MP3",
+    0xFF: "AAC",
+    0x161: "WMA",
+    0x2000: "AC-3",
+}
+PLAIN_TYPES = (b"NONE", b"twos", b"sowt", b"raw ", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32")
+# Chunks that begin audio: what follows the samples of one file may be another.
+AUDIO_CHUNKS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fmt ", b"data", b"COMM", b"SSND")
+OTHER_CHUNKS = (
+    b"LIST",
+    b"id3 ",
+    b"ID3 ",
+    b"bext",
+    b"cue ",
+    b"smpl",
+    b"inst",
+    b"JUNK",
+    b"junk",
+    b"FLLR",
+    b"PAD ",
+)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    name: bytes
+    start: int
+    """Position of the body."""
+    size: int
+    """Bytes of the body, as its header says."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The differences between WAV and AIFF."""
+
+    container: str
+    order: Literal["little", "big"]
+    samples: bytes
+    """Name of the chunk with samples."""
+    wanted: tuple[bytes, ...]
+    """Names of the chunks that a decoder needs beside them."""
+
+
+def read_wav(file: BinaryIO, start: int, stop: int) -> PartsFile:
+    """Return a WAV whose header is true, with all samples of a RIFF, RIFX, RF64 or BW64 file.
+
+    Raises:
+        BadAudioError: there are no samples, fewer than promised, or more that players would not reach.
+        UnsupportedEncodingError: the samples are neither integers nor floats.
+    """
+    file.seek(start)
+    is_big_endian = file.read(4) == b"RIFX"
+    riff_size = int.from_bytes(file.read(4), "little")
+    kind = _Kind("WAV", "big" if is_big_endian else "little", b"data", (b"fmt ", b"fact", b"ds64"))
+    chunks, data = _find_chunks(file, start, stop, kind)
+    body = {name: _body(file, chunk, stop) for name, chunk in chunks.items()}
+    promised = data.size
+    if promised == UNKNOWN_BYTES and len(body.get(b"ds64", b"")) >= 16:
+        promised = int.from_bytes(body[b"ds64"][8:16], "little")  # 64-bit sizes: RIFF, data (EBU Tech 3306)
+    if promised == ARECORD_BYTES and riff_size == promised + data.start - start - 8:
+        promised = UNKNOWN_BYTES
+    fmt = body[b"fmt "]
+    tag = int.from_bytes(fmt[:2], kind.order)
+    if tag == EXTENSIBLE_TAG:
+        tag = int.from_bytes(fmt[24:26], kind.order)
+    if tag not in PLAIN_TAGS:
+        raise _unsupported(kind, OTHER_TAGS.get(tag, f"0x{tag:04x}"))
+    frame_bytes = max(1, int.from_bytes(fmt[12:14], kind.order))
+    samples = _samples(file, data.start, promised, stop, frame_bytes, kind)
+    size = samples[1] - samples[0]
+    order: Literal["<", ">"] = ">" if is_big_endian else "<"
+    head = b"".join(
+        name + struct.pack(f"{order}I", len(body[name])) + body[name] + bytes(len(body[name]) % 2)
+        for name in (b"fmt ", b"fact")
+        if name in body
+    )
+    if size + HEADER_ROOM_BYTES < RIFF_SIZES or is_big_endian:
+        sizes = (12 + len(head) + size) % RIFF_SIZES, size % RIFF_SIZES
+        riff = (b"RIFX" if is_big_endian else b"RIFF") + struct.pack(f"{order}I", sizes[0]) + b"WAVE"
+    else:
+        sizes = UNKNOWN_BYTES, UNKNOWN_BYTES
+        ds64 = struct.pack("<4sIQQQI", b"ds64", 28, size + len(head) + 48, size, size // frame_bytes, 0)
+        riff = b"RF64" + struct.pack("<I", sizes[0]) + b"WAVE" + ds64
+    return PartsFile(file, [riff + head + b"data" + struct.pack(f"{order}I", sizes[1]), samples])
+
+
+def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
+    """Return an AIFF or AIFF-C whose header is true, with all its samples.
+
+    Raises:
+        BadAudioError: as of `read_wav`; also where its two counts of samples differ.
+        UnsupportedEncodingError: as of `read_wav`.
+    """
+    file.seek(start + 8)
+    form = file.read(4)
+    kind = _Kind("AIFF", "big", b"SSND", (b"COMM", b"FVER"))
+    chunks, data = _find_chunks(file, start, stop, kind)
+    body = {name: _body(file, chunk, stop) for name, chunk in chunks.items()}
+    file.seek(data.start)
+    offset = int.from_bytes(file.read(4), "big")  # of the first sample; then comes a block size of no use
+    first = min(data.start + 8 + offset, stop)
+    comm = body[b"COMM"]
+    if form == b"AIFC" and comm[18:22] not in PLAIN_TYPES:
+        raise _unsupported(kind, comm[18:22].decode("ascii", "replace").strip().upper() or "unknown")
+    channels, bits = (int.from_bytes(comm[i : i + 2], "big") for i in (0, 6))
+    frame_bytes = max(1, channels * -(-bits // 8))
+    counted = int.from_bytes(comm[2:6], "big") * frame_bytes
+    promised = data.size if is_open_end(data.size) else data.size - 8 - offset
+    samples = _samples(file, first, max(0, promised), stop, frame_bytes, kind)
+    size = samples[1] - samples[0]
+    if counted and not is_open_end(counted):
+        require_all("AIFF", counted, size, SAMPLES)
+        if counted + frame_bytes <= size - size % frame_bytes:
+            raise refuse_surplus("AIFF", counted, size, SAMPLES)
+    comm = comm[:2] + struct.pack(">I", size // frame_bytes) + comm[6:]
+    head = b"".join(
+        name + struct.pack(">I", len(text)) + text + bytes(len(text) % 2)
+        for name, text in ((b"FVER", body.get(b"FVER", b"")), (b"COMM", comm))
+        if text
+    )
+    head += b"SSND" + struct.pack(">III", (size + 8) % RIFF_SIZES, 0, 0)
+    form_size = struct.pack(">I", (4 + len(head) + size) % RIFF_SIZES)
+    return PartsFile(file, [b"FORM" + form_size + form + head, samples])
+
+
+def _unsupported(kind: _Kind, encoding: str) -> UnsupportedEncodingError:
+    return UnsupportedEncodingError(
+        f"{kind.container} with {encoding} samples is not accepted; export it with 16- or 24-bit integers or "
+        "with floats"
+    )
+
+
+def _samples(file: BinaryIO, first: int, promised: int, stop: int, frame_bytes: int, kind: _Kind) -> Span:
+    """Return where the samples are, whatever the header says of their size."""
+    found = max(0, stop - first)
+    if promised == 0 and _is_rest(file, first, stop, frame_bytes, kind):
+        return first, first
+    if promised == 0 or is_open_end(promised):
+        return first, first + found  # the header was never finished
+    require_all(kind.container, promised, found, SAMPLES)
+    wrapped = promised + (found - promised) // RIFF_SIZES * RIFF_SIZES
+    for size in dict.fromkeys((promised, wrapped)):
+        if _is_rest(file, first + size, stop, frame_bytes, kind):
+            return first, first + size
+    raise refuse_surplus(kind.container, promised, found, SAMPLES)
+
+
+def _is_rest(file: BinaryIO, position: int, stop: int, frame_bytes: int, kind: _Kind) -> bool:
+    """Return whether nothing after the samples can be samples: other chunks, tags, padding, half a frame."""
+    zeros = 0
+    for _ in range(MAX_CHUNKS):
+        after = after_tag(file, position, stop)
+        if after == position:
+            after = _after_padding(file, position, stop)
+            zeros += after - position
+        if zeros > MAX_JUNK_BYTES:
+            return False
+        if stop - after < max(frame_bytes, 2):
+            return True
+        if after > position:
+            position = after
+            continue
+        chunk = _chunk_at(file, position, kind)
+        if chunk is None or chunk.name in AUDIO_CHUNKS:
+            return False
+        if chunk.start + chunk.size > stop:
+            return chunk.name in OTHER_CHUNKS
+        position = _after_chunk(file, chunk, stop, kind)
+    return False
+
+
+def _after_padding(file: BinaryIO, position: int, stop: int) -> int:
+    file.seek(position)
+    block = file.read(min(MAX_JUNK_BYTES + 1, stop - position))
+    return position + len(block) - len(block.lstrip(b"\0"))
+
+
+def _find_chunks(file: BinaryIO, start: int, stop: int, kind: _Kind) -> tuple[dict[bytes, _Chunk], _Chunk]:
+    """Return the chunks that a decoder needs, and the first one with samples."""
+    found: dict[bytes, _Chunk] = {}
+    data = None
+    position = start + 12
+    for _ in range(MAX_CHUNKS):
+        chunk = _chunk_at(file, position, kind) if position + 8 <= stop else None
+        if chunk is None:
+            break
+        if chunk.name == kind.samples and data is None:
+            data = chunk
+        elif chunk.name in kind.wanted:
+            found.setdefault(chunk.name, chunk)
+        if data is not None and all(name in found for name in kind.wanted[:1]):
+            return found, data
+        position = _after_chunk(file, chunk, stop, kind)
+    if data is None:
+        raise BadAudioError(
+            f"the {kind.container} file is damaged or cut short: it has no {kind.samples.decode()!r} chunk "
+            "with samples; export or copy it again"
+        )
+    raise BadAudioError(
+        f"the {kind.container} file is damaged: it has no {kind.wanted[0].decode().strip()!r} chunk, which "
+        "says how its samples are to be read; export it again"
+    )
+
+
+def _chunk_at(file: BinaryIO, position: int, kind: _Kind) -> _Chunk | None:
+    """Read a chunk's header; None if there is none that can be."""
+    file.seek(position)
+    head = file.read(8)
+    if len(head) < 8 or not all(0x20 <= byte < 0x7F for byte in head[:4]):
+        return None
+    return _Chunk(head[:4], position + 8, int.from_bytes(head[4:8], kind.order))
+
+
+def _after_chunk(file: BinaryIO, chunk: _Chunk, stop: int, kind: _Kind) -> int:
+    """Return where the next chunk begins: some programs leave the byte out that pads to an even size."""
+    end = chunk.start + chunk.size
+    if chunk.size % 2 == 0 or end >= stop:
+        return end
+    file.seek(end)
+    is_padded = file.read(1) == b"\0" or _chunk_at(file, end, kind) is None
+    return end + is_padded
+
+
+def _body(file: BinaryIO, chunk: _Chunk, stop: int) -> bytes:
+    file.seek(chunk.start)
+    return file.read(min(chunk.size, MAX_HEADER_BYTES, max(0, stop - chunk.start)))

@@ -1,0 +1,152 @@
+"""MP4: its boxes (ISO 14496-12), and the end of a song that the encoder has filled up to a whole packet.
+
+FFmpeg reads the packets and honours the start of an edit list. The end is in the media's own duration, in an
+edit of the list, or in Apple's `iTunSMPB`; FFmpeg rounds it to the milliseconds of the movie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ugosa_server.audio.decoding.promise import refuse_surplus, require_all
+from ugosa_server.errors import BadAudioError
+
+CONTAINER = "M4A"
+MAX_BOXES = 100_000
+LONG_SIZE, TO_THE_END = 1, 0  # sizes with a meaning of their own
+KNOWN = (
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"moof",
+    b"mfra",
+    b"sidx",
+    b"uuid",
+    b"meta",
+    b"styp",
+)
+
+
+@dataclass(frozen=True)
+class _Box:
+    name: bytes
+    start: int
+    """Position of its body."""
+    stop: int
+
+
+@dataclass(frozen=True)
+class Mp4Song:
+    """The length of the first audio track."""
+
+    seconds: float | None
+    """From the first frame that is played to the last; None = unknown."""
+
+
+def read_mp4(file: BinaryIO, start: int, stop: int) -> Mp4Song:
+    """Check that the file is whole and one movie; find out how long its first audio track plays.
+
+    Raises:
+        BadAudioError: boxes are cut short, the recording was never finished, or two files were joined.
+    """
+    movies: list[_Box] = []
+    in_fragments = False
+    for box in _boxes(file, start, stop):
+        if box.name in KNOWN:
+            require_all(CONTAINER, box.stop - start, stop - start, "bytes")
+        movies += [box] * (box.name == b"moov")
+        in_fragments = in_fragments or box.name == b"moof"
+    if not movies:
+        raise BadAudioError(
+            f"the {CONTAINER} file was never finished or is cut short: it has no 'moov' box, which says "
+            "where its audio lies; export or copy it again"
+        )
+    if len(movies) > 1:
+        raise refuse_surplus(CONTAINER, 1, len(movies), "movies")
+    return Mp4Song(None if in_fragments else _seconds(file, movies[0]))
+
+
+def _seconds(file: BinaryIO, movie: _Box) -> float | None:
+    """Length of the first audio track, by its edit list and its media."""
+    movie_scale = None
+    for box in _boxes(file, movie.start, movie.stop):
+        if box.name == b"mvhd":
+            movie_scale, _ = _scale_and_duration(file, box)
+        if box.name != b"trak":
+            continue
+        edits: list[tuple[int, int]] = []
+        handler, scale, duration = b"", 0, 0
+        for inner in _boxes(file, box.start, box.stop):
+            for leaf in _boxes(file, inner.start, inner.stop) if inner.name in (b"edts", b"mdia") else ():
+                if leaf.name == b"elst":
+                    edits = _edits(file, leaf)
+                elif leaf.name == b"hdlr":
+                    file.seek(leaf.start + 8)
+                    handler = file.read(4)
+                elif leaf.name == b"mdhd":
+                    scale, duration = _scale_and_duration(file, leaf)
+        if handler != b"soun":
+            continue
+        if not scale or not duration:
+            return None
+        media_s = duration / scale
+        played = [(length, begin) for length, begin in edits if begin >= 0]
+        if not played:
+            return media_s
+        if len(played) > 1 or not movie_scale:
+            return None
+        length, begin = played[0]
+        media_s -= begin / scale
+        edit_s = length / movie_scale
+        # Edits are counted in ticks of the movie, often milliseconds; within one the media knows better.
+        return edit_s if length and edit_s < media_s - 1 / movie_scale else media_s
+    return None
+
+
+def _boxes(file: BinaryIO, position: int, stop: int) -> Iterator[_Box]:
+    """Yield the boxes between two positions, as far as there are any."""
+    for _ in range(MAX_BOXES):
+        if position + 8 > stop:
+            return
+        file.seek(position)
+        head = file.read(16)
+        size, body = int.from_bytes(head[:4], "big"), position + 8
+        if size == LONG_SIZE:
+            size, body = int.from_bytes(head[8:16], "big"), position + 16
+        elif size == TO_THE_END:
+            size = stop - position
+        if size < body - position:
+            return
+        yield _Box(head[4:8], body, position + size)
+        position += size
+
+
+def _scale_and_duration(file: BinaryIO, box: _Box) -> tuple[int, int]:
+    """Ticks a second and ticks in all, of an `mvhd` or `mdhd`."""
+    file.seek(box.start)
+    body = file.read(32)
+    if body[:1] == b"\1":
+        return int.from_bytes(body[20:24], "big"), int.from_bytes(body[24:32], "big")
+    duration = int.from_bytes(body[16:20], "big")
+    return int.from_bytes(body[12:16], "big"), 0 if duration == 2**32 - 1 else duration
+
+
+def _edits(file: BinaryIO, box: _Box) -> list[tuple[int, int]]:
+    """Duration in ticks of the movie, and start in ticks of the media, of each edit; -1 = a pause."""
+    file.seek(box.start)
+    body = file.read(min(box.stop - box.start, 8 + 20 * MAX_BOXES))
+    wide = body[:1] == b"\1"
+    step, half = (20, 8) if wide else (12, 4)
+    found = []
+    for at in range(8, 8 + step * int.from_bytes(body[4:8], "big"), step):
+        entry = body[at : at + step]
+        if len(entry) < step:
+            break
+        begin = int.from_bytes(entry[half : 2 * half], "big", signed=True)
+        found.append((int.from_bytes(entry[:half], "big"), begin))
+    return found

@@ -1,0 +1,208 @@
+"""Frames of MPEG audio, layer III (ISO 11172-3 and 13818-3): where each lies, and what the first one counts.
+
+An MP3 has no header of its own. Encoders put a frame without music first that counts the others (Xing, Info,
+VBRI); that of LAME also says how much silence the encoder has put before and after the song.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, damaged, require_all
+from ugosa_server.audio.decoding.tags import after_tags
+from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
+
+HEADER_BYTES = 4
+RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+KBITS_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+KBITS_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+MPEG_1 = 3
+DECODER_DELAY_FRAMES = 529  # of every decoder of layer III, beside the encoder's own
+VBRI_OFFSET = 36
+SIDE_BYTES = {(True, 2): 32, (True, 1): 17, (False, 2): 17, (False, 1): 9}  # by MPEG-1, channels
+LAME_BYTES = 24  # of the part of LAME's extension that is read here
+CONTAINER = "MP3"
+
+
+@dataclass(frozen=True)
+class FrameHeader:
+    """The first four bytes of a frame."""
+
+    version: int
+    """3 = MPEG-1, 2 = MPEG-2, 0 = MPEG-2.5."""
+    sample_rate_hz: int
+    """Audio frames a second."""
+    channels: int
+    """1 or 2."""
+    size_bytes: int
+    """Size of the MPEG frame, header included."""
+
+    @property
+    def samples(self) -> int:
+        """Audio frames in one MPEG frame."""
+        return 1152 if self.version == MPEG_1 else 576
+
+    def fits(self, other: FrameHeader) -> bool:
+        """Return whether both can be frames of one stream."""
+        return (self.version, self.sample_rate_hz) == (other.version, other.sample_rate_hz)
+
+
+@dataclass(frozen=True)
+class Count:
+    """The word of the first frame about the others."""
+
+    mpeg_frames: int | None
+    """Number of MPEG frames with music; None = it does not say."""
+    size_bytes: int | None
+    """Size of all frames, the first included; None = it does not say."""
+    delay_frames: int = 0
+    """Audio frames before the song, those of the decoder included."""
+    padding_frames: int = 0
+    """Audio frames after it."""
+
+
+@dataclass(frozen=True)
+class MpegSong:
+    """The music in an MP3."""
+
+    sample_rate_hz: int
+    """Audio frames a second."""
+    channels: int
+    """1 or 2, of the first frame."""
+    spans: Iterator[tuple[int, int]]
+    """Bytes [start, stop) of the MPEG frames with music, in order; found while the file is read."""
+    start_frame: int
+    """First decoded audio frame of the song; those before it are the encoder's and the decoder's delay."""
+    stop_frame: int
+    """One past its last decoded audio frame."""
+
+
+def parse_header(head: bytes) -> FrameHeader | None:
+    """Read a frame's header; None if the bytes are none of layer III with a stated bit rate."""
+    if len(head) < HEADER_BYTES or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
+        return None
+    version, kbits, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or kbits in (0, 15) or rate == 3:
+        return None
+    rate_hz = RATES_HZ[version][rate]
+    bits_per_s = 1000 * (KBITS_1 if version == MPEG_1 else KBITS_2)[kbits - 1]
+    size = (144 if version == MPEG_1 else 72) * bits_per_s // rate_hz + (head[2] >> 1 & 1)
+    return FrameHeader(version, rate_hz, 1 if head[3] >> 6 == 3 else 2, size)
+
+
+def find_first_frame(file: BinaryIO, position: int, stop: int) -> int | None:
+    """Return the position of the first of two frames in a row, or of a single one that ends the file.
+
+    Looks no further than MAX_JUNK_BYTES, for what stands before the first frame of a file that was cut out.
+    """
+    file.seek(position)
+    window = file.read(min(MAX_JUNK_BYTES, stop - position))
+    at = window.find(b"\xff")
+    while at >= 0:
+        header = parse_header(window[at : at + HEADER_BYTES])
+        if header is not None:
+            end = position + at + header.size_bytes
+            second = _header_at(file, end, stop)
+            is_last = end <= stop and after_tags(file, end, stop) == stop
+            if second.fits(header) if second is not None else is_last:
+                return position + at
+        at = window.find(b"\xff", at + 1)
+    return None
+
+
+def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
+    """Find all frames between two positions; compare them with the count of the first.
+
+    Raises:
+        BadAudioError: frames are missing, or bytes in the middle are none.
+    """
+    first = _header_at(file, start, stop)
+    if first is None:
+        raise damaged(CONTAINER, 0)
+    file.seek(start)
+    count = _parse_count(file.read(first.size_bytes), first)
+    found, end = 0, start
+    for span in _spans(file, start, stop, first):
+        found, end = found + 1, span[1]
+    spans = _spans(file, start, stop, first)
+    if count is None:
+        return MpegSong(first.sample_rate_hz, first.channels, spans, 0, found * first.samples)
+    next(spans)
+    found -= 1
+    length = found * first.samples
+    if count.mpeg_frames is not None:
+        # Some programs count the first frame too; then all the bytes that it counts are there.
+        counts_itself = found + 1 == count.mpeg_frames and end - start >= (count.size_bytes or 0)
+        promised = count.mpeg_frames - counts_itself
+        require_all(CONTAINER, promised, found, "MPEG frames")
+        # Where more is there (files that were joined), the padding it speaks of is somewhere in the song.
+        length -= max(0, count.padding_frames - DECODER_DELAY_FRAMES) if promised == found else 0
+    return MpegSong(first.sample_rate_hz, first.channels, spans, count.delay_frames, length)
+
+
+def _header_at(file: BinaryIO, position: int, stop: int) -> FrameHeader | None:
+    if position + HEADER_BYTES > stop:
+        return None
+    file.seek(position)
+    return parse_header(file.read(HEADER_BYTES))
+
+
+def _spans(file: BinaryIO, position: int, stop: int, first: FrameHeader) -> Iterator[tuple[int, int]]:
+    done = 0
+    while position < stop:
+        header = _header_at(file, position, stop)
+        if header is not None and header.fits(first):
+            end = position + header.size_bytes
+            if end > stop:
+                raise BadAudioError(
+                    f"the {CONTAINER} file is cut short: its last frame has {header.size_bytes} bytes, but "
+                    f"{stop - position} are there; export or copy it again"
+                )
+            yield position, end
+            position = end
+            done += header.samples
+            continue
+        after = after_tags(file, position, stop)
+        following = find_first_frame(file, after, stop)
+        other = None if following is None else _header_at(file, following, stop)
+        if other is not None and not other.fits(first):
+            raise UnsupportedEncodingError(
+                f"the {CONTAINER} changes from {first.sample_rate_hz} Hz to {other.sample_rate_hz} Hz after "
+                f"frame {done}; export it again at one rate"
+            )
+        if after == stop or (following is None and stop - after <= MAX_JUNK_BYTES):
+            return
+        if following != after or _all_zeros(file, position, after):
+            raise damaged(CONTAINER, done)
+        position = after
+
+
+def _all_zeros(file: BinaryIO, start: int, stop: int) -> bool:
+    """Return whether a gap between frames is one of lost bytes, not one of tags."""
+    file.seek(start)
+    return not any(file.read(min(stop - start, MAX_JUNK_BYTES)))
+
+
+def _parse_count(frame: bytes, header: FrameHeader) -> Count | None:
+    """Read the count in a first frame without music; None if it is one with music."""
+    if frame[VBRI_OFFSET : VBRI_OFFSET + 4] == b"VBRI" and len(frame) >= VBRI_OFFSET + 18:
+        size, mpeg_frames = (int.from_bytes(frame[VBRI_OFFSET + i :][:4], "big") for i in (10, 14))
+        return Count(mpeg_frames or None, size or None)
+    at = HEADER_BYTES + SIDE_BYTES[header.version == MPEG_1, header.channels]
+    if frame[at : at + 4] not in (b"Xing", b"Info"):
+        return None
+    flags = int.from_bytes(frame[at + 4 : at + 8], "big")
+    at += 8
+    fields: list[int | None] = [None, None]
+    for i, bit in enumerate((1, 2)):
+        if flags & bit:
+            fields[i] = int.from_bytes(frame[at : at + 4], "big")
+            at += 4
+    at += (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
+    lame = frame[at : at + LAME_BYTES]
+    if len(lame) < LAME_BYTES or lame[:4] not in (b"LAME", b"Lavf", b"Lavc"):
+        return Count(fields[0] or None, fields[1] or None)
+    gaps = int.from_bytes(lame[21:24], "big")
+    return Count(fields[0] or None, fields[1] or None, (gaps >> 12) + DECODER_DELAY_FRAMES, gaps & 0xFFF)

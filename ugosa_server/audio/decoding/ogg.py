@@ -1,0 +1,177 @@
+"""Ogg (RFC 3533): pages, the streams they belong to, and the songs that follow each other in one file.
+
+A file may hold several streams, one after the other (a chain, as of radio) and side by side. Each link of a
+chain is a song of its own for libsndfile, which reads no further than one. Of streams side by side the first
+that is audio counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from ugosa_server.audio.decoding.parts import PartsFile, Span
+from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, damaged, refuse_surplus
+from ugosa_server.audio.decoding.tags import after_tags
+from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
+
+HEADER_BYTES = 27
+BEGINS, ENDS = 0x02, 0x04  # bits of a page's type
+NO_GRANULE = 2**64 - 1  # of a page in which no packet ends
+CONTAINER = "OGG"
+ACCEPTED = {b"\x01vorbis": "Vorbis", b"OpusHead": "Opus"}
+OTHER = {
+    b"Speex   ": "Speex",
+    b"\x7fFLAC": "FLAC",
+    b"fLaC": "FLAC",
+    b"\x80theora": "Theora",
+    b"PCM     ": "PCM",
+    b"CELT    ": "CELT",
+}
+CUT = "the OGG file is cut short: its last page does not end the stream; export or copy it again"
+
+
+@dataclass(frozen=True)
+class _Page:
+    start: int
+    stop: int
+    kind: int
+    """Bits: BEGINS, ENDS."""
+    granule: int
+    """Frames of the song when the last packet that ends here is decoded."""
+    serial: int
+    """Number of its stream."""
+    sequence: int
+    """Number of the page in it."""
+    data_start: int
+
+
+@dataclass
+class _Stream:
+    """One stream of a link, while its pages are found."""
+
+    codec: str
+    """Name, "" if it is unknown."""
+    is_accepted: bool
+    spans: list[Span] = field(default_factory=list)
+    """Bytes of its pages, neighbours joined."""
+    sequence: int = 0
+    """Number of its next page."""
+    granule: int = 0
+    """Largest position so far."""
+    ended: bool = False
+
+
+def read_songs(file: BinaryIO, start: int, stop: int) -> Iterator[PartsFile]:
+    """Yield the audio of each link of a chain as a file of its own.
+
+    Raises:
+        BadAudioError: pages are missing, or a link does not end.
+        UnsupportedEncodingError: a link holds neither Vorbis nor Opus.
+    """
+    link: dict[int, _Stream] = {}
+    is_beginning = True
+    for page in _pages(file, start, stop):
+        if page.kind & BEGINS:
+            if not is_beginning:
+                yield _song(file, link)
+                link = {}
+            is_beginning = True
+            link[page.serial] = _begin(file, page)
+        else:
+            is_beginning = False
+        stream = link.get(page.serial)
+        if stream is None:
+            raise damaged(CONTAINER, 0)
+        _add(stream, page)
+    if link:
+        yield _song(file, link)
+
+
+def _song(file: BinaryIO, link: dict[int, _Stream]) -> PartsFile:
+    stream = _audio(link)
+    if not stream.ended:
+        raise BadAudioError(CUT)
+    return PartsFile(file, stream.spans)
+
+
+def _audio(link: dict[int, _Stream]) -> _Stream:
+    for stream in link.values():
+        if stream.is_accepted:
+            return stream
+    names = [stream.codec for stream in link.values() if stream.codec]
+    raise UnsupportedEncodingError(
+        f"{CONTAINER} with {' and '.join(names) or 'streams of an unknown kind'} is not accepted; export it "
+        f"as {CONTAINER} with {' or '.join(ACCEPTED.values())}, or as FLAC"
+    )
+
+
+def _begin(file: BinaryIO, page: _Page) -> _Stream:
+    file.seek(page.data_start)
+    head = file.read(min(16, page.stop - page.data_start))
+    for magic, name in (ACCEPTED | OTHER).items():
+        if head.startswith(magic):
+            return _Stream(name, magic in ACCEPTED)
+    return _Stream("", is_accepted=False)
+
+
+def _add(stream: _Stream, page: _Page) -> None:
+    """Take a page as a stream's next one."""
+    if not stream.is_accepted:
+        return
+    if stream.ended:
+        raise refuse_surplus(CONTAINER, stream.sequence, stream.sequence + 1, "pages")
+    # What was recorded of radio goes on with any number after the pages of its head.
+    if page.sequence != stream.sequence and stream.granule > 0:
+        raise BadAudioError(
+            f"the {CONTAINER} file is damaged: page {page.sequence} follows page {stream.sequence - 1}; "
+            "export or copy it again"
+        )
+    stream.sequence = page.sequence + 1
+    stream.ended = bool(page.kind & ENDS)
+    if page.granule != NO_GRANULE:
+        if page.granule < stream.granule:
+            raise refuse_surplus(CONTAINER, page.granule, stream.granule, "frames")
+        stream.granule = page.granule
+    if stream.spans and stream.spans[-1][1] == page.start:
+        stream.spans[-1] = (stream.spans[-1][0], page.stop)
+    else:
+        stream.spans.append((page.start, page.stop))
+
+
+def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
+    done = False
+    while position < stop:
+        file.seek(position)
+        head = file.read(min(HEADER_BYTES + 255, stop - position))
+        if head[:4] != b"OggS":
+            after = after_tags(file, position, stop)
+            file.seek(after)
+            if after == stop or (done and b"OggS" not in _rest(file, after, stop)):
+                return
+            if after == position or file.read(4) != b"OggS":
+                raise BadAudioError(
+                    f"the {CONTAINER} file is damaged at byte {position}: no page begins there; export or "
+                    "copy it again"
+                )
+            position = after
+            continue
+        segments = head[HEADER_BYTES : HEADER_BYTES + head[26]] if len(head) >= HEADER_BYTES else b""
+        data_start = position + HEADER_BYTES + len(segments)
+        end = data_start + sum(segments)
+        if len(head) < HEADER_BYTES or len(segments) < head[26] or end > stop:
+            raise BadAudioError(CUT)
+        granule = int.from_bytes(head[6:14], "little")
+        serial, sequence = (int.from_bytes(head[i : i + 4], "little") for i in (14, 18))
+        yield _Page(position, end, head[5], granule, serial, sequence, data_start)
+        done = bool(head[5] & ENDS)
+        position = end
+
+
+def _rest(file: BinaryIO, position: int, stop: int) -> bytes:
+    """Return the bytes after the last page; pages again if they are too many to be junk."""
+    if stop - position > MAX_JUNK_BYTES:
+        return b"OggS"
+    file.seek(position)
+    return file.read(stop - position)

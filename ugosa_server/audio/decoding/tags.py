@@ -1,0 +1,122 @@
+"""Tags that programs put before and after audio of any kind, and how to step over them.
+
+ID3v1, ID3v2 (id3.org), APEv1 and APEv2, Lyrics3v1 and v2. Zero bytes beside them are padding.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+BLOCK_BYTES = 65_536
+ID3V1_BYTES, ID3V1_EXTENSION_BYTES = 128, 227
+ID3V2_BYTES = 10  # of the header, and of the footer
+APE_BYTES = 32  # of the header, and of the footer
+APE_HAS_HEADER = 1 << 31
+LYRICS_BEGIN, LYRICS1_END, LYRICS2_END = b"LYRICSBEGIN", b"LYRICSEND", b"LYRICS200"
+LYRICS1_MAX_BYTES = 5100
+LYRICS_MAX_BYTES = 1_000_000 + 15  # six digits, and what they do not count
+
+
+def after_tags(file: BinaryIO, position: int, stop: int) -> int:
+    """Return the position after all tags and zero bytes from `position` on; `stop` if nothing follows."""
+    while position < stop:
+        after = _after_zeros(file, after_tag(file, position, stop), stop)
+        if after == position:
+            break
+        position = after
+    return position
+
+
+def after_tag(file: BinaryIO, position: int, stop: int) -> int:
+    """Return the position after the tag that begins at `position`, or `position` if none does."""
+    file.seek(position)
+    head = file.read(min(APE_BYTES, stop - position))
+    size = 0
+    if head[:3] == b"ID3" and len(head) >= ID3V2_BYTES:
+        size = _id3v2_bytes(head)
+    elif head[:8] == b"APETAGEX" and len(head) == APE_BYTES:
+        size = APE_BYTES + int.from_bytes(head[12:16], "little")
+    elif head.startswith(LYRICS_BEGIN):
+        file.seek(position)
+        text = file.read(min(LYRICS_MAX_BYTES, stop - position))
+        ends = [text.find(end) for end in (LYRICS1_END, LYRICS2_END) if end in text]
+        size = min(ends) + len(LYRICS1_END) if ends else 0
+    elif head[:4] == b"TAG+" and stop - position >= ID3V1_EXTENSION_BYTES:
+        size = ID3V1_EXTENSION_BYTES
+    elif head[:3] == b"TAG" and stop - position >= ID3V1_BYTES:
+        size = ID3V1_BYTES
+    elif head:
+        size = _ape_without_header(file, position, stop)
+    return min(position + size, stop)
+
+
+def _ape_without_header(file: BinaryIO, position: int, stop: int) -> int:
+    """Size of an APE tag without a header, known by its footer only; 0 if none begins here."""
+    file.seek(position)
+    block = file.read(min(BLOCK_BYTES, stop - position))
+    at = block.find(b"APETAGEX")
+    while at >= 0:
+        if int.from_bytes(block[at + 12 : at + 16], "little") == at + APE_BYTES:
+            return at + APE_BYTES
+        at = block.find(b"APETAGEX", at + 1)
+    return 0
+
+
+def _id3v2_bytes(head: bytes) -> int:
+    """Size of a whole ID3v2 tag (ID3v2.4, section 3.1: four 7-bit bytes, and flag 0x10 for a footer)."""
+    size = 0
+    for byte in head[6:10]:
+        size = size << 7 | byte & 0x7F
+    return ID3V2_BYTES + size + (ID3V2_BYTES if head[5] & 0x10 else 0)
+
+
+def _after_zeros(file: BinaryIO, position: int, stop: int) -> int:
+    file.seek(position)
+    while position < stop:
+        block = file.read(min(BLOCK_BYTES, stop - position))
+        if not block:
+            break
+        rest = block.lstrip(b"\0")
+        position += len(block) - len(rest)
+        if rest:
+            break
+    return position
+
+
+def before_tags(file: BinaryIO, stop: int) -> int:
+    """Return the position before the tags at the end of the file that say there how long they are.
+
+    Zero bytes between two tags are passed over; those before the first tag belong to the audio.
+    """
+    position: int | None = stop
+    while position:
+        stop = position
+        position = _before_tag(file, stop) or _before_tag(file, _before_zeros(file, stop))
+    return stop
+
+
+def _before_zeros(file: BinaryIO, position: int) -> int:
+    start = max(0, position - BLOCK_BYTES)
+    file.seek(start)
+    return start + len(file.read(position - start).rstrip(b"\0")) or position
+
+
+def _before_tag(file: BinaryIO, stop: int) -> int | None:
+    """Return the position of the tag that ends at `stop`; None if none does, or nothing is before it."""
+    start = max(0, stop - LYRICS1_MAX_BYTES - 20)
+    file.seek(start)
+    tail = file.read(stop - start)
+    size = 0
+    if tail[-ID3V1_BYTES:].startswith(b"TAG") and len(tail) >= ID3V1_BYTES:
+        extended = tail[-ID3V1_BYTES - ID3V1_EXTENSION_BYTES :].startswith(b"TAG+")
+        size = ID3V1_BYTES + (ID3V1_EXTENSION_BYTES if extended else 0)
+    elif tail[-APE_BYTES:].startswith(b"APETAGEX"):
+        size = int.from_bytes(tail[-20:-16], "little")
+        size += APE_BYTES if int.from_bytes(tail[-12:-8], "little") & APE_HAS_HEADER else 0
+    elif tail[-ID3V2_BYTES:].startswith(b"3DI"):
+        size = _id3v2_bytes(tail[-ID3V2_BYTES:])
+    elif tail.endswith(LYRICS2_END) and tail[-15:-9].isdigit():
+        size = int(tail[-15:-9]) + 15
+    elif tail.endswith(LYRICS1_END) and LYRICS_BEGIN in tail:
+        size = len(tail) - tail.rfind(LYRICS_BEGIN)
+    return stop - size if 0 < size < stop else None
