@@ -32,15 +32,15 @@ help:
 	@echo "make wire       generate the protobuf code from protos/, Lua's words of marks, the client's options"
 	@echo "make clean      remove .venv and everything else that make has made"
 
-demo: .venv/demo.stamp
-	$(BIN)/python -m ugosa_server.cli demo --out demo-out
+demo: .venv/demo.stamp .venv/models.stamp
+	$(BIN)/python -m ugosa_server.cli demo --out demo-out --model-dir .venv/models
 
 # The networks of the tests are so small that threads cost more than they give; processes are worth it.
 TEST_WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST_PARALLEL := $(PYTEST) -n $(TEST_WORKERS) --dist loadgroup
 
-test: .venv/test.stamp .venv/spleeter.stamp
+test: .venv/test.stamp .venv/models.stamp
 	$(PYTEST_PARALLEL) -m "not slow and not gpu and not ray" tests
 
 test-research: .venv/research.stamp
@@ -50,7 +50,7 @@ test-ray: .venv/ray.stamp
 	$(PYTEST) -m "ray and not slow and not gpu" tests
 
 # One after the other: most of them measure memory or time.
-test-slow: .venv/research.stamp .venv/ray.stamp .venv/spleeter.stamp
+test-slow: .venv/research.stamp .venv/ray.stamp .venv/models.stamp
 	$(PYTEST) -m "slow and not gpu" tests research/tests
 
 test-all: test test-research test-ray test-slow
@@ -140,10 +140,12 @@ PYTHON ?= python3
 	$(INSTALL) --editable research --group research/pyproject.toml:test
 	touch $@
 
-# Spleeter's weights, for the tests of the real network; where they cannot be had, those tests are skipped.
-.venv/spleeter.stamp: .venv/project.stamp
-	$(BIN)/python -m ugosa_server.cli models pull spleeter-2stems --into .venv/spleeter && touch $@ \
-	    || echo "Spleeter's weights cannot be fetched: what needs them is skipped, the next make tries again" >&2
+# Spleeter's weights, and `band` made of them: the demo's network, and what the tests of real weights read. Where they
+# cannot be had, the demo takes the shipped network and those tests are skipped.
+.venv/models.stamp: .venv/project.stamp
+	@mkdir -p .venv/models
+	$(BIN)/python -m ugosa_server.cli models pull band --into .venv/models && touch $@ \
+	    || echo "Spleeter's weights cannot be fetched: what needs them is left out, the next make tries again" >&2
 
 .venv/ray.stamp: .venv/test.stamp
 	$(INSTALL) --editable ".[ray]"

@@ -104,13 +104,14 @@ def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("demo", help="separate a real song through a real server and client")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
+    parser.add_argument("--model-dir", action="append", default=[], metavar="DIR", help="as for serve")
     parser.set_defaults(run=_demo)
 
 
 def _demo(options: argparse.Namespace) -> int:
     from ugosa_server.demo import run_demo
 
-    return run_demo(options.out)
+    return run_demo(options.out, options.model_dir)
 
 
 def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

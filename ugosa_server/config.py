@@ -97,8 +97,8 @@ class ServerConfig(WorkerSettings):
     """Budget of that folder on each node."""
     ray_start_timeout_s: float = 600.0
     """Seconds for a worker to appear, an autoscaler's start of a machine included."""
-    model: str = "starter"
-    """Model of jobs that name none; resident from the start."""
+    model: str = "auto"
+    """Model of jobs that name none; resident from the start. auto = `band` where it is, else `starter`."""
     model_dirs: tuple[str, ...] = ()
     """Further folders with *.safetensors models."""
     state_dir: str = dataclasses.field(default_factory=lambda: str(default_state_dir()))

@@ -192,7 +192,7 @@ def _models(config: ServerConfig) -> str:
     from ugosa_server.models.checkpoints import load_checkpoint
 
     registry = ModelRegistry(Path(folder) for folder in config.model_dirs)
-    default = registry.get(config.model)
+    default = registry.default(config.model)
     load_checkpoint(default.path)
     return "; ".join(
         f"{model.name}{' (default)' if model is default else ''} {_verified(model)}"
@@ -215,12 +215,12 @@ def _verified(model: ModelInfo) -> str:
 
 
 def _self_test(config: ServerConfig) -> str:
-    model = ModelRegistry(Path(folder) for folder in config.model_dirs).get(config.model)
+    model = ModelRegistry(Path(folder) for folder in config.model_dirs).default(config.model)
     rate_hz, silent = model.sample_rate_hz, model.sources[-1]
     samples = np.random.default_rng(0).integers(-3000, 3000, (rate_hz, 2), dtype=np.int16)
     wav = io.BytesIO()
     soundfile.write(wav, samples, rate_hz, format="WAV", subtype="PCM_16")
-    arguments = ["--device", config.device, "--model", config.model, "--threads", str(config.threads)]
+    arguments = ["--device", config.device, "--model", model.name, "--threads", str(config.threads)]
     for folder in config.model_dirs:
         arguments += ["--model-dir", folder]
     with tempfile.TemporaryDirectory(prefix="ugosa-doctor-") as state_dir:

@@ -27,7 +27,7 @@ from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
-from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.models.registry import AUTO, FALLBACK, HOW_TO_GET_BETTER, ModelRegistry
 from ugosa_server.osc import JobFeed, OscOptions, OscService
 from ugosa_server.rpc import Authenticator, RpcServer
 from ugosa_server.scheduling import Scheduler
@@ -53,7 +53,9 @@ async def serve(config: ServerConfig) -> None:
         loop.add_signal_handler(signal_number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
         registry = ModelRegistry(Path(folder) for folder in config.model_dirs)
-        model = registry.get(config.model)
+        model = registry.default(config.model)
+        if config.model == AUTO and model.name == FALLBACK:
+            log.warning(HOW_TO_GET_BETTER)
 
         state_dir = make_state_dir(config.state_dir)
         stack.enter_context(lock_file(state_dir / "lock", f"the state directory {state_dir}"))
@@ -80,7 +82,7 @@ async def serve(config: ServerConfig) -> None:
             spool,
             registry,
             hub,
-            config.model,
+            model.name,
             config.max_queued,
             quotas,
             sees_pictures=bool(config.video_encoder),
@@ -97,7 +99,7 @@ async def serve(config: ServerConfig) -> None:
             stack.push_async_callback(metrics.close)
             print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
         authenticator = Authenticator(store, require_token_on_loopback=config.require_token_on_loopback)
-        rpc = RpcServer(uploads, jobs, arrays, registry, config.model, authenticator)
+        rpc = RpcServer(uploads, jobs, arrays, registry, model.name, authenticator)
         addresses = await rpc.start(
             config.listen,
             tls_files(config.tls_cert, config.tls_key, config.tls_client_ca),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(os.environ.get("UGOSA_TEST_WEIGHTS", Path(__file__).parents[2] / ".venv" / "spleeter"))
+FOLDER = Path(os.environ.get("UGOSA_TEST_WEIGHTS", Path(__file__).parents[2] / ".venv" / "models"))
 PATH = FOLDER / "spleeter-2stems.safetensors"
 
 needs_spleeter = pytest.mark.skipif(

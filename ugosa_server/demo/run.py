@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,13 @@ class DemoFailedError(UgosaError):
     """A step of the demo did not end as it should; the message names it."""
 
 
-def run_demo(out_dir: Path) -> int:
-    """Separate the demo's song through a real server and client into `out_dir`; return the exit status."""
+def run_demo(out_dir: Path, model_dirs: Sequence[str] = ()) -> int:
+    """Separate the demo's song through a real server and client into `out_dir`; return the exit status.
+
+    Args:
+        out_dir: folder of the stems and the report; made if need be.
+        model_dirs: further folders of models for the server.
+    """
     started_s = time.monotonic()
     song = load_demo_song()
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -43,7 +49,8 @@ def run_demo(out_dir: Path) -> int:
     )
     with tempfile.TemporaryDirectory(prefix="ugosa-demo-") as scratch:
         base_dir = Path(scratch, "base")
-        with ServerProcess(Path(scratch, "state")) as server:
+        arguments = [word for folder in model_dirs for word in ("--model-dir", folder)]
+        with ServerProcess(Path(scratch, "state"), arguments) as server:
             server.wait_ready()
             print("\nSeparating with the network as it is (for comparison)", flush=True)
             separate(server.target, mix_path, marks_path, base_dir, "--strategy", "B0")

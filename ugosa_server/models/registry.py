@@ -23,6 +23,12 @@ from ugosa_server.models.config import NetworkConfig, depths_of
 from ugosa_server.models.published import PUBLISHED
 
 WEIGHTS_DIR = Path(__file__).parents[1] / "weights"
+AUTO = "auto"
+BEST, FALLBACK = "band", "starter"  # the shipped one needs nothing but this package
+HOW_TO_GET_BETTER = (
+    f"separating with the shipped network {FALLBACK!r}, which is weak; `ugosa-server models pull {BEST}` "
+    "fetches a much better one (75 MB, once), which the next start takes"
+)
 STARTER_DIR = WEIGHTS_DIR / "starter"
 CUNET_DIR = WEIGHTS_DIR / "cunet"
 SHIPPED_DIRS = (STARTER_DIR, CUNET_DIR)
@@ -114,6 +120,16 @@ class ModelRegistry:
     def models(self) -> tuple[ModelInfo, ...]:
         """Return all models, sorted by name."""
         return tuple(self._models[name] for name in sorted(self._models))
+
+    def default(self, name: str) -> ModelInfo:
+        """Return the model of jobs that name none: `name`; for AUTO `band` where it is, else `starter`.
+
+        Raises:
+            UnknownModelError: there is no model of that name.
+        """
+        if name != AUTO:
+            return self.get(name)
+        return self.get(BEST if BEST in self._models else FALLBACK)
 
     def get(self, name: str) -> ModelInfo:
         """Return the model of that name.

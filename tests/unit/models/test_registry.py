@@ -76,3 +76,15 @@ def test_listing_models_and_validating_options_needs_no_torch():
         "ugosa_server.separation; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_default_model_is_band_where_its_weights_are(tmp_path):
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    shipped.mkdir()
+    own.mkdir()
+    save_checkpoint(shipped / "starter.safetensors", tiny_network().state_dict(), TINY)
+    assert ModelRegistry(shipped_dirs=[shipped]).default("auto").name == "starter"
+    save_checkpoint(own / "band.safetensors", tiny_network().state_dict(), TINY)
+    registry = ModelRegistry([own], shipped_dirs=[shipped])
+    assert registry.default("auto").name == "band"
+    assert registry.default("starter").name == "starter"
