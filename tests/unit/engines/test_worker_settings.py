@@ -1,19 +1,12 @@
 """Every setting of a worker reaches the worker of every engine."""
 
-import os
 from dataclasses import fields, replace
 
 import pytest
 
-from tests.helpers.tiny_network import TINY, tiny_network
-from ugosa_server import __version__
 from ugosa_server.config import ServerConfig, WorkerSettings
-from ugosa_server.engines.base import WorkerReady
 from ugosa_server.engines.process import worker_command
-from ugosa_server.engines.ray.actor import WorkerActor
 from ugosa_server.engines.ray.engine import settings_of_actor
-from ugosa_server.engines.ray.files import NodeFolder
-from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.pipeline.__main__ import parse_arguments
 
 # Read by the front process alone. A new setting belongs here, or in WorkerSettings, or is one of Ray's.
@@ -66,16 +59,3 @@ def test_ray_places_actors_on_one_gpu_or_cpu_slots():
     assert settings_of_actor(config, on_gpus=True) == replace(config.worker, device="cuda")
     assert settings_of_actor(config, on_gpus=False) == replace(config.worker, device="cpu")
     assert settings_of_actor(ServerConfig(), on_gpus=False).threads == 1
-
-
-def test_actor_makes_its_networks_from_the_whole_settings(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "nice", lambda _: None)  # the tests' own process
-    path = tmp_path / "tiny.safetensors"
-    save_checkpoint(path, tiny_network().state_dict(), TINY)
-    config = ServerConfig(
-        threads=1, gpu_tf32=True, cpu_fallback=False, prefix_cache_bytes=5, prefix_cache_disk_bytes=6
-    )
-    settings = settings_of_actor(config, on_gpus=False)
-    actor = WorkerActor(settings, NodeFolder(str(tmp_path / "node"), "w", 2**20), __version__)
-    assert actor.prepare(str(path)) == WorkerReady("cpu")
-    assert actor.networks.settings == settings

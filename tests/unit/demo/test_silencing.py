@@ -25,14 +25,14 @@ def silence_by_stft(x: np.ndarray, span: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("frames", [1, 511, 512, 30_000, 65_536])
-def test_the_gains_do_what_the_stft_does(frames):
+def test_gains_equal_the_masked_stft(frames):
     x = np.random.default_rng(0).normal(0, 1, frames)
     silencing = draw_silencing(4, frames, seed=5)
     for gain, span in zip(silencing.gains(0, frames), silencing.stft_spans, strict=True):
         np.testing.assert_allclose(gain * x, silence_by_stft(x, span), atol=1e-9)
 
 
-def test_each_source_gets_its_own_segment_and_all_segments_are_given():
+def test_each_source_gets_a_segment_of_its_own():
     silencing = draw_silencing(4, 441_000, seed=1)
     spans = sorted(silencing.stft_spans)
     assert spans[0][0] == 0
@@ -41,7 +41,7 @@ def test_each_source_gets_its_own_segment_and_all_segments_are_given():
     assert max(stop - start for start, stop in spans) - min(stop - start for start, stop in spans) <= 1
 
 
-def test_the_seed_decides():
+def test_seed_decides_the_segments():
     assert draw_silencing(4, 441_000, seed=1) == draw_silencing(4, 441_000, seed=1)
     assert len({draw_silencing(4, 441_000, seed=seed).stft_spans for seed in range(20)}) > 5
 
