@@ -106,7 +106,9 @@ class WorkerActor:
         key = (spec.job_id, spec.attempt)
         run_job = import_module(f"{PIPELINE}.run").run_job
         try:
-            yield from run_job(spec, self.networks, lambda: key in self._cancelled)
+            # Ray sends values into this generator; `yield from` would hand them to whatever a phase iterates over.
+            for event in run_job(spec, self.networks, lambda: key in self._cancelled):  # noqa: UP028
+                yield event
         except Exception as error:
             log.exception("job %s attempt %d: failed", *key)
             yield failure_of(error)
