@@ -106,7 +106,7 @@ class WorkerActor:
         key = (spec.job_id, spec.attempt)
         run_job = import_module(f"{PIPELINE}.run").run_job
         try:
-            # Ray sends values into this generator; `yield from` would hand them to whatever a phase iterates over.
+            # Ray sends values into this generator; `yield from` would hand them on to a phase's iterators.
             for event in run_job(spec, self.networks, lambda: key in self._cancelled):  # noqa: UP028
                 yield event
         except Exception as error:
