@@ -123,7 +123,7 @@ def test_the_marks_say_who_plays_if_no_list_does(client: UgosaClient, song: Path
     assert list(result.files.stems) == ["flute", "viola", "residual"]
     (notice,) = (event for event in events if isinstance(event, Notice))
     assert notice.reason == "RESIDUAL"
-    assert "flute, viola and hears up to 5.5 kHz" in notice.message
+    assert "flute, viola below 5.5 kHz" in notice.message
     assert result.job.options.instruments == ()
 
 

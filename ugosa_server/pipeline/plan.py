@@ -82,8 +82,8 @@ def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -
     notices = [
         RunNotice(
             "RESIDUAL",
-            f"{spec.model_name} separates {', '.join(ensemble.playing)} and hears up to {highest_khz:.1f} "
-            f"kHz; what lies above, and what it gives to no instrument, is in the stem {ensemble.stems[-1]}",
+            f"{spec.model_name} separates {', '.join(ensemble.playing)} below {highest_khz:.1f} kHz; sound "
+            f"above that, and sound of no instrument, is in the stem {ensemble.stems[-1]}",
             warning=False,
         )
     ]
@@ -91,8 +91,8 @@ def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -
         notices.append(
             RunNotice(
                 "NO_VIDEO",
-                f"{spec.model_name} is conditioned on video, but no player is seen: the job has neither "
-                "visual_frames nor pictures nor a video",
+                f"{spec.model_name} is conditioned on video, but the job has neither visual_frames nor "
+                "pictures nor a video: no player is seen",
                 warning=True,
             )
         )
@@ -100,8 +100,8 @@ def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -
         notices.append(
             RunNotice(
                 "ALL_INSTRUMENTS",
-                f"nobody said which of the {len(config.sources)} instruments of {spec.model_name} play, so "
-                "all are looked for; name those that do in the option `instruments`",
+                f"all {len(config.sources)} instruments of {spec.model_name} are separated, as the job does "
+                "not say which of them play; name those in the option `instruments`",
                 warning=True,
             )
         )

@@ -56,9 +56,8 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
     levels = _level_meter(context)
     estimates = levels.listen(leakage.measured(over_song.estimates()))
     if not context.spec.analysis_only:
-        estimates = _filtered(
-            context, estimates, _gains(context, MarkSet())
-        )  # the previews show what marks change
+        unmarked = _gains(context, MarkSet())  # so that the previews show what the marks change
+        estimates = _filtered(context, estimates, unmarked)
     for block in estimates:
         previews.add(block)
         yield from over_song.progress()

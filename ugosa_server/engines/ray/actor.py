@@ -106,7 +106,6 @@ class WorkerActor:
         key = (spec.job_id, spec.attempt)
         run_job = import_module(f"{PIPELINE}.run").run_job
         try:
-            # Not `yield from`, which would pass on the values that Ray sends into this generator.
             for event in run_job(spec, self.networks, lambda: key in self._cancelled):  # noqa: UP028
                 yield event
         except Exception as error:
