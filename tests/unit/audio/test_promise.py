@@ -212,6 +212,24 @@ def test_an_mp3_count_that_is_too_small_drops_no_frame(folder):
     assert len(whole) <= len(frames) < len(whole) + 1152  # what filled the last frame is not told from song
 
 
+@pytest.mark.parametrize("count", [0, 0xFFFFFFFF])
+def test_an_mp3_whose_count_is_unknown_is_read_to_its_end(folder, count):
+    song = encode("MP3", SECOND)
+    at = mpeg_count(song)
+    whole = decoded(folder, song)
+    frames = decoded(folder, song[:at] + struct.pack(">I", count) + song[at + 4 :])
+    np.testing.assert_array_equal(frames[: len(whole)], whole)
+
+
+def test_an_mp3_padding_that_no_encoder_makes_drops_no_frame(folder):
+    song = encode("MP3", SECOND)
+    at = song.find(b"LAME", 0, 300) + 22
+    whole = decoded(folder, song)
+    assert song[at] & 0xF0 == 576 % 16 << 4  # the delay's last bits, before the padding
+    frames = decoded(folder, song[:at] + bytes([song[at] | 0x0F, 0xFF]) + song[at + 2 :])
+    np.testing.assert_array_equal(frames[: len(whole)], whole)
+
+
 def test_joined_mp3_files_lose_no_frame_and_stay_in_time(folder):
     first, second = encode("MP3", SECOND), encode("MP3", HALF)
     counts = [struct.unpack(">I", song[mpeg_count(song) :][:4])[0] for song in (first, second)]
@@ -243,12 +261,28 @@ def test_the_end_of_an_m4a_is_its_songs_end(folder, codec, frames, options):
     assert len(decoded(folder, song)) == frames + delay
 
 
-def test_an_ogg_whose_last_page_counts_too_little_is_refused(folder):
-    song = bytearray(encode("Vorbis", tones(8 * RATE_HZ)))
+@pytest.mark.parametrize("kind", ["Vorbis", "Opus"])
+@pytest.mark.parametrize(
+    ("count", "match"),
+    [
+        (1000, "1000 frames by the header, but [0-9]+ are there"),
+        (10**9, "promises [0-9]+ frames, but [0-9]+ are there"),
+        (2**64 - 1, "its last page does not end the stream"),
+    ],
+)
+def test_an_ogg_whose_last_page_counts_wrong_is_refused(folder, kind, count, match):
+    song = bytearray(encode(kind, tones(6 * RATE_HZ)))
     last = bytes(song).rfind(b"OggS")
-    song[last + 6 : last + 14] = (1000).to_bytes(8, "little")
+    song[last + 6 : last + 14] = count.to_bytes(8, "little")
     song[last + 22 : last + 26] = ogg_crc(song[last:])
-    refused(folder, bytes(song), "1000 frames by the header, but [0-9]+ are there")
+    refused(folder, bytes(song), match)
+
+
+def test_an_ogg_that_begins_in_the_middle_of_a_broadcast_is_read(folder):
+    song = encode("Vorbis", tones(6 * RATE_HZ))
+    pages = [b"OggS" + page for page in song.split(b"OggS")[1:]]
+    cut = b"".join(pages[:2] + pages[-4:])  # its head, and its last pages
+    np.testing.assert_allclose(decoded(folder, cut)[-30_000:], decoded(folder, song)[-30_000:], atol=1e-5)
 
 
 def ogg_crc(page):

@@ -94,6 +94,12 @@ def test_chunks_after_odd_samples_may_lack_their_pad_byte(folder, chunk, padding
     assert source.frames == len(frames) == len(samples) // 4
 
 
+@pytest.mark.parametrize("kind", ["WAV", "AIFF"])
+def test_text_after_samples_is_ignored(folder, bare, kind):
+    source, _ = decoded(folder, SONGS[kind] + b"<xmp>written by a program\r\n</xmp>\n" * 9)
+    assert source == bare[kind][0]
+
+
 @pytest.mark.parametrize("padding", [b"", b"\0"])
 def test_an_odd_chunk_before_samples_may_lack_its_pad_byte(folder, padding):
     source, _ = decoded(folder, wav(bytes(range(1, 101)), before=b"note\3\0\0\0abc" + padding))

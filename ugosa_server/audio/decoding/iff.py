@@ -22,6 +22,7 @@ UNKNOWN_BYTES = RIFF_SIZES - 1
 ARECORD_BYTES = 2**31  # what it writes into a pipe; a song of just that size may be a copy that was cut short
 HEADER_ROOM_BYTES = 4096
 SAMPLES = "bytes of samples"
+TEXT = frozenset((*b"\t\n\r", *range(0x20, 0x7F)))
 PLAIN_TAGS = (1, 3)  # of WAV's formats: integers, floats
 EXTENSIBLE_TAG = 0xFFFE
 OTHER_TAGS = {
@@ -169,7 +170,7 @@ def _samples(file: BinaryIO, first: int, promised: int, stop: int, frame_bytes: 
     found = max(0, stop - first)
     if promised == 0 and _is_rest(file, first, stop, frame_bytes, kind):
         return first, first
-    if promised == 0 or is_open_end(promised):
+    if promised == 0 or (promised > found and is_open_end(promised)):
         return first, first + found  # the header was never finished
     require_all(kind.container, promised, found, SAMPLES)
     wrapped = promised + (found - promised) // RIFF_SIZES * RIFF_SIZES
@@ -189,7 +190,7 @@ def _is_rest(file: BinaryIO, position: int, stop: int, frame_bytes: int, kind: _
             zeros += after - position
         if zeros > MAX_JUNK_BYTES:
             return False
-        if stop - after < max(frame_bytes, 2):
+        if stop - after < max(frame_bytes, 2) or _is_text(file, after, stop):
             return True
         if after > position:
             position = after
@@ -201,6 +202,14 @@ def _is_rest(file: BinaryIO, position: int, stop: int, frame_bytes: int, kind: _
             return chunk.name in OTHER_CHUNKS
         position = _after_chunk(file, chunk, stop, kind)
     return False
+
+
+def _is_text(file: BinaryIO, position: int, stop: int) -> bool:
+    """Return whether all that is left is a little plain text, which samples never are."""
+    if stop - position > MAX_JUNK_BYTES:
+        return False
+    file.seek(position)
+    return all(byte in TEXT for byte in file.read(stop - position))
 
 
 def _after_padding(file: BinaryIO, position: int, stop: int) -> int:

@@ -38,6 +38,9 @@ class _Box:
     start: int
     """Position of its body."""
     stop: int
+    """Position after it, but not after what it lies in."""
+    promised_stop: int
+    """Position after it, as its size says."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def read_mp4(file: BinaryIO, start: int, stop: int) -> Mp4Song:
     in_fragments = False
     for box in _boxes(file, start, stop):
         if box.name in KNOWN:
-            require_all(CONTAINER, box.stop - start, stop - start, "bytes")
+            require_all(CONTAINER, box.promised_stop - start, stop - start, "bytes")
         movies += [box] * (box.name == b"moov")
         in_fragments = in_fragments or box.name == b"moof"
     if not movies:
@@ -122,18 +125,20 @@ def _boxes(file: BinaryIO, position: int, stop: int) -> Iterator[_Box]:
             size = stop - position
         if size < body - position:
             return
-        yield _Box(head[4:8], body, position + size)
+        yield _Box(head[4:8], body, min(position + size, stop), position + size)
         position += size
 
 
 def _scale_and_duration(file: BinaryIO, box: _Box) -> tuple[int, int]:
-    """Ticks a second and ticks in all, of an `mvhd` or `mdhd`."""
+    """Ticks a second and ticks in all, of an `mvhd` or `mdhd`; 0 = unknown."""
     file.seek(box.start)
     body = file.read(32)
     if body[:1] == b"\1":
-        return int.from_bytes(body[20:24], "big"), int.from_bytes(body[24:32], "big")
-    duration = int.from_bytes(body[16:20], "big")
-    return int.from_bytes(body[12:16], "big"), 0 if duration == 2**32 - 1 else duration
+        scale, duration = body[20:24], body[24:32]
+    else:
+        scale, duration = body[12:16], body[16:20]
+    is_unknown = not duration.strip(b"\xff")
+    return int.from_bytes(scale, "big"), 0 if is_unknown else int.from_bytes(duration, "big")
 
 
 def _edits(file: BinaryIO, box: _Box) -> list[tuple[int, int]]:

@@ -22,6 +22,8 @@ MPEG_1 = 3
 DECODER_DELAY_FRAMES = 529  # of every decoder of layer III, beside the encoder's own
 VBRI_OFFSET = 36
 SIDE_BYTES = {(True, 2): 32, (True, 1): 17, (False, 2): 17, (False, 1): 9}  # by MPEG-1, channels
+MAX_PADDING_FRAMES = 2 * 1152  # what an encoder needs at most to get its last frames out; more is nonsense
+UNKNOWN_COUNT = 2**32 - 1
 LAME_BYTES = 24  # of the part of LAME's extension that is read here
 CONTAINER = "MP3"
 
@@ -138,7 +140,8 @@ def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
         promised = count.mpeg_frames - counts_itself
         require_all(CONTAINER, promised, found, "MPEG frames")
         # Where more is there (files that were joined), the padding it speaks of is somewhere in the song.
-        length -= max(0, count.padding_frames - DECODER_DELAY_FRAMES) if promised == found else 0
+        is_sound = promised == found and count.padding_frames <= MAX_PADDING_FRAMES
+        length -= max(0, count.padding_frames - DECODER_DELAY_FRAMES) if is_sound else 0
     return MpegSong(first.sample_rate_hz, first.channels, spans, count.delay_frames, length)
 
 
@@ -189,13 +192,13 @@ def _parse_count(frame: bytes, header: FrameHeader) -> Count | None:
     """Read the count in a first frame without music; None if it is one with music."""
     if frame[VBRI_OFFSET : VBRI_OFFSET + 4] == b"VBRI" and len(frame) >= VBRI_OFFSET + 18:
         size, mpeg_frames = (int.from_bytes(frame[VBRI_OFFSET + i :][:4], "big") for i in (10, 14))
-        return Count(mpeg_frames or None, size or None)
+        return Count(_known(mpeg_frames), _known(size))
     at = HEADER_BYTES + SIDE_BYTES[header.version == MPEG_1, header.channels]
     if frame[at : at + 4] not in (b"Xing", b"Info"):
         return None
     flags = int.from_bytes(frame[at + 4 : at + 8], "big")
     at += 8
-    fields: list[int | None] = [None, None]
+    fields = [0, 0]
     for i, bit in enumerate((1, 2)):
         if flags & bit:
             fields[i] = int.from_bytes(frame[at : at + 4], "big")
@@ -203,6 +206,10 @@ def _parse_count(frame: bytes, header: FrameHeader) -> Count | None:
     at += (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
     lame = frame[at : at + LAME_BYTES]
     if len(lame) < LAME_BYTES or lame[:4] not in (b"LAME", b"Lavf", b"Lavc"):
-        return Count(fields[0] or None, fields[1] or None)
+        return Count(*map(_known, fields))
     gaps = int.from_bytes(lame[21:24], "big")
-    return Count(fields[0] or None, fields[1] or None, (gaps >> 12) + DECODER_DELAY_FRAMES, gaps & 0xFFF)
+    return Count(*map(_known, fields), (gaps >> 12) + DECODER_DELAY_FRAMES, gaps & 0xFFF)
+
+
+def _known(count: int) -> int | None:
+    return None if count in (0, UNKNOWN_COUNT) else count

@@ -130,6 +130,8 @@ def _add(stream: _Stream, page: _Page) -> None:
         )
     stream.sequence = page.sequence + 1
     stream.ended = bool(page.kind & ENDS)
+    if stream.ended and page.granule == NO_GRANULE and page.stop > page.data_start:
+        raise BadAudioError(CUT)  # a packet begins in it, and ends nowhere
     if page.granule != NO_GRANULE:
         if page.granule < stream.granule:
             raise refuse_surplus(CONTAINER, page.granule, stream.granule, "frames")

@@ -23,7 +23,7 @@ import re
 import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 import numpy as np
@@ -176,9 +176,9 @@ def _require_same(container: Container, stream: AudioStream, rate_hz: int, chann
 def _mp3_stream(file: BinaryIO, start: int, stop: int) -> AudioStream:
     """Decode the MPEG frames that hold music, and drop what the encoder has put around the song."""
     song = read_mpeg_song(file, start, stop)
-    codec = av.CodecContext.create("mp3float", "r")
+    codec = cast("av.AudioCodecContext", av.CodecContext.create("mp3float", "r"))
 
-    def packets() -> Iterator[av.Packet | None]:
+    def packets() -> Iterator[av.Packet[Any] | None]:
         for first, last in song.spans:
             file.seek(first)
             yield av.Packet(file.read(last - first))
@@ -306,7 +306,7 @@ def _flac_stream(file: BinaryIO, start: int, stop: int) -> AudioStream:
 
 def _flac_bytes(frame: av.AudioFrame, bits: int) -> bytes:
     """Samples as FLAC's digest takes them: little-endian, in whole bytes, channels interleaved."""
-    samples = frame.to_ndarray()
+    samples = cast("NDArray[np.int32]", frame.to_ndarray())
     if frame.format.is_planar:
         samples = np.ascontiguousarray(samples.T)
     width = samples.dtype.itemsize

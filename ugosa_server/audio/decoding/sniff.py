@@ -78,8 +78,8 @@ def sniff(file: BinaryIO) -> Sniffed:
     container = _container(head)
     if container is not None:
         return Sniffed(container, start, stop)
-    box = head.find(b"ftyp", 1, 8)  # the zeros before it were the first bytes of its size
-    if 1 <= box <= 4:
+    box = head.find(b"ftyp", 0, 7)  # the zeros before it were the first bytes of its size
+    if box > 0 and start + box >= 4:
         return Sniffed(Container.MP4, start + box - 4, stop)
     first = find_first_frame(file, start, stop)
     if first is not None:
