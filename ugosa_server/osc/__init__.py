@@ -33,8 +33,8 @@ In, on a loopback address (`OscOptions.listen`):
 - To stay subscribed, subscribe again before the time is over. A subscription starts with every live job.
 - A packet's source address is never answered: it can be forged. The answer to a query goes to all peers and
   subscribers.
-- Anything malformed, refused, or above 20 commands a second is dropped and counted. Bundles are taken apart
-  and carried out at once, whatever their time tag.
+- Anything malformed, refused, or above 20 datagrams or commands a second is dropped and counted. Bundles, of
+  at most 20 messages and four deep, are taken apart and carried out at once, whatever their time tag.
 - Whoever can send to the loopback interface can cancel jobs: open no control address on a machine whose
   other users you do not trust.
 """

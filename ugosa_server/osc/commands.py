@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pythonosc.osc_message import OscMessage
-from pythonosc.osc_packet import OscPacket, ParseError
-
 from ugosa_server.addresses import MAX_PORT, loopback_ip
+from ugosa_server.osc.frames import MAX_MESSAGES, MalformedError, OscMessage, read_messages
 from ugosa_server.osc.snapshot import MAX_DATAGRAM_BYTES
 
 Address = tuple[str, int]
@@ -18,7 +16,7 @@ SUBSCRIBE_ADDRESS = "/ugosa/v1/subscribe"
 UNSUBSCRIBE_ADDRESS = "/ugosa/v1/unsubscribe"
 QUERY_ADDRESS = "/ugosa/v1/query"
 CANCEL_ADDRESS = "/ugosa/v1/cancel"
-MAX_MESSAGES_PER_S = 20
+MAX_MESSAGES_PER_S = MAX_MESSAGES  # so that a full bundle can be carried out
 DEFAULT_TTL_S = 60
 MAX_TTL_S = 3600
 MAX_SUBSCRIBERS = 32
@@ -114,10 +112,6 @@ class Cancel:
 Command = Subscribe | Unsubscribe | Query | Cancel
 
 
-class MalformedError(Exception):
-    """A datagram that is no command of this version; the message gives the reason."""
-
-
 def parse(datagram: bytes) -> list[Command]:
     """Return the commands of a datagram, of which a bundle may hold several.
 
@@ -126,14 +120,8 @@ def parse(datagram: bytes) -> list[Command]:
     """
     if len(datagram) > MAX_DATAGRAM_BYTES:
         raise MalformedError(f"datagram has {len(datagram)} bytes; at most {MAX_DATAGRAM_BYTES} are read")
-    try:
-        messages = [timed.message for timed in OscPacket(datagram).messages]
-    except (ParseError, UnicodeDecodeError) as error:
-        raise MalformedError(f"not an OSC packet: {error}") from error
-    return [_command(message) for message in messages]
+    return [_command(message) for message in read_messages(datagram)]
 
-
-_TYPE_TAGS = {int: "i", str: "s"}  # by exact type: to Python a bool is an int, but OSC's T and F are no ports
 
 _COMMANDS: dict[tuple[str, str], Callable[..., Command]] = {
     (SUBSCRIBE_ADDRESS, "i"): Subscribe,
@@ -149,11 +137,10 @@ _COMMANDS: dict[tuple[str, str], Callable[..., Command]] = {
 
 
 def _command(message: OscMessage) -> Command:
-    tags = "".join(_TYPE_TAGS.get(type(argument), "?") for argument in message.params)
-    command = _COMMANDS.get((message.address, tags))
+    command = _COMMANDS.get((message.address, message.tags))
     if command is None:
-        raise MalformedError(f"{message.address} with type tags ',{tags}' is not a command")
-    return command(*message.params)
+        raise MalformedError(f"{message.address} with type tags ',{message.tags}' is not a command")
+    return command(*message.arguments)
 
 
 class RateLimit:

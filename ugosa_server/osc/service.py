@@ -54,7 +54,7 @@ class OscCounters:
     refused: int = 0
     """Commands with a value out of range, or about a job that does not exist."""
     rate_limited: int = 0
-    """Commands dropped because there were too many."""
+    """Datagrams and commands dropped, unread, because there were too many."""
 
 
 class OscService:
@@ -156,14 +156,17 @@ class OscService:
                 self.counters.sent += 1
 
     def _receive(self, datagram: bytes) -> None:
+        if not self._rate_limit.permit(_now_s()):  # before a byte is looked at
+            self.counters.rate_limited += 1
+            return
         try:
             commands = parse(datagram)
         except MalformedError as error:
             self.counters.malformed += 1
             log.debug("OSC datagram dropped: %s", error)
             return
-        for command in commands:
-            if not self._rate_limit.permit(_now_s()):
+        for number, command in enumerate(commands):
+            if number > 0 and not self._rate_limit.permit(_now_s()):
                 self.counters.rate_limited += 1
                 continue
             try:

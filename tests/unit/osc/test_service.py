@@ -231,6 +231,18 @@ def test_flood_of_cancels_is_cut_to_the_rate() -> None:
     asyncio.run(run())
 
 
+def test_flood_of_nonsense_is_cut_before_it_is_read() -> None:
+    async def run() -> None:
+        async with service(Jobs()) as osc:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                for _ in range(100):
+                    sender.sendto(b"#bundle\0" * 4, osc.listen_address)
+            await until(lambda counters: counters.malformed + counters.rate_limited == 100, osc)
+            assert osc.counters.rate_limited >= 70
+
+    asyncio.run(run())
+
+
 def test_flood_of_queries_keeps_the_rate_of_progress() -> None:
     async def run() -> None:
         jobs = Jobs(RUNNING)
