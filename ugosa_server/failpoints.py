@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 NAMES = (
+    "upload.created",
     "upload.appended",
     "upload.synced",
     "upload.committed",

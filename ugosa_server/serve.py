@@ -19,10 +19,11 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.files import make_state_dir
 from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.events import EventHub
+from ugosa_server.jobs.leftovers import check_state_dir, remove_leftovers
 from ugosa_server.jobs.model import LOCAL_PRINCIPAL
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import QuotaLimits, Quotas
-from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping, remove_leftovers
+from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import UploadLimits, Uploads
@@ -56,11 +57,12 @@ async def serve(config: ServerConfig) -> None:
         model = registry.get(config.model)
 
         state_dir = make_state_dir(config.state_dir)
+        check_state_dir(state_dir)
         stack.enter_context(lock_file(state_dir / "lock", f"the state directory {state_dir}"))
         store = AsyncStore(state_dir / STORE_FILE_NAME)
         stack.callback(store.close)
         spool = Spool(state_dir, config.min_free_bytes)
-        await remove_leftovers(store, spool)
+        await remove_leftovers(store, spool, move_unknown=config.move_unknown)
 
         hub = EventHub()
         quotas = Quotas(

@@ -15,6 +15,7 @@ from pathlib import Path
 from ugosa_server.config import load_config
 from ugosa_server.errors import BadOptionError
 from ugosa_server.files import make_state_dir, private_umask
+from ugosa_server.jobs.leftovers import check_state_dir
 from ugosa_server.jobs.retention import S_PER_DAY
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
@@ -46,6 +47,7 @@ def add_token_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 def _store(options: argparse.Namespace) -> Iterator[Store]:
     config = load_config(options.config, {"state_dir": options.state_dir})
     state_dir = make_state_dir(config.state_dir)
+    check_state_dir(state_dir)
     with private_umask():
         store = Store(state_dir / STORE_FILE_NAME)
     try:

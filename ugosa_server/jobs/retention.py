@@ -1,4 +1,4 @@
-"""Removal of old songs and jobs, and of files that a crash left behind, so that the disk does not fill up.
+"""Removal of old songs and jobs, so that the disk does not fill up.
 
 Swept are jobs that ended so many days ago, with their stems and reports, and uploads (finished or not) that
 were made so many days ago and that no job has needed since. A job needs its upload until it has ended. What a
@@ -13,8 +13,6 @@ import time
 from dataclasses import dataclass
 
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 
 S_PER_DAY = 86_400
@@ -31,15 +29,6 @@ class RetentionOptions:
     """Days after the end of a job; 0 = for ever."""
     upload_days: float
     """Days after an upload was made and after the end of the last job that needed it; 0 = for ever."""
-
-
-async def remove_leftovers(store: AsyncStore, spool: Spool) -> None:
-    """Remove folders that the store does not know, before a server begins to work."""
-    spool.sweep(
-        await store(lambda s: s.uploads.all_ids()),
-        await store(lambda s: s.jobs.all_ids()),
-        await store(lambda s: s.jobs.unfinished_ids()),
-    )
 
 
 async def sweep(uploads: Uploads, jobs: JobQueue, options: RetentionOptions, now_s: float) -> tuple[int, int]:

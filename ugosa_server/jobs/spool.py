@@ -4,6 +4,7 @@
     <state>/uploads/<upload_id>/audio.f32    decoded (audio/formats.py)
     <state>/jobs/<job_id>/<attempt>/         stems and reports of one attempt
     <state>/checkpoints/<job_id>/<attempt>.safetensors   state of an attempt's adaptation
+    <state>/lost+found/                      folders that the database did not know; nothing removes them
 
 Ids are made by the server; no name from outside touches the file system.
 """
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from ugosa_server.errors import DiskFullError
 from ugosa_server.files import sync_folder
+
+SPOOL_FOLDERS = ("uploads", "jobs", "checkpoints")
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,8 @@ class Spool:
     """The folders under the state directory."""
 
     def __init__(self, state_dir: Path, min_free_bytes: int) -> None:
-        self._uploads = state_dir / "uploads"
-        self._jobs = state_dir / "jobs"
-        self._checkpoints = state_dir / "checkpoints"
+        self.state_dir = state_dir
+        self._uploads, self._jobs, self._checkpoints = (state_dir / name for name in SPOOL_FOLDERS)
         self.min_free_bytes = min_free_bytes
         for folder in (self._uploads, self._jobs, self._checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
@@ -107,16 +109,28 @@ class Spool:
         """Remove the checkpoints that a job keeps for further attempts."""
         shutil.rmtree(self._checkpoints / job_id, ignore_errors=True)
 
-    def sweep(self, upload_ids: set[str], job_ids: set[str], unfinished_job_ids: set[str]) -> None:
-        """Remove folders that the store does not need, left behind by a crash between the two."""
-        for parent, needed in (
-            (self._uploads, upload_ids),
-            (self._jobs, job_ids),
-            (self._checkpoints, unfinished_job_ids),
-        ):
-            for folder in parent.iterdir():
-                if folder.name not in needed:
-                    shutil.rmtree(folder, ignore_errors=True)
+    @property
+    def lost_and_found(self) -> Path:
+        """Return the folder of what the database did not know."""
+        return self.state_dir / "lost+found"
+
+    def set_aside(self, path: Path) -> Path:
+        """Move a folder of the spool to `lost+found`, under a free name, and return its place."""
+        self.lost_and_found.mkdir(mode=0o700, exist_ok=True)
+        place = self.lost_and_found / f"{path.parent.name}-{path.name}"
+        number = 1
+        while place.exists():
+            number += 1
+            place = place.with_name(f"{path.parent.name}-{path.name}-{number}")
+        path.rename(place)
+        return place
+
+    def remove(self, path: Path) -> None:
+        """Remove a folder of the spool; a link is removed and never followed."""
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
     def check_free(self, needed_bytes: int) -> None:
         """Make sure that this many bytes fit above the floor of free space.

@@ -18,7 +18,6 @@ from ugosa_server.errors import (
     DrainingError,
     InvalidInputError,
     OffsetMismatchError,
-    UgosaError,
     UploadBusyError,
 )
 from ugosa_server.failpoints import reach
@@ -26,6 +25,7 @@ from ugosa_server.files import disk_full_explained
 from ugosa_server.jobs.model import (
     Upload,
     UploadFormat,
+    UploadState,
     check_request_id,
     new_id,
     request_digest,
@@ -154,24 +154,20 @@ class Uploads:
         await self.check_room(0, size_bytes)
         digest = request_digest(upload_format, size_bytes)
         upload_id = new_id("upload")
-        with disk_full_explained():
-            await asyncio.to_thread(self._spool.make_upload, upload_id)
-        try:
-            upload = await self.store(
-                lambda s: s.uploads.create(
-                    upload_id,
-                    principal,
-                    request_id,
-                    digest,
-                    upload_format,
-                    admit=lambda: self._quotas.check_new_upload(s, principal, size_bytes),
-                )
+        upload = await self.store(
+            lambda s: s.uploads.create(
+                upload_id,
+                principal,
+                request_id,
+                digest,
+                upload_format,
+                admit=lambda: self._quotas.check_new_upload(s, principal, size_bytes),
             )
-        except UgosaError:  # refused: its folder must not stay until the next start
-            await asyncio.to_thread(self._spool.delete_upload, upload_id)
-            raise
-        if upload.upload_id != upload_id:
-            await asyncio.to_thread(self._spool.delete_upload, upload_id)
+        )
+        reach("upload.created")
+        if upload.state is UploadState.RECEIVING:  # after its row: a folder without one would be nobody's
+            with disk_full_explained():
+                await asyncio.to_thread(self._spool.make_upload, upload.upload_id)
         return upload
 
     async def get(self, principal: str, upload_id: str) -> Upload:
@@ -218,6 +214,10 @@ class Uploads:
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size
             )
         with self._quotas.sending(principal), self._marked_as_being_written(upload_id):
+            if upload.committed_size == 0 and not self._spool.bytes_path(upload_id).exists():
+                # a crash came between its row and its folder
+                with disk_full_explained():
+                    await asyncio.to_thread(self._spool.make_upload, upload_id)
             writer = UploadWriter(self._spool.bytes_path(upload_id), upload.committed_size)
             try:
                 yield OpenUpload(upload, writer, self)

@@ -42,14 +42,3 @@ def test_nothing_can_be_kept_for_a_job_that_has_ended(spool):
     spool.delete_checkpoints("job")
     with pytest.raises(FileNotFoundError):
         stale.checkpoint.write_text("epoch 2")
-
-
-def test_a_sweep_leaves_what_the_store_needs(spool, tmp_path):
-    for job_id in ("ended", "running", "forgotten"):
-        spool.make_attempt(job_id, 1).checkpoint.write_text("epoch 1")
-    for upload_id in ("kept", "lost"):
-        spool.make_upload(upload_id)
-    spool.sweep({"kept"}, {"ended", "running"}, {"running"})
-    assert {path.name for path in (tmp_path / "uploads").iterdir()} == {"kept"}
-    assert {path.name for path in (tmp_path / "jobs").iterdir()} == {"ended", "running"}
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"running"}

@@ -16,6 +16,7 @@ import apsw
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError
 from ugosa_server.jobs.store.array_table import ArrayTable
+from ugosa_server.jobs.store.deletion_table import DeletionTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.jobs.store.schema import open_database, open_read_only, transaction
@@ -44,6 +45,7 @@ class Store:
         self.jobs = JobTable(self._connection, self.events)
         self.arrays = ArrayTable(self._connection, self.jobs)
         self.uploads = UploadTable(self._connection)
+        self.deletions = DeletionTable(self._connection)
         self.tokens = TokenTable(self._connection)
         self.totals = Totals(self._connection)
 

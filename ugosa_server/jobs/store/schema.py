@@ -125,6 +125,15 @@ SCHEMA = """
     ) STRICT, WITHOUT ROWID;
 """
 
+# Made wherever they are missing. Only a row here, or the end of a job, lets a start remove a folder.
+DELETIONS = """
+    CREATE TABLE IF NOT EXISTS deletions (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER IF NOT EXISTS upload_deleted AFTER DELETE ON uploads
+        BEGIN INSERT OR IGNORE INTO deletions VALUES (OLD.upload_id); END;
+    CREATE TRIGGER IF NOT EXISTS job_deleted AFTER DELETE ON jobs
+        BEGIN INSERT OR IGNORE INTO deletions VALUES (OLD.job_id); END;
+"""
+
 
 @contextmanager
 def transaction(connection: apsw.Connection) -> Iterator[None]:
@@ -201,6 +210,7 @@ def _prepare(connection: apsw.Connection, path: Path, *, locks_whole: bool) -> N
             connection.execute(SCHEMA)
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", VERSION)
+        connection.execute(DELETIONS)
 
 
 def _is_new(connection: apsw.Connection, path: Path) -> bool:
