@@ -74,8 +74,8 @@ async def remove_leftovers(store: AsyncStore, spool: Spool, *, move_unknown: boo
     if unknown and not move_unknown:
         raise ConfigError(
             f"the database {spool.state_dir / STORE_FILE_NAME} does not know {len(unknown)} folders"
-            f" of songs and stems beside it ({_examples(unknown)}): it is new, or older than they are. Put back its newest"
-            f" copy; or start with --move-unknown, which moves them to {spool.lost_and_found}"
+            f" of songs and stems beside it ({_examples(unknown)}): it is new, or older than they are. Put"
+            f" back its newest copy; or start with --move-unknown, which moves them to {spool.lost_and_found}"
         )
     for path in left:
         if path in unknown:
