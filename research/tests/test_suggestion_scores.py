@@ -17,7 +17,7 @@ from ugosa_research.evaluation.suggestion_scores import (
     suggestion_table,
 )
 from ugosa_server.config import WorkerSettings
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.models.registry import read_model_info
 from ugosa_server.pipeline.resident import ResidentNetworks
 

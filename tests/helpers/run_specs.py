@@ -8,7 +8,7 @@ from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.jobs.runs import RunSpec
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.separation.options import SeparationOptions
 

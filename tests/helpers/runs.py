@@ -9,7 +9,7 @@ import soundfile
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.jobs.runs import RunSpec
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.separation.options import SeparationOptions
 
 RATE_HZ = 48_000

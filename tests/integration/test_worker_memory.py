@@ -14,7 +14,7 @@ from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import RunSpec, RunSucceeded
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.pipeline.run import ResidentNetworks, run_job
 from ugosa_server.separation.options import SeparationOptions
 

@@ -15,7 +15,7 @@ from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import BadOptionError, UploadIncompleteError
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.runs import StemFile
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 

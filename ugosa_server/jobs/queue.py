@@ -34,11 +34,7 @@ from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
-from ugosa_server.marks import (
-    Mark,
-    SongLevels,
-    load_levels,
-)
+from ugosa_server.marks import Mark, SongLevels, load_levels
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
 
 EVENTS_PER_READ = 100

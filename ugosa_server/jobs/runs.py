@@ -11,7 +11,7 @@ from enum import StrEnum
 from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 

@@ -8,9 +8,8 @@ from ugosa_server.adaptation.loop import count_steps
 from ugosa_server.adaptation.strategies import UNADAPTED, Strategy, parse_strategy
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.jobs.runs import RunNotice, RunPhase, RunSpec
-from ugosa_server.marks import Interval, MarkSet
+from ugosa_server.marks import Interval, MarkSet, marks_of_ensemble
 from ugosa_server.marks.players import picture_times_s
-from ugosa_server.marks.validate import marks_of_ensemble
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.pipeline.model_input import model_frames, prepare_steps
 from ugosa_server.pipeline.progress import PhasePlan

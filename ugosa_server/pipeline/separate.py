@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.runs import RunEvent, RunPhase, StemFile
-from ugosa_server.marks import MarkSet, SilenceGains
-from ugosa_server.marks.levels import LevelMeter, save_levels
+from ugosa_server.marks import LevelMeter, MarkSet, SilenceGains, save_levels
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import NetworkPass
 from ugosa_server.pipeline.leakage import LeakageMeter

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ugosa_server.adaptation.objective import LossTerms
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 
 OptionValue = bool | int | float | str | None
 

@@ -12,9 +12,7 @@ from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
 from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress, StemFile
-from ugosa_server.marks import Suggestion
-from ugosa_server.marks.lint import Finding, Severity
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Finding, Mark, MarkState, Severity, Suggestion
 from ugosa_server.marks.players import VideoInfo
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.rpc.options import options_to_wire, stem_encoding_to_wire

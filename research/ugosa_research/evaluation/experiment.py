@@ -32,7 +32,7 @@ from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError, UgosaError
 from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec, RunSucceeded
-from ugosa_server.marks.model import Mark
+from ugosa_server.marks import Mark
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.pipeline.resident import ResidentNetworks
 from ugosa_server.pipeline.run import run_job

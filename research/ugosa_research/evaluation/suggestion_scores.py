@@ -24,9 +24,16 @@ from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import UgosaError
 from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec, RunSucceeded
-from ugosa_server.marks.levels import SongLevels, load_levels
-from ugosa_server.marks.model import Interval, Mark, MarkState, intersect, merge
-from ugosa_server.marks.suggest import suggest_marks
+from ugosa_server.marks import (
+    Interval,
+    Mark,
+    MarkState,
+    SongLevels,
+    intersect,
+    load_levels,
+    merge,
+    suggest_marks,
+)
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.pipeline.resident import ResidentNetworks
 from ugosa_server.pipeline.run import run_job

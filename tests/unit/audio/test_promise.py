@@ -244,7 +244,7 @@ def test_joined_mp3_files_lose_no_frame_and_stay_in_time(folder):
     np.testing.assert_allclose(frames[begins:][: len(alone[1])][later], alone[1][later], atol=1e-4)
 
 
-def test_an_mp3_count_that_is_too_large_is_refused_with_both_numbers(folder):
+def test_an_mp3_count_of_too_much_is_refused_with_both_numbers(folder):
     song = encode("MP3", SECOND)
     at = mpeg_count(song)
     promised = struct.unpack(">I", song[at : at + 4])[0]

@@ -23,7 +23,7 @@ from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError, CheckpointError
 from ugosa_server.jobs.options import JobOptionsRequest, check_adaptation, resolve_job_options
 from ugosa_server.jobs.runs import RunSpec, RunSucceeded
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.models.checkpoints import weights_digest
 from ugosa_server.models.config import ALL_DEPTHS, depths_of
 from ugosa_server.models.demucs.network import read_demucs_repo

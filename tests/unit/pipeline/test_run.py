@@ -18,8 +18,7 @@ from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunPhase, RunProgress, RunSucceeded
-from ugosa_server.marks.levels import load_levels
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState, load_levels
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
 from ugosa_server.pipeline.run import ResidentNetworks, run_job
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ugosa_server.adaptation.objective import LossTerms
-from ugosa_server.marks.model import Mark, MarkState
+from ugosa_server.marks import Mark, MarkState
 from ugosa_server.report import EpochLoss, JobReport, Preview, StemReport, write_report
 from ugosa_server.report.previews import audio_data_uri
 from ugosa_server.report.svg import Waveform, WaveformMeter

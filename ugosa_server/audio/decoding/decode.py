@@ -21,9 +21,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ugosa_server.audio.decoding.av_readers import open_flac, open_mp3, open_mp4
 from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
-from ugosa_server.audio.decoding.readers import AudioStream, open_pcm, open_song
-from ugosa_server.audio.decoding.sniff import sniff
+from ugosa_server.audio.decoding.iff import read_aiff, read_wav
+from ugosa_server.audio.decoding.ogg import read_songs
+from ugosa_server.audio.decoding.readers import AudioStream, open_chain, open_pcm, open_sound
+from ugosa_server.audio.decoding.sniff import Container, sniff
 from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, peak_dbfs
 from ugosa_server.errors import (
     DISK_FULL_MESSAGE,
@@ -53,7 +56,7 @@ def decode(request: DecodeRequest) -> SourceAudio:
     """
     out_path = Path(request.out_path)
     with Path(request.path).open("rb") as file:
-        stream = open_song(file, sniff(file)) if request.pcm is None else open_pcm(file, request.pcm)
+        stream = _open_song(file) if request.pcm is None else open_pcm(file, request.pcm)
         with closing(stream.blocks):
             _check_layout(stream)
             with replacing(out_path) as out:
@@ -61,6 +64,25 @@ def decode(request: DecodeRequest) -> SourceAudio:
         return SourceAudio(
             str(out_path), stream.sample_rate_hz, stream.channels, frames, stream.encoding, peak
         )
+
+
+def _open_song(file: BinaryIO) -> AudioStream:
+    """Open a file of an accepted kind by its bytes."""
+    sniffed = sniff(file)
+    start, stop = sniffed.start, sniffed.stop
+    match sniffed.container:
+        case Container.WAV:
+            return open_sound(read_wav(file, start, stop), sniffed.container)
+        case Container.AIFF:
+            return open_sound(read_aiff(file, start, stop), sniffed.container)
+        case Container.OGG:
+            return open_chain(read_songs(file, start, stop))
+        case Container.FLAC:
+            return open_flac(file, start, stop)
+        case Container.MP3:
+            return open_mp3(file, start, stop)
+        case Container.MP4:
+            return open_mp4(file, start, stop)
 
 
 def _check_layout(stream: AudioStream) -> None:

@@ -21,6 +21,7 @@ KBITS_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 MPEG_1 = 3
 DECODER_DELAY_FRAMES = 529  # of every decoder of layer III, beside the encoder's own
 VBRI_OFFSET = 36
+XING_FIELDS = {1: 4, 2: 4, 4: 100, 8: 4}  # sizes in bytes, by flag: frames, bytes, table of places, quality
 SIDE_BYTES = {(True, 2): 32, (True, 1): 17, (False, 2): 17, (False, 1): 9}  # by MPEG-1, channels
 MAX_PADDING_FRAMES = 2 * 1152  # what an encoder needs at most to get its last frames out; more is nonsense
 UNKNOWN_COUNT = 2**32 - 1
@@ -191,24 +192,27 @@ def _all_zeros(file: BinaryIO, start: int, stop: int) -> bool:
 def _parse_count(frame: bytes, header: FrameHeader) -> Count | None:
     """Read the count in a first frame without music; None if it is one with music."""
     if frame[VBRI_OFFSET : VBRI_OFFSET + 4] == b"VBRI" and len(frame) >= VBRI_OFFSET + 18:
-        size, mpeg_frames = (int.from_bytes(frame[VBRI_OFFSET + i :][:4], "big") for i in (10, 14))
-        return Count(_known(mpeg_frames), _known(size))
+        return Count(_known(_int32(frame, VBRI_OFFSET + 14)), _known(_int32(frame, VBRI_OFFSET + 10)))
     at = HEADER_BYTES + SIDE_BYTES[header.version == MPEG_1, header.channels]
     if frame[at : at + 4] not in (b"Xing", b"Info"):
         return None
-    flags = int.from_bytes(frame[at + 4 : at + 8], "big")
+    flags = _int32(frame, at + 4)
     at += 8
-    fields = [0, 0]
-    for i, bit in enumerate((1, 2)):
+    places = {}
+    for bit, field_bytes in XING_FIELDS.items():
         if flags & bit:
-            fields[i] = int.from_bytes(frame[at : at + 4], "big")
-            at += 4
-    at += (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
+            places[bit] = at
+            at += field_bytes
+    mpeg_frames, size = (_known(_int32(frame, places[bit])) if bit in places else None for bit in (1, 2))
     lame = frame[at : at + LAME_BYTES]
     if len(lame) < LAME_BYTES or lame[:4] not in (b"LAME", b"Lavf", b"Lavc"):
-        return Count(*map(_known, fields))
+        return Count(mpeg_frames, size)
     gaps = int.from_bytes(lame[21:24], "big")
-    return Count(*map(_known, fields), (gaps >> 12) + DECODER_DELAY_FRAMES, gaps & 0xFFF)
+    return Count(mpeg_frames, size, (gaps >> 12) + DECODER_DELAY_FRAMES, gaps & 0xFFF)
+
+
+def _int32(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "big")
 
 
 def _known(count: int) -> int | None:

@@ -105,9 +105,9 @@ def _before_tag(file: BinaryIO, stop: int) -> int | None:
     """Return the position of the tag that ends at `stop`; None if none does, or nothing is before it."""
     start = max(0, stop - LYRICS1_MAX_BYTES - 20)
     file.seek(start)
-    tail = file.read(stop - start)
+    tail = file.read(stop - start).rjust(ID3V1_BYTES, b"\0")
     size = 0
-    if tail[-ID3V1_BYTES:].startswith(b"TAG") and len(tail) >= ID3V1_BYTES:
+    if tail[-ID3V1_BYTES:].startswith(b"TAG"):
         extended = tail[-ID3V1_BYTES - ID3V1_EXTENSION_BYTES :].startswith(b"TAG+")
         size = ID3V1_BYTES + (ID3V1_EXTENSION_BYTES if extended else 0)
     elif tail[-APE_BYTES:].startswith(b"APETAGEX"):
