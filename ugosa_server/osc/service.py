@@ -15,7 +15,6 @@ from ugosa_server.osc.commands import (
     Address,
     Cancel,
     Command,
-    MalformedError,
     Query,
     RateLimit,
     Subscribe,
@@ -25,6 +24,7 @@ from ugosa_server.osc.commands import (
     parse,
     subscriber_ip,
 )
+from ugosa_server.osc.frames import MalformedError
 from ugosa_server.osc.sending import ProgressPublisher
 from ugosa_server.osc.snapshot import JobFeed, JobSnapshot
 
