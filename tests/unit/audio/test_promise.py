@@ -212,6 +212,15 @@ def test_an_mp3_count_that_is_too_small_drops_no_frame(folder):
     assert len(whole) <= len(frames) < len(whole) + 1152  # what filled the last frame is not told from song
 
 
+@pytest.mark.parametrize("hole", [bytes(100_000), b"unknown" * 20_000], ids=["zeros", "unknown"])
+def test_an_mp3_without_a_count_that_ends_in_a_hole_is_refused(folder, hole):
+    song = encode("MP3", SECOND)
+    at = mpeg_count(song)
+    counted, uncounted = song, song[:at] + bytes(4) + song[at + 4 :]
+    assert len(decoded(folder, counted + hole)) == RATE_HZ
+    refused(folder, uncounted + hole, "MP3 file is damaged after frame")
+
+
 @pytest.mark.parametrize("count", [0, 0xFFFFFFFF])
 def test_an_mp3_whose_count_is_unknown_is_read_to_its_end(folder, count):
     song = encode("MP3", SECOND)

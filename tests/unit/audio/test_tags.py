@@ -75,7 +75,9 @@ def test_a_song_has_the_length_that_was_encoded(bare, kind):
 
 
 @pytest.mark.parametrize(
-    "after", [b"\0", b"x", b"some bytes of no known kind", np.random.default_rng(0).bytes(5000)], ids=len
+    "after",
+    [b"\0", b"x", b"bytes of no known kind", np.random.default_rng(0).bytes(5000), b"unknown" * 20_000],
+    ids=len,
 )
 @pytest.mark.parametrize("kind", ["FLAC", "Vorbis", "Opus", "MP3", "AAC", "ALAC"])
 def test_unknown_bytes_after_an_encoded_song_are_ignored(folder, bare, kind, after):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ugosa_server.audio.decoding.mp4 import read_mp4
 from ugosa_server.audio.decoding.mpeg import read_mpeg_song
 from ugosa_server.audio.decoding.parts import PartsFile
-from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, damaged, require_all
+from ugosa_server.audio.decoding.promise import damaged, require_all
 from ugosa_server.audio.decoding.readers import AudioStream, Block, Blocks, require_same
 from ugosa_server.audio.decoding.sniff import Container
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
@@ -27,6 +27,7 @@ MP4_CODECS = {"aac": "M4A AAC", "alac": "M4A ALAC"}
 AV_SCALES = {"s16": 2.0**-15, "s32": 2.0**-31, "flt": 1.0, "dbl": 1.0}  # FFmpeg's sample formats
 APPLE_GAPS = re.compile(r"\s*(?:[0-9A-Fa-f]+\s+){3}([0-9A-Fa-f]{1,16})\b")  # four hexadecimal numbers
 MAX_FILL_FRAMES = 4096  # of a last packet that an encoder has filled up
+MAX_REST_BYTES = 1 << 26  # looked at after a FLAC's last frame
 STREAMINFO_BYTES = 42  # of a FLAC: its magic, a block header, and the first block
 
 
@@ -137,12 +138,11 @@ def open_flac(file: BinaryIO, start: int, stop: int) -> AudioStream:
     check = hashlib.md5(usedforsecurity=False)
 
     def is_junk(position: int | None) -> bool:
-        """Whether few bytes are left after all that was promised, and no other song begins among them."""
-        rest = stop - start - (position or 0)
-        if position is None or rest > MAX_JUNK_BYTES:
+        """Whether no other song begins among the bytes that are left after all that was promised."""
+        if position is None:
             return False
         file.seek(start + position)
-        return head[:4] not in file.read(rest)
+        return head[:4] not in file.read(min(stop - start - position, MAX_REST_BYTES))
 
     def decoded() -> Blocks:
         done = 0

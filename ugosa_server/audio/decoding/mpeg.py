@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, damaged, require_all
-from ugosa_server.audio.decoding.tags import after_tags
+from ugosa_server.audio.decoding.tags import after_tags, bytes_of_no_tag
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 HEADER_BYTES = 4
+BLOCK_BYTES = 65_536
 RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 KBITS_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 KBITS_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -95,24 +96,38 @@ def parse_header(head: bytes) -> FrameHeader | None:
     return FrameHeader(version, rate_hz, 1 if head[3] >> 6 == 3 else 2, size)
 
 
-def find_first_frame(file: BinaryIO, position: int, stop: int) -> int | None:
+def find_first_frame(
+    file: BinaryIO, position: int, stop: int, reach_bytes: int = MAX_JUNK_BYTES
+) -> int | None:
     """Return the position of the first of two frames in a row, or of a single one that ends the file.
 
-    Looks no further than MAX_JUNK_BYTES, for what stands before the first frame of a file that was cut out.
+    Looks no further than `reach_bytes`: a file may begin in the middle of a frame, or with bytes of no kind.
     """
-    file.seek(position)
-    window = file.read(min(MAX_JUNK_BYTES, stop - position))
-    at = window.find(b"\xff")
-    while at >= 0:
-        header = parse_header(window[at : at + HEADER_BYTES])
-        if header is not None:
-            end = position + at + header.size_bytes
-            second = _header_at(file, end, stop)
-            is_last = end <= stop and after_tags(file, end, stop) == stop
-            if second.fits(header) if second is not None else is_last:
+    end = min(stop, position + reach_bytes)
+    while position < end:
+        file.seek(position)
+        window = file.read(min(BLOCK_BYTES, end - position))
+        if not window:
+            break
+        at = window.find(b"\xff")
+        while at >= 0:
+            if _is_frame(file, position + at, stop):
                 return position + at
-        at = window.find(b"\xff", at + 1)
+            at = window.find(b"\xff", at + 1)
+        position += len(window)
     return None
+
+
+def _is_frame(file: BinaryIO, position: int, stop: int) -> bool:
+    """Return whether a frame begins here and another follows, or nothing but tags does."""
+    header = _header_at(file, position, stop)
+    if header is None:
+        return False
+    end = position + header.size_bytes
+    following = _header_at(file, end, stop)
+    if following is not None:
+        return following.fits(header)
+    return end <= stop and after_tags(file, end, stop) == stop
 
 
 def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
@@ -129,6 +144,9 @@ def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
     found, end = 0, start
     for span in _spans(file, start, stop, first):
         found, end = found + 1, span[1]
+    is_whole = count is not None and count.mpeg_frames is not None  # or is refused below
+    if not is_whole and bytes_of_no_tag(file, end, stop) > MAX_JUNK_BYTES:
+        raise damaged(CONTAINER, found * first.samples)
     spans = _spans(file, start, stop, first)
     if count is None:
         return MpegSong(first.sample_rate_hz, first.channels, spans, 0, found * first.samples)
@@ -169,14 +187,14 @@ def _spans(file: BinaryIO, position: int, stop: int, first: FrameHeader) -> Iter
             done += header.samples
             continue
         after = after_tags(file, position, stop)
-        following = find_first_frame(file, after, stop)
+        following = find_first_frame(file, after, stop, reach_bytes=stop - after)
         other = None if following is None else _header_at(file, following, stop)
         if other is not None and not other.fits(first):
             raise UnsupportedEncodingError(
                 f"the {CONTAINER} changes from {first.sample_rate_hz} Hz to {other.sample_rate_hz} Hz after "
                 f"frame {done}; export it again at one rate"
             )
-        if after == stop or (following is None and stop - after <= MAX_JUNK_BYTES):
+        if following is None:
             return
         if following != after or _all_zeros(file, position, after):
             raise damaged(CONTAINER, done)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ugosa_server.audio.decoding.parts import PartsFile, Span
-from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, damaged, refuse_surplus
+from ugosa_server.audio.decoding.promise import damaged, refuse_surplus
 from ugosa_server.audio.decoding.tags import after_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 HEADER_BYTES = 27
+BLOCK_BYTES = 65_536
 BEGINS, ENDS = 0x02, 0x04  # bits of a page's type
 NO_GRANULE = 2**64 - 1  # of a page in which no packet ends
 CONTAINER = "OGG"
@@ -150,7 +151,7 @@ def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
         if head[:4] != b"OggS":
             after = after_tags(file, position, stop)
             file.seek(after)
-            if after == stop or (done and b"OggS" not in _rest(file, after, stop)):
+            if after == stop or (done and not _has_page(file, after, stop)):
                 return
             if after == position or file.read(4) != b"OggS":
                 raise BadAudioError(
@@ -171,9 +172,12 @@ def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
         position = end
 
 
-def _rest(file: BinaryIO, position: int, stop: int) -> bytes:
-    """Return the bytes after the last page; pages again if they are too many to be junk."""
-    if stop - position > MAX_JUNK_BYTES:
-        return b"OggS"
+def _has_page(file: BinaryIO, position: int, stop: int) -> bool:
+    """Return whether another page follows somewhere."""
     file.seek(position)
-    return file.read(stop - position)
+    kept = b""
+    while block := file.read(min(BLOCK_BYTES, stop - file.tell())):
+        if b"OggS" in kept + block:
+            return True
+        kept = block[-3:]
+    return False

@@ -11,6 +11,7 @@ BLOCK_BYTES = 65_536
 ID3V1_BYTES, ID3V1_EXTENSION_BYTES = 128, 227
 ID3V2_BYTES = 10  # of the header, and of the footer
 APE_BYTES = 32  # of the header, and of the footer
+APE_SIZE_BYTES = 4  # at the beginning of an item
 APE_HAS_HEADER = 1 << 31
 LYRICS_BEGIN, LYRICS1_END, LYRICS2_END = b"LYRICSBEGIN", b"LYRICSEND", b"LYRICS200"
 LYRICS1_MAX_BYTES = 5100
@@ -25,6 +26,20 @@ def after_tags(file: BinaryIO, position: int, stop: int) -> int:
             break
         position = after
     return position
+
+
+def bytes_of_no_tag(file: BinaryIO, position: int, stop: int) -> int:
+    """Count the bytes that belong to no tag, zeros too; all that follows the first unknown one counts."""
+    count = 0
+    while position < stop:
+        after = after_tag(file, position, stop)
+        if after == position:
+            after = _after_zeros(file, position, stop)
+            count += after - position
+        if after == position:
+            return count + stop - position
+        position = after
+    return count
 
 
 def after_tag(file: BinaryIO, position: int, stop: int) -> int:
@@ -56,7 +71,8 @@ def _ape_without_header(file: BinaryIO, position: int, stop: int) -> int:
     block = file.read(min(BLOCK_BYTES, stop - position))
     at = block.find(b"APETAGEX")
     while at >= 0:
-        if int.from_bytes(block[at + 12 : at + 16], "little") == at + APE_BYTES:
+        missing = int.from_bytes(block[at + 12 : at + 16], "little") - at - APE_BYTES
+        if 0 <= missing < APE_SIZE_BYTES:  # zeros of the first item's size, taken for padding
             return at + APE_BYTES
         at = block.find(b"APETAGEX", at + 1)
     return 0
@@ -91,32 +107,38 @@ def before_tags(file: BinaryIO, stop: int) -> int:
     position: int | None = stop
     while position:
         stop = position
-        position = _before_tag(file, stop) or _before_tag(file, _before_zeros(file, stop))
+        position = _before_tag(file, stop)
     return stop
 
 
-def _before_zeros(file: BinaryIO, position: int) -> int:
-    start = max(0, position - BLOCK_BYTES)
-    file.seek(start)
-    return start + len(file.read(position - start).rstrip(b"\0")) or position
-
-
 def _before_tag(file: BinaryIO, stop: int) -> int | None:
-    """Return the position of the tag that ends at `stop`; None if none does, or nothing is before it."""
-    start = max(0, stop - LYRICS1_MAX_BYTES - 20)
+    """Return the position of the tag that ends at `stop`, or in the zeros before; None if none does.
+
+    Tags may end with zeros themselves, ID3v1 with all of it but its name.
+    """
+    start = max(0, stop - BLOCK_BYTES)
     file.seek(start)
-    tail = file.read(stop - start).rjust(ID3V1_BYTES, b"\0")
-    size = 0
-    if tail[-ID3V1_BYTES:].startswith(b"TAG"):
+    tail: bytes = file.read(stop - start)
+    used = len(tail.rstrip(b"\0"))
+    for end in (len(tail), *range(used, min(used + ID3V1_BYTES, len(tail)))):
+        size = _tag_bytes(tail[max(0, end - LYRICS1_MAX_BYTES - 20) : end])
+        if 0 < size < start + end:
+            return start + end - size
+    return None
+
+
+def _tag_bytes(tail: bytes) -> int:
+    """Size of the tag that ends here; 0 if none does."""
+    if tail[-ID3V1_BYTES:].startswith(b"TAG") and len(tail) >= ID3V1_BYTES:
         extended = tail[-ID3V1_BYTES - ID3V1_EXTENSION_BYTES :].startswith(b"TAG+")
-        size = ID3V1_BYTES + (ID3V1_EXTENSION_BYTES if extended else 0)
-    elif tail[-APE_BYTES:].startswith(b"APETAGEX"):
-        size = int.from_bytes(tail[-20:-16], "little")
-        size += APE_BYTES if int.from_bytes(tail[-12:-8], "little") & APE_HAS_HEADER else 0
-    elif tail[-ID3V2_BYTES:].startswith(b"3DI"):
-        size = _id3v2_bytes(tail[-ID3V2_BYTES:])
-    elif tail.endswith(LYRICS2_END) and tail[-15:-9].isdigit():
-        size = int(tail[-15:-9]) + 15
-    elif tail.endswith(LYRICS1_END) and LYRICS_BEGIN in tail:
-        size = len(tail) - tail.rfind(LYRICS_BEGIN)
-    return stop - size if 0 < size < stop else None
+        return ID3V1_BYTES + (ID3V1_EXTENSION_BYTES if extended else 0)
+    if tail[-APE_BYTES:].startswith(b"APETAGEX") and len(tail) >= APE_BYTES:
+        has_header = int.from_bytes(tail[-12:-8], "little") & APE_HAS_HEADER
+        return int.from_bytes(tail[-20:-16], "little") + (APE_BYTES if has_header else 0)
+    if tail[-ID3V2_BYTES:].startswith(b"3DI") and len(tail) >= ID3V2_BYTES:
+        return _id3v2_bytes(tail[-ID3V2_BYTES:])
+    if tail.endswith(LYRICS2_END) and tail[-15:-9].isdigit():
+        return int(tail[-15:-9]) + 15
+    if tail.endswith(LYRICS1_END) and LYRICS_BEGIN in tail:
+        return len(tail) - tail.rfind(LYRICS_BEGIN)
+    return 0
