@@ -72,7 +72,7 @@ def _ape_without_header(file: BinaryIO, position: int, stop: int) -> int:
     at = block.find(b"APETAGEX")
     while at >= 0:
         missing = int.from_bytes(block[at + 12 : at + 16], "little") - at - APE_BYTES
-        if 0 <= missing < APE_SIZE_BYTES:  # zeros of the first item's size, taken for padding
+        if 0 <= missing <= APE_SIZE_BYTES:  # zeros of the first item's size, taken for padding
             return at + APE_BYTES
         at = block.find(b"APETAGEX", at + 1)
     return 0
@@ -123,18 +123,20 @@ def _before_tag(file: BinaryIO, stop: int) -> int | None:
     for end in (len(tail), *range(used, min(used + ID3V1_BYTES, len(tail)))):
         size = _tag_bytes(tail[max(0, end - LYRICS1_MAX_BYTES - 20) : end])
         if 0 < size < start + end:
-            return start + end - size
+            before: int = start + end - size
+            return before
     return None
 
 
 def _tag_bytes(tail: bytes) -> int:
     """Size of the tag that ends here; 0 if none does."""
-    if tail[-ID3V1_BYTES:].startswith(b"TAG") and len(tail) >= ID3V1_BYTES:
-        extended = tail[-ID3V1_BYTES - ID3V1_EXTENSION_BYTES :].startswith(b"TAG+")
-        return ID3V1_BYTES + (ID3V1_EXTENSION_BYTES if extended else 0)
     if tail[-APE_BYTES:].startswith(b"APETAGEX") and len(tail) >= APE_BYTES:
         has_header = int.from_bytes(tail[-12:-8], "little") & APE_HAS_HEADER
         return int.from_bytes(tail[-20:-16], "little") + (APE_BYTES if has_header else 0)
+    is_id3v1 = len(tail) >= ID3V1_BYTES and tail[-ID3V1_BYTES:].startswith(b"TAG")
+    if is_id3v1 and tail[-ID3V1_BYTES - 3 : -ID3V1_BYTES] != b"APE":  # else it is in "APETAGEX"
+        extended = tail[-ID3V1_BYTES - ID3V1_EXTENSION_BYTES :].startswith(b"TAG+")
+        return ID3V1_BYTES + (ID3V1_EXTENSION_BYTES if extended else 0)
     if tail[-ID3V2_BYTES:].startswith(b"3DI") and len(tail) >= ID3V2_BYTES:
         return _id3v2_bytes(tail[-ID3V2_BYTES:])
     if tail.endswith(LYRICS2_END) and tail[-15:-9].isdigit():
