@@ -21,11 +21,15 @@ from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import make_song, read_audio, write_song
 from ugosa_client import JobEvent, JobState, UgosaClient
 from ugosa_client.errors import BadAudioError, ServerUnavailableError, TransferInterruptedError
+from ugosa_client.retry import RetryPolicy
 from ugosa_server.failpoints import NAMES
 
 T = TypeVar("T")
 
 MARKS = [silent("vocals", 2000, 20000)]
+IMPATIENT = RetryPolicy(
+    attempts=3, initial_s=0.05
+)  # a server that is gone stays so until it is started again
 SONG_FRAMES = 3 * 44100  # two upload chunks
 UPLOAD = [name for name in NAMES if name.startswith("upload.")]
 WORKER = [name for name in NAMES if name.startswith("worker.")]
@@ -101,7 +105,7 @@ class Musician:
         """Do a step until it is done, starting the server again whenever it is gone."""
         while True:
             try:
-                with self._server.client() as client:
+                with self._server.client(IMPATIENT) as client:
                     return step(client)
             except BadAudioError as error:
                 if error.reason != "DECODER_CRASHED":

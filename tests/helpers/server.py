@@ -9,9 +9,11 @@ import grpc
 import psutil
 
 from ugosa_client import UgosaClient
+from ugosa_client.retry import RetryPolicy
 from ugosa_server.private_server import ServerProcess
 
 LISTEN_TIMEOUT_S = 60.0
+PATIENT = RetryPolicy()
 
 
 class Server(ServerProcess):
@@ -23,9 +25,9 @@ class Server(ServerProcess):
             state_dir, ["--model-dir", str(model_dir), "--model", "tiny", "--device", "cpu", *arguments]
         )
 
-    def client(self) -> UgosaClient:
+    def client(self, retry: RetryPolicy = PATIENT) -> UgosaClient:
         """Return a new client of this server."""
-        return UgosaClient(self.target)
+        return UgosaClient(self.target, retry=retry)
 
     def wait_listening(self) -> None:
         """Return once the server takes calls; its worker may still be starting."""
