@@ -30,7 +30,7 @@ from ugosa_server.jobs.uploads import UploadLimits, Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import AUTO, FALLBACK, HOW_TO_GET_BETTER, ModelRegistry
 from ugosa_server.osc import JobFeed, OscOptions, OscService
-from ugosa_server.rpc import Authenticator, RpcServer
+from ugosa_server.rpc import Authenticator, RpcServer, raise_descriptor_limit
 from ugosa_server.scheduling import Scheduler
 
 HEALTH_INTERVAL_S = 0.5
@@ -47,6 +47,7 @@ async def serve(config: ServerConfig) -> None:
         ConfigError: the server cannot start like this.
         UnknownModelError: the configured model is not there.
     """
+    raise_descriptor_limit()
     os.umask(0o077)  # songs, stems and tokens are for this user alone
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -97,7 +98,8 @@ async def serve(config: ServerConfig) -> None:
 
         await _start_osc(config, store, jobs, hub, stack)
         if config.metrics:
-            metrics = MetricsServer(config.metrics, Metrics(store, uploads, engine, state_dir))
+            metrics = MetricsServer(Metrics(store, uploads, engine, state_dir))
+            await metrics.start(config.metrics)
             stack.push_async_callback(metrics.close)
             print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
         authenticator = Authenticator(store, require_token_on_loopback=config.require_token_on_loopback)
