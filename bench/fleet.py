@@ -161,6 +161,9 @@ class FleetEngine(Engine):
         """See Engine.slots."""
         return self._workers
 
+    async def wait_ready(self) -> None:
+        """See Engine.wait_ready."""
+
     async def start(self, spec: RunSpec) -> Run:
         """See Engine.start."""
         self.clocks.started_s[spec.job_id] = asyncio.get_running_loop().time()

@@ -13,6 +13,7 @@ from typing import Any
 from ugosa_server import __version__
 from ugosa_server.errors import BadOptionError, UgosaError
 
+EXIT_FAILURE = 1
 EXIT_USAGE = 2
 COMMANDS_GROUP = "ugosa_server.commands"  # entry points: functions that add a sub-command
 RESEARCH_COMMANDS = {
@@ -91,7 +92,10 @@ def _serve(options: argparse.Namespace) -> int:
 
     config = load_config(options.config, _settings_of(options))
     start_logging(config.log_level, config.log_format)
-    asyncio.run(serve(config))
+    failure = asyncio.run(serve(config))
+    if failure:
+        print(f"ugosa-server: stopped, because {failure}; the log has the details", file=sys.stderr)
+        return EXIT_FAILURE
     return 0
 
 

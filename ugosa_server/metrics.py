@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -25,6 +25,13 @@ from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.jobs.uploads import Uploads
 
 READ_TIMEOUT_S = 5.0
+REQUEST_TIMEOUT_S = 10.0
+MAX_REQUESTS = 8
+MAX_REQUEST_BYTES = 16 * 1024
+HTTP_HEAD = (
+    f"HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE_LATEST}\r\n"
+    "Content-Length: {}\r\nConnection: close\r\n\r\n"
+)
 DURATION_BUCKETS_S = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 14400)
 
 
@@ -43,7 +50,7 @@ class Reading:
 
 
 class Metrics(Collector):
-    """Collector for Prometheus, called on threads of the HTTP server; the store stays on its own thread."""
+    """Collector for Prometheus, called on a thread; the store stays on its own."""
 
     def __init__(self, store: AsyncStore, uploads: Uploads, engine: Engine, state_dir: Path) -> None:
         self._store = store
@@ -66,7 +73,7 @@ class Metrics(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Read everything; called on a thread of the HTTP server."""
+        """Read everything; called on a thread, never on the event loop."""
         reading = asyncio.run_coroutine_threadsafe(self._read(), self._loop).result(READ_TIMEOUT_S)
         jobs = GaugeMetricFamily(
             "ugosa_jobs", "Jobs kept, by state; the queue is `queued`.", labels=["state"]
@@ -116,9 +123,16 @@ class Metrics(Collector):
 
 
 class MetricsServer:
-    """HTTP server for Prometheus."""
+    """Answers every HTTP request of a loopback port with the metrics; a few at a time, none for long."""
 
-    def __init__(self, address: str, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._requests = 0
+        self._server: asyncio.Server | None = None
+        self.address = ""
+        """HOST:PORT, with the real port; empty before `start`."""
+
+    async def start(self, address: str) -> None:
         """Listen.
 
         Raises:
@@ -128,13 +142,29 @@ class MetricsServer:
         if not isinstance(parsed, TcpAddress) or not parsed.is_loopback:
             raise ConfigError(f"metrics cannot be served on {address!r}: use 127.0.0.1:PORT")
         try:
-            self._server, self._thread = start_http_server(parsed.port, parsed.host, metrics.registry)
+            self._server = await asyncio.start_server(
+                self._answer, parsed.host, parsed.port, limit=MAX_REQUEST_BYTES
+            )
         except OSError as error:
             raise ConfigError(f"metrics cannot be served on {address!r}: {error}") from error
-        self.address = f"{parsed.host}:{self._server.server_port}"
+        self.address = f"{parsed.host}:{self._server.sockets[0].getsockname()[1]}"
 
     async def close(self) -> None:
         """Stop listening."""
-        await asyncio.to_thread(self._server.shutdown)
-        self._server.server_close()
-        await asyncio.to_thread(self._thread.join)
+        if self._server is not None:
+            self._server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._requests += 1
+        try:
+            if self._requests <= MAX_REQUESTS:
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    await reader.readuntil(b"\r\n\r\n")
+                    text = await asyncio.to_thread(generate_latest, self._metrics.registry)
+                    writer.write(HTTP_HEAD.format(len(text)).encode() + text)
+                    await writer.drain()
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # whoever asked has gone, or speaks no HTTP
+        finally:
+            self._requests -= 1
+            writer.close()

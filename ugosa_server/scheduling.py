@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+from collections.abc import Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from ugosa_server.engines import Engine, Run
+from ugosa_server.engines.base import MACHINE_FAULTS
 from ugosa_server.errors import UgosaError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
@@ -17,11 +19,12 @@ from ugosa_server.jobs.model import Job, JobKind, JobResult
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store import AsyncStore
+from ugosa_server.jobs.store import AsyncStore, Store
+from ugosa_server.jobs.store.lost_run_table import LostRuns
 from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.retries import pause_s, verdict
+from ugosa_server.supervision import keep_running
 
-MAX_LOST_WORKERS = 2  # a lost worker is replaced once; a job that loses two is not tried again
-MAX_ATTEMPTS = 5  # a restart is not the job's fault, up to a point
 WORKER_RETRY = "WORKER_RETRY"  # reason of the notice that a job goes on after a lost worker
 
 STORE_RETRY_S = 5.0  # between attempts to write to a store that refuses
@@ -66,6 +69,7 @@ class Scheduler:
         self._active: dict[str, ActiveRun] = {}
         self._draining = asyncio.Event()
         self._slots: list[asyncio.Task[None]] = []
+        self._faults_in_a_row = 0
         jobs.on_cancel = self._look_for_cancel
 
     async def recover(self) -> None:
@@ -73,13 +77,12 @@ class Scheduler:
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.CANCELLING)):
             await self._end(job, JobState.CANCELLED)
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.RUNNING)):
-            await self._retry(job, "SERVER_RESTART", "the server was restarted")
+            begun = await self._has_begun(job)
+            await self._retry(job, "SERVER_RESTART", "the server was restarted", LostRuns(runs=int(begun)))
 
     def start(self) -> None:
         """Begin to run jobs."""
-        self._slots = [
-            asyncio.create_task(self._work(), name=f"slot-{number}") for number in range(self._engine.slots)
-        ]
+        self._slots = [keep_running(self._work(), f"slot-{number}") for number in range(self._engine.slots)]
 
     async def drain(self, grace_s: float) -> None:
         """Start nothing more; runs that have not ended after `grace_s` seconds go back to the queue."""
@@ -89,11 +92,13 @@ class Scheduler:
             await asyncio.wait(self._slots, timeout=grace_s)
         for active in list(self._active.values()):
             log.info("job %s goes back to the queue", active.job.job_id)
-            await self._retry(active.job, "SERVER_DRAINING", "the server was shut down")
+            try:
+                await self._retry(active.job, "SERVER_DRAINING", "the server was shut down", LostRuns())
+            except Exception:  # such as a full disk: the next start finds it RUNNING and queues it again
+                log.exception("job %s stays as it is on disk", active.job.job_id)
         for slot in self._slots:
             slot.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await slot
+        await asyncio.gather(*self._slots, return_exceptions=True)
 
     def _look_for_cancel(self, job_id: str) -> None:
         active = self._active.get(job_id)
@@ -101,7 +106,12 @@ class Scheduler:
             active.cancelling = asyncio.create_task(self._pass_on_cancel(active))
 
     async def _pass_on_cancel(self, active: ActiveRun) -> None:
-        job = await self._jobs.get(active.job.principal, active.job.job_id)
+        try:
+            job = await self._jobs.get(active.job.principal, active.job.job_id)
+        except Exception:
+            log.exception("job %s cannot be read; its cancel waits for the next", active.job.job_id)
+            active.cancelling = None
+            return
         if job.state is not JobState.CANCELLING:
             active.cancelling = None
         elif active.run is not None:
@@ -111,12 +121,15 @@ class Scheduler:
 
     async def _work(self) -> None:
         while not self._draining.is_set():
+            await self._until_drained(self._engine.wait_ready())  # until then a job had better wait queued
+            if self._draining.is_set():
+                return
             self._jobs.arrived.clear()
             try:
                 job = await self._store(lambda s: s.jobs.claim_next())
             except Exception:  # such as a full disk: the queue waits
                 log.exception("the next job cannot be claimed; trying again in %.0f s", STORE_RETRY_S)
-                await asyncio.sleep(STORE_RETRY_S)
+                await self._until_drained(asyncio.sleep(STORE_RETRY_S))
                 continue
             if job is None:
                 await self._jobs.arrived.wait()
@@ -132,6 +145,25 @@ class Scheduler:
                 await self._end_at_last(job, JobError("INTERNAL", f"{type(error).__name__}: {error}"))
             finally:
                 del self._active[job.job_id]
+            if pause := pause_s(self._faults_in_a_row):
+                log.error(
+                    "%d runs in a row ended for lack of memory, descriptors or disk space; the queue pauses"
+                    " for %.0f s",
+                    self._faults_in_a_row,
+                    pause,
+                )
+                await self._until_drained(asyncio.sleep(pause))
+
+    async def _until_drained(self, wait: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, but no longer than until the server drains."""
+        waits = [asyncio.ensure_future(wait), asyncio.ensure_future(self._draining.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        if waits[0].done() and not waits[0].cancelled():
+            waits[0].result()
 
     async def _run(self, active: ActiveRun) -> None:
         job = active.job
@@ -150,12 +182,8 @@ class Scheduler:
             self._look_for_cancel(job.job_id)  # and again while the engine was starting it
             await self._follow(job, active.run)
         except WorkerLostError as error:
-            lost = 1 + await self._store(lambda s: s.events.count_notices(job.job_id, WORKER_RETRY))
-            if lost < MAX_LOST_WORKERS:
-                await self._retry(job, WORKER_RETRY, error.message)
-            else:
-                message = f"{error.message}; the job has lost {lost} workers and is not run again"
-                await self._end(job, JobState.FAILED, JobError(error.reason, message))
+            lost = LostRuns() if active.run is None else LostRuns(runs=1, workers=1)
+            await self._retry(job, WORKER_RETRY, error.message, lost, reason_at_last=error.reason)
         except UgosaError as error:
             await self._end(job, JobState.FAILED, JobError(error.reason, error.message))
 
@@ -175,6 +203,10 @@ class Scheduler:
                         case RunSucceeded(stems, report_json, report_html, levels, verdict):
                             result = JobResult(stems, report_json, report_html, levels, verdict)
                             await self._end(job, JobState.SUCCEEDED, result=result)
+                            self._faults_in_a_row = 0
+                        case RunFailed(reason, message) if reason in MACHINE_FAULTS:
+                            self._faults_in_a_row += 1
+                            await self._retry(job, reason, message, LostRuns(machine_faults=1))
                         case RunFailed(reason, message):
                             await self._end(job, JobState.FAILED, JobError(reason, message))
                         case RunCancelled():
@@ -246,16 +278,38 @@ class Scheduler:
         )
         self._hub.announce(job.job_id)
 
-    async def _retry(self, job: Job, reason: str, message: str) -> None:
-        """Queue a job again; fail it when it was tried too often, end it when it was cancelled."""
-        if job.attempt >= MAX_ATTEMPTS:
-            error = JobError(reason, f"{message}; this was attempt {job.attempt} of {MAX_ATTEMPTS}")
+    async def _has_begun(self, job: Job) -> bool:
+        """Return whether a worker had begun with the attempt that a dead server left."""
+        return await self._store(lambda s: s.events.has_progress(job.job_id, job.attempt))
+
+    async def _retry(
+        self, job: Job, reason: str, message: str, lost: LostRuns, reason_at_last: str = ""
+    ) -> None:
+        """Queue a job again; fail it when it lost too many runs, end it when it was cancelled.
+
+        Args:
+            job: as it was claimed.
+            reason: of the notice.
+            message: of the notice, and of the error.
+            lost: what this attempt adds to the job's lost runs; those before a kept epoch are dropped.
+            reason_at_last: of the error; empty = `reason`.
+        """
+        kept = await asyncio.to_thread(self._spool.checkpoint_path(job.job_id, job.attempt).exists)
+        before = LostRuns() if kept else await self._store(lambda s: s.lost_runs.get(job.job_id))
+        lost = LostRuns(*(old + new for old, new in zip(before, lost, strict=True)))
+        if last_words := verdict(lost):
+            error = JobError(reason_at_last or reason, f"{message}; {last_words}")
             await self._end(job, JobState.FAILED, error)
             return
         text = f"{message}; the job will be run again (attempt {job.attempt + 1})"
         notice = RunNotice(reason, text, warning=True)
         log.warning("job %s: %s; queued again", job.job_id, message)
-        queued = await self._store(lambda s: s.jobs.requeue(job.job_id, job.attempt, notice))
+
+        def requeue(store: Store) -> bool:
+            store.lost_runs.set(job.job_id, lost)
+            return store.jobs.requeue(job.job_id, job.attempt, notice)
+
+        queued = await self._store(requeue)
         if not queued:
             await self._end(job, JobState.CANCELLED)
             return

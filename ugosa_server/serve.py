@@ -30,8 +30,9 @@ from ugosa_server.jobs.uploads import UploadLimits, Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import AUTO, FALLBACK, HOW_TO_GET_BETTER, ModelRegistry
 from ugosa_server.osc import JobFeed, OscOptions, OscService
-from ugosa_server.rpc import Authenticator, RpcServer
+from ugosa_server.rpc import Authenticator, RpcServer, raise_descriptor_limit
 from ugosa_server.scheduling import Scheduler
+from ugosa_server.supervision import Supervisor, keep_running
 
 HEALTH_INTERVAL_S = 0.5
 RPC_STOP_GRACE_S = 2.0
@@ -40,17 +41,22 @@ WORKER_STOP_GRACE_S = 2.0
 log = logging.getLogger(__name__)
 
 
-async def serve(config: ServerConfig) -> None:
-    """Run the server until SIGTERM or SIGINT, then drain it.
+async def serve(config: ServerConfig) -> str:
+    """Run the server until SIGTERM, SIGINT or SIGHUP, or until a part of it fails; then drain it.
+
+    Returns:
+        The sentence on the part that failed; empty after a signal.
 
     Raises:
         ConfigError: the server cannot start like this.
         UnknownModelError: the configured model is not there.
     """
+    raise_descriptor_limit()
     os.umask(0o077)  # songs, stems and tokens are for this user alone
     stopping = asyncio.Event()
+    supervisor = Supervisor()
     loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
+    for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(signal_number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
         registry = ModelRegistry(Path(folder) for folder in config.model_dirs)
@@ -97,7 +103,8 @@ async def serve(config: ServerConfig) -> None:
 
         await _start_osc(config, store, jobs, hub, stack)
         if config.metrics:
-            metrics = MetricsServer(config.metrics, Metrics(store, uploads, engine, state_dir))
+            metrics = MetricsServer(Metrics(store, uploads, engine, state_dir))
+            await metrics.start(config.metrics)
             stack.push_async_callback(metrics.close)
             print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
         authenticator = Authenticator(store, require_token_on_loopback=config.require_token_on_loopback)
@@ -114,13 +121,14 @@ async def serve(config: ServerConfig) -> None:
         for address in addresses:
             print(f"ugosa-server listens on {address}", flush=True)
 
-        await _keep_health(engine, rpc, stopping)
+        await _keep_health(engine, rpc, stopping, supervisor)
         log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
         uploads.draining = jobs.draining = True
         await rpc.set_serving(serving=False)
         await scheduler.drain(config.drain_grace_s)
         hub.close()
     log.info("drained")
+    return supervisor.failure
 
 
 async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> Engine:
@@ -134,13 +142,15 @@ async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> 
     return await RayEngine.connect(config, state_dir, preload)
 
 
-async def _keep_health(engine: Engine, rpc: RpcServer, stopping: asyncio.Event) -> None:
-    """Report the engine's health by the health service, until the server is stopped.
+async def _keep_health(
+    engine: Engine, rpc: RpcServer, stopping: asyncio.Event, supervisor: Supervisor
+) -> None:
+    """Report the engine's health by the health service, until the server is stopped or fails.
 
     Raises:
         ConfigError: no worker can ever start with this configuration.
     """
-    while not stopping.is_set():
+    while not (stopping.is_set() or supervisor.failed.is_set()):
         health = await engine.health()
         if health.refusal:
             raise ConfigError(health.refusal)
@@ -175,7 +185,7 @@ async def _start_osc(
 
 def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
     """Run `work` beside the server until the stack is closed."""
-    task = asyncio.create_task(work, name=name)
+    task = keep_running(work, name)
 
     async def stop() -> None:
         task.cancel()

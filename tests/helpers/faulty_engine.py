@@ -150,6 +150,9 @@ class FaultyEngine(Engine):
     def slots(self):
         return 1
 
+    async def wait_ready(self):
+        await self.free.wait()
+
     async def start(self, spec):
         await self.free.wait()
         self.free.clear()

@@ -83,10 +83,15 @@ class ScriptedEngine(Engine):
     def __init__(self, *scripts):
         self._scripts = list(scripts)
         self.runs = []
+        self.ready = asyncio.Event()
+        self.ready.set()
 
     @property
     def slots(self):
         return 1
+
+    async def wait_ready(self):
+        await self.ready.wait()
 
     async def start(self, spec):
         script = self._scripts.pop(0) if self._scripts else [progress(1), succeed]

@@ -11,6 +11,7 @@ A message between the front process and a worker is one JSON object a line:
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
@@ -29,6 +30,10 @@ from ugosa_server.jobs.runs import (
     RunSpec,
     RunSucceeded,
 )
+
+MACHINE_FAULT = "MACHINE_FAULT"  # reason of a run that ended for lack of memory, descriptors or processes
+MACHINE_FAULTS = frozenset({MACHINE_FAULT, DiskFullError.reason})
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +83,10 @@ class Engine(ABC):
     @abstractmethod
     def slots(self) -> int:
         """Number of runs that can be in progress at once."""
+
+    @abstractmethod
+    async def wait_ready(self) -> None:
+        """Wait until a run would start at once, however long it takes; may be cancelled."""
 
     @abstractmethod
     async def start(self, spec: RunSpec) -> Run:
@@ -171,6 +180,12 @@ class WorkerEngine(Engine):
         self._start_timeout_s = start_timeout_s
         self._changed = asyncio.Event()
 
+    async def wait_ready(self) -> None:
+        """See Engine.wait_ready."""
+        while self._free_worker(None) is None:
+            self._changed.clear()
+            await self._changed.wait()
+
     async def start(self, spec: RunSpec) -> Run:
         """See Engine.start."""
         try:
@@ -185,19 +200,35 @@ class WorkerEngine(Engine):
             ) from None
 
     @abstractmethod
-    def _free_worker(self, spec: RunSpec) -> Worker | None:
-        """Return the worker that the run should get now; None while all are busy or starting."""
+    def _free_worker(self, spec: RunSpec | None) -> Worker | None:
+        """Return the worker that the run, or any run, should get now; None while all are busy or starting."""
 
     def _wake_waiting_runs(self) -> None:
         """Have the starts that wait for a worker look again."""
         self._changed.set()
 
 
+def is_machine_fault(error: Exception) -> bool:
+    """Return whether memory, descriptors or processes of the machine ran out, whatever the job is."""
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno in EXHAUSTED)
+        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))  # torch's, on the CPU
+    )
+
+
 def failure_of(error: Exception) -> RunFailed:
     """Return the end of a run that an unexpected error has ended."""
     if is_disk_full(error):
         return RunFailed(DiskFullError.reason, DISK_FULL_MESSAGE)
+    if is_machine_fault(error):
+        return RunFailed(MACHINE_FAULT, f"this machine ran short: {error or type(error).__name__}")
     return RunFailed("INTERNAL", f"{type(error).__name__}: {error}; the server's log has the details")
+
+
+def spends_worker(failure: RunFailed, device: str) -> bool:
+    """Return whether the worker ends with this failure: it cannot be trusted, or holds too much."""
+    return failure.reason == MACHINE_FAULT or (failure.reason == "INTERNAL" and "cuda" in device)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import EngineHealth, WorkerEngine
 from ugosa_server.engines.process import WorkerProcess
 from ugosa_server.jobs.runs import RunSpec
+from ugosa_server.supervision import keep_running
 
 START_TIMEOUT_S = 180.0  # for imports and for making the model resident
 RESPAWN_DELAY_S = 1.0  # doubled after each start that failed, up to RESPAWN_DELAY_MAX_S
@@ -35,7 +36,7 @@ class LocalEngine(WorkerEngine):
         self._was_ready = False
         self._refusal = ""
         self._restarts = 0
-        self._keeper = asyncio.create_task(self._keep_worker(), name="engine")
+        self._keeper = keep_running(self._keep_worker(), "engine")
 
     @property
     def slots(self) -> int:
@@ -70,7 +71,7 @@ class LocalEngine(WorkerEngine):
         if self._worker is not None:
             await self._worker.stop(grace_s)
 
-    def _free_worker(self, spec: RunSpec) -> WorkerProcess | None:
+    def _free_worker(self, spec: RunSpec | None) -> WorkerProcess | None:
         return self._ready_worker()  # it is free: the scheduler gives one slot one run at a time
 
     def _ready_worker(self) -> WorkerProcess | None:
@@ -83,18 +84,26 @@ class LocalEngine(WorkerEngine):
         """Replace the worker whenever it dies."""
         delay_s = RESPAWN_DELAY_S
         while True:
-            self._worker = await WorkerProcess.spawn(self._settings, self._preload)
-            if await self._became_ready(self._worker):
+            self._worker = await self._spawn()
+            if self._worker is not None and await self._became_ready(self._worker):
                 delay_s = RESPAWN_DELAY_S
                 self._was_ready, self._refusal = True, ""
                 self._wake_waiting_runs()
                 await self._worker.dead.wait()
             else:
-                self._refusal = self._worker.refusal or ""
+                self._refusal = (self._worker and self._worker.refusal) or ""
                 log.error("the worker did not start; trying again in %.0f s %s", delay_s, self._refusal)
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, RESPAWN_DELAY_MAX_S)
             self._restarts += 1
+
+    async def _spawn(self) -> WorkerProcess | None:
+        """Start a worker; None where the system has no room for one now (memory, tasks, descriptors)."""
+        try:
+            return await WorkerProcess.spawn(self._settings, self._preload)
+        except OSError as error:
+            log.error("the system starts no worker process: %s", error)
+            return None
 
     async def _became_ready(self, worker: WorkerProcess) -> bool:
         waits = [asyncio.create_task(worker.ready.wait()), asyncio.create_task(worker.dead.wait())]

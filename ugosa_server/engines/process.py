@@ -22,6 +22,7 @@ from ugosa_server.engines.base import (
     WorkerRun,
     decode_line,
     encode_line,
+    spends_worker,
 )
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
@@ -119,6 +120,10 @@ class WorkerProcess(Worker):
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
             reason = f"sent a line that is no message ({error})"
             self._process.kill()
+        except Exception as error:  # whatever it is, a worker that is not read must not look alive
+            log.exception("worker %d cannot be read", self.pid)
+            reason = f"could not be read ({type(error).__name__}: {error})"
+            self._process.kill()
         status = await self._process.wait()
         log.info("worker %d %s, exit status %d", self.pid, reason, status)
         self.dead.set()
@@ -137,6 +142,8 @@ class WorkerProcess(Worker):
                 self.refusal = reason
             case RunProgress() | RunNotice() | RunSucceeded() | RunFailed() | RunCancelled():
                 # An earlier run, which no one reads any more, may still be ending.
+                if isinstance(message, RunFailed) and spends_worker(message, self.device):
+                    self.ready.clear()  # it is about to end: no run must be given to it
                 if self.current is not None and run == (self.current.spec.job_id, self.current.spec.attempt):
                     self.current.put(message)
             case _:

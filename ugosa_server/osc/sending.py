@@ -103,9 +103,10 @@ class ProgressPublisher:
         self._schedule = SnapshotSchedule()
 
     def _send_due(self) -> None:
-        for snapshot in self._schedule.take_due(self._loop.time()):
-            self._send(encode(snapshot))
+        due = self._schedule.take_due(self._loop.time())
         if self._timer is not None:
             self._timer.cancel()
-        next_due_s = self._schedule.next_due_s()
+        next_due_s = self._schedule.next_due_s()  # set before sending: one that fails must not be the last
         self._timer = None if next_due_s is None else self._loop.call_at(next_due_s, self._send_due)
+        for snapshot in due:
+            self._send(encode(snapshot))

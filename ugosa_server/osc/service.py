@@ -104,7 +104,7 @@ class OscService:
         """Close the sockets; commands that are being carried out are awaited."""
         if self._receiver is not None:
             self._receiver.close()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._publisher is not None:
             self._publisher.close()
             self._publisher = None
@@ -223,7 +223,12 @@ class OscService:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("an OSC command failed", exc_info=error)
 
 
 class _Receiver(asyncio.DatagramProtocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,11 @@ PHASE_TEXTS = {
     RunPhase.REPORT: "writing the report",
 }
 
+RETRY_S = 5.0  # between attempts to read a store that refuses
+
 _ELLIPSIS = "…"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -114,13 +119,18 @@ class JobFeed:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            news, self._news = self._news, set()
-            for job_id in news:
-                job, event = await self._read(job_id)
-                if job is not None:
-                    publish(self._remember(job, event))
-                else:
-                    discard(job_id)
+            while self._news:
+                job_id = self._news.pop()
+                try:
+                    job, event = await self._read(job_id)
+                    if job is not None:
+                        publish(self._remember(job, event))
+                    else:
+                        discard(job_id)
+                except Exception:  # such as a store that cannot be read now: the job is read again
+                    log.exception("job %s cannot be published; trying again in %.0f s", job_id, RETRY_S)
+                    self._news.add(job_id)
+                    await asyncio.sleep(RETRY_S)
 
     def live_jobs(self) -> Sequence[JobSnapshot]:
         """Return a snapshot of every job that has not ended."""

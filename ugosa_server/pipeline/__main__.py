@@ -32,6 +32,7 @@ from ugosa_server.engines.base import (
     decode_line,
     encode_line,
     failure_of,
+    spends_worker,
 )
 from ugosa_server.errors import UgosaError
 from ugosa_server.jobs.runs import RunSpec
@@ -101,7 +102,8 @@ def beat(channel: Channel, gpu_memory_bytes: Callable[[], int | None]) -> None:
 def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
     """Run jobs for ever. An unexpected error fails its job; on a GPU it also ends the worker.
 
-    After a CUDA fault nothing in the process can be trusted, so the next job gets a fresh one.
+    After a CUDA fault nothing in the process can be trusted, so the next job gets a fresh one; so it does
+    where memory or descriptors ran out, of which this process may hold too many.
     """
     from ugosa_server.pipeline.run import run_job
 
@@ -114,8 +116,9 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
                 channel.send(event, run)
         except Exception as error:
             log.exception("job %s attempt %d: failed", *run)
-            channel.send(failure_of(error), run)
-            if networks.device.type == "cuda":
+            failure = failure_of(error)
+            channel.send(failure, run)
+            if spends_worker(failure, networks.device.type):
                 os._exit(1)
         log.info("job %s attempt %d: end", *run)
 

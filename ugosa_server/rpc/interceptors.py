@@ -12,6 +12,9 @@ It stands before every RPC, health and reflection and unknown methods included, 
 learns nothing but that a token is wanted. Uploads and jobs carry their principal, and what belongs to another
 one answers exactly as if it were not there.
 
+A caller is known before the first byte of its request is read: every method is served as one that takes a
+stream, whose single message is then asked for.
+
 Bytes that are no message of their method are refused as bad input, once the caller is known. Left alone, gRPC
 answers them with UNKNOWN and the name of a Python class, before any interceptor is asked.
 """
@@ -22,6 +25,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -36,19 +40,13 @@ from ugosa_server.jobs.model import LOCAL_PRINCIPAL, PRINCIPAL_PATTERN
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.rpc.error_table import abort
 
+REFUSAL_LOG_INTERVAL_S = 1.0
 RECHECK_S = 1.0  # the longest that a stream of a revoked token goes on yielding
 REFUSAL = (
     "this server wants to know who is calling: give `ugosa` a token that it accepts (`ugosa-server token"
     " create` makes one) by --token-file or UGOSA_TOKEN, or send it as `authorization: Bearer TOKEN`; or"
     " connect with a client certificate where it asks for one"
 )
-
-HANDLER_MAKERS: dict[tuple[bool, bool], Callable[..., Any]] = {  # by what is a stream: requests, responses
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
-}
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -68,6 +66,8 @@ class Authenticator:
     def __init__(self, store: AsyncStore, *, require_token_on_loopback: bool = False) -> None:
         self._store = store
         self._require_token_on_loopback = require_token_on_loopback
+        self._log_again_s = 0.0
+        self._unlogged = 0
 
     async def principal(
         self, metadata: Sequence[tuple[str, str | bytes]], peer: str, auth: Mapping[str, Iterable[bytes]]
@@ -92,11 +92,19 @@ class Authenticator:
         else:
             principal = None
         if principal is None:
-            log.warning(
-                "a call from %s was refused: %s", peer, "bad token" if token else "no proof of identity"
-            )
+            self._log_refusal(peer, "bad token" if token else "no proof of identity")
             raise UnauthenticatedError(REFUSAL)
         return principal
+
+    def _log_refusal(self, peer: str, reason: str) -> None:
+        """Log a refused call; of a flood, one a second and how many there were."""
+        self._unlogged += 1
+        now_s = time.monotonic()
+        if now_s >= self._log_again_s:
+            log.warning(
+                "a call from %s was refused: %s (%d since the last line)", peer, reason, self._unlogged
+            )
+            self._log_again_s, self._unlogged = now_s + REFUSAL_LOG_INTERVAL_S, 0
 
 
 def _bearer_token(metadata: Sequence[tuple[str, str | bytes]]) -> str | None:
@@ -128,30 +136,38 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         """See grpc.aio.ServerInterceptor."""
         handler = cast(Any, await continuation(handler_call_details))
         if handler is None:
-            return grpc.unary_unary_rpc_method_handler(self._guarded(_unimplemented))
+            return grpc.stream_unary_rpc_method_handler(self._guarded(_unimplemented, takes_stream=True))
         behaviour = (
             handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         )
         guard = self._guarded_generator if inspect.isasyncgenfunction(behaviour) else self._guarded
-        make_handler = HANDLER_MAKERS[handler.request_streaming, handler.response_streaming]
+        make_handler = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
         guarded: grpc.RpcMethodHandler[Any, Any] = make_handler(
-            guard(behaviour), tolerant(handler.request_deserializer), handler.response_serializer
+            guard(behaviour, takes_stream=handler.request_streaming),
+            tolerant(handler.request_deserializer),
+            handler.response_serializer,
         )
         return guarded
 
-    def _guarded(self, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def guarded(request: Any, context: Context) -> Any:
+    def _guarded(
+        self, behaviour: Callable[[Any, Context], Awaitable[Any]], *, takes_stream: bool
+    ) -> Callable[..., Awaitable[Any]]:
+        async def guarded(messages: AsyncIterator[Any], context: Context) -> Any:
             await self._admit(context)
-            return await behaviour(await _checked(request, context), context)
+            return await behaviour(await _request(messages, context, takes_stream=takes_stream), context)
 
         return guarded
 
     def _guarded_generator(
-        self, behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]]
+        self, behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]], *, takes_stream: bool
     ) -> Callable[..., AsyncIterator[Any]]:
-        async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+        async def guarded(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             await self._admit(context)
-            request = await _checked(request, context)
+            request = await _request(requests, context, takes_stream=takes_stream)
             now_s = asyncio.get_running_loop().time
             checked_s = now_s()
             try:
@@ -176,11 +192,16 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         _principal.set(principal)
 
 
-async def _checked(request: Any, context: Context) -> Any:
-    """Return the request or the iterator over requests; end the call if one cannot be decoded."""
-    if isinstance(request, Unreadable):
-        await abort(context, request.error())
-    return readable(request) if hasattr(request, "__aiter__") else request
+async def _request(messages: AsyncIterator[Any], context: Context, *, takes_stream: bool) -> Any:
+    """Return the request, or the iterator over requests; end the call if one cannot be decoded."""
+    if takes_stream:
+        return readable(messages)
+    try:
+        async for message in readable(messages):
+            return message
+        raise BadMessageError("the call ended before its request came")
+    except BadMessageError as error:
+        await abort(context, error)
 
 
 async def _unimplemented(request: Any, context: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.rpc.catalogue_services import MarksService, ModelService
 from ugosa_server.rpc.interceptors import Authenticator, AuthInterceptor
 from ugosa_server.rpc.job_services import JobArrayService, JobService
+from ugosa_server.rpc.limits import MAX_PORT_CALLS, SERVER_OPTIONS, port_options
 from ugosa_server.rpc.separation_service import SeparationService
 from ugosa_server.rpc.upload_service import UploadService
 from ugosa_server.wire.ugosa.v1 import (
@@ -45,16 +47,10 @@ SERVICE_NAMES = (
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     separation_service_pb2.DESCRIPTOR.services_by_name["SeparationService"].full_name,
 )
-CHANNEL_OPTIONS = (
-    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
-    ("grpc.keepalive_time_ms", 30_000),  # a client that is gone is noticed while its watch is idle
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-)
 
 
 class RpcServer:
-    """Serves the API on its addresses."""
+    """Serves the API on its addresses: one gRPC server for the Unix sockets, one for the ports."""
 
     def __init__(
         self,
@@ -65,24 +61,27 @@ class RpcServer:
         default_model: str,
         authenticator: Authenticator,
     ) -> None:
-        self._server = grpc.aio.server(options=CHANNEL_OPTIONS, interceptors=[AuthInterceptor(authenticator)])
-        upload_service_pb2_grpc.add_UploadServiceServicer_to_server(UploadService(uploads), self._server)
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), self._server)
-        job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(
-            JobArrayService(arrays), self._server
-        )
-        marks_service_pb2_grpc.add_MarksServiceServicer_to_server(MarksService(jobs), self._server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(registry, default_model), self._server
-        )
-        separation_service_pb2_grpc.add_SeparationServiceServicer_to_server(
-            SeparationService(uploads, jobs), self._server
+        interceptors = [AuthInterceptor(authenticator)]
+        self._sockets = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
+        self._ports = grpc.aio.server(
+            options=port_options(), interceptors=interceptors, maximum_concurrent_rpcs=MAX_PORT_CALLS
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        for server in (self._sockets, self._ports):
+            upload_service_pb2_grpc.add_UploadServiceServicer_to_server(UploadService(uploads), server)
+            job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), server)
+            job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(arrays), server)
+            marks_service_pb2_grpc.add_MarksServiceServicer_to_server(MarksService(jobs), server)
+            model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+                ModelService(registry, default_model), server
+            )
+            separation_service_pb2_grpc.add_SeparationServiceServicer_to_server(
+                SeparationService(uploads, jobs), server
+            )
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            reflection.enable_server_reflection(
+                (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+            )
         self._held = contextlib.ExitStack()
 
     async def start(
@@ -104,10 +103,12 @@ class RpcServer:
                 self._held.enter_context(claim_socket(address))
             try:
                 with private_umask():
-                    if credentials is None or isinstance(address, UnixAddress):
-                        port = self._server.add_insecure_port(address.target)
+                    if isinstance(address, UnixAddress):
+                        port = self._sockets.add_insecure_port(address.target)
+                    elif credentials is None:
+                        port = self._ports.add_insecure_port(address.target)
                     else:
-                        port = self._server.add_secure_port(address.target, credentials)
+                        port = self._ports.add_secure_port(address.target, credentials)
             except RuntimeError as error:
                 raise ConfigError(
                     f"cannot listen on {address.target}: another program uses it, or it is no address of"
@@ -115,7 +116,8 @@ class RpcServer:
                 ) from error
             bound.append(address.target if isinstance(address, UnixAddress) else f"{address.host}:{port}")
         await self.set_serving(serving=False)  # until the engine says that it is ready
-        await self._server.start()
+        for server in (self._sockets, self._ports):
+            await server.start()
         return bound
 
     async def set_serving(self, *, serving: bool) -> None:
@@ -128,7 +130,7 @@ class RpcServer:
 
     async def stop(self, grace_s: float) -> None:
         """End all calls, after `grace_s` seconds by force."""
-        await self._server.stop(grace_s)
+        await asyncio.gather(self._sockets.stop(grace_s), self._ports.stop(grace_s))
         self._held.close()
 
 

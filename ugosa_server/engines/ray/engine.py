@@ -29,6 +29,7 @@ from ugosa_server.engines.ray.files import NodeFolder
 from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.runs import RunSpec
+from ugosa_server.supervision import keep_running
 
 EMBEDDED = "embedded"
 TOKEN_NAME = "ray-token"  # in the state directory
@@ -176,7 +177,7 @@ class RayEngine(WorkerEngine):
         self._probe = self._make_probe()
         prefix = secrets.token_hex(4)
         self._workers = [self._make_worker(f"worker-{number}-{prefix}") for number in range(workers)]
-        self._keeper = asyncio.create_task(self._keep(), name="engine")
+        self._keeper = keep_running(self._keep(), "engine")
 
     @classmethod
     async def connect(cls, config: ServerConfig, state_dir: Path, preload: str) -> RayEngine:
@@ -240,13 +241,13 @@ class RayEngine(WorkerEngine):
         """Return the refusal of all workers; empty while one of them may still start."""
         return self._workers[0].refusal if all(worker.refusal for worker in self._workers) else ""
 
-    def _free_worker(self, spec: RunSpec) -> RayWorker | None:
-        return preferred_worker(self._workers, spec.model_path)
+    def _free_worker(self, spec: RunSpec | None) -> RayWorker | None:
+        return preferred_worker(self._workers, spec.model_path if spec else "")
 
     async def _keep(self) -> None:
         """Keep the workers, and the connection that they need."""
         while True:
-            keepers = [asyncio.create_task(worker.keep(), name=worker.name) for worker in self._workers]
+            keepers = [keep_running(worker.keep(), worker.name) for worker in self._workers]
             try:
                 while await self._session.lives():
                     await asyncio.sleep(SESSION_CHECK_S)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ugosa_server.engines.base import Worker, WorkerReady, WorkerRefused, WorkerRun
+from ugosa_server.engines.base import Worker, WorkerReady, WorkerRefused, WorkerRun, spends_worker
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.files import ContentDigests, fetch_results, send_file, send_run
 from ugosa_server.errors import CheckpointError, WorkerLostError
@@ -223,8 +223,7 @@ class RayWorker(Worker):
                 event = await reference
                 if sent and isinstance(event, RunSucceeded):
                     await fetch_results(actor, run.spec)
-                if isinstance(event, RunFailed) and event.reason == "INTERNAL" and "cuda" in self.device:
-                    # After a CUDA fault nothing in the process can be trusted.
+                if isinstance(event, RunFailed) and spends_worker(event, self.device):
                     self.lose(f"failed job {run.spec.job_id}: {event.message}", kill=True)
                 self._release(run, event)
             self._lose_run(run, "stopped without a result", kill=True)
@@ -234,6 +233,9 @@ class RayWorker(Worker):
             self._lose_run(run, f"died: {str(error).splitlines()[0]}", kill=False)
         except (WorkerLostError, OSError) as error:
             self._lose_run(run, str(error), kill=True)
+        except Exception as error:  # whatever it is, a run that nobody follows must not look alive
+            log.exception("%s: job %s cannot be followed", self.name, run.spec.job_id)
+            self._lose_run(run, f"{type(error).__name__}: {error}", kill=True)
 
     async def _send(self, actor: Any, run: WorkerRun) -> RunSpec | None:
         """Send the inputs of a run to the node; return None if it is cancelled meanwhile."""

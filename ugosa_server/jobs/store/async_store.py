@@ -19,6 +19,7 @@ from ugosa_server.jobs.store.array_table import ArrayTable
 from ugosa_server.jobs.store.deletion_table import DeletionTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_table import JobTable
+from ugosa_server.jobs.store.lost_run_table import LostRunTable
 from ugosa_server.jobs.store.schema import open_database, open_read_only, transaction
 from ugosa_server.jobs.store.statistics import Totals
 from ugosa_server.jobs.store.token_table import TokenTable
@@ -45,6 +46,7 @@ class Store:
         self.jobs = JobTable(self._connection, self.events)
         self.arrays = ArrayTable(self._connection, self.jobs)
         self.uploads = UploadTable(self._connection)
+        self.lost_runs = LostRunTable(self._connection)
         self.deletions = DeletionTable(self._connection)
         self.tokens = TokenTable(self._connection)
         self.totals = Totals(self._connection)

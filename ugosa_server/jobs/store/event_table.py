@@ -95,15 +95,15 @@ class EventTable:
         )
         return [(row.array_seq, _event(row)) for row in rows]
 
-    def count_notices(self, job_id: str, reason: str) -> int:
-        """Return how many notices of that reason a job has had, in all its attempts."""
-        return read_value(
+    def has_progress(self, job_id: str, attempt: int) -> bool:
+        """Return whether a worker has begun with an attempt of a job: its first step is an event."""
+        count = read_value(
             self._connection,
             int,
-            "SELECT count(*) FROM events WHERE job_id = ? AND kind = 'notice'"
-            " AND json_extract(body, '$.reason') = ?",
-            (job_id, reason),
+            "SELECT count(*) FROM events WHERE job_id = ? AND attempt = ? AND kind = 'progress'",
+            (job_id, attempt),
         )
+        return count > 0
 
     def delete(self, job_id: str) -> None:
         """Remove a job's events, also from its array."""

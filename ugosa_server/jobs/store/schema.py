@@ -125,13 +125,24 @@ SCHEMA = """
     ) STRICT, WITHOUT ROWID;
 """
 
-# Made wherever they are missing. Only a row here, or the end of a job, lets a start remove a folder.
-DELETIONS = """
+# Made wherever they are missing.
+LATER_TABLES = """
+    -- Only a row here, or the end of a job, lets a start remove a folder.
     CREATE TABLE IF NOT EXISTS deletions (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     CREATE TRIGGER IF NOT EXISTS upload_deleted AFTER DELETE ON uploads
         BEGIN INSERT OR IGNORE INTO deletions VALUES (OLD.upload_id); END;
     CREATE TRIGGER IF NOT EXISTS job_deleted AFTER DELETE ON jobs
         BEGIN INSERT OR IGNORE INTO deletions VALUES (OLD.job_id); END;
+
+    -- Runs that came to no end (retries.py).
+    CREATE TABLE IF NOT EXISTS lost_runs (
+        job_id TEXT PRIMARY KEY,
+        runs INTEGER NOT NULL,
+        workers INTEGER NOT NULL,
+        machine_faults INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER IF NOT EXISTS job_of_lost_runs_deleted AFTER DELETE ON jobs
+        BEGIN DELETE FROM lost_runs WHERE job_id = OLD.job_id; END;
 """
 
 
@@ -210,7 +221,7 @@ def _prepare(connection: apsw.Connection, path: Path, *, locks_whole: bool) -> N
             connection.execute(SCHEMA)
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", VERSION)
-        connection.execute(DELETIONS)
+        connection.execute(LATER_TABLES)
 
 
 def _is_new(connection: apsw.Connection, path: Path) -> bool:
