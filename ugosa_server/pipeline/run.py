@@ -28,6 +28,7 @@ from ugosa_server.failpoints import reach
 from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
 from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, discard_adapter
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
+from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
 from ugosa_server.pipeline.leakage import adapted_leaks_more_than_base
 from ugosa_server.pipeline.memory_fallback import within_memory
 from ugosa_server.pipeline.model_input import ModelMix, write_model_mix
@@ -137,6 +138,7 @@ def _adapted_stems(
         )
         if not leaks_more:
             context, stems = yield from _stems(context, mix)
+            yield from warn_of_doubtful_marks(context, stems.levels)
             return context, adaptation, stems
     adaptation = discard_adapter(context, adaptation)
     context, stems = yield from _stems(context, mix)
