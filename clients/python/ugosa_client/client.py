@@ -13,10 +13,10 @@ from ugosa_client.address import default_target
 from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.connection import Connection
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results
+from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results, read_stem
 from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
-from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, Upload
+from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, Stem, Upload
 from ugosa_client.retry import RetryPolicy
 from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.separate_stream import StreamItem
@@ -190,6 +190,10 @@ class UgosaClient:
     ) -> FetchedFiles:
         """Write the stems and reports of a job that succeeded into `out_dir`."""
         return fetch_results(self._connection, job_id, out_dir, overwrite=overwrite, on_progress=on_progress)
+
+    def read_stem(self, job_id: str, stem: Stem, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""
+        return read_stem(self._connection, job_id, stem, start, end)
 
     def finish(
         self,

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -171,7 +171,6 @@ def _fetch_stem(
     partial = path.with_name(
         f"{path.name}.{stem.sha256[:16]}.tmp"
     )  # the digest: never resume another job's file
-    backoff = connection.backoff()
     with partial.open("a+b") as file:
         if file.tell() > stem.size_bytes:
             file.truncate(0)
@@ -179,27 +178,38 @@ def _fetch_stem(
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
             digest.update(block)
-        offset = file.tell()
-        while offset < stem.size_bytes:
-            request = job_service_pb2.ReadStemRequest(job_id=job_id, source=stem.source, offset=offset)
-            try:
-                with connection.stream(connection.jobs.ReadStem, request) as responses:
-                    for response in responses:
-                        data = checked_data(response.chunk, offset, path.name)
-                        file.write(data)
-                        digest.update(data)
-                        offset += len(data)
-                        backoff.made_progress()
-                        if on_progress is not None:
-                            on_progress(path.name, offset, stem.size_bytes)
-                if offset != stem.size_bytes:
-                    raise ServerError(
-                        f"the server ended {path.name} after {offset} of {stem.size_bytes} bytes"
-                    )
-            except ServerUnavailableError as error:
-                connection.wait_or_raise(backoff, error)
+        for data in read_stem(connection, job_id, stem, file.tell(), name=path.name):
+            file.write(data)
+            digest.update(data)
+            if on_progress is not None:
+                on_progress(path.name, file.tell(), stem.size_bytes)
         _sync(file)
     finish_file(partial, path, digest.hexdigest(), stem.sha256)
+
+
+def read_stem(
+    connection: Connection, job_id: str, stem: Stem, start: int = 0, end: int | None = None, *, name: str = ""
+) -> Iterator[bytes]:
+    """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""
+    end = stem.size_bytes if end is None else min(end, stem.size_bytes)
+    name = name or stem.source
+    backoff = connection.backoff()
+    offset = start
+    while offset < end:
+        request = job_service_pb2.ReadStemRequest(
+            job_id=job_id, source=stem.source, offset=offset, length=end - offset
+        )
+        try:
+            with connection.stream(connection.jobs.ReadStem, request) as responses:
+                for response in responses:
+                    data = checked_data(response.chunk, offset, name)
+                    offset += len(data)
+                    backoff.made_progress()
+                    yield data
+            if offset != end:
+                raise ServerError(f"the server ended {name} after {offset} of {end} bytes")
+        except ServerUnavailableError as error:
+            connection.wait_or_raise(backoff, error)
 
 
 def finish_file(partial: Path, path: Path, sha256: str, expected_sha256: str) -> None:

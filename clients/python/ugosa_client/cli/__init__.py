@@ -18,6 +18,7 @@ from ugosa_client.cli.reporter import make_reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError
 from ugosa_client.identity import Identity, read_token
+from ugosa_client.web import command as web
 
 INVALID_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 
@@ -58,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ugosa {ugosa_client.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (separate, marks, batch, jobs, reaper_helper):
+    for group in (separate, marks, web, batch, jobs, reaper_helper):
         group.add_commands(commands, common)
     for command in commands.choices.values():
         command.epilog = EXIT_CODES_HELP

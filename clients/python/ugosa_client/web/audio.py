@@ -1,0 +1,144 @@
+"""Audio for the page: files on the server and on this machine as bytes by range, and their peaks."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ugosa_client.client import UgosaClient
+from ugosa_client.resources import Stem
+
+PEAKS_PER_S = 100
+READ_AHEAD_BYTES = 1 << 18
+BLOCK_FRAMES = 1 << 16
+WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+WAVE_FORMAT_IEEE_FLOAT = 3
+MAX_CHUNK_BYTES = 0xFFFFFFFF  # what a RIFF header can say; readers of longer files go on to their end
+
+
+class StemReader(io.RawIOBase):
+    """A stem on the server as a file that can be read from any place."""
+
+    def __init__(self, client: UgosaClient, job_id: str, stem: Stem) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._stem = stem
+        self._position = 0
+        self._start, self._ahead = 0, b""  # bytes that were read, and where they begin
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Set the position in bytes and return it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._stem.size_bytes}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer as far as the file goes, and return the number of bytes."""
+        # Filled whole: libsndfile takes fewer bytes than it asked for as the end.
+        start, end = self._position, min(self._position + len(buffer), self._stem.size_bytes)
+        if start >= end:
+            return 0
+        if start < self._start or end > self._start + len(self._ahead):
+            ahead = self._client.read_stem(
+                self._job_id, self._stem, start, max(end, start + READ_AHEAD_BYTES)
+            )
+            self._start, self._ahead = start, b"".join(ahead)
+        buffer[: end - start] = self._ahead[start - self._start : end - self._start]
+        self._position = end
+        return end - start
+
+
+class PlainWav:
+    """A song on this machine, in whatever format, as the bytes of a WAV file of float32.
+
+    Nothing is written: bytes are decoded as they are asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Look at a file; soundfile.LibsndfileError if libsndfile does not know its format."""
+        self._path = path
+        info = soundfile.info(path)
+        self._frame_bytes = 4 * info.channels
+        data_bytes = info.frames * self._frame_bytes
+        self._header = WAV_HEADER.pack(
+            b"RIFF",
+            min(MAX_CHUNK_BYTES, data_bytes + WAV_HEADER.size - 8),
+            b"WAVE",
+            b"fmt ",
+            16,
+            WAVE_FORMAT_IEEE_FLOAT,
+            info.channels,
+            info.samplerate,
+            info.samplerate * self._frame_bytes,
+            self._frame_bytes,
+            32,
+            b"data",
+            min(MAX_CHUNK_BYTES, data_bytes),
+        )
+        self.size_bytes = len(self._header) + data_bytes
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes from `start` to `end`."""
+        if start < len(self._header):
+            yield self._header[start:end]
+        first = max(0, start - len(self._header))
+        last = max(0, end - len(self._header))
+        with soundfile.SoundFile(self._path) as file:
+            frame = first // self._frame_bytes
+            file.seek(frame)
+            while frame * self._frame_bytes < last:
+                block = file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+                if not len(block):
+                    return
+                data = block.astype("<f4").tobytes()
+                offset = frame * self._frame_bytes
+                yield data[max(0, first - offset) : last - offset]
+                frame += len(block)
+
+
+def file_peaks(path: Path) -> bytes:
+    """Return the peaks of an audio file on this machine."""
+    with soundfile.SoundFile(path) as file:
+        return _peaks(file)
+
+
+def stem_peaks(client: UgosaClient, job_id: str, stem: Stem) -> bytes:
+    """Return the peaks of a stem on the server, read in constant memory."""
+    reader = StemReader(client, job_id, stem)
+    with soundfile.SoundFile(reader) as file:
+        return _peaks(file)
+
+
+def frames_per_peak(sample_rate_hz: int) -> int:
+    """Return the number of frames that share one pair of peaks."""
+    return max(1, sample_rate_hz // PEAKS_PER_S)
+
+
+def _peaks(file: soundfile.SoundFile) -> bytes:
+    """Return the least and the greatest sample of each `frames_per_peak` frames, as int8: min, max, min, ..."""
+    size = frames_per_peak(file.samplerate)
+    parts: list[bytes] = []
+    for block in file.blocks(BLOCK_FRAMES // size * size or size, dtype="float32", always_2d=True):
+        starts = np.arange(0, len(block), size)
+        low = np.minimum.reduceat(block.min(axis=1), starts)  # [P]
+        high = np.maximum.reduceat(block.max(axis=1), starts)  # [P]
+        pairs = np.stack([np.floor(low * 127), np.ceil(high * 127)], axis=1)  # [P, 2]
+        parts.append(np.clip(pairs, -127, 127).astype(np.int8).tobytes())
+    return b"".join(parts)

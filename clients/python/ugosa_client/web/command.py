@@ -1,0 +1,80 @@
+"""`ugosa web`: the page in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import tempfile
+import webbrowser
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from ugosa_client.cli.reporter import Reporter
+from ugosa_client.client import UgosaClient
+from ugosa_client.errors import BadInputError, ServerUnavailableError
+from ugosa_client.marks.file import read_marks
+
+
+def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the parser of `ugosa web`."""
+    web = commands.add_parser("web", parents=[common], help="mark, hear and compare in a browser")
+    web.add_argument("song", nargs="?", metavar="SONG", help="opened at once; others are dropped on the page")
+    web.add_argument("--marks", metavar="FILE", help="marks to begin with, of any format of `ugosa marks`")
+    web.add_argument("--port", type=int, default=0, help="port of the page on 127.0.0.1 (default: any)")
+    web.add_argument("--no-browser", action="store_true", help="print the page's address, open nothing")
+    web.set_defaults(run=run_web)
+
+
+def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Serve the page until Ctrl-C."""
+    try:
+        import uvicorn
+
+        from ugosa_client.web.access import Access
+        from ugosa_client.web.gateway import Gateway
+        from ugosa_client.web.json_forms import marks_json
+        from ugosa_client.web.server_process import private_server
+        from ugosa_client.web.songs import Songs, default_notes_dir
+    except ImportError as error:
+        raise BadInputError(
+            f"the page needs {error.name}, which is not installed; pip install 'ugosa-client[web]'"
+        ) from error
+    if arguments.marks and not arguments.song:
+        raise BadInputError("--marks are of a song; name it as well")
+
+    with ExitStack() as stack:
+        try:
+            models = client.models()
+        except ServerUnavailableError:
+            if arguments.server or os.environ.get("UGOSA_SERVER"):
+                raise
+            reporter.say("no server runs here yet; starting one for as long as the page is open")
+            stack.enter_context(private_server())
+            models = client.models()
+        drop_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ugosa-web-")))
+        songs = Songs(client, default_notes_dir())
+        place = ""
+        if arguments.song:
+            reporter.say(f"sending {arguments.song}")
+            song = songs.add(Path(arguments.song), Path(arguments.song).name)
+            if arguments.marks:
+                sources = next(model.sources for model in models if model.is_default)
+                marks = read_marks(arguments.marks, sources, song.audio.sample_rate_hz, song.audio.frames)
+                songs.write_notes(song.upload_id, {**songs.notes(song.upload_id), "marks": marks_json(marks)})
+            place = f"#song={song.upload_id}"
+        listener = stack.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", arguments.port))
+        app = Access(
+            Gateway(client, songs, drop_dir).app(),
+            listener.getsockname()[1],
+            lambda address: reporter.say(f"the page is at {address}"),
+        )
+        reporter.say(f"the page is at {app.address}{place} until Ctrl-C; the address works once")
+        if not arguments.no_browser:
+            webbrowser.open(app.address + place)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
+        with suppress(KeyboardInterrupt):  # the usual end
+            uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,99 @@
+"""JSON of the page: resources as the client has them, and marks and options as the page sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from ugosa_client.errors import BadInputError, BadOptionError
+from ugosa_client.events import JobEvent, Notice, Progress, StateChanged
+from ugosa_client.option_table import option_table
+from ugosa_client.resources import Job, JobOptions, Mark, MarkState, MaskKind, StemEncoding
+from ugosa_client.web.audio import frames_per_peak
+from ugosa_client.web.songs import Song
+
+EVENT_NAMES = {StateChanged: "state", Progress: "progress", Notice: "notice"}
+SIGHT_FIELDS = ("visual_frames", "pictures", "video")  # binary, and not of this page
+ENUMS = {"mask_kind": MaskKind, "stem_encoding": StemEncoding}
+TYPES: dict[str, tuple[type, ...]] = {
+    "integer": (int,),
+    "number": (int, float),
+    "names": (list,),
+    "switch": (bool,),
+}
+
+
+def song_json(song: Song) -> dict[str, Any]:
+    """Return a song, with the number of frames that share a pair of peaks."""
+    return {**asdict(song), "frames_per_peak": frames_per_peak(song.audio.sample_rate_hz)}
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """Return a job without what is seen of players."""
+    values = _plain(asdict(job))
+    for field in SIGHT_FIELDS:
+        values["options"].pop(field, None)
+    return values
+
+
+def event_json(event: JobEvent) -> dict[str, Any]:
+    """Return an event; `event` says whether it is a state, progress or a notice."""
+    values = _plain(asdict(event))
+    return {"event": EVENT_NAMES[type(event)], **values}
+
+
+def marks_json(marks: Iterable[Mark]) -> list[dict[str, Any]]:
+    """Return marks."""
+    return [asdict(mark) for mark in marks]
+
+
+def marks_of(values: Any) -> tuple[Mark, ...]:
+    """Return the marks that the page sent; BadInputError if they are none."""
+    try:
+        return tuple(
+            Mark(
+                _typed(value["source"], str),
+                MarkState(value["state"]),
+                _typed(value["start_frame"], int),
+                _typed(value["end_frame"], int),
+            )
+            for value in _typed(values, list)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInputError(f"these are no marks: {error!r}") from error
+
+
+def options_of(values: Any) -> JobOptions:
+    """Return the options that the page sent, by their names in JobOptions; BadOptionError if they are none."""
+    if not isinstance(values, dict):
+        raise BadOptionError("options are an object of names and values")
+    kinds = {row.field: row.kind for row in option_table()}
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in kinds:
+            raise BadOptionError(f"there is no option {name!r}; there are {', '.join(kinds)}")
+        types = TYPES.get(kinds[name], (str,))
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise BadOptionError(f"{name} is {value!r}, which is not of kind {kinds[name]}")
+        fields[name] = tuple(map(str, value)) if isinstance(value, list) else value
+    try:
+        return JobOptions(**{name: ENUMS[name](v) if name in ENUMS else v for name, v in fields.items()})
+    except ValueError as error:
+        raise BadOptionError(str(error)) from error
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not of type {kind.__name__}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return nested dicts and lists with each time as text."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value

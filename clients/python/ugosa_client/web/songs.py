@@ -1,0 +1,179 @@
+"""Songs of the page: those on this machine, their jobs at the server, and what is noted about each."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from ugosa_client.client import UgosaClient
+from ugosa_client.errors import BadInputError, NotFoundError
+from ugosa_client.resources import AudioInfo, Job, JobKind, JobState, Stem, Upload
+from ugosa_client.web.audio import PlainWav, file_peaks, stem_peaks
+
+MAX_CACHED_PEAKS = 200
+MAX_NOTES_BYTES = 8_000_000
+ID = re.compile(r"[\w.-]{1,128}")
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song as the page knows it."""
+
+    upload_id: str
+    """Id at the server."""
+    file_name: str
+    """Name for display."""
+    audio: AudioInfo
+    """Properties of the song."""
+    can_be_heard: bool
+    """Whether the mix itself is on this machine; if not, it is heard as the sum of stems."""
+
+
+class Songs:
+    """Songs, jobs and notes, for any number of threads."""
+
+    def __init__(self, client: UgosaClient, notes_dir: Path) -> None:
+        self._client = client
+        self._notes_dir = notes_dir
+        self._lock = threading.Lock()
+        self._paths: dict[str, Path] = {}
+        self._songs: dict[str, Song] = {}
+        self._ended: dict[str, Job] = {}
+        self._peaks: dict[tuple[str, str], bytes] = {}
+
+    def add(self, path: Path, file_name: str) -> Song:
+        """Send a file to the server, unless it is there, and return its song.
+
+        Raises:
+            BadAudioError: it is no audio.
+        """
+        upload = self._client.upload(path)
+        song = Song(upload.upload_id, file_name, _audio(upload), _is_readable(path))
+        with self._lock:
+            self._songs[song.upload_id] = song
+            if song.can_be_heard:
+                self._paths[song.upload_id] = path
+        return song
+
+    def all(self) -> list[Song]:
+        """Return the songs that are open or have jobs, the latest first."""
+        with self._lock:
+            songs = dict(self._songs)
+        for job in self._client.list_jobs():
+            if job.kind is JobKind.SEPARATION and job.audio is not None:
+                songs.setdefault(job.upload_id, Song(job.upload_id, job.file_name, job.audio, False))
+        return list(songs.values())
+
+    def song(self, upload_id: str) -> Song:
+        """Return a song; NotFoundError if neither this machine nor a job has it."""
+        for song in self.all():
+            if song.upload_id == upload_id:
+                return song
+        raise NotFoundError(f"no song {upload_id} is open here, and no job is about it; drop the file again")
+
+    def jobs(self, upload_id: str) -> list[Job]:
+        """Return the separations of a song with their marks, newest first."""
+        return [
+            self.job(job.job_id)
+            for job in self._client.list_jobs()
+            if job.upload_id == upload_id and job.kind is JobKind.SEPARATION
+        ]
+
+    def job(self, job_id: str) -> Job:
+        """Return a job; one that has ended is asked for once."""
+        job = self._ended.get(job_id) or self._client.get_job(job_id)
+        if job.state.is_terminal:
+            self._ended[job_id] = job
+        return job
+
+    def stem(self, job_id: str, source: str) -> Stem:
+        """Return a stem of a job that succeeded."""
+        job = self.job(job_id)
+        for stem in job.stems:
+            if stem.source == source:
+                return stem
+        if job.state is not JobState.SUCCEEDED:
+            raise NotFoundError(f"job {job_id} is {job.state}, and only a job that succeeded has stems")
+        raise NotFoundError(f"job {job_id} has no stem {source!r}")
+
+    def mix(self, upload_id: str) -> PlainWav:
+        """Return the mix as a WAV file; NotFoundError if it is not on this machine."""
+        return PlainWav(self._path(upload_id))
+
+    def mix_peaks(self, upload_id: str) -> bytes:
+        """Return the peaks of the mix."""
+        return self._cached_peaks((upload_id, ""), lambda: file_peaks(self._path(upload_id)))
+
+    def stem_peaks(self, job_id: str, source: str) -> bytes:
+        """Return the peaks of a stem."""
+        stem = self.stem(job_id, source)
+        return self._cached_peaks((stem.sha256, source), lambda: stem_peaks(self._client, job_id, stem))
+
+    def notes(self, upload_id: str) -> dict[str, Any]:
+        """Return what was noted about a song; empty if nothing was."""
+        try:
+            notes = json.loads(self._notes_path(upload_id).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return notes if isinstance(notes, dict) else {}
+
+    def write_notes(self, upload_id: str, notes: dict[str, Any]) -> None:
+        """Keep notes about a song, in place of earlier ones."""
+        data = json.dumps(notes).encode()
+        if len(data) > MAX_NOTES_BYTES:
+            raise BadInputError(f"notes of {len(data)} bytes are too long; {MAX_NOTES_BYTES} are kept")
+        path = self._notes_path(upload_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{threading.get_ident()}.tmp")
+        partial.write_bytes(data)
+        os.replace(partial, path)
+
+    def _notes_path(self, upload_id: str) -> Path:
+        if not ID.fullmatch(upload_id) or upload_id.startswith("."):
+            raise NotFoundError(f"{upload_id!r} is no id of a song")
+        return self._notes_dir / f"{upload_id}.json"
+
+    def _path(self, upload_id: str) -> Path:
+        path = self._paths.get(upload_id)
+        if path is None:
+            raise NotFoundError(
+                "the mix is not on this machine; drop the file to hear it before it is separated"
+            )
+        return path
+
+    def _cached_peaks(self, key: tuple[str, str], compute: Any) -> bytes:
+        peaks: bytes | None = self._peaks.get(key)
+        if peaks is None:
+            peaks = compute()
+            with self._lock:
+                while len(self._peaks) >= MAX_CACHED_PEAKS:
+                    del self._peaks[next(iter(self._peaks))]
+                self._peaks[key] = peaks
+        return peaks
+
+
+def default_notes_dir() -> Path:
+    """Return the folder of notes: `$XDG_STATE_HOME/ugosa-web`, which is `~/.local/state/ugosa-web`."""
+    state_home = os.environ.get("XDG_STATE_HOME")
+    return (Path(state_home) if state_home else Path.home() / ".local" / "state") / "ugosa-web"
+
+
+def _audio(upload: Upload) -> AudioInfo:
+    if upload.audio is None:
+        raise BadInputError("this is a video without sound of its own; drop a song")
+    return upload.audio
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        soundfile.info(path)
+    except soundfile.LibsndfileError:
+        return False
+    return True

@@ -1,0 +1,237 @@
+"""Contract of the routes of `ugosa web`, over a real server."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.web.conftest import Page
+from ugosa_client import JobState
+
+VOCALS_SILENT = {"source": "vocals", "state": "silent", "start_frame": 0, "end_frame": 44100}
+
+
+async def add_song(page: Page, path: Path) -> dict[str, Any]:
+    answer = await page.http.put("/api/songs", params={"name": path.name}, content=path.read_bytes())
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def events_of(page: Page, job_id: str, after: int = 0) -> list[dict[str, Any]]:
+    answer = await page.http.get(f"/api/jobs/{job_id}/events", headers={"last-event-id": str(after)})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    blocks = [dict(line.split(": ", 1) for line in b.splitlines()) for b in answer.text.split("\n\n") if b]
+    events = [{**json.loads(b["data"]), "id": int(b["id"])} for b in blocks if "id" in b]
+    assert blocks[-1]["event"] == "end"
+    return events
+
+
+async def separate(page: Page, song: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Separate a song to its end and return the job."""
+    body = {"song": song["upload_id"], "marks": [VOCALS_SILENT], "options": {"strategy": "B0", **options}}
+    answer = await page.http.post("/api/jobs", json=body)
+    assert answer.status_code == 201, answer.text
+    job_id = answer.json()["job_id"]
+    await events_of(page, job_id)
+    return (await page.http.get(f"/api/jobs/{job_id}")).json()
+
+
+@pytest.mark.asyncio
+async def test_song_goes_in_and_its_peaks_come_out(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    assert (song["file_name"], song["audio"]["frames"]) == (song_path.name, 3 * 44100)
+    peaks = np.frombuffer((await page.http.get(f"/api/songs/{song['upload_id']}/peaks")).content, np.int8)
+    samples = soundfile.read(song_path, always_2d=True)[0].reshape(300, 441, 2)
+    assert len(peaks) == 600
+    np.testing.assert_allclose(peaks[1::2] / 127, samples.max(axis=(1, 2)), atol=1 / 127)
+    np.testing.assert_allclose(peaks[0::2] / 127, samples.min(axis=(1, 2)), atol=1 / 127)
+
+
+@pytest.mark.asyncio
+async def test_mix_is_read_by_any_range_of_bytes(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    address = f"/api/songs/{song['upload_id']}/mix"
+    whole = (await page.http.get(address)).content
+    samples, rate = soundfile.read(io.BytesIO(whole), dtype="float32")
+    assert rate == 44100
+    np.testing.assert_array_equal(samples, soundfile.read(song_path, dtype="float32")[0])
+    for first, last in [(0, 43), (10, 99), (44, 51), (47, 1_000_001), (len(whole) - 3, len(whole) + 5)]:
+        part = await page.http.get(address, headers={"range": f"bytes={first}-{last}"})
+        assert part.status_code == 206
+        assert part.content == whole[first : last + 1]
+    assert (await page.http.get(address, headers={"range": "bytes=-7"})).content == whole[-7:]
+    beyond = await page.http.get(address, headers={"range": f"bytes={len(whole)}-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+
+
+@pytest.mark.asyncio
+async def test_text_that_is_no_audio_is_refused_in_words(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("this is no song")
+    answer = await page.http.put("/api/songs", params={"name": path.name}, content=path.read_bytes())
+    assert answer.status_code == 400
+    assert answer.json()["reason"] in ("BAD_AUDIO", "UNSUPPORTED_ENCODING")
+    assert answer.json()["message"]
+
+
+@pytest.mark.asyncio
+async def test_job_runs_and_its_stems_null_against_the_mix(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    job = await separate(page, song)
+    assert job["state"] == JobState.SUCCEEDED
+    total = 0.0
+    for stem in job["stems"]:
+        answer = await page.http.get(f"/api/jobs/{job['job_id']}/stems/{stem['source']}")
+        assert len(answer.content) == stem["size_bytes"]
+        assert f"{stem['source']}.wav" in answer.headers["content-disposition"]
+        total = total + soundfile.read(io.BytesIO(answer.content), dtype="float32")[0].astype(np.float64)
+    mix = soundfile.read(song_path, dtype="float32")[0]
+    np.testing.assert_array_equal(np.float32(total), mix)
+
+
+@pytest.mark.asyncio
+async def test_stem_is_read_by_range_and_drawn_by_its_peaks(page: Page, song_path: Path) -> None:
+    job = await separate(page, await add_song(page, song_path))
+    address = f"/api/jobs/{job['job_id']}/stems/drums"
+    whole = (await page.http.get(address)).content
+    part = await page.http.get(address, headers={"range": "bytes=100000-299999"})
+    assert part.content == whole[100_000:300_000]
+    assert part.headers["content-range"] == f"bytes 100000-299999/{len(whole)}"
+    peaks = np.frombuffer((await page.http.get(address + "/peaks")).content, np.int8)
+    samples = soundfile.read(io.BytesIO(whole), always_2d=True)[0].reshape(300, 441, 2)
+    np.testing.assert_allclose(peaks[1::2] / 127, samples.max(axis=(1, 2)).clip(-1, 1), atol=1 / 127)
+
+
+@pytest.mark.asyncio
+async def test_flac_stems_have_peaks_and_their_own_names(page: Page, song_path: Path) -> None:
+    job = await separate(page, await add_song(page, song_path), stem_encoding="flac-pcm24")
+    address = f"/api/jobs/{job['job_id']}/stems/bass"
+    answer = await page.http.get(address)
+    assert answer.headers["content-type"] == "audio/flac"
+    assert len((await page.http.get(address + "/peaks")).content) == 600
+
+
+@pytest.mark.asyncio
+async def test_zip_holds_every_stem_whole(page: Page, song_path: Path) -> None:
+    job = await separate(page, await add_song(page, song_path))
+    answer = await page.http.get(f"/api/jobs/{job['job_id']}/stems.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+    assert sizes == {f"{song_path.stem} {s['source']}.wav": s["size_bytes"] for s in job["stems"]}
+
+
+@pytest.mark.asyncio
+async def test_events_go_on_after_the_last_that_arrived(page: Page, song_path: Path) -> None:
+    job = await separate(page, await add_song(page, song_path))
+    events = await events_of(page, job["job_id"])
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1] == {**events[-1], "event": "state", "state": "succeeded"}
+    assert {event["event"] for event in events} >= {"state", "progress"}
+    middle = len(events) // 2
+    assert await events_of(page, job["job_id"], after=middle) == events[middle:]
+    assert await events_of(page, job["job_id"], after=len(events)) == []
+
+
+@pytest.mark.asyncio
+async def test_bad_marks_are_findings_and_refusals(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    late = {**VOCALS_SILENT, "end_frame": 99_999_999}
+    lint = await page.http.post(f"/api/songs/{song['upload_id']}/lint", json={"marks": [late]})
+    findings = {finding["code"]: finding for finding in lint.json()["findings"]}
+    assert findings["BAD_REGION"]["severity"] == "error"
+    assert findings["BAD_REGION"]["source"] == "vocals"
+    refused = await page.http.post("/api/jobs", json={"song": song["upload_id"], "marks": [late]})
+    assert (refused.status_code, refused.json()["reason"]) == (400, "BAD_REGION")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"marks": [{"source": "vocals"}]},
+        {"marks": [{**VOCALS_SILENT, "state": "loud"}]},
+        {"marks": [{**VOCALS_SILENT, "start_frame": 0.5}]},
+        {"marks": {}},
+        {"options": {"epochs": "many"}},
+        {"options": {"epochs": True}},
+        {"options": {"volume": 11}},
+        {"options": {"stem_encoding": "mp3"}},
+        {"options": []},
+    ],
+)
+@pytest.mark.asyncio
+async def test_malformed_jobs_are_refused_in_words(page: Page, song_path: Path, body: Any) -> None:
+    answer = await page.http.post("/api/jobs", json={"song": "x", **body})
+    assert answer.status_code == 400
+    assert answer.json()["message"]
+
+
+@pytest.mark.asyncio
+async def test_suggestions_come_after_an_analysis(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    address = f"/api/songs/{song['upload_id']}"
+    job = (await page.http.post(address + "/analysis", json={})).json()
+    await events_of(page, job["job_id"])
+    suggestions = (await page.http.get(address + "/suggestions")).json()
+    assert all(0.5 <= s["confidence"] <= 1 and s["start_frame"] < s["end_frame"] for s in suggestions)
+    versions = (await page.http.get(address)).json()["jobs"]
+    assert all(version["kind"] == "separation" for version in versions)  # an analysis is no version
+
+
+@pytest.mark.parametrize("name", ["audacity", "reaper-csv", "jams", "lab"])
+@pytest.mark.asyncio
+async def test_marks_are_written_and_read_back(page: Page, song_path: Path, name: str) -> None:
+    song = await add_song(page, song_path)
+    address = f"/api/songs/{song['upload_id']}/marks"
+    marks = [VOCALS_SILENT, {"source": "drums", "state": "active", "start_frame": 22050, "end_frame": 66150}]
+    written = await page.http.post(address + "/write", json={"marks": marks, "format": name})
+    assert written.status_code == 200, written.text
+    read = await page.http.post(address + "/read", params={"name": "m"}, content=written.content)
+    assert sorted(read.json(), key=str) == sorted(marks, key=str)
+    slip = await page.http.post(address + "/read", params={"name": "m.txt"}, content=b"0\t1\tno kazoo\n")
+    assert slip.status_code == 400
+    assert slip.json()["message"].startswith("m.txt, line 1")
+
+
+@pytest.mark.asyncio
+async def test_notes_are_kept_and_song_lists_its_versions(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    notes = {"marks": [VOCALS_SILENT], "starred": "job-1"}
+    address = f"/api/songs/{song['upload_id']}"
+    assert (await page.http.put(address + "/notes", json=notes)).status_code == 204
+    assert (await page.http.get(address + "/notes")).json() == notes
+    job = await separate(page, song)
+    version = (await page.http.get(address)).json()["jobs"][0]
+    assert version["job_id"] == job["job_id"]
+    assert version["marks"] == [VOCALS_SILENT]
+    assert song["upload_id"] in [s["upload_id"] for s in (await page.http.get("/api/songs")).json()]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/songs/nobody", "/api/jobs/nobody", "/api/jobs/nobody/stems/drums", "/api/jobs/nobody/events"],
+)
+@pytest.mark.asyncio
+async def test_unknown_things_are_not_found(page: Page, path: str) -> None:
+    answer = await page.http.get(path)
+    assert answer.status_code == 404
+    assert "nobody" in answer.json()["message"]
+
+
+@pytest.mark.asyncio
+async def test_cancelled_job_has_no_stems(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    body = {"song": song["upload_id"], "marks": [VOCALS_SILENT], "options": {"epochs": 1000}}
+    job = (await page.http.post("/api/jobs", json=body)).json()
+    await page.http.delete(f"/api/jobs/{job['job_id']}")
+    events = await events_of(page, job["job_id"])
+    assert events[-1]["state"] == "cancelled"
+    answer = await page.http.get(f"/api/jobs/{job['job_id']}/stems.zip")
+    assert answer.status_code == 404
