@@ -57,7 +57,7 @@ def test_a_hung_worker_is_noticed_by_its_silence_and_replaced(configured, tmp_pa
         events = list(client.watch(job.job_id))
         assert states(events)[-1] is JobState.SUCCEEDED
         (why,) = (e.message for e in events if isinstance(e, Notice) and e.reason == "WORKER_RETRY")
-        assert "said nothing for 4 s" in why
+        assert "sent nothing for 4 s" in why
         assert client.get_job(job.job_id).attempt == 2
     assert not hung.is_running(), "it could wake up and write"
 
