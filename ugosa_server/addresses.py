@@ -136,13 +136,19 @@ def claim_socket(address: UnixAddress) -> IO[str]:
     gRPC would silently take a socket away from a server that is using it.
 
     Raises:
-        ConfigError: another server listens there, or the folder is not safe from other users.
+        ConfigError: another server listens there, something else than a socket lies there, or the folder is
+            not safe from other users.
     """
     folder = address.path.parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_folder(folder)
         lock = lock_file(address.path.with_name(address.path.name + ".lock"), f"the socket {address.path}")
+        if os.path.lexists(address.path) and not stat.S_ISSOCK(address.path.lstat().st_mode):
+            lock.close()
+            raise ConfigError(
+                f"{address.path} is no socket, and is left alone; choose another with --listen unix:PATH"
+            )
         address.path.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot make the socket {address.path}: {error}") from error

@@ -1,5 +1,7 @@
 """Addresses that the server listens on, and those that it refuses."""
 
+import os
+import socket
 import stat
 
 import pytest
@@ -69,10 +71,31 @@ def test_relative_socket_is_made_absolute(monkeypatch, tmp_path):
     assert isinstance(parse_address("127.0.0.1:1"), TcpAddress)
 
 
+def leave_socket(path):
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_is_no_socket_is_left_alone(tmp_path, kind):
+    path = tmp_path / "song.wav"
+    match kind:
+        case "file":
+            path.write_text("a song")
+        case "folder":
+            path.mkdir()
+        case "link":
+            path.symlink_to(tmp_path / "elsewhere")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="is no socket, and is left alone"):
+            claim_socket(UnixAddress(path))
+    assert os.path.lexists(path)
+
+
 def test_socket_has_one_server_and_outlives_a_crash(tmp_path):
     address = UnixAddress(tmp_path / "new folder" / "u.sock")
     with claim_socket(address):
-        address.path.touch()
+        leave_socket(address.path)
         with pytest.raises(ConfigError, match="another ugosa-server"):
             claim_socket(address)
         assert address.path.exists()

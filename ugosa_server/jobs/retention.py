@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 
 from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 
 S_PER_DAY = 86_400
@@ -42,11 +43,25 @@ async def sweep(uploads: Uploads, jobs: JobQueue, options: RetentionOptions, now
     return swept_uploads, swept_jobs
 
 
+async def believed_time_s(store: AsyncStore) -> float | None:
+    """Return the Unix time, or None where the clock has jumped: see ClockTable.believe."""
+    now_s = time.time()
+    return now_s if await store(lambda s: s.clock.believe(now_s)) else None
+
+
 async def keep_sweeping(uploads: Uploads, jobs: JobQueue, options: RetentionOptions) -> None:
-    """Sweep now and then every hour, until cancelled. A sweep that fails is logged and tried again."""
+    """Sweep now and then every hour, until cancelled. A sweep that fails is logged and tried again.
+
+    Nothing is swept by a clock that has jumped.
+    """
     while True:
         try:
-            await sweep(uploads, jobs, options, time.time())
+            if (now_s := await believed_time_s(uploads.store)) is not None:
+                await sweep(uploads, jobs, options, now_s)
+            else:
+                log.warning(
+                    "the clock has jumped by more than a day; nothing is swept until it has proved right"
+                )
         except Exception:
             log.exception("the sweep failed; it is tried again in %.0f s", SWEEP_INTERVAL_S)
         await asyncio.sleep(SWEEP_INTERVAL_S)

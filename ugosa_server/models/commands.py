@@ -39,6 +39,11 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
         metavar="URL",
         help=f"folder with the same files as their publishers' (default: ${MIRROR_VARIABLE})",
     )
+    pull.add_argument(
+        "--allow-http",
+        action="store_true",
+        help="take a mirror without https; whoever is between can then send other weights",
+    )
     _add_into(pull)
     pull.set_defaults(run=pull_model)
 
@@ -50,7 +55,7 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
     convert.add_argument(
         "--sha256",
         metavar="HEX",
-        help="of the file, at least 8 digits; needed if it names its network's class",
+        help="of the file, at least 32 digits; needed if it names its network's class",
     )
     convert.add_argument("--sources", metavar="A,B,...", help="names of its outputs, if the file lacks them")
     convert.add_argument(
@@ -116,7 +121,13 @@ def list_models(options: argparse.Namespace) -> int:
 def pull_model(options: argparse.Namespace) -> int:
     """Download and convert published weights, with progress on stderr."""
     from ugosa_server.models.collection import pull
+    from ugosa_server.models.download import is_safe
 
+    if options.mirror and not is_safe(options.mirror) and not options.allow_http:
+        raise BadOptionError(
+            f"the mirror {options.mirror} is not https, so that whoever is between could send other weights;"
+            " use https, or say --allow-http"
+        )
     weights = PUBLISHED[options.name]
 
     def say(sentence: str) -> None:

@@ -10,17 +10,21 @@ from __future__ import annotations
 import http.client
 import re
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ugosa_server import __version__
+from ugosa_server.addresses import loopback_ip
 from ugosa_server.errors import CheckpointError, DownloadError
-from ugosa_server.models.checkpoint_header import require_sha256
+from ugosa_server.models.checkpoint_header import NAME_DIGITS, require_sha256
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_S = 30.0  # without a byte
+MAX_BYTES = 1_000_000_000  # more than any of the published files has
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -35,11 +39,18 @@ class DownloadProgress:
     """Size of the file; None: unknown to the server."""
 
 
+class _TooLargeError(DownloadError):
+    """A file with more than MAX_BYTES."""
+
+    reason = DownloadError.reason
+
+
 def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgress]:
     """Download `url` to `path` and yield progress; `path` appears only once its sha256 is right.
 
     Raises:
-        DownloadError: no such file, no connection, or a broken one (received bytes are kept).
+        DownloadError: no such file, one that is too large (it is deleted), no connection, or a broken one
+            (received bytes are kept).
         CheckpointError: the whole file has another sha256 (it is deleted).
     """
     part = path.with_name(path.name + ".part")
@@ -49,13 +60,16 @@ def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgr
         raise DownloadError(
             f"{url} answers {error.code} {error.reason}; another mirror may have it"
         ) from error
+    except _TooLargeError:
+        part.unlink(missing_ok=True)
+        raise
     except (OSError, http.client.HTTPException) as error:
         raise DownloadError(
             f"the download of {url} failed: {error}. Bytes received so far are kept, try again to continue; "
             "behind a proxy, set https_proxy"
         ) from error
     try:
-        require_sha256(part, sha256_prefix)
+        require_sha256(part, sha256_prefix, NAME_DIGITS)
     except CheckpointError as error:
         part.unlink()
         raise CheckpointError(f"{url} is another file: {error.message}; it was deleted") from error
@@ -69,14 +83,14 @@ def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
     if done:
         request.add_header("Range", f"bytes={done}-")
     try:
-        # An opener of its own reads the environment's proxies now, not those of the process's first request.
-        response = urllib.request.build_opener().open(request, timeout=TIMEOUT_S)
+        response = _opener().open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and done:
             return  # there is no more: its sha256 decides
         raise
     with response:
         done, total = _continue_at(response, done)
+        _check_size(total or 0)
         with part.open("r+b" if part.exists() else "wb") as file:
             file.truncate(done)
             file.seek(done)
@@ -84,9 +98,56 @@ def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
             while block := response.read(BLOCK_BYTES):
                 file.write(block)
                 done += len(block)
+                _check_size(done)
                 yield DownloadProgress(done, total)
     if total is not None and done < total:
         raise ConnectionError(f"it ended after {done} of {total} bytes")
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > MAX_BYTES:
+        raise _TooLargeError(
+            f"the file has {size_bytes} bytes or more, and published weights have at most {MAX_BYTES}: it is"
+            " not what it should be; use another mirror"
+        )
+
+
+def is_safe(url: str) -> bool:
+    """Return whether nobody between here and the server can change what it sends: https, or this machine."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme == "https" or (
+        parts.scheme == "http" and loopback_ip(parts.hostname or "") is not None
+    )
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but none from https to plain http."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """See urllib.request.HTTPRedirectHandler."""
+        if is_safe(req.full_url) and not is_safe(newurl):
+            raise DownloadError(
+                f"{req.full_url} leads on to {newurl}, which is not https; use another mirror"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener of HTTP alone, with the environment's proxies of now."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        _Redirects(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
 def _continue_at(response: http.client.HTTPResponse, asked: int) -> tuple[int, int | None]:

@@ -16,7 +16,7 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, keep_sweeping, sweep
+from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, believed_time_s, keep_sweeping, sweep
 from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
@@ -120,6 +120,44 @@ def test_a_server_sweeps_when_it_starts(tmp_path):
                 while kept(front) != ([], []):
                     await asyncio.sleep(0)
             sweeping.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_clock_that_jumps_sweeps_nothing_until_it_has_proved_right():
+    day_s = S_PER_DAY
+    store = Store(Path(":memory:"))
+    try:
+        store.uploads.create("u", "local", "r", "d", UploadFormat())
+        now_s = time.time()
+        assert store.clock.believe(now_s + 0.5 * day_s)
+        assert store.clock.believe(now_s + 1.4 * day_s), "a day after a time that was believed"
+        in_2038_s = now_s + 12 * 365 * day_s
+        assert not store.clock.believe(in_2038_s)
+        assert not store.clock.believe(in_2038_s + 3600)
+        assert store.clock.believe(now_s + 1.5 * day_s), "it was wrong for a moment"
+        assert not store.clock.believe(in_2038_s), "and is doubted anew"
+        assert not store.clock.believe(0.0)
+        assert store.clock.believe(now_s + 1.6 * day_s)
+        back_in_weeks_s = now_s + 30 * day_s
+        assert not store.clock.believe(back_in_weeks_s), "the server was off"
+        assert store.clock.believe(back_in_weeks_s + day_s), "and a day later this is the time"
+    finally:
+        store.close()
+
+
+def test_a_wrong_clock_deletes_nothing(tmp_path):
+    async def run():
+        async with running_front(tmp_path) as front:
+            await front.upload()
+            before = kept(front)
+            with clock(in_days(10_000)):
+                assert await believed_time_s(front.store) is None
+                sweeping = asyncio.create_task(keep_sweeping(front.uploads, front.jobs, OPTIONS))
+                for _ in range(5):
+                    await front.store(lambda s: s.uploads.all_ids())  # turns of the store after the sweep's
+                sweeping.cancel()
+            assert kept(front) == before
 
     asyncio.run(run())
 

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 
 import pytest
 
@@ -44,6 +45,16 @@ def test_anything_else_proves_nothing(tokens):
 def test_an_expired_token_proves_nothing(tokens):
     assert tokens.principal_of(tokens.create("anna", -1.0)) is None
     assert not tokens.any_valid()
+
+
+def test_a_clock_set_back_revives_no_token(tmp_path):
+    store = Store(tmp_path / STORE_FILE_NAME)
+    token = store.tokens.create("anna", 60.0)
+    later_s = time.time() + 3600
+    store.uploads.create("u", "anna", "r", "d", UploadFormat())
+    assert store.clock.believe(later_s)
+    assert store.tokens.principal_of(token) is None
+    store.close()
 
 
 def test_the_secret_is_nowhere_on_disk(tokens, tmp_path):

@@ -98,6 +98,18 @@ def test_the_mirror_can_come_from_the_environment(home, mirror, monkeypatch):
     assert mirror.requests == [(f"/{PLAIN.name}", None)]
 
 
+def test_a_mirror_without_https_must_be_allowed(home, mirror, capsys):
+    assert main(["models", "pull", "small", "--mirror", "http://mirror.example/weights"]) == 2
+    assert "use https, or say --allow-http" in capsys.readouterr().err
+
+
+def test_few_digits_are_named_and_the_sha256_is_shown(home, mirror, capsys):
+    assert main(["models", "pull", "small", "--mirror", mirror.url]) == 0
+    said = capsys.readouterr().err
+    assert "only 8 digits of its sha256" in said
+    assert hashlib.sha256(PLAIN.read_bytes()).hexdigest() in said
+
+
 def test_a_mirror_with_another_file_is_refused(home, mirror, capsys):
     mirror.files[f"/{PLAIN.name}"] = (GOLDEN / "v2_training.th").read_bytes()
     assert main(["models", "pull", "small", "--mirror", mirror.url]) != 0

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.file_server import file_server
 from ugosa_server.errors import CheckpointError, DownloadError
-from ugosa_server.models.download import download
+from ugosa_server.models.download import download, is_safe
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -89,6 +89,43 @@ def test_a_redirect_keeps_the_range(server, tmp_path):
     (tmp_path / "weights.th.part").write_bytes(CONTENT[:1000])
     assert fetch(server, tmp_path, name="moved")[0].read_bytes() == CONTENT
     assert server.requests[-1] == ("/weights", "bytes=1000-")
+
+
+def test_a_file_without_an_end_is_cut_and_deleted(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("ugosa_server.models.download.MAX_BYTES", 500_000)
+    with pytest.raises(DownloadError, match=r"1024000 bytes or more, .* at most 500000"):
+        fetch(server, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/weights", "file:///etc/passwd", "data:,weights"])
+def test_only_http_is_spoken(server, tmp_path, url):
+    server.redirects["/moved"] = url
+    with pytest.raises(DownloadError):
+        list(download(url, tmp_path / "weights.th", SHA256))
+    with pytest.raises(DownloadError):
+        fetch(server, tmp_path, name="moved")
+
+
+def test_a_redirect_never_leaves_https(server, tmp_path):
+    server.redirects["/moved"] = "http://mirror.example/weights"
+    with pytest.raises(DownloadError, match="not https"):
+        fetch(server, tmp_path, name="moved")
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://a.example/x", True),
+        ("http://127.0.0.1:1/x", True),
+        ("http://[::1]/x", True),
+        ("http://a.example/x", False),
+        ("http://127.0.0.1.example/", False),
+        ("ftp://127.0.0.1/x", False),
+    ],
+)
+def test_https_or_this_machine_is_safe(url, safe):
+    assert is_safe(url) is safe
 
 
 def test_no_connection_names_the_way_out(server, tmp_path, monkeypatch):

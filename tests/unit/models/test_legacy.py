@@ -196,7 +196,7 @@ def test_a_state_dict_needs_no_sha256_but_a_named_class_does():
 
 
 @pytest.mark.parametrize(
-    ("sha256", "words"), [("0" * 64, "it is not that file"), ("52d1", "first 8 or more")]
+    ("sha256", "words"), [("0" * 64, "it is not that file"), ("52d1eb92", "first 32 or more")]
 )
 def test_another_sha256_is_refused_before_the_file_is_opened(sha256, words):
     with pytest.raises(CheckpointError, match=words):

@@ -16,6 +16,7 @@ import apsw
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError
 from ugosa_server.jobs.store.array_table import ArrayTable
+from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.deletion_table import DeletionTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_table import JobTable
@@ -37,6 +38,10 @@ class Store:
     def __init__(self, path: Path, vfs: str | None = None, *, read_only: bool = False) -> None:
         try:
             self._connection = open_read_only(path) if read_only else open_database(path, vfs)
+        except apsw.FullError as error:
+            raise DiskFullError(
+                f"the store {path} cannot be opened: the disk is full; free some space and start again"
+            ) from error
         except apsw.Error as error:
             raise ConfigError(
                 f"cannot open the store {path}: {error}; put back a copy of it, or choose"
@@ -48,7 +53,8 @@ class Store:
         self.uploads = UploadTable(self._connection)
         self.lost_runs = LostRunTable(self._connection)
         self.deletions = DeletionTable(self._connection)
-        self.tokens = TokenTable(self._connection)
+        self.clock = ClockTable(self._connection)
+        self.tokens = TokenTable(self._connection, self.clock)
         self.totals = Totals(self._connection)
 
     @property

@@ -134,6 +134,13 @@ LATER_TABLES = """
     CREATE TRIGGER IF NOT EXISTS job_deleted AFTER DELETE ON jobs
         BEGIN INSERT OR IGNORE INTO deletions VALUES (OLD.job_id); END;
 
+    -- When the clock was last believed, and since when another time is doubted (store/clock_table.py).
+    CREATE TABLE IF NOT EXISTS clock (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        seen_s REAL NOT NULL,
+        doubted_s REAL
+    ) STRICT;
+
     -- Runs that came to no end (retries.py).
     CREATE TABLE IF NOT EXISTS lost_runs (
         job_id TEXT PRIMARY KEY,

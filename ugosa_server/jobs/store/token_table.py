@@ -18,6 +18,7 @@ import apsw
 
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.model import check_principal
+from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.rows import read_row, read_rows
 
 TOKEN_PATTERN = re.compile(r"ugosa_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -42,8 +43,9 @@ class Token:
 class TokenTable:
     """Reads and writes tokens. Every method is one transaction, durable when it returns."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, clock: ClockTable) -> None:
         self._connection = connection
+        self._clock = clock
 
     def create(self, principal: str, lifetime_s: float | None) -> str:
         """Make a token and return it whole; this is the only time that its secret exists here."""
@@ -68,7 +70,7 @@ class TokenTable:
             tuple[str, str],
             "SELECT principal, secret_sha256 FROM tokens WHERE token_id = ?"
             " AND (expire_time_s IS NULL OR expire_time_s > ?)",
-            (token_id, time.time()),
+            (token_id, self._clock.latest_s()),
         )
         principal, expected = row if row is not None else (None, NO_SUCH_SECRET)
         return principal if hmac.compare_digest(expected, _sha256(secret)) else None
@@ -84,7 +86,7 @@ class TokenTable:
 
     def any_valid(self) -> bool:
         """Return whether there is a token that has not expired."""
-        now_s = time.time()
+        now_s = self._clock.latest_s()
         return any(token.expire_time_s is None or token.expire_time_s > now_s for token in self.all())
 
     def revoke(self, token_id: str) -> None:

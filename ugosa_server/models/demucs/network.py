@@ -25,7 +25,7 @@ from demucs.states import load_model
 from torch import Tensor, nn
 
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.checkpoint_header import require_sha256
+from ugosa_server.models.checkpoint_header import NAME_DIGITS, require_sha256
 from ugosa_server.models.demucs.config import DemucsConfig, DemucsMember
 from ugosa_server.models.legacy import read_legacy_pickle
 from ugosa_server.models.network import SeparationNetwork
@@ -107,7 +107,7 @@ class _DataRepo(LocalRepo):  # type: ignore[misc]
             raise CheckpointError(f"there is no file {sig}*.th in {self.root}")
         if sig not in self._checksums:
             raise CheckpointError(f"{path} does not say its sha256 in its name, like {sig}-0123abcd.th")
-        require_sha256(path, self._checksums[sig])
+        require_sha256(path, self._checksums[sig], NAME_DIGITS)
         package = read_legacy_pickle(path, tuple(CLASSES))
         if not isinstance(package, dict) or not {"klass", "args", "kwargs", "state"} <= set(package):
             raise CheckpointError(f"{path} is not a demucs model: it has no klass, args, kwargs and state")

@@ -1,0 +1,59 @@
+"""The row of the clock: when it was last believed, so that nothing is deleted by a clock that is wrong."""
+
+from __future__ import annotations
+
+import time
+
+import apsw
+
+from ugosa_server.jobs.store.rows import read_row, read_value
+from ugosa_server.jobs.store.schema import transaction
+
+MAX_STEP_S = 86_400.0  # a longer one has to prove itself for as long
+
+
+class ClockTable:
+    """Reads and writes the clock. Every method is one transaction, durable when it returns."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def believe(self, now_s: float) -> bool:
+        """Note the time (Unix) and return whether it can be believed.
+
+        It can within a day of the last time that was, or of the newest row. After a longer step, as when the
+        server was off for weeks or the clock is wrong, it can once a further day has gone by on it.
+        """
+        with transaction(self._connection):
+            seen_s, doubted_s = self._read()
+            steps = abs(now_s - seen_s) > MAX_STEP_S
+            proved = doubted_s is not None and now_s - doubted_s >= MAX_STEP_S
+            if steps and not proved:
+                if doubted_s is None or now_s < doubted_s:
+                    self._write(seen_s, now_s)
+                return False
+            self._write(now_s, None)
+            return True
+
+    def latest_s(self) -> float:
+        """Return the time now, or the last one believed if later: a clock set back revives nothing."""
+        return max(time.time(), self._read()[0])
+
+    def _read(self) -> tuple[float, float | None]:
+        if not read_value(
+            self._connection, int, "SELECT count(*) FROM sqlite_schema WHERE name = 'clock'"
+        ):  # a store of an earlier version that is only read
+            return 0.0, None
+        row = read_row(self._connection, tuple[float, float | None], "SELECT seen_s, doubted_s FROM clock")
+        if row is not None:
+            return row
+        newest_s = read_value(
+            self._connection,
+            float,
+            "SELECT coalesce(max(time_s), 0.0) FROM (SELECT max(create_time_s) AS time_s FROM uploads"
+            " UNION ALL SELECT max(create_time_s) FROM jobs UNION ALL SELECT max(end_time_s) FROM jobs)",
+        )
+        return newest_s, None
+
+    def _write(self, seen_s: float, doubted_s: float | None) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO clock VALUES (1, ?, ?)", (seen_s, doubted_s))
