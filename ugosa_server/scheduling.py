@@ -172,8 +172,8 @@ class Scheduler:
                     match event:
                         case RunProgress() | RunNotice():
                             await self._record(job, event)
-                        case RunSucceeded(stems, report_json, report_html, levels):
-                            result = JobResult(stems, report_json, report_html, levels)
+                        case RunSucceeded(stems, report_json, report_html, levels, verdict):
+                            result = JobResult(stems, report_json, report_html, levels, verdict)
                             await self._end(job, JobState.SUCCEEDED, result=result)
                         case RunFailed(reason, message):
                             await self._end(job, JobState.FAILED, JobError(reason, message))

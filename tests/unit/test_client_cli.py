@@ -81,6 +81,9 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--hop": "2",
         "--batch-size": "4",
         "--pitch-shifts": "1",
+        "--remix-weight": "2",
+        "--marks-weight": "0.5",
+        "--guard": "off",
         "--seed": "7",
         "--separation-segment": "10",
         "--overlap": "0.5",
@@ -95,7 +98,27 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
     job = json_lines(capsys)[-1]["job"]
     assert job["request_id"] == "mine"
     assert list(job["options"].values()) == [
-        *("tiny", "fast", "P-L2:M", 0.5, 1e-4, 3, 6.0, 2.0, 4, 1, 7, 10.0, 0.5, 2, 0.8, "hard"),
+        *(
+            "tiny",
+            "fast",
+            "P-L2:M",
+            0.5,
+            1e-4,
+            3,
+            6.0,
+            2.0,
+            4,
+            1,
+            2.0,
+            0.5,
+            False,
+            7,
+            10.0,
+            0.5,
+            2,
+            0.8,
+            "hard",
+        ),
         "flac-pcm24",
         ["drums", "vocals"],
         *([], []),  # features and pictures are not sent back

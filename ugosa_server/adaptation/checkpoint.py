@@ -1,7 +1,8 @@
 """File of an adaptation at the end of an epoch, which a later attempt resumes bit for bit.
 
 The file holds the trained tensors, the optimiser's state (RAdam's moments, LookAhead's slow weights) and the
-losses of the epochs done. The order of observations needs no place in it: it follows from the seed and the
+losses of the epochs done; with a guard, its figures and the tensors of the best epoch so far. The order of
+observations needs no place in it: it follows from the seed and the
 number of epochs. What else decides the numbers stands in the keys; a file with other keys is not taken up.
 """
 
@@ -21,17 +22,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ugosa_server.adaptation.guard import Guard, GuardState, SourceFigures
 from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.ranger import Ranger
 from ugosa_server.failpoints import reach
 from ugosa_server.files import replacing
 
-FORMAT = "ugosa-epoch-1"
+FORMAT = "ugosa-epoch-2"
 MIN_INTERVAL_S = 2.0  # between two files, so that short epochs are not slowed down
 MAX_WRITING_SHARE = 0.1  # of the time of an adaptation
 PARAMETER = "parameter "
 OPTIMISER = "optimiser "
+KEPT = "kept "
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ class _SavedEpoch:
     losses: list[LossTerms]
     parameters: dict[str, Tensor]
     optimiser: dict[int, dict[str, Any]]
+    guard: GuardState | None
 
 
 class EpochCheckpoint:
@@ -88,8 +92,10 @@ class EpochCheckpoint:
         """Number of epochs that need not be made again."""
         return len(self._losses)
 
-    def restore(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger) -> list[LossTerms]:
-        """Restore parameters and optimiser from the file, and return the losses of the epochs done."""
+    def restore(
+        self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger, guard: Guard | None = None
+    ) -> list[LossTerms]:
+        """Restore parameters, optimiser and guard from the file, and return the losses of the epochs done."""
         saved, self._saved = self._saved, None
         if saved is None:
             return []
@@ -98,9 +104,17 @@ class EpochCheckpoint:
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(saved.parameters[name])
+        if guard is not None and saved.guard is not None:
+            guard.resume(saved.guard)
         return list(self._losses)
 
-    def epoch_ended(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger, loss: LossTerms) -> None:
+    def epoch_ended(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        optimiser: Ranger,
+        loss: LossTerms,
+        guard: Guard | None = None,
+    ) -> None:
         """Note an epoch, and write the file unless the last one was just before."""
         self._losses.append(loss)
         begun_s = self._now_s()
@@ -108,7 +122,16 @@ class EpochCheckpoint:
             return
         try:
             with replacing(self._path) as file:
-                file.write(_encode(self._keys, self._losses, parameters, optimiser.state_dict()["state"]))
+                state = optimiser.state_dict()["state"]
+                file.write(
+                    _encode(
+                        self._keys,
+                        self._losses,
+                        parameters,
+                        state,
+                        guard.state if guard is not None else None,
+                    )
+                )
         except OSError as error:  # a full disk, say: the adaptation itself needs none
             log.warning("epoch %d cannot be kept in %s: %s", len(self._losses), self._path, error)
         reach("worker.epoch_kept")
@@ -121,6 +144,7 @@ def _encode(
     losses: list[LossTerms],
     parameters: Mapping[str, nn.Parameter],
     optimiser: Mapping[int, Mapping[str, Any]],
+    guard: GuardState | None,
 ) -> bytes:
     tensors = {PARAMETER + name: parameter.detach() for name, parameter in parameters.items()}
     numbers: dict[str, dict[str, Any]] = {}
@@ -134,7 +158,12 @@ def _encode(
         "keys": asdict(keys),
         "losses": [astuple(loss) for loss in losses],
         "numbers": numbers,
+        "guard": None,
     }
+    if guard is not None:
+        tensors |= {KEPT + name: tensor for name, tensor in guard.kept.items()}
+        figures = [{name: astuple(row) for name, row in epoch.items()} for epoch in guard.figures]
+        words["guard"] = {"kept_epoch": guard.kept_epoch, "figures": figures}
     return save(
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
         metadata={FORMAT: json.dumps(words)},
@@ -153,16 +182,26 @@ def _read(path: Path, keys: AdaptationKeys) -> _SavedEpoch | None:
                 int(index): dict(values) for index, values in words["numbers"].items()
             }
             parameters: dict[str, Tensor] = {}
+            kept: dict[str, Tensor] = {}
             for name in file.keys():  # noqa: SIM118
                 if name.startswith(PARAMETER):
                     parameters[name.removeprefix(PARAMETER)] = file.get_tensor(name)
+                elif name.startswith(KEPT):
+                    kept[name.removeprefix(KEPT)] = file.get_tensor(name)
                 else:
                     index, key = name.removeprefix(OPTIMISER).split(" ", 1)
                     state.setdefault(int(index), {})[key] = file.get_tensor(name)
             losses = [LossTerms(float(a), float(b), float(c)) for a, b, c in words["losses"]]
-            return _SavedEpoch(losses, parameters, state)
+            return _SavedEpoch(losses, parameters, state, _guard_state(words["guard"], kept))
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("%s cannot be read (%s); the adaptation starts at its first epoch", path, error)
         return None
+
+
+def _guard_state(words: dict[str, Any] | None, kept: dict[str, Tensor]) -> GuardState | None:
+    if words is None:
+        return None
+    figures = tuple({name: SourceFigures(*row) for name, row in epoch.items()} for epoch in words["figures"])
+    return GuardState(figures, int(words["kept_epoch"]), kept)

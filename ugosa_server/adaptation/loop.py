@@ -1,10 +1,11 @@
 """One-shot adaptation: the resident network is fine-tuned on one song under its marks.
 
-The method is that of Cantisani et al. 2021. Adapted weights live on the network for one `with` block; then
-the base comes back.
+The method is that of Cantisani et al. 2021, or remix supervision (`remix.py`). Adapted weights live on the
+network for one `with` block; then the base comes back.
 
-Every epoch makes all observations once (each segment as it is, and pitch-shifted if asked for), in an order
-drawn from the seed. The same seed on the same machine gives the same weights bit for bit.
+Every epoch makes all observations once (each segment as it is, and pitch-shifted if asked for; as many
+remixes in `R-`), in an order drawn from the seed. The same seed on the same machine gives the same weights
+bit for bit.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ugosa_server.adaptation.checkpoint import EpochCheckpoint
+from ugosa_server.adaptation.guard import Guard
 from ugosa_server.adaptation.objective import LossTerms, silence_aware_objective
 from ugosa_server.adaptation.pitch_shift import pitch_shift
 from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.ranger import Ranger
-from ugosa_server.adaptation.strategies import Strategy, parse_strategy
+from ugosa_server.adaptation.remix import Remix, RemixPool, RemixTargets, remix_objective
+from ugosa_server.adaptation.strategies import Objective, Strategy, parse_strategy
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import DivergedError
 from ugosa_server.models.device_transfer import to_device
@@ -135,7 +138,10 @@ def observations(starts: Sequence[int], pitch_shifts: int, seed: int) -> list[Ob
 
 def count_steps(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> int:
     """Optimiser steps of an adaptation to `n_frames` frames at the model's rate."""
-    n_observations = len(_starts(n_frames, sample_rate_hz, options)) * (1 + options.pitch_shifts)
+    n_segments = len(_starts(n_frames, sample_rate_hz, options))
+    n_observations = n_segments * (1 + options.pitch_shifts)
+    if parse_strategy(options.strategy).objective is Objective.REMIX:
+        n_observations = n_segments + (n_observations if options.marks_weight else 0)
     return options.epochs * math.ceil(n_observations / options.batch_size)
 
 
@@ -149,6 +155,8 @@ def adapt(
     cache_budget: CacheBudget | None = None,
     checkpoint: EpochCheckpoint | None = None,
     context: ContextReader | None = None,
+    remixes: RemixPool | None = None,
+    guard: Guard | None = None,
 ) -> Iterator[AdaptationStep]:
     """Fine-tune in place, yielding after every step; to cancel, stop iterating.
 
@@ -158,10 +166,12 @@ def adapt(
         mix: the song at the model's rate, normalised, [T, C].
         activity: h of Eq. 2; strategies without marks take 1 in its place there.
         options: validated.
-        seed: seeds the order of observations, and their pitches.
+        seed: seeds the order of observations, their pitches, and the remixes.
         cache_budget: for features of the frozen prefix; None = the default.
         checkpoint: takes up an earlier attempt's epochs, and keeps what is reached at the end of each.
         context: for a network that is conditioned on video; None = a network of masks is conditioned on h.
+        remixes: of the song, for `R-`; it must be able to draw some.
+        guard: judges the base and every epoch.
 
     Raises:
         DivergedError: the loss of a step is not finite.
@@ -170,49 +180,38 @@ def adapt(
     if strategy.depth is None:
         return
     sample_rate_hz = network.config.sample_rate_hz
-    device = next(network.parameters()).device
-    examples = observations(_starts(len(mix), sample_rate_hz, options), options.pitch_shifts, seed)
-    segment_frames = min(_frames(options.segment_s, sample_rate_hz), len(mix))
+    segment_frames = segment_length(len(mix), sample_rate_hz, options)
+    examples = _examples(len(mix), sample_rate_hz, options, strategy, seed, remixes)
+    reader = _ExampleReader(network, mix, activity, context, remixes, segment_frames)
     optimiser = Ranger(parameters.values(), options.learning_rate)
     order = np.random.default_rng(seed)
     steps = count_steps(len(mix), sample_rate_hz, options)
     step = 0
 
-    def mix_of(observation: Observation) -> Tensor:  # [C, T]
-        start = observation.start
-        segment = np.ascontiguousarray(mix[start : start + segment_frames].T)
-        if observation.semitones:
-            segment = pitch_shift(segment, observation.semitones)
-        return to_device(segment, device)
-
-    def inputs_of(batch: Sequence[Observation]) -> tuple[list[Tensor], Tensor]:  # B of [C, T]; [B, S, T]
-        h = [activity(observation.start, observation.start + segment_frames) for observation in batch]
-        return [mix_of(observation) for observation in batch], to_device(np.stack(h), device)
-
-    def contexts_of(batch: Sequence[Observation]) -> Tensor | None:  # [B, *context_shape]
-        if context is None:
-            return None
-        contexts = [context(observation.start, observation.start + segment_frames) for observation in batch]
-        return to_device(np.stack(contexts), device)
-
-    losses_done = checkpoint.restore(parameters, optimiser) if checkpoint is not None else []
-    for epoch, loss in enumerate(losses_done, start=1):
-        order.permutation(len(examples))
-        step += steps // options.epochs
-        yield AdaptationStep(epoch, options.epochs, step, steps, True, loss, resumed=True)
     with PrefixCache(network, strategy.depth, cache_budget or CacheBudget()) as cached:
+
+        def separate(window: Tensor, start: int, name: str) -> Tensor:  # for the guard: [C, T] -> [S, C, T]
+            h = torch.ones(1, len(network.config.sources), window.shape[-1], device=reader.device)
+            return cached.separate([window.to(reader.device)], [name], h, reader.contexts([start]))[0]
+
+        if guard is not None:
+            guard.judge(separate, parameters)
+        losses_done = checkpoint.restore(parameters, optimiser, guard) if checkpoint is not None else []
+        for epoch, loss in enumerate(losses_done, start=1):
+            order.permutation(len(examples))
+            step += steps // options.epochs
+            yield AdaptationStep(epoch, options.epochs, step, steps, True, loss, resumed=True)
         for epoch in range(len(losses_done) + 1, options.epochs + 1):
             visits = [examples[index] for index in order.permutation(len(examples))]
             batches = [visits[i : i + options.batch_size] for i in range(0, len(visits), options.batch_size)]
             sums = np.zeros(3)
-            inputs = inputs_of(batches[0])
+            inputs = reader.read(batches[0])
             for n_batches, batch in enumerate(batches, start=1):
-                mixes, h = inputs
-                terms = silence_aware_objective(
-                    cached.separate(mixes, batch, h, contexts_of(batch)),
-                    torch.stack(mixes),
-                    h if strategy.uses_marks else torch.ones_like(h),
-                    options.silence_weight,
+                terms = _objective(
+                    cached.separate(inputs.mixes, batch, inputs.activity, inputs.contexts),
+                    inputs,
+                    strategy,
+                    options,
                 )
                 optimiser.zero_grad()
                 terms[0].backward()  # type: ignore[no-untyped-call]
@@ -220,7 +219,7 @@ def adapt(
                 step += 1
                 # A GPU still works through the step: only reading the loss waits for it.
                 if n_batches < len(batches):
-                    inputs = inputs_of(batches[n_batches])
+                    inputs = reader.read(batches[n_batches])
                 values = torch.stack([term.detach() for term in terms]).cpu().double().numpy()
                 if not np.isfinite(values).all():
                     raise DivergedError(
@@ -230,9 +229,130 @@ def adapt(
                 sums += values
                 loss = LossTerms(*(float(value) for value in sums / n_batches))
                 ends_epoch = n_batches == len(batches)
+                if ends_epoch and guard is not None:
+                    guard.judge(separate, parameters)
                 if ends_epoch and checkpoint is not None:
-                    checkpoint.epoch_ended(parameters, optimiser, loss)
+                    checkpoint.epoch_ended(parameters, optimiser, loss, guard)
                 yield AdaptationStep(epoch, options.epochs, step, steps, ends_epoch, loss)
+
+
+Example = Observation | Remix
+
+
+@dataclass(frozen=True)
+class _BatchInputs:
+    """Inputs of one step."""
+
+    mixes: list[Tensor]
+    """B of [C, T]."""
+    activity: Tensor
+    """h, [B, S, T]."""
+    contexts: Tensor | None
+    """Conditioning on video, [B, *context_shape]."""
+    remixes: list[tuple[int, RemixTargets]]
+    """Targets of the examples that are remixes, with their places in the batch."""
+
+
+class _ExampleReader:
+    """Reads examples as inputs of the network, on its device."""
+
+    def __init__(
+        self,
+        network: SeparationNetwork,
+        mix: SourceFrames | NDArray[np.float32],
+        activity: ActivityReader,
+        context: ContextReader | None,
+        remixes: RemixPool | None,
+        segment_frames: int,
+    ) -> None:
+        self.device = next(network.parameters()).device
+        self._mix, self._activity, self._context = mix, activity, context
+        self._remixes, self._segment_frames = remixes, segment_frames
+
+    def read(self, batch: Sequence[Example]) -> _BatchInputs:
+        """Read the examples of a batch."""
+        mixes, h, remixes = [], [], []
+        for place, example in enumerate(batch):
+            h.append(self._activity(example.start, example.start + self._segment_frames))
+            if isinstance(example, Observation):
+                mixes.append(self._observed(example))
+                continue
+            assert self._remixes is not None
+            mix, targets = self._remixes.build(example, self._segment_frames)
+            mixes.append(mix)
+            remixes.append((place, targets))
+            h[-1] = h[-1].copy()
+            h[-1][[source for added in example.added for source in added.sources]] = 1
+        return _BatchInputs(
+            [to_device(mix, self.device) for mix in mixes],
+            to_device(np.stack(h), self.device),
+            self.contexts([example.start for example in batch]),
+            remixes,
+        )
+
+    def contexts(self, starts: Sequence[int]) -> Tensor | None:
+        """Conditioning of segments, [B, *context_shape]."""
+        if self._context is None:
+            return None
+        contexts = [self._context(start, start + self._segment_frames) for start in starts]
+        return to_device(np.stack(contexts), self.device)
+
+    def _observed(self, observation: Observation) -> NDArray[np.float32]:  # [C, T]
+        start = observation.start
+        segment = np.ascontiguousarray(self._mix[start : start + self._segment_frames].T)
+        return pitch_shift(segment, observation.semitones) if observation.semitones else segment
+
+
+def _objective(
+    estimates: Tensor, inputs: _BatchInputs, strategy: Strategy, options: AdaptationOptions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the total of a batch and its two terms; those of remixes are what stands in their places.
+
+    In `R-` every example is weighted by its kind's option.
+    """
+    h = inputs.activity if strategy.uses_marks else torch.ones_like(inputs.activity)
+    if strategy.objective is not Objective.REMIX:
+        return silence_aware_objective(estimates, torch.stack(inputs.mixes), h, options.silence_weight)
+    places = [place for place, _ in inputs.remixes]
+    others = [place for place in range(len(inputs.mixes)) if place not in places]
+    first = second = total = estimates.new_zeros(())
+    if places:
+        share = len(places) / len(inputs.mixes)
+        known, added = remix_objective(estimates[places], [targets for _, targets in inputs.remixes])
+        first, second = first + share * known, second + share * added
+        total = total + share * options.remix_weight * (known + added)
+    if others:
+        share = len(others) / len(inputs.mixes)
+        mixes = torch.stack([inputs.mixes[place] for place in others])
+        eq_2 = silence_aware_objective(estimates[others], mixes, h[others], options.silence_weight)
+        first, second = first + share * eq_2[1], second + share * eq_2[2]
+        total = total + share * options.marks_weight * eq_2[0]
+    return total, first, second
+
+
+def _examples(
+    n_frames: int,
+    sample_rate_hz: int,
+    options: AdaptationOptions,
+    strategy: Strategy,
+    seed: int,
+    remixes: RemixPool | None,
+) -> list[Example]:
+    """Return what every epoch visits, as many as `count_steps` says."""
+    starts = _starts(n_frames, sample_rate_hz, options)
+    observed: list[Example] = [*observations(starts, options.pitch_shifts, seed)]
+    if strategy.objective is not Objective.REMIX:
+        return observed
+    if remixes is None or not remixes.is_usable:
+        raise ValueError(f"{strategy} needs remixes")
+    segment_frames = segment_length(n_frames, sample_rate_hz, options)
+    drawn = remixes.draw(len(starts), segment_frames, np.random.default_rng((seed, 2)))
+    return [*drawn, *(observed if options.marks_weight else [])]
+
+
+def segment_length(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> int:
+    """Frames of a segment; at most the song's."""
+    return min(_frames(options.segment_s, sample_rate_hz), n_frames)
 
 
 def _starts(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> list[int]:

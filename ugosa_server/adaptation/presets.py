@@ -21,7 +21,7 @@ class AdaptationOptions:
     """Options of fine-tuning to a song; the defaults are the paper's (Cantisani et al. 2021)."""
 
     strategy: str = "P-L3:D"
-    """Trained parameters, in the paper's names: `P-` with the marks, `B-` without, `B0` none."""
+    """Trained parameters, in the paper's names: `P-` and `R-` with the marks, `B-` without, `B0` none."""
     silence_weight: float = 1.0
     """lambda of Eq. 2, on a *sum* over sources; >= 0.
 
@@ -39,6 +39,12 @@ class AdaptationOptions:
     """Segments a step; >= 1."""
     pitch_shifts: int = 0
     """Pitch-shifted observations of every segment, besides the segment itself; >= 0."""
+    remix_weight: float = 1.0
+    """Weight of the remixes in `R-`; >= 0."""
+    marks_weight: float = 0.0
+    """Weight of Eq. 2 in `R-`, on segments that every epoch visits besides its remixes; 0 = on none."""
+    guard: bool = True
+    """Whether marked silence is held back, and the epoch kept that is best on it."""
 
 
 OptionValues = Mapping[str, str | int | float | None]
@@ -57,7 +63,7 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "paper": Preset(uses_model_defaults=False, changes={}),
+    "paper": Preset(uses_model_defaults=False, changes={"guard": False}),
     # What the authors published with the paper. (Its theta of 0.01 belongs to annotation, not to adaptation.)
     "authors-code": Preset(
         uses_model_defaults=False,
@@ -67,6 +73,7 @@ PRESETS: Mapping[str, Preset] = {
             "segment_s": 10.0,
             "hop_s": 1.0,
             "pitch_shifts": 3,
+            "guard": False,
         },
         averages_silence=True,
     ),

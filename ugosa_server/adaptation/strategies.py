@@ -1,40 +1,56 @@
-"""Fine-tuning strategies by the paper's names: `P-Lx:y`, `B-Lx:y` and `B0`.
+"""Fine-tuning strategies: `P-Lx:y`, `B-Lx:y` and `B0` of the paper, and `R-Lx:y`.
 
 `P-` learns with the marks, from both terms of Eq. 2; `B-` without them, from the reconstruction term alone
-with h = 1 (the unsupervised baseline); `B0` is the unadapted network. The parameters of a depth `Lx:y` stand
-in `models/config.py`. Free of torch.
+with h = 1 (the unsupervised baseline); `B0` is the unadapted network. `R-` learns with the marks too, from
+remixes of the song's own stretches (`remix.py`). The parameters of a depth `Lx:y` stand in
+`models/config.py`. Free of torch.
 """
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import ALL_DEPTHS, Depth, NetworkConfig, depths_of
 
 
+class Objective(StrEnum):
+    """Goal of a fine-tuning, by the letter of its strategies."""
+
+    MARKS = "P"
+    """Eq. 2: the sources add up to the mix, and marked silence stays silent."""
+    REMIX = "R"
+    """Remixes of stretches with known silence are taken apart again."""
+    SUM = "B"
+    """The sources add up to the mix, whatever is marked."""
+
+
 @dataclass(frozen=True)
 class Strategy:
-    """Trained part of a network, and whether the marks are used for it."""
+    """Goal of a fine-tuning, and the part of a network that it trains."""
 
-    uses_marks: bool
-    """True = `P-`; False = `B-` and `B0`."""
+    objective: Objective
+    """Goal; nothing follows from it in `B0`."""
     depth: Depth | None
     """Trained part; None = nothing (`B0`)."""
 
     def __str__(self) -> str:
-        if self.depth is None:
-            return "B0"
-        return f"{'P' if self.uses_marks else 'B'}-{self.depth}"
+        return "B0" if self.depth is None else f"{self.objective}-{self.depth}"
+
+    @property
+    def uses_marks(self) -> bool:
+        """True if it learns from marked silence: `P-` and `R-`."""
+        return self.depth is not None and self.objective is not Objective.SUM
 
     def trainable_count(self, config: NetworkConfig) -> int:
         """Number of parameters that it trains in a network of these sizes."""
         return self.depth.trained_count(config) if self.depth else 0
 
 
-UNADAPTED = Strategy(uses_marks=False, depth=None)
-ALL_STRATEGIES = (*(Strategy(marks, depth) for marks in (True, False) for depth in ALL_DEPTHS), UNADAPTED)
+UNADAPTED = Strategy(Objective.SUM, depth=None)
+ALL_STRATEGIES = (*(Strategy(goal, depth) for goal in Objective for depth in ALL_DEPTHS), UNADAPTED)
 
 
 def parse_strategy(name: str) -> Strategy:
@@ -46,12 +62,12 @@ def parse_strategy(name: str) -> Strategy:
     by_name = {str(strategy): strategy for strategy in ALL_STRATEGIES}
     if name in by_name:
         return by_name[name]
-    if name[:1] in ("P", "B") and name[1:] in ("-L5:M", "-L5:3"):
+    if name[:1] in tuple(Objective) and name[1:] in ("-L5:M", "-L5:3"):
         raise BadOptionError(
             f"strategy {name!r} would train nothing: L5 is the decoder alone; use {name[:4]}:D"
         )
     near = difflib.get_close_matches(name.upper(), by_name, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "names look like 'P-L3:D', 'B-L3:M' or 'B0'"
+    hint = f"did you mean {near[0]!r}?" if near else "names look like 'P-L3:D', 'R-L3:M' or 'B0'"
     raise BadOptionError(f"there is no strategy {name!r}; {hint}")
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.adaptation.verdict import Verdict
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import BadOptionError, UploadIncompleteError
 from ugosa_server.jobs.events import JobError, JobState
@@ -208,6 +209,8 @@ class JobResult:
     """File name; empty of an ANALYSIS."""
     levels: str = ""
     """File name of the levels of the unadapted network's estimates."""
+    verdict: Verdict | None = None
+    """Whether the adaptation helped; None = none was judged."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ugosa_server.jobs.model import JobOptions
 from ugosa_server.models.config import MaskKind
 from ugosa_server.separation.options import SeparationOptions
 
-Kind = Literal["word", "integer", "number", "names", "message"]
+Kind = Literal["word", "integer", "number", "switch", "names", "message"]
 OptionValue = str | int | float
 
 
@@ -35,7 +35,8 @@ class JobOption:
     owner: type[JobOptions | AdaptationOptions | SeparationOptions]
     """The dataclass whose field holds it, with the default of the paper."""
     kind: Kind
-    """Kind of its value: names are a tuple of words, a message is a structure of its own in the API."""
+    """Kind of its value: a switch is on or off, names are words, a message is a structure of its own
+    in the API."""
     help: str
     """Meaning, in one clause."""
     field: str = ""
@@ -112,8 +113,8 @@ OPTIONS = (
         "strategy",
         AdaptationOptions,
         "word",
-        "layers that are fine-tuned: `P-` with the marks, `B-` without, `L1` ... `L5` from which layer on,"
-        " `:D`, `:M` or `:3` up to which; `B0` = none",
+        "layers that are fine-tuned: `P-` and `R-` with the marks, `B-` without, `L1` ... `L5` from which"
+        " layer on, `:D`, `:M` or `:3` up to which; `B0` = none",
         metavar="NAME",
     ),
     JobOption(
@@ -172,6 +173,34 @@ OPTIONS = (
         "pitch-shifted copies of each segment to learn from",
         low=0,
         high=10,
+    ),
+    JobOption(
+        "remix_weight",
+        AdaptationOptions,
+        "number",
+        "weight in `R-` of remixes: of stretches with known silence, to which estimates from elsewhere in the"
+        " song are added",
+        metavar="X",
+        low=0.0,
+        is_above_low=True,
+        high=1e6,
+    ),
+    JobOption(
+        "marks_weight",
+        AdaptationOptions,
+        "number",
+        "weight in `R-` of Eq. 2, for which every epoch also visits the segments as they are; 0 = none",
+        metavar="X",
+        low=0.0,
+        high=1e6,
+    ),
+    JobOption(
+        "guard",
+        AdaptationOptions,
+        "switch",
+        "whether part of the marked silence is held back, and the epoch kept that is best on it, or the model"
+        " as it is",
+        metavar="on|off",
     ),
     JobOption("seed", JobOptions, "integer", "seed of every random choice", low=0, high=2**63 - 1),
     JobOption(
@@ -302,5 +331,7 @@ def values_in_report(options: AdaptationOptions | SeparationOptions) -> dict[str
 
 
 def number_text(value: float) -> str:
-    """Return a number as people write it: 10, 0.25, 1e-5."""
+    """Return a number as people write it: 10, 0.25, 1e-5; and a switch as on or off."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return str(value) if isinstance(value, int) else f"{value:g}".replace("e+0", "e").replace("e-0", "e-")

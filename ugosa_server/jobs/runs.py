@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.adaptation.verdict import Verdict
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
@@ -75,6 +76,8 @@ class RunSucceeded:
     """File name inside `out_dir`."""
     levels: str = ""
     """File name inside `out_dir`: levels of the unadapted network's estimates."""
+    verdict: Verdict | None = None
+    """Whether the adaptation helped; None = none was judged."""
 
 
 @dataclass(frozen=True)

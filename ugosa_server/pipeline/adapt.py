@@ -1,4 +1,4 @@
-"""ADAPTATION: the network is fine-tuned in place, and the changed tensors go to a file."""
+"""ADAPTATION: the network is fine-tuned in place, the guard judges, and the changed tensors go to a file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from torch import nn
 
 from ugosa_server.adaptation.adapter_file import AdapterKeys, marks_sha256, save_adapter
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
-from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error
+from ugosa_server.adaptation.guard import Guard, HeldBack, hold_back
+from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, segment_length
 from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.adaptation.remix import RemixPool, SongEstimates
+from ugosa_server.adaptation.strategies import Objective, Strategy
+from ugosa_server.adaptation.verdict import Outcome, Verdict
 from ugosa_server.failpoints import reach
 from ugosa_server.files import sha256_of_file
 from ugosa_server.jobs.runs import RunEvent, RunPhase
@@ -32,18 +36,53 @@ class AdaptationResult:
     epoch_losses: tuple[EpochLoss, ...]
     """The loss by epoch."""
     adapter_sha256: str | None
-    """Hex, of the file of changed tensors; None when it was discarded."""
+    """Hex, of the file of changed tensors; None when the base was kept."""
+    strategy: Strategy
+    """The strategy that it was made with."""
+    verdict: Verdict | None
+    """Whether it helped; None = nobody asked."""
+
+    @property
+    def keeps_base(self) -> bool:
+        """True if the guard found no epoch better than the base."""
+        return self.verdict is not None and self.verdict.outcome is Outcome.DID_NOT
 
 
 def adapt_network(
-    context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter]
+    context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], song: SongEstimates
 ) -> Generator[RunEvent, None, AdaptationResult]:
-    """Fine-tune in place and write the adapter file."""
+    """Fine-tune in place to what the guard keeps, and write the adapter file unless that is the base.
+
+    Args:
+        context: of the run.
+        mix: the song for the network.
+        trained: its trainable parameters.
+        song: stems of the base network.
+    """
     spec, config, journal = context.spec, context.config, context.journal
     settings = context.networks.settings
-    options = replace(spec.adaptation, strategy=str(context.strategy))
-    yield journal.begin(RunPhase.ADAPTATION, count_steps(len(mix.frames), config.sample_rate_hz, options))
     marks = context.ensemble.marks.at_rate(spec.source.sample_rate_hz, config.sample_rate_hz)
+    held = HeldBack({}, marks)
+    if spec.adaptation.guard:
+        held = hold_back(marks, context.ensemble.playing, config.sample_rate_hz)
+    pool = RemixPool(
+        mix.frames,
+        held.training_marks,
+        config.sources,
+        song,
+        config.sample_rate_hz,
+        left_out=list(held.spans.values()),
+    )
+    strategy = context.strategy
+    if strategy.objective is Objective.REMIX and not pool.is_usable:
+        strategy = replace(strategy, objective=Objective.MARKS)
+        yield journal.notice(
+            "NO_REMIX",
+            f"there is no stretch of the song to make remixes of, so {strategy} is taken in place of "
+            f"{context.strategy}: mark silence where something else still plays",
+        )
+    options = replace(spec.adaptation, strategy=str(strategy))
+    yield journal.begin(RunPhase.ADAPTATION, count_steps(len(mix.frames), config.sample_rate_hz, options))
     checkpoint = _epoch_checkpoint(context, mix, options)
     if checkpoint is not None and checkpoint.epochs_done:
         yield journal.notice(
@@ -52,6 +91,19 @@ def adapt_network(
             "attempt has come so far",
             warning=False,
         )
+    guard = None
+    if held.spans:
+        guard = Guard(
+            mix.frames,
+            marks,
+            held,
+            config.sources,
+            song,
+            config.sample_rate_hz,
+            segment_length(len(mix.frames), config.sample_rate_hz, options),
+            spec.seed,
+            context.check_cancel,
+        )
     context.check_cancel()
     epoch_losses: list[EpochLoss] = []
     with restore_on_error(trained):
@@ -59,12 +111,14 @@ def adapt_network(
             context.model.network,
             trained,
             mix.frames,
-            lambda start, stop: activity(marks, config.sources, start, stop),
+            lambda start, stop: activity(held.training_marks, config.sources, start, stop),
             options,
             spec.seed,
             CacheBudget(settings.prefix_cache_bytes, settings.prefix_cache_disk_bytes, context.out_dir),
             checkpoint,
             context_reader(context.model.network, spec),
+            pool,
+            guard,
         ):
             if step.ends_epoch:
                 epoch_losses.append(EpochLoss(step.epoch, step.loss))
@@ -78,23 +132,32 @@ def adapt_network(
                 ends_epoch=step.ends_epoch,
             )
             context.check_cancel()
-    keys = AdapterKeys(
-        base_sha256=context.model.info.sha256,
-        audio_sha256=mix.source_sha256,
-        marks_sha256=marks_sha256(spec.marks),
-        strategy=str(context.strategy),
-    )
-    adapter_path = context.out_dir / ADAPTER_NAME
-    save_adapter(adapter_path, trained, keys)
-    result = AdaptationResult(tuple(epoch_losses), sha256_of_file(adapter_path))
+        if guard is not None:
+            guard.restore_kept(trained)
+    verdict = None
+    if spec.adaptation.guard:
+        verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, options.epochs, 0.0)
+        yield journal.notice("VERDICT", verdict.sentence, warning=False)
+    result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict)
+    if not result.keeps_base:
+        result = replace(result, adapter_sha256=_write_adapter(context, mix, trained, strategy))
     reach("worker.adapted")
     return result
 
 
-def discard_adapter(context: RunContext, result: AdaptationResult) -> AdaptationResult:
-    """Delete the adapter file; keep the losses for the report."""
-    (context.out_dir / ADAPTER_NAME).unlink()
-    return replace(result, adapter_sha256=None)
+def _write_adapter(
+    context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], strategy: Strategy
+) -> str:
+    """Write the changed tensors; return the hex sha256 of the file."""
+    keys = AdapterKeys(
+        base_sha256=context.model.info.sha256,
+        audio_sha256=mix.source_sha256,
+        marks_sha256=marks_sha256(context.spec.marks),
+        strategy=str(strategy),
+    )
+    path = context.out_dir / ADAPTER_NAME
+    save_adapter(path, trained, keys)
+    return sha256_of_file(path)
 
 
 def _epoch_checkpoint(

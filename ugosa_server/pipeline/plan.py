@@ -64,15 +64,6 @@ def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
     return strategy, None
 
 
-def checks_adaptation(strategy: Strategy, config: NetworkConfig) -> bool:
-    """Return whether an adaptation is kept only if less leaks into marked silence.
-
-    So it is with networks of masks: they are conditioned on the marks already, and no gain of adapting them
-    is known.
-    """
-    return strategy.depth is not None and config.mask_grid is not None
-
-
 def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -> list[RunNotice]:
     """Return notices about the instruments that are separated, and about the residual."""
     if ensemble.stems == ensemble.playing or spec.analysis_only:
@@ -187,7 +178,6 @@ def plan_phases(
             PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost),
             PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * epoch_passes),
         ]
-    passes = 2 if checks_adaptation(strategy, config) else 1
     n_stems = len(ensemble.stems)
     n_previews = preview_count(n_stems, strategy)
     report_s = duration_s * CHECK_S_PER_S * n_stems
@@ -196,7 +186,7 @@ def plan_phases(
         report_s += preview_s * n_previews / min(encoding_threads, n_previews)
     return [
         *phases,
-        PhasePlan(RunPhase.SEPARATION, segments, passes * separation_cost),
+        PhasePlan(RunPhase.SEPARATION, segments, separation_cost),
         PhasePlan(RunPhase.REPORT, report_steps(spec.source, n_previews), other_s=report_s),
     ]
 

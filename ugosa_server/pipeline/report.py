@@ -84,6 +84,7 @@ def _job_report(
         StemReport(*levels)
         for levels in zip(names, check.peaks_dbfs, check.silence_peaks_dbfs, before, after, strict=True)
     )
+    strategy = context.strategy if adaptation is None else adaptation.strategy
     return JobReport(
         job_id=spec.job_id,
         file_name=spec.file_name,
@@ -92,8 +93,8 @@ def _job_report(
         model_architecture=model.architecture,
         model_sha256=model.sha256,
         adapter_sha256=None if adaptation is None else adaptation.adapter_sha256,
-        strategy=str(context.strategy),
-        trainable_parameters=context.strategy.trainable_count(context.config),
+        strategy=str(strategy),
+        trainable_parameters=strategy.trainable_count(context.config),
         options=_options_as_used(spec, names),
         seed=spec.seed,
         device=context.networks.name_of(context.model.device),
@@ -106,6 +107,7 @@ def _job_report(
         marks=spec.marks,
         timings_s=dict(context.journal.timings_s),
         epoch_losses=() if adaptation is None else adaptation.epoch_losses,
+        verdict=None if adaptation is None else adaptation.verdict,
         null_peak_dbfs=check.null_peak_dbfs,
         stems=stem_reports,
         notices=tuple(notice.message for notice in context.journal.notices),

@@ -26,15 +26,21 @@ from ugosa_server.audio.frames import open_frames
 from ugosa_server.errors import UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
-from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, discard_adapter
+from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
-from ugosa_server.pipeline.leakage import adapted_leaks_more_than_base
 from ugosa_server.pipeline.memory_fallback import within_memory
 from ugosa_server.pipeline.model_input import ModelMix, write_model_mix
 from ugosa_server.pipeline.player_frames import with_player_frames
 from ugosa_server.pipeline.report import report_run
 from ugosa_server.pipeline.resident import ResidentNetworks
-from ugosa_server.pipeline.separate import LEVELS_NAME, BaseEstimates, StemSet, estimate_base, separate
+from ugosa_server.pipeline.separate import (
+    ESTIMATES_NAME,
+    LEVELS_NAME,
+    BaseEstimates,
+    StemSet,
+    estimate_base,
+    separate,
+)
 from ugosa_server.report.previews import encoding_threads
 
 MODEL_MIX_NAME = "model-mix.f32"
@@ -95,7 +101,8 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
             context, base = yield from _base(context, mix)
             context, adaptation, stems = yield from _adapted_stems(context, mix, base)
     report_json, report_html = yield from report_run(context, base, adaptation, stems)
-    return RunSucceeded(stems.files, report_json, report_html, LEVELS_NAME)
+    verdict = None if adaptation is None else adaptation.verdict
+    return RunSucceeded(stems.files, report_json, report_html, LEVELS_NAME, verdict)
 
 
 def _prepare(context: RunContext) -> Generator[RunEvent, None, tuple[RunContext, ModelMix]]:
@@ -123,21 +130,17 @@ def _stems(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, tupl
 def _adapted_stems(
     context: RunContext, mix: ModelMix, base: BaseEstimates
 ) -> Generator[RunEvent, None, tuple[RunContext, AdaptationResult, StemSet]]:
-    """Adapt and separate; with the base network again if the adapted one leaks more."""
+    """Adapt and separate, with the base network again where the guard keeps that."""
+    assert base.song is not None
     with adaptation_of(context.model.network, context.strategy) as trained:
         context, adaptation = yield from within_memory(
             context,
             RunPhase.ADAPTATION,
-            partial(adapt_network, mix=mix, trained=trained),
+            partial(adapt_network, mix=mix, trained=trained, song=base.song),
         )
-        context, leaks_more = yield from within_memory(
-            context,
-            RunPhase.SEPARATION,
-            partial(adapted_leaks_more_than_base, mix=mix, base_dbfs=base.leakage_dbfs),
-        )
-        if not leaks_more:
+        (context.out_dir / ESTIMATES_NAME).unlink()
+        if not adaptation.keeps_base:
             context, stems = yield from _stems(context, mix)
             return context, adaptation, stems
-    adaptation = discard_adapter(context, adaptation)
     context, stems = yield from _stems(context, mix)
     return context, adaptation, stems

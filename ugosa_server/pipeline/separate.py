@@ -9,19 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ugosa_server.adaptation.remix import SongEstimates
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.runs import RunEvent, RunPhase, StemFile
-from ugosa_server.marks import LevelMeter, MarkSet, SilenceGains, save_levels
+from ugosa_server.marks import LevelMeter, SilenceGains, save_levels
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import NetworkPass
 from ugosa_server.pipeline.leakage import LeakageMeter
 from ugosa_server.pipeline.model_input import ModelMix
+from ugosa_server.pipeline.song_estimates import write_estimates
 from ugosa_server.report.previews import PreviewRecorder
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
 from ugosa_server.separation.wiener import wiener_filtered
 
 LEVELS_NAME = "levels.json"
+ESTIMATES_NAME = "estimates.f32"
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class BaseEstimates:
     leakage_dbfs: list[float | None]
     """Level of each stem in its own marked silence; None where nothing is marked silent."""
     previews: PreviewRecorder
-    """Previews of the estimates."""
+    """Previews of the stems that they give, with the marks applied as to those of the adapted network."""
+    song: SongEstimates | None
+    """These stems for the adaptation; None of an analysis."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +52,43 @@ class StemSet:
 
 
 def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, BaseEstimates]:
-    """Measure the estimates of the unadapted network: leakage, levels and previews."""
+    """Measure the estimates of the unadapted network; keep the stems that they give for the adaptation."""
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
     leakage = LeakageMeter(context.marks, context.ensemble.stems)
     previews = context.preview_recorder()
     levels = _level_meter(context)
     estimates = levels.listen(leakage.measured(over_song.estimates()))
-    if not context.spec.analysis_only:
-        unmarked = _gains(context, MarkSet())  # so that the previews show what the marks change
-        estimates = _filtered(context, estimates, unmarked)
-    for block in estimates:
-        previews.add(block)
+    if context.spec.analysis_only:
+        for _ in estimates:
+            yield from over_song.progress()
+        _save_levels(context, levels)
+        return BaseEstimates(leakage.levels_dbfs(), previews, None)
+    gains = _gains(context)
+    consistency = MixtureConsistency(context.frames, gains, context.spec.stem_encoding)
+
+    def stems() -> Iterator[NDArray[np.float32]]:
+        for block in consistency.process(_filtered(context, estimates, gains)):
+            previews.add(block)
+            yield block
+
+    writing = write_estimates(
+        stems(),
+        context.ensemble,
+        context.spec.source,
+        mix,
+        context.config,
+        context.out_dir / ESTIMATES_NAME,
+    )
+    while True:
+        try:
+            next(writing)
+        except StopIteration as end:
+            song: SongEstimates = end.value
+            break
         yield from over_song.progress()
     _save_levels(context, levels)
-    return BaseEstimates(leakage.levels_dbfs(), previews)
+    return BaseEstimates(leakage.levels_dbfs(), previews, song)
 
 
 def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, StemSet]:
@@ -79,7 +106,7 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
             )
             for path in context.stem_paths
         ]
-        gains = _gains(context, context.marks)
+        gains = _gains(context)
         consistency = MixtureConsistency(context.frames, gains, spec.stem_encoding)
         estimates = leakage.measured(over_song.estimates())
         if context.strategy.depth is None:
@@ -121,9 +148,9 @@ def _filtered(
     )
 
 
-def _gains(context: RunContext, marks: MarkSet) -> SilenceGains:
+def _gains(context: RunContext) -> SilenceGains:
     source = context.spec.source
-    return SilenceGains(marks, context.ensemble.stems, source.frames, source.sample_rate_hz)
+    return SilenceGains(context.marks, context.ensemble.stems, source.frames, source.sample_rate_hz)
 
 
 def _level_meter(context: RunContext) -> LevelMeter:

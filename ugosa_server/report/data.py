@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ugosa_server.adaptation.objective import LossTerms
+from ugosa_server.adaptation.verdict import Verdict
 from ugosa_server.marks import Mark
 
 OptionValue = bool | int | float | str | None
@@ -113,5 +114,7 @@ class JobReport:
     """Peak of sum(stems) - mix, read back from the written files; -inf when the sum is exact."""
     stems: tuple[StemReport, ...]
     """In the model's order."""
+    verdict: Verdict | None = None
+    """Whether the adaptation helped; None when none was judged."""
     notices: tuple[str, ...] = ()
     """Notices that the user got while the job ran."""

@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from ugosa_server.report.data import JobReport, Preview
 from ugosa_server.report.svg import Waveform, lanes, leakage_table, loss_chart, source_colour, timing_bars
-from ugosa_server.report.text import Verdict, clock, count, verdicts
+from ugosa_server.report.text import Card, cards, clock, count
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; "
@@ -35,11 +35,11 @@ def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Seque
     excerpt = (preview.start_frame, preview.start_frame + preview.frames)
     sections = [
         _header(report),
-        f'<section class="verdicts">{"".join(_card(verdict) for verdict in verdicts(report))}</section>',
+        f'<section class="verdicts">{"".join(_card(card) for card in cards(report))}</section>',
         _notices(report.notices),
         _section("Where everyone plays", _legend(report) + lanes(report, mix, stems, excerpt)),
         _section("Listen", _players(report, preview), "listen"),
-        _section("Leakage in marked silence", _LEAKAGE_INTRO + leakage_table(report.stems)),
+        _section("Leakage in marked silence", _leakage_intro(report) + leakage_table(report)),
         _section("Learning", _LOSS_INTRO + loss_chart(report.epoch_losses)) if report.epoch_losses else "",
         _section("Time", timing_bars(report)),
         _section("How it was made", _facts(_provenance(report)) + _facts(_named(report.options))),
@@ -55,16 +55,25 @@ def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Seque
     )
 
 
-_LEAKAGE_INTRO = (
-    "<p>The level of what the network itself gives for an instrument where you marked it silent, as it came "
-    "and after it was adapted, in dBFS; lower is better. The last column is the peak in the file, with your "
-    "marks applied.</p>"
-)
 _LOSS_INTRO = (
     "<p>What the adaptation makes smaller: <b>reconstruction</b> is the distance between the mix and the sum "
     "of the instruments that may play, <b>silence</b> the level of instruments where they are marked "
-    "silent.</p>"
+    "silent. With remixes (R-), these are the distances of what the stretch holds, and of what was added to "
+    "it.</p>"
 )
+
+
+def _leakage_intro(report: JobReport) -> str:
+    where = "where you marked it silent"
+    if report.verdict is not None and report.verdict.sources:
+        where = "in marked silence that was held back from training"
+        if not report.verdict.kept_epoch:
+            where += " (the adapted network was not kept)"
+    return (
+        f"<p>The level of what the network itself gives for an instrument {where}, as it came and after it "
+        "was adapted, in dBFS; lower is better. The last column is the peak in the file, with your marks "
+        "applied.</p>"
+    )
 
 
 def _header(report: JobReport) -> str:
@@ -82,11 +91,11 @@ def _header(report: JobReport) -> str:
     )
 
 
-def _card(verdict: Verdict) -> str:
-    kind = {True: "kept", False: "broken", None: "plain"}[verdict.kept]
+def _card(card: Card) -> str:
+    kind = {True: "kept", False: "broken", None: "plain"}[card.kept]
     return (
-        f'<div class="card {kind}"><h2>{escape(verdict.title)}</h2>'
-        f'<p class="value">{escape(verdict.value)}</p><p>{escape(verdict.detail)}</p></div>'
+        f'<div class="card {kind}"><h2>{escape(card.title)}</h2>'
+        f'<p class="value">{escape(card.value)}</p><p>{escape(card.detail)}</p></div>'
     )
 
 
@@ -108,11 +117,12 @@ def _players(report: JobReport, preview: Preview) -> str:
     length_s = preview.frames / report.sample_rate_hz
     song_s = report.frames / report.sample_rate_hz
     compared = preview.base is not None
+    same = " Your marks are applied to both." if compared else ""
     heads = "<th>before adaptation</th><th>after adaptation</th>" if compared else "<th>stem</th>"
     body = "".join(_player_row(compared, row) for row in rows)
     return (
         f'<div class="room" data-start="{start_s:.6f}" data-song="{song_s:.6f}">'
-        f"<p>{length_s:.0f} s from {clock(start_s)}. Switch while it plays: the position stays.</p>"
+        f"<p>{length_s:.0f} s from {clock(start_s)}. Switch while it plays: the position stays.{same}</p>"
         f'<table class="takes"><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ugosa_server.marks import Mark
 from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.report.data import EpochLoss, JobReport, StemReport
-from ugosa_server.report.text import bare_level, clock, duration, leakage_change_db, number
+from ugosa_server.report.text import bare_level, change_db, clock, duration, leakage_dbfs, number
 
 BINS = 1000  # more than a phone has pixels, about as many as a page on a screen
 
@@ -103,12 +103,12 @@ def loss_chart(losses: Sequence[EpochLoss]) -> str:
     )
 
 
-def leakage_table(stems: Sequence[StemReport]) -> str:
+def leakage_table(report: JobReport) -> str:
     """Return the leakage before and after adaptation, a row for each stem with marked silence."""
     rows = [
-        _leakage_row(index, stem)
-        for index, stem in enumerate(stems)
-        if stem.leakage_before_dbfs is not None or stem.leakage_after_dbfs is not None
+        _leakage_row(index, stem, *leakage_dbfs(report, stem))
+        for index, stem in enumerate(report.stems)
+        if leakage_dbfs(report, stem) != (None, None)
     ]
     if not rows:
         return '<p class="quiet">No leakage was measured: no instrument was marked silent.</p>'
@@ -155,13 +155,12 @@ def _thinned(losses: Sequence[EpochLoss]) -> Sequence[EpochLoss]:
     return losses[:: max(1, math.ceil(len(losses) / 10))]
 
 
-def _leakage_row(index: int, stem: StemReport) -> str:
-    change_db = leakage_change_db(stem)
+def _leakage_row(index: int, stem: StemReport, before: float | None, after: float | None) -> str:
+    changed_db = change_db(before, after)
     change, trend = "\N{EN DASH}", ""
-    if change_db is not None:
-        change = f"{'+' if change_db > 0 else ''}{number(change_db)}"
-        trend = "better" if change_db < 0 else "worse"
-    before, after = stem.leakage_before_dbfs, stem.leakage_after_dbfs
+    if changed_db is not None:
+        change = f"{'+' if changed_db > 0 else ''}{number(changed_db)}"
+        trend = "better" if changed_db < 0 else "worse"
     return (
         f'<tr style="--colour:{source_colour(index)}">'
         f'<th scope="row"><i class="dot"></i>{escape(stem.source)}</th>'

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean
 
+from ugosa_server.adaptation.verdict import Outcome
 from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.report.data import JobReport, StemReport
 
@@ -15,7 +16,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Card:
     """One card at the head of the page: a question of the musician and its answer."""
 
     title: str
@@ -66,56 +67,80 @@ def count(quantity: int, noun: str) -> str:
     return f"{quantity} {noun}" if quantity == 1 else f"{quantity} {noun}s"
 
 
-def leakage_change_db(stem: StemReport) -> float | None:
-    """Change of the leakage by the adaptation, below 0 = less; None when that is no number."""
-    before, after = stem.leakage_before_dbfs, stem.leakage_after_dbfs
+def leakage_dbfs(report: JobReport, stem: StemReport) -> tuple[float | None, float | None]:
+    """Return the leakage of a stem before and after: on held-back silence, if any of the job's was.
+
+    With a verdict, stems of which nothing was held back have none.
+    """
+    if report.verdict is None or not report.verdict.sources:
+        return stem.leakage_before_dbfs, stem.leakage_after_dbfs
+    rows = {row.source: (row.before_dbfs, row.after_dbfs) for row in report.verdict.sources}
+    return rows.get(stem.source, (None, None))
+
+
+def change_db(before: float | None, after: float | None) -> float | None:
+    """Change of a level, below 0 = less; None when that is no number."""
     if before is None or after is None or not (math.isfinite(before) and math.isfinite(after)):
         return None
     return after - before
 
 
-def verdicts(report: JobReport) -> list[Verdict]:
+def cards(report: JobReport) -> list[Card]:
     """Return the cards at the head of the page."""
-    return [_null(report.null_peak_dbfs), _silence(report), _leakage(report), _adaptation(report)]
+    return [_verdict(report), _null(report.null_peak_dbfs), _silence(report), _leakage(report)]
 
 
-def _null(peak_dbfs: float) -> Verdict:
+def _null(peak_dbfs: float) -> Card:
     title = "Stems add up to the mix"
     if peak_dbfs == -math.inf:
-        return Verdict(title, "exactly", "The sum of the stems is the mix, sample for sample.", kept=True)
+        return Card(title, "exactly", "The sum of the stems is the mix, sample for sample.", kept=True)
     kept = peak_dbfs <= NULL_PROMISE_DBFS
     detail = "The largest difference between the sum of the stems and the mix."
-    return Verdict(title, f"to {level(peak_dbfs)}", detail, kept)
+    return Card(title, f"to {level(peak_dbfs)}", detail, kept)
 
 
-def _silence(report: JobReport) -> Verdict:
+def _silence(report: JobReport) -> Card:
     title = "Marked silence"
     peaks = [stem.silence_peak_dbfs for stem in report.stems if stem.silence_peak_dbfs is not None]
     if not peaks:
-        return Verdict(title, "none marked", "No instrument was marked silent.")
+        return Card(title, "none marked", "No instrument was marked silent.")
     loudest = max(peaks)
     value = "is silent" if loudest == -math.inf else f"\N{LESS-THAN OR EQUAL TO} {level(loudest)}"
     detail = "The loudest sample of any stem inside its marks, past the 10 ms fades."
-    return Verdict(title, value, detail, loudest <= SILENCE_DBFS)
+    return Card(title, value, detail, loudest <= SILENCE_DBFS)
 
 
-def _leakage(report: JobReport) -> Verdict:
+def _leakage(report: JobReport) -> Card:
     title = "Leakage into marked silence"
-    changes = [change for stem in report.stems if (change := leakage_change_db(stem)) is not None]
+    changes = [
+        change for stem in report.stems if (change := change_db(*leakage_dbfs(report, stem))) is not None
+    ]
     if not changes:
-        return Verdict(title, "not compared", "There is nothing to compare without adaptation and marks.")
-    change_db = fmean(changes)
-    value = f"{number(abs(change_db))} dB {'less' if change_db < 0 else 'more'}"
-    return Verdict(
-        title, value, "What the network itself lets through, before your marks are applied, on average."
+        return Card(title, "not compared", "There is nothing to compare without adaptation and marks.")
+    mean_db = fmean(changes)
+    value = f"{number(abs(mean_db))} dB {'less' if mean_db < 0 else 'more'}"
+    where = "on silence that training had not seen" if report.verdict else "on the silence it was trained on"
+    return Card(
+        title, value, f"What the adapted network lets through, before your marks are applied, {where}."
     )
 
 
-def _adaptation(report: JobReport) -> Verdict:
-    title = "Adapted to this song"
+def _verdict(report: JobReport) -> Card:
+    """Say first whether fine-tuning helped, or that there was none."""
+    title = "Fine-tuned to this song"
     if report.trainable_parameters == 0:
-        return Verdict(title, "no", f"{report.model_name} as it is.")
-    epochs = len(report.epoch_losses)
+        return Card(title, "no", f"{report.model_name} as it is.")
     took = report.timings_s.get("adaptation")
-    detail = f"{report.strategy}: {report.trainable_parameters:,} parameters, {count(epochs, 'epoch')}"
-    return Verdict(title, "yes", detail + (f" in {duration(took)}." if took is not None else "."))
+    made = f"{report.strategy}, {count(len(report.epoch_losses), 'epoch')}"
+    made += f" in {duration(took)}." if took is not None else "."
+    if report.verdict is None:
+        return Card(title, "not judged", made)
+    detail = f"{capitalised(report.verdict.sentence)}. {made}"
+    if report.verdict.outcome is Outcome.CANNOT_TELL:
+        return Card(title, "cannot tell", detail)
+    return Card(title, "helped" if report.verdict.outcome is Outcome.HELPED else "did not help", detail)
+
+
+def capitalised(sentence: str) -> str:
+    """Return the sentence with a capital, and true minus signs."""
+    return (sentence[:1].upper() + sentence[1:]).replace(" -", f" {MINUS}")

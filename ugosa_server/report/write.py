@@ -46,6 +46,9 @@ def json_report(report: JobReport) -> str:
             "strategy": report.strategy,
             "trainable_parameters": report.trainable_parameters,
             "adapter_sha256": report.adapter_sha256,
+            "verdict": None
+            if report.verdict is None
+            else {**asdict(report.verdict), "sentence": report.verdict.sentence},
             "epoch_losses": [{"epoch": loss.epoch, **asdict(loss.terms)} for loss in report.epoch_losses],
         },
         "options": dict(report.options),

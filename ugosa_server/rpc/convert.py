@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ugosa_server.adaptation import Outcome, Verdict
 from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
@@ -61,6 +62,11 @@ SEVERITIES = {
     Severity.INFO: marks_service_pb2.FINDING_SEVERITY_INFO,
     Severity.WARNING: marks_service_pb2.FINDING_SEVERITY_WARNING,
     Severity.ERROR: marks_service_pb2.FINDING_SEVERITY_ERROR,
+}
+OUTCOMES = {
+    Outcome.HELPED: job_pb2.VERDICT_OUTCOME_HELPED,
+    Outcome.DID_NOT: job_pb2.VERDICT_OUTCOME_DID_NOT,
+    Outcome.CANNOT_TELL: job_pb2.VERDICT_OUTCOME_CANNOT_TELL,
 }
 MARK_STATE_OF_WIRE = {wire: state for state, wire in MARK_STATES.items()}
 
@@ -207,6 +213,26 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         file_name=job.file_name,
         kind=JOB_KINDS[job.options.kind],
         array_id=job.array_id,
+        verdict=verdict_to_wire(job.result.verdict) if job.result and job.result.verdict else None,
+    )
+
+
+def verdict_to_wire(verdict: Verdict) -> job_pb2.Verdict:
+    """Return the wire form of a verdict."""
+    return job_pb2.Verdict(
+        outcome=OUTCOMES[verdict.outcome],
+        kept_epoch=verdict.kept_epoch,
+        held_back_seconds=verdict.held_back_s,
+        sources=[
+            job_pb2.SourceVerdict(
+                source=row.source,
+                held_back_seconds=row.held_back_s,
+                before_dbfs=row.before_dbfs,
+                after_dbfs=row.after_dbfs,
+            )
+            for row in verdict.sources
+        ],
+        message=verdict.sentence,
     )
 
 

@@ -25,10 +25,13 @@ from ugosa_client.resources import (
     MaskKind,
     Model,
     PlayerBox,
+    SourceVerdict,
     Stem,
     StemEncoding,
     Strategy,
     Upload,
+    Verdict,
+    VerdictOutcome,
     VideoInfo,
     VideoSource,
 )
@@ -71,6 +74,11 @@ MASK_KINDS = {
     job_pb2.MASK_KIND_SOFT: MaskKind.SOFT,
     job_pb2.MASK_KIND_HARD: MaskKind.HARD,
     job_pb2.MASK_KIND_SHARED: MaskKind.SHARED,
+}
+VERDICT_OUTCOMES = {
+    job_pb2.VERDICT_OUTCOME_HELPED: VerdictOutcome.HELPED,
+    job_pb2.VERDICT_OUTCOME_DID_NOT: VerdictOutcome.DID_NOT,
+    job_pb2.VERDICT_OUTCOME_CANNOT_TELL: VerdictOutcome.CANNOT_TELL,
 }
 MARK_STATES = {
     marks_pb2.MARK_STATE_ACTIVE: MarkState.ACTIVE,
@@ -271,6 +279,21 @@ def to_job(message: job_pb2.Job) -> Job:
         file_name=message.file_name,
         kind=to_word(JOB_KINDS, message.kind),
         array_id=message.array_id,
+        verdict=to_verdict(message.verdict) if message.HasField("verdict") else None,
+    )
+
+
+def to_verdict(message: job_pb2.Verdict) -> Verdict:
+    """Convert Verdict."""
+    return Verdict(
+        outcome=to_word(VERDICT_OUTCOMES, message.outcome),
+        kept_epoch=message.kept_epoch,
+        held_back_s=message.held_back_seconds,
+        sources=tuple(
+            SourceVerdict(row.source, row.held_back_seconds, row.before_dbfs, row.after_dbfs)
+            for row in message.sources
+        ),
+        message=message.message,
     )
 
 

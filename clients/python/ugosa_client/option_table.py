@@ -17,7 +17,7 @@ class OptionRow:
     field: str
     """Its field of JobOptions of this package."""
     kind: str
-    """Kind of its value: "word", "integer", "number", or "names" for a tuple of words."""
+    """Kind of its value: "word", "integer", "number", "switch", or "names" for a tuple of words."""
     flag: str
     """Name on the command line."""
     metavar: str

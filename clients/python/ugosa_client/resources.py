@@ -194,7 +194,7 @@ class JobOptions:
     preset: str | None = None
     """Named set of defaults: "paper", "authors-code", "fast", "film-only", "low-rate"."""
     strategy: str | None = None
-    """Fine-tuned part, in the paper's names: "P-L3:D", "B-L3:D", "B0" ..."""
+    """Fine-tuned part, in the paper's names: "P-L3:D", "B-L3:D", "B0" ..., and "R-L3:D" with remixes."""
     silence_weight: float | None = None
     """lambda of Eq. 2, the weight of the silence term; >= 0."""
     learning_rate: float | None = None
@@ -209,6 +209,12 @@ class JobOptions:
     """Segments a step; >= 1."""
     pitch_shifts: int | None = None
     """Pitch-shifted observations of every segment, besides the segment itself; >= 0."""
+    remix_weight: float | None = None
+    """Weight of remixes in a strategy "R-..."; > 0."""
+    marks_weight: float | None = None
+    """Weight of Eq. 2 in a strategy "R-..."; >= 0."""
+    guard: bool | None = None
+    """Whether marked silence is held back, and the epoch kept that is best on it, or the model as it is."""
     seed: int | None = None
     """Seed of every random choice of the job."""
     separation_segment_s: float | None = None
@@ -295,6 +301,47 @@ class JobKind(StrEnum):
     """Analysis for suggestions and lint: no stems and no report."""
 
 
+class VerdictOutcome(StrEnum):
+    """Answer to the question whether fine-tuning helped."""
+
+    HELPED = "helped"
+    """An adapted network was kept."""
+    DID_NOT = "did not"
+    """The network was kept as it was."""
+    CANNOT_TELL = "cannot tell"
+    """Too little silence is marked to hold some back; the adapted network was kept, unjudged."""
+
+
+@dataclass(frozen=True)
+class SourceVerdict:
+    """Leakage of one source into marked silence that was held back, before marks are applied."""
+
+    source: str
+    """Name of the source."""
+    held_back_s: float
+    """Seconds that were held back."""
+    before_dbfs: float
+    """Level of the model as it is."""
+    after_dbfs: float
+    """Level of the network that made the stems; of the last epoch where the model was kept as it was."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether fine-tuning helped the song, judged on marked silence that it had not seen."""
+
+    outcome: VerdictOutcome
+    """The answer."""
+    kept_epoch: int
+    """Epoch whose network made the stems; 0 = the model as it is."""
+    held_back_s: float
+    """Marked silence that was held back in seconds, all sources together."""
+    sources: tuple[SourceVerdict, ...]
+    """Sources of which silence was held back."""
+    message: str
+    """The same for people."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One adaptation and separation of one song."""
@@ -337,6 +384,8 @@ class Job:
     """Purpose."""
     array_id: str = ""
     """Id of the array that made it; empty = none."""
+    verdict: Verdict | None = None
+    """Set when SUCCEEDED, if fine-tuning was judged."""
 
 
 @dataclass(frozen=True)

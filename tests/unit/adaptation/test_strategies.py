@@ -16,7 +16,7 @@ PUBLISHED = ConvTasNetConfig()
 
 def test_every_name_reads_back_as_itself():
     names = [str(strategy) for strategy in ALL_STRATEGIES]
-    assert len(set(names)) == 2 * (4 * 3 + 1) + 1
+    assert len(set(names)) == 3 * (4 * 3 + 1) + 1
     assert [str(parse_strategy(name)) for name in names] == names
 
 
@@ -33,6 +33,7 @@ def test_every_name_reads_back_as_itself():
         ("P-L4:D", 403_456),
         ("P-L4:M", 393_216),
         ("P-L4:3", 131_072),
+        ("R-L3:M", 2_919_444),
         ("B-L5:D", 10_240),
         ("B0", 0),
     ],
@@ -48,6 +49,7 @@ def test_the_published_network_has_the_papers_trainable_counts(name, count):
         ("p-l3:d", "'P-L3:D'"),
         ("P-L5:M", "use P-L5:D"),
         ("B-L5:3", "use B-L5:D"),
+        ("R-L5:M", "use R-L5:D"),
         ("everything", "'B0'"),
     ],
 )

@@ -22,7 +22,7 @@ from ugosa_server.pipeline.run import ResidentNetworks, run_job
 from ugosa_server.separation.options import SeparationOptions
 
 RATE_HZ = 16_000
-OPTIONS = AdaptationOptions(learning_rate=1e-3, epochs=2, segment_s=2.0, batch_size=2)
+OPTIONS = AdaptationOptions(learning_rate=1e-3, epochs=2, segment_s=2.0, batch_size=2, guard=False)
 SEPARATION = SeparationOptions(segment_s=2.0)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.runs import EPOCHS, files_of, never, run_spec, song_of
+from tests.helpers.runs import EPOCHS, RATE_HZ, files_of, never, run_spec, song_of
 from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.adaptation import Outcome
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.config import WorkerSettings
@@ -75,7 +76,7 @@ def test_dropped_run_leaves_no_file_and_the_base(make_spec, networks, checkpoint
     spec = make_spec()
     run = run_job(spec, networks, never)
     for event in run:
-        if event.phase is RunPhase.SEPARATION:
+        if isinstance(event, RunProgress) and event.phase is RunPhase.SEPARATION:
             break
     run.close()
     assert files_of(spec) == {}
@@ -131,6 +132,55 @@ def test_report_holds_the_measurements(make_spec, networks, checkpoint):
         else:
             assert stem["silence_peak_dbfs"] is stem["leakage_after_dbfs"] is None
     assert list(report["timings_s"]) == [phase.value for phase in RunPhase]
+
+
+def test_guard_keeps_an_epoch_or_the_base_and_the_report_says_which(make_spec, networks, monkeypatch):
+    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in songs of three seconds
+    (unadapted,) = (e for e in run_job(make_spec(marks=()), networks, never) if isinstance(e, RunSucceeded))
+    outcomes = set()
+    for strategy, learning_rate in (("R-L1:D", 3e-3), ("P-L1:D", 1e-9)):
+        options = AdaptationOptions(strategy, learning_rate=learning_rate, epochs=4, segment_s=1.0)
+        spec = make_spec(adaptation=options)
+        *events, ending = run_job(spec, networks, never)
+        verdict = ending.verdict
+        outcomes.add(verdict.outcome)
+        (notice,) = (e for e in events if isinstance(e, RunNotice))
+        assert (notice.reason, notice.message) == ("VERDICT", verdict.sentence)
+        report = json.loads((Path(spec.out_dir) / "report.json").read_text())
+        stated = report["adaptation"]["verdict"]
+        assert stated["outcome"] == verdict.outcome
+        assert stated["sentence"] == verdict.sentence
+        assert [row["source"] for row in stated["sources"]] == ["bass", "vocals"]
+        page = (Path(spec.out_dir) / "report.html").read_text()
+        first_card = page[page.index('class="card') :].partition("</div>")[0]
+        assert ("did not help" in first_card) is (verdict.outcome is Outcome.DID_NOT)
+        assert "held back from training" in page
+        assert ("adapter.safetensors" in files_of(spec)) is (verdict.outcome is Outcome.HELPED)
+        assert not {"estimates.f32", "model-mix.f32"} & set(files_of(spec))
+    assert outcomes == {Outcome.HELPED, Outcome.DID_NOT}
+    assert unadapted.verdict is None
+
+
+def test_too_little_silence_is_not_judged(make_spec, networks):
+    spec = make_spec()
+    *events, ending = run_job(spec, networks, never)
+    assert ending.verdict.outcome is Outcome.CANNOT_TELL
+    assert "adapter.safetensors" in files_of(spec)
+    assert any("too little silence" in e.message for e in events if isinstance(e, RunNotice))
+
+
+def test_remixes_without_a_usable_stretch_give_way_to_marks(make_spec, networks):
+    n_frames = 3 * RATE_HZ
+    spec = make_spec(
+        marks=(Mark("vocals", MarkState.SILENT, 0, n_frames),),
+        adaptation=AdaptationOptions("R-L3:D", learning_rate=1e-3, epochs=2, segment_s=1.0, guard=False),
+    )
+    *events, ending = run_job(spec, networks, never)
+    (notice,) = (e for e in events if isinstance(e, RunNotice))
+    assert notice.reason == "NO_REMIX"
+    assert "P-L3:D is taken in place of R-L3:D" in notice.message
+    report = json.loads((Path(spec.out_dir) / ending.report_json).read_text())
+    assert report["adaptation"]["strategy"] == "P-L3:D"
 
 
 def test_report_plays_the_mix_and_every_stem_before_and_after(make_spec, networks):

@@ -35,7 +35,13 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
 
 
 def _type(row: OptionRow) -> Any:
-    return {"word": str, "integer": int, "number": float, "names": _names}[row.kind]
+    return {"word": str, "integer": int, "number": float, "switch": _switch, "names": _names}[row.kind]
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither on nor off")
+    return text == "on"
 
 
 def _names(text: str) -> tuple[str, ...]:

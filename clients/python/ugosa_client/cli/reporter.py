@@ -52,8 +52,8 @@ class Reporter(ABC):
         """Return a reporter for one of several songs."""
 
     @abstractmethod
-    def result(self, values: Mapping[str, Any], text: str) -> None:
-        """Show the result: values for scripts, text for people."""
+    def result(self, values: Mapping[str, Any], text: str, closing: str = "") -> None:
+        """Show the result: values for scripts, text and a closing line for people."""
 
     @abstractmethod
     def failed(self, code: ExitCode, reason: str, message: str, values: Mapping[str, Any]) -> None:
@@ -100,7 +100,7 @@ class JsonReporter(Reporter):
         """Return a reporter whose objects say the song."""
         return JsonReporter(name)
 
-    def result(self, values: Mapping[str, Any], text: str) -> None:
+    def result(self, values: Mapping[str, Any], text: str, closing: str = "") -> None:
         """Write the `result` object."""
         self._write("result", ok=True, exit_code=0, **values)
 
@@ -156,9 +156,11 @@ class LinesReporter(Reporter):
         """Return a reporter whose lines begin with the song."""
         return LinesReporter(name)
 
-    def result(self, values: Mapping[str, Any], text: str) -> None:
-        """Print the text on stdout."""
-        print(text)
+    def result(self, values: Mapping[str, Any], text: str, closing: str = "") -> None:
+        """Print the text on stdout, and the closing line on stderr."""
+        print(text, flush=True)
+        if closing:
+            print(self._prefix + closing, file=sys.stderr)
 
     def failed(self, code: ExitCode, reason: str, message: str, values: Mapping[str, Any]) -> None:
         """Print the message."""
@@ -206,10 +208,10 @@ class LiveReporter(LinesReporter):
         """Return a reporter with a bar of its own in the same display."""
         return LiveReporter(name, self._display)
 
-    def result(self, values: Mapping[str, Any], text: str) -> None:
+    def result(self, values: Mapping[str, Any], text: str, closing: str = "") -> None:
         """Print the text on stdout, below the bars."""
         self.close()
-        super().result(values, text)
+        super().result(values, text, closing)
 
     def failed(self, code: ExitCode, reason: str, message: str, values: Mapping[str, Any]) -> None:
         """Print the message below the bars."""

@@ -117,8 +117,11 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
     separation = finish_or_cancel(client, job, arguments.out, arguments.overwrite, reporter)
     files = separation.files
     listing = [*files.stems.values(), files.report_json, files.report_html]
+    verdict = separation.job.verdict
     reporter.result(
-        {"job": separation.job, "files": [str(path) for path in listing]}, "\n".join(map(str, listing))
+        {"job": separation.job, "files": [str(path) for path in listing]},
+        "\n".join(map(str, listing)),
+        closing=verdict.message if verdict else "",
     )
 
 

@@ -51,6 +51,13 @@ class MaskKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MASK_KIND_HARD: _ClassVar[MaskKind]
     MASK_KIND_SHARED: _ClassVar[MaskKind]
 
+class VerdictOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERDICT_OUTCOME_UNSPECIFIED: _ClassVar[VerdictOutcome]
+    VERDICT_OUTCOME_HELPED: _ClassVar[VerdictOutcome]
+    VERDICT_OUTCOME_DID_NOT: _ClassVar[VerdictOutcome]
+    VERDICT_OUTCOME_CANNOT_TELL: _ClassVar[VerdictOutcome]
+
 class NoticeLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     NOTICE_LEVEL_UNSPECIFIED: _ClassVar[NoticeLevel]
@@ -80,12 +87,16 @@ MASK_KIND_UNSPECIFIED: MaskKind
 MASK_KIND_SOFT: MaskKind
 MASK_KIND_HARD: MaskKind
 MASK_KIND_SHARED: MaskKind
+VERDICT_OUTCOME_UNSPECIFIED: VerdictOutcome
+VERDICT_OUTCOME_HELPED: VerdictOutcome
+VERDICT_OUTCOME_DID_NOT: VerdictOutcome
+VERDICT_OUTCOME_CANNOT_TELL: VerdictOutcome
 NOTICE_LEVEL_UNSPECIFIED: NoticeLevel
 NOTICE_LEVEL_INFO: NoticeLevel
 NOTICE_LEVEL_WARNING: NoticeLevel
 
 class JobOptions(_message.Message):
-    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind", "pictures", "video")
+    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind", "pictures", "video", "remix_weight", "marks_weight", "guard")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +118,9 @@ class JobOptions(_message.Message):
     MASK_KIND_FIELD_NUMBER: _ClassVar[int]
     PICTURES_FIELD_NUMBER: _ClassVar[int]
     VIDEO_FIELD_NUMBER: _ClassVar[int]
+    REMIX_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    MARKS_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    GUARD_FIELD_NUMBER: _ClassVar[int]
     model: str
     preset: str
     strategy: str
@@ -128,7 +142,10 @@ class JobOptions(_message.Message):
     mask_kind: MaskKind
     pictures: _containers.RepeatedCompositeFieldContainer[PlayerPicture]
     video: VideoSource
-    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ..., pictures: _Optional[_Iterable[_Union[PlayerPicture, _Mapping]]] = ..., video: _Optional[_Union[VideoSource, _Mapping]] = ...) -> None: ...
+    remix_weight: float
+    marks_weight: float
+    guard: bool
+    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ..., pictures: _Optional[_Iterable[_Union[PlayerPicture, _Mapping]]] = ..., video: _Optional[_Union[VideoSource, _Mapping]] = ..., remix_weight: _Optional[float] = ..., marks_weight: _Optional[float] = ..., guard: bool = ...) -> None: ...
 
 class VisualFrame(_message.Message):
     __slots__ = ("player", "frame", "features")
@@ -201,7 +218,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "request_id", "upload_id", "state", "options", "marks", "attempt", "queue_position", "fraction", "last_seq", "create_time", "start_time", "end_time", "error", "stems", "audio", "file_name", "kind", "array_id")
+    __slots__ = ("job_id", "request_id", "upload_id", "state", "options", "marks", "attempt", "queue_position", "fraction", "last_seq", "create_time", "start_time", "end_time", "error", "stems", "audio", "file_name", "kind", "array_id", "verdict")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +238,7 @@ class Job(_message.Message):
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     ARRAY_ID_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     request_id: str
     upload_id: str
@@ -240,7 +258,34 @@ class Job(_message.Message):
     file_name: str
     kind: JobKind
     array_id: str
-    def __init__(self, job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ..., attempt: _Optional[int] = ..., queue_position: _Optional[int] = ..., fraction: _Optional[float] = ..., last_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., file_name: _Optional[str] = ..., kind: _Optional[_Union[JobKind, str]] = ..., array_id: _Optional[str] = ...) -> None: ...
+    verdict: Verdict
+    def __init__(self, job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ..., attempt: _Optional[int] = ..., queue_position: _Optional[int] = ..., fraction: _Optional[float] = ..., last_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., file_name: _Optional[str] = ..., kind: _Optional[_Union[JobKind, str]] = ..., array_id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ...) -> None: ...
+
+class Verdict(_message.Message):
+    __slots__ = ("outcome", "kept_epoch", "held_back_seconds", "sources", "message")
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    KEPT_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HELD_BACK_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    outcome: VerdictOutcome
+    kept_epoch: int
+    held_back_seconds: float
+    sources: _containers.RepeatedCompositeFieldContainer[SourceVerdict]
+    message: str
+    def __init__(self, outcome: _Optional[_Union[VerdictOutcome, str]] = ..., kept_epoch: _Optional[int] = ..., held_back_seconds: _Optional[float] = ..., sources: _Optional[_Iterable[_Union[SourceVerdict, _Mapping]]] = ..., message: _Optional[str] = ...) -> None: ...
+
+class SourceVerdict(_message.Message):
+    __slots__ = ("source", "held_back_seconds", "before_dbfs", "after_dbfs")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    HELD_BACK_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_DBFS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_DBFS_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    held_back_seconds: float
+    before_dbfs: float
+    after_dbfs: float
+    def __init__(self, source: _Optional[str] = ..., held_back_seconds: _Optional[float] = ..., before_dbfs: _Optional[float] = ..., after_dbfs: _Optional[float] = ...) -> None: ...
 
 class JobEvent(_message.Message):
     __slots__ = ("job_id", "seq", "attempt", "time", "state_changed", "progress", "notice")

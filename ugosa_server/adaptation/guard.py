@@ -1,0 +1,338 @@
+"""The guard: judges every epoch on marked silence that training did not see, and keeps the best network.
+
+A contiguous part of every source's marked silence is held back (`hold_back`): training takes it as unknown.
+There is no truth of the song, but three things can be known of a source q:
+
+- held-back silence: all that the network gives for q there is leakage;
+- remixes of held-back stretches (`remix.py`): both parts are known, so both errors are;
+- windows in which q surely plays: what an adaptation takes from q there beyond its leakage is taken from q
+  itself.
+
+With e the power of the error of q on remixes and E that of q there, p the power of its estimate where it
+surely plays, m that of the mix there, l and n the same two on held-back silence, and 0 for the base:
+
+    harm = max(0, (p_0 - p) - (l_0 - l) / n (m - p_0)) / p_0
+    gain of q = 10 log10( (e_0 / E) / (e / E + harm) ) dB
+
+The second part of the difference is the leakage that q may lose there: as much, relative to the mix, as it
+lost in its silence. A network that learns that q plays nowhere does well on leakage, and even on remixes,
+whose q is what the base made of it; the harm shows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ugosa_server.adaptation.remix import Remix, RemixPool, SongEstimates, Stretch
+from ugosa_server.adaptation.verdict import Outcome, SourceVerdict, Verdict, level_dbfs
+from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.marks import Interval, Mark, MarkSet, MarkState, complement, intersect, merge
+
+MIN_SILENCE_S = 6.0  # of a source, all marks together; of less nothing is held back
+HELD_SHARE = 0.25  # of the silence of a source
+MAX_HELD_S = 12.0
+WINDOWS_OF_A_KIND = 2  # of each source
+MIN_GAIN_DB = 0.02  # of an epoch that is better than the base
+TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """Marked silence that training does not see."""
+
+    spans: Mapping[str, Interval]
+    """Frames by source; sources with too little silence have none."""
+    training_marks: MarkSet
+    """The marks without it."""
+
+
+def hold_back(marks: MarkSet, sources: Sequence[str], sample_rate_hz: int) -> HeldBack:
+    """Hold back a quarter of each source's marked silence, 12 s at most: the end of its longest mark.
+
+    Of a source with less than 6 s nothing is held back. Where a quarter takes most of the longest of several
+    marks, that mark is taken whole.
+
+    Args:
+        marks: at the rate of the frames.
+        sources: those that play; silence of others says nothing.
+        sample_rate_hz: the rate.
+    """
+    spans: dict[str, Interval] = {}
+    for source in sources:
+        silent = marks.silent(source)
+        total = sum(stop - start for start, stop in silent)
+        if total < MIN_SILENCE_S * sample_rate_hz:
+            continue
+        length = min(round(HELD_SHARE * total), round(MAX_HELD_S * sample_rate_hz))
+        start, stop = max(silent, key=lambda span: span[1] - span[0])
+        whole = len(silent) > 1 and stop - start <= 1.5 * length
+        spans[source] = (start if whole else max(start, stop - length), stop)
+    kept = [
+        Mark(source, MarkState.SILENT, *part)
+        for source in marks.sources
+        for span in marks.silent(source)
+        for part in intersect([span], complement([spans[source]], span[1]) if source in spans else [span])
+    ]
+    active = [mark for mark in marks.marks if mark.state is MarkState.ACTIVE]
+    return HeldBack(spans, MarkSet((*kept, *active)))
+
+
+@dataclass(frozen=True)
+class SourceFigures:
+    """Measurements of one source after one epoch; powers are mean squares at the network's scale."""
+
+    leakage: float
+    """Power of the estimate on held-back silence."""
+    silence_power: float
+    """Power of the mix there."""
+    own_error: float
+    """Power of the error of the source on remixes of held-back stretches; nan without any."""
+    own_power: float
+    """Power of the source there."""
+    rest_error: float
+    """Power of the error of the sum of the others there."""
+    sure_power: float
+    """Power of the estimate where the source surely plays; nan where that is nowhere."""
+    sure_mix_power: float
+    """Power of the mix there."""
+
+
+Figures = Mapping[str, SourceFigures]
+"""By source."""
+
+Separate = Callable[[Tensor, int, str], Tensor]
+"""Separates one window [C, T] with its first frame in the song and a name of its own: [S, C, T]."""
+
+
+@dataclass(frozen=True)
+class GuardState:
+    """Everything that a later attempt needs to go on judging."""
+
+    figures: tuple[Figures, ...]
+    """By epoch, the base's first."""
+    kept_epoch: int
+    """The best so far; 0 = the base."""
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
+    """Its trained tensors; none of the base."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window that is separated after every epoch."""
+
+    name: str
+    source: int
+    start: int
+    span: Interval  # frames of the window that count
+
+
+class Guard:
+    """Judges the epochs of one adaptation."""
+
+    def __init__(
+        self,
+        mix: SourceFrames | NDArray[np.float32],
+        marks: MarkSet,
+        held: HeldBack,
+        sources: Sequence[str],
+        estimates: SongEstimates,
+        sample_rate_hz: int,
+        segment_frames: int,
+        seed: int,
+        check_cancel: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Choose the windows.
+
+        Args:
+            mix: the song at the network's rate, normalised, [T, C].
+            marks: all of them, at that rate.
+            held: what is held back of them.
+            sources: names of the network's outputs.
+            estimates: of the base network.
+            sample_rate_hz: the rate.
+            segment_frames: length of a window, at most the song's.
+            seed: of the remixes.
+            check_cancel: called between windows; what it raises ends the adaptation.
+        """
+        self._mix, self._held, self._sources = mix, held, tuple(sources)
+        self._sample_rate_hz, self._length = sample_rate_hz, segment_frames
+        self._check_cancel = check_cancel
+        random = np.random.default_rng((seed, 3))
+        all_held = merge(held.spans.values())
+        self._pool = RemixPool(mix, marks, sources, estimates, sample_rate_hz)
+        sure = estimates.sure_cells(marks, sources, all_held)
+        self._leaks: list[_Window] = []
+        self._remixes: list[tuple[_Window, Remix]] = []
+        self._sure: list[_Window] = []
+        for name, span in held.spans.items():
+            index = self._sources.index(name)
+            windows = self._windows_of(span)
+            self._leaks += [_Window(f"leak {name} {i}", index, *window) for i, window in enumerate(windows)]
+            cut = [s for s in self._pool.stretches if index in s.silent and _overlap(s, span)]
+            parts = [Stretch(max(s.start, span[0]), min(s.stop, span[1]), s.silent) for s in cut]
+            drawn = self._pool.draw(len(windows), segment_frames, random, parts)
+            for i, remix in enumerate(drawn):
+                part = _clipped((remix.stretch.start, remix.stretch.stop), remix.start, segment_frames)
+                self._remixes.append((_Window(f"remix {name} {i}", index, remix.start, part), remix))
+            self._sure += [
+                _Window(f"sure {name} {i}", index, start, (0, segment_frames))
+                for i, start in enumerate(_surest(sure[index], estimates, index, segment_frames, len(mix)))
+            ]
+        self._figures: list[Figures] = []
+        self._kept_epoch = 0
+        self._kept: dict[str, Tensor] = {}
+
+    @property
+    def state(self) -> GuardState:
+        """What a later attempt needs."""
+        return GuardState(tuple(self._figures), self._kept_epoch, self._kept)
+
+    def restore_kept(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Put the tensors of the best epoch in place; those of the base are its owner's to restore."""
+        with torch.no_grad():
+            for name, values in self._kept.items():
+                parameters[name].copy_(values)
+
+    def resume(self, state: GuardState) -> None:
+        """Take up what an earlier attempt has judged; the base has been judged here again."""
+        self._figures[1:] = state.figures[1:]
+        self._kept_epoch, self._kept = state.kept_epoch, dict(state.kept)
+
+    def judge(self, separate: Separate, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Measure the network as it is now; the first call is for the base."""
+        with torch.no_grad():
+            self._figures.append(self._measure(separate))
+        epoch = len(self._figures) - 1
+        if epoch and self._gain_db(epoch) > max(MIN_GAIN_DB, self._gain_db(self._kept_epoch)):
+            self._kept_epoch = epoch
+            self._kept = {name: p.detach().to("cpu", copy=True) for name, p in parameters.items()}
+
+    def _gain_db(self, epoch: int) -> float:
+        return predicted_gain_db(self._figures[0], self._figures[epoch]) if epoch else 0.0
+
+    def verdict(self, std: float) -> Verdict:
+        """Return the verdict on the epochs so far.
+
+        Args:
+            std: factor from the network's scale to the song's.
+        """
+        shown = self._kept_epoch or len(self._figures) - 1
+        base, after = self._figures[0], self._figures[shown]
+        rows = tuple(
+            SourceVerdict(
+                name,
+                (stop - start) / self._sample_rate_hz,
+                level_dbfs(base[name].leakage, std),
+                level_dbfs(after[name].leakage, std),
+            )
+            for name, (start, stop) in self._held.spans.items()
+        )
+        outcome = Outcome.HELPED if self._kept_epoch else Outcome.DID_NOT
+        return Verdict(outcome, self._kept_epoch, math.fsum(row.held_back_s for row in rows), rows)
+
+    def _windows_of(self, span: Interval) -> list[tuple[int, Interval]]:
+        """First frames of the windows over a span, and the parts of them that count."""
+        start, stop = span
+        count = min(WINDOWS_OF_A_KIND, -(-(stop - start) // self._length))
+        last = len(self._mix) - self._length
+        if count == 1:
+            first = max(0, min((start + stop - self._length) // 2, last))
+            return [(first, _clipped(span, first, self._length))]
+        step = (stop - start - self._length) // (count - 1)
+        starts = [max(0, min(start + i * step, last)) for i in range(count)]
+        return [(first, _clipped(span, first, self._length)) for first in starts]
+
+    def _measure(self, separate: Separate) -> Figures:
+        rows: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in self._held.spans}
+        for window in self._leaks:
+            row, mix = rows[self._sources[window.source]], self._plain(window)
+            row["leakage"].append(_power(self._estimate(separate, window, mix)[window.source], window.span))
+            row["silence_power"].append(_power(torch.from_numpy(mix), window.span))
+        for window, remix in self._remixes:
+            row = rows[self._sources[window.source]]
+            mix, targets = self._pool.build(remix, self._length)
+            estimate = self._estimate(separate, window, mix).cpu()
+            errors = torch.einsum("gs,sct->gct", targets.groups, estimate) - targets.sounds
+            row["rest_error"].append(_power(errors[0], window.span))
+            row["own_error"].append(sum(_power(error, window.span) for error in errors[1:]))
+            row["own_power"].append(sum(_power(sound, window.span) for sound in targets.sounds[1:]))
+        for window in self._sure:
+            row, mix = rows[self._sources[window.source]], self._plain(window)
+            row["sure_power"].append(
+                _power(self._estimate(separate, window, mix)[window.source], window.span)
+            )
+            row["sure_mix_power"].append(_power(torch.from_numpy(mix), window.span))
+        names = [figure.name for figure in fields(SourceFigures)]
+        return {name: SourceFigures(*(_mean(row[key]) for key in names)) for name, row in rows.items()}
+
+    def _plain(self, window: _Window) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self._mix[window.start : window.start + self._length].T)
+
+    def _estimate(self, separate: Separate, window: _Window, mix: NDArray[np.float32]) -> Tensor:
+        self._check_cancel()
+        return separate(torch.from_numpy(mix), window.start, window.name)
+
+
+def predicted_gain_db(base: Figures, after: Figures) -> float:
+    """Predict by how much an adaptation improves the sources, on average; below 0 = it makes them worse."""
+    return float(np.mean([_source_gain_db(base[name], after[name]) for name in base]))
+
+
+def _source_gain_db(base: SourceFigures, after: SourceFigures) -> float:
+    """Return the gain of the docstring above; where there are no remixes, that of leakage alone."""
+    if math.isnan(base.own_error):
+        return _ratio_db(base.leakage, after.leakage) if math.isnan(base.sure_power) else 0.0
+    harm = 0.0
+    if base.sure_power > 0:
+        less_leakage = (base.leakage - after.leakage) / max(base.silence_power, TINY_POWER)
+        spared = max(0.0, less_leakage * (base.sure_mix_power - base.sure_power))
+        harm = max(0.0, base.sure_power - after.sure_power - spared) / base.sure_power
+    power = max(base.own_power, TINY_POWER)
+    return _ratio_db(base.own_error / power, after.own_error / power + harm)
+
+
+def _ratio_db(before: float, after: float) -> float:
+    return 10 * math.log10((before + TINY_POWER) / (after + TINY_POWER))
+
+
+def _surest(
+    sure: NDArray[np.bool_], estimates: SongEstimates, source: int, window_frames: int, n_frames: int
+) -> list[int]:
+    """First frames of the windows in which a source plays most clearly, apart from each other."""
+    cell_frames = estimates.cell_frames
+    n_cells = min(len(sure), max(1, -(-window_frames // cell_frames)))
+    total = estimates.powers.sum(axis=0) + TINY_POWER
+    shares = np.where(sure, estimates.powers[source] / total, 0.0)
+    clearness = np.convolve(shares, np.ones(n_cells), mode="valid")
+    starts = []
+    for _ in range(WINDOWS_OF_A_KIND):
+        best = int(np.argmax(clearness))
+        if clearness[best] <= 0:
+            break
+        starts.append(max(0, min(best * cell_frames, n_frames - window_frames)))
+        clearness[max(0, best - n_cells + 1) : best + n_cells] = 0
+    return starts
+
+
+def _overlap(stretch: Stretch, span: Interval) -> bool:
+    return max(stretch.start, span[0]) < min(stretch.stop, span[1])
+
+
+def _clipped(span: Interval, start: int, length: int) -> Interval:
+    return max(span[0] - start, 0), min(span[1] - start, length)
+
+
+def _power(audio: Tensor, span: Interval) -> float:
+    return float(audio[..., span[0] : span[1]].double().square().mean())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
