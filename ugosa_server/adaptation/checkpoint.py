@@ -123,7 +123,15 @@ class EpochCheckpoint:
         try:
             with replacing(self._path) as file:
                 state = optimiser.state_dict()["state"]
-                file.write(_encode(self._keys, self._losses, parameters, state, guard and guard.state))
+                file.write(
+                    _encode(
+                        self._keys,
+                        self._losses,
+                        parameters,
+                        state,
+                        guard.state if guard is not None else None,
+                    )
+                )
         except OSError as error:  # a full disk, say: the adaptation itself needs none
             log.warning("epoch %d cannot be kept in %s: %s", len(self._losses), self._path, error)
         reach("worker.epoch_kept")

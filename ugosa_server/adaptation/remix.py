@@ -302,7 +302,7 @@ class RemixPool:
                 sound[:, first:last] = part * self._fades(last - first)
         if added.swapped:
             sound = sound[::-1]
-        return np.float32(added.gain) * sound
+        return np.asarray(added.gain * sound, dtype=np.float32)
 
     def _fades(self, n_frames: int) -> NDArray[np.float32]:
         rising = np.arange(1, n_frames + 1) / self._fade_frames

@@ -99,4 +99,4 @@ class _CellPowers:
         """Mean squares, [S, cells]."""
         lengths = np.full(len(self._energies), self.cell_frames)
         lengths[-1] = self._position - self.cell_frames * (len(self._energies) - 1)
-        return np.stack(self._energies, axis=1) / lengths
+        return np.asarray(np.stack(self._energies, axis=1) / lengths)
