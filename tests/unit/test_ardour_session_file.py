@@ -3,16 +3,18 @@
 import re
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from ugosa_client import Mark, MarkState
+from ugosa_client import Mark, MarkState, Notice
 from ugosa_client.errors import BadInputError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "clients" / "ardour"))
+from ugosa_ardour.__main__ import say_progress
 from ugosa_ardour.request import Range, marks_of
 from ugosa_ardour.session_file import add_stems
 
@@ -77,3 +79,12 @@ def test_a_session_without_audio_folders_is_left_alone(session, stems):
 def test_a_region_that_is_not_there_is_named(session, stems):
     with pytest.raises(BadInputError, match="no region 99"):
         add_stems(session, "99", stems)
+
+
+def test_warnings_of_a_job_are_notes_for_the_window(capsys):
+    warning = Notice(
+        "j", 2, 1, None, reason="SILENT_BUT_HEARD", message="the model hears vocals", warning=True
+    )
+    say_progress(warning)
+    say_progress(replace(warning, warning=False))
+    assert capsys.readouterr().out == "note\tthe model hears vocals\n"

@@ -2,7 +2,7 @@
 
 from ugosa_server.marks.activity import SilenceGains, fade_frames
 from ugosa_server.marks.levels import LevelMeter, SongLevels, load_levels, save_levels
-from ugosa_server.marks.lint import Finding, Severity, lint_marks
+from ugosa_server.marks.lint import Finding, Severity, lint_marks, silent_but_heard
 from ugosa_server.marks.model import Interval, Mark, MarkSet, MarkState, complement, inside, intersect, merge
 from ugosa_server.marks.suggest import Suggestion, suggest_marks
 from ugosa_server.marks.validate import (
@@ -38,6 +38,7 @@ __all__ = [
     "merge",
     "playing_sources",
     "save_levels",
+    "silent_but_heard",
     "suggest_marks",
     "validate_instruments",
     "validate_marks",

@@ -85,7 +85,7 @@ def lint_marks(
     found += _short_silences(sound, song)
     found += _coverage(sound, playing, song)
     if levels is not None:
-        found += _heard_in_silence(sound, names, levels)
+        found += silent_but_heard(sound, names, levels)
     order = list(Severity)
     return sorted(found, key=lambda f: (order.index(f.severity), f.span or (0, 0), f.source, f.code))
 
@@ -163,8 +163,14 @@ def _coverage(marks: MarkSet, sources: Sequence[str], song: SourceAudio) -> Iter
         )
 
 
-def _heard_in_silence(marks: MarkSet, sources: Sequence[str], levels: SongLevels) -> Iterator[Finding]:
-    """Stretches of marked silence in which the model hears the source as loudly as where it plays."""
+def silent_but_heard(marks: MarkSet, sources: Sequence[str], levels: SongLevels) -> Iterator[Finding]:
+    """Yield a warning for each stretch of marked silence in which the model takes the source to play.
+
+    Args:
+        marks: sound ones.
+        sources: of the model; marks of others are passed over.
+        levels: of the song as the unadapted model heard it.
+    """
     rate = levels.sample_rate_hz
     for source, plays in playing_probability(levels).items():
         if source not in sources:

@@ -72,11 +72,11 @@ def suggest_marks(levels: SongLevels) -> list[Suggestion]:
 
 def playing_probability(levels: SongLevels) -> dict[str, NDArray[np.float64]]:
     """p(plays) of each source in every hop, [K]."""
-    mix = _smooth_dbfs(levels.mix_dbfs, levels)
+    mix = smooth_dbfs(levels.mix_dbfs, levels)
     heard = mix > SILENT_MIX_DBFS
     probability = {}
     for source, dbfs in levels.sources_dbfs.items():
-        level = _smooth_dbfs(dbfs, levels)
+        level = smooth_dbfs(dbfs, levels)
         own_loud = np.percentile(level, LOUD_PERCENTILE)
         evidence = level - (own_loud + mix) / 2.0
         even = np.clip(otsu_threshold(np.maximum(evidence[heard], EVIDENCE_FLOOR_DB)), *EVEN_BOUNDS_DB)
@@ -140,8 +140,8 @@ def _mean(plays: NDArray[np.float64], span: Interval, levels: SongLevels) -> flo
     return float(plays[first:stop].mean())
 
 
-def _smooth_dbfs(dbfs: tuple[float, ...], levels: SongLevels) -> NDArray[np.float64]:
-    """Level of the mean power in a window of SMOOTHING_S around each hop."""
+def smooth_dbfs(dbfs: tuple[float, ...], levels: SongLevels) -> NDArray[np.float64]:
+    """Return the level of the mean power in a window of SMOOTHING_S around each hop, [K]."""
     power = 10.0 ** (np.asarray(dbfs) / 10.0)
     half = round(SMOOTHING_S * levels.sample_rate_hz / levels.hop_frames / 2)
     total = np.concatenate([[0.0], np.cumsum(power)])

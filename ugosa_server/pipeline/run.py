@@ -28,6 +28,7 @@ from ugosa_server.failpoints import reach
 from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
 from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
+from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
 from ugosa_server.pipeline.memory_fallback import within_memory
 from ugosa_server.pipeline.model_input import ModelMix, write_model_mix
 from ugosa_server.pipeline.player_frames import with_player_frames
@@ -141,6 +142,7 @@ def _adapted_stems(
         (context.out_dir / ESTIMATES_NAME).unlink()
         if not adaptation.keeps_base:
             context, stems = yield from _stems(context, mix)
+            yield from warn_of_doubtful_marks(context, stems.levels)
             return context, adaptation, stems
     context, stems = yield from _stems(context, mix)
     return context, adaptation, stems

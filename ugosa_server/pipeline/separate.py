@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ugosa_server.adaptation.remix import SongEstimates
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import RunEvent, RunPhase, StemFile
-from ugosa_server.marks import LevelMeter, SilenceGains, save_levels
+from ugosa_server.jobs.runs import RunEvent, RunNotice, RunPhase, StemFile
+from ugosa_server.marks import LevelMeter, SilenceGains, SongLevels, save_levels
 from ugosa_server.pipeline.context import RunContext
+from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence
 from ugosa_server.pipeline.estimate import NetworkPass
 from ugosa_server.pipeline.leakage import LeakageMeter
 from ugosa_server.pipeline.model_input import ModelMix
@@ -45,6 +46,8 @@ class StemSet:
 
     files: tuple[StemFile, ...]
     """In the run's order; durable."""
+    levels: SongLevels
+    """Of the estimates that the stems were made of."""
     leakage_dbfs: list[float | None]
     """As in `BaseEstimates`, of the estimates that the stems were made of."""
     previews: PreviewRecorder
@@ -62,7 +65,7 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
     if context.spec.analysis_only:
         for _ in estimates:
             yield from over_song.progress()
-        _save_levels(context, levels)
+        yield from _of_base(context, levels)
         return BaseEstimates(leakage.levels_dbfs(), previews, None)
     gains = _gains(context)
     consistency = MixtureConsistency(context.frames, gains, context.spec.stem_encoding)
@@ -87,7 +90,7 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
             song: SongEstimates = end.value
             break
         yield from over_song.progress()
-    _save_levels(context, levels)
+    yield from _of_base(context, levels)
     return BaseEstimates(leakage.levels_dbfs(), previews, song)
 
 
@@ -108,9 +111,7 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
         ]
         gains = _gains(context)
         consistency = MixtureConsistency(context.frames, gains, spec.stem_encoding)
-        estimates = leakage.measured(over_song.estimates())
-        if context.strategy.depth is None:
-            estimates = levels.listen(estimates)
+        estimates = levels.listen(leakage.measured(over_song.estimates()))
         for stems in consistency.process(_filtered(context, estimates, gains)):
             for writer, stem in zip(writers, stems, strict=True):
                 writer.write(stem.T)
@@ -125,12 +126,13 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
             "scale there, which 24 bits cannot hold; float32 stems can",
         )
     if context.strategy.depth is None:
-        _save_levels(context, levels)
+        yield from _of_base(context, levels)
     stem_files = tuple(
         StemFile(name, path.name, stem.frames, stem.size_bytes, stem.sha256)
         for name, path, stem in zip(stem_names, context.stem_paths, written, strict=True)
     )
-    return StemSet(stem_files, leakage.levels_dbfs(), previews)
+    measured = levels.levels(context.model.info.sha256)
+    return StemSet(stem_files, measured, leakage.levels_dbfs(), previews)
 
 
 def _filtered(
@@ -157,5 +159,8 @@ def _level_meter(context: RunContext) -> LevelMeter:
     return LevelMeter(context.ensemble.playing, context.frames, context.spec.source.sample_rate_hz)
 
 
-def _save_levels(context: RunContext, meter: LevelMeter) -> None:
-    save_levels(context.out_dir / LEVELS_NAME, meter.levels(context.model.info.sha256))
+def _of_base(context: RunContext, meter: LevelMeter) -> list[RunNotice]:
+    """Keep what the unadapted network was measured to give; return what that says against the marks."""
+    levels = meter.levels(context.model.info.sha256)
+    save_levels(context.out_dir / LEVELS_NAME, levels)
+    return warn_of_heard_silence(context, levels)

@@ -17,7 +17,7 @@ from types import FrameType
 
 from ugosa_ardour.request import marks_of, read_request, write_song
 from ugosa_ardour.session_file import add_stems
-from ugosa_client import JobOptions, Progress, SeparationRequest, UgosaClient
+from ugosa_client import JobOptions, Notice, Progress, SeparationRequest, UgosaClient
 from ugosa_client.cli.job_options import add_job_options, job_options
 from ugosa_client.errors import BadInputError, UgosaClientError
 from ugosa_client.events import JobEvent
@@ -84,9 +84,11 @@ def run_separate(request_path: Path, out_dir: Path, server: str | None, options:
 
 
 def say_progress(event: JobEvent) -> None:
-    """Emit the progress of a job."""
+    """Emit the progress of a job, and its warnings."""
     if isinstance(event, Progress):
         say("progress", f"{event.fraction:.4f}", event.phase.replace("_", " "))
+    elif isinstance(event, Notice) and event.warning:
+        say("note", event.message)
 
 
 def say(*fields: object) -> None:

@@ -92,6 +92,21 @@ describe("separating", function()
     assert.same({ "mix" }, { state.tracks[1].ext.P_NAME, state.tracks[2] })
   end)
 
+  it("warns of a doubtful mark while the job runs, and at its end", function()
+    local finish
+    support.fake_helper(state, { run = function(request, say)
+      say({ event = "job", job = { job_id = "j1" } })
+      say({ event = "notice", reason = "SILENT_BUT_HEARD", message = "the model hears vocals", warning = true })
+      finish = function() support.say_success(request, say) end
+    end })
+    until_shown("my song ü.wav: the model hears vocals")
+    separate("Separate")
+    finish()
+    until_shown("stems are in the project")
+    state.run(support.user(state, {}), function() return state.ready() end, 300)
+    shows("the model hears vocals")
+  end)
+
   it("says how to install the helper when there is none", function()
     os.remove(state.helper)
     separate()

@@ -69,7 +69,7 @@ function Job:_describe(object)
     self.fraction = object.fraction
     self.eta_s = object.eta_s ~= json.null and object.eta_s or nil
   elseif object.event == "notice" then
-    self.notices[#self.notices + 1] = object.message
+    self.notices[#self.notices + 1] = { text = object.message, severity = object.warning and "warning" or "info" }
   elseif object.event == "fetch" then
     self.text, self.eta_s, self.fraction = "Fetching " .. object.file, nil, 1
   elseif object.event == "result" then

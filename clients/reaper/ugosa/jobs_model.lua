@@ -91,7 +91,7 @@ local function describe_end(lines, entry)
   if job.state == "done" then
     add(lines, ("%s: stems are in the project; the original is muted. Report: %s"):format(name,
       files.join(job.folder, "report.html")))
-    for _, notice in ipairs(job.notices) do add(lines, notice, "info") end
+    for _, notice in ipairs(job.notices) do add(lines, notice.text, notice.severity) end
   elseif job.state == "cancelled" then
     add(lines, ("%s: cancelled; the project is as it was."):format(name), "warning")
   else
@@ -115,6 +115,9 @@ function JobsModel:view()
     if not self.finished then
       bars[#bars + 1] = { label = ("%s: %s%s"):format(entry.place.name, job.text, job:eta_text()),
         fraction = job.state == "done" and 1 or job.fraction }
+      for _, notice in ipairs(job.notices) do
+        if notice.severity == "warning" then add(lines, ("%s: %s"):format(entry.place.name, notice.text), "warning") end
+      end
     end
   end
   if not self.finished then

@@ -94,7 +94,7 @@ def make_spec(tmp_path, checkpoint):
 
 def run(spec, networks):
     events = list(run_job(spec, networks, never))
-    notices = [event.message for event in events if isinstance(event, RunNotice)]
+    notices = [e.message for e in events if isinstance(e, RunNotice) and e.reason == "GPU_MEMORY"]
     fractions = [event.fraction for event in events if isinstance(event, RunProgress)]
     assert fractions == sorted(fractions), "progress never falls"
     return events[-1], notices

@@ -106,10 +106,10 @@ def test_run_without_silent_marks_is_plain_with_a_notice(make_spec, networks):
     assert "adapter.safetensors" not in files_of(spec)
 
 
-def test_b0_adapts_nothing_and_gives_no_notice(make_spec, networks):
+def test_b0_adapts_nothing_and_says_what_the_marks_hide(make_spec, networks):
     spec = make_spec(adaptation=AdaptationOptions("B0"))
     *events, _ = run_job(spec, networks, never)
-    assert not any(isinstance(event, RunNotice) for event in events)
+    assert {event.reason for event in events if isinstance(event, RunNotice)} == {"SILENT_BUT_HEARD"}
     assert "adapter.safetensors" not in files_of(spec)
 
 
