@@ -141,6 +141,8 @@ class ServerConfig(WorkerSettings):
     """Seconds for a cancelled job to end by itself; after them its worker process is replaced."""
     drain_grace_s: float = 20.0
     """Seconds for the running job to end after SIGTERM; after them it goes back to the queue on disk."""
+    exit_when_idle_s: float = 0.0
+    """Seconds without a job to run and without a call after which the server ends; 0 = never."""
     metrics: str = ""
     """HOST:PORT on loopback for Prometheus; empty = none."""
 

@@ -115,6 +115,9 @@ async def serve(config: ServerConfig) -> str:
             has_tokens=await store(lambda s: s.tokens.any_valid()),
         )
         stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
+        if config.exit_when_idle_s:
+            idleness = _exit_when_idle(config.exit_when_idle_s, store, quotas, rpc, stopping)
+            _run_along(stack, idleness, "idleness")
         retention = RetentionOptions(config.keep_jobs_days, config.keep_uploads_days)
         _run_along(stack, keep_sweeping(uploads, jobs, retention), "retention")
         scheduler.start()
@@ -157,6 +160,22 @@ async def _keep_health(
         await rpc.set_serving(serving=health.ready)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), HEALTH_INTERVAL_S)
+
+
+async def _exit_when_idle(
+    limit_s: float, store: AsyncStore, quotas: Quotas, rpc: RpcServer, stopping: asyncio.Event
+) -> None:
+    """Stop the server once it has had no unfinished job, no open stream and no call for `limit_s` seconds."""
+    now_s = asyncio.get_running_loop().time
+    busy_s = now_s()
+    while True:
+        await asyncio.sleep(HEALTH_INTERVAL_S)
+        if quotas.open_streams or await store(lambda s: s.jobs.unfinished_ids()):
+            busy_s = now_s()
+        elif now_s() - max(busy_s, rpc.last_call_s) >= limit_s:
+            log.info("idle for %.0f s: the server ends", limit_s)
+            stopping.set()
+            return
 
 
 async def _start_osc(

@@ -18,7 +18,7 @@ from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 ID_PATTERN = re.compile(r"(upload|job)-[0-9a-f]{16}")
 # Made here before the database, or by the system; what is hidden is nobody's song.
 NAMES_BEFORE_STORE = re.compile(
-    r"lock|.*\.lock|ballast|ray-token|lost\+found|\..*|" + "|".join(SPOOL_FOLDERS)
+    r"lock|.*\.lock|server\.log|ballast|ray-token|lost\+found|\..*|" + "|".join(SPOOL_FOLDERS)
 )
 EXAMPLES = 3
 

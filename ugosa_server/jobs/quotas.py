@@ -44,6 +44,11 @@ class Quotas:
         self._upload_streams: Counter[str] = Counter()
         self._read_streams: Counter[str] = Counter()
 
+    @property
+    def open_streams(self) -> int:
+        """How many watches, upload streams and read streams of all principals are open."""
+        return sum(map(Counter.total, (self._watches, self._upload_streams, self._read_streams)))
+
     def check_new_upload(self, store: Store, principal: str, size_bytes: int) -> None:
         """Make sure that one more upload, of so many bytes as far as is known, is permitted.
 

@@ -127,6 +127,8 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
+        self.last_call_s = asyncio.get_running_loop().time()
+        """When the newest call began, on the event loop's clock."""
 
     async def intercept_service(
         self,
@@ -134,6 +136,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """See grpc.aio.ServerInterceptor."""
+        self.last_call_s = asyncio.get_running_loop().time()
         handler = cast(Any, await continuation(handler_call_details))
         if handler is None:
             return grpc.stream_unary_rpc_method_handler(self._guarded(_unimplemented, takes_stream=True))

@@ -61,7 +61,8 @@ class RpcServer:
         default_model: str,
         authenticator: Authenticator,
     ) -> None:
-        interceptors = [AuthInterceptor(authenticator)]
+        self._interceptor = AuthInterceptor(authenticator)
+        interceptors = [self._interceptor]
         self._sockets = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
         self._ports = grpc.aio.server(
             options=port_options(), interceptors=interceptors, maximum_concurrent_rpcs=MAX_PORT_CALLS
@@ -127,6 +128,11 @@ class RpcServer:
         )
         for name in ("", *SERVICE_NAMES):
             await self._health.set(name, status)
+
+    @property
+    def last_call_s(self) -> float:
+        """When the newest call began, on the event loop's clock; the server's making, when there was none."""
+        return self._interceptor.last_call_s
 
     async def stop(self, grace_s: float) -> None:
         """End all calls, after `grace_s` seconds by force."""

@@ -11,6 +11,11 @@ from ugosa_client.errors import BadInputError
 MAX_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107  # sizeof(sun_path) - 1, see unix(7)
 
 
+def is_server_named() -> bool:
+    """Return whether the environment names a server, by UGOSA_SERVER."""
+    return bool(os.environ.get("UGOSA_SERVER", "").strip())
+
+
 def default_target() -> str:
     """Return the default address of a server on this machine.
 

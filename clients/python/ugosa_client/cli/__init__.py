@@ -14,6 +14,7 @@ from typing import NoReturn
 import ugosa_client
 from ugosa_client.cli import batch, jobs, marks, reaper_helper, separate
 from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
+from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import make_reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError
@@ -41,11 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--server",
         metavar="ADDRESS",
-        help="unix:/path/to/ugosa.sock or host:port (default: $UGOSA_SERVER, or this machine's socket)",
+        help="unix:/path/to/ugosa.sock or host:port (default: $UGOSA_SERVER, or this machine's socket; "
+        "if nothing listens there, a server that is installed here is started)",
     )
     common.add_argument(
         "--json", action="store_true", help="JSON lines on stdout: one object an event, the last the result"
     )
+    common.set_defaults(needs_server=True)
     remote = common.add_argument_group("a server on another machine")
     remote.add_argument("--token-file", metavar="FILE", help="holds the token (default: $UGOSA_TOKEN)")
     remote.add_argument("--ca", metavar="FILE", help="PEM of who issued the server's certificate ($UGOSA_CA)")
@@ -80,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             certificate_file=arguments.cert,
             key_file=arguments.key,
         )
+        if arguments.needs_server:
+            ensure_server(arguments.server, reporter.say)
         with UgosaClient(arguments.server, identity=identity) as client:
             code: ExitCode | None = arguments.run(arguments, client, reporter)
         return int(code or ExitCode.OK)

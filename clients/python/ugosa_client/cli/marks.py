@@ -46,7 +46,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     convert.add_argument(
         "--frames", type=int, metavar="N", help="length of the song; later regions are refused"
     )
-    convert.set_defaults(run=run_convert)
+    convert.set_defaults(run=run_convert, needs_server=False)
 
     lint = actions.add_parser("lint", parents=[common], help="find what is wrong or doubtful with marks")
     lint.add_argument("song", metavar="SONG", help="an audio file, or a REAPER project (.rpp)")

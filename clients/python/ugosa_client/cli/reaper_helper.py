@@ -20,6 +20,7 @@ from typing import Any, TextIO
 import soundfile
 
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
+from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import JsonReporter, Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, JobCancelledError, JobFailedError, UgosaClientError
@@ -93,18 +94,18 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
     run = actions.add_parser("run", parents=[common], help="separate as a request file asks")
     run.add_argument("request", metavar="REQUEST.json")
-    run.set_defaults(run=run_helper, job_id=None)
+    run.set_defaults(run=run_helper, job_id=None, needs_server=False)
 
     resume = actions.add_parser("resume", parents=[common], help="follow a job to its end and fetch it")
     resume.add_argument("job_id", metavar="JOB")
     resume.add_argument("request", metavar="REQUEST.json")
-    resume.set_defaults(run=run_helper)
+    resume.set_defaults(run=run_helper, needs_server=False)
 
     call = actions.add_parser(
         "call", parents=[common], help="run any ugosa command with its JSON lines in the progress file"
     )
     call.add_argument("request", metavar="REQUEST.json")
-    call.set_defaults(run=run_call)
+    call.set_defaults(run=run_call, needs_server=False)
 
 
 def run_helper(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> ExitCode:
@@ -114,6 +115,7 @@ def run_helper(arguments: argparse.Namespace, client: UgosaClient, reporter: Rep
         lines = JsonReporter()
         with Attendant(client, request.cancel_file) as attendant:
             try:
+                ensure_server(request.server or arguments.server, lines.say)
                 job = (
                     client.get_job(arguments.job_id) if arguments.job_id else _submit(request, client, lines)
                 )
