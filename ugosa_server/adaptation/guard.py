@@ -12,11 +12,14 @@ With e the power of the error of q on remixes and E that of q there, p the power
 surely plays, m that of the mix there, l and n the same two on held-back silence, and 0 for the base:
 
     harm = max(0, (p_0 - p) - (l_0 - l) / n (m - p_0)) / p_0
-    gain of q = 10 log10( (e_0 / E) / (e / E + harm) ) dB
+    gain of q = 10 log10( (e_0 / E) / min(max(1, e / E), e / E + harm) ) dB
 
 The second part of the difference is the leakage that q may lose there: as much, relative to the mix, as it
-lost in its silence. A network that learns that q plays nowhere does well on leakage, and even on remixes,
-whose q is what the base made of it; the harm shows it.
+lost in its silence. No source can lose more than all of itself, hence the 1. Where q is no more than
+`UNHEARD_SHARE` of the mix it plays nowhere for sure, and nothing can be said of harm.
+
+A network that learns that q plays nowhere does well on leakage, and even on remixes, whose q is what the base
+made of it; the harm shows it.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ MIN_SILENCE_S = 6.0  # of a source, all marks together; of less nothing is held 
 HELD_SHARE = 0.25  # of the silence of a source
 MAX_HELD_S = 12.0
 WINDOWS_OF_A_KIND = 2  # of each source
+UNHEARD_SHARE = 0.01  # of the power of the mix
 MIN_GAIN_DB = 0.02  # of an epoch that is better than the base
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
 
@@ -291,12 +295,13 @@ def _source_gain_db(base: SourceFigures, after: SourceFigures) -> float:
     if math.isnan(base.own_error):
         return _ratio_db(base.leakage, after.leakage) if math.isnan(base.sure_power) else 0.0
     harm = 0.0
-    if base.sure_power > 0:
+    if base.sure_power > UNHEARD_SHARE * base.sure_mix_power:
         less_leakage = (base.leakage - after.leakage) / max(base.silence_power, TINY_POWER)
         spared = max(0.0, less_leakage * (base.sure_mix_power - base.sure_power))
         harm = max(0.0, base.sure_power - after.sure_power - spared) / base.sure_power
     power = max(base.own_power, TINY_POWER)
-    return _ratio_db(base.own_error / power, after.own_error / power + harm)
+    error = after.own_error / power
+    return _ratio_db(base.own_error / power, min(max(1.0, error), error + harm))
 
 
 def _ratio_db(before: float, after: float) -> float:
