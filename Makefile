@@ -69,6 +69,7 @@ check: .venv/check.stamp .venv/buf.stamp
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_docstrings.py
 	cd protos && ../$(BUF) lint && ../$(BUF) format --diff --exit-code
 	$(BIN)/python tools/generate_wire.py --check
 	$(BIN)/python tools/generate_lua_words.py --check

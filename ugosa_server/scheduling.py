@@ -17,12 +17,12 @@ from ugosa_server.jobs.drafts import stems_of_job
 from ugosa_server.jobs.events import EventHub, JobError, JobState
 from ugosa_server.jobs.model import Job, JobKind, JobResult
 from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.retries import pause_s, verdict
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.jobs.store.lost_run_table import LostRuns
 from ugosa_server.models.registry import ModelRegistry
-from ugosa_server.retries import pause_s, verdict
 from ugosa_server.supervision import keep_running
 
 WORKER_RETRY = "WORKER_RETRY"  # reason of the notice that a job goes on after a lost worker

@@ -1,4 +1,4 @@
-"""What runs in the background is tried again after a fault of the system, and never ends in silence."""
+"""Background tasks are tried again after a fault of the system, and never end in silence."""
 
 import asyncio
 import errno

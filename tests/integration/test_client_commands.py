@@ -1,4 +1,4 @@
-"""What a musician sees of the `ugosa` command, against a real server process with a tiny network."""
+"""The `ugosa` command as a musician sees it, against a real server process with a tiny network."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What counts against a job: only runs that had begun and kept nothing; never a drain, never the machine."""
+"""Attempts that count against a job: only runs that had begun and kept nothing; never a drain, never the machine."""
 
 import asyncio
 import shutil
@@ -11,9 +11,9 @@ from tests.helpers.scripted_engine import Gate, ScriptedEngine, progress, succee
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.retries import MAX_LOST_RUNS, MAX_LOST_WORKERS, MAX_MACHINE_FAULTS, pause_s
 from ugosa_server.jobs.runs import RunFailed, RunNotice
 from ugosa_server.jobs.store.job_table import JobTable
-from ugosa_server.retries import MAX_LOST_RUNS, MAX_LOST_WORKERS, MAX_MACHINE_FAULTS, pause_s
 
 pytestmark = pytest.mark.asyncio
 

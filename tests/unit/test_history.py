@@ -45,7 +45,7 @@ def test_what_cannot_be_is_found(steps, words):
     assert any(words in problem for problem in transitions("job-1", events(*steps)))
 
 
-def test_gaps_other_answers_lost_and_unasked_jobs_and_shrunken_uploads_are_found():
+def test_checker_finds_gaps_lost_jobs_and_shrunken_uploads():
     history = History()
     seen = events((Q, 0), (R, 1), (OK, 1))
     list(history.watching(seen, "job-1", 0))

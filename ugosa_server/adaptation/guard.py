@@ -196,7 +196,7 @@ class Guard:
 
     @property
     def state(self) -> GuardState:
-        """What a later attempt needs."""
+        """State that a later attempt needs."""
         return GuardState(tuple(self._figures), self._kept_epoch, self._kept)
 
     def restore_kept(self, parameters: Mapping[str, nn.Parameter]) -> None:

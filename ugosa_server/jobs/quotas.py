@@ -46,7 +46,7 @@ class Quotas:
 
     @property
     def open_streams(self) -> int:
-        """How many watches, upload streams and read streams of all principals are open."""
+        """Return the number of open watches, upload streams and read streams of all principals."""
         return sum(map(Counter.total, (self._watches, self._upload_streams, self._read_streams)))
 
     def check_new_upload(self, store: Store, principal: str, size_bytes: int) -> None:

@@ -40,7 +40,7 @@ class AdaptationResult:
     strategy: Strategy
     """The strategy that it was made with."""
     verdict: Verdict | None
-    """Whether it helped; None = nobody asked."""
+    """Judgement of the guard; None = nobody asked."""
 
     @property
     def keeps_base(self) -> bool:

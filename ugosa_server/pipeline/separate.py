@@ -47,7 +47,7 @@ class StemSet:
     files: tuple[StemFile, ...]
     """In the run's order; durable."""
     levels: SongLevels
-    """Of the estimates that the stems were made of."""
+    """Levels of the estimates that the stems were made of."""
     leakage_dbfs: list[float | None]
     """As in `BaseEstimates`, of the estimates that the stems were made of."""
     previews: PreviewRecorder

@@ -38,7 +38,7 @@ def silent(source, start_s, stop_s):
 
 
 def leaky_stems(leakage=0.3):
-    """What a network makes of the song whose vocals hold a share of the accompaniment."""
+    """Estimates of a network whose vocals hold a share of the accompaniment."""
     stems = STEMS.copy()
     stems[VOCALS] += leakage * STEMS[0]
     stems[0] *= 1 - leakage

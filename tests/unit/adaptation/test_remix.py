@@ -117,7 +117,7 @@ def test_sound_is_added_from_where_the_source_plays():
         assert playing >= WINDOW // 2 - CELL_FRAMES
 
 
-def test_complementary_stretches_are_added_as_recordings_and_weigh_more():
+def test_complementary_stretches_are_recordings_and_weigh_more():
     only_drums = [silent(name, 0, SILENT_UNTIL) for name in ("bass", "other", "vocals")]
     no_drums = [silent("drums", SILENT_UNTIL, FRAMES)]
     pool = pool_of(MarkSet((*only_drums, *no_drums)))
@@ -150,7 +150,7 @@ def test_short_stretch_counts_only_where_it_is():
         assert (targets.weights[first : first + 2000] == 1).all()
 
 
-def test_marks_without_silence_of_some_and_sound_of_others_are_not_usable():
+def test_marks_need_silence_of_some_and_sound_of_others():
     assert not pool_of(MarkSet(())).is_usable
     everyone = MarkSet(tuple(silent(name, 0, 1000) for name in SOURCES))
     assert not pool_of(everyone).is_usable
@@ -213,7 +213,7 @@ def powers(network):
     return float(leak), float(estimate[:, SILENT_UNTIL:].square().mean())
 
 
-def test_remixes_teach_silence_where_eq_2_teaches_silence_everywhere():
+def test_remixes_do_not_teach_silence_everywhere_as_eq_2_does():
     held = MarkSet((silent("vocals", 0, SILENT_UNTIL - 2 * RATE_HZ), *MARKS.marks[1:]))
     pool = RemixPool(
         MIX, held, SOURCES, estimates_of(STEMS), RATE_HZ, [(SILENT_UNTIL - 2 * RATE_HZ, SILENT_UNTIL)]

@@ -124,7 +124,7 @@ def test_a_server_sweeps_when_it_starts(tmp_path):
     asyncio.run(run())
 
 
-def test_a_clock_that_jumps_sweeps_nothing_until_it_has_proved_right():
+def test_jumping_clock_sweeps_nothing_until_proved_right():
     day_s = S_PER_DAY
     store = Store(Path(":memory:"))
     try:

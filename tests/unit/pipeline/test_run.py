@@ -134,7 +134,7 @@ def test_report_holds_the_measurements(make_spec, networks, checkpoint):
     assert list(report["timings_s"]) == [phase.value for phase in RunPhase]
 
 
-def test_guard_keeps_an_epoch_or_the_base_and_the_report_says_which(make_spec, networks, monkeypatch):
+def test_guard_keeps_an_epoch_or_the_base_and_reports_which(make_spec, networks, monkeypatch):
     monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in songs of three seconds
     (unadapted,) = (e for e in run_job(make_spec(marks=()), networks, never) if isinstance(e, RunSucceeded))
     outcomes = set()

@@ -15,7 +15,7 @@ class LostRuns(NamedTuple):
     runs: int = 0
     """By a death of the server or of a worker."""
     workers: int = 0
-    """Of those, the ones whose worker died while the server lived."""
+    """Lost runs whose worker died while the server lived."""
     machine_faults: int = 0
     """Runs that ended for lack of memory, descriptors or disk; they are no fault of the job."""
 
