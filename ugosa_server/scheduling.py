@@ -257,6 +257,7 @@ class Scheduler:
             video=video,
             video_path=str(self._spool.bytes_path(video.upload_id)) if video else "",
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
+            chosen=job.options.stems,
         )
 
     async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:

@@ -115,16 +115,14 @@ async def serve(config: ServerConfig) -> str:
             has_tokens=await store(lambda s: s.tokens.any_valid()),
         )
         stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
-        if config.exit_when_idle_s:
-            idleness = _exit_when_idle(config.exit_when_idle_s, store, quotas, rpc, stopping)
-            _run_along(stack, idleness, "idleness")
         retention = RetentionOptions(config.keep_jobs_days, config.keep_uploads_days)
         _run_along(stack, keep_sweeping(uploads, jobs, retention), "retention")
         scheduler.start()
         for address in addresses:
             print(f"ugosa-server listens on {address}", flush=True)
 
-        await _keep_health(engine, rpc, stopping, supervisor)
+        idleness = Idleness(config.exit_when_idle_s, store, quotas, rpc)
+        await _keep_health(engine, rpc, idleness, stopping, supervisor)
         log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
         uploads.draining = jobs.draining = True
         await rpc.set_serving(serving=False)
@@ -146,9 +144,9 @@ async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> 
 
 
 async def _keep_health(
-    engine: Engine, rpc: RpcServer, stopping: asyncio.Event, supervisor: Supervisor
+    engine: Engine, rpc: RpcServer, idleness: Idleness, stopping: asyncio.Event, supervisor: Supervisor
 ) -> None:
-    """Report the engine's health by the health service, until the server is stopped or fails.
+    """Report the engine's health by the health service, until the server is stopped, idle or fails.
 
     Raises:
         ConfigError: no worker can ever start with this configuration.
@@ -158,24 +156,27 @@ async def _keep_health(
         if health.refusal:
             raise ConfigError(health.refusal)
         await rpc.set_serving(serving=health.ready)
+        if await idleness.is_over_limit():
+            log.info("idle for as long as exit_when_idle_s: the server ends")
+            return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), HEALTH_INTERVAL_S)
 
 
-async def _exit_when_idle(
-    limit_s: float, store: AsyncStore, quotas: Quotas, rpc: RpcServer, stopping: asyncio.Event
-) -> None:
-    """Stop the server once it has had no unfinished job, no open stream and no call for `limit_s` seconds."""
-    now_s = asyncio.get_running_loop().time
-    busy_s = now_s()
-    while True:
-        await asyncio.sleep(HEALTH_INTERVAL_S)
-        if quotas.open_streams or await store(lambda s: s.jobs.unfinished_ids()):
-            busy_s = now_s()
-        elif now_s() - max(busy_s, rpc.last_call_s) >= limit_s:
-            log.info("idle for %.0f s: the server ends", limit_s)
-            stopping.set()
-            return
+class Idleness:
+    """Time in which the server has no unfinished job, no open stream and no call."""
+
+    def __init__(self, limit_s: float, store: AsyncStore, quotas: Quotas, rpc: RpcServer) -> None:
+        """Begin to count; a limit of 0 seconds is never reached."""
+        self._limit_s, self._store, self._quotas, self._rpc = limit_s, store, quotas, rpc
+        self._busy_s = asyncio.get_running_loop().time()
+
+    async def is_over_limit(self) -> bool:
+        """Return whether it has lasted as long as the limit; to be asked again and again."""
+        now_s = asyncio.get_running_loop().time()
+        if self._quotas.open_streams or await self._store(lambda s: s.jobs.unfinished_ids()):
+            self._busy_s = now_s
+        return 0 < self._limit_s <= now_s - max(self._busy_s, self._rpc.last_call_s)
 
 
 async def _start_osc(

@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from tests.helpers.songs import make_song, write_song
+from tests.helpers.songs import SOURCES, make_song, read_audio, write_song
 from ugosa_client.cli import main
 
 RATE = 44100
@@ -29,3 +30,61 @@ def test_a_wrong_mark_is_warned_of_on_terminal_and_report(song, tmp_path, capsys
     (notice,) = json.loads((tmp_path / "out" / "report.json").read_text())["notices"]
     assert notice.startswith(warning)
     assert warning in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_chosen_stem_comes_with_the_exact_rest(song, tmp_path):
+    marks = ["--marks", str(song.with_suffix(".txt")), "--epochs", "1"]
+    assert main(["separate", str(song), *marks, "-o", str(tmp_path / "all")]) == 0
+    words = ["separate", str(song), *marks, "--stems", "vox", "--name", "{song} - {stem}"]
+    assert main([*words, "-o", str(tmp_path / "two")]) == 0
+    names = {"Mein Stück 1 - vocals.wav", "Mein Stück 1 - rest.wav", "report.json", "report.html"}
+    assert {path.name for path in (tmp_path / "two").iterdir()} == names
+    vocals, rest = (
+        read_audio(tmp_path / "two" / f"Mein Stück 1 - {stem}.wav") for stem in ("vocals", "rest")
+    )
+    np.testing.assert_array_equal(vocals, read_audio(tmp_path / "all" / "vocals.wav"))
+    np.testing.assert_array_equal(vocals + rest, read_audio(song))
+    report = json.loads((tmp_path / "two" / "report.json").read_text())
+    assert [stem["source"] for stem in report["stems"]] == ["vocals", "rest"]
+    assert report["null_peak_dbfs"] == "-inf"
+
+
+def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):
+    words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--strategy", "B0"]
+    assert main([*words, "--from", "0:00.25", "--to", "1.25", "-o", str(tmp_path / "out"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    (mark,) = result["job"]["marks"]
+    assert (mark["start_frame"], mark["end_frame"]) == (RATE // 4, RATE)
+    stems = [read_audio(tmp_path / "out" / f"{source}.wav") for source in SOURCES]
+    np.testing.assert_array_equal(sum(stems), read_audio(song)[RATE // 4 : 5 * RATE // 4])
+    assert main([*words, "--from", "1:00", "-o", str(tmp_path / "out")]) == 2
+    assert "goes from 0:00.0 to 0:02.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["mp3", "ogg"])
+def test_lossy_stems_sound_like_the_exact_ones(song, tmp_path, kind):
+    assert main(["separate", str(song), "--format", kind, "-o", str(tmp_path / "out"), "--detach"]) == 0
+    assert not (tmp_path / "out").exists()
+    words = ["separate", str(song), "--stems", "drums", "--format", kind]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 0
+    names = {f"drums.{kind}", f"rest.{kind}", "report.json", "report.html"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    mix = read_audio(song)
+    stems = [read_audio(tmp_path / "out" / f"{stem}.{kind}")[: len(mix)] for stem in ("drums", "rest")]
+    error = sum(stems)[: len(mix)] - mix[: len(stems[0])]
+    assert 0 < np.mean(error**2) < 0.05 * np.mean(mix**2)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--name", "a/{stem}"], "has a path in it; name the folder with -o"),
+        (["--name", "{song}"], "all stems would be one file; put {stem} into it"),
+        (["--name", "{stem} {artist}"], "has the field {artist}; known are {stem} and {song}"),
+        (["--name", "{stem"], "cannot be read"),
+        (["--stems", "tuba"], "in the list of stems"),
+    ],
+)
+def test_choices_that_cannot_be_are_refused_with_the_reason(song, tmp_path, capsys, words, why):
+    assert main(["separate", str(song), "-o", str(tmp_path / "out"), *words]) == 2
+    assert why in capsys.readouterr().err

@@ -17,8 +17,9 @@ from ugosa_client.errors import (
     OutputExistsError,
     ServerUnavailableError,
 )
-from ugosa_client.fetch import require_folder, safe_file_name, stem_file_names
+from ugosa_client.fetch import require_folder, stem_file_names
 from ugosa_client.song import FileSong
+from ugosa_client.stem_files import safe_file_name
 from ugosa_client.wire.ugosa.v1 import job_pb2, job_service_pb2
 
 SIZE = 1_500_000

@@ -8,6 +8,7 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import NoVideoEncoderError
 from ugosa_server.jobs.model import Job, JobDraft, JobKind, JobOptions, Upload, require_song, require_video
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.jobs.stem_choice import StemChoice
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.marks import (
     Mark,
@@ -97,7 +98,9 @@ class JobDrafts:
         check_marks_of_absent(checked, options.instruments, model.config.sources)
         stems = stems_of_job(options.instruments, checked, model, song)
         await asyncio.to_thread(check_all_silent, MarkSet(checked), stems, song)
-        n_stems = len(stems) if options.kind is JobKind.SEPARATION else 0
+        choice = StemChoice(stems, options.stems)
+        choice.check()
+        n_stems = len(choice.names) if options.kind is JobKind.SEPARATION else 0
         stems_bytes = n_stems * song.frames * song.channels * MAX_STEM_SAMPLE_BYTES
         return JobDraft(upload, options, checked, stems_bytes)
 

@@ -175,6 +175,8 @@ class JobOptions:
     """Seed of every random choice."""
     instruments: tuple[str, ...] = ()
     """Sources of the model that play, as the request says; empty = by the marks."""
+    stems: tuple[str, ...] = ()
+    """Stems to give, besides the sum of the others; empty = all."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()

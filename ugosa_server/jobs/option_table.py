@@ -266,6 +266,13 @@ OPTIONS = (
         metavar="A,B,...",
     ),
     JobOption(
+        "stems",
+        JobOptions,
+        "names",
+        "stems to give; the sum of all others is one more, `rest` (else each by itself)",
+        metavar="A,B,...",
+    ),
+    JobOption(
         "stem_encoding",
         JobOptions,
         "word",

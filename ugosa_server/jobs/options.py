@@ -16,7 +16,7 @@ from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobKind, JobOptions
 from ugosa_server.jobs.option_table import check_values
-from ugosa_server.marks import validate_instruments
+from ugosa_server.marks import validate_instruments, validate_stems
 from ugosa_server.marks.players import (
     PlayerPicture,
     VideoSource,
@@ -50,6 +50,8 @@ class JobOptionsRequest:
     """Purpose of the job."""
     instruments: tuple[str, ...] = ()
     """Sources of the model that play; empty = by the marks."""
+    stems: tuple[str, ...] = ()
+    """Stems to give, besides the sum of the others; empty = all."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()
@@ -86,6 +88,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         instruments=validate_instruments(
             request.instruments, model.config.sources, model.config.stems, model.name
         ),
+        stems=validate_stems(request.stems, model.config.stems, model.name),
         visual_frames=validate_visual_frames(request.visual_frames, slots, model.name),
         pictures=validate_pictures(request.pictures, slots, model.name),
         video=validate_video(request.video, slots, model.name),

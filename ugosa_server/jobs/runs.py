@@ -51,7 +51,9 @@ class RunSpec:
     resume_path: str = ""
     """Such a file of an earlier attempt, ignored if it does not match this run; empty = there is none."""
     stems: tuple[str, ...] = ()
-    """Names of the stems to give, in the model's order; empty = all that the model can give."""
+    """Names of the stems to make, in the model's order; empty = all that the model can give."""
+    chosen: tuple[str, ...] = ()
+    """Those of them to write, besides the sum of the others; empty = all, each by itself."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players, for a model that is conditioned on video."""
     pictures: tuple[PlayerPicture, ...] = ()
@@ -69,7 +71,7 @@ class RunSucceeded:
     """The last event of a run that ended well; all files are durable."""
 
     stems: tuple[StemFile, ...]
-    """In the order of `RunSpec.stems`; none, and no report, of an analysis."""
+    """In the order of `StemChoice.names`; none, and no report, of an analysis."""
     report_json: str
     """File name inside `out_dir`."""
     report_html: str

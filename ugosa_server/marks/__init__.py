@@ -12,6 +12,7 @@ from ugosa_server.marks.validate import (
     playing_sources,
     validate_instruments,
     validate_marks,
+    validate_stems,
     without_all_silent,
 )
 
@@ -42,5 +43,6 @@ __all__ = [
     "suggest_marks",
     "validate_instruments",
     "validate_marks",
+    "validate_stems",
     "without_all_silent",
 ]

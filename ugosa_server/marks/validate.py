@@ -154,6 +154,27 @@ def validate_instruments(
     return tuple(source for source in sources if source in instruments)
 
 
+def validate_stems(names: Sequence[str], stems: Sequence[str], model: str) -> tuple[str, ...]:
+    """Return a choice of stems in the model's order, each once; empty = no choice.
+
+    Args:
+        names: of a client.
+        stems: of the model.
+        model: its name, for messages.
+
+    Raises:
+        BadOptionError: the model gives no such stem.
+    """
+    for name in names:
+        if name not in stems:
+            near = difflib.get_close_matches(name.casefold(), stems, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise BadOptionError(
+                f"the model {model!r} gives no stem {name!r}; {hint}it gives {', '.join(stems)}"
+            )
+    return tuple(stem for stem in stems if stem in names)
+
+
 def playing_sources(
     instruments: Sequence[str], marks: MarkSet, sources: Sequence[str], frames: int
 ) -> tuple[str, ...]:

@@ -128,7 +128,7 @@ class RunContext:
     def stem_paths(self) -> list[Path]:
         """Files of the stems, in order."""
         suffix = self.spec.stem_encoding.suffix
-        return [self.out_dir / f"stem-{i}{suffix}" for i in range(len(self.ensemble.stems))]
+        return [self.out_dir / f"stem-{i}{suffix}" for i in range(len(self.ensemble.choice.names))]
 
     def preview_recorder(self) -> PreviewRecorder:
         """Return a recorder for one pass over the song.

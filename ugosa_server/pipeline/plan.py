@@ -8,6 +8,7 @@ from ugosa_server.adaptation.loop import count_steps
 from ugosa_server.adaptation.strategies import UNADAPTED, Strategy, parse_strategy
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.jobs.runs import RunNotice, RunPhase, RunSpec
+from ugosa_server.jobs.stem_choice import StemChoice
 from ugosa_server.marks import Interval, MarkSet, marks_of_ensemble
 from ugosa_server.marks.players import picture_times_s
 from ugosa_server.models.config import NetworkConfig
@@ -33,11 +34,13 @@ class Ensemble:
     """Stems of a run, and the sources that play in it."""
 
     stems: tuple[str, ...]
-    """Names of the stems to write, in order."""
+    """Names of the stems to make, in order."""
     playing: tuple[str, ...]
     """Those of them that are sources of the network; the others are residuals."""
     marks: MarkSet
     """The marks, with every source that does not play silent throughout."""
+    choice: StemChoice
+    """The stems to write."""
 
     @staticmethod
     def of(spec: RunSpec, config: NetworkConfig) -> Ensemble:
@@ -45,7 +48,7 @@ class Ensemble:
         stems = spec.stems or config.stems
         playing = tuple(name for name in stems if name in config.sources)
         marks = marks_of_ensemble(MarkSet(spec.marks), playing, config.sources, spec.source.frames)
-        return Ensemble(stems, playing, marks)
+        return Ensemble(stems, playing, marks, StemChoice(stems, spec.chosen))
 
 
 def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
@@ -178,7 +181,7 @@ def plan_phases(
             PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost),
             PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * epoch_passes),
         ]
-    n_stems = len(ensemble.stems)
+    n_stems = len(ensemble.choice.names)
     n_previews = preview_count(n_stems, strategy)
     report_s = duration_s * CHECK_S_PER_S * n_stems
     if encoding_threads:

@@ -12,6 +12,7 @@ from ugosa_server.jobs.runs import RunEvent, RunPhase, RunSpec
 from ugosa_server.pipeline.adapt import AdaptationResult
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.plan import preview_count, report_steps
+from ugosa_server.pipeline.rest_stem import levels_of_choice, marks_of_rest
 from ugosa_server.pipeline.separate import BaseEstimates, StemSet
 from ugosa_server.pipeline.verify import CheckedStems, check_stems, stem_check_steps
 from ugosa_server.report.data import JobReport, OptionValue, Preview, StemReport
@@ -34,7 +35,7 @@ def report_run(
         stems: the stems.
     """
     source, journal = context.spec.source, context.journal
-    n_previews = preview_count(len(context.ensemble.stems), context.strategy)
+    n_previews = preview_count(len(context.ensemble.choice.names), context.strategy)
     yield journal.begin(RunPhase.REPORT, report_steps(source, n_previews))
     first, last = context.preview_span
     mix_uri = context.encoders.submit(audio_data_uri, context.frames[first:last].T, source.sample_rate_hz)
@@ -43,8 +44,8 @@ def report_run(
     check = yield from context.follow(
         check_stems(
             context.stem_paths,
-            context.marks,
-            context.ensemble.stems,
+            marks_of_rest(context.marks, context.ensemble.choice),
+            context.ensemble.choice.names,
             context.frames,
             source.sample_rate_hz,
         )
@@ -75,14 +76,21 @@ def _job_report(
     check: CheckedStems,
 ) -> JobReport:
     """Put together the report of a finished run."""
-    spec, model, names = context.spec, context.model.info, context.ensemble.stems
+    spec, model, choice = context.spec, context.model.info, context.ensemble.choice
     before: Sequence[float | None] = stems.leakage_dbfs
     after: Sequence[float | None] = [None] * len(before)
     if base is not None:  # else the stems are those of the network as it came
         before, after = base.leakage_dbfs, stems.leakage_dbfs
     stem_reports = tuple(
         StemReport(*levels)
-        for levels in zip(names, check.peaks_dbfs, check.silence_peaks_dbfs, before, after, strict=True)
+        for levels in zip(
+            choice.names,
+            check.peaks_dbfs,
+            check.silence_peaks_dbfs,
+            levels_of_choice(before, choice),
+            levels_of_choice(after, choice),
+            strict=True,
+        )
     )
     strategy = context.strategy if adaptation is None else adaptation.strategy
     return JobReport(
@@ -95,7 +103,7 @@ def _job_report(
         adapter_sha256=None if adaptation is None else adaptation.adapter_sha256,
         strategy=str(strategy),
         trainable_parameters=strategy.trainable_count(context.config),
-        options=_options_as_used(spec, names),
+        options=_options_as_used(spec, choice.names),
         seed=spec.seed,
         device=context.networks.name_of(context.model.device),
         threads=context.networks.threads,

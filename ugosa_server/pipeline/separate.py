@@ -19,6 +19,7 @@ from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence
 from ugosa_server.pipeline.estimate import NetworkPass
 from ugosa_server.pipeline.leakage import LeakageMeter
 from ugosa_server.pipeline.model_input import ModelMix
+from ugosa_server.pipeline.rest_stem import StemChooser
 from ugosa_server.pipeline.song_estimates import write_estimates
 from ugosa_server.report.previews import PreviewRecorder
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
@@ -69,10 +70,11 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
         return BaseEstimates(leakage.levels_dbfs(), previews, None)
     gains = _gains(context)
     consistency = MixtureConsistency(context.frames, gains, context.spec.stem_encoding)
+    chooser = _chooser(context)
 
     def stems() -> Iterator[NDArray[np.float32]]:
         for block in consistency.process(_filtered(context, estimates, gains)):
-            previews.add(block)
+            previews.add(chooser.chosen(block))
             yield block
 
     writing = write_estimates(
@@ -98,8 +100,8 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
     """Separate, obey the marks, add up to the mix, write: one stream from segments to files."""
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.SEPARATION)
-    spec, source, stem_names = context.spec, context.spec.source, context.ensemble.stems
-    leakage = LeakageMeter(context.marks, stem_names)
+    spec, source = context.spec, context.spec.source
+    leakage = LeakageMeter(context.marks, context.ensemble.stems)
     levels = _level_meter(context)
     previews = context.preview_recorder()
     with ExitStack() as files:
@@ -111,25 +113,28 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
         ]
         gains = _gains(context)
         consistency = MixtureConsistency(context.frames, gains, spec.stem_encoding)
+        chooser = _chooser(context)
         estimates = levels.listen(leakage.measured(over_song.estimates()))
-        for stems in consistency.process(_filtered(context, estimates, gains)):
+        for made in consistency.process(_filtered(context, estimates, gains)):
+            stems = chooser.chosen(made)
             for writer, stem in zip(writers, stems, strict=True):
                 writer.write(stem.T)
             previews.add(stems)
             yield from over_song.progress()
         written = [writer.finish() for writer in writers]
     reach("worker.stems_written")
-    if consistency.clipped_samples:
+    if clipped := consistency.clipped_samples + chooser.clipped_samples:
+        what = "the song" if consistency.clipped_samples else "the sum of the other stems"
         yield context.journal.notice(
             "CLIPPED",
-            f"{consistency.clipped_samples} samples of the stems were clipped: the song is above full "
-            "scale there, which 24 bits cannot hold; float32 stems can",
+            f"{clipped} samples of the stems were clipped: {what} is above full scale there, which 24 bits "
+            "cannot hold; float32 stems can",
         )
     if context.strategy.depth is None:
         yield from _of_base(context, levels)
     stem_files = tuple(
         StemFile(name, path.name, stem.frames, stem.size_bytes, stem.sha256)
-        for name, path, stem in zip(stem_names, context.stem_paths, written, strict=True)
+        for name, path, stem in zip(context.ensemble.choice.names, context.stem_paths, written, strict=True)
     )
     measured = levels.levels(context.model.info.sha256)
     return StemSet(stem_files, measured, leakage.levels_dbfs(), previews)
@@ -153,6 +158,10 @@ def _filtered(
 def _gains(context: RunContext) -> SilenceGains:
     source = context.spec.source
     return SilenceGains(context.marks, context.ensemble.stems, source.frames, source.sample_rate_hz)
+
+
+def _chooser(context: RunContext) -> StemChooser:
+    return StemChooser(context.ensemble.choice, context.frames, context.spec.stem_encoding)
 
 
 def _level_meter(context: RunContext) -> LevelMeter:

@@ -44,6 +44,7 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         stem_encoding=StemEncoding(str(job["stem_encoding"])) if "stem_encoding" in job else None,
         seed=message.seed if message.HasField("seed") else None,
         instruments=tuple(message.instruments),
+        stems=tuple(message.stems),
         visual_frames=tuple(
             VisualFrame(seen.player, seen.frame, seen.features) for seen in message.visual_frames
         ),
@@ -77,6 +78,7 @@ def options_to_wire(options: JobOptions) -> job_pb2.JobOptions:
     """Return options with every field set (but the preset and hop that a job does not have)."""
     message = job_pb2.JobOptions(
         instruments=options.instruments,
+        stems=options.stems,
         video=None if options.video is None else _video_to_wire(options.video),
     )
     for part in (options, options.adaptation, options.separation):

@@ -21,6 +21,7 @@ from ugosa_client.retry import RetryPolicy
 from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.separate_stream import StreamItem
 from ugosa_client.song import SongSource, open_song
+from ugosa_client.stem_files import PLAIN, StemFiles
 from ugosa_client.uploads import OnUploadProgress, upload_song
 
 NOBODY = Identity()
@@ -103,6 +104,7 @@ class UgosaClient:
         *,
         out_dir: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
+        stem_files: StemFiles = PLAIN,
         on_upload: OnUploadProgress | None = None,
     ) -> Job:
         """Upload a song and make its job.
@@ -111,7 +113,12 @@ class UgosaClient:
         With `out_dir`, a directory in which stems would replace files of the user is refused before any work.
         """
         return separate.submit(
-            self._connection, request, out_dir=out_dir, overwrite=overwrite, on_upload=on_upload
+            self._connection,
+            request,
+            out_dir=out_dir,
+            overwrite=overwrite,
+            stem_files=stem_files,
+            on_upload=on_upload,
         )
 
     def get_job(self, job_id: str) -> Job:
@@ -186,10 +193,18 @@ class UgosaClient:
         out_dir: str | os.PathLike[str],
         *,
         overwrite: bool = False,
+        stem_files: StemFiles = PLAIN,
         on_progress: OnFetchProgress | None = None,
     ) -> FetchedFiles:
         """Write the stems and reports of a job that succeeded into `out_dir`."""
-        return fetch_results(self._connection, job_id, out_dir, overwrite=overwrite, on_progress=on_progress)
+        return fetch_results(
+            self._connection,
+            job_id,
+            out_dir,
+            overwrite=overwrite,
+            stem_files=stem_files,
+            on_progress=on_progress,
+        )
 
     def read_stem(self, job_id: str, stem: Stem, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""
@@ -202,6 +217,7 @@ class UgosaClient:
         *,
         after_seq: int = 0,
         overwrite: bool = False,
+        stem_files: StemFiles = PLAIN,
         on_event: Callable[[JobEvent], None] | None = None,
         on_fetch: OnFetchProgress | None = None,
     ) -> Separation:
@@ -212,6 +228,7 @@ class UgosaClient:
             out_dir,
             after_seq=after_seq,
             overwrite=overwrite,
+            stem_files=stem_files,
             on_event=on_event,
             on_fetch=on_fetch,
         )
@@ -222,11 +239,12 @@ class UgosaClient:
         out_dir: str | os.PathLike[str],
         *,
         overwrite: bool = False,
+        stem_files: StemFiles = PLAIN,
         on_event: Callable[[JobEvent], None] | None = None,
     ) -> Separation:
         """Separate a song into `out_dir`: upload, job, watch and fetch, resumed after any break."""
-        job = self.submit(request, out_dir=out_dir, overwrite=overwrite)
-        return self.finish(job, out_dir, overwrite=overwrite, on_event=on_event)
+        job = self.submit(request, out_dir=out_dir, overwrite=overwrite, stem_files=stem_files)
+        return self.finish(job, out_dir, overwrite=overwrite, stem_files=stem_files, on_event=on_event)
 
     def separate_stream(
         self,

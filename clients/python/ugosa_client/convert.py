@@ -151,6 +151,7 @@ def to_options(message: job_pb2.JobOptions) -> JobOptions:
     if message.HasField("mask_kind"):
         values["mask_kind"] = to_word(MASK_KINDS, message.mask_kind)
     values["instruments"] = tuple(message.instruments)
+    values["stems"] = tuple(message.stems)
     if message.HasField("video"):
         values["video"] = VideoSource(
             message.video.upload_id,
@@ -179,6 +180,7 @@ def from_options(options: JobOptions) -> job_pb2.JobOptions:
     with _fits(BadOptionError, "the video of the players"):
         message = job_pb2.JobOptions(
             instruments=options.instruments,
+            stems=options.stems,
             visual_frames=[
                 job_pb2.VisualFrame(player=seen.player, frame=seen.frame, features=seen.features)
                 for seen in options.visual_frames

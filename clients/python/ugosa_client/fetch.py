@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +23,11 @@ from ugosa_client.errors import (
 )
 from ugosa_client.jobs import get_job
 from ugosa_client.resources import Job, JobState, Stem
+from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy
 from ugosa_client.wire.ugosa.v1 import audio_pb2, job_service_pb2
 
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
-WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {
-    f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)
-}
-
 OnFetchProgress = Callable[[str, int, int], None]
 """Called with (file name, bytes on disk, all bytes)."""
 
@@ -55,11 +50,13 @@ def fetch_results(
     out_dir: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    stem_files: StemFiles = PLAIN,
     on_progress: OnFetchProgress | None = None,
 ) -> FetchedFiles:
     """Write the stems and the reports of a job that succeeded into `out_dir`.
 
     A stem that is there already, byte for byte, is left as it is; one that is there in part is completed.
+    `stem_files` says how the stems are named, and whether they are encoded anew.
 
     Raises:
         JobNotFinishedError: the job has no stems (yet).
@@ -73,7 +70,9 @@ def fetch_results(
             f"job {job_id} is {job.state}, and only a job that succeeded has stems", "JOB_NOT_FINISHED"
         )
     folder = Path(out_dir)
-    paths = {stem: folder / name for stem, name in zip(job.stems, stem_file_names(job), strict=True)}
+    paths = {
+        stem: folder / name for stem, name in zip(job.stems, stem_file_names(job, stem_files), strict=True)
+    }
     require_folder(folder)
     if not overwrite:
         refuse_foreign_files(folder, [path.name for path in paths.values()])
@@ -86,7 +85,14 @@ def fetch_results(
         ):
             _fetch_report(connection, job_id, report_format, folder / name)
         for stem, path in paths.items():
-            _fetch_stem(connection, job_id, stem, path, on_progress)
+            if stem_files.lossy is None:
+                _fetch_stem(connection, job_id, stem, path, on_progress)
+            else:
+                check_lossy_rate(stem_files.lossy, stem.sample_rate_hz)
+                whole = path.with_name(path.name + stem.encoding.suffix)
+                _fetch_stem(connection, job_id, stem, whole, on_progress)
+                encode_lossy(whole, path)
+                whole.unlink()
     except BrokenPipeError:  # of `on_progress`, whose reader has gone
         raise
     except OSError as error:
@@ -99,29 +105,10 @@ def fetch_results(
     )
 
 
-def stem_file_names(job: Job) -> list[str]:
+def stem_file_names(job: Job, files: StemFiles = PLAIN) -> list[str]:
     """Return a safe and unique file name for each stem of a job."""
-    names: list[str] = []
-    for stem in job.stems:
-        base = safe_file_name(stem.source)
-        name, number = base + stem.encoding.suffix, 1
-        while name.casefold() in (taken.casefold() for taken in names):
-            number += 1
-            name = f"{base}_{number}{stem.encoding.suffix}"
-        names.append(name)
-    return names
-
-
-def safe_file_name(name: str) -> str:
-    """Return a name of the server as a file name that is safe on every system.
-
-    Letters and digits of every script stay; whatever a path, a shell or Windows could take otherwise becomes
-    `_`.
-    """
-    safe = re.sub(r"[^\w\-. ]", "_", unicodedata.normalize("NFC", name)).strip(". ")[:100]
-    if not safe or safe.split(".")[0].casefold() in WINDOWS_DEVICES:
-        safe = f"_{safe}"
-    return safe
+    suffix = job.stems[0].encoding.suffix if job.stems else ""
+    return files.names(job.file_name, [stem.source for stem in job.stems], suffix)
 
 
 def require_folder(folder: Path) -> None:

@@ -229,6 +229,8 @@ class JobOptions:
     """Kind of the masks of a model that gives masks; None = the model's, else soft."""
     stem_encoding: StemEncoding | None = None
     """Encoding of the stems' files."""
+    stems: tuple[str, ...] = ()
+    """Stems to give, for example ("vocals",); the sum of all others is one more, "rest". Empty = all."""
     instruments: tuple[str, ...] = ()
     """Instruments that play, for a model that gives stems of those alone; empty = by the marks."""
     visual_frames: tuple[VisualFrame, ...] = ()

@@ -25,7 +25,6 @@ from ugosa_client.fetch import (
     fetch_results,
     refuse_foreign_files,
     require_folder,
-    safe_file_name,
 )
 from ugosa_client.jobs import create_job, get_job, list_models, list_presets, watch_job
 from ugosa_client.marks.file import marks_of_times, read_marks
@@ -33,6 +32,7 @@ from ugosa_client.marks.labels import UnknownNameError, find_source
 from ugosa_client.marks.reaper_project import project_song
 from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, TimedMark
 from ugosa_client.song import FileSong, Song, SongSource, lossless_length, open_song
+from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate
 from ugosa_client.uploads import OnUploadProgress, upload_song
 from ugosa_client.video import Sight
 
@@ -74,6 +74,7 @@ def submit(
     *,
     out_dir: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    stem_files: StemFiles = PLAIN,
     on_upload: OnUploadProgress | None = None,
 ) -> Job:
     """Upload a song and make its job.
@@ -88,13 +89,18 @@ def submit(
     _require_known("strategy", options.strategy, [strategy.name for strategy in model.strategies], model.name)
     if options.preset is not None:
         _require_known("preset", options.preset, list_presets(connection), "")
-    options = replace(options, instruments=_find_instruments(options.instruments, model))
+    options = replace(
+        options,
+        instruments=_find_sources(options.instruments, model, "instruments"),
+        stems=_find_sources(options.stems, model, "stems"),
+    )
     if request.sight is not None:
         request.sight.check()
     if out_dir is not None:
-        check_out_dir(song, out_dir, model.sources, overwrite)
+        check_out_dir(song, out_dir, model.sources, overwrite, stem_files)
     length = lossless_length(song.path) if isinstance(song, FileSong) else None
     if length is not None:
+        check_lossy_rate(stem_files.lossy, length[0])
         marks_in_frames(marks, model.sources, *length)
     upload = upload_song(connection, song, on_progress=on_upload)
     if upload.audio is None:
@@ -102,6 +108,7 @@ def submit(
             f"the upload {upload.upload_id} is complete, but the server sent no information on its audio"
         )
     rate = upload.audio.sample_rate_hz
+    check_lossy_rate(stem_files.lossy, rate)
     in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
     if request.sight is not None:
         options = request.sight.options(connection, options, rate)
@@ -151,6 +158,7 @@ def finish(
     *,
     after_seq: int = 0,
     overwrite: bool = False,
+    stem_files: StemFiles = PLAIN,
     on_event: Callable[[JobEvent], None] | None = None,
     on_fetch: OnFetchProgress | None = None,
 ) -> Separation:
@@ -168,7 +176,14 @@ def finish(
         raise JobFailedError(job)
     if job.state is JobState.CANCELLED:
         raise JobCancelledError(job)
-    files = fetch_results(connection, job.job_id, out_dir, overwrite=overwrite, on_progress=on_fetch)
+    files = fetch_results(
+        connection,
+        job.job_id,
+        out_dir,
+        overwrite=overwrite,
+        stem_files=stem_files,
+        on_progress=on_fetch,
+    )
     return Separation(job, files)
 
 
@@ -201,16 +216,20 @@ def _require_known(kind: str, name: str | None, known: Sequence[str], model: str
     raise BadOptionError(f"{whose} has no {kind} {name!r}; {hint}", "BAD_OPTION")
 
 
-def _find_instruments(names: Sequence[str], model: Model) -> tuple[str, ...]:
-    """Return the model's own names of instruments given in everyday words."""
+def _find_sources(names: Sequence[str], model: Model, kind: str) -> tuple[str, ...]:
+    """Return the model's own names of sources given in everyday words."""
     try:
         return tuple(find_source(name, model.sources) for name in names)
     except UnknownNameError as error:
-        raise BadInputError(f"in the list of instruments: {error}") from None
+        raise BadInputError(f"in the list of {kind}: {error}") from None
 
 
 def check_out_dir(
-    song: Song, out_dir: str | os.PathLike[str], sources: Sequence[str], overwrite: bool
+    song: Song,
+    out_dir: str | os.PathLike[str],
+    sources: Sequence[str],
+    overwrite: bool,
+    stem_files: StemFiles = PLAIN,
 ) -> None:
     """Refuse an output directory in which files of the user would be replaced.
 
@@ -220,7 +239,11 @@ def check_out_dir(
     """
     folder = Path(out_dir)
     require_folder(folder)
-    names = [safe_file_name(source) + suffix for source in sources for suffix in (".wav", ".flac")]
+    names = [
+        name
+        for suffix in (".wav", ".flac")
+        for name in stem_files.names(song.name, (*sources, "rest"), suffix)
+    ]
     if isinstance(song, FileSong):
         for path in (folder / name for name in names):
             if path.exists() and path.samefile(song.path):

@@ -14,9 +14,10 @@ from ugosa_client.connection import Connection
 from ugosa_client.convert import from_marks, from_options, to_event, to_job
 from ugosa_client.errors import BadAudioError, ServerError, ServerUnavailableError, UgosaClientError
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import checked_data, finish_file, refuse_foreign_files, safe_file_name
+from ugosa_client.fetch import checked_data, finish_file, refuse_foreign_files
 from ugosa_client.resources import Job, JobOptions, Mark
 from ugosa_client.song import Song
+from ugosa_client.stem_files import safe_file_name
 from ugosa_client.uploads import song_chunks
 from ugosa_client.wire.ugosa.v1 import separation_service_pb2
 

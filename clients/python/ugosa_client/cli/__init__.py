@@ -66,7 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
         group.add_commands(commands, common)
     for command in commands.choices.values():
         command.epilog = EXIT_CODES_HELP
-        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        if command.formatter_class is argparse.HelpFormatter:
+            command.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 
 

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from ugosa_client.cli.batch_files import SongFolder, out_dirs
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
-from ugosa_client.cli.job_options import add_job_options, job_options
+from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
 from ugosa_client.cli.jobs import table_text
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.cli.separate import add_video_places
@@ -32,6 +32,7 @@ from ugosa_client.errors import BadInputError, ClosedError, ResourceExhaustedErr
 from ugosa_client.resources import Job, JobOptions, JobState
 from ugosa_client.separate import SeparationRequest
 from ugosa_client.song import FileSong
+from ugosa_client.stem_files import PLAIN, StemFiles
 from ugosa_client.video import Sight, parse_boxes
 
 QUEUE_FULL_WAIT_S = 5.0
@@ -76,7 +77,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         help="songs that the server has at a time, default %(default)s",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
-    add_job_options(parser)
+    add_job_options(parser, lossy=True)
+    add_name(parser)
     group = parser.add_argument_group("video of the players, for a model conditioned on video")
     group.add_argument(
         "--seen",
@@ -98,7 +100,7 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     left_out = folder.left_out(Path(arguments.out), places is not None)
     for entry in left_out:
         reporter.say(f"{entry.name} is left out: {entry.why}")
-    work = Batch(client, folder, job_options(arguments), arguments.overwrite, places)
+    work = Batch(client, folder, job_options(arguments), arguments.overwrite, places, stem_files(arguments))
     start_s = time.monotonic()
     outcomes = work.separate_all(out_dirs(songs, Path(arguments.out)), arguments.in_flight, reporter)
     elapsed_s = time.monotonic() - start_s
@@ -155,6 +157,7 @@ class Batch:
         options: JobOptions,
         overwrite: bool,
         places: Sight | None = None,
+        stem_files: StemFiles = PLAIN,
     ) -> None:
         """Keep what all songs share.
 
@@ -164,7 +167,9 @@ class Batch:
             options: of every job.
             overwrite: whether files are replaced that ugosa did not write.
             places: where the players are in the videos beside the songs; None = nothing is seen.
+            stem_files: how stems become files.
         """
+        self._stem_files = stem_files
         self._client = client
         self._folder = folder
         self._places = places
@@ -226,6 +231,7 @@ class Batch:
                     job,
                     sent.out_dir,
                     overwrite=self._overwrite,
+                    stem_files=self._stem_files,
                     on_event=sent.reporter.happened,
                     on_fetch=sent.reporter.fetched,
                 )
@@ -264,6 +270,7 @@ class Batch:
                     SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
                     out_dir=out_dir,
                     overwrite=self._overwrite,
+                    stem_files=self._stem_files,
                     on_upload=reporter.uploaded,
                 )
             except ResourceExhaustedError as error:

@@ -7,12 +7,19 @@ from typing import Any
 
 from ugosa_client.option_table import OptionRow, option_table
 from ugosa_client.resources import JobOptions, MaskKind, StemEncoding
+from ugosa_client.stem_files import PLAIN, LossyFormat, StemFiles
 
+LOSSY_HELP = "; mp3 and ogg are lossy: such stems do not add up to the mix exactly"
 ENUMS = {"mask_kind": MaskKind, "stem_encoding": StemEncoding}
 
 
-def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Add one option per row of the table; what is not given is left to the preset and the model."""
+def add_job_options(parser: argparse.ArgumentParser, *, lossy: bool = False) -> None:
+    """Add one option per row of the table; what is not given is left to the preset and the model.
+
+    Args:
+        parser: of a command.
+        lossy: whether the command can encode stems as MP3 or OGG, besides the formats of the server.
+    """
     group = parser.add_argument_group("how the job is done (default: the server's)")
     for row in option_table():
         group.add_argument(
@@ -20,15 +27,42 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
             dest=row.field,
             type=_type(row),
             default=() if row.kind == "names" else None,
-            choices=row.choices or None,
+            choices=(*row.choices, *more_formats(row, lossy)) or None,
             metavar=row.metavar,
-            help=row.help.replace("%", "%%"),
+            help=row.help.replace("%", "%%") + (LOSSY_HELP if more_formats(row, lossy) else ""),
         )
+
+
+def more_formats(row: OptionRow, lossy: bool) -> tuple[str, ...]:
+    """Return the formats of stems that the client makes, for the row of formats."""
+    return tuple(LossyFormat) if lossy and row.field == "stem_encoding" else ()
+
+
+def add_name(parser: argparse.ArgumentParser) -> None:
+    """Add the pattern of the stems' file names."""
+    parser.add_argument(
+        "--name",
+        default=PLAIN.name,
+        metavar="PATTERN",
+        help="file names of the stems, for example '{song} - {stem}' (default: {stem})",
+    )
+
+
+def stem_files(arguments: argparse.Namespace) -> StemFiles:
+    """Return the rule for the stems' files of parsed arguments.
+
+    Raises:
+        BadInputError: the pattern of names cannot be used.
+    """
+    encoding = getattr(arguments, "stem_encoding", None)
+    return StemFiles(arguments.name, LossyFormat(encoding) if encoding in tuple(LossyFormat) else None)
 
 
 def job_options(arguments: argparse.Namespace) -> JobOptions:
     """Return the JobOptions of parsed arguments."""
     values: dict[str, Any] = {row.field: getattr(arguments, row.field) for row in option_table()}
+    if values["stem_encoding"] in tuple(LossyFormat):
+        values["stem_encoding"] = None  # the client makes it of what the server gives
     for field, enum in ENUMS.items():
         values[field] = enum(values[field]) if values[field] else None
     return JobOptions(**values)

@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ugosa_client.cli.job_options import add_name, stem_files
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError
 from ugosa_client.resources import JobState
+from ugosa_client.stem_files import LossyFormat
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -27,6 +29,14 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     fetch.add_argument("job_id", metavar="JOB")
     fetch.add_argument("-o", "--out", required=True, metavar="DIR", help="directory for stems and report")
     fetch.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
+    add_name(fetch)
+    fetch.add_argument(
+        "--format",
+        dest="stem_encoding",
+        choices=tuple(LossyFormat),
+        metavar="FORMAT",
+        help="mp3 or ogg, both lossy (default: as the job made them)",
+    )
     fetch.set_defaults(run=run_fetch)
 
     cancel = commands.add_parser("cancel", parents=[common], help="ask a job to end")
@@ -76,7 +86,11 @@ def run_watch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
 def run_fetch(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Get the results."""
     files = client.fetch(
-        arguments.job_id, arguments.out, overwrite=arguments.overwrite, on_progress=reporter.fetched
+        arguments.job_id,
+        arguments.out,
+        overwrite=arguments.overwrite,
+        stem_files=stem_files(arguments),
+        on_progress=reporter.fetched,
     )
     listing = [str(path) for path in (*files.stems.values(), files.report_json, files.report_html)]
     reporter.result({"job_id": arguments.job_id, "files": listing}, "\n".join(listing))

@@ -26,10 +26,10 @@ from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, JobCancelledError, JobFailedError, UgosaClientError
 from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, Mark, MarkState, StemEncoding
 from ugosa_client.separate import SeparationRequest
+from ugosa_client.stretch import cut_stretch, open_for_cutting
 
 ALIVE_S = 2.0  # between signs of life; scripts give a helper up after several of them
 CANCEL_POLL_S = 0.2
-INTEGER_SUBTYPES = {"PCM_16", "PCM_24", "PCM_32"}  # cut as integers, so that every bit stays
 
 FILES_HELP = """\
 A script that can start a program, but not read what it prints, writes a request file, starts one of these
@@ -257,7 +257,7 @@ def stretch_of(request: HelperRequest) -> Iterator[Path]:
     if start == 0 and request.end_frame is None:
         yield request.song
         return
-    with _open_song(request.song) as song:
+    with open_for_cutting(request.song) as song:
         end = song.frames if request.end_frame is None else request.end_frame
         if not 0 <= start < end <= song.frames:
             raise BadInputError(
@@ -266,30 +266,12 @@ def stretch_of(request: HelperRequest) -> Iterator[Path]:
         if (start, end) == (0, song.frames):
             yield request.song
             return
-        dtype, subtype = "float32", "FLOAT"
-        if song.subtype in INTEGER_SUBTYPES:
-            dtype, subtype = "int32", song.subtype
-        elif song.subtype == "DOUBLE":
-            dtype, subtype = "float64", "DOUBLE"
         path = request.out_dir / f"{request.song.stem} {start}-{end}.wav"
-        song.seek(start)
-        with soundfile.SoundFile(path, "w", song.samplerate, song.channels, subtype, format="WAV") as stretch:
-            for block in song.blocks(blocksize=1 << 16, frames=end - start, dtype=dtype):
-                stretch.write(block)
+        cut_stretch(song, start, end, path)
     try:
         yield path
     finally:
         path.unlink()
-
-
-def _open_song(path: Path) -> soundfile.SoundFile:
-    try:
-        path.stat()  # libsndfile says no more than "System error."
-        return soundfile.SoundFile(path)
-    except OSError as error:
-        raise BadInputError(f"cannot read the song {path}: {error.strerror}") from error
-    except soundfile.LibsndfileError as error:
-        raise BadInputError(f"cannot read the song {path}: {error.error_string}") from error
 
 
 @contextmanager

@@ -1,33 +1,53 @@
-"""`ugosa separate` and `ugosa submit`: from a song on disk to a job, and to stems."""
+"""`ugosa separate`, and `ugosa submit`, which is `separate --detach`: from a song to a job, and to stems."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from ugosa_client.cli.job_options import add_job_options, job_options
+from ugosa_client.cli.brief_help import show_only
+from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
+from ugosa_client.errors import BadInputError
 from ugosa_client.events import JobEvent
+from ugosa_client.marks.file import read_marks_of_stretch
+from ugosa_client.marks.regions import Position, parse_time
 from ugosa_client.resources import Job
-from ugosa_client.separate import Separation, SeparationRequest
+from ugosa_client.separate import Separation, SeparationRequest, find_model, take_project
+from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
+
+SHOWN = (
+    *("--marks", "--out", "--model", "--stems", "--format", "--name"),
+    *("--server", "--json", "--overwrite"),
+)
+"""Options of the short help."""
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the parsers of this file."""
     separate = commands.add_parser("separate", parents=[common], help="separate a song, from upload to stems")
-    _add_song(separate)
-    separate.add_argument("-o", "--out", required=True, metavar="DIR", help="directory for stems and report")
-    separate.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
-    add_job_options(separate)
-    separate.set_defaults(run=run_separate)
-
-    submit = commands.add_parser("submit", parents=[common], help="upload a song and make its job, no more")
-    _add_song(submit)
-    submit.add_argument("--detach", action="store_true", help="the default of submit; accepted for scripts")
-    add_job_options(submit)
-    submit.set_defaults(run=run_submit)
+    submit = commands.add_parser("submit", parents=[common], help="the same as separate --detach")
+    for parser in (separate, submit):
+        _add_song(parser)
+        parser.add_argument("-o", "--out", metavar="DIR", help="directory for stems and report")
+        parser.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
+        parser.add_argument(
+            "--detach", action="store_true", help="upload the song and make its job, no more: print its id"
+        )
+        add_job_options(parser, lossy=True)
+        add_name(parser)
+        parser.set_defaults(run=run_separate)
+        show_only(parser, SHOWN)
+    submit.set_defaults(detach=True)
 
 
 def _add_song(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +59,17 @@ def _add_song(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="labels or regions of any format of `ugosa marks`; without it: no adaptation",
     )
+    parser.add_argument("--from", dest="start", type=_time, metavar="TIME", help="only from 1:00 on")
+    parser.add_argument("--to", dest="end", type=_time, metavar="TIME", help="only up to 1:30")
     add_sight(parser)
     parser.add_argument("--request-id", metavar="ID", help="the same ID and request again give the same job")
+
+
+def _time(text: str) -> Position:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_sight(parser: argparse.ArgumentParser) -> None:
@@ -94,27 +123,25 @@ def sight_of(arguments: argparse.Namespace) -> Sight | None:
     )
 
 
-def request_of(arguments: argparse.Namespace) -> SeparationRequest:
-    """Return the request of parsed arguments."""
-    return SeparationRequest(
-        arguments.song,
-        marks=arguments.marks or (),
-        options=job_options(arguments),
-        request_id=arguments.request_id,
-        sight=sight_of(arguments),
-    )
-
-
 def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Upload, make the job, watch it, and fetch its results; Ctrl-C cancels the job."""
-    job = client.submit(
-        request_of(arguments),
-        out_dir=arguments.out,
-        overwrite=arguments.overwrite,
-        on_upload=reporter.uploaded,
-    )
+    if arguments.out is None and not arguments.detach:
+        raise BadInputError("name the folder for the stems with -o DIR, or make only the job with --detach")
+    rule = stem_files(arguments)
+    with request_of(arguments, client) as request:
+        job = client.submit(
+            request,
+            out_dir=arguments.out,
+            overwrite=arguments.overwrite,
+            stem_files=rule,
+            on_upload=reporter.uploaded,
+        )
+    if arguments.detach:
+        reporter.result({"job": job}, job.job_id)
+        return
     reporter.job_made(job)
-    separation = finish_or_cancel(client, job, arguments.out, arguments.overwrite, reporter)
+    finish = partial(client.finish, job, arguments.out, overwrite=arguments.overwrite, stem_files=rule)
+    separation = finish_or_cancel(client, job, finish, reporter)
     files = separation.files
     listing = [*files.stems.values(), files.report_json, files.report_html]
     verdict = separation.job.verdict
@@ -125,14 +152,33 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
     )
 
 
-def run_submit(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """Upload and make the job."""
-    job = client.submit(request_of(arguments), on_upload=reporter.uploaded)
-    reporter.result({"job": job}, job.job_id)
+@contextmanager
+def request_of(arguments: argparse.Namespace, client: UgosaClient) -> Iterator[SeparationRequest]:
+    """Yield the request of parsed arguments; a part of the song is a temporary file meanwhile."""
+    request = SeparationRequest(
+        arguments.song,
+        marks=arguments.marks or (),
+        options=job_options(arguments),
+        request_id=arguments.request_id,
+        sight=sight_of(arguments),
+    )
+    if arguments.start is None and arguments.end is None:
+        yield request
+        return
+    if request.sight is not None:
+        raise BadInputError("a part of a song has no video of its players; leave out --from and --to")
+    song, marks = take_project(request.song, request.marks)
+    with tempfile.TemporaryDirectory(prefix="ugosa-") as folder:
+        start = arguments.start or parse_time("0")
+        part, *stretch = cut_times(Path(str(song)), start, arguments.end, Path(folder))
+        if isinstance(marks, str | os.PathLike):
+            sources = find_model(client.models(), request.options.model).sources
+            marks = read_marks_of_stretch(marks, sources, *stretch)
+        yield replace(request, song=part, marks=marks)
 
 
 def finish_or_cancel(
-    client: UgosaClient, job: Job, out_dir: str, overwrite: bool, reporter: Reporter
+    client: UgosaClient, job: Job, finish_job: Callable[..., Separation], reporter: Reporter
 ) -> Separation:
     """Watch a job and fetch its results; Ctrl-C cancels the job, a second one leaves it."""
     last_seq = 0
@@ -143,14 +189,7 @@ def finish_or_cancel(
         reporter.happened(event)
 
     def finish() -> Separation:
-        return client.finish(
-            job,
-            out_dir,
-            after_seq=last_seq,
-            overwrite=overwrite,
-            on_event=happened,
-            on_fetch=reporter.fetched,
-        )
+        return finish_job(after_seq=last_seq, on_event=happened, on_fetch=reporter.fetched)
 
     try:
         return finish()

@@ -12,7 +12,7 @@ from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, format_of_bytes, format_of_name
 from ugosa_client.marks.labels import find_source
-from ugosa_client.marks.regions import Position, Region, regions_of_marks
+from ugosa_client.marks.regions import Position, Region, regions_in_stretch, regions_of_marks
 from ugosa_client.marks.text import decode_text
 from ugosa_client.resources import Mark, MarkState, TimedMark
 
@@ -72,6 +72,18 @@ def _checked(
     if errors:
         raise MarksFileError(slips_text(name, errors))
     return marks
+
+
+def read_marks_of_stretch(
+    path: str | os.PathLike[str], sources: Sequence[str], sample_rate_hz: int, first: int, last: int
+) -> tuple[Mark, ...]:
+    """Read a marks file of a song into marks of its stretch [first, last), counted from its start.
+
+    Raises:
+        MarksFileError: as `read_marks`, of regions that meet the stretch.
+    """
+    regions = regions_in_stretch(read_regions(Path(path)), sample_rate_hz, first, last)
+    return _checked(str(path), regions, sources, sample_rate_hz, last - first)
 
 
 def slips_text(path: str, errors: Sequence[str]) -> str:

@@ -192,6 +192,24 @@ def cut_at_end(regions: Iterable[Region], sample_rate_hz: int, frames: int) -> I
             yield replace(region, end=Position(Fraction(frames), in_frames=True))
 
 
+def regions_in_stretch(
+    regions: Iterable[Region], sample_rate_hz: int, first: int, last: int
+) -> Iterator[Region]:
+    """Cut regions of a song at a stretch [first, last) and count their times from its start."""
+    for region in regions:
+        start, end = region.start.frame(sample_rate_hz), region.end.frame(sample_rate_hz)
+        if start >= end:  # a slip, to be told as one
+            yield replace(region, start=_at_frame(start - first), end=_at_frame(end - first))
+        elif max(start, first) < min(end, last):
+            yield replace(
+                region, start=_at_frame(max(start, first) - first), end=_at_frame(min(end, last) - first)
+            )
+
+
+def _at_frame(number: int) -> Position:
+    return Position(Fraction(number), in_frames=True)
+
+
 def named_regions(regions: Iterable[Region]) -> Iterator[Region]:
     """Write lanes as names of regions, for formats without lanes."""
     for region in regions:
