@@ -1,0 +1,72 @@
+// @ts-check
+/** Start of the page: which screen the address asks for, and files that are dropped on it. */
+
+import { api } from "./api.js";
+import { attempt, element } from "./dom.js";
+import { keysList } from "./keys.js";
+import { SongScreen } from "./song_screen.js";
+import { SongsScreen } from "./songs_screen.js";
+
+const root = /** @type {HTMLElement} */ (document.getElementById("page"));
+const AUDIO = /\.(wav|wave|flac|aiff?|mp3|ogg|oga|opus|m4a|mp4)$/i;
+
+/** @type {SongScreen|SongsScreen|undefined} */
+let screen;
+let visit = 0;
+
+async function show() {
+  visit += 1;
+  const mine = visit;
+  const match = /^#song=(.+)$/.exec(location.hash);
+  const made = await attempt(async () => {
+    if (!match) {
+      const songs = await api.songs();
+      return () => new SongsScreen(root, songs);
+    }
+    const id = decodeURIComponent(match[1]);
+    const [song, notes, { models, marks_formats: formats }] = await Promise.all([api.song(id), api.notes(id), api.models()]);
+    return () => new SongScreen(root, song, notes, models, formats);
+  });
+  if (mine !== visit) return;
+  if (!made) {
+    if (match) location.hash = "";
+    return;
+  }
+  screen?.close();
+  screen = made();
+  document.title = screen instanceof SongScreen ? `${screen.song.file_name} · UGOSA` : "UGOSA";
+  /** @type {any} */ (window).ugosa = screen;
+}
+
+/** @param {DragEvent} event */
+function dropped(event) {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  const file = event.dataTransfer?.files[0];
+  if (!file) return;
+  if (screen instanceof SongScreen && !AUDIO.test(file.name)) {
+    void screen.side.readMarksFile(file);
+    return;
+  }
+  if (screen instanceof SongsScreen) {
+    void screen.open(file);
+    return;
+  }
+  void attempt(async () => {
+    const song = await api.addSong(file, () => {});
+    location.hash = `song=${encodeURIComponent(song.upload_id)}`;
+  });
+}
+
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dropping");
+});
+document.addEventListener("drop", dropped);
+window.addEventListener("hashchange", () => void show());
+const help = /** @type {HTMLDialogElement} */ (document.getElementById("help"));
+help.append(element("h2", {}, "Keys"), keysList(), element("form", { method: "dialog" }, element("button", { class: "primary" }, "Close")));
+void show();

@@ -1,0 +1,195 @@
+// @ts-check
+/** Calls of the gateway. */
+
+/** @typedef {{source: string, state: "silent"|"active", start_frame: number, end_frame: number}} Mark */
+/** @typedef {Mark & {confidence: number}} Suggestion */
+/** @typedef {{sample_rate_hz: number, channels: number, frames: number, encoding: string, peak: number}} Audio */
+/** @typedef {{source: string, encoding: string, sha256: string}} Stem */
+/** @typedef {{message: string, outcome: string}} Verdict */
+/** @typedef {{job_id: string, state: string, kind: string, options: Record<string, any>, marks: Mark[], fraction: number,
+ *   create_time: string, stems: Stem[], queue_position: number, failure: {message: string}|null, verdict?: Verdict|null,
+ *   last_seq: number}} Job */
+/** @typedef {{upload_id: string, file_name: string, audio: Audio, can_be_heard: boolean, frames_per_peak: number}} Song */
+/** @typedef {{name: string, description: string, sources: string[], strategies: string[], is_default: boolean}} Model */
+/** @typedef {{name: string, title: string, suffix: string}} MarksFormat */
+/** @typedef {{code: string, severity: "error"|"warning"|"info", message: string, fix: string, source: string,
+ *   start_frame: number|null, end_frame: number|null}} Finding */
+/** @typedef {{event: "state"|"progress"|"notice", seq: number, state?: string, phase?: string, fraction?: number,
+ *   eta_s?: number|null, epoch?: number, epochs?: number, message?: string, warning?: boolean,
+ *   loss?: {silence: number}|null, failure?: {message: string}|null}} JobEvent */
+/** @typedef {{marks?: Mark[], starred?: string|null}} Notes */
+
+/**
+ * Call a route; an answer that is no success is an Error with the server's own words.
+ * @param {string} path
+ * @param {RequestInit} [init]
+ * @returns {Promise<Response>}
+ */
+async function call(path, init) {
+  let answer;
+  try {
+    answer = await fetch(path, init);
+  } catch {
+    throw new Error("ugosa web does not answer; is it still running in its terminal?");
+  }
+  if (answer.ok) return answer;
+  const text = await answer.text();
+  let message = text;
+  try {
+    message = JSON.parse(text).message;
+  } catch {
+    // not of a route: a plain sentence
+  }
+  throw new Error(message || `${path} answered ${answer.status}`);
+}
+
+/**
+ * @param {string} path
+ * @returns {Promise<any>}
+ */
+const get = async (path) => (await call(path)).json();
+
+/**
+ * @param {string} path
+ * @param {any} body
+ * @param {string} [method]
+ */
+const send = (path, body, method = "POST") =>
+  call(path, { method, body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+
+/** @param {string} id */
+const song = (id) => `/api/songs/${encodeURIComponent(id)}`;
+/** @param {string} id */
+const job = (id) => `/api/jobs/${encodeURIComponent(id)}`;
+
+export const api = {
+  /** @returns {Promise<{models: Model[], marks_formats: MarksFormat[]}>} */
+  models: () => get("/api/models"),
+  /** @returns {Promise<Song[]>} */
+  songs: () => get("/api/songs"),
+  /**
+   * @param {string} id
+   * @returns {Promise<Song & {jobs: Job[]}>}
+   */
+  song: (id) => get(song(id)),
+  /**
+   * @param {string} id
+   * @returns {Promise<Notes>}
+   */
+  notes: (id) => get(`${song(id)}/notes`),
+  /**
+   * @param {string} id
+   * @param {Notes} notes
+   */
+  writeNotes: (id, notes) => send(`${song(id)}/notes`, notes, "PUT"),
+  /**
+   * @param {string} id
+   * @param {Mark[]} marks
+   * @param {string} model
+   * @returns {Promise<{findings: Finding[], analysed: boolean}>}
+   */
+  lint: async (id, marks, model) => (await send(`${song(id)}/lint`, { marks, model })).json(),
+  /**
+   * @param {string} id
+   * @param {string} model
+   * @returns {Promise<Job>}
+   */
+  analyse: async (id, model) => (await send(`${song(id)}/analysis`, { model })).json(),
+  /**
+   * @param {string} id
+   * @param {string} model
+   * @returns {Promise<Suggestion[]>}
+   */
+  suggestions: (id, model) => get(`${song(id)}/suggestions?model=${encodeURIComponent(model)}`),
+  /**
+   * @param {string} id
+   * @param {File} file
+   * @param {string} model
+   * @returns {Promise<Mark[]>}
+   */
+  readMarks: async (id, file, model) => {
+    const query = new URLSearchParams({ name: file.name, model });
+    return (await call(`${song(id)}/marks/read?${query}`, { method: "POST", body: file })).json();
+  },
+  /**
+   * @param {string} id
+   * @param {Mark[]} marks
+   * @param {string} format
+   * @returns {Promise<Blob>}
+   */
+  writeMarks: async (id, marks, format) => (await send(`${song(id)}/marks/write`, { marks, format })).blob(),
+  /**
+   * @param {string} id
+   * @param {Mark[]} marks
+   * @param {Record<string, any>} options
+   * @returns {Promise<Job>}
+   */
+  createJob: async (id, marks, options) => (await send("/api/jobs", { song: id, marks, options })).json(),
+  /**
+   * @param {string} id
+   * @returns {Promise<Job>}
+   */
+  job: (id) => get(job(id)),
+  /** @param {string} id */
+  cancel: (id) => call(job(id), { method: "DELETE" }),
+  /** @param {string} id */
+  mixAddress: (id) => `${song(id)}/mix`,
+  /**
+   * @param {string} id
+   * @param {string} source
+   */
+  stemAddress: (id, source) => `${job(id)}/stems/${encodeURIComponent(source)}`,
+  /** @param {string} id */
+  zipAddress: (id) => `${job(id)}/stems.zip`,
+  /**
+   * Peaks of a mix or a stem as wavesurfer.js takes them: the upper and the lower half, both from 0 to 1.
+   * @param {string} address of the audio
+   * @returns {Promise<Float32Array[]>}
+   */
+  peaks: async (address) => {
+    const path = address.endsWith("/mix") ? address.replace(/mix$/, "peaks") : `${address}/peaks`;
+    const pairs = new Int8Array(await (await call(path)).arrayBuffer());
+    const upper = new Float32Array(pairs.length / 2);
+    const lower = new Float32Array(pairs.length / 2);
+    for (let index = 0; index < upper.length; index += 1) {
+      lower[index] = Math.max(0, -pairs[2 * index] / 127);
+      upper[index] = Math.max(0, pairs[2 * index + 1] / 127);
+    }
+    return [upper, lower];
+  },
+  /**
+   * Send a song, with the share that has gone.
+   * @param {File} file
+   * @param {(share: number) => void} onProgress
+   * @returns {Promise<Song>}
+   */
+  addSong: (file, onProgress) =>
+    new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest(); // fetch tells nothing of what has gone
+      request.open("PUT", `/api/songs?name=${encodeURIComponent(file.name)}`);
+      request.responseType = "json";
+      request.upload.onprogress = (event) => onProgress(event.total ? event.loaded / event.total : 0);
+      request.onload = () =>
+        request.status === 201
+          ? resolve(request.response)
+          : reject(new Error(request.response?.message ?? `the song was refused (${request.status})`));
+      request.onerror = () => reject(new Error("the song did not arrive; is ugosa web still running?"));
+      request.send(file);
+    }),
+  /**
+   * Follow a job to its end. After a break the browser goes on behind the last event that arrived.
+   * @param {string} id
+   * @param {(event: JobEvent) => void} onEvent
+   * @param {() => void} onEnd
+   * @returns {() => void} ends it
+   */
+  watch: (id, onEvent, onEnd) => {
+    const events = new EventSource(`${job(id)}/events`);
+    events.onmessage = (message) => onEvent(JSON.parse(message.data));
+    events.addEventListener("end", () => {
+      events.close();
+      onEnd();
+    });
+    return () => events.close();
+  },
+};

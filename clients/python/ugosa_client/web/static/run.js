@@ -1,0 +1,115 @@
+// @ts-check
+/** A separation from the button to its stems: first the model as it is under the marks, then adapted to them. */
+
+import { api } from "./api.js";
+import { textOf } from "./marks.js";
+import { isBase } from "./versions.js";
+
+/** @typedef {import("./api.js").Job} Job */
+/** @typedef {import("./api.js").JobEvent} JobEvent */
+/** @typedef {import("./api.js").Mark} Mark */
+/** @typedef {import("./api.js").Model} Model */
+
+const PHASES = {
+  prepare: "reads the song",
+  base_separation: "separates as the model is",
+  adaptation: "learns from your marks",
+  separation: "separates",
+  report: "checks the stems",
+};
+
+/** Follows jobs to their ends. */
+export class Runs {
+  /** @type {Map<string, {job: Job, text: string, fraction: number, eta: number|null, stop: () => void}>} */
+  #running = new Map();
+
+  /**
+   * @param {() => void} onProgress
+   * @param {(job: Job) => void} onEnd with the job as it ended
+   * @param {(message: string, isWarning: boolean) => void} onNotice
+   */
+  constructor(onProgress, onEnd, onNotice) {
+    this.onProgress = onProgress;
+    this.onEnd = onEnd;
+    this.onNotice = onNotice;
+  }
+
+  /** Jobs that have not ended, with what they do. */
+  get all() {
+    return [...this.#running.values()];
+  }
+
+  /** @param {Job} job */
+  follow(job) {
+    if (this.#running.has(job.job_id)) return;
+    const run = { job, text: "waits", fraction: job.fraction, eta: /** @type {number|null} */ (null), stop: () => {} };
+    this.#running.set(job.job_id, run);
+    run.stop = api.watch(
+      job.job_id,
+      (event) => {
+        this.#happened(run, event);
+        this.onProgress();
+      },
+      async () => {
+        let ended = job;
+        try {
+          ended = await api.job(job.job_id);
+        } finally {
+          this.#running.delete(job.job_id);
+          this.onProgress();
+          this.onEnd(ended);
+        }
+      },
+    );
+    this.onProgress();
+  }
+
+  /** Stop following; the jobs go on at the server. */
+  close() {
+    for (const run of this.#running.values()) run.stop();
+    this.#running.clear();
+  }
+
+  /**
+   * @param {{text: string, fraction: number, eta: number|null}} run
+   * @param {JobEvent} event
+   */
+  #happened(run, event) {
+    if (event.event === "notice") this.onNotice(event.message ?? "", Boolean(event.warning));
+    if (event.event === "state") run.text = { queued: "waits", cancelling: "is being cancelled" }[event.state ?? ""] ?? "starts";
+    if (event.event !== "progress") return;
+    run.text = PHASES[/** @type {keyof typeof PHASES} */ (event.phase)] ?? String(event.phase);
+    if (event.epochs) run.text += `, pass ${event.epoch} of ${event.epochs}`;
+    run.fraction = event.fraction ?? 0;
+    run.eta = event.eta_s ?? null;
+  }
+}
+
+/**
+ * Make the jobs of a separation: what can be heard soon first, and only what is not there yet.
+ * @param {string} song
+ * @param {Mark[]} marks
+ * @param {Model} model
+ * @param {Record<string, any>} options of the adaptation
+ * @param {Job[]} jobs of the song
+ * @returns {Promise<Job[]>}
+ */
+export async function startSeparation(song, marks, model, options, jobs) {
+  const isThere = jobs.some(
+    (job) =>
+      isBase(job) &&
+      job.options.model === model.name &&
+      !["failed", "cancelled"].includes(job.state) &&
+      textOf(job.marks) === textOf(marks),
+  );
+  const made = [];
+  if (!isThere || !marks.length) made.push(await api.createJob(song, marks, { model: model.name, strategy: "B0" }));
+  if (marks.length && canAdapt(model)) made.push(await api.createJob(song, marks, { model: model.name, ...options }));
+  return made;
+}
+
+/**
+ * Whether a model can learn from marks.
+ * @param {Model} model
+ */
+export const canAdapt = (model) => model.strategies.some((name) => name !== "B0");
