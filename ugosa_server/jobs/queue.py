@@ -197,7 +197,9 @@ class JobQueue:
 
     async def cancel(self, principal: str, job_id: str) -> Job:
         """Ask a job to end; one that has ended is returned as it is."""
-        job = await self._store(lambda s: s.jobs.request_cancel(principal, job_id))
+        job = await self._spool.ballast.deleting(
+            lambda: self._store(lambda s: s.jobs.request_cancel(principal, job_id))
+        )
         if job.state is JobState.CANCELLED:  # it may have waited for another attempt
             await asyncio.to_thread(self._spool.delete_job, job_id)
         self._hub.announce(job_id)
@@ -210,13 +212,15 @@ class JobQueue:
         Raises:
             JobNotFinishedError: it has not ended.
         """
-        await self._store(lambda s: s.jobs.delete(principal, job_id))
+        await self._spool.ballast.deleting(lambda: self._store(lambda s: s.jobs.delete(principal, job_id)))
         await asyncio.to_thread(self._spool.delete_job, job_id)
         self._hub.announce(job_id)
 
     async def delete_ended(self, before_s: float) -> int:
         """Remove jobs of all principals that ended before a time, with their stems; return how many."""
-        job_ids = await self._store(lambda s: s.jobs.delete_ended(before_s))
+        job_ids = await self._spool.ballast.deleting(
+            lambda: self._store(lambda s: s.jobs.delete_ended(before_s))
+        )
         for job_id in job_ids:
             await asyncio.to_thread(self._spool.delete_job, job_id)
             self._hub.announce(job_id)

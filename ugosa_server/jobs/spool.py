@@ -4,6 +4,7 @@
     <state>/uploads/<upload_id>/audio.f32    decoded (audio/formats.py)
     <state>/jobs/<job_id>/<attempt>/         stems and reports of one attempt
     <state>/checkpoints/<job_id>/<attempt>.safetensors   state of an attempt's adaptation
+    <state>/ballast                          room for deletions on a full disk (ballast.py)
     <state>/lost+found/                      folders that the database did not know; nothing removes them
 
 Ids are made by the server; no name from outside touches the file system.
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from ugosa_server.errors import DiskFullError
 from ugosa_server.files import sync_folder
+from ugosa_server.jobs.ballast import Ballast
 
 SPOOL_FOLDERS = ("uploads", "jobs", "checkpoints")
 
@@ -40,6 +42,7 @@ class Spool:
         self.state_dir = state_dir
         self._uploads, self._jobs, self._checkpoints = (state_dir / name for name in SPOOL_FOLDERS)
         self.min_free_bytes = min_free_bytes
+        self.ballast = Ballast(state_dir)
         for folder in (self._uploads, self._jobs, self._checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -99,11 +102,13 @@ class Spool:
     def delete_upload(self, upload_id: str) -> None:
         """Remove everything of an upload."""
         shutil.rmtree(self.upload_dir(upload_id), ignore_errors=True)
+        self.ballast.take()
 
     def delete_job(self, job_id: str) -> None:
         """Remove everything of a job."""
         shutil.rmtree(self._jobs / job_id, ignore_errors=True)
         self.delete_checkpoints(job_id)
+        self.ballast.take()
 
     def delete_checkpoints(self, job_id: str) -> None:
         """Remove the checkpoints that a job keeps for further attempts."""

@@ -187,13 +187,17 @@ class Uploads:
         """
         if upload_id in self._being_written:
             raise UploadBusyError(f"upload {upload_id} is being written; end that stream first")
-        await self.store(lambda s: s.uploads.delete(principal, upload_id))
+        await self._spool.ballast.deleting(
+            lambda: self.store(lambda s: s.uploads.delete(principal, upload_id))
+        )
         await asyncio.to_thread(self._spool.delete_upload, upload_id)
 
     async def delete_unused(self, before_s: float) -> int:
         """Remove uploads made before a time that no job has needed since; return how many."""
         being_written = set(self._being_written)
-        upload_ids = await self.store(lambda s: s.uploads.delete_unused(before_s, being_written))
+        upload_ids = await self._spool.ballast.deleting(
+            lambda: self.store(lambda s: s.uploads.delete_unused(before_s, being_written))
+        )
         for upload_id in upload_ids:
             await asyncio.to_thread(self._spool.delete_upload, upload_id)
         return len(upload_ids)
