@@ -12,7 +12,7 @@ from typing import Any
 
 from ugosa_server.engines import Engine, Run
 from ugosa_server.engines.base import MACHINE_FAULTS
-from ugosa_server.errors import DiskFullError, UgosaError, WorkerLostError
+from ugosa_server.errors import DiskFullError, UgosaError, UploadDamagedError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
 from ugosa_server.jobs.events import EventHub, JobError, JobState
@@ -217,6 +217,8 @@ class Scheduler:
                             self._faults_in_a_row += 1
                             await self._retry(job, reason, message, LostRuns(machine_faults=1))
                         case RunFailed(reason, message):
+                            if reason == UploadDamagedError.reason:
+                                await self._store(lambda s: s.uploads.receive_again(job.upload_id))
                             await self._end(job, JobState.FAILED, JobError(reason, message))
                         case RunCancelled():
                             await self._end(job, JobState.CANCELLED)

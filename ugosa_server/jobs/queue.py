@@ -16,6 +16,7 @@ from ugosa_server.errors import (
     NotFoundError,
     QueueFullError,
     RequestIdConflictError,
+    UploadDamagedError,
 )
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import JobDrafts
@@ -90,6 +91,7 @@ class JobQueue:
         Raises:
             InvalidInputError: options or marks that can never work; nothing was queued.
             NotFoundError, UploadIncompleteError: there is no such song (yet).
+            UploadDamagedError: the song's file is damaged; it can be sent again.
             QueueFullError, QuotaError, DiskFullError, DrainingError: not now.
         """
         marks = tuple(marks)
@@ -105,7 +107,7 @@ class JobQueue:
             return _of_same_song(known, upload)
         if self.draining:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
-        draft = await self.drafts.draft(upload, options_request, marks)
+        draft = await self.draft(upload, options_request, marks)
         await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
         job = await self._store(
             lambda s: s.jobs.create(
@@ -120,6 +122,22 @@ class JobQueue:
         self._hub.announce(job.job_id)
         self.arrived.set()
         return _of_same_song(job, upload)
+
+    async def draft(
+        self, upload: Upload, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
+    ) -> JobDraft:
+        """Check everything that can be checked of a job before it is made.
+
+        Raises:
+            InvalidInputError: options or marks that can never work.
+            UploadIncompleteError: the song is not there yet.
+            UploadDamagedError: its file is gone or damaged; it can be sent again.
+        """
+        require_song(upload)
+        if not await asyncio.to_thread(self._spool.is_whole, upload):
+            await self._store(lambda s: s.uploads.receive_again(upload.upload_id))
+            raise UploadDamagedError("the song on the server's disk is gone or damaged; send it again")
+        return await self.drafts.draft(upload, options_request, marks)
 
     def admit(self, store: Store, draft: JobDraft) -> None:
         """Make sure that there is room for one more job; called in the transaction that makes it.
@@ -307,7 +325,10 @@ class JobQueue:
 
 def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:
     """Return whether equal bytes were also decoded alike: the rate of raw samples is stated beside them."""
-    return second is not None and dataclasses.replace(first, path=second.path) == second
+    if second is None:
+        return False
+    # Songs that an earlier version decoded have no digest.
+    return dataclasses.replace(first, path=second.path, sha256=second.sha256) == second
 
 
 def _of_same_song(job: Job, upload: Upload) -> Job:

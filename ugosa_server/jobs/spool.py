@@ -16,9 +16,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import DiskFullError
 from ugosa_server.files import sync_folder
 from ugosa_server.jobs.ballast import Ballast
+from ugosa_server.jobs.model import Upload
 
 SPOOL_FOLDERS = ("uploads", "jobs", "checkpoints")
 
@@ -94,6 +96,15 @@ class Spool:
             if path != resume:
                 path.unlink(missing_ok=True)
         return AttemptPaths(out_dir, checkpoint, resume)
+
+    def is_whole(self, upload: Upload) -> bool:
+        """Return whether the file of a COMPLETE upload has the size that it had."""
+        if upload.audio is None:
+            path, size_bytes = self.bytes_path(upload.upload_id), upload.committed_size
+        else:
+            path = self.audio_path(upload.upload_id)
+            size_bytes = upload.audio.frames * upload.audio.channels * SAMPLE_BYTES
+        return path.exists() and path.stat().st_size == size_bytes
 
     def delete_bytes(self, upload_id: str) -> None:
         """Remove the bytes as received."""
