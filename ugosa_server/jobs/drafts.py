@@ -93,10 +93,15 @@ class JobDrafts:
         self, upload: Upload, options: JobOptions, marks: tuple[Mark, ...], model: ModelInfo
     ) -> JobDraft:
         song = require_song(upload)
-        checked = validate_marks(marks, model.sources, song.frames)
-        check_marks_of_absent(checked, options.instruments, model.config.sources)
-        stems = stems_of_job(options.instruments, checked, model, song)
-        await asyncio.to_thread(check_all_silent, MarkSet(checked), stems, song)
+
+        def check() -> tuple[tuple[Mark, ...], tuple[str, ...]]:
+            checked = validate_marks(marks, model.sources, song.frames)
+            check_marks_of_absent(checked, options.instruments, model.config.sources)
+            stems = stems_of_job(options.instruments, checked, model, song)
+            check_all_silent(MarkSet(checked), stems, song)
+            return checked, stems
+
+        checked, stems = await asyncio.to_thread(check)
         n_stems = len(stems) if options.kind is JobKind.SEPARATION else 0
         stems_bytes = n_stems * song.frames * song.channels * MAX_STEM_SAMPLE_BYTES
         return JobDraft(upload, options, checked, stems_bytes)

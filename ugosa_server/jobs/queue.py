@@ -198,14 +198,14 @@ class JobQueue:
         with self._quotas.watching(principal), self._hub.listen(job_id) as changed:
             while True:
                 changed.clear()
-                job = await self.get(principal, job_id)
+                state, last_seq = await self._store(lambda s: s.jobs.progress(principal, job_id))
                 events = await self._events_after(job_id, after_seq)
                 for event in events:
                     yield event
                     after_seq = event.seq
                     if isinstance(event.body, StateChanged) and event.body.state.ended:
                         return
-                if job.state.ended and after_seq >= job.last_seq:
+                if state.ended and after_seq >= last_seq:
                     return
                 if events:
                     continue
@@ -305,7 +305,7 @@ class JobQueue:
             except FileNotFoundError:  # deleted meanwhile
                 continue
             if levels.model_sha256 == model.sha256 and _same_audio(job.audio, upload.audio):
-                return job, levels
+                return await self.get(principal, job.job_id), levels
         return None
 
     async def _events_after(self, job_id: str, seq: int) -> list[JobEvent]:
