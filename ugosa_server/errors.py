@@ -125,6 +125,10 @@ class UploadIncompleteError(FailedPreconditionError):
     """The upload has not been finished yet."""
 
 
+class UploadDamagedError(FailedPreconditionError):
+    """The song's file on the server's disk is gone or changed; the same upload takes it again."""
+
+
 class UploadInUseError(FailedPreconditionError):
     """The upload is needed by a job that has not ended."""
 

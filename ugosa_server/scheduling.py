@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ugosa_server.engines import Engine, Run
 from ugosa_server.engines.base import MACHINE_FAULTS
-from ugosa_server.errors import UgosaError, WorkerLostError
+from ugosa_server.errors import DiskFullError, UgosaError, UploadDamagedError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
 from ugosa_server.jobs.events import EventHub, JobError, JobState
@@ -140,9 +141,15 @@ class Scheduler:
             active = self._active[job.job_id] = ActiveRun(job)
             try:
                 await self._run(active)
+            except DiskFullError as error:  # of the store: neither an event nor an end could be written
+                log.warning("job %s: %s", job.job_id, error.message)
+                self._faults_in_a_row += 1
+                retry = partial(self._retry, job, error.reason, error.message, LostRuns(machine_faults=1))
+                await self._at_last(job, retry)
             except Exception as error:
                 log.exception("job %s: the scheduler failed", job.job_id)
-                await self._end_at_last(job, JobError("INTERNAL", f"{type(error).__name__}: {error}"))
+                failure = JobError("INTERNAL", f"{type(error).__name__}: {error}")
+                await self._at_last(job, partial(self._end, job, JobState.FAILED, failure))
             finally:
                 del self._active[job.job_id]
             if pause := pause_s(self._faults_in_a_row):
@@ -184,6 +191,8 @@ class Scheduler:
         except WorkerLostError as error:
             lost = LostRuns() if active.run is None else LostRuns(runs=1, workers=1)
             await self._retry(job, WORKER_RETRY, error.message, lost, reason_at_last=error.reason)
+        except DiskFullError:
+            raise
         except UgosaError as error:
             await self._end(job, JobState.FAILED, JobError(error.reason, error.message))
 
@@ -208,6 +217,8 @@ class Scheduler:
                             self._faults_in_a_row += 1
                             await self._retry(job, reason, message, LostRuns(machine_faults=1))
                         case RunFailed(reason, message):
+                            if reason == UploadDamagedError.reason:
+                                await self._store(lambda s: s.uploads.receive_again(job.upload_id))
                             await self._end(job, JobState.FAILED, JobError(reason, message))
                         case RunCancelled():
                             await self._end(job, JobState.CANCELLED)
@@ -221,14 +232,14 @@ class Scheduler:
             if not ended and not self._draining.is_set():
                 await run.cancel(self._cancel_deadline_s)
 
-    async def _end_at_last(self, job: Job, error: JobError) -> None:
-        """Fail a job however long the store cannot be written: its slot must not be lost."""
+    async def _at_last(self, job: Job, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """End or retry a job however long the store cannot be written: its slot must not be lost."""
         while True:
             try:
-                await self._end(job, JobState.FAILED, error)
+                await write()
                 return
             except Exception:
-                log.exception("job %s cannot be ended; trying again in %.0f s", job.job_id, STORE_RETRY_S)
+                log.exception("job %s cannot be written; trying again in %.0f s", job.job_id, STORE_RETRY_S)
                 await asyncio.sleep(STORE_RETRY_S)
 
     async def _spec(self, job: Job) -> RunSpec:

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,11 @@ async def serve(config: ServerConfig) -> str:
         state_dir = make_state_dir(config.state_dir)
         check_state_dir(state_dir)
         stack.enter_context(lock_file(state_dir / "lock", f"the state directory {state_dir}"))
-        store = AsyncStore(state_dir / STORE_FILE_NAME)
-        stack.callback(store.close)
         spool = Spool(state_dir, config.min_free_bytes)
-        await remove_leftovers(store, spool, move_unknown=config.move_unknown)
+        store = await spool.ballast.deleting(partial(_open_store, state_dir))
+        stack.callback(store.close)
+        clean = partial(remove_leftovers, store, spool, move_unknown=config.move_unknown)
+        await spool.ballast.deleting(clean)
 
         hub = EventHub()
         quotas = Quotas(
@@ -99,7 +101,8 @@ async def serve(config: ServerConfig) -> str:
         engine = await _start_engine(config, state_dir, str(model.path))
         stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
         scheduler = Scheduler(store, spool, jobs, hub, registry, engine, config.cancel_deadline_s)
-        await scheduler.recover()
+        await spool.ballast.deleting(scheduler.recover)
+        spool.ballast.take()
 
         await _start_osc(config, store, jobs, hub, stack)
         if config.metrics:
@@ -123,13 +126,23 @@ async def serve(config: ServerConfig) -> str:
 
         idleness = Idleness(config.exit_when_idle_s, store, quotas, rpc)
         await _keep_health(engine, rpc, idleness, stopping, supervisor)
+        failure = supervisor.failure  # from here on tasks may end
         log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
         uploads.draining = jobs.draining = True
         await rpc.set_serving(serving=False)
         await scheduler.drain(config.drain_grace_s)
         hub.close()
     log.info("drained")
-    return supervisor.failure
+    return failure
+
+
+async def _open_store(state_dir: Path) -> AsyncStore:
+    """Open the store.
+
+    Raises:
+        DiskFullError, ConfigError: it cannot be opened.
+    """
+    return AsyncStore(state_dir / STORE_FILE_NAME)
 
 
 async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> Engine:

@@ -1,4 +1,4 @@
-"""Attempts that count against a job: only runs that had begun and kept nothing; never a drain, never the machine."""
+"""Attempts that count against a job: runs that had begun and kept nothing; no drain, no machine fault."""
 
 import asyncio
 import shutil

@@ -266,7 +266,7 @@ async def test_unusable_audio_leaves_nothing_behind(tmp_path):
         assert list((tmp_path / "uploads").iterdir()) == []
 
 
-async def test_job_that_cannot_be_recorded_ends_alone(tmp_path, monkeypatch):
+async def test_job_that_cannot_be_recorded_is_run_again(tmp_path, monkeypatch):
     gate = Gate()
     async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
         record = JobTable.append_event
@@ -283,7 +283,8 @@ async def test_job_that_cannot_be_recorded_ends_alone(tmp_path, monkeypatch):
         second = await submit(front, "second")
         assert states(await front.events(second.job_id))[-1] is JobState.SUCCEEDED
         assert broken == [first.job_id]
-        assert (await front.jobs.get(PRINCIPAL, first.job_id)).state is JobState.FAILED
+        assert (await front.jobs.get(PRINCIPAL, first.job_id)).attempt == 2
+        assert (await front.jobs.get(PRINCIPAL, first.job_id)).state is JobState.SUCCEEDED
         assert front.engine.runs[0].cancel_calls == 1
         stem = await front.jobs.stem_file(PRINCIPAL, second.job_id, "drums")
         assert stem.path.read_bytes().startswith(second.job_id.encode())

@@ -53,6 +53,8 @@ class SourceAudio:
     """Container and sample format as found, for example "WAV PCM_24" or "MP3"."""
     peak: float
     """Largest absolute sample value; full scale is 1."""
+    sha256: str = ""
+    """Hex, of the file; empty where none was taken."""
 
 
 class StemEncoding(StrEnum):

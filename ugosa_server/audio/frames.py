@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.errors import BadAudioError
+from ugosa_server.errors import UploadDamagedError
 
 BLOCK_FRAMES = 65_536
 SAMPLE_BYTES = 4  # float32
@@ -33,14 +33,14 @@ class SourceFrames:
         self._frame_bytes = SAMPLE_BYTES * source.channels
         try:
             self._fd = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise BadAudioError("the decoded audio cannot be opened; upload the song again") from error
+        except FileNotFoundError as error:
+            raise UploadDamagedError("the song is no longer on the server's disk; send it again") from error
         size_bytes = os.fstat(self._fd).st_size
         if size_bytes != source.frames * self._frame_bytes:
             self.close()
-            raise BadAudioError(
+            raise UploadDamagedError(
                 f"the decoded audio has {size_bytes} bytes, but {source.frames} frames of {source.channels} "
-                f"channel(s) take {source.frames * self._frame_bytes}; upload the song again"
+                f"channel(s) take {source.frames * self._frame_bytes}; send the song again"
             )
 
     def __len__(self) -> int:
@@ -60,9 +60,9 @@ class SourceFrames:
         while done_bytes < len(view):
             count = os.preadv(self._fd, [view[done_bytes:]], offset + done_bytes)
             if count == 0:
-                raise BadAudioError(
+                raise UploadDamagedError(
                     f"the decoded audio ended early, at byte {offset + done_bytes} of "
-                    f"{len(self) * self._frame_bytes}; upload the song again"
+                    f"{len(self) * self._frame_bytes}; send the song again"
                 )
             done_bytes += count
         return np.frombuffer(data, dtype="<f4").reshape(count_frames, self.shape[1])
@@ -98,6 +98,6 @@ def open_frames(source: SourceAudio) -> SourceFrames:
     """Open a decoded song as `[T, C]` float32 frames at its own rate.
 
     Raises:
-        BadAudioError: the file is gone or is not as long as `source` says.
+        UploadDamagedError: the file is gone or is not as long as `source` says.
     """
     return SourceFrames(source)

@@ -98,14 +98,14 @@ class JobArrays:
         with self._quotas.watching(principal), self._hub.listen(*job_ids) as changed:
             while True:
                 changed.clear()
-                array = await self.get(principal, array_id)
+                has_ended = await self._store(lambda s: s.arrays.has_ended(principal, array_id))
                 events = await self._events_after(array_id, after_seq)
                 for array_seq, event in events:
                     yield array_seq, event
                     after_seq = array_seq
                 if events:
                     continue
-                if array.ended:
+                if has_ended:
                     return
                 if self._hub.closed:
                     raise DrainingError("the server is shutting down; watch again later with the last seq")
@@ -120,7 +120,7 @@ class JobArrays:
     async def _draft(self, principal: str, number: int, item: ArrayItem) -> JobDraft:
         try:
             upload = await self._store(lambda s: s.uploads.get(principal, item.upload_id))
-            return await self._jobs.drafts.draft(upload, item.options, item.marks)
+            return await self._jobs.draft(upload, item.options, item.marks)
         except UgosaError as error:
             raise error.at(f"item {number}") from error
 

@@ -94,12 +94,17 @@ class JobDrafts:
         self, upload: Upload, options: JobOptions, marks: tuple[Mark, ...], model: ModelInfo
     ) -> JobDraft:
         song = require_song(upload)
-        checked = validate_marks(marks, model.sources, song.frames)
-        check_marks_of_absent(checked, options.instruments, model.config.sources)
-        stems = stems_of_job(options.instruments, checked, model, song)
-        await asyncio.to_thread(check_all_silent, MarkSet(checked), stems, song)
-        choice = StemChoice(stems, options.stems)
-        choice.check()
+
+        def check() -> tuple[tuple[Mark, ...], StemChoice]:
+            checked = validate_marks(marks, model.sources, song.frames)
+            check_marks_of_absent(checked, options.instruments, model.config.sources)
+            stems = stems_of_job(options.instruments, checked, model, song)
+            check_all_silent(MarkSet(checked), stems, song)
+            choice = StemChoice(stems, options.stems)
+            choice.check()
+            return checked, choice
+
+        checked, choice = await asyncio.to_thread(check)
         n_stems = len(choice.names) if options.kind is JobKind.SEPARATION else 0
         stems_bytes = n_stems * song.frames * song.channels * MAX_STEM_SAMPLE_BYTES
         return JobDraft(upload, options, checked, stems_bytes)

@@ -16,6 +16,7 @@ from ugosa_server.errors import (
     NotFoundError,
     QueueFullError,
     RequestIdConflictError,
+    UploadDamagedError,
 )
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import JobDrafts
@@ -90,6 +91,7 @@ class JobQueue:
         Raises:
             InvalidInputError: options or marks that can never work; nothing was queued.
             NotFoundError, UploadIncompleteError: there is no such song (yet).
+            UploadDamagedError: the song's file is damaged; it can be sent again.
             QueueFullError, QuotaError, DiskFullError, DrainingError: not now.
         """
         marks = tuple(marks)
@@ -105,7 +107,7 @@ class JobQueue:
             return _of_same_song(known, upload)
         if self.draining:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
-        draft = await self.drafts.draft(upload, options_request, marks)
+        draft = await self.draft(upload, options_request, marks)
         await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
         job = await self._store(
             lambda s: s.jobs.create(
@@ -120,6 +122,22 @@ class JobQueue:
         self._hub.announce(job.job_id)
         self.arrived.set()
         return _of_same_song(job, upload)
+
+    async def draft(
+        self, upload: Upload, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
+    ) -> JobDraft:
+        """Check everything that can be checked of a job before it is made.
+
+        Raises:
+            InvalidInputError: options or marks that can never work.
+            UploadIncompleteError: the song is not there yet.
+            UploadDamagedError: its file is gone or damaged; it can be sent again.
+        """
+        require_song(upload)
+        if not await asyncio.to_thread(self._spool.is_whole, upload):
+            await self._store(lambda s: s.uploads.receive_again(upload.upload_id))
+            raise UploadDamagedError("the song on the server's disk is gone or damaged; send it again")
+        return await self.drafts.draft(upload, options_request, marks)
 
     def admit(self, store: Store, draft: JobDraft) -> None:
         """Make sure that there is room for one more job; called in the transaction that makes it.
@@ -180,14 +198,14 @@ class JobQueue:
         with self._quotas.watching(principal), self._hub.listen(job_id) as changed:
             while True:
                 changed.clear()
-                job = await self.get(principal, job_id)
+                state, last_seq = await self._store(lambda s: s.jobs.progress(principal, job_id))
                 events = await self._events_after(job_id, after_seq)
                 for event in events:
                     yield event
                     after_seq = event.seq
                     if isinstance(event.body, StateChanged) and event.body.state.ended:
                         return
-                if job.state.ended and after_seq >= job.last_seq:
+                if state.ended and after_seq >= last_seq:
                     return
                 if events:
                     continue
@@ -197,7 +215,9 @@ class JobQueue:
 
     async def cancel(self, principal: str, job_id: str) -> Job:
         """Ask a job to end; one that has ended is returned as it is."""
-        job = await self._store(lambda s: s.jobs.request_cancel(principal, job_id))
+        job = await self._spool.ballast.deleting(
+            lambda: self._store(lambda s: s.jobs.request_cancel(principal, job_id))
+        )
         if job.state is JobState.CANCELLED:  # it may have waited for another attempt
             await asyncio.to_thread(self._spool.delete_job, job_id)
         self._hub.announce(job_id)
@@ -210,13 +230,15 @@ class JobQueue:
         Raises:
             JobNotFinishedError: it has not ended.
         """
-        await self._store(lambda s: s.jobs.delete(principal, job_id))
+        await self._spool.ballast.deleting(lambda: self._store(lambda s: s.jobs.delete(principal, job_id)))
         await asyncio.to_thread(self._spool.delete_job, job_id)
         self._hub.announce(job_id)
 
     async def delete_ended(self, before_s: float) -> int:
         """Remove jobs of all principals that ended before a time, with their stems; return how many."""
-        job_ids = await self._store(lambda s: s.jobs.delete_ended(before_s))
+        job_ids = await self._spool.ballast.deleting(
+            lambda: self._store(lambda s: s.jobs.delete_ended(before_s))
+        )
         for job_id in job_ids:
             await asyncio.to_thread(self._spool.delete_job, job_id)
             self._hub.announce(job_id)
@@ -283,7 +305,7 @@ class JobQueue:
             except FileNotFoundError:  # deleted meanwhile
                 continue
             if levels.model_sha256 == model.sha256 and _same_audio(job.audio, upload.audio):
-                return job, levels
+                return await self.get(principal, job.job_id), levels
         return None
 
     async def _events_after(self, job_id: str, seq: int) -> list[JobEvent]:
@@ -303,7 +325,10 @@ class JobQueue:
 
 def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:
     """Return whether equal bytes were also decoded alike: the rate of raw samples is stated beside them."""
-    return second is not None and dataclasses.replace(first, path=second.path) == second
+    if second is None:
+        return False
+    # Songs that an earlier version decoded have no digest.
+    return dataclasses.replace(first, path=second.path, sha256=second.sha256) == second
 
 
 def _of_same_song(job: Job, upload: Upload) -> Job:

@@ -4,6 +4,7 @@
     <state>/uploads/<upload_id>/audio.f32    decoded (audio/formats.py)
     <state>/jobs/<job_id>/<attempt>/         stems and reports of one attempt
     <state>/checkpoints/<job_id>/<attempt>.safetensors   state of an attempt's adaptation
+    <state>/ballast                          room for deletions on a full disk (ballast.py)
     <state>/lost+found/                      folders that the database did not know; nothing removes them
 
 Ids are made by the server; no name from outside touches the file system.
@@ -15,8 +16,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import DiskFullError
 from ugosa_server.files import sync_folder
+from ugosa_server.jobs.ballast import Ballast
+from ugosa_server.jobs.model import Upload
 
 SPOOL_FOLDERS = ("uploads", "jobs", "checkpoints")
 
@@ -40,6 +44,7 @@ class Spool:
         self.state_dir = state_dir
         self._uploads, self._jobs, self._checkpoints = (state_dir / name for name in SPOOL_FOLDERS)
         self.min_free_bytes = min_free_bytes
+        self.ballast = Ballast(state_dir)
         for folder in (self._uploads, self._jobs, self._checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -92,6 +97,15 @@ class Spool:
                 path.unlink(missing_ok=True)
         return AttemptPaths(out_dir, checkpoint, resume)
 
+    def is_whole(self, upload: Upload) -> bool:
+        """Return whether the file of a COMPLETE upload has the size that it had."""
+        if upload.audio is None:
+            path, size_bytes = self.bytes_path(upload.upload_id), upload.committed_size
+        else:
+            path = self.audio_path(upload.upload_id)
+            size_bytes = upload.audio.frames * upload.audio.channels * SAMPLE_BYTES
+        return path.exists() and path.stat().st_size == size_bytes
+
     def delete_bytes(self, upload_id: str) -> None:
         """Remove the bytes as received."""
         self.bytes_path(upload_id).unlink(missing_ok=True)
@@ -99,11 +113,13 @@ class Spool:
     def delete_upload(self, upload_id: str) -> None:
         """Remove everything of an upload."""
         shutil.rmtree(self.upload_dir(upload_id), ignore_errors=True)
+        self.ballast.take()
 
     def delete_job(self, job_id: str) -> None:
         """Remove everything of a job."""
         shutil.rmtree(self._jobs / job_id, ignore_errors=True)
         self.delete_checkpoints(job_id)
+        self.ballast.take()
 
     def delete_checkpoints(self, job_id: str) -> None:
         """Remove the checkpoints that a job keeps for further attempts."""

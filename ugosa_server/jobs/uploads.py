@@ -140,6 +140,8 @@ class Uploads:
     ) -> Upload:
         """Make an empty upload, or return the one that this request made before.
 
+        One whose file is damaged is returned as RECEIVING, to be sent once more.
+
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
             BadOptionError: the upload is larger than the server takes.
@@ -163,6 +165,10 @@ class Uploads:
                 admit=lambda: self._quotas.check_new_upload(s, principal, size_bytes),
             )
         )
+        if upload.state is UploadState.COMPLETE and not await asyncio.to_thread(self._spool.is_whole, upload):
+            log.warning("upload %s: its file is gone or damaged; it is received again", upload.upload_id)
+            await self.store(lambda s: s.uploads.receive_again(upload.upload_id))
+            upload = await self.get(principal, upload.upload_id)
         reach("upload.created")
         if upload.state is UploadState.RECEIVING:  # after its row: a folder without one would be nobody's
             with disk_full_explained():
@@ -187,13 +193,17 @@ class Uploads:
         """
         if upload_id in self._being_written:
             raise UploadBusyError(f"upload {upload_id} is being written; end that stream first")
-        await self.store(lambda s: s.uploads.delete(principal, upload_id))
+        await self._spool.ballast.deleting(
+            lambda: self.store(lambda s: s.uploads.delete(principal, upload_id))
+        )
         await asyncio.to_thread(self._spool.delete_upload, upload_id)
 
     async def delete_unused(self, before_s: float) -> int:
         """Remove uploads made before a time that no job has needed since; return how many."""
         being_written = set(self._being_written)
-        upload_ids = await self.store(lambda s: s.uploads.delete_unused(before_s, being_written))
+        upload_ids = await self._spool.ballast.deleting(
+            lambda: self.store(lambda s: s.uploads.delete_unused(before_s, being_written))
+        )
         for upload_id in upload_ids:
             await asyncio.to_thread(self._spool.delete_upload, upload_id)
         return len(upload_ids)

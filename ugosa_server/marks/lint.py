@@ -24,6 +24,7 @@ from ugosa_server.marks.validate import (
     sounding_all_silent,
 )
 
+MAX_FINDINGS = 1000
 THIN_S = 4.0  # of marked silence, all sources together: one training segment of the paper
 MIN_HEARD_S = 0.3  # a shorter sound in a silence is a leak or a cymbal's tail
 
@@ -67,6 +68,8 @@ def lint_marks(
 ) -> list[Finding]:
     """Find everything: errors first, then warnings, then the rest, in the order of time.
 
+    Of more than MAX_FINDINGS the last ones are left out, and a finding says how many.
+
     Args:
         marks: of a client; nothing is taken for granted.
         sources: of the model.
@@ -87,7 +90,12 @@ def lint_marks(
     if levels is not None:
         found += silent_but_heard(sound, names, levels)
     order = list(Severity)
-    return sorted(found, key=lambda f: (order.index(f.severity), f.span or (0, 0), f.source, f.code))
+    found.sort(key=lambda f: (order.index(f.severity), f.span or (0, 0), f.source, f.code))
+    if len(found) <= MAX_FINDINGS:
+        return found
+    more = len(found) - MAX_FINDINGS
+    message = f"there are {more} further findings, which are left out"
+    return [*found[:MAX_FINDINGS], Finding("MORE_FINDINGS", Severity.INFO, message, "mend these first")]
 
 
 FIXES = {

@@ -163,7 +163,7 @@ class JobFeed:
         """Return the job and its newest event; None for one that has been deleted or is another's."""
 
         def read(store: Store) -> tuple[Job | None, JobEvent | None]:
-            job = store.jobs.find(self._principal, job_id)
+            job = store.jobs.find(self._principal, job_id, marks=False)
             events = [] if job is None else store.events.after(job_id, job.last_seq - 1, 1)
             return job, events[0] if events else None
 

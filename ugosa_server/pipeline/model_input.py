@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import BLOCK_FRAMES, SAMPLE_BYTES, SourceFrames
 from ugosa_server.audio.resample import resample_blocks, resampled_frames
+from ugosa_server.errors import UploadDamagedError
 from ugosa_server.models.config import NetworkConfig
 
 SILENT_STD = 1e-8  # a song with less is not scaled up
@@ -53,7 +54,11 @@ def prepare_steps(source: SourceAudio) -> int:
 def write_model_mix(
     source: SourceAudio, frames: SourceFrames, path: Path, config: NetworkConfig
 ) -> Generator[int, None, ModelMix]:
-    """Write the input of the network, yielding the number of source blocks done."""
+    """Write the input of the network, yielding the number of source blocks done.
+
+    Raises:
+        UploadDamagedError: the song's bytes are no longer those that were decoded.
+    """
     digest = hashlib.sha256()
     n_model_frames = model_frames(source, config)
     blocks_done = 0
@@ -75,6 +80,8 @@ def write_model_mix(
             total_of_squares += float(np.square(mono).sum())
             file.write(block.astype("<f4").tobytes())
             yield blocks_done
+    if source.sha256 not in ("", digest.hexdigest()):
+        raise UploadDamagedError("the song on the server's disk has changed since it was sent; send it again")
     mean = total / n_model_frames
     std = math.sqrt(max(0.0, total_of_squares / n_model_frames - mean**2))
     if std < SILENT_STD:

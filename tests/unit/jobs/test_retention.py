@@ -146,6 +146,12 @@ def test_jumping_clock_sweeps_nothing_until_proved_right():
         store.close()
 
 
+def test_any_clock_is_believed_where_there_is_nothing_yet():
+    store = Store(Path(":memory:"))
+    assert store.clock.believe(time.time())
+    store.close()
+
+
 def test_a_wrong_clock_deletes_nothing(tmp_path):
     async def run():
         async with running_front(tmp_path) as front:

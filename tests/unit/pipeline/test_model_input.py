@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.tiny_network import TINY
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import open_frames
+from ugosa_server.errors import UploadDamagedError
 from ugosa_server.pipeline.model_input import estimates_at_source, prepare_steps, write_model_mix
 
 
@@ -36,6 +37,17 @@ def prepared(source, config, folder):
 def smooth_song(n_frames, rate_hz, channels):
     t = np.arange(n_frames)[:, None] / rate_hz
     return 0.1 + 0.3 * np.sin(2 * np.pi * np.array([100.0, 210.0])[:channels] * t)
+
+
+def test_a_song_that_has_decayed_is_noticed(tmp_path):
+    source = write_song(tmp_path, smooth_song(20_000, 8000, 1), 8000)
+    digest = hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
+    prepared(replace(source, sha256=digest), TINY, tmp_path)
+    with Path(source.path).open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\x01")
+    with pytest.raises(UploadDamagedError, match="send it again"):
+        prepared(replace(source, sha256=digest), TINY, tmp_path)
 
 
 @pytest.mark.parametrize("channels", [1, 2])

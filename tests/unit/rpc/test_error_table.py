@@ -46,6 +46,7 @@ REASONS = {
     "UploadBusyError": "UPLOAD_BUSY",
     "UploadIdleError": "UPLOAD_IDLE",
     "UploadInUseError": "UPLOAD_IN_USE",
+    "UploadDamagedError": "UPLOAD_DAMAGED",
     "UploadIncompleteError": "UPLOAD_INCOMPLETE",
     "WorkerLostError": "WORKER_LOST",
 }

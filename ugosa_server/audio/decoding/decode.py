@@ -11,6 +11,7 @@ on stdin, JSON answer on stdout.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import sys
@@ -60,9 +61,9 @@ def decode(request: DecodeRequest) -> SourceAudio:
         with closing(stream.blocks):
             _check_layout(stream)
             with replacing(out_path) as out:
-                frames, peak = _write_frames(stream, out, request.limits)
+                frames, peak, sha256 = _write_frames(stream, out, request.limits)
         return SourceAudio(
-            str(out_path), stream.sample_rate_hz, stream.channels, frames, stream.encoding, peak
+            str(out_path), stream.sample_rate_hz, stream.channels, frames, stream.encoding, peak, sha256
         )
 
 
@@ -98,8 +99,9 @@ def _check_layout(stream: AudioStream) -> None:
         )
 
 
-def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> tuple[int, float]:
-    """Write all blocks, checked, and return (frames, peak)."""
+def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> tuple[int, float, str]:
+    """Write all blocks, checked, and return (frames, peak, sha256 in hex)."""
+    digest = hashlib.sha256()
     frames = 0
     peak = 0.0
     for block in stream.blocks:
@@ -112,10 +114,11 @@ def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> t
         samples = np.ascontiguousarray(block, dtype="<f4")
         _check_room(out, out.tell() + samples.nbytes, limits)
         out.write(samples.data)
+        digest.update(samples.data)
         frames += len(block)
     if frames == 0:
         raise BadAudioError("the audio has 0 frames: there is nothing to separate")
-    return frames, peak
+    return frames, peak, digest.hexdigest()
 
 
 def _check_room(out: BinaryIO, size_bytes: int, limits: DecodeLimits) -> None:

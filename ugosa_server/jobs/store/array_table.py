@@ -65,6 +65,23 @@ class ArrayTable:
                 )
             return self.get(principal, array_id)
 
+    def has_ended(self, principal: str, array_id: str) -> bool:
+        """Return whether all jobs of an array have ended; cheap while one of the first has not.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        ended = read_row(
+            self._connection,
+            tuple[int],
+            "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE array_id = ?1 AND end_time_s IS NULL)"
+            " FROM job_arrays WHERE array_id = ?1 AND principal = ?2",
+            (array_id, principal),
+        )
+        if ended is None:
+            raise NotFoundError(f"no job array {array_id!r}")
+        return bool(ended[0])
+
     def get(self, principal: str, array_id: str) -> JobArray:
         """Return an array of this principal.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,9 +28,20 @@ from ugosa_server.jobs.store.token_table import TokenTable
 from ugosa_server.jobs.store.upload_table import UploadTable
 
 STORE_FILE_NAME = "ugosa.sqlite"
+SHARED_MEMORY_BYTES = 32 * 1024  # what SQLite makes at least beside a write-ahead log
 MAX_GROUP = 256  # pieces of work that are committed together
 
 R = TypeVar("R")
+
+
+def is_full(error: apsw.Error, path: Path) -> bool:
+    """Return whether an error of the store at `path` means that its disk is full.
+
+    SQLite says so of the database and its log, but of their shared memory only that it could not be made.
+    """
+    if isinstance(error, apsw.FullError):
+        return True
+    return isinstance(error, apsw.IOError) and shutil.disk_usage(path.parent).free < SHARED_MEMORY_BYTES
 
 
 class Store:
@@ -38,11 +50,11 @@ class Store:
     def __init__(self, path: Path, vfs: str | None = None, *, read_only: bool = False) -> None:
         try:
             self._connection = open_read_only(path) if read_only else open_database(path, vfs)
-        except apsw.FullError as error:
-            raise DiskFullError(
-                f"the store {path} cannot be opened: the disk is full; free some space and start again"
-            ) from error
         except apsw.Error as error:
+            if is_full(error, path):
+                raise DiskFullError(
+                    f"the store {path} cannot be opened: the disk is full; free some space and start again"
+                ) from error
             raise ConfigError(
                 f"cannot open the store {path}: {error}; put back a copy of it, or choose"
                 " another state directory"
@@ -89,6 +101,7 @@ class AsyncStore:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._store = self._thread.submit(Store, path).result()
         self._waiting: deque[_Waiting] = deque()
@@ -105,8 +118,10 @@ class AsyncStore:
         loop.run_in_executor(self._thread, self._commit_group, loop)
         try:
             result: R = await waiting.done
-        except apsw.FullError as error:
-            raise DiskFullError(DISK_FULL_MESSAGE) from error
+        except apsw.Error as error:
+            if is_full(error, self._path):
+                raise DiskFullError(DISK_FULL_MESSAGE) from error
+            raise
         return result
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ class ClockTable:
         """
         with transaction(self._connection):
             seen_s, doubted_s = self._read()
-            steps = abs(now_s - seen_s) > MAX_STEP_S
+            steps = seen_s > 0 and abs(now_s - seen_s) > MAX_STEP_S
             proved = doubted_s is not None and now_s - doubted_s >= MAX_STEP_S
             if steps and not proved:
                 if doubted_s is None or now_s < doubted_s:

@@ -46,6 +46,8 @@ class JobRow(NamedTuple):
 
 
 COLUMNS = ", ".join(JobRow._fields)
+COLUMNS_WITHOUT_MARKS = ", ".join("'[]'" if name == "marks" else name for name in JobRow._fields)
+MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 
 
 class JobReader:
@@ -93,48 +95,73 @@ class JobReader:
         )
         return replace(job, options=options)
 
-    def find(self, principal: str, job_id: str) -> Job | None:
-        """Return a job of this principal, or None."""
+    def find(self, principal: str, job_id: str, *, marks: bool = True) -> Job | None:
+        """Return a job of this principal, or None; without its marks, which can be many, if so asked."""
         row = read_row(
             self._connection,
             JobRow,
-            f"SELECT {COLUMNS} FROM jobs WHERE job_id = ? AND principal = ?",
+            f"SELECT {COLUMNS if marks else COLUMNS_WITHOUT_MARKS} FROM jobs"
+            " WHERE job_id = ? AND principal = ?",
             (job_id, principal),
         )
         return None if row is None else self._job(row)
 
+    def progress(self, principal: str, job_id: str) -> tuple[JobState, int]:
+        """Return a job's state and the number of its last event.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        row = read_row(
+            self._connection,
+            tuple[JobState, int],
+            "SELECT state, last_seq FROM jobs WHERE job_id = ? AND principal = ?",
+            (job_id, principal),
+        )
+        if row is None:
+            raise NotFoundError(f"no job {job_id!r}")
+        return row
+
     def page(
         self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
     ) -> tuple[list[Job], int | None]:
-        """Return jobs newest first, and where the next page starts (None on the last page)."""
+        """Return jobs newest first, and where the next page starts (None on the last page).
+
+        A page ends before `limit` where its jobs would take more than MAX_PAGE_BYTES.
+        """
         wanted = [state.value for state in states or JobState]
-        rows = read_rows(
-            self._connection,
-            JobRow,
+        rows = self._connection.execute(  # row by row: those that are too much for the page are not read
             f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND number < ?"
             f" AND state IN ({', '.join('?' * len(wanted))}) ORDER BY number DESC LIMIT ?",
             (principal, before_number if before_number is not None else 2**62, *wanted, limit + 1),
         )
-        page, has_more = rows[:limit], len(rows) > limit
-        return [self._job(row) for row in page], page[-1].number if has_more else None
+        page: list[JobRow] = []
+        size_bytes = 0
+        for columns in rows:
+            row = msgspec.convert(columns, JobRow)
+            size_bytes += sum(len(value) for value in row if isinstance(value, str))
+            if len(page) == limit or (page and size_bytes > MAX_PAGE_BYTES):
+                return [self._job(row) for row in page], page[-1].number
+            page.append(row)
+        return [self._job(row) for row in page], None
 
     def unfinished(self, state: JobState) -> list[Job]:
-        """Return all jobs in a state, oldest first."""
+        """Return all jobs in a state, oldest first, without their marks."""
         rows = read_rows(
             self._connection,
             JobRow,
-            f"SELECT {COLUMNS} FROM jobs WHERE state = ? ORDER BY number",
+            f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs WHERE state = ? ORDER BY number",
             (state.value,),
         )
         return [self._job(row) for row in rows]
 
     def succeeded_of_song(self, principal: str, upload_sha256: str) -> list[Job]:
-        """Return all jobs of a principal that SUCCEEDED with a song of these bytes, newest first."""
+        """Return the jobs that SUCCEEDED with a song of these bytes, newest first, without their marks."""
         rows = read_rows(
             self._connection,
             JobRow,
-            f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND upload_sha256 = ? AND state = ?"
-            " ORDER BY number DESC",
+            f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs"
+            " WHERE principal = ? AND upload_sha256 = ? AND state = ? ORDER BY number DESC",
             (principal, upload_sha256, JobState.SUCCEEDED.value),
         )
         return [self._job(row) for row in rows]

@@ -131,6 +131,14 @@ class UploadTable:
             (UploadState.COMPLETE.value, sha256, as_json(video), upload_id),
         )
 
+    def receive_again(self, upload_id: str) -> None:
+        """Make an upload RECEIVING from its first byte, because what was decoded is damaged."""
+        self._connection.execute(
+            "UPDATE uploads SET state = ?, committed_size = 0, stored_bytes = 0, sha256 = '', audio = NULL,"
+            " video = NULL, create_time_s = ? WHERE upload_id = ?",
+            (UploadState.RECEIVING.value, time.time(), upload_id),
+        )
+
     def delete(self, principal: str, upload_id: str) -> None:
         """Remove an upload.
 
