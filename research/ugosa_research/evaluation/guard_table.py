@@ -25,7 +25,7 @@ def guard_table(results: Results, metric: str) -> str:
         return ""
     base = results.mean_over_stems("B0", metric)
     lines = [
-        f"Gain over B0 ({metric}, mean over a song's stems, dB), and whether the guard agreed with the truth:",
+        f"Gain over B0 ({metric}, mean of a song's stems, dB); whether the guard agreed with the truth:",
         "",
         "| method | songs | without guard: median | worst | with guard: median | worst | kept | agreed |",
         "|---|---|---|---|---|---|---|---|",
