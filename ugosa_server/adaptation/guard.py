@@ -11,15 +11,16 @@ There is no truth of the song, but three things can be known of a source q:
 With e the power of the error of q on remixes and E that of q there, p the power of its estimate where it
 surely plays, m that of the mix there, l and n the same two on held-back silence, and 0 for the base:
 
-    harm = max(0, (p_0 - p) - (l_0 - l) / n (m - p_0)) / p_0
+    taken = (p_0 - p) / p_0,    spared = (l_0 - l) / n (m - p_0) / p_0
+    harm = `HARM_WEIGHT` max(0, taken - spared - `HARM_TOLERANCE`)
     gain of q = 10 log10( (e_0 / E) / min(max(1, e / E), e / E + harm) ) dB
 
-The second part of the difference is the leakage that q may lose there: as much, relative to the mix, as it
+What is spared is the leakage that q may lose where it plays: as much, relative to the other sources, as it
 lost in its silence. No source can lose more than all of itself, hence the 1. Where q is no more than
 `UNHEARD_SHARE` of the mix it plays nowhere for sure, and nothing can be said of harm.
 
-A network that learns that q plays nowhere does well on leakage, and even on remixes, whose q is what the base
-made of it; the harm shows it.
+A network that learns that q plays nowhere, or takes from q what the base was not sure of, does well on
+leakage, and even on remixes, whose q is what the base made of it; the harm shows it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ MIN_SILENCE_S = 6.0  # of a source, all marks together; of less nothing is held 
 HELD_SHARE = 0.25  # of the silence of a source
 MAX_HELD_S = 12.0
 WINDOWS_OF_A_KIND = 2  # of each source
+HARM_WEIGHT = 2.0  # chosen on songs with known stems, research/README.md
+HARM_TOLERANCE = 0.02  # of the power of a source
 UNHEARD_SHARE = 0.01  # of the power of the mix
 MIN_GAIN_DB = 0.02  # of an epoch that is better than the base
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
@@ -296,9 +299,10 @@ def _source_gain_db(base: SourceFigures, after: SourceFigures) -> float:
         return _ratio_db(base.leakage, after.leakage) if math.isnan(base.sure_power) else 0.0
     harm = 0.0
     if base.sure_power > UNHEARD_SHARE * base.sure_mix_power:
-        less_leakage = (base.leakage - after.leakage) / max(base.silence_power, TINY_POWER)
-        spared = max(0.0, less_leakage * (base.sure_mix_power - base.sure_power))
-        harm = max(0.0, base.sure_power - after.sure_power - spared) / base.sure_power
+        taken = (base.sure_power - after.sure_power) / base.sure_power
+        others = max(0.0, base.sure_mix_power - base.sure_power) / base.sure_power
+        spared = max(0.0, base.leakage - after.leakage) / max(base.silence_power, TINY_POWER) * others
+        harm = HARM_WEIGHT * max(0.0, taken - spared - HARM_TOLERANCE)
     power = max(base.own_power, TINY_POWER)
     error = after.own_error / power
     return _ratio_db(base.own_error / power, min(max(1.0, error), error + harm))

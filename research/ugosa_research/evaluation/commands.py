@@ -99,6 +99,10 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--learning-rate", type=_floats, default=[], metavar="LIST")
     parser.add_argument("--epochs", type=_integers, default=[], metavar="LIST")
     parser.add_argument(
+        "--marks-weight", type=_floats, default=[], metavar="LIST", help="of Eq. 2 in R- strategies"
+    )
+    parser.add_argument("--guard", type=_switches, default=[], metavar="off,on")
+    parser.add_argument(
         "--shifts", type=int, default=0, metavar="N", help="averaged time shifts (authors: 10)"
     )
     parser.add_argument(
@@ -195,7 +199,7 @@ def run_methods(arguments: argparse.Namespace) -> int:
         arguments.methods.split(","),
         {
             name: getattr(arguments, name)
-            for name in ("silence_weight", "segment_s", "learning_rate", "epochs")
+            for name in ("silence_weight", "segment_s", "learning_rate", "epochs", "marks_weight", "guard")
         },
     )
     separation = SeparationOptions(shifts=arguments.shifts, wiener_exponent=arguments.wiener)
@@ -244,6 +248,7 @@ def score_suggestions(arguments: argparse.Namespace) -> int:
 
 def _write_and_print(out: Path) -> None:
     from ugosa_research.evaluation.figures import write_figures
+    from ugosa_research.evaluation.guard_table import guard_table
     from ugosa_research.evaluation.paper_table import comparison_table, plain_table, table_1
     from ugosa_research.evaluation.results import read_results, write_csv, write_json
 
@@ -251,7 +256,7 @@ def _write_and_print(out: Path) -> None:
     metric = "SDR" if any(name == "SDR" for run in results.runs for _, name in run.medians) else "plain SDR"
     baselines = [method for method in reversed(results.methods) if method.startswith("B")]
     comparisons = [comparison_table(results, baseline, metric) for baseline in baselines]
-    tables = [table_1(results), *comparisons, plain_table(results)]
+    tables = [table_1(results), *comparisons, guard_table(results, metric), plain_table(results)]
     if results.left_out:
         tables.append(f"Left out, because some method has not done them yet: {', '.join(results.left_out)}")
     text = "\n\n".join(table for table in tables if table) + "\n"
@@ -282,6 +287,12 @@ def _windows(text: str) -> Windows:
 
 def _floats(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
+
+
+def _switches(text: str) -> list[bool]:
+    if not set(text.split(",")) <= {"on", "off"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is not on, off or off,on")
+    return [part == "on" for part in text.split(",")]
 
 
 def _integers(text: str) -> list[int]:

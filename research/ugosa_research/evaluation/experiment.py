@@ -203,6 +203,7 @@ class _Bench:
             "adaptation": asdict(adaptation),
             "trainable_parameters": result.report["adaptation"]["trainable_parameters"],
             "epoch_losses": result.report["adaptation"]["epoch_losses"],
+            "verdict": result.report["adaptation"]["verdict"],
             "timings_s": result.report["timings_s"],
             "leakage_dbfs": {
                 stem["source"]: {key: stem[f"leakage_{key}_dbfs"] for key in ("before", "after")}

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ugosa_server.adaptation.presets import AdaptationOptions, OptionValues, resolve_options
-from ugosa_server.adaptation.strategies import parse_strategy
+from ugosa_server.adaptation.strategies import Objective, parse_strategy
+from ugosa_server.jobs.option_table import number_text
 from ugosa_server.jobs.options import check_adaptation
 from ugosa_server.models.registry import ModelInfo
 
@@ -16,6 +17,8 @@ OPTION_WORDS = {
     "segment_s": "segment",
     "learning_rate": "lr",
     "epochs": "epochs",
+    "marks_weight": "marks",
+    "guard": "guard",
 }
 """Options that an experiment varies, by their field in `AdaptationOptions`, and how tables call them."""
 
@@ -32,7 +35,7 @@ class Method:
     @property
     def name(self) -> str:
         """For people: "P-L3:D" or "P-L3:D lambda=0.1"."""
-        words = [f"{OPTION_WORDS[key]}={value:g}" for key, value in self.changes]
+        words = [f"{OPTION_WORDS[key]}={number_text(value)}" for key, value in self.changes]
         return " ".join([self.strategy, *words])
 
     @property
@@ -73,5 +76,7 @@ def grid(strategies: Sequence[str], varied: Mapping[str, Sequence[float | int]])
             changes = dict(zip(fields, values, strict=True))
             if not parsed.uses_marks:
                 changes.pop("silence_weight", None)  # there is no silence term
+            if parsed.objective is not Objective.REMIX:
+                changes.pop("marks_weight", None)  # Eq. 2 is all there is
             methods.append(Method(strategy, tuple(changes.items())))
     return list(dict.fromkeys(methods))

@@ -45,6 +45,8 @@ class RunScores:
     """Number of trained parameters."""
     medians: dict[tuple[str, str], float]
     """(stem, metric) -> median over windows; NaN where none counts."""
+    kept_epoch: int | None = None
+    """Epoch that the guard kept, 0 = the base; None = no guard, or too little silence for one."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class Results:
         """Median over songs; NaN of none."""
         return median(np.array(list(self.song_values(method, stem, metric).values())))
 
+    def mean_over_stems(self, method: str, metric: str) -> dict[str, float]:
+        """Song -> mean over its stems."""
+        return self._by_song(method, None, metric)
+
     def compare(self, method: str, other: str, stem: str | None, metric: str) -> Difference:
         """Compare two methods on one stem, or on the mean over a song's stems (stem = None)."""
         first, second = self._by_song(method, stem, metric), self._by_song(other, stem, metric)
@@ -151,9 +157,14 @@ def _read_run(path: Path) -> RunScores:
             changes=document["changes"],
             trainable_parameters=document["trainable_parameters"],
             medians=medians,
+            kept_epoch=_kept_epoch(document.get("verdict")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise BadAudioError(f"{path} holds no scores: {error!r}; delete it and run again") from error
+
+
+def _kept_epoch(verdict: dict[str, Any] | None) -> int | None:
+    return verdict["kept_epoch"] if verdict is not None and verdict["sources"] else None
 
 
 def _floats(values: Sequence[float | str | None]) -> NDArray[np.float64]:
