@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 SPLEETER_SEPARATION = {"segment_s": 23.7, "overlap": 0.1}  # 1024 frames, the last sample included
 BAND_SEPARATION = {**SPLEETER_SEPARATION, "wiener_exponent": 0.8}  # the starter's
-BAND_ADAPTATION = {"learning_rate": 3e-4}  # the starter's
+SPLEETER_ADAPTATION = {"strategy": "R-L2:D", "learning_rate": 1e-4}  # research/README.md, remixes and guard
+BAND_ADAPTATION = {"strategy": "R-L3:D", "learning_rate": 1e-3}  # the same
 
 DIGEST = "weights_sha256"
 """Key in the metadata of a checkpoint: the `weights_digest` of the weights as written."""
@@ -103,13 +104,18 @@ def pull(
 def _put_together(
     weights: PublishedWeights, path: Path, mirror: str | None, say: Callable[[str], None]
 ) -> Iterator[DownloadProgress]:
-    """Write a model of two stages, unless it is there with the stages as they are now."""
+    """Write a model of two stages, unless it is there with the stages and defaults as they are now."""
     first_name, second_name = weights.stages
     first_path = path.parent / f"{first_name}.safetensors"
     yield from pull(PUBLISHED[first_name], path.parent, mirror, say)
     second_path = STARTER_DIR / f"{second_name}.safetensors"
-    digests = {"first_sha256": sha256_of_file(first_path), "second_sha256": sha256_of_file(second_path)}
-    if path.exists() and digests.items() <= read_header(path).metadata.items():
+    made_of = {
+        "first_sha256": sha256_of_file(first_path),
+        "second_sha256": sha256_of_file(second_path),
+        "adaptation": json.dumps(BAND_ADAPTATION),
+        "separation": json.dumps(BAND_SEPARATION),
+    }
+    if path.exists() and made_of.items() <= read_header(path).metadata.items():
         return
     first, first_state = load_checkpoint(first_path)
     second, second_state = load_checkpoint(second_path)
@@ -117,13 +123,8 @@ def _put_together(
         raise CheckpointError(f"{first_path} and {second_path} are not the stages of {weights.name}")
     state = {FIRST + name: tensor for name, tensor in first_state.items()}
     state |= {SECOND + name: tensor for name, tensor in second_state.items()}
-    words = {
-        "description": weights.description,
-        "origin": " and ".join(weights.stages),
-        "adaptation": json.dumps(BAND_ADAPTATION),
-        "separation": json.dumps(BAND_SEPARATION),
-    }
-    _write(path, state, BandConfig(first, second), words | digests)
+    words = {"description": weights.description, "origin": " and ".join(weights.stages)}
+    _write(path, state, BandConfig(first, second), words | made_of)
 
 
 def _add_spleeter(weights: PublishedWeights, downloads: Path, path: Path) -> None:
@@ -141,6 +142,7 @@ def _add_spleeter(weights: PublishedWeights, downloads: Path, path: Path) -> Non
         "description": weights.description,
         "origin": archive.name,
         "origin_sha256": sha256_of_file(archive),
+        "adaptation": json.dumps(SPLEETER_ADAPTATION),
         "separation": json.dumps(SPLEETER_SEPARATION),
     }
     _write(path, read_spleeter_checkpoint(bundle, config), config, words)
