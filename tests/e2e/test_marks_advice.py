@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,12 @@ from ugosa_client import (
     UgosaClient,
 )
 from ugosa_client.cli import main
-from ugosa_client.errors import NotFoundError, WrongStateError
+from ugosa_client.errors import MarksFileError, NotFoundError, WrongStateError
 from ugosa_client.marks.file import read_marks
 
 RATE_HZ = 44100
 FRAMES = 4 * RATE_HZ
+STARTER = ("--model", "starter")  # which hears something; the tiny network leaves all in doubt
 
 
 def song_file(folder: Path, seed: int) -> Path:
@@ -131,12 +133,22 @@ def test_suggest_writes_a_file_that_lint_and_separate_take(
     shared_server: Server, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     song, out = song_file(tmp_path, 8), tmp_path / "suggested.txt"
-    code, result = run(shared_server, capsys, "suggest", str(song), "-o", str(out))
+    code, result = run(shared_server, capsys, "suggest", str(song), "-o", str(out), *STARTER)
     assert (code, result["ok"]) == (0, True)
-    marks = read_marks(out, SOURCES, RATE_HZ, FRAMES)
-    assert len(marks) == len(result["suggestions"])  # type: ignore[arg-type]
-    code, result = run(shared_server, capsys, "lint", str(song), "--marks", str(out))
+    suggestions = result["suggestions"]
+    assert isinstance(suggestions, list)
+    assert re.fullmatch(r"(\S+\t\S+\t(no )?\w+ \d+% \?\n)+", out.read_text())
+    with pytest.raises(MarksFileError, match=f"holds {len(suggestions)} suggestions and no mark"):
+        read_marks(out, SOURCES, RATE_HZ, FRAMES)
+    code, result = run(shared_server, capsys, "lint", str(song), "--marks", str(out), *STARTER)
     assert (code, result["heard"]) == (0, True)
+    assert {finding["code"] for finding in result["findings"]} >= {"SUGGESTION"}  # type: ignore[attr-defined]
+    accepted = tmp_path / "accepted.txt"
+    for percent in (0, 100):
+        words = ["convert", str(out), str(accepted), "--accept", str(percent), "--overwrite"]
+        assert run(shared_server, capsys, *words)[0] == 0
+        kept = sum(round(100 * suggestion["confidence"]) >= percent for suggestion in suggestions)
+        assert len(read_marks(accepted, SOURCES, RATE_HZ, FRAMES)) == kept
     code, result = run(shared_server, capsys, "suggest", str(song), "-o", str(out))
     assert code == 2
     assert "--overwrite" in result["error"]["message"]  # type: ignore[index]

@@ -16,6 +16,7 @@ for a source that plays throughout or never.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ SMOOTHING_S = 0.5  # a rest between two notes is not a silence to be marked
 SURE = 0.75  # probability from which on something is suggested
 MIN_SILENT_S = 1.0
 MIN_ACTIVE_S = 0.5
+MAX_GAP_S = 1.0  # between two stretches that become one mark
 SILENT_MARGIN_S = 0.25  # kept free at the edges of silence, where the smoothing cannot tell
 SILENT_MIX_DBFS = -60.0  # a mix that is no louder says nothing of its sources
 
@@ -45,7 +47,7 @@ class Suggestion:
     mark: Mark
     """The proposal."""
     confidence: float
-    """Mean probability over the mark that it is right, SURE to 1."""
+    """Mean probability over the mark that it is right, 0.5 to 1."""
 
 
 def suggest_marks(levels: SongLevels) -> list[Suggestion]:
@@ -54,10 +56,11 @@ def suggest_marks(levels: SongLevels) -> list[Suggestion]:
     heard = np.asarray(levels.mix_dbfs) > SILENT_MIX_DBFS
     found: dict[Mark, float] = {}
     for source, plays in probability.items():
-        silences = _spans(plays <= 1.0 - SURE, levels, MIN_SILENT_S, SILENT_MARGIN_S)
-        for span in silences:
+        is_silent = _joined(plays <= 1.0 - SURE, plays < 0.5, levels)
+        for span in _spans(is_silent, levels, MIN_SILENT_S, SILENT_MARGIN_S):
             found[Mark(source, MarkState.SILENT, *span)] = 1.0 - _mean(plays, span, levels)
-        for span in _spans((plays >= SURE) & heard, levels, MIN_ACTIVE_S, 0.0):
+        is_active = _joined((plays >= SURE) & heard, plays > 0.5, levels)
+        for span in _spans(is_active, levels, MIN_ACTIVE_S, 0.0):
             found[Mark(source, MarkState.ACTIVE, *span)] = _mean(plays, span, levels)
     left = without_all_silent(MarkSet(tuple(found)), tuple(probability))
     shortest = MIN_SILENT_S * levels.sample_rate_hz  # of what is left of a silence
@@ -109,6 +112,16 @@ def runs(mask: NDArray[np.bool_]) -> Iterator[Interval]:
     """Where a mask is true, as intervals of its indices."""
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
     return ((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
+
+
+def _joined(sure: NDArray[np.bool_], likely: NDArray[np.bool_], levels: SongLevels) -> NDArray[np.bool_]:
+    """Close the short gaps between sure stretches that are likely of the same kind."""
+    joined = sure.copy()
+    longest = round(MAX_GAP_S * levels.sample_rate_hz / levels.hop_frames)
+    for (_, start), (stop, _) in itertools.pairwise(runs(sure)):
+        if stop - start <= longest and likely[start:stop].all():
+            joined[start:stop] = True
+    return joined
 
 
 def _spans(mask: NDArray[np.bool_], levels: SongLevels, min_s: float, margin_s: float) -> Iterator[Interval]:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from ugosa_audacity.pipe import AudacityPipe
-from ugosa_client import Mark, MarkState
+from ugosa_client import Mark
 from ugosa_client.advice import Suggestion
 from ugosa_client.errors import BadInputError
 from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.marks.regions import Position, Region, clock_texts
+from ugosa_client.marks.suggestions import regions_of_suggestions
 
 SUGGESTION = re.compile(r"\s*(\d+%)?\s*\?\s*")
 FINDING_PREFIX = "UGOSA: "
@@ -125,12 +126,11 @@ def suggestion_labels(suggestions: Iterable[Suggestion], sample_rate_hz: int) ->
     """Write suggestions as labels such as "no vocals 87% ?"."""
     return [
         Label(
-            f"{'no ' if suggestion.mark.state is MarkState.SILENT else ''}{suggestion.mark.source} "
-            f"{suggestion.confidence:.0%} ?",
-            suggestion.mark.start_frame / sample_rate_hz,
-            suggestion.mark.end_frame / sample_rate_hz,
+            region.name,
+            float(region.start.seconds(sample_rate_hz)),
+            float(region.end.seconds(sample_rate_hz)),
         )
-        for suggestion in suggestions
+        for region in regions_of_suggestions(suggestions)
     ]
 
 

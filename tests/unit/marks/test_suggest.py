@@ -54,6 +54,15 @@ def test_what_the_levels_leave_open_stays_unmarked():
     assert stop == 30.0
 
 
+def test_fragments_of_one_silence_are_one_suggestion():
+    parts = [(10, -20), (4, -60), (0.8, -37), (4, -60), (10, -20)]  # -37: less likely to play than not
+    found = suggest_marks(levels_of(drums=[(28.8, -20)], vocals=parts))
+    assert len(spans(found, "vocals", MarkState.SILENT)) == 1
+    parts[2] = (0.8, -20)
+    found = suggest_marks(levels_of(drums=[(28.8, -20)], vocals=parts))
+    assert len(spans(found, "vocals", MarkState.SILENT)) == 2
+
+
 def test_the_otsu_threshold_lies_between_two_heaps():
     random = np.random.default_rng(0)
     values = np.concatenate([random.normal(-30, 1, 100), random.normal(-4, 1, 300)])

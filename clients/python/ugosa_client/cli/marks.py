@@ -19,11 +19,12 @@ from ugosa_client.errors import (
     ServerError,
 )
 from ugosa_client.marks.examination import examine_regions
-from ugosa_client.marks.file import read_regions, slips_text, write_marks, write_regions
+from ugosa_client.marks.file import read_regions, slips_text, write_regions
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, format_named
 from ugosa_client.marks.reaper_project import regions_outside_song
 from ugosa_client.marks.regions import Region, clock_texts, cut_at_end, named_regions
+from ugosa_client.marks.suggestions import accept, regions_of_suggestions
 from ugosa_client.marks.text import decode_project
 from ugosa_client.resources import AudioInfo, JobState, Upload
 from ugosa_client.separate import find_model, take_project
@@ -45,6 +46,12 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     convert.add_argument(
         "--frames", type=int, metavar="N", help="length of the song; later regions are refused"
+    )
+    convert.add_argument(
+        "--accept",
+        type=int,
+        metavar="PERCENT",
+        help="make marks of suggestions of that confidence or more, and leave out the others",
     )
     convert.set_defaults(run=run_convert, needs_server=False)
 
@@ -84,6 +91,8 @@ def run_convert(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
             )
         rate, frames = rate or length[0], frames or length[1]
     regions = list(named_regions(read_regions(Path(arguments.marks))))
+    if arguments.accept is not None:
+        regions = accept(regions, arguments.accept)
     if frames is not None:
         if rate is not None:
             regions = list(cut_at_end(regions, rate, frames))
@@ -133,11 +142,13 @@ def run_suggest(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
     upload = client.upload(song, on_progress=reporter.uploaded)
     await_analysis(client, upload, model.name, reporter)
     suggestions = client.suggest_marks(upload.upload_id, model=model.name)
-    marks = [suggestion.mark for suggestion in suggestions]
-    write_marks(arguments.out, marks, _audio(upload).sample_rate_hz, _format(arguments), into=arguments.into)
+    regions = regions_of_suggestions(suggestions)
+    rate = _audio(upload).sample_rate_hz
+    write_regions(arguments.out, regions, rate, _format(arguments), into=arguments.into)
     reporter.result(
         {"file": arguments.out, "suggestions": suggestions, "audio": upload.audio, "model": model.name},
-        f"{arguments.out}: {len(marks)} suggestions; listen, mend them, and pass them on with --marks",
+        f"{arguments.out}: {len(regions)} suggestions; listen, and take the question mark off those that are "
+        f"right, or `ugosa marks convert {arguments.out} OUT --accept 90` those of 90 % and more",
     )
 
 

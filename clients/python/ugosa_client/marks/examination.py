@@ -10,6 +10,7 @@ from ugosa_client.marks.contradictions import find_contradiction
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.marks.labels import UnknownNameError, find_source, is_meant_as_mark, parse_label
 from ugosa_client.marks.regions import Region, clock_texts, cut_at_end
+from ugosa_client.marks.suggestions import is_suggestion
 from ugosa_client.resources import Mark, MarkState
 
 
@@ -21,6 +22,9 @@ def examine_regions(
     saying: dict[tuple[str, MarkState], list[Mark]] = defaultdict(list)
     findings: list[Finding] = []
     for region in cut_at_end(regions, sample_rate_hz, frames):
+        if is_suggestion(region):
+            findings.append(_suggestion_finding(region))
+            continue
         try:
             states = _states(region, sources)
         except ValueError as error:
@@ -52,6 +56,12 @@ def _states(region: Region, sources: Sequence[str]) -> dict[str, MarkState]:
         with suppress(UnknownNameError):
             return {find_source(region.lane_says, sources): MarkState.ACTIVE}
     return parse_label(region.name, sources)
+
+
+def _suggestion_finding(region: Region) -> Finding:
+    message = f"the region {region.name!r} is a suggestion that nobody has accepted, and is left out"
+    fix = "take the question mark off, if it is right"
+    return Finding("SUGGESTION", Severity.INFO, message, fix, line=region.line, region=region.name)
 
 
 def _label_finding(region: Region, error: ValueError, sources: Sequence[str]) -> Finding:

@@ -71,6 +71,12 @@ def _checked(
     errors = [*errors, *(f"{f.where}: {f.text}" for f in findings if f.severity is Severity.ERROR)]
     if errors:
         raise MarksFileError(slips_text(name, errors))
+    n_suggested = sum(finding.code == "SUGGESTION" for finding in findings)
+    if n_suggested and not marks:
+        raise MarksFileError(
+            f"{name} holds {n_suggested} suggestions and no mark; take the question mark off those that are "
+            f"right, or accept the surer ones: ugosa marks convert {name} OUT --accept 90"
+        )
     return marks
 
 

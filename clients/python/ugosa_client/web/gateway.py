@@ -28,11 +28,12 @@ from ugosa_client.errors import (
     WrongStateError,
 )
 from ugosa_client.events import JobEvent, StateChanged
-from ugosa_client.fetch import safe_file_name, stem_file_names
+from ugosa_client.fetch import stem_file_names
 from ugosa_client.marks.file import read_marks
 from ugosa_client.marks.formats import FORMATS, format_named
 from ugosa_client.marks.regions import regions_of_marks
 from ugosa_client.resources import JobState, Model
+from ugosa_client.stem_files import safe_file_name
 from ugosa_client.web.byte_ranges import attachment, range_response, zip_parts
 from ugosa_client.web.json_forms import event_json, job_json, marks_json, marks_of, options_of, song_json
 from ugosa_client.web.songs import Songs

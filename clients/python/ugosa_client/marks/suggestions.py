@@ -1,0 +1,52 @@
+"""Suggestions as named regions: `no vocals 87% ?` counts once its question mark is gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from ugosa_client.marks.regions import Region, regions_of_marks
+from ugosa_client.resources import Mark
+
+SUGGESTION = re.compile(r"(?P<said>.*?)(?:\s+(?P<percent>\d{1,3})%)?\s+\?\s*", re.DOTALL)
+
+
+class MarkWithConfidence(Protocol):
+    """A suggestion of a server."""
+
+    @property
+    def mark(self) -> Mark:
+        """The mark."""
+
+    @property
+    def confidence(self) -> float:
+        """Confidence of the model, 0 to 1."""
+
+
+def regions_of_suggestions(suggestions: Iterable[MarkWithConfidence]) -> list[Region]:
+    """Write suggestions as regions that do not count yet, in the order of time."""
+    regions = []
+    in_order = sorted(suggestions, key=lambda s: (s.mark.start_frame, s.mark.end_frame, s.mark.source))
+    for suggestion in in_order:
+        (region,) = regions_of_marks([suggestion.mark])
+        regions.append(replace(region, name=f"{region.name} {suggestion.confidence:.0%} ?"))
+    return regions
+
+
+def is_suggestion(region: Region) -> bool:
+    """Return whether a region is a suggestion that nobody has accepted."""
+    return SUGGESTION.fullmatch(region.name) is not None
+
+
+def accept(regions: Iterable[Region], min_percent: int) -> list[Region]:
+    """Take the question mark off suggestions of that confidence or more; leave out the other suggestions."""
+    accepted = []
+    for region in regions:
+        match = SUGGESTION.fullmatch(region.name)
+        if match is None:
+            accepted.append(region)
+        elif int(match["percent"] or 0) >= min_percent:
+            accepted.append(replace(region, name=match["said"]))
+    return accepted
