@@ -89,6 +89,14 @@ class DecoderCrashedError(BadAudioError):
     """Decoding died or took too long; the bytes received are kept, and `finish` can be sent again."""
 
 
+class DecoderStoppedError(UgosaError):
+    """Decoding was not started, or killed from outside; the bytes received are kept."""
+
+
+class DecoderFailedError(UgosaError):
+    """Our own code failed while it decoded; the bytes received are kept."""
+
+
 class RequestIdConflictError(InvalidInputError):
     """The request_id was used before with a different request."""
 

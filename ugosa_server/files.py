@@ -17,8 +17,14 @@ from ugosa_server.failpoints import reach
 
 
 def tmp_path_of(path: Path) -> Path:
-    """Return the path at which a file is written before it takes its name."""
-    return path.with_name(path.name + ".tmp")
+    """Return the path at which this process writes a file before it takes its name."""
+    return path.with_name(f"{path.name}.{os.getpid()}.tmp")
+
+
+def delete_unfinished(path: Path) -> None:
+    """Remove what processes that died have written of a file."""
+    for unfinished in path.parent.glob(f"{path.name}.*.tmp"):
+        unfinished.unlink(missing_ok=True)
 
 
 @contextmanager

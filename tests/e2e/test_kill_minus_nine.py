@@ -20,7 +20,7 @@ from tests.helpers.jobs import QUICK, silent, states
 from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import make_song, read_audio, write_song
 from ugosa_client import JobEvent, JobState, UgosaClient
-from ugosa_client.errors import BadAudioError, ServerUnavailableError, TransferInterruptedError
+from ugosa_client.errors import ServerUnavailableError, TransferInterruptedError
 from ugosa_client.retry import RetryPolicy
 from ugosa_server.failpoints import NAMES
 
@@ -107,10 +107,9 @@ class Musician:
             try:
                 with self._server.client(IMPATIENT) as client:
                     return step(client)
-            except BadAudioError as error:
-                if error.reason != "DECODER_CRASHED":
-                    raise
-            except (ServerUnavailableError, TransferInterruptedError):
+            except (ServerUnavailableError, TransferInterruptedError) as error:
+                if error.reason == "DECODER_STOPPED":  # the decoder was killed, not the server
+                    continue
                 self._server.process.wait(timeout=30)
                 self._deaths += 1
                 assert self._deaths < 5, "the fault is to happen once"

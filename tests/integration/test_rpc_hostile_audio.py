@@ -107,10 +107,11 @@ HOSTILE = {
 # A process of its own, so that it has no other children to count: decodes line by line, then says the most
 # memory that any decoder had.
 DECODE_ALL = """
-import resource, subprocess, sys
+import json, os, resource, subprocess, sys
 for line in sys.stdin:
     command = [sys.executable, "-m", "ugosa_server.audio.decoding.decode"]
-    print(subprocess.run(command, input=line, capture_output=True, text=True, check=True).stdout)
+    request = json.dumps(json.loads(line) | {"parent_pid": os.getpid()})
+    print(subprocess.run(command, input=request, capture_output=True, text=True, check=True).stdout)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """
 

@@ -30,12 +30,15 @@ def many(count, source="vocals", end_frame=None):
     )
 
 
-@pytest.mark.parametrize("marks", [many(MAX_MARKS + 1), many(1, source="v" * 1_000_000)])
-async def test_marks_beyond_measure_are_refused(tmp_path, marks):
+@pytest.mark.parametrize(
+    ("marks", "reason"),
+    [(many(MAX_MARKS + 1), "BAD_REGION"), (many(20, source="v" * 100_000), "UNKNOWN_SOURCE")],
+)
+async def test_marks_beyond_measure_are_refused(tmp_path, marks, reason):
     async with serving(tmp_path) as api:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await api.job(marks=marks)
-        assert error_info(error.value)[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "BAD_REGION")
+        assert error_info(error.value)[:2] == (grpc.StatusCode.INVALID_ARGUMENT, reason)
 
 
 async def test_many_marks_keep_nobody_waiting(tmp_path):

@@ -17,7 +17,12 @@ from tests.helpers.songs import make_song, read_audio, write_song
 from tests.soak.history import History
 from tests.soak.nonsense import NONSENSE, create_upload, delete_quietly, write_messages
 from ugosa_client import JobOptions, JobState, UgosaClient
-from ugosa_client.errors import BadAudioError, NotFoundError, ResourceExhaustedError, UgosaClientError
+from ugosa_client.errors import (
+    NotFoundError,
+    ResourceExhaustedError,
+    ServerUnavailableError,
+    UgosaClientError,
+)
 from ugosa_client.retry import RetryPolicy
 from ugosa_server.wire.ugosa.v1 import (
     job_service_pb2,
@@ -117,8 +122,8 @@ def send(soak, client, song):
         try:
             upload = client.upload(song, request_id=request_id, on_progress=acknowledged)
             break
-        except BadAudioError as error:  # the decoder died with its server; the bytes are still there
-            if error.reason != "DECODER_CRASHED" or not soak.deadly:
+        except ServerUnavailableError as error:  # the decoder was killed; the bytes are still there
+            if error.reason != "DECODER_STOPPED" or not soak.deadly:
                 raise
     soak.history.made(request_id, upload.upload_id)
     soak.counts["uploads"] += 1

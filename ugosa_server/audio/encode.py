@@ -1,7 +1,7 @@
 """Write stems, and read them back, block by block.
 
-A stem exists whole or not at all: it is written as `x.tmp`, synced, renamed, and its directory synced. The
-same samples always give the same bytes, so that runs can be compared by their hashes.
+A stem exists whole or not at all: it is written beside its name, synced, renamed, and its directory synced.
+The same samples always give the same bytes, so that runs can be compared by their hashes.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class RunSpec:
     seed: int
     """Seed of every random choice."""
     out_dir: str
-    """Empty directory for this attempt. Files are written as `x.tmp`, synced and renamed."""
+    """Empty directory for this attempt. Files are written beside their names, synced and renamed."""
     checkpoint_path: str = ""
     """File that this attempt alone writes, to keep the state of its adaptation at the end of an epoch.
     Outlives out_dir and the attempt; empty = none is kept."""

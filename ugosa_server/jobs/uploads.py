@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
 from ugosa_server.video import probe_in_child
 
+MAX_DECODERS = os.cpu_count() or 1  # more at once would only take memory from each other
 DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit samples
 
 R = TypeVar("R")
@@ -131,6 +133,7 @@ class Uploads:
         self._spool = spool
         self._quotas = quotas
         self._being_written: set[str] = set()
+        self._decoders = asyncio.Semaphore(MAX_DECODERS)
         self.received_bytes = 0
         """Made durable since the start of the server."""
         self.draining = False
@@ -272,7 +275,9 @@ class Uploads:
             QuotaError, DiskFullError: no room for the decoded audio; the received bytes stay.
         """
         try:
-            await (self._probe(upload, sha256) if upload.format.is_video else self._decode(upload, sha256))
+            async with self._decoders:
+                work = self._probe if upload.format.is_video else self._decode
+                await work(upload, sha256)
         except DecoderCrashedError:
             raise  # not the song's fault for certain: the bytes stay, and `finish` can be sent again
         except InvalidInputError:

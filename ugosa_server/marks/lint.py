@@ -82,7 +82,8 @@ def lint_marks(
     refusals = list(find_refusals(marks, names, song.frames))
     found = [_of_refusal(refusal, song) for refusal in refusals]
     refused = {(r.source, r.span) for r in refusals if r.fault is not Fault.CONTRADICTION}
-    sound = MarkSet(tuple(m for m in marks if (m.source, (m.start_frame, m.end_frame)) not in refused))
+    known = [m for m in marks if m.source in names]
+    sound = MarkSet(tuple(m for m in known if (m.source, (m.start_frame, m.end_frame)) not in refused))
     playing = playing_sources((), sound, sources, song.frames) if residual else sources
     found += _all_silent(sound, (*playing, *residual), song)
     found += _short_silences(sound, song)

@@ -24,6 +24,7 @@ from ugosa_server.errors import AllSilentError, BadOptionError, BadRegionError, 
 from ugosa_server.marks.activity import fade_frames
 from ugosa_server.marks.model import Interval, Mark, MarkSet, MarkState, complement, intersect
 
+MAX_SHOWN_CHARS = 100  # of a name that is no source's
 SILENCE_DBFS = -90.0  # a stem is silent when its peak is no higher
 
 
@@ -87,13 +88,14 @@ def validate_marks(marks: Sequence[Mark], sources: Sequence[str], frames: int) -
 def _unknown_source(mark: Mark, sources: Sequence[str]) -> Refusal | None:
     if mark.source in sources:
         return None
-    near = difflib.get_close_matches(mark.source.casefold(), sources, n=1)
+    name = mark.source[:MAX_SHOWN_CHARS]  # it can have millions
+    near = difflib.get_close_matches(name.casefold(), sources, n=1)
     hint = f'did you mean "{near[0]}"? ' if near else ""
     return Refusal(
         Fault.UNKNOWN_SOURCE,
-        mark.source,
+        name,
         (mark.start_frame, mark.end_frame),
-        f'a mark names the source "{mark.source}", which the model does not have; {hint}'
+        f'a mark names the source "{name}", which the model does not have; {hint}'
         f"Its sources are {', '.join(sources)}",
     )
 

@@ -21,6 +21,10 @@ from ugosa_server.models.cunet.config import ConditionedUNetConfig
 from ugosa_server.models.demucs.config import DemucsConfig
 from ugosa_server.models.spleeter.config import SpleeterConfig
 
+MAX_CONFIG_CHARS = 100_000
+MAX_SIZE = 1_000_000
+MAX_ITEMS = 256
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -42,16 +46,34 @@ class Architecture:
             CheckpointError: they are incomplete, unknown, or cannot work.
         """
         try:
+            if len(text) > MAX_CONFIG_CHARS:
+                raise CheckpointError(f"its sizes take {len(text)} characters; at most {MAX_CONFIG_CHARS}")
             fields = json.loads(text)
+            _check_bounds(fields)
             unknown = set(fields) - {field.name for field in dataclasses.fields(self.config_class)}
             if unknown:
                 raise CheckpointError(f"{self.name} has no size named {', '.join(sorted(unknown))}")
             config: NetworkConfig = msgspec.convert(fields, self.config_class)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise CheckpointError(str(error)) from error
         except UgosaError as error:
             raise CheckpointError(error.message) from error
         return config
+
+
+def _check_bounds(value: Any) -> None:
+    """Refuse sizes of which even the list of tensors would be endless.
+
+    Raises:
+        CheckpointError: a number or a list is too large.
+    """
+    if isinstance(value, dict | list):
+        if len(value) > MAX_ITEMS:
+            raise CheckpointError(f"a list of {len(value)} sizes; at most {MAX_ITEMS} are taken")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_bounds(item)
+    elif isinstance(value, int | float) and not -MAX_SIZE <= value <= MAX_SIZE:
+        raise CheckpointError(f"a size of {value}; at most {MAX_SIZE} is taken")
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,8 @@ HOW_TO_GET_BETTER = (
 )
 STARTER_DIR = WEIGHTS_DIR / "starter"
 CUNET_DIR = WEIGHTS_DIR / "cunet"
+log = logging.getLogger(__name__)
+
 SHIPPED_DIRS = (STARTER_DIR, CUNET_DIR)
 
 
@@ -107,15 +110,24 @@ class ModelRegistry:
             shipped_dirs: come first.
 
         Raises:
-            CheckpointError: a folder does not exist, or a checkpoint is unreadable.
+            CheckpointError: a folder does not exist. A checkpoint that is unreadable is logged and left out.
         """
         self._models: dict[str, ModelInfo] = {}
+        self._unreadable: dict[str, str] = {}
         may_be_absent = (*shipped_dirs, user_model_dir())
         for folder in (*may_be_absent, *extra_dirs):
             if folder not in may_be_absent and not folder.is_dir():
                 raise CheckpointError(f"the model folder {folder} does not exist")
             for path in sorted(folder.glob("*.safetensors")):
-                self._models[path.stem] = read_model_info(path)
+                self._add(path)
+
+    def _add(self, path: Path) -> None:
+        try:
+            self._models[path.stem] = read_model_info(path)
+        except (CheckpointError, OSError) as error:
+            log.warning("the model %s is left out: %s", path.stem, error)
+            self._models.pop(path.stem, None)  # another one of that name would be mistaken for it
+            self._unreadable[path.stem] = str(error)
 
     def models(self) -> tuple[ModelInfo, ...]:
         """Return all models, sorted by name."""
@@ -139,6 +151,10 @@ class ModelRegistry:
         """
         if name in self._models:
             return self._models[name]
+        if name in self._unreadable:
+            raise UnknownModelError(
+                f"the model {name!r} cannot be read: {self._unreadable[name]}; delete it or get it again"
+            )
         if name in PUBLISHED:
             raise UnknownModelError(
                 f"the weights of the model {name!r} are not here; fetch them: ugosa-server models pull {name}"

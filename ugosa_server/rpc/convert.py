@@ -69,7 +69,6 @@ OUTCOMES = {
     Outcome.CANNOT_TELL: job_pb2.VERDICT_OUTCOME_CANNOT_TELL,
 }
 MAX_MARKS = 20_000  # a song of an hour has some hundreds; each is work for everybody who waits
-MAX_SOURCE_NAME_CHARS = 100
 MARK_STATE_OF_WIRE = {wire: state for state, wire in MARK_STATES.items()}
 
 
@@ -148,7 +147,7 @@ def marks_from_wire(message: marks_pb2.Marks) -> tuple[Mark, ...]:
     """Return the domain form of marks.
 
     Raises:
-        BadRegionError: a mark has no state or no name of a source, or there are too many.
+        BadRegionError: a mark has no state, or there are too many.
     """
     if len(message.marks) > MAX_MARKS:
         raise BadRegionError(
@@ -157,11 +156,6 @@ def marks_from_wire(message: marks_pb2.Marks) -> tuple[Mark, ...]:
         )
     marks = []
     for number, mark in enumerate(message.marks, start=1):
-        if len(mark.source) > MAX_SOURCE_NAME_CHARS:
-            raise BadRegionError(
-                f"mark {number} names a source of {len(mark.source)} characters; names have at most"
-                f" {MAX_SOURCE_NAME_CHARS}"
-            )
         if mark.state not in MARK_STATE_OF_WIRE:
             raise BadRegionError(f"mark {number} ({mark.source!r}) must be ACTIVE or SILENT")
         marks.append(Mark(mark.source, MARK_STATE_OF_WIRE[mark.state], mark.start_frame, mark.end_frame))

@@ -40,6 +40,7 @@ STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.QuotaError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DiskFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceMemoryError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DecoderStoppedError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
     errors.WorkerLostError: grpc.StatusCode.UNAVAILABLE,
     errors.UgosaError: grpc.StatusCode.INTERNAL,

@@ -27,7 +27,14 @@ from numpy.typing import NDArray
 
 from ugosa_server.errors import BadVideoError
 from ugosa_server.marks.players import PlayerBox, VideoInfo
-from ugosa_server.sandbox import ask_child, child_command, child_environment, ending_of, error_of_answer
+from ugosa_server.sandbox import (
+    ask_child,
+    child_command,
+    child_environment,
+    ending_of,
+    error_of_answer,
+    limits_of_child,
+)
 
 CHILD = "ugosa_server.video.decode"
 HEAD = struct.Struct("<bidi")
@@ -105,7 +112,7 @@ def video_pictures(
 def _pictures(
     request: dict[str, Any], width: int, height: int, check: Callable[[], None]
 ) -> Iterator[TakenPicture]:
-    with _child(request | {"width": width, "height": height, "cpu_s": CPU_S}) as child:
+    with _child(request | {"width": width, "height": height} | limits_of_child(CPU_S)) as child:
         while True:
             kind, player, time_s, size_bytes = HEAD.unpack(_read(child, HEAD.size, check))
             if kind == END:

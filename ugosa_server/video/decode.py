@@ -222,7 +222,7 @@ def main() -> None:
     fields = json.load(sys.stdin)
     probes = "video" in fields and "boxes" not in fields
     # A worker waits for its pictures, and has given way itself.
-    limit_this_process(ADDRESS_SPACE_BYTES, int(fields["cpu_s"]), NICENESS if probes else 0)
+    limit_this_process(fields, ADDRESS_SPACE_BYTES, NICENESS if probes else 0)
     out = sys.stdout.buffer
     try:
         if probes:

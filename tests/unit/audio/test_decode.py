@@ -15,7 +15,7 @@ from ugosa_server.audio.decoding import DecodeLimits, DecodeRequest, decode_in_c
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.audio.frames import open_frames
-from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
+from ugosa_server.errors import BadAudioError, DecoderFailedError, UnsupportedEncodingError
 
 RATE_HZ = 44_100
 BITS = {"PCM_16": 16, "PCM_24": 24}
@@ -296,9 +296,9 @@ def test_cancelling_kills_the_child(tmp_path):
     asyncio.run(cancel_when_reading())
 
 
-def test_a_missing_file_is_told_as_bad_audio_by_the_child(tmp_path):
+def test_a_missing_file_is_no_fault_of_the_song(tmp_path):
     request = DecodeRequest(str(tmp_path / "gone"), str(tmp_path / "song.f32"))
-    with pytest.raises(BadAudioError, match="its decoder failed"):
+    with pytest.raises(DecoderFailedError, match="a fault of the server"):
         asyncio.run(decode_in_child(request, timeout_s=60))
 
 

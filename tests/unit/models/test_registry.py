@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.errors import CheckpointError, UnknownModelError
@@ -66,8 +68,31 @@ def test_missing_folders_and_broken_files_are_named(folder, tmp_path):
     with pytest.raises(CheckpointError, match="absent does not exist"):
         ModelRegistry([tmp_path / "absent"], shipped_dirs=[folder])
     (folder / "broken.safetensors").write_bytes(b"no")
-    with pytest.raises(CheckpointError, match=r"broken\.safetensors"):
-        ModelRegistry(shipped_dirs=[folder])
+    registry = ModelRegistry(shipped_dirs=[folder])
+    assert [model.name for model in registry.models()] == ["tiny"], "one bad file costs that model"
+    with pytest.raises(UnknownModelError, match=r"'broken' cannot be read: .*broken\.safetensors"):
+        registry.get("broken")
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"repeats": 10**9},
+        {"repeats": 10**5, "blocks_per_repeat": 10**5},
+        {"encoder_filters": 10**30},
+        {"sources": [str(number) for number in range(10**4)]},
+        [[]],
+        "[" * 50_000,
+    ],
+)
+def test_sizes_beyond_measure_cost_that_model_alone(folder, sizes):
+    config = sizes if isinstance(sizes, str) else json.dumps(sizes)
+    words = {"format": "ugosa-convtasnet-1", "config": config}
+    save_file({"x": np.zeros(1, np.float32)}, folder / "huge.safetensors", words)
+    registry = ModelRegistry(shipped_dirs=[folder])
+    assert [model.name for model in registry.models()] == ["tiny"]
+    with pytest.raises(UnknownModelError, match="cannot be read"):
+        registry.get("huge")
 
 
 def test_listing_models_and_validating_options_needs_no_torch():

@@ -20,6 +20,8 @@ REASONS = {
     "ConfigError": "CONFIG",
     "CrcMismatchError": "CRC_MISMATCH",
     "DecoderCrashedError": "DECODER_CRASHED",
+    "DecoderFailedError": "DECODER_FAILED",
+    "DecoderStoppedError": "DECODER_STOPPED",
     "DeviceMemoryError": "GPU_MEMORY",
     "DiskFullError": "DISK_FULL",
     "DivergedError": "DIVERGED",

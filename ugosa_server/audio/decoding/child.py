@@ -5,14 +5,12 @@ Free of decoders, so that the front process can ask.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ugosa_server.audio.formats import RawPcm, SourceAudio
-from ugosa_server.errors import DecoderCrashedError
-from ugosa_server.files import tmp_path_of
+from ugosa_server.files import delete_unfinished
 from ugosa_server.sandbox import ask_child
 
 CHILD = "ugosa_server.audio.decoding.decode"
@@ -38,7 +36,7 @@ class DecodeRequest:
     path: str
     """The uploaded bytes."""
     out_path: str
-    """Destination of the decoded frames; written as `out_path + ".tmp"`, synced and renamed."""
+    """Destination of the decoded frames; written beside it, synced and renamed."""
     pcm: RawPcm | None = None
     """Set when the bytes are samples without a header; otherwise the bytes say what they are."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)
@@ -53,14 +51,16 @@ async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAud
     Raises:
         BadAudioError: the audio is unusable.
         DecoderCrashedError: decoding it crashed or took longer than `timeout_s`.
+        DecoderStoppedError, DecoderFailedError: not the song's fault; see `ask_child`.
         UnsupportedEncodingError: the container, sample format, rate or channel count is not accepted.
         DiskFullError: no room for the decoded frames.
     """
+    delete_unfinished(Path(request.out_path))  # of a server that was killed, and its decoder with it
     try:
         answer = await ask_child(
             CHILD, dataclasses.asdict(request), timeout_s, "the audio", "export it again, as WAV or FLAC"
         )
-    except (DecoderCrashedError, asyncio.CancelledError):
-        tmp_path_of(Path(request.out_path)).unlink(missing_ok=True)
+    except BaseException:
+        delete_unfinished(Path(request.out_path))
         raise
     return SourceAudio(**answer["source"])

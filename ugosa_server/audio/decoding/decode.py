@@ -4,7 +4,8 @@ Decoding is done once, in blocks, and refuses what could not be handed back fait
 the child process of `child.py`, because decoders are C libraries that read bytes from strangers: JSON request
 on stdin, JSON answer on stdout.
 
-    {"path": ..., "out_path": ..., "pcm": {...} | null, "limits": {"max_frames": ...}, "cpu_s": ...}
+    {"path": ..., "out_path": ..., "pcm": {...} | null, "limits": {"max_frames": ...}, "cpu_s": ...,
+     "parent_pid": ...}
     -> {"source": {...SourceAudio}}  or  {"error": {"reason": ..., "message": ..., "metadata": {...}}}
 """
 
@@ -183,7 +184,7 @@ def _answer(fields: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Decode one file as stdin asks."""
     fields = json.load(sys.stdin)
-    limit_this_process(ADDRESS_SPACE_BYTES, int(fields["cpu_s"]))
+    limit_this_process(fields, ADDRESS_SPACE_BYTES)
     json.dump(_answer(fields), sys.stdout)
 
 

@@ -11,6 +11,9 @@ from ugosa_server.models.config import Depth, NetworkDefaults
 NORM_EPS = 1e-8  # inside the square root, in both norms
 
 
+MAX_BLOCKS = 1000  # the paper's network has 40
+
+
 @dataclass(frozen=True)
 class ConvTasNetConfig(NetworkDefaults):
     """Sizes of one ConvTasNet; the defaults are the published music model (10,977,872 parameters)."""
@@ -54,6 +57,10 @@ class ConvTasNetConfig(NetworkDefaults):
         ):
             if getattr(self, name) < 1:
                 raise BadOptionError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.repeats * self.blocks_per_repeat > MAX_BLOCKS:
+            raise BadOptionError(
+                f"{self.repeats} repeats of {self.blocks_per_repeat} blocks are more than {MAX_BLOCKS} blocks"
+            )
 
     @property
     def hop_samples(self) -> int:
