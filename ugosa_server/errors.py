@@ -181,6 +181,10 @@ class DiskFullError(UgosaError):
     """The state directory has too little free space."""
 
 
+class StoreDamagedError(UgosaError):
+    """The database has bytes that it never wrote."""
+
+
 class DrainingError(UgosaError):
     """The server is shutting down and accepts nothing new."""
 

@@ -255,6 +255,7 @@ class Scheduler:
             marks=job.marks,
             model_name=model.name,
             model_path=str(model.path),
+            model_sha256=model.sha256,
             adaptation=job.options.adaptation,
             separation=job.options.separation,
             stem_encoding=job.options.stem_encoding,

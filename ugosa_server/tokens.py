@@ -79,6 +79,7 @@ def _list(options: argparse.Namespace) -> int:
 def _revoke(options: argparse.Namespace) -> int:
     with _store(options) as store:
         store.tokens.revoke(options.token_id)
+    print("revoked; songs and jobs that came with it stay, and those that wait still run")
     return 0
 
 

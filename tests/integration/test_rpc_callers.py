@@ -280,10 +280,12 @@ async def test_a_client_certificate_says_who_is_calling(tmp_path, authority):
             job = await Api(channel).job()
         assert (await front.jobs.get("anna", job.job_id)).job_id == job.job_id
         nameless = clients.issue_cert("anna@studio.example")
-        async with channel_as(address, None, trusting(authority, nameless)) as channel:
-            with pytest.raises(grpc.aio.AioRpcError) as error:
-                await Api(channel).models.ListModels(model_service_pb2.ListModelsRequest())
-            assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        owner = clients.issue_cert("anna@studio.example", common_name="local")  # whoever sits at the machine
+        for client in (nameless, owner):
+            async with channel_as(address, None, trusting(authority, client)) as channel:
+                with pytest.raises(grpc.aio.AioRpcError) as error:
+                    await Api(channel).models.ListModels(model_service_pb2.ListModelsRequest())
+                assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
         stranger = trustme.CA().issue_cert("anna@studio.example", common_name="anna")
         for client in (None, stranger):
             async with channel_as(address, None, trusting(authority, client)) as channel:

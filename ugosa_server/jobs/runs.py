@@ -64,6 +64,8 @@ class RunSpec:
     """Its file."""
     analysis_only: bool = False
     """True = the run ends after the pass of the unadapted network: levels, no stems, no report."""
+    model_sha256: str = ""
+    """Hex, of the checkpoint file when the server started; empty = not compared."""
 
 
 @dataclass(frozen=True)

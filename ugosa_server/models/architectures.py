@@ -21,9 +21,9 @@ from ugosa_server.models.cunet.config import ConditionedUNetConfig
 from ugosa_server.models.demucs.config import DemucsConfig
 from ugosa_server.models.spleeter.config import SpleeterConfig
 
-MAX_CONFIG_CHARS = 100_000
+MAX_CONFIG_CHARS = 10_000_000  # demucs lists its tensors there
 MAX_SIZE = 1_000_000
-MAX_ITEMS = 256
+MAX_ITEMS = 10_000
 
 
 @dataclass(frozen=True)

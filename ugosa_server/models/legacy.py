@@ -57,6 +57,7 @@ PUBLISHED_SAMPLE_RATE_HZ = 44100
 ONLY_VARIANT = {"norm_type": "gLN", "causal": False, "mask_nonlinear": "relu"}
 """Arguments of the published network; a checkpoint of another variant has the same names and shapes."""
 
+SMALL_FRACTION = re.compile(r"(-?[0-9]{1,18})(?:/([0-9]{1,18}))?")
 _BLOCK = re.compile(r"separator\.network\.2\.(\d+)\.(\d+)\.")
 
 
@@ -82,6 +83,19 @@ def reference(full_name: str) -> type[ClassReference]:
     return type("ClassReference", (ClassReference,), {"full_name": full_name})
 
 
+def small_fraction(*parts: object) -> Fraction:
+    """Return the fraction that a file of demucs 4 holds, such as 39/5; its words could ask for gigabytes.
+
+    Raises:
+        pickle.UnpicklingError: it is none of two integers of at most 18 digits.
+    """
+    words = [str(p) if isinstance(p, int) and abs(p) < 10**18 else p for p in parts]
+    match = SMALL_FRACTION.fullmatch("/".join(word[:50] if isinstance(word, str) else "?" for word in words))
+    if match is None:
+        raise pickle.UnpicklingError("a fraction that is none of two integers of at most 18 digits")
+    return Fraction(int(match[1]), int(match[2] or 1))
+
+
 def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
     """Read a file of `torch.save`, in its zip format or the one before torch 1.6.
 
@@ -95,7 +109,7 @@ def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
     known: list[Any] = [
         *((reference(name), name) for name in class_names),
         *((Discarded, name) for name in COMMAND_LINE_CLASSES),
-        Fraction,
+        (small_fraction, "fractions.Fraction"),
     ]
     try:
         with torch.serialization.safe_globals(known):

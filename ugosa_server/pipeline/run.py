@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ugosa_server.adaptation.loop import adaptation_of
 from ugosa_server.audio.frames import open_frames
-from ugosa_server.errors import UgosaError
+from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
 from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network
@@ -76,6 +76,11 @@ def _attempt(
     out_dir = Path(spec.out_dir)
     try:
         model = networks.load(spec.model_path)
+        if spec.model_sha256 not in ("", model.info.sha256):
+            raise CheckpointError(
+                f"the file of the model {spec.model_name} has changed since the server started; whoever runs"
+                " it starts it again"
+            )
         with open_frames(spec.source) as frames, encoding_threads(networks.threads) as encoders:
             context = RunContext.of(spec, frames, model, networks, encoders, is_cancelled)
             succeeded = yield from _phases(context)

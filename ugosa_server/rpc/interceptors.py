@@ -119,7 +119,9 @@ def _bearer_token(metadata: Sequence[tuple[str, str | bytes]]) -> str | None:
 def _certificate_principal(auth: Mapping[str, Iterable[bytes]]) -> str | None:
     """Return the subject's common name; gRPC has verified the certificate against `tls_client_ca`."""
     names = [name.decode(errors="replace") for name in auth.get("x509_common_name", ())]
-    return names[0] if len(names) == 1 and PRINCIPAL_PATTERN.fullmatch(names[0]) else None
+    if len(names) != 1 or names[0] == LOCAL_PRINCIPAL or not PRINCIPAL_PATTERN.fullmatch(names[0]):
+        return None  # nobody from elsewhere is whoever sits at this machine
+    return names[0]
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]

@@ -1,5 +1,6 @@
 """The store: durable, idempotent, gapless, fenced."""
 
+import apsw
 import pytest
 
 from ugosa_server.audio.formats import SourceAudio
@@ -195,3 +196,19 @@ def test_only_ended_jobs_and_then_their_uploads_are_deleted(store):
     store.jobs.delete("me", "j1")
     assert store.events.after("j1", 0, 10) == []
     assert store.jobs.all_ids() == store.uploads.all_ids() == set()
+
+
+def test_a_damaged_row_costs_that_job_alone(tmp_path):
+    path = tmp_path / "ugosa.sqlite"
+    store = Store(path)
+    for job_id in ("j1", "j2", "j3"):
+        queue(store, job_id)
+    store.close()
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE jobs SET options = '{' WHERE job_id = 'j2'")
+    connection.close()
+    store = Store(path)
+    listed, _ = store.jobs.page("me", (), None, 10)
+    assert [job.job_id for job in listed] == ["j3", "j1"]
+    assert [job.job_id for job in store.jobs.unfinished(JobState.QUEUED)] == ["j1", "j3"]
+    store.close()

@@ -87,6 +87,7 @@ def test_the_commands_make_show_and_revoke(tmp_path, capsys):
     assert token.split("_", 2)[2] not in listing
     assert (tmp_path / "state" / STORE_FILE_NAME).stat().st_mode & 0o777 == 0o600
     assert main(["token", "revoke", token.split("_")[1], *state]) == 0
+    assert "jobs that came with it stay" in capsys.readouterr().out
     assert main(["token", "list", *state]) == 0
     assert capsys.readouterr().out == ""
     assert main(["token", "revoke", token.split("_")[1], *state]) == 2

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import types
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,12 @@ from ugosa_server.files import sha256_of_file
 from ugosa_server.models.checkpoints import weights_digest
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
-from ugosa_server.models.legacy import ClassReference, read_legacy_checkpoint, read_legacy_pickle
+from ugosa_server.models.legacy import (
+    ClassReference,
+    read_legacy_checkpoint,
+    read_legacy_pickle,
+    small_fraction,
+)
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 NETWORK = "tests.helpers.legacy_network.LegacyNetwork"
@@ -257,3 +263,14 @@ def test_other_variant_is_refused_by_its_argument(tmp_path, monkeypatch, kwargs)
     path = saved(tmp_path / "variant.th", content)
     with pytest.raises(CheckpointError, match=f"variant.th has {next(iter(kwargs))}="):
         read_legacy_checkpoint(path, sha256_of_file(path))
+
+
+@pytest.mark.parametrize("parts", [("39/5",), (39, 5)])
+def test_fractions_of_demucs_are_read(parts):
+    assert small_fraction(*parts) == Fraction(39, 5)
+
+
+@pytest.mark.parametrize("parts", [("1e999999999",), ("9" * 10**7,), (10**30, 1), (), (1, 2, 3), (1.5,)])
+def test_fractions_that_ask_for_gigabytes_are_refused(parts):
+    with pytest.raises(pickle.UnpicklingError):
+        small_fraction(*parts)

@@ -80,9 +80,9 @@ def test_missing_folders_and_broken_files_are_named(folder, tmp_path):
         {"repeats": 10**9},
         {"repeats": 10**5, "blocks_per_repeat": 10**5},
         {"encoder_filters": 10**30},
-        {"sources": [str(number) for number in range(10**4)]},
+        {"sources": [str(number) for number in range(10**5)]},
         [[]],
-        "[" * 50_000,
+        "[" * 1_000_000,
     ],
 )
 def test_sizes_beyond_measure_cost_that_model_alone(folder, sizes):

@@ -237,3 +237,10 @@ def test_every_run_keeps_levels_of_the_unadapted_network(make_spec, networks, st
     spec = replace(spec, adaptation=replace(spec.adaptation, strategy=strategy))
     *_, ending = run_job(spec, networks, never)
     assert files_of(spec)[ending.levels] == files_of(analysis)["levels.json"]
+
+
+def test_a_model_that_was_changed_meanwhile_is_refused(tmp_path, checkpoint, networks):
+    spec = run_spec(tmp_path, checkpoint, n_frames=RATE_HZ // 2, model_sha256="0" * 64)
+    *_, last = run_job(spec, networks, never)
+    assert last.reason == "BAD_CHECKPOINT"
+    assert "has changed since the server started" in last.message

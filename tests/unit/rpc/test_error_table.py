@@ -48,6 +48,7 @@ REASONS = {
     "UploadBusyError": "UPLOAD_BUSY",
     "UploadIdleError": "UPLOAD_IDLE",
     "UploadInUseError": "UPLOAD_IN_USE",
+    "StoreDamagedError": "STORE_DAMAGED",
     "UploadDamagedError": "UPLOAD_DAMAGED",
     "UploadIncompleteError": "UPLOAD_INCOMPLETE",
     "WorkerLostError": "WORKER_LOST",

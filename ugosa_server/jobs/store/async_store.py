@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError
+from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError, StoreDamagedError
 from ugosa_server.jobs.store.array_table import ArrayTable
 from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.deletion_table import DeletionTable
@@ -121,6 +121,10 @@ class AsyncStore:
         except apsw.Error as error:
             if is_full(error, self._path):
                 raise DiskFullError(DISK_FULL_MESSAGE) from error
+            if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+                raise StoreDamagedError(
+                    "the server's database is damaged; whoever runs it stops it and puts back a copy"
+                ) from error
             raise
         return result
 

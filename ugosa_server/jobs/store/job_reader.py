@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from ugosa_server.jobs.store.rows import read_row, read_rows, read_strings, read
 from ugosa_server.jobs.store.turns import Turns
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
+
+log = logging.getLogger(__name__)
 
 
 class JobRow(NamedTuple):
@@ -141,9 +144,9 @@ class JobReader:
             row = msgspec.convert(columns, JobRow)
             size_bytes += sum(len(value) for value in row if isinstance(value, str))
             if len(page) == limit or (page and size_bytes > MAX_PAGE_BYTES):
-                return [self._job(row) for row in page], page[-1].number
+                return self._readable(page), page[-1].number
             page.append(row)
-        return [self._job(row) for row in page], None
+        return self._readable(page), None
 
     def unfinished(self, state: JobState) -> list[Job]:
         """Return all jobs in a state, oldest first, without their marks."""
@@ -153,7 +156,7 @@ class JobReader:
             f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs WHERE state = ? ORDER BY number",
             (state.value,),
         )
-        return [self._job(row) for row in rows]
+        return self._readable(rows)
 
     def succeeded_of_song(self, principal: str, upload_sha256: str) -> list[Job]:
         """Return the jobs that SUCCEEDED with a song of these bytes, newest first, without their marks."""
@@ -164,7 +167,7 @@ class JobReader:
             " WHERE principal = ? AND upload_sha256 = ? AND state = ? ORDER BY number DESC",
             (principal, upload_sha256, JobState.SUCCEEDED.value),
         )
-        return [self._job(row) for row in rows]
+        return self._readable(rows)
 
     def all_ids(self) -> set[str]:
         """Return the ids of all jobs, for the sweep of the spool."""
@@ -195,6 +198,16 @@ class JobReader:
             "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?",
             (principal,),
         )
+
+    def _readable(self, rows: list[JobRow]) -> list[Job]:
+        """Return the jobs of rows; one that cannot be read is logged and left out, not the whole list."""
+        jobs = []
+        for row in rows:
+            try:
+                jobs.append(self._job(row))
+            except (msgspec.DecodeError, ValueError):
+                log.exception("the row of job %s is damaged; the job is left out", row.job_id)
+        return jobs
 
     def _job(self, row: JobRow) -> Job:
         is_queued = row.state is JobState.QUEUED
