@@ -15,7 +15,7 @@ FRONT = {
     *("engine", "model", "model_dirs", "state_dir", "metrics", "min_free_bytes", "decode_timeout_s"),
     *("max_queued", "max_upload_bytes", "keep_jobs_days", "keep_uploads_days", "upload_idle_timeout_s"),
     *("quota_uploads", "quota_stored_bytes", "quota_queued_jobs", "quota_watches", "quota_upload_streams"),
-    *("quota_read_streams", "cancel_deadline_s", "drain_grace_s", "move_unknown"),
+    *("quota_read_streams", "cancel_deadline_s", "drain_grace_s", "move_unknown", "exit_when_idle_s"),
 }
 WORKER = {field.name for field in fields(WorkerSettings)}
 PLACED_BY_RAY = {"device", "threads"}
