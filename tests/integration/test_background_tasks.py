@@ -66,10 +66,10 @@ async def test_progress_over_osc_goes_on_after_a_store_error(tmp_path, monkeypat
         find = type(await front.store(lambda s: s.jobs)).find
         errors = [OSError(errno.EIO, "disk")]
 
-        def fail_once(table, principal, job_id):
+        def fail_once(table, principal, job_id, **options):
             if errors:
                 raise errors.pop()
-            return find(table, principal, job_id)
+            return find(table, principal, job_id, **options)
 
         job = await front.jobs.create(PRINCIPAL, "r", upload.upload_id, JobOptionsRequest(), ())
         monkeypatch.setattr("ugosa_server.jobs.store.job_reader.JobReader.find", fail_once)
