@@ -16,7 +16,7 @@ silence, and 0 for the base:
     harm = `HARM_WEIGHT` max(0, taken - spared - `HARM_TOLERANCE`)
     gain of q          = 10 log10( e_0 / min(max(E, e), e + harm E) ) dB
     gain of the others = 10 log10( r_0 / (r + harm E) ) dB
-    score = mean over both and over the sources of tanh(gain / 1 dB) dB
+    score = mean over both and over the sources of the gains, a loss g as tanh(g / 1 dB) dB
 
 What is spared is the leakage that q may lose where it plays: as much, relative to the other sources, as it
 lost in its silence. No source can lose more than all of itself, hence the E. Where q is no more than
@@ -24,7 +24,7 @@ lost in its silence. No source can lose more than all of itself, hence the E. Wh
 
 A network that learns that q plays nowhere, or takes from q what the base was not sure of, does well on
 leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is a guess, so no
-single figure counts for more than 1 dB.
+single loss counts for more than 1 dB.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ class Guard:
 def score_db(base: Figures, after: Figures) -> float:
     """Score an adaptation by the docstring above; below 0 = it makes the sources worse."""
     gains = [gain for name in base for gain in _gains_db(base[name], after[name])]
-    return float(np.mean(np.tanh(gains))) if gains else 0.0
+    return float(np.mean([gain if gain > 0 else math.tanh(gain) for gain in gains])) if gains else 0.0
 
 
 def _gains_db(base: SourceFigures, after: SourceFigures) -> tuple[float, ...]:
