@@ -8,19 +8,23 @@ There is no truth of the song, but three things can be known of a source q:
 - windows in which q surely plays: what an adaptation takes from q there beyond its leakage is taken from q
   itself.
 
-With e the power of the error of q on remixes and E that of q there, p the power of its estimate where it
-surely plays, m that of the mix there, l and n the same two on held-back silence, and 0 for the base:
+With e the power of the error of q on remixes and E that of q there, r that of the error of the others' sum, p
+the power of q's estimate where it surely plays, m that of the mix there, l and n the same two on held-back
+silence, and 0 for the base:
 
     taken = (p_0 - p) / p_0,    spared = (l_0 - l) / n (m - p_0) / p_0
     harm = `HARM_WEIGHT` max(0, taken - spared - `HARM_TOLERANCE`)
-    gain of q = 10 log10( (e_0 / E) / min(max(1, e / E), e / E + harm) ) dB
+    gain of q          = 10 log10( e_0 / min(max(E, e), e + harm E) ) dB
+    gain of the others = 10 log10( r_0 / (r + harm E) ) dB
+    score = mean over both and over the sources of the gains, a loss g as tanh(g / 1 dB) dB
 
 What is spared is the leakage that q may lose where it plays: as much, relative to the other sources, as it
-lost in its silence. No source can lose more than all of itself, hence the 1. Where q is no more than
+lost in its silence. No source can lose more than all of itself, hence the E. Where q is no more than
 `UNHEARD_SHARE` of the mix it plays nowhere for sure, and nothing can be said of harm.
 
 A network that learns that q plays nowhere, or takes from q what the base was not sure of, does well on
-leakage, and even on remixes, whose q is what the base made of it; the harm shows it.
+leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is a guess, so no
+single loss counts for more than 1 dB.
 """
 
 from __future__ import annotations
@@ -47,7 +51,7 @@ WINDOWS_OF_A_KIND = 2  # of each source
 HARM_WEIGHT = 2.0  # chosen on songs with known stems, research/README.md
 HARM_TOLERANCE = 0.02  # of the power of a source
 UNHEARD_SHARE = 0.01  # of the power of the mix
-MIN_GAIN_DB = 0.02  # of an epoch that is better than the base
+MIN_SCORE_DB = 0.02  # of an epoch that is better than the base
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
 
 
@@ -218,12 +222,12 @@ class Guard:
         with torch.no_grad():
             self._figures.append(self._measure(separate))
         epoch = len(self._figures) - 1
-        if epoch and self._gain_db(epoch) > max(MIN_GAIN_DB, self._gain_db(self._kept_epoch)):
+        if epoch and self._score_db(epoch) > max(MIN_SCORE_DB, self._score_db(self._kept_epoch)):
             self._kept_epoch = epoch
             self._kept = {name: p.detach().to("cpu", copy=True) for name, p in parameters.items()}
 
-    def _gain_db(self, epoch: int) -> float:
-        return predicted_gain_db(self._figures[0], self._figures[epoch]) if epoch else 0.0
+    def _score_db(self, epoch: int) -> float:
+        return score_db(self._figures[0], self._figures[epoch])
 
     def verdict(self, std: float) -> Verdict:
         """Return the verdict on the epochs so far.
@@ -288,24 +292,24 @@ class Guard:
         return separate(torch.from_numpy(mix), window.start, window.name)
 
 
-def predicted_gain_db(base: Figures, after: Figures) -> float:
-    """Predict by how much an adaptation improves the sources, on average; below 0 = it makes them worse."""
-    return float(np.mean([_source_gain_db(base[name], after[name]) for name in base]))
+def score_db(base: Figures, after: Figures) -> float:
+    """Score an adaptation by the docstring above; below 0 = it makes the sources worse."""
+    gains = [gain for name in base for gain in _gains_db(base[name], after[name])]
+    return float(np.mean([gain if gain > 0 else math.tanh(gain) for gain in gains])) if gains else 0.0
 
 
-def _source_gain_db(base: SourceFigures, after: SourceFigures) -> float:
-    """Return the gain of the docstring above; where there are no remixes, that of leakage alone."""
+def _gains_db(base: SourceFigures, after: SourceFigures) -> tuple[float, ...]:
+    """Gains of a source and of the others; without remixes, that of a source that plays nowhere, or none."""
     if math.isnan(base.own_error):
-        return _ratio_db(base.leakage, after.leakage) if math.isnan(base.sure_power) else 0.0
+        return (_ratio_db(base.leakage, after.leakage),) if math.isnan(base.sure_power) else ()
     harm = 0.0
     if base.sure_power > UNHEARD_SHARE * base.sure_mix_power:
         taken = (base.sure_power - after.sure_power) / base.sure_power
         others = max(0.0, base.sure_mix_power - base.sure_power) / base.sure_power
         spared = max(0.0, base.leakage - after.leakage) / max(base.silence_power, TINY_POWER) * others
-        harm = HARM_WEIGHT * max(0.0, taken - spared - HARM_TOLERANCE)
-    power = max(base.own_power, TINY_POWER)
-    error = after.own_error / power
-    return _ratio_db(base.own_error / power, min(max(1.0, error), error + harm))
+        harm = HARM_WEIGHT * max(0.0, taken - spared - HARM_TOLERANCE) * base.own_power
+    own_error = min(max(base.own_power, after.own_error), after.own_error + harm)
+    return _ratio_db(base.own_error, own_error), _ratio_db(base.rest_error, after.rest_error + harm)
 
 
 def _ratio_db(before: float, after: float) -> float:
