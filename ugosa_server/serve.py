@@ -187,7 +187,8 @@ class Idleness:
     async def is_over_limit(self) -> bool:
         """Return whether it has lasted as long as the limit; to be asked again and again."""
         now_s = asyncio.get_running_loop().time()
-        if self._quotas.open_streams or await self._store(lambda s: s.jobs.unfinished_ids()):
+        unfinished = await self._store(lambda s: s.jobs.unfinished_ids())
+        if unfinished or self._quotas.open_streams:
             self._busy_s = now_s
         return 0 < self._limit_s <= now_s - max(self._busy_s, self._rpc.last_call_s)
 
