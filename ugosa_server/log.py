@@ -1,7 +1,8 @@
 """Log of a process: lines for people, or one JSON object a line for machines.
 
     {"time": "2026-01-02T03:04:05.678Z", "level": "INFO", "logger": "ugosa_server.scheduling",
-     "message": "job job-3f9c0a1b52e7d846: succeeded", "job_id": "job-3f9c0a1b52e7d846"}
+     "message": "job job-3f9c0a1b52e7d846: succeeded", "job_id": "job-3f9c0a1b52e7d846",
+     "principal": "anna", "song": "Verse.wav", "state": "succeeded", "seconds": 41.2}
 
 Ids are made by the server and look like nothing else, so they are found in the message itself; no call
 has to name its job a second time.
@@ -19,16 +20,18 @@ from typing import Literal
 LogFormat = Literal["plain", "json"]
 
 PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+FIELDS = ("principal", "song", "state", "seconds")
+"""Further fields of a line, which a call gives in `extra`."""
 ID_PATTERN = re.compile(r"\b(job|upload)-[0-9a-f]{16}\b")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; `job_id` and `upload_id` where the message names one."""
+    """One JSON object a line; `job_id` and `upload_id` where the message names one, and `FIELDS`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
         message = record.getMessage()
-        fields: dict[str, str] = {
+        fields: dict[str, str | float] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{record.msecs:03.0f}Z",
             "level": record.levelname,
@@ -37,6 +40,7 @@ class JsonFormatter(logging.Formatter):
         }
         for found in ID_PATTERN.finditer(message):
             fields.setdefault(f"{found[1]}_id", found[0])
+        fields |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)

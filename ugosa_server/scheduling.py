@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -287,7 +288,11 @@ class Scheduler:
         delete = self._spool.delete_checkpoints if state is JobState.SUCCEEDED else self._spool.delete_job
         await asyncio.to_thread(delete, job.job_id)
         log.info(
-            "job %s: %s%s", job.job_id, state.value, f" ({error.reason}: {error.message})" if error else ""
+            "job %s: %s%s",
+            job.job_id,
+            state.value,
+            f" ({error.reason}: {error.message})" if error else "",
+            extra=_log_fields(job, state),
         )
         self._hub.announce(job.job_id)
 
@@ -328,3 +333,11 @@ class Scheduler:
             return
         self._hub.announce(job.job_id)
         self._jobs.arrived.set()
+
+
+def _log_fields(job: Job, state: JobState) -> dict[str, str | float]:
+    """Return the fields of the log line on a job's end; seconds count from its first start."""
+    fields: dict[str, str | float] = {"principal": job.principal, "song": job.file_name, "state": state.value}
+    if job.start_time_s is not None:
+        fields["seconds"] = round(time.time() - job.start_time_s, 3)
+    return fields

@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.songs import SOURCES, make_song, read_audio, write_song
 from ugosa_client.cli import main
+from ugosa_client.errors import ResourceExhaustedError
 
 RATE = 44100
 FRAMES = 2 * RATE
@@ -88,3 +89,42 @@ def test_lossy_stems_sound_like_the_exact_ones(song, tmp_path, kind):
 def test_choices_that_cannot_be_are_refused_with_the_reason(song, tmp_path, capsys, words, why):
     assert main(["separate", str(song), "-o", str(tmp_path / "out"), *words]) == 2
     assert why in capsys.readouterr().err
+
+
+def test_songs_and_usage_say_what_is_stored(song, capsys):
+    def run(*words):
+        assert main([*words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    write_song(make_song(FRAMES, RATE, seed=77), song)  # which no other test has sent
+    before = run("usage")["usage"]
+    run("submit", str(song))
+    (sent, *_) = run("songs")["songs"]
+    assert (sent["file_name"], sent["stored_bytes"]) == (song.name, FRAMES * 2 * 4)
+    after = run("usage")["usage"]
+    assert after["uploads"] == before["uploads"] + 1
+    assert after["upload_bytes"] == before["upload_bytes"] + sent["stored_bytes"]
+    assert main(["usage"]) == 0
+    assert "songs " in capsys.readouterr().out
+    (job, *_) = run("jobs")["jobs"]
+    assert main(["watch", job["job_id"]]) == 0
+    capsys.readouterr()
+    left = run("songs", "--delete", sent["upload_id"])["songs"]
+    assert sent["upload_id"] not in [upload["upload_id"] for upload in left]
+
+
+def test_uploads_come_page_by_page(client, song):
+    ids = [client.upload(0.1 * np.ones(100 + n), sample_rate_hz=RATE).upload_id for n in range(3)]
+    listed = [upload.upload_id for upload in client.list_uploads(page_size=1)]
+    assert listed[:3] == ids[::-1]
+    assert len(listed) == len(set(listed)) == len(list(client.list_uploads()))
+
+
+def test_a_full_quota_says_the_numbers_and_the_way_out(start_server, tmp_path):
+    path = write_song(make_song(FRAMES, RATE), tmp_path / "song.wav")
+    with start_server("--quota-stored-bytes", "1000000").client() as client:
+        upload = client.upload(path)
+        with pytest.raises(ResourceExhaustedError) as caught:
+            client.create_job(upload.upload_id)
+    assert "songs take 0.7 MB, stems 0.0 MB, and 2.8 MB more do not fit into 1.0 MB" in caught.value.message
+    assert "`ugosa songs --delete SONG` and `ugosa delete JOB` make room" in caught.value.message

@@ -64,6 +64,22 @@ def test_cli_reads_token_and_authority_from_files_or_env(remote, monkeypatch, ca
     assert main(["models", "--server", address]) == 0
 
 
+def test_a_plain_call_to_a_tls_port_is_told_of_tls(remote, capsys):
+    address, _, _ = remote
+    assert main(["models", "--server", address]) == 3
+    assert "it may speak TLS: give --ca or UGOSA_CA" in capsys.readouterr().err
+
+
+def test_a_revoked_token_is_told_from_a_missing_one(remote, monkeypatch, capsys):
+    address, token, folder = remote
+    monkeypatch.setenv("UGOSA_CA", str(folder / "ca.pem"))
+    assert main(["models", "--server", address]) == 1
+    assert "wants to know who is calling" in capsys.readouterr().err
+    monkeypatch.setenv("UGOSA_TOKEN", token[:-4] + "AAAA")
+    assert main(["models", "--server", address]) == 1
+    assert "does not accept the token that came with the call" in capsys.readouterr().err
+
+
 def test_without_a_token_the_client_says_what_is_wanted(remote):
     address, _, folder = remote
     with (

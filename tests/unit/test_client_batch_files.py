@@ -54,7 +54,7 @@ def test_everything_that_is_left_out_is_named_with_the_way_out(folder, tmp_path)
         "b.txt": "no song here has its name",
         "b.wma": "no server reads such files; export it as WAV or FLAC",
         "cover.jpg": "no audio file",
-        "live/": "a folder; give it to a batch of its own",
+        "live/": "a folder; take what is in it too with --recursive",
     }
     assert "a.mp4" not in [entry.name for entry in songs.left_out(tmp_path / "out", with_sight=True)]
 

@@ -1,5 +1,6 @@
 """The `ugosa` command: what it writes where, and how it exits."""
 
+import csv
 import json
 import os
 import subprocess
@@ -236,7 +237,7 @@ def test_a_batch_separates_what_it_can_and_tells_of_the_rest(server, songs, tmp_
     assert "1 of 3 songs failed" in error
     assert "notes.md is left out: no audio file" in error
     assert "the worker died twice" in error
-    assert sorted(path.name for path in out.iterdir()) == ["a", "b.flac"]
+    assert sorted(path.name for path in out.iterdir()) == ["a", "b.flac", "summary.csv"]
     assert (out / "b.flac" / "bass.wav").read_bytes() == b"bass of b.flac"
     marks = {job.file_name: len(job.marks.marks) for job in server.jobs.values()}
     assert marks == {"a.wav": 1, "b.wav": 0, "b.flac": 0}
@@ -256,6 +257,61 @@ def test_a_batch_again_tries_only_what_failed(server, songs, tmp_path, capsys):
     assert [song["exit_code"] for song in lines[-1]["songs"]] == [0, 0, 0]
     assert lines[-1]["left_out"] == [{"name": "notes.md", "why": "no audio file"}]
     assert (tmp_path / "out" / "b.wav" / "bass.wav").read_bytes() == b"bass of b.wav"
+
+
+def test_a_batch_counts_only_what_it_computed(server, songs, tmp_path, capsys):
+    server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
+    arguments = ["batch", str(songs), "-o", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    assert "3 computed, " in capsys.readouterr().out
+    assert main(arguments) == 0
+    assert "0 computed, 0 songs an hour; 3 were there already" in capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "out" / "summary.csv").open(newline="")))
+    assert [(row["song"], row["result"], row["marks"], row["computed"]) for row in rows] == [
+        ("a.wav", "ok", "1", "no"),
+        ("b.flac", "ok", "0", "no"),
+        ("b.wav", "ok", "0", "no"),
+    ]
+    assert [Path(row["folder"]).name for row in rows] == ["a", "b.flac", "b.wav"]
+
+
+def test_a_recursive_batch_takes_the_songs_of_all_folders(server, songs, tmp_path, capsys):
+    server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
+    (songs / "live").mkdir()
+    (songs / "live" / "a.wav").write_bytes((songs / "a.wav").read_bytes())
+    (songs / "live" / "a.txt").write_text("0.1\t0.5\tno bass\n")
+    (songs / "live" / "cover.jpg").write_bytes(b"no song")
+    out = songs / "stems"
+    for _ in range(2):  # the results of the first run are not songs of the second one
+        assert main(["batch", str(songs), "-o", str(out), "--recursive"]) == 0
+    assert "live/cover.jpg is left out: no audio file" in capsys.readouterr().err
+    assert (out / "live" / "a" / "bass.wav").exists()
+    assert {row["song"] for row in csv.DictReader((out / "summary.csv").open(newline=""))} == {
+        "a.wav",
+        "b.wav",
+        "b.flac",
+        os.path.join("live", "a.wav"),
+    }
+    assert len(server.jobs) == 4
+
+
+def test_a_check_finds_every_bad_marks_file_and_makes_no_job(server, songs, tmp_path, capsys):
+    (songs / "b.txt").write_text("0\t0.5\tno vocls\n")
+    (songs / "a.txt").write_text("0.5\t9\tno vocals\n")
+    (songs / "b.flac").unlink()
+    arguments = ["batch", str(songs), "-o", str(tmp_path / "out"), "--check"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "2 of 2 songs cannot be separated as they are" in error
+    assert "did you mean 'vocals'?" in error
+    assert "ends at 0:09.0, but the song ends at 0:01.0" in error
+    (songs / "b.txt").unlink()
+    (songs / "a.txt").unlink()
+    assert main([*arguments, "--json"]) == 0
+    result = json_lines(capsys)[-1]
+    assert result["stems_bytes"] == 2 * 44100 * 2 * 4 * 4  # songs, frames, channels, stems, bytes
+    assert not server.jobs
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_marks_or_options_make_other_jobs(server, songs, tmp_path):

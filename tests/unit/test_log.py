@@ -19,6 +19,13 @@ def test_line_names_its_job_and_its_upload():
     assert (fields["level"], fields["logger"]) == ("WARNING", "ugosa.test")
 
 
+def test_fields_of_a_call_stand_beside_the_message():
+    record = logging.makeLogRecord({"msg": "done", "principal": "anna", "song": "a.wav", "seconds": 1.5})
+    fields = json.loads(JsonFormatter().format(record))
+    assert (fields["principal"], fields["song"], fields["seconds"]) == ("anna", "a.wav", 1.5)
+    assert "state" not in fields
+
+
 def test_text_stays_in_its_line():
     text = line("song %s", 'a"\n{"level": "ERROR"}\u2028\x00')
     assert "\n" not in text

@@ -105,6 +105,8 @@ class Upload:
     """Unix time."""
     video: VideoInfo | None = None
     """Size and encoding of a video; None until COMPLETE, and of a song."""
+    stored_bytes: int = 0
+    """Bytes on disk that count against the owner's quota."""
 
 
 def require_song(upload: Upload) -> SourceAudio:

@@ -35,6 +35,27 @@ class QuotaLimits:
     """Calls of ReadStem and ReadReport, and of Separate while its stems go, at once."""
 
 
+@dataclass(frozen=True)
+class Usage:
+    """Storage that a principal uses, and may use."""
+
+    uploads: int
+    """Uploads, finished or not."""
+    max_uploads: int
+    """The most that it may have."""
+    upload_bytes: int
+    """Bytes of uploads on disk."""
+    stem_bytes: int
+    """Bytes of finished stems, and the most that those of jobs that have not ended can take."""
+    max_stored_bytes: int
+    """The most that both may be together."""
+
+    @property
+    def bytes_left(self) -> int:
+        """Bytes that may still be stored; below 0 when the limit was lowered."""
+        return self.max_stored_bytes - self.upload_bytes - self.stem_bytes
+
+
 class Quotas:
     """Holds principals to their limits."""
 
@@ -56,7 +77,12 @@ class Quotas:
             QuotaError: it is not.
         """
         if store.uploads.count(principal) >= self._limits.uploads:
-            raise _exceeded("uploads", self._limits.uploads, "songs are kept for you; delete some")
+            raise _exceeded(
+                "uploads",
+                self._limits.uploads,
+                "songs are kept for you, as many as may be; `ugosa songs` lists them, and with --delete SONG"
+                " deletes one",
+            )
         self.check_bytes(store, principal, size_bytes)
 
     def check_new_job(self, store: Store, principal: str, stems_bytes: int) -> None:
@@ -75,18 +101,30 @@ class Quotas:
         Raises:
             QuotaError: they may not.
         """
-        if more > self.bytes_left(store, principal):
+        usage = self.usage(store, principal)
+        if more > usage.bytes_left:
             raise _exceeded(
                 "stored_bytes",
                 self._limits.stored_bytes,
-                "bytes may be stored for you; delete old jobs and songs",
+                f"bytes may be stored for you: songs take {_megabytes(usage.upload_bytes)}, stems"
+                f" {_megabytes(usage.stem_bytes)}, and {_megabytes(more)} more do not fit into"
+                f" {_megabytes(usage.max_stored_bytes)}; `ugosa songs` and `ugosa jobs` list them,"
+                " `ugosa songs --delete SONG` and `ugosa delete JOB` make room",
             )
+
+    def usage(self, store: Store, principal: str) -> Usage:
+        """Return how much a principal stores, and may store."""
+        return Usage(
+            uploads=store.uploads.count(principal),
+            max_uploads=self._limits.uploads,
+            upload_bytes=store.uploads.stored_bytes(principal),
+            stem_bytes=store.jobs.stored_bytes(principal),
+            max_stored_bytes=self._limits.stored_bytes,
+        )
 
     def bytes_left(self, store: Store, principal: str) -> int:
         """Return how many more bytes may be stored; below 0 when the limit was lowered."""
-        return self._limits.stored_bytes - (
-            store.uploads.stored_bytes(principal) + store.jobs.stored_bytes(principal)
-        )
+        return self.usage(store, principal).bytes_left
 
     @contextmanager
     def watching(self, principal: str) -> Iterator[None]:
@@ -130,6 +168,10 @@ def _counted(counter: Counter[str], principal: str, limit: int, name: str) -> It
         counter[principal] -= 1
         if not counter[principal]:
             del counter[principal]
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
 
 
 def _exceeded(name: str, limit: int, advice: str) -> QuotaError:

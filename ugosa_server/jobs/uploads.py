@@ -30,7 +30,7 @@ from ugosa_server.jobs.model import (
     new_id,
     request_digest,
 )
-from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.quotas import Quotas, Usage
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
@@ -186,6 +186,16 @@ class Uploads:
         """
         return await self.store(lambda s: s.uploads.get(principal, upload_id))
 
+    async def page(
+        self, principal: str, after: tuple[float, str] | None, limit: int
+    ) -> tuple[list[Upload], tuple[float, str] | None]:
+        """Return uploads newest first, and after which the next page starts (None on the last page)."""
+        return await self.store(lambda s: s.uploads.page(principal, after, limit))
+
+    async def usage(self, principal: str) -> Usage:
+        """Return how much a principal stores, and may store."""
+        return await self.store(lambda s: self._quotas.usage(s, principal))
+
     async def delete(self, principal: str, upload_id: str) -> None:
         """Remove an upload with its audio.
 
@@ -310,7 +320,12 @@ class Uploads:
         reach("upload.completed")
         await asyncio.to_thread(self._spool.delete_bytes, upload_id)
         log.info(
-            "upload %s: %s, %d frames at %d Hz", upload_id, audio.encoding, audio.frames, audio.sample_rate_hz
+            "upload %s: %s, %d frames at %d Hz",
+            upload_id,
+            audio.encoding,
+            audio.frames,
+            audio.sample_rate_hz,
+            extra={"principal": upload.principal, "song": upload.format.file_name},
         )
 
 

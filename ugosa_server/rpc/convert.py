@@ -124,6 +124,7 @@ def upload_to_wire(upload: Upload) -> upload_service_pb2.Upload:
         audio=None if upload.audio is None else audio_to_wire(upload.audio),
         create_time=timestamp(upload.create_time_s),
         video=None if upload.video is None else video_info_to_wire(upload.video),
+        stored_bytes=upload.stored_bytes,
     )
 
 

@@ -48,6 +48,11 @@ REFUSAL = (
     " connect with a client certificate where it asks for one"
 )
 
+BAD_TOKEN = (
+    "this server does not accept the token that came with the call: it is mistyped, or was revoked; whoever"
+    " runs the server can make another one with `ugosa-server token create`"
+)
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 log = logging.getLogger(__name__)
@@ -93,7 +98,7 @@ class Authenticator:
             principal = None
         if principal is None:
             self._log_refusal(peer, "bad token" if token else "no proof of identity")
-            raise UnauthenticatedError(REFUSAL)
+            raise UnauthenticatedError(REFUSAL if token is None else BAD_TOKEN)
         return principal
 
     def _log_refusal(self, peer: str, reason: str) -> None:

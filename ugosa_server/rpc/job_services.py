@@ -22,13 +22,12 @@ from ugosa_server.rpc.convert import (
 from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
 from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.rpc.options import options_from_wire
+from ugosa_server.rpc.pages import checked_page_size
 from ugosa_server.wire.ugosa.v1 import job_array_service_pb2 as array_wire
 from ugosa_server.wire.ugosa.v1 import job_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.job_array_service_pb2_grpc import JobArrayServiceServicer
 from ugosa_server.wire.ugosa.v1.job_service_pb2_grpc import JobServiceServicer
 
-DEFAULT_PAGE_SIZE = 50
-MAX_PAGE_SIZE = 500
 PAGE_TOKEN = re.compile(r"[0-9]{0,18}")  # a number that SQLite can hold
 
 
@@ -62,8 +61,7 @@ class JobService(JobServiceServicer):
         self, request: wire.ListJobsRequest, context: Context
     ) -> wire.ListJobsResponse:
         """See the proto."""
-        if not 0 <= request.page_size <= MAX_PAGE_SIZE:
-            raise BadOptionError(f"page_size is {request.page_size}, but must be at most {MAX_PAGE_SIZE}")
+        page_size = checked_page_size(request.page_size)
         if not PAGE_TOKEN.fullmatch(request.page_token):
             raise BadOptionError(f"page_token {request.page_token!r} is not one that ListJobs gave")
         for state in request.states:
@@ -73,7 +71,7 @@ class JobService(JobServiceServicer):
             current_principal(),
             [JOB_STATE_OF_WIRE[state] for state in request.states],
             int(request.page_token) if request.page_token else None,
-            request.page_size or DEFAULT_PAGE_SIZE,
+            page_size,
         )
         return wire.ListJobsResponse(
             jobs=[job_to_wire(job) for job in jobs],

@@ -12,6 +12,7 @@ from ugosa_server.rpc.chunks import BatchReader, first_message, received_chunk
 from ugosa_server.rpc.convert import upload_format_from_wire, upload_to_wire
 from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
 from ugosa_server.rpc.interceptors import Context, current_principal
+from ugosa_server.rpc.pages import checked_page_size, place_of_token, token_of_place
 from ugosa_server.wire.ugosa.v1 import upload_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.upload_service_pb2_grpc import UploadServiceServicer
 
@@ -84,6 +85,32 @@ class UploadService(UploadServiceServicer):
         """See the proto."""
         upload = await self._uploads.get(current_principal(), request.upload_id)
         return wire.GetUploadResponse(upload=upload_to_wire(upload))
+
+    @explains_errors
+    async def ListUploads(  # noqa: N802
+        self, request: wire.ListUploadsRequest, context: Context
+    ) -> wire.ListUploadsResponse:
+        """See the proto."""
+        uploads, following = await self._uploads.page(
+            current_principal(), place_of_token(request.page_token), checked_page_size(request.page_size)
+        )
+        return wire.ListUploadsResponse(
+            uploads=[upload_to_wire(upload) for upload in uploads], next_page_token=token_of_place(following)
+        )
+
+    @explains_errors
+    async def GetUsage(  # noqa: N802
+        self, request: wire.GetUsageRequest, context: Context
+    ) -> wire.GetUsageResponse:
+        """See the proto."""
+        usage = await self._uploads.usage(current_principal())
+        return wire.GetUsageResponse(
+            uploads=usage.uploads,
+            max_uploads=usage.max_uploads,
+            upload_bytes=usage.upload_bytes,
+            stem_bytes=usage.stem_bytes,
+            max_stored_bytes=usage.max_stored_bytes,
+        )
 
     @explains_errors
     async def DeleteUpload(  # noqa: N802

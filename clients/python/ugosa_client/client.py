@@ -16,13 +16,13 @@ from ugosa_client.events import JobEvent
 from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results, read_stem
 from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
-from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, Stem, Upload
+from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, Stem, Upload, Usage
 from ugosa_client.retry import RetryPolicy
 from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.separate_stream import StreamItem
 from ugosa_client.song import SongSource, open_song
 from ugosa_client.stem_files import PLAIN, StemFiles
-from ugosa_client.uploads import OnUploadProgress, upload_song
+from ugosa_client.uploads import OnUploadProgress, delete_upload, get_usage, list_uploads, upload_song
 
 NOBODY = Identity()
 DEFAULT_RETRY = RetryPolicy()
@@ -84,6 +84,18 @@ class UgosaClient:
         """
         opened = open_song(song, sample_rate_hz)
         return upload_song(self._connection, opened, request_id=request_id, on_progress=on_progress)
+
+    def list_uploads(self, *, page_size: int = 100) -> Iterator[Upload]:
+        """Yield all songs and videos that this client's principal has at the server, newest first."""
+        return list_uploads(self._connection, page_size)
+
+    def delete_upload(self, upload_id: str) -> None:
+        """Delete a song or a video; WrongStateError while a job that has not ended needs it."""
+        delete_upload(self._connection, upload_id)
+
+    def usage(self) -> Usage:
+        """Return how much this client's principal stores at the server, and may store."""
+        return get_usage(self._connection)
 
     def create_job(
         self,

@@ -209,8 +209,14 @@ def error_from_rpc(error: grpc.RpcError, target: str) -> UgosaClientError:
         for sign, trouble in TLS_TROUBLES.items():
             if sign in details:
                 return ServerUnavailableError(f"no secure connection to {target}: {trouble} ({details})")
+        why = details.rpartition("error: ")[2]
+        if "Socket closed" in details and not target.startswith("unix:"):
+            return ServerUnavailableError(
+                f"no UGOSA server answers at {target} ({why}); it may speak TLS: give --ca or UGOSA_CA, the "
+                "PEM file of who issued its certificate"
+            )
         return ServerUnavailableError(
-            f"no UGOSA server answers at {target} ({details.rpartition('error: ')[2]}); "
+            f"no UGOSA server answers at {target} ({why}); "
             "start one with `ugosa-server serve`, or give its address with --server or UGOSA_SERVER"
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

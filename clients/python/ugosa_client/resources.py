@@ -107,6 +107,28 @@ class Upload:
     """None until complete, and of a video."""
     video: VideoInfo | None = None
     """None until complete, and of a song."""
+    file_name: str = ""
+    """Name that came with it, for display; empty of raw samples."""
+    create_time: datetime | None = None
+    """Time of its making; UTC."""
+    stored_bytes: int = 0
+    """Bytes on the server's disk that count against the caller's quota."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Storage that the caller uses at the server, and may use."""
+
+    uploads: int
+    """Songs and videos, finished or not."""
+    max_uploads: int
+    """The most that there may be."""
+    upload_bytes: int
+    """Bytes of them on disk."""
+    stem_bytes: int
+    """Bytes of finished stems, and the most that those of jobs that have not ended can take."""
+    max_stored_bytes: int
+    """The most that both may be together."""
 
 
 class StemEncoding(StrEnum):

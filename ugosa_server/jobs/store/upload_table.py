@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.store.requests import Requested, find_request
-from ugosa_server.jobs.store.rows import as_json, read_row, read_strings, read_value
+from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.marks.players import VideoInfo
 
@@ -31,6 +32,7 @@ class UploadRow(NamedTuple):
     audio: str | None
     create_time_s: float
     video: str | None
+    stored_bytes: int
 
 
 COLUMNS = ", ".join(UploadRow._fields)
@@ -92,6 +94,25 @@ class UploadTable:
         )
         if row is None:
             raise NotFoundError(f"no upload {upload_id!r}")
+        return self._upload(row)
+
+    def page(
+        self, principal: str, after: tuple[float, str] | None, limit: int
+    ) -> tuple[list[Upload], tuple[float, str] | None]:
+        """Return uploads newest first, and after which the next page starts (None on the last page)."""
+        rows = read_rows(
+            self._connection,
+            UploadRow,
+            f"SELECT {COLUMNS} FROM uploads WHERE principal = ? AND (create_time_s, upload_id) < (?, ?)"
+            " ORDER BY create_time_s DESC, upload_id DESC LIMIT ?",
+            (principal, *(after or (math.inf, "")), limit + 1),
+        )
+        page, has_more = rows[:limit], len(rows) > limit
+        return [self._upload(row) for row in page], (
+            (page[-1].create_time_s, page[-1].upload_id) if has_more else None
+        )
+
+    def _upload(self, row: UploadRow) -> Upload:
         return Upload(
             upload_id=row.upload_id,
             principal=row.principal,
@@ -102,6 +123,7 @@ class UploadTable:
             audio=None if row.audio is None else msgspec.json.decode(row.audio, type=SourceAudio),
             create_time_s=row.create_time_s,
             video=None if row.video is None else msgspec.json.decode(row.video, type=VideoInfo),
+            stored_bytes=row.stored_bytes,
         )
 
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:

@@ -9,6 +9,7 @@ again.
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import json
 import threading
@@ -21,7 +22,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ugosa_client.cli.batch_files import SongFolder, out_dirs
+from ugosa_client.cli.batch_check import check_songs
+from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
 from ugosa_client.cli.jobs import table_text
@@ -37,6 +39,8 @@ from ugosa_client.video import Sight, parse_boxes
 
 QUEUE_FULL_WAIT_S = 5.0
 IN_FLIGHT = 100
+SUMMARY_NAME = "summary.csv"
+SUMMARY_COLUMNS = ["song", "result", "marks", "verdict", "computed", "seconds", "folder", "job", "message"]
 STOP_CHECK_S = 0.5
 SENDERS = 4  # songs that are sent at once
 FOLLOWERS = 16  # jobs that are watched or fetched at once
@@ -58,6 +62,10 @@ class SongOutcome:
     """Number of marks; 0 = separated without adaptation."""
     elapsed_s: float = 0.0
     """Seconds from its turn to its end."""
+    computed: bool = False
+    """True if it was computed in this run, and not found done."""
+    verdict: str = ""
+    """Whether fine-tuning helped, in words; empty if nothing was fine-tuned."""
     message: str = ""
     """Error message; empty if it succeeded."""
 
@@ -75,6 +83,12 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         default=IN_FLIGHT,
         metavar="N",
         help="songs that the server has at a time, default %(default)s",
+    )
+    parser.add_argument("--recursive", action="store_true", help="with the songs of all folders in DIR")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only read all songs and marks, and say how much disk the stems will take",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
     add_job_options(parser, lossy=True)
@@ -94,20 +108,27 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     """Separate all songs; one that fails does not stop the others."""
     if arguments.in_flight < 1:
         raise BadInputError(f"--in-flight {arguments.in_flight} is less than 1")
-    folder = SongFolder(Path(arguments.directory))
-    songs = folder.songs()
+    out = Path(arguments.out)
+    tree = SongTree(Path(arguments.directory), recursive=arguments.recursive, out=out)
+    songs = tree.songs()
     places = video_places(arguments)
-    left_out = folder.left_out(Path(arguments.out), places is not None)
+    left_out = tree.left_out(places is not None)
     for entry in left_out:
         reporter.say(f"{entry.name} is left out: {entry.why}")
-    work = Batch(client, folder, job_options(arguments), arguments.overwrite, places, stem_files(arguments))
+    if arguments.check:
+        return check_songs(tree, songs, job_options(arguments), out, client, reporter)
+    work = Batch(client, tree, job_options(arguments), arguments.overwrite, places, stem_files(arguments))
     start_s = time.monotonic()
-    outcomes = work.separate_all(out_dirs(songs, Path(arguments.out)), arguments.in_flight, reporter)
+    outcomes = work.separate_all(tree.out_dirs(), arguments.in_flight, reporter)
     elapsed_s = time.monotonic() - start_s
     ordered = [outcomes[song] for song in songs]
     failed = [outcome for outcome in ordered if outcome.exit_code is not ExitCode.OK]
-    songs_per_hour = round(3600 * (len(ordered) - len(failed)) / elapsed_s, 1)
-    text = f"{summary(ordered)}\n{songs_per_hour:g} songs an hour"
+    computed = sum(outcome.computed and outcome.exit_code is ExitCode.OK for outcome in ordered)
+    songs_per_hour = round(3600 * computed / elapsed_s, 1)
+    there = len(ordered) - len(failed) - computed
+    text = f"{summary(ordered)}\n{computed} computed, {songs_per_hour:g} songs an hour"
+    text += f"; {there} were there already" if there else ""
+    write_summary(out / SUMMARY_NAME, ordered)
     if left_out:
         text += f"\nleft out: {', '.join(entry.name for entry in left_out)}"
     result = {
@@ -153,7 +174,7 @@ class Batch:
     def __init__(
         self,
         client: UgosaClient,
-        folder: SongFolder,
+        tree: SongTree,
         options: JobOptions,
         overwrite: bool,
         places: Sight | None = None,
@@ -163,7 +184,7 @@ class Batch:
 
         Args:
             client: of the server.
-            folder: of the songs, and of what lies beside them.
+            tree: the songs, and what lies beside them.
             options: of every job.
             overwrite: whether files are replaced that ugosa did not write.
             places: where the players are in the videos beside the songs; None = nothing is seen.
@@ -171,11 +192,12 @@ class Batch:
         """
         self._stem_files = stem_files
         self._client = client
-        self._folder = folder
+        self._tree = tree
         self._places = places
         self._options = options
         self._overwrite = overwrite
         ended_without_stems = (JobState.FAILED, JobState.CANCELLED)
+        self._done_before = {job.request_id for job in client.list_jobs((JobState.SUCCEEDED,))}
         self._gone_wrong = {job.request_id for job in client.list_jobs(ended_without_stems)}
         self.stop = threading.Event()
         """Set when no further work should be begun."""
@@ -193,7 +215,7 @@ class Batch:
             while not room.acquire(timeout=STOP_CHECK_S):
                 if self.stop.is_set():
                     raise ClosedError("interrupted")
-            sent = self.send(song, out_dir, reporter.for_song(song.name))
+            sent = self.send(song, out_dir, reporter.for_song(self._tree.name(song)))
             following = followers.submit(self.follow, sent)
             following.add_done_callback(lambda _: room.release())
             return following
@@ -223,11 +245,11 @@ class Batch:
     def follow(self, sent: SentSong) -> SongOutcome:
         """Watch a song's job to its end, fetch its results and return its outcome."""
         error: UgosaClientError | OSError | None = sent.error
-        job = sent.job
+        job, verdict = sent.job, None
         if job is not None:
             try:
                 sent.reporter.job_made(job)
-                self._client.finish(
+                separation = self._client.finish(
                     job,
                     sent.out_dir,
                     overwrite=self._overwrite,
@@ -235,6 +257,7 @@ class Batch:
                     on_event=sent.reporter.happened,
                     on_fetch=sent.reporter.fetched,
                 )
+                verdict = separation.job.verdict
             except (UgosaClientError, OSError) as caught:
                 error = caught
         if error is None:
@@ -244,19 +267,21 @@ class Batch:
         else:
             code, message = ExitCode.BAD_INPUT, str(error)
         return SongOutcome(
-            song=sent.song.name,
+            song=self._tree.name(sent.song),
             exit_code=code,
             out_dir=str(sent.out_dir),
             job_id=job.job_id if job else "",
             marks=len(job.marks) if job else 0,
             elapsed_s=round(time.monotonic() - sent.start_s, 3),
+            computed=job is not None and job.request_id not in self._done_before,
+            verdict=verdict.message if verdict else "",
             message=message,
         )
 
     def _job(self, song: Path, out_dir: Path, reporter: Reporter) -> Job:
         """Return the song's job of an earlier run, unless that failed, or a new one."""
-        marks = self._folder.marks(song)
-        sight = self._folder.sight(song, self._places) if self._places is not None else None
+        marks = self._tree.marks(song)
+        sight = self._tree.sight(song, self._places) if self._places is not None else None
         request_id = first_id = batch_request_id(FileSong(song).sha256, marks, self._options, sight)
         attempt = 1
         while request_id in self._gone_wrong:
@@ -310,6 +335,33 @@ def batch_request_id(
     return "batch-" + digest.hexdigest()[:40]
 
 
+def write_summary(path: Path, outcomes: list[SongOutcome]) -> None:
+    """Write a row for each song, for spreadsheets and scripts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(SUMMARY_COLUMNS)
+        for outcome in outcomes:
+            table.writerow(
+                [
+                    outcome.song,
+                    result_word(outcome),
+                    outcome.marks,
+                    outcome.verdict,
+                    "yes" if outcome.computed else "no",
+                    outcome.elapsed_s,
+                    outcome.out_dir,
+                    outcome.job_id,
+                    outcome.message,
+                ]
+            )
+
+
+def result_word(outcome: SongOutcome) -> str:
+    """Return "ok", or what went wrong in one word or two."""
+    return "ok" if outcome.exit_code is ExitCode.OK else outcome.exit_code.name.lower().replace("_", " ")
+
+
 def summary(outcomes: list[SongOutcome]) -> str:
     """Return the closing table."""
     table = Table("song", "result", "marks", "time", "where", box=None)
@@ -317,7 +369,7 @@ def summary(outcomes: list[SongOutcome]) -> str:
         ok = outcome.exit_code is ExitCode.OK
         table.add_row(
             escape(outcome.song),
-            "ok" if ok else outcome.exit_code.name.lower().replace("_", " "),
+            result_word(outcome),
             str(outcome.marks),
             f"{outcome.elapsed_s:.1f} s",
             escape(outcome.out_dir if ok else outcome.message),

@@ -68,6 +68,11 @@ class SongFolder:
             if not (_has_suffix(path, VIDEO_SUFFIXES) and one_form(path.stem) in others)
         ]
 
+    @property
+    def has_songs(self) -> bool:
+        """Whether there is a song."""
+        return bool(self._songs)
+
     def songs(self) -> list[Path]:
         """Return the audio files by name; a video beside a song of its name is none.
 
@@ -126,6 +131,70 @@ class SongFolder:
         return [path for path in same if path.stem not in others]
 
 
+class SongTree:
+    """The directory of a batch, alone or with all folders in it; each is as a batch of its own."""
+
+    def __init__(self, directory: Path, *, recursive: bool, out: Path) -> None:
+        """Read the names of all entries, but those that begin with a dot and those of the results.
+
+        Args:
+            directory: of the songs.
+            recursive: whether the folders in it count too.
+            out: directory of the results, which may lie in it.
+
+        Raises:
+            BadInputError: there is no such directory.
+        """
+        self._directory, self._out, self._recursive = directory, out, recursive
+        self._folders = {directory: SongFolder(directory)}
+        if recursive:
+            for folder in sorted(directory.rglob("*/")):
+                within = folder.relative_to(directory).parts
+                is_out = out.resolve() in (folder.resolve(), *folder.resolve().parents)
+                is_sight = folder.suffix.lower() == ".frames"
+                if not (is_out or is_sight or any(name.startswith(".") for name in within)):
+                    self._folders[folder] = SongFolder(folder)
+
+    def songs(self) -> list[Path]:
+        """Return the audio files, folder by folder.
+
+        Raises:
+            BadInputError: there are none.
+        """
+        found = [song for folder in self._folders.values() if folder.has_songs for song in folder.songs()]
+        return found or self._folders[self._directory].songs()
+
+    def name(self, song: Path) -> str:
+        """Return the name of a song for people: with its folder, where folders count."""
+        return str(song.relative_to(self._directory))
+
+    def marks(self, song: Path) -> Path | None:
+        """Return the marks file beside a song; see SongFolder."""
+        return self._folders[song.parent].marks(song)
+
+    def sight(self, song: Path, places: Sight) -> Sight | None:
+        """Return the video, pictures or features beside a song; see SongFolder."""
+        return self._folders[song.parent].sight(song, places)
+
+    def left_out(self, with_sight: bool) -> list[LeftOut]:
+        """Return all entries that no song uses, but the directory of results."""
+        found = []
+        for path, folder in self._folders.items():
+            place = "".join(f"{name}/" for name in path.relative_to(self._directory).parts)
+            for entry in folder.left_out(self._out, with_sight):
+                if path / entry.name not in self._folders:
+                    found.append(LeftOut(place + entry.name, entry.why))
+        return found
+
+    def out_dirs(self) -> dict[Path, Path]:
+        """Return a directory per song, in folders like those of the songs."""
+        found: dict[Path, Path] = {}
+        for path, folder in self._folders.items():
+            if folder.has_songs:
+                found |= out_dirs(folder.songs(), self._out / path.relative_to(self._directory))
+        return found
+
+
 def out_dirs(songs: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Return a directory per song, of which no two are one on any system.
 
@@ -147,7 +216,7 @@ def out_dirs(songs: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 def _why(path: Path) -> str:
     if path.is_dir():
-        return "a folder; give it to a batch of its own"
+        return "a folder; take what is in it too with --recursive"
     if _has_suffix(path, FOREIGN_AUDIO_SUFFIXES):
         return "no server reads such files; export it as WAV or FLAC"
     if _has_suffix(path, MARKS_SUFFIXES):

@@ -48,4 +48,4 @@ class HelpAll(argparse.Action):
 def show_only(parser: argparse.ArgumentParser, shown: Collection[str]) -> None:
     """Leave the help of all options but `shown` to `--help-all`."""
     parser.add_argument("--help-all", action=HelpAll, help="show all options and exit")
-    parser.formatter_class = partial(BriefFormatter, shown=shown)  # type: ignore[assignment]
+    parser.formatter_class = partial(BriefFormatter, shown=shown)

@@ -1,9 +1,10 @@
-"""`ugosa watch`, `fetch`, `cancel`, `delete`, `jobs` and `models`: the server's contents."""
+"""The server's contents: `ugosa watch`, `fetch`, `cancel`, `delete`, `jobs`, `songs`, `usage`, `models`."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -58,6 +59,13 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     jobs.add_argument("--limit", type=_count, default=50, metavar="N", help="at most N, default %(default)s")
     jobs.set_defaults(run=run_jobs)
+
+    songs = commands.add_parser("songs", parents=[common], help="list songs at the server, newest first")
+    songs.add_argument("--delete", action="append", default=[], metavar="SONG", help="delete this one first")
+    songs.set_defaults(run=run_songs)
+
+    usage = commands.add_parser("usage", parents=[common], help="say how much you store at the server")
+    usage.set_defaults(run=run_usage)
 
     models = commands.add_parser("models", parents=[common], help="list separation networks")
     models.set_defaults(run=run_models)
@@ -124,6 +132,40 @@ def run_jobs(arguments: argparse.Namespace, client: UgosaClient, reporter: Repor
             f"{job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else "",
         )
     reporter.result({"jobs": found}, table_text(table) if found else "no jobs")
+
+
+def run_songs(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Delete the named songs, and list those that are left."""
+    for upload_id in arguments.delete:
+        client.delete_upload(upload_id)
+    found = list(client.list_uploads())
+    table = Table("song", "name", "length", "stored", "sent", box=None)
+    for upload in found:
+        audio = upload.audio
+        table.add_row(
+            upload.upload_id,
+            escape(upload.file_name),
+            f"{timedelta(seconds=audio.frames // audio.sample_rate_hz)}" if audio else "",
+            megabytes(upload.stored_bytes),
+            f"{upload.create_time.astimezone():%Y-%m-%d %H:%M}" if upload.create_time else "",
+        )
+    reporter.result({"songs": found}, table_text(table) if found else "no songs")
+
+
+def run_usage(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Say how much is stored, and how much may be."""
+    usage = client.usage()
+    used = usage.upload_bytes + usage.stem_bytes
+    reporter.result(
+        {"usage": usage},
+        f"{megabytes(used)} of {megabytes(usage.max_stored_bytes)}: songs {megabytes(usage.upload_bytes)}, "
+        f"stems {megabytes(usage.stem_bytes)}\n{usage.uploads} of {usage.max_uploads} songs",
+    )
+
+
+def megabytes(size_bytes: int) -> str:
+    """Write a size."""
+    return f"{size_bytes / 1e6:,.1f} MB"
 
 
 def run_models(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:

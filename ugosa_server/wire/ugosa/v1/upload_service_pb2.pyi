@@ -2,10 +2,11 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from ugosa_server.wire.ugosa.v1 import audio_pb2 as _audio_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -20,7 +21,7 @@ UPLOAD_STATE_RECEIVING: UploadState
 UPLOAD_STATE_COMPLETE: UploadState
 
 class Upload(_message.Message):
-    __slots__ = ("upload_id", "state", "format", "committed_size", "sha256", "audio", "create_time", "video")
+    __slots__ = ("upload_id", "state", "format", "committed_size", "sha256", "audio", "create_time", "video", "stored_bytes")
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +30,7 @@ class Upload(_message.Message):
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     VIDEO_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
     upload_id: str
     state: UploadState
     format: _audio_pb2.AudioFormat
@@ -37,7 +39,8 @@ class Upload(_message.Message):
     audio: _audio_pb2.AudioInfo
     create_time: _timestamp_pb2.Timestamp
     video: _audio_pb2.VideoInfo
-    def __init__(self, upload_id: _Optional[str] = ..., state: _Optional[_Union[UploadState, str]] = ..., format: _Optional[_Union[_audio_pb2.AudioFormat, _Mapping]] = ..., committed_size: _Optional[int] = ..., sha256: _Optional[str] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., video: _Optional[_Union[_audio_pb2.VideoInfo, _Mapping]] = ...) -> None: ...
+    stored_bytes: int
+    def __init__(self, upload_id: _Optional[str] = ..., state: _Optional[_Union[UploadState, str]] = ..., format: _Optional[_Union[_audio_pb2.AudioFormat, _Mapping]] = ..., committed_size: _Optional[int] = ..., sha256: _Optional[str] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., video: _Optional[_Union[_audio_pb2.VideoInfo, _Mapping]] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
 
 class CreateUploadRequest(_message.Message):
     __slots__ = ("request_id", "format", "size_bytes")
@@ -98,6 +101,40 @@ class GetUploadResponse(_message.Message):
     UPLOAD_FIELD_NUMBER: _ClassVar[int]
     upload: Upload
     def __init__(self, upload: _Optional[_Union[Upload, _Mapping]] = ...) -> None: ...
+
+class ListUploadsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListUploadsResponse(_message.Message):
+    __slots__ = ("uploads", "next_page_token")
+    UPLOADS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    uploads: _containers.RepeatedCompositeFieldContainer[Upload]
+    next_page_token: str
+    def __init__(self, uploads: _Optional[_Iterable[_Union[Upload, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetUsageRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetUsageResponse(_message.Message):
+    __slots__ = ("uploads", "max_uploads", "upload_bytes", "stem_bytes", "max_stored_bytes")
+    UPLOADS_FIELD_NUMBER: _ClassVar[int]
+    MAX_UPLOADS_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STEM_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    uploads: int
+    max_uploads: int
+    upload_bytes: int
+    stem_bytes: int
+    max_stored_bytes: int
+    def __init__(self, uploads: _Optional[int] = ..., max_uploads: _Optional[int] = ..., upload_bytes: _Optional[int] = ..., stem_bytes: _Optional[int] = ..., max_stored_bytes: _Optional[int] = ...) -> None: ...
 
 class DeleteUploadRequest(_message.Message):
     __slots__ = ("upload_id",)

@@ -50,6 +50,16 @@ class UploadServiceStub(object):
                 request_serializer=ugosa_dot_v1_dot_upload__service__pb2.GetUploadRequest.SerializeToString,
                 response_deserializer=ugosa_dot_v1_dot_upload__service__pb2.GetUploadResponse.FromString,
                 _registered_method=True)
+        self.ListUploads = channel.unary_unary(
+                '/ugosa.v1.UploadService/ListUploads',
+                request_serializer=ugosa_dot_v1_dot_upload__service__pb2.ListUploadsRequest.SerializeToString,
+                response_deserializer=ugosa_dot_v1_dot_upload__service__pb2.ListUploadsResponse.FromString,
+                _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/ugosa.v1.UploadService/GetUsage',
+                request_serializer=ugosa_dot_v1_dot_upload__service__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=ugosa_dot_v1_dot_upload__service__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
         self.DeleteUpload = channel.unary_unary(
                 '/ugosa.v1.UploadService/DeleteUpload',
                 request_serializer=ugosa_dot_v1_dot_upload__service__pb2.DeleteUploadRequest.SerializeToString,
@@ -94,6 +104,20 @@ class UploadServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUploads(self, request, context):
+        """The caller's uploads, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsage(self, request, context):
+        """How much the caller stores, and how much it may store.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteUpload(self, request, context):
         """Deletes an upload and its audio. FAILED_PRECONDITION (UPLOAD_IN_USE) while a job that has not ended needs it.
         """
@@ -118,6 +142,16 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.GetUpload,
                     request_deserializer=ugosa_dot_v1_dot_upload__service__pb2.GetUploadRequest.FromString,
                     response_serializer=ugosa_dot_v1_dot_upload__service__pb2.GetUploadResponse.SerializeToString,
+            ),
+            'ListUploads': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUploads,
+                    request_deserializer=ugosa_dot_v1_dot_upload__service__pb2.ListUploadsRequest.FromString,
+                    response_serializer=ugosa_dot_v1_dot_upload__service__pb2.ListUploadsResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=ugosa_dot_v1_dot_upload__service__pb2.GetUsageRequest.FromString,
+                    response_serializer=ugosa_dot_v1_dot_upload__service__pb2.GetUsageResponse.SerializeToString,
             ),
             'DeleteUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUpload,
@@ -207,6 +241,60 @@ class UploadService(object):
             '/ugosa.v1.UploadService/GetUpload',
             ugosa_dot_v1_dot_upload__service__pb2.GetUploadRequest.SerializeToString,
             ugosa_dot_v1_dot_upload__service__pb2.GetUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUploads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ugosa.v1.UploadService/ListUploads',
+            ugosa_dot_v1_dot_upload__service__pb2.ListUploadsRequest.SerializeToString,
+            ugosa_dot_v1_dot_upload__service__pb2.ListUploadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ugosa.v1.UploadService/GetUsage',
+            ugosa_dot_v1_dot_upload__service__pb2.GetUsageRequest.SerializeToString,
+            ugosa_dot_v1_dot_upload__service__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,37 +26,45 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ugosa_client.wire.ugosa.v1 import audio_pb2 as ugosa_dot_v1_dot_audio__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dugosa/v1/upload_service.proto\x12\x08ugosa.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ugosa/v1/audio.proto\"\x89\x02\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.ugosa.v1.UploadState\x12%\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x15.ugosa.v1.AudioFormat\x12\x16\n\x0e\x63ommitted_size\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\"\n\x05\x61udio\x18\x06 \x01(\x0b\x32\x13.ugosa.v1.AudioInfo\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x05video\x18\x08 \x01(\x0b\x32\x13.ugosa.v1.VideoInfo\"d\n\x13\x43reateUploadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x06\x66ormat\x18\x02 \x01(\x0b\x32\x15.ugosa.v1.AudioFormat\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"8\n\x14\x43reateUploadResponse\x12 \n\x06upload\x18\x01 \x01(\x0b\x32\x10.ugosa.v1.Upload\"\x98\x01\n\x12WriteUploadRequest\x12)\n\x04open\x18\x01 \x01(\x0b\x32\x19.ugosa.v1.WriteUploadOpenH\x00\x12 \n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x0f.ugosa.v1.ChunkH\x00\x12-\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1b.ugosa.v1.WriteUploadFinishH\x00\x42\x06\n\x04part\"$\n\x0fWriteUploadOpen\x12\x11\n\tupload_id\x18\x01 \x01(\t\"7\n\x11WriteUploadFinish\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"O\n\x13WriteUploadResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12 \n\x06upload\x18\x02 \x01(\x0b\x32\x10.ugosa.v1.Upload\"%\n\x10GetUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"5\n\x11GetUploadResponse\x12 \n\x06upload\x18\x01 \x01(\x0b\x32\x10.ugosa.v1.Upload\"(\n\x13\x44\x65leteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteUploadResponse*b\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16UPLOAD_STATE_RECEIVING\x10\x01\x12\x19\n\x15UPLOAD_STATE_COMPLETE\x10\x02\x32\xc3\x02\n\rUploadService\x12M\n\x0c\x43reateUpload\x12\x1d.ugosa.v1.CreateUploadRequest\x1a\x1e.ugosa.v1.CreateUploadResponse\x12N\n\x0bWriteUpload\x12\x1c.ugosa.v1.WriteUploadRequest\x1a\x1d.ugosa.v1.WriteUploadResponse(\x01\x30\x01\x12\x44\n\tGetUpload\x12\x1a.ugosa.v1.GetUploadRequest\x1a\x1b.ugosa.v1.GetUploadResponse\x12M\n\x0c\x44\x65leteUpload\x12\x1d.ugosa.v1.DeleteUploadRequest\x1a\x1e.ugosa.v1.DeleteUploadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dugosa/v1/upload_service.proto\x12\x08ugosa.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ugosa/v1/audio.proto\"\x9f\x02\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.ugosa.v1.UploadState\x12%\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x15.ugosa.v1.AudioFormat\x12\x16\n\x0e\x63ommitted_size\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\"\n\x05\x61udio\x18\x06 \x01(\x0b\x32\x13.ugosa.v1.AudioInfo\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x05video\x18\x08 \x01(\x0b\x32\x13.ugosa.v1.VideoInfo\x12\x14\n\x0cstored_bytes\x18\t \x01(\x03\"d\n\x13\x43reateUploadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x06\x66ormat\x18\x02 \x01(\x0b\x32\x15.ugosa.v1.AudioFormat\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"8\n\x14\x43reateUploadResponse\x12 \n\x06upload\x18\x01 \x01(\x0b\x32\x10.ugosa.v1.Upload\"\x98\x01\n\x12WriteUploadRequest\x12)\n\x04open\x18\x01 \x01(\x0b\x32\x19.ugosa.v1.WriteUploadOpenH\x00\x12 \n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x0f.ugosa.v1.ChunkH\x00\x12-\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1b.ugosa.v1.WriteUploadFinishH\x00\x42\x06\n\x04part\"$\n\x0fWriteUploadOpen\x12\x11\n\tupload_id\x18\x01 \x01(\t\"7\n\x11WriteUploadFinish\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"O\n\x13WriteUploadResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12 \n\x06upload\x18\x02 \x01(\x0b\x32\x10.ugosa.v1.Upload\"%\n\x10GetUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"5\n\x11GetUploadResponse\x12 \n\x06upload\x18\x01 \x01(\x0b\x32\x10.ugosa.v1.Upload\";\n\x12ListUploadsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x13ListUploadsResponse\x12!\n\x07uploads\x18\x01 \x03(\x0b\x32\x10.ugosa.v1.Upload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x11\n\x0fGetUsageRequest\"|\n\x10GetUsageResponse\x12\x0f\n\x07uploads\x18\x01 \x01(\x03\x12\x13\n\x0bmax_uploads\x18\x02 \x01(\x03\x12\x14\n\x0cupload_bytes\x18\x03 \x01(\x03\x12\x12\n\nstem_bytes\x18\x04 \x01(\x03\x12\x18\n\x10max_stored_bytes\x18\x05 \x01(\x03\"(\n\x13\x44\x65leteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteUploadResponse*b\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16UPLOAD_STATE_RECEIVING\x10\x01\x12\x19\n\x15UPLOAD_STATE_COMPLETE\x10\x02\x32\xd2\x03\n\rUploadService\x12M\n\x0c\x43reateUpload\x12\x1d.ugosa.v1.CreateUploadRequest\x1a\x1e.ugosa.v1.CreateUploadResponse\x12N\n\x0bWriteUpload\x12\x1c.ugosa.v1.WriteUploadRequest\x1a\x1d.ugosa.v1.WriteUploadResponse(\x01\x30\x01\x12\x44\n\tGetUpload\x12\x1a.ugosa.v1.GetUploadRequest\x1a\x1b.ugosa.v1.GetUploadResponse\x12J\n\x0bListUploads\x12\x1c.ugosa.v1.ListUploadsRequest\x1a\x1d.ugosa.v1.ListUploadsResponse\x12\x41\n\x08GetUsage\x12\x19.ugosa.v1.GetUsageRequest\x1a\x1a.ugosa.v1.GetUsageResponse\x12M\n\x0c\x44\x65leteUpload\x12\x1d.ugosa.v1.DeleteUploadRequest\x1a\x1e.ugosa.v1.DeleteUploadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ugosa.v1.upload_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UPLOADSTATE']._serialized_start=1017
-  _globals['_UPLOADSTATE']._serialized_end=1115
+  _globals['_UPLOADSTATE']._serialized_start=1328
+  _globals['_UPLOADSTATE']._serialized_end=1426
   _globals['_UPLOAD']._serialized_start=99
-  _globals['_UPLOAD']._serialized_end=364
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=366
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=466
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=468
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=524
-  _globals['_WRITEUPLOADREQUEST']._serialized_start=527
-  _globals['_WRITEUPLOADREQUEST']._serialized_end=679
-  _globals['_WRITEUPLOADOPEN']._serialized_start=681
-  _globals['_WRITEUPLOADOPEN']._serialized_end=717
-  _globals['_WRITEUPLOADFINISH']._serialized_start=719
-  _globals['_WRITEUPLOADFINISH']._serialized_end=774
-  _globals['_WRITEUPLOADRESPONSE']._serialized_start=776
-  _globals['_WRITEUPLOADRESPONSE']._serialized_end=855
-  _globals['_GETUPLOADREQUEST']._serialized_start=857
-  _globals['_GETUPLOADREQUEST']._serialized_end=894
-  _globals['_GETUPLOADRESPONSE']._serialized_start=896
-  _globals['_GETUPLOADRESPONSE']._serialized_end=949
-  _globals['_DELETEUPLOADREQUEST']._serialized_start=951
-  _globals['_DELETEUPLOADREQUEST']._serialized_end=991
-  _globals['_DELETEUPLOADRESPONSE']._serialized_start=993
-  _globals['_DELETEUPLOADRESPONSE']._serialized_end=1015
-  _globals['_UPLOADSERVICE']._serialized_start=1118
-  _globals['_UPLOADSERVICE']._serialized_end=1441
+  _globals['_UPLOAD']._serialized_end=386
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=388
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=488
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=490
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=546
+  _globals['_WRITEUPLOADREQUEST']._serialized_start=549
+  _globals['_WRITEUPLOADREQUEST']._serialized_end=701
+  _globals['_WRITEUPLOADOPEN']._serialized_start=703
+  _globals['_WRITEUPLOADOPEN']._serialized_end=739
+  _globals['_WRITEUPLOADFINISH']._serialized_start=741
+  _globals['_WRITEUPLOADFINISH']._serialized_end=796
+  _globals['_WRITEUPLOADRESPONSE']._serialized_start=798
+  _globals['_WRITEUPLOADRESPONSE']._serialized_end=877
+  _globals['_GETUPLOADREQUEST']._serialized_start=879
+  _globals['_GETUPLOADREQUEST']._serialized_end=916
+  _globals['_GETUPLOADRESPONSE']._serialized_start=918
+  _globals['_GETUPLOADRESPONSE']._serialized_end=971
+  _globals['_LISTUPLOADSREQUEST']._serialized_start=973
+  _globals['_LISTUPLOADSREQUEST']._serialized_end=1032
+  _globals['_LISTUPLOADSRESPONSE']._serialized_start=1034
+  _globals['_LISTUPLOADSRESPONSE']._serialized_end=1115
+  _globals['_GETUSAGEREQUEST']._serialized_start=1117
+  _globals['_GETUSAGEREQUEST']._serialized_end=1134
+  _globals['_GETUSAGERESPONSE']._serialized_start=1136
+  _globals['_GETUSAGERESPONSE']._serialized_end=1260
+  _globals['_DELETEUPLOADREQUEST']._serialized_start=1262
+  _globals['_DELETEUPLOADREQUEST']._serialized_end=1302
+  _globals['_DELETEUPLOADRESPONSE']._serialized_start=1304
+  _globals['_DELETEUPLOADRESPONSE']._serialized_end=1326
+  _globals['_UPLOADSERVICE']._serialized_start=1429
+  _globals['_UPLOADSERVICE']._serialized_end=1895
 # @@protoc_insertion_point(module_scope)

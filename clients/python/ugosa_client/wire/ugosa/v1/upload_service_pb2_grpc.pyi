@@ -53,6 +53,10 @@ class UploadServiceStub:
     7. One stream at a time writes an upload; a second is ABORTED (UPLOAD_BUSY).
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_service_pb2.GetUploadResponse]
+    ListUploads: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]
+    """The caller's uploads, newest first."""
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.GetUsageRequest, _upload_service_pb2.GetUsageResponse]
+    """How much the caller stores, and how much it may store."""
     DeleteUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.DeleteUploadRequest, _upload_service_pb2.DeleteUploadResponse]
     """Deletes an upload and its audio. FAILED_PRECONDITION (UPLOAD_IN_USE) while a job that has not ended needs it."""
 
@@ -81,6 +85,10 @@ class UploadServiceAsyncStub(UploadServiceStub):
     7. One stream at a time writes an upload; a second is ABORTED (UPLOAD_BUSY).
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_service_pb2.GetUploadResponse]  # type: ignore[assignment]
+    ListUploads: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]  # type: ignore[assignment]
+    """The caller's uploads, newest first."""
+    GetUsage: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.GetUsageRequest, _upload_service_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """How much the caller stores, and how much it may store."""
     DeleteUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.DeleteUploadRequest, _upload_service_pb2.DeleteUploadResponse]  # type: ignore[assignment]
     """Deletes an upload and its audio. FAILED_PRECONDITION (UPLOAD_IN_USE) while a job that has not ended needs it."""
 
@@ -124,6 +132,22 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.GetUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.GetUploadResponse, _abc.Awaitable[_upload_service_pb2.GetUploadResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListUploads(
+        self,
+        request: _upload_service_pb2.ListUploadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_upload_service_pb2.ListUploadsResponse, _abc.Awaitable[_upload_service_pb2.ListUploadsResponse]]:
+        """The caller's uploads, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _upload_service_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_upload_service_pb2.GetUsageResponse, _abc.Awaitable[_upload_service_pb2.GetUsageResponse]]:
+        """How much the caller stores, and how much it may store."""
 
     @_abc_1.abstractmethod
     def DeleteUpload(

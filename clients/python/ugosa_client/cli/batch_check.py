@@ -1,0 +1,98 @@
+"""`ugosa batch --check`: songs and marks are read, and the disk's room is forecast, before a night begins."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from ugosa_client.cli.batch_files import SongTree
+from ugosa_client.cli.exit_codes import ExitCode
+from ugosa_client.cli.reporter import Reporter
+from ugosa_client.client import UgosaClient
+from ugosa_client.errors import UgosaClientError
+from ugosa_client.marks.file import read_marks
+from ugosa_client.resources import JobOptions, Model, StemEncoding
+from ugosa_client.separate import find_model
+from ugosa_client.song import FileSong, lossless_length
+
+SAMPLE_BYTES = {
+    StemEncoding.WAV_FLOAT32: 4,
+    StemEncoding.WAV_PCM24: 3,
+    StemEncoding.FLAC_PCM24: 3,  # at most
+}
+LONGEST_SONG_FRAMES = 1 << 40  # for songs whose length only the server knows: no mark lies beyond
+
+
+@dataclass(frozen=True)
+class CheckedSong:
+    """Findings about one song."""
+
+    song: str
+    """Its name."""
+    marks: int = 0
+    """Number of its marks."""
+    stems_bytes: int = 0
+    """The most that its stems take; 0 if its length is not known here."""
+    error: str = ""
+    """Reason that a job would be refused; empty if none is known."""
+
+
+def check_songs(
+    tree: SongTree,
+    songs: Sequence[Path],
+    options: JobOptions,
+    out: Path,
+    client: UgosaClient,
+    reporter: Reporter,
+) -> ExitCode:
+    """Read all songs and marks; say what is wrong and how much room the stems take."""
+    model = find_model(client.models(), options.model)
+    checked = [_check(tree, song, model, options) for song in songs]
+    wrong = [song for song in checked if song.error]
+    needed = sum(song.stems_bytes for song in checked)
+    unknown = sum(not song.stems_bytes and not song.error for song in checked)
+    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    text = f"{len(checked)} songs, {sum(not song.marks for song in checked)} of them without marks\n"
+    text += f"stems: up to {needed / 1e9:.1f} GB, and as much at the server; {free / 1e9:.1f} GB free here"
+    if unknown:
+        text += f"\n{unknown} songs are not counted: only the server can tell their length"
+    if needed > free:
+        text += "\nthat does not fit: make room, or take --format flac-pcm24, or fewer --stems"
+    values = {"songs": checked, "stems_bytes": needed, "free_bytes": free}
+    if wrong or needed > free:
+        listing = "".join(f"\n{song.song}: {song.error}" for song in wrong)
+        message = f"{len(wrong)} of {len(checked)} songs cannot be separated as they are{listing}\n{text}"
+        reporter.failed(ExitCode.BAD_INPUT, "BATCH_CHECK", message, values)
+        return ExitCode.BAD_INPUT
+    reporter.result(values, text)
+    return ExitCode.OK
+
+
+def _check(tree: SongTree, song: Path, model: Model, options: JobOptions) -> CheckedSong:
+    name, n_marks = tree.name(song), 0
+    try:
+        FileSong(song)
+        length = lossless_length(song)
+        path = tree.marks(song)
+        if path is not None:
+            rate, frames = length or (48_000, LONGEST_SONG_FRAMES)
+            n_marks = len(read_marks(path, model.sources, rate, frames))
+    except (UgosaClientError, OSError) as error:
+        return CheckedSong(name, error=error.message if isinstance(error, UgosaClientError) else str(error))
+    n_stems = len(set(options.stems)) + 1 if options.stems else len(model.sources)
+    sample_bytes = SAMPLE_BYTES[options.stem_encoding or StemEncoding.WAV_FLOAT32]
+    return CheckedSong(name, n_marks, _samples(song) * n_stems * sample_bytes)
+
+
+def _samples(song: Path) -> int:
+    """Return the number of samples of all channels; 0 if it is not known here."""
+    try:
+        info = soundfile.info(song)
+    except soundfile.LibsndfileError:
+        return 0
+    return int(info.frames) * int(info.channels)
