@@ -24,7 +24,7 @@ pytest.importorskip("uvicorn", reason="the page needs starlette and uvicorn")
 ROOT = Path(__file__).parents[2]
 SCENARIOS = Path(__file__).with_name("browser") / "scenarios.mjs"
 NODE_MODULES = Path(
-    os.environ.get("UGOSA_NODE_MODULES", ROOT / ".venv/node/node_modules")
+    os.environ.get("UGOSA_NODE_MODULES", ROOT / ".venv/page/node_modules")
 )  # `make test-web` installs there
 CHROMIUM = os.environ.get("UGOSA_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 SONG_S = 6
@@ -35,7 +35,8 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium"),
     pytest.mark.skipif(shutil.which("node") is None, reason="no node here: install Node.js"),
     pytest.mark.skipif(
-        not (NODE_MODULES / "playwright-core").is_dir(), reason="no playwright-core here: make test-web installs it"
+        not (NODE_MODULES / "playwright-core").is_dir(),
+        reason="no playwright-core here: make test-web installs it",
     ),
 ]
 
@@ -102,7 +103,9 @@ def open_page(shared_server: Server, tmp_path: Path) -> Iterator[Callable[..., P
     pages: list[Page] = []
 
     def open_page(server: Server = shared_server, song: Path | None = None) -> Page:
-        song = song or write_song(make_song(SONG_S * 44100, seed=abs(hash(str(tmp_path)))), tmp_path / "song.wav")
+        song = song or write_song(
+            make_song(SONG_S * 44100, seed=abs(hash(str(tmp_path)))), tmp_path / "song.wav"
+        )
         pages.append(Page(server, song, tmp_path))
         return pages[-1]
 
@@ -143,7 +146,9 @@ def test_downloaded_stems_null_against_the_mix(open_page: Callable[..., Page], t
         with zipfile.ZipFile(tmp_path / f"{name}.zip") as archive:
             archive.extractall(tmp_path / name)
         stems = sorted((tmp_path / name).glob("*.wav"))
-        assert [path.name for path in stems] == [f"song {s}.wav" for s in ("bass", "drums", "other", "vocals")]
+        assert [path.name for path in stems] == [
+            f"song {s}.wav" for s in ("bass", "drums", "other", "vocals")
+        ]
         total = sum(soundfile.read(path, dtype="float32")[0].astype(np.float64) for path in stems)
         np.testing.assert_array_equal(np.float32(total), mix)
         marked = soundfile.read(stems[-1])[0][int(0.1 * len(mix)) : int(0.4 * len(mix))]
