@@ -11,18 +11,24 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 BUF_VERSION := 1.75.0
 BUF := .venv/node/node_modules/.bin/buf
+PLAYWRIGHT_VERSION := 1.65.1
+AXE_VERSION := 4.14.1
+TYPESCRIPT_VERSION := 7.0.2
+TSC := .venv/page/node_modules/.bin/tsc
 PROJECT_FILES := pyproject.toml clients/python/pyproject.toml constraints.txt
 
-.PHONY: help demo test test-research test-ray test-slow test-all test-daws check fuzz kills soak bench wire \
+.PHONY: help demo demo-web test test-web test-research test-ray test-slow test-all test-daws check fuzz kills soak bench wire \
     format clean
 
 help:
 	@echo "make demo       separate a real song: server, client and report; the result is in demo-out/"
+	@echo "make demo-web   the demo, and then its song on the page of \`ugosa web\`"
 	@echo "make test       test server, clients and protocol, in minutes"
 	@echo "make test-research, make test-ray, make test-slow"
 	@echo "                test training and evaluation, the Ray engine, what takes long"
 	@echo "make test-all   run all of these"
 	@echo "make test-daws  test with real Ardour and Audacity; as root on Debian, installs them first"
+	@echo "make test-web   test the page of ugosa web in Chromium; as root on Debian, installs it first"
 	@echo "make check      lint, types, import rules, wire contract"
 	@echo "make fuzz       throw made-up bytes at everything that reads what strangers send"
 	@echo "make kills      kill -9 the server at named places, 200 times; nothing acknowledged may be lost"
@@ -34,6 +40,11 @@ help:
 
 demo: .venv/demo.stamp .venv/models.stamp
 	$(BIN)/python -m ugosa_server.cli demo --out demo-out --model-dir .venv/models
+
+# The demo, and then its song on the page, with its marks and both separations, until Ctrl-C.
+demo-web: .venv/demo.stamp .venv/models.stamp
+	$(INSTALL) --editable "clients/python[web]"
+	$(BIN)/python -m ugosa_server.cli demo --out demo-out --model-dir .venv/models --web
 
 # The networks of the tests are so small that threads cost more than they give; processes are worth it.
 TEST_WORKERS ?= 2
@@ -64,7 +75,14 @@ test-daws: .venv/test.stamp
 	fi
 	$(PYTEST) tests/daw
 
-check: .venv/check.stamp .venv/buf.stamp
+test-web: .venv/test.stamp .venv/page.stamp
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } || \
+	    echo "Chromium is not installed, and cannot be from here: what needs it is skipped"
+	$(PYTEST) tests/web
+
+check: .venv/check.stamp .venv/buf.stamp .venv/page.stamp
+	$(TSC) --project tests/web/browser/tsconfig.json
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
@@ -166,6 +184,16 @@ PYTHON ?= python3
 	    exit 1; }
 	npm install --prefix .venv/node --no-save --no-package-lock --ignore-scripts --no-audit --no-fund \
 	    --loglevel=error "@bufbuild/buf@$(BUF_VERSION)"
+	touch $@
+
+# What the page is checked and tested with; the page itself needs nothing of it.
+.venv/page.stamp: Makefile .venv/made.stamp
+	@command -v npm >/dev/null || { \
+	    echo "playwright-core and typescript come as npm packages: install Node.js with npm, then run make again" >&2; \
+	    exit 1; }
+	npm install --prefix .venv/page --no-save --no-package-lock --ignore-scripts --no-audit --no-fund \
+	    --loglevel=error "playwright-core@$(PLAYWRIGHT_VERSION)" "axe-core@$(AXE_VERSION)" \
+	    "typescript@$(TYPESCRIPT_VERSION)"
 	touch $@
 
 clean:

@@ -109,13 +109,14 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = commands.add_parser("demo", help="separate a real song through a real server and client")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
     parser.add_argument("--model-dir", action="append", default=[], metavar="DIR", help="as for serve")
+    parser.add_argument("--web", action="store_true", help="then open it in a browser (needs ugosa-client[web])")
     parser.set_defaults(run=_demo)
 
 
 def _demo(options: argparse.Namespace) -> int:
     from ugosa_server.demo import run_demo
 
-    return run_demo(options.out, options.model_dir)
+    return run_demo(options.out, options.model_dir, opens_page=options.web)
 
 
 def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -28,12 +29,13 @@ class DemoFailedError(UgosaError):
     """A step of the demo did not end as it should; the message names it."""
 
 
-def run_demo(out_dir: Path, model_dirs: Sequence[str] = ()) -> int:
+def run_demo(out_dir: Path, model_dirs: Sequence[str] = (), *, opens_page: bool = False) -> int:
     """Separate the demo's song through a real server and client into `out_dir`; return the exit status.
 
     Args:
         out_dir: folder of the stems and the report; made if need be.
         model_dirs: further folders of models for the server.
+        opens_page: whether the song, its marks and both separations are then shown by `ugosa web`, until Ctrl-C.
     """
     started_s = time.monotonic()
     song = load_demo_song()
@@ -56,11 +58,17 @@ def run_demo(out_dir: Path, model_dirs: Sequence[str] = ()) -> int:
             separate(server.target, mix_path, marks_path, base_dir, "--strategy", "B0")
             print("\nAdapting the network to the song, then separating", flush=True)
             separate(server.target, mix_path, marks_path, out_dir)
+            if opens_page:
+                print(summary(song, base_dir, out_dir), flush=True)
+                show_page(server.target, mix_path, marks_path)
             status = server.stop()
             if status != 0:
                 raise DemoFailedError(f"the server ended with status {status}:\n{server.log_tail()}")
+        if opens_page:
+            return 0
         print(summary(song, base_dir, out_dir))
     print(f"\nThe demo took {time.monotonic() - started_s:.0f} s. Listen and look: {out_dir / 'report.html'}")
+    print(f"To mark, hear and compare it in a browser: ugosa web '{mix_path}' --marks '{marks_path}'")
     return 0
 
 
@@ -75,6 +83,13 @@ def separate(target: str, mix_path: Path, marks_path: Path, out_dir: Path, *opti
     status = subprocess.run(command, env=os.environ | {"UGOSA_SERVER": target}, check=False).returncode
     if status != 0:
         raise DemoFailedError(f"`ugosa separate` ended with status {status}")
+
+
+def show_page(target: str, mix_path: Path, marks_path: Path) -> None:
+    """Run the client's `ugosa web` until Ctrl-C."""
+    command = [sys.executable, "-m", "ugosa_client.cli", "web", str(mix_path), "--marks", str(marks_path)]
+    with contextlib.suppress(KeyboardInterrupt):  # of the terminal, for both of us
+        subprocess.run(command, env=os.environ | {"UGOSA_SERVER": target}, check=False)
 
 
 def summary(song: DemoSong, base_dir: Path, adapted_dir: Path) -> str:

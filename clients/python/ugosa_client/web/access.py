@@ -34,15 +34,21 @@ HEADERS = {
 
 
 class Access:
-    """ASGI middleware that lets one browser of this machine in, and nobody who was led here by another page.
+    """ASGI middleware that lets one browser of this machine in, and no other page.
 
-    A name that a foreign page has pointed at this machine (DNS rebinding) is refused by its Host, a foreign page
-    by its Origin, anyone without the cookie by its absence. The key in the address opens the page once and
-    becomes the cookie, so that neither history nor the list of processes is enough to come in later.
+    A name that a foreign page has pointed at this machine (DNS rebinding) is refused by its Host, a foreign
+    page by its Origin, and anyone else for want of the cookie. The key in the address is good for one cookie:
+    neither a browser's history nor the list of processes lets anybody in later.
     """
 
     def __init__(self, app: ASGIApp, port: int, on_new_key: Callable[[str], None]) -> None:
-        """Guard an app that is served on a port of 127.0.0.1; `on_new_key` gets a new address when one is used up."""
+        """Guard an app that is served on 127.0.0.1.
+
+        Args:
+            app: The gateway's routes.
+            port: Where it is served.
+            on_new_key: Called with a fresh address when one is opened that was used before.
+        """
         self._app = app
         self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
         self._cookie = f"ugosa-{port}"  # cookies are shared among all ports of a host
@@ -99,7 +105,7 @@ class Access:
                 self._key, self._key_is_used = secrets.token_urlsafe(KEY_BYTES), False
                 self._on_new_key(self.address)
             return PlainTextResponse(
-                "this address was used before, or is not whole; open the newest one that `ugosa web` has printed\n",
+                "this address was used before; open the newest that `ugosa web` has printed\n",
                 403,
             )
         self._key_is_used = True

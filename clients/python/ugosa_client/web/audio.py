@@ -132,7 +132,7 @@ def frames_per_peak(sample_rate_hz: int) -> int:
 
 
 def _peaks(file: soundfile.SoundFile) -> bytes:
-    """Return the least and the greatest sample of each `frames_per_peak` frames, as int8: min, max, min, ..."""
+    """Return the least and the greatest sample of each `frames_per_peak` frames, as int8 in turn."""
     size = frames_per_peak(file.samplerate)
     parts: list[bytes] = []
     for block in file.blocks(BLOCK_FRAMES // size * size or size, dtype="float32", always_2d=True):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import tempfile
+import threading
 import webbrowser
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import BadInputError, ServerUnavailableError
+from ugosa_client.errors import BadInputError, UgosaClientError
 from ugosa_client.marks.file import read_marks
+
+KEEP_AWAKE_S = 120.0  # a server that a command has started ends when nobody calls it for long
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -35,7 +38,6 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
         from ugosa_client.web.access import Access
         from ugosa_client.web.gateway import Gateway
         from ugosa_client.web.json_forms import marks_json
-        from ugosa_client.web.server_process import private_server
         from ugosa_client.web.songs import Songs, default_notes_dir
     except ImportError as error:
         raise BadInputError(
@@ -45,14 +47,6 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
         raise BadInputError("--marks are of a song; name it as well")
 
     with ExitStack() as stack:
-        try:
-            models = client.models()
-        except ServerUnavailableError:
-            if arguments.server or os.environ.get("UGOSA_SERVER"):
-                raise
-            reporter.say("no server runs here yet; starting one for as long as the page is open")
-            stack.enter_context(private_server())
-            models = client.models()
         drop_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ugosa-web-")))
         songs = Songs(client, default_notes_dir())
         place = ""
@@ -60,10 +54,11 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
             reporter.say(f"sending {arguments.song}")
             song = songs.add(Path(arguments.song), Path(arguments.song).name)
             if arguments.marks:
-                sources = next(model.sources for model in models if model.is_default)
+                sources = next(model.sources for model in client.models() if model.is_default)
                 marks = read_marks(arguments.marks, sources, song.audio.sample_rate_hz, song.audio.frames)
                 songs.write_notes(song.upload_id, {**songs.notes(song.upload_id), "marks": marks_json(marks)})
             place = f"#song={song.upload_id}"
+        stack.enter_context(server_kept_awake(client))
         listener = stack.enter_context(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", arguments.port))
@@ -78,3 +73,20 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
         with suppress(KeyboardInterrupt):  # the usual end
             uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def server_kept_awake(client: UgosaClient) -> Iterator[None]:
+    """Call the server now and then while the page is open, so that it is there when something is pressed."""
+    is_over = threading.Event()
+
+    def call() -> None:
+        while not is_over.wait(KEEP_AWAKE_S):
+            with suppress(UgosaClientError):  # what is pressed next will say it
+                client.models()
+
+    threading.Thread(target=call, daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()

@@ -299,7 +299,7 @@ class Gateway:
         )
 
     def _stem_names(self, job_id: str) -> list[str]:
-        """Return the names of a job's stems on disk, with the song's, so that tracks of a DAW can be told apart."""
+        """Return the names of stems as files, with the song's: tracks of a DAW can be told apart."""
         job = self._songs.job(job_id)
         song = safe_file_name(Path(job.file_name).stem) if job.file_name else "song"
         return [f"{song} {name}" for name in stem_file_names(job)]

@@ -32,7 +32,7 @@ def song_json(song: Song) -> dict[str, Any]:
 
 def job_json(job: Job) -> dict[str, Any]:
     """Return a job without what is seen of players."""
-    values = _plain(asdict(job))
+    values: dict[str, Any] = _plain(asdict(job))
     for field in SIGHT_FIELDS:
         values["options"].pop(field, None)
     return values
@@ -66,7 +66,7 @@ def marks_of(values: Any) -> tuple[Mark, ...]:
 
 
 def options_of(values: Any) -> JobOptions:
-    """Return the options that the page sent, by their names in JobOptions; BadOptionError if they are none."""
+    """Return the options that the page sent; BadOptionError if they are none."""
     if not isinstance(values, dict):
         raise BadOptionError("options are an object of names and values")
     kinds = {row.field: row.kind for row in option_table()}
@@ -79,7 +79,8 @@ def options_of(values: Any) -> JobOptions:
             raise BadOptionError(f"{name} is {value!r}, which is not of kind {kinds[name]}")
         fields[name] = tuple(map(str, value)) if isinstance(value, list) else value
     try:
-        return JobOptions(**{name: ENUMS[name](v) if name in ENUMS else v for name, v in fields.items()})
+        fields |= {name: ENUMS[name](fields[name]) for name in ENUMS if name in fields}
+        return JobOptions(**fields)
     except ValueError as error:
         raise BadOptionError(str(error)) from error
 

@@ -33,7 +33,7 @@ const SILENCE = [new Float32Array(1000), new Float32Array(1000)];
  * @property {(source: string) => void} onMute
  */
 
-/** @typedef {{source: string, row: HTMLElement, plot: HTMLElement, surfer: any, regions: any, address: string,
+/** @typedef {{source: string, row: HTMLElement, plot: HTMLElement, surfer: any, regions: any, address: string, isLoading: boolean, queue: Promise<any>,
  *   solo: HTMLButtonElement|null, mute: HTMLButtonElement|null}} Lane */
 
 export class Lanes {
@@ -43,7 +43,11 @@ export class Lanes {
   /** @type {Map<any, Mark|Suggestion>} */ #markOf = new Map();
   #pxPerS = 0;
   #fullHeight = 1;
+  #downFrame = 0; // where the pointer went down
+  #pointerX = 0;
+  #listeners = new AbortController();
   #isRendering = false;
+  /** @type {[readonly Mark[], readonly Suggestion[], readonly Finding[], Mark|null]|undefined} */ #rendered;
 
   /**
    * @param {HTMLElement} root
@@ -67,9 +71,12 @@ export class Lanes {
     root.append(element("div", { class: "over" }, this.loopBox, this.playhead));
     this.resizes = new ResizeObserver(() => this.#drawRuler());
     this.resizes.observe(this.ruler);
+    for (const name of /** @type {const} */ (["pointermove", "pointerup"])) {
+      const options = { capture: true, signal: this.#listeners.signal };
+      document.addEventListener(name, (event) => (this.#pointerX = event.clientX), options);
+    }
     this.ruler.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
-      const box = this.ruler.getBoundingClientRect();
-      callbacks.onSeek(this.#frameAt(event.clientX - box.left + this.scroll));
+      callbacks.onSeek(this.#frameUnder(this.ruler, event.clientX));
     });
   }
 
@@ -92,6 +99,7 @@ export class Lanes {
 
   destroy() {
     this.resizes.disconnect();
+    this.#listeners.abort();
     for (const { surfer } of this.#lanes.values()) surfer.destroy();
     this.root.replaceChildren();
   }
@@ -134,9 +142,11 @@ export class Lanes {
       maxPeak: this.#fullHeight,
     });
     const regions = isMix ? null : surfer.registerPlugin(RegionsPlugin.create());
+    const queue = new Promise((resolve) => surfer.once("ready", resolve));
     /** @type {Lane} */
-    const lane = { source, row, plot, surfer, regions, address: "", solo, mute };
+    const lane = { source, row, plot, surfer, regions, address: "", isLoading: true, queue, solo, mute };
     this.#lanes.set(source, lane);
+    void queue.then(() => this.#loaded(lane));
     surfer.on("scroll", (/** @type {number} */ start, /** @type {number} */ end, /** @type {number} */ left) => {
       for (const other of this.#lanes.values()) {
         if (other !== lane && Math.abs(other.surfer.getScroll() - left) > 1) other.surfer.setScroll(left);
@@ -148,12 +158,13 @@ export class Lanes {
   }
 
   /** @param {Lane} lane */
-  #followPointer({ plot, source, surfer }) {
+  #followPointer({ plot, source }) {
     let [downX, downY] = [0, 0];
     plot.addEventListener(
       "pointerdown",
       (event) => {
         [downX, downY] = [event.clientX, event.clientY];
+        this.#downFrame = this.#frameUnder(plot, downX);
         this.drawn = event.altKey ? "only" : event.shiftKey ? "active" : this.intent;
         if (source !== MIX) this.callbacks.onLane(source);
       },
@@ -162,9 +173,8 @@ export class Lanes {
     plot.addEventListener("click", (event) => {
       const isRegion = event.composedPath().some((node) => node instanceof HTMLElement && node.part?.contains("region"));
       if (isRegion || Math.hypot(event.clientX - downX, event.clientY - downY) > CLICK_PX) return;
-      const box = plot.getBoundingClientRect();
       this.callbacks.onSelect(null);
-      this.callbacks.onSeek(this.#frameAt(event.clientX - box.left + surfer.getScroll()));
+      this.callbacks.onSeek(this.#frameUnder(plot, event.clientX));
     });
     plot.addEventListener(
       "wheel",
@@ -179,11 +189,12 @@ export class Lanes {
   }
 
   /** @param {Lane} lane */
-  #followRegions({ source, regions }) {
+  #followRegions({ source, plot, regions }) {
     regions.enableDragSelection({ id: DRAFT, color: "transparent" }, CLICK_PX);
     regions.on("region-created", (/** @type {any} */ region) => {
       if (region.id !== DRAFT) return;
-      const [start, end] = [region.start, region.end].map((time) => Math.round(time * this.song.rate));
+      // By the pointer itself: the plugin draws a few pixels more.
+      const [start, end] = [this.#downFrame, this.#frameUnder(plot, this.#pointerX)].sort((a, b) => a - b);
       queueMicrotask(() => {
         region.remove();
         if (end > start) this.callbacks.onDrawn(source, this.drawn ?? this.intent, start, end);
@@ -215,6 +226,7 @@ export class Lanes {
    * @param {Mark|null} selected
    */
   render(marks, suggestions, findings, selected) {
+    this.#rendered = [marks, suggestions, findings, selected];
     this.#isRendering = true;
     const wanted = new Map();
     for (const mark of [...suggestions, ...marks]) {
@@ -245,7 +257,7 @@ export class Lanes {
    */
   #addRegion(name, mark, about, isSelected) {
     const lane = this.#lanes.get(mark.source);
-    if (!lane) return;
+    if (!lane || lane.isLoading) return;
     const { rate } = this.song;
     const isSuggestion = "confidence" in mark;
     const worst = about.find((finding) => finding.severity === "error") ?? about[0];
@@ -308,14 +320,35 @@ export class Lanes {
     if (!lane || lane.address === address) return;
     lane.address = address;
     const peaks = address ? await peaksOf(address) : SILENCE;
-    if (lane.address !== address) return;
+    lane.queue = lane.queue.then(() => (lane.address === address ? this.#load(lane, peaks) : undefined));
+    await lane.queue;
+  }
+
+  /**
+   * @param {Lane} lane
+   * @param {Float32Array[]} peaks
+   */
+  async #load(lane, peaks) {
+    const { source, address } = lane;
     lane.row.classList.toggle("borrowed", source !== MIX && address.endsWith("/mix"));
     const { color } = getComputedStyle(lane.plot);
     lane.surfer.setOptions({ waveColor: color, progressColor: color });
     if (source === MIX && address) this.#fitHeight(peaks[0]);
+    const { scroll } = this;
+    lane.isLoading = true;
     await lane.surfer.load("", peaks, this.seconds);
     if (this.#pxPerS) lane.surfer.zoom(this.#pxPerS);
-    lane.surfer.setScroll(this.scroll);
+    lane.surfer.setScroll(scroll);
+    this.#loaded(lane);
+  }
+
+  /**
+   * Draw the regions of a lane now that it knows how long it is.
+   * @param {Lane} lane
+   */
+  #loaded(lane) {
+    lane.isLoading = false;
+    if (this.#rendered) this.render(...this.#rendered);
   }
 
   /**
@@ -407,7 +440,15 @@ export class Lanes {
 
   /** @param {number} x pixels from the start of the song */
   #frameAt(x) {
-    return Math.round((x / this.pxPerS) * this.song.rate);
+    return Math.min(this.song.frames, Math.max(0, Math.round((x / this.pxPerS) * this.song.rate)));
+  }
+
+  /**
+   * @param {HTMLElement} plot
+   * @param {number} clientX
+   */
+  #frameUnder(plot, clientX) {
+    return this.#frameAt(clientX - plot.getBoundingClientRect().left + this.scroll);
   }
 
   #drawRuler() {

@@ -31,7 +31,7 @@ export class SidePanel {
     this.runs = element("ul", { class: "runs", "aria-live": "polite" });
     this.verdict = element("p", { class: "verdict", hidden: true });
     this.notices = element("ul", { class: "notices" });
-    this.checks = element("ul", { class: "checks" });
+    this.checks = element("ul", { class: "checks", tabIndex: 0, "aria-label": "Checks of the marks" });
     this.suggestions = element("div", { class: "row" });
     this.format = element("select", { "aria-label": "Format of marks" });
     for (const { name, title } of page.formats) {

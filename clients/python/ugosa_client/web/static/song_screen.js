@@ -41,6 +41,7 @@ export class SongScreen {
   /** @type {Version[]} */ versions = [];
   /** @type {(import("./player.js").Take & {name: string, job: Job})[]} those that can be chosen */ takes = [];
   /** @type {(() => Promise<void>)|undefined} */ showSuggestions;
+  #hearsNewest = true; // until another version is chosen
   /** @type {number|undefined} */ #lintTimer;
   /** @type {number|undefined} */ #animation;
   /** @type {Promise<any>} */ #saving = Promise.resolve();
@@ -285,7 +286,7 @@ export class SongScreen {
     const made = await attempt(() => startSeparation(this.song.upload_id, marks, this.model, this.side.options, this.jobs));
     if (!made) return;
     for (const job of made) this.runs.follow(job);
-    this.version = null; // the new one is heard as soon as it can be
+    this.#hearsNewest = true;
     this.other = null;
     await this.#reload();
   }
@@ -321,7 +322,8 @@ export class SongScreen {
     this.versions = versionsOf(this.jobs, this.rate);
     const again = (/** @type {Version|null} */ version) =>
       version && (this.versions.find((v) => v.id === version.id || v.base?.job_id === version.id) ?? null);
-    this.version = again(this.version) ?? this.versions.find(bestJob) ?? null;
+    const newest = this.versions.find(bestJob) ?? null;
+    this.version = this.#hearsNewest ? newest : (again(this.version) ?? newest);
     this.other = again(this.other);
     this.#setTakes();
   }
@@ -332,6 +334,7 @@ export class SongScreen {
    * @param {Version|null} other
    */
   hear(version, other = null) {
+    this.#hearsNewest = false;
     this.version = version;
     this.other = other;
     this.#setTakes();
@@ -354,7 +357,8 @@ export class SongScreen {
       const mix = { key: "mix", stems: [{ source: "mix", address: api.mixAddress(this.song.upload_id) }] };
       this.player.setTakes([mix], "mix");
     } else {
-      const kept = this.takes.find((take) => take.key === this.player.take && !this.#isNews(best));
+      const kept = this.takes.find((take) => take.key === this.player.take && (this.player.isPlaying || !this.#isNews(best)));
+      if (kept && this.#isNews(best)) say(`“${best.name}” is ready: press ${"ABC"[this.takes.indexOf(best)]}`);
       this.player.setTakes(this.takes, (kept ?? best)?.key ?? "");
     }
     this.#takeChanged();

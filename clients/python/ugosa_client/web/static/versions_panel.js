@@ -8,6 +8,8 @@ import { bestJob, canBePlayed } from "./versions.js";
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
 /** @typedef {import("./versions.js").Version} Version */
 
+const COLUMNS = ["Keep", "Version", "Marks changed", "Verdict", "Compare", "Take"];
+
 export class VersionsPanel {
   /** @param {SongScreen} page */
   constructor(page) {
@@ -20,7 +22,7 @@ export class VersionsPanel {
       element(
         "table",
         {},
-        element("thead", {}, element("tr", {}, ...["", "Version", "Marks changed", "Verdict", "Compare", ""].map((title) => element("th", { scope: "col" }, title)))),
+        element("thead", {}, element("tr", {}, ...COLUMNS.map((title) => element("th", { scope: "col" }, title)))),
         this.list,
       ),
     );

@@ -1,0 +1,83 @@
+/** A browser on the page of `ugosa web`, and what a hand does there. */
+
+import assert from "node:assert/strict";
+import { createInterface } from "node:readline";
+import { createRequire } from "node:module";
+
+const { chromium } = createRequire(`${process.env.UGOSA_NODE_MODULES}/`)("playwright-core");
+const SOON_MS = 60_000;
+
+/**
+ * Open the page of a song.
+ * @param {string} address with its key
+ */
+export async function openPage(address) {
+  const browser = await chromium.launch({
+    executablePath: process.env.UGOSA_CHROMIUM,
+    args: ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+  });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, acceptDownloads: true });
+  context.setDefaultTimeout(SOON_MS);
+  const page = await context.newPage();
+  const troubles = [];
+  page.on("console", (message) => message.type() === "error" && troubles.push(message.text()));
+  page.on("pageerror", (error) => troubles.push(String(error)));
+  await page.goto(address);
+  const hand = { browser, context, page, troubles, ...actions(page) };
+  await hand.until(() => window.ugosa?.lanes);
+  // All lanes are drawn.
+  await hand.until(() => window.ugosa.lanes.pxPerS > 0 && !document.querySelector(".lane.mix.borrowed"));
+  return hand;
+}
+
+function actions(page) {
+  /** Wait until something is so on the page. */
+  const until = (condition, argument) => page.waitForFunction(condition, argument, { timeout: SOON_MS });
+  const box = async (source) => page.locator(`.lane[data-source=${source}] .plot`).boundingBox();
+  return {
+    until,
+    /** Drag on a lane from one share of its width to another. */
+    async drag(source, from, to, { key = "", y = 0.6 } = {}) {
+      const { x, y: top, width, height } = await box(source);
+      if (key) await page.keyboard.down(key);
+      await page.mouse.move(x + from * width, top + y * height);
+      await page.mouse.down();
+      await page.mouse.move(x + ((from + to) / 2) * width, top + y * height, { steps: 3 });
+      await page.mouse.move(x + to * width, top + y * height, { steps: 3 });
+      await page.mouse.up();
+      if (key) await page.keyboard.up(key);
+    },
+    async click(source, at) {
+      const { x, y, width, height } = await box(source);
+      await page.mouse.click(x + at * width, y + 0.6 * height);
+    },
+    /** The marks of the page, short: "vocals silent 0.10 0.50" as shares of the song. */
+    marks: () =>
+      page.evaluate(() =>
+        window.ugosa.marks.all.map(
+          ({ source, state, start_frame: start, end_frame: end }) =>
+            `${source} ${state} ${(start / window.ugosa.frames).toFixed(2)} ${(end / window.ugosa.frames).toFixed(2)}`,
+        ),
+      ),
+    /** Separate, and wait for all jobs to end. */
+    async separate(versions) {
+      await page.keyboard.press("r");
+      await until(
+        (count) =>
+          window.ugosa.versions.length === count &&
+          window.ugosa.versions[0].adapted?.state === "succeeded" &&
+          window.ugosa.takes.length === 2,
+        versions,
+      );
+    },
+  };
+}
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+/** Ask the test for something that only it can do, and wait until it is done. */
+export async function ask(what) {
+  console.log(`ask ${what}`);
+  const { value } = await lines.next();
+  assert.equal(value, "done");
+}
