@@ -109,7 +109,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = commands.add_parser("demo", help="separate a real song through a real server and client")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
     parser.add_argument("--model-dir", action="append", default=[], metavar="DIR", help="as for serve")
-    parser.add_argument("--web", action="store_true", help="then open it in a browser (needs ugosa-client[web])")
+    parser.add_argument("--web", action="store_true", help="then open it in a browser (ugosa-client[web])")
     parser.set_defaults(run=_demo)
 
 

@@ -62,7 +62,7 @@ def test_an_ending_is_blamed_on_whose_fault_it_was(tmp_path, monkeypatch, code, 
         ask(tmp_path, monkeypatch, code)
 
 
-def test_a_machine_that_starts_no_process_is_no_fault_of_the_song(tmp_path, monkeypatch):
+def test_machine_that_starts_no_process_is_no_fault_of_the_song(tmp_path, monkeypatch):
     async def refuse(*_, **__):
         raise BlockingIOError(11, os.strerror(11))
 

@@ -35,7 +35,7 @@ def run_demo(out_dir: Path, model_dirs: Sequence[str] = (), *, opens_page: bool 
     Args:
         out_dir: folder of the stems and the report; made if need be.
         model_dirs: further folders of models for the server.
-        opens_page: whether the song, its marks and both separations are then shown by `ugosa web`, until Ctrl-C.
+        opens_page: whether `ugosa web` then shows the song, its marks and both separations, until Ctrl-C.
     """
     started_s = time.monotonic()
     song = load_demo_song()
