@@ -70,8 +70,10 @@ const scenarios = {
       ]);
       await download.saveAs(`${process.env.UGOSA_OUT}/${name}.zip`);
     }
-    await page.locator("button:has-text('Save marks')").click();
-    const download = await page.waitForEvent("download");
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.locator("button:has-text('Save marks')").click(),
+    ]);
     await download.saveAs(`${process.env.UGOSA_OUT}/marks.txt`);
   },
 

@@ -140,12 +140,15 @@ export class SidePanel {
   }
 
   renderNotices() {
-    fill(this.notices, ...this.page.notices.map(({ message, isWarning }) => element("li", { class: isWarning ? "warning" : "info" }, message)));
+    const verdict = this.page.version?.adapted?.verdict?.message; // is a notice, too
+    const news = this.page.notices.filter(({ message }) => message !== verdict);
+    fill(this.notices, ...news.map(({ message, isWarning }) => element("li", { class: isWarning ? "warning" : "info" }, message)));
   }
 
   /** Show whether learning helped, and where the stems are. */
   renderVerdict() {
     const { page } = this;
+    this.renderNotices();
     const verdict = page.version?.adapted?.verdict;
     this.verdict.hidden = !verdict;
     if (verdict) {
