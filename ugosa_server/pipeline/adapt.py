@@ -27,6 +27,7 @@ from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.report.data import EpochLoss
 
 ADAPTER_NAME = "adapter.safetensors"
+VERDICT_REASON = "VERDICT"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def adapt_network(
     verdict = None
     if spec.adaptation.guard:
         verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, options.epochs, 0.0)
-        yield journal.notice("VERDICT", verdict.sentence, warning=False)
+        yield journal.notice(VERDICT_REASON, verdict.sentence, warning=False)
     result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict)
     if not result.keeps_base:
         result = replace(result, adapter_sha256=_write_adapter(context, mix, trained, strategy))

@@ -19,7 +19,7 @@ from ugosa_server.marks.suggest import LOUD_PERCENTILE, SILENT_MIX_DBFS, frames_
 from ugosa_server.pipeline.context import RunContext
 
 NEAR_OWN_LEVEL_DB = 10.0  # below how loud a source is where it plays
-MIN_DOUBTFUL_S = 1.0  # a shorter sound in a silence is a leak or the tail of a note
+MIN_DOUBTFUL_S = 1.0  # a shorter sound in a silence is a leak or the tail of a note, a shorter rest is none
 MAX_PLACES = 4  # that one notice names of one source
 
 
@@ -73,9 +73,11 @@ def still_sounding(marks: MarkSet, source: str, levels: SongLevels) -> Iterator[
         return
     own_dbfs = float(np.percentile(level[is_free], LOUD_PERCENTILE))
     is_loud = level >= max(own_dbfs - NEAR_OWN_LEVEL_DB, SILENT_MIX_DBFS)
-    loud = merge(frames_of_hops(*run, levels) for run in runs(is_loud))
-    for start, stop in intersect(loud, silent):
-        if stop - start >= MIN_DOUBTFUL_S * levels.sample_rate_hz:
+    shortest = round(MIN_DOUBTFUL_S * levels.sample_rate_hz)
+    loud = [frames_of_hops(*run, levels) for run in runs(is_loud)]
+    joined = merge((start, stop + shortest) for start, stop in loud)  # over shorter rests
+    for start, stop in intersect([(start, stop - shortest) for start, stop in joined], silent):
+        if stop - start >= shortest:
             yield start, stop
 
 

@@ -9,7 +9,7 @@ from ugosa_server import __version__
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.option_table import values_in_report
 from ugosa_server.jobs.runs import RunEvent, RunPhase, RunSpec
-from ugosa_server.pipeline.adapt import AdaptationResult
+from ugosa_server.pipeline.adapt import VERDICT_REASON, AdaptationResult
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.plan import preview_count, report_steps
 from ugosa_server.pipeline.rest_stem import levels_of_choice, marks_of_rest
@@ -118,7 +118,9 @@ def _job_report(
         verdict=None if adaptation is None else adaptation.verdict,
         null_peak_dbfs=check.null_peak_dbfs,
         stems=stem_reports,
-        notices=tuple(notice.message for notice in context.journal.notices),
+        notices=tuple(
+            notice.message for notice in context.journal.notices if notice.reason != VERDICT_REASON
+        ),
     )
 
 
