@@ -157,6 +157,7 @@ def adapt(
     context: ContextReader | None = None,
     remixes: RemixPool | None = None,
     guard: Guard | None = None,
+    is_enough: Callable[[int], bool] = lambda steps: False,
 ) -> Iterator[AdaptationStep]:
     """Fine-tune in place, yielding after every step; to cancel, stop iterating.
 
@@ -172,6 +173,7 @@ def adapt(
         context: for a network that is conditioned on video; None = a network of masks is conditioned on h.
         remixes: of the song, for `R-`; it must be able to draw some.
         guard: judges the base and every epoch.
+        is_enough: told the steps done after each; True ends the adaptation there, as if an epoch ended.
 
     Raises:
         DivergedError: the loss of a step is not finite.
@@ -201,6 +203,8 @@ def adapt(
             order.permutation(len(examples))
             step += steps // options.epochs
             yield AdaptationStep(epoch, options.epochs, step, steps, True, loss, resumed=True)
+        if step and is_enough(step):
+            return
         for epoch in range(len(losses_done) + 1, options.epochs + 1):
             visits = [examples[index] for index in order.permutation(len(examples))]
             batches = [visits[i : i + options.batch_size] for i in range(0, len(visits), options.batch_size)]
@@ -228,12 +232,16 @@ def adapt(
                     )
                 sums += values
                 loss = LossTerms(*(float(value) for value in sums / n_batches))
-                ends_epoch = n_batches == len(batches)
+                is_whole = n_batches == len(batches)
+                is_last = is_enough(step)
+                ends_epoch = is_whole or is_last
                 if ends_epoch and guard is not None:
                     guard.judge(separate, parameters)
-                if ends_epoch and checkpoint is not None:
+                if is_whole and checkpoint is not None:
                     checkpoint.epoch_ended(parameters, optimiser, loss, guard)
                 yield AdaptationStep(epoch, options.epochs, step, steps, ends_epoch, loss)
+                if is_last:
+                    return
 
 
 Example = Observation | Remix

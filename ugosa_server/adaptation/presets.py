@@ -43,6 +43,10 @@ class AdaptationOptions:
     """Weight of the remixes in `R-`; >= 0."""
     marks_weight: float = 0.0
     """Weight of Eq. 2 in `R-`, on segments that every epoch visits besides its remixes; 0 = on none."""
+    max_steps: int = 0
+    """Steps of the optimiser after which it ends, within an epoch too; 0 = those of all epochs."""
+    max_s: float = 0.0
+    """Seconds of wall time for the whole run, in which it ends with stems if it can; 0 = no limit."""
     guard: bool = True
     """Whether marked silence is held back, and the epoch kept that is best on it."""
 

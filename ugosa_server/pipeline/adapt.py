@@ -42,6 +42,8 @@ class AdaptationResult:
     """The strategy that it was made with."""
     verdict: Verdict | None
     """Judgement of the guard; None = nobody asked."""
+    steps: int = 0
+    """Steps of the optimiser that were made."""
 
     @property
     def keeps_base(self) -> bool:
@@ -107,6 +109,7 @@ def adapt_network(
         )
     context.check_cancel()
     epoch_losses: list[EpochLoss] = []
+    steps, all_steps = 0, count_steps(len(mix.frames), config.sample_rate_hz, options)
     with restore_on_error(trained):
         for step in adapt(
             context.model.network,
@@ -120,7 +123,9 @@ def adapt_network(
             context_reader(context.model.network, spec),
             pool,
             guard,
+            lambda steps: 0 < options.max_steps <= steps or journal.is_budget_spent(),
         ):
+            steps = step.step
             if step.ends_epoch:
                 epoch_losses.append(EpochLoss(step.epoch, step.loss))
             if step.resumed:
@@ -135,11 +140,18 @@ def adapt_network(
             context.check_cancel()
         if guard is not None:
             guard.restore_kept(trained)
+    if options.max_s and steps < all_steps:
+        yield journal.notice(
+            "BUDGET",
+            f"{steps} of {all_steps} steps were learned, for the job to be done in {options.max_s:g} s; "
+            f"--steps {steps} gives the same stems again",
+            warning=False,
+        )
     verdict = None
     if spec.adaptation.guard:
         verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, options.epochs, 0.0)
         yield journal.notice(VERDICT_REASON, verdict.sentence, warning=False)
-    result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict)
+    result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict, steps)
     if not result.keeps_base:
         result = replace(result, adapter_sha256=_write_adapter(context, mix, trained, strategy))
     reach("worker.adapted")

@@ -89,7 +89,8 @@ class RunContext:
         marks = MarkSet(spec.marks)
         ensemble = Ensemble.of(spec, config)
         encoding_threads = 0 if model.on_gpu else networks.threads
-        journal = RunJournal(plan_phases(spec, strategy, ensemble, config, encoding_threads))
+        plan = plan_phases(spec, strategy, ensemble, config, encoding_threads)
+        journal = RunJournal(plan, budget_s=spec.adaptation.max_s)
         journal.notices += [] if notice is None else [notice]
         journal.notices += ensemble_notices(spec, ensemble, config)
         if networks.device != model.device:

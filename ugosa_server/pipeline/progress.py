@@ -12,6 +12,7 @@ from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress
 
 MIN_INTERVAL_S = 0.25  # between progress events, except at the ends of phases and epochs
 SAME_WORK = {RunPhase.SEPARATION: RunPhase.BASE_SEPARATION}  # its speed holds until there is an own one
+BUDGET_MARGIN = 0.05  # of a budget, for the last step and the guard's last look
 TYPICAL_S_PER_COST = 0.03  # of `starter` on a core of 3 GHz; holds until the network itself is measured
 
 
@@ -32,8 +33,14 @@ class PhasePlan:
 class RunJournal:
     """Append-only record of a run: progress events whose fraction never falls, notices, timings."""
 
-    def __init__(self, plan: Sequence[PhasePlan], now_s: Callable[[], float] = time.monotonic) -> None:
-        """Begin before the first phase of `plan`, which lists the phases in order."""
+    def __init__(
+        self,
+        plan: Sequence[PhasePlan],
+        now_s: Callable[[], float] = time.monotonic,
+        budget_s: float = 0.0,
+    ) -> None:
+        """Begin before the first phase of `plan`, which lists the phases in order; 0 s = no budget."""
+        self._begun_s, self._budget_s = now_s(), budget_s
         self.timings_s: dict[str, float] = {}
         """Wall time of the phases so far, by name."""
         self.notices: list[RunNotice] = []
@@ -97,6 +104,18 @@ class RunJournal:
             return []
         return [self._event(epoch, epochs, loss)]
 
+    def is_budget_spent(self) -> bool:
+        """Return whether the phases after this one need all that is left of the budget."""
+        if not self._budget_s:
+            return False
+        expected_s = self._expected_s(self._measured_s_per_cost())
+        phases = list(expected_s)
+        after_s = sum(expected_s[phase] for phase in phases[phases.index(self._phase) + 1 :])
+        return self._left_s() <= after_s + BUDGET_MARGIN * self._budget_s
+
+    def _left_s(self) -> float:
+        return max(0.0, self._begun_s + self._budget_s - self._now_s())
+
     def _measure(self) -> None:
         self.timings_s[self._phase.value] = self._now_s() - self._started_s[self._phase]
 
@@ -107,10 +126,13 @@ class RunJournal:
         done_s = sum(seconds * self._share_done(phase) for phase, seconds in expected_s.items())
         total_s = sum(expected_s.values())
         self._fraction = max(self._fraction, min(1.0, done_s / total_s))
+        eta_s = total_s - done_s if s_per_cost else None
+        if eta_s is not None and self._budget_s and self._phase is RunPhase.ADAPTATION:
+            eta_s = min(eta_s, self._left_s())
         return RunProgress(
             self._phase,
             self._fraction,
-            total_s - done_s if s_per_cost else None,
+            eta_s,
             self._steps_done[self._phase],
             self._plan[self._phase].steps,
             epoch,

@@ -103,7 +103,7 @@ def _job_report(
         adapter_sha256=None if adaptation is None else adaptation.adapter_sha256,
         strategy=str(strategy),
         trainable_parameters=strategy.trainable_count(context.config),
-        options=_options_as_used(spec, choice.names),
+        options=_options_as_used(spec, choice.names, 0 if adaptation is None else adaptation.steps),
         seed=spec.seed,
         device=context.networks.name_of(context.model.device),
         threads=context.networks.threads,
@@ -124,12 +124,13 @@ def _job_report(
     )
 
 
-def _options_as_used(spec: RunSpec, stem_names: Sequence[str]) -> dict[str, OptionValue]:
-    """Return every option of the run, by the names of the table of options."""
+def _options_as_used(spec: RunSpec, stem_names: Sequence[str], steps: int) -> dict[str, OptionValue]:
+    """Return every option of the run, by the names of the table of options, and the steps made."""
     hop_s = spec.adaptation.segment_s if spec.adaptation.hop_s is None else spec.adaptation.hop_s
     return {
         "model": spec.model_name,
         **values_in_report(replace(spec.adaptation, hop_s=hop_s)),
+        "steps_made": steps,
         "seed": spec.seed,
         **values_in_report(spec.separation),
         "stems": ", ".join(stem_names),

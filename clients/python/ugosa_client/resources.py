@@ -235,6 +235,10 @@ class JobOptions:
     """Weight of remixes in a strategy "R-..."; > 0."""
     marks_weight: float | None = None
     """Weight of Eq. 2 in a strategy "R-..."; >= 0."""
+    max_steps: int | None = None
+    """Steps after which learning ends, within an epoch too; 0 = those of all epochs."""
+    max_s: float | None = None
+    """Seconds for the whole job, stems included: learning ends early for it; 0 = no limit."""
     guard: bool | None = None
     """Whether marked silence is held back, and the epoch kept that is best on it, or the model as it is."""
     seed: int | None = None

@@ -108,3 +108,19 @@ def test_timings_and_notices_are_kept(clock):
     notice = journal.notice("CLIPPED", "some samples")
     assert notice.warning
     assert journal.notices == [notice]
+
+
+def test_a_budget_is_spent_when_the_rest_needs_what_is_left(clock):
+    journal = RunJournal(PLAN, clock, budget_s=20.0)
+    journal.begin(RunPhase.PREPARE)
+    journal.begin(RunPhase.BASE_SEPARATION)
+    clock.now_s += 4
+    journal.advance(4)
+    journal.begin(RunPhase.ADAPTATION)
+    clock.now_s += 7.9  # separation will take 4 s, the report 3 s, the margin is 1 s
+    (event,) = journal.advance(1)
+    assert not journal.is_budget_spent()
+    assert event.eta_s == pytest.approx(20.0 - 4 - 7.9)  # not what the nine other steps would take
+    clock.now_s += 0.2
+    assert journal.is_budget_spent()
+    assert not RunJournal(PLAN, clock).is_budget_spent()

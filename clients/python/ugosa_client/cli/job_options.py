@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ugosa_client.marks.regions import parse_time
 from ugosa_client.option_table import OptionRow, option_table
 from ugosa_client.resources import JobOptions, MaskKind, StemEncoding
 from ugosa_client.stem_files import PLAIN, LossyFormat, StemFiles
@@ -69,7 +70,17 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
 
 
 def _type(row: OptionRow) -> Any:
+    if row.metavar == "SECONDS":
+        return seconds
     return {"word": str, "integer": int, "number": float, "switch": _switch, "names": _names}[row.kind]
+
+
+def seconds(text: str) -> float:
+    """Read a time such as 60, 60s or 1:30."""
+    try:
+        return float(parse_time(text.strip().removesuffix("s")).value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _switch(text: str) -> bool:

@@ -26,7 +26,7 @@ from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
 
 SHOWN = (
-    *("--marks", "--out", "--model", "--stems", "--format", "--name"),
+    *("--marks", "--out", "--model", "--stems", "--for", "--format"),
     *("--server", "--json", "--overwrite"),
 )
 """Options of the short help."""
