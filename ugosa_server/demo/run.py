@@ -61,11 +61,10 @@ def run_demo(out_dir: Path, model_dirs: Sequence[str] = (), *, opens_page: bool 
             if opens_page:
                 print(summary(song, base_dir, out_dir), flush=True)
                 show_page(server.target, mix_path, marks_path)
+                return 0  # Ctrl-C has ended the server as well
             status = server.stop()
             if status != 0:
                 raise DemoFailedError(f"the server ended with status {status}:\n{server.log_tail()}")
-        if opens_page:
-            return 0
         print(summary(song, base_dir, out_dir))
     print(f"\nThe demo took {time.monotonic() - started_s:.0f} s. Listen and look: {out_dir / 'report.html'}")
     print(f"To mark, hear and compare it in a browser: ugosa web '{mix_path}' --marks '{marks_path}'")

@@ -70,7 +70,9 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
         reporter.say(f"the page is at {app.address}{place} until Ctrl-C; the address works once")
         if not arguments.no_browser:
             webbrowser.open(app.address + place)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
+        config = uvicorn.Config(
+            app, log_level="warning", timeout_graceful_shutdown=1, server_header=False, lifespan="off"
+        )
         with suppress(KeyboardInterrupt):  # the usual end
             uvicorn.Server(config).run(sockets=[listener])
 
