@@ -47,17 +47,18 @@ def song(tmp_path):
     return path
 
 
+# A process that a shell starts in the background ignores SIGINT. It is undone in the new process, not between
+# fork and exec: there gRPC's own handlers would run, and now and then abort.
+UGOSA = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from ugosa_client.cli import main; sys.exit(main())"
+)
+
+
 def ugosa(address, *words, **options):
-    command = [sys.executable, "-m", "ugosa_client.cli", *map(str, words)]
+    command = [sys.executable, "-c", UGOSA, *map(str, words)]
     environment = os.environ | {"UGOSA_SERVER": address}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=obey_ctrl_c, **options
-    )
-
-
-def obey_ctrl_c():
-    """Undo that a process which a shell starts in the background ignores SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, **options)
 
 
 def sum_of_stems(folder):
