@@ -17,7 +17,7 @@ from tests.helpers.faulty_engine import FaultyEngine
 from ugosa_server.config import ServerConfig, WorkerSettings
 from ugosa_server.engines import LocalEngine
 from ugosa_server.engines.ray import RayEngine
-from ugosa_server.jobs.runs import RunPhase, RunSucceeded
+from ugosa_server.jobs.runs import RunPhase, RunProgress, RunSucceeded
 
 PATIENCE_S = 6.0  # until a real worker that says nothing is taken for hung
 BY_S = 60.0
@@ -163,7 +163,7 @@ async def run_through(engine, spec):
 
 async def reach_adaptation(events):
     async for event in events:
-        if event.phase is RunPhase.ADAPTATION and event.step > 0:
+        if isinstance(event, RunProgress) and event.phase is RunPhase.ADAPTATION and event.step > 0:
             return
     raise AssertionError("the run ended before its adaptation")
 
