@@ -85,7 +85,8 @@ def adapt_network(
             f"{context.strategy}: mark silence where something else still plays",
         )
     options = replace(spec.adaptation, strategy=str(strategy))
-    yield journal.begin(RunPhase.ADAPTATION, count_steps(len(mix.frames), config.sample_rate_hz, options))
+    all_steps = count_steps(len(mix.frames), config.sample_rate_hz, options)
+    yield journal.begin(RunPhase.ADAPTATION, all_steps)
     checkpoint = _epoch_checkpoint(context, mix, options)
     if checkpoint is not None and checkpoint.epochs_done:
         yield journal.notice(
@@ -109,7 +110,7 @@ def adapt_network(
         )
     context.check_cancel()
     epoch_losses: list[EpochLoss] = []
-    steps, all_steps = 0, count_steps(len(mix.frames), config.sample_rate_hz, options)
+    steps = 0
     with restore_on_error(trained):
         for step in adapt(
             context.model.network,
