@@ -20,7 +20,16 @@ from ugosa_server.jobs.events import EventHub, JobError, JobState
 from ugosa_server.jobs.model import Job, JobKind, JobResult
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.retries import pause_s, verdict
-from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
+from ugosa_server.jobs.runs import (
+    RunBaseStems,
+    RunCancelled,
+    RunFailed,
+    RunNotice,
+    RunProgress,
+    RunSpec,
+    RunStep,
+    RunSucceeded,
+)
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.jobs.store.lost_run_table import LostRuns
@@ -206,12 +215,19 @@ class Scheduler:
         try:
             async with aclosing(run.events()) as events:
                 async for event in events:
-                    ended = not isinstance(event, RunProgress | RunNotice)
+                    ended = not isinstance(event, RunStep)
                     match event:
-                        case RunProgress() | RunNotice():
+                        case RunProgress() | RunNotice() | RunBaseStems():
                             await self._record(job, event)
-                        case RunSucceeded(stems, report_json, report_html, levels, verdict):
-                            result = JobResult(stems, report_json, report_html, levels, verdict)
+                        case RunSucceeded():
+                            result = JobResult(
+                                event.stems,
+                                event.report_json,
+                                event.report_html,
+                                event.levels,
+                                event.verdict,
+                                event.base_stems,
+                            )
                             await self._end(job, JobState.SUCCEEDED, result=result)
                             self._faults_in_a_row = 0
                         case RunFailed(reason, message) if reason in MACHINE_FAULTS:
@@ -271,9 +287,10 @@ class Scheduler:
             video_path=str(self._spool.bytes_path(video.upload_id)) if video else "",
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
             chosen=job.options.stems,
+            base_stems=job.options.base_stems,
         )
 
-    async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:
+    async def _record(self, job: Job, body: RunStep) -> None:
         await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, body))
         reach("job.event_recorded")
         self._hub.announce(job.job_id)

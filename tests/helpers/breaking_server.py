@@ -267,7 +267,11 @@ class BreakingServer(
 
     def ReadStem(self, request, context):  # noqa: N802
         self.starts.append(request.offset)
-        data = self.files[request.job_id, request.source]
+        is_base = request.take == job_service_pb2.STEM_TAKE_BASE
+        file = (request.job_id, f"base/{request.source}" if is_base else request.source)
+        if file not in self.files:
+            refuse(context, grpc.StatusCode.NOT_FOUND, "NOT_FOUND", f"there is no {file}")
+        data = self.files[file]
         chunks = (job_service_pb2.ReadStemResponse(chunk=chunk) for chunk in chunks_of(data, request.offset))
         yield from self._breaking(context, chunks)
 

@@ -172,14 +172,18 @@ async def read_on(events):
     return [event async for event in events]
 
 
+def check_whole(spec, stems):
+    for stem in stems:
+        content = (Path(spec.out_dir) / stem.file_name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (stem.size_bytes, stem.sha256)
+
+
 def check_success(spec, events):
     """The files are those that the last event names, whole, and nothing else is unfinished."""
     ending = events[-1]
     assert isinstance(ending, RunSucceeded)
     out_dir = Path(spec.out_dir)
-    for stem in ending.stems:
-        content = (out_dir / stem.file_name).read_bytes()
-        assert (len(content), hashlib.sha256(content).hexdigest()) == (stem.size_bytes, stem.sha256)
+    check_whole(spec, ending.stems)
     for name in (ending.report_json, ending.report_html, ending.levels):
         assert (out_dir / name).stat().st_size > 0
     assert not list(out_dir.glob("*.tmp"))

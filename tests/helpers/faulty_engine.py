@@ -13,7 +13,16 @@ from pathlib import Path
 from ugosa_server.engines import Engine, EngineHealth, Run
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.files import replacing
-from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunPhase, RunProgress, RunSucceeded, StemFile
+from ugosa_server.jobs.runs import (
+    BaseStems,
+    RunBaseStems,
+    RunCancelled,
+    RunFailed,
+    RunPhase,
+    RunProgress,
+    RunSucceeded,
+    StemFile,
+)
 
 SOURCES = ("drums", "bass", "other", "vocals")
 STEPS = 3
@@ -107,6 +116,8 @@ class FaultyRun(Run):
                     return RunFailed("BAD_CHECKPOINT", f"{self.spec.model_path} is not there")
                 fraction = (number + step / steps) * STEPS / total
                 self._say(RunProgress(phase, min(1.0, fraction), 1.0, step, steps))
+            if phase is RunPhase.BASE_SEPARATION and self.spec.base_stems is not BaseStems.NONE:
+                self._say(RunBaseStems(write_stems(self.spec, "base")))
         ending = succeed(self.spec)
         self._reach("worker.report_written")
         return ending
@@ -120,17 +131,25 @@ class FaultyRun(Run):
 def succeed(spec):
     """Write small files as a real run would, and return its last event."""
     out_dir = Path(spec.out_dir)
-    stems = []
-    for index, source in enumerate(SOURCES):
-        content = f"{spec.job_id} {spec.attempt} {source}".encode() * 100
-        with replacing(out_dir / f"stem-{index}.wav") as stream:
-            stream.write(content)
-        digest = hashlib.sha256(content).hexdigest()
-        stems.append(StemFile(source, f"stem-{index}.wav", spec.source.frames, len(content), digest))
+    stems = write_stems(spec, "stem")
+    for path in out_dir.glob("base-*"):
+        path.unlink()
     for name in ("report.json", "report.html", "levels.json"):
         with replacing(out_dir / name) as stream:
             stream.write(b'{"schema_version": 1}')
-    return RunSucceeded(tuple(stems), "report.json", "report.html", "levels.json")
+    return RunSucceeded(stems, "report.json", "report.html", "levels.json")
+
+
+def write_stems(spec, name):
+    stems = []
+    for index, source in enumerate(SOURCES):
+        content = f"{spec.job_id} {spec.attempt} {name} {source}".encode() * 100
+        path = Path(spec.out_dir) / f"{name}-{index}.wav"
+        with replacing(path) as stream:
+            stream.write(content)
+        digest = hashlib.sha256(content).hexdigest()
+        stems.append(StemFile(source, path.name, spec.source.frames, len(content), digest))
+    return tuple(stems)
 
 
 class FaultyEngine(Engine):

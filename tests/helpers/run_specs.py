@@ -7,7 +7,7 @@ import numpy as np
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.jobs.runs import RunSpec
+from ugosa_server.jobs.runs import BaseStems, RunSpec
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.separation.options import SeparationOptions
@@ -29,7 +29,15 @@ class RunSpecs:
         self.song = (np.rint(song * 2**15) / 2**15).astype("<f4")  # on the 16-bit grid: the null is exact
         self.song.tofile(self.song_path)
 
-    def make(self, job_id: str, attempt: int = 1, *, epochs: int = 2, model_path: str = "") -> RunSpec:
+    def make(
+        self,
+        job_id: str,
+        attempt: int = 1,
+        *,
+        epochs: int = 2,
+        model_path: str = "",
+        base_stems: BaseStems = BaseStems.NONE,
+    ) -> RunSpec:
         out_dir = self.folder / job_id / str(attempt)
         out_dir.mkdir(parents=True)
         return RunSpec(
@@ -47,4 +55,5 @@ class RunSpecs:
             stem_encoding=StemEncoding.WAV_FLOAT32,
             seed=0,
             out_dir=str(out_dir),
+            base_stems=base_stems,
         )

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.helpers.songs import SOURCES
 from tests.helpers.tiny_network import noise_song
 from ugosa_client import (
     ArrayItem,
+    BaseStems,
     Done,
     JobOptions,
     JobState,
@@ -24,7 +26,13 @@ from ugosa_client import (
     SeparationRequest,
     StateChanged,
 )
-from ugosa_client.errors import BadInputError, BadRegionError, UnknownSourceError, WrongStateError
+from ugosa_client.errors import (
+    BadInputError,
+    BadRegionError,
+    NotFoundError,
+    UnknownSourceError,
+    WrongStateError,
+)
 
 RATE = 44100
 FRAMES = 2 * RATE
@@ -147,6 +155,45 @@ def test_ctrl_c_cancels_the_job_and_says_so(address, client, song, tmp_path):
     assert client.get_job(event["job_id"]).state is JobState.CANCELLED
     with pytest.raises(WrongStateError, match="cancelled"):
         client.fetch(event["job_id"], tmp_path / "out")
+
+
+def test_base_stems_are_fetched_while_the_job_learns(address, client, song, tmp_path):
+    words = ["separate", song, "--marks", song.with_suffix(".txt"), "-o", tmp_path / "out"]
+    with ugosa(address, *words, *ENDLESS, "--base-stems", "early", "--json") as process:
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "base_stems":
+                break
+        base = tmp_path / "out" / "base"
+        assert np.array_equal(sum_of_stems(base), soundfile.read(song, dtype="float64")[0])
+        job = client.get_job(event["job_id"])
+        assert job.state is JobState.RUNNING
+        drums = b"".join(client.read_stem(job.job_id, job.base_stems[0]))
+        assert drums == (base / "drums.wav").read_bytes()
+        client.cancel(job.job_id)
+        process.communicate()
+    assert process.returncode == 4
+    assert client.get_job(job.job_id).base_stems == ()
+    with pytest.raises(NotFoundError, match="has no stems of the model as it is"):
+        b"".join(client.read_stem(job.job_id, job.base_stems[0]))
+
+
+@pytest.mark.parametrize("base_stems", [BaseStems.EARLY, BaseStems.KEPT])
+def test_base_stems_lie_beside_the_adapted_ones(client, song, tmp_path, base_stems):
+    options = replace(QUICK, base_stems=base_stems, guard=False)
+    request = SeparationRequest(song, song.with_suffix(".txt"), options)
+    separation = client.separate(request, tmp_path / "out")
+    for name in ("out", "out/base"):
+        assert np.array_equal(sum_of_stems(tmp_path / name), soundfile.read(song, dtype="float64")[0])
+    assert list(separation.files.base_stems) == list(separation.files.stems)
+    is_kept = base_stems is BaseStems.KEPT
+    assert len(separation.job.base_stems) == len(separation.job.stems) * is_kept
+    again = client.fetch(separation.job.job_id, tmp_path / "again")
+    assert list(again.base_stems) == list(again.stems) * is_kept
+    stem_bytes = sum(stem.size_bytes for stem in separation.job.stems)
+    before = client.usage().stem_bytes
+    client.delete(separation.job.job_id)
+    assert before - client.usage().stem_bytes == stem_bytes * (2 if is_kept else 1)
 
 
 def test_a_batch_separates_a_directory_and_does_nothing_twice(address, client, song, tmp_path):

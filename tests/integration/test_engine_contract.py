@@ -15,6 +15,7 @@ from tests.helpers.engines import (
     HARNESSES,
     all_events,
     check_success,
+    check_whole,
     reach_adaptation,
     read_on,
     run_through,
@@ -22,7 +23,16 @@ from tests.helpers.engines import (
 )
 from tests.helpers.run_specs import ENDLESS, RATE_HZ, RunSpecs
 from ugosa_server.errors import WorkerLostError
-from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunPhase, RunProgress, RunSucceeded
+from ugosa_server.jobs.runs import (
+    BaseStems,
+    RunBaseStems,
+    RunCancelled,
+    RunFailed,
+    RunPhase,
+    RunProgress,
+    RunStep,
+    RunSucceeded,
+)
 
 # One group: each process would start engines of its own.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("engine contract")]
@@ -66,7 +76,7 @@ async def test_run_yields_its_phases_in_order_and_whole_files(engine, make_spec)
     progress = [event for event in events if isinstance(event, RunProgress)]
     assert list(dict.fromkeys(event.phase for event in progress)) == list(RunPhase)
     assert [event.fraction for event in progress] == sorted(event.fraction for event in progress)
-    endings = [event for event in events if not isinstance(event, RunProgress | RunNotice)]
+    endings = [event for event in events if not isinstance(event, RunStep)]
     assert [type(event) for event in endings] == [RunSucceeded]
     check_success(spec, events)
 
@@ -83,6 +93,27 @@ async def test_stems_of_a_real_engine_add_up_and_obey_marks(engine, harness, mak
     np.testing.assert_array_equal(sum(read.values()), specs.song)
     fade_frames = RATE_HZ // 100
     assert np.abs(read["vocals"][: RATE_HZ // 2 - fade_frames]).max() <= 10 ** (-90 / 20)
+
+
+@pytest.mark.parametrize("base_stems", [BaseStems.EARLY, BaseStems.KEPT])
+async def test_base_stems_are_whole_before_the_adaptation(engine, harness, make_spec, base_stems):
+    if harness.name == "fake" and base_stems is BaseStems.KEPT:
+        pytest.skip("the fake keeps none")
+    spec = make_spec(base_stems=base_stems)
+    run, rest = await engine.start(spec), []
+    async with aclosing(run.events()) as events:
+        async for event in events:
+            if isinstance(event, RunBaseStems):
+                check_whole(spec, event.stems)
+                early = event.stems
+                rest = await read_on(events)
+                break
+            assert not (isinstance(event, RunProgress) and event.phase is RunPhase.ADAPTATION)
+    check_success(spec, rest)
+    assert rest[-1].base_stems == (early if base_stems is BaseStems.KEPT else ())
+    check_whole(spec, rest[-1].base_stems)
+    are_there = {path.name for path in Path(spec.out_dir).glob("base-*")}
+    assert are_there == {stem.file_name for stem in rest[-1].base_stems}
 
 
 async def test_run_that_cannot_work_fails_and_keeps_its_worker(engine, make_spec):
@@ -118,7 +149,7 @@ async def test_repeated_cancels_are_one(engine, make_spec):
     run = await engine.start(make_spec(epochs=ENDLESS))
     await asyncio.gather(*(run.cancel(DEADLINE_S) for _ in range(3)))
     events = await all_events(run)
-    endings = [event for event in events if not isinstance(event, RunProgress | RunNotice)]
+    endings = [event for event in events if not isinstance(event, RunStep)]
     assert [type(event) for event in endings] == [RunCancelled]
     await run.cancel(0.0)
     assert await engine.health()

@@ -79,6 +79,42 @@ def test_a_fetch_goes_on_after_a_full_disk(server_and_client, tmp_path):
     assert server.starts[0] > 0
 
 
+@pytest.fixture
+def base_client(server_and_client):
+    """A client of a server whose job has a stem of the model as it is."""
+    server, client = server_and_client
+    server.files["j", "base/drums"] = VOCALS
+    server.jobs["j"].base_stems.add().CopyFrom(server.jobs["j"].stems[1])  # the same bytes
+    server.jobs["j"].base_stems[0].source = "drums"
+    return client
+
+
+def test_base_stems_have_a_folder_that_is_known_again(base_client, tmp_path):
+    for _ in range(2):
+        files = base_client.fetch("j", tmp_path / "out")
+        assert files.base_stems == {"drums": tmp_path / "out" / "base" / "drums.wav"}
+        assert files.base_stems["drums"].read_bytes() == VOCALS
+        assert files.stems["drums"].read_bytes() == DRUMS
+
+
+def test_base_stems_replace_nothing_of_the_user(base_client, tmp_path):
+    mine = tmp_path / "out" / "base" / "drums.wav"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"a take of mine")
+    with pytest.raises(OutputExistsError, match=f"{mine} would be replaced"):
+        base_client.fetch("j", tmp_path / "out")
+    assert mine.read_bytes() == b"a take of mine"
+
+
+def test_early_stems_that_just_went_are_no_failure(server_and_client, base_client, tmp_path):
+    server, _ = server_and_client
+    del server.files["j", "base/drums"]
+    files = base_client.fetch("j", tmp_path / "out")
+    assert files.base_stems == {}
+    assert files.stems["drums"].read_bytes() == DRUMS
+    assert sorted(contents(tmp_path / "out" / "base")) == ["report.json"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_refused_before_any_work(tmp_path):
     tmp_path.chmod(0o500)

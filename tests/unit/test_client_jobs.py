@@ -8,6 +8,7 @@ import soundfile
 
 from tests.helpers.breaking_server import breaking_server, progress_events
 from ugosa_client import (
+    BaseStems,
     JobOptions,
     JobState,
     Mark,
@@ -55,6 +56,7 @@ ALL_OPTIONS = JobOptions(
     mask_kind=MaskKind.HARD,
     video=VideoSource("u", (PlayerBox(1, 2, 3, 4),), 0.5, -44_100),
     stem_encoding=StemEncoding.FLAC_PCM24,
+    base_stems=BaseStems.EARLY,
 )
 
 

@@ -25,9 +25,8 @@ from ugosa_server.jobs.runs import (
     RunCancelled,
     RunEvent,
     RunFailed,
-    RunNotice,
-    RunProgress,
     RunSpec,
+    RunStep,
     RunSucceeded,
 )
 
@@ -141,7 +140,7 @@ class WorkerRun(Run):
         if isinstance(event, WorkerLostError) and self.cancel_requested.is_set():
             event = RunCancelled()
         self._queue.put_nowait(event)
-        if not isinstance(event, RunProgress | RunNotice):
+        if not isinstance(event, RunStep):
             self.ended.set()
 
     async def events(self) -> AsyncGenerator[RunEvent, None]:
@@ -273,18 +272,7 @@ class Heartbeat:
     """Reserved on its GPU; None without one."""
 
 
-Message = (
-    StartRun
-    | CancelRun
-    | WorkerReady
-    | WorkerRefused
-    | Heartbeat
-    | RunProgress
-    | RunNotice
-    | RunSucceeded
-    | RunFailed
-    | RunCancelled
-)
+Message = StartRun | CancelRun | WorkerReady | WorkerRefused | Heartbeat | RunEvent
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 

@@ -25,7 +25,7 @@ from ugosa_server.engines.base import (
     spends_worker,
 )
 from ugosa_server.errors import WorkerLostError
-from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
+from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec
 
 LINE_LIMIT_BYTES = 4 * 1024 * 1024
 TERMINATE_GRACE_S = 2.0
@@ -140,11 +140,9 @@ class WorkerProcess(Worker):
                 self.gpu_memory_bytes = gpu_memory_bytes
             case WorkerRefused(reason):
                 self.refusal = reason
-            case RunProgress() | RunNotice() | RunSucceeded() | RunFailed() | RunCancelled():
+            case _ if isinstance(message, RunEvent):
                 # An earlier run, which no one reads any more, may still be ending.
                 if isinstance(message, RunFailed) and spends_worker(message, self.device):
                     self.ready.clear()  # it is about to end: no run must be given to it
                 if self.current is not None and run == (self.current.spec.job_id, self.current.spec.attempt):
                     self.current.put(message)
-            case _:
-                pass

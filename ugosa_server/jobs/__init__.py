@@ -17,6 +17,8 @@ from ugosa_server.jobs.model import (
     UploadState,
 )
 from ugosa_server.jobs.runs import (
+    BaseStems,
+    RunBaseStems,
     RunCancelled,
     RunEvent,
     RunFailed,
@@ -29,6 +31,7 @@ from ugosa_server.jobs.runs import (
 )
 
 __all__ = [
+    "BaseStems",
     "EventBody",
     "EventHub",
     "Job",
@@ -40,6 +43,7 @@ __all__ = [
     "JobOptions",
     "JobResult",
     "JobState",
+    "RunBaseStems",
     "RunCancelled",
     "RunEvent",
     "RunFailed",

@@ -8,6 +8,7 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import NoVideoEncoderError
 from ugosa_server.jobs.model import Job, JobDraft, JobKind, JobOptions, Upload, require_song, require_video
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.jobs.runs import BaseStems
 from ugosa_server.jobs.stem_choice import StemChoice
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.marks import (
@@ -106,6 +107,7 @@ class JobDrafts:
 
         checked, choice = await asyncio.to_thread(check)
         n_stems = len(choice.names) if options.kind is JobKind.SEPARATION else 0
+        n_stems *= 1 if options.base_stems is BaseStems.NONE else 2
         stems_bytes = n_stems * song.frames * song.channels * MAX_STEM_SAMPLE_BYTES
         return JobDraft(upload, options, checked, stems_bytes)
 

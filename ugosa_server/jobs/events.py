@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ugosa_server.jobs.runs import RunNotice, RunProgress
+from ugosa_server.jobs.runs import RunStep
 
 
 class JobState(StrEnum):
@@ -52,7 +52,7 @@ class StateChanged:
     """Set when FAILED."""
 
 
-EventBody = StateChanged | RunProgress | RunNotice
+EventBody = StateChanged | RunStep
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ugosa_server.adaptation.verdict import Verdict
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import BadOptionError, UploadIncompleteError
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.runs import StemFile
+from ugosa_server.jobs.runs import BaseStems, StemFile
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
@@ -173,6 +173,8 @@ class JobOptions:
     """Cutting and joining."""
     stem_encoding: StemEncoding = StemEncoding.WAV_FLOAT32
     """File format of the stems."""
+    base_stems: BaseStems = BaseStems.NONE
+    """Whether those of the unadapted network are given too."""
     seed: int = 0
     """Seed of every random choice."""
     instruments: tuple[str, ...] = ()
@@ -215,6 +217,14 @@ class JobResult:
     """File name of the levels of the unadapted network's estimates."""
     verdict: Verdict | None = None
     """Whether the adaptation helped; None = none was judged."""
+    base_stems: tuple[StemFile, ...] = ()
+    """Stems of the unadapted network, where they are kept."""
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of its stems on disk."""
+        files = {stem.file_name: stem.size_bytes for stem in (*self.stems, *self.base_stems)}
+        return sum(files.values())
 
 
 @dataclass(frozen=True)
@@ -261,6 +271,8 @@ class Job:
     """Set when SUCCEEDED."""
     array_id: str = ""
     """Array that made it; empty = none did."""
+    base_stems: tuple[StemFile, ...] = ()
+    """Stems of the unadapted network, while they are on disk."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ugosa_server.adaptation.presets import PRESETS, AdaptationOptions
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobOptions
+from ugosa_server.jobs.runs import BaseStems
 from ugosa_server.models.config import MaskKind
 from ugosa_server.separation.options import SeparationOptions
 
@@ -301,6 +302,15 @@ OPTIONS = (
         flag="--format",
         metavar="FORMAT",
         choices=tuple(StemEncoding),
+    ),
+    JobOption(
+        "base_stems",
+        JobOptions,
+        "word",
+        "stems of the model as it is, under the marks, before fine-tuning begins: none, until the job ends,"
+        " or kept beside the others, which takes twice the disk",
+        metavar="WHEN",
+        choices=tuple(BaseStems),
     ),
     JobOption(
         "visual_frames",

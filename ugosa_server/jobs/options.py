@@ -16,6 +16,7 @@ from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobKind, JobOptions
 from ugosa_server.jobs.option_table import check_values
+from ugosa_server.jobs.runs import BaseStems
 from ugosa_server.marks import validate_instruments, validate_stems
 from ugosa_server.marks.players import (
     PlayerPicture,
@@ -44,6 +45,8 @@ class JobOptionsRequest:
     """By field name of SeparationOptions."""
     stem_encoding: StemEncoding | None = None
     """File format of the stems."""
+    base_stems: BaseStems | None = None
+    """Whether those of the unadapted network are given too."""
     seed: int | None = None
     """Seed of every random choice."""
     kind: JobKind = JobKind.SEPARATION
@@ -84,6 +87,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         adaptation=adaptation,
         separation=separation,
         stem_encoding=request.stem_encoding or StemEncoding.WAV_FLOAT32,
+        base_stems=request.base_stems or BaseStems.NONE,
         seed=request.seed or 0,
         instruments=validate_instruments(
             request.instruments, model.config.sources, model.config.stems, model.name

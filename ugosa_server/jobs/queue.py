@@ -244,15 +244,23 @@ class JobQueue:
             self._hub.announce(job_id)
         return len(job_ids)
 
-    async def stem_file(self, principal: str, job_id: str, source: str) -> ResultFile:
-        """Return the file of a stem.
+    async def stem_file(
+        self, principal: str, job_id: str, source: str, *, of_base: bool = False
+    ) -> ResultFile:
+        """Return the file of a stem, or of that of the unadapted network.
 
         Raises:
             JobNotFinishedError: the job has not SUCCEEDED.
             NotFoundError: it has no stem of that name.
         """
         job = await self.get(principal, job_id)
-        files = {stem.source: stem.file_name for stem in _result(job).stems}
+        if of_base and not job.base_stems:
+            raise NotFoundError(
+                f"job {job_id} is {job.state.value} and has no stems of the model as it is; its option"
+                f" base_stems is {job.options.base_stems.value}"
+            )
+        stems = job.base_stems if of_base else _result(job).stems
+        files = {stem.source: stem.file_name for stem in stems}
         if source in files:
             return self._file(job, files[source])
         names = ", ".join(files)
@@ -313,7 +321,10 @@ class JobQueue:
 
     def _file(self, job: Job, file_name: str) -> ResultFile:
         path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
-        return ResultFile(path, path.stat().st_size)
+        try:
+            return ResultFile(path, path.stat().st_size)
+        except FileNotFoundError:
+            raise NotFoundError(f"{file_name} of job {job.job_id} is gone") from None
 
     def _check_queue(self, store: Store) -> None:
         queued = store.jobs.count(JobState.QUEUED)

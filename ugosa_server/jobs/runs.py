@@ -17,6 +17,17 @@ from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 
 
+class BaseStems(StrEnum):
+    """Stems of the model as it is, under the marks, in a job that adapts it."""
+
+    NONE = "none"
+    """They are not written."""
+    EARLY = "early"
+    """They are written before the adaptation, and removed at the end of the job."""
+    KEPT = "kept"
+    """They are written as early, and kept beside the job's stems."""
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """All that an engine needs to run one attempt of a job."""
@@ -54,6 +65,8 @@ class RunSpec:
     """Names of the stems to make, in the model's order; empty = all that the model can give."""
     chosen: tuple[str, ...] = ()
     """Those of them to write, besides the sum of the others; empty = all, each by itself."""
+    base_stems: BaseStems = BaseStems.NONE
+    """Whether those of the unadapted network are written too."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players, for a model that is conditioned on video."""
     pictures: tuple[PlayerPicture, ...] = ()
@@ -82,6 +95,8 @@ class RunSucceeded:
     """File name inside `out_dir`: levels of the unadapted network's estimates."""
     verdict: Verdict | None = None
     """Whether the adaptation helped; None = none was judged."""
+    base_stems: tuple[StemFile, ...] = ()
+    """Stems of the unadapted network, where they are kept; those of `stems` if the guard kept it."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +159,14 @@ class RunNotice:
 
 
 @dataclass(frozen=True)
+class RunBaseStems:
+    """Stems of the unadapted network; the run goes on."""
+
+    stems: tuple[StemFile, ...]
+    """In the order of `StemChoice.names`; durable."""
+
+
+@dataclass(frozen=True)
 class StemFile:
     """One finished stem on disk."""
 
@@ -159,4 +182,7 @@ class StemFile:
     """Hex, of the file."""
 
 
-RunEvent = RunProgress | RunNotice | RunSucceeded | RunFailed | RunCancelled
+RunStep = RunProgress | RunNotice | RunBaseStems
+"""An event after which the run goes on."""
+
+RunEvent = RunStep | RunSucceeded | RunFailed | RunCancelled

@@ -14,7 +14,7 @@ from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress
+from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPhase, RunProgress
 from ugosa_server.jobs.store import AsyncStore, Store
 
 PROGRESS_ADDRESS = "/ugosa/v1/job/progress"
@@ -197,6 +197,8 @@ def _text(job: Job, event: JobEvent | None) -> str:
             return PHASE_TEXTS[phase]
         case RunNotice(message=message):
             return message
+        case RunBaseStems():
+            return "the stems of the model as it is are there"
         case StateChanged(state=JobState.QUEUED):
             return f"waiting, place {job.queue_position}"
         case StateChanged(error=error) if error is not None:

@@ -125,12 +125,6 @@ class RunContext:
         """Folder of the attempt's files."""
         return Path(self.spec.out_dir)
 
-    @property
-    def stem_paths(self) -> list[Path]:
-        """Files of the stems, in order."""
-        suffix = self.spec.stem_encoding.suffix
-        return [self.out_dir / f"stem-{i}{suffix}" for i in range(len(self.ensemble.choice.names))]
-
     def preview_recorder(self) -> PreviewRecorder:
         """Return a recorder for one pass over the song.
 

@@ -40,10 +40,10 @@ def report_run(
     first, last = context.preview_span
     mix_uri = context.encoders.submit(audio_data_uri, context.frames[first:last].T, source.sample_rate_hz)
     stem_uris = stems.previews.encode()  # all of them side by side, and beside the check
-    base_uris = base.previews.encode() if base is not None else []
+    base_uris = base.stems.previews.encode() if base is not None else []
     check = yield from context.follow(
         check_stems(
-            context.stem_paths,
+            [context.out_dir / file.file_name for file in stems.files],
             marks_of_rest(context.marks, context.ensemble.choice),
             context.ensemble.choice.names,
             context.frames,
@@ -80,7 +80,7 @@ def _job_report(
     before: Sequence[float | None] = stems.leakage_dbfs
     after: Sequence[float | None] = [None] * len(before)
     if base is not None:  # else the stems are those of the network as it came
-        before, after = base.leakage_dbfs, stems.leakage_dbfs
+        before, after = base.stems.leakage_dbfs, stems.leakage_dbfs
     stem_reports = tuple(
         StemReport(*levels)
         for levels in zip(
@@ -135,4 +135,5 @@ def _options_as_used(spec: RunSpec, stem_names: Sequence[str], steps: int) -> di
         **values_in_report(spec.separation),
         "stems": ", ".join(stem_names),
         "stem_encoding": spec.stem_encoding.value,
+        "base_stems": spec.base_stems.value,
     }

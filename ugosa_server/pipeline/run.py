@@ -1,7 +1,8 @@
 """One run of a job, from the decoded song to checked stems: a generator of events.
 
     PREPARE          the song at the network's rate, normalised (model_input.py)
-    BASE_SEPARATION  estimates of the unadapted network, for the report; only if it will be adapted
+    BASE_SEPARATION  stems of the unadapted network, for the adaptation, the report, and whoever wants them
+                     early; only if it will be adapted
     ADAPTATION       fine-tuning on this song under its marks (adapt.py)
     SEPARATION       estimates -> source rate -> Wiener filter, if wanted -> marks and mixture consistency ->
                      stem files, one stream (separate.py)
@@ -25,7 +26,16 @@ from ugosa_server.adaptation.loop import adaptation_of
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
+from ugosa_server.jobs.runs import (
+    BaseStems,
+    RunCancelled,
+    RunEvent,
+    RunFailed,
+    RunPhase,
+    RunSpec,
+    RunSucceeded,
+    StemFile,
+)
 from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
@@ -39,6 +49,7 @@ from ugosa_server.pipeline.separate import (
     LEVELS_NAME,
     BaseEstimates,
     StemSet,
+    analyse,
     estimate_base,
     separate,
 )
@@ -99,16 +110,28 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
     context, mix = yield from _prepare(context)
     with mix.frames:
         if context.spec.analysis_only:
-            yield from _base(context, mix)
+            yield from within_memory(context, RunPhase.BASE_SEPARATION, partial(analyse, mix=mix))
             return RunSucceeded((), "", "", LEVELS_NAME)
         if context.strategy.depth is None:
             context, stems = yield from _stems(context, mix)
         else:
             context, base = yield from _base(context, mix)
             context, adaptation, stems = yield from _adapted_stems(context, mix, base)
+    if stems.clipping:
+        yield context.journal.notice("CLIPPED", stems.clipping)
     report_json, report_html = yield from report_run(context, base, adaptation, stems)
     verdict = None if adaptation is None else adaptation.verdict
-    return RunSucceeded(stems.files, report_json, report_html, LEVELS_NAME, verdict)
+    kept = _kept_base(context, base, stems)
+    return RunSucceeded(stems.files, report_json, report_html, LEVELS_NAME, verdict, kept)
+
+
+def _kept_base(context: RunContext, base: BaseEstimates | None, stems: StemSet) -> tuple[StemFile, ...]:
+    """Return the early stems if they are to be kept; else remove those that are not the run's stems."""
+    if base is None or context.spec.base_stems is BaseStems.KEPT:
+        return () if base is None else base.stems.files
+    for file in set(base.stems.files) - set(stems.files):
+        (context.out_dir / file.file_name).unlink()
+    return ()
 
 
 def _prepare(context: RunContext) -> Generator[RunEvent, None, tuple[RunContext, ModelMix]]:
@@ -137,7 +160,6 @@ def _adapted_stems(
     context: RunContext, mix: ModelMix, base: BaseEstimates
 ) -> Generator[RunEvent, None, tuple[RunContext, AdaptationResult, StemSet]]:
     """Adapt and separate, with the base network again where the guard keeps that."""
-    assert base.song is not None
     with adaptation_of(context.model.network, context.strategy) as trained:
         context, adaptation = yield from within_memory(
             context,
@@ -149,5 +171,8 @@ def _adapted_stems(
             context, stems = yield from _stems(context, mix)
             yield from warn_of_doubtful_marks(context, stems.levels)
             return context, adaptation, stems
+    if base.stems.files:
+        yield context.journal.begin(RunPhase.SEPARATION)
+        return context, adaptation, base.stems
     context, stems = yield from _stems(context, mix)
     return context, adaptation, stems

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ugosa_server.adaptation.remix import SongEstimates
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import RunEvent, RunNotice, RunPhase, StemFile
+from ugosa_server.jobs.runs import BaseStems, RunBaseStems, RunEvent, RunNotice, RunPhase, StemFile
 from ugosa_server.marks import LevelMeter, SilenceGains, SongLevels, save_levels
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence
@@ -27,117 +28,161 @@ from ugosa_server.separation.wiener import wiener_filtered
 
 LEVELS_NAME = "levels.json"
 ESTIMATES_NAME = "estimates.f32"
-
-
-@dataclass(frozen=True)
-class BaseEstimates:
-    """Measurements of the unadapted network's estimates."""
-
-    leakage_dbfs: list[float | None]
-    """Level of each stem in its own marked silence; None where nothing is marked silent."""
-    previews: PreviewRecorder
-    """Previews of the stems that they give, with the marks applied as to those of the adapted network."""
-    song: SongEstimates | None
-    """These stems for the adaptation; None of an analysis."""
+STEM_NAME = "stem"  # of the files, before their number
+BASE_STEM_NAME = "base"
 
 
 @dataclass(frozen=True)
 class StemSet:
-    """The written stems."""
+    """Stems of one pass."""
 
     files: tuple[StemFile, ...]
-    """In the run's order; durable."""
+    """In the run's order; durable. Empty where a base pass writes none."""
     levels: SongLevels
     """Levels of the estimates that the stems were made of."""
     leakage_dbfs: list[float | None]
-    """As in `BaseEstimates`, of the estimates that the stems were made of."""
+    """Level of each estimate in its own marked silence; None where nothing is marked silent."""
     previews: PreviewRecorder
-    """Previews of the stems."""
+    """Previews of the stems, with the marks applied."""
+    clipping: str = ""
+    """Sentence on what 24 bits could not hold; empty = nothing."""
+
+
+@dataclass(frozen=True)
+class BaseEstimates:
+    """Stems of the unadapted network."""
+
+    stems: StemSet
+    """Measurements, and files if the job wants them."""
+    song: SongEstimates
+    """The stems for the adaptation."""
+
+
+def analyse(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, None]:
+    """Measure the levels of the unadapted network's estimates."""
+    over_song = NetworkPass(context, mix)
+    yield over_song.begin(RunPhase.BASE_SEPARATION)
+    meter = _level_meter(context)
+    for _ in meter.listen(over_song.estimates()):
+        yield from over_song.progress()
+    yield from _of_base(context, meter.levels(context.model.info.sha256))
 
 
 def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, BaseEstimates]:
-    """Measure the estimates of the unadapted network; keep the stems that they give for the adaptation."""
+    """Measure the stems of the unadapted network and keep them for the adaptation.
+
+    A run that wants them early gets them as files, too.
+    """
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
-    leakage = LeakageMeter(context.marks, context.ensemble.stems)
-    previews = context.preview_recorder()
-    levels = _level_meter(context)
-    estimates = levels.listen(leakage.measured(over_song.estimates()))
-    if context.spec.analysis_only:
-        for _ in estimates:
+    are_wanted = context.spec.base_stems is not BaseStems.NONE
+    with _Stems(context, over_song, BASE_STEM_NAME if are_wanted else "") as stems:
+        writing = write_estimates(
+            stems.blocks(),
+            context.ensemble,
+            context.spec.source,
+            mix,
+            context.config,
+            context.out_dir / ESTIMATES_NAME,
+        )
+        while True:
+            try:
+                next(writing)
+            except StopIteration as end:
+                song: SongEstimates = end.value
+                break
             yield from over_song.progress()
-        yield from _of_base(context, levels)
-        return BaseEstimates(leakage.levels_dbfs(), previews, None)
-    gains = _gains(context)
-    consistency = MixtureConsistency(context.frames, gains, context.spec.stem_encoding)
-    chooser = _chooser(context)
-
-    def stems() -> Iterator[NDArray[np.float32]]:
-        for block in consistency.process(_filtered(context, estimates, gains)):
-            previews.add(chooser.chosen(block))
-            yield block
-
-    writing = write_estimates(
-        stems(),
-        context.ensemble,
-        context.spec.source,
-        mix,
-        context.config,
-        context.out_dir / ESTIMATES_NAME,
-    )
-    while True:
-        try:
-            next(writing)
-        except StopIteration as end:
-            song: SongEstimates = end.value
-            break
-        yield from over_song.progress()
-    yield from _of_base(context, levels)
-    return BaseEstimates(leakage.levels_dbfs(), previews, song)
+        base = BaseEstimates(stems.finish(), song)
+    yield from _of_base(context, base.stems.levels)
+    if base.stems.files:
+        reach("worker.base_stems_written")
+        yield RunBaseStems(base.stems.files)
+    return base
 
 
 def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, StemSet]:
     """Separate, obey the marks, add up to the mix, write: one stream from segments to files."""
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.SEPARATION)
-    spec, source = context.spec, context.spec.source
-    leakage = LeakageMeter(context.marks, context.ensemble.stems)
-    levels = _level_meter(context)
-    previews = context.preview_recorder()
-    with ExitStack() as files:
-        writers = [
-            files.enter_context(
-                StemWriter(path, spec.stem_encoding, source.sample_rate_hz, source.channels, source.frames)
-            )
-            for path in context.stem_paths
-        ]
-        gains = _gains(context)
-        consistency = MixtureConsistency(context.frames, gains, spec.stem_encoding)
-        chooser = _chooser(context)
-        estimates = levels.listen(leakage.measured(over_song.estimates()))
-        for made in consistency.process(_filtered(context, estimates, gains)):
-            stems = chooser.chosen(made)
-            for writer, stem in zip(writers, stems, strict=True):
-                writer.write(stem.T)
-            previews.add(stems)
+    with _Stems(context, over_song, STEM_NAME) as stems:
+        for _ in stems.blocks():
             yield from over_song.progress()
-        written = [writer.finish() for writer in writers]
+        made = stems.finish()
     reach("worker.stems_written")
-    if clipped := consistency.clipped_samples + chooser.clipped_samples:
-        what = "the song" if consistency.clipped_samples else "the sum of the other stems"
-        yield context.journal.notice(
-            "CLIPPED",
-            f"{clipped} samples of the stems were clipped: {what} is above full scale there, which 24 bits "
-            "cannot hold; float32 stems can",
-        )
     if context.strategy.depth is None:
-        yield from _of_base(context, levels)
-    stem_files = tuple(
-        StemFile(name, path.name, stem.frames, stem.size_bytes, stem.sha256)
-        for name, path, stem in zip(context.ensemble.choice.names, context.stem_paths, written, strict=True)
-    )
-    measured = levels.levels(context.model.info.sha256)
-    return StemSet(stem_files, measured, leakage.levels_dbfs(), previews)
+        yield from _of_base(context, made.levels)
+    return made
+
+
+class _Stems:
+    """Stems of a pass as they are made: measured, recorded, and written if they have a name."""
+
+    def __init__(self, context: RunContext, over_song: NetworkPass, name: str) -> None:
+        spec, source = context.spec, context.spec.source
+        self._levels = _level_meter(context)
+        self._context, self._over_song = context, over_song
+        self._leakage = LeakageMeter(context.marks, context.ensemble.stems)
+        self._previews = context.preview_recorder()
+        self._gains = SilenceGains(
+            context.marks, context.ensemble.stems, source.frames, source.sample_rate_hz
+        )
+        self._consistency = MixtureConsistency(context.frames, self._gains, spec.stem_encoding)
+        self._chooser = StemChooser(context.ensemble.choice, context.frames, spec.stem_encoding)
+        self._names = context.ensemble.choice.names if name else ()
+        self._paths = [
+            context.out_dir / f"{name}-{i}{spec.stem_encoding.suffix}" for i in range(len(self._names))
+        ]
+        self._files = ExitStack()
+        self._writers: list[StemWriter] = []
+
+    def __enter__(self) -> _Stems:
+        source = self._context.spec.source
+        encoding = self._context.spec.stem_encoding
+        with ExitStack() as files:
+            self._writers = [
+                files.enter_context(
+                    StemWriter(path, encoding, source.sample_rate_hz, source.channels, source.frames)
+                )
+                for path in self._paths
+            ]
+            self._files = files.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield all stems [S, C, n] after those that the run gives were written."""
+        estimates = self._levels.listen(self._leakage.measured(self._over_song.estimates()))
+        for made in self._consistency.process(_filtered(self._context, estimates, self._gains)):
+            stems = self._chooser.chosen(made)
+            for writer, stem in zip(self._writers, stems, strict=False):  # without a name there is none
+                writer.write(stem.T)
+            self._previews.add(stems)
+            yield made
+
+    def finish(self) -> StemSet:
+        """Make the files durable."""
+        files = tuple(
+            StemFile(name, path.name, written.frames, written.size_bytes, written.sha256)
+            for name, path, written in zip(
+                self._names, self._paths, (writer.finish() for writer in self._writers), strict=True
+            )
+        )
+        levels = self._levels.levels(self._context.model.info.sha256)
+        return StemSet(files, levels, self._leakage.levels_dbfs(), self._previews, self._clipping())
+
+    def _clipping(self) -> str:
+        samples = self._consistency.clipped_samples + self._chooser.clipped_samples
+        if not samples:
+            return ""
+        what = "the song" if self._consistency.clipped_samples else "the sum of the other stems"
+        return (
+            f"{samples} samples of the stems were clipped: {what} is above full scale there, which 24 bits "
+            "cannot hold; float32 stems can"
+        )
 
 
 def _filtered(
@@ -155,21 +200,11 @@ def _filtered(
     )
 
 
-def _gains(context: RunContext) -> SilenceGains:
-    source = context.spec.source
-    return SilenceGains(context.marks, context.ensemble.stems, source.frames, source.sample_rate_hz)
-
-
-def _chooser(context: RunContext) -> StemChooser:
-    return StemChooser(context.ensemble.choice, context.frames, context.spec.stem_encoding)
-
-
 def _level_meter(context: RunContext) -> LevelMeter:
     return LevelMeter(context.ensemble.playing, context.frames, context.spec.source.sample_rate_hz)
 
 
-def _of_base(context: RunContext, meter: LevelMeter) -> list[RunNotice]:
+def _of_base(context: RunContext, levels: SongLevels) -> list[RunNotice]:
     """Keep what the unadapted network was measured to give; return what that says against the marks."""
-    levels = meter.levels(context.model.info.sha256)
     save_levels(context.out_dir / LEVELS_NAME, levels)
     return warn_of_heard_silence(context, levels)

@@ -12,7 +12,7 @@ from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
-from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress, StemFile
+from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPhase, RunProgress, StemFile
 from ugosa_server.marks import Finding, Mark, MarkState, Severity, Suggestion
 from ugosa_server.marks.players import VideoInfo
 from ugosa_server.models.registry import ModelInfo
@@ -221,6 +221,7 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         kind=JOB_KINDS[job.options.kind],
         array_id=job.array_id,
         verdict=verdict_to_wire(job.result.verdict) if job.result and job.result.verdict else None,
+        base_stems=[_stem_to_wire(stem, job) for stem in job.base_stems],
     )
 
 
@@ -258,6 +259,8 @@ def event_to_wire(event: JobEvent) -> job_pb2.JobEvent:
         case RunNotice(reason, text, warning):
             level = job_pb2.NOTICE_LEVEL_WARNING if warning else job_pb2.NOTICE_LEVEL_INFO
             message.notice.CopyFrom(job_pb2.JobNotice(level=level, reason=reason, message=text))
+        case RunBaseStems(stems):
+            message.base_stems.CopyFrom(job_pb2.JobBaseStems(sources=[stem.source for stem in stems]))
     return message
 
 

@@ -118,7 +118,10 @@ class JobService(JobServiceServicer):
         self, request: wire.ReadStemRequest, context: Context
     ) -> AsyncGenerator[wire.ReadStemResponse, None]:
         """See the proto."""
-        file = await self._jobs.stem_file(current_principal(), request.job_id, request.source)
+        of_base = request.take == wire.STEM_TAKE_BASE
+        file = await self._jobs.stem_file(
+            current_principal(), request.job_id, request.source, of_base=of_base
+        )
         with self._jobs.reading(current_principal()):
             async for chunk in read_chunks(file, request.offset, request.length):
                 yield wire.ReadStemResponse(chunk=chunk)

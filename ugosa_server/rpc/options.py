@@ -10,6 +10,7 @@ from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobOptions
 from ugosa_server.jobs.option_table import OPTIONS, JobOption, OptionValue, options_of
 from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.runs import BaseStems
 from ugosa_server.marks.players import PlayerBox, PlayerPicture, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 from ugosa_server.wire.ugosa.v1 import job_pb2
@@ -42,6 +43,7 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         adaptation=_stated(message, AdaptationOptions),
         separation=_stated(message, SeparationOptions),
         stem_encoding=StemEncoding(str(job["stem_encoding"])) if "stem_encoding" in job else None,
+        base_stems=BaseStems(str(job["base_stems"])) if "base_stems" in job else None,
         seed=message.seed if message.HasField("seed") else None,
         instruments=tuple(message.instruments),
         stems=tuple(message.stems),

@@ -22,13 +22,14 @@ from ugosa_client.errors import (
     ServerUnavailableError,
     UgosaClientError,
 )
-from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
+from ugosa_client.events import BaseStemsReady, JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
 from ugosa_client.fetch import FetchedFiles
 from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.resources import (
     AudioInfo,
+    BaseStems,
     Job,
     JobFailure,
     JobKind,
@@ -64,6 +65,8 @@ __all__ = [
     "ArrayEvent",
     "ArrayItem",
     "AudioInfo",
+    "BaseStems",
+    "BaseStemsReady",
     "Done",
     "FetchedFiles",
     "Finding",

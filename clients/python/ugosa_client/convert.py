@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugosa_client.errors import BadInputError, BadOptionError, BadRegionError, ServerError
-from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
+from ugosa_client.events import BaseStemsReady, JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
 from ugosa_client.option_table import option_table
 from ugosa_client.resources import (
     AudioInfo,
+    BaseStems,
     Job,
     JobFailure,
     JobKind,
@@ -74,6 +75,16 @@ MASK_KINDS = {
     job_pb2.MASK_KIND_SOFT: MaskKind.SOFT,
     job_pb2.MASK_KIND_HARD: MaskKind.HARD,
     job_pb2.MASK_KIND_SHARED: MaskKind.SHARED,
+}
+BASE_STEMS = {
+    job_pb2.BASE_STEMS_NONE: BaseStems.NONE,
+    job_pb2.BASE_STEMS_EARLY: BaseStems.EARLY,
+    job_pb2.BASE_STEMS_KEPT: BaseStems.KEPT,
+}
+OPTION_WORDS: dict[str, dict[Any, Any]] = {
+    "stem_encoding": STEM_ENCODINGS,
+    "mask_kind": MASK_KINDS,
+    "base_stems": BASE_STEMS,
 }
 VERDICT_OUTCOMES = {
     job_pb2.VERDICT_OUTCOME_HELPED: VerdictOutcome.HELPED,
@@ -149,10 +160,9 @@ def to_options(message: job_pb2.JobOptions) -> JobOptions:
     values: dict[str, Any] = {
         ours: getattr(message, theirs) for ours, theirs in OPTION_FIELDS.items() if message.HasField(theirs)
     }
-    if message.HasField("stem_encoding"):
-        values["stem_encoding"] = to_word(STEM_ENCODINGS, message.stem_encoding)
-    if message.HasField("mask_kind"):
-        values["mask_kind"] = to_word(MASK_KINDS, message.mask_kind)
+    for name, words in OPTION_WORDS.items():
+        if message.HasField(name):
+            values[name] = to_word(words, getattr(message, name))
     values["instruments"] = tuple(message.instruments)
     values["stems"] = tuple(message.stems)
     if message.HasField("video"):
@@ -199,10 +209,9 @@ def from_options(options: JobOptions) -> job_pb2.JobOptions:
         if value is not None:
             with _fits(BadOptionError, f"the option {ours} cannot be {value!r}"):
                 setattr(message, theirs, value)
-    if options.stem_encoding is not None:
-        message.stem_encoding = to_number(STEM_ENCODINGS, options.stem_encoding)
-    if options.mask_kind is not None:
-        message.mask_kind = to_number(MASK_KINDS, options.mask_kind)
+    for name, words in OPTION_WORDS.items():
+        if (word := getattr(options, name)) is not None:
+            setattr(message, name, to_number(words, word))
     return message
 
 
@@ -249,7 +258,7 @@ def to_failure(message: job_pb2.JobError) -> JobFailure:
     return JobFailure(message.reason, message.message)
 
 
-def to_stem(message: job_pb2.Stem) -> Stem:
+def to_stem(message: job_pb2.Stem, *, is_base: bool = False) -> Stem:
     """Convert Stem."""
     return Stem(
         source=message.source,
@@ -259,6 +268,7 @@ def to_stem(message: job_pb2.Stem) -> Stem:
         frames=message.frames,
         size_bytes=message.size_bytes,
         sha256=message.sha256,
+        is_base=is_base,
     )
 
 
@@ -285,6 +295,7 @@ def to_job(message: job_pb2.Job) -> Job:
         kind=to_word(JOB_KINDS, message.kind),
         array_id=message.array_id,
         verdict=to_verdict(message.verdict) if message.HasField("verdict") else None,
+        base_stems=tuple(to_stem(stem, is_base=True) for stem in message.base_stems),
     )
 
 
@@ -344,6 +355,8 @@ def to_event(message: job_pb2.JobEvent) -> JobEvent:
                 message=notice.message,
                 warning=notice.level == job_pb2.NOTICE_LEVEL_WARNING,
             )
+        case "base_stems":
+            return BaseStemsReady(job_id, seq, attempt, time, sources=tuple(message.base_stems.sources))
         case kind:
             raise ServerError(
                 f"event {seq} of job {job_id} is of the unknown kind {kind}; upgrade ugosa-client"

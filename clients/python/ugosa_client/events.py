@@ -87,4 +87,12 @@ class Notice(_Event):
     """True for a warning, False for a note."""
 
 
-JobEvent = StateChanged | Progress | Notice
+@dataclass(frozen=True)
+class BaseStemsReady(_Event):
+    """Stems of the model as it is, under the marks, can be fetched; better ones may follow."""
+
+    sources: tuple[str, ...]
+    """Names of the stems."""
+
+
+JobEvent = StateChanged | Progress | Notice | BaseStemsReady

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ from ugosa_client.connection import Connection
 from ugosa_client.errors import (
     IntegrityError,
     JobNotFinishedError,
+    NotFoundError,
     OutputError,
     OutputExistsError,
     ServerError,
@@ -28,6 +30,7 @@ from ugosa_client.wire.ugosa.v1 import audio_pb2, job_service_pb2
 
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
+BASE_FOLDER = "base"  # of stems of the model as it is, in the folder of the others
 OnFetchProgress = Callable[[str, int, int], None]
 """Called with (file name, bytes on disk, all bytes)."""
 
@@ -42,6 +45,8 @@ class FetchedFiles:
     """The report for programs."""
     report_html: Path
     """The report for people: one self-contained page."""
+    base_stems: dict[str, Path] = field(default_factory=dict)
+    """The same as `stems`, of the model as it is, if the job gave those too; in the folder `base`."""
 
 
 def fetch_results(
@@ -56,7 +61,8 @@ def fetch_results(
     """Write the stems and the reports of a job that succeeded into `out_dir`.
 
     A stem that is there already, byte for byte, is left as it is; one that is there in part is completed.
-    `stem_files` says how the stems are named, and whether they are encoded anew.
+    `stem_files` says how the stems are named, and whether they are encoded anew. Stems of the model as it is,
+    where they are kept, go to a folder `base` in it.
 
     Raises:
         JobNotFinishedError: the job has no stems (yet).
@@ -70,13 +76,8 @@ def fetch_results(
             f"job {job_id} is {job.state}, and only a job that succeeded has stems", "JOB_NOT_FINISHED"
         )
     folder = Path(out_dir)
-    paths = {
-        stem: folder / name for stem, name in zip(job.stems, stem_file_names(job, stem_files), strict=True)
-    }
-    require_folder(folder)
-    if not overwrite:
-        refuse_foreign_files(folder, [path.name for path in paths.values()])
-    try:
+    paths = _paths(job, folder, stem_files, overwrite=overwrite)
+    with _write_errors_explained(folder, job_id):
         folder.mkdir(parents=True, exist_ok=True)
         # The report comes first: with it in place, an interrupted fetch finds its own stems again.
         for name, report_format in (
@@ -84,15 +85,65 @@ def fetch_results(
             (REPORT_HTML, job_service_pb2.REPORT_FORMAT_HTML),
         ):
             _fetch_report(connection, job_id, report_format, folder / name)
-        for stem, path in paths.items():
-            if stem_files.lossy is None:
-                _fetch_stem(connection, job_id, stem, path, on_progress)
-            else:
-                check_lossy_rate(stem_files.lossy, stem.sample_rate_hz)
-                whole = path.with_name(path.name + stem.encoding.suffix)
-                _fetch_stem(connection, job_id, stem, whole, on_progress)
-                encode_lossy(whole, path)
-                whole.unlink()
+        _fetch_stems(connection, job_id, paths, stem_files, on_progress)
+    base = fetch_base_stems(
+        connection, job, folder, overwrite=overwrite, stem_files=stem_files, on_progress=on_progress
+    )
+    return FetchedFiles(_by_source(paths), folder / REPORT_JSON, folder / REPORT_HTML, base)
+
+
+def fetch_base_stems(
+    connection: Connection,
+    job: Job,
+    out_dir: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    stem_files: StemFiles = PLAIN,
+    on_progress: OnFetchProgress | None = None,
+) -> dict[str, Path]:
+    """Write the stems of the model as it is into the folder `base` in `out_dir`; return them by source.
+
+    There are none where the job gives none, or has just ended and dropped them.
+
+    Raises:
+        OutputExistsError, OutputError, IntegrityError: as `fetch_results`.
+    """
+    folder = Path(out_dir) / BASE_FOLDER
+    if not job.base_stems:
+        return {}
+    paths = _paths(replace(job, stems=job.base_stems), folder, stem_files, overwrite=overwrite)
+    with _write_errors_explained(folder, job.job_id):
+        folder.mkdir(parents=True, exist_ok=True)
+        # By this a later fetch knows the files as ours.
+        note = {"job_id": job.job_id, "take": "base", "stems": [stem.source for stem in job.base_stems]}
+        (folder / REPORT_JSON).write_text(json.dumps(note) + "\n", encoding="utf-8")
+        try:
+            _fetch_stems(connection, job.job_id, paths, stem_files, on_progress)
+        except NotFoundError:
+            for stem, path in paths.items():
+                _partial(path, stem).unlink(missing_ok=True)
+            return {}
+    return _by_source(paths)
+
+
+def _paths(job: Job, folder: Path, stem_files: StemFiles, *, overwrite: bool) -> dict[Stem, Path]:
+    """Return the path of each stem in a folder that may be written to."""
+    names = stem_file_names(job, stem_files)
+    require_folder(folder)
+    if not overwrite:
+        refuse_foreign_files(folder, names)
+    return {stem: folder / name for stem, name in zip(job.stems, names, strict=True)}
+
+
+def _by_source(paths: Mapping[Stem, Path]) -> dict[str, Path]:
+    return {stem.source: path for stem, path in paths.items()}
+
+
+@contextmanager
+def _write_errors_explained(folder: Path, job_id: str) -> Iterator[None]:
+    """Raise OutputError where the folder cannot be written."""
+    try:
+        yield
     except BrokenPipeError:  # of `on_progress`, whose reader has gone
         raise
     except OSError as error:
@@ -100,9 +151,24 @@ def fetch_results(
             f"cannot write to {folder}: {error.strerror or error}. The results stay at the server: make room,"
             f" or name another folder, then `ugosa fetch {job_id} -o DIR`"
         ) from error
-    return FetchedFiles(
-        {stem.source: path for stem, path in paths.items()}, folder / REPORT_JSON, folder / REPORT_HTML
-    )
+
+
+def _fetch_stems(
+    connection: Connection,
+    job_id: str,
+    paths: Mapping[Stem, Path],
+    stem_files: StemFiles,
+    on_progress: OnFetchProgress | None,
+) -> None:
+    for stem, path in paths.items():
+        if stem_files.lossy is None:
+            _fetch_stem(connection, job_id, stem, path, on_progress)
+        else:
+            check_lossy_rate(stem_files.lossy, stem.sample_rate_hz)
+            whole = path.with_name(path.name + stem.encoding.suffix)
+            _fetch_stem(connection, job_id, stem, whole, on_progress)
+            encode_lossy(whole, path)
+            whole.unlink()
 
 
 def stem_file_names(job: Job, files: StemFiles = PLAIN) -> list[str]:
@@ -151,13 +217,12 @@ def _is_stem(path: Path, stem: Stem) -> bool:
 def _fetch_stem(
     connection: Connection, job_id: str, stem: Stem, path: Path, on_progress: OnFetchProgress | None
 ) -> None:
+    name = f"{BASE_FOLDER}/{path.name}" if stem.is_base else path.name
     if _is_stem(path, stem):
         if on_progress is not None:
-            on_progress(path.name, stem.size_bytes, stem.size_bytes)
+            on_progress(name, stem.size_bytes, stem.size_bytes)
         return
-    partial = path.with_name(
-        f"{path.name}.{stem.sha256[:16]}.tmp"
-    )  # the digest: never resume another job's file
+    partial = _partial(path, stem)
     with partial.open("a+b") as file:
         if file.tell() > stem.size_bytes:
             file.truncate(0)
@@ -165,13 +230,18 @@ def _fetch_stem(
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
             digest.update(block)
-        for data in read_stem(connection, job_id, stem, file.tell(), name=path.name):
+        for data in read_stem(connection, job_id, stem, file.tell(), name=name):
             file.write(data)
             digest.update(data)
             if on_progress is not None:
-                on_progress(path.name, file.tell(), stem.size_bytes)
+                on_progress(name, file.tell(), stem.size_bytes)
         _sync(file)
     finish_file(partial, path, digest.hexdigest(), stem.sha256)
+
+
+def _partial(path: Path, stem: Stem) -> Path:
+    """Return the place of a stem on its way: its digest is there so that no other job's file is resumed."""
+    return path.with_name(f"{path.name}.{stem.sha256[:16]}.tmp")
 
 
 def read_stem(
@@ -184,7 +254,11 @@ def read_stem(
     offset = start
     while offset < end:
         request = job_service_pb2.ReadStemRequest(
-            job_id=job_id, source=stem.source, offset=offset, length=end - offset
+            job_id=job_id,
+            source=stem.source,
+            offset=offset,
+            length=end - offset,
+            take=job_service_pb2.STEM_TAKE_BASE if stem.is_base else job_service_pb2.STEM_TAKE_FINAL,
         )
         try:
             with connection.stream(connection.jobs.ReadStem, request) as responses:

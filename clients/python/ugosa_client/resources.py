@@ -155,6 +155,17 @@ class MaskKind(StrEnum):
     """Each bin shared out among the sources by the squares of their soft masks."""
 
 
+class BaseStems(StrEnum):
+    """Stems of the model as it is, under the marks, in a job that fine-tunes it."""
+
+    NONE = "none"
+    """They are not written."""
+    EARLY = "early"
+    """They are written before fine-tuning begins, and removed at the end of the job."""
+    KEPT = "kept"
+    """They are written as early, and kept beside the job's stems."""
+
+
 @dataclass(frozen=True)
 class VisualFrame:
     """Features of one player at one time, for a model that is conditioned on video."""
@@ -255,6 +266,8 @@ class JobOptions:
     """Kind of the masks of a model that gives masks; None = the model's, else soft."""
     stem_encoding: StemEncoding | None = None
     """Encoding of the stems' files."""
+    base_stems: BaseStems | None = None
+    """Whether stems of the model as it is are given too, before fine-tuning begins."""
     stems: tuple[str, ...] = ()
     """Stems to give, for example ("vocals",); the sum of all others is one more, "rest". Empty = all."""
     instruments: tuple[str, ...] = ()
@@ -272,6 +285,13 @@ class JobOptions:
 
 MODEL_DEFAULTS = JobOptions()
 """Everything as the model and the server have it."""
+
+ENUM_OPTIONS: dict[str, type[StrEnum]] = {
+    "mask_kind": MaskKind,
+    "stem_encoding": StemEncoding,
+    "base_stems": BaseStems,
+}
+"""Fields of JobOptions whose value is one of a few words."""
 
 
 class JobState(StrEnum):
@@ -308,6 +328,8 @@ class Stem:
     """Size of the file."""
     sha256: str
     """Hex digest of the file."""
+    is_base: bool = False
+    """True of the model as it is: one of `Job.base_stems`."""
 
 
 @dataclass(frozen=True)
@@ -414,6 +436,8 @@ class Job:
     """Id of the array that made it; empty = none."""
     verdict: Verdict | None = None
     """Set when SUCCEEDED, if fine-tuning was judged."""
+    base_stems: tuple[Stem, ...] = ()
+    """Stems of the model as it is, under the marks, while the server has them."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ from ugosa_client.errors import (
     ServerError,
     UnknownModelError,
 )
-from ugosa_client.events import JobEvent
+from ugosa_client.events import BaseStemsReady, JobEvent
 from ugosa_client.fetch import (
+    BASE_FOLDER,
     FetchedFiles,
     OnFetchProgress,
+    fetch_base_stems,
     fetch_results,
     refuse_foreign_files,
     require_folder,
@@ -30,7 +32,16 @@ from ugosa_client.jobs import create_job, get_job, list_models, list_presets, wa
 from ugosa_client.marks.file import marks_of_times, read_marks
 from ugosa_client.marks.labels import UnknownNameError, find_source
 from ugosa_client.marks.reaper_project import project_song
-from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, TimedMark
+from ugosa_client.resources import (
+    MODEL_DEFAULTS,
+    BaseStems,
+    Job,
+    JobOptions,
+    JobState,
+    Mark,
+    Model,
+    TimedMark,
+)
 from ugosa_client.song import FileSong, Song, SongSource, lossless_length, open_song
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate
 from ugosa_client.uploads import OnUploadProgress, upload_song
@@ -98,6 +109,8 @@ def submit(
         request.sight.check()
     if out_dir is not None:
         check_out_dir(song, out_dir, model.sources, overwrite, stem_files)
+        if options.base_stems not in (None, BaseStems.NONE):
+            check_out_dir(song, Path(out_dir) / BASE_FOLDER, model.sources, overwrite, stem_files)
     length = lossless_length(song.path) if isinstance(song, FileSong) else None
     if length is not None:
         check_lossy_rate(stem_files.lossy, length[0])
@@ -162,13 +175,23 @@ def finish(
     on_event: Callable[[JobEvent], None] | None = None,
     on_fetch: OnFetchProgress | None = None,
 ) -> Separation:
-    """Watch a job to its end and fetch its results.
+    """Watch a job to its end and fetch its results, stems of the model as it is as soon as they are there.
 
     Raises:
         JobFailedError: the job failed.
         JobCancelledError: the job was cancelled.
     """
+    base_stems: dict[str, Path] = {}
     for event in watch_job(connection, job.job_id, after_seq):
+        if isinstance(event, BaseStemsReady):
+            base_stems = fetch_base_stems(
+                connection,
+                get_job(connection, job.job_id),
+                out_dir,
+                overwrite=overwrite,
+                stem_files=stem_files,
+                on_progress=on_fetch,
+            )
         if on_event is not None:
             on_event(event)
     job = get_job(connection, job.job_id)
@@ -184,7 +207,7 @@ def finish(
         stem_files=stem_files,
         on_progress=on_fetch,
     )
-    return Separation(job, files)
+    return Separation(job, replace(files, base_stems=files.base_stems or base_stems))
 
 
 def find_model(models: Sequence[Model], name: str | None) -> Model:

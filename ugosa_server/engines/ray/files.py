@@ -15,13 +15,14 @@ import asyncio
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.files import publish, sha256_of_file, tmp_path_of
-from ugosa_server.jobs.runs import RunSpec
+from ugosa_server.jobs.runs import RunSpec, StemFile
 
 CHUNK_BYTES = 1024**2
 SEND_ATTEMPTS = 3  # of a file that arrives damaged
@@ -205,12 +206,30 @@ async def send_run(actor: Any, spec: RunSpec, digests: ContentDigests) -> RunSpe
 async def fetch_results(actor: Any, spec: RunSpec) -> None:
     """Fetch the files of a run into its `out_dir`, durably, and remove them from the node.
 
+    Those that came early stay where the run has kept them, and only there.
+
     Raises:
         WorkerLostError: a file does not arrive intact.
     """
-    for digest in await actor.results.remote(spec.job_id, spec.attempt):
-        await _fetch_file(actor, spec, digest)
+    results = await actor.results.remote(spec.job_id, spec.attempt)
+    early = {path.name: path for path in Path(spec.out_dir).iterdir()}
+    for digest in results:
+        path = early.pop(digest.name, None)
+        if path is None or await asyncio.to_thread(sha256_of_file, path) != digest.sha256:
+            await _fetch_file(actor, spec, digest)
+    for path in early.values():
+        path.unlink()
     await actor.delete_run.remote(spec.job_id)
+
+
+async def fetch_early(actor: Any, spec: RunSpec, stems: Iterable[StemFile]) -> None:
+    """Fetch stems of a run that goes on.
+
+    Raises:
+        WorkerLostError: one does not arrive intact.
+    """
+    for stem in stems:
+        await _fetch_file(actor, spec, FileDigest(stem.file_name, stem.size_bytes, stem.sha256))
 
 
 async def _fetch_file(actor: Any, spec: RunSpec, digest: FileDigest) -> None:

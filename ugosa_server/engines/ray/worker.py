@@ -11,9 +11,9 @@ from typing import Any
 
 from ugosa_server.engines.base import Worker, WorkerReady, WorkerRefused, WorkerRun, spends_worker
 from ugosa_server.engines.ray.actor import ActorHealth
-from ugosa_server.engines.ray.files import ContentDigests, fetch_results, send_file, send_run
+from ugosa_server.engines.ray.files import ContentDigests, fetch_early, fetch_results, send_file, send_run
 from ugosa_server.errors import CheckpointError, WorkerLostError
-from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunSpec, RunSucceeded
+from ugosa_server.jobs.runs import RunBaseStems, RunCancelled, RunEvent, RunFailed, RunSpec, RunSucceeded
 
 HEALTH_INTERVAL_S = 1.0
 PROBE_TIMEOUT_S = 2.0  # of an actor that Ray calls unavailable
@@ -223,6 +223,8 @@ class RayWorker(Worker):
                 event = await reference
                 if sent and isinstance(event, RunSucceeded):
                     await fetch_results(actor, run.spec)
+                if sent and isinstance(event, RunBaseStems):
+                    await fetch_early(actor, run.spec, event.stems)
                 if isinstance(event, RunFailed) and spends_worker(event, self.device):
                     self.lose(f"failed job {run.spec.job_id}: {event.message}", kill=True)
                 self._release(run, event)

@@ -9,14 +9,15 @@ import apsw
 import msgspec
 
 from ugosa_server.jobs.events import EventBody, JobEvent, StateChanged
-from ugosa_server.jobs.runs import RunNotice, RunProgress
+from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunProgress
 from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_value
 from ugosa_server.jobs.store.schema import transaction
 
-KINDS: dict[str, type[StateChanged] | type[RunProgress] | type[RunNotice]] = {
+KINDS: dict[str, type[EventBody]] = {
     "state": StateChanged,
     "progress": RunProgress,
     "notice": RunNotice,
+    "base_stems": RunBaseStems,
 }
 KIND_OF_TYPE = {body_type: kind for kind, body_type in KINDS.items()}
 

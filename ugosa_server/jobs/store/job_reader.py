@@ -14,6 +14,7 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.model import Job, JobOptions, JobResult
+from ugosa_server.jobs.runs import BaseStems, RunBaseStems, StemFile
 from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.turns import Turns
@@ -211,6 +212,11 @@ class JobReader:
 
     def _job(self, row: JobRow) -> Job:
         is_queued = row.state is JobState.QUEUED
+        options = msgspec.json.decode(row.options, type=JobOptions)
+        result = None if row.result is None else msgspec.json.decode(row.result, type=JobResult)
+        base_stems = result.base_stems if result else ()
+        if options.base_stems is not BaseStems.NONE and not (is_queued or row.state.ended):
+            base_stems = self._early_stems(row.job_id, row.attempt)
         return Job(
             job_id=row.job_id,
             principal=row.principal,
@@ -219,7 +225,7 @@ class JobReader:
             upload_sha256=row.upload_sha256,
             file_name=row.file_name,
             audio=msgspec.json.decode(row.audio, type=SourceAudio),
-            options=msgspec.json.decode(row.options, type=JobOptions),
+            options=options,
             marks=msgspec.json.decode(row.marks, type=tuple[Mark, ...]),
             state=row.state,
             attempt=row.attempt,
@@ -230,6 +236,17 @@ class JobReader:
             start_time_s=row.start_time_s,
             end_time_s=row.end_time_s,
             error=None if row.error is None else msgspec.json.decode(row.error, type=JobError),
-            result=None if row.result is None else msgspec.json.decode(row.result, type=JobResult),
+            result=result,
             array_id=row.array_id or "",
+            base_stems=base_stems,
         )
+
+    def _early_stems(self, job_id: str, attempt: int) -> tuple[StemFile, ...]:
+        """Return the stems of the unadapted network that an attempt in progress has written."""
+        row = read_row(
+            self._connection,
+            tuple[str],
+            "SELECT body FROM events WHERE job_id = ? AND attempt = ? AND kind = 'base_stems'",
+            (job_id, attempt),
+        )
+        return () if row is None else msgspec.json.decode(row[0], type=RunBaseStems).stems

@@ -164,7 +164,7 @@ class JobTable(JobReader):
                     time.time(),
                     None if error is None else as_json(error),
                     None if result is None else as_json(result),
-                    0 if result is None else sum(stem.size_bytes for stem in result.stems),
+                    0 if result is None else result.stored_bytes,
                     state is JobState.SUCCEEDED,
                     job_id,
                 ),

@@ -15,7 +15,7 @@ from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import UgosaClientError
 from ugosa_client.marks.file import read_marks
-from ugosa_client.resources import JobOptions, Model, StemEncoding
+from ugosa_client.resources import BaseStems, JobOptions, Model, StemEncoding
 from ugosa_client.separate import find_model
 from ugosa_client.song import FileSong, lossless_length
 
@@ -85,6 +85,7 @@ def _check(tree: SongTree, song: Path, model: Model, options: JobOptions) -> Che
     except (UgosaClientError, OSError) as error:
         return CheckedSong(name, error=error.message if isinstance(error, UgosaClientError) else str(error))
     n_stems = len(set(options.stems)) + 1 if options.stems else len(model.sources)
+    n_stems *= 2 if options.base_stems not in (None, BaseStems.NONE) else 1
     sample_bytes = SAMPLE_BYTES[options.stem_encoding or StemEncoding.WAV_FLOAT32]
     return CheckedSong(name, n_marks, _samples(song) * n_stems * sample_bytes)
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from ugosa_client.marks.regions import parse_time
 from ugosa_client.option_table import OptionRow, option_table
-from ugosa_client.resources import JobOptions, MaskKind, StemEncoding
+from ugosa_client.resources import ENUM_OPTIONS, JobOptions
 from ugosa_client.stem_files import PLAIN, LossyFormat, StemFiles
 
 LOSSY_HELP = "; mp3 and ogg are lossy: such stems do not add up to the mix exactly"
-ENUMS = {"mask_kind": MaskKind, "stem_encoding": StemEncoding}
 
 
 def add_job_options(parser: argparse.ArgumentParser, *, lossy: bool = False) -> None:
@@ -64,7 +63,7 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
     values: dict[str, Any] = {row.field: getattr(arguments, row.field) for row in option_table()}
     if values["stem_encoding"] in tuple(LossyFormat):
         values["stem_encoding"] = None  # the client makes it of what the server gives
-    for field, enum in ENUMS.items():
+    for field, enum in ENUM_OPTIONS.items():
         values[field] = enum(values[field]) if values[field] else None
     return JobOptions(**values)
 

@@ -100,7 +100,8 @@ def run_fetch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
         stem_files=stem_files(arguments),
         on_progress=reporter.fetched,
     )
-    listing = [str(path) for path in (*files.stems.values(), files.report_json, files.report_html)]
+    paths = (*files.stems.values(), files.report_json, files.report_html, *files.base_stems.values())
+    listing = [str(path) for path in paths]
     reporter.result({"job_id": arguments.job_id, "files": listing}, "\n".join(listing))
 
 

@@ -24,7 +24,7 @@ from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import JsonReporter, Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, JobCancelledError, JobFailedError, UgosaClientError
-from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, Mark, MarkState, StemEncoding
+from ugosa_client.resources import ENUM_OPTIONS, MODEL_DEFAULTS, Job, JobOptions, Mark, MarkState
 from ugosa_client.separate import SeparationRequest
 from ugosa_client.stretch import cut_stretch, open_for_cutting
 
@@ -51,7 +51,8 @@ request file, a JSON object (paths are absolute, frames at the song's rate; [...
 progress file, one JSON object a line (leave a last line without its end for later):
   the objects of --json, and {"event": "alive"} every 2 s; after 20 s without a line the helper is dead.
   The last one is {"event": "result", "ok": true or false, "exit_code": N, ...}: with "stems" (each
-  "source", "path") and "report", or with "error": {"reason", "message"}.
+  "source", "path"), the same of the model as it is ("base_stems", of a job with the option base_stems) and
+  "report", or with "error": {"reason", "message"}.
 """
 
 
@@ -201,8 +202,8 @@ def _mark(values: Mapping[str, Any]) -> Mark:
 
 
 def _options(values: Mapping[str, Any]) -> JobOptions:
-    encoding = values.get("stem_encoding")
-    return JobOptions(**{**values, "stem_encoding": StemEncoding(encoding) if encoding else None})
+    words = {name: kind(values[name]) for name, kind in ENUM_OPTIONS.items() if values.get(name)}
+    return JobOptions(**{**values, **words})
 
 
 def _submit(request: HelperRequest, client: UgosaClient, lines: JsonReporter) -> Job:
@@ -230,8 +231,12 @@ def _follow(
 
     separation = client.finish(job, request.out_dir, on_event=lines.happened, on_fetch=fetched)
     files = separation.files
-    stems = [{"source": source, "path": path} for source, path in files.stems.items()]
-    lines.result({"job": separation.job, "stems": stems, "report": files.report_html}, "")
+    stems, base_stems = (
+        [{"source": source, "path": path} for source, path in paths.items()]
+        for paths in (files.stems, files.base_stems)
+    )
+    values = {"job": separation.job, "stems": stems, "base_stems": base_stems, "report": files.report_html}
+    lines.result(values, "")
 
 
 def _report_failure(error: Exception, lines: JsonReporter) -> ExitCode:

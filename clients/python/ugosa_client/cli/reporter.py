@@ -20,7 +20,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressDisplay
 
 from ugosa_client.cli.exit_codes import ExitCode
-from ugosa_client.events import JobEvent, Notice, Progress, StateChanged
+from ugosa_client.events import BaseStemsReady, JobEvent, Notice, Progress, StateChanged
 from ugosa_client.resources import Job
 
 
@@ -84,8 +84,13 @@ class JsonReporter(Reporter):
         self._write("job", job=job)
 
     def happened(self, event: JobEvent) -> None:
-        """Write a `state`, `progress` or `notice` object."""
-        kind = {StateChanged: "state", Progress: "progress", Notice: "notice"}[type(event)]
+        """Write a `state`, `progress`, `notice` or `base_stems` object."""
+        kind = {
+            StateChanged: "state",
+            Progress: "progress",
+            Notice: "notice",
+            BaseStemsReady: "base_stems",
+        }[type(event)]
         self._write(kind, **asdict(event))
 
     def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
@@ -195,7 +200,7 @@ class LiveReporter(LinesReporter):
         """Move the bar, or print a notice above it."""
         if isinstance(event, Progress):
             self._show(describe(event) + eta_text(event), event.fraction)
-        elif isinstance(event, Notice):
+        elif isinstance(event, Notice | BaseStemsReady):
             self._line(describe(event), object())
         else:
             self._show(describe(event), 1.0 if event.state.is_terminal else 0.0)
@@ -247,6 +252,8 @@ def describe(event: JobEvent) -> str:
         return f"{event.state}: {event.failure.message}" if event.failure else str(event.state)
     if isinstance(event, Notice):
         return f"{'warning' if event.warning else 'note'}: {event.message}"
+    if isinstance(event, BaseStemsReady):
+        return "the stems of the model as it is are there, in base/; better ones may follow"
     text = event.phase.replace("_", " ")
     if event.epochs:
         text += f", epoch {event.epoch}/{event.epochs}"

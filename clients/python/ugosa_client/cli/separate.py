@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from ugosa_client.errors import BadInputError
 from ugosa_client.events import JobEvent
 from ugosa_client.marks.file import read_marks_of_stretch
 from ugosa_client.marks.regions import Position, parse_time
-from ugosa_client.resources import Job
+from ugosa_client.resources import BaseStems, Job
 from ugosa_client.separate import Separation, SeparationRequest, find_model, take_project
 from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
@@ -128,6 +129,8 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
     if arguments.out is None and not arguments.detach:
         raise BadInputError("name the folder for the stems with -o DIR, or make only the job with --detach")
     rule = stem_files(arguments)
+    if is_watched(arguments):
+        arguments.base_stems = BaseStems.EARLY.value
     with request_of(arguments, client) as request:
         job = client.submit(
             request,
@@ -143,13 +146,19 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
     finish = partial(client.finish, job, arguments.out, overwrite=arguments.overwrite, stem_files=rule)
     separation = finish_or_cancel(client, job, finish, reporter)
     files = separation.files
-    listing = [*files.stems.values(), files.report_json, files.report_html]
+    listing = [*files.stems.values(), files.report_json, files.report_html, *files.base_stems.values()]
     verdict = separation.job.verdict
     reporter.result(
         {"job": separation.job, "files": [str(path) for path in listing]},
         "\n".join(map(str, listing)),
         closing=verdict.message if verdict else "",
     )
+
+
+def is_watched(arguments: argparse.Namespace) -> bool:
+    """Return whether somebody waits at a terminal, and leaves open what to hear early."""
+    is_open = arguments.base_stems is None and arguments.request_id is None
+    return is_open and not (arguments.detach or arguments.json) and sys.stdout.isatty()
 
 
 @contextmanager

@@ -8,15 +8,19 @@ from datetime import datetime
 from typing import Any
 
 from ugosa_client.errors import BadInputError, BadOptionError
-from ugosa_client.events import JobEvent, Notice, Progress, StateChanged
+from ugosa_client.events import BaseStemsReady, JobEvent, Notice, Progress, StateChanged
 from ugosa_client.option_table import option_table
-from ugosa_client.resources import Job, JobOptions, Mark, MarkState, MaskKind, StemEncoding
+from ugosa_client.resources import ENUM_OPTIONS, Job, JobOptions, Mark, MarkState
 from ugosa_client.web.audio import frames_per_peak
 from ugosa_client.web.songs import Song
 
-EVENT_NAMES = {StateChanged: "state", Progress: "progress", Notice: "notice"}
+EVENT_NAMES = {
+    StateChanged: "state",
+    Progress: "progress",
+    Notice: "notice",
+    BaseStemsReady: "base_stems",
+}
 SIGHT_FIELDS = ("visual_frames", "pictures", "video")  # binary, and not of this page
-ENUMS = {"mask_kind": MaskKind, "stem_encoding": StemEncoding}
 TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
     "number": (int, float),
@@ -39,7 +43,7 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 def event_json(event: JobEvent) -> dict[str, Any]:
-    """Return an event; `event` says whether it is a state, progress or a notice."""
+    """Return an event; `event` says of which kind it is."""
     values = _plain(asdict(event))
     return {"event": EVENT_NAMES[type(event)], **values}
 
@@ -79,7 +83,7 @@ def options_of(values: Any) -> JobOptions:
             raise BadOptionError(f"{name} is {value!r}, which is not of kind {kinds[name]}")
         fields[name] = tuple(map(str, value)) if isinstance(value, list) else value
     try:
-        fields |= {name: ENUMS[name](fields[name]) for name in ENUMS if name in fields}
+        fields |= {name: words(fields[name]) for name, words in ENUM_OPTIONS.items() if name in fields}
         return JobOptions(**fields)
     except ValueError as error:
         raise BadOptionError(str(error)) from error

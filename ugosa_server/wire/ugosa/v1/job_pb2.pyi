@@ -51,6 +51,13 @@ class MaskKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MASK_KIND_HARD: _ClassVar[MaskKind]
     MASK_KIND_SHARED: _ClassVar[MaskKind]
 
+class BaseStems(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BASE_STEMS_UNSPECIFIED: _ClassVar[BaseStems]
+    BASE_STEMS_NONE: _ClassVar[BaseStems]
+    BASE_STEMS_EARLY: _ClassVar[BaseStems]
+    BASE_STEMS_KEPT: _ClassVar[BaseStems]
+
 class VerdictOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     VERDICT_OUTCOME_UNSPECIFIED: _ClassVar[VerdictOutcome]
@@ -87,6 +94,10 @@ MASK_KIND_UNSPECIFIED: MaskKind
 MASK_KIND_SOFT: MaskKind
 MASK_KIND_HARD: MaskKind
 MASK_KIND_SHARED: MaskKind
+BASE_STEMS_UNSPECIFIED: BaseStems
+BASE_STEMS_NONE: BaseStems
+BASE_STEMS_EARLY: BaseStems
+BASE_STEMS_KEPT: BaseStems
 VERDICT_OUTCOME_UNSPECIFIED: VerdictOutcome
 VERDICT_OUTCOME_HELPED: VerdictOutcome
 VERDICT_OUTCOME_DID_NOT: VerdictOutcome
@@ -96,7 +107,7 @@ NOTICE_LEVEL_INFO: NoticeLevel
 NOTICE_LEVEL_WARNING: NoticeLevel
 
 class JobOptions(_message.Message):
-    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind", "pictures", "video", "remix_weight", "marks_weight", "guard", "stems", "max_steps", "max_seconds")
+    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind", "pictures", "video", "remix_weight", "marks_weight", "guard", "stems", "max_steps", "max_seconds", "base_stems")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +135,7 @@ class JobOptions(_message.Message):
     STEMS_FIELD_NUMBER: _ClassVar[int]
     MAX_STEPS_FIELD_NUMBER: _ClassVar[int]
     MAX_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BASE_STEMS_FIELD_NUMBER: _ClassVar[int]
     model: str
     preset: str
     strategy: str
@@ -151,7 +163,8 @@ class JobOptions(_message.Message):
     stems: _containers.RepeatedScalarFieldContainer[str]
     max_steps: int
     max_seconds: float
-    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ..., pictures: _Optional[_Iterable[_Union[PlayerPicture, _Mapping]]] = ..., video: _Optional[_Union[VideoSource, _Mapping]] = ..., remix_weight: _Optional[float] = ..., marks_weight: _Optional[float] = ..., guard: bool = ..., stems: _Optional[_Iterable[str]] = ..., max_steps: _Optional[int] = ..., max_seconds: _Optional[float] = ...) -> None: ...
+    base_stems: BaseStems
+    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ..., pictures: _Optional[_Iterable[_Union[PlayerPicture, _Mapping]]] = ..., video: _Optional[_Union[VideoSource, _Mapping]] = ..., remix_weight: _Optional[float] = ..., marks_weight: _Optional[float] = ..., guard: bool = ..., stems: _Optional[_Iterable[str]] = ..., max_steps: _Optional[int] = ..., max_seconds: _Optional[float] = ..., base_stems: _Optional[_Union[BaseStems, str]] = ...) -> None: ...
 
 class VisualFrame(_message.Message):
     __slots__ = ("player", "frame", "features")
@@ -224,7 +237,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "request_id", "upload_id", "state", "options", "marks", "attempt", "queue_position", "fraction", "last_seq", "create_time", "start_time", "end_time", "error", "stems", "audio", "file_name", "kind", "array_id", "verdict")
+    __slots__ = ("job_id", "request_id", "upload_id", "state", "options", "marks", "attempt", "queue_position", "fraction", "last_seq", "create_time", "start_time", "end_time", "error", "stems", "audio", "file_name", "kind", "array_id", "verdict", "base_stems")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +258,7 @@ class Job(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     ARRAY_ID_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
+    BASE_STEMS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     request_id: str
     upload_id: str
@@ -265,7 +279,8 @@ class Job(_message.Message):
     kind: JobKind
     array_id: str
     verdict: Verdict
-    def __init__(self, job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ..., attempt: _Optional[int] = ..., queue_position: _Optional[int] = ..., fraction: _Optional[float] = ..., last_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., file_name: _Optional[str] = ..., kind: _Optional[_Union[JobKind, str]] = ..., array_id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ...) -> None: ...
+    base_stems: _containers.RepeatedCompositeFieldContainer[Stem]
+    def __init__(self, job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ..., attempt: _Optional[int] = ..., queue_position: _Optional[int] = ..., fraction: _Optional[float] = ..., last_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., file_name: _Optional[str] = ..., kind: _Optional[_Union[JobKind, str]] = ..., array_id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., base_stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ...) -> None: ...
 
 class Verdict(_message.Message):
     __slots__ = ("outcome", "kept_epoch", "held_back_seconds", "sources", "message")
@@ -294,7 +309,7 @@ class SourceVerdict(_message.Message):
     def __init__(self, source: _Optional[str] = ..., held_back_seconds: _Optional[float] = ..., before_dbfs: _Optional[float] = ..., after_dbfs: _Optional[float] = ...) -> None: ...
 
 class JobEvent(_message.Message):
-    __slots__ = ("job_id", "seq", "attempt", "time", "state_changed", "progress", "notice")
+    __slots__ = ("job_id", "seq", "attempt", "time", "state_changed", "progress", "notice", "base_stems")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -302,6 +317,7 @@ class JobEvent(_message.Message):
     STATE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     NOTICE_FIELD_NUMBER: _ClassVar[int]
+    BASE_STEMS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     seq: int
     attempt: int
@@ -309,7 +325,14 @@ class JobEvent(_message.Message):
     state_changed: JobStateChanged
     progress: JobProgress
     notice: JobNotice
-    def __init__(self, job_id: _Optional[str] = ..., seq: _Optional[int] = ..., attempt: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[JobStateChanged, _Mapping]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., notice: _Optional[_Union[JobNotice, _Mapping]] = ...) -> None: ...
+    base_stems: JobBaseStems
+    def __init__(self, job_id: _Optional[str] = ..., seq: _Optional[int] = ..., attempt: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[JobStateChanged, _Mapping]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., notice: _Optional[_Union[JobNotice, _Mapping]] = ..., base_stems: _Optional[_Union[JobBaseStems, _Mapping]] = ...) -> None: ...
+
+class JobBaseStems(_message.Message):
+    __slots__ = ("sources",)
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, sources: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class JobStateChanged(_message.Message):
     __slots__ = ("state", "error")

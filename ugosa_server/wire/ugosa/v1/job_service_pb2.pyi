@@ -10,11 +10,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class StemTake(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STEM_TAKE_UNSPECIFIED: _ClassVar[StemTake]
+    STEM_TAKE_FINAL: _ClassVar[StemTake]
+    STEM_TAKE_BASE: _ClassVar[StemTake]
+
 class ReportFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     REPORT_FORMAT_UNSPECIFIED: _ClassVar[ReportFormat]
     REPORT_FORMAT_JSON: _ClassVar[ReportFormat]
     REPORT_FORMAT_HTML: _ClassVar[ReportFormat]
+STEM_TAKE_UNSPECIFIED: StemTake
+STEM_TAKE_FINAL: StemTake
+STEM_TAKE_BASE: StemTake
 REPORT_FORMAT_UNSPECIFIED: ReportFormat
 REPORT_FORMAT_JSON: ReportFormat
 REPORT_FORMAT_HTML: ReportFormat
@@ -118,16 +127,18 @@ class DeleteJobResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ReadStemRequest(_message.Message):
-    __slots__ = ("job_id", "source", "offset", "length")
+    __slots__ = ("job_id", "source", "offset", "length", "take")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
+    TAKE_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     source: str
     offset: int
     length: int
-    def __init__(self, job_id: _Optional[str] = ..., source: _Optional[str] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+    take: StemTake
+    def __init__(self, job_id: _Optional[str] = ..., source: _Optional[str] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ..., take: _Optional[_Union[StemTake, str]] = ...) -> None: ...
 
 class ReadStemResponse(_message.Message):
     __slots__ = ("chunk",)
