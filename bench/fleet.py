@@ -147,6 +147,9 @@ class IdleRun(Run):
     async def cancel(self, deadline_s: float) -> None:
         """See Run.cancel."""
 
+    def accept(self) -> None:
+        """See Run.accept."""
+
 
 class FleetEngine(Engine):
     """Workers without a network."""

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -53,8 +53,10 @@ class ActiveRun:
     """None while the engine is starting it."""
     starting: asyncio.Task[Run] | None = None
     """The engine's start of it; a cancel that comes meanwhile ends the wait."""
-    cancelling: asyncio.Task[None] | None = None
-    """Set once a cancel was passed on."""
+    is_cancelling: bool = False
+    """True once a cancel was passed on."""
+    looks: set[asyncio.Task[None]] = field(default_factory=set)
+    """Looks for what its user has asked, under way."""
 
 
 class Scheduler:
@@ -81,7 +83,7 @@ class Scheduler:
         self._draining = asyncio.Event()
         self._slots: list[asyncio.Task[None]] = []
         self._faults_in_a_row = 0
-        jobs.on_cancel = self._look_for_cancel
+        jobs.on_request = self._look_for_requests
 
     async def recover(self) -> None:
         """Resume the work of an earlier server process: queue running jobs again, complete cancels."""
@@ -111,24 +113,29 @@ class Scheduler:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
 
-    def _look_for_cancel(self, job_id: str) -> None:
+    def _look_for_requests(self, job_id: str) -> None:
         active = self._active.get(job_id)
-        if active is not None and active.cancelling is None:
-            active.cancelling = asyncio.create_task(self._pass_on_cancel(active))
+        if active is not None:
+            look = asyncio.create_task(self._pass_on_requests(active))
+            active.looks.add(look)
+            look.add_done_callback(active.looks.discard)
 
-    async def _pass_on_cancel(self, active: ActiveRun) -> None:
+    async def _pass_on_requests(self, active: ActiveRun) -> None:
         try:
             job = await self._jobs.get(active.job.principal, active.job.job_id)
         except Exception:
-            log.exception("job %s cannot be read; its cancel waits for the next", active.job.job_id)
-            active.cancelling = None
+            log.exception(
+                "job %s cannot be read; what it was asked waits for the next look", active.job.job_id
+            )
             return
-        if job.state is not JobState.CANCELLING:
-            active.cancelling = None
-        elif active.run is not None:
-            await active.run.cancel(self._cancel_deadline_s)
-        elif active.starting is None or not active.starting.cancel():
-            active.cancelling = None  # between two steps of _run, which looks again
+        if job.state is JobState.CANCELLING and not active.is_cancelling:
+            if active.run is not None:
+                active.is_cancelling = True
+                await active.run.cancel(self._cancel_deadline_s)
+            elif active.starting is not None:  # else between two steps of _run, which looks again
+                active.is_cancelling = active.starting.cancel()
+        elif job.accepted and active.run is not None:
+            active.run.accept()
 
     async def _work(self) -> None:
         while not self._draining.is_set():
@@ -188,15 +195,15 @@ class Scheduler:
             spec = await self._spec(job)
             reach("job.attempt_made")
             active.starting = asyncio.create_task(self._engine.start(spec), name=f"start-{job.job_id}")
-            self._look_for_cancel(job.job_id)  # a cancel may have come before
+            self._look_for_requests(job.job_id)  # a cancel may have come before
             try:
                 active.run = await active.starting
             except asyncio.CancelledError:
-                if active.cancelling is None:
+                if not active.is_cancelling:
                     raise
                 await self._end(job, JobState.CANCELLED)
                 return
-            self._look_for_cancel(job.job_id)  # and again while the engine was starting it
+            self._look_for_requests(job.job_id)  # and again while the engine was starting it
             await self._follow(job, active.run)
         except WorkerLostError as error:
             lost = LostRuns() if active.run is None else LostRuns(runs=1, workers=1)

@@ -41,6 +41,7 @@ class FaultyRun(Run):
         self._engine = engine
         self._events = asyncio.Queue()
         self._cancel_requested = False
+        self._accepted = False
         self._hung = asyncio.Event()
         self.ended = asyncio.Event()
         self._work = asyncio.create_task(self._run())
@@ -59,6 +60,9 @@ class FaultyRun(Run):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._work), deadline_s)
         self.lose("was replaced")
+
+    def accept(self):
+        self._accepted = True
 
     def hang(self):
         """Say nothing more; after the engine's patience the worker is taken for lost."""
@@ -106,6 +110,8 @@ class FaultyRun(Run):
             steps = self.spec.adaptation.epochs * STEPS if is_long else STEPS
             self._say(RunProgress(phase, number * STEPS / total, None, 0, steps))
             for step in range(1, steps + 1):
+                if is_long and self._accepted:
+                    break
                 await asyncio.sleep(self._engine.step_s)
                 self._reach(f"phase.{phase}.step")
                 if self._hung.is_set():
@@ -143,7 +149,7 @@ def succeed(spec):
 def write_stems(spec, name):
     stems = []
     for index, source in enumerate(SOURCES):
-        content = f"{spec.job_id} {spec.attempt} {name} {source}".encode() * 100
+        content = f"{spec.job_id} {spec.attempt} {source} {name}".encode() * 100
         path = Path(spec.out_dir) / f"{name}-{index}.wav"
         with replacing(path) as stream:
             stream.write(content)

@@ -47,6 +47,7 @@ class ScriptedRun(Run):
         self._cancelled = asyncio.Event()
         self.ended = asyncio.Event()
         self.cancel_calls = 0
+        self.accepted = asyncio.Event()
 
     async def events(self):
         try:
@@ -70,6 +71,9 @@ class ScriptedRun(Run):
                     yield item
         finally:
             self.ended.set()
+
+    def accept(self):
+        self.accepted.set()
 
     async def cancel(self, deadline_s):
         self.cancel_calls += 1

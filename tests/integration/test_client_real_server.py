@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.helpers.jobs import wait_for_adaptation
 from tests.helpers.songs import SOURCES
 from tests.helpers.tiny_network import noise_song
 from ugosa_client import (
@@ -23,6 +24,7 @@ from ugosa_client import (
     JobState,
     Mark,
     MarkState,
+    Notice,
     SeparationRequest,
     StateChanged,
 )
@@ -155,6 +157,20 @@ def test_ctrl_c_cancels_the_job_and_says_so(address, client, song, tmp_path):
     assert client.get_job(event["job_id"]).state is JobState.CANCELLED
     with pytest.raises(WrongStateError, match="cancelled"):
         client.fetch(event["job_id"], tmp_path / "out")
+
+
+def test_an_accepted_job_gives_the_stems_of_what_it_learned(address, client, song):
+    marks = (Mark("vocals", MarkState.SILENT, 0, RATE),)
+    options = JobOptions(epochs=1000, segment_s=0.5, hop_s=0.05)
+    job = client.create_job(client.upload(song).upload_id, marks=marks, options=options)
+    wait_for_adaptation(client, job.job_id)
+    with ugosa(address, "accept", job.job_id) as process:
+        assert process.stdout.read() == f"job {job.job_id} is running\n"
+    events = list(client.watch(job.job_id))
+    assert [event.reason for event in events if isinstance(event, Notice)].count("ACCEPTED") == 1
+    job = client.get_job(job.job_id)
+    assert (job.state, job.accepted, len(job.stems)) == (JobState.SUCCEEDED, True, 4)
+    assert client.accept(job.job_id) == job
 
 
 def test_base_stems_are_fetched_while_the_job_learns(address, client, song, tmp_path):

@@ -139,6 +139,25 @@ async def test_cancelled_run_leaves_nothing_and_frees_its_worker(engine, make_sp
     check_success(following := make_spec("-following"), await run_through(engine, following))
 
 
+async def test_accepted_run_learns_no_more_and_gives_its_stems(engine, make_spec):
+    spec = make_spec(epochs=ENDLESS)
+    run = await engine.start(spec)
+    async with aclosing(run.events()) as events:
+        await reach_adaptation(events)
+        run.accept()
+        run.accept()
+        check_success(spec, await read_on(events))
+    run.accept()  # too late, and no error
+    check_success(following := make_spec("-following", epochs=1), await run_through(engine, following))
+
+
+async def test_run_can_be_accepted_before_its_first_event(engine, make_spec):
+    spec = make_spec(epochs=ENDLESS)
+    run = await engine.start(spec)
+    run.accept()
+    check_success(spec, await all_events(run))
+
+
 async def test_run_can_be_cancelled_before_its_first_event(engine, make_spec):
     run = await engine.start(make_spec(epochs=ENDLESS))
     await run.cancel(DEADLINE_S)

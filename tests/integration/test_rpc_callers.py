@@ -224,6 +224,7 @@ async def test_what_belongs_to_another_answers_as_if_it_were_not_there(tmp_path)
             for call, of_job in (
                 (lambda api: api.jobs.GetJob, lambda i: jobs.GetJobRequest(job_id=i)),
                 (lambda api: api.jobs.CancelJob, lambda i: jobs.CancelJobRequest(job_id=i)),
+                (lambda api: api.jobs.AcceptJob, lambda i: jobs.AcceptJobRequest(job_id=i)),
                 (lambda api: api.jobs.DeleteJob, lambda i: jobs.DeleteJobRequest(job_id=i)),
                 (lambda api: api.jobs.SetMarks, lambda i: jobs.SetMarksRequest(job_id=i)),
                 (lambda api: api.jobs.WatchJob, lambda i: jobs.WatchJobRequest(job_id=i)),

@@ -104,6 +104,41 @@ async def test_a_cancelled_run_frees_the_worker_and_the_queue_moves_on(tmp_path)
         assert not front.spool.attempt_dir(first.job_id, 1).exists()
 
 
+async def test_accept_reaches_the_run_and_any_later_attempt(tmp_path):
+    gates = [Gate(), Gate()]
+    async with running_front(tmp_path, [gates[0], LOST], [gates[1], succeed]) as front:
+        job = await submit(front)
+        await gates[0].reached.wait()
+        assert not (await front.jobs.get(PRINCIPAL, job.job_id)).accepted
+        for _ in range(2):
+            assert (await front.jobs.accept(PRINCIPAL, job.job_id)).accepted
+        for gate, run in zip(gates, (0, 1), strict=True):
+            await gate.reached.wait()
+            await front.engine.runs[run].accepted.wait()
+            gate.open()
+        assert states(await front.events(job.job_id))[-1] is JobState.SUCCEEDED
+        assert (await front.jobs.accept(PRINCIPAL, job.job_id)).state is JobState.SUCCEEDED
+
+
+async def test_waiting_job_can_be_accepted_and_cancelled(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [gate, succeed], [Gate(), succeed]) as front:
+        await submit(front, "first")
+        await gate.reached.wait()
+        job = await submit(front, "second")
+        await front.jobs.accept(PRINCIPAL, job.job_id)
+        gate.open()
+        while len(front.engine.runs) < 2:
+            await asyncio.sleep(0)
+        await front.engine.runs[1].accepted.wait()
+        await asyncio.gather(*(ask(PRINCIPAL, job.job_id) for ask in (front.jobs.accept, front.jobs.cancel)))
+        assert states(await front.events(job.job_id))[-1] is JobState.CANCELLED
+        front.jobs.on_request(job.job_id)
+        job = await front.jobs.accept(PRINCIPAL, job.job_id)
+        assert (job.state, job.accepted) == (JobState.CANCELLED, True)
+        await front.jobs.delete(PRINCIPAL, job.job_id)
+
+
 async def test_cancel_does_not_wait_for_a_starting_worker(tmp_path):
     starting = Gate()
     async with running_front(tmp_path, starting) as front:

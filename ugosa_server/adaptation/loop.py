@@ -173,7 +173,8 @@ def adapt(
         context: for a network that is conditioned on video; None = a network of masks is conditioned on h.
         remixes: of the song, for `R-`; it must be able to draw some.
         guard: judges the base and every epoch.
-        is_enough: told the steps done after each; True ends the adaptation there, as if an epoch ended.
+        is_enough: told the steps done, before the first and after each; True ends the adaptation there, as if
+            an epoch ended.
 
     Raises:
         DivergedError: the loss of a step is not finite.
@@ -196,6 +197,8 @@ def adapt(
             h = torch.ones(1, len(network.config.sources), window.shape[-1], device=reader.device)
             return cached.separate([window.to(reader.device)], [name], h, reader.contexts([start]))[0]
 
+        if is_enough(0) and not (checkpoint is not None and checkpoint.epochs_done):
+            return
         if guard is not None:
             guard.judge(separate, parameters)
         losses_done = checkpoint.restore(parameters, optimiser, guard) if checkpoint is not None else []
@@ -203,7 +206,7 @@ def adapt(
             order.permutation(len(examples))
             step += steps // options.epochs
             yield AdaptationStep(epoch, options.epochs, step, steps, True, loss, resumed=True)
-        if step and is_enough(step):
+        if is_enough(step):
             return
         for epoch in range(len(losses_done) + 1, options.epochs + 1):
             visits = [examples[index] for index in order.permutation(len(examples))]

@@ -74,6 +74,10 @@ class Run(ABC):
     async def cancel(self, deadline_s: float) -> None:
         """Ask the run to end and wait for it; after `deadline_s` seconds its worker is replaced."""
 
+    @abstractmethod
+    def accept(self) -> None:
+        """Ask the run to learn no more and go on to its stems, without waiting; once is enough."""
+
 
 class Engine(ABC):
     """Runner of jobs."""
@@ -117,6 +121,10 @@ class Worker(ABC):
     @abstractmethod
     def request_cancel(self, spec: RunSpec) -> None:
         """Ask the run to end at its next step, without waiting."""
+
+    @abstractmethod
+    def request_accept(self, spec: RunSpec) -> None:
+        """Ask the run to learn no more, without waiting."""
 
     @abstractmethod
     async def end_overdue(self, run: WorkerRun, reason: str) -> None:
@@ -165,6 +173,11 @@ class WorkerRun(Run):
             reason = f"did not end within {deadline_s:.1f} s of a cancel"
             log.warning("job %s %s", self.spec.job_id, reason)
             await self._worker.end_overdue(self, reason)
+
+    def accept(self) -> None:
+        """See Run.accept."""
+        if not self.ended.is_set():
+            self._worker.request_accept(self.spec)
 
 
 class WorkerEngine(Engine):
@@ -249,6 +262,16 @@ class CancelRun:
 
 
 @dataclass(frozen=True)
+class AcceptRun:
+    """To the worker: have the run learn no more, if it is still this one."""
+
+    job_id: str
+    """Job of the run."""
+    attempt: int
+    """Attempt of the run."""
+
+
+@dataclass(frozen=True)
 class WorkerReady:
     """From the worker: the default model is resident and runs can start."""
 
@@ -272,7 +295,7 @@ class Heartbeat:
     """Reserved on its GPU; None without one."""
 
 
-Message = StartRun | CancelRun | WorkerReady | WorkerRefused | Heartbeat | RunEvent
+Message = StartRun | CancelRun | AcceptRun | WorkerReady | WorkerRefused | Heartbeat | RunEvent
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 

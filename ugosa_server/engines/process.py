@@ -11,6 +11,7 @@ import msgspec
 
 from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import (
+    AcceptRun,
     CancelRun,
     Heartbeat,
     Message,
@@ -93,6 +94,10 @@ class WorkerProcess(Worker):
     def request_cancel(self, spec: RunSpec) -> None:
         """See Worker.request_cancel."""
         self.send(CancelRun(spec.job_id, spec.attempt))
+
+    def request_accept(self, spec: RunSpec) -> None:
+        """See Worker.request_accept."""
+        self.send(AcceptRun(spec.job_id, spec.attempt))
 
     async def end_overdue(self, run: WorkerRun, reason: str) -> None:
         """See Worker.end_overdue: TERM, then KILL."""

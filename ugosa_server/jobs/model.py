@@ -273,6 +273,8 @@ class Job:
     """Array that made it; empty = none did."""
     base_stems: tuple[StemFile, ...] = ()
     """Stems of the unadapted network, while they are on disk."""
+    accepted: bool = False
+    """Whether it was asked to learn no more."""
 
 
 @dataclass(frozen=True)

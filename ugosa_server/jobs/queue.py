@@ -75,8 +75,8 @@ class JobQueue:
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
         self.draining = False
-        self.on_cancel: Callable[[str], None] = lambda job_id: None
-        """Called with the id of every job that was asked to end; the scheduler's."""
+        self.on_request: Callable[[str], None] = lambda job_id: None
+        """Called with the id of every job that was asked to end, or to learn no more; the scheduler's."""
 
     async def create(
         self,
@@ -221,7 +221,13 @@ class JobQueue:
         if job.state is JobState.CANCELLED:  # it may have waited for another attempt
             await asyncio.to_thread(self._spool.delete_job, job_id)
         self._hub.announce(job_id)
-        self.on_cancel(job_id)
+        self.on_request(job_id)
+        return job
+
+    async def accept(self, principal: str, job_id: str) -> Job:
+        """Ask a job to go on to the stems of what it has learned; one that has ended is returned as it is."""
+        job = await self._store(lambda s: s.jobs.request_accept(principal, job_id))
+        self.on_request(job_id)
         return job
 
     async def delete(self, principal: str, job_id: str) -> None:

@@ -29,14 +29,15 @@ In, on a loopback address (`OscOptions.listen`):
 | `/ugosa/v1/query`       | none       |                   | sends a snapshot of every live job            |
 |                         | `,s`       | job               | sends a snapshot of this job, ended or not    |
 | `/ugosa/v1/cancel`      | `,s`       | job               | cancels it                                    |
+| `/ugosa/v1/accept`      | `,s`       | job               | has it learn no more: on to the stems         |
 
 - To stay subscribed, subscribe again before the time is over. A subscription starts with every live job.
 - A packet's source address is never answered: it can be forged. The answer to a query goes to all peers and
   subscribers.
 - Anything malformed, refused, or above 20 datagrams or commands a second is dropped and counted. Bundles, of
   at most 20 messages and four deep, are taken apart and carried out at once, whatever their time tag.
-- Whoever can send to the loopback interface can cancel jobs: open no control address on a machine whose
-  other users you do not trust.
+- Whoever can send to the loopback interface can cancel jobs and end their learning: open no control address
+  on a machine whose other users you do not trust.
 """
 
 from ugosa_server.osc.service import OscOptions, OscService

@@ -16,6 +16,7 @@ SUBSCRIBE_ADDRESS = "/ugosa/v1/subscribe"
 UNSUBSCRIBE_ADDRESS = "/ugosa/v1/unsubscribe"
 QUERY_ADDRESS = "/ugosa/v1/query"
 CANCEL_ADDRESS = "/ugosa/v1/cancel"
+ACCEPT_ADDRESS = "/ugosa/v1/accept"
 MAX_MESSAGES_PER_S = MAX_MESSAGES  # so that a full bundle can be carried out
 DEFAULT_TTL_S = 60
 MAX_TTL_S = 3600
@@ -109,7 +110,15 @@ class Cancel:
     """Unchecked."""
 
 
-Command = Subscribe | Unsubscribe | Query | Cancel
+@dataclass(frozen=True)
+class Accept:
+    """Have a job learn no more and go on to its stems."""
+
+    job_id: str
+    """Unchecked."""
+
+
+Command = Subscribe | Unsubscribe | Query | Cancel | Accept
 
 
 def parse(datagram: bytes) -> list[Command]:
@@ -133,6 +142,7 @@ _COMMANDS: dict[tuple[str, str], Callable[..., Command]] = {
     (QUERY_ADDRESS, ""): Query,
     (QUERY_ADDRESS, "s"): Query,
     (CANCEL_ADDRESS, "s"): Cancel,
+    (ACCEPT_ADDRESS, "s"): Accept,
 }
 
 

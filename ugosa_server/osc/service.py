@@ -12,6 +12,7 @@ from typing import Any
 from ugosa_server.addresses import loopback_ip
 from ugosa_server.errors import ConfigError, UgosaError
 from ugosa_server.osc.commands import (
+    Accept,
     Address,
     Cancel,
     Command,
@@ -189,23 +190,23 @@ class OscService:
             case Query(None):
                 self._send_live_jobs()
             case Query(str(job_id)):
-                self._spawn(self._query(command, job_id))
+                self._spawn(self._answered(command, self._query(job_id)))
             case Cancel(job_id):
-                self._spawn(self._cancel(command, job_id))
+                self._spawn(self._answered(command, self._feed.cancel(job_id)))
+            case Accept(job_id):
+                self._spawn(self._answered(command, self._feed.accept(job_id)))
 
     def _subscriber_address(self, host: str | None, port: int) -> Address:
         assert self._listen is not None  # a command has arrived there
         return (self._listen[0] if host is None else subscriber_ip(host), port)
 
-    async def _query(self, command: Command, job_id: str) -> None:
-        try:
-            self._send_again([await self._feed.snapshot(job_id)])
-        except UgosaError as error:
-            self._refuse(command, error)
+    async def _query(self, job_id: str) -> None:
+        self._send_again([await self._feed.snapshot(job_id)])
 
-    async def _cancel(self, command: Command, job_id: str) -> None:
+    async def _answered(self, command: Command, work: Coroutine[Any, Any, None]) -> None:
+        """Carry out a command about a job, and count a refusal."""
         try:
-            await self._feed.cancel(job_id)
+            await work
         except UgosaError as error:
             self._refuse(command, error)
 

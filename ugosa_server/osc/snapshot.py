@@ -155,6 +155,14 @@ class JobFeed:
         """
         await self._jobs.cancel(self._principal, job_id)
 
+    async def accept(self, job_id: str) -> None:
+        """Ask a job to go on to the stems of what it has learned; one that has ended stays as it is.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        await self._jobs.accept(self._principal, job_id)
+
     def _on_news(self, job_id: str) -> None:
         self._news.add(job_id)
         self._woken.set()

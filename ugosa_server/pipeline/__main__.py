@@ -22,6 +22,7 @@ import msgspec
 
 from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import (
+    AcceptRun,
     CancelRun,
     Heartbeat,
     Message,
@@ -64,12 +65,13 @@ class Channel:
 
 
 class Inbox:
-    """Reads commands on a thread of its own, so that a cancel arrives while a run computes."""
+    """Reads commands on a thread of its own, so that they arrive while a run computes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._runs: queue.Queue[RunSpec] = queue.Queue()
-        self._cancelled: set[tuple[str, int]] = set()
+        self._cancelled: set[RunKey] = set()
+        self._accepted: set[RunKey] = set()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def _read(self) -> None:
@@ -79,6 +81,8 @@ class Inbox:
                     self._runs.put(spec)
                 case CancelRun(job_id, attempt):
                     self._cancelled.add((job_id, attempt))
+                case AcceptRun(job_id, attempt):
+                    self._accepted.add((job_id, attempt))
                 case other:
                     log.error("not a command: %r", other)
         os._exit(0)
@@ -90,6 +94,10 @@ class Inbox:
     def cancelled(self, spec: RunSpec) -> bool:
         """Return whether this run was asked to end."""
         return (spec.job_id, spec.attempt) in self._cancelled
+
+    def accepted(self, spec: RunSpec) -> bool:
+        """Return whether this run was asked to learn no more."""
+        return (spec.job_id, spec.attempt) in self._accepted
 
 
 def beat(channel: Channel, gpu_memory_bytes: Callable[[], int | None]) -> None:
@@ -112,7 +120,8 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
         run = (spec.job_id, spec.attempt)
         log.info("job %s attempt %d: start", *run)
         try:
-            for event in run_job(spec, networks, partial(inbox.cancelled, spec)):
+            is_cancelled, is_accepted = partial(inbox.cancelled, spec), partial(inbox.accepted, spec)
+            for event in run_job(spec, networks, is_cancelled, is_accepted):
                 channel.send(event, run)
         except Exception as error:
             log.exception("job %s attempt %d: failed", *run)

@@ -28,6 +28,7 @@ from ugosa_server.report.data import EpochLoss
 
 ADAPTER_NAME = "adapter.safetensors"
 VERDICT_REASON = "VERDICT"
+ACCEPTED_REASON = "ACCEPTED"
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class AdaptationResult:
     """The strategy that it was made with."""
     verdict: Verdict | None
     """Judgement of the guard; None = nobody asked."""
-    steps: int = 0
-    """Steps of the optimiser that were made."""
+    steps: int
+    """Steps of the optimiser that were made; at least 1."""
 
     @property
     def keeps_base(self) -> bool:
@@ -53,8 +54,10 @@ class AdaptationResult:
 
 def adapt_network(
     context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], song: SongEstimates
-) -> Generator[RunEvent, None, AdaptationResult]:
+) -> Generator[RunEvent, None, AdaptationResult | None]:
     """Fine-tune in place to what the guard keeps, and write the adapter file unless that is the base.
+
+    None is returned where the run was to go on before its first step.
 
     Args:
         context: of the run.
@@ -124,7 +127,11 @@ def adapt_network(
             context_reader(context.model.network, spec),
             pool,
             guard,
-            lambda steps: 0 < options.max_steps <= steps or journal.is_budget_spent(),
+            lambda steps: (
+                context.is_accepted()
+                or 0 < options.max_steps <= steps
+                or (steps > 0 and journal.is_budget_spent())
+            ),
         ):
             steps = step.step
             if step.ends_epoch:
@@ -141,7 +148,21 @@ def adapt_network(
             context.check_cancel()
         if guard is not None:
             guard.restore_kept(trained)
-    if options.max_s and steps < all_steps:
+    if not steps:
+        yield journal.notice(
+            ACCEPTED_REASON,
+            "nothing was learned yet when the job was to go on: its stems are those of the model as it is",
+            warning=False,
+        )
+        return None
+    if context.is_accepted() and steps < all_steps:
+        yield journal.notice(
+            ACCEPTED_REASON,
+            f"{steps} of {all_steps} steps were learned when the job was to go on; --steps {steps} gives the"
+            " same stems again",
+            warning=False,
+        )
+    elif options.max_s and steps < all_steps:
         yield journal.notice(
             "BUDGET",
             f"{steps} of {all_steps} steps were learned, for the job to be done in {options.max_s:g} s; "
@@ -150,7 +171,7 @@ def adapt_network(
         )
     verdict = None
     if spec.adaptation.guard:
-        verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, options.epochs, 0.0)
+        verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, len(epoch_losses), 0.0)
         yield journal.notice(VERDICT_REASON, verdict.sentence, warning=False)
     result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict, steps)
     if not result.keeps_base:

@@ -63,6 +63,8 @@ class RunContext:
     """Record of the events."""
     is_cancelled: Callable[[], bool]
     """Asked between steps and between segments."""
+    is_accepted: Callable[[], bool]
+    """Asked between steps: whether what has been learned so far is to be taken."""
 
     @classmethod
     def of(
@@ -73,6 +75,7 @@ class RunContext:
         networks: ResidentNetworks,
         encoders: Executor,
         is_cancelled: Callable[[], bool],
+        is_accepted: Callable[[], bool],
     ) -> RunContext:
         """Plan a run; its first notices are in the journal.
 
@@ -83,6 +86,7 @@ class RunContext:
             networks: the networks and settings of this process.
             encoders: threads that encode previews.
             is_cancelled: asked between steps and between segments.
+            is_accepted: asked between steps.
         """
         config = model.info.config
         strategy, notice = effective_strategy(spec)
@@ -113,6 +117,7 @@ class RunContext:
             encoders=encoders,
             journal=journal,
             is_cancelled=is_cancelled,
+            is_accepted=is_accepted,
         )
 
     @property

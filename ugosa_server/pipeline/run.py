@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ugosa_server.adaptation.loop import adaptation_of
+from ugosa_server.adaptation.strategies import UNADAPTED
 from ugosa_server.audio.frames import open_frames
 from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.failpoints import reach
@@ -61,7 +63,10 @@ log = logging.getLogger(__name__)
 
 
 def run_job(
-    spec: RunSpec, networks: ResidentNetworks, is_cancelled: Callable[[], bool]
+    spec: RunSpec,
+    networks: ResidentNetworks,
+    is_cancelled: Callable[[], bool],
+    is_accepted: Callable[[], bool] = lambda: False,
 ) -> Iterator[RunEvent]:
     """Run one attempt of a job; the last event says how it ended.
 
@@ -69,9 +74,10 @@ def run_job(
         spec: the job, validated.
         networks: the networks and settings of this process.
         is_cancelled: asked between steps and between segments.
+        is_accepted: asked between steps of learning; once True, the stems are those of what was learned.
     """
     try:
-        succeeded = yield from _attempt(spec, networks, is_cancelled)
+        succeeded = yield from _attempt(spec, networks, is_cancelled, is_accepted)
         yield succeeded
     except RunCancelledError:
         yield RunCancelled()
@@ -81,7 +87,10 @@ def run_job(
 
 
 def _attempt(
-    spec: RunSpec, networks: ResidentNetworks, is_cancelled: Callable[[], bool]
+    spec: RunSpec,
+    networks: ResidentNetworks,
+    is_cancelled: Callable[[], bool],
+    is_accepted: Callable[[], bool],
 ) -> Generator[RunEvent, None, RunSucceeded]:
     """Run to the end, or leave no file behind."""
     out_dir = Path(spec.out_dir)
@@ -93,7 +102,7 @@ def _attempt(
                 " it starts it again"
             )
         with open_frames(spec.source) as frames, encoding_threads(networks.threads) as encoders:
-            context = RunContext.of(spec, frames, model, networks, encoders, is_cancelled)
+            context = RunContext.of(spec, frames, model, networks, encoders, is_cancelled, is_accepted)
             succeeded = yield from _phases(context)
         (out_dir / MODEL_MIX_NAME).unlink()
     except BaseException:  # also when the generator is dropped
@@ -106,6 +115,7 @@ def _attempt(
 def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
     """Go through the phases."""
     base = adaptation = None
+    kept: tuple[StemFile, ...] = ()
     yield from tuple(context.journal.notices)
     context, mix = yield from _prepare(context)
     with mix.frames:
@@ -117,18 +127,20 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
         else:
             context, base = yield from _base(context, mix)
             context, adaptation, stems = yield from _adapted_stems(context, mix, base)
+            kept = _kept_base(context, base, stems)
+            if adaptation is None:  # the report is that of a job which adapts nothing
+                context, base = replace(context, strategy=UNADAPTED), None
     if stems.clipping:
         yield context.journal.notice("CLIPPED", stems.clipping)
     report_json, report_html = yield from report_run(context, base, adaptation, stems)
     verdict = None if adaptation is None else adaptation.verdict
-    kept = _kept_base(context, base, stems)
     return RunSucceeded(stems.files, report_json, report_html, LEVELS_NAME, verdict, kept)
 
 
-def _kept_base(context: RunContext, base: BaseEstimates | None, stems: StemSet) -> tuple[StemFile, ...]:
+def _kept_base(context: RunContext, base: BaseEstimates, stems: StemSet) -> tuple[StemFile, ...]:
     """Return the early stems if they are to be kept; else remove those that are not the run's stems."""
-    if base is None or context.spec.base_stems is BaseStems.KEPT:
-        return () if base is None else base.stems.files
+    if context.spec.base_stems is BaseStems.KEPT:
+        return base.stems.files
     for file in set(base.stems.files) - set(stems.files):
         (context.out_dir / file.file_name).unlink()
     return ()
@@ -158,8 +170,8 @@ def _stems(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, tupl
 
 def _adapted_stems(
     context: RunContext, mix: ModelMix, base: BaseEstimates
-) -> Generator[RunEvent, None, tuple[RunContext, AdaptationResult, StemSet]]:
-    """Adapt and separate, with the base network again where the guard keeps that."""
+) -> Generator[RunEvent, None, tuple[RunContext, AdaptationResult | None, StemSet]]:
+    """Adapt and separate, with the base network again where the guard keeps that or nothing was learned."""
     with adaptation_of(context.model.network, context.strategy) as trained:
         context, adaptation = yield from within_memory(
             context,
@@ -167,7 +179,7 @@ def _adapted_stems(
             partial(adapt_network, mix=mix, trained=trained, song=base.song),
         )
         (context.out_dir / ESTIMATES_NAME).unlink()
-        if not adaptation.keeps_base:
+        if adaptation is not None and not adaptation.keeps_base:
             context, stems = yield from _stems(context, mix)
             yield from warn_of_doubtful_marks(context, stems.levels)
             return context, adaptation, stems

@@ -222,6 +222,7 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         array_id=job.array_id,
         verdict=verdict_to_wire(job.result.verdict) if job.result and job.result.verdict else None,
         base_stems=[_stem_to_wire(stem, job) for stem in job.base_stems],
+        accepted=job.accepted,
     )
 
 

@@ -106,6 +106,14 @@ class JobService(JobServiceServicer):
         return wire.CancelJobResponse(job=job_to_wire(job))
 
     @explains_errors
+    async def AcceptJob(  # noqa: N802
+        self, request: wire.AcceptJobRequest, context: Context
+    ) -> wire.AcceptJobResponse:
+        """See the proto."""
+        job = await self._jobs.accept(current_principal(), request.job_id)
+        return wire.AcceptJobResponse(job=job_to_wire(job))
+
+    @explains_errors
     async def DeleteJob(  # noqa: N802
         self, request: wire.DeleteJobRequest, context: Context
     ) -> wire.DeleteJobResponse:

@@ -153,6 +153,10 @@ class UgosaClient:
         """Ask a job to end and return its state; no error if it has ended."""
         return jobs.cancel_job(self._connection, job_id)
 
+    def accept(self, job_id: str) -> Job:
+        """Ask a job to learn no more and go on to its stems; no error if it does not learn or has ended."""
+        return jobs.accept_job(self._connection, job_id)
+
     def delete(self, job_id: str) -> None:
         """Delete an ended job with its stems and events."""
         jobs.delete_job(self._connection, job_id)

@@ -296,6 +296,7 @@ def to_job(message: job_pb2.Job) -> Job:
         array_id=message.array_id,
         verdict=to_verdict(message.verdict) if message.HasField("verdict") else None,
         base_stems=tuple(to_stem(stem, is_base=True) for stem in message.base_stems),
+        accepted=message.accepted,
     )
 
 

@@ -1,4 +1,4 @@
-"""Calls about jobs: create, get, list, watch, cancel, delete."""
+"""Calls about jobs: create, get, list, watch, cancel, accept, delete."""
 
 from __future__ import annotations
 
@@ -61,6 +61,12 @@ def cancel_job(connection: Connection, job_id: str) -> Job:
     """Ask a job to end, and return its state."""
     request = job_service_pb2.CancelJobRequest(job_id=job_id)
     return to_job(connection.unary(connection.jobs.CancelJob, request).job)
+
+
+def accept_job(connection: Connection, job_id: str) -> Job:
+    """Ask a job to go on to the stems of what it has learned, and return its state."""
+    request = job_service_pb2.AcceptJobRequest(job_id=job_id)
+    return to_job(connection.unary(connection.jobs.AcceptJob, request).job)
 
 
 def delete_job(connection: Connection, job_id: str) -> None:

@@ -438,6 +438,8 @@ class Job:
     """Set when SUCCEEDED, if fine-tuning was judged."""
     base_stems: tuple[Stem, ...] = ()
     """Stems of the model as it is, under the marks, while the server has them."""
+    accepted: bool = False
+    """Whether it was asked to learn no more while it had not ended."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ugosa_server.osc.commands import (
     MAX_SUBSCRIBERS,
+    Accept,
     Cancel,
     Command,
     MalformedError,
@@ -40,6 +41,7 @@ TABLE = [
     (QUERY, Query()),  # senders older than type tags leave them out
     (QUERY + b",s\0\0" + b"j1\0\0", Query("j1")),
     (CANCEL + b",s\0\0" + b"j1\0\0", Cancel("j1")),
+    (b"/ugosa/v1/accept\0\0\0\0,s\0\0j1\0\0", Accept("j1")),
 ]
 
 

@@ -39,6 +39,9 @@ class Jobs:
             raise NotFoundError(f"there is no job {job_id!r}")
         return RUNNING
 
+    async def accept(self, job_id: str) -> None:
+        assert job_id == "job-1"
+
     async def cancel(self, job_id: str) -> None:
         await self.snapshot(job_id)
         self.cancelled.set()
@@ -73,7 +76,7 @@ def free_port() -> int:
 
 def test_page_lists_addresses_types_and_arguments() -> None:
     documented = table_rows(ugosa_server.osc.__doc__ or "")
-    assert len(documented) == 9
+    assert len(documented) == 10
     assert table_rows(PAGE) == documented
 
 

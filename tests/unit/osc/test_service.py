@@ -32,6 +32,7 @@ class Jobs:
     def __init__(self, *snapshots: JobSnapshot) -> None:
         self.by_id = {snapshot.job_id: snapshot for snapshot in snapshots}
         self.cancelled: asyncio.Queue[str] = asyncio.Queue()
+        self.accepted: asyncio.Queue[str] = asyncio.Queue()
 
     def live_jobs(self) -> Sequence[JobSnapshot]:
         return [snapshot for snapshot in self.by_id.values() if not snapshot.ended]
@@ -45,6 +46,10 @@ class Jobs:
         job = await self.snapshot(job_id)
         self.by_id[job_id] = replace(job, seq=job.seq + 1, state="CANCELLED")
         self.cancelled.put_nowait(job_id)
+
+    async def accept(self, job_id: str) -> None:
+        await self.snapshot(job_id)
+        self.accepted.put_nowait(job_id)
 
 
 class Inbox(asyncio.DatagramProtocol):
@@ -173,10 +178,22 @@ def test_cancel_reaches_the_server_once_per_message() -> None:
     asyncio.run(run())
 
 
+def test_accept_reaches_the_server_and_cancels_nothing() -> None:
+    async def run() -> None:
+        jobs = Jobs(RUNNING)
+        async with service(jobs) as osc:
+            send(osc, "/ugosa/v1/accept", "job-1")
+            assert await asyncio.wait_for(jobs.accepted.get(), WAIT_S) == "job-1"
+            assert jobs.cancelled.empty()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("address", "arguments"),
     [
         ("/ugosa/v1/cancel", ["no-such-job"]),
+        ("/ugosa/v1/accept", ["no-such-job"]),
         ("/ugosa/v1/query", ["no-such-job"]),
         ("/ugosa/v1/subscribe", [9877, "192.0.2.1"]),
         ("/ugosa/v1/subscribe", [9877, "example.com"]),

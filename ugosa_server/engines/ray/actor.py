@@ -34,6 +34,7 @@ CONCURRENCY_GROUPS = {CONTROL: 2, FILES: 4}
 GROUP_OF_METHOD = {
     "health": CONTROL,
     "cancel": CONTROL,
+    "accept": CONTROL,
     "reads": FILES,
     "received_bytes": FILES,
     "receive": FILES,
@@ -73,6 +74,7 @@ class WorkerActor:
         self._server_version = server_version
         self._incarnation = uuid.uuid4().hex
         self._cancelled: set[RunKey] = set()
+        self._accepted: set[RunKey] = set()
         self._files = NodeFiles(files)
         start_logging(settings.log_level, settings.log_format)
 
@@ -106,17 +108,23 @@ class WorkerActor:
         key = (spec.job_id, spec.attempt)
         run_job = import_module(f"{PIPELINE}.run").run_job
         try:
-            for event in run_job(spec, self.networks, lambda: key in self._cancelled):  # noqa: UP028
+            is_cancelled, is_accepted = (lambda: key in self._cancelled), (lambda: key in self._accepted)
+            for event in run_job(spec, self.networks, is_cancelled, is_accepted):  # noqa: UP028
                 yield event
         except Exception as error:
             log.exception("job %s attempt %d: failed", *key)
             yield failure_of(error)
         finally:
             self._cancelled.discard(key)
+            self._accepted.discard(key)
 
     def cancel(self, job_id: str, attempt: int) -> None:
         """Ask a run to end at its next step."""
         self._cancelled.add((job_id, attempt))
+
+    def accept(self, job_id: str, attempt: int) -> None:
+        """Ask a run to learn no more."""
+        self._accepted.add((job_id, attempt))
 
     def health(self) -> ActorHealth:
         """Return the state of the actor."""

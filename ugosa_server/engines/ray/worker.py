@@ -93,12 +93,15 @@ class RayWorker(Worker):
 
     def request_cancel(self, spec: RunSpec) -> None:
         """See Worker.request_cancel."""
+        self._in_background(self._request(self._actor.cancel, spec))
 
-        async def request(actor: Any) -> None:
-            with contextlib.suppress(*self._calls.errors):
-                await actor.cancel.remote(spec.job_id, spec.attempt)
+    def request_accept(self, spec: RunSpec) -> None:
+        """See Worker.request_accept."""
+        self._in_background(self._request(self._actor.accept, spec))
 
-        self._in_background(request(self._actor))
+    async def _request(self, method: Any, spec: RunSpec) -> None:
+        with contextlib.suppress(*self._calls.errors):
+            await method.remote(spec.job_id, spec.attempt)
 
     async def end_overdue(self, run: WorkerRun, reason: str) -> None:
         """See Worker.end_overdue: the actor's process is killed."""

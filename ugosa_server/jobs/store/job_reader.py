@@ -47,10 +47,12 @@ class JobRow(NamedTuple):
     error: str | None
     result: str | None
     array_id: str | None
+    accepted: int
 
 
-COLUMNS = ", ".join(JobRow._fields)
-COLUMNS_WITHOUT_MARKS = ", ".join("'[]'" if name == "marks" else name for name in JobRow._fields)
+IS_ACCEPTED = "EXISTS (SELECT 1 FROM accepted_jobs WHERE job_id = jobs.job_id)"
+COLUMNS = ", ".join((*JobRow._fields[:-1], IS_ACCEPTED))
+COLUMNS_WITHOUT_MARKS = COLUMNS.replace(", marks, ", ", '[]', ")
 MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 
 
@@ -239,6 +241,7 @@ class JobReader:
             result=result,
             array_id=row.array_id or "",
             base_stems=base_stems,
+            accepted=bool(row.accepted),
         )
 
     def _early_stems(self, job_id: str, attempt: int) -> tuple[StemFile, ...]:

@@ -201,6 +201,13 @@ class JobTable(JobReader):
                 self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLING))
             return self.get(principal, job_id)
 
+    def request_accept(self, principal: str, job_id: str) -> Job:
+        """Note that a job is to learn no more; leave one that is ending or has ended as it is."""
+        with transaction(self._connection):
+            if self.get(principal, job_id).state in (JobState.QUEUED, JobState.RUNNING):
+                self._connection.execute("INSERT OR IGNORE INTO accepted_jobs VALUES (?)", (job_id,))
+            return self.get(principal, job_id)
+
     def delete(self, principal: str, job_id: str) -> None:
         """Remove an ended job with its events.
 

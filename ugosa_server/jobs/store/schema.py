@@ -134,6 +134,11 @@ LATER_TABLES = """
     CREATE TRIGGER IF NOT EXISTS job_deleted AFTER DELETE ON jobs
         BEGIN INSERT OR IGNORE INTO deletions VALUES (OLD.job_id); END;
 
+    -- Jobs that were asked to learn no more.
+    CREATE TABLE IF NOT EXISTS accepted_jobs (job_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER IF NOT EXISTS accepted_job_deleted AFTER DELETE ON jobs
+        BEGIN DELETE FROM accepted_jobs WHERE job_id = OLD.job_id; END;
+
     -- When the clock was last believed, and since when another time is doubted (store/clock_table.py).
     CREATE TABLE IF NOT EXISTS clock (
         id INTEGER PRIMARY KEY CHECK (id = 1),

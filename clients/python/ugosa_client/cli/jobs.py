@@ -1,4 +1,4 @@
-"""The server's contents: `ugosa watch`, `fetch`, `cancel`, `delete`, `jobs`, `songs`, `usage`, `models`."""
+"""The server's contents: `ugosa watch`, `fetch`, `accept`, `cancel`, `delete`, and its lists."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     cancel = commands.add_parser("cancel", parents=[common], help="ask a job to end")
     cancel.add_argument("job_id", metavar="JOB")
     cancel.set_defaults(run=run_cancel)
+
+    accept = commands.add_parser(
+        "accept", parents=[common], help="have a job learn no more and go on to the stems"
+    )
+    accept.add_argument("job_id", metavar="JOB")
+    accept.set_defaults(run=run_accept)
 
     delete = commands.add_parser("delete", parents=[common], help="delete an ended job with its stems")
     delete.add_argument("job_id", metavar="JOB")
@@ -108,6 +114,12 @@ def run_fetch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
 def run_cancel(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Ask the job to end."""
     job = client.cancel(arguments.job_id)
+    reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
+
+
+def run_accept(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Ask the job to take what it has learned."""
+    job = client.accept(arguments.job_id)
     reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
 
 

@@ -66,6 +66,11 @@ class JobServiceStub(object):
                 request_serializer=ugosa_dot_v1_dot_job__service__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=ugosa_dot_v1_dot_job__service__pb2.CancelJobResponse.FromString,
                 _registered_method=True)
+        self.AcceptJob = channel.unary_unary(
+                '/ugosa.v1.JobService/AcceptJob',
+                request_serializer=ugosa_dot_v1_dot_job__service__pb2.AcceptJobRequest.SerializeToString,
+                response_deserializer=ugosa_dot_v1_dot_job__service__pb2.AcceptJobResponse.FromString,
+                _registered_method=True)
         self.DeleteJob = channel.unary_unary(
                 '/ugosa.v1.JobService/DeleteJob',
                 request_serializer=ugosa_dot_v1_dot_job__service__pb2.DeleteJobRequest.SerializeToString,
@@ -134,6 +139,15 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AcceptJob(self, request, context):
+        """Asks a job to learn no more: after its current step, and the guard's look at that, it goes on to the stems of what it
+        has learned, or of the model as it is where it had not begun. The notice ACCEPTED says how many steps were made. It holds
+        for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteJob(self, request, context):
         """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise.
         """
@@ -187,6 +201,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.CancelJob,
                     request_deserializer=ugosa_dot_v1_dot_job__service__pb2.CancelJobRequest.FromString,
                     response_serializer=ugosa_dot_v1_dot_job__service__pb2.CancelJobResponse.SerializeToString,
+            ),
+            'AcceptJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptJob,
+                    request_deserializer=ugosa_dot_v1_dot_job__service__pb2.AcceptJobRequest.FromString,
+                    response_serializer=ugosa_dot_v1_dot_job__service__pb2.AcceptJobResponse.SerializeToString,
             ),
             'DeleteJob': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteJob,
@@ -368,6 +387,33 @@ class JobService(object):
             '/ugosa.v1.JobService/CancelJob',
             ugosa_dot_v1_dot_job__service__pb2.CancelJobRequest.SerializeToString,
             ugosa_dot_v1_dot_job__service__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ugosa.v1.JobService/AcceptJob',
+            ugosa_dot_v1_dot_job__service__pb2.AcceptJobRequest.SerializeToString,
+            ugosa_dot_v1_dot_job__service__pb2.AcceptJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

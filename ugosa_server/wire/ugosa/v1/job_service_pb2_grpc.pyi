@@ -54,6 +54,11 @@ class JobServiceStub:
     """Asks a job to end. A QUEUED job is CANCELLED at once, a RUNNING one is CANCELLING until its worker has let
     go. No error when the job has already ended: the answer says how.
     """
+    AcceptJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.AcceptJobRequest, _job_service_pb2.AcceptJobResponse]
+    """Asks a job to learn no more: after its current step, and the guard's look at that, it goes on to the stems of what it
+    has learned, or of the model as it is where it had not begun. The notice ACCEPTED says how many steps were made. It holds
+    for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
+    """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]
     """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise."""
     ReadStem: _grpc.UnaryStreamMultiCallable[_job_service_pb2.ReadStemRequest, _job_service_pb2.ReadStemResponse]
@@ -86,6 +91,11 @@ class JobServiceAsyncStub(JobServiceStub):
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_service_pb2.CancelJobResponse]  # type: ignore[assignment]
     """Asks a job to end. A QUEUED job is CANCELLED at once, a RUNNING one is CANCELLING until its worker has let
     go. No error when the job has already ended: the answer says how.
+    """
+    AcceptJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.AcceptJobRequest, _job_service_pb2.AcceptJobResponse]  # type: ignore[assignment]
+    """Asks a job to learn no more: after its current step, and the guard's look at that, it goes on to the stems of what it
+    has learned, or of the model as it is where it had not begun. The notice ACCEPTED says how many steps were made. It holds
+    for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
     """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise."""
@@ -152,6 +162,17 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_job_service_pb2.CancelJobResponse, _abc.Awaitable[_job_service_pb2.CancelJobResponse]]:
         """Asks a job to end. A QUEUED job is CANCELLED at once, a RUNNING one is CANCELLING until its worker has let
         go. No error when the job has already ended: the answer says how.
+        """
+
+    @_abc_1.abstractmethod
+    def AcceptJob(
+        self,
+        request: _job_service_pb2.AcceptJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.AcceptJobResponse, _abc.Awaitable[_job_service_pb2.AcceptJobResponse]]:
+        """Asks a job to learn no more: after its current step, and the guard's look at that, it goes on to the stems of what it
+        has learned, or of the model as it is where it had not begun. The notice ACCEPTED says how many steps were made. It holds
+        for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
         """
 
     @_abc_1.abstractmethod
