@@ -1,5 +1,6 @@
 """Files that a batch takes of a directory, and those that it names as left out."""
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def test_everything_that_is_left_out_is_named_with_the_way_out(folder, tmp_path)
         "live/": "a folder; take what is in it too with --recursive",
     }
     assert "a.mp4" not in [entry.name for entry in songs.left_out(tmp_path / "out", with_sight=True)]
+
+
+def test_a_pipe_is_left_out_and_never_waited_for(folder, tmp_path):
+    for name in ("a.txt", "b.wav"):
+        os.mkfifo(tmp_path / name)
+    songs = folder("a.wav")
+    assert songs.songs() == [tmp_path / "a.wav"]
+    assert songs.marks(tmp_path / "a.wav") is None
+    left_out = songs.left_out(tmp_path / "out", with_sight=False)
+    assert [(entry.name, entry.why.partition(",")[0]) for entry in left_out] == [
+        ("a.txt", "no file"),
+        ("b.wav", "no file"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,13 @@ from ugosa_client.cli.jobs import table_text
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.cli.separate import add_video_places
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import BadInputError, ClosedError, ResourceExhaustedError, UgosaClientError
+from ugosa_client.errors import (
+    BadInputError,
+    ClosedError,
+    ResourceExhaustedError,
+    UgosaClientError,
+    sentence_of,
+)
 from ugosa_client.resources import Job, JobOptions, JobState
 from ugosa_client.separate import SeparationRequest
 from ugosa_client.song import FileSong
@@ -265,7 +271,7 @@ class Batch:
         elif isinstance(error, UgosaClientError):
             code, message = exit_code(error), error.message
         else:
-            code, message = ExitCode.BAD_INPUT, str(error)
+            code, message = ExitCode.BAD_INPUT, sentence_of(error)
         return SongOutcome(
             song=self._tree.name(sent.song),
             exit_code=code,

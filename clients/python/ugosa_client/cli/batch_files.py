@@ -59,7 +59,8 @@ class SongFolder:
         self._entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in self._entries:
-            self._by_name[one_form(path.name)].append(path)
+            if path.is_file() or path.is_dir():
+                self._by_name[one_form(path.name)].append(path)
         audio = [path for path in self._entries if _has_suffix(path, AUDIO_SUFFIXES) and path.is_file()]
         others = {one_form(path.stem) for path in audio if not _has_suffix(path, VIDEO_SUFFIXES)}
         self._songs = [
@@ -217,6 +218,8 @@ def out_dirs(songs: Sequence[Path], out: Path) -> dict[Path, Path]:
 def _why(path: Path) -> str:
     if path.is_dir():
         return "a folder; take what is in it too with --recursive"
+    if not path.is_file():
+        return "no file, but a pipe, a device or a link to nothing"
     if _has_suffix(path, FOREIGN_AUDIO_SUFFIXES):
         return "no server reads such files; export it as WAV or FLAC"
     if _has_suffix(path, MARKS_SUFFIXES):
