@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ugosa_client.cli.batch_check import check_songs
-from ugosa_client.cli.batch_files import SongTree
+from ugosa_client.cli.batch_files import SUMMARY_NAME, SongTree
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
 from ugosa_client.cli.jobs import table_text
@@ -45,7 +45,6 @@ from ugosa_client.video import Sight, parse_boxes
 
 QUEUE_FULL_WAIT_S = 5.0
 IN_FLIGHT = 100
-SUMMARY_NAME = "summary.csv"
 SUMMARY_COLUMNS = ["song", "result", "marks", "verdict", "computed", "seconds", "folder", "job", "message"]
 STOP_CHECK_S = 0.5
 SENDERS = 4  # songs that are sent at once
