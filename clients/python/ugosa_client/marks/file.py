@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, format_of_bytes, format_of_name
 from ugosa_client.marks.labels import find_source
 from ugosa_client.marks.regions import Position, Region, regions_in_stretch, regions_of_marks
-from ugosa_client.marks.text import decode_text
+from ugosa_client.marks.text import decode_text, one_line
 from ugosa_client.resources import Mark, MarkState, TimedMark
 
 MAX_SLIPS = 50  # that a message lists
@@ -163,6 +163,7 @@ def write_regions(
         if not marks_format.takes_project:
             raise MarksFileError(f"a {marks_format.title} is no project to put marks into; leave out --into")
         project = _read_bytes(Path(into))
+    regions = [replace(region, name=one_line(region.name)) for region in regions]
     try:
         data = marks_format.write(regions, sample_rate_hz, project)
     except ValueError as error:
