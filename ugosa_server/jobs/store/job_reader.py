@@ -48,7 +48,8 @@ class JobRow(NamedTuple):
     array_id: str | None
 
 
-COLUMNS = ", ".join(JobRow._fields)
+MARKS = "coalesce((SELECT m.marks FROM job_marks m WHERE m.job_id = jobs.job_id), marks)"
+COLUMNS = ", ".join(MARKS if name == "marks" else name for name in JobRow._fields)
 COLUMNS_WITHOUT_MARKS = ", ".join("'[]'" if name == "marks" else name for name in JobRow._fields)
 MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 
