@@ -168,6 +168,7 @@ _BY_REASON: dict[str, type[UgosaClientError]] = {
     "JOB_NOT_FINISHED": JobNotFinishedError,
     "JOB_STARTED": JobStartedError,
     "SHA256_MISMATCH": IntegrityError,
+    "STORE_DAMAGED": ServerError,
     "DRAINING": ServerBusyError,
 }
 

@@ -101,10 +101,10 @@ class JobTable(JobReader):
             JobStartedError: it is no longer QUEUED.
         """
         with transaction(self._connection):
-            job = self.get(principal, job_id)
-            if job.state is not JobState.QUEUED:
+            state, _ = self.progress(principal, job_id)
+            if state is not JobState.QUEUED:
                 raise JobStartedError(
-                    f"job {job_id} is {job.state.value}; marks can be replaced only while it is queued:"
+                    f"job {job_id} is {state.value}; marks can be replaced only while it is queued:"
                     " make a new job of the same upload"
                 )
             stored = read_value(
@@ -212,9 +212,9 @@ class JobTable(JobReader):
             JobNotFinishedError: it has not ended.
         """
         with transaction(self._connection):
-            job = self.get(principal, job_id)
-            if not job.state.ended:
-                raise JobNotFinishedError(f"job {job_id} is {job.state.value}; cancel it first")
+            state, _ = self.progress(principal, job_id)
+            if not state.ended:
+                raise JobNotFinishedError(f"job {job_id} is {state.value}; cancel it first")
             self._delete(job_id)
 
     def delete_ended(self, before_s: float) -> list[str]:
