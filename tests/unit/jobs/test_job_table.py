@@ -230,6 +230,7 @@ def test_a_damaged_row_costs_that_job_alone(tmp_path):
     connection.close()
     store = Store(path)
     listed, _ = store.jobs.page("me", (), None, 10)
-    assert [job.job_id for job in listed] == ["j3", "j1"]
-    assert [job.job_id for job in store.jobs.unfinished(JobState.QUEUED)] == ["j1", "j3"]
+    assert [(job.job_id, job.damaged) for job in listed] == [("j3", False), ("j2", True), ("j1", False)]
+    unfinished = store.jobs.unfinished(JobState.QUEUED)
+    assert [(job.job_id, job.damaged) for job in unfinished] == [("j1", False), ("j2", True), ("j3", False)]
     store.close()
