@@ -244,6 +244,7 @@ class Scheduler:
                 await asyncio.sleep(STORE_RETRY_S)
 
     async def _spec(self, job: Job) -> RunSpec:
+        job.require_whole()
         job = await self._store(lambda s: s.jobs.with_player_frames(job))
         video = job.options.video
         model = self._registry.get(job.options.model)

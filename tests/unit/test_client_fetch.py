@@ -1,9 +1,9 @@
 """Results are on disk whole and right, or not at all, and nothing of the user's is replaced."""
 
 import json
-import os
 import random
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +17,7 @@ from ugosa_client.errors import (
     OutputExistsError,
     ServerUnavailableError,
 )
-from ugosa_client.fetch import require_folder, stem_file_names
+from ugosa_client.fetch import require_folder, require_room, stem_file_names
 from ugosa_client.song import FileSong
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.wire.ugosa.v1 import job_pb2, job_service_pb2
@@ -79,11 +79,15 @@ def test_a_fetch_goes_on_after_a_full_disk(server_and_client, tmp_path):
     assert server.starts[0] > 0
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_refused_before_any_work(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match=f"may not write in {tmp_path}"):
-        require_folder(tmp_path / "new")
+def test_a_folder_that_takes_no_file_is_refused_before_any_work():
+    with pytest.raises(OutputError, match=r"nothing can be written in /proc \([^/]+\); name another folder"):
+        require_folder(Path("/proc/new"))  # root has all rights there, and can still write nothing
+
+
+def test_a_disk_too_small_is_refused_before_any_work(tmp_path):
+    require_room(tmp_path / "new", 1000)
+    with pytest.raises(OutputError, match=r"up to 1000000000 MB, but .* MB free; make room"):
+        require_room(tmp_path / "new", 10**15)
 
 
 def test_another_process_completes_what_is_there_in_part(server_and_client, tmp_path):
@@ -183,6 +187,20 @@ def test_one_stream_brings_events_and_stems(server_and_client, tmp_path):
     kinds = [type(item) for item in items]
     assert kinds == [Received] * 3 + [Accepted, StateChanged, StemReceived, StemReceived, Done]
     assert contents(tmp_path / "out") == {"drums.wav": DRUMS, "vocals.wav": DRUMS[::-1]}
+
+
+def test_one_stream_makes_no_job_for_a_folder_it_may_not_fill(server_and_client, tmp_path):
+    server, client = server_and_client
+    song, out = tmp_path / "song.wav", tmp_path / "out"
+    song.write_bytes(DRUMS)
+    out.mkdir()
+    (out / "drums.wav").write_bytes(b"mine")
+    with pytest.raises(OutputExistsError, match=r"drums\.wav would be replaced"):
+        list(client.separate_stream(song, out))
+    with pytest.raises(OutputError, match="nothing can be written in /proc"):
+        list(client.separate_stream(song, "/proc/out"))
+    assert contents(out) == {"drums.wav": b"mine"}
+    assert "s1" not in server.jobs
 
 
 def test_a_song_that_cannot_be_read_makes_no_job(server_and_client, tmp_path, monkeypatch):

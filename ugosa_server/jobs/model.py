@@ -13,7 +13,13 @@ import msgspec
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.verdict import Verdict
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
-from ugosa_server.errors import BadOptionError, UploadIncompleteError
+from ugosa_server.errors import (
+    JOB_DAMAGED_MESSAGE,
+    BadOptionError,
+    StoreDamagedError,
+    UploadDamagedError,
+    UploadIncompleteError,
+)
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.runs import StemFile
 from ugosa_server.marks import Mark
@@ -107,6 +113,8 @@ class Upload:
     """Size and encoding of a video; None until COMPLETE, and of a song."""
     stored_bytes: int = 0
     """Bytes on disk that count against the owner's quota."""
+    damaged: bool = False
+    """True if its format or audio can no longer be read; the same request again makes it anew."""
 
 
 def require_song(upload: Upload) -> SourceAudio:
@@ -139,7 +147,20 @@ def require_video(upload: Upload) -> VideoInfo:
     return upload.video
 
 
+def require_readable(upload: Upload) -> None:
+    """Make sure that an upload's row is whole.
+
+    Raises:
+        UploadDamagedError: it is not.
+    """
+    if upload.damaged:
+        raise UploadDamagedError(
+            f"what the server's database held of upload {upload.upload_id} is damaged; send the song again"
+        )
+
+
 def _require_complete(upload: Upload) -> None:
+    require_readable(upload)
     if upload.state is not UploadState.COMPLETE:
         raise UploadIncompleteError(
             f"upload {upload.upload_id} has {upload.committed_size} bytes and is not finished; send the rest"
@@ -261,6 +282,17 @@ class Job:
     """Set when SUCCEEDED."""
     array_id: str = ""
     """Array that made it; empty = none did."""
+    damaged: bool = False
+    """True if its song, options or marks can no longer be read, so that it cannot be run."""
+
+    def require_whole(self) -> None:
+        """Make sure that it can be run.
+
+        Raises:
+            StoreDamagedError: it is damaged.
+        """
+        if self.damaged:
+            raise StoreDamagedError(JOB_DAMAGED_MESSAGE)
 
 
 @dataclass(frozen=True)

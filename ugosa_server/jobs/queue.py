@@ -175,6 +175,7 @@ class JobQueue:
             JobStartedError: the job is no longer QUEUED.
         """
         job = await self.get(principal, job_id)
+        job.require_whole()
         upload = await self._store(lambda s: s.uploads.get(principal, job.upload_id))
         draft = await self.drafts.with_marks(job, upload, tuple(marks))
         return await self._store(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from ugosa_client.errors import (
     OutputExistsError,
     ServerError,
     ServerUnavailableError,
+    reason_of,
 )
 from ugosa_client.jobs import get_job
 from ugosa_client.resources import Job, JobState, Stem
@@ -97,7 +100,7 @@ def fetch_results(
         raise
     except OSError as error:
         raise OutputError(
-            f"cannot write to {folder}: {error.strerror or error}. The results stay at the server: make room,"
+            f"cannot write to {folder}: {reason_of(error)}. The results stay at the server: make room,"
             f" or name another folder, then `ugosa fetch {job_id} -o DIR`"
         ) from error
     return FetchedFiles(
@@ -116,8 +119,25 @@ def require_folder(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise OutputExistsError(f"{existing} is a file; name a folder for the results")
-    if not os.access(existing, os.W_OK):
-        raise OutputError(f"you may not write in {existing}; name another folder for the results")
+    try:
+        with tempfile.TemporaryFile(dir=existing, prefix=".ugosa-"):  # what the rights say is not all
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"nothing can be written in {existing} ({reason_of(error)}); name another folder for the results"
+        ) from error
+
+
+def require_room(folder: Path, needed_bytes: int) -> None:
+    """Raise if so many bytes of stems do not fit where the output directory is or will be."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    held = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())  # by an earlier fetch
+    if needed_bytes > free + held:
+        raise OutputError(
+            f"the stems take up to {needed_bytes / 1e6:.0f} MB, but {place} has {free / 1e6:.0f} MB free;"
+            " make room, name another folder, or take --format flac-pcm24 or fewer --stems"
+        )
 
 
 def refuse_foreign_files(folder: Path, names: Iterable[str]) -> None:

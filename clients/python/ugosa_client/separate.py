@@ -17,6 +17,7 @@ from ugosa_client.errors import (
     OutputExistsError,
     ServerError,
     UnknownModelError,
+    reason_of,
 )
 from ugosa_client.events import JobEvent
 from ugosa_client.fetch import (
@@ -25,19 +26,35 @@ from ugosa_client.fetch import (
     fetch_results,
     refuse_foreign_files,
     require_folder,
+    require_room,
 )
 from ugosa_client.jobs import create_job, get_job, list_models, list_presets, watch_job
-from ugosa_client.marks.file import marks_of_times, read_marks
+from ugosa_client.marks.file import RegionFile, marks_of_times
 from ugosa_client.marks.labels import UnknownNameError, find_source
 from ugosa_client.marks.reaper_project import project_song
-from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, TimedMark
-from ugosa_client.song import FileSong, Song, SongSource, lossless_length, open_song
+from ugosa_client.resources import (
+    MODEL_DEFAULTS,
+    Job,
+    JobOptions,
+    JobState,
+    Mark,
+    Model,
+    StemEncoding,
+    TimedMark,
+)
+from ugosa_client.song import FileSong, Song, SongSource, lossless_length, open_song, require_plain_file
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate
 from ugosa_client.uploads import OnUploadProgress, upload_song
 from ugosa_client.video import Sight
 
-MarksSource = Sequence[Mark | TimedMark] | str | os.PathLike[str]
-"""Marks in frames of the song or in seconds, or the path of a marks file."""
+SAMPLE_BYTES = {
+    StemEncoding.WAV_FLOAT32: 4,
+    StemEncoding.WAV_PCM24: 3,
+    StemEncoding.FLAC_PCM24: 3,  # at most
+}
+
+MarksSource = Sequence[Mark | TimedMark] | str | os.PathLike[str] | RegionFile
+"""Marks in frames of the song or in seconds, or a marks file or its path."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,8 @@ def submit(
     before the upload as far as possible.
     """
     source, marks = take_project(request.song, request.marks)
+    if isinstance(marks, str | os.PathLike):
+        marks = RegionFile.read(marks)
     song = open_song(source, request.sample_rate_hz)
     options = request.options
     model = find_model(list_models(connection), options.model)
@@ -100,8 +119,10 @@ def submit(
         check_out_dir(song, out_dir, model.sources, overwrite, stem_files)
     length = lossless_length(song.path) if isinstance(song, FileSong) else None
     if length is not None:
-        check_lossy_rate(stem_files.lossy, length[0])
-        marks_in_frames(marks, model.sources, *length)
+        check_lossy_rate(stem_files.lossy, length.sample_rate_hz)
+        marks_in_frames(marks, model.sources, length.sample_rate_hz, length.frames)
+        if out_dir is not None:
+            require_room(Path(out_dir), stems_bytes(length.frames * length.channels, options, model))
     upload = upload_song(connection, song, on_progress=on_upload)
     if upload.audio is None:
         raise ServerError(
@@ -109,6 +130,8 @@ def submit(
         )
     rate = upload.audio.sample_rate_hz
     check_lossy_rate(stem_files.lossy, rate)
+    if out_dir is not None:
+        require_room(Path(out_dir), stems_bytes(upload.audio.frames * upload.audio.channels, options, model))
     in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
     if request.sight is not None:
         options = request.sight.options(connection, options, rate)
@@ -125,8 +148,10 @@ def marks_in_frames(
     Raises:
         MarksFileError: a mark in seconds, or one of the file, is not one of this song.
     """
-    if not isinstance(marks, Sequence) or isinstance(marks, str):
-        return read_marks(marks, sources, sample_rate_hz, frames)
+    if isinstance(marks, str | os.PathLike):
+        marks = RegionFile.read(marks)
+    if isinstance(marks, RegionFile):
+        return marks.marks(sources, sample_rate_hz, frames)
     timed = [mark for mark in marks if isinstance(mark, TimedMark)]
     in_frames = [mark for mark in marks if isinstance(mark, Mark)]
     return (*in_frames, *marks_of_times(timed, sources, sample_rate_hz, frames)) if timed else in_frames
@@ -143,9 +168,10 @@ def take_project(song: SongSource, marks: MarksSource) -> tuple[SongSource, Mark
     if not isinstance(song, str | os.PathLike) or Path(song).suffix.casefold() != ".rpp":
         return song, marks
     try:
+        require_plain_file(Path(song))
         file = project_song(Path(song))
     except OSError as error:
-        raise BadInputError(f"cannot read the project {song}: {error.strerror or error}") from error
+        raise BadInputError(f"cannot read the project {song}: {reason_of(error)}") from error
     except ValueError as error:
         raise BadInputError(f"the project {song}: {error}") from None
     return file, marks if not isinstance(marks, Sequence) or marks else song
@@ -185,6 +211,12 @@ def finish(
         on_progress=on_fetch,
     )
     return Separation(job, files)
+
+
+def stems_bytes(song_samples: int, options: JobOptions, model: Model) -> int:
+    """Return the most bytes that the stems of a song of so many samples (of all channels) take."""
+    n_stems = len(set(options.stems)) + 1 if options.stems else len(model.sources)
+    return song_samples * n_stems * SAMPLE_BYTES[options.stem_encoding or StemEncoding.WAV_FLOAT32]
 
 
 def find_model(models: Sequence[Model], name: str | None) -> Model:

@@ -68,7 +68,7 @@ class JobTable(JobReader):
                     upload.format.file_name,
                     as_json(upload.audio),
                     as_json(replace(options, visual_frames=(), pictures=())),
-                    as_json(draft.marks),
+                    "[]",  # they are beside the row
                     JobState.QUEUED.value,
                     time.time(),
                     array_id,
@@ -76,6 +76,7 @@ class JobTable(JobReader):
                     draft.stems_bytes,
                 ),
             )
+            self._write_marks(job_id, draft.marks)
             if options.visual_frames or options.pictures:
                 self._connection.execute(
                     "INSERT INTO job_player_frames (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
@@ -100,10 +101,10 @@ class JobTable(JobReader):
             JobStartedError: it is no longer QUEUED.
         """
         with transaction(self._connection):
-            job = self.get(principal, job_id)
-            if job.state is not JobState.QUEUED:
+            state, _ = self.progress(principal, job_id)
+            if state is not JobState.QUEUED:
                 raise JobStartedError(
-                    f"job {job_id} is {job.state.value}; marks can be replaced only while it is queued:"
+                    f"job {job_id} is {state.value}; marks can be replaced only while it is queued:"
                     " make a new job of the same upload"
                 )
             stored = read_value(
@@ -111,10 +112,13 @@ class JobTable(JobReader):
             )
             admit(stems_bytes - stored)
             self._connection.execute(
-                "UPDATE jobs SET marks = ?, stored_bytes = ? WHERE job_id = ?",
-                (as_json(marks), stems_bytes, job_id),
+                "UPDATE jobs SET stored_bytes = ? WHERE job_id = ?", (stems_bytes, job_id)
             )
+            self._write_marks(job_id, marks)
             return self.get(principal, job_id)
+
+    def _write_marks(self, job_id: str, marks: tuple[Mark, ...]) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO job_marks VALUES (?, ?)", (job_id, as_json(marks)))
 
     def claim_next(self) -> Job | None:
         """Move the QUEUED job whose turn it is to RUNNING as a new attempt, or return None."""
@@ -208,9 +212,9 @@ class JobTable(JobReader):
             JobNotFinishedError: it has not ended.
         """
         with transaction(self._connection):
-            job = self.get(principal, job_id)
-            if not job.state.ended:
-                raise JobNotFinishedError(f"job {job_id} is {job.state.value}; cancel it first")
+            state, _ = self.progress(principal, job_id)
+            if not state.ended:
+                raise JobNotFinishedError(f"job {job_id} is {state.value}; cancel it first")
             self._delete(job_id)
 
     def delete_ended(self, before_s: float) -> list[str]:

@@ -134,6 +134,12 @@ LATER_TABLES = """
     CREATE TRIGGER IF NOT EXISTS job_deleted AFTER DELETE ON jobs
         BEGIN INSERT OR IGNORE INTO deletions VALUES (OLD.job_id); END;
 
+    -- Marks of a job, which can be many: each event writes the row of its job anew. Jobs made by an earlier
+    -- version have theirs in the row.
+    CREATE TABLE IF NOT EXISTS job_marks (job_id TEXT PRIMARY KEY, marks TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER IF NOT EXISTS job_of_marks_deleted AFTER DELETE ON jobs
+        BEGIN DELETE FROM job_marks WHERE job_id = OLD.job_id; END;
+
     -- When the clock was last believed, and since when another time is doubted (store/clock_table.py).
     CREATE TABLE IF NOT EXISTS clock (
         id INTEGER PRIMARY KEY CHECK (id = 1),
