@@ -62,6 +62,19 @@ def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):
     assert "goes from 0:00.0 to 0:02.0" in capsys.readouterr().err
 
 
+def test_a_second_run_leaves_the_first_and_names_its_folder(song, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["separate", str(song), "--strategy", "B0", "-o", str(out)]
+    assert main(words) == 0
+    first = (out / "vocals.wav").read_bytes()
+    capsys.readouterr()
+    assert main([*words, "--wiener", "1"]) == 0
+    assert f"{tmp_path / 'out-2'} has the stems of job-" in capsys.readouterr().err
+    assert (out / "vocals.wav").read_bytes() == first != (tmp_path / "out-2" / "vocals.wav").read_bytes()
+    assert main([*words, "--wiener", "1", "--overwrite"]) == 0
+    assert (out / "vocals.wav").read_bytes() == (tmp_path / "out-2" / "vocals.wav").read_bytes()
+
+
 @pytest.mark.parametrize("kind", ["mp3", "ogg"])
 def test_lossy_stems_sound_like_the_exact_ones(song, tmp_path, kind):
     assert main(["separate", str(song), "--format", kind, "-o", str(tmp_path / "out"), "--detach"]) == 0

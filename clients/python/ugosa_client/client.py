@@ -205,15 +205,20 @@ class UgosaClient:
         out_dir: str | os.PathLike[str],
         *,
         overwrite: bool = False,
+        beside: bool = False,
         stem_files: StemFiles = PLAIN,
         on_progress: OnFetchProgress | None = None,
     ) -> FetchedFiles:
-        """Write the stems and reports of a job that succeeded into `out_dir`."""
+        """Write the stems and reports of a job that succeeded into `out_dir`.
+
+        With `beside`, results of another job stay as they are, and these come into `out_dir`-2, -3 ...
+        """
         return fetch_results(
             self._connection,
             job_id,
             out_dir,
             overwrite=overwrite,
+            beside=beside,
             stem_files=stem_files,
             on_progress=on_progress,
         )
@@ -229,17 +234,19 @@ class UgosaClient:
         *,
         after_seq: int = 0,
         overwrite: bool = False,
+        beside: bool = False,
         stem_files: StemFiles = PLAIN,
         on_event: Callable[[JobEvent], None] | None = None,
         on_fetch: OnFetchProgress | None = None,
     ) -> Separation:
-        """Watch a job to its end and fetch its results; JobFailedError, JobCancelledError."""
+        """Watch a job to its end and fetch its results (`fetch`); JobFailedError, JobCancelledError."""
         return separate.finish(
             self._connection,
             job,
             out_dir,
             after_seq=after_seq,
             overwrite=overwrite,
+            beside=beside,
             stem_files=stem_files,
             on_event=on_event,
             on_fetch=on_fetch,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,10 +22,10 @@ from ugosa_client.errors import (
 )
 from ugosa_client.jobs import get_job
 from ugosa_client.resources import Job, JobState, Stem
+from ugosa_client.result_folders import REPORT_JSON, free_folder, job_of_folder, link_latest
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy
 from ugosa_client.wire.ugosa.v1 import audio_pb2, job_service_pb2
 
-REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
 OnFetchProgress = Callable[[str, int, int], None]
 """Called with (file name, bytes on disk, all bytes)."""
@@ -43,6 +42,11 @@ class FetchedFiles:
     report_html: Path
     """The report for people: one self-contained page."""
 
+    @property
+    def folder(self) -> Path:
+        """The directory that holds them."""
+        return self.report_json.parent
+
 
 def fetch_results(
     connection: Connection,
@@ -50,13 +54,15 @@ def fetch_results(
     out_dir: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    beside: bool = False,
     stem_files: StemFiles = PLAIN,
     on_progress: OnFetchProgress | None = None,
 ) -> FetchedFiles:
     """Write the stems and the reports of a job that succeeded into `out_dir`.
 
     A stem that is there already, byte for byte, is left as it is; one that is there in part is completed.
-    `stem_files` says how the stems are named, and whether they are encoded anew.
+    `stem_files` says how the stems are named, and whether they are encoded anew. With `beside`, results of
+    another job that `out_dir` holds stay, and these come into `out_dir`-2, -3 ... beside it.
 
     Raises:
         JobNotFinishedError: the job has no stems (yet).
@@ -69,7 +75,8 @@ def fetch_results(
         raise JobNotFinishedError(
             f"job {job_id} is {job.state}, and only a job that succeeded has stems", "JOB_NOT_FINISHED"
         )
-    folder = Path(out_dir)
+    first = Path(out_dir)
+    folder = free_folder(first, job_id) if beside else first
     paths = {
         stem: folder / name for stem, name in zip(job.stems, stem_file_names(job, stem_files), strict=True)
     }
@@ -93,6 +100,8 @@ def fetch_results(
                 _fetch_stem(connection, job_id, stem, whole, on_progress)
                 encode_lossy(whole, path)
                 whole.unlink()
+        if beside:
+            link_latest(first, folder)
     except BrokenPipeError:  # of `on_progress`, whose reader has gone
         raise
     except OSError as error:
@@ -126,19 +135,11 @@ def refuse_foreign_files(folder: Path, names: Iterable[str]) -> None:
     A folder is one of ours when it holds a `report.json` that speaks of stems.
     """
     foreign = [folder / name for name in (*names, REPORT_JSON, REPORT_HTML) if (folder / name).exists()]
-    if foreign and not _is_report(folder / REPORT_JSON):
+    if foreign and job_of_folder(folder) is None:
         raise OutputExistsError(
             f"{', '.join(str(path) for path in foreign)} would be replaced, but {folder} is not a folder of "
             "earlier results; choose another output directory or pass --overwrite"
         )
-
-
-def _is_report(path: Path) -> bool:
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(report, dict) and "stems" in report and ("job" in report or "job_id" in report)
 
 
 def _is_stem(path: Path, stem: Stem) -> bool:

@@ -158,11 +158,12 @@ def finish(
     *,
     after_seq: int = 0,
     overwrite: bool = False,
+    beside: bool = False,
     stem_files: StemFiles = PLAIN,
     on_event: Callable[[JobEvent], None] | None = None,
     on_fetch: OnFetchProgress | None = None,
 ) -> Separation:
-    """Watch a job to its end and fetch its results.
+    """Watch a job to its end and fetch its results; `beside` as in `fetch_results`.
 
     Raises:
         JobFailedError: the job failed.
@@ -181,6 +182,7 @@ def finish(
         job.job_id,
         out_dir,
         overwrite=overwrite,
+        beside=beside,
         stem_files=stem_files,
         on_progress=on_fetch,
     )

@@ -38,8 +38,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     submit = commands.add_parser("submit", parents=[common], help="the same as separate --detach")
     for parser in (separate, submit):
         _add_song(parser)
-        parser.add_argument("-o", "--out", metavar="DIR", help="directory for stems and report")
-        parser.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
+        add_out(parser)
         parser.add_argument(
             "--detach", action="store_true", help="upload the song and make its job, no more: print its id"
         )
@@ -48,6 +47,18 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         parser.set_defaults(run=run_separate)
         show_only(parser, SHOWN)
     submit.set_defaults(detach=True)
+
+
+def add_out(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add the directory of one song's results."""
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=required,
+        metavar="DIR",
+        help="directory for stems and report; results of another job stay there, and DIR-2, DIR-3 ... follow",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in DIR, whoever wrote it")
 
 
 def _add_song(parser: argparse.ArgumentParser) -> None:
@@ -140,15 +151,22 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         reporter.result({"job": job}, job.job_id)
         return
     reporter.job_made(job)
-    finish = partial(client.finish, job, arguments.out, overwrite=arguments.overwrite, stem_files=rule)
+    finish = partial(
+        client.finish,
+        job,
+        arguments.out,
+        overwrite=arguments.overwrite,
+        beside=not arguments.overwrite,
+        stem_files=rule,
+    )
     separation = finish_or_cancel(client, job, finish, reporter)
-    files = separation.files
+    files, verdict = separation.files, separation.job.verdict
     listing = [*files.stems.values(), files.report_json, files.report_html]
-    verdict = separation.job.verdict
+    where = f"{files.folder} has the stems of {job.job_id}"
     reporter.result(
-        {"job": separation.job, "files": [str(path) for path in listing]},
+        {"job": separation.job, "folder": files.folder, "files": [str(path) for path in listing]},
         "\n".join(map(str, listing)),
-        closing=verdict.message if verdict else "",
+        closing=f"{verdict.message}; {where}" if verdict else where,
     )
 
 
