@@ -199,6 +199,8 @@ class JobDraft:
     """Validated."""
     stems_bytes: int = 0
     """The most that its stems take on disk; counted as stored until the job ends."""
+    content_sha256: str = ""
+    """Hex, the same for a job of the same song, model file, options and marks; empty = unknown."""
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,12 @@ class JobQueue:
         upload_id: str,
         options_request: JobOptionsRequest,
         marks: Iterable[Mark],
+        *,
+        reuse: bool = False,
     ) -> Job:
         """Queue a job, or return the one that this request made before.
+
+        With `reuse`, a job that SUCCEEDED with an equal request is returned too.
 
         Raises:
             InvalidInputError: options or marks that can never work; nothing was queued.
@@ -108,6 +112,8 @@ class JobQueue:
         if self.draining:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
         draft = await self.draft(upload, options_request, marks)
+        if reuse and (same := await self._same_content(draft)):
+            return same
         await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
         job = await self._store(
             lambda s: s.jobs.create(
@@ -314,6 +320,16 @@ class JobQueue:
     def _file(self, job: Job, file_name: str) -> ResultFile:
         path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
         return ResultFile(path, path.stat().st_size)
+
+    async def _same_content(self, draft: JobDraft) -> Job | None:
+        """Return a job of an equal request whose stems are there."""
+        job = await self._store(lambda s: s.jobs.find_content(draft.upload.principal, draft.content_sha256))
+        if job is None or job.result is None:
+            return None
+        paths = [
+            self._spool.attempt_dir(job.job_id, job.attempt) / stem.file_name for stem in job.result.stems
+        ]
+        return job if await asyncio.to_thread(lambda: all(path.exists() for path in paths)) else None
 
     def _check_queue(self, store: Store) -> None:
         queued = store.jobs.count(JobState.QUEUED)

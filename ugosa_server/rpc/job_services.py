@@ -48,6 +48,7 @@ class JobService(JobServiceServicer):
             request.upload_id,
             options_from_wire(request.options),
             marks_from_wire(request.marks),
+            reuse=request.reuse,
         )
         return wire.CreateJobResponse(job=job_to_wire(job))
 

@@ -104,10 +104,14 @@ class UgosaClient:
         marks: Iterable[Mark] = (),
         options: JobOptions = MODEL_DEFAULTS,
         request_id: str | None = None,
+        reuse: bool = False,
     ) -> Job:
-        """Make a job of a complete upload; the same request_id and request return the same job."""
+        """Make a job of a complete upload; the same request_id and request return the same job.
+
+        With `reuse`, so does a job that succeeded with the same song, model, options and marks.
+        """
         return jobs.create_job(
-            self._connection, upload_id, marks=marks, options=options, request_id=request_id
+            self._connection, upload_id, marks=marks, options=options, request_id=request_id, reuse=reuse
         )
 
     def submit(

@@ -66,6 +66,8 @@ class SeparationRequest:
     """The same id with the same request gives the same job; None = a new job."""
     sight: Sight | None = None
     """Video, pictures or features of the players, for a model conditioned on video."""
+    reuse: bool = False
+    """Whether a job that succeeded with the same song, model, options and marks will do."""
 
 
 def submit(
@@ -113,7 +115,12 @@ def submit(
     if request.sight is not None:
         options = request.sight.options(connection, options, rate)
     return create_job(
-        connection, upload.upload_id, marks=in_frames, options=options, request_id=request.request_id
+        connection,
+        upload.upload_id,
+        marks=in_frames,
+        options=options,
+        request_id=request.request_id,
+        reuse=request.reuse,
     )
 
 

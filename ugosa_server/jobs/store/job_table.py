@@ -81,6 +81,11 @@ class JobTable(JobReader):
                     "INSERT INTO job_player_frames (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
                     (job_id, as_json(options.visual_frames), as_json(options.pictures)),
                 )
+            if draft.content_sha256:
+                self._connection.execute(
+                    "INSERT INTO job_contents (job_id, content_sha256) VALUES (?, ?)",
+                    (job_id, draft.content_sha256),
+                )
             self._events.append(job_id, 0, StateChanged(JobState.QUEUED))
             return self.get(upload.principal, job_id)
 
@@ -114,6 +119,7 @@ class JobTable(JobReader):
                 "UPDATE jobs SET marks = ?, stored_bytes = ? WHERE job_id = ?",
                 (as_json(marks), stems_bytes, job_id),
             )
+            self._connection.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
             return self.get(principal, job_id)
 
     def claim_next(self) -> Job | None:

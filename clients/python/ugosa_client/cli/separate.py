@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -73,6 +74,11 @@ def _add_song(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", type=_time, metavar="TIME", help="only from 1:00 on")
     parser.add_argument("--to", dest="end", type=_time, metavar="TIME", help="only up to 1:30")
     add_sight(parser)
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="make the stems anew though an equal request has made them",
+    )
     parser.add_argument("--request-id", metavar="ID", help="the same ID and request again give the same job")
 
 
@@ -147,6 +153,9 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
             stem_files=rule,
             on_upload=reporter.uploaded,
         )
+    if is_reused := job.request_id != request.request_id:
+        made = f" of {job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else ""
+        reporter.say(f"job {job.job_id}{made} has the stems of this request; --again makes them anew")
     if arguments.detach:
         reporter.result({"job": job}, job.job_id)
         return
@@ -159,7 +168,7 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         beside=not arguments.overwrite,
         stem_files=rule,
     )
-    separation = finish_or_cancel(client, job, finish, reporter)
+    separation = finish_or_cancel(client, job, finish, reporter, after_seq=job.last_seq if is_reused else 0)
     files, verdict = separation.files, separation.job.verdict
     listing = [*files.stems.values(), files.report_json, files.report_html]
     where = f"{files.folder} has the stems of {job.job_id}"
@@ -177,8 +186,9 @@ def request_of(arguments: argparse.Namespace, client: UgosaClient) -> Iterator[S
         arguments.song,
         marks=arguments.marks or (),
         options=job_options(arguments),
-        request_id=arguments.request_id,
+        request_id=arguments.request_id or str(uuid.uuid4()),
         sight=sight_of(arguments),
+        reuse=not (arguments.again or arguments.request_id),
     )
     if arguments.start is None and arguments.end is None:
         yield request
@@ -196,10 +206,14 @@ def request_of(arguments: argparse.Namespace, client: UgosaClient) -> Iterator[S
 
 
 def finish_or_cancel(
-    client: UgosaClient, job: Job, finish_job: Callable[..., Separation], reporter: Reporter
+    client: UgosaClient,
+    job: Job,
+    finish_job: Callable[..., Separation],
+    reporter: Reporter,
+    after_seq: int = 0,
 ) -> Separation:
     """Watch a job and fetch its results; Ctrl-C cancels the job, a second one leaves it."""
-    last_seq = 0
+    last_seq = after_seq
 
     def happened(event: JobEvent) -> None:
         nonlocal last_seq

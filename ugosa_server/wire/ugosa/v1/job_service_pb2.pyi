@@ -20,16 +20,18 @@ REPORT_FORMAT_JSON: ReportFormat
 REPORT_FORMAT_HTML: ReportFormat
 
 class CreateJobRequest(_message.Message):
-    __slots__ = ("request_id", "upload_id", "options", "marks")
+    __slots__ = ("request_id", "upload_id", "options", "marks", "reuse")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     MARKS_FIELD_NUMBER: _ClassVar[int]
+    REUSE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     upload_id: str
     options: _job_pb2.JobOptions
     marks: _marks_pb2.Marks
-    def __init__(self, request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., options: _Optional[_Union[_job_pb2.JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ...) -> None: ...
+    reuse: bool
+    def __init__(self, request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., options: _Optional[_Union[_job_pb2.JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ..., reuse: bool = ...) -> None: ...
 
 class CreateJobResponse(_message.Message):
     __slots__ = ("job",)
