@@ -15,7 +15,7 @@ from ugosa_server.adaptation.verdict import Verdict
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import BadOptionError, UploadIncompleteError
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.runs import StemFile
+from ugosa_server.jobs.runs import AdapterFile, StemFile
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
@@ -208,15 +208,17 @@ class JobResult:
     """The files of a job that SUCCEEDED, inside its attempt's directory."""
 
     stems: tuple[StemFile, ...]
-    """In the model's order; none of an ANALYSIS."""
+    """In the model's order; none of an ANALYSIS, nor once they have been kept long enough."""
     report_json: str
-    """File name; empty of an ANALYSIS."""
+    """File name; empty where there are no stems."""
     report_html: str
-    """File name; empty of an ANALYSIS."""
+    """File name; empty where there are no stems."""
     levels: str = ""
     """File name of the levels of the unadapted network's estimates."""
     verdict: Verdict | None = None
     """Whether the adaptation helped; None = none was judged."""
+    adapter: AdapterFile | None = None
+    """The changed tensors, which are kept for longer than all other files; None = there are none."""
 
 
 @dataclass(frozen=True)

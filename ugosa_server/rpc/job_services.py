@@ -125,6 +125,16 @@ class JobService(JobServiceServicer):
                 yield wire.ReadStemResponse(chunk=chunk)
 
     @explains_stream_errors
+    async def ReadAdapter(  # noqa: N802
+        self, request: wire.ReadAdapterRequest, context: Context
+    ) -> AsyncGenerator[wire.ReadAdapterResponse, None]:
+        """See the proto."""
+        file = await self._jobs.adapter_file(current_principal(), request.job_id)
+        with self._jobs.reading(current_principal()):
+            async for chunk in read_chunks(file, request.offset, 0):
+                yield wire.ReadAdapterResponse(chunk=chunk)
+
+    @explains_stream_errors
     async def ReadReport(  # noqa: N802
         self, request: wire.ReadReportRequest, context: Context
     ) -> AsyncGenerator[wire.ReadReportResponse, None]:

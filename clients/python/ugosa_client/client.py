@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 
 import grpc
@@ -13,7 +14,7 @@ from ugosa_client.address import default_target
 from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.connection import Connection
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results, read_stem
+from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_adapter, fetch_results, read_stem
 from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
 from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, Stem, Upload, Usage
@@ -226,6 +227,12 @@ class UgosaClient:
             stem_files=stem_files,
             on_progress=on_progress,
         )
+
+    def fetch_adapter(
+        self, job_id: str, path: str | os.PathLike[str] | None = None, *, overwrite: bool = False
+    ) -> Path:
+        """Write what a job has learned to a file, by default `SONG.ugosa` in this folder; return its path."""
+        return fetch_adapter(self._connection, job_id, path, overwrite=overwrite)
 
     def read_stem(self, job_id: str, stem: Stem, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""

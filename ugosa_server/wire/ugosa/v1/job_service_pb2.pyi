@@ -137,6 +137,20 @@ class ReadStemResponse(_message.Message):
     chunk: _audio_pb2.Chunk
     def __init__(self, chunk: _Optional[_Union[_audio_pb2.Chunk, _Mapping]] = ...) -> None: ...
 
+class ReadAdapterRequest(_message.Message):
+    __slots__ = ("job_id", "offset")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    offset: int
+    def __init__(self, job_id: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class ReadAdapterResponse(_message.Message):
+    __slots__ = ("chunk",)
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    chunk: _audio_pb2.Chunk
+    def __init__(self, chunk: _Optional[_Union[_audio_pb2.Chunk, _Mapping]] = ...) -> None: ...
+
 class ReadReportRequest(_message.Message):
     __slots__ = ("job_id", "format")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
