@@ -211,7 +211,9 @@ class Scheduler:
                         case RunProgress() | RunNotice():
                             await self._record(job, event)
                         case RunSucceeded(stems, report_json, report_html, levels, verdict):
-                            result = JobResult(stems, report_json, report_html, levels, verdict)
+                            result = JobResult(
+                                stems, report_json, report_html, levels, verdict, adapter=event.adapter
+                            )
                             await self._end(job, JobState.SUCCEEDED, result=result)
                             self._faults_in_a_row = 0
                         case RunFailed(reason, message) if reason in MACHINE_FAULTS:

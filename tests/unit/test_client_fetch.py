@@ -146,6 +146,34 @@ def test_earlier_results_are_replaced_and_everything_else_stays(server_and_clien
     assert contents(out)["lyrics.txt"] == b"mine"
 
 
+def test_results_of_another_job_stay_and_the_next_come_beside(server_and_client, tmp_path):
+    server, client = server_and_client
+    server.add_succeeded_job("k", {"drums": VOCALS})
+    server.files["k", str(job_service_pb2.REPORT_FORMAT_JSON)] = json.dumps(
+        {**REPORT, "job_id": "k"}
+    ).encode()
+    out = tmp_path / "out"
+    assert client.fetch("j", out, beside=True).folder == out
+    assert not (tmp_path / "out-latest").exists()
+    (tmp_path / "out-2").mkdir()
+    (tmp_path / "out-2" / "lyrics.txt").write_text("mine")
+    assert client.fetch("k", out, beside=True).folder == tmp_path / "out-3"
+    assert contents(out)["drums.wav"] == DRUMS
+    assert contents(tmp_path / "out-latest")["drums.wav"] == VOCALS
+    assert client.fetch("k", out, beside=True).folder == tmp_path / "out-3"  # its own, again
+    assert client.fetch("j", out, beside=True).folder == out
+    assert (tmp_path / "out-latest").resolve() == out
+
+
+def test_nothing_of_the_user_is_replaced_by_the_link(server_and_client, tmp_path):
+    _, client = server_and_client
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text(json.dumps({**REPORT, "job_id": "i"}))
+    (tmp_path / "out-latest").write_text("mine")
+    assert client.fetch("j", tmp_path / "out", beside=True).folder == tmp_path / "out-2"
+    assert (tmp_path / "out-latest").read_text() == "mine"
+
+
 def test_the_song_itself_is_never_replaced(server_and_client, tmp_path):
     server, client = server_and_client
     song = tmp_path / "drums.wav"

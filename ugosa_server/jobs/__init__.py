@@ -17,6 +17,7 @@ from ugosa_server.jobs.model import (
     UploadState,
 )
 from ugosa_server.jobs.runs import (
+    AdapterFile,
     RunCancelled,
     RunEvent,
     RunFailed,
@@ -29,6 +30,7 @@ from ugosa_server.jobs.runs import (
 )
 
 __all__ = [
+    "AdapterFile",
     "EventBody",
     "EventHub",
     "Job",

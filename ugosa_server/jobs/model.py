@@ -21,7 +21,7 @@ from ugosa_server.errors import (
     UploadIncompleteError,
 )
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.runs import StemFile
+from ugosa_server.jobs.runs import AdapterFile, StemFile
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
@@ -220,6 +220,8 @@ class JobDraft:
     """Validated."""
     stems_bytes: int = 0
     """The most that its stems take on disk; counted as stored until the job ends."""
+    content_sha256: str = ""
+    """Hex, the same for a job of the same song, model file, options and marks; empty = unknown."""
 
 
 @dataclass(frozen=True)
@@ -227,15 +229,17 @@ class JobResult:
     """The files of a job that SUCCEEDED, inside its attempt's directory."""
 
     stems: tuple[StemFile, ...]
-    """In the model's order; none of an ANALYSIS."""
+    """In the model's order; none of an ANALYSIS, nor once they have been kept long enough."""
     report_json: str
-    """File name; empty of an ANALYSIS."""
+    """File name; empty where there are no stems."""
     report_html: str
-    """File name; empty of an ANALYSIS."""
+    """File name; empty where there are no stems."""
     levels: str = ""
     """File name of the levels of the unadapted network's estimates."""
     verdict: Verdict | None = None
     """Whether the adaptation helped; None = none was judged."""
+    adapter: AdapterFile | None = None
+    """The changed tensors, which are kept for longer than all other files; None = there are none."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,8 @@ class RunSucceeded:
     """File name inside `out_dir`: levels of the unadapted network's estimates."""
     verdict: Verdict | None = None
     """Whether the adaptation helped; None = none was judged."""
+    adapter: AdapterFile | None = None
+    """The changed tensors; None where nothing was fine-tuned, or the network was kept as it was."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,18 @@ class StemFile:
     """Name inside `out_dir`; server-made."""
     frames: int
     """Same as the song's."""
+    size_bytes: int
+    """Size of the file."""
+    sha256: str
+    """Hex, of the file."""
+
+
+@dataclass(frozen=True)
+class AdapterFile:
+    """A finished file of the tensors that an adaptation changed."""
+
+    file_name: str
+    """Name inside `out_dir`."""
     size_bytes: int
     """Size of the file."""
     sha256: str

@@ -108,7 +108,8 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
             context, adaptation, stems = yield from _adapted_stems(context, mix, base)
     report_json, report_html = yield from report_run(context, base, adaptation, stems)
     verdict = None if adaptation is None else adaptation.verdict
-    return RunSucceeded(stems.files, report_json, report_html, LEVELS_NAME, verdict)
+    adapter = None if adaptation is None else adaptation.adapter
+    return RunSucceeded(stems.files, report_json, report_html, LEVELS_NAME, verdict, adapter=adapter)
 
 
 def _prepare(context: RunContext) -> Generator[RunEvent, None, tuple[RunContext, ModelMix]]:

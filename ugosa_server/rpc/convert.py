@@ -12,7 +12,7 @@ from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
-from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress, StemFile
+from ugosa_server.jobs.runs import AdapterFile, RunNotice, RunPhase, RunProgress, StemFile
 from ugosa_server.marks import Finding, Mark, MarkState, Severity, Suggestion
 from ugosa_server.marks.players import VideoInfo
 from ugosa_server.models.registry import ModelInfo
@@ -221,6 +221,7 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         kind=JOB_KINDS[job.options.kind],
         array_id=job.array_id,
         verdict=verdict_to_wire(job.result.verdict) if job.result and job.result.verdict else None,
+        adapter=_adapter_to_wire(job.result.adapter) if job.result and job.result.adapter else None,
     )
 
 
@@ -312,6 +313,10 @@ def _stem_to_wire(stem: StemFile, job: Job) -> job_pb2.Stem:
         size_bytes=stem.size_bytes,
         sha256=stem.sha256,
     )
+
+
+def _adapter_to_wire(adapter: AdapterFile) -> job_pb2.Adapter:
+    return job_pb2.Adapter(size_bytes=adapter.size_bytes, sha256=adapter.sha256)
 
 
 def _error_to_wire(error: JobError | None) -> job_pb2.JobError | None:

@@ -14,6 +14,7 @@ from ugosa_client.errors import BadInputError, BadOptionError, BadRegionError, S
 from ugosa_client.events import JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
 from ugosa_client.option_table import option_table
 from ugosa_client.resources import (
+    Adapter,
     AudioInfo,
     Job,
     JobFailure,
@@ -285,6 +286,9 @@ def to_job(message: job_pb2.Job) -> Job:
         kind=to_word(JOB_KINDS, message.kind),
         array_id=message.array_id,
         verdict=to_verdict(message.verdict) if message.HasField("verdict") else None,
+        adapter=Adapter(message.adapter.size_bytes, message.adapter.sha256)
+        if message.HasField("adapter")
+        else None,
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import google_crc32c
 
@@ -18,6 +18,7 @@ from ugosa_client.connection import Connection
 from ugosa_client.errors import (
     IntegrityError,
     JobNotFinishedError,
+    NotFoundError,
     OutputError,
     OutputExistsError,
     ServerError,
@@ -26,11 +27,13 @@ from ugosa_client.errors import (
 )
 from ugosa_client.jobs import get_job
 from ugosa_client.resources import Job, JobState, Stem
-from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy
+from ugosa_client.result_folders import REPORT_JSON, free_folder, job_of_folder, link_latest
+from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy, safe_file_name
 from ugosa_client.wire.ugosa.v1 import audio_pb2, job_service_pb2
 
-REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
+ADAPTER_SUFFIX = ".ugosa"
+Stream = AbstractContextManager[Iterator[Any]]
 OnFetchProgress = Callable[[str, int, int], None]
 """Called with (file name, bytes on disk, all bytes)."""
 
@@ -46,6 +49,11 @@ class FetchedFiles:
     report_html: Path
     """The report for people: one self-contained page."""
 
+    @property
+    def folder(self) -> Path:
+        """The directory that holds them."""
+        return self.report_json.parent
+
 
 def fetch_results(
     connection: Connection,
@@ -53,13 +61,15 @@ def fetch_results(
     out_dir: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    beside: bool = False,
     stem_files: StemFiles = PLAIN,
     on_progress: OnFetchProgress | None = None,
 ) -> FetchedFiles:
     """Write the stems and the reports of a job that succeeded into `out_dir`.
 
     A stem that is there already, byte for byte, is left as it is; one that is there in part is completed.
-    `stem_files` says how the stems are named, and whether they are encoded anew.
+    `stem_files` says how the stems are named, and whether they are encoded anew. With `beside`, results of
+    another job that `out_dir` holds stay, and these come into `out_dir`-2, -3 ... beside it.
 
     Raises:
         JobNotFinishedError: the job has no stems (yet).
@@ -72,7 +82,13 @@ def fetch_results(
         raise JobNotFinishedError(
             f"job {job_id} is {job.state}, and only a job that succeeded has stems", "JOB_NOT_FINISHED"
         )
-    folder = Path(out_dir)
+    if not job.stems and job.adapter is not None:
+        raise NotFoundError(
+            f"the stems of job {job_id} have been kept long enough and are gone; its adapter is there: `ugosa"
+            f" separate SONG --marks FILE --start-from {job_id} --epochs 0` makes them again"
+        )
+    first = Path(out_dir)
+    folder = free_folder(first, job_id) if beside else first
     paths = {
         stem: folder / name for stem, name in zip(job.stems, stem_file_names(job, stem_files), strict=True)
     }
@@ -96,6 +112,8 @@ def fetch_results(
                 _fetch_stem(connection, job_id, stem, whole, on_progress)
                 encode_lossy(whole, path)
                 whole.unlink()
+        if beside:
+            link_latest(first, folder)
     except BrokenPipeError:  # of `on_progress`, whose reader has gone
         raise
     except OSError as error:
@@ -146,19 +164,11 @@ def refuse_foreign_files(folder: Path, names: Iterable[str]) -> None:
     A folder is one of ours when it holds a `report.json` that speaks of stems.
     """
     foreign = [folder / name for name in (*names, REPORT_JSON, REPORT_HTML) if (folder / name).exists()]
-    if foreign and not _is_report(folder / REPORT_JSON):
+    if foreign and job_of_folder(folder) is None:
         raise OutputExistsError(
             f"{', '.join(str(path) for path in foreign)} would be replaced, but {folder} is not a folder of "
             "earlier results; choose another output directory or pass --overwrite"
         )
-
-
-def _is_report(path: Path) -> bool:
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(report, dict) and "stems" in report and ("job" in report or "job_id" in report)
 
 
 def _is_stem(path: Path, stem: Stem) -> bool:
@@ -199,15 +209,68 @@ def read_stem(
 ) -> Iterator[bytes]:
     """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""
     end = stem.size_bytes if end is None else min(end, stem.size_bytes)
-    name = name or stem.source
-    backoff = connection.backoff()
-    offset = start
-    while offset < end:
+
+    def read(offset: int) -> Stream:
         request = job_service_pb2.ReadStemRequest(
             job_id=job_id, source=stem.source, offset=offset, length=end - offset
         )
+        return connection.stream(connection.jobs.ReadStem, request)
+
+    return _resumed(connection, read, start, end, name or stem.source)
+
+
+def fetch_adapter(
+    connection: Connection,
+    job_id: str,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write the adapter of a job to a file, by default `SONG.ugosa` here, and return its path.
+
+    Raises:
+        NotFoundError: the job has none.
+        OutputExistsError: another file is there.
+        OutputError: the file cannot be written.
+        IntegrityError: it does not have the sha256 that the server says.
+    """
+    job = get_job(connection, job_id)
+    adapter = job.adapter
+    if adapter is None:
+        raise NotFoundError(
+            f"job {job_id} is {job.state} and has no adapter: it learned nothing, or kept the model as it is"
+        )
+    target = Path(path or safe_file_name(Path(job.file_name).stem) + ADAPTER_SUFFIX)
+    if target.exists() and not overwrite:
+        raise OutputExistsError(f"{target} exists; name another file with -o, or pass --overwrite")
+
+    def read(offset: int) -> Stream:
+        request = job_service_pb2.ReadAdapterRequest(job_id=job_id, offset=offset)
+        return connection.stream(connection.jobs.ReadAdapter, request)
+
+    partial = target.with_name(f"{target.name}.tmp")
+    digest = hashlib.sha256()
+    try:
+        with partial.open("wb") as file:
+            for data in _resumed(connection, read, 0, adapter.size_bytes, target.name):
+                file.write(data)
+                digest.update(data)
+            _sync(file)
+        finish_file(partial, target, digest.hexdigest(), adapter.sha256)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    return target
+
+
+def _resumed(
+    connection: Connection, read: Callable[[int], Stream], start: int, end: int, name: str
+) -> Iterator[bytes]:
+    """Yield the bytes of a file from `start` to `end`, asking for the rest after any break."""
+    backoff = connection.backoff()
+    offset = start
+    while offset < end:
         try:
-            with connection.stream(connection.jobs.ReadStem, request) as responses:
+            with read(offset) as responses:
                 for response in responses:
                     data = checked_data(response.chunk, offset, name)
                     offset += len(data)

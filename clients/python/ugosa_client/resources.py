@@ -371,6 +371,16 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """The tensors that fine-tuning changed, as a file on the server."""
+
+    size_bytes: int
+    """Size of the file."""
+    sha256: str
+    """Hex digest of the file."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One adaptation and separation of one song."""
 
@@ -403,7 +413,7 @@ class Job:
     failure: JobFailure | None
     """Set when FAILED."""
     stems: tuple[Stem, ...]
-    """Set when SUCCEEDED, in the model's order."""
+    """Set when SUCCEEDED, in the model's order; empty once only the adapter is kept."""
     audio: AudioInfo | None
     """The song's."""
     file_name: str
@@ -414,6 +424,8 @@ class Job:
     """Id of the array that made it; empty = none."""
     verdict: Verdict | None = None
     """Set when SUCCEEDED, if fine-tuning was judged."""
+    adapter: Adapter | None = None
+    """Set when SUCCEEDED, unless the model was kept as it is; kept for longer than the stems."""
 
 
 @dataclass(frozen=True)

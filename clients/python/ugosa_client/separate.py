@@ -83,6 +83,8 @@ class SeparationRequest:
     """The same id with the same request gives the same job; None = a new job."""
     sight: Sight | None = None
     """Video, pictures or features of the players, for a model conditioned on video."""
+    reuse: bool = False
+    """Whether a job that succeeded with the same song, model, options and marks will do."""
 
 
 def submit(
@@ -136,7 +138,12 @@ def submit(
     if request.sight is not None:
         options = request.sight.options(connection, options, rate)
     return create_job(
-        connection, upload.upload_id, marks=in_frames, options=options, request_id=request.request_id
+        connection,
+        upload.upload_id,
+        marks=in_frames,
+        options=options,
+        request_id=request.request_id,
+        reuse=request.reuse,
     )
 
 
@@ -184,11 +191,12 @@ def finish(
     *,
     after_seq: int = 0,
     overwrite: bool = False,
+    beside: bool = False,
     stem_files: StemFiles = PLAIN,
     on_event: Callable[[JobEvent], None] | None = None,
     on_fetch: OnFetchProgress | None = None,
 ) -> Separation:
-    """Watch a job to its end and fetch its results.
+    """Watch a job to its end and fetch its results; `beside` as in `fetch_results`.
 
     Raises:
         JobFailedError: the job failed.
@@ -207,6 +215,7 @@ def finish(
         job.job_id,
         out_dir,
         overwrite=overwrite,
+        beside=beside,
         stem_files=stem_files,
         on_progress=on_fetch,
     )

@@ -175,6 +175,17 @@ class JobReader:
         )
         return [self._job(row) for row in rows]
 
+    def find_content(self, principal: str, content_sha256: str) -> Job | None:
+        """Return the newest job that SUCCEEDED with this content (JobDraft), or None."""
+        row = read_row(
+            self._connection,
+            tuple[str],
+            "SELECT job_id FROM jobs JOIN job_contents USING (job_id)"
+            " WHERE content_sha256 = ? AND principal = ? AND state = ? ORDER BY number DESC",
+            (content_sha256, principal, JobState.SUCCEEDED.value),
+        )
+        return None if row is None else self.get(principal, row[0])
+
     def all_ids(self) -> set[str]:
         """Return the ids of all jobs, for the sweep of the spool."""
         return set(read_strings(self._connection, "SELECT job_id FROM jobs"))

@@ -147,6 +147,15 @@ LATER_TABLES = """
         doubted_s REAL
     ) STRICT;
 
+    -- What a job was asked to do, so that an equal request finds its stems; no row where that is unknown.
+    CREATE TABLE IF NOT EXISTS job_contents (
+        job_id TEXT PRIMARY KEY,
+        content_sha256 TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS jobs_by_content ON job_contents (content_sha256);
+    CREATE TRIGGER IF NOT EXISTS job_of_content_deleted AFTER DELETE ON jobs
+        BEGIN DELETE FROM job_contents WHERE job_id = OLD.job_id; END;
+
     -- Runs that came to no end (retries.py).
     CREATE TABLE IF NOT EXISTS lost_runs (
         job_id TEXT PRIMARY KEY,
