@@ -85,7 +85,8 @@ export class SidePanel {
   /** Show what is to be said of the marks. */
   renderMarks() {
     const { page } = this;
-    const count = page.marks.all.length;
+    const { editor } = page;
+    const count = editor.marks.all.length;
     const learns = canAdapt(page.model);
     this.passes.disabled = !count || !learns;
     this.about.textContent = !count
@@ -93,14 +94,14 @@ export class SidePanel {
       : learns
         ? `${count} ${count === 1 ? "mark" : "marks"}. First the stems under your marks, to hear soon; then the model learns from them.`
         : `${count} ${count === 1 ? "mark" : "marks"}. This model does not learn; the stems obey your marks.`;
-    const findings = page.findings.filter((finding) => finding.code !== "NO_SILENCE" || count);
+    const findings = editor.findings.filter((finding) => finding.code !== "NO_SILENCE" || count);
     fill(this.checks, ...(findings.length ? findings.map((finding) => this.#finding(finding)) : [element("li", { class: "quiet" }, count ? "Nothing is wrong with the marks." : "Marks are checked as you draw.")]));
-    const found = page.suggestions.length;
+    const found = editor.suggestions.length;
     fill(
       this.suggestions,
       element("button", { type: "button", onclick: () => page.suggest() }, "Suggest marks"),
-      found ? element("button", { type: "button", onclick: () => page.acceptAll(SURE) }, `Accept those ≥ ${SURE * 100} %`) : null,
-      found ? element("button", { type: "button", onclick: () => page.dismissSuggestions() }, "Dismiss") : null,
+      found ? element("button", { type: "button", onclick: () => editor.acceptAll(SURE) }, `Accept those ≥ ${SURE * 100} %`) : null,
+      found ? element("button", { type: "button", onclick: () => editor.dismissSuggestions() }, "Dismiss") : null,
     );
   }
 
@@ -140,7 +141,7 @@ export class SidePanel {
   }
 
   renderNotices() {
-    const verdict = this.page.version?.adapted?.verdict?.message; // is a notice, too
+    const verdict = this.page.playback.version?.adapted?.verdict?.message; // is a notice, too
     const news = this.page.notices.filter(({ message }) => message !== verdict);
     fill(this.notices, ...news.map(({ message, isWarning }) => element("li", { class: isWarning ? "warning" : "info" }, message)));
   }
@@ -149,7 +150,7 @@ export class SidePanel {
   renderVerdict() {
     const { page } = this;
     this.renderNotices();
-    const verdict = page.version?.adapted?.verdict;
+    const verdict = page.playback.version?.adapted?.verdict;
     this.verdict.hidden = !verdict;
     if (verdict) {
       this.verdict.textContent = `${verdict.message[0].toUpperCase()}${verdict.message.slice(1)}.`;
@@ -157,8 +158,8 @@ export class SidePanel {
     }
     fill(
       this.stems,
-      ...(page.takes.length
-        ? page.takes.map((take) =>
+      ...(page.playback.takes.length
+        ? page.playback.takes.map((take) =>
             element("a", { class: "download", href: api.zipAddress(take.job.job_id), download: "" }, `Stems, ${take.name.toLowerCase()} (zip)`),
           )
         : [element("span", { class: "quiet" }, "Stems are here once the song is separated.")]),
@@ -176,14 +177,14 @@ export class SidePanel {
     const { page } = this;
     const marks = await attempt(() => api.readMarks(page.song.upload_id, file, page.model.name));
     if (!marks) return;
-    page.marks.replaceAll(marks);
+    page.editor.marks.replaceAll(marks);
     say(`${marks.length} marks of ${file.name}; Ctrl Z brings yours back`);
   }
 
   async #writeMarks() {
     const { page } = this;
     const format = page.formats.find(({ name }) => name === this.format.value);
-    const blob = await attempt(() => api.writeMarks(page.song.upload_id, [...page.marks.all], this.format.value));
+    const blob = await attempt(() => api.writeMarks(page.song.upload_id, [...page.editor.marks.all], this.format.value));
     if (!blob || !format) return;
     const address = URL.createObjectURL(blob);
     element("a", { href: address, download: `${page.song.file_name.replace(/\.[^.]*$/, "")} marks${format.suffix}` }).click();

@@ -29,7 +29,7 @@ export class VersionsPanel {
   }
 
   render() {
-    const { versions } = this.page;
+    const { versions } = this.page.playback;
     this.root.hidden = !versions.length;
     fill(this.list, ...versions.map((version) => this.#row(version)));
   }
@@ -38,10 +38,10 @@ export class VersionsPanel {
   #row(version) {
     const { page } = this;
     const job = bestJob(version);
-    const isStarred = page.starred === version.id;
+    const isStarred = page.editor.starred === version.id;
     const time = new Date((version.adapted ?? version.base ?? version.plain)?.create_time ?? 0);
     const name = `Version ${version.number}`;
-    const isHeard = page.version?.id === version.id;
+    const isHeard = page.playback.version?.id === version.id;
     const playable = job && canBePlayed(job);
     return element(
       "tr",
@@ -50,7 +50,7 @@ export class VersionsPanel {
       element(
         "th",
         { scope: "row" },
-        element("button", { type: "button", class: "link", disabled: !playable, onclick: () => page.hear(version) }, name),
+        element("button", { type: "button", class: "link", disabled: !playable, onclick: () => page.playback.hear(version) }, name),
         element("span", { class: "quiet" }, ` ${time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })} · ${version.model}`),
       ),
       element("td", {}, version.change),
@@ -61,10 +61,10 @@ export class VersionsPanel {
         element("input", {
           type: "checkbox",
           "aria-label": `Compare ${name} with the one that is heard`,
-          checked: page.other?.id === version.id,
-          disabled: isHeard || !playable || !page.version,
+          checked: page.playback.other?.id === version.id,
+          disabled: isHeard || !playable || !page.playback.version,
           onchange: (/** @type {Event} */ event) =>
-            page.version && page.hear(page.version, /** @type {HTMLInputElement} */ (event.target).checked ? version : null),
+            page.playback.version && page.playback.hear(page.playback.version, /** @type {HTMLInputElement} */ (event.target).checked ? version : null),
         }),
       ),
       element(
