@@ -110,12 +110,18 @@ async def test_stem_is_read_by_range_and_drawn_by_its_peaks(page: Page, song_pat
 
 
 @pytest.mark.asyncio
-async def test_flac_stems_have_peaks_and_their_own_names(page: Page, song_path: Path) -> None:
+async def test_flac_stem_is_drawn_and_played_as_wav(page: Page, song_path: Path) -> None:
     job = await separate(page, await add_song(page, song_path), stem_encoding="flac-pcm24")
     address = f"/api/jobs/{job['job_id']}/stems/bass"
     answer = await page.http.get(address)
     assert answer.headers["content-type"] == "audio/flac"
     assert len((await page.http.get(address + "/peaks")).content) == 600
+    played = await page.http.get(address + "/wav")
+    assert played.headers["content-type"] == "audio/wav"
+    samples = soundfile.read(io.BytesIO(played.content), dtype="float32")[0]
+    np.testing.assert_array_equal(samples, soundfile.read(io.BytesIO(answer.content), dtype="float32")[0])
+    part = await page.http.get(address + "/wav", headers={"range": "bytes=400003-799999"})
+    assert (part.status_code, part.content) == (206, played.content[400_003:800_000])
 
 
 @pytest.mark.asyncio

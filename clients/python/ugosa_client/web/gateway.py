@@ -32,7 +32,7 @@ from ugosa_client.fetch import stem_file_names
 from ugosa_client.marks.file import read_marks
 from ugosa_client.marks.formats import FORMATS, format_named
 from ugosa_client.marks.regions import regions_of_marks
-from ugosa_client.resources import JobState, Model
+from ugosa_client.resources import JobState, Model, StemEncoding
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.web.byte_ranges import attachment, range_response, zip_parts
 from ugosa_client.web.json_forms import event_json, job_json, marks_json, marks_of, options_of, song_json
@@ -91,6 +91,7 @@ class Gateway:
                 Route(job + "/events", self._events),
                 Route(job + "/stems.zip", self._zip),
                 Route(stem, self._stem),
+                Route(stem + "/wav", self._stem_wav),
                 Route(stem + "/peaks", self._stem_peaks),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
@@ -278,6 +279,15 @@ class Gateway:
             etag=stem.sha256,
             file_name=name,
         )
+
+    def _stem_wav(self, request: Request) -> Response:
+        """Send a stem for the player, which reads WAV alone: a FLAC stem is decoded on the way."""
+        job_id, source = request.path_params["job"], request.path_params["source"]
+        stem = self._songs.stem(job_id, source)
+        if stem.encoding is not StemEncoding.FLAC_PCM24:
+            return self._stem(request)
+        wav = self._songs.stem_wav(job_id, source)
+        return range_response(request, wav.read, wav.size_bytes, "audio/wav", etag=stem.sha256)
 
     def _stem_peaks(self, request: Request) -> Response:
         peaks = self._songs.stem_peaks(request.path_params["job"], request.path_params["source"])

@@ -138,7 +138,7 @@ export const api = {
    * @param {string} id
    * @param {string} source
    */
-  stemAddress: (id, source) => `${job(id)}/stems/${encodeURIComponent(source)}`,
+  stemAddress: (id, source) => `${job(id)}/stems/${encodeURIComponent(source)}/wav`,
   /** @param {string} id */
   zipAddress: (id) => `${job(id)}/stems.zip`,
   /**
@@ -147,7 +147,7 @@ export const api = {
    * @returns {Promise<Float32Array[]>}
    */
   peaks: async (address) => {
-    const path = address.endsWith("/mix") ? address.replace(/mix$/, "peaks") : `${address}/peaks`;
+    const path = address.replace(/(mix|wav)$/, "peaks");
     const pairs = new Int8Array(await (await call(path)).arrayBuffer());
     const upper = new Float32Array(pairs.length / 2);
     const lower = new Float32Array(pairs.length / 2);

@@ -4,7 +4,7 @@
 import { api } from "./api.js";
 import { attempt, say } from "./dom.js";
 import { Player } from "./player.js";
-import { bestJob, canBePlayed, takeOf, takesOf, versionsOf } from "./versions.js";
+import { bestJob, takeOf, takesOf, versionsOf } from "./versions.js";
 
 /** @typedef {import("./api.js").Job} Job */
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
@@ -69,7 +69,7 @@ export class Playback {
 
   #setTakes() {
     const { song } = this.page;
-    this.takes = this.#takes().filter((take) => canBePlayed(take.job));
+    this.takes = this.#takes();
     const best = this.takes[this.other ? 0 : this.takes.length - 1];
     if (!best && song.can_be_heard) {
       const mix = { key: "mix", stems: [{ source: "mix", address: api.mixAddress(song.upload_id) }] };

@@ -3,7 +3,7 @@
 
 import { api } from "./api.js";
 import { element, fill } from "./dom.js";
-import { bestJob, canBePlayed } from "./versions.js";
+import { bestJob } from "./versions.js";
 
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
 /** @typedef {import("./versions.js").Version} Version */
@@ -42,7 +42,6 @@ export class VersionsPanel {
     const time = new Date((version.adapted ?? version.base ?? version.plain)?.create_time ?? 0);
     const name = `Version ${version.number}`;
     const isHeard = page.playback.version?.id === version.id;
-    const playable = job && canBePlayed(job);
     return element(
       "tr",
       { "aria-current": isHeard ? "true" : undefined },
@@ -50,7 +49,7 @@ export class VersionsPanel {
       element(
         "th",
         { scope: "row" },
-        element("button", { type: "button", class: "link", disabled: !playable, onclick: () => page.playback.hear(version) }, name),
+        element("button", { type: "button", class: "link", disabled: !job, onclick: () => page.playback.hear(version) }, name),
         element("span", { class: "quiet" }, ` ${time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })} · ${version.model}`),
       ),
       element("td", {}, version.change),
@@ -62,7 +61,7 @@ export class VersionsPanel {
           type: "checkbox",
           "aria-label": `Compare ${name} with the one that is heard`,
           checked: page.playback.other?.id === version.id,
-          disabled: isHeard || !playable || !page.playback.version,
+          disabled: isHeard || !job || !page.playback.version,
           onchange: (/** @type {Event} */ event) =>
             page.playback.version && page.playback.hear(page.playback.version, /** @type {HTMLInputElement} */ (event.target).checked ? version : null),
         }),
@@ -80,7 +79,6 @@ export class VersionsPanel {
   #verdictText(version) {
     const { adapted } = version;
     const job = bestJob(version);
-    if (job && !canBePlayed(job)) return "FLAC stems: save them to hear them";
     if (!adapted) return version.base ? "under its marks" : job ? "the model as it is" : "is being made";
     if (adapted.state !== "succeeded") return "is being made";
     const outcome = adapted.verdict?.outcome;
