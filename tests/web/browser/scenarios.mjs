@@ -290,7 +290,7 @@ const scenarios = {
 
   async restart_of_the_server_loses_no_event({ drag, page, until }) {
     await drag("vocals", 0.05, 0.45);
-    await page.evaluate(() => (window.ugosa.side.passes.value = "30"));
+    await page.evaluate(() => (window.ugosa.separation.budget.value = "60"));
     await page.keyboard.press("r");
     await until(() => window.ugosa.runs.all.some((run) => run.text.startsWith("learns")));
     await ask("restart");

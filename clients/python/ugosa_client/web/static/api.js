@@ -141,6 +141,8 @@ export const api = {
   stemAddress: (id, source) => `${job(id)}/stems/${encodeURIComponent(source)}/wav`,
   /** @param {string} id */
   zipAddress: (id) => `${job(id)}/stems.zip`,
+  /** @param {string} id */
+  reaperAddress: (id) => `${job(id)}/reaper.zip`,
   /**
    * Peaks of a mix or a stem as wavesurfer.js takes them: the upper and the lower half, both from 0 to 1.
    * @param {string} address of the audio

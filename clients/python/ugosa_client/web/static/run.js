@@ -90,21 +90,22 @@ export class Runs {
  * @param {string} song
  * @param {Mark[]} marks
  * @param {Model} model
- * @param {Record<string, any>} options of the adaptation
+ * @param {{options: Record<string, any>, budgetS: number}} wishes
  * @param {Job[]} jobs of the song
  * @returns {Promise<Job[]>}
  */
-export async function startSeparation(song, marks, model, options, jobs) {
+export async function startSeparation(song, marks, model, { options, budgetS }, jobs) {
   const isThere = jobs.some(
     (job) =>
       isBase(job) &&
       job.options.model === model.name &&
+      job.options.stem_encoding === options.stem_encoding &&
       !["failed", "cancelled"].includes(job.state) &&
       textOf(job.marks) === textOf(marks),
   );
   const made = [];
-  if (!isThere || !marks.length) made.push(await api.createJob(song, marks, { model: model.name, strategy: "B0" }));
-  if (marks.length && canAdapt(model)) made.push(await api.createJob(song, marks, { model: model.name, ...options }));
+  if (!isThere || !marks.length) made.push(await api.createJob(song, marks, { ...options, strategy: "B0" }));
+  if (marks.length && canAdapt(model)) made.push(await api.createJob(song, marks, { ...options, max_s: budgetS }));
   return made;
 }
 

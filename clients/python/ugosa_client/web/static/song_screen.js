@@ -2,13 +2,16 @@
 /** The page of one song: its parts, its jobs, and the model that separates it. */
 
 import { api } from "./api.js";
+import { ChecksPanel } from "./checks_panel.js";
 import { attempt, clock, element, say } from "./dom.js";
+import { ExportPanel } from "./export_panel.js";
 import { followKeys } from "./keys.js";
 import { Lanes } from "./lanes.js";
+import { MarkBar } from "./mark_bar.js";
 import { MarkEditor } from "./mark_editor.js";
 import { Playback } from "./playback.js";
 import { Runs, startSeparation } from "./run.js";
-import { SidePanel } from "./side_panel.js";
+import { SeparationPanel } from "./separation_panel.js";
 import { Transport } from "./transport.js";
 import { VersionsPanel } from "./versions_panel.js";
 
@@ -44,13 +47,16 @@ export class SongScreen {
     this.player = this.playback.player;
     this.editor = new MarkEditor(this, notes.marks ?? this.jobs[0]?.marks ?? [], notes.starred ?? null);
     this.runs = new Runs(
-      () => this.side.renderRuns(),
+      () => this.separation.renderRuns(),
       (job) => this.#jobEnded(job),
       (message, isWarning) => this.#notice(message, isWarning),
     );
     this.lanesRoot = element("section", { class: "lanes", "aria-label": "Lanes" });
     this.transport = new Transport(this);
-    this.side = new SidePanel(this);
+    this.markBar = new MarkBar(this);
+    this.separation = new SeparationPanel(this);
+    this.checks = new ChecksPanel(this);
+    this.exports = new ExportPanel(this);
     this.versionsPanel = new VersionsPanel(this);
     root.replaceChildren(
       element(
@@ -64,8 +70,8 @@ export class SongScreen {
       element(
         "div",
         { class: "columns" },
-        element("div", { class: "wide" }, this.lanesRoot, this.versionsPanel.root),
-        this.side.root,
+        element("div", { class: "wide" }, element("div", {}, this.lanesRoot, this.markBar.root), this.versionsPanel.root),
+        element("aside", { class: "side", "aria-label": "Separation" }, this.separation.root, this.checks.root, this.exports.root),
       ),
     );
     this.lanes = this.#makeLanes();
@@ -121,15 +127,18 @@ export class SongScreen {
     const { marks, suggestions, findings, selected } = this.editor;
     const shown = marks.all.filter((mark) => this.model.sources.includes(mark.source));
     this.lanes.render(shown, suggestions, findings, selected);
-    this.side.renderMarks();
+    this.markBar.render();
+    this.separation.render();
+    this.checks.render();
     this.transport.render();
   }
 
   /** Show versions, and what goes with the one that is heard. */
   renderVersions() {
     this.versionsPanel.render();
-    this.side.renderVerdict();
-    this.side.renderRuns();
+    this.separation.renderVerdict();
+    this.separation.renderRuns();
+    this.exports.render();
   }
 
   /** @param {Model} model */
@@ -165,7 +174,7 @@ export class SongScreen {
     }
     this.notices = [];
     const marks = [...this.editor.marks.all];
-    const made = await attempt(() => startSeparation(this.song.upload_id, marks, this.model, this.side.options, this.jobs));
+    const made = await attempt(() => startSeparation(this.song.upload_id, marks, this.model, this.separation, this.jobs));
     if (!made) return;
     for (const job of made) this.runs.follow(job);
     this.playback.followNewest();
@@ -196,7 +205,7 @@ export class SongScreen {
   #notice(message, isWarning) {
     if (this.notices.some((notice) => notice.message === message)) return;
     this.notices.push({ message, isWarning });
-    this.side.renderNotices();
+    this.separation.renderNotices();
   }
 
   /** @param {string} id of the best job of a version, or of none */
