@@ -16,7 +16,7 @@
  *   start_frame: number|null, end_frame: number|null}} Finding */
 /** @typedef {{event: "state"|"progress"|"notice", seq: number, state?: string, phase?: string, fraction?: number,
  *   eta_s?: number|null, epoch?: number, epochs?: number, message?: string, warning?: boolean,
- *   loss?: {silence: number}|null, failure?: {message: string}|null}} JobEvent */
+ *   held_back_db?: number|null, failure?: {message: string}|null}} JobEvent */
 /** @typedef {{marks?: Mark[], starred?: string|null}} Notes */
 
 /**

@@ -2,7 +2,7 @@
 /** Beside the lanes: what a separation is made with, the button, progress, and whether learning helped. */
 
 import { api } from "./api.js";
-import { attempt, duration, element, fill } from "./dom.js";
+import { attempt, duration, element, fill, line } from "./dom.js";
 import { canAdapt } from "./run.js";
 import { isBase } from "./versions.js";
 
@@ -78,7 +78,7 @@ export class SeparationPanel {
 
   /** Show jobs that have not ended. */
   renderRuns() {
-    const rows = this.page.runs.all.map(({ job, text, fraction, eta }) => {
+    const rows = this.page.runs.all.map(({ job, text, fraction, eta, leakage }) => {
       const name = job.kind === "separation" ? (isBase(job) ? "Under your marks" : "Adapted") : "Suggestions";
       const left = eta === null ? "" : ` · ${duration(eta)} left`;
       return element(
@@ -88,6 +88,8 @@ export class SeparationPanel {
         element("button", { type: "button", class: "small", "aria-label": `Cancel ${name}`, onclick: () => attempt(() => api.cancel(job.job_id)) }, "✕"),
         element("progress", { max: 1, value: fraction, "aria-label": name }),
         element("span", { class: "quiet" }, `${Math.round(100 * fraction)} % · ${text}${left}`),
+        leakage.length ? element("span", { class: "quiet" }, `Leakage ${signed(leakage[leakage.length - 1])} dB on silence it has not seen`) : null,
+        leakage.length ? line(leakage, "Leakage after each pass") : null,
       );
     });
     fill(this.runs, ...rows);
@@ -109,3 +111,6 @@ export class SeparationPanel {
     this.verdict.className = `verdict ${verdict.outcome.replace(" ", "-")}`;
   }
 }
+
+/** @param {number} db */
+const signed = (db) => `${db < 0 ? "−" : "+"}${Math.abs(db).toFixed(1)}`;
