@@ -131,6 +131,9 @@ class RunProgress:
     """During ADAPTATION: how many."""
     loss: LossTerms | None = None
     """During ADAPTATION."""
+    held_back_db: float | None = None
+    """During ADAPTATION: change of the leakage into held-back silence, by the epoch judged last; None = none
+    was."""
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,7 @@ def adapt_network(
                 epoch=step.epoch,
                 epochs=step.epochs,
                 loss=step.loss,
+                held_back_db=guard.change_db if guard is not None else None,
                 ends_epoch=step.ends_epoch,
             )
             context.check_cancel()

@@ -292,6 +292,8 @@ def _progress_to_wire(progress: RunProgress) -> job_pb2.JobProgress:
     )
     if progress.eta_s is not None and math.isfinite(progress.eta_s):
         message.eta_seconds = progress.eta_s
+    if progress.held_back_db is not None:
+        message.held_back_db = progress.held_back_db
     if progress.loss is not None:
         message.loss.CopyFrom(
             job_pb2.LossTerms(

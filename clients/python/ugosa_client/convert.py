@@ -336,6 +336,7 @@ def to_event(message: job_pb2.JobEvent) -> JobEvent:
                 epoch=progress.epoch,
                 epochs=progress.epochs,
                 loss=LossTerms(loss.total, loss.reconstruction, loss.silence) if loss is not None else None,
+                held_back_db=progress.held_back_db if progress.HasField("held_back_db") else None,
             )
         case "notice":
             notice = message.notice

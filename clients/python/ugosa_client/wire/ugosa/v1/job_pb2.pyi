@@ -330,7 +330,7 @@ class JobStateChanged(_message.Message):
     def __init__(self, state: _Optional[_Union[JobState, str]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ...) -> None: ...
 
 class JobProgress(_message.Message):
-    __slots__ = ("phase", "fraction", "eta_seconds", "step", "steps", "epoch", "epochs", "loss")
+    __slots__ = ("phase", "fraction", "eta_seconds", "step", "steps", "epoch", "epochs", "loss", "held_back_db")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     FRACTION_FIELD_NUMBER: _ClassVar[int]
     ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -339,6 +339,7 @@ class JobProgress(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     LOSS_FIELD_NUMBER: _ClassVar[int]
+    HELD_BACK_DB_FIELD_NUMBER: _ClassVar[int]
     phase: JobPhase
     fraction: float
     eta_seconds: float
@@ -347,7 +348,8 @@ class JobProgress(_message.Message):
     epoch: int
     epochs: int
     loss: LossTerms
-    def __init__(self, phase: _Optional[_Union[JobPhase, str]] = ..., fraction: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., epoch: _Optional[int] = ..., epochs: _Optional[int] = ..., loss: _Optional[_Union[LossTerms, _Mapping]] = ...) -> None: ...
+    held_back_db: float
+    def __init__(self, phase: _Optional[_Union[JobPhase, str]] = ..., fraction: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., epoch: _Optional[int] = ..., epochs: _Optional[int] = ..., loss: _Optional[_Union[LossTerms, _Mapping]] = ..., held_back_db: _Optional[float] = ...) -> None: ...
 
 class LossTerms(_message.Message):
     __slots__ = ("total", "reconstruction", "silence")
