@@ -73,12 +73,8 @@ class BandNetwork(SeparationNetwork):
         start = self.config.first_decoder_layer(depth)
         shapes = kept_shapes(self.config.first.filters, start, padded_frames(mix.shape[-1]), SEEN_BINS)
         n_kept = sum(math.prod(shape) for shape in shapes)
-        below, *skips = (
-            unflat(part, shape)
-            for part, shape in zip(
-                frozen[:, -n_kept:].split([math.prod(shape) for shape in shapes], dim=1), shapes, strict=True
-            )
-        )
+        parts = torch.split(frozen[:, -n_kept:], [math.prod(shape) for shape in shapes], dim=1)
+        below, *skips = map(unflat, parts, shapes)
         masks = self.decoder.masks(skips, below, start)
         if self.config.trains_vocals(
             depth
