@@ -76,9 +76,7 @@ class BandNetwork(SeparationNetwork):
         parts = torch.split(frozen[:, -n_kept:], [math.prod(shape) for shape in shapes], dim=1)
         below, *skips = map(unflat, parts, shapes)
         masks = self.decoder.masks(skips, below, start)
-        if self.config.trains_vocals(
-            depth
-        ):  # the accompaniment's U-Net is the last that the first stage keeps
+        if self.config.trains_vocals(depth):  # the first stage keeps the accompaniment's features last
             vocals = self.first.trained_part(mix, frozen, depth)[:, 0]
             return self._stems(mix, vocals, self.second(mix - vocals), masks)
         n_samples = mix[0].numel()
