@@ -116,6 +116,9 @@ class ServerConfig(WorkerSettings):
     """Largest upload, as sent."""
     keep_jobs_days: float = 30.0
     """Days that a job is kept after its end, with its stems; 0 = for ever."""
+    keep_adapters_days: float = 180.0
+    """Days that what a job has learned is kept after its end, a few MB, for further jobs of the song to start
+    from; 0 = for ever. At least keep_jobs_days."""
     keep_uploads_days: float = 7.0
     """Days that a song is kept after it was sent and after the last job that needed it; 0 = for ever."""
     min_free_bytes: int = GIB // 2

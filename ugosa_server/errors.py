@@ -218,6 +218,11 @@ DISK_FULL_MESSAGE = (
 )
 
 
+JOB_DAMAGED_MESSAGE = (
+    "what the server's database held of this job is damaged; other jobs are not. Delete it, and make it anew"
+)
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Return whether an error of the system means that no room, or no quota, is left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

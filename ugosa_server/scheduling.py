@@ -234,6 +234,7 @@ class Scheduler:
                                 event.levels,
                                 event.verdict,
                                 event.base_stems,
+                                event.adapter,
                             )
                             await self._end(job, JobState.SUCCEEDED, result=result)
                             self._faults_in_a_row = 0
@@ -267,6 +268,7 @@ class Scheduler:
                 await asyncio.sleep(STORE_RETRY_S)
 
     async def _spec(self, job: Job) -> RunSpec:
+        job.require_whole()
         job = await self._store(lambda s: s.jobs.with_player_frames(job))
         video = job.options.video
         model = self._registry.get(job.options.model)

@@ -118,7 +118,9 @@ async def serve(config: ServerConfig) -> str:
             has_tokens=await store(lambda s: s.tokens.any_valid()),
         )
         stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
-        retention = RetentionOptions(config.keep_jobs_days, config.keep_uploads_days)
+        retention = RetentionOptions(
+            config.keep_jobs_days, config.keep_adapters_days, config.keep_uploads_days
+        )
         _run_along(stack, keep_sweeping(uploads, jobs, retention), "retention")
         scheduler.start()
         for address in addresses:

@@ -44,9 +44,8 @@ def fill(folder: Path) -> Path:
 
 def test_a_full_disk_lets_people_delete_stop_and_start(model_dir: Path, small_disk: Path, tmp_path: Path):
     state_dir = small_disk / "state"
-    doors = ["--min-free-bytes", "0"]
     song = write_song(make_song(44100), tmp_path / "song.wav")
-    with Server(state_dir, model_dir, doors) as server:
+    with Server(state_dir, model_dir, ["--min-free-bytes", "0", "--drain-grace-s", "0.5"]) as server:
         server.wait_ready()
         with server.client() as client:
             upload_id = client.upload(song).upload_id

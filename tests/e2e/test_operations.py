@@ -35,7 +35,8 @@ def scraped(server: Server) -> dict[str, float]:
 
 
 def test_health_metrics_and_log_show_job_death_and_drain(start_server: StartServer, tmp_path: Path):
-    server = start_server("--metrics", "127.0.0.1:0", "--log-format", "json", "--log-level", "INFO")
+    logs = ("--log-format", "json", "--log-level", "INFO")
+    server = start_server("--metrics", "127.0.0.1:0", *logs, "--drain-grace-s", "0.5")
     song = write_song(make_song(44100), tmp_path / "song.wav")
     with server.client() as client, grpc.insecure_channel(server.target) as channel:
         upload = client.upload(song)

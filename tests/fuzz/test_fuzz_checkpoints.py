@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.helpers.mutations import hostile
 from tests.helpers.tiny_network import TINY, tiny_network
-from ugosa_server.adaptation.adapter_file import AdapterKeys, load_adapter, save_adapter
+from ugosa_server.adaptation.adapter_file import load_adapter, save_adapter
+from ugosa_server.adaptation.adapter_keys import AdapterKeys
 from ugosa_server.errors import CheckpointError
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint
 from ugosa_server.models.registry import read_model_info

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.mutations import hostile
+from tests.helpers.sentences import assert_sentence
 from ugosa_client.errors import MarksFileError
 from ugosa_client.marks.ableton import MAX_SET_BYTES
 from ugosa_client.marks.file import read_marks
@@ -47,8 +48,8 @@ def test_any_bytes_are_marks_or_an_error_that_names_the_file(path, name, data):
     path.write_bytes(content)
     try:
         marks = read_marks(path, SOURCES, RATE_HZ, FRAMES)
-    except MarksFileError as error:
-        assert str(path) in str(error)
+    except MarksFileError as refusal:
+        assert_sentence(str(refusal), path)
     else:
         assert all(mark.source in SOURCES for mark in marks)
         assert all(0 <= mark.start_frame < mark.end_frame <= FRAMES for mark in marks)

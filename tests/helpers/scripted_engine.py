@@ -65,8 +65,8 @@ class ScriptedRun(Run):
                     return
                 if isinstance(item, Exception):
                     raise item
-                if item is succeed:
-                    yield succeed(self.spec)
+                if callable(item):
+                    yield item(self.spec)
                 elif not isinstance(item, Gate):
                     yield item
         finally:

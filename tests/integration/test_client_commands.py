@@ -62,6 +62,43 @@ def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):
     assert "goes from 0:00.0 to 0:02.0" in capsys.readouterr().err
 
 
+def test_a_second_run_leaves_the_first_and_names_its_folder(song, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["separate", str(song), "--strategy", "B0", "-o", str(out)]
+    assert main(words) == 0
+    first = (out / "vocals.wav").read_bytes()
+    capsys.readouterr()
+    assert main([*words, "--wiener", "1"]) == 0
+    assert f"{tmp_path / 'out-2'} has the stems of job-" in capsys.readouterr().err
+    assert (out / "vocals.wav").read_bytes() == first != (tmp_path / "out-2" / "vocals.wav").read_bytes()
+    assert main([*words, "--wiener", "1", "--overwrite"]) == 0
+    assert (out / "vocals.wav").read_bytes() == (tmp_path / "out-2" / "vocals.wav").read_bytes()
+
+
+def test_an_equal_request_is_answered_with_the_stems_there(song, client, tmp_path, capsys):
+    def job_of(*words, out="out"):
+        assert main(["separate", str(song), *words, "-o", str(tmp_path / out), "--json"]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return lines[-1]["job"]["job_id"], {line["event"] for line in lines}
+
+    marks = ["--marks", str(song.with_suffix(".txt")), "--epochs", "1", "--seed", "20"]
+    first, events = job_of(*marks)
+    assert "progress" in events
+    again, events = job_of(*marks)
+    assert again == first
+    assert "progress" not in events
+    other, _ = job_of(*marks, "--lambda", "2")
+    song.with_suffix(".txt").write_text("0.5\t1.8\tno drums\n")
+    changed, _ = job_of(*marks)
+    song.with_suffix(".txt").write_text("0.5\t1.9\tno drums\n")
+    forced, _ = job_of(*marks, "--again", out="forced")
+    assert len({first, other, changed, forced}) == 4
+    assert job_of(*marks)[0] == forced  # the newest
+    client.delete(forced)
+    assert job_of(*marks)[0] == first
+    assert (tmp_path / "out" / "drums.wav").read_bytes() == (tmp_path / "forced" / "drums.wav").read_bytes()
+
+
 @pytest.mark.parametrize("kind", ["mp3", "ogg"])
 def test_lossy_stems_sound_like_the_exact_ones(song, tmp_path, kind):
     assert main(["separate", str(song), "--format", kind, "-o", str(tmp_path / "out"), "--detach"]) == 0

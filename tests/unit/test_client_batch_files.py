@@ -1,5 +1,7 @@
 """Files that a batch takes of a directory, and those that it names as left out."""
 
+import os
+import tempfile
 import unicodedata
 from pathlib import Path
 
@@ -7,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_client.cli.batch_files import SongFolder, out_dirs
-from ugosa_client.marks.text import one_form
+from ugosa_client.cli.batch_files import SongFolder, SongTree, out_dirs
 
 
 @pytest.fixture
@@ -59,26 +60,65 @@ def test_everything_that_is_left_out_is_named_with_the_way_out(folder, tmp_path)
     assert "a.mp4" not in [entry.name for entry in songs.left_out(tmp_path / "out", with_sight=True)]
 
 
+def test_a_pipe_is_left_out_and_never_waited_for(folder, tmp_path):
+    for name in ("a.txt", "b.wav"):
+        os.mkfifo(tmp_path / name)
+    songs = folder("a.wav")
+    assert songs.songs() == [tmp_path / "a.wav"]
+    assert songs.marks(tmp_path / "a.wav") is None
+    left_out = songs.left_out(tmp_path / "out", with_sight=False)
+    assert [(entry.name, entry.why.partition(",")[0]) for entry in left_out] == [
+        ("a.txt", "no file"),
+        ("b.wav", "no file"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("songs", "folders"),
     [
         (["a.wav", "b.wav"], ["a", "b"]),
         (["take.flac", "take.wav", "take.wav.flac"], ["take.flac", "take.wav", "take.wav.flac"]),
         (["A.wav", "a.wav"], ["A.wav", "a.wav (2)"]),
+        (["take.wav", "take .wav"], ["take.wav", "take .wav"]),
         (["M\u00fc.wav", "Mu\u0308.wav"], ["M\u00fc.wav", "Mu\u0308.wav (2)"]),
     ],
 )
 def test_no_two_songs_go_into_one_folder(songs, folders):
-    dirs = out_dirs([Path(song) for song in songs], Path("out"))
+    dirs = out_dirs([Path(song) for song in songs], Path("out"), set())
     assert [path.name for path in dirs.values()] == folders
 
 
-NAMES = st.text("aAe\u00e9\u0301.w ()2", min_size=1, max_size=6).filter(lambda name: name.strip("."))
+ODD = "aAe\u00e9\u0301.w ()2\u00df\u017f\u0130\u0131\u212a\u0345\u1fb3\ufb01"  # letters whose forms meet
+NAMES = st.text(ODD, min_size=1, max_size=6) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=4
+)
+SUFFIXES = st.sampled_from([".wav", ".flac", ".WAV", ".wav.flac"])
+FOLDERS = st.sampled_from(["", "live", "Live", "live ", "L\u00cfve", "li\u0308ve"])
+FORMS = [
+    lambda name, form=form, case=case: case(unicodedata.normalize(form, name)).rstrip(". ")
+    for form in ("NFC", "NFD")
+    for case in (str.lower, str.upper, str.casefold)
+]
 
 
-@given(st.sets(st.tuples(NAMES, st.sampled_from([".wav", ".flac", ".WAV"]))))
-def test_folders_differ_in_every_normal_form(names):
-    dirs = out_dirs(sorted(Path(stem + suffix) for stem, suffix in names), Path("out"))
-    folders = [one_form(path.name) for path in dirs.values()]
-    assert len(set(folders)) == len(folders) == len(names)
-    assert all(unicodedata.is_normalized("NFC", folder) for folder in folders)
+@given(songs=st.sets(st.tuples(FOLDERS, NAMES, SUFFIXES), min_size=1, max_size=12))
+def test_no_two_songs_share_a_folder_on_any_system(songs):
+    """Folders are compared as the file systems of Windows and macOS do, and in every normal form."""
+    with tempfile.TemporaryDirectory() as directory:
+        paths = {
+            Path(directory) / folder / (stem + suffix)
+            for folder, stem, suffix in songs
+            if not stem.startswith(".") and len(os.fsencode(stem)) < 200
+        }
+        for path in paths:
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        out = Path(directory) / "out"
+        dirs = SongTree(Path(directory), recursive=True, out=out).out_dirs() if paths else {}
+    assert dirs.keys() == paths
+    assert all(out in place.parents for place in dirs.values())
+    for form in FORMS:
+        places = {tuple(form(part) for part in place.relative_to(out).parts) for place in dirs.values()}
+        assert len(places) == len(paths)
+        assert ("summary.csv",) not in places
+        assert all(all(place) for place in places)

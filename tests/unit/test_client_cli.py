@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,24 @@ def test_separate_brings_stems_and_prints_their_paths(server, songs, tmp_path, c
     assert captured.out.splitlines() == [str(out / name) for name in names]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
     assert "epoch 1/3, loss 0.5, 0:01:01 left" in captured.err
+
+
+def test_a_marks_file_is_read_once_so_that_it_may_be_a_pipe(server, songs, tmp_path, capsys):
+    pipe = tmp_path / "marks"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("0.25\t0.5\tno vocals\n",))
+    writer.start()
+    assert main(["submit", str(songs / "a.wav"), "--marks", str(pipe), "--json"]) == 0
+    writer.join()
+    assert len(json_lines(capsys)[-1]["job"]["marks"]) == 1
+
+
+def test_a_folder_that_takes_no_file_costs_no_upload(server, songs, capsys):
+    assert main(["separate", str(songs / "a.wav"), "-o", "/proc/out"]) == 2
+    error = capsys.readouterr().err
+    assert "nothing can be written in /proc" in error
+    assert "Errno" not in error
+    assert not server.uploads
 
 
 def test_json_has_one_object_a_line_and_the_result_last(server, songs, tmp_path, capsys):

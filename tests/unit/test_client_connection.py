@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+from concurrent import futures
 
 import grpc
 import pytest
@@ -11,6 +12,7 @@ from tests.helpers.breaking_server import BreakingServer, breaking_server, progr
 from ugosa_client import ServerUnavailableError, UgosaClient, UgosaClientError, default_target, errors
 from ugosa_client.address import MAX_SOCKET_PATH_BYTES, grpc_target
 from ugosa_client.retry import RetryPolicy
+from ugosa_client.wire.ugosa.v1 import model_service_pb2_grpc
 
 
 def test_the_default_address_is_that_of_the_server(monkeypatch, tmp_path):
@@ -64,6 +66,21 @@ def test_a_busy_server_is_not_taken_for_absent(tmp_path):
     finally:
         server.stop(grace=0)
         door.close()
+
+
+def test_a_proxy_of_the_net_is_not_asked_for_this_machine(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
+    real = BreakingServer()
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(real, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        for host in ("127.0.0.1", "localhost"):
+            with UgosaClient(f"{host}:{port}") as client:
+                assert [model.name for model in client.models()] == ["tiny"]
+    finally:
+        server.stop(grace=0)
 
 
 def test_a_socket_path_longer_than_the_system_takes_is_explained():

@@ -1,9 +1,9 @@
 """Results are on disk whole and right, or not at all, and nothing of the user's is replaced."""
 
 import json
-import os
 import random
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +17,7 @@ from ugosa_client.errors import (
     OutputExistsError,
     ServerUnavailableError,
 )
-from ugosa_client.fetch import require_folder, stem_file_names
+from ugosa_client.fetch import require_folder, require_room, stem_file_names
 from ugosa_client.song import FileSong
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.wire.ugosa.v1 import job_pb2, job_service_pb2
@@ -115,11 +115,15 @@ def test_early_stems_that_just_went_are_no_failure(server_and_client, base_clien
     assert sorted(contents(tmp_path / "out" / "base")) == ["report.json"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_refused_before_any_work(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match=f"may not write in {tmp_path}"):
-        require_folder(tmp_path / "new")
+def test_a_folder_that_takes_no_file_is_refused_before_any_work():
+    with pytest.raises(OutputError, match=r"nothing can be written in /proc \([^/]+\); name another folder"):
+        require_folder(Path("/proc/new"))  # root has all rights there, and can still write nothing
+
+
+def test_a_disk_too_small_is_refused_before_any_work(tmp_path):
+    require_room(tmp_path / "new", 1000)
+    with pytest.raises(OutputError, match=r"up to 1000000000 MB, but .* MB free; make room"):
+        require_room(tmp_path / "new", 10**15)
 
 
 def test_another_process_completes_what_is_there_in_part(server_and_client, tmp_path):
@@ -178,6 +182,34 @@ def test_earlier_results_are_replaced_and_everything_else_stays(server_and_clien
     assert contents(out)["lyrics.txt"] == b"mine"
 
 
+def test_results_of_another_job_stay_and_the_next_come_beside(server_and_client, tmp_path):
+    server, client = server_and_client
+    server.add_succeeded_job("k", {"drums": VOCALS})
+    server.files["k", str(job_service_pb2.REPORT_FORMAT_JSON)] = json.dumps(
+        {**REPORT, "job_id": "k"}
+    ).encode()
+    out = tmp_path / "out"
+    assert client.fetch("j", out, beside=True).folder == out
+    assert not (tmp_path / "out-latest").exists()
+    (tmp_path / "out-2").mkdir()
+    (tmp_path / "out-2" / "lyrics.txt").write_text("mine")
+    assert client.fetch("k", out, beside=True).folder == tmp_path / "out-3"
+    assert contents(out)["drums.wav"] == DRUMS
+    assert contents(tmp_path / "out-latest")["drums.wav"] == VOCALS
+    assert client.fetch("k", out, beside=True).folder == tmp_path / "out-3"  # its own, again
+    assert client.fetch("j", out, beside=True).folder == out
+    assert (tmp_path / "out-latest").resolve() == out
+
+
+def test_nothing_of_the_user_is_replaced_by_the_link(server_and_client, tmp_path):
+    _, client = server_and_client
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text(json.dumps({**REPORT, "job_id": "i"}))
+    (tmp_path / "out-latest").write_text("mine")
+    assert client.fetch("j", tmp_path / "out", beside=True).folder == tmp_path / "out-2"
+    assert (tmp_path / "out-latest").read_text() == "mine"
+
+
 def test_the_song_itself_is_never_replaced(server_and_client, tmp_path):
     server, client = server_and_client
     song = tmp_path / "drums.wav"
@@ -219,6 +251,20 @@ def test_one_stream_brings_events_and_stems(server_and_client, tmp_path):
     kinds = [type(item) for item in items]
     assert kinds == [Received] * 3 + [Accepted, StateChanged, StemReceived, StemReceived, Done]
     assert contents(tmp_path / "out") == {"drums.wav": DRUMS, "vocals.wav": DRUMS[::-1]}
+
+
+def test_one_stream_makes_no_job_for_a_folder_it_may_not_fill(server_and_client, tmp_path):
+    server, client = server_and_client
+    song, out = tmp_path / "song.wav", tmp_path / "out"
+    song.write_bytes(DRUMS)
+    out.mkdir()
+    (out / "drums.wav").write_bytes(b"mine")
+    with pytest.raises(OutputExistsError, match=r"drums\.wav would be replaced"):
+        list(client.separate_stream(song, out))
+    with pytest.raises(OutputError, match="nothing can be written in /proc"):
+        list(client.separate_stream(song, "/proc/out"))
+    assert contents(out) == {"drums.wav": b"mine"}
+    assert "s1" not in server.jobs
 
 
 def test_a_song_that_cannot_be_read_makes_no_job(server_and_client, tmp_path, monkeypatch):

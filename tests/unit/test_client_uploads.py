@@ -1,7 +1,9 @@
 """A song arrives whole, whatever breaks on the way."""
 
 import hashlib
+import os
 import random
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -17,6 +19,7 @@ from ugosa_client.errors import (
     ServerUnavailableError,
     TransferInterruptedError,
 )
+from ugosa_client.separate import SeparationRequest
 from ugosa_client.song import CHUNK_BYTES, FileSong, lossless_length, open_song
 from ugosa_client.uploads import song_chunks
 from ugosa_client.wire.ugosa.v1 import audio_pb2, upload_service_pb2
@@ -170,10 +173,32 @@ def test_what_is_no_song_is_refused_before_the_network(song, rate, message):
         open_song(song, rate)
 
 
+@pytest.mark.parametrize("suffix", ["wav", "rpp"])
+def test_what_is_no_file_is_refused_by_its_kind(server_and_client, tmp_path, suffix):
+    server, client = server_and_client
+    pipe, folder, device = tmp_path / f"pipe.{suffix}", tmp_path / f"folder.{suffix}", Path("/dev/null")
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path, kind in ((pipe, "pipe"), (folder, "folder"), (device, "device")):
+        with pytest.raises(BadInputError, match=rf"{path} is a {kind}.*(file, and name that|one file in it)"):
+            client.submit(SeparationRequest(path))
+    assert not server.uploads
+
+
+@pytest.mark.parametrize(
+    "name", ["new\nline.wav", "tab\t.wav", "bell\a\x1b[31m.wav", "\u202egnp.wav", "*?<>|.wav"]
+)
+def test_a_song_of_any_name_is_sent(server_and_client, tmp_path, name):
+    server, client = server_and_client
+    (tmp_path / name).write_bytes(b"song")
+    assert client.upload(tmp_path / name).complete
+    assert stored(server) == b"song"
+
+
 def test_a_lossless_file_has_a_length_before_it_is_sent(tmp_path):
     for name in ("a.wav", "a.flac", "a.aiff"):
         soundfile.write(tmp_path / name, np.zeros((12345, 2)), 48000)
-        assert lossless_length(tmp_path / name) == (48000, 12345)
+        assert lossless_length(tmp_path / name) == (48000, 12345, 2)
     soundfile.write(tmp_path / "a.ogg", np.zeros((12345, 2)), 48000)
     assert lossless_length(tmp_path / "a.ogg") is None
     (tmp_path / "a.txt").write_text("hello")

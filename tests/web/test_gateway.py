@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import soundfile
 
 from tests.web.conftest import Page
 from ugosa_client import JobState
+from ugosa_client.marks.file import read_marks
+from ugosa_client.marks.reaper_project import project_song
+from ugosa_client.marks.rpp import parse_rpp
 
 VOCALS_SILENT = {"source": "vocals", "state": "silent", "start_frame": 0, "end_frame": 44100}
 
@@ -110,12 +114,18 @@ async def test_stem_is_read_by_range_and_drawn_by_its_peaks(page: Page, song_pat
 
 
 @pytest.mark.asyncio
-async def test_flac_stems_have_peaks_and_their_own_names(page: Page, song_path: Path) -> None:
+async def test_flac_stem_is_drawn_and_played_as_wav(page: Page, song_path: Path) -> None:
     job = await separate(page, await add_song(page, song_path), stem_encoding="flac-pcm24")
     address = f"/api/jobs/{job['job_id']}/stems/bass"
     answer = await page.http.get(address)
     assert answer.headers["content-type"] == "audio/flac"
     assert len((await page.http.get(address + "/peaks")).content) == 600
+    played = await page.http.get(address + "/wav")
+    assert played.headers["content-type"] == "audio/wav"
+    samples = soundfile.read(io.BytesIO(played.content), dtype="float32")[0]
+    np.testing.assert_array_equal(samples, soundfile.read(io.BytesIO(answer.content), dtype="float32")[0])
+    part = await page.http.get(address + "/wav", headers={"range": "bytes=400003-799999"})
+    assert (part.status_code, part.content) == (206, played.content[400_003:800_000])
 
 
 @pytest.mark.asyncio
@@ -126,6 +136,32 @@ async def test_zip_holds_every_stem_whole(page: Page, song_path: Path) -> None:
         assert archive.testzip() is None
         sizes = {info.filename: info.file_size for info in archive.infolist()}
     assert sizes == {f"{song_path.stem} {s['source']}.wav": s["size_bytes"] for s in job["stems"]}
+
+
+@pytest.mark.parametrize(("encoding", "suffix"), [("wav-pcm24", "wav"), ("flac-pcm24", "flac")])
+@pytest.mark.asyncio
+async def test_folder_for_reaper_has_a_track_for_each_stem(
+    page: Page, song_path: Path, tmp_path: Path, encoding: str, suffix: str
+) -> None:
+    song = await add_song(page, song_path)
+    job = await separate(page, song, stem_encoding=encoding)
+    answer = await page.http.get(f"/api/jobs/{job['job_id']}/reaper.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / f"{song_path.stem} stems"
+    project = folder / f"{song_path.stem}.rpp"
+    tracks = list(parse_rpp(project.read_text("utf-8")).blocks("TRACK"))
+    assert [track.value("NAME", "") for track in tracks] == [stem["source"] for stem in job["stems"]]
+    for track, stem in zip(tracks, job["stems"], strict=True):
+        (item,) = track.blocks("ITEM")
+        (source,) = item.blocks("SOURCE")
+        file = folder / source.value("FILE", "")
+        assert file.name == f"{song_path.stem} {stem['source']}.{suffix}"
+        assert soundfile.info(file).frames == stem["frames"]
+        assert float(item.value("LENGTH", "0")) * 44100 == pytest.approx(stem["frames"], abs=0.01)
+    sources = [stem["source"] for stem in job["stems"]]
+    assert [asdict(mark) for mark in read_marks(project, sources, 44100, 3 * 44100)] == [VOCALS_SILENT]
+    assert project_song(project).name == f"{song_path.stem} {sources[0]}.{suffix}"
 
 
 @pytest.mark.asyncio

@@ -226,6 +226,14 @@ class Guard:
             self._kept_epoch = epoch
             self._kept = {name: p.detach().to("cpu", copy=True) for name, p in parameters.items()}
 
+    @property
+    def change_db(self) -> float | None:
+        """Change of the leakage by the epoch judged last, mean over the sources; None before the first."""
+        if len(self._figures) < 2:
+            return None
+        base, after = self._figures[0], self._figures[-1]
+        return float(np.mean([-_ratio_db(base[name].leakage, after[name].leakage) for name in base]))
+
     def _score_db(self, epoch: int) -> float:
         return score_db(self._figures[0], self._figures[epoch])
 

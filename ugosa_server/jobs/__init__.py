@@ -17,6 +17,7 @@ from ugosa_server.jobs.model import (
     UploadState,
 )
 from ugosa_server.jobs.runs import (
+    AdapterFile,
     BaseStems,
     RunBaseStems,
     RunCancelled,
@@ -31,6 +32,7 @@ from ugosa_server.jobs.runs import (
 )
 
 __all__ = [
+    "AdapterFile",
     "BaseStems",
     "EventBody",
     "EventHub",

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import NoVideoEncoderError
-from ugosa_server.jobs.model import Job, JobDraft, JobKind, JobOptions, Upload, require_song, require_video
+from ugosa_server.jobs.model import (
+    Job,
+    JobDraft,
+    JobKind,
+    JobOptions,
+    Upload,
+    request_digest,
+    require_song,
+    require_video,
+)
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.runs import BaseStems
 from ugosa_server.jobs.stem_choice import StemChoice
@@ -57,7 +67,8 @@ class JobDrafts:
         model = self.model(options_request.model)
         options = resolve_job_options(options_request, model)
         await self._check_pictures(upload.principal, options, model, song)
-        return await self._checked(upload, options, marks, model)
+        draft = await self._checked(upload, options, marks, model)
+        return replace(draft, content_sha256=_content_sha256(draft, song, model))
 
     async def _check_pictures(
         self, principal: str, options: JobOptions, model: ModelInfo, song: SourceAudio
@@ -110,6 +121,12 @@ class JobDrafts:
         n_stems *= 1 if options.base_stems is BaseStems.NONE else 2
         stems_bytes = n_stems * song.frames * song.channels * MAX_STEM_SAMPLE_BYTES
         return JobDraft(upload, options, checked, stems_bytes)
+
+
+def _content_sha256(draft: JobDraft, song: SourceAudio, model: ModelInfo) -> str:
+    # Raw samples of equal bytes differ in what is stated beside them; where they lie is no part of them.
+    stated = replace(song, path="", sha256="")
+    return request_digest(draft.upload.sha256, stated, model.sha256, draft.options, sorted(draft.marks))
 
 
 def stems_of_job(

@@ -13,9 +13,15 @@ import msgspec
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.verdict import Verdict
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
-from ugosa_server.errors import BadOptionError, UploadIncompleteError
+from ugosa_server.errors import (
+    JOB_DAMAGED_MESSAGE,
+    BadOptionError,
+    StoreDamagedError,
+    UploadDamagedError,
+    UploadIncompleteError,
+)
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.runs import BaseStems, StemFile
+from ugosa_server.jobs.runs import AdapterFile, BaseStems, StemFile
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
@@ -107,6 +113,8 @@ class Upload:
     """Size and encoding of a video; None until COMPLETE, and of a song."""
     stored_bytes: int = 0
     """Bytes on disk that count against the owner's quota."""
+    damaged: bool = False
+    """True if its format or audio can no longer be read; the same request again makes it anew."""
 
 
 def require_song(upload: Upload) -> SourceAudio:
@@ -139,7 +147,20 @@ def require_video(upload: Upload) -> VideoInfo:
     return upload.video
 
 
+def require_readable(upload: Upload) -> None:
+    """Make sure that an upload's row is whole.
+
+    Raises:
+        UploadDamagedError: it is not.
+    """
+    if upload.damaged:
+        raise UploadDamagedError(
+            f"what the server's database held of upload {upload.upload_id} is damaged; send the song again"
+        )
+
+
 def _require_complete(upload: Upload) -> None:
+    require_readable(upload)
     if upload.state is not UploadState.COMPLETE:
         raise UploadIncompleteError(
             f"upload {upload.upload_id} has {upload.committed_size} bytes and is not finished; send the rest"
@@ -201,6 +222,8 @@ class JobDraft:
     """Validated."""
     stems_bytes: int = 0
     """The most that its stems take on disk; counted as stored until the job ends."""
+    content_sha256: str = ""
+    """Hex, the same for a job of the same song, model file, options and marks; empty = unknown."""
 
 
 @dataclass(frozen=True)
@@ -208,17 +231,19 @@ class JobResult:
     """The files of a job that SUCCEEDED, inside its attempt's directory."""
 
     stems: tuple[StemFile, ...]
-    """In the model's order; none of an ANALYSIS."""
+    """In the model's order; none of an ANALYSIS, nor once they have been kept long enough."""
     report_json: str
-    """File name; empty of an ANALYSIS."""
+    """File name; empty where there are no stems."""
     report_html: str
-    """File name; empty of an ANALYSIS."""
+    """File name; empty where there are no stems."""
     levels: str = ""
     """File name of the levels of the unadapted network's estimates."""
     verdict: Verdict | None = None
     """Whether the adaptation helped; None = none was judged."""
     base_stems: tuple[StemFile, ...] = ()
     """Stems of the unadapted network, where they are kept."""
+    adapter: AdapterFile | None = None
+    """The changed tensors, which are kept for longer than all other files; None = there are none."""
 
     @property
     def stored_bytes(self) -> int:
@@ -275,6 +300,17 @@ class Job:
     """Stems of the unadapted network, while they are on disk."""
     accepted: bool = False
     """Whether it was asked to learn no more."""
+    damaged: bool = False
+    """True if its song, options or marks can no longer be read, so that it cannot be run."""
+
+    def require_whole(self) -> None:
+        """Make sure that it can be run.
+
+        Raises:
+            StoreDamagedError: it is damaged.
+        """
+        if self.damaged:
+            raise StoreDamagedError(JOB_DAMAGED_MESSAGE)
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,12 @@ class JobQueue:
         upload_id: str,
         options_request: JobOptionsRequest,
         marks: Iterable[Mark],
+        *,
+        reuse: bool = False,
     ) -> Job:
         """Queue a job, or return the one that this request made before.
+
+        With `reuse`, a job that SUCCEEDED with an equal request is returned too.
 
         Raises:
             InvalidInputError: options or marks that can never work; nothing was queued.
@@ -108,6 +112,8 @@ class JobQueue:
         if self.draining:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
         draft = await self.draft(upload, options_request, marks)
+        if reuse and (same := await self._same_content(draft)):
+            return same
         await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
         job = await self._store(
             lambda s: s.jobs.create(
@@ -175,6 +181,7 @@ class JobQueue:
             JobStartedError: the job is no longer QUEUED.
         """
         job = await self.get(principal, job_id)
+        job.require_whole()
         upload = await self._store(lambda s: s.uploads.get(principal, job.upload_id))
         draft = await self.drafts.with_marks(job, upload, tuple(marks))
         return await self._store(
@@ -240,14 +247,23 @@ class JobQueue:
         await asyncio.to_thread(self._spool.delete_job, job_id)
         self._hub.announce(job_id)
 
-    async def delete_ended(self, before_s: float) -> int:
-        """Remove jobs of all principals that ended before a time, with their stems; return how many."""
-        job_ids = await self._spool.ballast.deleting(
-            lambda: self._store(lambda s: s.jobs.delete_ended(before_s))
+    async def sweep_ended(self, before_s: float, adapters_before_s: float) -> int:
+        """Remove jobs of all principals that ended before a time, with their stems; return how many.
+
+        Of those that did not end before `adapters_before_s`, an adapter stays, and the job without its stems.
+        """
+        job_ids, with_adapter = await self._spool.ballast.deleting(
+            lambda: self._store(lambda s: s.jobs.sweep_ended(before_s, adapters_before_s))
         )
         for job_id in job_ids:
             await asyncio.to_thread(self._spool.delete_job, job_id)
             self._hub.announce(job_id)
+        for job in with_adapter:
+            assert job.result is not None
+            assert job.result.adapter is not None
+            await asyncio.to_thread(
+                self._spool.keep_file, job.job_id, job.attempt, job.result.adapter.file_name
+            )
         return len(job_ids)
 
     async def stem_file(
@@ -260,6 +276,7 @@ class JobQueue:
             NotFoundError: it has no stem of that name.
         """
         job = await self.get(principal, job_id)
+        self._check_kept(job)
         if of_base and not job.base_stems:
             raise NotFoundError(
                 f"job {job_id} is {job.state.value} and has no stems of the model as it is; its option"
@@ -281,9 +298,23 @@ class JobQueue:
         """
         job = await self.get(principal, job_id)
         result = _result(job)
+        self._check_kept(job)
         if not result.report_json:
             raise NotFoundError(f"job {job_id} is an analysis job and has no report")
         return self._file(job, result.report_html if html else result.report_json)
+
+    async def adapter_file(self, principal: str, job_id: str) -> ResultFile:
+        """Return the file of the tensors that a job changed.
+
+        Raises:
+            JobNotFinishedError: the job has not SUCCEEDED.
+            NotFoundError: it has no adapter.
+        """
+        job = await self.get(principal, job_id)
+        adapter = _result(job).adapter
+        if adapter is None:
+            raise NotFoundError(f"job {job_id} has no adapter: the model was kept as it is")
+        return self._file(job, adapter.file_name)
 
     async def song_and_model(
         self, principal: str, upload_id: str, model_name: str
@@ -331,6 +362,28 @@ class JobQueue:
             return ResultFile(path, path.stat().st_size)
         except FileNotFoundError:
             raise NotFoundError(f"{file_name} of job {job.job_id} is gone") from None
+
+    async def _same_content(self, draft: JobDraft) -> Job | None:
+        """Return a job of an equal request whose stems are there."""
+        job = await self._store(lambda s: s.jobs.find_content(draft.upload.principal, draft.content_sha256))
+        if job is None or job.result is None:
+            return None
+        paths = [
+            self._spool.attempt_dir(job.job_id, job.attempt) / stem.file_name for stem in job.result.stems
+        ]
+        return job if await asyncio.to_thread(lambda: all(path.exists() for path in paths)) else None
+
+    def _check_kept(self, job: Job) -> None:
+        """Make sure that the stems of a job are still kept.
+
+        Raises:
+            NotFoundError: only its adapter is.
+        """
+        if job.result and job.result.adapter and not job.result.stems:
+            raise NotFoundError(
+                f"the stems of job {job.job_id} have been kept long enough and are gone; its adapter is here:"
+                f" a job of the same song with start_from {job.job_id} and epochs 0 makes them again"
+            )
 
     def _check_queue(self, store: Store) -> None:
         queued = store.jobs.count(JobState.QUEUED)

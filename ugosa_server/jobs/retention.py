@@ -2,7 +2,8 @@
 
 Swept are jobs that ended so many days ago, with their stems and reports, and uploads (finished or not) that
 were made so many days ago and that no job has needed since. A job needs its upload until it has ended. What a
-user deletes goes at once and never waits for a sweep.
+job has learned, its adapter, is small and stays for longer, and the job with it. What a user deletes goes at
+once and never waits for a sweep.
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ class RetentionOptions:
 
     job_days: float
     """Days after the end of a job; 0 = for ever."""
+    adapter_days: float
+    """Days after the end of a job until its adapter goes, and with it the job; 0 = for ever."""
     upload_days: float
     """Days after an upload was made and after the end of the last job that needed it; 0 = for ever."""
 
 
 async def sweep(uploads: Uploads, jobs: JobQueue, options: RetentionOptions, now_s: float) -> tuple[int, int]:
     """Remove what has been kept long enough at `now_s` (Unix time); return how many uploads and jobs."""
-    swept_jobs = await jobs.delete_ended(now_s - options.job_days * S_PER_DAY) if options.job_days else 0
+    swept_jobs = 0
+    if options.job_days:
+        adapters_before_s = now_s - options.adapter_days * S_PER_DAY if options.adapter_days else 0.0
+        swept_jobs = await jobs.sweep_ended(now_s - options.job_days * S_PER_DAY, adapters_before_s)
     swept_uploads = (
         await uploads.delete_unused(now_s - options.upload_days * S_PER_DAY) if options.upload_days else 0
     )

@@ -97,6 +97,8 @@ class RunSucceeded:
     """Whether the adaptation helped; None = none was judged."""
     base_stems: tuple[StemFile, ...] = ()
     """Stems of the unadapted network, where they are kept; those of `stems` if the guard kept it."""
+    adapter: AdapterFile | None = None
+    """The changed tensors; None where nothing was fine-tuned, or the network was kept as it was."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,9 @@ class RunProgress:
     """During ADAPTATION: how many."""
     loss: LossTerms | None = None
     """During ADAPTATION."""
+    held_back_db: float | None = None
+    """During ADAPTATION: change of the leakage into held-back silence, by the epoch judged last; None = none
+    was."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,18 @@ class StemFile:
     """Name inside `out_dir`; server-made."""
     frames: int
     """Same as the song's."""
+    size_bytes: int
+    """Size of the file."""
+    sha256: str
+    """Hex, of the file."""
+
+
+@dataclass(frozen=True)
+class AdapterFile:
+    """A finished file of the tensors that an adaptation changed."""
+
+    file_name: str
+    """Name inside `out_dir`."""
     size_bytes: int
     """Size of the file."""
     sha256: str

@@ -121,6 +121,13 @@ class Spool:
         self.delete_checkpoints(job_id)
         self.ballast.take()
 
+    def keep_file(self, job_id: str, attempt: int, name: str) -> None:
+        """Remove everything of a job but one file."""
+        for path in self.attempt_dir(job_id, attempt).iterdir():
+            if path.name != name:
+                path.unlink(missing_ok=True)
+        self.ballast.take()
+
     def delete_checkpoints(self, job_id: str) -> None:
         """Remove the checkpoints that a job keeps for further attempts."""
         shutil.rmtree(self._checkpoints / job_id, ignore_errors=True)

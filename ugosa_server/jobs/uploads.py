@@ -29,6 +29,7 @@ from ugosa_server.jobs.model import (
     check_request_id,
     new_id,
     request_digest,
+    require_readable,
 )
 from ugosa_server.jobs.quotas import Quotas, Usage
 from ugosa_server.jobs.spool import Spool
@@ -227,10 +228,12 @@ class Uploads:
 
         Raises:
             NotFoundError: there is none of that id.
+            UploadDamagedError: what the database held of it is damaged; the same request makes it anew.
             UploadBusyError: another stream is writing it.
             QuotaError: the principal has too many streams open.
         """
         upload = await self.get(principal, upload_id)
+        require_readable(upload)
         if upload_id in self._being_written:
             raise UploadBusyError(
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size

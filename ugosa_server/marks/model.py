@@ -63,6 +63,11 @@ class MarkSet:
         """Names that occur in the marks, each once, in the order of their first mark."""
         return tuple(dict.fromkeys(mark.source for mark in self.marks))
 
+    def joined(self) -> tuple[Mark, ...]:
+        """Return the same time in as few marks as it takes, sorted."""
+        spans = self._spans.items()
+        return tuple(sorted(Mark(source, state, *span) for (source, state), found in spans for span in found))
+
     @property
     def has_silence(self) -> bool:
         """True if any source is marked silent anywhere."""

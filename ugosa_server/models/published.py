@@ -144,7 +144,7 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
             "band",
             "",
             (),
-            "Four stems in two stages: vocals by Spleeter (Deezer, MIT), the others by the starter",
+            "Four stems: vocals by Spleeter (Deezer, MIT), the rest by the starter and a decoder of our own",
             stages=("spleeter-2stems", "starter"),
         ),
     )

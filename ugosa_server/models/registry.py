@@ -31,6 +31,7 @@ HOW_TO_GET_BETTER = (
     "fetches a much better one (75 MB, once), which the next start takes"
 )
 STARTER_DIR = WEIGHTS_DIR / "starter"
+BAND_DIR = WEIGHTS_DIR / "band"  # of a part of it: `models pull band` makes it whole
 CUNET_DIR = WEIGHTS_DIR / "cunet"
 log = logging.getLogger(__name__)
 

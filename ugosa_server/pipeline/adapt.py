@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from ugosa_server.adaptation.adapter_file import AdapterKeys, marks_sha256, save_adapter
+from ugosa_server.adaptation.adapter_file import save_adapter
+from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
 from ugosa_server.adaptation.guard import Guard, HeldBack, hold_back
 from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, segment_length
@@ -19,7 +20,8 @@ from ugosa_server.adaptation.strategies import Objective, Strategy
 from ugosa_server.adaptation.verdict import Outcome, Verdict
 from ugosa_server.failpoints import reach
 from ugosa_server.files import sha256_of_file
-from ugosa_server.jobs.runs import RunEvent, RunPhase
+from ugosa_server.jobs.runs import AdapterFile, RunEvent, RunPhase
+from ugosa_server.marks import MarkSet
 from ugosa_server.marks.activity import activity
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
@@ -37,8 +39,8 @@ class AdaptationResult:
 
     epoch_losses: tuple[EpochLoss, ...]
     """The loss by epoch."""
-    adapter_sha256: str | None
-    """Hex, of the file of changed tensors; None when the base was kept."""
+    adapter: AdapterFile | None
+    """The file of changed tensors; None when the base was kept."""
     strategy: Strategy
     """The strategy that it was made with."""
     verdict: Verdict | None
@@ -143,6 +145,7 @@ def adapt_network(
                 epoch=step.epoch,
                 epochs=step.epochs,
                 loss=step.loss,
+                held_back_db=guard.change_db if guard is not None else None,
                 ends_epoch=step.ends_epoch,
             )
             context.check_cancel()
@@ -175,24 +178,29 @@ def adapt_network(
         yield journal.notice(VERDICT_REASON, verdict.sentence, warning=False)
     result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict, steps)
     if not result.keeps_base:
-        result = replace(result, adapter_sha256=_write_adapter(context, mix, trained, strategy))
+        result = replace(result, adapter=_write_adapter(context, mix, trained, strategy, held.training_marks))
     reach("worker.adapted")
     return result
 
 
 def _write_adapter(
-    context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], strategy: Strategy
-) -> str:
-    """Write the changed tensors; return the hex sha256 of the file."""
+    context: RunContext,
+    mix: ModelMix,
+    trained: Mapping[str, nn.Parameter],
+    strategy: Strategy,
+    marks: MarkSet,
+) -> AdapterFile:
+    """Write the changed tensors, learned under marks at the network's rate."""
     keys = AdapterKeys(
         base_sha256=context.model.info.sha256,
         audio_sha256=mix.source_sha256,
         marks_sha256=marks_sha256(context.spec.marks),
         strategy=str(strategy),
+        silence={name: marks.silent(name) for name in marks.sources if strategy.uses_marks},
     )
     path = context.out_dir / ADAPTER_NAME
     save_adapter(path, trained, keys)
-    return sha256_of_file(path)
+    return AdapterFile(path.name, path.stat().st_size, sha256_of_file(path))
 
 
 def _epoch_checkpoint(

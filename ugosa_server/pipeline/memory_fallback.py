@@ -1,4 +1,4 @@
-"""Answers to a GPU with too little memory: smaller pieces, then the CPU if allowed.
+"""Answers to too little memory: smaller pieces, on the GPU and on the CPU, then the CPU if allowed.
 
 A phase that is done with less does exactly what a job with these options would do, so the report's options
 still say how the stems came about. On the CPU, the options are again those that were asked for.
@@ -21,7 +21,13 @@ from ugosa_server.separation.options import SeparationOptions
 MIN_SEGMENT_S = 1.0  # shorter ones would hardly save more, and hold too little music for the network
 
 # Libraries below torch ask for memory themselves and have errors of their own.
-ALLOCATION_FAILURES = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED")
+# "allocate memory" is what torch says on the CPU.
+ALLOCATION_FAILURES = (
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUFFT_ALLOC_FAILED",
+    "allocate memory",
+)
 
 
 def within_memory(
@@ -35,23 +41,25 @@ def within_memory(
         The context in which it was done, and its result.
 
     Raises:
-        DeviceMemoryError: there is nothing left to try.
+        DeviceMemoryError: the GPU has too little, and there is nothing left to try.
+        MemoryError: this machine has; another try may find more.
     """
     while True:
         try:
             result = yield from work(context)
             return context, result
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
         # Outside of the handler: the error holds on to every tensor of the frames that it went through.
+        on_gpu = context.model.on_gpu
         context, message = _with_less(context, phase)
-        yield context.journal.notice("GPU_MEMORY", message)
+        yield context.journal.notice("GPU_MEMORY" if on_gpu else "CPU_MEMORY", message)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
     """Return whether the error says that the device has too little memory."""
-    return isinstance(error, torch.OutOfMemoryError) or any(
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
         word in str(error) for word in ALLOCATION_FAILURES
     )
 
@@ -78,7 +86,8 @@ def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
     gc.collect()
     torch.cuda.empty_cache()
     spec = context.spec
-    too_little = f"the GPU's memory is too little for {phase.value.replace('_', ' ')}"
+    where = "the GPU's" if context.model.on_gpu else "this machine's"
+    too_little = f"{where} memory is too little for {phase.value.replace('_', ' ')}"
     if phase is RunPhase.ADAPTATION:
         adaptation = smaller_adaptation(spec.adaptation)
         if adaptation is not None:
@@ -96,7 +105,9 @@ def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
                 f"{too_little} in segments of {spec.separation.segment_s:g} s: going on with"
                 f" {separation.segment_s:g} s",
             )
-    if not (context.networks.settings.cpu_fallback and context.model.on_gpu):
+    if not context.model.on_gpu:
+        raise MemoryError(f"{too_little}, even in the smallest pieces")
+    if not context.networks.settings.cpu_fallback:
         raise DeviceMemoryError(
             f"{too_little}, even in the smallest pieces; free some, or set cpu_fallback in the server's"
             " configuration"

@@ -92,6 +92,7 @@ class RunJournal:
         epoch: int = 0,
         epochs: int = 0,
         loss: LossTerms | None = None,
+        held_back_db: float | None = None,
         ends_epoch: bool = False,
     ) -> list[RunProgress]:
         """Note that `step` steps are done; return an event, or none just after another."""
@@ -102,7 +103,7 @@ class RunJournal:
         is_due = self._now_s() - self._last_event_s >= MIN_INTERVAL_S
         if not (is_due or ends_epoch or step == phase_steps):
             return []
-        return [self._event(epoch, epochs, loss)]
+        return [replace(self._event(epoch, epochs, loss), held_back_db=held_back_db)]
 
     def is_budget_spent(self) -> bool:
         """Return whether the phases after this one need all that is left of the budget."""

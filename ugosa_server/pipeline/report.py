@@ -100,7 +100,7 @@ def _job_report(
         model_name=spec.model_name,
         model_architecture=model.architecture,
         model_sha256=model.sha256,
-        adapter_sha256=None if adaptation is None else adaptation.adapter_sha256,
+        adapter_sha256=adaptation.adapter.sha256 if adaptation and adaptation.adapter else None,
         strategy=str(strategy),
         trainable_parameters=strategy.trainable_count(context.config),
         options=_options_as_used(spec, choice.names, 0 if adaptation is None else adaptation.steps),

@@ -69,7 +69,8 @@ class ResidentNetworks:
         self.gpu_tf32 = settings.gpu_tf32 and self.device.type == "cuda"
         if self.gpu_tf32:
             torch.set_float32_matmul_precision("high")
-        torch.use_deterministic_algorithms(True)
+        # The same as use_deterministic_algorithms(True), which loads torch's compiler for 1.2 s and 74 MB.
+        torch.set_deterministic_debug_mode("error")
         torch.backends.cudnn.benchmark = False
         encoder = settings.video_encoder
         self.video_encoder = _open_encoder(encoder, settings.threads) if encoder else None

@@ -134,7 +134,8 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
         yield context.journal.notice("CLIPPED", stems.clipping)
     report_json, report_html = yield from report_run(context, base, adaptation, stems)
     verdict = None if adaptation is None else adaptation.verdict
-    return RunSucceeded(stems.files, report_json, report_html, LEVELS_NAME, verdict, kept)
+    adapter = None if adaptation is None else adaptation.adapter
+    return RunSucceeded(stems.files, report_json, report_html, LEVELS_NAME, verdict, kept, adapter)
 
 
 def _kept_base(context: RunContext, base: BaseEstimates, stems: StemSet) -> tuple[StemFile, ...]:

@@ -12,7 +12,7 @@ from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
-from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPhase, RunProgress, StemFile
+from ugosa_server.jobs.runs import AdapterFile, RunBaseStems, RunNotice, RunPhase, RunProgress, StemFile
 from ugosa_server.marks import Finding, Mark, MarkState, Severity, Suggestion
 from ugosa_server.marks.players import VideoInfo
 from ugosa_server.models.registry import ModelInfo
@@ -223,6 +223,7 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         verdict=verdict_to_wire(job.result.verdict) if job.result and job.result.verdict else None,
         base_stems=[_stem_to_wire(stem, job) for stem in job.base_stems],
         accepted=job.accepted,
+        adapter=_adapter_to_wire(job.result.adapter) if job.result and job.result.adapter else None,
     )
 
 
@@ -295,6 +296,8 @@ def _progress_to_wire(progress: RunProgress) -> job_pb2.JobProgress:
     )
     if progress.eta_s is not None and math.isfinite(progress.eta_s):
         message.eta_seconds = progress.eta_s
+    if progress.held_back_db is not None:
+        message.held_back_db = progress.held_back_db
     if progress.loss is not None:
         message.loss.CopyFrom(
             job_pb2.LossTerms(
@@ -316,6 +319,10 @@ def _stem_to_wire(stem: StemFile, job: Job) -> job_pb2.Stem:
         size_bytes=stem.size_bytes,
         sha256=stem.sha256,
     )
+
+
+def _adapter_to_wire(adapter: AdapterFile) -> job_pb2.Adapter:
+    return job_pb2.Adapter(size_bytes=adapter.size_bytes, sha256=adapter.sha256)
 
 
 def _error_to_wire(error: JobError | None) -> job_pb2.JobError | None:

@@ -39,6 +39,7 @@ STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.QueueFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.QuotaError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DiskFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StoreDamagedError: grpc.StatusCode.DATA_LOSS,
     errors.DeviceMemoryError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DecoderStoppedError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,

@@ -48,6 +48,7 @@ class JobService(JobServiceServicer):
             request.upload_id,
             options_from_wire(request.options),
             marks_from_wire(request.marks),
+            reuse=request.reuse,
         )
         return wire.CreateJobResponse(job=job_to_wire(job))
 
@@ -133,6 +134,16 @@ class JobService(JobServiceServicer):
         with self._jobs.reading(current_principal()):
             async for chunk in read_chunks(file, request.offset, request.length):
                 yield wire.ReadStemResponse(chunk=chunk)
+
+    @explains_stream_errors
+    async def ReadAdapter(  # noqa: N802
+        self, request: wire.ReadAdapterRequest, context: Context
+    ) -> AsyncGenerator[wire.ReadAdapterResponse, None]:
+        """See the proto."""
+        file = await self._jobs.adapter_file(current_principal(), request.job_id)
+        with self._jobs.reading(current_principal()):
+            async for chunk in read_chunks(file, request.offset, 0):
+                yield wire.ReadAdapterResponse(chunk=chunk)
 
     @explains_stream_errors
     async def ReadReport(  # noqa: N802

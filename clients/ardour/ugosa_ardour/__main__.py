@@ -19,7 +19,7 @@ from ugosa_ardour.request import marks_of, read_request, write_song
 from ugosa_ardour.session_file import add_stems
 from ugosa_client import JobOptions, Notice, Progress, SeparationRequest, UgosaClient
 from ugosa_client.cli.job_options import add_job_options, job_options
-from ugosa_client.errors import BadInputError, UgosaClientError
+from ugosa_client.errors import BadInputError, UgosaClientError, sentence_of
 from ugosa_client.events import JobEvent
 from ugosa_client.separate import find_model
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for source, region_id in add_stems(arguments.session_file, arguments.region_id, stems).items():
                 say("region", source, region_id)
     except (UgosaClientError, OSError) as error:
-        say("error", error)
+        say("error", sentence_of(error) if isinstance(error, OSError) else error)
         return 1
     except KeyboardInterrupt:
         say("error", "cancelled; the session is as it was")

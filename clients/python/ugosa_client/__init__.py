@@ -28,6 +28,7 @@ from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.resources import (
+    Adapter,
     AudioInfo,
     BaseStems,
     Job,
@@ -62,6 +63,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Accepted",
+    "Adapter",
     "ArrayEvent",
     "ArrayItem",
     "AudioInfo",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 
 import grpc
@@ -13,7 +14,7 @@ from ugosa_client.address import default_target
 from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.connection import Connection
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_results, read_stem
+from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_adapter, fetch_results, read_stem
 from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
 from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, Stem, Upload, Usage
@@ -104,10 +105,14 @@ class UgosaClient:
         marks: Iterable[Mark] = (),
         options: JobOptions = MODEL_DEFAULTS,
         request_id: str | None = None,
+        reuse: bool = False,
     ) -> Job:
-        """Make a job of a complete upload; the same request_id and request return the same job."""
+        """Make a job of a complete upload; the same request_id and request return the same job.
+
+        With `reuse`, so does a job that succeeded with the same song, model, options and marks.
+        """
         return jobs.create_job(
-            self._connection, upload_id, marks=marks, options=options, request_id=request_id
+            self._connection, upload_id, marks=marks, options=options, request_id=request_id, reuse=reuse
         )
 
     def submit(
@@ -209,18 +214,29 @@ class UgosaClient:
         out_dir: str | os.PathLike[str],
         *,
         overwrite: bool = False,
+        beside: bool = False,
         stem_files: StemFiles = PLAIN,
         on_progress: OnFetchProgress | None = None,
     ) -> FetchedFiles:
-        """Write the stems and reports of a job that succeeded into `out_dir`."""
+        """Write the stems and reports of a job that succeeded into `out_dir`.
+
+        With `beside`, results of another job stay as they are, and these come into `out_dir`-2, -3 ...
+        """
         return fetch_results(
             self._connection,
             job_id,
             out_dir,
             overwrite=overwrite,
+            beside=beside,
             stem_files=stem_files,
             on_progress=on_progress,
         )
+
+    def fetch_adapter(
+        self, job_id: str, path: str | os.PathLike[str] | None = None, *, overwrite: bool = False
+    ) -> Path:
+        """Write what a job has learned to a file, by default `SONG.ugosa` in this folder; return its path."""
+        return fetch_adapter(self._connection, job_id, path, overwrite=overwrite)
 
     def read_stem(self, job_id: str, stem: Stem, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""
@@ -233,17 +249,19 @@ class UgosaClient:
         *,
         after_seq: int = 0,
         overwrite: bool = False,
+        beside: bool = False,
         stem_files: StemFiles = PLAIN,
         on_event: Callable[[JobEvent], None] | None = None,
         on_fetch: OnFetchProgress | None = None,
     ) -> Separation:
-        """Watch a job to its end and fetch its results; JobFailedError, JobCancelledError."""
+        """Watch a job to its end and fetch its results (`fetch`); JobFailedError, JobCancelledError."""
         return separate.finish(
             self._connection,
             job,
             out_dir,
             after_seq=after_seq,
             overwrite=overwrite,
+            beside=beside,
             stem_files=stem_files,
             on_event=on_event,
             on_fetch=on_fetch,

@@ -14,6 +14,7 @@ from ugosa_client.errors import BadInputError, BadOptionError, BadRegionError, S
 from ugosa_client.events import BaseStemsReady, JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
 from ugosa_client.option_table import option_table
 from ugosa_client.resources import (
+    Adapter,
     AudioInfo,
     BaseStems,
     Job,
@@ -297,6 +298,9 @@ def to_job(message: job_pb2.Job) -> Job:
         verdict=to_verdict(message.verdict) if message.HasField("verdict") else None,
         base_stems=tuple(to_stem(stem, is_base=True) for stem in message.base_stems),
         accepted=message.accepted,
+        adapter=Adapter(message.adapter.size_bytes, message.adapter.sha256)
+        if message.HasField("adapter")
+        else None,
     )
 
 
@@ -344,6 +348,7 @@ def to_event(message: job_pb2.JobEvent) -> JobEvent:
                 epoch=progress.epoch,
                 epochs=progress.epochs,
                 loss=LossTerms(loss.total, loss.reconstruction, loss.silence) if loss is not None else None,
+                held_back_db=progress.held_back_db if progress.HasField("held_back_db") else None,
             )
         case "notice":
             notice = message.notice

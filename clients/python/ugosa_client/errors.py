@@ -6,6 +6,7 @@ word; `error_from_rpc` turns both into one of these classes. The text is the ser
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -141,6 +142,18 @@ class ClosedError(UgosaClientError):
     """The call was ended because the client was closed."""
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Return the system's words for an error, without its number and its path."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or "it failed"
+
+
+def sentence_of(error: OSError) -> str:
+    """Return an error of the system as a sentence for people: which file, and why."""
+    if error.filename is None:
+        return reason_of(error)
+    return f"{os.fsdecode(error.filename)}: {reason_of(error)}"
+
+
 _BY_REASON: dict[str, type[UgosaClientError]] = {
     "BAD_OPTION": BadOptionError,
     "BAD_REGION": BadRegionError,
@@ -155,6 +168,7 @@ _BY_REASON: dict[str, type[UgosaClientError]] = {
     "JOB_NOT_FINISHED": JobNotFinishedError,
     "JOB_STARTED": JobStartedError,
     "SHA256_MISMATCH": IntegrityError,
+    "STORE_DAMAGED": ServerError,
     "DRAINING": ServerBusyError,
 }
 

@@ -73,6 +73,9 @@ class Progress(_Event):
     """During ADAPTATION: number of epochs."""
     loss: LossTerms | None = None
     """During ADAPTATION: the loss."""
+    held_back_db: float | None = None
+    """During ADAPTATION: change of the leakage into silence that is held back, mean over its sources, in dB;
+    below 0 = less; None until an epoch is judged."""
 
 
 @dataclass(frozen=True)

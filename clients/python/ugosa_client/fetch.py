@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import google_crc32c
 
@@ -22,15 +24,17 @@ from ugosa_client.errors import (
     OutputExistsError,
     ServerError,
     ServerUnavailableError,
+    reason_of,
 )
 from ugosa_client.jobs import get_job
 from ugosa_client.resources import Job, JobState, Stem
-from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy
+from ugosa_client.result_folders import BASE_FOLDER, REPORT_JSON, free_folder, job_of_folder, link_latest
+from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy, safe_file_name
 from ugosa_client.wire.ugosa.v1 import audio_pb2, job_service_pb2
 
-REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
-BASE_FOLDER = "base"  # of stems of the model as it is, in the folder of the others
+ADAPTER_SUFFIX = ".ugosa"
+Stream = AbstractContextManager[Iterator[Any]]
 OnFetchProgress = Callable[[str, int, int], None]
 """Called with (file name, bytes on disk, all bytes)."""
 
@@ -48,6 +52,11 @@ class FetchedFiles:
     base_stems: dict[str, Path] = field(default_factory=dict)
     """The same as `stems`, of the model as it is, if the job gave those too; in the folder `base`."""
 
+    @property
+    def folder(self) -> Path:
+        """The directory that holds them."""
+        return self.report_json.parent
+
 
 def fetch_results(
     connection: Connection,
@@ -55,14 +64,16 @@ def fetch_results(
     out_dir: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    beside: bool = False,
     stem_files: StemFiles = PLAIN,
     on_progress: OnFetchProgress | None = None,
 ) -> FetchedFiles:
     """Write the stems and the reports of a job that succeeded into `out_dir`.
 
     A stem that is there already, byte for byte, is left as it is; one that is there in part is completed.
-    `stem_files` says how the stems are named, and whether they are encoded anew. Stems of the model as it is,
-    where they are kept, go to a folder `base` in it.
+    `stem_files` says how the stems are named, and whether they are encoded anew. With `beside`, results of
+    another job that `out_dir` holds stay, and these come into `out_dir`-2, -3 ... beside it. Stems of the
+    model as it is, where they are kept, go to a folder `base` in it.
 
     Raises:
         JobNotFinishedError: the job has no stems (yet).
@@ -75,7 +86,13 @@ def fetch_results(
         raise JobNotFinishedError(
             f"job {job_id} is {job.state}, and only a job that succeeded has stems", "JOB_NOT_FINISHED"
         )
-    folder = Path(out_dir)
+    if not job.stems and job.adapter is not None:
+        raise NotFoundError(
+            f"the stems of job {job_id} have been kept long enough and are gone; its adapter is there: `ugosa"
+            f" separate SONG --marks FILE --start-from {job_id} --epochs 0` makes them again"
+        )
+    first = Path(out_dir)
+    folder = free_folder(first, job_id) if beside else first
     paths = _paths(job, folder, stem_files, overwrite=overwrite)
     with _write_errors_explained(folder, job_id):
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,6 +103,8 @@ def fetch_results(
         ):
             _fetch_report(connection, job_id, report_format, folder / name)
         _fetch_stems(connection, job_id, paths, stem_files, on_progress)
+        if beside:
+            link_latest(first, folder)
     base = fetch_base_stems(
         connection, job, folder, overwrite=overwrite, stem_files=stem_files, on_progress=on_progress
     )
@@ -148,7 +167,7 @@ def _write_errors_explained(folder: Path, job_id: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(
-            f"cannot write to {folder}: {error.strerror or error}. The results stay at the server: make room,"
+            f"cannot write to {folder}: {reason_of(error)}. The results stay at the server: make room,"
             f" or name another folder, then `ugosa fetch {job_id} -o DIR`"
         ) from error
 
@@ -182,8 +201,25 @@ def require_folder(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise OutputExistsError(f"{existing} is a file; name a folder for the results")
-    if not os.access(existing, os.W_OK):
-        raise OutputError(f"you may not write in {existing}; name another folder for the results")
+    try:
+        with tempfile.TemporaryFile(dir=existing, prefix=".ugosa-"):  # what the rights say is not all
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"nothing can be written in {existing} ({reason_of(error)}); name another folder for the results"
+        ) from error
+
+
+def require_room(folder: Path, needed_bytes: int) -> None:
+    """Raise if so many bytes of stems do not fit where the output directory is or will be."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    held = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())  # by an earlier fetch
+    if needed_bytes > free + held:
+        raise OutputError(
+            f"the stems take up to {needed_bytes / 1e6:.0f} MB, but {place} has {free / 1e6:.0f} MB free;"
+            " make room, name another folder, or take --format flac-pcm24 or fewer --stems"
+        )
 
 
 def refuse_foreign_files(folder: Path, names: Iterable[str]) -> None:
@@ -192,19 +228,11 @@ def refuse_foreign_files(folder: Path, names: Iterable[str]) -> None:
     A folder is one of ours when it holds a `report.json` that speaks of stems.
     """
     foreign = [folder / name for name in (*names, REPORT_JSON, REPORT_HTML) if (folder / name).exists()]
-    if foreign and not _is_report(folder / REPORT_JSON):
+    if foreign and job_of_folder(folder) is None:
         raise OutputExistsError(
             f"{', '.join(str(path) for path in foreign)} would be replaced, but {folder} is not a folder of "
             "earlier results; choose another output directory or pass --overwrite"
         )
-
-
-def _is_report(path: Path) -> bool:
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(report, dict) and "stems" in report and ("job" in report or "job_id" in report)
 
 
 def _is_stem(path: Path, stem: Stem) -> bool:
@@ -249,10 +277,8 @@ def read_stem(
 ) -> Iterator[bytes]:
     """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""
     end = stem.size_bytes if end is None else min(end, stem.size_bytes)
-    name = name or stem.source
-    backoff = connection.backoff()
-    offset = start
-    while offset < end:
+
+    def read(offset: int) -> Stream:
         request = job_service_pb2.ReadStemRequest(
             job_id=job_id,
             source=stem.source,
@@ -260,8 +286,63 @@ def read_stem(
             length=end - offset,
             take=job_service_pb2.STEM_TAKE_BASE if stem.is_base else job_service_pb2.STEM_TAKE_FINAL,
         )
+        return connection.stream(connection.jobs.ReadStem, request)
+
+    return _resumed(connection, read, start, end, name or stem.source)
+
+
+def fetch_adapter(
+    connection: Connection,
+    job_id: str,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write the adapter of a job to a file, by default `SONG.ugosa` here, and return its path.
+
+    Raises:
+        NotFoundError: the job has none.
+        OutputExistsError: another file is there.
+        OutputError: the file cannot be written.
+        IntegrityError: it does not have the sha256 that the server says.
+    """
+    job = get_job(connection, job_id)
+    adapter = job.adapter
+    if adapter is None:
+        raise NotFoundError(
+            f"job {job_id} is {job.state} and has no adapter: it learned nothing, or kept the model as it is"
+        )
+    target = Path(path or safe_file_name(Path(job.file_name).stem) + ADAPTER_SUFFIX)
+    if target.exists() and not overwrite:
+        raise OutputExistsError(f"{target} exists; name another file with -o, or pass --overwrite")
+
+    def read(offset: int) -> Stream:
+        request = job_service_pb2.ReadAdapterRequest(job_id=job_id, offset=offset)
+        return connection.stream(connection.jobs.ReadAdapter, request)
+
+    partial = target.with_name(f"{target.name}.tmp")
+    digest = hashlib.sha256()
+    try:
+        with partial.open("wb") as file:
+            for data in _resumed(connection, read, 0, adapter.size_bytes, target.name):
+                file.write(data)
+                digest.update(data)
+            _sync(file)
+        finish_file(partial, target, digest.hexdigest(), adapter.sha256)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    return target
+
+
+def _resumed(
+    connection: Connection, read: Callable[[int], Stream], start: int, end: int, name: str
+) -> Iterator[bytes]:
+    """Yield the bytes of a file from `start` to `end`, asking for the rest after any break."""
+    backoff = connection.backoff()
+    offset = start
+    while offset < end:
         try:
-            with connection.stream(connection.jobs.ReadStem, request) as responses:
+            with read(offset) as responses:
                 for response in responses:
                     data = checked_data(response.chunk, offset, name)
                     offset += len(data)

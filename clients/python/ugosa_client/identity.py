@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from ugosa_client.errors import BadInputError
+from ugosa_client.errors import BadInputError, reason_of
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ def open_channel(
     Raises:
         BadInputError: a file is unreadable, a certificate lacks its key, or the token cannot be one.
     """
+    if _is_loopback(address):
+        options = [*options, ("grpc.enable_http_proxy", 0)]  # a proxy of the net has a loopback of its own
     ca_file = identity.ca_file or os.environ.get("UGOSA_CA") or None
     if credentials is None and not address.startswith("unix:") and (ca_file or not _is_loopback(address)):
         if (identity.certificate_file is None) != (identity.key_file is None):
@@ -72,7 +74,7 @@ def _read(path: str | Path | None) -> bytes | None:
     try:
         return Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise BadInputError(f"cannot read {path}: {error.strerror}") from error
+        raise BadInputError(f"cannot read {path}: {reason_of(error)}") from error
 
 
 def read_token(path: str | Path) -> str:

@@ -20,13 +20,18 @@ def create_job(
     marks: Iterable[Mark],
     options: JobOptions,
     request_id: str | None,
+    reuse: bool = False,
 ) -> Job:
-    """Make a job of a complete upload; the same request_id and request return the same job."""
+    """Make a job of a complete upload; the same request_id and request return the same job.
+
+    With `reuse`, so does a job that succeeded with the same song, model, options and marks.
+    """
     request = job_service_pb2.CreateJobRequest(
         request_id=request_id or str(uuid.uuid4()),
         upload_id=upload_id,
         options=from_options(options),
         marks=from_marks(marks),
+        reuse=reuse,
     )
     return to_job(connection.unary(connection.jobs.CreateJob, request).job)
 

@@ -393,6 +393,16 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """The tensors that fine-tuning changed, as a file on the server."""
+
+    size_bytes: int
+    """Size of the file."""
+    sha256: str
+    """Hex digest of the file."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One adaptation and separation of one song."""
 
@@ -425,7 +435,7 @@ class Job:
     failure: JobFailure | None
     """Set when FAILED."""
     stems: tuple[Stem, ...]
-    """Set when SUCCEEDED, in the model's order."""
+    """Set when SUCCEEDED, in the model's order; empty once only the adapter is kept."""
     audio: AudioInfo | None
     """The song's."""
     file_name: str
@@ -440,6 +450,8 @@ class Job:
     """Stems of the model as it is, under the marks, while the server has them."""
     accepted: bool = False
     """Whether it was asked to learn no more while it had not ended."""
+    adapter: Adapter | None = None
+    """Set when SUCCEEDED, unless the model was kept as it is; kept for longer than the stems."""
 
 
 @dataclass(frozen=True)

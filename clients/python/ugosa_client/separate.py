@@ -17,19 +17,20 @@ from ugosa_client.errors import (
     OutputExistsError,
     ServerError,
     UnknownModelError,
+    reason_of,
 )
 from ugosa_client.events import BaseStemsReady, JobEvent
 from ugosa_client.fetch import (
-    BASE_FOLDER,
     FetchedFiles,
     OnFetchProgress,
     fetch_base_stems,
     fetch_results,
     refuse_foreign_files,
     require_folder,
+    require_room,
 )
 from ugosa_client.jobs import create_job, get_job, list_models, list_presets, watch_job
-from ugosa_client.marks.file import marks_of_times, read_marks
+from ugosa_client.marks.file import RegionFile, marks_of_times
 from ugosa_client.marks.labels import UnknownNameError, find_source
 from ugosa_client.marks.reaper_project import project_song
 from ugosa_client.resources import (
@@ -40,15 +41,23 @@ from ugosa_client.resources import (
     JobState,
     Mark,
     Model,
+    StemEncoding,
     TimedMark,
 )
-from ugosa_client.song import FileSong, Song, SongSource, lossless_length, open_song
+from ugosa_client.result_folders import BASE_FOLDER, free_folder
+from ugosa_client.song import FileSong, Song, SongSource, lossless_length, open_song, require_plain_file
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate
 from ugosa_client.uploads import OnUploadProgress, upload_song
 from ugosa_client.video import Sight
 
-MarksSource = Sequence[Mark | TimedMark] | str | os.PathLike[str]
-"""Marks in frames of the song or in seconds, or the path of a marks file."""
+SAMPLE_BYTES = {
+    StemEncoding.WAV_FLOAT32: 4,
+    StemEncoding.WAV_PCM24: 3,
+    StemEncoding.FLAC_PCM24: 3,  # at most
+}
+
+MarksSource = Sequence[Mark | TimedMark] | str | os.PathLike[str] | RegionFile
+"""Marks in frames of the song or in seconds, or a marks file or its path."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ class SeparationRequest:
     """The same id with the same request gives the same job; None = a new job."""
     sight: Sight | None = None
     """Video, pictures or features of the players, for a model conditioned on video."""
+    reuse: bool = False
+    """Whether a job that succeeded with the same song, model, options and marks will do."""
 
 
 def submit(
@@ -94,6 +105,8 @@ def submit(
     before the upload as far as possible.
     """
     source, marks = take_project(request.song, request.marks)
+    if isinstance(marks, str | os.PathLike):
+        marks = RegionFile.read(marks)
     song = open_song(source, request.sample_rate_hz)
     options = request.options
     model = find_model(list_models(connection), options.model)
@@ -113,8 +126,10 @@ def submit(
             check_out_dir(song, Path(out_dir) / BASE_FOLDER, model.sources, overwrite, stem_files)
     length = lossless_length(song.path) if isinstance(song, FileSong) else None
     if length is not None:
-        check_lossy_rate(stem_files.lossy, length[0])
-        marks_in_frames(marks, model.sources, *length)
+        check_lossy_rate(stem_files.lossy, length.sample_rate_hz)
+        marks_in_frames(marks, model.sources, length.sample_rate_hz, length.frames)
+        if out_dir is not None:
+            require_room(Path(out_dir), stems_bytes(length.frames * length.channels, options, model))
     upload = upload_song(connection, song, on_progress=on_upload)
     if upload.audio is None:
         raise ServerError(
@@ -122,11 +137,18 @@ def submit(
         )
     rate = upload.audio.sample_rate_hz
     check_lossy_rate(stem_files.lossy, rate)
+    if out_dir is not None:
+        require_room(Path(out_dir), stems_bytes(upload.audio.frames * upload.audio.channels, options, model))
     in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
     if request.sight is not None:
         options = request.sight.options(connection, options, rate)
     return create_job(
-        connection, upload.upload_id, marks=in_frames, options=options, request_id=request.request_id
+        connection,
+        upload.upload_id,
+        marks=in_frames,
+        options=options,
+        request_id=request.request_id,
+        reuse=request.reuse,
     )
 
 
@@ -138,8 +160,10 @@ def marks_in_frames(
     Raises:
         MarksFileError: a mark in seconds, or one of the file, is not one of this song.
     """
-    if not isinstance(marks, Sequence) or isinstance(marks, str):
-        return read_marks(marks, sources, sample_rate_hz, frames)
+    if isinstance(marks, str | os.PathLike):
+        marks = RegionFile.read(marks)
+    if isinstance(marks, RegionFile):
+        return marks.marks(sources, sample_rate_hz, frames)
     timed = [mark for mark in marks if isinstance(mark, TimedMark)]
     in_frames = [mark for mark in marks if isinstance(mark, Mark)]
     return (*in_frames, *marks_of_times(timed, sources, sample_rate_hz, frames)) if timed else in_frames
@@ -156,9 +180,10 @@ def take_project(song: SongSource, marks: MarksSource) -> tuple[SongSource, Mark
     if not isinstance(song, str | os.PathLike) or Path(song).suffix.casefold() != ".rpp":
         return song, marks
     try:
+        require_plain_file(Path(song))
         file = project_song(Path(song))
     except OSError as error:
-        raise BadInputError(f"cannot read the project {song}: {error.strerror or error}") from error
+        raise BadInputError(f"cannot read the project {song}: {reason_of(error)}") from error
     except ValueError as error:
         raise BadInputError(f"the project {song}: {error}") from None
     return file, marks if not isinstance(marks, Sequence) or marks else song
@@ -171,11 +196,14 @@ def finish(
     *,
     after_seq: int = 0,
     overwrite: bool = False,
+    beside: bool = False,
     stem_files: StemFiles = PLAIN,
     on_event: Callable[[JobEvent], None] | None = None,
     on_fetch: OnFetchProgress | None = None,
 ) -> Separation:
-    """Watch a job to its end and fetch its results, stems of the model as it is as soon as they are there.
+    """Watch a job to its end and fetch its results; `beside` as in `fetch_results`.
+
+    Stems of the model as it is are fetched as soon as they are there.
 
     Raises:
         JobFailedError: the job failed.
@@ -187,7 +215,7 @@ def finish(
             base_stems = fetch_base_stems(
                 connection,
                 get_job(connection, job.job_id),
-                out_dir,
+                free_folder(Path(out_dir), job.job_id) if beside else out_dir,
                 overwrite=overwrite,
                 stem_files=stem_files,
                 on_progress=on_fetch,
@@ -204,10 +232,18 @@ def finish(
         job.job_id,
         out_dir,
         overwrite=overwrite,
+        beside=beside,
         stem_files=stem_files,
         on_progress=on_fetch,
     )
     return Separation(job, replace(files, base_stems=files.base_stems or base_stems))
+
+
+def stems_bytes(song_samples: int, options: JobOptions, model: Model) -> int:
+    """Return the most bytes that the stems of a song of so many samples (of all channels) take."""
+    n_stems = len(set(options.stems)) + 1 if options.stems else len(model.sources)
+    n_stems *= 1 if options.base_stems in (None, BaseStems.NONE) else 2
+    return song_samples * n_stems * SAMPLE_BYTES[options.stem_encoding or StemEncoding.WAV_FLOAT32]
 
 
 def find_model(models: Sequence[Model], name: str | None) -> Model:

@@ -12,10 +12,19 @@ from typing import BinaryIO
 
 from ugosa_client.connection import Connection
 from ugosa_client.convert import from_marks, from_options, to_event, to_job
-from ugosa_client.errors import BadAudioError, ServerError, ServerUnavailableError, UgosaClientError
+from ugosa_client.errors import (
+    BadAudioError,
+    OutputError,
+    ServerError,
+    ServerUnavailableError,
+    UgosaClientError,
+    reason_of,
+)
 from ugosa_client.events import JobEvent
 from ugosa_client.fetch import checked_data, finish_file, refuse_foreign_files
+from ugosa_client.jobs import list_models
 from ugosa_client.resources import Job, JobOptions, Mark
+from ugosa_client.separate import check_out_dir, find_model
 from ugosa_client.song import Song
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.uploads import song_chunks
@@ -73,6 +82,8 @@ def separate_stream(
     Unlike the other calls it does not go on by itself after a break: when it breaks after Accepted, the job
     goes on and the error names it.
     """
+    model = find_model(list_models(connection), options.model)
+    check_out_dir(song, out_dir, model.sources, overwrite)
     job: Job | None = None
     stems: _StemFiles | None = None
     reading_errors: list[Exception] = []
@@ -111,6 +122,9 @@ def separate_stream(
                         yield Done(job)
                         return
         raise ServerError("the server ended the stream before it was done")
+    except OSError as error:
+        fetch = f"; name another folder, then `ugosa fetch {job.job_id} -o DIR`" if job else ""
+        raise OutputError(f"cannot write to {os.fspath(out_dir)}: {reason_of(error)}{fetch}") from error
     except UgosaClientError as error:
         if reading_errors:
             raise reading_errors[0] from error

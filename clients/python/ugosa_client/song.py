@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
 
-from ugosa_client.errors import BadAudioError, BadInputError
+from ugosa_client.errors import BadAudioError, BadInputError, reason_of
 from ugosa_client.wire.ugosa.v1 import audio_pb2
 
 CHUNK_BYTES = 512 * 1024  # the middle of what the protocol advises
@@ -52,11 +53,12 @@ class FileSong(Song):
         self.path = Path(path)
         self.name = self.path.name
         try:
+            require_plain_file(self.path)
             self.size_bytes = self.path.stat().st_size
             with self.path.open("rb") as file:
                 self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise BadInputError(f"cannot read the song {self.path}: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:  # a path with a zero byte in it is a ValueError
+            raise BadInputError(f"cannot read the song {self.path}: {reason_of(error)}") from error
         if self.size_bytes == 0:
             raise BadAudioError(f"the song {self.path} is empty (0 bytes)")
 
@@ -133,13 +135,41 @@ def open_song(song: SongSource, sample_rate_hz: int | None = None) -> Song:
     return FileSong(song)
 
 
+def require_plain_file(path: Path) -> None:
+    """Refuse what cannot be read from any position, and twice, as an upload that goes on after a break is.
+
+    Raises:
+        BadInputError: it is a folder, a pipe, a socket or a device.
+        OSError: there is nothing.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode):
+        return
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    kind = kinds.get(stat.S_IFMT(mode), "a device")
+    way_out = (
+        "name one file in it, or take all of them with `ugosa batch`"
+        if stat.S_ISDIR(mode)
+        else "write what comes out of it to a file, and name that"
+    )
+    raise BadInputError(f"{path} is {kind}, but a song is read from a file; {way_out}")
+
+
 def display_name(name: str) -> str:
     """Return a file name for protobuf: bytes that are not UTF-8 become question marks."""
     return os.fsencode(name).decode("utf-8", errors="replace").replace("\N{REPLACEMENT CHARACTER}", "?")
 
 
-def lossless_length(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Return (sample_rate_hz, frames) of a lossless file, for a check before it is sent.
+class SongLength(NamedTuple):
+    """Length of a song."""
+
+    sample_rate_hz: int
+    frames: int
+    channels: int
+
+
+def lossless_length(path: str | os.PathLike[str]) -> SongLength | None:
+    """Return the length of a lossless file, for checks before it is sent.
 
     None for every other file: decoders disagree on the padding of MP3 and its kin, and the server's word
     counts.
@@ -148,4 +178,6 @@ def lossless_length(path: str | os.PathLike[str]) -> tuple[int, int] | None:
         info = soundfile.info(os.fspath(path))
     except (soundfile.LibsndfileError, OSError, UnicodeError):
         return None
-    return (info.samplerate, info.frames) if info.format in LOSSLESS_FORMATS else None
+    if info.format not in LOSSLESS_FORMATS:
+        return None
+    return SongLength(info.samplerate, info.frames, info.channels)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import soundfile
 
-from ugosa_client.errors import BadInputError
+from ugosa_client.errors import BadInputError, reason_of
 from ugosa_client.marks.regions import Position, clock_texts
+from ugosa_client.song import require_plain_file
 
 INTEGER_SUBTYPES = {"PCM_16", "PCM_24", "PCM_32"}  # cut as integers, so that every bit stays
 BLOCK_FRAMES = 1 << 16
@@ -23,10 +24,10 @@ def open_for_cutting(path: Path) -> Iterator[soundfile.SoundFile]:
         BadInputError: it cannot be read here.
     """
     try:
-        path.stat()  # libsndfile says no more than "System error."
+        require_plain_file(path)  # libsndfile says no more than "System error."
         song = soundfile.SoundFile(path)
     except OSError as error:
-        raise BadInputError(f"cannot read the song {path}: {error.strerror}") from error
+        raise BadInputError(f"cannot read the song {path}: {reason_of(error)}") from error
     except soundfile.LibsndfileError as error:
         raise BadInputError(f"cannot read the song {path}: {error.error_string}") from error
     with song:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ugosa_client.connection import Connection
-from ugosa_client.errors import BadInputError
+from ugosa_client.errors import BadInputError, reason_of, sentence_of
 from ugosa_client.resources import JobOptions, PlayerBox, PlayerPicture, VideoSource, VisualFrame
 from ugosa_client.song import VideoFile
 from ugosa_client.uploads import upload_song
@@ -83,7 +83,7 @@ class Sight:
                     with Path(file).open("rb") as stream:
                         digest.update(hashlib.file_digest(stream, "sha256").digest())
         except OSError as error:
-            raise BadInputError(f"cannot read {error.filename}: {error.strerror}") from error
+            raise BadInputError(f"cannot read {sentence_of(error)}") from error
         if self.pictures is not None:
             for picture in read_pictures(self.pictures, 1000):
                 digest.update(f"{picture.player} {picture.frame} ".encode())
@@ -131,7 +131,7 @@ def read_pictures(folder: str | os.PathLike[str], sample_rate_hz: int) -> tuple[
             frame = round(float(match[2]) * sample_rate_hz)
             pictures.append(PlayerPicture(int(match[1]), frame, path.read_bytes()))
     except OSError as error:
-        raise BadInputError(f"cannot read the pictures in {os.fspath(folder)}: {error.strerror}") from error
+        raise BadInputError(f"cannot read the pictures in {os.fspath(folder)}: {reason_of(error)}") from error
     return tuple(pictures)
 
 

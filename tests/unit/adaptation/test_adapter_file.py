@@ -4,13 +4,8 @@ import pytest
 import torch
 
 from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
-from ugosa_server.adaptation.adapter_file import (
-    AdapterKeys,
-    apply_adapter,
-    load_adapter,
-    marks_sha256,
-    save_adapter,
-)
+from ugosa_server.adaptation.adapter_file import apply_adapter, load_adapter, save_adapter
+from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
 from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
@@ -18,7 +13,13 @@ from ugosa_server.errors import CheckpointError
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.models.checkpoints import weights_digest
 
-KEYS = AdapterKeys(base_sha256="ab" * 32, audio_sha256="cd" * 32, marks_sha256="ef" * 32, strategy="P-L4:D")
+KEYS = AdapterKeys(
+    base_sha256="ab" * 32,
+    audio_sha256="cd" * 32,
+    marks_sha256="ef" * 32,
+    strategy="P-L4:D",
+    silence={"vocals": ((0, 1000), (1500, 2000))},
+)
 
 
 def test_a_loaded_adapter_gives_the_adapted_network_again(tmp_path):
@@ -58,6 +59,14 @@ def test_tensors_of_another_strategy_are_refused():
         pytest.raises(CheckpointError, match="not the 1 of this strategy"),
     ):
         apply_adapter(parameters, {"x": torch.ones(2)})
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    with adaptation_of(tiny_network(), parse_strategy("P-L5:D")) as parameters:
+        broken = {name: torch.full_like(p, float("nan")) for name, p in parameters.items()}
+        with pytest.raises(CheckpointError, match="not finite"):
+            apply_adapter(parameters, broken)
+        assert all(torch.isfinite(p).all() for p in parameters.values())
 
 
 @pytest.mark.parametrize("content", [None, b"garbage" * 9])

@@ -106,6 +106,8 @@ def test_less_leakage_with_the_source_intact_is_kept():
     (row,) = verdict.sources
     assert (row.source, row.held_back_s, verdict.held_back_s) == ("vocals", 2.0, 2.0)
     assert row.change_db == pytest.approx(20 * np.log10(0.1 / 0.3), abs=1e-6)
+    assert guard.change_db == pytest.approx(20 * np.log10(0.15 / 0.3), abs=1e-6)  # of the last epoch
+    assert judged()[0].change_db is None
     held = STEMS[0, :, SILENT_UNTIL - 2 * RATE_HZ : SILENT_UNTIL]
     power = np.square(0.3 * 0.1 * held, dtype=np.float64).mean()
     assert row.before_dbfs == pytest.approx(10 * np.log10(power), abs=1e-4)

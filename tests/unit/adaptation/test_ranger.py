@@ -65,9 +65,12 @@ def test_zero_grad_drops_the_gradients():
     assert only.grad is None
 
 
-def test_the_compiler_of_torch_stays_unloaded():
+def test_a_worker_leaves_the_compiler_of_torch_unloaded():
     script = (
-        "import sys, torch; from ugosa_server.adaptation.ranger import Ranger; p = torch.nn.Parameter("
+        "import sys, torch; from ugosa_server.adaptation.ranger import Ranger; "
+        "from ugosa_server.config import WorkerSettings; "
+        "from ugosa_server.pipeline.resident import open_networks; "
+        "open_networks(WorkerSettings(device='cpu')); p = torch.nn.Parameter("
         "torch.ones(2)); p.grad = torch.ones(2); o = Ranger([p], 1.0); o.step(); o.zero_grad(); "
         "o.load_state_dict(o.state_dict()); assert float(p.detach().sum()) < 2; "
         "sys.exit('torch._dynamo' in sys.modules)"

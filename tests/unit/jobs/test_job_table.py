@@ -56,6 +56,27 @@ def test_what_was_written_is_read_back_after_reopening(tmp_path):
     store.close()
 
 
+def test_marks_are_beside_the_row_that_every_event_writes(tmp_path):
+    store = Store(tmp_path / "s.sqlite")
+    job = queue(store, "j1")
+    store.close()
+    connection = apsw.Connection(str(tmp_path / "s.sqlite"))
+    assert connection.execute("SELECT marks FROM jobs").fetchall() == [("[]",)]
+    ((marks,),) = connection.execute("SELECT marks FROM job_marks").fetchall()
+    # A job of an earlier version has them in its row.
+    connection.execute("UPDATE jobs SET marks = ?", (marks,))
+    connection.execute("DELETE FROM job_marks")
+    connection.close()
+    store = Store(tmp_path / "s.sqlite")
+    assert store.jobs.get("me", "j1") == job
+    assert store.jobs.set_marks("me", "j1", ()).marks == ()
+    store.jobs.request_cancel("me", "j1")
+    store.jobs.delete("me", "j1")
+    store.close()
+    connection = apsw.Connection(str(tmp_path / "s.sqlite"))
+    assert connection.execute("SELECT count(*) FROM job_marks").fetchall() == [(0,)]
+
+
 def test_player_frames_are_read_only_for_the_run_of_their_job(store):
     upload = complete_upload(store)
     frames, pictures = (VisualFrame(0, 5, b"ab"),), (PlayerPicture(1, 7, b"\xff\xd8"),)
@@ -149,6 +170,22 @@ def test_cancel_ends_a_queued_job_and_marks_a_running_one(store):
     assert states == [JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING, JobState.CANCELLED]
 
 
+def test_a_job_is_found_by_its_content_while_that_is_its_own(store):
+    upload = complete_upload(store)
+    draft = JobDraft(upload, JobOptions("tiny"), MARKS, content_sha256="c")
+    for job_id in ("j1", "j2", "j3"):
+        store.jobs.create(job_id, job_id, "d", draft)
+    assert store.jobs.find_content("me", "c") is None  # none has stems
+    store.jobs.set_marks("me", "j3", ())
+    for _ in range(3):
+        job = store.jobs.claim_next()
+        store.jobs.end(job.job_id, 1, JobState.SUCCEEDED, result=JobResult((), "r.json", "r.html"))
+    assert store.jobs.find_content("me", "c").job_id == "j2"
+    assert store.jobs.find_content("you", "c") is None
+    store.jobs.delete("me", "j2")
+    assert store.jobs.find_content("me", "c").job_id == "j1"
+
+
 def test_marks_are_replaced_until_the_job_starts(store):
     queue(store, "j1")
     assert store.jobs.set_marks("me", "j1", ()).marks == ()
@@ -209,6 +246,7 @@ def test_a_damaged_row_costs_that_job_alone(tmp_path):
     connection.close()
     store = Store(path)
     listed, _ = store.jobs.page("me", (), None, 10)
-    assert [job.job_id for job in listed] == ["j3", "j1"]
-    assert [job.job_id for job in store.jobs.unfinished(JobState.QUEUED)] == ["j1", "j3"]
+    assert [(job.job_id, job.damaged) for job in listed] == [("j3", False), ("j2", True), ("j1", False)]
+    unfinished = store.jobs.unfinished(JobState.QUEUED)
+    assert [(job.job_id, job.damaged) for job in unfinished] == [("j1", False), ("j2", True), ("j3", False)]
     store.close()

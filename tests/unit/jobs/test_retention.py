@@ -17,10 +17,11 @@ from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, believed_time_s, keep_sweeping, sweep
+from ugosa_server.jobs.runs import AdapterFile
 from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
-OPTIONS = RetentionOptions(job_days=30, upload_days=7)
+OPTIONS = RetentionOptions(job_days=30, adapter_days=180, upload_days=7)
 
 
 async def make_job(front, upload, request_id="r"):
@@ -51,6 +52,38 @@ def test_a_job_and_its_song_go_with_their_files_after_their_days(tmp_path):
             assert kept(front) == ([], [])
             with pytest.raises(NotFoundError):
                 await front.jobs.get(PRINCIPAL, job.job_id)
+
+    asyncio.run(run())
+
+
+def test_an_adapter_outlives_the_stems_of_its_job(tmp_path):
+    def adapted(spec):
+        (Path(spec.out_dir) / "adapter.safetensors").write_bytes(b"learned")
+        return dataclasses.replace(succeed(spec), adapter=AdapterFile("adapter.safetensors", 7, "ab" * 32))
+
+    async def run():
+        async with running_front(tmp_path, [adapted]) as front:
+            upload = await front.upload()
+            job = await make_job(front, upload)
+            await front.events(job.job_id)
+            for _ in range(2):  # the second sweep finds nothing more to do
+                assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(30.1)) == (1 - _, 0)
+                (left,) = front.spool.attempt_dir(job.job_id, 1).iterdir()
+                assert left.read_bytes() == b"learned"
+            swept = await front.jobs.get(PRINCIPAL, job.job_id)
+            assert (swept.result.stems, swept.result.adapter.size_bytes) == ((), 7)
+            assert (await front.jobs.adapter_file(PRINCIPAL, job.job_id)).size_bytes == 7
+            for read in (
+                front.jobs.stem_file(PRINCIPAL, job.job_id, "drums"),
+                front.jobs.report_file(PRINCIPAL, job.job_id, html=False),
+            ):
+                with pytest.raises(NotFoundError, match=f"start_from {job.job_id} and epochs 0"):
+                    await read
+            again = await make_job(front, await front.upload())  # the same request_id
+            assert again.job_id != job.job_id
+            await front.events(again.job_id)
+            assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(180.1)) == (1, 2)
+            assert kept(front) == ([], [])
 
     asyncio.run(run())
 
@@ -89,7 +122,7 @@ def test_zero_days_keep_for_ever(tmp_path):
     async def run():
         async with running_front(tmp_path) as front:
             await front.events((await make_job(front, await front.upload())).job_id)
-            for_ever = RetentionOptions(job_days=0, upload_days=0)
+            for_ever = RetentionOptions(job_days=0, adapter_days=0, upload_days=0)
             assert await sweep(front.uploads, front.jobs, for_ever, in_days(10_000)) == (0, 0)
 
     asyncio.run(run())

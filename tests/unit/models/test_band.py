@@ -27,21 +27,29 @@ def close(ours, expected, tolerance=2e-5):
     return (ours - expected).abs().max() <= tolerance * expected.abs().max()
 
 
-def test_stems_are_the_stages_in_a_row():
+def test_stems_are_the_mean_of_both_second_stages():
     band = tiny_band()
     mix = noise(20_000, batch=2)
-    vocals = band.first(mix)[:, 0]
+    stems, (*skips, deepest) = band.first.stems_and_features(mix)
+    vocals = stems[:, 0]
     drums, bass, other, ghost = band.second(mix - vocals).unbind(dim=1)
-    expected = torch.stack([drums + ghost / 3, bass + ghost / 3, other + ghost / 3, vocals], dim=1)
+    by_second = torch.stack([drums, bass, other], dim=1) + ghost[:, None] / 3
+    masks = band.decoder.masks(skips[::-1], deepest)[..., : 20_000 // 1024 + 1, :]
+    above = masks[..., 768:].mean(dim=-1, keepdim=True).expand(*masks.shape[:-1], 1025)
+    spectrum = band.first.spectrum(mix - vocals)[:, None]
+    by_decoder = band.first.waveform(torch.cat([masks, above], dim=-1) * spectrum, 20_000)
     assert band.config.sources == SOURCES
-    assert close(band(mix), expected)
+    assert close(by_decoder.sum(dim=1), mix - vocals)
+    assert not close(by_decoder[:, 0], by_decoder[:, 1], 0.1)
+    assert close(band(mix), torch.cat([0.5 * by_second + 0.5 * by_decoder, vocals[:, None]], dim=1))
 
 
 def test_stems_add_up_to_what_the_stages_give():
     band = tiny_band()
     mix = noise(20_000)
     vocals = band.first(mix)[:, 0]
-    assert close(band(mix).sum(dim=1), vocals + band.second(mix - vocals).sum(dim=1))
+    accompaniment = (band.second(mix - vocals).sum(dim=1) + mix - vocals) / 2
+    assert close(band(mix).sum(dim=1), vocals + accompaniment)
 
 
 def test_every_depth_splits_the_band():
@@ -74,7 +82,7 @@ def test_parts_give_the_gradients_of_the_whole():
             assert close(gradients[0][name], gradient, 1e-3), name
 
 
-def test_depths_act_on_the_second_stage():
+def test_depths_act_on_both_second_stages():
     config = tiny_band().config
     for depth in ALL_DEPTHS:
         expected = tuple(f"second.{name}" for name in config.second.trained_names(depth))
@@ -83,6 +91,10 @@ def test_depths_act_on_the_second_stage():
         first = {name for name in trained if name.startswith("first.")}
         assert all(name.startswith("first.unets.0.") for name in first)
         assert bool(first) == (depth.level == 1)
+        decoder = [name for name in trained if name.startswith("decoder.")]
+        assert ("decoder.head.weight" in decoder) == (depth.end == "D")
+        assert ("decoder.up.4.weight" in decoder) == (depth.level <= 3 and depth.end != "3")
+        assert ("decoder.up.0.weight" in decoder) == (depth.level == 1)
 
 
 def test_the_deepest_level_learns_from_marks_of_the_vocals():
@@ -122,3 +134,9 @@ def test_shares_of_the_work_grow_with_the_depth():
 def test_stages_that_do_not_fit_are_refused(first, second, words):
     with pytest.raises(BadOptionError, match=words):
         BandConfig(dataclasses.replace(FIRST, **first), dataclasses.replace(TINY_SECOND, **second))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, float("nan")])
+def test_a_share_of_all_or_nothing_is_refused(share):
+    with pytest.raises(BadOptionError, match="decoder_share must be above 0 and below 1"):
+        BandConfig(FIRST, TINY_SECOND, share)

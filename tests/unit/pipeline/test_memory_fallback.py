@@ -1,4 +1,4 @@
-"""A GPU with too little memory costs smaller pieces or time, and the job has notices of it."""
+"""Too little memory costs smaller pieces or time, and the job has notices of it."""
 
 import json
 from dataclasses import replace
@@ -12,6 +12,7 @@ from tests.helpers.runs import files_of, never, run_spec, song_of, stems_of
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.config import WorkerSettings
+from ugosa_server.engines.base import MACHINE_FAULT, failure_of
 from ugosa_server.jobs.runs import RunFailed, RunNotice, RunProgress, RunSucceeded
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
@@ -29,13 +30,14 @@ SEPARATION = SeparationOptions(segment_s=2.0)
 class CrampedNetwork(ConvTasNet):
     """Raises what torch raises on a full GPU, for batches of more than so many frames, until it is moved."""
 
+    shortage = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     room_frames = 0
     trained_calls_before_full = 0
     moved = False
 
     def _need(self, mix):
         if not self.moved and mix.shape[0] * mix.shape[-1] > self.room_frames:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            raise self.shortage
 
     def forward(self, mix):
         self._need(mix)
@@ -49,11 +51,11 @@ class CrampedNetwork(ConvTasNet):
 
 
 class CrampedResident(ResidentNetwork):
-    """Passes for a network on a GPU until it is moved."""
+    """Passes for a network on a GPU until it is moved, unless its shortage is one of the CPU."""
 
     @property
     def on_gpu(self):
-        return not self.network.moved
+        return isinstance(self.network.shortage, torch.OutOfMemoryError) and not self.network.moved
 
     def move_to_cpu(self):
         self.network.moved = True
@@ -62,10 +64,11 @@ class CrampedResident(ResidentNetwork):
 class CrampedNetworks(ResidentNetworks):
     """Keeps one network that has room for `room_s` seconds at once."""
 
-    def __init__(self, room_s, trained_calls_before_full=0, cpu_fallback=True):
+    def __init__(self, room_s, trained_calls_before_full=0, cpu_fallback=True, shortage=None):
         super().__init__(WorkerSettings("cpu", cpu_fallback=cpu_fallback))
         self._room_frames = round(room_s * RATE_HZ)
         self._trained_calls_before_full = trained_calls_before_full
+        self._shortage = shortage or CrampedNetwork.shortage
         self._resident = None
 
     def load(self, path):
@@ -73,6 +76,7 @@ class CrampedNetworks(ResidentNetworks):
             plain = super().load(path)
             network = CrampedNetwork(plain.network.config).eval().requires_grad_(False)
             network.load_state_dict(plain.network.state_dict())
+            network.shortage = self._shortage
             network.room_frames = self._room_frames
             network.trained_calls_before_full = self._trained_calls_before_full
             self._resident = CrampedResident(network, plain.info)
@@ -94,7 +98,9 @@ def make_spec(tmp_path, checkpoint):
 
 def run(spec, networks):
     events = list(run_job(spec, networks, never))
-    notices = [e.message for e in events if isinstance(e, RunNotice) and e.reason == "GPU_MEMORY"]
+    notices = [
+        e.message for e in events if isinstance(e, RunNotice) and e.reason in ("GPU_MEMORY", "CPU_MEMORY")
+    ]
     fractions = [event.fraction for event in events if isinstance(event, RunProgress)]
     assert fractions == sorted(fractions), "progress never falls"
     return events[-1], notices
@@ -130,6 +136,41 @@ def test_smaller_pieces_give_the_stems_of_a_job_with_them(make_spec, trained_cal
     assert notices == []
     assert digests(ending) == digests(expected)
     assert (stems_of(spec, ending).sum(axis=0) == song_of(spec)).all()
+
+
+CPU_SHORTAGES = [
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+        " to allocate 8589934592 bytes. Error code 12 (Cannot allocate memory)"
+    ),
+    MemoryError("Unable to allocate 8.00 GiB for an array"),
+]
+
+
+@pytest.mark.parametrize("shortage", CPU_SHORTAGES, ids=["torch", "numpy"])
+def test_a_machine_short_of_memory_goes_on_in_smaller_pieces(make_spec, shortage):
+    spec = make_spec(adaptation=OPTIONS, separation=SEPARATION)
+    ending, notices = run(spec, CrampedNetworks(room_s=1.0, shortage=shortage))
+    assert isinstance(ending, RunSucceeded)
+    assert notices[0] == (
+        "this machine's memory is too little for base separation in segments of 2 s: going on with 1 s"
+    )
+    asked = make_spec(
+        adaptation=replace(OPTIONS, batch_size=1, segment_s=1.0), separation=SeparationOptions(segment_s=1.0)
+    )
+    expected, _ = run(asked, ResidentNetworks(WorkerSettings("cpu")))
+    assert digests(ending) == digests(expected)
+
+
+def test_a_machine_too_short_for_the_smallest_pieces_is_to_blame(make_spec):
+    spec = make_spec(adaptation=OPTIONS, separation=SEPARATION)
+    networks = CrampedNetworks(room_s=0.5, shortage=CPU_SHORTAGES[0])
+    with pytest.raises(
+        MemoryError, match=r"this machine's memory is too little .* even in the smallest"
+    ) as caught:
+        run(spec, networks)
+    assert failure_of(caught.value).reason == MACHINE_FAULT
+    assert files_of(spec) == {}
 
 
 def test_pieces_that_never_fit_go_to_the_cpu_as_asked_for(make_spec):
@@ -176,6 +217,7 @@ def test_batches_are_halved_before_segments():
         (torch.OutOfMemoryError("CUDA out of memory."), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        *((shortage, True) for shortage in CPU_SHORTAGES),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
     ],
 )

@@ -146,6 +146,10 @@ def test_guard_keeps_an_epoch_or_the_base_and_reports_which(make_spec, networks,
         outcomes.add(verdict.outcome)
         notices = {e.reason: e.message for e in events if isinstance(e, RunNotice)}
         assert notices["VERDICT"] == verdict.sentence
+        changes = {e.epoch: e.held_back_db for e in events if isinstance(e, RunProgress) and e.epoch}
+        assert sorted(epoch for epoch, change in changes.items() if change is not None) == [1, 2, 3, 4]
+        judged = verdict.kept_epoch or 4
+        assert changes[judged] == pytest.approx(np.mean([row.change_db for row in verdict.sources]))
         report = json.loads((Path(spec.out_dir) / "report.json").read_text())
         stated = report["adaptation"]["verdict"]
         assert stated["outcome"] == verdict.outcome

@@ -54,7 +54,7 @@ function actions(page) {
     /** The marks of the page, short: "vocals silent 0.10 0.50" as shares of the song. */
     marks: () =>
       page.evaluate(() =>
-        window.ugosa.marks.all.map(
+        window.ugosa.editor.marks.all.map(
           ({ source, state, start_frame: start, end_frame: end }) =>
             `${source} ${state} ${(start / window.ugosa.frames).toFixed(2)} ${(end / window.ugosa.frames).toFixed(2)}`,
         ),
@@ -64,9 +64,9 @@ function actions(page) {
       await page.keyboard.press("r");
       await until(
         (count) =>
-          window.ugosa.versions.length === count &&
-          window.ugosa.versions[0].adapted?.state === "succeeded" &&
-          window.ugosa.takes.length === 2,
+          window.ugosa.playback.versions.length === count &&
+          window.ugosa.playback.versions[0].adapted?.state === "succeeded" &&
+          window.ugosa.playback.takes.length === 2,
         versions,
       );
     },

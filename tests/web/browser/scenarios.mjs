@@ -28,7 +28,7 @@ const scenarios = {
     assert.deepEqual(await marks(), ["vocals silent 0.20 0.70"]);
     await drag("vocals", 0.4, 0.5);
     assert.deepEqual(await marks(), ["vocals silent 0.30 0.80"]);
-    const lengths = await (await until(() => window.ugosa.marks.all.map((mark) => Number.isInteger(mark.start_frame)))).jsonValue();
+    const lengths = await (await until(() => window.ugosa.editor.marks.all.map((mark) => Number.isInteger(mark.start_frame)))).jsonValue();
     assert.deepEqual(lengths, [true]);
     await drag("vocals", 0.05, 0.4); // over it: two of one state are one
     assert.deepEqual(await marks(), ["vocals silent 0.05 0.80"]);
@@ -39,16 +39,16 @@ const scenarios = {
   async marks_are_there_again_after_a_reload({ drag, marks, page, until }) {
     await drag("vocals", 0.1, 0.5);
     const before = await marks();
-    await page.evaluate(() => window.ugosa.save());
+    await page.evaluate(() => window.ugosa.editor.save());
     await page.reload();
-    await until(() => window.ugosa?.marks?.all.length === 1);
+    await until(() => window.ugosa?.editor?.marks?.all.length === 1);
     assert.deepEqual(await marks(), before);
     await until(() => window.ugosa.lanes && document.querySelector(".lane[data-source=vocals] .plot > div")?.shadowRoot?.querySelector("[part~=mark]"));
   },
 
   async finding_is_a_badge_on_its_mark({ drag, page, until }) {
     for (const source of ["drums", "bass", "other", "vocals"]) await drag(source, 0.3, 0.5);
-    await until(() => window.ugosa.findings.some((finding) => finding.code === "ALL_SILENT"));
+    await until(() => window.ugosa.editor.findings.some((finding) => finding.code === "ALL_SILENT"));
     const badge = () =>
       document.querySelector(".lane[data-source=vocals] .plot > div")?.shadowRoot?.querySelector("[part~=badge-error]")?.title ?? "";
     await until(badge);
@@ -56,13 +56,13 @@ const scenarios = {
     await page.keyboard.press("r"); // is refused here, before any job
     assert.equal(await page.evaluate(() => window.ugosa.runs.all.length + window.ugosa.jobs.length), 0);
     await page.keyboard.press("Control+z");
-    await until(() => !window.ugosa.findings.some((finding) => finding.severity === "error"));
+    await until(() => !window.ugosa.editor.findings.some((finding) => finding.severity === "error"));
   },
 
   async separation_gives_both_takes_and_its_zip({ drag, page, separate }) {
     await drag("vocals", 0.05, 0.45);
     await separate(1);
-    assert.deepEqual(await page.evaluate(() => window.ugosa.takes.map((take) => take.name)), ["Under your marks", "Adapted"]);
+    assert.deepEqual(await page.evaluate(() => window.ugosa.playback.takes.map((take) => take.name)), ["Under your marks", "Adapted"]);
     for (const name of ["under your marks", "adapted"]) {
       const [download] = await Promise.all([
         page.waitForEvent("download"),
@@ -86,14 +86,14 @@ const scenarios = {
     assert.match(changes[0], /^\+ drums silent/);
     assert.match(changes[1], /^\+ vocals silent/);
     await page.locator(".versions input[type=checkbox]").nth(1).check();
-    assert.deepEqual(await page.evaluate(() => window.ugosa.takes.map((take) => take.name)), ["Version 2", "Version 1"]);
+    assert.deepEqual(await page.evaluate(() => window.ugosa.playback.takes.map((take) => take.name)), ["Version 2", "Version 1"]);
     await page.locator(".versions .star").nth(1).click();
-    await page.evaluate(() => window.ugosa.save());
+    await page.evaluate(() => window.ugosa.editor.save());
     await page.reload();
-    await until(() => window.ugosa?.versions?.length === 2);
+    await until(() => window.ugosa?.playback?.versions?.length === 2);
     assert.equal(await page.locator(".versions .star").nth(1).getAttribute("aria-pressed"), "true");
     await page.locator("button:has-text('Use marks')").nth(1).click();
-    assert.equal(await page.evaluate(() => window.ugosa.marks.all.length), 1);
+    assert.equal(await page.evaluate(() => window.ugosa.editor.marks.all.length), 1);
   },
 
   async takes_switch_without_a_gap_or_a_shift({ drag, page, separate }) {
@@ -103,7 +103,8 @@ const scenarios = {
     const seen = await page.evaluate(async () => {
       const { Player } = await import("/static/player.js");
       const { WavFile } = await import("/static/wav.js");
-      const { rate, frames, takes, song } = window.ugosa;
+      const { rate, frames, playback, song } = window.ugosa;
+      const { takes } = playback;
       const context = new OfflineAudioContext(2, 4 * rate, rate);
       const player = new Player(() => context, rate, frames, () => {});
       player.setTakes(takes, takes[0].key);
@@ -144,7 +145,8 @@ const scenarios = {
     const seen = await page.evaluate(async () => {
       const { Player } = await import("/static/player.js");
       const { WavFile } = await import("/static/wav.js");
-      const { rate, frames, takes } = window.ugosa;
+      const { rate, frames, playback } = window.ugosa;
+      const { takes } = playback;
       const context = new OfflineAudioContext(2, 3 * rate, rate);
       const player = new Player(() => context, rate, frames, () => {});
       player.setTakes(takes, takes[1].key);
@@ -188,12 +190,12 @@ const scenarios = {
       assert.equal(await page.locator(".takes [aria-pressed=true]").innerText(), `${key.toUpperCase()} ${name}`);
     }
     await press("2");
-    assert.equal(await state(() => window.ugosa.lane), "bass");
+    assert.equal(await state(() => window.ugosa.editor.source), "bass");
     await press("s");
-    assert.deepEqual(await state(() => [...window.ugosa.solos]), ["bass"]);
+    assert.deepEqual(await state(() => [...window.ugosa.playback.solos]), ["bass"]);
     await press("s");
     await press("m");
-    assert.deepEqual(await state(() => [...window.ugosa.mutes]), ["bass"]);
+    assert.deepEqual(await state(() => [...window.ugosa.playback.mutes]), ["bass"]);
     await press("m");
     await press("i"); // at 0:00
     await press("ArrowRight"); // a second
@@ -213,16 +215,16 @@ const scenarios = {
     await press("1");
     await press("4");
     await press("]");
-    assert.equal(await state(() => window.ugosa.selectedMark?.source), "vocals");
-    const before = await state(() => window.ugosa.selectedMark.start_frame);
+    assert.equal(await state(() => window.ugosa.editor.selectedMark?.source), "vocals");
+    const before = await state(() => window.ugosa.editor.selectedMark.start_frame);
     await press("ArrowRight");
     await press("Shift+ArrowRight");
     await press("ArrowLeft");
-    assert.equal(await state(() => window.ugosa.selectedMark.start_frame), before + 4410);
+    assert.equal(await state(() => window.ugosa.editor.selectedMark.start_frame), before + 4410);
     await press("t");
-    assert.equal(await state(() => window.ugosa.selectedMark.state), "active");
+    assert.equal(await state(() => window.ugosa.editor.selectedMark.state), "active");
     await press("l");
-    assert.equal(await state(() => window.ugosa.player.loop.start === window.ugosa.selectedMark.start_frame), true);
+    assert.equal(await state(() => window.ugosa.player.loop.start === window.ugosa.editor.selectedMark.start_frame), true);
     await press("l");
     assert.equal(await state(() => window.ugosa.player.loop), null);
     const fit = await state(() => window.ugosa.lanes.pxPerS);
@@ -249,14 +251,14 @@ const scenarios = {
     await until(() => document.getElementById("toast").textContent.includes("suggest"));
     // The tiny network of the tests may suggest nothing: then one is put beside it, as the server would send it.
     await page.evaluate(() => {
-      const { ugosa } = window;
-      if (!ugosa.suggestions.length) ugosa.suggestions.push({ source: "bass", state: "silent", start_frame: 22050, end_frame: 66150, confidence: 0.93 });
-      ugosa.chooseLane(String(1 + ugosa.model.sources.indexOf(ugosa.suggestions[0].source)));
+      const { editor } = window.ugosa;
+      if (!editor.suggestions.length) editor.suggestions.push({ source: "bass", state: "silent", start_frame: 22050, end_frame: 66150, confidence: 0.93 });
+      editor.choose(editor.suggestions[0].source);
     });
-    const count = await page.evaluate(() => window.ugosa.suggestions.length);
+    const count = await page.evaluate(() => window.ugosa.editor.suggestions.length);
     await page.keyboard.press("]");
     await page.keyboard.press("Enter");
-    assert.equal(await page.evaluate(() => window.ugosa.suggestions.length), count - 1);
+    assert.equal(await page.evaluate(() => window.ugosa.editor.suggestions.length), count - 1);
     assert.equal((await marks()).length, 1);
     await page.keyboard.press("Control+z");
     assert.equal((await marks()).length, 0);
@@ -283,17 +285,17 @@ const scenarios = {
     assert.ok(seen.includes("Solo drums (S)") || seen.includes("Play (Space)"), seen.join(" | "));
     assert.ok(seen.includes("Separate"), seen.join(" | "));
     await page.keyboard.press("Enter");
-    await until(() => window.ugosa.versions.length === 1 && window.ugosa.runs.all.length === 0);
+    await until(() => window.ugosa.playback.versions.length === 1 && window.ugosa.runs.all.length === 0);
   },
 
   async restart_of_the_server_loses_no_event({ drag, page, until }) {
     await drag("vocals", 0.05, 0.45);
-    await page.evaluate(() => (window.ugosa.side.passes.value = "30"));
+    await page.evaluate(() => (window.ugosa.separation.budget.value = "60"));
     await page.keyboard.press("r");
     await until(() => window.ugosa.runs.all.some((run) => run.text.startsWith("learns")));
     await ask("restart");
-    await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.takes.length === 2);
-    assert.equal(await page.evaluate(() => window.ugosa.versions[0].adapted.state), "succeeded");
+    await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.playback.takes.length === 2);
+    assert.equal(await page.evaluate(() => window.ugosa.playback.versions[0].adapted.state), "succeeded");
   },
 
   async labels_and_contrast_pass_axe({ drag, page, separate }) {

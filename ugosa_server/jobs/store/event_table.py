@@ -6,11 +6,11 @@ import time
 from typing import NamedTuple
 
 import apsw
-import msgspec
 
+from ugosa_server.errors import StoreDamagedError
 from ugosa_server.jobs.events import EventBody, JobEvent, StateChanged
 from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunProgress
-from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_value
+from ugosa_server.jobs.store.rows import as_json, from_json, read_row, read_rows, read_value
 from ugosa_server.jobs.store.schema import transaction
 
 KINDS: dict[str, type[EventBody]] = {
@@ -19,6 +19,9 @@ KINDS: dict[str, type[EventBody]] = {
     "notice": RunNotice,
     "base_stems": RunBaseStems,
 }
+DAMAGED = RunNotice(
+    StoreDamagedError.reason, "what the server's database held of this event is damaged", warning=True
+)
 KIND_OF_TYPE = {body_type: kind for kind, body_type in KINDS.items()}
 
 
@@ -30,7 +33,7 @@ class EventRow(NamedTuple):
     attempt: int
     time_s: float
     kind: str
-    body: str
+    body: bytes
     array_seq: int = 0
     """Number in its array, where that was asked for."""
 
@@ -78,8 +81,8 @@ class EventTable:
         rows = read_rows(
             self._connection,
             EventRow,
-            "SELECT job_id, seq, attempt, time_s, kind, body FROM events WHERE job_id = ? AND seq > ?"
-            " ORDER BY seq LIMIT ?",
+            "SELECT job_id, seq, attempt, time_s, kind, CAST(body AS BLOB) FROM events"
+            " WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
             (job_id, seq, limit),
         )
         return [_event(row) for row in rows]
@@ -89,7 +92,7 @@ class EventTable:
         rows = read_rows(
             self._connection,
             EventRow,
-            "SELECT job_id, seq, attempt, time_s, kind, body, array_seq FROM array_events"
+            "SELECT job_id, seq, attempt, time_s, kind, CAST(body AS BLOB), array_seq FROM array_events"
             " JOIN events USING (job_id, seq) WHERE array_id = ? AND array_seq > ?"
             " ORDER BY array_seq LIMIT ?",
             (array_id, array_seq, limit),
@@ -113,5 +116,6 @@ class EventTable:
 
 
 def _event(row: EventRow) -> JobEvent:
-    body = msgspec.json.decode(row.body, type=KINDS[row.kind])
+    name = f"event {row.seq} of job {row.job_id}"
+    body: EventBody = from_json(row.body, KINDS.get(row.kind, RunNotice), DAMAGED, name)
     return JobEvent(row.job_id, row.seq, row.attempt, row.time_s, body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
@@ -11,21 +10,19 @@ import apsw
 import msgspec
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.errors import NotFoundError
+from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamagedError
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.model import Job, JobOptions, JobResult
 from ugosa_server.jobs.runs import BaseStems, RunBaseStems, StemFile
 from ugosa_server.jobs.store.requests import Requested, find_request
-from ugosa_server.jobs.store.rows import read_row, read_rows, read_strings, read_value
+from ugosa_server.jobs.store.rows import columns_of, from_json, read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.turns import Turns
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
 
-log = logging.getLogger(__name__)
-
 
 class JobRow(NamedTuple):
-    """The columns of a job that are read; `audio`, `options`, `marks`, `error` and `result` are JSON."""
+    """The columns of a job that are read; those in bytes are JSON, but for `file_name`."""
 
     number: int
     job_id: str
@@ -33,10 +30,10 @@ class JobRow(NamedTuple):
     request_id: str
     upload_id: str
     upload_sha256: str
-    file_name: str
-    audio: str
-    options: str
-    marks: str
+    file_name: bytes
+    audio: bytes
+    options: bytes
+    marks: bytes
     state: JobState
     attempt: int
     fraction: float
@@ -44,15 +41,22 @@ class JobRow(NamedTuple):
     create_time_s: float
     start_time_s: float | None
     end_time_s: float | None
-    error: str | None
-    result: str | None
+    error: bytes | None
+    result: bytes | None
     array_id: str | None
     accepted: int
 
 
-IS_ACCEPTED = "EXISTS (SELECT 1 FROM accepted_jobs WHERE job_id = jobs.job_id)"
-COLUMNS = ", ".join((*JobRow._fields[:-1], IS_ACCEPTED))
-COLUMNS_WITHOUT_MARKS = COLUMNS.replace(", marks, ", ", '[]', ")
+MARKS = "coalesce((SELECT m.marks FROM job_marks m WHERE m.job_id = jobs.job_id), marks)"
+ACCEPTED = "EXISTS (SELECT 1 FROM accepted_jobs a WHERE a.job_id = jobs.job_id)"
+COLUMNS = columns_of(JobRow, marks=f"CAST({MARKS} AS BLOB)", accepted=ACCEPTED)
+COLUMNS_WITHOUT_MARKS = columns_of(JobRow, marks="CAST('[]' AS BLOB)", accepted=ACCEPTED)
+DAMAGED = JobError(StoreDamagedError.reason, JOB_DAMAGED_MESSAGE)
+NO_AUDIO = SourceAudio("", 0, 0, 0, "", 0.0)  # in place of what is damaged
+NO_OPTIONS = JobOptions("")
+NO_MARKS: tuple[Mark, ...] = ()
+NO_RESULT = JobResult((), "", "")
+NO_STEMS = RunBaseStems(())
 MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 
 
@@ -87,18 +91,21 @@ class JobReader:
         """Return a job with what it sees of the players, which is left out of it everywhere else."""
         row = read_row(
             self._connection,
-            tuple[str, str],
-            "SELECT visual_frames, pictures FROM job_player_frames WHERE job_id = ?",
+            tuple[bytes, bytes],
+            "SELECT CAST(visual_frames AS BLOB), CAST(pictures AS BLOB) FROM job_player_frames"
+            " WHERE job_id = ?",
             (job.job_id,),
         )
         if row is None:
             return job
-        frames, pictures = row
-        options = replace(
-            job.options,
-            visual_frames=msgspec.json.decode(frames, type=tuple[VisualFrame, ...]),
-            pictures=msgspec.json.decode(pictures, type=tuple[PlayerPicture, ...]),
-        )
+        try:
+            options = replace(
+                job.options,
+                visual_frames=msgspec.json.decode(row[0], type=tuple[VisualFrame, ...]),
+                pictures=msgspec.json.decode(row[1], type=tuple[PlayerPicture, ...]),
+            )
+        except msgspec.DecodeError:
+            raise StoreDamagedError(JOB_DAMAGED_MESSAGE) from None
         return replace(job, options=options)
 
     def find(self, principal: str, job_id: str, *, marks: bool = True) -> Job | None:
@@ -145,11 +152,11 @@ class JobReader:
         size_bytes = 0
         for columns in rows:
             row = msgspec.convert(columns, JobRow)
-            size_bytes += sum(len(value) for value in row if isinstance(value, str))
+            size_bytes += sum(len(value) for value in row if isinstance(value, str | bytes))
             if len(page) == limit or (page and size_bytes > MAX_PAGE_BYTES):
-                return self._readable(page), page[-1].number
+                return [self._job(row) for row in page], page[-1].number
             page.append(row)
-        return self._readable(page), None
+        return [self._job(row) for row in page], None
 
     def unfinished(self, state: JobState) -> list[Job]:
         """Return all jobs in a state, oldest first, without their marks."""
@@ -159,7 +166,7 @@ class JobReader:
             f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs WHERE state = ? ORDER BY number",
             (state.value,),
         )
-        return self._readable(rows)
+        return [self._job(row) for row in rows]
 
     def succeeded_of_song(self, principal: str, upload_sha256: str) -> list[Job]:
         """Return the jobs that SUCCEEDED with a song of these bytes, newest first, without their marks."""
@@ -170,7 +177,18 @@ class JobReader:
             " WHERE principal = ? AND upload_sha256 = ? AND state = ? ORDER BY number DESC",
             (principal, upload_sha256, JobState.SUCCEEDED.value),
         )
-        return self._readable(rows)
+        return [self._job(row) for row in rows]
+
+    def find_content(self, principal: str, content_sha256: str) -> Job | None:
+        """Return the newest job that SUCCEEDED with this content (JobDraft), or None."""
+        row = read_row(
+            self._connection,
+            tuple[str],
+            "SELECT job_id FROM jobs JOIN job_contents USING (job_id)"
+            " WHERE content_sha256 = ? AND principal = ? AND state = ? ORDER BY number DESC",
+            (content_sha256, principal, JobState.SUCCEEDED.value),
+        )
+        return None if row is None else self.get(principal, row[0])
 
     def all_ids(self) -> set[str]:
         """Return the ids of all jobs, for the sweep of the spool."""
@@ -202,22 +220,19 @@ class JobReader:
             (principal,),
         )
 
-    def _readable(self, rows: list[JobRow]) -> list[Job]:
-        """Return the jobs of rows; one that cannot be read is logged and left out, not the whole list."""
-        jobs = []
-        for row in rows:
-            try:
-                jobs.append(self._job(row))
-            except (msgspec.DecodeError, ValueError):
-                log.exception("the row of job %s is damaged; the job is left out", row.job_id)
-        return jobs
-
     def _job(self, row: JobRow) -> Job:
         is_queued = row.state is JobState.QUEUED
-        options = msgspec.json.decode(row.options, type=JobOptions)
-        result = None if row.result is None else msgspec.json.decode(row.result, type=JobResult)
+        name = f"job {row.job_id}"
+        audio = from_json(row.audio, SourceAudio, NO_AUDIO, name)
+        options = from_json(row.options, JobOptions, NO_OPTIONS, name)
+        marks = from_json(row.marks, tuple[Mark, ...], NO_MARKS, name)
+        error = None if row.error is None else from_json(row.error, JobError, DAMAGED, name)
+        result = None if row.result is None else from_json(row.result, JobResult, NO_RESULT, name)
+        state = row.state
+        if result is NO_RESULT:
+            state, error, result = JobState.FAILED, DAMAGED, None
         base_stems = result.base_stems if result else ()
-        if options.base_stems is not BaseStems.NONE and not (is_queued or row.state.ended):
+        if options.base_stems is not BaseStems.NONE and not (is_queued or state.ended):
             base_stems = self._early_stems(row.job_id, row.attempt)
         return Job(
             job_id=row.job_id,
@@ -225,11 +240,11 @@ class JobReader:
             request_id=row.request_id,
             upload_id=row.upload_id,
             upload_sha256=row.upload_sha256,
-            file_name=row.file_name,
-            audio=msgspec.json.decode(row.audio, type=SourceAudio),
+            file_name=row.file_name.decode(errors="replace"),
+            audio=audio,
             options=options,
-            marks=msgspec.json.decode(row.marks, type=tuple[Mark, ...]),
-            state=row.state,
+            marks=marks,
+            state=state,
             attempt=row.attempt,
             fraction=row.fraction,
             last_seq=row.last_seq,
@@ -237,19 +252,20 @@ class JobReader:
             create_time_s=row.create_time_s,
             start_time_s=row.start_time_s,
             end_time_s=row.end_time_s,
-            error=None if row.error is None else msgspec.json.decode(row.error, type=JobError),
+            error=error,
             result=result,
             array_id=row.array_id or "",
             base_stems=base_stems,
             accepted=bool(row.accepted),
+            damaged=audio is NO_AUDIO or options is NO_OPTIONS or (marks is NO_MARKS and row.marks != b"[]"),
         )
 
     def _early_stems(self, job_id: str, attempt: int) -> tuple[StemFile, ...]:
         """Return the stems of the unadapted network that an attempt in progress has written."""
         row = read_row(
             self._connection,
-            tuple[str],
-            "SELECT body FROM events WHERE job_id = ? AND attempt = ? AND kind = 'base_stems'",
+            tuple[bytes],
+            "SELECT CAST(body AS BLOB) FROM events WHERE job_id = ? AND attempt = ? AND kind = 'base_stems'",
             (job_id, attempt),
         )
-        return () if row is None else msgspec.json.decode(row[0], type=RunBaseStems).stems
+        return () if row is None else from_json(row[0], RunBaseStems, NO_STEMS, f"job {job_id}").stems

@@ -14,7 +14,7 @@ from ugosa_server.jobs.model import Job, JobDraft, JobResult
 from ugosa_server.jobs.runs import RunNotice
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_reader import JobReader
-from ugosa_server.jobs.store.rows import as_json, read_row, read_strings, read_value
+from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_value
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.marks import Mark
 
@@ -68,7 +68,7 @@ class JobTable(JobReader):
                     upload.format.file_name,
                     as_json(upload.audio),
                     as_json(replace(options, visual_frames=(), pictures=())),
-                    as_json(draft.marks),
+                    "[]",  # they are beside the row
                     JobState.QUEUED.value,
                     time.time(),
                     array_id,
@@ -76,10 +76,16 @@ class JobTable(JobReader):
                     draft.stems_bytes,
                 ),
             )
+            self._write_marks(job_id, draft.marks)
             if options.visual_frames or options.pictures:
                 self._connection.execute(
                     "INSERT INTO job_player_frames (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
                     (job_id, as_json(options.visual_frames), as_json(options.pictures)),
+                )
+            if draft.content_sha256:
+                self._connection.execute(
+                    "INSERT INTO job_contents (job_id, content_sha256) VALUES (?, ?)",
+                    (job_id, draft.content_sha256),
                 )
             self._events.append(job_id, 0, StateChanged(JobState.QUEUED))
             return self.get(upload.principal, job_id)
@@ -100,10 +106,10 @@ class JobTable(JobReader):
             JobStartedError: it is no longer QUEUED.
         """
         with transaction(self._connection):
-            job = self.get(principal, job_id)
-            if job.state is not JobState.QUEUED:
+            state, _ = self.progress(principal, job_id)
+            if state is not JobState.QUEUED:
                 raise JobStartedError(
-                    f"job {job_id} is {job.state.value}; marks can be replaced only while it is queued:"
+                    f"job {job_id} is {state.value}; marks can be replaced only while it is queued:"
                     " make a new job of the same upload"
                 )
             stored = read_value(
@@ -111,10 +117,14 @@ class JobTable(JobReader):
             )
             admit(stems_bytes - stored)
             self._connection.execute(
-                "UPDATE jobs SET marks = ?, stored_bytes = ? WHERE job_id = ?",
-                (as_json(marks), stems_bytes, job_id),
+                "UPDATE jobs SET stored_bytes = ? WHERE job_id = ?", (stems_bytes, job_id)
             )
+            self._write_marks(job_id, marks)
+            self._connection.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
             return self.get(principal, job_id)
+
+    def _write_marks(self, job_id: str, marks: tuple[Mark, ...]) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO job_marks VALUES (?, ?)", (job_id, as_json(marks)))
 
     def claim_next(self) -> Job | None:
         """Move the QUEUED job whose turn it is to RUNNING as a new attempt, or return None."""
@@ -206,6 +216,8 @@ class JobTable(JobReader):
         with transaction(self._connection):
             if self.get(principal, job_id).state in (JobState.QUEUED, JobState.RUNNING):
                 self._connection.execute("INSERT OR IGNORE INTO accepted_jobs VALUES (?)", (job_id,))
+                # Its stems will not be those that an equal request asks for.
+                self._connection.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
             return self.get(principal, job_id)
 
     def delete(self, principal: str, job_id: str) -> None:
@@ -215,18 +227,42 @@ class JobTable(JobReader):
             JobNotFinishedError: it has not ended.
         """
         with transaction(self._connection):
-            job = self.get(principal, job_id)
-            if not job.state.ended:
-                raise JobNotFinishedError(f"job {job_id} is {job.state.value}; cancel it first")
+            state, _ = self.progress(principal, job_id)
+            if not state.ended:
+                raise JobNotFinishedError(f"job {job_id} is {state.value}; cancel it first")
             self._delete(job_id)
 
-    def delete_ended(self, before_s: float) -> list[str]:
-        """Remove the jobs that ended before a time, with their events; return their ids."""
+    def sweep_ended(self, before_s: float, adapters_before_s: float) -> tuple[list[str], list[Job]]:
+        """Remove the jobs that ended before a time; return their ids, and the jobs of which an adapter stays.
+
+        A job with an adapter stays without its stems until it ended before `adapters_before_s` too. Its
+        request_id is free for a new job then, as that of a removed one is.
+        """
         with transaction(self._connection):
-            ids = read_strings(self._connection, "SELECT job_id FROM jobs WHERE end_time_s < ?", (before_s,))
-            for job_id in ids:
+            ended = read_rows(
+                self._connection,
+                tuple[str, str, int],
+                "SELECT job_id, principal, end_time_s >= ? AND json_extract(result, '$.adapter') IS NOT NULL"
+                " FROM jobs WHERE end_time_s < ?",
+                (adapters_before_s, before_s),
+            )
+            gone = [job_id for job_id, _, keeps_adapter in ended if not keeps_adapter]
+            for job_id in gone:
                 self._delete(job_id)
-            return ids
+            kept = [self.get(principal, job_id) for job_id, principal, keeps in ended if keeps]
+            for job in kept:
+                self._keep_adapter_alone(job)
+            return gone, kept
+
+    def _keep_adapter_alone(self, job: Job) -> None:
+        if job.result is None or not job.result.stems:
+            return
+        result = replace(job.result, stems=(), base_stems=(), report_json="", report_html="", levels="")
+        self._connection.execute(
+            "UPDATE jobs SET result = ?, stored_bytes = 0, request_id = job_id WHERE job_id = ?",
+            (as_json(result), job.job_id),
+        )
+        self._connection.execute("DELETE FROM job_contents WHERE job_id = ?", (job.job_id,))
 
     def _delete(self, job_id: str) -> None:
         """Remove a job with its events; the last one of an array takes the array along."""

@@ -1,26 +1,32 @@
 """Typed rows: the result of a SELECT, checked against the types that the caller states.
 
-The tables are STRICT, so that a column holds values of its declared type; a mismatch is a mistake in the SQL
-and raises msgspec.ValidationError.
+The tables are STRICT, so that a column holds values of its declared type; a mismatch is a mistake in the SQL,
+or damage. Columns of JSON and of names for display are read as bytes: where a disk
+has changed them, that costs their row and not the list that it stands in.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 import apsw
 import msgspec
 
+from ugosa_server.errors import StoreDamagedError
+
 R = TypeVar("R")
 Value = str | int | float | None
+
+log = logging.getLogger(__name__)
 
 
 def read_rows(
     connection: apsw.Connection, row_type: type[R], sql: str, values: Sequence[Value] = ()
 ) -> list[R]:
     """Return all rows of a statement as `row_type`: a NamedTuple of the columns, or a plain tuple type."""
-    return [msgspec.convert(row, row_type) for row in connection.execute(sql, values)]
+    return [_typed(row, row_type) for row in connection.execute(sql, values)]
 
 
 def read_row(
@@ -28,7 +34,29 @@ def read_row(
 ) -> R | None:
     """Return the first row of a statement, or None if there is none."""
     row = connection.execute(sql, values).fetchone()
-    return None if row is None else msgspec.convert(row, row_type)
+    return None if row is None else _typed(row, row_type)
+
+
+def _typed(row: object, row_type: type[R]) -> R:
+    try:
+        return msgspec.convert(row, row_type)
+    except msgspec.ValidationError as error:
+        raise StoreDamagedError("a row of the server's database is damaged; others are not") from error
+
+
+def columns_of(row_type: type[tuple[object, ...]], **instead: str) -> str:
+    """Return the columns of a NamedTuple for a SELECT; those of type bytes hold text.
+
+    Args:
+        row_type: of the rows.
+        instead: what is read in place of some columns.
+    """
+    bytes_types = (bytes, bytes | None)
+    in_bytes = [name for name, kind in get_type_hints(row_type).items() if kind in bytes_types]
+    return ", ".join(
+        instead.get(name, f"CAST({name} AS BLOB)" if name in in_bytes else name)
+        for name in get_type_hints(row_type)
+    )
 
 
 def read_value(connection: apsw.Connection, value_type: type[R], sql: str, values: Sequence[Value] = ()) -> R:
@@ -40,6 +68,15 @@ def read_value(connection: apsw.Connection, value_type: type[R], sql: str, value
 def read_strings(connection: apsw.Connection, sql: str, values: Sequence[Value] = ()) -> list[str]:
     """Return the one column of a statement, such as ids."""
     return [value for (value,) in read_rows(connection, tuple[str], sql, values)]
+
+
+def from_json(data: bytes | None, value_type: type[R], instead: R, row: str) -> R:
+    """Decode a column of JSON; where its bytes are damaged, log that of `row`, and return `instead`."""
+    try:
+        return msgspec.json.decode(data or b"", type=value_type)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        log.error("the row of %s is damaged", row)
+        return instead
 
 
 def as_json(value: object) -> str:

@@ -138,6 +138,11 @@ LATER_TABLES = """
     CREATE TABLE IF NOT EXISTS accepted_jobs (job_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     CREATE TRIGGER IF NOT EXISTS accepted_job_deleted AFTER DELETE ON jobs
         BEGIN DELETE FROM accepted_jobs WHERE job_id = OLD.job_id; END;
+    -- Marks of a job, which can be many: each event writes the row of its job anew. Jobs made by an earlier
+    -- version have theirs in the row.
+    CREATE TABLE IF NOT EXISTS job_marks (job_id TEXT PRIMARY KEY, marks TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER IF NOT EXISTS job_of_marks_deleted AFTER DELETE ON jobs
+        BEGIN DELETE FROM job_marks WHERE job_id = OLD.job_id; END;
 
     -- When the clock was last believed, and since when another time is doubted (store/clock_table.py).
     CREATE TABLE IF NOT EXISTS clock (
@@ -145,6 +150,15 @@ LATER_TABLES = """
         seen_s REAL NOT NULL,
         doubted_s REAL
     ) STRICT;
+
+    -- What a job was asked to do, so that an equal request finds its stems; no row where that is unknown.
+    CREATE TABLE IF NOT EXISTS job_contents (
+        job_id TEXT PRIMARY KEY,
+        content_sha256 TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS jobs_by_content ON job_contents (content_sha256);
+    CREATE TRIGGER IF NOT EXISTS job_of_content_deleted AFTER DELETE ON jobs
+        BEGIN DELETE FROM job_contents WHERE job_id = OLD.job_id; END;
 
     -- Runs that came to no end (retries.py).
     CREATE TABLE IF NOT EXISTS lost_runs (

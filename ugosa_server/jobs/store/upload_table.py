@@ -8,34 +8,44 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import apsw
-import msgspec
 
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.store.requests import Requested, find_request
-from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_strings, read_value
+from ugosa_server.jobs.store.rows import (
+    as_json,
+    columns_of,
+    from_json,
+    read_row,
+    read_rows,
+    read_strings,
+    read_value,
+)
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.marks.players import VideoInfo
 
 
 class UploadRow(NamedTuple):
-    """The columns of an upload that are read; `format`, `audio` and `video` are JSON."""
+    """The columns of an upload that are read; those in bytes are JSON."""
 
     upload_id: str
     principal: str
-    format: str
+    format: bytes
     state: UploadState
     committed_size: int
     sha256: str
-    audio: str | None
+    audio: bytes | None
     create_time_s: float
-    video: str | None
+    video: bytes | None
     stored_bytes: int
 
 
-COLUMNS = ", ".join(UploadRow._fields)
+COLUMNS = columns_of(UploadRow)
+NO_FORMAT = UploadFormat()  # in place of what is damaged
+NO_AUDIO = SourceAudio("", 0, 0, 0, "", 0.0)
+NO_VIDEO = VideoInfo(0, 0, "")
 
 
 class UploadTable:
@@ -55,7 +65,8 @@ class UploadTable:
     ) -> Upload:
         """Insert an empty upload, or return the one that the same request made before.
 
-        `admit` is called before anything is inserted and raises what speaks against it.
+        One whose row is damaged is received again. `admit` is called before anything is inserted and raises
+        what speaks against it.
 
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
@@ -63,6 +74,13 @@ class UploadTable:
         with transaction(self._connection):
             known_id = find_request(self._connection, Requested.UPLOAD, principal, request_id, request_digest)
             if known_id is not None:
+                known = self.get(principal, known_id)
+                if not known.damaged:
+                    return known
+                self._connection.execute(
+                    "UPDATE uploads SET format = ? WHERE upload_id = ?", (as_json(upload_format), known_id)
+                )
+                self.receive_again(known_id)
                 return self.get(principal, known_id)
             admit()
             self._connection.execute(
@@ -113,17 +131,23 @@ class UploadTable:
         )
 
     def _upload(self, row: UploadRow) -> Upload:
+        name = f"upload {row.upload_id}"
+        upload_format = from_json(row.format, UploadFormat, NO_FORMAT, name)
+        audio = None if row.audio is None else from_json(row.audio, SourceAudio, NO_AUDIO, name)
+        video = None if row.video is None else from_json(row.video, VideoInfo, NO_VIDEO, name)
+        damaged = upload_format is NO_FORMAT or audio is NO_AUDIO or video is NO_VIDEO
         return Upload(
             upload_id=row.upload_id,
             principal=row.principal,
-            format=msgspec.json.decode(row.format, type=UploadFormat),
-            state=row.state,
+            format=upload_format,
+            state=UploadState.RECEIVING if damaged else row.state,
             committed_size=row.committed_size,
             sha256=row.sha256,
-            audio=None if row.audio is None else msgspec.json.decode(row.audio, type=SourceAudio),
+            audio=None if damaged else audio,
             create_time_s=row.create_time_s,
-            video=None if row.video is None else msgspec.json.decode(row.video, type=VideoInfo),
+            video=None if damaged else video,
             stored_bytes=row.stored_bytes,
+            damaged=damaged,
         )
 
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:

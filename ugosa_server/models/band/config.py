@@ -1,9 +1,9 @@
 """The sizes of a band, and what a fine-tuning depth means in it. Free of torch.
 
-The depths of Cantisani et al. (2021) act on the second stage as they do in any ConvTasNet. The first stage is
-frozen, and what it makes of a segment is kept; but `L1` also trains the decoder of the vocals, so that marks
-of the vocals are learned from. It costs several times as much as `L2`, where such marks are obeyed all the
-same.
+The depths of Cantisani et al. (2021) act on the second stage as they do in any ConvTasNet, and on the decoder
+of the accompaniment as they do in any Spleeter, with its head for the last layer. The first stage is frozen,
+and what it makes of a segment is kept; but `L1` also trains the decoder of the vocals, so that marks of the
+vocals are learned from. It costs several times as much as `L2`, where such marks are obeyed all the same.
 """
 
 from __future__ import annotations
@@ -13,21 +13,32 @@ from dataclasses import dataclass
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import Depth, NetworkDefaults
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
-from ugosa_server.models.spleeter.config import SpleeterConfig
+from ugosa_server.models.spleeter.config import (
+    AUDIO_CHANNELS,
+    FRAMES_MULTIPLE,
+    LAST_UP,
+    SpleeterConfig,
+    decoder_parameter_shapes,
+    layer_costs,
+    up_channels,
+)
 
 VOCALS = "vocals"
-FIRST, SECOND = "first.", "second."
+FIRST, SECOND, DECODER = "first.", "second.", "decoder."
 VOCALS_UNET = "unets.0."
+HEAD_KERNEL = 3
 
 
 @dataclass(frozen=True)
 class BandConfig(NetworkDefaults):
-    """Sizes of both stages."""
+    """Sizes of both stages and of the decoder beside the second."""
 
     first: SpleeterConfig
     """Sizes of the Spleeter that gives the vocals and the rest of the mix, in this order."""
     second: ConvTasNetConfig
     """Sizes of the network of the rest; `vocals` is among its sources."""
+    decoder_share: float = 0.5
+    """Weight of the decoder's estimates in the mean of both; the rest is the second stage's."""
 
     def __post_init__(self) -> None:
         if len(self.first.sources) != 2 or self.first.sources[0] != VOCALS:
@@ -48,6 +59,8 @@ class BandConfig(NetworkDefaults):
             raise BadOptionError(
                 f"the stages differ: {ours[0]} Hz and {ours[1]} channels, {theirs[0]} Hz and {theirs[1]}"
             )
+        if not 0 < self.decoder_share < 1:
+            raise BadOptionError(f"decoder_share must be above 0 and below 1, got {self.decoder_share:g}")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -70,29 +83,73 @@ class BandConfig(NetworkDefaults):
         return self.first.adaptation_defaults
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter, the first stage's first."""
+        """Name and shape of every parameter: the first stage's, the second's, the decoder's."""
         first = {FIRST + name: shape for name, shape in self.first.parameter_shapes().items()}
-        return first | {SECOND + name: shape for name, shape in self.second.parameter_shapes().items()}
+        second = {SECOND + name: shape for name, shape in self.second.parameter_shapes().items()}
+        decoder = decoder_parameter_shapes(self._decoder_channels)
+        head = (self._n_logits, 2 * self.first.filters[0])
+        decoder |= {"head.weight": (*head, HEAD_KERNEL, HEAD_KERNEL), "head.bias": head[:1]}
+        return first | second | {DECODER + name: shape for name, shape in decoder.items()}
 
     def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Statistics of the first stage's norms."""
-        return {FIRST + name: shape for name, shape in self.first.buffer_shapes().items()}
+        """Statistics of the norms of the first stage and of the decoder."""
+        first = {FIRST + name: shape for name, shape in self.first.buffer_shapes().items()}
+        return first | {
+            f"{DECODER}up_norm.{k}.{statistic}": (channels,)
+            for k, (_, channels) in enumerate(self._decoder_channels)
+            for statistic in ("running_mean", "running_var")
+        }
 
     def trains_vocals(self, depth: Depth) -> bool:
         """Whether a depth trains the vocals' decoder too."""
         return depth.level == 1
 
+    def first_decoder_layer(self, depth: Depth) -> int:
+        """Where training of the accompaniment's decoder begins: a layer, or LAST_UP for its head."""
+        return min(self.first.first_trained_layer(depth), LAST_UP)
+
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
         """The parameters that a depth trains; none if the second stage has no such depth."""
-        second = tuple(SECOND + name for name in self.second.trained_names(depth))
-        if not second or not self.trains_vocals(depth):
-            return second
-        names = self.first.trained_names(depth)
-        return tuple(FIRST + name for name in names if name.startswith(VOCALS_UNET)) + second
+        names = tuple(SECOND + name for name in self.second.trained_names(depth))
+        if not names:
+            return ()
+        if self.trains_vocals(depth):
+            vocals = (name for name in self.first.trained_names(depth) if name.startswith(VOCALS_UNET))
+            names = (*(FIRST + name for name in vocals), *names)
+        stop = {"D": LAST_UP + 1, "M": LAST_UP, "3": LAST_UP - 1}[depth.end]
+        layers = range(self.first_decoder_layer(depth), stop)
+        prefixes = tuple(
+            f"{DECODER}head." if k == LAST_UP else f"{DECODER}{part}.{k}."
+            for k in layers
+            for part in ("up", "up_norm")
+        )
+        return names + tuple(
+            name for name in self.parameter_shapes() if prefixes and name.startswith(prefixes)
+        )
 
     def trained_share(self, depth: Depth) -> float:
         """The multiply-adds of what every step does, of all."""
         first, second = self.first.multiply_adds_per_s(), self.second.multiply_adds_per_s()
+        costs = self._decoder_costs_per_s
+        trained = sum(costs[self.first_decoder_layer(depth) :])
         if self.trains_vocals(depth):
-            return (first * self.first.trained_share(depth) + second) / (first + second)
-        return second * self.second.trained_share(depth) / (first + second)
+            trained += first * self.first.trained_share(depth) + second
+        else:
+            trained += second * self.second.trained_share(depth)
+        return trained / (first + second + sum(costs))
+
+    @property
+    def _decoder_channels(self) -> tuple[tuple[int, int], ...]:
+        return up_channels(self.first.filters)[:LAST_UP]
+
+    @property
+    def _n_logits(self) -> int:
+        return 4 * (len(self.sources) - 1) * AUDIO_CHANNELS
+
+    @property
+    def _decoder_costs_per_s(self) -> tuple[float, ...]:
+        """Multiply-adds of each layer of the decoder, its head the last."""
+        ups = layer_costs(self.first.filters)[len(self.first.filters) :][:LAST_UP]
+        area = FRAMES_MULTIPLE**2 / 4
+        head = area * self._n_logits * 2 * self.first.filters[0] * HEAD_KERNEL**2
+        return tuple(cost * self.first.tiles_per_s for cost in (*ups, head))

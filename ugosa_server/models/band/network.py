@@ -1,28 +1,36 @@
-"""Two stages as one differentiable network.
+"""Two stages, the second of which is the mean of two networks, as one differentiable network.
 
-    v = Spleeter(y);   a = y - v;   s_i = e_i(a) + e_vocals(a) / (S - 1)   for all sources but the vocals
+    v = Spleeter(y);   a = y - v;   s_i = (1 - w) (e_i(a) + e_vocals(a) / (S - 1)) + w d_i(a)
 
-with e_i what the second stage makes of the accompaniment a. It was trained with vocals in the mix, and what
-it still takes for vocals in the accompaniment belongs to nobody in particular: the other sources share it, so
-that the stems add up as the stages' do. The vocals are the first stage's.
+for all sources but the vocals v, with e_i what the second stage makes of the accompaniment a, d_i what the
+masks of the decoder (`decoder.py`) make of the spectrum of a, and w `BandConfig.decoder_share`. The second
+stage was trained with vocals in the mix, and what it still takes for vocals in the accompaniment belongs to
+nobody in particular: the other sources share it. Two networks that differ make different errors, so that the
+mean of both is better than either.
 
-Shapes: batch B, sources S, channels C, samples T, frames K.
+Shapes: batch B, sources S, channels C, samples T, frames K, bins F.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from ugosa_server.models.band.config import VOCALS, BandConfig
+from ugosa_server.models.band.decoder import AccompanimentDecoder
 from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.network import SeparationNetwork
-from ugosa_server.models.spleeter.network import SpleeterNetwork
+from ugosa_server.models.spleeter.config import SEEN_BINS
+from ugosa_server.models.spleeter.network import SpleeterNetwork, flat, kept_shapes, padded_frames, unflat
+
+FIRST_HIGH_BIN = 768  # of 1024: above 11 kHz a mask is the mean of what it is from 8 kHz on
 
 
 class BandNetwork(SeparationNetwork):
-    """Vocals by Spleeter, the other sources by a ConvTasNet on what is left."""
+    """Vocals by Spleeter, the other sources by a ConvTasNet and a decoder of Spleeter's features."""
 
     config: BandConfig
 
@@ -31,42 +39,70 @@ class BandNetwork(SeparationNetwork):
         self.config = config
         self.first = SpleeterNetwork(config.first)
         self.second = ConvTasNet(config.second)
+        self.decoder = AccompanimentDecoder(
+            config.first.filters, config.first.activation, len(config.sources) - 1
+        )
 
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
-        vocals = self.first(mix)[:, 0]
-        return self._stems(vocals, self.second(mix - vocals))
+        stems, (*skips, deepest) = self.first.stems_and_features(mix)
+        vocals = stems[:, 0]
+        masks = self.decoder.masks(skips[::-1], deepest)
+        del skips, deepest
+        return self._stems(mix, vocals, self.second(mix - vocals), masks)
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
         """Features that stay as they are: [1, C, T] -> [1, n].
 
-        The vocals, then what the second stage keeps of the accompaniment; where the vocals are trained, what
-        the first stage keeps.
+        The vocals, what the second stage keeps of the accompaniment, and what comes to the first trained
+        layer of the decoder; where the vocals are trained, what the first stage keeps.
         """
         if self.config.trains_vocals(depth):
             return self.first.frozen_part(mix, depth)
-        vocals = self.first(mix)[:, 0]
+        stems, (*skips, deepest) = self.first.stems_and_features(mix)
+        vocals = stems[:, 0]
         features = self.second.frozen_part(mix - vocals, depth)  # [1, K, channels]
-        return torch.cat([vocals.flatten(1), features.flatten(1)], dim=1)
+        start, skips = self.config.first_decoder_layer(depth), skips[::-1]
+        below = self.decoder.decode(skips, deepest, 0, start)
+        kept = [below, *skips[max(0, start - 1) :]]
+        return torch.cat([vocals.flatten(1), features.flatten(1), *map(flat, kept)], dim=1)
 
     def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
         """The rest: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
         assert frozen is not None
-        if self.config.trains_vocals(depth):
+        start = self.config.first_decoder_layer(depth)
+        shapes = kept_shapes(self.config.first.filters, start, padded_frames(mix.shape[-1]), SEEN_BINS)
+        n_kept = sum(math.prod(shape) for shape in shapes)
+        parts = torch.split(frozen[:, -n_kept:], [math.prod(shape) for shape in shapes], dim=1)
+        below, *skips = map(unflat, parts, shapes)
+        masks = self.decoder.masks(skips, below, start)
+        if self.config.trains_vocals(depth):  # the first stage keeps the accompaniment's features last
             vocals = self.first.trained_part(mix, frozen, depth)[:, 0]
-            return self._stems(vocals, self.second(mix - vocals))
+            return self._stems(mix, vocals, self.second(mix - vocals), masks)
         n_samples = mix[0].numel()
         vocals = frozen[:, :n_samples].reshape(mix.shape)
-        features = frozen[:, n_samples:].reshape(len(mix), -1, self.config.second.bottleneck_channels)
-        return self._stems(vocals, self.second.trained_part(mix - vocals, features, depth))
+        features = frozen[:, n_samples:-n_kept].reshape(len(mix), -1, self.config.second.bottleneck_channels)
+        return self._stems(mix, vocals, self.second.trained_part(mix - vocals, features, depth), masks)
 
     def release_memory(self) -> None:
         """Free what the second stage hands on from step to step."""
         self.second.release_memory()
 
-    def _stems(self, vocals: Tensor, estimates: Tensor) -> Tensor:
-        """Put the vocals in their place: [B, C, T], [B, S, C, T] -> [B, S, C, T]."""
+    def _stems(self, mix: Tensor, vocals: Tensor, estimates: Tensor, masks: Tensor) -> Tensor:
+        """Put all together: [B, C, T] twice, [B, S, C, T], [B, S - 1, C, K, F] -> [B, S, C, T]."""
+        share = self.config.decoder_share
         place = self.config.second.sources.index(VOCALS)
-        shared = estimates[:, place].unsqueeze(1) / (estimates.shape[1] - 1)  # [B, 1, C, T]
-        before, after = estimates[:, :place] + shared, estimates[:, place + 1 :] + shared
-        return torch.cat([before, vocals.unsqueeze(1), after], dim=1)
+        others = torch.cat([estimates[:, :place], estimates[:, place + 1 :]], dim=1)
+        others = others + estimates[:, place].unsqueeze(1) / (estimates.shape[1] - 1)
+        others = (1 - share) * others + share * self._masked(mix - vocals, masks)
+        return torch.cat([others[:, :place], vocals.unsqueeze(1), others[:, place:]], dim=1)
+
+    def _masked(self, accompaniment: Tensor, masks: Tensor) -> Tensor:
+        """Masks on an accompaniment, and back: [B, C, T], [B, S - 1, C, K, F] -> [B, S - 1, C, T]."""
+        spectrum = self.first.spectrum(accompaniment)
+        seen = masks[..., : spectrum.shape[-2], :]
+        above = seen[..., FIRST_HIGH_BIN:].mean(dim=-1, keepdim=True)
+        above = above.expand(*seen.shape[:-1], spectrum.shape[-1] - SEEN_BINS)
+        return self.first.waveform(
+            torch.cat([seen, above], dim=-1) * spectrum.unsqueeze(1), accompaniment.shape[-1]
+        )

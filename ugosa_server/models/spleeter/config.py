@@ -128,8 +128,12 @@ class SpleeterConfig(NetworkDefaults):
 
     def multiply_adds_per_s(self) -> float:
         """Multiply-adds of all U-Nets for a second of audio."""
-        tiles_per_s = SAMPLE_RATE_HZ / HOP_SAMPLES / FRAMES_MULTIPLE * SEEN_BINS / FRAMES_MULTIPLE
-        return len(self.sources) * sum(layer_costs(self.filters)) * tiles_per_s
+        return len(self.sources) * sum(layer_costs(self.filters)) * self.tiles_per_s
+
+    @property
+    def tiles_per_s(self) -> float:
+        """Squares of 64 frames and bins, as in `layer_costs`, in a second of audio."""
+        return SAMPLE_RATE_HZ / HOP_SAMPLES / FRAMES_MULTIPLE * SEEN_BINS / FRAMES_MULTIPLE
 
     def first_trained_layer(self, depth: Depth) -> int:
         """Where training begins: a transposed convolution, from 0 on, or MASK_LAYER."""
@@ -169,18 +173,23 @@ def up_channels(filters: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     return tuple(zip(before, after, strict=True))
 
 
+def decoder_parameter_shapes(channels: tuple[tuple[int, int], ...]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters of the layers up, by their channels as in `up_channels`."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for k, (before, after) in enumerate(channels):
+        shapes |= {f"up.{k}.weight": (before, after, KERNEL, KERNEL), f"up.{k}.bias": (after,)}
+    for k, (_, after) in enumerate(channels):
+        shapes |= {f"up_norm.{k}.weight": (after,), f"up_norm.{k}.bias": (after,)}
+    return shapes
+
+
 def unet_parameter_shapes(filters: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the parameters of one U-Net."""
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes = decoder_parameter_shapes(up_channels(filters))
     for k, (before, after) in enumerate(down_channels(filters)):
         shapes |= {f"down.{k}.weight": (after, before, KERNEL, KERNEL), f"down.{k}.bias": (after,)}
     for layer, channels in norm_channels(filters).items():
         if layer.startswith("down"):
-            shapes |= {f"{layer}.weight": (channels,), f"{layer}.bias": (channels,)}
-    for k, (before, after) in enumerate(up_channels(filters)):
-        shapes |= {f"up.{k}.weight": (before, after, KERNEL, KERNEL), f"up.{k}.bias": (after,)}
-    for layer, channels in norm_channels(filters).items():
-        if layer.startswith("up"):
             shapes |= {f"{layer}.weight": (channels,), f"{layer}.bias": (channels,)}
     shapes |= {"mask.weight": (AUDIO_CHANNELS, 1, MASK_KERNEL, MASK_KERNEL), "mask.bias": (AUDIO_CHANNELS,)}
     return shapes

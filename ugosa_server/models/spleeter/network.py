@@ -51,15 +51,22 @@ class SpleeterNetwork(SeparationNetwork):
 
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, 2, T] -> [B, S, 2, T]."""
-        spectrum = self._spectrum(mix)
+        return self.stems_and_features(mix)[0]
+
+    def stems_and_features(self, mix: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the stems, and what the encoder of the last source gives, see `UNet.encode`."""
+        spectrum = self.spectrum(mix)
         magnitudes = self._magnitudes(spectrum)
         logits = []
+        features: list[Tensor] = []
         for unet in self.unets:
-            *skips, deepest = unet.encode(magnitudes)  # type: ignore[operator]
-            features = unet.decode(skips[::-1], deepest, 0)  # type: ignore[operator]
-            del skips, deepest  # before the next U-Net makes its own
-            logits.append(unet.logits(features))  # type: ignore[operator]
-        return self._stems(mix, spectrum, magnitudes, logits)
+            features = []  # those of the source before it are of no use
+            features = unet.encode(magnitudes)  # type: ignore[operator]
+            *skips, deepest = features
+            up = unet.decode(skips[::-1], deepest, 0, MASK_LAYER)  # type: ignore[operator]
+            del skips, deepest
+            logits.append(unet.logits(up))  # type: ignore[operator]
+        return self._stems(mix, spectrum, magnitudes, logits), features
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
         """Features that the layers from the first trained one on take: [1, C, T] -> [1, n].
@@ -67,31 +74,31 @@ class SpleeterNetwork(SeparationNetwork):
         Of each U-Net what comes from below, then the skips from the deepest on.
         """
         start = self.config.first_trained_layer(depth)
-        magnitudes = self._magnitudes(self._spectrum(mix))
+        magnitudes = self._magnitudes(self.spectrum(mix))
         kept = []
         for unet in self.unets:
             *skips, deepest = unet.encode(magnitudes)  # type: ignore[operator]
             skips = skips[::-1]
             kept.append(unet.decode(skips, deepest, 0, start))  # type: ignore[operator]
             kept += skips[max(0, start - 1) :]  # layer 0 takes none
-        return torch.cat([_flat(features) for features in kept], dim=1)
+        return torch.cat([flat(features) for features in kept], dim=1)
 
     def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
         """The rest of the decoders: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
         assert frozen is not None
         start = self.config.first_trained_layer(depth)
         with torch.no_grad():
-            spectrum = self._spectrum(mix)
+            spectrum = self.spectrum(mix)
             magnitudes = self._magnitudes(spectrum)
-        shapes = _kept_shapes(self.config.filters, start, *magnitudes.shape[-2:])
+        shapes = kept_shapes(self.config.filters, start, *magnitudes.shape[-2:])
         parts = iter(torch.split(frozen, [math.prod(shape) for shape in shapes] * len(self.unets), dim=1))
         logits = []
         for unet in self.unets:
-            below, *skips = (_unflat(next(parts), shape) for shape in shapes)
-            logits.append(unet.logits(unet.decode(skips, below, start)))  # type: ignore[operator]
+            below, *skips = (unflat(next(parts), shape) for shape in shapes)
+            logits.append(unet.logits(unet.decode(skips, below, start, MASK_LAYER)))  # type: ignore[operator]
         return self._stems(mix, spectrum, magnitudes, logits)
 
-    def _spectrum(self, mix: Tensor) -> Tensor:
+    def spectrum(self, mix: Tensor) -> Tensor:
         """STFT with silence around the mix: [B, C, T] -> complex [B, C, K, F]."""
         spectrum = torch.stft(
             mix.flatten(0, 1),
@@ -129,13 +136,13 @@ class SpleeterNetwork(SeparationNetwork):
             above = masks.new_zeros(()).expand(*masks.shape[:-1], n_above)
         masked = torch.cat([masks, above], dim=-1).to(spectrum.dtype)  # [B, S or S - 1, C, K, F]
         masked = masked.mul_(spectrum.unsqueeze(1)) if in_place else masked * spectrum.unsqueeze(1)
-        audio = self._waveform(masked, mix.shape[-1])
+        audio = self.waveform(masked, mix.shape[-1])
         if not adds_up:
             return audio
         return torch.cat([audio, mix.unsqueeze(1) - audio.sum(dim=1, keepdim=True)], dim=1)
 
-    def _waveform(self, spectrum: Tensor, n_samples: int) -> Tensor:
-        """Inverse of `_spectrum`: complex [..., K, F] -> [..., n_samples]."""
+    def waveform(self, spectrum: Tensor, n_samples: int) -> Tensor:
+        """Inverse of `spectrum`: complex [..., K, F] -> [..., n_samples]."""
         frames = torch.fft.irfft(spectrum, FFT_SAMPLES)  # [..., K, 4096]
         frames = frames * self._window if torch.is_grad_enabled() else frames.mul_(self._window)
         squares = self._window.square().expand(spectrum.shape[-2], -1)  # [K, 4096]
@@ -154,8 +161,14 @@ def _overlap_add(frames: Tensor) -> Tensor:
     return total.flatten(-2)
 
 
-def _kept_shapes(filters: tuple[int, ...], start: int, frames: int, bins: int) -> list[tuple[int, int, int]]:
-    """Channels, frames and bins of what `frozen_part` keeps of a U-Net for decoder layers from `start` on."""
+def padded_frames(n_samples: int) -> int:
+    """Frames of a mix of n samples, rounded up to what the U-Nets take."""
+    n_frames = n_samples // HOP_SAMPLES + 1
+    return n_frames + -n_frames % FRAMES_MULTIPLE
+
+
+def kept_shapes(filters: tuple[int, ...], start: int, frames: int, bins: int) -> list[tuple[int, int, int]]:
+    """Channels, frames and bins of what is kept of a U-Net for decoder layers from `start` on."""
 
     def shape(channels: int, layer: int) -> tuple[int, int, int]:  # of what enters that layer
         halvings = max(1, N_LAYERS - layer)  # the mask layer takes four parities at half the resolution
@@ -166,12 +179,12 @@ def _kept_shapes(filters: tuple[int, ...], start: int, frames: int, bins: int) -
     return [shape(below, start), *skips]
 
 
-def _flat(features: Tensor) -> Tensor:
+def flat(features: Tensor) -> Tensor:
     """[B, C, h, w] -> [B, h * w * C]: as channels last lie in memory."""
     return features.permute(0, 2, 3, 1).flatten(1)
 
 
-def _unflat(flat: Tensor, shape: tuple[int, int, int]) -> Tensor:
+def unflat(flat: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """Inverse of `_flat`."""
     channels, height, width = shape
     return flat.reshape(-1, height, width, channels).permute(0, 3, 1, 2)

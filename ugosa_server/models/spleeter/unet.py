@@ -27,7 +27,6 @@ from ugosa_server.models.spleeter.config import (
     KERNEL,
     LAST_UP,
     MASK_KERNEL,
-    MASK_LAYER,
     Activation,
     down_channels,
     up_channels,
@@ -60,37 +59,20 @@ class InferenceNorm(nn.Module):
         return scale, self.bias - scale * self.running_mean
 
 
-class UNet(nn.Module):
-    """Encoder, decoder and mask convolution of one source."""
+class Decoder(nn.Module):
+    """The way up of a U-Net: transposed convolutions, each followed by its activation and norm."""
 
-    def __init__(self, filters: tuple[int, ...], activation: Activation) -> None:
+    def __init__(self, channels: tuple[tuple[int, int], ...], activation: Activation) -> None:
+        """Make a layer for each pair of channels before (skip included) and after it."""
         super().__init__()
         self.activation = activation
-        self.down = nn.ModuleList(
-            [nn.Conv2d(before, after, KERNEL, stride=2) for before, after in down_channels(filters)]
-        )
-        self.down_norm = nn.ModuleList([InferenceNorm(channels) for channels in filters[:-1]])
         self.up = nn.ModuleList(
-            [nn.ConvTranspose2d(before, after, KERNEL, stride=2) for before, after in up_channels(filters)]
+            [nn.ConvTranspose2d(before, after, KERNEL, stride=2) for before, after in channels]
         )
-        self.up_norm = nn.ModuleList([InferenceNorm(channels) for _, channels in up_channels(filters)])
-        self.mask = nn.Conv2d(1, AUDIO_CHANNELS, MASK_KERNEL, dilation=2)
-        self._placement: Tensor
-        self.register_buffer("_placement", _mask_placement(), persistent=False)
+        self.up_norm = nn.ModuleList([InferenceNorm(after) for _, after in channels])
 
-    def encode(self, magnitudes: Tensor) -> list[Tensor]:
-        """Return what the six convolutions give: [B, 2, K, F] -> [B, filters, K / 2^n, F / 2^n] each."""
-        outputs = []
-        padded = _padded(magnitudes)
-        for k, conv in enumerate(self.down):
-            features = conv(padded)
-            outputs.append(features)
-            if k < len(self.down_norm):
-                padded = self._activated_down(features, *self.down_norm[k].scale_and_shift())  # type: ignore[operator]
-        return outputs
-
-    def decode(self, skips: list[Tensor], below: Tensor, start: int, stop: int = MASK_LAYER) -> Tensor:
-        """Go through the layers [start, stop) of the decoder.
+    def decode(self, skips: list[Tensor], below: Tensor, start: int, stop: int) -> Tensor:
+        """Go through the layers [start, stop).
 
         Args:
             skips: what the encoder gives to the layers from `start` on, deepest first; none for layer 0.
@@ -109,28 +91,6 @@ class UNet(nn.Module):
                 return self._last_up(features)
             features = self._up(layer, features, next(waiting) if layer + 1 < stop else None)
         return features
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Return the mask before its sigmoid, by parity: [B, 4, K / 2, F / 2] -> [B, 4, 2, K / 2, F / 2]."""
-        bias: Tensor = self.mask.bias  # type: ignore[assignment]
-        taps = self.mask.weight.reshape(AUDIO_CHANNELS, -1).t()  # [16, 2]
-        kernel = (self._placement @ taps).permute(0, 4, 1, 2, 3).flatten(0, 1)  # [4 * 2, 4, 5, 5]
-        logits = F.conv2d(features, kernel, bias.repeat(4), padding=KERNEL // 2)
-        return logits.view(len(logits), 4, AUDIO_CHANNELS, *logits.shape[-2:])
-
-    def _activated_down(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """Norm, activation and the padding of the next convolution: [B, C, h, w] -> [B, C, h + 3, w + 3]."""
-        in_place = not torch.is_grad_enabled()
-        if in_place:
-            padded, values = _empty_padded(features)
-            torch.addcmul(_by_channel(shift), features, _by_channel(scale), out=values)
-        else:
-            values = torch.addcmul(_by_channel(shift), features, _by_channel(scale))
-        if self.activation == "elu":
-            values = F.elu(values, inplace=in_place)
-        else:
-            values = F.leaky_relu(values, LEAKY_SLOPE, inplace=in_place)
-        return padded if in_place else _padded(values)
 
     def _up(self, layer: int, features: Tensor, skip: Tensor | None) -> Tensor:
         """One transposed convolution, its activation and norm, behind the skip that the next layer takes.
@@ -186,6 +146,53 @@ class UNet(nn.Module):
             return torch.clamp(values, low, high, out=out)
 
         return weight * scale[:, None, None], bias * scale + shift, clamp
+
+
+class UNet(Decoder):
+    """Encoder, decoder and mask convolution of one source."""
+
+    def __init__(self, filters: tuple[int, ...], activation: Activation) -> None:
+        super().__init__(up_channels(filters), activation)
+        self.down = nn.ModuleList(
+            [nn.Conv2d(before, after, KERNEL, stride=2) for before, after in down_channels(filters)]
+        )
+        self.down_norm = nn.ModuleList([InferenceNorm(channels) for channels in filters[:-1]])
+        self.mask = nn.Conv2d(1, AUDIO_CHANNELS, MASK_KERNEL, dilation=2)
+        self._placement: Tensor
+        self.register_buffer("_placement", _mask_placement(), persistent=False)
+
+    def encode(self, magnitudes: Tensor) -> list[Tensor]:
+        """Return what the six convolutions give: [B, 2, K, F] -> [B, filters, K / 2^n, F / 2^n] each."""
+        outputs = []
+        padded = _padded(magnitudes)
+        for k, conv in enumerate(self.down):
+            features = conv(padded)
+            outputs.append(features)
+            if k < len(self.down_norm):
+                padded = self._activated_down(features, *self.down_norm[k].scale_and_shift())  # type: ignore[operator]
+        return outputs
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the mask before its sigmoid, by parity: [B, 4, K / 2, F / 2] -> [B, 4, 2, K / 2, F / 2]."""
+        bias: Tensor = self.mask.bias  # type: ignore[assignment]
+        taps = self.mask.weight.reshape(AUDIO_CHANNELS, -1).t()  # [16, 2]
+        kernel = (self._placement @ taps).permute(0, 4, 1, 2, 3).flatten(0, 1)  # [4 * 2, 4, 5, 5]
+        logits = F.conv2d(features, kernel, bias.repeat(4), padding=KERNEL // 2)
+        return logits.view(len(logits), 4, AUDIO_CHANNELS, *logits.shape[-2:])
+
+    def _activated_down(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Norm, activation and the padding of the next convolution: [B, C, h, w] -> [B, C, h + 3, w + 3]."""
+        in_place = not torch.is_grad_enabled()
+        if in_place:
+            padded, values = _empty_padded(features)
+            torch.addcmul(_by_channel(shift), features, _by_channel(scale), out=values)
+        else:
+            values = torch.addcmul(_by_channel(shift), features, _by_channel(scale))
+        if self.activation == "elu":
+            values = F.elu(values, inplace=in_place)
+        else:
+            values = F.leaky_relu(values, LEAKY_SLOPE, inplace=in_place)
+        return padded if in_place else _padded(values)
 
 
 def from_parities(values: Tensor) -> Tensor:

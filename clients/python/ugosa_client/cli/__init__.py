@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import ugosa_client
-from ugosa_client.cli import batch, jobs, marks, reaper_helper, separate
+from ugosa_client.cli import adapters, batch, jobs, marks, reaper_helper, separate
 from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
 from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import make_reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError
+from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError, sentence_of
 from ugosa_client.identity import Identity, read_token
 from ugosa_client.web import command as web
 
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ugosa {ugosa_client.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (separate, marks, web, batch, jobs, reaper_helper):
+    for group in (separate, marks, web, batch, jobs, adapters, reaper_helper):
         group.add_commands(commands, common)
     for command in commands.choices.values():
         command.epilog = EXIT_CODES_HELP
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reporter.failed(ExitCode.BAD_INPUT, "", f"{error.object!r} is no text in UTF-8", {})
         return int(ExitCode.BAD_INPUT)
     except OSError as error:
-        reporter.failed(ExitCode.BAD_INPUT, "", str(error), {})
+        reporter.failed(ExitCode.BAD_INPUT, "", sentence_of(error), {})
         return int(ExitCode.BAD_INPUT)
     except KeyboardInterrupt:
         reporter.failed(ExitCode.INTERRUPTED, "", "interrupted; jobs that were made go on at the server", {})

@@ -23,14 +23,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from ugosa_client.cli.batch_check import check_songs
-from ugosa_client.cli.batch_files import SongTree
+from ugosa_client.cli.batch_files import SUMMARY_NAME, SongTree
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
 from ugosa_client.cli.jobs import table_text
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.cli.separate import add_video_places
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import BadInputError, ClosedError, ResourceExhaustedError, UgosaClientError
+from ugosa_client.errors import (
+    BadInputError,
+    ClosedError,
+    ResourceExhaustedError,
+    UgosaClientError,
+    sentence_of,
+)
 from ugosa_client.resources import Job, JobOptions, JobState
 from ugosa_client.separate import SeparationRequest
 from ugosa_client.song import FileSong
@@ -39,7 +45,6 @@ from ugosa_client.video import Sight, parse_boxes
 
 QUEUE_FULL_WAIT_S = 5.0
 IN_FLIGHT = 100
-SUMMARY_NAME = "summary.csv"
 SUMMARY_COLUMNS = ["song", "result", "marks", "verdict", "computed", "seconds", "folder", "job", "message"]
 STOP_CHECK_S = 0.5
 SENDERS = 4  # songs that are sent at once
@@ -265,7 +270,7 @@ class Batch:
         elif isinstance(error, UgosaClientError):
             code, message = exit_code(error), error.message
         else:
-            code, message = ExitCode.BAD_INPUT, str(error)
+            code, message = ExitCode.BAD_INPUT, sentence_of(error)
         return SongOutcome(
             song=self._tree.name(sent.song),
             exit_code=code,

@@ -13,17 +13,12 @@ from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import UgosaClientError
+from ugosa_client.errors import UgosaClientError, sentence_of
 from ugosa_client.marks.file import read_marks
-from ugosa_client.resources import BaseStems, JobOptions, Model, StemEncoding
-from ugosa_client.separate import find_model
+from ugosa_client.resources import JobOptions, Model
+from ugosa_client.separate import find_model, stems_bytes
 from ugosa_client.song import FileSong, lossless_length
 
-SAMPLE_BYTES = {
-    StemEncoding.WAV_FLOAT32: 4,
-    StemEncoding.WAV_PCM24: 3,
-    StemEncoding.FLAC_PCM24: 3,  # at most
-}
 LONGEST_SONG_FRAMES = 1 << 40  # for songs whose length only the server knows: no mark lies beyond
 
 
@@ -80,14 +75,13 @@ def _check(tree: SongTree, song: Path, model: Model, options: JobOptions) -> Che
         length = lossless_length(song)
         path = tree.marks(song)
         if path is not None:
-            rate, frames = length or (48_000, LONGEST_SONG_FRAMES)
+            rate, frames = (length.sample_rate_hz, length.frames) if length else (48_000, LONGEST_SONG_FRAMES)
             n_marks = len(read_marks(path, model.sources, rate, frames))
     except (UgosaClientError, OSError) as error:
-        return CheckedSong(name, error=error.message if isinstance(error, UgosaClientError) else str(error))
-    n_stems = len(set(options.stems)) + 1 if options.stems else len(model.sources)
-    n_stems *= 2 if options.base_stems not in (None, BaseStems.NONE) else 1
-    sample_bytes = SAMPLE_BYTES[options.stem_encoding or StemEncoding.WAV_FLOAT32]
-    return CheckedSong(name, n_marks, _samples(song) * n_stems * sample_bytes)
+        return CheckedSong(
+            name, error=error.message if isinstance(error, UgosaClientError) else sentence_of(error)
+        )
+    return CheckedSong(name, n_marks, stems_bytes(_samples(song), options, model))
 
 
 def _samples(song: Path) -> int:

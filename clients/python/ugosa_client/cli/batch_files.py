@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import normalize
 
 from ugosa_client.errors import BadInputError
 from ugosa_client.marks.text import one_form
@@ -30,6 +31,7 @@ FOREIGN_AUDIO_SUFFIXES = (
     ".wv",
 )  # no server reads them
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+SUMMARY_NAME = "summary.csv"
 MARKS_SUFFIXES = (".txt", ".csv", ".lab")
 SIGHT_SUFFIXES = (".npz", ".frames", *VIDEO_SUFFIXES)
 
@@ -59,7 +61,8 @@ class SongFolder:
         self._entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in self._entries:
-            self._by_name[one_form(path.name)].append(path)
+            if path.is_file() or path.is_dir():
+                self._by_name[one_form(path.name)].append(path)
         audio = [path for path in self._entries if _has_suffix(path, AUDIO_SUFFIXES) and path.is_file()]
         others = {one_form(path.stem) for path in audio if not _has_suffix(path, VIDEO_SUFFIXES)}
         self._songs = [
@@ -187,36 +190,54 @@ class SongTree:
         return found
 
     def out_dirs(self) -> dict[Path, Path]:
-        """Return a directory per song, in folders like those of the songs."""
+        """Return a directory per song, in folders like those of the songs, none of which the table takes."""
         found: dict[Path, Path] = {}
+        taken = {place_form(self._out / SUMMARY_NAME)}
         for path, folder in self._folders.items():
             if folder.has_songs:
-                found |= out_dirs(folder.songs(), self._out / path.relative_to(self._directory))
+                found |= out_dirs(folder.songs(), self._out / path.relative_to(self._directory), taken)
         return found
 
 
-def out_dirs(songs: Sequence[Path], out: Path) -> dict[Path, Path]:
+def out_dirs(songs: Sequence[Path], out: Path, taken: set[tuple[str, ...]]) -> dict[Path, Path]:
     """Return a directory per song, of which no two are one on any system.
 
     It is named after the song; songs that differ only in their suffix keep it, and whatever would still meet
     gets a number.
+
+    Args:
+        songs: of one folder.
+        out: gets the directories.
+        taken: forms of places that others have; these are added.
     """
-    count = Counter(one_form(song.stem) for song in songs)
-    names = {song: song.stem if count[one_form(song.stem)] == 1 else song.name for song in songs}
-    count = Counter(one_form(name) for name in names.values())
-    taken: set[str] = set()
+    count = Counter(place_form(Path(song.stem)) for song in songs)
+    names = {song: song.stem if count[place_form(Path(song.stem))] == 1 else song.name for song in songs}
+    count = Counter(place_form(Path(name)) for name in names.values())
+    found: dict[Path, Path] = {}
     for song, name in names.items():
-        name, number = name if count[one_form(name)] == 1 else song.name, 1
-        while one_form(numbered := name if number == 1 else f"{name} ({number})") in taken:
+        first = (name if count[place_form(Path(name))] == 1 else song.name).rstrip(". ") or "_"
+        place, number = out / first, 1
+        while place_form(place) in taken:
             number += 1
-        taken.add(one_form(numbered))
-        names[song] = numbered
-    return {song: out / name for song, name in names.items()}
+            place = out / f"{first} ({number})"
+        taken.add(place_form(place))
+        found[song] = place
+    return found
+
+
+def place_form(path: Path) -> tuple[str, ...]:
+    """Return a path as any system may compare it.
+
+    Case and normal form may not count, and Windows drops dots and spaces at the end of a name.
+    """
+    return tuple(one_form(normalize("NFD", part).upper()).rstrip(". ") for part in path.parts)
 
 
 def _why(path: Path) -> str:
     if path.is_dir():
         return "a folder; take what is in it too with --recursive"
+    if not path.is_file():
+        return "no file, but a pipe, a device or a link to nothing"
     if _has_suffix(path, FOREIGN_AUDIO_SUFFIXES):
         return "no server reads such files; export it as WAV or FLAC"
     if _has_suffix(path, MARKS_SUFFIXES):

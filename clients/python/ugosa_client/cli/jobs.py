@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ugosa_client.cli.job_options import add_name, stem_files
 from ugosa_client.cli.reporter import Reporter
+from ugosa_client.cli.separate import add_out
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError
 from ugosa_client.resources import JobState
@@ -28,8 +29,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
     fetch = commands.add_parser("fetch", parents=[common], help="get the stems and the report of a job")
     fetch.add_argument("job_id", metavar="JOB")
-    fetch.add_argument("-o", "--out", required=True, metavar="DIR", help="directory for stems and report")
-    fetch.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
+    add_out(fetch, required=True)
     add_name(fetch)
     fetch.add_argument(
         "--format",
@@ -103,12 +103,15 @@ def run_fetch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
         arguments.job_id,
         arguments.out,
         overwrite=arguments.overwrite,
+        beside=not arguments.overwrite,
         stem_files=stem_files(arguments),
         on_progress=reporter.fetched,
     )
     paths = (*files.stems.values(), files.report_json, files.report_html, *files.base_stems.values())
     listing = [str(path) for path in paths]
-    reporter.result({"job_id": arguments.job_id, "files": listing}, "\n".join(listing))
+    reporter.result(
+        {"job_id": arguments.job_id, "folder": files.folder, "files": listing}, "\n".join(listing)
+    )
 
 
 def run_cancel(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:

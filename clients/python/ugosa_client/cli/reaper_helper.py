@@ -23,8 +23,22 @@ from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import JsonReporter, Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import BadInputError, JobCancelledError, JobFailedError, UgosaClientError
-from ugosa_client.resources import ENUM_OPTIONS, MODEL_DEFAULTS, Job, JobOptions, Mark, MarkState
+from ugosa_client.errors import (
+    BadInputError,
+    JobCancelledError,
+    JobFailedError,
+    UgosaClientError,
+    reason_of,
+    sentence_of,
+)
+from ugosa_client.resources import (
+    ENUM_OPTIONS,
+    MODEL_DEFAULTS,
+    Job,
+    JobOptions,
+    Mark,
+    MarkState,
+)
 from ugosa_client.separate import SeparationRequest
 from ugosa_client.stretch import cut_stretch, open_for_cutting
 
@@ -176,7 +190,7 @@ def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInputError(f"cannot read the request {path}: {error}") from None
+        raise BadInputError(f"cannot read the request {path}: {reason_of(error)}") from None
     if not isinstance(values, dict):
         raise BadInputError(f"the request {path} is not a JSON object")
     return values
@@ -241,7 +255,8 @@ def _follow(
 
 def _report_failure(error: Exception, lines: JsonReporter) -> ExitCode:
     if not isinstance(error, UgosaClientError):
-        lines.failed(ExitCode.BAD_INPUT, "", str(error), {})
+        text = sentence_of(error) if isinstance(error, OSError) else str(error)
+        lines.failed(ExitCode.BAD_INPUT, "", text, {})
         return ExitCode.BAD_INPUT
     code = ExitCode.CANCELLED if isinstance(error, _CancelledBeforeJobError) else exit_code(error)
     job = error.job if isinstance(error, JobFailedError | JobCancelledError) else None

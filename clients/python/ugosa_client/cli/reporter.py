@@ -261,6 +261,8 @@ def describe(event: JobEvent) -> str:
         text += f", {event.step}/{event.steps}"
     if event.loss is not None:
         text += f", loss {event.loss.total:.4g}"
+    if event.held_back_db is not None:
+        text += f", leakage {event.held_back_db:+.1f} dB"
     return text
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,8 +40,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     submit = commands.add_parser("submit", parents=[common], help="the same as separate --detach")
     for parser in (separate, submit):
         _add_song(parser)
-        parser.add_argument("-o", "--out", metavar="DIR", help="directory for stems and report")
-        parser.add_argument("--overwrite", action="store_true", help="replace files that ugosa did not write")
+        add_out(parser)
         parser.add_argument(
             "--detach", action="store_true", help="upload the song and make its job, no more: print its id"
         )
@@ -49,6 +49,18 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         parser.set_defaults(run=run_separate)
         show_only(parser, SHOWN)
     submit.set_defaults(detach=True)
+
+
+def add_out(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add the directory of one song's results."""
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=required,
+        metavar="DIR",
+        help="directory for stems and report; results of another job stay there, and DIR-2, DIR-3 ... follow",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in DIR, whoever wrote it")
 
 
 def _add_song(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +75,11 @@ def _add_song(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", type=_time, metavar="TIME", help="only from 1:00 on")
     parser.add_argument("--to", dest="end", type=_time, metavar="TIME", help="only up to 1:30")
     add_sight(parser)
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="make the stems anew though an equal request has made them",
+    )
     parser.add_argument("--request-id", metavar="ID", help="the same ID and request again give the same job")
 
 
@@ -139,19 +156,29 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
             stem_files=rule,
             on_upload=reporter.uploaded,
         )
+    if is_reused := job.request_id != request.request_id:
+        made = f" of {job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else ""
+        reporter.say(f"job {job.job_id}{made} has the stems of this request; --again makes them anew")
     if arguments.detach:
         reporter.result({"job": job}, job.job_id)
         return
     reporter.job_made(job)
-    finish = partial(client.finish, job, arguments.out, overwrite=arguments.overwrite, stem_files=rule)
-    separation = finish_or_cancel(client, job, finish, reporter)
-    files = separation.files
+    finish = partial(
+        client.finish,
+        job,
+        arguments.out,
+        overwrite=arguments.overwrite,
+        beside=not arguments.overwrite,
+        stem_files=rule,
+    )
+    separation = finish_or_cancel(client, job, finish, reporter, after_seq=job.last_seq if is_reused else 0)
+    files, verdict = separation.files, separation.job.verdict
     listing = [*files.stems.values(), files.report_json, files.report_html, *files.base_stems.values()]
-    verdict = separation.job.verdict
+    where = f"{files.folder} has the stems of {job.job_id}"
     reporter.result(
-        {"job": separation.job, "files": [str(path) for path in listing]},
+        {"job": separation.job, "folder": files.folder, "files": [str(path) for path in listing]},
         "\n".join(map(str, listing)),
-        closing=verdict.message if verdict else "",
+        closing=f"{verdict.message}; {where}" if verdict else where,
     )
 
 
@@ -168,8 +195,9 @@ def request_of(arguments: argparse.Namespace, client: UgosaClient) -> Iterator[S
         arguments.song,
         marks=arguments.marks or (),
         options=job_options(arguments),
-        request_id=arguments.request_id,
+        request_id=arguments.request_id or str(uuid.uuid4()),
         sight=sight_of(arguments),
+        reuse=not (arguments.again or arguments.request_id),
     )
     if arguments.start is None and arguments.end is None:
         yield request
@@ -187,10 +215,14 @@ def request_of(arguments: argparse.Namespace, client: UgosaClient) -> Iterator[S
 
 
 def finish_or_cancel(
-    client: UgosaClient, job: Job, finish_job: Callable[..., Separation], reporter: Reporter
+    client: UgosaClient,
+    job: Job,
+    finish_job: Callable[..., Separation],
+    reporter: Reporter,
+    after_seq: int = 0,
 ) -> Separation:
     """Watch a job and fetch its results; Ctrl-C cancels the job, a second one leaves it."""
-    last_seq = 0
+    last_seq = after_seq
 
     def happened(event: JobEvent) -> None:
         nonlocal last_seq

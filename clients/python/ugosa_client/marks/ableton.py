@@ -19,12 +19,14 @@ from fractions import Fraction
 from xml.etree import ElementTree
 
 from ugosa_client.marks.labels import is_meant_as_mark
-from ugosa_client.marks.regions import Position, Region
+from ugosa_client.marks.regions import Position, Region, whole_number
 from ugosa_client.marks.words import ALIASES
 from ugosa_client.marks.xml_insertion import element, insert_children
 
 EDGE = re.compile(r"(?P<name>.*\S)\s+(?P<edge>start|begin|end|stop)", re.IGNORECASE)
 RESOLUTION = Fraction(1, 10**9)
+MIN_BPM, MAX_BPM = 1.0, 10_000.0  # of a tempo curve; Live takes 20 to 999
+MAX_NUMBER = 1e9  # of beats; the point before an automation is at -63072000
 FLAT_BPM = 1e-9  # a slope smaller than that a beat is none
 MAX_SET_BYTES = 256 * 2**20  # unpacked; the largest sets are some tens of MB
 
@@ -88,9 +90,11 @@ def format_ableton(regions: Sequence[Region], sample_rate_hz: int | None, into: 
     locators = live_set.find("Locators/Locators")
     if locators is None:
         raise ValueError("this Live set has no list of locators; save it with Live 10 or newer")
-    free_id = 1 + max((int(locator.get("Id", "0")) for locator in locators), default=-1)
+    free_id = 1 + max((whole_number(locator.get("Id", "0")) for locator in locators), default=-1)
     added: list[str] = []
     for region in regions:
+        if not region.name:
+            raise ValueError("a region without a name has no locator; name it")
         for edge, position in (("start", region.start), ("end", region.end)):
             values = {
                 "LomId": "0",
@@ -116,15 +120,18 @@ class TempoMap:
         manual = None if tempo is None else tempo.find("Manual")
         if master is None or tempo is None or manual is None:
             raise ValueError("this Live set has no tempo")
-        points = [(0.0, float(manual.get("Value", "120")))]
+        points = [(0.0, _number(manual.get("Value", "120")))]
         target = tempo.find("AutomationTarget")
         for envelope in master.iterfind("AutomationEnvelopes/Envelopes/AutomationEnvelope"):
             pointee = envelope.find("EnvelopeTarget/PointeeId")
             if target is not None and pointee is not None and pointee.get("Value") == target.get("Id"):
                 events = envelope.iterfind("Automation/Events/FloatEvent")
-                points = [(float(e.get("Time", "0")), float(e.get("Value", "0"))) for e in events] or points
-        if any(bpm <= 0 for _, bpm in points):
-            raise ValueError(f"this Live set has a tempo of {min(bpm for _, bpm in points):g} BPM")
+                points = [
+                    (_number(e.get("Time", "0")), _number(e.get("Value", "0"))) for e in events
+                ] or points
+        for _, bpm in points:
+            if not MIN_BPM <= bpm <= MAX_BPM:
+                raise ValueError(f"this Live set has a tempo of {bpm:g} BPM, which Live itself never has")
         self._points = _from_beat_zero(points)
 
     def seconds(self, beat: float) -> Fraction:
@@ -180,20 +187,32 @@ def _locators(live_set: ElementTree.Element) -> list[tuple[float, str]]:
     for locator in live_set.iterfind("Locators/Locators/Locator"):
         time, name = locator.find("Time"), locator.find("Name")
         if time is not None and name is not None:
-            found.append((float(time.get("Value", "0")), name.get("Value", "")))
+            found.append((_number(time.get("Value", "0")), name.get("Value", "")))
     return found
+
+
+def _number(text: str) -> float:
+    """Return a number of a Live set."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not abs(number) <= MAX_NUMBER:
+        raise ValueError(f"this Live set has {text[:40]!r} where a number of beats or a tempo belongs")
+    return number
 
 
 def _unzipped(data: bytes) -> bytes:
     """Return what a gzip file holds.
 
     Raises:
-        OSError, EOFError, zlib.error: it is damaged, or holds more than any Live set.
+        OSError, EOFError, zlib.error: it is damaged.
+        ValueError: it holds more than any Live set.
     """
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         content = file.read(MAX_SET_BYTES + 1)
     if len(content) > MAX_SET_BYTES:
-        raise OSError(f"it unpacks to more than {MAX_SET_BYTES} bytes")
+        raise ValueError(f"it unpacks to more than {MAX_SET_BYTES >> 20} MiB, which no Live set has")
     return content
 
 
@@ -201,8 +220,11 @@ def _read(data: bytes) -> tuple[bytes, ElementTree.Element]:
     """Return the XML and the set in it."""
     try:
         xml = _unzipped(data)
+    except (OSError, EOFError, zlib.error):
+        raise ValueError("it is not a Live set that can be read: it is damaged, or cut short") from None
+    try:
         document = ElementTree.fromstring(xml)
-    except (OSError, EOFError, zlib.error, ElementTree.ParseError, LookupError) as error:
+    except (ElementTree.ParseError, LookupError) as error:
         raise ValueError(f"it is not a Live set that can be read: {error}") from None
     live_set = document.find("LiveSet")
     if document.tag != "Ableton" or live_set is None:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from xml.etree import ElementTree
 
 from ugosa_client.marks.labels import is_meant_as_mark
-from ugosa_client.marks.regions import Position, Region
+from ugosa_client.marks.regions import MAX_NUMBER_LETTERS, Position, Region, whole_number
 from ugosa_client.marks.words import ALIASES
 from ugosa_client.marks.xml_insertion import element, insert_children, start_tag
 
@@ -50,8 +50,8 @@ def format_ardour(regions: Sequence[Region], sample_rate_hz: int | None, into: b
     if into is None:
         raise ValueError("Ardour opens range markers only as part of a session; name one with --into")
     session = _session(into)
-    known = [int(element.get("id", "0")) for element in session.iter() if element.get("id", "0").isdecimal()]
-    free_id = max([int(session.get("id-counter", "0")), *(number + 1 for number in known)])
+    known = [whole_number(element.get("id", "0")) for element in session.iter()]
+    free_id = max([whole_number(session.get("id-counter", "0")), *(number + 1 for number in known)])
     ranges = []
     for range_id, region in enumerate(regions, start=free_id):
         start, end = (_ticks(position, sample_rate_hz) for position in (region.start, region.end))
@@ -100,10 +100,12 @@ def _region(location: ElementTree.Element, sample_rate: str) -> Region:
 
 def _time(location: ElementTree.Element, field: str, sample_rate: str) -> Position:
     text, name = location.get(field, ""), location.get("name", "")
+    if len(text) > MAX_NUMBER_LETTERS:
+        raise ValueError(f"the range {name!r} has a {field} of {len(text)} letters, which is no time")
     if text.startswith("a") and text[1:].isdecimal():
         return Position(Fraction(int(text[1:]), TICKS_PER_S), Fraction(1, TICKS_PER_S))
-    if text.isdecimal() and sample_rate.isdecimal() and int(sample_rate) > 0:
-        return Position(Fraction(int(text), int(sample_rate)), Fraction(1, int(sample_rate)))
+    if text.isdecimal() and (rate_hz := whole_number(sample_rate)) > 0:
+        return Position(Fraction(int(text), rate_hz), Fraction(1, rate_hz))
     if text.startswith("b"):
         raise ValueError(
             f"the range {name!r} is glued to bars and beats; untick Glue in the Locations window, and save"

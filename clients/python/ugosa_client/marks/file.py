@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from ugosa_client.errors import MarksFileError
+from ugosa_client.errors import MarksFileError, reason_of
 from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, format_of_bytes, format_of_name
 from ugosa_client.marks.labels import find_source
 from ugosa_client.marks.regions import Position, Region, regions_in_stretch, regions_of_marks
-from ugosa_client.marks.text import decode_text
+from ugosa_client.marks.text import decode_text, one_line
 from ugosa_client.resources import Mark, MarkState, TimedMark
 
 MAX_SLIPS = 50  # that a message lists
+MAX_FILE_BYTES = 256_000_000  # projects with the data of plug-ins in them have tens of MB
 
 
 def read_marks(
@@ -35,7 +37,30 @@ def read_marks(
             outside the song, or two regions contradict each other. The message names the file, and of every
             slip the line and the way out.
     """
-    return _checked(str(path), read_regions(Path(path)), sources, sample_rate_hz, frames)
+    return RegionFile.read(path).marks(sources, sample_rate_hz, frames)
+
+
+@dataclass(frozen=True)
+class RegionFile:
+    """Regions of a marks file, read once: a pipe gives its bytes only once, and a file may change."""
+
+    name: str
+    """Path, for messages."""
+    regions: tuple[Region, ...]
+    """As they are in the file."""
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> RegionFile:
+        """Read a file.
+
+        Raises:
+            MarksFileError: as `read_regions`.
+        """
+        return cls(str(path), tuple(read_regions(Path(path))))
+
+    def marks(self, sources: Sequence[str], sample_rate_hz: int, frames: int) -> tuple[Mark, ...]:
+        """Return the marks of a song; see `read_marks`."""
+        return _checked(self.name, self.regions, sources, sample_rate_hz, frames)
 
 
 def marks_of_times(
@@ -138,6 +163,7 @@ def write_regions(
         if not marks_format.takes_project:
             raise MarksFileError(f"a {marks_format.title} is no project to put marks into; leave out --into")
         project = _read_bytes(Path(into))
+    regions = [replace(region, name=one_line(region.name)) for region in regions]
     try:
         data = marks_format.write(regions, sample_rate_hz, project)
     except ValueError as error:
@@ -172,9 +198,15 @@ def read_regions(path: Path) -> list[Region]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MarksFileError(f"cannot read the marks file {path}: {error.strerror or error}") from error
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise MarksFileError(f"cannot read the marks file {path}: {reason_of(error)}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise MarksFileError(
+            f"{path} has more than {MAX_FILE_BYTES // 10**6} MB, which no file of marks has; name another one"
+        )
+    return data
 
 
 def _refuse_foreign_text(path: Path, data: bytes) -> None:

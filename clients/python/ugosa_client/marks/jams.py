@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 from ugosa_client.marks.regions import Position, Region, parse_seconds
 
 NAMESPACE = "tag_open"
 DECIMALS = 9  # a float64 holds them exactly enough up to 10^6 s
 VERSION = "0.3.4"
+
+T = TypeVar("T")
 
 
 def looks_like_jams(text: str) -> bool:
@@ -32,19 +33,18 @@ def parse_jams(text: str) -> list[Region]:
         ValueError: it is not JSON, or not JAMS, or has none.
     """
     try:
-        document = json.loads(text, parse_float=Decimal)
-        annotations = document["annotations"]
-        found = [annotation for annotation in annotations if annotation["namespace"] == NAMESPACE]
-        if not found:
-            others = (
-                ", ".join(sorted({str(annotation["namespace"]) for annotation in annotations})) or "nothing"
-            )
-            raise ValueError(f"it has no annotation of namespace {NAMESPACE!r}, but {others}")
-        return [_region(row) for annotation in found for row in annotation["data"]]
+        document = json.loads(text, parse_float=str, parse_int=str)  # numbers as they were written
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}: {error.msg}") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is not JAMS: {error} is missing or not what it should be") from None
+    except RecursionError:
+        raise ValueError("it is not JAMS: it is nested too deeply") from None
+    annotations = _field(document, "annotations", list)
+    names = [_field(annotation, "namespace", str) for annotation in annotations]
+    if NAMESPACE not in names:
+        others = ", ".join(sorted(set(names))) or "nothing"
+        raise ValueError(f"it has no annotation of namespace {NAMESPACE!r}, but {others}")
+    found = [annotation for annotation, name in zip(annotations, names, strict=True) if name == NAMESPACE]
+    return [_region(row) for annotation in found for row in _field(annotation, "data", list)]
 
 
 def format_jams(regions: Sequence[Region], sample_rate_hz: int | None) -> str:
@@ -83,9 +83,17 @@ def format_jams(regions: Sequence[Region], sample_rate_hz: int | None) -> str:
 
 
 def _region(row: Any) -> Region:
-    start, duration = parse_seconds(str(row["time"])), parse_seconds(str(row["duration"]))
+    start, duration = (parse_seconds(_field(row, name, str)) for name in ("time", "duration"))
     end = Position(start.value + duration.value, start.resolution + duration.resolution)
-    return Region(str(row["value"]).strip(), start, end)
+    return Region(_field(row, "value", str).strip(), start, end)
+
+
+def _field(of: Any, name: str, kind: type[T]) -> T:
+    """Return a field of a JSON object."""
+    value = of.get(name) if isinstance(of, dict) else None
+    if not isinstance(value, kind):
+        raise ValueError(f"it is not JAMS: {name!r} is missing, or not what it should be")
+    return value
 
 
 def _units(position: Position, sample_rate_hz: int | None) -> int:

@@ -37,10 +37,11 @@ def parse_midi(data: bytes) -> list[Region]:
     Raises:
         ValueError: it cannot be read, or mido is not installed.
     """
+    reader = _mido()
     try:
-        file = _mido().MidiFile(file=io.BytesIO(data))
-    except (OSError, EOFError, IndexError, KeyError) as error:
-        raise ValueError(f"it is not a MIDI file that can be read: {error}") from None
+        file = reader.MidiFile(file=io.BytesIO(data))
+    except (OSError, EOFError, LookupError, ValueError):  # what mido says of them is for programmers
+        raise ValueError("it is no MIDI file that can be read: it is damaged, or cut short") from None
     if file.type == 2:
         raise ValueError("its tracks are patterns without a common time (type 2); save it as type 1")
     if file.ticks_per_beat <= 0:

@@ -18,7 +18,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ugosa_client.marks.labels import says_more_than_names
-from ugosa_client.marks.regions import OF_UGOSA, Position, Region, format_seconds, parse_seconds
+from ugosa_client.marks.regions import OF_UGOSA, Position, Region, format_seconds, parse_seconds, whole_number
 from ugosa_client.marks.rpp import LINE_END, Block, parse_rpp, quote
 from ugosa_client.marks.text import lines_with_ends, one_form
 
@@ -146,7 +146,7 @@ def format_reaper_project(regions: Sequence[Region], sample_rate_hz: int | None,
         item = find_song(project)
         shift_s = Fraction(0) if item is None else item.shift_s
         markers = [line for line in project.lines("MARKER") if len(line.tokens) > 1]
-        first = 1 + max((int(line.tokens[1]) for line in markers if line.tokens[1].isdecimal()), default=0)
+        first = 1 + max((whole_number(line.tokens[1]) for line in markers), default=0)
         lines = lines_with_ends(text)
         place = _marker_place(project)
         head, tail = lines[:place], lines[place:]
@@ -179,7 +179,7 @@ def _ruler_regions(project: Block) -> Iterator[Region]:
         if len(line.tokens) < 5 or not line.tokens[4].isdecimal():
             continue
         _, number, time, name, flags = line.tokens[:5]
-        if not int(flags) & REGION_BIT:
+        if not whole_number(flags) & REGION_BIT:
             continue
         try:
             position = parse_seconds(time)

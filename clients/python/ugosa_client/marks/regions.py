@@ -15,6 +15,8 @@ OF_UGOSA = re.compile(r"UGOSA: .*|.*\s\?\s*", re.DOTALL)
 """Names of findings, and of suggestions that nobody has accepted."""
 MAX_DECIMALS = 6  # tell any two frames below 1 MHz apart
 LONGEST_SONG_S = 4 * 3600  # a whole number above it is one of samples
+MAX_WHOLE_DIGITS = 19
+MAX_NUMBER_LETTERS = 400  # Python itself refuses numbers of more than 4300 digits, in its own words
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 
@@ -92,12 +94,17 @@ def parse_seconds(text: str) -> Position:
         ValueError: it is none.
     """
     text = text.strip()
-    match = NUMBER.fullmatch(text)
+    match = NUMBER.fullmatch(text) if len(text) <= MAX_NUMBER_LETTERS else None
     if match is None:
         raise ValueError(f"{text!r} is not a number of seconds")
     exponent = int((match[2] or "e0")[1:])
     decimals = len(match[1].partition(".")[2]) - exponent
     return Position(Fraction(text), Fraction(10) ** -decimals)
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number of a project; 0 where there is none, or one of more digits than projects have."""
+    return int(text) if text.isdecimal() and len(text) <= MAX_WHOLE_DIGITS else 0
 
 
 def parse_clock(text: str) -> Position:
@@ -106,7 +113,8 @@ def parse_clock(text: str) -> Position:
     Raises:
         ValueError: it is none.
     """
-    match = CLOCK.fullmatch(text.strip())
+    text = text.strip()
+    match = CLOCK.fullmatch(text) if len(text) <= MAX_NUMBER_LETTERS else None
     if match is None:
         raise ValueError(f"{text!r} is not a time such as 1:02.5")
     hours, minutes, seconds = match.groups()
@@ -134,7 +142,7 @@ def in_samples(times: Iterable[str]) -> bool:
         ValueError: they are whole numbers, and could be either.
     """
     texts = [text.strip().removeprefix("-") for text in times]
-    if not texts or not all(text.isdecimal() for text in texts):
+    if not texts or not all(text.isdecimal() and len(text) <= MAX_NUMBER_LETTERS for text in texts):
         return False
     last = max(texts, key=int)
     if int(last) <= LONGEST_SONG_S:

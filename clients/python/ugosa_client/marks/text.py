@@ -6,6 +6,8 @@ import codecs
 import re
 import unicodedata
 
+# Control characters, ends of lines, halves of characters, and what is none.
+UNWRITABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")  # str.splitlines() also cuts at eight other characters
 
 
@@ -45,6 +47,11 @@ def lines_with_ends(text: str) -> list[str]:
 def first_line(text: str) -> str:
     """Return the first line that is not blank; empty if there is none."""
     return next((match[0] for match in LINE.finditer(text) if match[0].strip()), "").rstrip("\r\n")
+
+
+def one_line(name: str) -> str:
+    """Return a name on one line: blanks are single, and nothing that no format can hold is left."""
+    return " ".join(UNWRITABLE.sub(" ", name).split())
 
 
 def one_form(name: str) -> str:

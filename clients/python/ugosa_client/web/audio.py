@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -66,17 +66,22 @@ class StemReader(io.RawIOBase):
 
 
 class PlainWav:
-    """A song on this machine, in whatever format, as the bytes of a WAV file of float32.
+    """Audio of whatever format as the bytes of a WAV file of float32.
 
     Nothing is written: bytes are decoded as they are asked for.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Look at a file; soundfile.LibsndfileError if libsndfile does not know its format."""
-        self._path = path
-        info = soundfile.info(path)
-        self._frame_bytes = 4 * info.channels
-        data_bytes = info.frames * self._frame_bytes
+    def __init__(self, open_file: Callable[[], Path | StemReader]) -> None:
+        """Look at a file; soundfile.LibsndfileError if libsndfile does not know its format.
+
+        Args:
+            open_file: Gives the file anew for every reader.
+        """
+        self._open_file = open_file
+        with soundfile.SoundFile(open_file()) as file:
+            rate, channels, frames = file.samplerate, file.channels, file.frames
+        self._frame_bytes = 4 * channels
+        data_bytes = frames * self._frame_bytes
         self._header = WAV_HEADER.pack(
             b"RIFF",
             min(MAX_CHUNK_BYTES, data_bytes + WAV_HEADER.size - 8),
@@ -84,9 +89,9 @@ class PlainWav:
             b"fmt ",
             16,
             WAVE_FORMAT_IEEE_FLOAT,
-            info.channels,
-            info.samplerate,
-            info.samplerate * self._frame_bytes,
+            channels,
+            rate,
+            rate * self._frame_bytes,
             self._frame_bytes,
             32,
             b"data",
@@ -100,7 +105,7 @@ class PlainWav:
             yield self._header[start:end]
         first = max(0, start - len(self._header))
         last = max(0, end - len(self._header))
-        with soundfile.SoundFile(self._path) as file:
+        with soundfile.SoundFile(self._open_file()) as file:
             frame = first // self._frame_bytes
             file.seek(frame)
             while frame * self._frame_bytes < last:

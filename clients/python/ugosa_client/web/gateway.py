@@ -28,15 +28,15 @@ from ugosa_client.errors import (
     WrongStateError,
 )
 from ugosa_client.events import JobEvent, StateChanged
-from ugosa_client.fetch import stem_file_names
 from ugosa_client.marks.file import read_marks
 from ugosa_client.marks.formats import FORMATS, format_named
 from ugosa_client.marks.regions import regions_of_marks
-from ugosa_client.resources import JobState, Model
+from ugosa_client.resources import Model
 from ugosa_client.stem_files import safe_file_name
-from ugosa_client.web.byte_ranges import attachment, range_response, zip_parts
+from ugosa_client.web.byte_ranges import range_response
 from ugosa_client.web.json_forms import event_json, job_json, marks_json, marks_of, options_of, song_json
 from ugosa_client.web.songs import Songs
+from ugosa_client.web.stem_routes import StemRoutes
 
 STATIC = Path(__file__).with_name("static")
 NONCE = "NONCE"  # stands for it in index.html
@@ -69,7 +69,6 @@ class Gateway:
     def app(self) -> Starlette:
         """Return the application, to which `Access` lets in one browser."""
         song, job = "/api/songs/{song}", "/api/jobs/{job}"
-        stem = job + "/stems/{source}"
         return Starlette(
             routes=[
                 Route("/", self._page),
@@ -89,9 +88,7 @@ class Gateway:
                 Route(job, self._job, methods=["GET"]),
                 Route(job, self._cancel, methods=["DELETE"]),
                 Route(job + "/events", self._events),
-                Route(job + "/stems.zip", self._zip),
-                Route(stem, self._stem),
-                Route(stem + "/peaks", self._stem_peaks),
+                *StemRoutes(self._client, self._songs).routes(job),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
             exception_handlers={UgosaClientError: _refusal},
@@ -265,44 +262,6 @@ class Gateway:
         return await anyio.to_thread.run_sync(
             lambda: next(watch, None), abandon_on_cancel=True, limiter=self._watches
         )
-
-    def _stem(self, request: Request) -> Response:
-        job_id, source = request.path_params["job"], request.path_params["source"]
-        stem = self._songs.stem(job_id, source)
-        name = dict(zip(self._songs.job(job_id).stems, self._stem_names(job_id), strict=True))[stem]
-        return range_response(
-            request,
-            lambda start, end: self._client.read_stem(job_id, stem, start, end),
-            stem.size_bytes,
-            "audio/flac" if name.endswith(".flac") else "audio/wav",
-            etag=stem.sha256,
-            file_name=name,
-        )
-
-    def _stem_peaks(self, request: Request) -> Response:
-        peaks = self._songs.stem_peaks(request.path_params["job"], request.path_params["source"])
-        return Response(
-            peaks, media_type="application/octet-stream", headers={"cache-control": "private, max-age=86400"}
-        )
-
-    def _zip(self, request: Request) -> Response:
-        job = self._songs.job(request.path_params["job"])
-        if job.state is not JobState.SUCCEEDED:
-            raise NotFoundError(f"job {job.job_id} is {job.state}, and only a job that succeeded has stems")
-        files = (
-            (name, self._client.read_stem(job.job_id, stem))
-            for name, stem in zip(self._stem_names(job.job_id), job.stems, strict=True)
-        )
-        name = f"{Path(job.file_name).stem or 'song'} stems.zip"
-        return StreamingResponse(
-            zip_parts(files), media_type="application/zip", headers={"content-disposition": attachment(name)}
-        )
-
-    def _stem_names(self, job_id: str) -> list[str]:
-        """Return the names of stems as files, with the song's: tracks of a DAW can be told apart."""
-        job = self._songs.job(job_id)
-        song = safe_file_name(Path(job.file_name).stem) if job.file_name else "song"
-        return [f"{song} {name}" for name in stem_file_names(job)]
 
     def _model(self, name: str | None) -> Model:
         for model in self._client.models():

@@ -15,7 +15,7 @@ import soundfile
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, NotFoundError
 from ugosa_client.resources import AudioInfo, Job, JobKind, JobState, Stem, Upload
-from ugosa_client.web.audio import PlainWav, file_peaks, stem_peaks
+from ugosa_client.web.audio import PlainWav, StemReader, file_peaks, stem_peaks
 
 MAX_CACHED_PEAKS = 200
 MAX_NOTES_BYTES = 8_000_000
@@ -105,7 +105,13 @@ class Songs:
 
     def mix(self, upload_id: str) -> PlainWav:
         """Return the mix as a WAV file; NotFoundError if it is not on this machine."""
-        return PlainWav(self._path(upload_id))
+        path = self._path(upload_id)
+        return PlainWav(lambda: path)
+
+    def stem_wav(self, job_id: str, source: str) -> PlainWav:
+        """Return a stem of any encoding as a WAV file."""
+        stem = self.stem(job_id, source)
+        return PlainWav(lambda: StemReader(self._client, job_id, stem))
 
     def mix_peaks(self, upload_id: str) -> bytes:
         """Return the peaks of the mix."""

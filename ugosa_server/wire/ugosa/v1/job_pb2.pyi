@@ -237,7 +237,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "request_id", "upload_id", "state", "options", "marks", "attempt", "queue_position", "fraction", "last_seq", "create_time", "start_time", "end_time", "error", "stems", "audio", "file_name", "kind", "array_id", "verdict", "base_stems", "accepted")
+    __slots__ = ("job_id", "request_id", "upload_id", "state", "options", "marks", "attempt", "queue_position", "fraction", "last_seq", "create_time", "start_time", "end_time", "error", "stems", "audio", "file_name", "kind", "array_id", "verdict", "base_stems", "accepted", "adapter")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +260,7 @@ class Job(_message.Message):
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     BASE_STEMS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     request_id: str
     upload_id: str
@@ -282,7 +283,16 @@ class Job(_message.Message):
     verdict: Verdict
     base_stems: _containers.RepeatedCompositeFieldContainer[Stem]
     accepted: bool
-    def __init__(self, job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ..., attempt: _Optional[int] = ..., queue_position: _Optional[int] = ..., fraction: _Optional[float] = ..., last_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., file_name: _Optional[str] = ..., kind: _Optional[_Union[JobKind, str]] = ..., array_id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., base_stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ..., accepted: bool = ...) -> None: ...
+    adapter: Adapter
+    def __init__(self, job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ..., attempt: _Optional[int] = ..., queue_position: _Optional[int] = ..., fraction: _Optional[float] = ..., last_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ..., audio: _Optional[_Union[_audio_pb2.AudioInfo, _Mapping]] = ..., file_name: _Optional[str] = ..., kind: _Optional[_Union[JobKind, str]] = ..., array_id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., base_stems: _Optional[_Iterable[_Union[Stem, _Mapping]]] = ..., accepted: bool = ..., adapter: _Optional[_Union[Adapter, _Mapping]] = ...) -> None: ...
+
+class Adapter(_message.Message):
+    __slots__ = ("size_bytes", "sha256")
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    size_bytes: int
+    sha256: str
+    def __init__(self, size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Verdict(_message.Message):
     __slots__ = ("outcome", "kept_epoch", "held_back_seconds", "sources", "message")
@@ -345,7 +355,7 @@ class JobStateChanged(_message.Message):
     def __init__(self, state: _Optional[_Union[JobState, str]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ...) -> None: ...
 
 class JobProgress(_message.Message):
-    __slots__ = ("phase", "fraction", "eta_seconds", "step", "steps", "epoch", "epochs", "loss")
+    __slots__ = ("phase", "fraction", "eta_seconds", "step", "steps", "epoch", "epochs", "loss", "held_back_db")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     FRACTION_FIELD_NUMBER: _ClassVar[int]
     ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -354,6 +364,7 @@ class JobProgress(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     LOSS_FIELD_NUMBER: _ClassVar[int]
+    HELD_BACK_DB_FIELD_NUMBER: _ClassVar[int]
     phase: JobPhase
     fraction: float
     eta_seconds: float
@@ -362,7 +373,8 @@ class JobProgress(_message.Message):
     epoch: int
     epochs: int
     loss: LossTerms
-    def __init__(self, phase: _Optional[_Union[JobPhase, str]] = ..., fraction: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., epoch: _Optional[int] = ..., epochs: _Optional[int] = ..., loss: _Optional[_Union[LossTerms, _Mapping]] = ...) -> None: ...
+    held_back_db: float
+    def __init__(self, phase: _Optional[_Union[JobPhase, str]] = ..., fraction: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., epoch: _Optional[int] = ..., epochs: _Optional[int] = ..., loss: _Optional[_Union[LossTerms, _Mapping]] = ..., held_back_db: _Optional[float] = ...) -> None: ...
 
 class LossTerms(_message.Message):
     __slots__ = ("total", "reconstruction", "silence")

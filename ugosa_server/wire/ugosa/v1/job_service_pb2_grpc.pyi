@@ -63,6 +63,8 @@ class JobServiceStub:
     """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise."""
     ReadStem: _grpc.UnaryStreamMultiCallable[_job_service_pb2.ReadStemRequest, _job_service_pb2.ReadStemResponse]
     """Sends the bytes of a stem's file in order, from `offset`."""
+    ReadAdapter: _grpc.UnaryStreamMultiCallable[_job_service_pb2.ReadAdapterRequest, _job_service_pb2.ReadAdapterResponse]
+    """Sends the bytes of a job's adapter, from `offset`. NOT_FOUND where the model was kept as it is."""
     ReadReport: _grpc.UnaryStreamMultiCallable[_job_service_pb2.ReadReportRequest, _job_service_pb2.ReadReportResponse]
     """Sends the bytes of the report that lies beside the stems."""
 
@@ -101,6 +103,8 @@ class JobServiceAsyncStub(JobServiceStub):
     """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise."""
     ReadStem: _aio.UnaryStreamMultiCallable[_job_service_pb2.ReadStemRequest, _job_service_pb2.ReadStemResponse]  # type: ignore[assignment]
     """Sends the bytes of a stem's file in order, from `offset`."""
+    ReadAdapter: _aio.UnaryStreamMultiCallable[_job_service_pb2.ReadAdapterRequest, _job_service_pb2.ReadAdapterResponse]  # type: ignore[assignment]
+    """Sends the bytes of a job's adapter, from `offset`. NOT_FOUND where the model was kept as it is."""
     ReadReport: _aio.UnaryStreamMultiCallable[_job_service_pb2.ReadReportRequest, _job_service_pb2.ReadReportResponse]  # type: ignore[assignment]
     """Sends the bytes of the report that lies beside the stems."""
 
@@ -190,6 +194,14 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_job_service_pb2.ReadStemResponse], _abc.AsyncIterator[_job_service_pb2.ReadStemResponse]]:
         """Sends the bytes of a stem's file in order, from `offset`."""
+
+    @_abc_1.abstractmethod
+    def ReadAdapter(
+        self,
+        request: _job_service_pb2.ReadAdapterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_job_service_pb2.ReadAdapterResponse], _abc.AsyncIterator[_job_service_pb2.ReadAdapterResponse]]:
+        """Sends the bytes of a job's adapter, from `offset`. NOT_FOUND where the model was kept as it is."""
 
     @_abc_1.abstractmethod
     def ReadReport(

@@ -16,7 +16,7 @@
  *   start_frame: number|null, end_frame: number|null}} Finding */
 /** @typedef {{event: "state"|"progress"|"notice", seq: number, state?: string, phase?: string, fraction?: number,
  *   eta_s?: number|null, epoch?: number, epochs?: number, message?: string, warning?: boolean,
- *   loss?: {silence: number}|null, failure?: {message: string}|null}} JobEvent */
+ *   held_back_db?: number|null, failure?: {message: string}|null}} JobEvent */
 /** @typedef {{marks?: Mark[], starred?: string|null}} Notes */
 
 /**
@@ -138,16 +138,18 @@ export const api = {
    * @param {string} id
    * @param {string} source
    */
-  stemAddress: (id, source) => `${job(id)}/stems/${encodeURIComponent(source)}`,
+  stemAddress: (id, source) => `${job(id)}/stems/${encodeURIComponent(source)}/wav`,
   /** @param {string} id */
   zipAddress: (id) => `${job(id)}/stems.zip`,
+  /** @param {string} id */
+  reaperAddress: (id) => `${job(id)}/reaper.zip`,
   /**
    * Peaks of a mix or a stem as wavesurfer.js takes them: the upper and the lower half, both from 0 to 1.
    * @param {string} address of the audio
    * @returns {Promise<Float32Array[]>}
    */
   peaks: async (address) => {
-    const path = address.endsWith("/mix") ? address.replace(/mix$/, "peaks") : `${address}/peaks`;
+    const path = address.replace(/(mix|wav)$/, "peaks");
     const pairs = new Int8Array(await (await call(path)).arrayBuffer());
     const upper = new Float32Array(pairs.length / 2);
     const lower = new Float32Array(pairs.length / 2);

@@ -53,6 +53,23 @@ export function duration(seconds) {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
+/**
+ * Draw figures as a line, from 0 before the first one.
+ * @param {number[]} figures
+ * @param {string} label what they are
+ */
+export function line(figures, label) {
+  const all = [0, ...figures];
+  const [low, high] = [Math.min(...all), Math.max(...all, 0.1)];
+  const points = all.map((figure, n) => `${(100 * n) / figures.length},${(20 * (high - figure)) / (high - low)}`);
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const drawn = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+  for (const [name, value] of Object.entries({ viewBox: "0 -1 100 22", preserveAspectRatio: "none", role: "img", "aria-label": label })) svg.setAttribute(name, value);
+  drawn.setAttribute("points", points.join(" "));
+  svg.append(drawn);
+  return svg;
+}
+
 /** @type {number|undefined} */
 let toastTimer;
 

@@ -3,35 +3,52 @@
 
 import { element } from "./dom.js";
 
+/** @typedef {import("./song_screen.js").SongScreen} SongScreen */
+
 /**
- * Each key with its meaning. `does` names a method of the song's page; the names of keys are those of KeyboardEvent.
- * @type {{keys: string[], shown: string, means: string, does: string, argument?: any}[]}
+ * Each key with its meaning; the names of keys are those of KeyboardEvent.
+ * @type {{keys: string[], shown: string, means: string, does: (page: SongScreen, key: string, event: KeyboardEvent) => void}[]}
  */
 export const KEYS = [
-  { keys: [" "], shown: "Space", means: "play, stop", does: "togglePlay" },
-  { keys: ["Home"], shown: "Home", means: "to the start", does: "seekStart" },
-  { keys: ["a", "b", "c"], shown: "A B C", means: "hear that take", does: "hearTake" },
-  { keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"], shown: "1 … 9", means: "choose a lane", does: "chooseLane" },
-  { keys: ["s"], shown: "S", means: "solo the lane", does: "soloLane" },
-  { keys: ["m"], shown: "M", means: "mute the lane", does: "muteLane" },
-  { keys: ["i"], shown: "I", means: "mark from here", does: "markIn" },
-  { keys: ["o"], shown: "O", means: "mark to here (Shift: active, Alt: only this)", does: "markOut" },
-  { keys: ["[", "]"], shown: "[ ]", means: "mark before, after", does: "nextMark" },
-  { keys: ["ArrowLeft", "ArrowRight"], shown: "← →", means: "move the mark by 10 ms (Shift: 100 ms); without one, go 1 s", does: "nudge" },
-  { keys: ["t"], shown: "T", means: "silent mark to active and back", does: "toggleState" },
-  { keys: ["Delete", "Backspace"], shown: "Del", means: "remove the mark", does: "removeMark" },
-  { keys: ["Enter"], shown: "Enter", means: "accept the suggestion", does: "accept" },
-  { keys: ["l"], shown: "L", means: "loop the mark; again: no loop", does: "toggleLoop" },
-  { keys: ["z"], shown: "Z", means: "zoom to the mark, and out", does: "toggleZoom" },
-  { keys: ["+", "=", "-"], shown: "+ −", means: "zoom in, out", does: "zoomStep" },
-  { keys: ["r"], shown: "R", means: "separate", does: "separate" },
-  { keys: ["Escape"], shown: "Esc", means: "let go of the mark", does: "deselect" },
-  { keys: ["?"], shown: "?", means: "this list", does: "help" },
+  { keys: [" "], shown: "Space", means: "play, stop", does: ({ playback }) => playback.togglePlay() },
+  { keys: ["Home"], shown: "Home", means: "to the start", does: ({ player }) => player.seek(0) },
+  { keys: ["a", "b", "c"], shown: "A B C", means: "hear that take", does: ({ playback }, key) => playback.hearTake(key) },
+  {
+    keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    shown: "1 … 9",
+    means: "choose a lane",
+    does: ({ editor, model }, key) => Number(key) <= model.sources.length && editor.choose(model.sources[Number(key) - 1]),
+  },
+  { keys: ["s"], shown: "S", means: "solo the lane", does: ({ playback, editor }) => playback.solo(editor.source) },
+  { keys: ["m"], shown: "M", means: "mute the lane", does: ({ playback, editor }) => playback.mute(editor.source) },
+  { keys: ["i"], shown: "I", means: "mark from here", does: ({ editor }) => editor.markIn() },
+  {
+    keys: ["o"],
+    shown: "O",
+    means: "mark to here (Shift: active, Alt: only this)",
+    does: ({ editor }, key, event) => editor.markOut(event),
+  },
+  { keys: ["[", "]"], shown: "[ ]", means: "mark before, after", does: ({ editor }, key) => editor.selectNext(key === "]" ? 1 : -1) },
+  {
+    keys: ["ArrowLeft", "ArrowRight"],
+    shown: "← →",
+    means: "move the mark by 10 ms (Shift: 100 ms); without one, go 1 s",
+    does: ({ editor }, key, event) => editor.nudge(key === "ArrowRight" ? 1 : -1, event.shiftKey),
+  },
+  { keys: ["t"], shown: "T", means: "silent mark to active and back", does: ({ editor }) => editor.toggleState() },
+  { keys: ["Delete", "Backspace"], shown: "Del", means: "remove the mark", does: ({ editor }) => editor.remove() },
+  { keys: ["Enter"], shown: "Enter", means: "accept the suggestion", does: ({ editor }) => editor.accept() },
+  { keys: ["l"], shown: "L", means: "loop the mark; again: no loop", does: ({ playback }) => playback.toggleLoop() },
+  { keys: ["z"], shown: "Z", means: "zoom to the mark, and out", does: (page) => page.toggleZoom() },
+  { keys: ["+", "=", "-"], shown: "+ −", means: "zoom in, out", does: (page, key) => page.zoomStep(key === "-" ? -1 : 1) },
+  { keys: ["r"], shown: "R", means: "separate", does: (page) => void page.separate() },
+  { keys: ["Escape"], shown: "Esc", means: "let go of the mark", does: ({ editor }) => editor.select(null) },
+  { keys: ["?"], shown: "?", means: "this list", does: (page) => page.help() },
 ];
 
 /**
- * Let keys call a page's methods, except while something is typed or chosen from a list.
- * @param {any} page
+ * Let keys act on a page, except while something is typed or chosen from a list.
+ * @param {SongScreen} page
  * @returns {() => void} ends it
  */
 export function followKeys(page) {
@@ -43,7 +60,8 @@ export function followKeys(page) {
     const withControl = event.ctrlKey || event.metaKey;
     if (withControl && (key === "z" || key === "y")) {
       event.preventDefault();
-      page[key === "y" || event.shiftKey ? "redo" : "undo"]();
+      if (key === "y" || event.shiftKey) page.editor.marks.redo();
+      else page.editor.marks.undo();
       return;
     }
     if (withControl) return;
@@ -55,7 +73,7 @@ export function followKeys(page) {
     const isMark = target.getRootNode() !== document;
     if (isButton && !isMark && (plain === " " || plain === "Enter")) return; // it presses the button
     event.preventDefault();
-    page[found.does](plain, event);
+    found.does(page, plain, event);
   };
   document.addEventListener("keydown", onKey);
   return () => document.removeEventListener("keydown", onKey);

@@ -45,7 +45,7 @@ function dropped(event) {
   const file = event.dataTransfer?.files[0];
   if (!file) return;
   if (screen instanceof SongScreen && !AUDIO.test(file.name)) {
-    void screen.side.readMarksFile(file);
+    void screen.exports.readMarks(file);
     return;
   }
   if (screen instanceof SongsScreen) {

@@ -9,6 +9,8 @@ import { isBase } from "./versions.js";
 /** @typedef {import("./api.js").JobEvent} JobEvent */
 /** @typedef {import("./api.js").Mark} Mark */
 /** @typedef {import("./api.js").Model} Model */
+/** @typedef {{job: Job, text: string, fraction: number, eta: number|null, leakage: number[], stop: () => void}} Run a job, what
+ *   it does now, and by how many dB the leakage into silence that learning does not see has changed after each pass */
 
 const PHASES = {
   prepare: "reads the song",
@@ -20,7 +22,7 @@ const PHASES = {
 
 /** Follows jobs to their ends. */
 export class Runs {
-  /** @type {Map<string, {job: Job, text: string, fraction: number, eta: number|null, stop: () => void}>} */
+  /** @type {Map<string, Run>} */
   #running = new Map();
 
   /**
@@ -42,7 +44,8 @@ export class Runs {
   /** @param {Job} job */
   follow(job) {
     if (this.#running.has(job.job_id)) return;
-    const run = { job, text: "waits", fraction: job.fraction, eta: /** @type {number|null} */ (null), stop: () => {} };
+    /** @type {Run} */
+    const run = { job, text: "waits", fraction: job.fraction, eta: null, leakage: [], stop: () => {} };
     this.#running.set(job.job_id, run);
     run.stop = api.watch(
       job.job_id,
@@ -71,7 +74,7 @@ export class Runs {
   }
 
   /**
-   * @param {{text: string, fraction: number, eta: number|null}} run
+   * @param {Run} run
    * @param {JobEvent} event
    */
   #happened(run, event) {
@@ -82,6 +85,8 @@ export class Runs {
     if (event.epochs) run.text += `, pass ${event.epoch} of ${event.epochs}`;
     run.fraction = event.fraction ?? 0;
     run.eta = event.eta_s ?? null;
+    const { leakage } = run;
+    if (typeof event.held_back_db === "number" && event.held_back_db !== leakage.at(-1)) leakage.push(event.held_back_db);
   }
 }
 
@@ -90,21 +95,22 @@ export class Runs {
  * @param {string} song
  * @param {Mark[]} marks
  * @param {Model} model
- * @param {Record<string, any>} options of the adaptation
+ * @param {{options: Record<string, any>, budgetS: number}} wishes
  * @param {Job[]} jobs of the song
  * @returns {Promise<Job[]>}
  */
-export async function startSeparation(song, marks, model, options, jobs) {
+export async function startSeparation(song, marks, model, { options, budgetS }, jobs) {
   const isThere = jobs.some(
     (job) =>
       isBase(job) &&
       job.options.model === model.name &&
+      job.options.stem_encoding === options.stem_encoding &&
       !["failed", "cancelled"].includes(job.state) &&
       textOf(job.marks) === textOf(marks),
   );
   const made = [];
-  if (!isThere || !marks.length) made.push(await api.createJob(song, marks, { model: model.name, strategy: "B0" }));
-  if (marks.length && canAdapt(model)) made.push(await api.createJob(song, marks, { model: model.name, ...options }));
+  if (!isThere || !marks.length) made.push(await api.createJob(song, marks, { ...options, strategy: "B0" }));
+  if (marks.length && canAdapt(model)) made.push(await api.createJob(song, marks, { ...options, max_s: budgetS }));
   return made;
 }
 

@@ -15,17 +15,17 @@ export class Transport {
   /** @param {SongScreen} page */
   constructor(page) {
     this.page = page;
-    this.play = element("button", { class: "play", type: "button", onclick: () => page.togglePlay() });
+    this.play = element("button", { class: "play", type: "button", onclick: () => page.playback.togglePlay() });
     this.time = element("output", { class: "time", "aria-label": "Position" });
     this.takes = element("div", { class: "segments takes", role: "group", "aria-label": "Take that is heard" });
     const tool = (/** @type {string} */ text, /** @type {string} */ title, /** @type {() => void} */ onclick) =>
       element("button", { class: "tool", type: "button", title, "aria-label": title, onclick }, text);
-    this.loop = tool("Loop", "Loop the selected mark (L)", () => page.toggleLoop());
-    this.undo = tool("↶", "Undo (Ctrl Z)", () => page.undo());
-    this.redo = tool("↷", "Redo (Ctrl Y)", () => page.redo());
+    this.loop = tool("Loop", "Loop the selected mark (L)", () => page.playback.toggleLoop());
+    this.undo = tool("↶", "Undo (Ctrl Z)", () => page.editor.marks.undo());
+    this.redo = tool("↷", "Redo (Ctrl Y)", () => page.editor.marks.redo());
     const intents = element("div", { class: "segments", role: "radiogroup", "aria-label": "What a drag marks" });
     for (const [value, name, title] of INTENTS) {
-      const input = element("input", { type: "radio", name: "intent", value, checked: value === "silent", onchange: () => (page.lanes.intent = /** @type {any} */ (value)) });
+      const input = element("input", { type: "radio", name: "intent", value, checked: value === "silent", onchange: () => (page.editor.intent = /** @type {any} */ (value)) });
       intents.append(element("label", { title }, input, element("span", {}, name)));
     }
     this.root = element(
@@ -39,8 +39,8 @@ export class Transport {
       element("span", { class: "named" }, element("span", { class: "quiet" }, "Drag marks"), intents),
       this.undo,
       this.redo,
-      tool("−", "Zoom out (−)", () => page.zoomStep("-")),
-      tool("+", "Zoom in (+)", () => page.zoomStep("+")),
+      tool("−", "Zoom out (−)", () => page.zoomStep(-1)),
+      tool("+", "Zoom in (+)", () => page.zoomStep(1)),
       tool("?", "Keys (?)", () => page.help()),
     );
   }
@@ -53,14 +53,14 @@ export class Transport {
     this.play.title = isPlaying ? "Stop (Space)" : "Play (Space)";
     this.play.classList.toggle("playing", isPlaying);
     this.loop.setAttribute("aria-pressed", String(Boolean(page.player.loop)));
-    this.undo.disabled = !page.marks.canUndo;
-    this.redo.disabled = !page.marks.canRedo;
+    this.undo.disabled = !page.editor.marks.canUndo;
+    this.redo.disabled = !page.editor.marks.canRedo;
     fill(
       this.takes,
-      ...page.takes.map((take, index) =>
+      ...page.playback.takes.map((take, index) =>
         element(
           "button",
-          { type: "button", "aria-pressed": String(take.key === page.player.take), onclick: () => page.selectTake(take.key) },
+          { type: "button", "aria-pressed": String(take.key === page.player.take), onclick: () => page.playback.selectTake(take.key) },
           element("kbd", {}, "ABC"[index]),
           ` ${take.name}`,
         ),

@@ -103,12 +103,6 @@ export function takeOf(job, name) {
 }
 
 /**
- * Whether a browser can play a job's stems from any place.
- * @param {Job} job
- */
-export const canBePlayed = (job) => job.stems.every((stem) => stem.encoding.startsWith("wav"));
-
-/**
  * Say what changed from one list of marks to another.
  * @param {Mark[]} before
  * @param {Mark[]} after

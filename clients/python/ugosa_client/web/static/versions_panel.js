@@ -3,7 +3,7 @@
 
 import { api } from "./api.js";
 import { element, fill } from "./dom.js";
-import { bestJob, canBePlayed } from "./versions.js";
+import { bestJob } from "./versions.js";
 
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
 /** @typedef {import("./versions.js").Version} Version */
@@ -29,7 +29,7 @@ export class VersionsPanel {
   }
 
   render() {
-    const { versions } = this.page;
+    const { versions } = this.page.playback;
     this.root.hidden = !versions.length;
     fill(this.list, ...versions.map((version) => this.#row(version)));
   }
@@ -38,11 +38,10 @@ export class VersionsPanel {
   #row(version) {
     const { page } = this;
     const job = bestJob(version);
-    const isStarred = page.starred === version.id;
+    const isStarred = page.editor.starred === version.id;
     const time = new Date((version.adapted ?? version.base ?? version.plain)?.create_time ?? 0);
     const name = `Version ${version.number}`;
-    const isHeard = page.version?.id === version.id;
-    const playable = job && canBePlayed(job);
+    const isHeard = page.playback.version?.id === version.id;
     return element(
       "tr",
       { "aria-current": isHeard ? "true" : undefined },
@@ -50,7 +49,7 @@ export class VersionsPanel {
       element(
         "th",
         { scope: "row" },
-        element("button", { type: "button", class: "link", disabled: !playable, onclick: () => page.hear(version) }, name),
+        element("button", { type: "button", class: "link", disabled: !job, onclick: () => page.playback.hear(version) }, name),
         element("span", { class: "quiet" }, ` ${time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })} · ${version.model}`),
       ),
       element("td", {}, version.change),
@@ -61,10 +60,10 @@ export class VersionsPanel {
         element("input", {
           type: "checkbox",
           "aria-label": `Compare ${name} with the one that is heard`,
-          checked: page.other?.id === version.id,
-          disabled: isHeard || !playable || !page.version,
+          checked: page.playback.other?.id === version.id,
+          disabled: isHeard || !job || !page.playback.version,
           onchange: (/** @type {Event} */ event) =>
-            page.version && page.hear(page.version, /** @type {HTMLInputElement} */ (event.target).checked ? version : null),
+            page.playback.version && page.playback.hear(page.playback.version, /** @type {HTMLInputElement} */ (event.target).checked ? version : null),
         }),
       ),
       element(
@@ -80,7 +79,6 @@ export class VersionsPanel {
   #verdictText(version) {
     const { adapted } = version;
     const job = bestJob(version);
-    if (job && !canBePlayed(job)) return "FLAC stems: save them to hear them";
     if (!adapted) return version.base ? "under its marks" : job ? "the model as it is" : "is being made";
     if (adapted.state !== "succeeded") return "is being made";
     const outcome = adapted.verdict?.outcome;

@@ -29,16 +29,18 @@ REPORT_FORMAT_JSON: ReportFormat
 REPORT_FORMAT_HTML: ReportFormat
 
 class CreateJobRequest(_message.Message):
-    __slots__ = ("request_id", "upload_id", "options", "marks")
+    __slots__ = ("request_id", "upload_id", "options", "marks", "reuse")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     MARKS_FIELD_NUMBER: _ClassVar[int]
+    REUSE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     upload_id: str
     options: _job_pb2.JobOptions
     marks: _marks_pb2.Marks
-    def __init__(self, request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., options: _Optional[_Union[_job_pb2.JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ...) -> None: ...
+    reuse: bool
+    def __init__(self, request_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., options: _Optional[_Union[_job_pb2.JobOptions, _Mapping]] = ..., marks: _Optional[_Union[_marks_pb2.Marks, _Mapping]] = ..., reuse: bool = ...) -> None: ...
 
 class CreateJobResponse(_message.Message):
     __slots__ = ("job",)
@@ -153,6 +155,20 @@ class ReadStemRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., source: _Optional[str] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ..., take: _Optional[_Union[StemTake, str]] = ...) -> None: ...
 
 class ReadStemResponse(_message.Message):
+    __slots__ = ("chunk",)
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    chunk: _audio_pb2.Chunk
+    def __init__(self, chunk: _Optional[_Union[_audio_pb2.Chunk, _Mapping]] = ...) -> None: ...
+
+class ReadAdapterRequest(_message.Message):
+    __slots__ = ("job_id", "offset")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    offset: int
+    def __init__(self, job_id: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class ReadAdapterResponse(_message.Message):
     __slots__ = ("chunk",)
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     chunk: _audio_pb2.Chunk

@@ -81,6 +81,11 @@ class JobServiceStub(object):
                 request_serializer=ugosa_dot_v1_dot_job__service__pb2.ReadStemRequest.SerializeToString,
                 response_deserializer=ugosa_dot_v1_dot_job__service__pb2.ReadStemResponse.FromString,
                 _registered_method=True)
+        self.ReadAdapter = channel.unary_stream(
+                '/ugosa.v1.JobService/ReadAdapter',
+                request_serializer=ugosa_dot_v1_dot_job__service__pb2.ReadAdapterRequest.SerializeToString,
+                response_deserializer=ugosa_dot_v1_dot_job__service__pb2.ReadAdapterResponse.FromString,
+                _registered_method=True)
         self.ReadReport = channel.unary_stream(
                 '/ugosa.v1.JobService/ReadReport',
                 request_serializer=ugosa_dot_v1_dot_job__service__pb2.ReadReportRequest.SerializeToString,
@@ -162,6 +167,13 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadAdapter(self, request, context):
+        """Sends the bytes of a job's adapter, from `offset`. NOT_FOUND where the model was kept as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadReport(self, request, context):
         """Sends the bytes of the report that lies beside the stems.
         """
@@ -216,6 +228,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.ReadStem,
                     request_deserializer=ugosa_dot_v1_dot_job__service__pb2.ReadStemRequest.FromString,
                     response_serializer=ugosa_dot_v1_dot_job__service__pb2.ReadStemResponse.SerializeToString,
+            ),
+            'ReadAdapter': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadAdapter,
+                    request_deserializer=ugosa_dot_v1_dot_job__service__pb2.ReadAdapterRequest.FromString,
+                    response_serializer=ugosa_dot_v1_dot_job__service__pb2.ReadAdapterResponse.SerializeToString,
             ),
             'ReadReport': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadReport,
@@ -468,6 +485,33 @@ class JobService(object):
             '/ugosa.v1.JobService/ReadStem',
             ugosa_dot_v1_dot_job__service__pb2.ReadStemRequest.SerializeToString,
             ugosa_dot_v1_dot_job__service__pb2.ReadStemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAdapter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ugosa.v1.JobService/ReadAdapter',
+            ugosa_dot_v1_dot_job__service__pb2.ReadAdapterRequest.SerializeToString,
+            ugosa_dot_v1_dot_job__service__pb2.ReadAdapterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,61 @@
+"""Folders of results beside each other: `stems`, `stems-2`, `stems-3`, and the link `stems-latest`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+REPORT_JSON = "report.json"
+LATEST = "-latest"
+BASE_FOLDER = "base"  # of stems of the model as it is, in the folder of the others
+
+
+def job_of_folder(folder: Path) -> str | None:
+    """Return the id of the job whose results a folder holds; None = it is no folder of results."""
+    try:
+        report = json.loads((folder / REPORT_JSON).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(report, dict) or "stems" not in report:
+        return None
+    job_id = report.get("job_id", report.get("job"))
+    return None if job_id is None else str(job_id)
+
+
+def free_folder(folder: Path, job_id: str) -> Path:
+    """Return the first folder of the row that holds no results of another job; it need not exist yet.
+
+    The first of the row may hold files of the user; the others are new, empty, or of this job.
+    """
+    if job_of_folder(folder) in (None, job_id):
+        return folder
+    row = folder if folder.name not in ("", "..") else folder.resolve()
+    for number in itertools.count(2):
+        candidate = row.with_name(f"{row.name}-{number}")
+        is_own = job_id in (job_of_folder(candidate), job_of_folder(candidate / BASE_FOLDER))
+        if is_own or not candidate.exists() or _is_empty(candidate):
+            return candidate
+    raise AssertionError  # the count has no end
+
+
+def link_latest(first: Path, folder: Path) -> None:
+    """Let `FIRST-latest` lead to a folder of its row, where the file system has links.
+
+    A row of one folder needs none. What has that name and is no link stays.
+    """
+    row = first if first.name not in ("", "..") else first.resolve()
+    link = row.with_name(row.name + LATEST)
+    if (folder == first and not link.is_symlink()) or (link.exists() and not link.is_symlink()):
+        return
+    new = link.with_name(f"{link.name}.tmp")
+    with suppress(OSError):
+        new.unlink(missing_ok=True)
+        new.symlink_to(folder.resolve().name, target_is_directory=True)
+        os.replace(new, link)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())

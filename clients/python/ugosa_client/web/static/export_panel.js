@@ -1,0 +1,71 @@
+// @ts-check
+/** Beside the lanes: stems and marks as files, and marks from files. */
+
+import { api } from "./api.js";
+import { attempt, element, fill, say } from "./dom.js";
+
+/** @typedef {import("./song_screen.js").SongScreen} SongScreen */
+
+const OF_PROJECTS = ["rpp", "ardour", "ableton"]; // written into a project, on the command line
+
+export class ExportPanel {
+  /** @param {SongScreen} page */
+  constructor(page) {
+    this.page = page;
+    this.stems = element("ul", { class: "stems" });
+    this.format = element("select", { "aria-label": "Format of marks" });
+    for (const { name, title } of page.formats) {
+      if (!OF_PROJECTS.includes(name)) this.format.append(element("option", { value: name, selected: name === "audacity" }, title.split(" (")[0]));
+    }
+    this.file = element("input", { type: "file", hidden: true, onchange: () => this.#read() });
+    this.root = element(
+      "section",
+      { class: "panel" },
+      element("h2", {}, "Export"),
+      this.stems,
+      element("div", { class: "row" }, element("button", { type: "button", onclick: () => this.#write() }, "Save marks"), this.format),
+      element("div", { class: "row" }, element("button", { type: "button", onclick: () => this.file.click() }, "Read marks…"), this.file),
+    );
+  }
+
+  /** Show where the stems of the takes are. */
+  render() {
+    const link = (/** @type {string} */ href, /** @type {string} */ text, /** @type {string} */ label) =>
+      element("a", { class: "download", href, download: "", "aria-label": label }, text);
+    const rows = this.page.playback.takes.map(({ name, job }) =>
+      element(
+        "li",
+        {},
+        element("span", {}, name),
+        link(api.zipAddress(job.job_id), "zip", `Stems, ${name.toLowerCase()} (zip)`),
+        link(api.reaperAddress(job.job_id), "REAPER", `Stems, ${name.toLowerCase()}, as a folder for REAPER (zip)`),
+      ),
+    );
+    fill(this.stems, ...(rows.length ? rows : [element("li", { class: "quiet" }, "Stems are here once the song is separated.")]));
+  }
+
+  async #read() {
+    const [file] = this.file.files;
+    this.file.value = "";
+    if (file) await this.readMarks(file);
+  }
+
+  /** @param {File} file of any format of marks */
+  async readMarks(file) {
+    const { page } = this;
+    const marks = await attempt(() => api.readMarks(page.song.upload_id, file, page.model.name));
+    if (!marks) return;
+    page.editor.marks.replaceAll(marks);
+    say(`${marks.length} marks of ${file.name}; Ctrl Z brings yours back`);
+  }
+
+  async #write() {
+    const { page } = this;
+    const format = page.formats.find(({ name }) => name === this.format.value);
+    const blob = await attempt(() => api.writeMarks(page.song.upload_id, [...page.editor.marks.all], this.format.value));
+    if (!blob || !format) return;
+    const address = URL.createObjectURL(blob);
+    element("a", { href: address, download: `${page.song.file_name.replace(/\.[^.]*$/, "")} marks${format.suffix}` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 10000);
+  }
+}

@@ -1,0 +1,186 @@
+// @ts-check
+/** What is heard of a song: its versions and their takes, solo, mute and loop. */
+
+import { api } from "./api.js";
+import { attempt, say } from "./dom.js";
+import { Player } from "./player.js";
+import { bestJob, takeOf, takesOf, versionsOf } from "./versions.js";
+
+/** @typedef {import("./api.js").Job} Job */
+/** @typedef {import("./song_screen.js").SongScreen} SongScreen */
+/** @typedef {import("./versions.js").Version} Version */
+/** @typedef {import("./player.js").Take & {name: string, job: Job}} NamedTake */
+
+export class Playback {
+  /** @type {Version[]} newest first */ versions = [];
+  /** @type {Version|null} the one that is heard */ version = null;
+  /** @type {Version|null} the one that it is compared with */ other = null;
+  /** @type {NamedTake[]} those that can be chosen */ takes = [];
+  /** @type {Set<string>} */ solos = new Set();
+  /** @type {Set<string>} */ mutes = new Set();
+  #hearsNewest = true; // until another version is chosen
+
+  /** @param {SongScreen} page */
+  constructor(page) {
+    this.page = page;
+    this.player = new Player(
+      () => new AudioContext({ sampleRate: page.rate, latencyHint: "interactive" }),
+      page.rate,
+      page.frames,
+      (error) => {
+        if (error) say(error.message, true);
+        page.transport.render();
+      },
+    );
+  }
+
+  close() {
+    this.player.close();
+  }
+
+  /** Hear the newest version from now on. */
+  followNewest() {
+    this.#hearsNewest = true;
+    this.other = null;
+  }
+
+  /** @param {Job[]} jobs of the song, newest first */
+  setJobs(jobs) {
+    this.versions = versionsOf(jobs, this.page.rate);
+    const again = (/** @type {Version|null} */ version) =>
+      version && (this.versions.find((v) => v.id === version.id || v.base?.job_id === version.id) ?? null);
+    const newest = this.versions.find(bestJob) ?? null;
+    this.version = this.#hearsNewest ? newest : (again(this.version) ?? newest);
+    this.other = again(this.other);
+    this.#setTakes();
+  }
+
+  /**
+   * Hear a version; with `other`, its best take beside that of another one.
+   * @param {Version} version
+   * @param {Version|null} other
+   */
+  hear(version, other = null) {
+    this.#hearsNewest = false;
+    this.version = version;
+    this.other = other;
+    this.#setTakes();
+  }
+
+  #setTakes() {
+    const { song } = this.page;
+    this.takes = this.#takes();
+    const best = this.takes[this.other ? 0 : this.takes.length - 1];
+    if (!best && song.can_be_heard) {
+      const mix = { key: "mix", stems: [{ source: "mix", address: api.mixAddress(song.upload_id) }] };
+      this.player.setTakes([mix], "mix");
+    } else {
+      const kept = this.takes.find((take) => take.key === this.player.take && (this.player.isPlaying || !this.#isNews(best)));
+      if (kept && this.#isNews(best)) say(`“${best.name}” is ready: press ${"ABC"[this.takes.indexOf(best)]}`);
+      this.player.setTakes(this.takes, (kept ?? best)?.key ?? "");
+    }
+    this.#takeChanged();
+    this.page.renderVersions();
+  }
+
+  /** @returns {NamedTake[]} */
+  #takes() {
+    if (!this.version || !this.other) return this.version ? takesOf(this.version) : [];
+    return [this.version, this.other].flatMap((version) => {
+      const job = bestJob(version);
+      return job ? [takeOf(job, `Version ${version.number}`)] : [];
+    });
+  }
+
+  /**
+   * Whether a take was not there to be heard before.
+   * @param {{key: string}|undefined} take
+   */
+  #isNews(take) {
+    return Boolean(take) && !this.player.takes.some(({ key }) => key === take?.key);
+  }
+
+  #takeChanged() {
+    const { lanes, model, song } = this.page;
+    const take = this.takes.find(({ key }) => key === this.player.take);
+    const mix = song.can_be_heard ? api.mixAddress(song.upload_id) : "";
+    for (const source of model.sources) {
+      const stem = take?.stems.find((stem) => stem.source === source);
+      void attempt(() => lanes.drawWave(source, stem?.address ?? mix, api.peaks));
+    }
+    void attempt(() => lanes.drawWave("mix", mix, api.peaks));
+    this.#audibleChanged();
+    this.page.renderMarks();
+  }
+
+  /** @param {string} key */
+  selectTake(key) {
+    this.player.selectTake(key);
+    this.#takeChanged();
+  }
+
+  /** @param {string} letter A, B or C */
+  hearTake(letter) {
+    const take = this.takes["abc".indexOf(letter)];
+    if (take) this.selectTake(take.key);
+  }
+
+  /** Let all lanes sound. */
+  clearSoloAndMute() {
+    this.solos.clear();
+    this.mutes.clear();
+  }
+
+  /** @param {string} source */
+  solo(source) {
+    this.#toggle(this.solos, source);
+  }
+
+  /** @param {string} source */
+  mute(source) {
+    this.#toggle(this.mutes, source);
+  }
+
+  /**
+   * @param {Set<string>} set
+   * @param {string} source
+   */
+  #toggle(set, source) {
+    if (!this.takes.length) return; // a mix has no lanes to be heard apart
+    if (!set.delete(source)) set.add(source);
+    this.#audibleChanged();
+  }
+
+  #audibleChanged() {
+    const { solos, mutes } = this;
+    const canPlay = this.takes.length > 0;
+    const sources = this.page.model.sources.filter((source) => (solos.size ? solos.has(source) : !mutes.has(source)));
+    this.player.setAudible(canPlay && (solos.size || mutes.size) ? new Set(sources) : null);
+    this.page.lanes.showAudible(solos, mutes, canPlay);
+  }
+
+  togglePlay() {
+    if (this.player.isPlaying) this.player.pause();
+    else if (!this.player.takes.length) say("there is nothing to hear yet: drop the file again, or separate the song");
+    else void attempt(() => this.player.play());
+  }
+
+  toggleLoop() {
+    const { selected } = this.page.editor;
+    if (this.player.loop) this.#setLoop(null);
+    else if (selected) this.#setLoop({ start: selected.start_frame, end: selected.end_frame });
+    else say("click the mark that is to be looped, then press L");
+  }
+
+  /** @param {{start: number, end: number}} span that is looped from now on, if one is */
+  moveLoop(span) {
+    if (this.player.loop) this.#setLoop(span);
+  }
+
+  /** @param {{start: number, end: number}|null} loop */
+  #setLoop(loop) {
+    this.player.setLoop(loop);
+    this.page.lanes.showLoop(loop);
+    this.page.transport.render();
+  }
+}

@@ -1,0 +1,81 @@
+"""Origin of an adapter: what it was learned on and from, read without torch and without its tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+from safetensors import SafetensorError, safe_open
+
+from ugosa_server.errors import CheckpointError
+from ugosa_server.marks import Interval, Mark
+
+FORMAT = "ugosa-adapter-1"
+MAX_HEADER_BYTES = 8 * 1024 * 1024  # of a stranger's file; 20,000 marks are far less
+
+
+@dataclass(frozen=True)
+class AdapterKeys:
+    """Base, song, marks and strategy that an adapter was trained with."""
+
+    base_sha256: str
+    """Hex, of the checkpoint file it changes."""
+    audio_sha256: str
+    """Hex, of the decoded song's bytes."""
+    marks_sha256: str
+    """Hex, see `marks_sha256`."""
+    strategy: str
+    """Trained strategy, for example "P-L3:D"."""
+    silence: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)
+    """Frames at the network's rate in which it learned that a source is silent, by source, with those of the
+    adapters that it goes back to."""
+
+
+def marks_sha256(marks: Sequence[Mark]) -> str:
+    """Hex sha256 of the marks, whatever their order."""
+    rows = [[mark.source, mark.state.value, mark.start_frame, mark.end_frame] for mark in sorted(marks)]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def encode_keys(keys: AdapterKeys) -> dict[str, str]:
+    """Return the metadata of an adapter's file.
+
+    It is one entry, because safetensors writes several in random order: the same adapter is the same bytes.
+    """
+    return {FORMAT: msgspec.json.encode(keys).decode()}
+
+
+def parse_keys(words: Mapping[str, str] | None, path: Path) -> AdapterKeys:
+    """Return the keys in the metadata of a safetensors file; `path` is for messages.
+
+    Raises:
+        CheckpointError: it is no adapter, or does not say where it comes from.
+    """
+    if FORMAT not in (words or {}):
+        raise CheckpointError(f"{path} is not an adapter of format {FORMAT!r}")
+    try:
+        return msgspec.json.decode((words or {})[FORMAT], type=AdapterKeys)
+    except msgspec.DecodeError as error:
+        raise CheckpointError(f"{path} does not hold the keys of its origin: {error}") from error
+
+
+def read_adapter_keys(path: Path) -> AdapterKeys:
+    """Return the keys of an adapter's file.
+
+    Raises:
+        CheckpointError: the file is missing or unreadable, or no adapter.
+    """
+    try:
+        with path.open("rb") as file:
+            if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
+                raise CheckpointError(f"{path} is no adapter: its header is too large")
+        with safe_open(path, framework="numpy") as adapter:
+            return parse_keys(adapter.metadata(), path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no adapter at {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
