@@ -142,21 +142,45 @@ def test_the_servers_refusals_are_typed_and_in_its_words(client, song):
         client.create_job(upload.upload_id, options=JobOptions(epochs=-1))
 
 
-def test_ctrl_c_cancels_the_job_and_says_so(address, client, song, tmp_path):
+def test_ctrl_c_takes_what_is_learned_so_far(address, client, song, tmp_path):
     words = ["separate", song, "--marks", song.with_suffix(".txt"), "-o", tmp_path / "out"]
     with ugosa(address, *words, *ENDLESS, "--json") as process:
         for line in process.stdout:
             event = json.loads(line)
-            if event["event"] == "progress" and event["phase"] == "adaptation":
+            if event["event"] == "progress" and event["phase"] == "adaptation" and event["step"] > 0:
                 process.send_signal(signal.SIGINT)
                 break
         lines = [json.loads(line) for line in process.stdout]
-    assert process.returncode == 4
+    assert process.returncode == 0
     said = next(line["message"] for line in lines if line["event"] == "message")
-    assert f"cancelling job {event['job_id']}" in said
-    assert client.get_job(event["job_id"]).state is JobState.CANCELLED
+    assert re.match(r"taking what is learned so far, \d+ of \d+ steps; Ctrl-C again cancels job", said)
+    assert client.get_job(event["job_id"]).accepted
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_ctrl_c_cancels_where_nothing_is_left_to_take(address, client, song, tmp_path, learns):
+    marks = (Mark("vocals", MarkState.SILENT, 0, RATE),)
+    options = JobOptions(epochs=1000, segment_s=0.5, hop_s=0.05)
+    running = client.create_job(client.upload(song).upload_id, marks=marks, options=options)
+    wait_for_adaptation(client, running.job_id)  # so that the next one waits
+    marks = ["--marks", song.with_suffix(".txt")] if learns else []
+    said = []
+    with ugosa(address, "separate", song, *marks, "-o", tmp_path / "out", "--json") as process:
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "state" and event["state"] == "queued":
+                process.send_signal(signal.SIGINT)
+            if event["event"] == "message":
+                said.append(event["message"])
+                if "nothing is learned yet" in said[-1]:
+                    process.send_signal(signal.SIGINT)
+    assert process.returncode == 4
+    assert event["job"]["accepted"] == learns
+    assert [f"cancelling job {event['job']['job_id']}" in text for text in said] == [False] * learns + [True]
     with pytest.raises(WrongStateError, match="cancelled"):
-        client.fetch(event["job_id"], tmp_path / "out")
+        client.fetch(event["job"]["job_id"], tmp_path / "out")
+    client.cancel(running.job_id)
 
 
 def test_an_accepted_job_gives_the_stems_of_what_it_learned(address, client, song):

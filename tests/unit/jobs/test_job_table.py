@@ -186,6 +186,15 @@ def test_a_job_is_found_by_its_content_while_that_is_its_own(store):
     assert store.jobs.find_content("me", "c").job_id == "j1"
 
 
+def test_a_job_that_learns_less_is_no_equal_one(store):
+    draft = JobDraft(complete_upload(store), JobOptions("tiny"), MARKS, content_sha256="c")
+    store.jobs.create("j1", "r", "d", draft)
+    assert store.jobs.request_accept("me", "j1").accepted
+    store.jobs.claim_next()
+    store.jobs.end("j1", 1, JobState.SUCCEEDED, result=JobResult((), "r.json", "r.html"))
+    assert store.jobs.find_content("me", "c") is None
+
+
 def test_marks_are_replaced_until_the_job_starts(store):
     queue(store, "j1")
     assert store.jobs.set_marks("me", "j1", ()).marks == ()

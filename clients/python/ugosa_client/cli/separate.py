@@ -7,23 +7,22 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ugosa_client.cli.brief_help import show_only
+from ugosa_client.cli.interrupts import Interrupts
 from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError
-from ugosa_client.events import JobEvent
 from ugosa_client.marks.file import read_marks_of_stretch
 from ugosa_client.marks.regions import Position, parse_time
-from ugosa_client.resources import BaseStems, Job
-from ugosa_client.separate import Separation, SeparationRequest, find_model, take_project
+from ugosa_client.resources import BaseStems
+from ugosa_client.separate import SeparationRequest, find_model, take_project
 from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
 
@@ -142,7 +141,7 @@ def sight_of(arguments: argparse.Namespace) -> Sight | None:
 
 
 def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """Upload, make the job, watch it, and fetch its results; Ctrl-C cancels the job."""
+    """Upload, make the job, watch it, and fetch its results."""
     if arguments.out is None and not arguments.detach:
         raise BadInputError("name the folder for the stems with -o DIR, or make only the job with --detach")
     rule = stem_files(arguments)
@@ -163,15 +162,17 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         reporter.result({"job": job}, job.job_id)
         return
     reporter.job_made(job)
-    finish = partial(
-        client.finish,
-        job,
-        arguments.out,
-        overwrite=arguments.overwrite,
-        beside=not arguments.overwrite,
-        stem_files=rule,
-    )
-    separation = finish_or_cancel(client, job, finish, reporter, after_seq=job.last_seq if is_reused else 0)
+    with Interrupts(client, job, reporter) as interrupts:
+        separation = client.finish(
+            job,
+            arguments.out,
+            after_seq=job.last_seq if is_reused else 0,
+            overwrite=arguments.overwrite,
+            beside=not arguments.overwrite,
+            stem_files=rule,
+            on_event=interrupts.happened,
+            on_fetch=reporter.fetched,
+        )
     files, verdict = separation.files, separation.job.verdict
     listing = [*files.stems.values(), files.report_json, files.report_html, *files.base_stems.values()]
     where = f"{files.folder} has the stems of {job.job_id}"
@@ -212,30 +213,3 @@ def request_of(arguments: argparse.Namespace, client: UgosaClient) -> Iterator[S
             sources = find_model(client.models(), request.options.model).sources
             marks = read_marks_of_stretch(marks, sources, *stretch)
         yield replace(request, song=part, marks=marks)
-
-
-def finish_or_cancel(
-    client: UgosaClient,
-    job: Job,
-    finish_job: Callable[..., Separation],
-    reporter: Reporter,
-    after_seq: int = 0,
-) -> Separation:
-    """Watch a job and fetch its results; Ctrl-C cancels the job, a second one leaves it."""
-    last_seq = after_seq
-
-    def happened(event: JobEvent) -> None:
-        nonlocal last_seq
-        last_seq = event.seq
-        reporter.happened(event)
-
-    def finish() -> Separation:
-        return finish_job(after_seq=last_seq, on_event=happened, on_fetch=reporter.fetched)
-
-    try:
-        return finish()
-    except KeyboardInterrupt:
-        if client.cancel(job.job_id).state.is_terminal and client.get_job(job.job_id).stems:
-            raise  # nothing is left to cancel; what was fetched stays and `ugosa fetch` completes it
-        reporter.say(f"cancelling job {job.job_id}; Ctrl-C again leaves it to the server")
-        return finish()
