@@ -133,11 +133,31 @@ def test_a_cancel_is_sent_again_until_it_arrives(server, song, tmp_path):
                 raise ServerUnavailableError("away")
             arrived.set()
 
-    with reaper_helper.Attendant(AwayAtFirst(), tmp_path / "cancel") as attendant:
+    with reaper_helper.Attendant(AwayAtFirst(), tmp_path / "cancel", None) as attendant:
         attendant.job_id = "j1"
         (tmp_path / "cancel").touch()
         assert arrived.wait(30)
     assert cancels == ["j1"] * 3
+
+
+def test_an_accept_is_sent_once_and_a_cancel_after_it(tmp_path):
+    asked, arrived = [], {"accept": threading.Event(), "cancel": threading.Event()}
+
+    class Client:
+        def accept(self, job_id):
+            asked.append("accept")
+            arrived["accept"].set()
+
+        def cancel(self, job_id):
+            asked.append("cancel")
+            arrived["cancel"].set()
+
+    with reaper_helper.Attendant(Client(), tmp_path / "cancel", tmp_path / "accept") as attendant:
+        attendant.job_id = "j1"
+        for name in ("accept", "cancel"):
+            (tmp_path / name).touch()
+            assert arrived[name].wait(30)
+    assert asked == ["accept", "cancel"]
 
 
 def test_signs_of_life_come_between_whole_lines(tmp_path, monkeypatch):

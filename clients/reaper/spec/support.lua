@@ -88,15 +88,17 @@ end
 
 --- What the helper says of a job that goes well, with stems of silence beside the request.
 function support.say_success(request, say)
-  local stems = {}
+  local stems, base_stems = {}, {}
   for index, source in ipairs(support.SOURCES) do
-    local path = request.out_dir .. "/" .. source .. ".wav"
-    support.write_wav(path, request.end_frame - request.start_frame)
-    stems[index] = { source = source, path = path }
+    for prefix, list in pairs({ [""] = stems, ["base "] = base_stems }) do
+      local path = request.out_dir .. "/" .. prefix .. source .. ".wav"
+      support.write_wav(path, request.end_frame - request.start_frame)
+      list[index] = { source = source, path = path }
+    end
   end
   say({ event = "job", job = { job_id = "j1" } })
   say({ event = "progress", phase = "adaptation", fraction = 0.25, eta_s = 61.4, epoch = 1, epochs = 3 })
-  say({ event = "result", ok = true, exit_code = 0, stems = stems })
+  say({ event = "result", ok = true, exit_code = 0, stems = stems, base_stems = base_stems })
 end
 
 --- Click on labels one after the other, each as soon as it is on screen.

@@ -73,6 +73,7 @@ local function stem_tracks(parent, stems, start_s, end_s)
   return found
 end
 
+-- Return the GUID of the new item.
 local function add_stem(track, stem, place)
   local item = reaper.AddMediaItemToTrack(track)
   local take = reaper.AddTakeToMediaItem(item)
@@ -85,6 +86,8 @@ local function add_stem(track, stem, place)
   for name, value in pairs(place.look.item) do reaper.SetMediaItemInfo_Value(item, name, value) end
   for name, value in pairs(place.look.take) do reaper.SetMediaItemTakeInfo_Value(take, name, value) end
   reaper.UpdateItemInProject(item)
+  local _, guid = reaper.GetSetMediaItemInfo_String(item, "GUID", "", false)
+  return guid
 end
 
 -- Cut the item so that the separated part is an item of its own, without new fades; return that item.
@@ -114,7 +117,8 @@ function insert.find_item(guid)
 end
 
 --- Insert the stems of one place and mute what they replace. A place is {guid, name, start_s, end_s,
--- stem_offset_s, look, is_whole}, stems are {source, path} in order. Returns nil, or what the user should know.
+-- stem_offset_s, look, is_whole}, stems are {source, path} in order. Returns the GUIDs of the new items by source, and
+-- what the user should know or nil.
 local function insert_one(place, stems)
   local item = insert.find_item(place.guid)
   local parent, notice
@@ -141,22 +145,47 @@ local function insert_one(place, stems)
     notice = ("'%s' is no longer in the project. Its stems are on a track of their own."):format(place.name)
   end
   local tracks = stem_tracks(parent, stems, place.start_s, place.end_s)
-  for _, stem in ipairs(stems) do add_stem(tracks[stem.source], stem, place) end
-  return notice
+  local guids = {}
+  for _, stem in ipairs(stems) do guids[stem.source] = add_stem(tracks[stem.source], stem, place) end
+  return guids, notice
 end
 
---- Insert the stems of several places in one undo step; return what the user should know.
-function insert.stems(pairs_of_place_and_stems)
-  local notices = {}
+local function in_one_step(name, work)
   reaper.Undo_BeginBlock2(0)
   reaper.PreventUIRefresh(1)
-  for _, pair in ipairs(pairs_of_place_and_stems) do
-    notices[#notices + 1] = insert_one(pair.place, pair.stems)
-  end
+  work()
   reaper.PreventUIRefresh(-1)
   reaper.UpdateArrange()
-  reaper.Undo_EndBlock2(0, "UGOSA: insert stems", -1)
+  reaper.Undo_EndBlock2(0, name, -1)
+end
+
+--- Insert the stems of several places in one undo step; return what the user should know. Each pair gets `guids`: its
+-- new items by source.
+function insert.stems(pairs_of_place_and_stems)
+  local notices = {}
+  in_one_step("UGOSA: insert stems", function()
+    for _, pair in ipairs(pairs_of_place_and_stems) do
+      pair.guids, notices[#notices + 1] = insert_one(pair.place, pair.stems)
+    end
+  end)
   return notices
+end
+
+--- Let items that were inserted play other files, in one undo step; those that are gone are passed over. A change is
+-- {guids, stems}.
+function insert.other_files(changes)
+  in_one_step("UGOSA: other stems", function()
+    for _, change in ipairs(changes) do
+      for _, stem in ipairs(change.stems) do
+        local item = change.guids[stem.source] and insert.find_item(change.guids[stem.source])
+        local take = item and reaper.GetActiveTake(item)
+        if take then
+          reaper.SetMediaItemTake_Source(take, reaper.PCM_Source_CreateFromFile(stem.path))
+          reaper.UpdateItemInProject(item)
+        end
+      end
+    end
+  end)
 end
 
 --- Return the place of a stretch, which can be written to a file and outlives the item.

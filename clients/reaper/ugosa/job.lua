@@ -32,6 +32,7 @@ end
 function Job.start(folder, action, request)
   request.progress_file = files.join(folder, "progress.jsonl")
   request.cancel_file = action == "run" and files.join(folder, "cancel") or nil
+  request.accept_file = action == "run" and files.join(folder, "accept") or nil
   os.remove(request.progress_file) -- of an earlier call
   local command_line, message = helper.start(folder, { action }, request)
   if not command_line then return nil, message end
@@ -63,6 +64,7 @@ function Job:_describe(object)
     if object.state == "cancelling" then self.text = "Cancelling" end
   elseif object.event == "progress" then
     self.text = PHASES[object.phase] or object.phase
+    self.is_learning = object.phase == "adaptation" and (object.step or 0) > 0 and not self.accepted
     if (object.epochs or 0) > 0 then
       self.text = ("%s, pass %d of %d"):format(self.text, object.epoch, object.epochs)
     end
@@ -73,7 +75,7 @@ function Job:_describe(object)
   elseif object.event == "fetch" then
     self.text, self.eta_s, self.fraction = "Fetching " .. object.file, nil, 1
   elseif object.event == "result" then
-    self.result = object
+    self.result, self.is_learning = object, false
     if object.ok then
       self.state, self.text = "done", "Done"
     elseif object.exit_code == 4 then
@@ -129,6 +131,7 @@ function Job:resume()
     request.progress_file = files.join(self.folder, ("progress-%d.jsonl"):format(attempt))
   end
   os.remove(request.cancel_file or "")
+  os.remove(request.accept_file or "")
   local words = self.job_id and { "resume", self.job_id } or { "run" }
   local command_line, message = helper.start(self.folder, words, request)
   local job_id = self.job_id
@@ -144,6 +147,13 @@ function Job:cancel()
   if self:has_ended() or not self.request.cancel_file then return end
   files.write(self.request.cancel_file, "")
   self.text, self.eta_s = "Cancelling", nil
+end
+
+--- Ask the helper to take what is learned so far.
+function Job:accept()
+  if not (self.is_learning and self.request.accept_file) then return end
+  files.write(self.request.accept_file, "")
+  self.text, self.eta_s, self.is_learning, self.accepted = "Taking what is learned so far", nil, false, true
 end
 
 --- Whether nothing more will come.

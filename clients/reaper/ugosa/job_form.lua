@@ -73,6 +73,7 @@ function JobForm:options()
     model = self.model_names[self.model],
     preset = self.preset > 1 and PRESETS[self.preset] or nil,
     strategy = self.strategy > 1 and self.strategies[self.strategy] or nil,
+    base_stems = "early",
   }
 end
 

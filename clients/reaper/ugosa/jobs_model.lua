@@ -76,12 +76,24 @@ function JobsModel:_finish()
   local insertions = {}
   for _, entry in ipairs(self.entries) do
     if entry.job.state == "done" and not entry.inserted then
-      insertions[#insertions + 1] = { place = entry.place, stems = entry.job.result.stems }
-      entry.inserted = true
+      entry.inserted = { place = entry.place, stems = entry.job.result.stems }
+      insertions[#insertions + 1] = entry.inserted
     end
     if not entry.job.can_resume then pending.remove(entry.job.folder) end
   end
   if #insertions > 0 then self.notices = insert.stems(insertions) end
+end
+
+-- The inserted stems that there are of the model as it is too, as changes of their files to those or back.
+function JobsModel:_changes(takes_base)
+  local changes = {}
+  for _, entry in ipairs(self.entries) do
+    local base = entry.inserted and entry.job.result.base_stems
+    if base and #base > 0 then
+      changes[#changes + 1] = { guids = entry.inserted.guids, stems = takes_base and base or entry.inserted.stems }
+    end
+  end
+  return changes
 end
 
 local function add(lines, text, severity) lines[#lines + 1] = { text = text, severity = severity } end
@@ -123,10 +135,20 @@ function JobsModel:view()
   if not self.finished then
     add(lines, "You can go on working. Closing this window leaves the jobs running; 'UGOSA: Resume' brings them back.",
       "info")
-    return { lines = lines, bars = bars, buttons = { { id = "cancel", label = "Cancel" } } }
+    local buttons = { { id = "cancel", label = "Cancel" } }
+    for _, entry in ipairs(self.entries) do
+      if entry.job.is_learning and #buttons == 1 then
+        table.insert(buttons, 1, { id = "accept", label = "Take it now" })
+      end
+    end
+    return { lines = lines, bars = bars, buttons = buttons }
   end
   for _, notice in ipairs(self.notices) do add(lines, notice, "warning") end
   local buttons = { { id = "close", label = "Close" } }
+  if #self:_changes(true) > 0 then
+    table.insert(buttons, 1, { id = "other_files",
+      label = self.plays_base and "Insert the learned ones again" or "Insert base instead" })
+  end
   if can_resume then table.insert(buttons, 1, { id = "resume", label = "Resume" }) end
   return { lines = lines, bars = bars, buttons = buttons }
 end
@@ -137,6 +159,11 @@ function JobsModel:handle(event)
     self.closed = true
   elseif event.button == "cancel" then
     for _, entry in ipairs(self.entries) do entry.job:cancel() end
+  elseif event.button == "accept" then
+    for _, entry in ipairs(self.entries) do entry.job:accept() end
+  elseif event.button == "other_files" then
+    self.plays_base = not self.plays_base
+    insert.other_files(self:_changes(self.plays_base))
   elseif event.button == "resume" then
     for _, entry in ipairs(self.entries) do
       if entry.job.state == "failed" and entry.job.can_resume then entry.job:resume() end

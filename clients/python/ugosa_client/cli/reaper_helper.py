@@ -54,6 +54,7 @@ request file, a JSON object (paths are absolute, frames at the song's rate; [...
   run, resume:
     song, out_dir    the audio file, and the folder for stems and report
     cancel_file      cancels the job as soon as it is there
+    [accept_file]    has the job learn no more and go on to the stems, as soon as it is there
     [start_frame, end_frame]  the part of the song to separate
     [marks]          {"source", "state": "silent" or "active", "start_frame", "end_frame"}, in that part
     [options]        by the names of JobOptions: "model", "preset", "strategy", "epochs", ...
@@ -94,6 +95,8 @@ class HelperRequest:
     """Id of the request: the same again gives the same job."""
     server: str | None = None
     """Address; None = the default."""
+    accept_file: Path | None = None
+    """File that the script makes to take what is learned so far."""
 
 
 class _CancelledBeforeJobError(UgosaClientError):
@@ -128,7 +131,7 @@ def run_helper(arguments: argparse.Namespace, client: UgosaClient, reporter: Rep
     request = read_request(arguments.request)
     with progress_lines(request.progress_file), UgosaClient(request.server or client.target) as client:
         lines = JsonReporter()
-        with Attendant(client, request.cancel_file) as attendant:
+        with Attendant(client, request.cancel_file, request.accept_file) as attendant:
             try:
                 ensure_server(request.server or arguments.server, lines.say)
                 job = (
@@ -181,6 +184,7 @@ def read_request(path: str | os.PathLike[str]) -> HelperRequest:
             options=_options(values.get("options", {})),
             request_id=_text(values, "request_id"),
             server=_text(values, "server"),
+            accept_file=_path(path, values, "accept_file") if "accept_file" in values else None,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInputError(f"{path}: {type(error).__name__}: {error}") from None
@@ -334,13 +338,14 @@ class _Lines:
 
 
 class Attendant:
-    """Watcher of the cancel file: a thread that cancels the job at the server."""
+    """Watcher of the files of a script: a thread that cancels or accepts the job at the server."""
 
-    def __init__(self, client: UgosaClient, cancel_file: Path) -> None:
+    def __init__(self, client: UgosaClient, cancel_file: Path, accept_file: Path | None) -> None:
         self.job_id: str | None = None
         """Set once there is a job."""
         self._client = client
         self._cancel_file = cancel_file
+        self._accept_file = accept_file
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -353,11 +358,16 @@ class Attendant:
         self._thread.join()
 
     def _watch(self) -> None:
+        is_accepted = self._accept_file is None
         while not self._ended.wait(CANCEL_POLL_S):
-            if self.job_id is None or not self._cancel_file.exists():
+            if self.job_id is None:
                 continue
             try:
-                self._client.cancel(self.job_id)
-                return
+                if self._cancel_file.exists():
+                    self._client.cancel(self.job_id)
+                    return
+                if not is_accepted and self._accept_file is not None and self._accept_file.exists():
+                    self._client.accept(self.job_id)
+                    is_accepted = True
             except UgosaClientError:
                 continue  # the server is away for the moment; the wish stays
