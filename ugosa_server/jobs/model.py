@@ -299,7 +299,7 @@ class Job:
     base_stems: tuple[StemFile, ...] = ()
     """Stems of the unadapted network, while they are on disk."""
     accepted: bool = False
-    """Whether it was asked to learn no more."""
+    """True once it was asked to learn no more."""
     damaged: bool = False
     """True if its song, options or marks can no longer be read, so that it cannot be run."""
 

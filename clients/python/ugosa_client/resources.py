@@ -449,7 +449,7 @@ class Job:
     base_stems: tuple[Stem, ...] = ()
     """Stems of the model as it is, under the marks, while the server has them."""
     accepted: bool = False
-    """Whether it was asked to learn no more while it had not ended."""
+    """True if it was asked to learn no more while it had not ended."""
     adapter: Adapter | None = None
     """Set when SUCCEEDED, unless the model was kept as it is; kept for longer than the stems."""
 
