@@ -20,6 +20,9 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     data = commands.add_parser("data", help="build the sampler bank that training songs are made from")
     data.add_argument("--out", type=Path, required=True, help="folder of the bank; a second call resumes")
     data.add_argument("--voices", type=Path, required=True, help="folder with one UTAU voicebank a folder")
+    data.add_argument(
+        "--recordings", type=Path, metavar="FOLDER", help="recorded notes and kits, see recordings.py"
+    )
     data.set_defaults(run=build_data)
 
     songs = commands.add_parser("songs", help="render real songs with true stems, from projects of LMMS")
@@ -69,7 +72,7 @@ def build_data(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ConfigError(f"training data need {error.name}: pip install 'ugosa-research[train]'") from error
 
-    for progress in build_bank(arguments.out, arguments.voices):
+    for progress in build_bank(arguments.out, arguments.voices, arguments.recordings):
         print(f"{progress.done}/{progress.of} {progress.name}", flush=True)
     return 0
 
