@@ -24,7 +24,9 @@ DECODED_BYTES = 4000 * 2 * 4  # of SONG: frames, channels, float32
 
 
 def allowing(**limits):
-    return {"quotas": dataclasses.replace(ROOMY, **limits)}
+    return {
+        "quotas": dataclasses.replace(ROOMY, **{f"quota_{name}": limit for name, limit in limits.items()})
+    }
 
 
 async def refusal(work):

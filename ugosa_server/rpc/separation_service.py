@@ -48,7 +48,7 @@ class SeparationService(SeparationServiceServicer):
         self, request_iterator: AsyncIterator[wire.SeparateRequest], context: Context
     ) -> AsyncGenerator[wire.SeparateResponse, None]:
         """See the proto."""
-        first = await first_message(request_iterator, self._uploads.limits.idle_timeout_s)
+        first = await first_message(request_iterator, self._uploads.limits.upload_idle_timeout_s)
         if first is None or first.WhichOneof("part") != "header":
             raise BadOptionError("the first message of Separate must be `header`")
         principal = current_principal()
@@ -90,7 +90,7 @@ class SeparationService(SeparationServiceServicer):
         self, call: _Call, upload: Upload, request_iterator: AsyncIterator[wire.SeparateRequest]
     ) -> AsyncGenerator[wire.SeparateResponse, None]:
         """Receive the song until its upload is COMPLETE."""
-        reader = BatchReader(request_iterator, self._uploads.limits.idle_timeout_s)
+        reader = BatchReader(request_iterator, self._uploads.limits.upload_idle_timeout_s)
         try:
             async with self._uploads.open(call.principal, upload.upload_id) as opened:
                 async with aclosing(call.receive(opened, reader)) as answers:

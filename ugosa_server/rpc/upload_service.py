@@ -41,7 +41,7 @@ class UploadService(UploadServiceServicer):
         self, request_iterator: AsyncIterator[wire.WriteUploadRequest], context: Context
     ) -> AsyncGenerator[wire.WriteUploadResponse, None]:
         """See the proto."""
-        first = await first_message(request_iterator, self._uploads.limits.idle_timeout_s)
+        first = await first_message(request_iterator, self._uploads.limits.upload_idle_timeout_s)
         if first is None or first.WhichOneof("part") != "open":
             raise BadOptionError("the first message of WriteUpload must be `open`")
         principal, upload_id = current_principal(), first.open.upload_id
@@ -53,7 +53,7 @@ class UploadService(UploadServiceServicer):
             return
         async with self._uploads.open(principal, upload_id) as opened:
             yield wire.WriteUploadResponse(committed_size=opened.committed_size)
-            reader = BatchReader(request_iterator, self._uploads.limits.idle_timeout_s)
+            reader = BatchReader(request_iterator, self._uploads.limits.upload_idle_timeout_s)
             try:
                 async with aclosing(self._write(opened, reader)) as answers:
                     async for answer in answers:
