@@ -64,8 +64,55 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
-class ServerConfig(WorkerSettings):
-    """Settings of the server: names of the TOML file, flags of `ugosa-server`, and their help."""
+class UploadSettings:
+    """Settings of uploads."""
+
+    max_upload_bytes: int = 16 * GIB
+    """Largest upload, as sent."""
+    upload_idle_timeout_s: float = 120.0
+    """Seconds without data after which an upload stream is ended; the upload can be resumed."""
+    decode_timeout_s: float = 600.0
+    """Seconds for decoding one song."""
+
+
+@dataclass(frozen=True)
+class QuotaSettings:
+    """Limits of each principal."""
+
+    quota_uploads: int = 10_000
+    """Songs kept for one principal."""
+    quota_stored_bytes: int = 512 * GIB
+    """Bytes of songs and stems kept for one principal; a job that has not ended counts with all that its
+    stems can take. Reports, levels and adapters, far smaller, do not count."""
+    quota_queued_jobs: int = 500
+    """Jobs of one principal that may wait."""
+    quota_watches: int = 64
+    """Watches of one principal at once."""
+    quota_upload_streams: int = 16
+    """Upload streams of one principal at once."""
+    quota_read_streams: int = 64
+    """Stems and reports read by one principal at once."""
+
+
+@dataclass(frozen=True)
+class RetentionSettings:
+    """Times for which jobs and songs are kept."""
+
+    keep_jobs_days: float = 30.0
+    """Days that a job is kept after its end, with its stems; 0 = for ever."""
+    keep_adapters_days: float = 180.0
+    """Days that what a job has learned is kept after its end, a few MB, for further jobs of the song to start
+    from; 0 = for ever. At least keep_jobs_days."""
+    keep_uploads_days: float = 7.0
+    """Days that a song is kept after it was sent and after the last job that needed it; 0 = for ever."""
+
+
+@dataclass(frozen=True)
+class ServerConfig(RetentionSettings, QuotaSettings, UploadSettings, WorkerSettings):
+    """Settings of the server: names of the TOML file, flags of `ugosa-server`, and their help.
+
+    Each part of the server takes the whole as the group that it needs.
+    """
 
     listen: tuple[str, ...] = dataclasses.field(default_factory=lambda: (default_listen(),))
     """Addresses: unix:PATH or HOST:PORT; port 0 takes a free one. Hosts beyond loopback need TLS.
@@ -112,34 +159,8 @@ class ServerConfig(WorkerSettings):
     """HOST:PORT of receivers of progress by OSC without a subscription."""
     max_queued: int = 1000
     """Jobs that may wait."""
-    max_upload_bytes: int = 16 * GIB
-    """Largest upload, as sent."""
-    keep_jobs_days: float = 30.0
-    """Days that a job is kept after its end, with its stems; 0 = for ever."""
-    keep_adapters_days: float = 180.0
-    """Days that what a job has learned is kept after its end, a few MB, for further jobs of the song to start
-    from; 0 = for ever. At least keep_jobs_days."""
-    keep_uploads_days: float = 7.0
-    """Days that a song is kept after it was sent and after the last job that needed it; 0 = for ever."""
     min_free_bytes: int = GIB // 2
     """Free disk space that uploads and jobs leave alone."""
-    upload_idle_timeout_s: float = 120.0
-    """Seconds without data after which an upload stream is ended; the upload can be resumed."""
-    quota_uploads: int = 10_000
-    """Songs kept for one principal."""
-    quota_stored_bytes: int = 512 * GIB
-    """Bytes of songs and stems kept for one principal; a job that has not ended counts with all that its
-    stems can take."""
-    quota_queued_jobs: int = 500
-    """Jobs of one principal that may wait."""
-    quota_watches: int = 64
-    """Watches of one principal at once."""
-    quota_upload_streams: int = 16
-    """Upload streams of one principal at once."""
-    quota_read_streams: int = 64
-    """Stems and reports read by one principal at once."""
-    decode_timeout_s: float = 600.0
-    """Seconds for decoding one song."""
     cancel_deadline_s: float = 15.0
     """Seconds for a cancelled job to end by itself; after them its worker process is replaced."""
     drain_grace_s: float = 20.0
@@ -159,7 +180,7 @@ class ServerConfig(WorkerSettings):
 def settings_help() -> dict[dataclasses.Field[Any], str]:
     """Return the meaning of each setting in one line: the docstring under its field."""
     texts = {}
-    for kind in (WorkerSettings, ServerConfig):
+    for kind in (*ServerConfig.__bases__, ServerConfig):
         (definition,) = ast.parse(inspect.getsource(kind)).body
         assert isinstance(definition, ast.ClassDef)
         for field, text in itertools.pairwise(definition.body):

@@ -17,7 +17,7 @@ from ugosa_server.errors import DiskFullError, UgosaError, UploadDamagedError, W
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
 from ugosa_server.jobs.events import EventHub, JobError, JobState
-from ugosa_server.jobs.model import Job, JobKind, JobResult
+from ugosa_server.jobs.model import Job, JobKind
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.retries import pause_s, verdict
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
@@ -210,11 +210,8 @@ class Scheduler:
                     match event:
                         case RunProgress() | RunNotice():
                             await self._record(job, event)
-                        case RunSucceeded(stems, report_json, report_html, levels, verdict):
-                            result = JobResult(
-                                stems, report_json, report_html, levels, verdict, adapter=event.adapter
-                            )
-                            await self._end(job, JobState.SUCCEEDED, result=result)
+                        case RunSucceeded():
+                            await self._end(job, JobState.SUCCEEDED, result=event)
                             self._faults_in_a_row = 0
                         case RunFailed(reason, message) if reason in MACHINE_FAULTS:
                             self._faults_in_a_row += 1
@@ -282,7 +279,7 @@ class Scheduler:
         self._hub.announce(job.job_id)
 
     async def _end(
-        self, job: Job, state: JobState, error: JobError | None = None, result: JobResult | None = None
+        self, job: Job, state: JobState, error: JobError | None = None, result: RunSucceeded | None = None
     ) -> None:
         reach("job.run_ended")
         if not await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, state, error, result)):

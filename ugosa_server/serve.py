@@ -23,11 +23,11 @@ from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.leftovers import check_state_dir, remove_leftovers
 from ugosa_server.jobs.model import LOCAL_PRINCIPAL
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.jobs.quotas import QuotaLimits, Quotas
-from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping
+from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.retention import keep_sweeping
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
-from ugosa_server.jobs.uploads import UploadLimits, Uploads
+from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import AUTO, FALLBACK, HOW_TO_GET_BETTER, ModelRegistry
 from ugosa_server.osc import JobFeed, OscOptions, OscService
@@ -75,18 +75,8 @@ async def serve(config: ServerConfig) -> str:
         await spool.ballast.deleting(clean)
 
         hub = EventHub()
-        quotas = Quotas(
-            QuotaLimits(
-                uploads=config.quota_uploads,
-                stored_bytes=config.quota_stored_bytes,
-                queued_jobs=config.quota_queued_jobs,
-                watches=config.quota_watches,
-                upload_streams=config.quota_upload_streams,
-                read_streams=config.quota_read_streams,
-            )
-        )
-        limits = UploadLimits(config.max_upload_bytes, config.decode_timeout_s, config.upload_idle_timeout_s)
-        uploads = Uploads(store, spool, limits, quotas)
+        quotas = Quotas(config)
+        uploads = Uploads(store, spool, config, quotas)
         jobs = JobQueue(
             store,
             spool,
@@ -118,10 +108,7 @@ async def serve(config: ServerConfig) -> str:
             has_tokens=await store(lambda s: s.tokens.any_valid()),
         )
         stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
-        retention = RetentionOptions(
-            config.keep_jobs_days, config.keep_adapters_days, config.keep_uploads_days
-        )
-        _run_along(stack, keep_sweeping(uploads, jobs, retention), "retention")
+        _run_along(stack, keep_sweeping(uploads, jobs, config), "retention")
         scheduler.start()
         for address in addresses:
             print(f"ugosa-server listens on {address}", flush=True)

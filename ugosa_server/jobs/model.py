@@ -11,7 +11,6 @@ from enum import StrEnum
 import msgspec
 
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.adaptation.verdict import Verdict
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import (
     JOB_DAMAGED_MESSAGE,
@@ -21,7 +20,7 @@ from ugosa_server.errors import (
     UploadIncompleteError,
 )
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.runs import AdapterFile, StemFile
+from ugosa_server.jobs.runs import RunSucceeded
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
@@ -225,24 +224,6 @@ class JobDraft:
 
 
 @dataclass(frozen=True)
-class JobResult:
-    """The files of a job that SUCCEEDED, inside its attempt's directory."""
-
-    stems: tuple[StemFile, ...]
-    """In the model's order; none of an ANALYSIS, nor once they have been kept long enough."""
-    report_json: str
-    """File name; empty where there are no stems."""
-    report_html: str
-    """File name; empty where there are no stems."""
-    levels: str = ""
-    """File name of the levels of the unadapted network's estimates."""
-    verdict: Verdict | None = None
-    """Whether the adaptation helped; None = none was judged."""
-    adapter: AdapterFile | None = None
-    """The changed tensors, which are kept for longer than all other files; None = there are none."""
-
-
-@dataclass(frozen=True)
 class Job:
     """A job as it stands."""
 
@@ -282,8 +263,8 @@ class Job:
     """Unix time of the terminal state."""
     error: JobError | None = None
     """Set when FAILED."""
-    result: JobResult | None = None
-    """Set when SUCCEEDED."""
+    result: RunSucceeded | None = None
+    """Set when SUCCEEDED; without stems once they have been kept long enough."""
     array_id: str = ""
     """Array that made it; empty = none did."""
     damaged: bool = False

@@ -24,7 +24,6 @@ from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import (
     Job,
     JobDraft,
-    JobResult,
     Upload,
     check_request_id,
     new_id,
@@ -33,6 +32,7 @@ from ugosa_server.jobs.model import (
 )
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.runs import RunSucceeded
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.marks import Mark, SongLevels, load_levels
@@ -394,7 +394,7 @@ def _of_same_song(job: Job, upload: Upload) -> Job:
     return job
 
 
-def _result(job: Job) -> JobResult:
+def _result(job: Job) -> RunSucceeded:
     if job.result is None:
         advice = f" ({job.error.message})" if job.error else ""
         raise JobNotFinishedError(f"job {job.job_id} is {job.state.value} and has no stems{advice}")

@@ -12,27 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ugosa_server.config import QuotaSettings
 from ugosa_server.errors import QuotaError
 from ugosa_server.jobs.store import Store
-
-
-@dataclass(frozen=True)
-class QuotaLimits:
-    """Limits of each principal; in the configuration every name has `quota_` before it."""
-
-    uploads: int
-    """Uploads kept, finished or not."""
-    stored_bytes: int
-    """Bytes on disk of songs (decoded, or as far as received) and of finished stems, and the most that the
-    stems of jobs that have not ended can take. Reports, levels and adapters, far smaller, do not count."""
-    queued_jobs: int
-    """Jobs that wait."""
-    watches: int
-    """Calls of WatchJob, and of Separate while its job runs, at once."""
-    upload_streams: int
-    """Calls of WriteUpload, and of Separate while its song comes, at once."""
-    read_streams: int = 64
-    """Calls of ReadStem and ReadReport, and of Separate while its stems go, at once."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +41,7 @@ class Usage:
 class Quotas:
     """Holds principals to their limits."""
 
-    def __init__(self, limits: QuotaLimits) -> None:
+    def __init__(self, limits: QuotaSettings) -> None:
         self._limits = limits
         self._watches: Counter[str] = Counter()
         self._upload_streams: Counter[str] = Counter()
@@ -76,10 +58,10 @@ class Quotas:
         Raises:
             QuotaError: it is not.
         """
-        if store.uploads.count(principal) >= self._limits.uploads:
+        if store.uploads.count(principal) >= self._limits.quota_uploads:
             raise _exceeded(
                 "uploads",
-                self._limits.uploads,
+                self._limits.quota_uploads,
                 "songs are kept for you, as many as may be; `ugosa songs` lists them, and with --delete SONG"
                 " deletes one",
             )
@@ -91,8 +73,10 @@ class Quotas:
         Raises:
             QuotaError: it is not.
         """
-        if store.jobs.count_queued(principal) >= self._limits.queued_jobs:
-            raise _exceeded("queued_jobs", self._limits.queued_jobs, "of your jobs wait; try again later")
+        if store.jobs.count_queued(principal) >= self._limits.quota_queued_jobs:
+            raise _exceeded(
+                "queued_jobs", self._limits.quota_queued_jobs, "of your jobs wait; try again later"
+            )
         self.check_bytes(store, principal, stems_bytes)
 
     def check_bytes(self, store: Store, principal: str, more: int) -> None:
@@ -105,7 +89,7 @@ class Quotas:
         if more > usage.bytes_left:
             raise _exceeded(
                 "stored_bytes",
-                self._limits.stored_bytes,
+                self._limits.quota_stored_bytes,
                 f"bytes may be stored for you: songs take {_megabytes(usage.upload_bytes)}, stems"
                 f" {_megabytes(usage.stem_bytes)}, and {_megabytes(more)} more do not fit into"
                 f" {_megabytes(usage.max_stored_bytes)}; `ugosa songs` and `ugosa jobs` list them,"
@@ -116,10 +100,10 @@ class Quotas:
         """Return how much a principal stores, and may store."""
         return Usage(
             uploads=store.uploads.count(principal),
-            max_uploads=self._limits.uploads,
+            max_uploads=self._limits.quota_uploads,
             upload_bytes=store.uploads.stored_bytes(principal),
             stem_bytes=store.jobs.stored_bytes(principal),
-            max_stored_bytes=self._limits.stored_bytes,
+            max_stored_bytes=self._limits.quota_stored_bytes,
         )
 
     def bytes_left(self, store: Store, principal: str) -> int:
@@ -133,7 +117,7 @@ class Quotas:
         Raises:
             QuotaError: there are too many.
         """
-        with _counted(self._watches, principal, self._limits.watches, "watches"):
+        with _counted(self._watches, principal, self._limits.quota_watches, "watches"):
             yield
 
     @contextmanager
@@ -143,7 +127,7 @@ class Quotas:
         Raises:
             QuotaError: there are too many.
         """
-        with _counted(self._upload_streams, principal, self._limits.upload_streams, "upload_streams"):
+        with _counted(self._upload_streams, principal, self._limits.quota_upload_streams, "upload_streams"):
             yield
 
     @contextmanager
@@ -153,7 +137,7 @@ class Quotas:
         Raises:
             QuotaError: there are too many.
         """
-        with _counted(self._read_streams, principal, self._limits.read_streams, "read_streams"):
+        with _counted(self._read_streams, principal, self._limits.quota_read_streams, "read_streams"):
             yield
 
 

@@ -70,7 +70,7 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class RunSucceeded:
-    """The last event of a run that ended well; all files are durable."""
+    """The last event of a run that ended well, and the result of its job; all files are durable."""
 
     stems: tuple[StemFile, ...]
     """In the order of `StemChoice.names`; none, and no report, of an analysis."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ugosa_server.audio.decoding import DecodeLimits, DecodeRequest, decode_in_child
+from ugosa_server.config import UploadSettings
 from ugosa_server.errors import (
     BadOptionError,
     CrcMismatchError,
@@ -43,18 +44,6 @@ DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit sampl
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class UploadLimits:
-    """Limits of uploads."""
-
-    max_bytes: int
-    """Largest size of one upload as sent."""
-    decode_timeout_s: float
-    """Time for decoding one song."""
-    idle_timeout_s: float = 120.0
-    """Time after which a silent stream is ended; the upload stays and can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +117,7 @@ class OpenUpload:
 class Uploads:
     """All uploads of the server."""
 
-    def __init__(self, store: AsyncStore, spool: Spool, limits: UploadLimits, quotas: Quotas) -> None:
+    def __init__(self, store: AsyncStore, spool: Spool, limits: UploadSettings, quotas: Quotas) -> None:
         self.store = store
         self.limits = limits
         self._spool = spool
@@ -274,10 +263,9 @@ class Uploads:
             BadOptionError: it would be larger than the server takes.
             DiskFullError: the disk has no room for it and for its decoded audio.
         """
-        if size + more > self.limits.max_bytes:
-            raise BadOptionError(
-                f"the upload has {size + more} bytes or more; at most {self.limits.max_bytes} are taken"
-            )
+        most = self.limits.max_upload_bytes
+        if size + more > most:
+            raise BadOptionError(f"the upload has {size + more} bytes or more; at most {most} are taken")
         await asyncio.to_thread(self._spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
 
     async def complete(self, upload: Upload, sha256: str) -> Upload:

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from tests.helpers.front import PRINCIPAL, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.config import RetentionSettings
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, believed_time_s, keep_sweeping, sweep
+from ugosa_server.jobs.retention import S_PER_DAY, believed_time_s, keep_sweeping, sweep
 from ugosa_server.jobs.runs import AdapterFile
 from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
-OPTIONS = RetentionOptions(job_days=30, adapter_days=180, upload_days=7)
+OPTIONS = RetentionSettings()
 
 
 async def make_job(front, upload, request_id="r"):
@@ -122,7 +123,7 @@ def test_zero_days_keep_for_ever(tmp_path):
     async def run():
         async with running_front(tmp_path) as front:
             await front.events((await make_job(front, await front.upload())).job_id)
-            for_ever = RetentionOptions(job_days=0, adapter_days=0, upload_days=0)
+            for_ever = RetentionSettings(keep_jobs_days=0, keep_adapters_days=0, keep_uploads_days=0)
             assert await sweep(front.uploads, front.jobs, for_ever, in_days(10_000)) == (0, 0)
 
     asyncio.run(run())
@@ -147,7 +148,7 @@ def test_a_server_sweeps_when_it_starts(tmp_path):
     async def run():
         async with running_front(tmp_path) as front:
             await front.upload()
-            at_once = dataclasses.replace(OPTIONS, upload_days=1e-9)
+            at_once = dataclasses.replace(OPTIONS, keep_uploads_days=1e-9)
             sweeping = asyncio.create_task(keep_sweeping(front.uploads, front.jobs, at_once))
             async with asyncio.timeout(10):
                 while kept(front) != ([], []):

@@ -10,7 +10,6 @@ from ugosa_client.convert import to_verdict
 from ugosa_client.wire.ugosa.v1 import job_pb2 as client_pb2
 from ugosa_server.adaptation import Outcome, SourceVerdict, Verdict
 from ugosa_server.engines.base import decode_line, encode_line
-from ugosa_server.jobs import JobResult
 from ugosa_server.jobs.runs import RunSucceeded
 from ugosa_server.rpc.convert import verdict_to_wire
 
@@ -36,11 +35,11 @@ def test_verdict_survives_the_wire(outcome):
 def test_verdict_survives_the_pipe_and_the_store():
     sent = RunSucceeded((), "report.json", "report.html", "levels.json", verdict(Outcome.HELPED))
     assert decode_line(encode_line(sent))[0] == sent
-    result = JobResult((), "report.json", "report.html", "levels.json", verdict(Outcome.DID_NOT))
-    assert msgspec.json.decode(msgspec.json.encode(result), type=JobResult) == result
+    result = RunSucceeded((), "report.json", "report.html", "levels.json", verdict(Outcome.DID_NOT))
+    assert msgspec.json.decode(msgspec.json.encode(result), type=RunSucceeded) == result
     before = msgspec.json.encode({"stems": [], "report_json": "a", "report_html": "b"})
     assert (
-        msgspec.json.decode(before, type=JobResult).verdict is None
+        msgspec.json.decode(before, type=RunSucceeded).verdict is None
     )  # of a job that ended before there was one
 
 

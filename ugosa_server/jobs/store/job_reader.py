@@ -12,7 +12,8 @@ import msgspec
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamagedError
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.model import Job, JobOptions, JobResult
+from ugosa_server.jobs.model import Job, JobOptions
+from ugosa_server.jobs.runs import RunSucceeded
 from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import columns_of, from_json, read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.turns import Turns
@@ -52,7 +53,7 @@ DAMAGED = JobError(StoreDamagedError.reason, JOB_DAMAGED_MESSAGE)
 NO_AUDIO = SourceAudio("", 0, 0, 0, "", 0.0)  # in place of what is damaged
 NO_OPTIONS = JobOptions("")
 NO_MARKS: tuple[Mark, ...] = ()
-NO_RESULT = JobResult((), "", "")
+NO_RESULT = RunSucceeded((), "", "")
 MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 
 
@@ -223,7 +224,7 @@ class JobReader:
         options = from_json(row.options, JobOptions, NO_OPTIONS, name)
         marks = from_json(row.marks, tuple[Mark, ...], NO_MARKS, name)
         error = None if row.error is None else from_json(row.error, JobError, DAMAGED, name)
-        result = None if row.result is None else from_json(row.result, JobResult, NO_RESULT, name)
+        result = None if row.result is None else from_json(row.result, RunSucceeded, NO_RESULT, name)
         state = row.state
         if result is NO_RESULT:
             state, error, result = JobState.FAILED, DAMAGED, None

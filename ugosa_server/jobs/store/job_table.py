@@ -10,8 +10,8 @@ import apsw
 
 from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError
 from ugosa_server.jobs.events import EventBody, JobError, JobState, StateChanged
-from ugosa_server.jobs.model import Job, JobDraft, JobResult
-from ugosa_server.jobs.runs import RunNotice
+from ugosa_server.jobs.model import Job, JobDraft
+from ugosa_server.jobs.runs import RunNotice, RunSucceeded
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_reader import JobReader
 from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_value
@@ -160,7 +160,7 @@ class JobTable(JobReader):
         attempt: int,
         state: JobState,
         error: JobError | None = None,
-        result: JobResult | None = None,
+        result: RunSucceeded | None = None,
     ) -> bool:
         """Move a RUNNING or CANCELLING job to a terminal state; False when the attempt is stale."""
         with transaction(self._connection):
