@@ -104,8 +104,8 @@ class ServerConfig(WorkerSettings):
     state_dir: str = dataclasses.field(default_factory=lambda: str(default_state_dir()))
     """Folder of jobs, songs and stems. Default: $XDG_STATE_HOME/ugosa, or ~/.local/state/ugosa."""
     move_unknown: bool = False
-    """Move songs and stems that the database does not know to lost+found in state_dir, where nothing removes
-    them; without it the server refuses to start beside them."""
+    """Move songs and stems that the database does not know to lost+found in state_dir, where they are kept 90
+    days; without it the server refuses to start beside them."""
     osc: str = ""
     """HOST:PORT on loopback for OSC commands; empty = none."""
     osc_peers: tuple[str, ...] = ()
