@@ -206,6 +206,18 @@ class JobTable(JobReader):
                 self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLING))
             return self.get(principal, job_id)
 
+    def cancel_all(self, principal: str) -> int:
+        """Ask all jobs of a principal that have not ended to end, and return how many there were."""
+        with transaction(self._connection):
+            job_ids = read_strings(
+                self._connection,
+                "SELECT job_id FROM jobs WHERE principal = ? AND end_time_s IS NULL",
+                (principal,),
+            )
+            for job_id in job_ids:
+                self.request_cancel(principal, job_id)
+            return len(job_ids)
+
     def delete(self, principal: str, job_id: str) -> None:
         """Remove an ended job with its events.
 
