@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from ugosa_server.errors import ConfigError
+from ugosa_server.home import expanded, home_dir
 from ugosa_server.log import LogFormat
 
 GIB = 1024**3
@@ -25,8 +26,9 @@ GIB = 1024**3
 
 def default_state_dir() -> Path:
     """Return $XDG_STATE_HOME/ugosa, or ~/.local/state/ugosa."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "ugosa"
+    base = os.environ.get("XDG_STATE_HOME")
+    folder = Path(base) if base else home_dir("name a folder with --state-dir") / ".local" / "state"
+    return folder / "ugosa"
 
 
 def default_listen() -> str:
@@ -151,8 +153,8 @@ class ServerConfig(RetentionSettings, QuotaSettings, UploadSettings, WorkerSetti
     state_dir: str = dataclasses.field(default_factory=lambda: str(default_state_dir()))
     """Folder of jobs, songs and stems. Default: $XDG_STATE_HOME/ugosa, or ~/.local/state/ugosa."""
     move_unknown: bool = False
-    """Move songs and stems that the database does not know to lost+found in state_dir, where nothing removes
-    them; without it the server refuses to start beside them."""
+    """Move songs and stems that the database does not know to lost+found in state_dir, where they are kept 90
+    days; without it the server refuses to start beside them."""
     osc: str = ""
     """HOST:PORT on loopback for OSC commands; empty = none."""
     osc_peers: tuple[str, ...] = ()
@@ -216,6 +218,11 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
             hint = f"; did you mean {near[0]!r}?" if near else f"; known names are {', '.join(known)}"
             raise ConfigError(f"{path}: there is no setting {name!r}{hint}")
     values |= {name: value for name, value in overrides.items() if value is not None}
+    if "state_dir" in values and "listen" not in values:
+        try:
+            default_listen()
+        except ConfigError:  # a user without a home directory
+            values["listen"] = [f"unix:{values['state_dir']}/ugosa.sock"]
     try:
         config = msgspec.convert(values, ServerConfig)
     except msgspec.ValidationError as error:
@@ -225,5 +232,5 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
             raise ConfigError(f"{name} is {value}, but must be at least 0")
     if config.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(f"log_level is {config.log_level!r}, but must be DEBUG, INFO, WARNING or ERROR")
-    folders = tuple(str(Path(folder).expanduser()) for folder in config.model_dirs)
+    folders = tuple(str(expanded(folder)) for folder in config.model_dirs)
     return dataclasses.replace(config, model_dirs=folders)

@@ -274,7 +274,12 @@ class Scheduler:
         )
 
     async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:
-        await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, body))
+        def record(store: Store) -> bool:
+            is_live = store.jobs.append_event(job.job_id, job.attempt, body)
+            return is_live and store.jobs.progress(job.principal, job.job_id)[0] is JobState.CANCELLING
+
+        if await self._store(record):
+            self._look_for_cancel(job.job_id)  # `ugosa-server token revoke --cancel-jobs` asks in the store
         reach("job.event_recorded")
         self._hub.announce(job.job_id)
 

@@ -13,11 +13,11 @@ import logging
 import time
 
 from ugosa_server.config import RetentionSettings
+from ugosa_server.jobs.leftovers import S_PER_DAY, remove_long_lost
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 
-S_PER_DAY = 86_400
 SWEEP_INTERVAL_S = 3600.0
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ async def keep_sweeping(uploads: Uploads, jobs: JobQueue, settings: RetentionSet
         try:
             if (now_s := await believed_time_s(uploads.store)) is not None:
                 await sweep(uploads, jobs, settings, now_s)
+                await asyncio.to_thread(remove_long_lost, uploads.spool, now_s)
             else:
                 log.warning(
                     "the clock has jumped by more than a day; nothing is swept until it has proved right"

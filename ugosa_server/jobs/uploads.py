@@ -120,7 +120,8 @@ class Uploads:
     def __init__(self, store: AsyncStore, spool: Spool, limits: UploadSettings, quotas: Quotas) -> None:
         self.store = store
         self.limits = limits
-        self._spool = spool
+        self.spool = spool
+        """Folders of all songs."""
         self._quotas = quotas
         self._being_written: set[str] = set()
         self._decoders = asyncio.Semaphore(MAX_DECODERS)
@@ -158,14 +159,14 @@ class Uploads:
                 admit=lambda: self._quotas.check_new_upload(s, principal, size_bytes),
             )
         )
-        if upload.state is UploadState.COMPLETE and not await asyncio.to_thread(self._spool.is_whole, upload):
+        if upload.state is UploadState.COMPLETE and not await asyncio.to_thread(self.spool.is_whole, upload):
             log.warning("upload %s: its file is gone or damaged; it is received again", upload.upload_id)
             await self.store(lambda s: s.uploads.receive_again(upload.upload_id))
             upload = await self.get(principal, upload.upload_id)
         reach("upload.created")
         if upload.state is UploadState.RECEIVING:  # after its row: a folder without one would be nobody's
             with disk_full_explained():
-                await asyncio.to_thread(self._spool.make_upload, upload.upload_id)
+                await asyncio.to_thread(self.spool.make_upload, upload.upload_id)
         return upload
 
     async def get(self, principal: str, upload_id: str) -> Upload:
@@ -196,19 +197,19 @@ class Uploads:
         """
         if upload_id in self._being_written:
             raise UploadBusyError(f"upload {upload_id} is being written; end that stream first")
-        await self._spool.ballast.deleting(
+        await self.spool.ballast.deleting(
             lambda: self.store(lambda s: s.uploads.delete(principal, upload_id))
         )
-        await asyncio.to_thread(self._spool.delete_upload, upload_id)
+        await asyncio.to_thread(self.spool.delete_upload, upload_id)
 
     async def delete_unused(self, before_s: float) -> int:
         """Remove uploads made before a time that no job has needed since; return how many."""
         being_written = set(self._being_written)
-        upload_ids = await self._spool.ballast.deleting(
+        upload_ids = await self.spool.ballast.deleting(
             lambda: self.store(lambda s: s.uploads.delete_unused(before_s, being_written))
         )
         for upload_id in upload_ids:
-            await asyncio.to_thread(self._spool.delete_upload, upload_id)
+            await asyncio.to_thread(self.spool.delete_upload, upload_id)
         return len(upload_ids)
 
     @asynccontextmanager
@@ -228,11 +229,11 @@ class Uploads:
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size
             )
         with self._quotas.sending(principal), self._marked_as_being_written(upload_id):
-            if upload.committed_size == 0 and not self._spool.bytes_path(upload_id).exists():
+            if upload.committed_size == 0 and not self.spool.bytes_path(upload_id).exists():
                 # a crash came between its row and its folder
                 with disk_full_explained():
-                    await asyncio.to_thread(self._spool.make_upload, upload_id)
-            writer = UploadWriter(self._spool.bytes_path(upload_id), upload.committed_size)
+                    await asyncio.to_thread(self.spool.make_upload, upload_id)
+            writer = UploadWriter(self.spool.bytes_path(upload_id), upload.committed_size)
             try:
                 yield OpenUpload(upload, writer, self)
             finally:
@@ -266,7 +267,7 @@ class Uploads:
         most = self.limits.max_upload_bytes
         if size + more > most:
             raise BadOptionError(f"the upload has {size + more} bytes or more; at most {most} are taken")
-        await asyncio.to_thread(self._spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
+        await asyncio.to_thread(self.spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
 
     async def complete(self, upload: Upload, sha256: str) -> Upload:
         """Decode the received bytes, a video's first picture only, and make the upload COMPLETE.
@@ -283,12 +284,12 @@ class Uploads:
             raise  # not the song's fault for certain: the bytes stay, and `finish` can be sent again
         except InvalidInputError:
             await self.store(lambda s: s.uploads.delete(upload.principal, upload.upload_id))
-            await asyncio.to_thread(self._spool.delete_upload, upload.upload_id)
+            await asyncio.to_thread(self.spool.delete_upload, upload.upload_id)
             raise
         return await self.get(upload.principal, upload.upload_id)
 
     async def _probe(self, upload: Upload, sha256: str) -> None:
-        path = self._spool.bytes_path(upload.upload_id)
+        path = self.spool.bytes_path(upload.upload_id)
         video = await probe_in_child(path, self.limits.decode_timeout_s)
         await self.store(lambda s: s.uploads.complete_video(upload.upload_id, sha256, video))
         log.info("upload %s: %s, %d x %d", upload.upload_id, video.encoding, video.width, video.height)
@@ -297,19 +298,19 @@ class Uploads:
         upload_id = upload.upload_id
         left = await self.store(lambda s: self._quotas.bytes_left(s, upload.principal))
         request = DecodeRequest(
-            path=str(self._spool.bytes_path(upload_id)),
-            out_path=str(self._spool.audio_path(upload_id)),
+            path=str(self.spool.bytes_path(upload_id)),
+            out_path=str(self.spool.audio_path(upload_id)),
             pcm=upload.format.pcm,
             limits=DecodeLimits(
-                max_bytes=left + self._spool.bytes_path(upload_id).stat().st_size,
-                min_free_bytes=self._spool.min_free_bytes,
+                max_bytes=left + self.spool.bytes_path(upload_id).stat().st_size,
+                min_free_bytes=self.spool.min_free_bytes,
             ),
         )
         audio = await decode_in_child(request, timeout_s=self.limits.decode_timeout_s)
         reach("upload.decoded")
         await self.store(lambda s: s.uploads.complete(upload_id, sha256, audio))
         reach("upload.completed")
-        await asyncio.to_thread(self._spool.delete_bytes, upload_id)
+        await asyncio.to_thread(self.spool.delete_bytes, upload_id)
         log.info(
             "upload %s: %s, %d frames at %d Hz",
             upload_id,

@@ -15,9 +15,10 @@ from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.config import RetentionSettings
 from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs.leftovers import S_PER_DAY
 from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.retention import S_PER_DAY, believed_time_s, keep_sweeping, sweep
+from ugosa_server.jobs.retention import believed_time_s, keep_sweeping, sweep
 from ugosa_server.jobs.runs import AdapterFile
 from ugosa_server.jobs.store import Store
 
@@ -176,6 +177,33 @@ def test_jumping_clock_sweeps_nothing_until_proved_right():
         back_in_weeks_s = now_s + 30 * day_s
         assert not store.clock.believe(back_in_weeks_s), "the server was off"
         assert store.clock.believe(back_in_weeks_s + day_s), "and a day later this is the time"
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("off_days", [0, 90])
+@pytest.mark.parametrize("behind_days", [2, 20_000])
+def test_what_came_while_the_clock_was_behind_is_kept(behind_days, off_days):
+    """A machine without a battery for its clock wakes up in the past, and is set right later."""
+    day_s = S_PER_DAY
+    store = Store(Path(":memory:"))
+    try:
+        began_s = time.time()
+        store.uploads.create("first", "local", "first", "d", UploadFormat())
+        assert store.clock.believe(began_s)
+        wake_s = began_s - behind_days * day_s
+        for hour in range(30):  # longer than the day that proves a clock
+            with clock(max(0.0, wake_s) + 3600 * hour):
+                store.clock.believe(time.time())
+                store.uploads.create(f"u{hour}", "local", f"u{hour}", "d", UploadFormat())
+        set_right_s = began_s + (off_days + 1.5) * day_s
+        with clock(set_right_s):
+            if not store.clock.believe(time.time()):
+                assert store.clock.believe(set_right_s + day_s)
+            store.uploads.delete_unused(set_right_s + day_s - 30 * day_s, set())
+        kept_ids = store.uploads.all_ids()
+        assert {f"u{hour}" for hour in range(30)} <= kept_ids
+        assert all(store.uploads.get("local", id_).create_time_s >= began_s for id_ in kept_ids)
     finally:
         store.close()
 

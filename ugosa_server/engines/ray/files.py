@@ -21,6 +21,7 @@ from typing import Any
 
 from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.files import publish, sha256_of_file, tmp_path_of
+from ugosa_server.home import expanded
 from ugosa_server.jobs.runs import RunSpec
 
 CHUNK_BYTES = 1024**2
@@ -56,7 +57,7 @@ class NodeFiles:
 
     def __init__(self, folder: NodeFolder) -> None:
         """Make the folders."""
-        root = Path(folder.root).expanduser()
+        root = expanded(folder.root)
         self._content = root / "content"
         self._runs = root / "runs"
         self._writer = folder.writer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,9 +11,10 @@ from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundEr
 from ugosa_server.jobs.events import EventBody, JobError, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobDraft
 from ugosa_server.jobs.runs import RunNotice, RunSucceeded
+from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_reader import JobReader
-from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_value
+from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.marks import Mark
 
@@ -22,9 +22,10 @@ from ugosa_server.marks import Mark
 class JobTable(JobReader):
     """Reads and writes jobs. Every method is one transaction, durable when it returns."""
 
-    def __init__(self, connection: apsw.Connection, events: EventTable) -> None:
+    def __init__(self, connection: apsw.Connection, events: EventTable, clock: ClockTable) -> None:
         super().__init__(connection)
         self._events = events
+        self._clock = clock
 
     def create(
         self,
@@ -70,7 +71,7 @@ class JobTable(JobReader):
                     as_json(replace(options, visual_frames=(), pictures=())),
                     "[]",  # they are beside the row
                     JobState.QUEUED.value,
-                    time.time(),
+                    self._clock.stamp_s(),
                     array_id,
                     options.video.upload_id if options.video else None,
                     draft.stems_bytes,
@@ -139,7 +140,7 @@ class JobTable(JobReader):
                 tuple[str, int],
                 "UPDATE jobs SET state = ?, attempt = attempt + 1, fraction = 0,"
                 " start_time_s = coalesce(start_time_s, ?) WHERE number = ? RETURNING job_id, attempt",
-                (JobState.RUNNING.value, time.time(), number),
+                (JobState.RUNNING.value, self._clock.stamp_s(), number),
             )
             assert claimed is not None
             job_id, attempt = claimed
@@ -171,7 +172,7 @@ class JobTable(JobReader):
                 " fraction = CASE WHEN ? THEN 1.0 ELSE fraction END WHERE job_id = ?",
                 (
                     state.value,
-                    time.time(),
+                    self._clock.stamp_s(),
                     None if error is None else as_json(error),
                     None if result is None else as_json(result),
                     0 if result is None else sum(stem.size_bytes for stem in result.stems),
@@ -201,7 +202,7 @@ class JobTable(JobReader):
             if job.state is JobState.QUEUED:
                 self._connection.execute(
                     "UPDATE jobs SET state = ?, end_time_s = ?, stored_bytes = 0 WHERE job_id = ?",
-                    (JobState.CANCELLED.value, time.time(), job_id),
+                    (JobState.CANCELLED.value, self._clock.stamp_s(), job_id),
                 )
                 self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLED))
             elif job.state is JobState.RUNNING:
@@ -210,6 +211,18 @@ class JobTable(JobReader):
                 )
                 self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLING))
             return self.get(principal, job_id)
+
+    def cancel_all(self, principal: str) -> int:
+        """Ask all jobs of a principal that have not ended to end, and return how many there were."""
+        with transaction(self._connection):
+            job_ids = read_strings(
+                self._connection,
+                "SELECT job_id FROM jobs WHERE principal = ? AND end_time_s IS NULL",
+                (principal,),
+            )
+            for job_id in job_ids:
+                self.request_cancel(principal, job_id)
+            return len(job_ids)
 
     def delete(self, principal: str, job_id: str) -> None:
         """Remove an ended job with its events.

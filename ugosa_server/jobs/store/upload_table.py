@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
+from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import (
     as_json,
@@ -51,8 +51,9 @@ NO_VIDEO = VideoInfo(0, 0, "")
 class UploadTable:
     """Reads and writes uploads. Every method is one transaction, durable when it returns."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, clock: ClockTable) -> None:
         self._connection = connection
+        self._clock = clock
 
     def create(
         self,
@@ -93,7 +94,7 @@ class UploadTable:
                     request_digest,
                     as_json(upload_format),
                     UploadState.RECEIVING.value,
-                    time.time(),
+                    self._clock.stamp_s(),
                 ),
             )
             return self.get(principal, upload_id)
@@ -182,7 +183,7 @@ class UploadTable:
         self._connection.execute(
             "UPDATE uploads SET state = ?, committed_size = 0, stored_bytes = 0, sha256 = '', audio = NULL,"
             " video = NULL, create_time_s = ? WHERE upload_id = ?",
-            (UploadState.RECEIVING.value, time.time(), upload_id),
+            (UploadState.RECEIVING.value, self._clock.stamp_s(), upload_id),
         )
 
     def delete(self, principal: str, upload_id: str) -> None:

@@ -84,7 +84,7 @@ def measured_key(audio: FloatArray, pitch_class: int) -> int:
 
         on = sum(power(n) for n in range(1, count + 1))
         odd = sum(power(n) for n in range(1, count + 1, 2))
-        return on * (odd / (on + 1e-12)) ** 0.3
+        return float(on * (odd / (on + 1e-12)) ** 0.3)
 
     return max(keys, key=explained)
 
