@@ -1,7 +1,8 @@
 /** What a musician does on the page, and what must come of it. Run by tests/web/test_browser.py. */
 
 import assert from "node:assert/strict";
-import { ask, openPage } from "./page.mjs";
+import { createServer } from "node:http";
+import { REBOUND, ask, openPage } from "./page.mjs";
 
 const scenarios = {
   async drag_draws_silence_and_undo_takes_it_back({ drag, marks, page }) {
@@ -288,9 +289,86 @@ const scenarios = {
     await until(() => window.ugosa.playback.versions.length === 1 && window.ugosa.runs.all.length === 0);
   },
 
+  async fingers_draw_move_and_remove_marks({ fingers, marks, page, until }) {
+    await fingers([["vocals", 0.2, 0.5], ["vocals", 0.3, 0.5], ["vocals", 0.45, 0.5], ["vocals", 0.5, 0.5]]);
+    assert.deepEqual(await marks(), ["vocals silent 0.20 0.50"]);
+    await fingers([["vocals", 0.35, 0.5], ["vocals", 0.4, 0.5], ["vocals", 0.45, 0.5], ["vocals", 0.55, 0.5]]);
+    assert.deepEqual(await marks(), ["vocals silent 0.40 0.70"]);
+    await fingers([["vocals", 0.697, 0.5], ["vocals", 0.72, 0.5], ["vocals", 0.76, 0.5], ["vocals", 0.797, 0.5]]);
+    assert.deepEqual(await marks(), ["vocals silent 0.40 0.80"]);
+    await page.getByText("Only this", { exact: true }).tap();
+    await fingers([["drums", 0.1, 0.5], ["drums", 0.15, 0.5], ["drums", 0.25, 0.5], ["drums", 0.3, 0.5]]);
+    assert.equal((await marks()).length, 5);
+    await page.getByRole("button", { name: "Remove" }).tap();
+    assert.equal((await marks()).length, 4);
+    await page.getByRole("button", { name: "Undo (Ctrl Z)" }).tap();
+    assert.equal((await marks()).length, 5);
+    // Two fingers zoom, one on the mix scrolls, and one that goes up is the page's own.
+    const state = () => page.evaluate(() => ({ px: window.ugosa.lanes.pxPerS, scroll: window.ugosa.lanes.mix.scroll }));
+    const before = await state();
+    await fingers([["bass", 0.45, 0.5], ["bass", 0.4, 0.5], ["bass", 0.3, 0.5]], [["bass", 0.55, 0.5], ["bass", 0.6, 0.5], ["bass", 0.7, 0.5]]);
+    const zoomed = await state();
+    assert.ok(Math.abs(zoomed.px / before.px - 4) < 0.3, JSON.stringify([before, zoomed]));
+    await fingers([["mix", 0.8, 0.5], ["mix", 0.6, 0.5], ["mix", 0.4, 0.5], ["mix", 0.2, 0.5]]);
+    await until((scroll) => window.ugosa.lanes.mix.scroll > scroll + 100, zoomed.scroll);
+    await fingers([["other", 0.5, 0.9], ["other", 0.5, 0.1], ["bass", 0.5, 0.5], ["drums", 0.5, 0.5]]);
+    assert.equal((await marks()).length, 5);
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 1024, "the page is wider than the tablet");
+  },
+
+  async wrong_key_and_foreign_pages_are_refused({ browser, context, page }) {
+    const here = new URL(page.url());
+    const status = async (tab, address) => (await tab.goto(address)).status();
+    const stranger = await (await browser.newContext()).newPage();
+    assert.equal(await status(stranger, `${here.origin}/?key=wrong`), 403);
+    assert.equal(await status(stranger, `${here.origin}/api/songs`), 401);
+    assert.equal(await status(stranger, `http://${REBOUND}:${here.port}/`), 421);
+    // Even in the browser that has the cookie: a page of another port of this machine is same-site.
+    const foreign = createServer((request, answer) => answer.setHeader("content-type", "text/html").end("<p>foreign</p>")).listen(0, "127.0.0.1");
+    await new Promise((resolve) => foreign.once("listening", resolve));
+    const tab = await context.newPage();
+    await tab.goto(`http://127.0.0.1:${foreign.address().port}/`);
+    const songs = () => page.evaluate(async () => (await (await fetch("/api/songs")).json()).length);
+    const before = await songs();
+    const seen = await tab.evaluate(async (origin) => {
+      const call = (path, options) => fetch(origin + path, { credentials: "include", ...options }).then((answer) => answer.type, () => "failed");
+      const picture = new Promise((resolve) => {
+        const image = new Image();
+        image.onload = () => resolve("shown");
+        image.onerror = () => resolve("failed");
+        image.src = `${origin}/static/icon.svg`;
+      });
+      return [
+        await call("/api/songs"),
+        await call("/api/jobs", { method: "POST", mode: "no-cors", body: "{}" }),
+        await call("/api/songs?name=x", { method: "PUT", body: "x" }),
+        await picture,
+      ];
+    }, here.origin);
+    assert.deepEqual(seen, ["failed", "failed", "failed", "failed"]);
+    assert.equal(await songs(), before);
+    assert.equal(await status(tab, `http://${REBOUND}:${here.port}/api/songs`), 421);
+    foreign.close();
+  },
+
+  async limit_and_format_reach_the_job_and_flac_plays({ drag, page, until }) {
+    await drag("vocals", 0, 0.6);
+    await page.locator("#budget").fill("20");
+    await page.locator("#format").selectOption("flac-pcm24");
+    await page.locator("button:has-text('Separate')").click();
+    await until(() => window.ugosa.runs.all.some((run) => run.leakage.length > 0));
+    assert.match(await page.locator(".runs").innerText(), /Leakage [−+]\d+\.\d dB on silence it has not seen/);
+    await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.playback.takes.length === 2);
+    const { options, stems } = await page.evaluate(() => window.ugosa.playback.versions[0].adapted);
+    assert.equal(options.max_s, 20);
+    assert.ok(stems.every((stem) => stem.encoding === "flac-pcm24"));
+    await page.keyboard.press("Space");
+    await until(() => window.ugosa.player.position > 0.5 * window.ugosa.rate);
+    await until(() => document.querySelectorAll(".lane.borrowed").length === 0);
+  },
+
   async restart_of_the_server_loses_no_event({ drag, page, until }) {
     await drag("vocals", 0.05, 0.45);
-    await page.evaluate(() => (window.ugosa.separation.budget.value = "60"));
     await page.keyboard.press("r");
     await until(() => window.ugosa.runs.all.some((run) => run.text.startsWith("learns")));
     await ask("restart");
@@ -332,12 +410,18 @@ const scenarios = {
 };
 
 const [name, address] = process.argv.slice(2);
-const hand = await openPage(address);
+const hand = await openPage(address, name.startsWith("finger"));
 try {
   await scenarios[name](hand);
-  // A refused connection is what a restart looks like, and axe styles what it measures.
-  const usual = { restart_of_the_server_loses_no_event: "Failed to load", labels_and_contrast_pass_axe: "inline style" }[name];
-  const real = hand.troubles.filter((text) => !usual || !text.includes(usual));
+  // A refused connection is what a restart looks like, axe styles what it measures, refusals are what is asked for, and
+  // wavesurfer.js would stop a finger that scrolls already.
+  const usual = {
+    restart_of_the_server_loses_no_event: "Failed to load",
+    labels_and_contrast_pass_axe: "inline style",
+    wrong_key_and_foreign_pages_are_refused: "Failed to load",
+    fingers_draw_move_and_remove_marks: "cancel a touchmove",
+  }[name];
+  const real = hand.troubles.filter((text) => usual === undefined || !text.includes(usual));
   assert.deepEqual(real, [], "the console has errors");
 } catch (error) {
   if (process.env.UGOSA_OUT) await hand.page.screenshot({ path: `${process.env.UGOSA_OUT}/failed.png` });

@@ -52,8 +52,11 @@ export const KEYS = [
  * @returns {() => void} ends it
  */
 export function followKeys(page) {
+  let isTabbed = true; // whether the focus came by the keyboard
+  const onPointer = () => (isTabbed = false);
   /** @param {KeyboardEvent} event */
   const onKey = (event) => {
+    if (event.key === "Tab") isTabbed = true;
     const target = /** @type {HTMLElement} */ (event.composedPath()[0]);
     if (target.closest?.("input:not([type=radio]), select, textarea, dialog[open]")) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -71,12 +74,19 @@ export function followKeys(page) {
     if (!found) return;
     const isButton = target.closest?.("button, a, [role=button], summary");
     const isMark = target.getRootNode() !== document;
-    if (isButton && !isMark && (plain === " " || plain === "Enter")) return; // it presses the button
+    if (isButton && !isMark && (plain === " " || plain === "Enter")) {
+      if (isTabbed) return; // it presses the button
+      target.blur(); // it was clicked before: a key is not to press it again
+    }
     event.preventDefault();
     found.does(page, plain, event);
   };
   document.addEventListener("keydown", onKey);
-  return () => document.removeEventListener("keydown", onKey);
+  document.addEventListener("pointerdown", onPointer, true);
+  return () => {
+    document.removeEventListener("keydown", onKey);
+    document.removeEventListener("pointerdown", onPointer, true);
+  };
 }
 
 /** Make the list of keys. */
