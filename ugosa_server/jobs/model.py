@@ -22,7 +22,7 @@ from ugosa_server.errors import (
 )
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.runs import AdapterFile, StemFile
-from ugosa_server.marks import Mark
+from ugosa_server.marks import Mark, MarkSet
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 
@@ -80,6 +80,8 @@ class UploadFormat:
     """Name of the song for display; never used as a path."""
     is_video: bool = False
     """True for a video of the players, False for a song."""
+    is_adapter: bool = False
+    """True for an adapter that jobs can start from."""
 
 
 class UploadState(StrEnum):
@@ -91,7 +93,7 @@ class UploadState(StrEnum):
 
 @dataclass(frozen=True)
 class Upload:
-    """An uploaded song, or a video of its players."""
+    """An uploaded song, a video of its players, or an adapter."""
 
     upload_id: str
     """Server-made."""
@@ -122,9 +124,13 @@ def require_song(upload: Upload) -> SourceAudio:
 
     Raises:
         UploadIncompleteError: it is still RECEIVING.
-        BadOptionError: it is a video.
+        BadOptionError: it is a video or an adapter.
     """
     _require_complete(upload)
+    if upload.format.is_adapter:
+        raise BadOptionError(
+            f"upload {upload.upload_id} is an adapter, not a song; name it in the option `start_from`"
+        )
     if upload.audio is None:
         raise BadOptionError(
             f"upload {upload.upload_id} is a video of players, not a song; name it in the option `video`"
@@ -156,6 +162,20 @@ def require_readable(upload: Upload) -> None:
     if upload.damaged:
         raise UploadDamagedError(
             f"what the server's database held of upload {upload.upload_id} is damaged; send the song again"
+        )
+
+
+def require_adapter(upload: Upload) -> None:
+    """Make sure that an upload is an adapter.
+
+    Raises:
+        UploadIncompleteError: it is still RECEIVING.
+        BadOptionError: it is a song or a video.
+    """
+    _require_complete(upload)
+    if not upload.format.is_adapter:
+        raise BadOptionError(
+            f"start_from: upload {upload.upload_id} is no adapter; upload one as AdapterFormat"
         )
 
 
@@ -196,6 +216,8 @@ class JobOptions:
     """File format of the stems."""
     seed: int = 0
     """Seed of every random choice."""
+    start_from: str = "none"
+    """Job or upload whose adapter is gone on from; "none" = the model as it is. In a draft also "auto"."""
     instruments: tuple[str, ...] = ()
     """Sources of the model that play, as the request says; empty = by the marks."""
     stems: tuple[str, ...] = ()
@@ -218,6 +240,8 @@ class JobDraft:
     """Every choice made."""
     marks: tuple[Mark, ...]
     """Validated."""
+    ensemble_marks: MarkSet = MarkSet()  # noqa: RUF009
+    """The marks, with every source that does not play silent throughout."""
     stems_bytes: int = 0
     """The most that its stems take on disk; counted as stored until the job ends."""
     content_sha256: str = ""

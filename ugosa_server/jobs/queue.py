@@ -71,7 +71,7 @@ class JobQueue:
         self._hub = hub
         self._max_queued = max_queued
         self._quotas = quotas
-        self.drafts = JobDrafts(store, registry, default_model, takes_pictures=sees_pictures)
+        self.drafts = JobDrafts(store, spool, registry, default_model, takes_pictures=sees_pictures)
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
         self.draining = False

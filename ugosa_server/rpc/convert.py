@@ -88,8 +88,11 @@ def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
             return UploadFormat(file_name=_file_name(message.encoded.file_name))
         case "video":
             return UploadFormat(file_name=_file_name(message.video.file_name), is_video=True)
+        case "adapter":
+            return UploadFormat(file_name=_file_name(message.adapter.file_name), is_adapter=True)
     raise BadOptionError(
-        "format must be set: `pcm` for raw samples, `encoded` for the bytes of a file, `video` for a video"
+        "format must be set: `pcm` for raw samples, `encoded` for the bytes of a file, `video` for a video,"
+        " `adapter` for an adapter"
     )
 
 
@@ -101,6 +104,8 @@ def upload_format_to_wire(upload_format: UploadFormat) -> audio_pb2.AudioFormat:
     """Return the wire form of a format."""
     if upload_format.is_video:
         return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=upload_format.file_name))
+    if upload_format.is_adapter:
+        return audio_pb2.AudioFormat(adapter=audio_pb2.AdapterFormat(file_name=upload_format.file_name))
     if upload_format.pcm is None:
         return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=upload_format.file_name))
     pcm = upload_format.pcm

@@ -139,7 +139,9 @@ def to_upload(message: upload_service_pb2.Upload) -> Upload:
         video=VideoInfo(message.video.width, message.video.height, message.video.encoding)
         if message.HasField("video")
         else None,
-        file_name=message.format.encoded.file_name or message.format.video.file_name,
+        file_name=message.format.encoded.file_name
+        or message.format.video.file_name
+        or message.format.adapter.file_name,
         create_time=to_time(message, "create_time"),
         stored_bytes=message.stored_bytes,
     )

@@ -241,6 +241,8 @@ class JobOptions:
     """Seconds for the whole job, stems included: learning ends early for it; 0 = no limit."""
     guard: bool | None = None
     """Whether marked silence is held back, and the epoch kept that is best on it, or the model as it is."""
+    start_from: str | None = None
+    """Start of learning: "none", the id of a job or of an uploaded adapter, or "auto" = the newest job."""
     seed: int | None = None
     """Seed of every random choice of the job."""
     separation_segment_s: float | None = None

@@ -140,7 +140,8 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise.
+        """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise, and (JOB_IN_USE) while
+        a job that has not ended starts from it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
