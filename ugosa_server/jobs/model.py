@@ -310,6 +310,8 @@ class Job:
     """Set when SUCCEEDED."""
     array_id: str = ""
     """Array that made it; empty = none did."""
+    starred: bool = False
+    """True if it is kept for ever."""
     damaged: bool = False
     """True if its song, options or marks can no longer be read, so that it cannot be run."""
 

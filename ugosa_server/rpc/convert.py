@@ -227,6 +227,8 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         array_id=job.array_id,
         verdict=verdict_to_wire(job.result.verdict) if job.result and job.result.verdict else None,
         adapter=_adapter_to_wire(job.result.adapter) if job.result and job.result.adapter else None,
+        starred=job.starred,
+        song_sha256=job.upload_sha256,
     )
 
 

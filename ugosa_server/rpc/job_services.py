@@ -73,6 +73,7 @@ class JobService(JobServiceServicer):
             [JOB_STATE_OF_WIRE[state] for state in request.states],
             int(request.page_token) if request.page_token else None,
             page_size,
+            request.song_sha256,
         )
         return wire.ListJobsResponse(
             jobs=[job_to_wire(job) for job in jobs],
@@ -113,6 +114,12 @@ class JobService(JobServiceServicer):
         """See the proto."""
         await self._jobs.delete(current_principal(), request.job_id)
         return wire.DeleteJobResponse()
+
+    @explains_errors
+    async def StarJob(self, request: wire.StarJobRequest, context: Context) -> wire.StarJobResponse:  # noqa: N802
+        """See the proto."""
+        job = await self._jobs.star(current_principal(), request.job_id, starred=request.starred)
+        return wire.StarJobResponse(job=job_to_wire(job))
 
     @explains_stream_errors
     async def ReadStem(  # noqa: N802

@@ -288,6 +288,8 @@ def to_job(message: job_pb2.Job) -> Job:
         kind=to_word(JOB_KINDS, message.kind),
         array_id=message.array_id,
         verdict=to_verdict(message.verdict) if message.HasField("verdict") else None,
+        starred=message.starred,
+        song_sha256=message.song_sha256,
         adapter=Adapter(message.adapter.size_bytes, message.adapter.sha256)
         if message.HasField("adapter")
         else None,

@@ -426,6 +426,10 @@ class Job:
     """Id of the array that made it; empty = none."""
     verdict: Verdict | None = None
     """Set when SUCCEEDED, if fine-tuning was judged."""
+    starred: bool = False
+    """Whether it is kept for ever."""
+    song_sha256: str = ""
+    """Hex digest of the song's bytes: jobs that share it are versions of one song."""
     adapter: Adapter | None = None
     """Set when SUCCEEDED, unless the model was kept as it is; kept for longer than the stems."""
 

@@ -214,6 +214,16 @@ class JobTable(JobReader):
                 self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLING))
             return self.get(principal, job_id)
 
+    def star(self, principal: str, job_id: str, *, starred: bool) -> Job:
+        """Keep a job for ever, or no longer."""
+        with transaction(self._connection):
+            self.get(principal, job_id)
+            self._connection.execute(
+                "INSERT OR IGNORE INTO stars VALUES (?)" if starred else "DELETE FROM stars WHERE job_id = ?",
+                (job_id,),
+            )
+            return self.get(principal, job_id)
+
     def delete(self, principal: str, job_id: str) -> None:
         """Remove an ended job with its events.
 
@@ -239,6 +249,7 @@ class JobTable(JobReader):
     def sweep_ended(self, before_s: float, adapters_before_s: float) -> tuple[list[str], list[Job]]:
         """Remove the jobs that ended before a time; return their ids, and the jobs of which an adapter stays.
 
+        Starred ones stay as they are.
         A job with an adapter stays without its stems until it ended before `adapters_before_s` too. Its
         request_id is free for a new job then, as that of a removed one is.
         """
@@ -247,6 +258,7 @@ class JobTable(JobReader):
                 self._connection,
                 tuple[str, str, float],
                 "SELECT job_id, principal, end_time_s FROM jobs WHERE end_time_s < ?"
+                " AND job_id NOT IN (SELECT job_id FROM stars)"
                 f" AND job_id NOT IN (SELECT {START_FROM} FROM jobs WHERE end_time_s IS NULL)",
                 (before_s,),
             )
