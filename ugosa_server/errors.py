@@ -141,6 +141,10 @@ class UploadInUseError(FailedPreconditionError):
     """The upload is needed by a job that has not ended."""
 
 
+class JobInUseError(FailedPreconditionError):
+    """The job's adapter is needed by a job that has not ended."""
+
+
 class NoVideoEncoderError(FailedPreconditionError):
     """Pictures came, but the server has no encoder that makes features of them."""
 

@@ -22,6 +22,7 @@ from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.retries import pause_s, verdict
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
 from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.starts import NO_START
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.jobs.store.lost_run_table import LostRuns
 from ugosa_server.models.registry import ModelRegistry
@@ -247,6 +248,9 @@ class Scheduler:
         job = await self._store(lambda s: s.jobs.with_player_frames(job))
         video = job.options.video
         model = self._registry.get(job.options.model)
+        start_from, start_path = job.options.start_from, ""
+        if start_from != NO_START:
+            start_path = str(await self._jobs.drafts.starts.path(job.principal, start_from))
         paths = await asyncio.to_thread(self._spool.make_attempt, job.job_id, job.attempt)
         return RunSpec(
             job_id=job.job_id,
@@ -271,6 +275,8 @@ class Scheduler:
             video_path=str(self._spool.bytes_path(video.upload_id)) if video else "",
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
             chosen=job.options.stems,
+            start_from=start_from,
+            start_path=start_path,
         )
 
     async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:

@@ -54,6 +54,8 @@ UNHEARD_SHARE = 0.01  # of the power of the mix
 MIN_SCORE_DB = 0.02  # of an epoch that is better than the base
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
 
+NOTHING: Mapping[str, Sequence[Interval]] = {}
+
 
 @dataclass(frozen=True)
 class HeldBack:
@@ -65,26 +67,35 @@ class HeldBack:
     """The marks without it."""
 
 
-def hold_back(marks: MarkSet, sources: Sequence[str], sample_rate_hz: int) -> HeldBack:
+def hold_back(
+    marks: MarkSet,
+    sources: Sequence[str],
+    sample_rate_hz: int,
+    learned: Mapping[str, Sequence[Interval]] = NOTHING,
+) -> HeldBack:
     """Hold back a quarter of each source's marked silence, 12 s at most: the end of its longest mark.
 
     Of a source with less than 6 s nothing is held back. Where a quarter takes most of the longest of several
-    marks, that mark is taken whole.
+    marks, that mark is taken whole. Silence that was learned before cannot be held back any more; of a source
+    with less than 1.5 s beside it nothing is.
 
     Args:
         marks: at the rate of the frames.
         sources: those that play; silence of others says nothing.
         sample_rate_hz: the rate.
+        learned: silence by source that the network has learned already.
     """
     spans: dict[str, Interval] = {}
     for source in sources:
         silent = marks.silent(source)
         total = sum(stop - start for start, stop in silent)
-        if total < MIN_SILENCE_S * sample_rate_hz:
+        free = intersect(silent, complement(learned.get(source, ()), silent[-1][1])) if silent else []
+        unlearned = sum(stop - start for start, stop in free)
+        if total < (least := MIN_SILENCE_S * sample_rate_hz) or unlearned < HELD_SHARE * least:
             continue
         length = min(round(HELD_SHARE * total), round(MAX_HELD_S * sample_rate_hz))
-        start, stop = max(silent, key=lambda span: span[1] - span[0])
-        whole = len(silent) > 1 and stop - start <= 1.5 * length
+        start, stop = max(free, key=lambda span: span[1] - span[0])
+        whole = len(free) > 1 and stop - start <= 1.5 * length
         spans[source] = (start if whole else max(start, stop - length), stop)
     kept = [
         Mark(source, MarkState.SILENT, *part)
@@ -128,9 +139,9 @@ class GuardState:
     """Everything that a later attempt needs to go on judging."""
 
     figures: tuple[Figures, ...]
-    """By epoch, the base's first."""
+    """By epoch, the base's first, then that of an adapter that training starts from."""
     kept_epoch: int
-    """The best so far; 0 = the base."""
+    """Place of the best so far; 0 = the base."""
     kept: Mapping[str, Tensor] = field(default_factory=dict)
     """Its trained tensors; none of the base."""
 
@@ -159,6 +170,8 @@ class Guard:
         segment_frames: int,
         seed: int,
         check_cancel: Callable[[], None] = lambda: None,
+        *,
+        has_start: bool = False,
     ) -> None:
         """Choose the windows.
 
@@ -172,7 +185,9 @@ class Guard:
             segment_frames: length of a window, at most the song's.
             seed: of the remixes.
             check_cancel: called between windows; what it raises ends the adaptation.
+            has_start: whether the second judgement is of an adapter that training starts from.
         """
+        self._has_start = has_start
         self._mix, self._held, self._sources = mix, held, tuple(sources)
         self._sample_rate_hz, self._length = sample_rate_hz, segment_frames
         self._check_cancel = check_cancel
@@ -255,7 +270,8 @@ class Guard:
             for name, (start, stop) in self._held.spans.items()
         )
         outcome = Outcome.HELPED if self._kept_epoch else Outcome.DID_NOT
-        return Verdict(outcome, self._kept_epoch, math.fsum(row.held_back_s for row in rows), rows)
+        kept_epoch = max(0, self._kept_epoch - self._has_start)
+        return Verdict(outcome, kept_epoch, math.fsum(row.held_back_s for row in rows), rows)
 
     def _windows_of(self, span: Interval) -> list[tuple[int, Interval]]:
         """First frames of the windows over a span, and the parts of them that count."""

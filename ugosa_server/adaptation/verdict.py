@@ -47,7 +47,7 @@ class Verdict:
     outcome: Outcome
     """The answer."""
     kept_epoch: int
-    """Epoch whose network separated the song; 0 = the base."""
+    """Epoch whose network separated the song; 0 = the base, or, if it HELPED, the adapter it started from."""
     held_back_s: float
     """Seconds of marked silence that were held back, all sources together."""
     sources: tuple[SourceVerdict, ...] = ()
@@ -63,7 +63,8 @@ class Verdict:
         if self.outcome is Outcome.DID_NOT:
             return "kept the network as it was: fine-tuning did not help this song"
         changes = ", ".join(f"{row.source} {row.change_db:+.1f} dB" for row in self.sources)
-        return f"kept epoch {self.kept_epoch}: leakage of {changes} on silence it had not seen"
+        kept = f"epoch {self.kept_epoch}" if self.kept_epoch else "what it started from"
+        return f"kept {kept}: leakage of {changes} on silence it had not seen"
 
 
 def level_dbfs(mean_square: float, std: float) -> float:

@@ -21,7 +21,7 @@ from ugosa_server.errors import (
 )
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.runs import RunSucceeded
-from ugosa_server.marks import Mark
+from ugosa_server.marks import Mark, MarkSet
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 
@@ -79,6 +79,8 @@ class UploadFormat:
     """Name of the song for display; never used as a path."""
     is_video: bool = False
     """True for a video of the players, False for a song."""
+    is_adapter: bool = False
+    """True for an adapter that jobs can start from."""
 
 
 class UploadState(StrEnum):
@@ -90,7 +92,7 @@ class UploadState(StrEnum):
 
 @dataclass(frozen=True)
 class Upload:
-    """An uploaded song, or a video of its players."""
+    """An uploaded song, a video of its players, or an adapter."""
 
     upload_id: str
     """Server-made."""
@@ -121,9 +123,13 @@ def require_song(upload: Upload) -> SourceAudio:
 
     Raises:
         UploadIncompleteError: it is still RECEIVING.
-        BadOptionError: it is a video.
+        BadOptionError: it is a video or an adapter.
     """
     _require_complete(upload)
+    if upload.format.is_adapter:
+        raise BadOptionError(
+            f"upload {upload.upload_id} is an adapter, not a song; name it in the option `start_from`"
+        )
     if upload.audio is None:
         raise BadOptionError(
             f"upload {upload.upload_id} is a video of players, not a song; name it in the option `video`"
@@ -155,6 +161,20 @@ def require_readable(upload: Upload) -> None:
     if upload.damaged:
         raise UploadDamagedError(
             f"what the server's database held of upload {upload.upload_id} is damaged; send the song again"
+        )
+
+
+def require_adapter(upload: Upload) -> None:
+    """Make sure that an upload is an adapter.
+
+    Raises:
+        UploadIncompleteError: it is still RECEIVING.
+        BadOptionError: it is a song or a video.
+    """
+    _require_complete(upload)
+    if not upload.format.is_adapter:
+        raise BadOptionError(
+            f"start_from: upload {upload.upload_id} is no adapter; upload one as AdapterFormat"
         )
 
 
@@ -195,6 +215,8 @@ class JobOptions:
     """File format of the stems."""
     seed: int = 0
     """Seed of every random choice."""
+    start_from: str = "none"
+    """Job or upload whose adapter is gone on from; "none" = the model as it is. In a draft also "auto"."""
     instruments: tuple[str, ...] = ()
     """Sources of the model that play, as the request says; empty = by the marks."""
     stems: tuple[str, ...] = ()
@@ -217,6 +239,8 @@ class JobDraft:
     """Every choice made."""
     marks: tuple[Mark, ...]
     """Validated."""
+    ensemble_marks: MarkSet = MarkSet()  # noqa: RUF009
+    """The marks, with every source that does not play silent throughout."""
     stems_bytes: int = 0
     """The most that its stems take on disk; counted as stored until the job ends."""
     content_sha256: str = ""
@@ -267,6 +291,8 @@ class Job:
     """Set when SUCCEEDED; without stems once they have been kept long enough."""
     array_id: str = ""
     """Array that made it; empty = none did."""
+    starred: bool = False
+    """True if it is kept for ever."""
     damaged: bool = False
     """True if its song, options or marks can no longer be read, so that it cannot be run."""
 

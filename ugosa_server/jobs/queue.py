@@ -71,7 +71,7 @@ class JobQueue:
         self._hub = hub
         self._max_queued = max_queued
         self._quotas = quotas
-        self.drafts = JobDrafts(store, registry, default_model, takes_pictures=sees_pictures)
+        self.drafts = JobDrafts(store, spool, registry, default_model, takes_pictures=sees_pictures)
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
         self.draining = False
@@ -163,10 +163,23 @@ class JobQueue:
         return await self._store(lambda s: s.jobs.get(principal, job_id))
 
     async def page(
-        self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
+        self,
+        principal: str,
+        states: Collection[JobState],
+        before_number: int | None,
+        limit: int,
+        song_sha256: str = "",
     ) -> tuple[list[Job], int | None]:
-        """Return jobs newest first, and where the next page starts."""
-        return await self._store(lambda s: s.jobs.page(principal, states, before_number, limit))
+        """Return jobs newest first, of a song alone if one is given, and where the next page starts."""
+        return await self._store(lambda s: s.jobs.page(principal, states, before_number, limit, song_sha256))
+
+    async def star(self, principal: str, job_id: str, *, starred: bool) -> Job:
+        """Keep a job for ever, or no longer.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return await self._store(lambda s: s.jobs.star(principal, job_id, starred=starred))
 
     async def unfinished(self, state: JobState) -> list[Job]:
         """Return the jobs of all principals in a state, oldest first."""

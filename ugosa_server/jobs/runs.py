@@ -62,6 +62,10 @@ class RunSpec:
     """A video of the players, of which the worker takes pictures; validated."""
     video_path: str = ""
     """Its file."""
+    start_from: str = "none"
+    """Job or upload whose adapter the run begins with; "none" = the model as it is."""
+    start_path: str = ""
+    """File of that adapter; empty = none."""
     analysis_only: bool = False
     """True = the run ends after the pass of the unadapted network: levels, no stems, no report."""
     model_sha256: str = ""

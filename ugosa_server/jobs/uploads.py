@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ugosa_server.adaptation.adapter_keys import read_adapter_keys
 from ugosa_server.audio.decoding import DecodeLimits, DecodeRequest, decode_in_child
 from ugosa_server.config import UploadSettings
 from ugosa_server.errors import (
     BadOptionError,
+    CheckpointError,
     CrcMismatchError,
     DecoderCrashedError,
     DrainingError,
@@ -270,7 +272,7 @@ class Uploads:
         await asyncio.to_thread(self.spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
 
     async def complete(self, upload: Upload, sha256: str) -> Upload:
-        """Decode the received bytes, a video's first picture only, and make the upload COMPLETE.
+        """Decode the received bytes, of a video its first picture, and make the upload COMPLETE.
 
         Raises:
             InvalidInputError: the audio or video cannot be used; the upload is gone then.
@@ -278,8 +280,12 @@ class Uploads:
         """
         try:
             async with self._decoders:
-                work = self._probe if upload.format.is_video else self._decode
-                await work(upload, sha256)
+                if upload.format.is_adapter:
+                    await self._check_adapter(upload, sha256)
+                elif upload.format.is_video:
+                    await self._probe(upload, sha256)
+                else:
+                    await self._decode(upload, sha256)
         except DecoderCrashedError:
             raise  # not the song's fault for certain: the bytes stay, and `finish` can be sent again
         except InvalidInputError:
@@ -287,6 +293,13 @@ class Uploads:
             await asyncio.to_thread(self.spool.delete_upload, upload.upload_id)
             raise
         return await self.get(upload.principal, upload.upload_id)
+
+    async def _check_adapter(self, upload: Upload, sha256: str) -> None:
+        try:
+            await asyncio.to_thread(read_adapter_keys, self.spool.bytes_path(upload.upload_id))
+        except CheckpointError as error:
+            raise CheckpointError(f"{upload.format.file_name} is no adapter of a job") from error
+        await self.store(lambda s: s.uploads.complete_adapter(upload.upload_id, sha256))
 
     async def _probe(self, upload: Upload, sha256: str) -> None:
         path = self.spool.bytes_path(upload.upload_id)

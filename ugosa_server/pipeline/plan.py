@@ -54,7 +54,8 @@ class Ensemble:
 def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
     """Return the strategy that the marks allow, and a notice if another was asked for."""
     strategy = parse_strategy(spec.adaptation.strategy)
-    if spec.analysis_only or strategy.depth is None or spec.adaptation.epochs == 0:
+    learns_nothing = spec.adaptation.epochs == 0 and not spec.start_path
+    if spec.analysis_only or strategy.depth is None or learns_nothing:
         return UNADAPTED, None
     if strategy.uses_marks and not MarkSet(spec.marks).has_silence:
         notice = RunNotice(
@@ -170,6 +171,8 @@ def plan_phases(
     if spec.analysis_only:
         return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
     if strategy.depth is not None:
+        phases.append(PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost))
+    if strategy.depth is not None and spec.adaptation.epochs:
         steps = count_steps(model_frames(spec.source, config), config.sample_rate_hz, spec.adaptation)
         seconds_per_epoch = (
             steps / spec.adaptation.epochs * spec.adaptation.batch_size * spec.adaptation.segment_s
@@ -177,10 +180,7 @@ def plan_phases(
         epoch_passes = 1 + spec.adaptation.epochs * TRAINING_COST * config.trained_share(
             strategy.depth
         )  # 1: the frozen prefix, once
-        phases += [
-            PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost),
-            PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * epoch_passes),
-        ]
+        phases.append(PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * epoch_passes))
     n_stems = len(ensemble.choice.names)
     n_previews = preview_count(n_stems, strategy)
     report_s = duration_s * CHECK_S_PER_S * n_stems

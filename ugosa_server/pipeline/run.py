@@ -26,7 +26,7 @@ from ugosa_server.audio.frames import open_frames
 from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
-from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network
+from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, take_start
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
 from ugosa_server.pipeline.memory_fallback import within_memory
@@ -140,11 +140,14 @@ def _adapted_stems(
     """Adapt and separate, with the base network again where the guard keeps that."""
     assert base.song is not None
     with adaptation_of(context.model.network, context.strategy) as trained:
-        context, adaptation = yield from within_memory(
-            context,
-            RunPhase.ADAPTATION,
-            partial(adapt_network, mix=mix, trained=trained, song=base.song),
-        )
+        if context.spec.adaptation.epochs == 0:
+            adaptation = yield from take_start(context, trained)
+        else:
+            context, adaptation = yield from within_memory(
+                context,
+                RunPhase.ADAPTATION,
+                partial(adapt_network, mix=mix, trained=trained, song=base.song),
+            )
         (context.out_dir / ESTIMATES_NAME).unlink()
         if not adaptation.keeps_base:
             context, stems = yield from _stems(context, mix)

@@ -88,8 +88,11 @@ def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
             return UploadFormat(file_name=_file_name(message.encoded.file_name))
         case "video":
             return UploadFormat(file_name=_file_name(message.video.file_name), is_video=True)
+        case "adapter":
+            return UploadFormat(file_name=_file_name(message.adapter.file_name), is_adapter=True)
     raise BadOptionError(
-        "format must be set: `pcm` for raw samples, `encoded` for the bytes of a file, `video` for a video"
+        "format must be set: `pcm` for raw samples, `encoded` for the bytes of a file, `video` for a video,"
+        " `adapter` for an adapter"
     )
 
 
@@ -101,6 +104,8 @@ def upload_format_to_wire(upload_format: UploadFormat) -> audio_pb2.AudioFormat:
     """Return the wire form of a format."""
     if upload_format.is_video:
         return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=upload_format.file_name))
+    if upload_format.is_adapter:
+        return audio_pb2.AudioFormat(adapter=audio_pb2.AdapterFormat(file_name=upload_format.file_name))
     if upload_format.pcm is None:
         return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=upload_format.file_name))
     pcm = upload_format.pcm
@@ -222,6 +227,8 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         array_id=job.array_id,
         verdict=verdict_to_wire(job.result.verdict) if job.result and job.result.verdict else None,
         adapter=_adapter_to_wire(job.result.adapter) if job.result and job.result.adapter else None,
+        starred=job.starred,
+        song_sha256=job.upload_sha256,
     )
 
 

@@ -62,6 +62,7 @@ class JobService(JobServiceServicer):
             [JOB_STATE_OF_WIRE[state] for state in request.states],
             int(request.page_token) if request.page_token else None,
             page_size,
+            request.song_sha256,
         )
         return wire.ListJobsResponse(
             jobs=[job_to_wire(job) for job in jobs],
@@ -88,6 +89,10 @@ class JobService(JobServiceServicer):
     async def DeleteJob(self, request: wire.DeleteJobRequest, context: Context) -> wire.DeleteJobResponse:
         await self._jobs.delete(current_principal(), request.job_id)
         return wire.DeleteJobResponse()
+
+    async def StarJob(self, request: wire.StarJobRequest, context: Context) -> wire.StarJobResponse:
+        job = await self._jobs.star(current_principal(), request.job_id, starred=request.starred)
+        return wire.StarJobResponse(job=job_to_wire(job))
 
     async def ReadStem(
         self, request: wire.ReadStemRequest, context: Context

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import grpc
 
@@ -14,7 +15,14 @@ from ugosa_client.address import default_target
 from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.connection import Connection
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_adapter, fetch_results, read_stem
+from ugosa_client.fetch import (
+    FetchedFiles,
+    OnFetchProgress,
+    fetch_adapter,
+    fetch_results,
+    read_report,
+    read_stem,
+)
 from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
 from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, Stem, Upload, Usage
@@ -142,9 +150,19 @@ class UgosaClient:
         """Return a job as it stands."""
         return jobs.get_job(self._connection, job_id)
 
-    def list_jobs(self, states: Iterable[JobState] = (), *, page_size: int = 100) -> Iterator[Job]:
-        """Yield all jobs in one of `states` (empty = any), newest first."""
-        return jobs.list_jobs(self._connection, states, page_size)
+    def list_jobs(
+        self, states: Iterable[JobState] = (), *, song_sha256: str = "", page_size: int = 100
+    ) -> Iterator[Job]:
+        """Yield all jobs in one of `states` (empty = any), newest first; of one song if that is given."""
+        return jobs.list_jobs(self._connection, states, page_size, song_sha256)
+
+    def star(self, job_id: str, *, starred: bool = True) -> Job:
+        """Keep a job with its stems for ever, or no longer."""
+        return jobs.star_job(self._connection, job_id, starred=starred)
+
+    def read_report(self, job_id: str) -> dict[str, Any]:
+        """Return the report of a job that succeeded, as it is in `report.json`."""
+        return read_report(self._connection, job_id)
 
     def set_marks(self, job_id: str, marks: Iterable[Mark]) -> Job:
         """Replace all marks of a job that is still queued."""

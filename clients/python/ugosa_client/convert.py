@@ -139,7 +139,9 @@ def to_upload(message: upload_service_pb2.Upload) -> Upload:
         video=VideoInfo(message.video.width, message.video.height, message.video.encoding)
         if message.HasField("video")
         else None,
-        file_name=message.format.encoded.file_name or message.format.video.file_name,
+        file_name=message.format.encoded.file_name
+        or message.format.video.file_name
+        or message.format.adapter.file_name,
         create_time=to_time(message, "create_time"),
         stored_bytes=message.stored_bytes,
     )
@@ -286,6 +288,8 @@ def to_job(message: job_pb2.Job) -> Job:
         kind=to_word(JOB_KINDS, message.kind),
         array_id=message.array_id,
         verdict=to_verdict(message.verdict) if message.HasField("verdict") else None,
+        starred=message.starred,
+        song_sha256=message.song_sha256,
         adapter=Adapter(message.adapter.size_bytes, message.adapter.sha256)
         if message.HasField("adapter")
         else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -296,22 +297,34 @@ def finish_file(partial: Path, path: Path, sha256: str, expected_sha256: str) ->
 def _fetch_report(
     connection: Connection, job_id: str, report_format: job_service_pb2.ReportFormat, path: Path
 ) -> None:
-    request = job_service_pb2.ReadReportRequest(job_id=job_id, format=report_format)
     partial = path.with_name(path.name + ".tmp")
+    with partial.open("wb") as file:
+        file.write(_report(connection, job_id, report_format, path.name))
+        _sync(file)
+    os.replace(partial, path)
+
+
+def read_report(connection: Connection, job_id: str) -> dict[str, Any]:
+    """Return the report of a job that succeeded, as it is in `report.json`."""
+    data = _report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, REPORT_JSON)
+    report: dict[str, Any] = json.loads(data)
+    return report
+
+
+def _report(
+    connection: Connection, job_id: str, report_format: job_service_pb2.ReportFormat, name: str
+) -> bytes:
+    request = job_service_pb2.ReadReportRequest(job_id=job_id, format=report_format)
     backoff = connection.backoff()
     while True:
+        data = bytearray()
         try:
-            with (
-                connection.stream(connection.jobs.ReadReport, request) as responses,
-                partial.open("wb") as file,
-            ):
+            with connection.stream(connection.jobs.ReadReport, request) as responses:
                 for response in responses:
-                    file.write(checked_data(response.chunk, file.tell(), path.name))
-                _sync(file)
-            break
+                    data += checked_data(response.chunk, len(data), name)
+            return bytes(data)
         except ServerUnavailableError as error:
             connection.wait_or_raise(backoff, error)
-    os.replace(partial, path)
 
 
 def checked_data(chunk: audio_pb2.Chunk, offset: int, name: str) -> bytes:

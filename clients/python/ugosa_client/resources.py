@@ -241,6 +241,8 @@ class JobOptions:
     """Seconds for the whole job, stems included: learning ends early for it; 0 = no limit."""
     guard: bool | None = None
     """Whether marked silence is held back, and the epoch kept that is best on it, or the model as it is."""
+    start_from: str | None = None
+    """Start of learning: "none", the id of a job or of an uploaded adapter, or "auto" = the newest job."""
     seed: int | None = None
     """Seed of every random choice of the job."""
     separation_segment_s: float | None = None
@@ -424,6 +426,10 @@ class Job:
     """Id of the array that made it; empty = none."""
     verdict: Verdict | None = None
     """Set when SUCCEEDED, if fine-tuning was judged."""
+    starred: bool = False
+    """Whether it is kept for ever."""
+    song_sha256: str = ""
+    """Hex digest of the song's bytes: jobs that share it are versions of one song."""
     adapter: Adapter | None = None
     """Set when SUCCEEDED, unless the model was kept as it is; kept for longer than the stems."""
 

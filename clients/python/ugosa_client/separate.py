@@ -42,7 +42,15 @@ from ugosa_client.resources import (
     StemEncoding,
     TimedMark,
 )
-from ugosa_client.song import FileSong, Song, SongSource, lossless_length, open_song, require_plain_file
+from ugosa_client.song import (
+    AdapterFile,
+    FileSong,
+    Song,
+    SongSource,
+    lossless_length,
+    open_song,
+    require_plain_file,
+)
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate
 from ugosa_client.uploads import OnUploadProgress, upload_song
 from ugosa_client.video import Sight
@@ -83,6 +91,8 @@ class SeparationRequest:
     """The same id with the same request gives the same job; None = a new job."""
     sight: Sight | None = None
     """Video, pictures or features of the players, for a model conditioned on video."""
+    adapter: str | os.PathLike[str] | None = None
+    """File of an adapter (`UgosaClient.fetch_adapter`) to start from; None = as `options.start_from` says."""
     reuse: bool = False
     """Whether a job that succeeded with the same song, model, options and marks will do."""
 
@@ -137,6 +147,9 @@ def submit(
     in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
     if request.sight is not None:
         options = request.sight.options(connection, options, rate)
+    if request.adapter is not None:
+        adapter = upload_song(connection, AdapterFile(request.adapter))
+        options = replace(options, start_from=adapter.upload_id)
     return create_job(
         connection,
         upload.upload_id,

@@ -193,11 +193,16 @@ async def send_run(actor: Any, spec: RunSpec, digests: ContentDigests) -> RunSpe
     if spec.video_path:
         video, video_bytes = await digests.of(spec.video_path)
         await send_file(actor, spec.video_path, video, video_bytes)
+    start = ""
+    if spec.start_path:
+        start, start_bytes = await digests.of(spec.start_path)
+        await send_file(actor, spec.start_path, start, start_bytes)
     return replace(
         spec,
         source=replace(spec.source, path=song),
         model_path=model,
         video_path=video,
+        start_path=start,
         checkpoint_path="",
         resume_path="",
     )

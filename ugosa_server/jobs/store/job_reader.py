@@ -44,11 +44,13 @@ class JobRow(NamedTuple):
     error: bytes | None
     result: bytes | None
     array_id: str | None
+    starred: int
 
 
 MARKS = "coalesce((SELECT m.marks FROM job_marks m WHERE m.job_id = jobs.job_id), marks)"
-COLUMNS = columns_of(JobRow, marks=f"CAST({MARKS} AS BLOB)")
-COLUMNS_WITHOUT_MARKS = columns_of(JobRow, marks="CAST('[]' AS BLOB)")
+STARRED = "(SELECT count(*) FROM stars WHERE stars.job_id = jobs.job_id)"
+COLUMNS = columns_of(JobRow, marks=f"CAST({MARKS} AS BLOB)", starred=STARRED)
+COLUMNS_WITHOUT_MARKS = columns_of(JobRow, marks="CAST('[]' AS BLOB)", starred=STARRED)
 DAMAGED = JobError(StoreDamagedError.reason, JOB_DAMAGED_MESSAGE)
 NO_AUDIO = SourceAudio("", 0, 0, 0, "", 0.0)  # in place of what is damaged
 NO_OPTIONS = JobOptions("")
@@ -133,17 +135,30 @@ class JobReader:
         return row
 
     def page(
-        self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
+        self,
+        principal: str,
+        states: Collection[JobState],
+        before_number: int | None,
+        limit: int,
+        song_sha256: str = "",
     ) -> tuple[list[Job], int | None]:
         """Return jobs newest first, and where the next page starts (None on the last page).
 
-        A page ends before `limit` where its jobs would take more than MAX_PAGE_BYTES.
+        With a `song_sha256` they are those of one song. A page ends before `limit` where its jobs would take
+        more than MAX_PAGE_BYTES.
         """
         wanted = [state.value for state in states or JobState]
         rows = self._connection.execute(  # row by row: those that are too much for the page are not read
             f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND number < ?"
-            f" AND state IN ({', '.join('?' * len(wanted))}) ORDER BY number DESC LIMIT ?",
-            (principal, before_number if before_number is not None else 2**62, *wanted, limit + 1),
+            f" AND state IN ({', '.join('?' * len(wanted))}) AND ? IN ('', upload_sha256)"
+            " ORDER BY number DESC LIMIT ?",
+            (
+                principal,
+                before_number if before_number is not None else 2**62,
+                *wanted,
+                song_sha256,
+                limit + 1,
+            ),
         )
         page: list[JobRow] = []
         size_bytes = 0
@@ -249,5 +264,6 @@ class JobReader:
             error=error,
             result=result,
             array_id=row.array_id or "",
+            starred=bool(row.starred),
             damaged=audio is NO_AUDIO or options is NO_OPTIONS or (marks is NO_MARKS and row.marks != b"[]"),
         )

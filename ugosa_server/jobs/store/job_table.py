@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import apsw
 
-from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError
+from ugosa_server.errors import JobInUseError, JobNotFinishedError, JobStartedError, NotFoundError
 from ugosa_server.jobs.events import EventBody, JobError, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobDraft
 from ugosa_server.jobs.runs import RunNotice, RunSucceeded
 from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_reader import JobReader
-from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_strings, read_value
+from ugosa_server.jobs.store.rows import START_FROM, as_json, read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.marks import Mark
 
@@ -41,7 +41,7 @@ class JobTable(JobReader):
         `admit` is called before anything is inserted and raises what speaks against it.
 
         Raises:
-            NotFoundError: the upload, or the video, has been deleted meanwhile.
+            NotFoundError: the upload, the video, or what it starts from has been deleted meanwhile.
         """
         upload, options = draft.upload, draft.options
         with transaction(self._connection):
@@ -49,7 +49,10 @@ class JobTable(JobReader):
             if known is not None:
                 return known
             admit()
-            for upload_id in (upload.upload_id, *([options.video.upload_id] if options.video else [])):
+            if options.start_from.startswith("job-"):
+                self.get(upload.principal, options.start_from)
+            needed = [upload.upload_id, *([options.video.upload_id] if options.video else [])]
+            for upload_id in needed + [options.start_from] * options.start_from.startswith("upload-"):
                 if not read_value(
                     self._connection, int, "SELECT count(*) FROM uploads WHERE upload_id = ?", (upload_id,)
                 ):
@@ -224,36 +227,62 @@ class JobTable(JobReader):
                 self.request_cancel(principal, job_id)
             return len(job_ids)
 
+    def star(self, principal: str, job_id: str, *, starred: bool) -> Job:
+        """Keep a job for ever, or no longer."""
+        with transaction(self._connection):
+            self.get(principal, job_id)
+            self._connection.execute(
+                "INSERT OR IGNORE INTO stars VALUES (?)" if starred else "DELETE FROM stars WHERE job_id = ?",
+                (job_id,),
+            )
+            return self.get(principal, job_id)
+
     def delete(self, principal: str, job_id: str) -> None:
         """Remove an ended job with its events.
 
         Raises:
             JobNotFinishedError: it has not ended.
+            JobInUseError: a job that has not ended starts from it.
         """
         with transaction(self._connection):
             state, _ = self.progress(principal, job_id)
             if not state.ended:
                 raise JobNotFinishedError(f"job {job_id} is {state.value}; cancel it first")
+            needing = read_strings(
+                self._connection,
+                f"SELECT job_id FROM jobs WHERE end_time_s IS NULL AND {START_FROM} = ?",
+                (job_id,),
+            )
+            if needing:
+                raise JobInUseError(
+                    f"job {needing[0]} starts from job {job_id}; cancel it or wait for its end"
+                )
             self._delete(job_id)
 
     def sweep_ended(self, before_s: float, adapters_before_s: float) -> tuple[list[str], list[Job]]:
         """Remove the jobs that ended before a time; return their ids, and the jobs of which an adapter stays.
 
+        Starred ones stay as they are.
         A job with an adapter stays without its stems until it ended before `adapters_before_s` too. Its
         request_id is free for a new job then, as that of a removed one is.
         """
         with transaction(self._connection):
             ended = read_rows(
                 self._connection,
-                tuple[str, str, int],
-                "SELECT job_id, principal, end_time_s >= ? AND json_extract(result, '$.adapter') IS NOT NULL"
-                " FROM jobs WHERE end_time_s < ?",
-                (adapters_before_s, before_s),
+                tuple[str, str, float],
+                "SELECT job_id, principal, end_time_s FROM jobs WHERE end_time_s < ?"
+                " AND job_id NOT IN (SELECT job_id FROM stars)"
+                f" AND job_id NOT IN (SELECT {START_FROM} FROM jobs WHERE end_time_s IS NULL)",
+                (before_s,),
             )
-            gone = [job_id for job_id, _, keeps_adapter in ended if not keeps_adapter]
-            for job_id in gone:
-                self._delete(job_id)
-            kept = [self.get(principal, job_id) for job_id, principal, keeps in ended if keeps]
+            gone, kept = [], []
+            for job_id, principal, end_time_s in ended:
+                job = self.get(principal, job_id)
+                if end_time_s >= adapters_before_s and job.result and job.result.adapter:
+                    kept.append(job)
+                else:
+                    gone.append(job_id)
+                    self._delete(job_id)
             for job in kept:
                 self._keep_adapter_alone(job)
             return gone, kept

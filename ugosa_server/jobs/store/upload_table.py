@@ -15,6 +15,7 @@ from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import (
+    START_FROM,
     as_json,
     columns_of,
     from_json,
@@ -178,6 +179,13 @@ class UploadTable:
             (UploadState.COMPLETE.value, sha256, as_json(video), upload_id),
         )
 
+    def complete_adapter(self, upload_id: str, sha256: str) -> None:
+        """Record that the upload is verified and is an adapter, whose bytes stay as they came."""
+        self._connection.execute(
+            "UPDATE uploads SET state = ?, sha256 = ? WHERE upload_id = ?",
+            (UploadState.COMPLETE.value, sha256, upload_id),
+        )
+
     def receive_again(self, upload_id: str) -> None:
         """Make an upload RECEIVING from its first byte, because what was decoded is damaged."""
         self._connection.execute(
@@ -197,8 +205,8 @@ class UploadTable:
             self.get(principal, upload_id)
             job_ids = read_strings(
                 self._connection,
-                "SELECT job_id FROM jobs WHERE (upload_id = ?1 OR video_upload_id = ?1)"
-                " AND end_time_s IS NULL",
+                "SELECT job_id FROM jobs WHERE (upload_id = ?1 OR video_upload_id = ?1"
+                f" OR {START_FROM} = ?1) AND end_time_s IS NULL",
                 (upload_id,),
             )
             if job_ids:
@@ -233,7 +241,9 @@ class UploadTable:
                 "SELECT upload_id FROM uploads WHERE create_time_s < ? AND NOT EXISTS (SELECT 1 FROM jobs"
                 " WHERE jobs.upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
                 " AND NOT EXISTS (SELECT 1 FROM jobs"
-                " WHERE jobs.video_upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)",
+                " WHERE jobs.video_upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
+                f" AND upload_id NOT IN (SELECT {START_FROM} FROM jobs"
+                " WHERE end_time_s IS NULL)",
                 (before_s,) * 5,
             )
             ids = [upload_id for upload_id in old if upload_id not in but]

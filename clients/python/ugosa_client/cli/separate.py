@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from ugosa_client.separate import Separation, SeparationRequest, find_model, tak
 from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
 
+START = re.compile(r"auto|none|(job|upload)-[0-9a-f]{16}")
 SHOWN = (
     *("--marks", "--out", "--model", "--stems", "--for", "--format"),
     *("--server", "--json", "--overwrite"),
@@ -182,10 +184,13 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
 @contextmanager
 def request_of(arguments: argparse.Namespace, client: UgosaClient) -> Iterator[SeparationRequest]:
     """Yield the request of parsed arguments; a part of the song is a temporary file meanwhile."""
+    start = arguments.start_from or ("none" if arguments.again else "auto")
+    is_file = not START.fullmatch(start)
     request = SeparationRequest(
         arguments.song,
         marks=arguments.marks or (),
-        options=job_options(arguments),
+        options=replace(job_options(arguments), start_from=None if is_file else start),
+        adapter=start if is_file else None,
         request_id=arguments.request_id or str(uuid.uuid4()),
         sight=sight_of(arguments),
         reuse=not (arguments.again or arguments.request_id),

@@ -71,6 +71,11 @@ class JobServiceStub(object):
                 request_serializer=ugosa_dot_v1_dot_job__service__pb2.DeleteJobRequest.SerializeToString,
                 response_deserializer=ugosa_dot_v1_dot_job__service__pb2.DeleteJobResponse.FromString,
                 _registered_method=True)
+        self.StarJob = channel.unary_unary(
+                '/ugosa.v1.JobService/StarJob',
+                request_serializer=ugosa_dot_v1_dot_job__service__pb2.StarJobRequest.SerializeToString,
+                response_deserializer=ugosa_dot_v1_dot_job__service__pb2.StarJobResponse.FromString,
+                _registered_method=True)
         self.ReadStem = channel.unary_stream(
                 '/ugosa.v1.JobService/ReadStem',
                 request_serializer=ugosa_dot_v1_dot_job__service__pb2.ReadStemRequest.SerializeToString,
@@ -140,7 +145,15 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise.
+        """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise, and (JOB_IN_USE) while
+        a job that has not ended starts from it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StarJob(self, request, context):
+        """Keeps a job with its stems for ever, or takes that back. DeleteJob deletes it all the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,6 +217,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.DeleteJob,
                     request_deserializer=ugosa_dot_v1_dot_job__service__pb2.DeleteJobRequest.FromString,
                     response_serializer=ugosa_dot_v1_dot_job__service__pb2.DeleteJobResponse.SerializeToString,
+            ),
+            'StarJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.StarJob,
+                    request_deserializer=ugosa_dot_v1_dot_job__service__pb2.StarJobRequest.FromString,
+                    response_serializer=ugosa_dot_v1_dot_job__service__pb2.StarJobResponse.SerializeToString,
             ),
             'ReadStem': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadStem,
@@ -412,6 +430,33 @@ class JobService(object):
             '/ugosa.v1.JobService/DeleteJob',
             ugosa_dot_v1_dot_job__service__pb2.DeleteJobRequest.SerializeToString,
             ugosa_dot_v1_dot_job__service__pb2.DeleteJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StarJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ugosa.v1.JobService/StarJob',
+            ugosa_dot_v1_dot_job__service__pb2.StarJobRequest.SerializeToString,
+            ugosa_dot_v1_dot_job__service__pb2.StarJobResponse.FromString,
             options,
             channel_credentials,
             insecure,
