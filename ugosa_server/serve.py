@@ -118,7 +118,7 @@ async def serve(config: ServerConfig) -> str:
         failure = supervisor.failure  # from here on tasks may end
         log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
         uploads.draining = jobs.draining = True
-        await rpc.set_serving(serving=False)
+        rpc.set_serving(serving=False)
         await scheduler.drain(config.drain_grace_s)
         hub.close()
     log.info("drained")
@@ -157,7 +157,7 @@ async def _keep_health(
         health = await engine.health()
         if health.refusal:
             raise ConfigError(health.refusal)
-        await rpc.set_serving(serving=health.ready)
+        rpc.set_serving(serving=health.ready)
         if await idleness.is_over_limit():
             log.info("idle for as long as exit_when_idle_s: the server ends")
             return

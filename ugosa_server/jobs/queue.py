@@ -328,6 +328,14 @@ class JobQueue:
         require_song(upload)
         return upload, self.drafts.model(model_name)
 
+    def watching(self, principal: str) -> AbstractContextManager[None]:
+        """Count a watch for as long as the block lasts.
+
+        Raises:
+            QuotaError: the principal watches too much at once.
+        """
+        return self._quotas.watching(principal)
+
     def reading(self, principal: str) -> AbstractContextManager[None]:
         """Count a stream of stems or reports for as long as the block lasts.
 
