@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import itertools
 import json
@@ -17,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ugosa_server.errors import ConfigError
+from ugosa_server.errors import ConfigError, did_you_mean
 from ugosa_server.home import expanded, home_dir
 from ugosa_server.log import LogFormat
 
@@ -214,9 +213,8 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
     known = [field.name for field in dataclasses.fields(ServerConfig)]
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known names are {', '.join(known)}"
-            raise ConfigError(f"{path}: there is no setting {name!r}{hint}")
+            hint = did_you_mean(name, known) or f"known names are {', '.join(known)}"
+            raise ConfigError(f"{path}: there is no setting {name!r}; {hint}")
     values |= {name: value for name, value in overrides.items() if value is not None}
     if "state_dir" in values and "listen" not in values:
         try:

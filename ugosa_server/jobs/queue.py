@@ -31,7 +31,7 @@ from ugosa_server.jobs.model import (
     require_song,
 )
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.quotas import Quotas, Stream
 from ugosa_server.jobs.runs import RunSucceeded
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
@@ -215,7 +215,7 @@ class JobQueue:
             DrainingError: the server is shutting down; reconnect later with the last seq.
             QuotaError: the principal watches too much at once.
         """
-        with self._quotas.watching(principal), self._hub.listen(job_id) as changed:
+        with self._quotas.streaming(Stream.WATCH, principal), self._hub.listen(job_id) as changed:
             while True:
                 changed.clear()
                 state, last_seq = await self._store(lambda s: s.jobs.progress(principal, job_id))
@@ -342,7 +342,7 @@ class JobQueue:
         Raises:
             QuotaError: the principal has too many open.
         """
-        return self._quotas.reading(principal)
+        return self._quotas.streaming(Stream.READ, principal)
 
     async def find_analysis(
         self, principal: str, upload: Upload, model: ModelInfo

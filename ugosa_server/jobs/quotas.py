@@ -11,10 +11,19 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 
 from ugosa_server.config import QuotaSettings
 from ugosa_server.errors import QuotaError
 from ugosa_server.jobs.store import Store
+
+
+class Stream(Enum):
+    """Kind of long call whose number is limited; the value stands in the name of its quota."""
+
+    WATCH = "watches"
+    UPLOAD = "upload_streams"
+    READ = "read_streams"
 
 
 @dataclass(frozen=True)
@@ -43,14 +52,12 @@ class Quotas:
 
     def __init__(self, limits: QuotaSettings) -> None:
         self._limits = limits
-        self._watches: Counter[str] = Counter()
-        self._upload_streams: Counter[str] = Counter()
-        self._read_streams: Counter[str] = Counter()
+        self._open: Counter[tuple[Stream, str]] = Counter()
 
     @property
     def open_streams(self) -> int:
-        """Return the number of open watches, upload streams and read streams of all principals."""
-        return sum(map(Counter.total, (self._watches, self._upload_streams, self._read_streams)))
+        """Number of open streams of all principals."""
+        return self._open.total()
 
     def check_new_upload(self, store: Store, principal: str, size_bytes: int) -> None:
         """Make sure that one more upload, of so many bytes as far as is known, is permitted.
@@ -111,47 +118,22 @@ class Quotas:
         return self.usage(store, principal).bytes_left
 
     @contextmanager
-    def watching(self, principal: str) -> Iterator[None]:
-        """Count a watch for as long as the block lasts.
+    def streaming(self, kind: Stream, principal: str) -> Iterator[None]:
+        """Count a stream for as long as the block lasts.
 
         Raises:
-            QuotaError: there are too many.
+            QuotaError: there are too many of its kind.
         """
-        with _counted(self._watches, principal, self._limits.quota_watches, "watches"):
+        limit: int = getattr(self._limits, f"quota_{kind.value}")
+        if self._open[kind, principal] >= limit:
+            raise _exceeded(kind.value, limit, "such streams of yours are open; end one first")
+        self._open[kind, principal] += 1
+        try:
             yield
-
-    @contextmanager
-    def sending(self, principal: str) -> Iterator[None]:
-        """Count an upload stream for as long as the block lasts.
-
-        Raises:
-            QuotaError: there are too many.
-        """
-        with _counted(self._upload_streams, principal, self._limits.quota_upload_streams, "upload_streams"):
-            yield
-
-    @contextmanager
-    def reading(self, principal: str) -> Iterator[None]:
-        """Count a stream of results for as long as the block lasts.
-
-        Raises:
-            QuotaError: there are too many.
-        """
-        with _counted(self._read_streams, principal, self._limits.quota_read_streams, "read_streams"):
-            yield
-
-
-@contextmanager
-def _counted(counter: Counter[str], principal: str, limit: int, name: str) -> Iterator[None]:
-    if counter[principal] >= limit:
-        raise _exceeded(name, limit, "such streams of yours are open; end one first")
-    counter[principal] += 1
-    try:
-        yield
-    finally:
-        counter[principal] -= 1
-        if not counter[principal]:
-            del counter[principal]
+        finally:
+            self._open[kind, principal] -= 1
+            if not self._open[kind, principal]:
+                del self._open[kind, principal]
 
 
 def _megabytes(size_bytes: int) -> str:

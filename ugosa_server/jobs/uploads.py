@@ -34,7 +34,7 @@ from ugosa_server.jobs.model import (
     request_digest,
     require_readable,
 )
-from ugosa_server.jobs.quotas import Quotas, Usage
+from ugosa_server.jobs.quotas import Quotas, Stream, Usage
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
@@ -230,7 +230,7 @@ class Uploads:
             raise UploadBusyError(
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size
             )
-        with self._quotas.sending(principal), self._marked_as_being_written(upload_id):
+        with self._quotas.streaming(Stream.UPLOAD, principal), self._marked_as_being_written(upload_id):
             if upload.committed_size == 0 and not self.spool.bytes_path(upload_id).exists():
                 # a crash came between its row and its folder
                 with disk_full_explained():

@@ -8,7 +8,6 @@ options that suit it better than those of its kind of network, for example {"lea
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import logging
 import math
@@ -17,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugosa_server.errors import CheckpointError, ConfigError, UnknownModelError
+from ugosa_server.errors import CheckpointError, ConfigError, UnknownModelError, did_you_mean
 from ugosa_server.files import sha256_of_file
 from ugosa_server.home import home_dir
 from ugosa_server.models.architectures import architecture_of
@@ -169,9 +168,8 @@ class ModelRegistry:
             raise UnknownModelError(
                 f"the weights of the model {name!r} are not here; fetch them: ugosa-server models pull {name}"
             )
-        near = difflib.get_close_matches(name, self._models, n=1)
         names = ", ".join(sorted(self._models)) or "none"
-        hint = f"did you mean {near[0]!r}?" if near else f"models here: {names}"
+        hint = did_you_mean(name, self._models) or f"models here: {names}"
         raise UnknownModelError(f"there is no model {name!r}; {hint}")
 
 

@@ -77,21 +77,10 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
             previews.add(chooser.chosen(block))
             yield block
 
-    writing = write_estimates(
-        stems(),
-        context.ensemble,
-        context.spec.source,
-        mix,
-        context.config,
-        context.out_dir / ESTIMATES_NAME,
+    path = context.out_dir / ESTIMATES_NAME
+    song = yield from context.follow(
+        write_estimates(stems(), context, mix, path, steps_done=lambda: over_song.segments_done)
     )
-    while True:
-        try:
-            next(writing)
-        except StopIteration as end:
-            song: SongEstimates = end.value
-            break
-        yield from over_song.progress()
     yield from _of_base(context, levels)
     return BaseEstimates(leakage.levels_dbfs(), previews, song)
 
