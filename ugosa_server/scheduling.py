@@ -271,6 +271,7 @@ class Scheduler:
             video_path=str(self._spool.bytes_path(video.upload_id)) if video else "",
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
             chosen=job.options.stems,
+            excerpt=job.options.excerpt,
         )
 
     async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:

@@ -45,6 +45,7 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         seed=message.seed if message.HasField("seed") else None,
         instruments=tuple(message.instruments),
         stems=tuple(message.stems),
+        excerpt=message.excerpt if message.HasField("excerpt") else None,
         visual_frames=tuple(
             VisualFrame(seen.player, seen.frame, seen.features) for seen in message.visual_frames
         ),
