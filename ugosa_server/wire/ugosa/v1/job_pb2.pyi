@@ -280,18 +280,20 @@ class Adapter(_message.Message):
     def __init__(self, size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("outcome", "kept_epoch", "held_back_seconds", "sources", "message")
+    __slots__ = ("outcome", "kept_epoch", "held_back_seconds", "sources", "message", "remixes_db")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     KEPT_EPOCH_FIELD_NUMBER: _ClassVar[int]
     HELD_BACK_SECONDS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    REMIXES_DB_FIELD_NUMBER: _ClassVar[int]
     outcome: VerdictOutcome
     kept_epoch: int
     held_back_seconds: float
     sources: _containers.RepeatedCompositeFieldContainer[SourceVerdict]
     message: str
-    def __init__(self, outcome: _Optional[_Union[VerdictOutcome, str]] = ..., kept_epoch: _Optional[int] = ..., held_back_seconds: _Optional[float] = ..., sources: _Optional[_Iterable[_Union[SourceVerdict, _Mapping]]] = ..., message: _Optional[str] = ...) -> None: ...
+    remixes_db: float
+    def __init__(self, outcome: _Optional[_Union[VerdictOutcome, str]] = ..., kept_epoch: _Optional[int] = ..., held_back_seconds: _Optional[float] = ..., sources: _Optional[_Iterable[_Union[SourceVerdict, _Mapping]]] = ..., message: _Optional[str] = ..., remixes_db: _Optional[float] = ...) -> None: ...
 
 class SourceVerdict(_message.Message):
     __slots__ = ("source", "held_back_seconds", "before_dbfs", "after_dbfs")
