@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_video(commands)
     _add_demo(commands)
     _add_token(commands)
+    _add_backup(commands)
     _add_doctor(commands)
     words = sys.argv[1:] if arguments is None else arguments
     _add_installed(commands, words[0] if words else None)
@@ -117,6 +118,12 @@ def _demo(options: argparse.Namespace) -> int:
     from ugosa_server.demo import run_demo
 
     return run_demo(options.out, options.model_dir, opens_page=options.web)
+
+
+def _add_backup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from ugosa_server.backup import add_backup_command
+
+    add_backup_command(commands)
 
 
 def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
