@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ugosa_server import __version__
+from ugosa_server.backup import add_backup_command
 from ugosa_server.errors import BadOptionError, UgosaError
 from ugosa_server.models.commands import add_models_commands
 from ugosa_server.tokens import add_token_commands
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_video_commands(commands)
     _add_demo(commands)
     add_token_commands(commands)
+    add_backup_command(commands)
     _add_doctor(commands)
     words = sys.argv[1:] if arguments is None else arguments
     _add_installed(commands, words[0] if words else None)

@@ -277,6 +277,7 @@ class Scheduler:
             chosen=job.options.stems,
             start_from=start_from,
             start_path=start_path,
+            excerpt=job.options.excerpt,
         )
 
     async def _record(self, job: Job, body: RunProgress | RunNotice) -> None:

@@ -55,6 +55,7 @@ ALL_OPTIONS = JobOptions(
     mask_kind=MaskKind.HARD,
     video=VideoSource("u", (PlayerBox(1, 2, 3, 4),), 0.5, -44_100),
     stem_encoding=StemEncoding.FLAC_PCM24,
+    excerpt=False,
 )
 
 

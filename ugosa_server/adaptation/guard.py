@@ -271,7 +271,8 @@ class Guard:
         )
         outcome = Outcome.HELPED if self._kept_epoch else Outcome.DID_NOT
         kept_epoch = max(0, self._kept_epoch - self._has_start)
-        return Verdict(outcome, kept_epoch, math.fsum(row.held_back_s for row in rows), rows)
+        seconds = math.fsum(row.held_back_s for row in rows)
+        return Verdict(outcome, kept_epoch, seconds, rows, remixes_db(base, after))
 
     def _windows_of(self, span: Interval) -> list[tuple[int, Interval]]:
         """First frames of the windows over a span, and the parts of them that count."""
@@ -314,6 +315,20 @@ class Guard:
     def _estimate(self, separate: Separate, window: _Window, mix: NDArray[np.float32]) -> Tensor:
         self._check_cancel()
         return separate(torch.from_numpy(mix), window.start, window.name)
+
+
+def remixes_db(base: Figures, after: Figures) -> float | None:
+    """Gain on remixes, the mean over sources and others; None where there were none."""
+    gains = [
+        _ratio_db(before, now)
+        for name, row in base.items()
+        for before, now in (
+            (row.own_error, after[name].own_error),
+            (row.rest_error, after[name].rest_error),
+        )
+        if not math.isnan(before)
+    ]
+    return float(np.mean(gains)) if gains else None
 
 
 def score_db(base: Figures, after: Figures) -> float:

@@ -221,6 +221,8 @@ class JobOptions:
     """Sources of the model that play, as the request says; empty = by the marks."""
     stems: tuple[str, ...] = ()
     """Stems to give, besides the sum of the others; empty = all."""
+    excerpt: bool = True
+    """Whether the report's page holds a few seconds of every take."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()

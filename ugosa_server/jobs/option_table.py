@@ -311,6 +311,14 @@ OPTIONS = (
         choices=tuple(StemEncoding),
     ),
     JobOption(
+        "excerpt",
+        JobOptions,
+        "switch",
+        "whether there is a page report.html, with a few seconds of every take (a batch makes none)",
+        flag="--page",
+        metavar="on|off",
+    ),
+    JobOption(
         "visual_frames",
         JobOptions,
         "message",

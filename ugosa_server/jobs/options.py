@@ -54,6 +54,8 @@ class JobOptionsRequest:
     """Sources of the model that play; empty = by the marks."""
     stems: tuple[str, ...] = ()
     """Stems to give, besides the sum of the others; empty = all."""
+    excerpt: bool | None = None
+    """Whether the report's page holds a few seconds of every take."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()
@@ -92,6 +94,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
             request.instruments, model.config.sources, model.config.stems, model.name
         ),
         stems=validate_stems(request.stems, model.config.stems, model.name),
+        excerpt=request.excerpt is not False,
         visual_frames=validate_visual_frames(request.visual_frames, slots, model.name),
         pictures=validate_pictures(request.pictures, slots, model.name),
         video=validate_video(request.video, slots, model.name),

@@ -334,7 +334,7 @@ class JobQueue:
         Raises:
             QuotaError: the principal watches too much at once.
         """
-        return self._quotas.watching(principal)
+        return self._quotas.streaming(Stream.WATCH, principal)
 
     def reading(self, principal: str) -> AbstractContextManager[None]:
         """Count a stream of stems or reports for as long as the block lasts.

@@ -54,6 +54,8 @@ class RunSpec:
     """Names of the stems to make, in the model's order; empty = all that the model can give."""
     chosen: tuple[str, ...] = ()
     """Those of them to write, besides the sum of the others; empty = all, each by itself."""
+    excerpt: bool = True
+    """Whether the report's page holds a few seconds of every take."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players, for a model that is conditioned on video."""
     pictures: tuple[PlayerPicture, ...] = ()

@@ -42,7 +42,6 @@ from ugosa_server.pipeline.separate import (
     estimate_base,
     separate,
 )
-from ugosa_server.report.previews import encoding_threads
 
 MODEL_MIX_NAME = "model-mix.f32"
 
@@ -81,8 +80,8 @@ def _attempt(
                 f"the file of the model {spec.model_name} has changed since the server started; whoever runs"
                 " it starts it again"
             )
-        with open_frames(spec.source) as frames, encoding_threads(networks.threads) as encoders:
-            context = RunContext.of(spec, frames, model, networks, encoders, is_cancelled)
+        with open_frames(spec.source) as frames:
+            context = RunContext.of(spec, frames, model, networks, is_cancelled)
             succeeded = yield from _phases(context)
         (out_dir / MODEL_MIX_NAME).unlink()
     except BaseException:  # also when the generator is dropped

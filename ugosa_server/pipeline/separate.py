@@ -17,13 +17,12 @@ from ugosa_server.marks import LevelMeter, SilenceGains, SongLevels, save_levels
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence
 from ugosa_server.pipeline.estimate import NetworkPass
+from ugosa_server.pipeline.excerpt import ExcerptRecorder, filtered
 from ugosa_server.pipeline.leakage import LeakageMeter
 from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.pipeline.rest_stem import StemChooser
 from ugosa_server.pipeline.song_estimates import write_estimates
-from ugosa_server.report.previews import PreviewRecorder
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
-from ugosa_server.separation.wiener import wiener_filtered
 
 LEVELS_NAME = "levels.json"
 ESTIMATES_NAME = "estimates.f32"
@@ -35,8 +34,8 @@ class BaseEstimates:
 
     leakage_dbfs: list[float | None]
     """Level of each stem in its own marked silence; None where nothing is marked silent."""
-    previews: PreviewRecorder
-    """Previews of the stems that they give, with the marks applied as to those of the adapted network."""
+    excerpt: ExcerptRecorder
+    """The excerpt of the stems that they give."""
     song: SongEstimates | None
     """These stems for the adaptation; None of an analysis."""
 
@@ -51,8 +50,8 @@ class StemSet:
     """Levels of the estimates that the stems were made of."""
     leakage_dbfs: list[float | None]
     """As in `BaseEstimates`, of the estimates that the stems were made of."""
-    previews: PreviewRecorder
-    """Previews of the stems."""
+    excerpt: ExcerptRecorder
+    """The excerpt of the stems."""
 
 
 def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, BaseEstimates]:
@@ -60,21 +59,21 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
     leakage = LeakageMeter(context.marks, context.ensemble.stems)
-    previews = context.preview_recorder()
+    excerpt = ExcerptRecorder(context)
     levels = _level_meter(context)
-    estimates = levels.listen(leakage.measured(over_song.estimates()))
+    estimates = excerpt.listen(levels.listen(leakage.measured(over_song.estimates())))
     if context.spec.analysis_only:
         for _ in estimates:
             yield from over_song.progress()
         yield from _of_base(context, levels)
-        return BaseEstimates(leakage.levels_dbfs(), previews, None)
+        return BaseEstimates(leakage.levels_dbfs(), excerpt, None)
     gains = _gains(context)
     consistency = MixtureConsistency(context.frames, gains, context.spec.stem_encoding)
     chooser = _chooser(context)
 
     def stems() -> Iterator[NDArray[np.float32]]:
-        for block in consistency.process(_filtered(context, estimates, gains)):
-            previews.add(chooser.chosen(block))
+        for block in consistency.process(filtered(context, estimates, gains, context.frames)):
+            excerpt.add(chooser.chosen(block))
             yield block
 
     path = context.out_dir / ESTIMATES_NAME
@@ -82,7 +81,7 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
         write_estimates(stems(), context, mix, path, steps_done=lambda: over_song.segments_done)
     )
     yield from _of_base(context, levels)
-    return BaseEstimates(leakage.levels_dbfs(), previews, song)
+    return BaseEstimates(leakage.levels_dbfs(), excerpt, song)
 
 
 def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, StemSet]:
@@ -92,7 +91,7 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
     spec, source = context.spec, context.spec.source
     leakage = LeakageMeter(context.marks, context.ensemble.stems)
     levels = _level_meter(context)
-    previews = context.preview_recorder()
+    excerpt = ExcerptRecorder(context)
     with ExitStack() as files:
         writers = [
             files.enter_context(
@@ -103,12 +102,12 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
         gains = _gains(context)
         consistency = MixtureConsistency(context.frames, gains, spec.stem_encoding)
         chooser = _chooser(context)
-        estimates = levels.listen(leakage.measured(over_song.estimates()))
-        for made in consistency.process(_filtered(context, estimates, gains)):
+        estimates = excerpt.listen(levels.listen(leakage.measured(over_song.estimates())))
+        for made in consistency.process(filtered(context, estimates, gains, context.frames)):
             stems = chooser.chosen(made)
             for writer, stem in zip(writers, stems, strict=True):
                 writer.write(stem.T)
-            previews.add(stems)
+            excerpt.add(stems)
             yield from over_song.progress()
         written = [writer.finish() for writer in writers]
     reach("worker.stems_written")
@@ -126,22 +125,7 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
         for name, path, stem in zip(context.ensemble.choice.names, context.stem_paths, written, strict=True)
     )
     measured = levels.levels(context.model.info.sha256)
-    return StemSet(stem_files, measured, leakage.levels_dbfs(), previews)
-
-
-def _filtered(
-    context: RunContext, estimates: Iterator[NDArray[np.float32]], gains: SilenceGains
-) -> Iterator[NDArray[np.float32]]:
-    """Pass estimates through the Wiener filter, if the job wants one."""
-    if context.spec.separation.wiener_exponent == 0:
-        return estimates
-    return wiener_filtered(
-        estimates,
-        context.frames,
-        gains,
-        context.spec.separation.wiener_exponent,
-        context.model.device,
-    )
+    return StemSet(stem_files, measured, leakage.levels_dbfs(), excerpt)
 
 
 def _gains(context: RunContext) -> SilenceGains:

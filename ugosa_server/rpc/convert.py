@@ -228,6 +228,7 @@ def verdict_to_wire(verdict: Verdict) -> job_pb2.Verdict:
             for row in verdict.sources
         ],
         message=verdict.sentence,
+        remixes_db=verdict.remixes_db,
     )
 
 

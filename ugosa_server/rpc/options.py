@@ -46,6 +46,7 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         start_from=message.start_from if message.HasField("start_from") else None,
         instruments=tuple(message.instruments),
         stems=tuple(message.stems),
+        excerpt=message.excerpt if message.HasField("excerpt") else None,
         visual_frames=tuple(
             VisualFrame(seen.player, seen.frame, seen.features) for seen in message.visual_frames
         ),

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from ugosa_client import advice, job_arrays, jobs, separate, separate_stream
+from ugosa_client import advice, job_arrays, jobs, separate, separate_stream, takes
 from ugosa_client.address import default_target
 from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.connection import Connection
@@ -251,6 +251,27 @@ class UgosaClient:
     ) -> Path:
         """Write what a job has learned to a file, by default `SONG.ugosa` in this folder; return its path."""
         return fetch_adapter(self._connection, job_id, path, overwrite=overwrite)
+
+    def fetch_page(
+        self,
+        job_id: str,
+        folder: str | os.PathLike[str],
+        *,
+        all_takes: bool = False,
+        stem_files: StemFiles = PLAIN,
+        on_event: Callable[[JobEvent], None] | None = None,
+        on_fetch: OnFetchProgress | None = None,
+    ) -> Path:
+        """Write the page of a job into the folder of its stems, with all takes beside it if wanted."""
+        return takes.fetch_page(
+            self._connection,
+            job_id,
+            folder,
+            all_takes=all_takes,
+            stem_files=stem_files,
+            on_event=on_event,
+            on_fetch=on_fetch,
+        )
 
     def read_stem(self, job_id: str, stem: Stem, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""

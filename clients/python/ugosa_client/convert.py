@@ -307,6 +307,7 @@ def to_verdict(message: job_pb2.Verdict) -> Verdict:
             for row in message.sources
         ),
         message=message.message,
+        remixes_db=message.remixes_db if message.HasField("remixes_db") else None,
     )
 
 

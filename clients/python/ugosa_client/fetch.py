@@ -27,6 +27,7 @@ from ugosa_client.errors import (
     reason_of,
 )
 from ugosa_client.jobs import get_job
+from ugosa_client.report_page import STEMS, name_files
 from ugosa_client.resources import Job, JobState, Stem
 from ugosa_client.result_folders import REPORT_JSON, free_folder, job_of_folder, link_latest
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy, safe_file_name
@@ -47,8 +48,14 @@ class FetchedFiles:
     """Path of each stem by its source, in the model's order."""
     report_json: Path
     """The report for programs."""
-    report_html: Path
-    """The report for people: one self-contained page."""
+    report_html: Path | None
+    """The report for people: one page; None if the job was to have none (`ugosa report` makes it)."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """All of them."""
+        reports = [self.report_json] + ([self.report_html] if self.report_html else [])
+        return [*self.stems.values(), *reports]
 
     @property
     def folder(self) -> Path:
@@ -99,11 +106,12 @@ def fetch_results(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # The report comes first: with it in place, an interrupted fetch finds its own stems again.
-        for name, report_format in (
-            (REPORT_JSON, job_service_pb2.REPORT_FORMAT_JSON),
-            (REPORT_HTML, job_service_pb2.REPORT_FORMAT_HTML),
-        ):
-            _fetch_report(connection, job_id, report_format, folder / name)
+        fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, folder / REPORT_JSON)
+        page = None
+        if job.options.excerpt is not False:
+            page = folder / REPORT_HTML
+            fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_HTML, page)
+            name_files(page, {STEMS: {stem.source: path.name for stem, path in paths.items()}})
         for stem, path in paths.items():
             if stem_files.lossy is None:
                 _fetch_stem(connection, job_id, stem, path, on_progress)
@@ -122,9 +130,7 @@ def fetch_results(
             f"cannot write to {folder}: {reason_of(error)}. The results stay at the server: make room,"
             f" or name another folder, then `ugosa fetch {job_id} -o DIR`"
         ) from error
-    return FetchedFiles(
-        {stem.source: path for stem, path in paths.items()}, folder / REPORT_JSON, folder / REPORT_HTML
-    )
+    return FetchedFiles({stem.source: path for stem, path in paths.items()}, folder / REPORT_JSON, page)
 
 
 def stem_file_names(job: Job, files: StemFiles = PLAIN) -> list[str]:
@@ -294,9 +300,10 @@ def finish_file(partial: Path, path: Path, sha256: str, expected_sha256: str) ->
     os.replace(partial, path)
 
 
-def _fetch_report(
+def fetch_report(
     connection: Connection, job_id: str, report_format: job_service_pb2.ReportFormat, path: Path
 ) -> None:
+    """Write a report of a job, whole or not at all."""
     partial = path.with_name(path.name + ".tmp")
     with partial.open("wb") as file:
         file.write(_report(connection, job_id, report_format, path.name))

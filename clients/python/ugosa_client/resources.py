@@ -259,6 +259,8 @@ class JobOptions:
     """Encoding of the stems' files."""
     stems: tuple[str, ...] = ()
     """Stems to give, for example ("vocals",); the sum of all others is one more, "rest". Empty = all."""
+    excerpt: bool | None = None
+    """Whether there is a page of the report, with a few seconds of every take; None = yes."""
     instruments: tuple[str, ...] = ()
     """Instruments that play, for a model that gives stems of those alone; empty = by the marks."""
     visual_frames: tuple[VisualFrame, ...] = ()
@@ -370,6 +372,8 @@ class Verdict:
     """Sources of which silence was held back."""
     message: str
     """The same for people."""
+    remixes_db: float | None = None
+    """Gain on remixes of what was held back; None where nothing could be remixed."""
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,10 @@ def test_less_leakage_with_the_source_intact_is_kept():
     held = STEMS[0, :, SILENT_UNTIL - 2 * RATE_HZ : SILENT_UNTIL]
     power = np.square(0.3 * 0.1 * held, dtype=np.float64).mean()
     assert row.before_dbfs == pytest.approx(10 * np.log10(power), abs=1e-4)
-    assert verdict.sentence == "kept epoch 2: leakage of vocals -9.5 dB on silence it had not seen"
+    assert verdict.remixes_db > 3
+    assert verdict.sentence.startswith(
+        "kept epoch 2: leakage of vocals -9.5 dB on silence it had not seen, remixes +"
+    )
 
 
 @pytest.mark.parametrize("vocals", [0.0, 0.5, 0.8])
@@ -150,7 +153,7 @@ def test_network_that_falls_silent_everywhere_is_not_kept(vocals):
     assert (verdict.outcome, verdict.kept_epoch) == (Outcome.DID_NOT, 0)
     assert guard.state.kept == {}
     assert verdict.sources[0].change_db < -1  # less leaks, and that is not enough
-    assert verdict.sentence == "kept the network as it was: fine-tuning did not help this song"
+    assert verdict.sentence.startswith("kept the network as it was: fine-tuning did not help this song (")
 
 
 class FiltersRemixes(LinearNetwork):

@@ -171,14 +171,23 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         stem_files=rule,
     )
     separation = finish_or_cancel(client, job, finish, reporter, after_seq=job.last_seq if is_reused else 0)
-    files, verdict = separation.files, separation.job.verdict
-    listing = [*files.stems.values(), files.report_json, files.report_html]
-    where = f"{files.folder} has the stems of {job.job_id}"
+    listing = [str(path) for path in separation.files.paths]
     reporter.result(
-        {"job": separation.job, "folder": files.folder, "files": [str(path) for path in listing]},
-        "\n".join(map(str, listing)),
-        closing=f"{verdict.message}; {where}" if verdict else where,
+        {"job": separation.job, "folder": separation.files.folder, "files": listing},
+        "\n".join(listing),
+        closing=closing_line(separation),
     )
+
+
+def closing_line(separation: Separation) -> str:
+    """Say whether fine-tuning helped, where to listen, which job it was, and how long it took."""
+    job, files = separation.job, separation.files
+    sentence = job.verdict.message if job.verdict else "done"
+    where = f"listen with {files.report_html}" if files.report_html else f"see {files.report_json}"
+    took = ""
+    if job.start_time and job.end_time:
+        took = f", {(job.end_time - job.start_time).total_seconds():.0f} s"
+    return f"{sentence}; {where} ({job.job_id}{took})"
 
 
 @contextmanager

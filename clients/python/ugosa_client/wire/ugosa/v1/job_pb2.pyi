@@ -96,7 +96,7 @@ NOTICE_LEVEL_INFO: NoticeLevel
 NOTICE_LEVEL_WARNING: NoticeLevel
 
 class JobOptions(_message.Message):
-    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind", "pictures", "video", "remix_weight", "marks_weight", "guard", "stems", "max_steps", "max_seconds", "start_from")
+    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind", "pictures", "video", "remix_weight", "marks_weight", "guard", "stems", "max_steps", "max_seconds", "start_from", "excerpt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,7 @@ class JobOptions(_message.Message):
     MAX_STEPS_FIELD_NUMBER: _ClassVar[int]
     MAX_SECONDS_FIELD_NUMBER: _ClassVar[int]
     START_FROM_FIELD_NUMBER: _ClassVar[int]
+    EXCERPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     preset: str
     strategy: str
@@ -153,7 +154,8 @@ class JobOptions(_message.Message):
     max_steps: int
     max_seconds: float
     start_from: str
-    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ..., pictures: _Optional[_Iterable[_Union[PlayerPicture, _Mapping]]] = ..., video: _Optional[_Union[VideoSource, _Mapping]] = ..., remix_weight: _Optional[float] = ..., marks_weight: _Optional[float] = ..., guard: bool = ..., stems: _Optional[_Iterable[str]] = ..., max_steps: _Optional[int] = ..., max_seconds: _Optional[float] = ..., start_from: _Optional[str] = ...) -> None: ...
+    excerpt: bool
+    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ..., pictures: _Optional[_Iterable[_Union[PlayerPicture, _Mapping]]] = ..., video: _Optional[_Union[VideoSource, _Mapping]] = ..., remix_weight: _Optional[float] = ..., marks_weight: _Optional[float] = ..., guard: bool = ..., stems: _Optional[_Iterable[str]] = ..., max_steps: _Optional[int] = ..., max_seconds: _Optional[float] = ..., start_from: _Optional[str] = ..., excerpt: bool = ...) -> None: ...
 
 class VisualFrame(_message.Message):
     __slots__ = ("player", "frame", "features")
@@ -284,18 +286,20 @@ class Adapter(_message.Message):
     def __init__(self, size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("outcome", "kept_epoch", "held_back_seconds", "sources", "message")
+    __slots__ = ("outcome", "kept_epoch", "held_back_seconds", "sources", "message", "remixes_db")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     KEPT_EPOCH_FIELD_NUMBER: _ClassVar[int]
     HELD_BACK_SECONDS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    REMIXES_DB_FIELD_NUMBER: _ClassVar[int]
     outcome: VerdictOutcome
     kept_epoch: int
     held_back_seconds: float
     sources: _containers.RepeatedCompositeFieldContainer[SourceVerdict]
     message: str
-    def __init__(self, outcome: _Optional[_Union[VerdictOutcome, str]] = ..., kept_epoch: _Optional[int] = ..., held_back_seconds: _Optional[float] = ..., sources: _Optional[_Iterable[_Union[SourceVerdict, _Mapping]]] = ..., message: _Optional[str] = ...) -> None: ...
+    remixes_db: float
+    def __init__(self, outcome: _Optional[_Union[VerdictOutcome, str]] = ..., kept_epoch: _Optional[int] = ..., held_back_seconds: _Optional[float] = ..., sources: _Optional[_Iterable[_Union[SourceVerdict, _Mapping]]] = ..., message: _Optional[str] = ..., remixes_db: _Optional[float] = ...) -> None: ...
 
 class SourceVerdict(_message.Message):
     __slots__ = ("source", "held_back_seconds", "before_dbfs", "after_dbfs")
