@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ugosa_server.engines import Engine, Run
-from ugosa_server.engines.base import MACHINE_FAULTS
+from ugosa_server.engines.base import MACHINE_FAULTS, failure_of
 from ugosa_server.errors import DiskFullError, UgosaError, UploadDamagedError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
@@ -143,15 +143,18 @@ class Scheduler:
             active = self._active[job.job_id] = ActiveRun(job)
             try:
                 await self._run(active)
-            except DiskFullError as error:  # of the store: neither an event nor an end could be written
-                log.warning("job %s: %s", job.job_id, error.message)
-                self._faults_in_a_row += 1
-                retry = partial(self._retry, job, error.reason, error.message, LostRuns(machine_faults=1))
-                await self._at_last(job, retry)
             except Exception as error:
                 log.exception("job %s: the scheduler failed", job.job_id)
-                failure = JobError("INTERNAL", f"{type(error).__name__}: {error}")
-                await self._at_last(job, partial(self._end, job, JobState.FAILED, failure))
+                failure = failure_of(error)
+                if failure.reason in MACHINE_FAULTS:  # such as a store that takes neither event nor end
+                    self._faults_in_a_row += 1
+                    lost = LostRuns(machine_faults=1)
+                    write = partial(self._retry, job, failure.reason, failure.message, lost)
+                else:
+                    write = partial(
+                        self._end, job, JobState.FAILED, JobError(failure.reason, failure.message)
+                    )
+                await self._at_last(job, write)
             finally:
                 del self._active[job.job_id]
             if pause := pause_s(self._faults_in_a_row):
