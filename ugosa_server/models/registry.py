@@ -136,7 +136,7 @@ class ModelRegistry:
         except (CheckpointError, OSError) as error:
             log.warning("the model %s is left out: %s", path.stem, error)
             self._models.pop(path.stem, None)  # another one of that name would be mistaken for it
-            self._unreadable[path.stem] = str(error)
+            self._unreadable[path.stem] = str(error).replace(f"{path.parent}/", "")  # who asks may be a guest
 
     def models(self) -> tuple[ModelInfo, ...]:
         """Return all models, sorted by name."""

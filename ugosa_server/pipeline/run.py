@@ -65,7 +65,15 @@ def run_job(
         yield RunCancelled()
     except UgosaError as error:
         log.info("job %s attempt %d failed: %s", spec.job_id, spec.attempt, error.message)
-        yield RunFailed(error.reason, error.message)
+        yield RunFailed(error.reason, _without_folders(error.message, spec))
+
+
+def _without_folders(message: str, spec: RunSpec) -> str:
+    """Return a message with the names of files alone: whoever made the job need not run the server."""
+    for path in (spec.model_path, spec.checkpoint_path, spec.source.path, f"{spec.out_dir}/x"):
+        if Path(path).is_absolute():
+            message = message.replace(f"{Path(path).parent}/", "")
+    return message
 
 
 def _attempt(

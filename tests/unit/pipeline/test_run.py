@@ -226,7 +226,7 @@ def test_diverged_adaptation_fails_with_its_reason(make_spec, networks):
 def test_missing_checkpoint_fails_the_run(make_spec, networks):
     spec = make_spec(model_path="/nowhere/tiny.safetensors")
     assert list(run_job(spec, networks, never)) == [
-        RunFailed("BAD_CHECKPOINT", "there is no checkpoint at /nowhere/tiny.safetensors")
+        RunFailed("BAD_CHECKPOINT", "there is no checkpoint at tiny.safetensors")  # no folder of the server
     ]
 
 
