@@ -51,6 +51,7 @@ WINDOWS_OF_A_KIND = 2  # of each source
 HARM_WEIGHT = 2.0  # chosen on songs with known stems, research/README.md
 HARM_TOLERANCE = 0.02  # of the power of a source
 UNHEARD_SHARE = 0.01  # of the power of the mix
+INAUDIBLE_SHARE = 1e-9  # of it
 MIN_SCORE_DB = 0.02  # of an epoch that is better than the base
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
 
@@ -246,8 +247,11 @@ class Guard:
         """Change of the leakage by the epoch judged last, mean over the sources; None before the first."""
         if len(self._figures) < 2:
             return None
-        base, after = self._figures[0], self._figures[-1]
-        return float(np.mean([-_ratio_db(base[name].leakage, after[name].leakage) for name in base]))
+        changes = []
+        for name, base in self._figures[0].items():
+            least = INAUDIBLE_SHARE * base.silence_power
+            changes.append(_ratio_db(max(self._figures[-1][name].leakage, least), max(base.leakage, least)))
+        return float(np.mean(changes))
 
     def _score_db(self, epoch: int) -> float:
         return score_db(self._figures[0], self._figures[epoch])

@@ -32,7 +32,7 @@ export const KEYS = [
   {
     keys: ["ArrowLeft", "ArrowRight"],
     shown: "← →",
-    means: "move the mark by 10 ms (Shift: 100 ms); without one, go 1 s",
+    means: "move the mark 10 ms (Shift: 100); without one, go 1 s",
     does: ({ editor }, key, event) => editor.nudge(key === "ArrowRight" ? 1 : -1, event.shiftKey),
   },
   { keys: ["t"], shown: "T", means: "silent mark to active and back", does: ({ editor }) => editor.toggleState() },
@@ -91,13 +91,13 @@ export function followKeys(page) {
 
 /** Make the list of keys. */
 export function keysList() {
-  const rows = KEYS.map(({ shown, means }) =>
-    element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, shown)), element("td", {}, means)),
-  );
   const more = [
-    ["Ctrl Z, Ctrl Y", "undo, redo"],
-    ["drag on a lane", "mark what is silent (Shift: active, Alt: only this plays)"],
-    ["Ctrl wheel", "zoom"],
-  ].map(([shown, means]) => element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, shown)), element("td", {}, means)));
-  return element("table", { class: "keys" }, element("tbody", {}, ...rows, ...more));
+    { shown: "Ctrl Z, Ctrl Y", means: "undo, redo" },
+    { shown: "drag on a lane", means: "mark silence (Shift: active, Alt: only this)" },
+    { shown: "Ctrl wheel", means: "zoom" },
+  ];
+  const rows = [...KEYS, ...more].map(({ shown, means }) =>
+    element("div", {}, element("dt", {}, element("kbd", {}, shown)), element("dd", {}, means)),
+  );
+  return element("dl", { class: "keys" }, ...rows);
 }

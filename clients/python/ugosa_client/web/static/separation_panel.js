@@ -9,8 +9,8 @@ import { isBase } from "./versions.js";
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
 
 const FORMATS = [
-  ["wav-float32", "WAV float"],
-  ["wav-pcm24", "WAV 24 bit"],
+  ["wav-float32", "WAV"],
+  ["wav-pcm24", "WAV 24-bit"],
   ["flac-pcm24", "FLAC"],
 ];
 
