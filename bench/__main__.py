@@ -16,8 +16,9 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench import growth, latency, memory, networks, remixes, song_memory, speed, spleeter, transfer, workers
-from bench.results import Row, table, write_json
+from bench import growth, latency, memory, speed, transfer, workers
+from ugosa_research.bench import networks, remixes, song_memory, spleeter
+from ugosa_research.bench.results import Row, table, write_json
 from ugosa_server.private_server import ServerProcess
 
 RESULTS = Path(__file__).parent / "results.json"

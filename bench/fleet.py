@@ -29,11 +29,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.config import QuotaSettings
 from ugosa_server.engines import Engine, EngineHealth, Run
 from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.model import JobDraft, JobOptions, Upload, UploadFormat, new_id
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.jobs.quotas import QuotaLimits, Quotas
+from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.runs import RunEvent, RunPhase, RunProgress, RunSpec, RunSucceeded, StemFile
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore, Store
@@ -188,7 +189,7 @@ class Front:
         self.hub = EventHub()
         registry = ModelRegistry()
         spool = Spool(state_dir, 0)
-        quotas = Quotas(QuotaLimits(PLENTY, PLENTY, PLENTY, PLENTY, PLENTY))
+        quotas = Quotas(QuotaSettings(PLENTY, PLENTY, PLENTY, PLENTY, PLENTY))
         self.jobs = JobQueue(self.store, spool, registry, self.hub, "starter", PLENTY, quotas)
         self.scheduler = Scheduler(self.store, spool, self.jobs, self.hub, registry, engine, 15.0)
         self._engine = engine

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.memory import after_jobs
-from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
 from ugosa_client import (
     JobEvent,
@@ -22,6 +21,7 @@ from ugosa_client import (
     StateChanged,
     UgosaClient,
 )
+from ugosa_research.bench.results import Row
 from ugosa_server.private_server import ServerProcess
 
 SONGS_S = (15, 60, 240, 900)

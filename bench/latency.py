@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.results import Row
 from bench.songs import write_noise_song
 from ugosa_client import JobOptions, JobPhase, Mark, MarkState, Progress, UgosaClient
+from ugosa_research.bench.results import Row
 
 CALLS = 500
 ROUNDS = 3

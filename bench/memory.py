@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psutil
 
-from bench.results import Row
 from bench.songs import write_noise_song
 from ugosa_client import UgosaClient
+from ugosa_research.bench.results import Row
 from ugosa_server.private_server import ServerProcess
 
 HOUR_S = 3600

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
 from ugosa_client import JobOptions, JobPhase, Mark, MarkState, Progress, SeparationRequest, UgosaClient
+from ugosa_research.bench.results import Row
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.registry import ModelRegistry
 

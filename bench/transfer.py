@@ -8,9 +8,9 @@ import time
 import uuid
 from pathlib import Path
 
-from bench.results import Row
 from bench.songs import write_noise_song
 from ugosa_client import UgosaClient
+from ugosa_research.bench.results import Row
 
 SONG_S = 600
 ROUNDS = 5

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from bench.results import Row
 from bench.songs import SAMPLE_RATE_HZ, write_noise_song
 from ugosa_client import ArrayItem, JobOptions, JobState, Mark, MarkState, UgosaClient
+from ugosa_research.bench.results import Row
 from ugosa_server.private_server import ServerProcess
 
 SONG_S = 12

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ugosa_server.errors import ConfigError
+from ugosa_server.home import expanded
 
 MAX_PORT = 65535
 MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un of Linux, less its final zero
@@ -79,7 +80,7 @@ def parse_address(text: str) -> UnixAddress | TcpAddress:
         ConfigError: it is neither.
     """
     if text.startswith("unix:"):
-        path = Path(os.path.abspath(Path(text.removeprefix("unix:")).expanduser()))
+        path = Path(os.path.abspath(expanded(text.removeprefix("unix:"))))
         if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
             raise ConfigError(
                 f"the socket path {path} has {len(os.fsencode(path))} bytes; the system allows"
@@ -191,7 +192,7 @@ def tls_files(certificate: str, key: str, client_ca: str) -> TlsFiles | None:
         missing = "tls_key" if certificate else "tls_cert"
         raise ConfigError(f"TLS needs a certificate and its key, but {missing} is not set")
     return TlsFiles(
-        Path(certificate).expanduser(),
-        Path(key).expanduser(),
-        Path(client_ca).expanduser() if client_ca else None,
+        expanded(certificate),
+        expanded(key),
+        expanded(client_ca) if client_ca else None,
     )

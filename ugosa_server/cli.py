@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ugosa_server import __version__
+from ugosa_server.backup import add_backup_command
 from ugosa_server.errors import BadOptionError, UgosaError
+from ugosa_server.models.commands import add_models_commands
+from ugosa_server.tokens import add_token_commands
+from ugosa_server.video.commands import add_video_commands
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -28,10 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"ugosa-server {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_serve(commands)
-    _add_models(commands)
-    _add_video(commands)
+    add_models_commands(commands)
+    add_video_commands(commands)
     _add_demo(commands)
-    _add_token(commands)
+    add_token_commands(commands)
+    add_backup_command(commands)
     _add_doctor(commands)
     words = sys.argv[1:] if arguments is None else arguments
     _add_installed(commands, words[0] if words else None)
@@ -42,12 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ugosa-server: {error.message}", file=sys.stderr)
         return EXIT_USAGE
     return status
-
-
-def _add_video(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from ugosa_server.video.commands import add_video_commands
-
-    add_video_commands(commands)
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -99,12 +98,6 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from ugosa_server.models.commands import add_models_commands
-
-    add_models_commands(commands)
-
-
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("demo", help="separate a real song through a real server and client")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
@@ -117,12 +110,6 @@ def _demo(options: argparse.Namespace) -> int:
     from ugosa_server.demo import run_demo
 
     return run_demo(options.out, options.model_dir, opens_page=options.web)
-
-
-def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from ugosa_server.tokens import add_token_commands
-
-    add_token_commands(commands)
 
 
 def _add_installed(

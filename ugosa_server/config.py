@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import itertools
 import json
@@ -17,7 +16,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from ugosa_server.errors import ConfigError
+from ugosa_server.errors import ConfigError, did_you_mean
+from ugosa_server.home import expanded, home_dir
 from ugosa_server.log import LogFormat
 
 GIB = 1024**3
@@ -25,8 +25,9 @@ GIB = 1024**3
 
 def default_state_dir() -> Path:
     """Return $XDG_STATE_HOME/ugosa, or ~/.local/state/ugosa."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "ugosa"
+    base = os.environ.get("XDG_STATE_HOME")
+    folder = Path(base) if base else home_dir("name a folder with --state-dir") / ".local" / "state"
+    return folder / "ugosa"
 
 
 def default_listen() -> str:
@@ -64,8 +65,55 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
-class ServerConfig(WorkerSettings):
-    """Settings of the server: names of the TOML file, flags of `ugosa-server`, and their help."""
+class UploadSettings:
+    """Settings of uploads."""
+
+    max_upload_bytes: int = 16 * GIB
+    """Largest upload, as sent."""
+    upload_idle_timeout_s: float = 120.0
+    """Seconds without data after which an upload stream is ended; the upload can be resumed."""
+    decode_timeout_s: float = 600.0
+    """Seconds for decoding one song."""
+
+
+@dataclass(frozen=True)
+class QuotaSettings:
+    """Limits of each principal."""
+
+    quota_uploads: int = 10_000
+    """Songs kept for one principal."""
+    quota_stored_bytes: int = 512 * GIB
+    """Bytes of songs and stems kept for one principal; a job that has not ended counts with all that its
+    stems can take. Reports, levels and adapters, far smaller, do not count."""
+    quota_queued_jobs: int = 500
+    """Jobs of one principal that may wait."""
+    quota_watches: int = 64
+    """Watches of one principal at once."""
+    quota_upload_streams: int = 16
+    """Upload streams of one principal at once."""
+    quota_read_streams: int = 64
+    """Stems and reports read by one principal at once."""
+
+
+@dataclass(frozen=True)
+class RetentionSettings:
+    """Times for which jobs and songs are kept."""
+
+    keep_jobs_days: float = 30.0
+    """Days that a job is kept after its end, with its stems; 0 = for ever."""
+    keep_adapters_days: float = 180.0
+    """Days that what a job has learned is kept after its end, a few MB, for further jobs of the song to start
+    from; 0 = for ever. At least keep_jobs_days."""
+    keep_uploads_days: float = 7.0
+    """Days that a song is kept after it was sent and after the last job that needed it; 0 = for ever."""
+
+
+@dataclass(frozen=True)
+class ServerConfig(RetentionSettings, QuotaSettings, UploadSettings, WorkerSettings):
+    """Settings of the server: names of the TOML file, flags of `ugosa-server`, and their help.
+
+    Each part of the server takes the whole as the group that it needs.
+    """
 
     listen: tuple[str, ...] = dataclasses.field(default_factory=lambda: (default_listen(),))
     """Addresses: unix:PATH or HOST:PORT; port 0 takes a free one. Hosts beyond loopback need TLS.
@@ -104,42 +152,16 @@ class ServerConfig(WorkerSettings):
     state_dir: str = dataclasses.field(default_factory=lambda: str(default_state_dir()))
     """Folder of jobs, songs and stems. Default: $XDG_STATE_HOME/ugosa, or ~/.local/state/ugosa."""
     move_unknown: bool = False
-    """Move songs and stems that the database does not know to lost+found in state_dir, where nothing removes
-    them; without it the server refuses to start beside them."""
+    """Move songs and stems that the database does not know to lost+found in state_dir, where they are kept 90
+    days; without it the server refuses to start beside them."""
     osc: str = ""
     """HOST:PORT on loopback for OSC commands; empty = none."""
     osc_peers: tuple[str, ...] = ()
     """HOST:PORT of receivers of progress by OSC without a subscription."""
     max_queued: int = 1000
     """Jobs that may wait."""
-    max_upload_bytes: int = 16 * GIB
-    """Largest upload, as sent."""
-    keep_jobs_days: float = 30.0
-    """Days that a job is kept after its end, with its stems; 0 = for ever."""
-    keep_adapters_days: float = 180.0
-    """Days that what a job has learned is kept after its end, a few MB, for further jobs of the song to start
-    from; 0 = for ever. At least keep_jobs_days."""
-    keep_uploads_days: float = 7.0
-    """Days that a song is kept after it was sent and after the last job that needed it; 0 = for ever."""
     min_free_bytes: int = GIB // 2
     """Free disk space that uploads and jobs leave alone."""
-    upload_idle_timeout_s: float = 120.0
-    """Seconds without data after which an upload stream is ended; the upload can be resumed."""
-    quota_uploads: int = 10_000
-    """Songs kept for one principal."""
-    quota_stored_bytes: int = 512 * GIB
-    """Bytes of songs and stems kept for one principal; a job that has not ended counts with all that its
-    stems can take."""
-    quota_queued_jobs: int = 500
-    """Jobs of one principal that may wait."""
-    quota_watches: int = 64
-    """Watches of one principal at once."""
-    quota_upload_streams: int = 16
-    """Upload streams of one principal at once."""
-    quota_read_streams: int = 64
-    """Stems and reports read by one principal at once."""
-    decode_timeout_s: float = 600.0
-    """Seconds for decoding one song."""
     cancel_deadline_s: float = 15.0
     """Seconds for a cancelled job to end by itself; after them its worker process is replaced."""
     drain_grace_s: float = 20.0
@@ -159,7 +181,7 @@ class ServerConfig(WorkerSettings):
 def settings_help() -> dict[dataclasses.Field[Any], str]:
     """Return the meaning of each setting in one line: the docstring under its field."""
     texts = {}
-    for kind in (WorkerSettings, ServerConfig):
+    for kind in (*ServerConfig.__bases__, ServerConfig):
         (definition,) = ast.parse(inspect.getsource(kind)).body
         assert isinstance(definition, ast.ClassDef)
         for field, text in itertools.pairwise(definition.body):
@@ -191,10 +213,14 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
     known = [field.name for field in dataclasses.fields(ServerConfig)]
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known names are {', '.join(known)}"
-            raise ConfigError(f"{path}: there is no setting {name!r}{hint}")
+            hint = did_you_mean(name, known) or f"known names are {', '.join(known)}"
+            raise ConfigError(f"{path}: there is no setting {name!r}; {hint}")
     values |= {name: value for name, value in overrides.items() if value is not None}
+    if "state_dir" in values and "listen" not in values:
+        try:
+            default_listen()
+        except ConfigError:  # a user without a home directory
+            values["listen"] = [f"unix:{values['state_dir']}/ugosa.sock"]
     try:
         config = msgspec.convert(values, ServerConfig)
     except msgspec.ValidationError as error:
@@ -204,5 +230,5 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
             raise ConfigError(f"{name} is {value}, but must be at least 0")
     if config.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(f"log_level is {config.log_level!r}, but must be DEBUG, INFO, WARNING or ERROR")
-    folders = tuple(str(Path(folder).expanduser()) for folder in config.model_dirs)
+    folders = tuple(str(expanded(folder)) for folder in config.model_dirs)
     return dataclasses.replace(config, model_dirs=folders)

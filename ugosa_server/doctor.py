@@ -29,6 +29,7 @@ from ugosa_server.addresses import TcpAddress, check_reach, lock_file, parse_add
 from ugosa_server.audio.formats import amplitude
 from ugosa_server.config import ServerConfig
 from ugosa_server.errors import ConfigError, UgosaError
+from ugosa_server.home import expanded
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.models.registry import ModelInfo, ModelRegistry
@@ -98,7 +99,7 @@ def _versions(config: ServerConfig) -> str:
 
 
 def _state_dir(config: ServerConfig) -> Path:
-    return Path(config.state_dir).expanduser().absolute()
+    return expanded(config.state_dir).absolute()
 
 
 def _state(config: ServerConfig) -> str:

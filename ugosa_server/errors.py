@@ -7,8 +7,10 @@ client needs to recover (for example `committed_size` after an offset mismatch).
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
+from collections.abc import Iterable
 from typing import ClassVar, Self
 
 
@@ -141,6 +143,10 @@ class UploadInUseError(FailedPreconditionError):
     """The upload is needed by a job that has not ended."""
 
 
+class JobInUseError(FailedPreconditionError):
+    """The job's adapter is needed by a job that has not ended."""
+
+
 class NoVideoEncoderError(FailedPreconditionError):
     """Pictures came, but the server has no encoder that makes features of them."""
 
@@ -221,6 +227,12 @@ DISK_FULL_MESSAGE = (
 JOB_DAMAGED_MESSAGE = (
     "what the server's database held of this job is damaged; other jobs are not. Delete it, and make it anew"
 )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question that names the known word nearest to one that is not; empty if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError, is_disk_full
 from ugosa_server.failpoints import reach
+from ugosa_server.home import expanded
 
 
 def tmp_path_of(path: Path) -> Path:
@@ -94,7 +95,7 @@ def make_state_dir(state_dir: str) -> Path:
     Raises:
         ConfigError: it cannot be made, or this user may not write in it.
     """
-    path = Path(state_dir).expanduser().absolute()
+    path = expanded(state_dir).absolute()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

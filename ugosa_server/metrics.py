@@ -1,4 +1,6 @@
-"""Metrics for Prometheus, on a loopback port, with numbers but never names of songs or people.
+"""Metrics for Prometheus, on a loopback port, with numbers and principals, but never names of songs.
+
+Principals are at most `MAX_PRINCIPALS` labels, those who store most; all others are one more.
 
 Everything is read when it is asked for: gauges from the store and the engine, durations from the events of
 the jobs that have ended since the last time. A phase begins with its first progress event.
@@ -21,7 +23,7 @@ from ugosa_server.addresses import TcpAddress, parse_address
 from ugosa_server.engines import Engine, EngineHealth
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.store import AsyncStore, Store
+from ugosa_server.jobs.store import AsyncStore, PrincipalTotals, Store
 from ugosa_server.jobs.uploads import Uploads
 
 READ_TIMEOUT_S = 5.0
@@ -32,6 +34,8 @@ HTTP_HEAD = (
     f"HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE_LATEST}\r\n"
     "Content-Length: {}\r\nConnection: close\r\n\r\n"
 )
+MAX_PRINCIPALS = 20
+OTHERS = "(others)"  # which is no principal's name
 DURATION_BUCKETS_S = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 14400)
 
 
@@ -45,6 +49,8 @@ class Reading:
     """Stored songs of all principals."""
     stem_bytes: int
     """Stored stems of all principals."""
+    principals: list[PrincipalTotals]
+    """Sums of each principal, and of all others."""
     health: EngineHealth
     """State of the engine."""
 
@@ -85,6 +91,7 @@ class Metrics(Collector):
         stored.add_metric(["uploads"], reading.upload_bytes)
         stored.add_metric(["stems"], reading.stem_bytes)
         yield stored
+        yield from _by_principal(reading.principals)
         free_bytes = shutil.disk_usage(self._state_dir).free
         yield GaugeMetricFamily(
             "ugosa_disk_free_bytes", "Free on the disk of the state directory.", free_bytes
@@ -119,7 +126,38 @@ class Metrics(Collector):
             for phase, phase_s in job.phases_s.items():
                 self._phases.labels(phase).observe(phase_s)
         upload_bytes, stem_bytes = store.totals.stored_bytes()
-        return Reading(store.totals.jobs(), upload_bytes, stem_bytes, health)
+        principals = bounded(store.totals.by_principal())
+        return Reading(store.totals.jobs(), upload_bytes, stem_bytes, principals, health)
+
+
+def bounded(totals: list[PrincipalTotals]) -> list[PrincipalTotals]:
+    """Return the first `MAX_PRINCIPALS`, and the sum of all others if there are any."""
+    shown, others = totals[:MAX_PRINCIPALS], totals[MAX_PRINCIPALS:]
+    if others:
+        shown.append(
+            PrincipalTotals(
+                OTHERS,
+                sum(one.jobs for one in others),
+                sum(one.queued for one in others),
+                sum(one.stored_bytes for one in others),
+            )
+        )
+    return shown
+
+
+def _by_principal(principals: list[PrincipalTotals]) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily("ugosa_principal_jobs", "Jobs kept, by principal.", labels=["principal"])
+    queued = GaugeMetricFamily(
+        "ugosa_principal_queued_jobs", "Those of them that wait.", labels=["principal"]
+    )
+    stored = GaugeMetricFamily(
+        "ugosa_principal_stored_bytes", "Songs and stems on disk, by principal.", labels=["principal"]
+    )
+    for one in principals:
+        jobs.add_metric([one.principal], one.jobs)
+        queued.add_metric([one.principal], one.queued)
+        stored.add_metric([one.principal], one.stored_bytes)
+    yield from (jobs, queued, stored)
 
 
 class MetricsServer:

@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any
 
 from ugosa_server.engines import Engine, Run
-from ugosa_server.engines.base import MACHINE_FAULTS
+from ugosa_server.engines.base import MACHINE_FAULTS, failure_of
 from ugosa_server.errors import DiskFullError, UgosaError, UploadDamagedError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
 from ugosa_server.jobs.events import EventHub, JobError, JobState
-from ugosa_server.jobs.model import Job, JobKind, JobResult
+from ugosa_server.jobs.model import Job, JobKind
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.retries import pause_s, verdict
 from ugosa_server.jobs.runs import (
@@ -31,6 +31,7 @@ from ugosa_server.jobs.runs import (
     RunSucceeded,
 )
 from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.starts import NO_START
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.jobs.store.lost_run_table import LostRuns
 from ugosa_server.models.registry import ModelRegistry
@@ -158,15 +159,18 @@ class Scheduler:
             active = self._active[job.job_id] = ActiveRun(job)
             try:
                 await self._run(active)
-            except DiskFullError as error:  # of the store: neither an event nor an end could be written
-                log.warning("job %s: %s", job.job_id, error.message)
-                self._faults_in_a_row += 1
-                retry = partial(self._retry, job, error.reason, error.message, LostRuns(machine_faults=1))
-                await self._at_last(job, retry)
             except Exception as error:
                 log.exception("job %s: the scheduler failed", job.job_id)
-                failure = JobError("INTERNAL", f"{type(error).__name__}: {error}")
-                await self._at_last(job, partial(self._end, job, JobState.FAILED, failure))
+                failure = failure_of(error)
+                if failure.reason in MACHINE_FAULTS:  # such as a store that takes neither event nor end
+                    self._faults_in_a_row += 1
+                    lost = LostRuns(machine_faults=1)
+                    write = partial(self._retry, job, failure.reason, failure.message, lost)
+                else:
+                    write = partial(
+                        self._end, job, JobState.FAILED, JobError(failure.reason, failure.message)
+                    )
+                await self._at_last(job, write)
             finally:
                 del self._active[job.job_id]
             if pause := pause_s(self._faults_in_a_row):
@@ -227,16 +231,7 @@ class Scheduler:
                         case RunProgress() | RunNotice() | RunBaseStems():
                             await self._record(job, event)
                         case RunSucceeded():
-                            result = JobResult(
-                                event.stems,
-                                event.report_json,
-                                event.report_html,
-                                event.levels,
-                                event.verdict,
-                                event.base_stems,
-                                event.adapter,
-                            )
-                            await self._end(job, JobState.SUCCEEDED, result=result)
+                            await self._end(job, JobState.SUCCEEDED, result=event)
                             self._faults_in_a_row = 0
                         case RunFailed(reason, message) if reason in MACHINE_FAULTS:
                             self._faults_in_a_row += 1
@@ -272,6 +267,9 @@ class Scheduler:
         job = await self._store(lambda s: s.jobs.with_player_frames(job))
         video = job.options.video
         model = self._registry.get(job.options.model)
+        start_from, start_path = job.options.start_from, ""
+        if start_from != NO_START:
+            start_path = str(await self._jobs.drafts.starts.path(job.principal, start_from))
         paths = await asyncio.to_thread(self._spool.make_attempt, job.job_id, job.attempt)
         return RunSpec(
             job_id=job.job_id,
@@ -297,15 +295,23 @@ class Scheduler:
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
             chosen=job.options.stems,
             base_stems=job.options.base_stems,
+            start_from=start_from,
+            start_path=start_path,
+            excerpt=job.options.excerpt,
         )
 
     async def _record(self, job: Job, body: RunStep) -> None:
-        await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, body))
+        def record(store: Store) -> bool:
+            is_live = store.jobs.append_event(job.job_id, job.attempt, body)
+            return is_live and store.jobs.progress(job.principal, job.job_id)[0] is JobState.CANCELLING
+
+        if await self._store(record):
+            self._look_for_requests(job.job_id)  # `ugosa-server token revoke --cancel-jobs` asks in the store
         reach("job.event_recorded")
         self._hub.announce(job.job_id)
 
     async def _end(
-        self, job: Job, state: JobState, error: JobError | None = None, result: JobResult | None = None
+        self, job: Job, state: JobState, error: JobError | None = None, result: RunSucceeded | None = None
     ) -> None:
         reach("job.run_ended")
         if not await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, state, error, result)):

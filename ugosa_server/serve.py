@@ -23,11 +23,11 @@ from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.leftovers import check_state_dir, remove_leftovers
 from ugosa_server.jobs.model import LOCAL_PRINCIPAL
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.jobs.quotas import QuotaLimits, Quotas
-from ugosa_server.jobs.retention import RetentionOptions, keep_sweeping
+from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.retention import keep_sweeping
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
-from ugosa_server.jobs.uploads import UploadLimits, Uploads
+from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import AUTO, FALLBACK, HOW_TO_GET_BETTER, ModelRegistry
 from ugosa_server.osc import JobFeed, OscOptions, OscService
@@ -75,18 +75,8 @@ async def serve(config: ServerConfig) -> str:
         await spool.ballast.deleting(clean)
 
         hub = EventHub()
-        quotas = Quotas(
-            QuotaLimits(
-                uploads=config.quota_uploads,
-                stored_bytes=config.quota_stored_bytes,
-                queued_jobs=config.quota_queued_jobs,
-                watches=config.quota_watches,
-                upload_streams=config.quota_upload_streams,
-                read_streams=config.quota_read_streams,
-            )
-        )
-        limits = UploadLimits(config.max_upload_bytes, config.decode_timeout_s, config.upload_idle_timeout_s)
-        uploads = Uploads(store, spool, limits, quotas)
+        quotas = Quotas(config)
+        uploads = Uploads(store, spool, config, quotas)
         jobs = JobQueue(
             store,
             spool,
@@ -118,10 +108,7 @@ async def serve(config: ServerConfig) -> str:
             has_tokens=await store(lambda s: s.tokens.any_valid()),
         )
         stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
-        retention = RetentionOptions(
-            config.keep_jobs_days, config.keep_adapters_days, config.keep_uploads_days
-        )
-        _run_along(stack, keep_sweeping(uploads, jobs, retention), "retention")
+        _run_along(stack, keep_sweeping(uploads, jobs, config), "retention")
         scheduler.start()
         for address in addresses:
             print(f"ugosa-server listens on {address}", flush=True)
@@ -131,7 +118,7 @@ async def serve(config: ServerConfig) -> str:
         failure = supervisor.failure  # from here on tasks may end
         log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
         uploads.draining = jobs.draining = True
-        await rpc.set_serving(serving=False)
+        rpc.set_serving(serving=False)
         await scheduler.drain(config.drain_grace_s)
         hub.close()
     log.info("drained")
@@ -170,7 +157,7 @@ async def _keep_health(
         health = await engine.health()
         if health.refusal:
             raise ConfigError(health.refusal)
-        await rpc.set_serving(serving=health.ready)
+        rpc.set_serving(serving=health.ready)
         if await idleness.is_over_limit():
             log.info("idle for as long as exit_when_idle_s: the server ends")
             return

@@ -15,8 +15,7 @@ from pathlib import Path
 from ugosa_server.config import load_config
 from ugosa_server.errors import BadOptionError
 from ugosa_server.files import make_state_dir, private_umask
-from ugosa_server.jobs.leftovers import check_state_dir
-from ugosa_server.jobs.retention import S_PER_DAY
+from ugosa_server.jobs.leftovers import S_PER_DAY, check_state_dir
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 MAX_EXPIRES_DAYS = 36_500
@@ -40,6 +39,9 @@ def add_token_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
     revoke = actions.add_parser("revoke", parents=[common], help="make a token worthless at once")
     revoke.add_argument("token_id", metavar="ID", help="as `token list` shows it")
+    revoke.add_argument(
+        "--cancel-jobs", action="store_true", help="end all jobs of its principal that wait or run, too"
+    )
     revoke.set_defaults(run=_revoke)
 
 
@@ -78,8 +80,12 @@ def _list(options: argparse.Namespace) -> int:
 
 def _revoke(options: argparse.Namespace) -> int:
     with _store(options) as store:
-        store.tokens.revoke(options.token_id)
-    print("revoked; songs and jobs that came with it stay, and those that wait still run")
+        principal = store.tokens.revoke(options.token_id)
+        if options.cancel_jobs:
+            n_cancelled = store.jobs.cancel_all(principal)
+            print(f"revoked; {n_cancelled} jobs of {principal} are cancelled, its songs and stems stay")
+        else:
+            print("revoked; songs and jobs that came with it stay, and those that wait still run")
     return 0
 
 

@@ -1,13 +1,9 @@
 """The shipped starter network is the one its card describes, and does not get worse unnoticed."""
 
-import importlib.util
-from pathlib import Path
-
-import av
-import numpy as np
 import pytest
 import torch
 
+from research.tests.helpers.real_excerpt import figures_of, real_excerpt
 from ugosa_research.training.measure import as_returned
 from ugosa_research.training.validation import sdr_db
 from ugosa_server.files import sha256_of_file
@@ -19,26 +15,6 @@ STARTER = STARTER_DIR / "starter.safetensors"
 MODEL_CARD = STARTER_DIR / "MODEL_CARD.md"
 MOST_BYTES = 12_000_000
 TOLERANCE_DB = 0.2
-
-
-def real_excerpt():
-    """Stems [S, C, T] of the excerpt inside the stempeg wheel (read, never shipped)."""
-    found = importlib.util.find_spec("stempeg")
-    if found is None or found.origin is None:
-        pytest.skip("the stempeg wheel, which carries the real excerpt, is not installed")
-    (path,) = Path(found.origin).parent.glob("data/*.stem.mp4")
-    stems = []
-    for stream in range(1, 5):  # stream 0 is the mix, which is not the sum of the stems
-        with av.open(str(path)) as container:
-            frames = container.decode(container.streams.audio[stream])
-            stems.append(np.concatenate([frame.to_ndarray() for frame in frames], axis=1))
-    return torch.from_numpy(np.stack(stems).astype(np.float32))
-
-
-def figures_of_the_card(words):
-    """The row of the card's table that begins with these words: SDR in dB by source."""
-    row = next(line for line in MODEL_CARD.read_text().splitlines() if line.startswith(f"| {words}"))
-    return [float(cell) for cell in row.strip("| ").split("|")[1:5]]
 
 
 def test_the_card_pins_the_file():
@@ -63,8 +39,8 @@ def test_the_weights_keep_their_figure_on_the_real_excerpt():
     with torch.inference_mode():
         estimates = network(stems.sum(dim=0)[None])[0]
     figures = sdr_db(stems, estimates).tolist()
-    assert figures == pytest.approx(figures_of_the_card("real excerpt"), abs=TOLERANCE_DB)
+    assert figures == pytest.approx(figures_of(MODEL_CARD, "real excerpt"), abs=TOLERANCE_DB)
     exponent = read_model_info(STARTER).separation_defaults["wiener_exponent"]
     returned = as_returned(estimates, stems.sum(dim=0), config, exponent)
     figures = sdr_db(stems, returned).tolist()
-    assert figures == pytest.approx(figures_of_the_card("real, as returned"), abs=TOLERANCE_DB)
+    assert figures == pytest.approx(figures_of(MODEL_CARD, "real, as returned"), abs=TOLERANCE_DB)

@@ -13,11 +13,12 @@ from ugosa_research.songs.basis import start_from_cosines
 from ugosa_research.songs.generator import generate_song
 from ugosa_research.songs.song_window import WindowPlan
 from ugosa_research.training.augment import Batch
-from ugosa_research.training.convtasnet import TrainingState, l1_loss, rms_loss, train_step, train_steps
+from ugosa_research.training.convtasnet import ConvTasNetTraining, l1_loss, rms_loss
 from ugosa_research.training.export import export_weights
 from ugosa_research.training.measure import as_returned, measure
 from ugosa_research.training.run import run_training
 from ugosa_research.training.training_config import TrainingConfig, load_training_config
+from ugosa_research.training.training_state import train_steps
 from ugosa_research.training.validation import sdr_db
 from ugosa_research.training.widen import widened
 from ugosa_server.errors import BadOptionError, ConfigError
@@ -63,7 +64,7 @@ def song():
 def test_a_tiny_network_overfits_one_song(song):
     torch.set_num_threads(1)
     config = dataclasses.replace(CONFIG, steps=300, warmup_steps=10, decay_steps=100, ema_decay=0.9)
-    state = TrainingState(config)
+    state = ConvTasNetTraining(config)
     stems = torch.from_numpy(song)
     with torch.no_grad():
         before = sdr_db(stems, state.network(stems.sum(dim=0)[None])[0])
@@ -72,7 +73,7 @@ def test_a_tiny_network_overfits_one_song(song):
         start = step * 4410 % (song.shape[-1] - 44100)
         return Batch(song[None, :, :, start : start + 44100], np.array([False]))
 
-    reports = list(train_steps(state, config, batch_of, config.steps))
+    reports = list(train_steps(state, batch_of, config.steps))
     with torch.no_grad():
         after = sdr_db(stems, state.averaged_network().eval()(stems.sum(dim=0)[None])[0])
     assert reports[-1].loss < 0.75 * reports[0].loss
@@ -91,9 +92,9 @@ def test_workers_that_share_a_batch_learn_what_one_learns(song, loss):
         config = dataclasses.replace(
             CONFIG, batch_size=3, threads=threads, loss=loss, basis_learning_rate_share=0.0
         )
-        state = TrainingState(config)
+        state = ConvTasNetTraining(config)
         assert state.workers == threads
-        losses = [float(train_step(state, config, batch)) for _ in range(3)]
+        losses = [float(state.take_step(batch)) for _ in range(3)]
         return losses, state.network.state_dict()
 
     (losses, weights), (losses_of_two, weights_of_two) = trained(1), trained(2)
@@ -133,24 +134,28 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero():
     assert rates[9:81] == [1.0] * 72
     assert rates[90] == pytest.approx(0.5)
     assert rates[100] == 0
+    config = dataclasses.replace(config, decay="cosine")
+    falling = [config.learning_rate_at(step) for step in (79, 80, 85, 90, 100)]
+    assert falling == pytest.approx([1, 1, 0.5 + 0.5**1.5, 0.5, 0])
 
 
 def test_killed_training_resumes_to_same_weights_and_exports(tmp_path):
     torch.set_num_threads(1)
     save_tiny_bank(tmp_path / "bank")
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    list(run_training(CONFIG, tmp_path / "bank", straight))
+    list(run_training(ConvTasNetTraining(CONFIG), tmp_path / "bank", straight))
 
     short = dataclasses.replace(CONFIG, checkpoint_every_s=0.0)
-    running = run_training(short, tmp_path / "bank", killed)
+    running = run_training(ConvTasNetTraining(short), tmp_path / "bank", killed)
     for progress in running:
         if progress.validation is not None and (killed / "state.pt").exists():
             running.close()  # as a kill does: nothing more is saved
-    resumed = list(run_training(CONFIG, tmp_path / "bank", killed))
+    resumed = list(run_training(ConvTasNetTraining(CONFIG), tmp_path / "bank", killed))
     assert resumed[0].report.step > 3
 
     exported = export_weights(killed, tmp_path / "tiny.safetensors", "a test", '{"learning_rate": 1e-4}')
     model = read_model_info(exported.path)
+    assert exported.path.with_suffix(".sha256").read_text().split() == [exported.sha256, "tiny.safetensors"]
     assert (model.name, model.description, model.config) == ("tiny", "a test", NETWORK)
     assert model.sha256 == exported.sha256
 
@@ -160,25 +165,25 @@ def test_killed_training_resumes_to_same_weights_and_exports(tmp_path):
 
 
 def test_a_state_of_another_network_is_refused(tmp_path):
-    TrainingState(CONFIG).save(tmp_path / "state.pt")
+    ConvTasNetTraining(CONFIG).save(tmp_path / "state.pt")
     wider = dataclasses.replace(CONFIG, network=dataclasses.replace(NETWORK, block_channels=40))
     with pytest.raises(ConfigError, match="no state of this training"):
-        TrainingState(wider).load(tmp_path / "state.pt")
+        ConvTasNetTraining(wider).load(tmp_path / "state.pt")
 
 
 def test_a_training_may_go_on_from_the_weights_of_a_model_file(tmp_path):
-    state = TrainingState(CONFIG)
+    state = ConvTasNetTraining(CONFIG)
     save_checkpoint(tmp_path / "model.safetensors", state.average, NETWORK, {})
     later = dataclasses.replace(CONFIG, seed=99, start_from=str(tmp_path / "model.safetensors"))
-    assert weights_digest(TrainingState(later).average) == weights_digest(state.average)
+    assert weights_digest(ConvTasNetTraining(later).average) == weights_digest(state.average)
     wider = dataclasses.replace(later, network=dataclasses.replace(NETWORK, encoder_filters=128))
-    assert weights_digest(TrainingState(wider).average) == weights_digest(
+    assert weights_digest(ConvTasNetTraining(wider).average) == weights_digest(
         widened(state.average, NETWORK, wider.network)
     )
     for change in ({"block_channels": 40}, {"encoder_filters": 32}):
         other = dataclasses.replace(later, network=dataclasses.replace(NETWORK, **change))
         with pytest.raises(ConfigError, match="other sizes"):
-            TrainingState(other)
+            ConvTasNetTraining(other)
 
 
 def test_a_config_file_is_read_and_unknown_keys_are_named(tmp_path):

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench.spleeter import peer_side
+from ugosa_research.bench.spleeter import peer_side
 
 GOLDEN = Path(__file__).parent / "golden" / "spleeter.safetensors"
 RATE_HZ = 44100

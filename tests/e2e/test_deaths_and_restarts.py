@@ -14,13 +14,14 @@ from tests.helpers.songs import make_song, read_audio, write_song
 from ugosa_client import JobOptions, JobState, Notice, UgosaClient
 
 MARKS = [silent("vocals", 10000, 30000)]
-SOME_SECONDS = JobOptions(epochs=20)
+SOME_SECONDS = JobOptions(epochs=8)
 LONG_EPOCHS = JobOptions(epochs=6, segment_s=0.5, hop_s=0.1, learning_rate=1e-2, seed=3)
+SONG_FRAMES = 3 * 44100
 
 
 def test_a_client_that_disconnects_changes_nothing(shared_server: Server, tmp_path: Path):
     with shared_server.client() as vanishing:
-        upload_id = vanishing.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
+        upload_id = vanishing.upload(write_song(make_song(SONG_FRAMES), tmp_path / "song.wav")).upload_id
         job = vanishing.create_job(upload_id, marks=MARKS, options=SOME_SECONDS)
         seen = wait_for_adaptation(vanishing, job.job_id)
     with shared_server.client() as client:
@@ -33,7 +34,7 @@ def test_a_client_that_disconnects_changes_nothing(shared_server: Server, tmp_pa
 def test_a_killed_worker_is_replaced_and_its_job_retried_once(shared_server: Server, tmp_path: Path):
     server = shared_server
     with server.client() as client:
-        upload_id = client.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
+        upload_id = client.upload(write_song(make_song(SONG_FRAMES), tmp_path / "song.wav")).upload_id
         job = client.create_job(upload_id, marks=MARKS, options=SOME_SECONDS)
         wait_for_adaptation(client, job.job_id)
         server.worker().kill()
@@ -50,7 +51,7 @@ def test_a_killed_worker_is_replaced_and_its_job_retried_once(shared_server: Ser
 def test_a_job_that_loses_two_workers_fails_and_the_next_runs(shared_server: Server, tmp_path: Path):
     server = shared_server
     with server.client() as client:
-        upload_id = client.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
+        upload_id = client.upload(write_song(make_song(SONG_FRAMES), tmp_path / "song.wav")).upload_id
         job = client.create_job(upload_id, marks=MARKS, options=LONG)
         next_job = client.create_job(upload_id, marks=MARKS, options=QUICK)
         for attempt in (1, 2):
@@ -61,43 +62,6 @@ def test_a_job_that_loses_two_workers_fails_and_the_next_runs(shared_server: Ser
         assert failure is not None
         assert failure.reason == "WORKER_LOST"
         assert states(list(client.watch(next_job.job_id)))[-1] is JobState.SUCCEEDED
-
-
-def test_sigterm_drains_and_a_restart_keeps_jobs_and_events(start_server: StartServer, tmp_path: Path):
-    server = start_server()
-    with server.client() as client:
-        upload_id = client.upload(write_song(make_song(44100), tmp_path / "song.wav")).upload_id
-        done = client.create_job(upload_id, marks=MARKS, options=QUICK)
-        events = list(client.watch(done.job_id))
-    assert server.stop() == 0
-
-    with start_server().client() as client:
-        assert client.get_job(done.job_id).state is JobState.SUCCEEDED
-        assert list(client.watch(done.job_id)) == events
-        files = client.fetch(done.job_id, tmp_path / "stems")
-        again = client.create_job(upload_id, marks=MARKS, options=QUICK)
-        assert states(list(client.watch(again.job_id)))[-1] is JobState.SUCCEEDED
-    np.testing.assert_array_equal(
-        sum(read_audio(stem) for stem in files.stems.values()), read_audio(tmp_path / "song.wav")
-    )
-
-
-def test_a_server_killed_in_the_middle_takes_its_jobs_up_again(start_server: StartServer, tmp_path: Path):
-    server = start_server()
-    with server.client() as client:
-        upload_id = client.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
-        running = client.create_job(upload_id, marks=MARKS, options=SOME_SECONDS)
-        queued = client.create_job(upload_id, marks=MARKS, options=QUICK)
-        seen = wait_for_adaptation(client, running.job_id)
-    worker = server.worker()
-    assert server.kill() == -signal.SIGKILL
-    worker.wait(timeout=10)  # it must not go on writing into a job of the next server
-
-    with start_server().client() as client:
-        rest = list(client.watch(running.job_id, after_seq=seen[-1].seq))
-        assert [event.seq for event in seen + rest] == list(range(1, len(seen + rest) + 1))
-        assert states(rest)[-1] is JobState.SUCCEEDED
-        assert states(list(client.watch(queued.job_id)))[-1] is JobState.SUCCEEDED
 
 
 def test_a_second_server_on_the_same_state_is_refused(
@@ -116,25 +80,33 @@ def test_two_clients_watch_the_same_events(shared_server: Server, client: UgosaC
         assert list(other.watch(job.job_id)) == list(client.watch(job.job_id))
 
 
-def test_adaptation_resumes_bit_for_bit_whichever_process_died(start_server: StartServer, tmp_path: Path):
-    server = start_server()
+def test_jobs_resume_bit_for_bit_whichever_process_died(start_server: StartServer, tmp_path: Path):
+    """A worker is killed, then its server, then the next server is drained, all during one adaptation."""
+    doors = ("--drain-grace-s", "0.5")
+    server = start_server(*doors)
     with server.client() as client:
-        upload_id = client.upload(write_song(make_song(5 * 44100), tmp_path / "song.wav")).upload_id
+        upload_id = client.upload(write_song(make_song(SONG_FRAMES), tmp_path / "song.wav")).upload_id
         whole = client.create_job(upload_id, marks=MARKS, options=LONG_EPOCHS)
         broken = client.create_job(upload_id, marks=MARKS, options=LONG_EPOCHS)
-        assert states(list(client.watch(whole.job_id)))[-1] is JobState.SUCCEEDED
+        queued = client.create_job(upload_id, marks=MARKS, options=QUICK)
+        events_of_whole = list(client.watch(whole.job_id))
+        assert states(events_of_whole)[-1] is JobState.SUCCEEDED
         wait_for_adaptation(client, broken.job_id, attempt=1, epoch=2)
         server.worker().kill()
-        wait_for_adaptation(client, broken.job_id, attempt=2, epoch=3)
+        seen = wait_for_adaptation(client, broken.job_id, attempt=2, epoch=3)
+    worker = server.worker()
     assert server.kill() == -signal.SIGKILL
+    worker.wait(timeout=10)  # it must not go on writing into a job of the next server
 
-    server = start_server()
+    server = start_server(*doors)
     with server.client() as client:
         wait_for_adaptation(client, broken.job_id, attempt=3, epoch=4)
-    assert server.stop() == 0  # drained in the middle of the adaptation, or just after its end
+    assert server.stop() == 0  # drained in the middle of the adaptation
 
     with start_server().client() as client:
-        events = list(client.watch(broken.job_id))
+        rest = list(client.watch(broken.job_id, after_seq=seen[-1].seq))
+        events = seen + rest
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
         assert states(events)[-1] is JobState.SUCCEEDED
         resumed = {event.attempt for event in events if getattr(event, "reason", "") == "RESUMED"}
         assert resumed >= {2, 3}
@@ -144,4 +116,13 @@ def test_adaptation_resumes_bit_for_bit_whichever_process_died(start_server: Sta
         assert digests[0] == digests[1] != {}
         report = json.loads(client.fetch(broken.job_id, tmp_path / "stems").report_json.read_text())
         assert [loss["epoch"] for loss in report["adaptation"]["epoch_losses"]] == [1, 2, 3, 4, 5, 6]
+
+        assert list(client.watch(whole.job_id)) == events_of_whole
+        files = client.fetch(whole.job_id, tmp_path / "stems of whole")
+        again = client.create_job(upload_id, marks=MARKS, options=QUICK)
+        for job in (queued, again):
+            assert states(list(client.watch(job.job_id)))[-1] is JobState.SUCCEEDED
     assert not list((tmp_path / "state" / "checkpoints").iterdir())
+    np.testing.assert_array_equal(
+        sum(read_audio(stem) for stem in files.stems.values()), read_audio(tmp_path / "song.wav")
+    )

@@ -49,6 +49,10 @@ def test_health_metrics_and_log_show_job_death_and_drain(start_server: StartServ
         assert samples['ugosa_stored_bytes{kind="uploads"}'] == 44100 * 2 * 4
         assert samples['ugosa_stored_bytes{kind="stems"}'] > 4 * 44100 * 2 * 4
         assert samples['ugosa_job_seconds_count{state="succeeded"}'] == 1
+        assert samples['ugosa_principal_jobs{principal="local"}'] == 1
+        assert samples['ugosa_principal_queued_jobs{principal="local"}'] == 0
+        stored = (samples[f'ugosa_stored_bytes{{kind="{kind}"}}'] for kind in ("uploads", "stems"))
+        assert samples['ugosa_principal_stored_bytes{principal="local"}'] == sum(stored)
         phases = {
             name.split('"')[1]: value
             for name, value in samples.items()

@@ -103,7 +103,8 @@ async def listening(
         authenticator = Authenticator(front.store, require_token_on_loopback=require_token_on_loopback)
         server = RpcServer(front.uploads, front.jobs, front.arrays, front.registry, "tiny", authenticator)
         addresses = await server.start(listen or [f"unix:{tmp_path}/u.sock"], tls, has_tokens=has_tokens)
-        await server.set_serving(serving=True)
+        server.set_serving(serving=True)
+        front.rpc = server
         try:
             yield front, addresses
         finally:

@@ -94,6 +94,8 @@ class BreakingServer(
         """Offset or after_seq at which each stream was opened."""
         self.outcomes: dict[str, int] = {}
         """State in which a new job ends at once, by the song's file name; others stay queued."""
+        self.decays = 0
+        """So many next jobs find their song damaged, which is then to be sent again."""
         self.unary_breaks = 0
         """So many unary calls fail with UNAVAILABLE."""
         self.model = model_service_pb2.Model(
@@ -192,6 +194,13 @@ class BreakingServer(
         for job in self.jobs.values():
             if job.request_id == request.request_id:
                 return job_service_pb2.CreateJobResponse(job=job)
+        if self.decays:
+            self.decays -= 1
+            upload = self._upload(request.upload_id)
+            upload.data.clear()
+            upload.complete = False
+            status = grpc.StatusCode.FAILED_PRECONDITION
+            refuse(context, status, "UPLOAD_DAMAGED", "the song on the server's disk is gone or damaged")
         job = job_pb2.Job(
             job_id=f"j{len(self.jobs) + 1}",
             request_id=request.request_id,

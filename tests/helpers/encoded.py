@@ -1,5 +1,6 @@
 """Small songs in every accepted kind of file, made by the server's own libraries, and tags to put around."""
 
+import base64
 import io
 import struct
 
@@ -129,3 +130,12 @@ def lyrics3v2(text: bytes) -> bytes:
 
 def _seven_bits(size: int) -> bytes:
     return bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+def played_clip(uri):
+    """The samples [C, n] of a data URI of a report's page."""
+    head, data = uri.split(",")
+    assert head == "data:audio/ogg;base64"
+    with av.open(io.BytesIO(base64.b64decode(data))) as file:
+        assert file.streams.audio[0].rate == 48_000
+        return np.concatenate([frame.to_ndarray() for frame in file.decode(audio=0)], axis=-1)

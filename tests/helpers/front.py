@@ -8,20 +8,21 @@ import numpy as np
 import soundfile
 
 from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.config import QuotaSettings, UploadSettings
 from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.model import UploadFormat
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.jobs.quotas import QuotaLimits, Quotas
+from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
-from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
+from ugosa_server.jobs.uploads import ReceivedChunk, Uploads
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.scheduling import Scheduler
 
 PRINCIPAL = "local"
-ROOMY = QuotaLimits(uploads=1000, stored_bytes=2**40, queued_jobs=1000, watches=100, upload_streams=100)
+ROOMY = QuotaSettings()
 
 
 def wav_bytes(seconds=0.5, rate_hz=8000, channels=2, subtype="PCM_16", seed=0):
@@ -54,7 +55,7 @@ class Front:
         self.spool = Spool(state_dir, min_free_bytes=0)
         self.hub = EventHub()
         self.quotas = Quotas(quotas)
-        limits = UploadLimits(max_upload_bytes, decode_timeout_s=60, idle_timeout_s=idle_timeout_s)
+        limits = UploadSettings(max_upload_bytes, upload_idle_timeout_s=idle_timeout_s)
         self.uploads = Uploads(self.store, self.spool, limits, self.quotas)
         self.jobs = JobQueue(self.store, self.spool, self.registry, self.hub, "tiny", max_queued, self.quotas)
         self.arrays = JobArrays(self.store, self.spool, self.jobs, self.hub, self.quotas)

@@ -50,6 +50,35 @@ def test_a_chosen_stem_comes_with_the_exact_rest(song, tmp_path):
     assert report["null_peak_dbfs"] == "-inf"
 
 
+def test_a_page_is_made_on_demand_with_all_takes(song, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--epochs", "1", "--no-page"]
+    assert main([*words, "--name", "{song} - {stem}", "-o", str(out)]) == 0
+    assert not (out / "report.html").exists()
+    assert f"; see {out / 'report.json'} (job-" in capsys.readouterr().err
+    job = json.loads((out / "report.json").read_text())["job_id"]
+    words = ["report", job, "--name", "{song} - {stem}", "-o", str(out)]
+    assert main(words) == 0
+    page = (out / "report.html").read_text()
+    assert json.dumps("Mein Stück 1 - vocals.wav") in page
+    assert "data:audio" not in page
+    made = []
+    for _ in range(2):  # the second time, the server has done it already
+        capsys.readouterr()
+        assert main([*words, "--takes", "--json"]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        made.append({line["job_id"] for line in lines if line["event"] == "state"})
+    assert len(made[0]) == 2
+    assert made[0] == made[1]
+    assert "takes/marked/vocals.flac" in (out / "report.html").read_text()
+    drums = {kind: read_audio(out / "takes" / kind / "drums.flac") for kind in ("base", "marked")}
+    marked = slice(round(0.6 * RATE), round(1.8 * RATE))
+    assert not drums["marked"][marked].any()
+    assert drums["base"][marked].any()
+    stems = [read_audio(out / "takes" / "base" / f"{source}.flac") for source in SOURCES]
+    np.testing.assert_array_equal(sum(stems), read_audio(song))
+
+
 def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):
     words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--strategy", "B0"]
     assert main([*words, "--from", "0:00.25", "--to", "1.25", "-o", str(tmp_path / "out"), "--json"]) == 0
@@ -69,7 +98,7 @@ def test_a_second_run_leaves_the_first_and_names_its_folder(song, tmp_path, caps
     first = (out / "vocals.wav").read_bytes()
     capsys.readouterr()
     assert main([*words, "--wiener", "1"]) == 0
-    assert f"{tmp_path / 'out-2'} has the stems of job-" in capsys.readouterr().err
+    assert f"listen with {tmp_path / 'out-2' / 'report.html'}" in capsys.readouterr().err
     assert (out / "vocals.wav").read_bytes() == first != (tmp_path / "out-2" / "vocals.wav").read_bytes()
     assert main([*words, "--wiener", "1", "--overwrite"]) == 0
     assert (out / "vocals.wav").read_bytes() == (tmp_path / "out-2" / "vocals.wav").read_bytes()

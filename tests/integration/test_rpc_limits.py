@@ -24,7 +24,8 @@ DECODED_BYTES = 4000 * 2 * 4  # of SONG: frames, channels, float32
 
 
 def allowing(**limits):
-    return {"quotas": dataclasses.replace(ROOMY, **limits)}
+    quotas = {f"quota_{name}": limit for name, limit in limits.items()}
+    return {"quotas": dataclasses.replace(ROOMY, **quotas)}
 
 
 async def refusal(work):

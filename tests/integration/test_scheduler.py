@@ -27,6 +27,7 @@ from ugosa_server.failpoints import PHASES
 from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.runs import RunFailed, RunNotice, RunProgress
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.marks import Mark, MarkState
 
@@ -55,6 +56,20 @@ async def test_a_job_goes_from_queue_to_stems(tmp_path):
         assert stem.path.read_bytes().startswith(job.job_id.encode())
         with pytest.raises(NotFoundError, match="drums, bass, other, vocals"):
             await front.jobs.stem_file(PRINCIPAL, job.job_id, "guitar")
+
+
+async def test_a_cancel_in_the_store_reaches_the_run_at_its_next_step(tmp_path):
+    """As `ugosa-server token revoke --cancel-jobs` asks, from a process of its own."""
+    gate, never = Gate(), Gate()
+    async with running_front(tmp_path, [progress(1), gate, progress(2), never, succeed]) as front:
+        running, waiting = await submit(front), await submit(front, "next")
+        await gate.reached.wait()
+        beside = Store(tmp_path / STORE_FILE_NAME)
+        assert beside.jobs.cancel_all(PRINCIPAL) == 2
+        beside.close()
+        gate.open()
+        for job in (running, waiting):
+            assert states(await front.events(job.job_id))[-1] is JobState.CANCELLED
 
 
 async def test_a_lost_worker_is_retried_once_and_the_events_say_so(tmp_path):

@@ -11,11 +11,12 @@ import os
 import pytest
 
 from tests.helpers.front import PRINCIPAL, ROOMY, wav_bytes
+from ugosa_server.config import UploadSettings
 from ugosa_server.jobs.model import UploadFormat
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
-from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
+from ugosa_server.jobs.uploads import ReceivedChunk, Uploads
 
 SONG = wav_bytes(seconds=0.1)
 SHA256 = hashlib.sha256(SONG).hexdigest()
@@ -58,7 +59,7 @@ async def send(uploads, acknowledged):
 def uploads_in(folder):
     store = AsyncStore(folder / "ugosa.sqlite")
     spool = Spool(folder, min_free_bytes=0)
-    yield Uploads(store, spool, UploadLimits(2**20, decode_timeout_s=60), Quotas(ROOMY))
+    yield Uploads(store, spool, UploadSettings(max_upload_bytes=2**20), Quotas(ROOMY))
     store.close()
 
 

@@ -21,16 +21,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.helpers.front import PRINCIPAL, ROOMY, wav_bytes
+from ugosa_server.config import UploadSettings
 from ugosa_server.errors import CrcMismatchError, OffsetMismatchError, RequestIdConflictError
 from ugosa_server.jobs.model import UploadFormat, UploadState
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
-from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
+from ugosa_server.jobs.uploads import ReceivedChunk, Uploads
 
 SONG = wav_bytes(seconds=0.1)  # 3244 bytes
-LIMITS = UploadLimits(max_bytes=2**20, decode_timeout_s=60)
+LIMITS = UploadSettings(max_upload_bytes=2**20)
 
 
 class UploadMachine(RuleBasedStateMachine):

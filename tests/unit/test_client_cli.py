@@ -106,6 +106,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--steps": "40",
         "--for": "1:30",
         "--guard": "off",
+        "--start-from": "none",
         "--seed": "7",
         "--separation-segment": "10",
         "--overlap": "0.5",
@@ -114,6 +115,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--masks": "hard",
         "--format": "flac-pcm24",
         "--stems": "vox",
+        "--page": "off",
         "--instruments": "Kit, vox",
     }
     words = [word for pair in flags.items() for word in pair]
@@ -137,6 +139,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
             40,
             90.0,
             False,
+            "none",
             7,
             10.0,
             0.5,
@@ -146,6 +149,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         ),
         "flac-pcm24",
         ["vocals"],
+        False,
         ["drums", "vocals"],
         *([], []),  # features and pictures are not sent back
         None,  # a video
@@ -262,6 +266,7 @@ def test_a_batch_separates_what_it_can_and_tells_of_the_rest(server, songs, tmp_
     assert "the worker died twice" in error
     assert sorted(path.name for path in out.iterdir()) == ["a", "b.flac", "summary.csv"]
     assert (out / "b.flac" / "bass.wav").read_bytes() == b"bass of b.flac"
+    assert not (out / "a" / "report.html").exists()  # without --page on
     marks = {job.file_name: len(job.marks.marks) for job in server.jobs.values()}
     assert marks == {"a.wav": 1, "b.wav": 0, "b.flac": 0}
 

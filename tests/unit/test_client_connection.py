@@ -116,6 +116,10 @@ def test_an_absent_server_is_an_error_at_once(tmp_path):
         (grpc.StatusCode.UNAVAILABLE, "DRAINING", errors.ServerBusyError),
         (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION", errors.PermissionDeniedError),
         (grpc.StatusCode.INTERNAL, "INTERNAL", errors.ServerError),
+        (grpc.StatusCode.INTERNAL, "DECODER_FAILED", errors.ServerError),
+        (grpc.StatusCode.UNAVAILABLE, "DECODER_STOPPED", errors.ServerBusyError),
+        (grpc.StatusCode.DATA_LOSS, "STORE_DAMAGED", errors.ServerError),
+        (grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_DAMAGED", errors.UploadDamagedError),
     ],
 )
 def test_a_refusal_becomes_the_class_of_its_reason(tmp_path, status, reason, kind):

@@ -57,6 +57,7 @@ ALL_OPTIONS = JobOptions(
     video=VideoSource("u", (PlayerBox(1, 2, 3, 4),), 0.5, -44_100),
     stem_encoding=StemEncoding.FLAC_PCM24,
     base_stems=BaseStems.EARLY,
+    excerpt=False,
 )
 
 

@@ -18,6 +18,7 @@ from ugosa_client.errors import (
     RequestIdConflictError,
     ServerUnavailableError,
     TransferInterruptedError,
+    WrongStateError,
 )
 from ugosa_client.separate import SeparationRequest
 from ugosa_client.song import CHUNK_BYTES, FileSong, lossless_length, open_song
@@ -118,6 +119,17 @@ def test_wrong_bytes_are_an_integrity_error(server_and_client, song, monkeypatch
     monkeypatch.setattr(FileSong, "read", read_another_take)
     with pytest.raises(IntegrityError, match="the bytes differ"):
         client.upload(song)
+
+
+def test_a_song_that_decayed_at_the_server_is_sent_once_more(server_and_client, song):
+    server, client = server_and_client
+    server.decays = 1
+    assert client.submit(SeparationRequest(song)).upload_id
+    assert server.starts == [0, 0]
+    assert stored(server) == song.read_bytes()
+    server.decays = 2
+    with pytest.raises(WrongStateError, match="gone or damaged"):
+        client.submit(SeparationRequest(song))
 
 
 def test_a_song_that_shrinks_while_it_is_sent_is_an_error(song):

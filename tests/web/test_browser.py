@@ -127,6 +127,8 @@ def open_page(shared_server: Server, tmp_path: Path) -> Iterator[Callable[..., P
         "every_key_does_what_the_list_says",
         "suggestion_is_accepted_by_enter",
         "keyboard_alone_marks_and_separates",
+        "fingers_draw_move_and_remove_marks",
+        "wrong_key_and_foreign_pages_are_refused",
     ],
 )
 def test_page(open_page: Callable[..., Page], scenario: str) -> None:
@@ -157,9 +159,15 @@ def test_downloaded_stems_null_against_the_mix(open_page: Callable[..., Page], t
 
 
 def test_server_may_restart_while_the_page_watches(
-    open_page: Callable[..., Page], start_server: StartServer
+    open_page: Callable[..., Page], start_server: StartServer, tmp_path: Path
 ) -> None:
-    open_page(start_server()).run("restart_of_the_server_loses_no_event")
+    song = write_song(make_song(40 * 44100), tmp_path / "song.wav")  # learning takes a while
+    open_page(start_server(), song).run("restart_of_the_server_loses_no_event")
+
+
+def test_limit_and_format_are_chosen_on_the_page(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    song = write_song(make_song(16 * 44100), tmp_path / "song.wav")  # silence enough to hold some back
+    open_page(song=song).run("limit_and_format_reach_the_job_and_flac_plays")
 
 
 @pytest.mark.slow

@@ -51,8 +51,11 @@ WINDOWS_OF_A_KIND = 2  # of each source
 HARM_WEIGHT = 2.0  # chosen on songs with known stems, research/README.md
 HARM_TOLERANCE = 0.02  # of the power of a source
 UNHEARD_SHARE = 0.01  # of the power of the mix
+INAUDIBLE_SHARE = 1e-9  # of it
 MIN_SCORE_DB = 0.02  # of an epoch that is better than the base
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
+
+NOTHING: Mapping[str, Sequence[Interval]] = {}
 
 
 @dataclass(frozen=True)
@@ -65,26 +68,35 @@ class HeldBack:
     """The marks without it."""
 
 
-def hold_back(marks: MarkSet, sources: Sequence[str], sample_rate_hz: int) -> HeldBack:
+def hold_back(
+    marks: MarkSet,
+    sources: Sequence[str],
+    sample_rate_hz: int,
+    learned: Mapping[str, Sequence[Interval]] = NOTHING,
+) -> HeldBack:
     """Hold back a quarter of each source's marked silence, 12 s at most: the end of its longest mark.
 
     Of a source with less than 6 s nothing is held back. Where a quarter takes most of the longest of several
-    marks, that mark is taken whole.
+    marks, that mark is taken whole. Silence that was learned before cannot be held back any more; of a source
+    with less than 1.5 s beside it nothing is.
 
     Args:
         marks: at the rate of the frames.
         sources: those that play; silence of others says nothing.
         sample_rate_hz: the rate.
+        learned: silence by source that the network has learned already.
     """
     spans: dict[str, Interval] = {}
     for source in sources:
         silent = marks.silent(source)
         total = sum(stop - start for start, stop in silent)
-        if total < MIN_SILENCE_S * sample_rate_hz:
+        free = intersect(silent, complement(learned.get(source, ()), silent[-1][1])) if silent else []
+        unlearned = sum(stop - start for start, stop in free)
+        if total < (least := MIN_SILENCE_S * sample_rate_hz) or unlearned < HELD_SHARE * least:
             continue
         length = min(round(HELD_SHARE * total), round(MAX_HELD_S * sample_rate_hz))
-        start, stop = max(silent, key=lambda span: span[1] - span[0])
-        whole = len(silent) > 1 and stop - start <= 1.5 * length
+        start, stop = max(free, key=lambda span: span[1] - span[0])
+        whole = len(free) > 1 and stop - start <= 1.5 * length
         spans[source] = (start if whole else max(start, stop - length), stop)
     kept = [
         Mark(source, MarkState.SILENT, *part)
@@ -128,9 +140,9 @@ class GuardState:
     """Everything that a later attempt needs to go on judging."""
 
     figures: tuple[Figures, ...]
-    """By epoch, the base's first."""
+    """By epoch, the base's first, then that of an adapter that training starts from."""
     kept_epoch: int
-    """The best so far; 0 = the base."""
+    """Place of the best so far; 0 = the base."""
     kept: Mapping[str, Tensor] = field(default_factory=dict)
     """Its trained tensors; none of the base."""
 
@@ -159,6 +171,8 @@ class Guard:
         segment_frames: int,
         seed: int,
         check_cancel: Callable[[], None] = lambda: None,
+        *,
+        has_start: bool = False,
     ) -> None:
         """Choose the windows.
 
@@ -172,7 +186,9 @@ class Guard:
             segment_frames: length of a window, at most the song's.
             seed: of the remixes.
             check_cancel: called between windows; what it raises ends the adaptation.
+            has_start: whether the second judgement is of an adapter that training starts from.
         """
+        self._has_start = has_start
         self._mix, self._held, self._sources = mix, held, tuple(sources)
         self._sample_rate_hz, self._length = sample_rate_hz, segment_frames
         self._check_cancel = check_cancel
@@ -231,8 +247,11 @@ class Guard:
         """Change of the leakage by the epoch judged last, mean over the sources; None before the first."""
         if len(self._figures) < 2:
             return None
-        base, after = self._figures[0], self._figures[-1]
-        return float(np.mean([-_ratio_db(base[name].leakage, after[name].leakage) for name in base]))
+        changes = []
+        for name, base in self._figures[0].items():
+            least = INAUDIBLE_SHARE * base.silence_power
+            changes.append(_ratio_db(max(self._figures[-1][name].leakage, least), max(base.leakage, least)))
+        return float(np.mean(changes))
 
     def _score_db(self, epoch: int) -> float:
         return score_db(self._figures[0], self._figures[epoch])
@@ -255,7 +274,9 @@ class Guard:
             for name, (start, stop) in self._held.spans.items()
         )
         outcome = Outcome.HELPED if self._kept_epoch else Outcome.DID_NOT
-        return Verdict(outcome, self._kept_epoch, math.fsum(row.held_back_s for row in rows), rows)
+        kept_epoch = max(0, self._kept_epoch - self._has_start)
+        seconds = math.fsum(row.held_back_s for row in rows)
+        return Verdict(outcome, kept_epoch, seconds, rows, remixes_db(base, after))
 
     def _windows_of(self, span: Interval) -> list[tuple[int, Interval]]:
         """First frames of the windows over a span, and the parts of them that count."""
@@ -298,6 +319,20 @@ class Guard:
     def _estimate(self, separate: Separate, window: _Window, mix: NDArray[np.float32]) -> Tensor:
         self._check_cancel()
         return separate(torch.from_numpy(mix), window.start, window.name)
+
+
+def remixes_db(base: Figures, after: Figures) -> float | None:
+    """Gain on remixes, the mean over sources and others; None where there were none."""
+    gains = [
+        _ratio_db(before, now)
+        for name, row in base.items()
+        for before, now in (
+            (row.own_error, after[name].own_error),
+            (row.rest_error, after[name].rest_error),
+        )
+        if not math.isnan(before)
+    ]
+    return float(np.mean(gains)) if gains else None
 
 
 def score_db(base: Figures, after: Figures) -> float:

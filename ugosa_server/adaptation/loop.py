@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ugosa_server.adaptation.adapter_file import apply_adapter
 from ugosa_server.adaptation.checkpoint import EpochCheckpoint
 from ugosa_server.adaptation.guard import Guard
 from ugosa_server.adaptation.objective import LossTerms, silence_aware_objective
@@ -158,6 +159,7 @@ def adapt(
     remixes: RemixPool | None = None,
     guard: Guard | None = None,
     is_enough: Callable[[int], bool] = lambda steps: False,
+    start: Mapping[str, Tensor] | None = None,
 ) -> Iterator[AdaptationStep]:
     """Fine-tune in place, yielding after every step; to cancel, stop iterating.
 
@@ -175,6 +177,7 @@ def adapt(
         guard: judges the base and every epoch.
         is_enough: told the steps done, before the first and after each; True ends the adaptation there, as if
             an epoch ended.
+        start: tensors of an adapter to start from, in place of those of the network; the guard judges both.
 
     Raises:
         DivergedError: the loss of a step is not finite.
@@ -197,10 +200,15 @@ def adapt(
             h = torch.ones(1, len(network.config.sources), window.shape[-1], device=reader.device)
             return cached.separate([window.to(reader.device)], [name], h, reader.contexts([start]))[0]
 
-        if is_enough(0) and not (checkpoint is not None and checkpoint.epochs_done):
+        has_learned = start is not None or (checkpoint is not None and checkpoint.epochs_done > 0)
+        if not has_learned and is_enough(0):
             return
         if guard is not None:
             guard.judge(separate, parameters)
+        if start is not None:
+            apply_adapter(parameters, start)
+            if guard is not None:
+                guard.judge(separate, parameters)
         losses_done = checkpoint.restore(parameters, optimiser, guard) if checkpoint is not None else []
         for epoch, loss in enumerate(losses_done, start=1):
             order.permutation(len(examples))

@@ -9,11 +9,10 @@ An option is taken, in this order, from what the user says, from the preset, fro
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ugosa_server.errors import BadOptionError
+from ugosa_server.errors import BadOptionError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,7 @@ def resolve_options(
         BadOptionError: an unknown preset, or an unknown field.
     """
     if preset is not None and preset not in PRESETS:
-        near = difflib.get_close_matches(preset, PRESETS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"presets are {', '.join(PRESETS)}"
+        hint = did_you_mean(preset, PRESETS) or f"presets are {', '.join(PRESETS)}"
         raise BadOptionError(f"there is no preset {preset!r}; {hint}")
     rules = PRESETS[preset] if preset is not None else Preset(uses_model_defaults=True, changes={})
     changes = dict(rules.changes)

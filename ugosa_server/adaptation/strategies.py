@@ -8,11 +8,10 @@ remixes of the song's own stretches (`remix.py`). The parameters of a depth `Lx:
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ugosa_server.errors import BadOptionError
+from ugosa_server.errors import BadOptionError, did_you_mean
 from ugosa_server.models.config import ALL_DEPTHS, Depth, NetworkConfig, depths_of
 
 
@@ -66,8 +65,7 @@ def parse_strategy(name: str) -> Strategy:
         raise BadOptionError(
             f"strategy {name!r} would train nothing: L5 is the decoder alone; use {name[:4]}:D"
         )
-    near = difflib.get_close_matches(name.upper(), by_name, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "names look like 'P-L3:D', 'R-L3:M' or 'B0'"
+    hint = did_you_mean(name.upper(), by_name) or "names look like 'P-L3:D', 'R-L3:M' or 'B0'"
     raise BadOptionError(f"there is no strategy {name!r}; {hint}")
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ugosa_server.audio.formats import energy_dbfs
+from ugosa_server.marks.validate import SILENCE_DBFS
 
 FLOOR_DBFS = -200.0  # of levels, so that every change is a number
+NOTABLE_DB = 0.05  # of changes: less is 0.0 dB for people
 
 
 class Outcome(StrEnum):
@@ -36,8 +38,8 @@ class SourceVerdict:
 
     @property
     def change_db(self) -> float:
-        """Change of the leakage; below 0 = less."""
-        return self.after_dbfs - self.before_dbfs
+        """Change of the leakage, below 0 = less; 0 between levels that are silence."""
+        return max(self.after_dbfs, SILENCE_DBFS) - max(self.before_dbfs, SILENCE_DBFS)
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,47 @@ class Verdict:
     outcome: Outcome
     """The answer."""
     kept_epoch: int
-    """Epoch whose network separated the song; 0 = the base."""
+    """Epoch whose network separated the song; 0 = the base, or, if it HELPED, the adapter it started from."""
     held_back_s: float
     """Seconds of marked silence that were held back, all sources together."""
     sources: tuple[SourceVerdict, ...] = ()
     """Sources of which silence was held back."""
 
+    remixes_db: float | None = None
+    """Gain on remixes of what was held back, whose parts are known: the mean over sources and others.
+
+    Of the kept network; that of the last epoch if the base was kept; None where nothing could be remixed.
+    """
+
     @property
     def sentence(self) -> str:
-        """The verdict for people, without a full stop."""
+        """The verdict for people, without a full stop: what was kept, and what changed by how much."""
         if self.outcome is Outcome.CANNOT_TELL:
             return (
                 "cannot tell whether fine-tuning helped: too little silence is marked to hold some of it back"
             )
+        changes = self._changes()
         if self.outcome is Outcome.DID_NOT:
-            return "kept the network as it was: fine-tuning did not help this song"
-        changes = ", ".join(f"{row.source} {row.change_db:+.1f} dB" for row in self.sources)
-        return f"kept epoch {self.kept_epoch}: leakage of {changes} on silence it had not seen"
+            sentence = "kept the network as it was: fine-tuning did not help this song"
+            return f"{sentence} (after its last epoch: {changes})" if changes else sentence
+        kept = f"epoch {self.kept_epoch}" if self.kept_epoch else "what it started from"
+        return f"kept {kept}: {changes or 'better by less than 0.1 dB on silence it had not seen'}"
+
+    def _changes(self) -> str:
+        """Return what changed by 0.1 dB or more on what training had not seen."""
+        leakage = ", ".join(
+            f"{row.source} {row.change_db:+.1f} dB" for row in self.sources if _is_notable(row.change_db)
+        )
+        remixes = ""
+        if self.remixes_db is not None and _is_notable(self.remixes_db):
+            remixes = f"{self.remixes_db:+.1f} dB"
+        if not leakage:
+            return remixes and f"remixes of silence it had not seen {remixes}"
+        return f"leakage of {leakage} on silence it had not seen" + (remixes and f", remixes {remixes}")
+
+
+def _is_notable(change_db: float) -> bool:
+    return abs(change_db) >= NOTABLE_DB
 
 
 def level_dbfs(mean_square: float, std: float) -> float:

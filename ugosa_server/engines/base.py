@@ -31,8 +31,15 @@ from ugosa_server.jobs.runs import (
 )
 
 MACHINE_FAULT = "MACHINE_FAULT"  # reason of a run that ended for lack of memory, descriptors or processes
+SEE_LOG = "the server's log has the details"
 MACHINE_FAULTS = frozenset({MACHINE_FAULT, DiskFullError.reason})
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+EXHAUSTED = {
+    errno.EMFILE: "open files",
+    errno.ENFILE: "open files",
+    errno.ENOMEM: "memory",
+    errno.EAGAIN: "processes",
+}
+"""What the machine lacks, by the number of the system's error."""
 
 log = logging.getLogger(__name__)
 
@@ -231,11 +238,12 @@ def is_machine_fault(error: Exception) -> bool:
 
 def failure_of(error: Exception) -> RunFailed:
     """Return the end of a run that an unexpected error has ended."""
-    if is_disk_full(error):
+    if is_disk_full(error) or isinstance(error, DiskFullError):
         return RunFailed(DiskFullError.reason, DISK_FULL_MESSAGE)
     if is_machine_fault(error):
-        return RunFailed(MACHINE_FAULT, f"this machine ran short: {error or type(error).__name__}")
-    return RunFailed("INTERNAL", f"{type(error).__name__}: {error}; the server's log has the details")
+        lacking = EXHAUSTED.get(error.errno or 0, "memory") if isinstance(error, OSError) else "memory"
+        return RunFailed(MACHINE_FAULT, f"this machine ran short of {lacking}; {SEE_LOG}")
+    return RunFailed("INTERNAL", f"internal error ({type(error).__name__}); {SEE_LOG}")
 
 
 def spends_worker(failure: RunFailed, device: str) -> bool:

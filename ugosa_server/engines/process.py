@@ -122,12 +122,13 @@ class WorkerProcess(Worker):
         except TimeoutError:
             reason = f"sent nothing for {self._heartbeat_timeout_s:.0f} s"
             self._process.kill()
-        except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
-            reason = f"sent a line that is no message ({error})"
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError):
+            log.exception("worker %d sent a line that is no message", self.pid)
+            reason = "sent a line that is no message"
             self._process.kill()
-        except Exception as error:  # whatever it is, a worker that is not read must not look alive
+        except Exception:  # whatever it is, a worker that is not read must not look alive
             log.exception("worker %d cannot be read", self.pid)
-            reason = f"could not be read ({type(error).__name__}: {error})"
+            reason = "could not be read"
             self._process.kill()
         status = await self._process.wait()
         log.info("worker %d %s, exit status %d", self.pid, reason, status)

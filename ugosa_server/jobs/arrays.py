@@ -11,7 +11,7 @@ from ugosa_server.jobs.events import EventHub, JobEvent
 from ugosa_server.jobs.model import JobArray, JobDraft, check_request_id, request_digest
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import EVENTS_PER_READ, JobQueue
-from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.quotas import Quotas, Stream
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.marks import Mark
@@ -95,7 +95,7 @@ class JobArrays:
             QuotaError: the principal watches too much at once.
         """
         job_ids = (await self.get(principal, array_id)).job_ids
-        with self._quotas.watching(principal), self._hub.listen(*job_ids) as changed:
+        with self._quotas.streaming(Stream.WATCH, principal), self._hub.listen(*job_ids) as changed:
             while True:
                 changed.clear()
                 has_ended = await self._store(lambda s: s.arrays.has_ended(principal, array_id))

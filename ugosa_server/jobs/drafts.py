@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.errors import NoVideoEncoderError
+from ugosa_server.errors import BadOptionError, NoVideoEncoderError
 from ugosa_server.jobs.model import (
     Job,
     JobDraft,
@@ -19,6 +19,8 @@ from ugosa_server.jobs.model import (
 )
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.runs import BaseStems
+from ugosa_server.jobs.spool import Spool
+from ugosa_server.jobs.starts import NO_START, Starts
 from ugosa_server.jobs.stem_choice import StemChoice
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.marks import (
@@ -26,6 +28,7 @@ from ugosa_server.marks import (
     MarkSet,
     check_all_silent,
     check_marks_of_absent,
+    marks_of_ensemble,
     playing_sources,
     validate_marks,
 )
@@ -39,9 +42,16 @@ class JobDrafts:
     """Checks jobs against their songs and models."""
 
     def __init__(
-        self, store: AsyncStore, registry: ModelRegistry, default_model: str, *, takes_pictures: bool
+        self,
+        store: AsyncStore,
+        spool: Spool,
+        registry: ModelRegistry,
+        default_model: str,
+        *,
+        takes_pictures: bool,
     ) -> None:
         self._store = store
+        self.starts = Starts(store, spool)
         self._registry = registry
         self._default_model = default_model
         self._takes_pictures = takes_pictures
@@ -68,7 +78,11 @@ class JobDrafts:
         options = resolve_job_options(options_request, model)
         await self._check_pictures(upload.principal, options, model, song)
         draft = await self._checked(upload, options, marks, model)
-        return replace(draft, content_sha256=_content_sha256(draft, song, model))
+        return replace(
+            draft,
+            content_sha256=_content_sha256(draft, song, model),
+            options=await self.starts.choose(draft, options_request, model),
+        )
 
     async def _check_pictures(
         self, principal: str, options: JobOptions, model: ModelInfo, song: SourceAudio
@@ -98,8 +112,13 @@ class JobDrafts:
         """Check other marks for a job.
 
         Raises:
-            InvalidInputError: the marks can never work.
+            InvalidInputError: the marks can never work, or the job starts from an adapter.
         """
+        if job.options.start_from != NO_START:
+            raise BadOptionError(
+                f"job {job.job_id} starts from {job.options.start_from}, chosen for the marks that it has;"
+                " make a new job with the others"
+            )
         return await self._checked(upload, job.options, marks, self.model(job.options.model))
 
     async def _checked(
@@ -107,20 +126,22 @@ class JobDrafts:
     ) -> JobDraft:
         song = require_song(upload)
 
-        def check() -> tuple[tuple[Mark, ...], StemChoice]:
+        def check() -> tuple[tuple[Mark, ...], MarkSet, StemChoice]:
             checked = validate_marks(marks, model.sources, song.frames)
             check_marks_of_absent(checked, options.instruments, model.config.sources)
             stems = stems_of_job(options.instruments, checked, model, song)
             check_all_silent(MarkSet(checked), stems, song)
             choice = StemChoice(stems, options.stems)
             choice.check()
-            return checked, choice
+            playing = tuple(name for name in stems if name in model.config.sources)
+            of_ensemble = marks_of_ensemble(MarkSet(checked), playing, model.config.sources, song.frames)
+            return checked, of_ensemble, choice
 
-        checked, choice = await asyncio.to_thread(check)
+        checked, of_ensemble, choice = await asyncio.to_thread(check)
         n_stems = len(choice.names) if options.kind is JobKind.SEPARATION else 0
         n_stems *= 1 if options.base_stems is BaseStems.NONE else 2
         stems_bytes = n_stems * song.frames * song.channels * MAX_STEM_SAMPLE_BYTES
-        return JobDraft(upload, options, checked, stems_bytes)
+        return JobDraft(upload, options, checked, of_ensemble, stems_bytes)
 
 
 def _content_sha256(draft: JobDraft, song: SourceAudio, model: ModelInfo) -> str:

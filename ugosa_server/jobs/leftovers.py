@@ -7,6 +7,7 @@ That there is no row proves nothing, since the database may be new, or older tha
 from __future__ import annotations
 
 import logging
+import os
 import re
 import stat
 from pathlib import Path
@@ -21,6 +22,11 @@ NAMES_BEFORE_STORE = re.compile(
     r"lock|.*\.lock|server\.log|ballast|ray-token|lost\+found|\..*|" + "|".join(SPOOL_FOLDERS)
 )
 EXAMPLES = 3
+MOVED_PATTERN = re.compile(rf"({'|'.join(SPOOL_FOLDERS)})-(upload|job)-[0-9a-f]{{16}}(-\d+)?")  # by set_aside
+LOST_DAYS = 90
+LOST_SAFE_DAYS = 7  # before which nothing goes, however much it is
+MAX_LOST_BYTES = 20 * 10**9
+S_PER_DAY = 86_400
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +85,43 @@ async def remove_leftovers(store: AsyncStore, spool: Spool, *, move_unknown: boo
         )
     for path in left:
         if path in unknown:
-            log.warning("%s is not in the database; moved to %s", path, spool.set_aside(path))
+            place = spool.set_aside(path)
+            stamp_s = await store(lambda s: s.clock.stamp_s())
+            os.utime(place, (stamp_s, stamp_s))  # its age counts from here
+            log.warning("%s is not in the database; moved to %s, and kept %d days", path, place, LOST_DAYS)
         else:
             log.info("%s was left of something deleted; removed", path)
             spool.remove(path)
     await store(lambda s: s.deletions.clear())
+
+
+def remove_long_lost(spool: Spool, now_s: float) -> None:
+    """Remove what has lain in `lost+found` for LOST_DAYS, and of more than MAX_LOST_BYTES the oldest before.
+
+    Only folders that were moved there by a server are touched, and none within LOST_SAFE_DAYS.
+
+    Args:
+        spool: of this state directory.
+        now_s: Unix time that is believed.
+    """
+    moved = [path for path in _entries(spool.lost_and_found) if MOVED_PATTERN.fullmatch(path.name)]
+    ages_days = {path: (now_s - path.lstat().st_mtime) / S_PER_DAY for path in moved}
+    left_bytes = {path: _size_bytes(path) for path in moved}
+    for path in sorted(moved, key=ages_days.__getitem__, reverse=True):
+        too_much = sum(left_bytes.values()) > MAX_LOST_BYTES and ages_days[path] >= LOST_SAFE_DAYS
+        if ages_days[path] >= LOST_DAYS or too_much:
+            size_bytes = left_bytes.pop(path)
+            spool.remove(path)
+            log.warning(
+                "%s had been in lost+found for %.0f days; removed, %d bytes",
+                path,
+                ages_days[path],
+                size_bytes,
+            )
+
+
+def _size_bytes(path: Path) -> int:
+    return sum(each.lstat().st_size for each in (path, *path.rglob("*")))
 
 
 def _entries(folder: Path) -> list[Path]:

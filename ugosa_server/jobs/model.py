@@ -11,7 +11,6 @@ from enum import StrEnum
 import msgspec
 
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.adaptation.verdict import Verdict
 from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import (
     JOB_DAMAGED_MESSAGE,
@@ -21,8 +20,8 @@ from ugosa_server.errors import (
     UploadIncompleteError,
 )
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.runs import AdapterFile, BaseStems, StemFile
-from ugosa_server.marks import Mark
+from ugosa_server.jobs.runs import BaseStems, RunSucceeded, StemFile
+from ugosa_server.marks import Mark, MarkSet
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
 from ugosa_server.separation.options import SeparationOptions
 
@@ -80,6 +79,8 @@ class UploadFormat:
     """Name of the song for display; never used as a path."""
     is_video: bool = False
     """True for a video of the players, False for a song."""
+    is_adapter: bool = False
+    """True for an adapter that jobs can start from."""
 
 
 class UploadState(StrEnum):
@@ -91,7 +92,7 @@ class UploadState(StrEnum):
 
 @dataclass(frozen=True)
 class Upload:
-    """An uploaded song, or a video of its players."""
+    """An uploaded song, a video of its players, or an adapter."""
 
     upload_id: str
     """Server-made."""
@@ -122,9 +123,13 @@ def require_song(upload: Upload) -> SourceAudio:
 
     Raises:
         UploadIncompleteError: it is still RECEIVING.
-        BadOptionError: it is a video.
+        BadOptionError: it is a video or an adapter.
     """
     _require_complete(upload)
+    if upload.format.is_adapter:
+        raise BadOptionError(
+            f"upload {upload.upload_id} is an adapter, not a song; name it in the option `start_from`"
+        )
     if upload.audio is None:
         raise BadOptionError(
             f"upload {upload.upload_id} is a video of players, not a song; name it in the option `video`"
@@ -156,6 +161,20 @@ def require_readable(upload: Upload) -> None:
     if upload.damaged:
         raise UploadDamagedError(
             f"what the server's database held of upload {upload.upload_id} is damaged; send the song again"
+        )
+
+
+def require_adapter(upload: Upload) -> None:
+    """Make sure that an upload is an adapter.
+
+    Raises:
+        UploadIncompleteError: it is still RECEIVING.
+        BadOptionError: it is a song or a video.
+    """
+    _require_complete(upload)
+    if not upload.format.is_adapter:
+        raise BadOptionError(
+            f"start_from: upload {upload.upload_id} is no adapter; upload one as AdapterFormat"
         )
 
 
@@ -198,10 +217,14 @@ class JobOptions:
     """Whether those of the unadapted network are given too."""
     seed: int = 0
     """Seed of every random choice."""
+    start_from: str = "none"
+    """Job or upload whose adapter is gone on from; "none" = the model as it is. In a draft also "auto"."""
     instruments: tuple[str, ...] = ()
     """Sources of the model that play, as the request says; empty = by the marks."""
     stems: tuple[str, ...] = ()
     """Stems to give, besides the sum of the others; empty = all."""
+    excerpt: bool = True
+    """Whether the report's page holds a few seconds of every take."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()
@@ -220,36 +243,12 @@ class JobDraft:
     """Every choice made."""
     marks: tuple[Mark, ...]
     """Validated."""
+    ensemble_marks: MarkSet = MarkSet()  # noqa: RUF009
+    """The marks, with every source that does not play silent throughout."""
     stems_bytes: int = 0
     """The most that its stems take on disk; counted as stored until the job ends."""
     content_sha256: str = ""
     """Hex, the same for a job of the same song, model file, options and marks; empty = unknown."""
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """The files of a job that SUCCEEDED, inside its attempt's directory."""
-
-    stems: tuple[StemFile, ...]
-    """In the model's order; none of an ANALYSIS, nor once they have been kept long enough."""
-    report_json: str
-    """File name; empty where there are no stems."""
-    report_html: str
-    """File name; empty where there are no stems."""
-    levels: str = ""
-    """File name of the levels of the unadapted network's estimates."""
-    verdict: Verdict | None = None
-    """Whether the adaptation helped; None = none was judged."""
-    base_stems: tuple[StemFile, ...] = ()
-    """Stems of the unadapted network, where they are kept."""
-    adapter: AdapterFile | None = None
-    """The changed tensors, which are kept for longer than all other files; None = there are none."""
-
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes of its stems on disk."""
-        files = {stem.file_name: stem.size_bytes for stem in (*self.stems, *self.base_stems)}
-        return sum(files.values())
 
 
 @dataclass(frozen=True)
@@ -292,14 +291,16 @@ class Job:
     """Unix time of the terminal state."""
     error: JobError | None = None
     """Set when FAILED."""
-    result: JobResult | None = None
-    """Set when SUCCEEDED."""
+    result: RunSucceeded | None = None
+    """Set when SUCCEEDED; without stems once they have been kept long enough."""
     array_id: str = ""
     """Array that made it; empty = none did."""
     base_stems: tuple[StemFile, ...] = ()
     """Stems of the unadapted network, while they are on disk."""
     accepted: bool = False
     """True once it was asked to learn no more."""
+    starred: bool = False
+    """True if it is kept for ever."""
     damaged: bool = False
     """True if its song, options or marks can no longer be read, so that it cannot be run."""
 

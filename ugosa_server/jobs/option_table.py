@@ -224,6 +224,14 @@ OPTIONS = (
         " as it is",
         metavar="on|off",
     ),
+    JobOption(
+        "start_from",
+        JobOptions,
+        "word",
+        "start of learning: none = the model as it is, a job that has an adapter, or auto = your newest one"
+        " of this song, model and strategy, unless silence that it learned is not marked any more",
+        metavar="auto|none|JOB",
+    ),
     JobOption("seed", JobOptions, "integer", "seed of every random choice", low=0, high=2**63 - 1),
     JobOption(
         "separation_segment_seconds",
@@ -311,6 +319,14 @@ OPTIONS = (
         " or kept beside the others, which takes twice the disk",
         metavar="WHEN",
         choices=tuple(BaseStems),
+    ),
+    JobOption(
+        "excerpt",
+        JobOptions,
+        "switch",
+        "whether there is a page report.html, with a few seconds of every take (a batch makes none)",
+        flag="--page",
+        metavar="on|off",
     ),
     JobOption(
         "visual_frames",

@@ -49,12 +49,16 @@ class JobOptionsRequest:
     """Whether those of the unadapted network are given too."""
     seed: int | None = None
     """Seed of every random choice."""
+    start_from: str | None = None
+    """Job or upload whose adapter is gone on from, "auto" or "none"."""
     kind: JobKind = JobKind.SEPARATION
     """Purpose of the job."""
     instruments: tuple[str, ...] = ()
     """Sources of the model that play; empty = by the marks."""
     stems: tuple[str, ...] = ()
     """Stems to give, besides the sum of the others; empty = all."""
+    excerpt: bool | None = None
+    """Whether the report's page holds a few seconds of every take."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()
@@ -89,10 +93,12 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         stem_encoding=request.stem_encoding or StemEncoding.WAV_FLOAT32,
         base_stems=request.base_stems or BaseStems.NONE,
         seed=request.seed or 0,
+        start_from=request.start_from or "none",
         instruments=validate_instruments(
             request.instruments, model.config.sources, model.config.stems, model.name
         ),
         stems=validate_stems(request.stems, model.config.stems, model.name),
+        excerpt=request.excerpt is not False,
         visual_frames=validate_visual_frames(request.visual_frames, slots, model.name),
         pictures=validate_pictures(request.pictures, slots, model.name),
         video=validate_video(request.video, slots, model.name),

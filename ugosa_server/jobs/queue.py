@@ -24,7 +24,6 @@ from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import (
     Job,
     JobDraft,
-    JobResult,
     Upload,
     check_request_id,
     new_id,
@@ -32,7 +31,8 @@ from ugosa_server.jobs.model import (
     require_song,
 )
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.quotas import Quotas
+from ugosa_server.jobs.quotas import Quotas, Stream
+from ugosa_server.jobs.runs import RunSucceeded
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.marks import Mark, SongLevels, load_levels
@@ -71,7 +71,7 @@ class JobQueue:
         self._hub = hub
         self._max_queued = max_queued
         self._quotas = quotas
-        self.drafts = JobDrafts(store, registry, default_model, takes_pictures=sees_pictures)
+        self.drafts = JobDrafts(store, spool, registry, default_model, takes_pictures=sees_pictures)
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
         self.draining = False
@@ -163,10 +163,23 @@ class JobQueue:
         return await self._store(lambda s: s.jobs.get(principal, job_id))
 
     async def page(
-        self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
+        self,
+        principal: str,
+        states: Collection[JobState],
+        before_number: int | None,
+        limit: int,
+        song_sha256: str = "",
     ) -> tuple[list[Job], int | None]:
-        """Return jobs newest first, and where the next page starts."""
-        return await self._store(lambda s: s.jobs.page(principal, states, before_number, limit))
+        """Return jobs newest first, of a song alone if one is given, and where the next page starts."""
+        return await self._store(lambda s: s.jobs.page(principal, states, before_number, limit, song_sha256))
+
+    async def star(self, principal: str, job_id: str, *, starred: bool) -> Job:
+        """Keep a job for ever, or no longer.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return await self._store(lambda s: s.jobs.star(principal, job_id, starred=starred))
 
     async def unfinished(self, state: JobState) -> list[Job]:
         """Return the jobs of all principals in a state, oldest first."""
@@ -202,7 +215,7 @@ class JobQueue:
             DrainingError: the server is shutting down; reconnect later with the last seq.
             QuotaError: the principal watches too much at once.
         """
-        with self._quotas.watching(principal), self._hub.listen(job_id) as changed:
+        with self._quotas.streaming(Stream.WATCH, principal), self._hub.listen(job_id) as changed:
             while True:
                 changed.clear()
                 state, last_seq = await self._store(lambda s: s.jobs.progress(principal, job_id))
@@ -329,13 +342,21 @@ class JobQueue:
         require_song(upload)
         return upload, self.drafts.model(model_name)
 
+    def watching(self, principal: str) -> AbstractContextManager[None]:
+        """Count a watch for as long as the block lasts.
+
+        Raises:
+            QuotaError: the principal watches too much at once.
+        """
+        return self._quotas.streaming(Stream.WATCH, principal)
+
     def reading(self, principal: str) -> AbstractContextManager[None]:
         """Count a stream of stems or reports for as long as the block lasts.
 
         Raises:
             QuotaError: the principal has too many open.
         """
-        return self._quotas.reading(principal)
+        return self._quotas.streaming(Stream.READ, principal)
 
     async def find_analysis(
         self, principal: str, upload: Upload, model: ModelInfo
@@ -411,7 +432,7 @@ def _of_same_song(job: Job, upload: Upload) -> Job:
     return job
 
 
-def _result(job: Job) -> JobResult:
+def _result(job: Job) -> RunSucceeded:
     if job.result is None:
         advice = f" ({job.error.message})" if job.error else ""
         raise JobNotFinishedError(f"job {job.job_id} is {job.state.value} and has no stems{advice}")

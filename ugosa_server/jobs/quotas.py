@@ -11,28 +11,19 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 
+from ugosa_server.config import QuotaSettings
 from ugosa_server.errors import QuotaError
 from ugosa_server.jobs.store import Store
 
 
-@dataclass(frozen=True)
-class QuotaLimits:
-    """Limits of each principal; in the configuration every name has `quota_` before it."""
+class Stream(Enum):
+    """Kind of long call whose number is limited; the value stands in the name of its quota."""
 
-    uploads: int
-    """Uploads kept, finished or not."""
-    stored_bytes: int
-    """Bytes on disk of songs (decoded, or as far as received) and of finished stems, and the most that the
-    stems of jobs that have not ended can take. Reports, levels and adapters, far smaller, do not count."""
-    queued_jobs: int
-    """Jobs that wait."""
-    watches: int
-    """Calls of WatchJob, and of Separate while its job runs, at once."""
-    upload_streams: int
-    """Calls of WriteUpload, and of Separate while its song comes, at once."""
-    read_streams: int = 64
-    """Calls of ReadStem and ReadReport, and of Separate while its stems go, at once."""
+    WATCH = "watches"
+    UPLOAD = "upload_streams"
+    READ = "read_streams"
 
 
 @dataclass(frozen=True)
@@ -59,16 +50,14 @@ class Usage:
 class Quotas:
     """Holds principals to their limits."""
 
-    def __init__(self, limits: QuotaLimits) -> None:
+    def __init__(self, limits: QuotaSettings) -> None:
         self._limits = limits
-        self._watches: Counter[str] = Counter()
-        self._upload_streams: Counter[str] = Counter()
-        self._read_streams: Counter[str] = Counter()
+        self._open: Counter[tuple[Stream, str]] = Counter()
 
     @property
     def open_streams(self) -> int:
-        """Return the number of open watches, upload streams and read streams of all principals."""
-        return sum(map(Counter.total, (self._watches, self._upload_streams, self._read_streams)))
+        """Number of open streams of all principals."""
+        return self._open.total()
 
     def check_new_upload(self, store: Store, principal: str, size_bytes: int) -> None:
         """Make sure that one more upload, of so many bytes as far as is known, is permitted.
@@ -76,10 +65,10 @@ class Quotas:
         Raises:
             QuotaError: it is not.
         """
-        if store.uploads.count(principal) >= self._limits.uploads:
+        if store.uploads.count(principal) >= self._limits.quota_uploads:
             raise _exceeded(
                 "uploads",
-                self._limits.uploads,
+                self._limits.quota_uploads,
                 "songs are kept for you, as many as may be; `ugosa songs` lists them, and with --delete SONG"
                 " deletes one",
             )
@@ -91,8 +80,10 @@ class Quotas:
         Raises:
             QuotaError: it is not.
         """
-        if store.jobs.count_queued(principal) >= self._limits.queued_jobs:
-            raise _exceeded("queued_jobs", self._limits.queued_jobs, "of your jobs wait; try again later")
+        if store.jobs.count_queued(principal) >= self._limits.quota_queued_jobs:
+            raise _exceeded(
+                "queued_jobs", self._limits.quota_queued_jobs, "of your jobs wait; try again later"
+            )
         self.check_bytes(store, principal, stems_bytes)
 
     def check_bytes(self, store: Store, principal: str, more: int) -> None:
@@ -105,7 +96,7 @@ class Quotas:
         if more > usage.bytes_left:
             raise _exceeded(
                 "stored_bytes",
-                self._limits.stored_bytes,
+                self._limits.quota_stored_bytes,
                 f"bytes may be stored for you: songs take {_megabytes(usage.upload_bytes)}, stems"
                 f" {_megabytes(usage.stem_bytes)}, and {_megabytes(more)} more do not fit into"
                 f" {_megabytes(usage.max_stored_bytes)}; `ugosa songs` and `ugosa jobs` list them,"
@@ -116,10 +107,10 @@ class Quotas:
         """Return how much a principal stores, and may store."""
         return Usage(
             uploads=store.uploads.count(principal),
-            max_uploads=self._limits.uploads,
+            max_uploads=self._limits.quota_uploads,
             upload_bytes=store.uploads.stored_bytes(principal),
             stem_bytes=store.jobs.stored_bytes(principal),
-            max_stored_bytes=self._limits.stored_bytes,
+            max_stored_bytes=self._limits.quota_stored_bytes,
         )
 
     def bytes_left(self, store: Store, principal: str) -> int:
@@ -127,47 +118,22 @@ class Quotas:
         return self.usage(store, principal).bytes_left
 
     @contextmanager
-    def watching(self, principal: str) -> Iterator[None]:
-        """Count a watch for as long as the block lasts.
+    def streaming(self, kind: Stream, principal: str) -> Iterator[None]:
+        """Count a stream for as long as the block lasts.
 
         Raises:
-            QuotaError: there are too many.
+            QuotaError: there are too many of its kind.
         """
-        with _counted(self._watches, principal, self._limits.watches, "watches"):
+        limit: int = getattr(self._limits, f"quota_{kind.value}")
+        if self._open[kind, principal] >= limit:
+            raise _exceeded(kind.value, limit, "such streams of yours are open; end one first")
+        self._open[kind, principal] += 1
+        try:
             yield
-
-    @contextmanager
-    def sending(self, principal: str) -> Iterator[None]:
-        """Count an upload stream for as long as the block lasts.
-
-        Raises:
-            QuotaError: there are too many.
-        """
-        with _counted(self._upload_streams, principal, self._limits.upload_streams, "upload_streams"):
-            yield
-
-    @contextmanager
-    def reading(self, principal: str) -> Iterator[None]:
-        """Count a stream of results for as long as the block lasts.
-
-        Raises:
-            QuotaError: there are too many.
-        """
-        with _counted(self._read_streams, principal, self._limits.read_streams, "read_streams"):
-            yield
-
-
-@contextmanager
-def _counted(counter: Counter[str], principal: str, limit: int, name: str) -> Iterator[None]:
-    if counter[principal] >= limit:
-        raise _exceeded(name, limit, "such streams of yours are open; end one first")
-    counter[principal] += 1
-    try:
-        yield
-    finally:
-        counter[principal] -= 1
-        if not counter[principal]:
-            del counter[principal]
+        finally:
+            self._open[kind, principal] -= 1
+            if not self._open[kind, principal]:
+                del self._open[kind, principal]
 
 
 def _megabytes(size_bytes: int) -> str:

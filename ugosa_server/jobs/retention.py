@@ -11,39 +11,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 
+from ugosa_server.config import RetentionSettings
+from ugosa_server.jobs.leftovers import S_PER_DAY, remove_long_lost
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 
-S_PER_DAY = 86_400
 SWEEP_INTERVAL_S = 3600.0
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RetentionOptions:
-    """Times for which songs and jobs are kept."""
-
-    job_days: float
-    """Days after the end of a job; 0 = for ever."""
-    adapter_days: float
-    """Days after the end of a job until its adapter goes, and with it the job; 0 = for ever."""
-    upload_days: float
-    """Days after an upload was made and after the end of the last job that needed it; 0 = for ever."""
-
-
-async def sweep(uploads: Uploads, jobs: JobQueue, options: RetentionOptions, now_s: float) -> tuple[int, int]:
+async def sweep(
+    uploads: Uploads, jobs: JobQueue, settings: RetentionSettings, now_s: float
+) -> tuple[int, int]:
     """Remove what has been kept long enough at `now_s` (Unix time); return how many uploads and jobs."""
     swept_jobs = 0
-    if options.job_days:
-        adapters_before_s = now_s - options.adapter_days * S_PER_DAY if options.adapter_days else 0.0
-        swept_jobs = await jobs.sweep_ended(now_s - options.job_days * S_PER_DAY, adapters_before_s)
-    swept_uploads = (
-        await uploads.delete_unused(now_s - options.upload_days * S_PER_DAY) if options.upload_days else 0
-    )
+    if days := settings.keep_jobs_days:
+        adapter_days = settings.keep_adapters_days
+        adapters_before_s = now_s - adapter_days * S_PER_DAY if adapter_days else 0.0
+        swept_jobs = await jobs.sweep_ended(now_s - days * S_PER_DAY, adapters_before_s)
+    days = settings.keep_uploads_days
+    swept_uploads = await uploads.delete_unused(now_s - days * S_PER_DAY) if days else 0
     if swept_uploads or swept_jobs:
         log.info("swept %d uploads and %d jobs that had been kept long enough", swept_uploads, swept_jobs)
     return swept_uploads, swept_jobs
@@ -55,7 +45,7 @@ async def believed_time_s(store: AsyncStore) -> float | None:
     return now_s if await store(lambda s: s.clock.believe(now_s)) else None
 
 
-async def keep_sweeping(uploads: Uploads, jobs: JobQueue, options: RetentionOptions) -> None:
+async def keep_sweeping(uploads: Uploads, jobs: JobQueue, settings: RetentionSettings) -> None:
     """Sweep now and then every hour, until cancelled. A sweep that fails is logged and tried again.
 
     Nothing is swept by a clock that has jumped.
@@ -63,7 +53,8 @@ async def keep_sweeping(uploads: Uploads, jobs: JobQueue, options: RetentionOpti
     while True:
         try:
             if (now_s := await believed_time_s(uploads.store)) is not None:
-                await sweep(uploads, jobs, options, now_s)
+                await sweep(uploads, jobs, settings, now_s)
+                await asyncio.to_thread(remove_long_lost, uploads.spool, now_s)
             else:
                 log.warning(
                     "the clock has jumped by more than a day; nothing is swept until it has proved right"

@@ -67,6 +67,8 @@ class RunSpec:
     """Those of them to write, besides the sum of the others; empty = all, each by itself."""
     base_stems: BaseStems = BaseStems.NONE
     """Whether those of the unadapted network are written too."""
+    excerpt: bool = True
+    """Whether the report's page holds a few seconds of every take."""
     visual_frames: tuple[VisualFrame, ...] = ()
     """Features of the players, for a model that is conditioned on video."""
     pictures: tuple[PlayerPicture, ...] = ()
@@ -75,6 +77,10 @@ class RunSpec:
     """A video of the players, of which the worker takes pictures; validated."""
     video_path: str = ""
     """Its file."""
+    start_from: str = "none"
+    """Job or upload whose adapter the run begins with; "none" = the model as it is."""
+    start_path: str = ""
+    """File of that adapter; empty = none."""
     analysis_only: bool = False
     """True = the run ends after the pass of the unadapted network: levels, no stems, no report."""
     model_sha256: str = ""
@@ -83,7 +89,7 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class RunSucceeded:
-    """The last event of a run that ended well; all files are durable."""
+    """The last event of a run that ended well, and the result of its job; all files are durable."""
 
     stems: tuple[StemFile, ...]
     """In the order of `StemChoice.names`; none, and no report, of an analysis."""
@@ -99,6 +105,12 @@ class RunSucceeded:
     """Stems of the unadapted network, where they are kept; those of `stems` if the guard kept it."""
     adapter: AdapterFile | None = None
     """The changed tensors; None where nothing was fine-tuned, or the network was kept as it was."""
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of its stems on disk."""
+        files = {stem.file_name: stem.size_bytes for stem in (*self.stems, *self.base_stems)}
+        return sum(files.values())
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ugosa_server.adaptation.adapter_keys import read_adapter_keys
 from ugosa_server.audio.decoding import DecodeLimits, DecodeRequest, decode_in_child
+from ugosa_server.config import UploadSettings
 from ugosa_server.errors import (
     BadOptionError,
+    CheckpointError,
     CrcMismatchError,
     DecoderCrashedError,
     DrainingError,
@@ -31,7 +34,7 @@ from ugosa_server.jobs.model import (
     request_digest,
     require_readable,
 )
-from ugosa_server.jobs.quotas import Quotas, Usage
+from ugosa_server.jobs.quotas import Quotas, Stream, Usage
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.upload_writer import UploadWriter
@@ -43,18 +46,6 @@ DECODED_BYTES_PER_BYTE = 2  # room asked for beforehand: float32 of 16-bit sampl
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class UploadLimits:
-    """Limits of uploads."""
-
-    max_bytes: int
-    """Largest size of one upload as sent."""
-    decode_timeout_s: float
-    """Time for decoding one song."""
-    idle_timeout_s: float = 120.0
-    """Time after which a silent stream is ended; the upload stays and can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +119,11 @@ class OpenUpload:
 class Uploads:
     """All uploads of the server."""
 
-    def __init__(self, store: AsyncStore, spool: Spool, limits: UploadLimits, quotas: Quotas) -> None:
+    def __init__(self, store: AsyncStore, spool: Spool, limits: UploadSettings, quotas: Quotas) -> None:
         self.store = store
         self.limits = limits
-        self._spool = spool
+        self.spool = spool
+        """Folders of all songs."""
         self._quotas = quotas
         self._being_written: set[str] = set()
         self._decoders = asyncio.Semaphore(MAX_DECODERS)
@@ -169,14 +161,14 @@ class Uploads:
                 admit=lambda: self._quotas.check_new_upload(s, principal, size_bytes),
             )
         )
-        if upload.state is UploadState.COMPLETE and not await asyncio.to_thread(self._spool.is_whole, upload):
+        if upload.state is UploadState.COMPLETE and not await asyncio.to_thread(self.spool.is_whole, upload):
             log.warning("upload %s: its file is gone or damaged; it is received again", upload.upload_id)
             await self.store(lambda s: s.uploads.receive_again(upload.upload_id))
             upload = await self.get(principal, upload.upload_id)
         reach("upload.created")
         if upload.state is UploadState.RECEIVING:  # after its row: a folder without one would be nobody's
             with disk_full_explained():
-                await asyncio.to_thread(self._spool.make_upload, upload.upload_id)
+                await asyncio.to_thread(self.spool.make_upload, upload.upload_id)
         return upload
 
     async def get(self, principal: str, upload_id: str) -> Upload:
@@ -207,19 +199,19 @@ class Uploads:
         """
         if upload_id in self._being_written:
             raise UploadBusyError(f"upload {upload_id} is being written; end that stream first")
-        await self._spool.ballast.deleting(
+        await self.spool.ballast.deleting(
             lambda: self.store(lambda s: s.uploads.delete(principal, upload_id))
         )
-        await asyncio.to_thread(self._spool.delete_upload, upload_id)
+        await asyncio.to_thread(self.spool.delete_upload, upload_id)
 
     async def delete_unused(self, before_s: float) -> int:
         """Remove uploads made before a time that no job has needed since; return how many."""
         being_written = set(self._being_written)
-        upload_ids = await self._spool.ballast.deleting(
+        upload_ids = await self.spool.ballast.deleting(
             lambda: self.store(lambda s: s.uploads.delete_unused(before_s, being_written))
         )
         for upload_id in upload_ids:
-            await asyncio.to_thread(self._spool.delete_upload, upload_id)
+            await asyncio.to_thread(self.spool.delete_upload, upload_id)
         return len(upload_ids)
 
     @asynccontextmanager
@@ -238,12 +230,12 @@ class Uploads:
             raise UploadBusyError(
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size
             )
-        with self._quotas.sending(principal), self._marked_as_being_written(upload_id):
-            if upload.committed_size == 0 and not self._spool.bytes_path(upload_id).exists():
+        with self._quotas.streaming(Stream.UPLOAD, principal), self._marked_as_being_written(upload_id):
+            if upload.committed_size == 0 and not self.spool.bytes_path(upload_id).exists():
                 # a crash came between its row and its folder
                 with disk_full_explained():
-                    await asyncio.to_thread(self._spool.make_upload, upload_id)
-            writer = UploadWriter(self._spool.bytes_path(upload_id), upload.committed_size)
+                    await asyncio.to_thread(self.spool.make_upload, upload_id)
+            writer = UploadWriter(self.spool.bytes_path(upload_id), upload.committed_size)
             try:
                 yield OpenUpload(upload, writer, self)
             finally:
@@ -274,14 +266,13 @@ class Uploads:
             BadOptionError: it would be larger than the server takes.
             DiskFullError: the disk has no room for it and for its decoded audio.
         """
-        if size + more > self.limits.max_bytes:
-            raise BadOptionError(
-                f"the upload has {size + more} bytes or more; at most {self.limits.max_bytes} are taken"
-            )
-        await asyncio.to_thread(self._spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
+        most = self.limits.max_upload_bytes
+        if size + more > most:
+            raise BadOptionError(f"the upload has {size + more} bytes or more; at most {most} are taken")
+        await asyncio.to_thread(self.spool.check_free, more * (1 + DECODED_BYTES_PER_BYTE))
 
     async def complete(self, upload: Upload, sha256: str) -> Upload:
-        """Decode the received bytes, a video's first picture only, and make the upload COMPLETE.
+        """Decode the received bytes, of a video its first picture, and make the upload COMPLETE.
 
         Raises:
             InvalidInputError: the audio or video cannot be used; the upload is gone then.
@@ -289,18 +280,29 @@ class Uploads:
         """
         try:
             async with self._decoders:
-                work = self._probe if upload.format.is_video else self._decode
-                await work(upload, sha256)
+                if upload.format.is_adapter:
+                    await self._check_adapter(upload, sha256)
+                elif upload.format.is_video:
+                    await self._probe(upload, sha256)
+                else:
+                    await self._decode(upload, sha256)
         except DecoderCrashedError:
             raise  # not the song's fault for certain: the bytes stay, and `finish` can be sent again
         except InvalidInputError:
             await self.store(lambda s: s.uploads.delete(upload.principal, upload.upload_id))
-            await asyncio.to_thread(self._spool.delete_upload, upload.upload_id)
+            await asyncio.to_thread(self.spool.delete_upload, upload.upload_id)
             raise
         return await self.get(upload.principal, upload.upload_id)
 
+    async def _check_adapter(self, upload: Upload, sha256: str) -> None:
+        try:
+            await asyncio.to_thread(read_adapter_keys, self.spool.bytes_path(upload.upload_id))
+        except CheckpointError as error:
+            raise CheckpointError(f"{upload.format.file_name} is no adapter of a job") from error
+        await self.store(lambda s: s.uploads.complete_adapter(upload.upload_id, sha256))
+
     async def _probe(self, upload: Upload, sha256: str) -> None:
-        path = self._spool.bytes_path(upload.upload_id)
+        path = self.spool.bytes_path(upload.upload_id)
         video = await probe_in_child(path, self.limits.decode_timeout_s)
         await self.store(lambda s: s.uploads.complete_video(upload.upload_id, sha256, video))
         log.info("upload %s: %s, %d x %d", upload.upload_id, video.encoding, video.width, video.height)
@@ -309,19 +311,19 @@ class Uploads:
         upload_id = upload.upload_id
         left = await self.store(lambda s: self._quotas.bytes_left(s, upload.principal))
         request = DecodeRequest(
-            path=str(self._spool.bytes_path(upload_id)),
-            out_path=str(self._spool.audio_path(upload_id)),
+            path=str(self.spool.bytes_path(upload_id)),
+            out_path=str(self.spool.audio_path(upload_id)),
             pcm=upload.format.pcm,
             limits=DecodeLimits(
-                max_bytes=left + self._spool.bytes_path(upload_id).stat().st_size,
-                min_free_bytes=self._spool.min_free_bytes,
+                max_bytes=left + self.spool.bytes_path(upload_id).stat().st_size,
+                min_free_bytes=self.spool.min_free_bytes,
             ),
         )
         audio = await decode_in_child(request, timeout_s=self.limits.decode_timeout_s)
         reach("upload.decoded")
         await self.store(lambda s: s.uploads.complete(upload_id, sha256, audio))
         reach("upload.completed")
-        await asyncio.to_thread(self._spool.delete_bytes, upload_id)
+        await asyncio.to_thread(self.spool.delete_bytes, upload_id)
         log.info(
             "upload %s: %s, %d frames at %d Hz",
             upload_id,

@@ -20,7 +20,13 @@ import numpy as np
 
 from ugosa_server.audio.formats import SourceAudio, amplitude, peak_dbfs
 from ugosa_server.audio.frames import open_frames
-from ugosa_server.errors import AllSilentError, BadOptionError, BadRegionError, UnknownSourceError
+from ugosa_server.errors import (
+    AllSilentError,
+    BadOptionError,
+    BadRegionError,
+    UnknownSourceError,
+    did_you_mean,
+)
 from ugosa_server.marks.activity import fade_frames
 from ugosa_server.marks.model import Interval, Mark, MarkSet, MarkState, complement, intersect
 
@@ -148,14 +154,7 @@ def validate_instruments(
             f"the model {model!r} has no choice of instruments: it always gives {', '.join(sources)}; "
             "leave the list out"
         )
-    for name in instruments:
-        if name not in sources:
-            near = difflib.get_close_matches(name.casefold(), sources, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise BadOptionError(
-                f"the model {model!r} has no instrument {name!r}; {hint}it has {', '.join(sources)}"
-            )
-    return tuple(source for source in sources if source in instruments)
+    return _chosen(instruments, sources, f"the model {model!r} has no instrument", "it has")
 
 
 def validate_stems(names: Sequence[str], stems: Sequence[str], model: str) -> tuple[str, ...]:
@@ -169,14 +168,15 @@ def validate_stems(names: Sequence[str], stems: Sequence[str], model: str) -> tu
     Raises:
         BadOptionError: the model gives no such stem.
     """
+    return _chosen(names, stems, f"the model {model!r} gives no stem", "it gives")
+
+
+def _chosen(names: Sequence[str], known: Sequence[str], refusal: str, offer: str) -> tuple[str, ...]:
     for name in names:
-        if name not in stems:
-            near = difflib.get_close_matches(name.casefold(), stems, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise BadOptionError(
-                f"the model {model!r} gives no stem {name!r}; {hint}it gives {', '.join(stems)}"
-            )
-    return tuple(stem for stem in stems if stem in names)
+        if name not in known:
+            hint = f"{did_you_mean(name.casefold(), known)} {offer} {', '.join(known)}".lstrip()
+            raise BadOptionError(f"{refusal} {name!r}; {hint}")
+    return tuple(name for name in known if name in names)
 
 
 def playing_sources(

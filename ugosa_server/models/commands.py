@@ -94,9 +94,9 @@ def _add_into(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--into",
         type=Path,
-        default=user_model_dir(),
+        default=None,
         metavar="DIR",
-        help="where models are kept (%(default)s)",
+        help="where models are kept (default: $XDG_DATA_HOME/ugosa/models or ~/.local/share/ugosa/models)",
     )
 
 
@@ -133,8 +133,9 @@ def pull_model(options: argparse.Namespace) -> int:
     def say(sentence: str) -> None:
         print(f"{weights.name}: {sentence}", file=sys.stderr, flush=True)
 
-    _show(pull(weights, options.into, options.mirror, say))
-    print(options.into / f"{weights.name}.safetensors")
+    folder = _folder(options)
+    _show(pull(weights, folder, options.mirror, say))
+    print(folder / f"{weights.name}.safetensors")
     return 0
 
 
@@ -142,7 +143,7 @@ def convert_model(options: argparse.Namespace) -> int:
     """Convert one file."""
     from ugosa_server.models.collection import convert
 
-    path = _new_path(options.into, options.name)
+    path = _new_path(_folder(options), options.name)
     sources = options.sources.split(",") if options.sources else None
     convert(options.file, path, options.sha256, sources, choices=options.cunet)
     print(path)
@@ -153,7 +154,7 @@ def add_model(options: argparse.Namespace) -> int:
     """Add one model of demucs."""
     from ugosa_server.models.collection import add_from_demucs
 
-    path = _new_path(options.into, options.name or options.demucs_name)
+    path = _new_path(_folder(options), options.name or options.demucs_name)
     add_from_demucs(options.repo, options.demucs_name, path)
     print(path)
     return 0
@@ -181,6 +182,11 @@ def _choices(text: str) -> dict[str, str]:
     if not all(separator and value for _, separator, value in pairs):
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE,... or baseline, got {text!r}")
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    folder: Path | None = options.into
+    return folder or user_model_dir()
 
 
 def _new_path(folder: Path, name: str) -> Path:

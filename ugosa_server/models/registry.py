@@ -7,7 +7,7 @@ options that suit it better than those of its kind of network, for example {"lea
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import json
 import logging
 import math
@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugosa_server.errors import CheckpointError, UnknownModelError
+from ugosa_server.errors import CheckpointError, ConfigError, UnknownModelError, did_you_mean
 from ugosa_server.files import sha256_of_file
+from ugosa_server.home import home_dir
 from ugosa_server.models.architectures import architecture_of
 from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.config import NetworkConfig, depths_of
@@ -39,9 +40,14 @@ SHIPPED_DIRS = (STARTER_DIR, CUNET_DIR)
 
 
 def user_model_dir() -> Path:
-    """Return the folder of pulled models, $XDG_DATA_HOME/ugosa/models or ~/.local/share/ugosa/models."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "ugosa" / "models"
+    """Return the folder of pulled models, $XDG_DATA_HOME/ugosa/models or ~/.local/share/ugosa/models.
+
+    Raises:
+        ConfigError: this user has no home directory.
+    """
+    base = os.environ.get("XDG_DATA_HOME")
+    folder = Path(base) if base else home_dir("set XDG_DATA_HOME") / ".local" / "share"
+    return folder / "ugosa" / "models"
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,9 @@ class ModelRegistry:
         """
         self._models: dict[str, ModelInfo] = {}
         self._unreadable: dict[str, str] = {}
-        may_be_absent = (*shipped_dirs, user_model_dir())
+        may_be_absent = list(shipped_dirs)
+        with contextlib.suppress(ConfigError):  # nothing was pulled by a user without a home directory
+            may_be_absent.append(user_model_dir())
         for folder in (*may_be_absent, *extra_dirs):
             if folder not in may_be_absent and not folder.is_dir():
                 raise CheckpointError(f"the model folder {folder} does not exist")
@@ -128,7 +136,7 @@ class ModelRegistry:
         except (CheckpointError, OSError) as error:
             log.warning("the model %s is left out: %s", path.stem, error)
             self._models.pop(path.stem, None)  # another one of that name would be mistaken for it
-            self._unreadable[path.stem] = str(error)
+            self._unreadable[path.stem] = str(error).replace(f"{path.parent}/", "")  # who asks may be a guest
 
     def models(self) -> tuple[ModelInfo, ...]:
         """Return all models, sorted by name."""
@@ -160,9 +168,8 @@ class ModelRegistry:
             raise UnknownModelError(
                 f"the weights of the model {name!r} are not here; fetch them: ugosa-server models pull {name}"
             )
-        near = difflib.get_close_matches(name, self._models, n=1)
         names = ", ".join(sorted(self._models)) or "none"
-        hint = f"did you mean {near[0]!r}?" if near else f"models here: {names}"
+        hint = did_you_mean(name, self._models) or f"models here: {names}"
         raise UnknownModelError(f"there is no model {name!r}; {hint}")
 
 

@@ -1,7 +1,7 @@
 """Sends the newest snapshot of every job when it is due.
 
     changed    ----> at once, but MIN_INTERVAL_S after the last datagram of this job
-    unchanged  ----> every HEARTBEAT_S
+    unchanged  ----> every HEARTBEAT_S, unless it only waits in the queue
     ended      ----> TERMINAL_REPEATS times, TERMINAL_INTERVAL_S apart, then never again
 
 A slow or lost datagram is replaced by a later one, never queued.
@@ -10,6 +10,7 @@ A slow or lost datagram is replaced by a later one, never queued.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class SnapshotSchedule:
         for entry in due:
             entry.last_sent_s = now_s
             if not entry.snapshot.ended:
-                entry.due_s = now_s + HEARTBEAT_S
+                entry.due_s = math.inf if entry.snapshot.waits else now_s + HEARTBEAT_S
                 continue
             entry.due_s = now_s + TERMINAL_INTERVAL_S
             entry.repeats_left -= 1
@@ -73,7 +74,8 @@ class SnapshotSchedule:
 
     def next_due_s(self) -> float | None:
         """Return the time at which `take_due` has something; None = not before the next offer."""
-        return min((entry.due_s for entry in self._entries.values()), default=None)
+        due_s = min((entry.due_s for entry in self._entries.values()), default=math.inf)
+        return None if math.isinf(due_s) else due_s
 
 
 class ProgressPublisher:

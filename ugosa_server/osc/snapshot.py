@@ -20,6 +20,8 @@ from ugosa_server.jobs.store import AsyncStore, Store
 PROGRESS_ADDRESS = "/ugosa/v1/job/progress"
 MAX_DATAGRAM_BYTES = 1400  # below the MTU of Ethernet (1500) less IP and UDP headers: never fragmented
 ETA_UNKNOWN_S = -1.0
+WAITING_STATE = "QUEUED"
+MAX_WAITING = 20  # jobs that wait and are sent to who asks for all: a queue may have hundreds
 TERMINAL_STATES = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 PHASE_TEXTS = {
@@ -58,6 +60,11 @@ class JobSnapshot:
     def ended(self) -> bool:
         """Whether nothing will change any more."""
         return self.state in TERMINAL_STATES
+
+    @property
+    def waits(self) -> bool:
+        """True while the job is in the queue."""
+        return self.state == WAITING_STATE
 
 
 def encode(snapshot: JobSnapshot) -> bytes:
@@ -133,8 +140,12 @@ class JobFeed:
                     await asyncio.sleep(RETRY_S)
 
     def live_jobs(self) -> Sequence[JobSnapshot]:
-        """Return a snapshot of every job that has not ended."""
-        return list(self._live.values())
+        """Return a snapshot of every job that runs, and of the first MAX_WAITING that wait."""
+        waiting = [snapshot for snapshot in self._live.values() if snapshot.waits]
+        return [
+            *(snapshot for snapshot in self._live.values() if not snapshot.waits),
+            *waiting[:MAX_WAITING],
+        ]
 
     async def snapshot(self, job_id: str) -> JobSnapshot:
         """Return a snapshot of a job, ended or not.

@@ -6,9 +6,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
-from ugosa_server.adaptation.adapter_file import save_adapter
+from ugosa_server.adaptation.adapter_file import apply_adapter, load_adapter, save_adapter
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
 from ugosa_server.adaptation.guard import Guard, HeldBack, hold_back
@@ -19,9 +19,9 @@ from ugosa_server.adaptation.remix import RemixPool, SongEstimates
 from ugosa_server.adaptation.strategies import Objective, Strategy
 from ugosa_server.adaptation.verdict import Outcome, Verdict
 from ugosa_server.failpoints import reach
-from ugosa_server.files import sha256_of_file
-from ugosa_server.jobs.runs import AdapterFile, RunEvent, RunPhase
-from ugosa_server.marks import MarkSet
+from ugosa_server.files import replacing, sha256_of_file
+from ugosa_server.jobs.runs import AdapterFile, RunEvent, RunNotice, RunPhase
+from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.marks.activity import activity
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
@@ -45,8 +45,8 @@ class AdaptationResult:
     """The strategy that it was made with."""
     verdict: Verdict | None
     """Judgement of the guard; None = nobody asked."""
-    steps: int
-    """Steps of the optimiser that were made; at least 1."""
+    steps: int = 0
+    """Steps of the optimiser that were made."""
 
     @property
     def keeps_base(self) -> bool:
@@ -70,9 +70,11 @@ def adapt_network(
     spec, config, journal = context.spec, context.config, context.journal
     settings = context.networks.settings
     marks = context.ensemble.marks.at_rate(spec.source.sample_rate_hz, config.sample_rate_hz)
+    keys, start = _load_start(context) if spec.start_path else (None, None)
+    learned = keys.silence if keys else {}
     held = HeldBack({}, marks)
     if spec.adaptation.guard:
-        held = hold_back(marks, context.ensemble.playing, config.sample_rate_hz)
+        held = hold_back(marks, context.ensemble.playing, config.sample_rate_hz, learned)
     pool = RemixPool(
         mix.frames,
         held.training_marks,
@@ -92,6 +94,8 @@ def adapt_network(
     options = replace(spec.adaptation, strategy=str(strategy))
     all_steps = count_steps(len(mix.frames), config.sample_rate_hz, options)
     yield journal.begin(RunPhase.ADAPTATION, all_steps)
+    if start is not None:
+        yield _start_notice(context)
     checkpoint = _epoch_checkpoint(context, mix, options)
     if checkpoint is not None and checkpoint.epochs_done:
         yield journal.notice(
@@ -112,6 +116,7 @@ def adapt_network(
             segment_length(len(mix.frames), config.sample_rate_hz, options),
             spec.seed,
             context.check_cancel,
+            has_start=start is not None,
         )
     context.check_cancel()
     epoch_losses: list[EpochLoss] = []
@@ -134,6 +139,7 @@ def adapt_network(
                 or 0 < options.max_steps <= steps
                 or (steps > 0 and journal.is_budget_spent())
             ),
+            start,
         ):
             steps = step.step
             if step.ends_epoch:
@@ -151,25 +157,22 @@ def adapt_network(
             context.check_cancel()
         if guard is not None:
             guard.restore_kept(trained)
-    if not steps:
-        yield journal.notice(
-            ACCEPTED_REASON,
-            "nothing was learned yet when the job was to go on: its stems are those of the model as it is",
-            warning=False,
-        )
-        return None
     if context.is_accepted() and steps < all_steps:
         yield journal.notice(
             ACCEPTED_REASON,
-            f"{steps} of {all_steps} steps were learned when the job was to go on; --steps {steps} gives the"
-            " same stems again",
+            f"{steps} of {all_steps} steps were learned when the job was to go on; --steps {steps}"
+            f" --start-from {spec.start_from} gives the same stems again"
+            if steps
+            else "nothing was learned yet when the job was to go on: it takes what it started from",
             warning=False,
         )
+        if not steps and start is None:
+            return None
     elif options.max_s and steps < all_steps:
         yield journal.notice(
             "BUDGET",
             f"{steps} of {all_steps} steps were learned, for the job to be done in {options.max_s:g} s; "
-            f"--steps {steps} gives the same stems again",
+            f"--steps {steps} --start-from {spec.start_from} gives the same stems again",
             warning=False,
         )
     verdict = None
@@ -178,9 +181,42 @@ def adapt_network(
         yield journal.notice(VERDICT_REASON, verdict.sentence, warning=False)
     result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict, steps)
     if not result.keeps_base:
-        result = replace(result, adapter=_write_adapter(context, mix, trained, strategy, held.training_marks))
+        training = held.training_marks if strategy.uses_marks else MarkSet()
+        silence = {
+            name: tuple(merge((*learned.get(name, ()), *training.silent(name))))
+            for name in sorted({*learned, *training.sources})
+        }
+        result = replace(result, adapter=_write_adapter(context, mix, trained, strategy, silence))
     reach("worker.adapted")
     return result
+
+
+def take_start(
+    context: RunContext, trained: Mapping[str, nn.Parameter]
+) -> Generator[RunEvent, None, AdaptationResult]:
+    """Take the adapter that the run starts from as it is; it is the run's own too."""
+    _, tensors = _load_start(context)
+    apply_adapter(trained, tensors)
+    yield _start_notice(context)
+    path = context.out_dir / ADAPTER_NAME
+    with replacing(path) as file:
+        file.write(Path(context.spec.start_path).read_bytes())
+    return AdaptationResult((), _adapter_file(path), context.strategy, None)
+
+
+def _load_start(context: RunContext) -> tuple[AdapterKeys, dict[str, Tensor]]:
+    return load_adapter(Path(context.spec.start_path), context.model.info.sha256)
+
+
+def _start_notice(context: RunContext) -> RunNotice:
+    what = "goes on from" if context.spec.adaptation.epochs else "learns nothing new and takes"
+    return context.journal.notice(
+        "WARM_START", f"{what} what {context.spec.start_from} has learned", warning=False
+    )
+
+
+def _adapter_file(path: Path) -> AdapterFile:
+    return AdapterFile(path.name, path.stat().st_size, sha256_of_file(path))
 
 
 def _write_adapter(
@@ -188,19 +224,19 @@ def _write_adapter(
     mix: ModelMix,
     trained: Mapping[str, nn.Parameter],
     strategy: Strategy,
-    marks: MarkSet,
+    silence: Mapping[str, tuple[Interval, ...]],
 ) -> AdapterFile:
-    """Write the changed tensors, learned under marks at the network's rate."""
+    """Write the changed tensors, and the silence that they have learned."""
     keys = AdapterKeys(
         base_sha256=context.model.info.sha256,
         audio_sha256=mix.source_sha256,
         marks_sha256=marks_sha256(context.spec.marks),
         strategy=str(strategy),
-        silence={name: marks.silent(name) for name in marks.sources if strategy.uses_marks},
+        silence={name: spans for name, spans in silence.items() if spans},
     )
     path = context.out_dir / ADAPTER_NAME
     save_adapter(path, trained, keys)
-    return AdapterFile(path.name, path.stat().st_size, sha256_of_file(path))
+    return _adapter_file(path)
 
 
 def _epoch_checkpoint(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,16 +13,14 @@ from ugosa_server.jobs.runs import RunEvent, RunSpec
 from ugosa_server.marks import Interval, MarkSet
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.pipeline.plan import (
-    PREVIEW_S,
     Ensemble,
-    densest_window,
     effective_strategy,
     ensemble_notices,
+    excerpt_span,
     plan_phases,
 )
 from ugosa_server.pipeline.progress import RunJournal
 from ugosa_server.pipeline.resident import ResidentNetwork, ResidentNetworks
-from ugosa_server.report.previews import PreviewRecorder
 
 Result = TypeVar("Result")
 
@@ -55,10 +52,8 @@ class RunContext:
     """The musician's marks."""
     ensemble: Ensemble
     """The stems and the sources that play."""
-    preview_span: Interval
-    """Frames of the previews."""
-    encoders: Executor
-    """Threads that encode previews."""
+    excerpt: Interval
+    """Frames of the report's excerpt; none of them if the job wants none."""
     journal: RunJournal
     """Record of the events."""
     is_cancelled: Callable[[], bool]
@@ -73,7 +68,6 @@ class RunContext:
         frames: SourceFrames,
         model: ResidentNetwork,
         networks: ResidentNetworks,
-        encoders: Executor,
         is_cancelled: Callable[[], bool],
         is_accepted: Callable[[], bool],
     ) -> RunContext:
@@ -84,7 +78,6 @@ class RunContext:
             frames: the song, open.
             model: the network, unadapted.
             networks: the networks and settings of this process.
-            encoders: threads that encode previews.
             is_cancelled: asked between steps and between segments.
             is_accepted: asked between steps.
         """
@@ -92,8 +85,7 @@ class RunContext:
         strategy, notice = effective_strategy(spec)
         marks = MarkSet(spec.marks)
         ensemble = Ensemble.of(spec, config)
-        encoding_threads = 0 if model.on_gpu else networks.threads
-        plan = plan_phases(spec, strategy, ensemble, config, encoding_threads)
+        plan = plan_phases(spec, strategy, ensemble, config, networks.threads)
         journal = RunJournal(plan, budget_s=spec.adaptation.max_s)
         journal.notices += [] if notice is None else [notice]
         journal.notices += ensemble_notices(spec, ensemble, config)
@@ -102,8 +94,6 @@ class RunContext:
                 "GPU_MEMORY",
                 "the GPU's memory is too little for the model: it computes on the CPU, which takes longer",
             )
-        preview_frames = round(PREVIEW_S * spec.source.sample_rate_hz)
-        preview_span = densest_window(marks, spec.source.frames, preview_frames)
         return cls(
             spec=spec,
             asked=spec,
@@ -113,8 +103,7 @@ class RunContext:
             strategy=strategy,
             marks=marks,
             ensemble=ensemble,
-            preview_span=preview_span,
-            encoders=encoders,
+            excerpt=excerpt_span(spec, ensemble, strategy),
             journal=journal,
             is_cancelled=is_cancelled,
             is_accepted=is_accepted,
@@ -129,18 +118,6 @@ class RunContext:
     def out_dir(self) -> Path:
         """Folder of the attempt's files."""
         return Path(self.spec.out_dir)
-
-    def preview_recorder(self) -> PreviewRecorder:
-        """Return a recorder for one pass over the song.
-
-        It encodes while a GPU computes; where the CPU computes, that would be in its way.
-        """
-        return PreviewRecorder(
-            self.preview_span,
-            self.spec.source.sample_rate_hz,
-            self.encoders,
-            at_once=self.model.on_gpu and not self.spec.analysis_only,
-        )
 
     def follow(self, work: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
         """Drive work that yields the number of its steps done; return its result."""

@@ -1,4 +1,4 @@
-"""Plan of a run: ensemble, strategy, span of the previews, phases with their expected work."""
+"""Plan of a run: ensemble, strategy, takes and excerpt of the report, phases with their expected work."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ugosa_server.models.config import NetworkConfig
 from ugosa_server.pipeline.model_input import model_frames, prepare_steps
 from ugosa_server.pipeline.progress import PhasePlan
 from ugosa_server.pipeline.verify import stem_check_steps
+from ugosa_server.report.clips import can_encode, clip_seconds
+from ugosa_server.report.data import TakeKind
 from ugosa_server.separation.masks import mask_plan
 from ugosa_server.separation.overlap_add import SegmentPlan
-
-PREVIEW_S = 20.0
 
 TRAINING_COST = 3.0  # of forward and backward through the trained part, where forward costs 1
 
@@ -26,7 +26,7 @@ TRAINING_COST = 3.0  # of forward and backward through the trained part, where f
 PREPARE_S_PER_S = 0.002  # hash, resample and write a second of song
 PICTURE_S = 0.2  # decode and encode one picture of a player
 CHECK_S_PER_S = 0.001  # read back a second of one stem: FLAC; WAV takes an eighth to a half of it
-PREVIEW_S_PER_S = 0.0075  # encode a second of one channel as MP3
+CLIP_S_PER_S = 0.004  # encode a second of one channel of a clip
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Ensemble:
 def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
     """Return the strategy that the marks allow, and a notice if another was asked for."""
     strategy = parse_strategy(spec.adaptation.strategy)
-    if spec.analysis_only or strategy.depth is None or spec.adaptation.epochs == 0:
+    learns_nothing = spec.adaptation.epochs == 0 and not spec.start_path
+    if spec.analysis_only or strategy.depth is None or learns_nothing:
         return UNADAPTED, None
     if strategy.uses_marks and not MarkSet(spec.marks).has_silence:
         notice = RunNotice(
@@ -101,20 +102,40 @@ def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -
     return notices
 
 
-def densest_window(marks: MarkSet, n_frames: int, window_frames: int) -> Interval:
-    """Return the first window that holds most marked silence, all sources together."""
+def telling_window(marks: MarkSet, n_frames: int, window_frames: int) -> Interval:
+    """Return the first window in which most sources are marked silent for about half of it."""
     window_frames = min(window_frames, n_frames)
-    spans = [span for source in marks.sources for span in marks.silent(source)]
+    spans = [marks.silent(source) for source in marks.sources]
     last_start = n_frames - window_frames
-    # Coverage is piecewise linear in the start; its corners are where an end of the window meets a mark's.
-    corners = {edge - offset for span in spans for edge in span for offset in (0, window_frames)}
+    # Where an end or the middle of the window meets an end of a mark: the best start is among them, if the
+    # window holds but one of these.
+    offsets = (0, window_frames // 2, window_frames)
+    corners = {edge - offset for rows in spans for row in rows for edge in row for offset in offsets}
     starts = sorted({0, *(min(max(0, corner), last_start) for corner in corners)})
 
-    def coverage(start: int) -> int:
-        return sum(max(0, min(b, start + window_frames) - max(a, start)) for a, b in spans)
+    def mixture(start: int) -> int:
+        stop = start + window_frames
+        silent = (sum(max(0, min(b, stop) - max(a, start)) for a, b in rows) for rows in spans)
+        return sum(min(frames, window_frames - frames) for frames in silent)
 
-    best = max(starts, key=coverage)
+    best = max(starts, key=mixture)
     return best, best + window_frames
+
+
+def excerpt_span(spec: RunSpec, ensemble: Ensemble, strategy: Strategy) -> Interval:
+    """Return the frames of the report's excerpt; none of them if the job wants none."""
+    if not spec.excerpt or spec.analysis_only or not can_encode():
+        return 0, 0
+    n_clips = len(ensemble.choice.names) * len(takes_of(spec, strategy))
+    n_frames = max(1, round(clip_seconds(n_clips) * spec.source.sample_rate_hz))
+    return telling_window(MarkSet(spec.marks), spec.source.frames, n_frames)
+
+
+def takes_of(spec: RunSpec, strategy: Strategy) -> tuple[TakeKind, ...]:
+    """Return the takes of a run that differ: the last one is that of its stems."""
+    marked = (TakeKind.MARKED,) if MarkSet(spec.marks).has_silence else ()
+    adapted = () if strategy.depth is None else (TakeKind.ADAPTED,)
+    return (TakeKind.BASE, *marked, *adapted)
 
 
 def separation_steps(spec: RunSpec, config: NetworkConfig) -> int:
@@ -139,18 +160,13 @@ def max_player_frames(spec: RunSpec, config: NetworkConfig) -> int:
     return len(video_times_s(spec, config)) * max(1, len(spec.video.players))
 
 
-def preview_count(n_stems: int, strategy: Strategy) -> int:
-    """Number of previews: mix, stems, and those of the base network if one is adapted."""
-    return 1 + n_stems * (1 if strategy.depth is None else 2)
-
-
-def report_steps(source: SourceAudio, n_previews: int) -> int:
-    """Blocks of the stems to read back, the previews, and the writing of the report."""
-    return stem_check_steps(source.frames) + n_previews + 1
+def report_steps(source: SourceAudio, n_clips: int) -> int:
+    """Blocks of the stems to read back, the clips of the excerpt, and the writing of the report."""
+    return stem_check_steps(source.frames) + n_clips + 1
 
 
 def plan_phases(
-    spec: RunSpec, strategy: Strategy, ensemble: Ensemble, config: NetworkConfig, encoding_threads: int
+    spec: RunSpec, strategy: Strategy, ensemble: Ensemble, config: NetworkConfig, threads: int
 ) -> list[PhasePlan]:
     """Return the phases of a run in order, with their steps and expected work.
 
@@ -159,7 +175,7 @@ def plan_phases(
         strategy: the one in effect.
         ensemble: of the run.
         config: of its network.
-        encoding_threads: threads that encode previews in REPORT; 0 = they are encoded before.
+        threads: compute threads.
     """
     duration_s = _duration_s(spec.source)
     segments = separation_steps(spec, config)
@@ -170,6 +186,8 @@ def plan_phases(
     if spec.analysis_only:
         return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
     if strategy.depth is not None:
+        phases.append(PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost))
+    if strategy.depth is not None and spec.adaptation.epochs:
         steps = count_steps(model_frames(spec.source, config), config.sample_rate_hz, spec.adaptation)
         seconds_per_epoch = (
             steps / spec.adaptation.epochs * spec.adaptation.batch_size * spec.adaptation.segment_s
@@ -177,20 +195,19 @@ def plan_phases(
         epoch_passes = 1 + spec.adaptation.epochs * TRAINING_COST * config.trained_share(
             strategy.depth
         )  # 1: the frozen prefix, once
-        phases += [
-            PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost),
-            PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * epoch_passes),
-        ]
+        phases.append(PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * epoch_passes))
     n_stems = len(ensemble.choice.names)
-    n_previews = preview_count(n_stems, strategy)
+    n_clips = 0
     report_s = duration_s * CHECK_S_PER_S * n_stems
-    if encoding_threads:
-        preview_s = min(PREVIEW_S, duration_s) * PREVIEW_S_PER_S * spec.source.channels
-        report_s += preview_s * n_previews / min(encoding_threads, n_previews)
+    first, last = excerpt_span(spec, ensemble, strategy)
+    if first < last:
+        n_clips = n_stems * len(takes_of(spec, strategy))
+        clip_s = (last - first) / spec.source.sample_rate_hz * CLIP_S_PER_S * spec.source.channels
+        report_s += clip_s * n_clips / min(threads, n_clips)
     return [
         *phases,
         PhasePlan(RunPhase.SEPARATION, segments, separation_cost),
-        PhasePlan(RunPhase.REPORT, report_steps(spec.source, n_previews), other_s=report_s),
+        PhasePlan(RunPhase.REPORT, report_steps(spec.source, n_clips), other_s=report_s),
     ]
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ugosa_server import __version__
 from ugosa_server.failpoints import reach
@@ -11,12 +15,12 @@ from ugosa_server.jobs.option_table import values_in_report
 from ugosa_server.jobs.runs import RunEvent, RunPhase, RunSpec
 from ugosa_server.pipeline.adapt import VERDICT_REASON, AdaptationResult
 from ugosa_server.pipeline.context import RunContext
-from ugosa_server.pipeline.plan import preview_count, report_steps
+from ugosa_server.pipeline.plan import report_steps, takes_of
 from ugosa_server.pipeline.rest_stem import levels_of_choice, marks_of_rest
 from ugosa_server.pipeline.separate import BaseEstimates, StemSet
 from ugosa_server.pipeline.verify import CheckedStems, check_stems, stem_check_steps
-from ugosa_server.report.data import JobReport, OptionValue, Preview, StemReport
-from ugosa_server.report.previews import audio_data_uri
+from ugosa_server.report.clips import clip_bit_rate, clip_data_uri, encoding_threads
+from ugosa_server.report.data import JobReport, Listening, OptionValue, StemReport, Take, TakeKind
 from ugosa_server.report.write import write_report
 
 
@@ -34,38 +38,59 @@ def report_run(
         adaptation: losses and adapter; None when nothing was adapted.
         stems: the stems.
     """
-    source, journal = context.spec.source, context.journal
-    n_previews = preview_count(len(context.ensemble.choice.names), context.strategy)
-    yield journal.begin(RunPhase.REPORT, report_steps(source, n_previews))
-    first, last = context.preview_span
-    mix_uri = context.encoders.submit(audio_data_uri, context.frames[first:last].T, source.sample_rate_hz)
-    stem_uris = stems.previews.encode()  # all of them side by side, and beside the check
-    base_uris = base.stems.previews.encode() if base is not None else []
-    check = yield from context.follow(
-        check_stems(
-            [context.out_dir / file.file_name for file in stems.files],
-            marks_of_rest(context.marks, context.ensemble.choice),
-            context.ensemble.choice.names,
-            context.frames,
-            source.sample_rate_hz,
+    source, journal, choice = context.spec.source, context.journal, context.ensemble.choice
+    takes = _takes(context, base, adaptation, stems)
+    rate_hz, n_clips = source.sample_rate_hz, sum(len(take) for take in takes.values())
+    first, last = context.excerpt
+    yield journal.begin(RunPhase.REPORT, report_steps(source, n_clips))
+    with encoding_threads(context.networks.threads) as encoders:
+        bit_rate = clip_bit_rate(n_clips, (last - first) / rate_hz) if n_clips else 0
+        uris = {
+            kind: [encoders.submit(clip_data_uri, stem, rate_hz, bit_rate) for stem in take]
+            for kind, take in takes.items()
+        }  # all of them side by side, and beside the check
+        check = yield from context.follow(
+            check_stems(
+                [context.out_dir / file.file_name for file in stems.files],
+                marks_of_rest(context.marks, choice),
+                choice.names,
+                context.frames,
+                rate_hz,
+            )
         )
-    )
-    for n_encoded, uri in enumerate((mix_uri, *stem_uris, *base_uris), start=1):
-        uri.result()
-        context.check_cancel()
-        yield from journal.advance(stem_check_steps(source.frames) + n_encoded)
-    preview = Preview(
-        first,
-        last - first,
-        mix_uri.result(),
-        tuple(uri.result() for uri in stem_uris),
-        tuple(uri.result() for uri in base_uris) or None,
-    )
+        for n_encoded, uri in enumerate(chain(*uris.values()), start=1):
+            uri.result()
+            context.check_cancel()
+            yield from journal.advance(stem_check_steps(source.frames) + n_encoded)
+    clips = [Take(kind, tuple(uri.result() for uri in uris[kind])) for kind in takes]
+    listening = Listening(tuple(clips), first, last - first)
     report = _job_report(context, base, adaptation, stems, check)
-    names = write_report(report, preview, check.mix, check.stems, context.out_dir)
+    names = write_report(report, listening, check.mix, check.stems, context.out_dir)
     reach("worker.report_written")
-    yield from journal.advance(report_steps(source, n_previews))
+    yield from journal.advance(report_steps(source, n_clips))
     return names
+
+
+def _takes(
+    context: RunContext,
+    base: BaseEstimates | None,
+    adaptation: AdaptationResult | None,
+    stems: StemSet,
+) -> dict[TakeKind, Sequence[NDArray[np.float32]]]:
+    """Return the excerpt of the stems in every take of the run, [S, C, n]; empty if there is none."""
+    kinds = list(takes_of(context.spec, context.strategy))
+    if adaptation is not None and adaptation.keeps_base:
+        kinds.remove(TakeKind.ADAPTED)
+    first, last = context.excerpt
+    if first == last:
+        return dict.fromkeys(kinds, ())
+    of_base = stems.excerpt if base is None else base.stems.excerpt
+    made = {
+        TakeKind.BASE: of_base.stems_without_marks,
+        TakeKind.MARKED: of_base.stems,
+        TakeKind.ADAPTED: stems.excerpt.stems,
+    }
+    return {kind: tuple(made[kind]()) for kind in kinds}
 
 
 def _job_report(
@@ -131,9 +156,11 @@ def _options_as_used(spec: RunSpec, stem_names: Sequence[str], steps: int) -> di
         "model": spec.model_name,
         **values_in_report(replace(spec.adaptation, hop_s=hop_s)),
         "steps_made": steps,
+        "start_from": spec.start_from,
         "seed": spec.seed,
         **values_in_report(spec.separation),
         "stems": ", ".join(stem_names),
         "stem_encoding": spec.stem_encoding.value,
         "base_stems": spec.base_stems.value,
+        "excerpt": spec.excerpt,
     }

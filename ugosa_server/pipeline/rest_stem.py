@@ -22,7 +22,9 @@ class StemChooser:
     gives all, and the sum is as exact as there.
     """
 
-    def __init__(self, choice: StemChoice, mix: SourceFrames, encoding: StemEncoding) -> None:
+    def __init__(
+        self, choice: StemChoice, mix: SourceFrames | NDArray[np.float32], encoding: StemEncoding
+    ) -> None:
         self._choice, self._mix = choice, mix
         self._rows = [choice.made.index(name) for name in choice.names if name != REST]
         is_float = encoding is StemEncoding.WAV_FLOAT32

@@ -38,7 +38,7 @@ from ugosa_server.jobs.runs import (
     RunSucceeded,
     StemFile,
 )
-from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network
+from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, take_start
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
 from ugosa_server.pipeline.memory_fallback import within_memory
@@ -55,7 +55,6 @@ from ugosa_server.pipeline.separate import (
     estimate_base,
     separate,
 )
-from ugosa_server.report.previews import encoding_threads
 
 MODEL_MIX_NAME = "model-mix.f32"
 
@@ -83,7 +82,15 @@ def run_job(
         yield RunCancelled()
     except UgosaError as error:
         log.info("job %s attempt %d failed: %s", spec.job_id, spec.attempt, error.message)
-        yield RunFailed(error.reason, error.message)
+        yield RunFailed(error.reason, _without_folders(error.message, spec))
+
+
+def _without_folders(message: str, spec: RunSpec) -> str:
+    """Return a message with the names of files alone: whoever made the job need not run the server."""
+    for path in (spec.model_path, spec.checkpoint_path, spec.source.path, f"{spec.out_dir}/x"):
+        if Path(path).is_absolute():
+            message = message.replace(f"{Path(path).parent}/", "")
+    return message
 
 
 def _attempt(
@@ -101,8 +108,8 @@ def _attempt(
                 f"the file of the model {spec.model_name} has changed since the server started; whoever runs"
                 " it starts it again"
             )
-        with open_frames(spec.source) as frames, encoding_threads(networks.threads) as encoders:
-            context = RunContext.of(spec, frames, model, networks, encoders, is_cancelled, is_accepted)
+        with open_frames(spec.source) as frames:
+            context = RunContext.of(spec, frames, model, networks, is_cancelled, is_accepted)
             succeeded = yield from _phases(context)
         (out_dir / MODEL_MIX_NAME).unlink()
     except BaseException:  # also when the generator is dropped
@@ -173,12 +180,16 @@ def _adapted_stems(
     context: RunContext, mix: ModelMix, base: BaseEstimates
 ) -> Generator[RunEvent, None, tuple[RunContext, AdaptationResult | None, StemSet]]:
     """Adapt and separate, with the base network again where the guard keeps that or nothing was learned."""
+    adaptation: AdaptationResult | None
     with adaptation_of(context.model.network, context.strategy) as trained:
-        context, adaptation = yield from within_memory(
-            context,
-            RunPhase.ADAPTATION,
-            partial(adapt_network, mix=mix, trained=trained, song=base.song),
-        )
+        if context.spec.adaptation.epochs == 0:
+            adaptation = yield from take_start(context, trained)
+        else:
+            context, adaptation = yield from within_memory(
+                context,
+                RunPhase.ADAPTATION,
+                partial(adapt_network, mix=mix, trained=trained, song=base.song),
+            )
         (context.out_dir / ESTIMATES_NAME).unlink()
         if adaptation is not None and not adaptation.keeps_base:
             context, stems = yield from _stems(context, mix)

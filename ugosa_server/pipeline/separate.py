@@ -18,13 +18,12 @@ from ugosa_server.marks import LevelMeter, SilenceGains, SongLevels, save_levels
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence
 from ugosa_server.pipeline.estimate import NetworkPass
+from ugosa_server.pipeline.excerpt import ExcerptRecorder, filtered
 from ugosa_server.pipeline.leakage import LeakageMeter
 from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.pipeline.rest_stem import StemChooser
 from ugosa_server.pipeline.song_estimates import write_estimates
-from ugosa_server.report.previews import PreviewRecorder
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
-from ugosa_server.separation.wiener import wiener_filtered
 
 LEVELS_NAME = "levels.json"
 ESTIMATES_NAME = "estimates.f32"
@@ -42,8 +41,8 @@ class StemSet:
     """Levels of the estimates that the stems were made of."""
     leakage_dbfs: list[float | None]
     """Level of each estimate in its own marked silence; None where nothing is marked silent."""
-    previews: PreviewRecorder
-    """Previews of the stems, with the marks applied."""
+    excerpt: ExcerptRecorder
+    """The excerpt of the stems."""
     clipping: str = ""
     """Sentence on what 24 bits could not hold; empty = nothing."""
 
@@ -77,21 +76,10 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
     yield over_song.begin(RunPhase.BASE_SEPARATION)
     are_wanted = context.spec.base_stems is not BaseStems.NONE
     with _Stems(context, over_song, BASE_STEM_NAME if are_wanted else "") as stems:
-        writing = write_estimates(
-            stems.blocks(),
-            context.ensemble,
-            context.spec.source,
-            mix,
-            context.config,
-            context.out_dir / ESTIMATES_NAME,
+        path = context.out_dir / ESTIMATES_NAME
+        song = yield from context.follow(
+            write_estimates(stems.blocks(), context, mix, path, steps_done=lambda: over_song.segments_done)
         )
-        while True:
-            try:
-                next(writing)
-            except StopIteration as end:
-                song: SongEstimates = end.value
-                break
-            yield from over_song.progress()
         base = BaseEstimates(stems.finish(), song)
     yield from _of_base(context, base.stems.levels)
     if base.stems.files:
@@ -122,7 +110,7 @@ class _Stems:
         self._levels = _level_meter(context)
         self._context, self._over_song = context, over_song
         self._leakage = LeakageMeter(context.marks, context.ensemble.stems)
-        self._previews = context.preview_recorder()
+        self._excerpt = ExcerptRecorder(context)
         self._gains = SilenceGains(
             context.marks, context.ensemble.stems, source.frames, source.sample_rate_hz
         )
@@ -156,11 +144,13 @@ class _Stems:
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yield all stems [S, C, n] after those that the run gives were written."""
         estimates = self._levels.listen(self._leakage.measured(self._over_song.estimates()))
-        for made in self._consistency.process(_filtered(self._context, estimates, self._gains)):
+        heard = self._excerpt.listen(estimates)
+        wanted = filtered(self._context, heard, self._gains, self._context.frames)
+        for made in self._consistency.process(wanted):
             stems = self._chooser.chosen(made)
             for writer, stem in zip(self._writers, stems, strict=False):  # without a name there is none
                 writer.write(stem.T)
-            self._previews.add(stems)
+            self._excerpt.add(stems)
             yield made
 
     def finish(self) -> StemSet:
@@ -172,7 +162,7 @@ class _Stems:
             )
         )
         levels = self._levels.levels(self._context.model.info.sha256)
-        return StemSet(files, levels, self._leakage.levels_dbfs(), self._previews, self._clipping())
+        return StemSet(files, levels, self._leakage.levels_dbfs(), self._excerpt, self._clipping())
 
     def _clipping(self) -> str:
         samples = self._consistency.clipped_samples + self._chooser.clipped_samples
@@ -183,21 +173,6 @@ class _Stems:
             f"{samples} samples of the stems were clipped: {what} is above full scale there, which 24 bits "
             "cannot hold; float32 stems can"
         )
-
-
-def _filtered(
-    context: RunContext, estimates: Iterator[NDArray[np.float32]], gains: SilenceGains
-) -> Iterator[NDArray[np.float32]]:
-    """Pass estimates through the Wiener filter, if the job wants one."""
-    if context.spec.separation.wiener_exponent == 0:
-        return estimates
-    return wiener_filtered(
-        estimates,
-        context.frames,
-        gains,
-        context.spec.separation.wiener_exponent,
-        context.model.device,
-    )
 
 
 def _level_meter(context: RunContext) -> LevelMeter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,8 @@ from ugosa_server.adaptation.remix import SongEstimates
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.audio.resample import resample_blocks
-from ugosa_server.models.config import NetworkConfig
+from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.model_input import ModelMix, with_channels
-from ugosa_server.pipeline.plan import Ensemble
 
 CELL_S = 0.25
 
@@ -22,23 +21,18 @@ Blocks = Iterator[NDArray[np.float32]]
 
 
 def write_estimates(
-    blocks: Blocks,
-    ensemble: Ensemble,
-    source: SourceAudio,
-    mix: ModelMix,
-    config: NetworkConfig,
-    path: Path,
-) -> Generator[None, None, SongEstimates]:
-    """Write estimates block by block, yielding after each; return their reader.
+    blocks: Blocks, context: RunContext, mix: ModelMix, path: Path, steps_done: Callable[[], int]
+) -> Generator[int, None, SongEstimates]:
+    """Write estimates block by block, yielding the steps done after each; return their reader.
 
     Args:
         blocks: stems of the song at its own rate, [S', C', n].
-        ensemble: of the run; what plays is written, residuals are not.
-        source: the song.
+        context: of the run; what plays is written, residuals are not.
         mix: the song for the network.
-        config: of the network.
         path: file to write; as long as the network's input, times the number of rows.
+        steps_done: returns how many steps `blocks` has taken so far.
     """
+    ensemble, config = context.ensemble, context.config
     channels = config.audio_channels
     rows = [ensemble.stems.index(name) for name in ensemble.playing]
 
@@ -50,11 +44,11 @@ def write_estimates(
     cells = _CellPowers(len(rows), max(1, round(CELL_S * config.sample_rate_hz)))
     with path.open("wb") as file:
         for block in resample_blocks(
-            frames_of_all(), source.sample_rate_hz, config.sample_rate_hz, len(mix.frames)
+            frames_of_all(), context.spec.source.sample_rate_hz, config.sample_rate_hz, len(mix.frames)
         ):
             file.write(block.astype("<f4").tobytes())
             cells.add(block)
-            yield
+            yield steps_done()
     audio = SourceAudio(
         str(path), config.sample_rate_hz, len(rows) * channels, len(mix.frames), "work file", 0.0
     )

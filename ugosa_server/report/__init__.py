@@ -1,10 +1,27 @@
 """The report of a job: `report.json` for programs, `report.html` for people.
 
-The worker fills a `JobReport` and a `Preview` with its measurements and calls `write_report`. Nothing here
+The worker fills a `JobReport` and a `Listening` with its measurements and calls `write_report`. Nothing here
 imports torch, and nothing here measures but `WaveformMeter`, which bins samples for a drawing.
 """
 
-from ugosa_server.report.data import EpochLoss, JobReport, OptionValue, Preview, StemReport
+from ugosa_server.report.data import (
+    EpochLoss,
+    JobReport,
+    Listening,
+    OptionValue,
+    StemReport,
+    Take,
+    TakeKind,
+)
 from ugosa_server.report.write import write_report
 
-__all__ = ["EpochLoss", "JobReport", "OptionValue", "Preview", "StemReport", "write_report"]
+__all__ = [
+    "EpochLoss",
+    "JobReport",
+    "Listening",
+    "OptionValue",
+    "StemReport",
+    "Take",
+    "TakeKind",
+    "write_report",
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.adaptation.verdict import Verdict
@@ -48,20 +49,37 @@ class StemReport:
     """As `leakage_before_dbfs`, of the adapted network; None when nothing was adapted."""
 
 
-@dataclass(frozen=True)
-class Preview:
-    """A short excerpt of the song and its stems, as data URIs (`previews.py`)."""
+class TakeKind(StrEnum):
+    """Ways in which the stems of a song can sound."""
 
-    start_frame: int
+    BASE = "base"
+    """The model as it is, without marks."""
+    MARKED = "marked"
+    """The model as it is, under the marks."""
+    ADAPTED = "adapted"
+    """The adapted model, under the marks."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """The stems of a song as they sound in one way."""
+
+    kind: TakeKind
+    """The way."""
+    clips: tuple[str, ...] = ()
+    """The excerpt of every stem as a data URI (`clips.py`), in the report's order; empty = there is none."""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Takes to compare; the last one is that of the stem files."""
+
+    takes: tuple[Take, ...]
+    """In the order of `TakeKind`, at least one."""
+    start_frame: int = 0
     """Where the excerpt starts in the song, at the source rate."""
-    frames: int
-    """Its length, at least 1."""
-    mix: str
-    """The song."""
-    adapted: tuple[str, ...]
-    """The finished stems, in the model's order."""
-    base: tuple[str, ...] | None = None
-    """Stems of the base network, in the model's order; None when nothing was adapted."""
+    frames: int = 0
+    """Its length; 0 = there is none."""
 
 
 @dataclass(frozen=True)

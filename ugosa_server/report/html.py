@@ -1,44 +1,64 @@
-"""`report.html`: one page that needs nothing else, for people.
+"""`report.html`: one page for people, which needs nothing else and plays the stem files beside it.
 
-The page may fetch nothing: its Content-Security-Policy allows inline style and script and data URIs only.
+Its Content-Security-Policy allows inline style and script, and audio inside and beside the page. Who puts the
+page beside stems writes their names into `FILES_ID`, by take and source (`ugosa fetch` does).
 Every text that comes from a user is escaped where it enters the HTML.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
-from ugosa_server.report.data import JobReport, Preview
-from ugosa_server.report.svg import Waveform, lanes, leakage_table, loss_chart, source_colour, timing_bars
+from ugosa_server.report.data import JobReport, Listening, TakeKind
+from ugosa_server.report.svg import Waveform, lanes, leakage_table, loss_chart, timing_bars
 from ugosa_server.report.text import Card, cards, clock, count
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; "
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "media-src data: 'self' file:; "
     "base-uri 'none'; form-action 'none'"
 )
 
+FILES_ID = "files"
+"""Id of the JSON in the page that names the files beside it: {take: {source: relative path}}."""
+
 WIDE_FACT = 40  # characters; longer ones take a row of their own
 
+TAKE_TITLES = {
+    TakeKind.BASE: "Model as it is",
+    TakeKind.MARKED: "Model, under your marks",
+    TakeKind.ADAPTED: "Adapted, under your marks",
+}
+TAKE_KEYS = "ABC"
 
-def html_report(report: JobReport, preview: Preview, mix: Waveform, stems: Sequence[Waveform]) -> str:
+
+def html_report(report: JobReport, listening: Listening, mix: Waveform, stems: Sequence[Waveform]) -> str:
     """Return the page.
 
     Args:
         report: facts and measurements.
-        preview: the excerpt.
+        listening: the takes to compare.
         mix: the song's waveform.
         stems: their waveforms, in the report's order.
     """
-    excerpt = (preview.start_frame, preview.start_frame + preview.frames)
+    excerpt = (listening.start_frame, listening.start_frame + listening.frames)
     sections = [
         _header(report),
         f'<section class="verdicts">{"".join(_card(card) for card in cards(report))}</section>',
         _notices(report.notices),
-        _section("Where everyone plays", _legend(report) + lanes(report, mix, stems, excerpt)),
-        _section("Listen", _players(report, preview), "listen"),
+        _section(
+            "Listen",
+            _transport(listening)
+            + _legend(report)
+            + lanes(report, mix, stems, excerpt)
+            + _hints(report)
+            + _data("listening", _listening(report, listening))
+            + _data(FILES_ID, {}),
+            "listen",
+        ),
         _section("Leakage in marked silence", _leakage_intro(report) + leakage_table(report)),
         _section("Learning", _LOSS_INTRO + loss_chart(report.epoch_losses)) if report.epoch_losses else "",
         _section("Time", timing_bars(report)),
@@ -99,49 +119,49 @@ def _card(card: Card) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _PreviewRow:
-    name: str
-    colour: str
-    base: str | None
-    adapted: str
-
-
-def _players(report: JobReport, preview: Preview) -> str:
-    """Audio players of the previews, before and after the adaptation."""
-    rows = [_PreviewRow("mix", "var(--mix)", None, preview.mix)]
-    for index, stem in enumerate(report.stems):
-        base = None if preview.base is None else preview.base[index]
-        rows.append(_PreviewRow(stem.source, source_colour(index), base, preview.adapted[index]))
-    start_s = preview.start_frame / report.sample_rate_hz
-    length_s = preview.frames / report.sample_rate_hz
-    song_s = report.frames / report.sample_rate_hz
-    compared = preview.base is not None
-    same = " Your marks are applied to both." if compared else ""
-    heads = "<th>before adaptation</th><th>after adaptation</th>" if compared else "<th>stem</th>"
-    body = "".join(_player_row(compared, row) for row in rows)
+def _transport(listening: Listening) -> str:
+    """Return the buttons above the lanes, which the page's script serves."""
+    takes = "".join(
+        f'<button class="take"><b>{key}</b> {TAKE_TITLES[take.kind]}<small></small></button>'
+        for key, take in zip(TAKE_KEYS, listening.takes, strict=False)
+    )
     return (
-        f'<div class="room" data-start="{start_s:.6f}" data-song="{song_s:.6f}">'
-        f"<p>{length_s:.0f} s from {clock(start_s)}. Switch while it plays: the position stays.{same}</p>"
-        f'<table class="takes"><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+        '<div class="transport"><button class="play" aria-label="play" title="Space"></button>'
+        f'<button class="loop" title="L">loop</button><span class="time"></span>'
+        f'<div class="takes" role="group" aria-label="Takes">{takes}</div></div>'
     )
 
 
-def _player_row(compared: bool, row: _PreviewRow) -> str:
-    head = f'<th scope="row"><i class="dot"></i>{escape(row.name)}</th>'
-    if not compared:
-        cells = _player(row.name, row.adapted)
-    elif row.base is None:  # the mix: nothing was adapted about it
-        cells = _player(row.name, row.adapted, columns=2)
-    else:
-        cells = _player(f"{row.name} before adaptation", row.base)
-        cells += _player(f"{row.name} after adaptation", row.adapted)
-    return f'<tr style="--colour:{row.colour}">{head}{cells}</tr>'
+def _hints(report: JobReport) -> str:
+    job = escape(report.job_id)
+    keys = (
+        ("Space", "play, stop"), ("A B C", "take"), ("1-9", "solo"), ("Shift 1-9", "mute"), ("L", "loop"),
+        ("\N{LEFTWARDS ARROW} \N{RIGHTWARDS ARROW}", "1 s"), ("Esc", "all as it was"),
+    )  # fmt: skip
+    said = "".join(f"<li><kbd>{key}</kbd> {what}</li>" for key, what in keys)
+    return (
+        f'<ul class="shortcuts">{said}<li>Click: go there. Drag: loop.</li></ul>'
+        '<p class="hint beside" hidden>The stems are not beside this page; with them, it plays the whole '
+        'song.</p><p class="hint more" hidden>To hear every take at any place: '
+        f"<code>ugosa report {job} -o FOLDER --takes</code></p>"
+    )
 
 
-def _player(name: str, data_uri: str, columns: int = 1) -> str:
-    player = f'<audio controls preload="auto" aria-label="{escape(name)}" src="{data_uri}"></audio>'
-    return f'<td class="take" colspan="{columns}">{player}</td>'
+def _listening(report: JobReport, listening: Listening) -> dict[str, object]:
+    """Return what the page's script plays."""
+    rate = report.sample_rate_hz
+    return {
+        "sources": [stem.source for stem in report.stems],
+        "song_s": report.frames / rate,
+        "start_s": listening.start_frame / rate,
+        "end_s": (listening.start_frame + listening.frames) / rate,
+        "takes": [{"kind": take.kind, "clips": take.clips} for take in listening.takes],
+    }
+
+
+def _data(element_id: str, values: object) -> str:
+    text = json.dumps(values).replace("<", "\\u003c")  # which could end the element
+    return f'<script id="{element_id}" type="application/json">{text}</script>'
 
 
 def _notices(notices: Sequence[str]) -> str:

@@ -191,6 +191,7 @@ TYPICAL_PEAK = 0.98  # quantile of the mix's peaks that the drawing is scaled to
 HEADROOM = 1.15
 TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 MAX_TICKS = 9
+MAX_KEYS = 9  # digits
 PALETTE_SIZE = 6  # colours of the style sheet, --source-0 and on
 
 
@@ -206,13 +207,14 @@ def lanes(report: JobReport, mix: Waveform, stems: Sequence[Waveform], excerpt: 
         report: the job, for names and marks.
         mix: its waveform.
         stems: theirs, in the report's order.
-        excerpt: first frame of the previews and one past their last.
+        excerpt: first frame of the excerpt and one past its last.
     """
     scale = _scale(mix)
-    rows = [_lane("mix", "var(--mix)", mix, scale, "")]
+    rows = [_lane("mix", "var(--mix)", mix, scale, "", "")]
     for index, (stem, wave) in enumerate(zip(report.stems, stems, strict=True)):
         marks = "".join(_mark(mark, report) for mark in report.marks if mark.source == stem.source)
-        rows.append(_lane(stem.source, source_colour(index), wave, scale, marks))
+        buttons = _buttons(stem.source, index)
+        rows.append(_lane(stem.source, source_colour(index), wave, scale, marks, buttons))
     return f'<div class="lanes">{"".join(rows)}{_axis(report, excerpt)}</div>'
 
 
@@ -235,13 +237,25 @@ def _scale(mix: Waveform) -> float:
     return HEADROOM * float(np.quantile(extent, TYPICAL_PEAK)) or mix.peak or 1.0
 
 
-def _lane(name: str, colour: str, wave: Waveform, scale: float, marks: str) -> str:
-    box = f"0 {-AMPLITUDE // 2} {max(1, len(wave.high) - 1)} {AMPLITUDE}"
+def _buttons(source: str, index: int) -> str:
+    """Return the buttons of one stem, which the page's script serves."""
+    key = f" ({index + 1})" if index < MAX_KEYS else ""
+    said = escape(source)
     return (
-        f'<div class="lane" style="--colour:{colour}"><div class="lane-name">{escape(name)}</div>'
+        f'<span class="switches"><button class="solo" title="{said} alone{key}" aria-label="{said} alone">S'
+        f'</button><button class="mute" title="without {said}" aria-label="without {said}">M</button></span>'
+    )
+
+
+def _lane(name: str, colour: str, wave: Waveform, scale: float, marks: str, buttons: str) -> str:
+    box = f"0 {-AMPLITUDE // 2} {max(1, len(wave.high) - 1)} {AMPLITUDE}"
+    kind = "lane stem" if buttons else "lane"
+    return (
+        f'<div class="{kind}" style="--colour:{colour}"><div class="lane-name">{escape(name)}{buttons}</div>'
         f'<div class="lane-plot">{marks}'
         f'<svg viewBox="{box}" preserveAspectRatio="none" role="img" aria-label="Waveform of {escape(name)}">'
-        f'<path d="{outline(wave, scale)}"/></svg><div class="playhead"></div></div></div>'
+        f'<path d="{outline(wave, scale)}"/></svg><div class="region"></div><div class="playhead"></div>'
+        "</div></div>"
     )
 
 

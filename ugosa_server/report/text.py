@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean
 
-from ugosa_server.adaptation.verdict import Outcome
+from ugosa_server.adaptation.verdict import NOTABLE_DB, Outcome
 from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.report.data import JobReport, StemReport
 
@@ -79,10 +79,10 @@ def leakage_dbfs(report: JobReport, stem: StemReport) -> tuple[float | None, flo
 
 
 def change_db(before: float | None, after: float | None) -> float | None:
-    """Change of a level, below 0 = less; None when that is no number."""
+    """Change of a level, below 0 = less, 0 between levels that are silence; None when that is no number."""
     if before is None or after is None or not (math.isfinite(before) and math.isfinite(after)):
         return None
-    return after - before
+    return max(after, SILENCE_DBFS) - max(before, SILENCE_DBFS)
 
 
 def cards(report: JobReport) -> list[Card]:
@@ -119,6 +119,8 @@ def _leakage(report: JobReport) -> Card:
         return Card(title, "not compared", "There is nothing to compare without adaptation and marks.")
     mean_db = fmean(changes)
     value = f"{number(abs(mean_db))} dB {'less' if mean_db < 0 else 'more'}"
+    if abs(mean_db) < NOTABLE_DB:
+        value = "as before"
     where = "on silence that training had not seen" if report.verdict else "on the silence it was trained on"
     return Card(
         title, value, f"What the adapted network lets through, before your marks are applied, {where}."

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ugosa_server.files import replacing
-from ugosa_server.report.data import JobReport, Preview
+from ugosa_server.report.data import JobReport, Listening
 from ugosa_server.report.html import html_report
 from ugosa_server.report.svg import Waveform
 
@@ -81,20 +81,20 @@ HTML_NAME = "report.html"
 
 
 def write_report(
-    report: JobReport, preview: Preview, mix: Waveform, stems: Sequence[Waveform], out_dir: Path
+    report: JobReport, listening: Listening, mix: Waveform, stems: Sequence[Waveform], out_dir: Path
 ) -> tuple[str, str]:
     """Write `report.json` and `report.html`, durably, and return their names.
 
     Args:
         report: facts and measurements.
-        preview: the excerpt.
+        listening: the takes to compare.
         mix: the song's waveform.
         stems: their waveforms, in the report's order.
         out_dir: where to write; files of an earlier report are replaced.
     """
     for name, text in (
         (JSON_NAME, json_report(report)),
-        (HTML_NAME, html_report(report, preview, mix, stems)),
+        (HTML_NAME, html_report(report, listening, mix, stems)),
     ):
         with replacing(out_dir / name) as file:
             file.write(text.encode())

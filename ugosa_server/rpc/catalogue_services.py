@@ -18,7 +18,6 @@ from ugosa_server.rpc.convert import (
     model_to_wire,
     suggestion_to_wire,
 )
-from ugosa_server.rpc.error_table import explains_errors
 from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.wire.ugosa.v1 import marks_service_pb2 as marks_wire
 from ugosa_server.wire.ugosa.v1 import model_service_pb2 as wire
@@ -33,11 +32,7 @@ class ModelService(ModelServiceServicer):
         self._registry = registry
         self._default_model = default_model
 
-    @explains_errors
-    async def ListModels(  # noqa: N802
-        self, request: wire.ListModelsRequest, context: Context
-    ) -> wire.ListModelsResponse:
-        """See the proto."""
+    async def ListModels(self, request: wire.ListModelsRequest, context: Context) -> wire.ListModelsResponse:
         return wire.ListModelsResponse(
             models=[
                 model_to_wire(model, is_default=model.name == self._default_model)
@@ -46,9 +41,7 @@ class ModelService(ModelServiceServicer):
             presets=PRESETS,
         )
 
-    @explains_errors
-    async def GetModel(self, request: wire.GetModelRequest, context: Context) -> wire.GetModelResponse:  # noqa: N802
-        """See the proto."""
+    async def GetModel(self, request: wire.GetModelRequest, context: Context) -> wire.GetModelResponse:
         model = self._registry.get(request.name or self._default_model)
         return wire.GetModelResponse(model=model_to_wire(model, is_default=model.name == self._default_model))
 
@@ -59,9 +52,7 @@ class MarksService(MarksServiceServicer):
     def __init__(self, jobs: JobQueue) -> None:
         self._jobs = jobs
 
-    @explains_errors
-    async def Listen(self, request: marks_wire.ListenRequest, context: Context) -> marks_wire.ListenResponse:  # noqa: N802
-        """See the proto."""
+    async def Listen(self, request: marks_wire.ListenRequest, context: Context) -> marks_wire.ListenResponse:
         principal = current_principal()
         upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
         heard = await self._jobs.find_analysis(principal, upload, model)
@@ -71,11 +62,9 @@ class MarksService(MarksServiceServicer):
         job = await self._jobs.create(principal, request.request_id, upload.upload_id, options, ())
         return marks_wire.ListenResponse(job=job_to_wire(job))
 
-    @explains_errors
-    async def LintMarks(  # noqa: N802
+    async def LintMarks(
         self, request: marks_wire.LintMarksRequest, context: Context
     ) -> marks_wire.LintMarksResponse:
-        """See the proto."""
         principal = current_principal()
         marks = marks_from_wire(request.marks)
         upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
@@ -89,11 +78,9 @@ class MarksService(MarksServiceServicer):
             findings=[finding_to_wire(finding) for finding in findings], heard=heard is not None
         )
 
-    @explains_errors
-    async def SuggestMarks(  # noqa: N802
+    async def SuggestMarks(
         self, request: marks_wire.SuggestMarksRequest, context: Context
     ) -> marks_wire.SuggestMarksResponse:
-        """See the proto."""
         principal = current_principal()
         upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
         heard = await self._jobs.find_analysis(principal, upload, model)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, TypeVar
 
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugosa_server.adaptation import Outcome, Verdict
@@ -27,49 +30,26 @@ from ugosa_server.wire.ugosa.v1 import (
 )
 
 MAX_FILE_NAME_CHARS = 255
-
-JOB_STATES = {
-    JobState.QUEUED: job_pb2.JOB_STATE_QUEUED,
-    JobState.RUNNING: job_pb2.JOB_STATE_RUNNING,
-    JobState.CANCELLING: job_pb2.JOB_STATE_CANCELLING,
-    JobState.SUCCEEDED: job_pb2.JOB_STATE_SUCCEEDED,
-    JobState.FAILED: job_pb2.JOB_STATE_FAILED,
-    JobState.CANCELLED: job_pb2.JOB_STATE_CANCELLED,
-}
-JOB_STATE_OF_WIRE = {wire: state for state, wire in JOB_STATES.items()}
-PHASES = {
-    RunPhase.PREPARE: job_pb2.JOB_PHASE_PREPARE,
-    RunPhase.BASE_SEPARATION: job_pb2.JOB_PHASE_BASE_SEPARATION,
-    RunPhase.ADAPTATION: job_pb2.JOB_PHASE_ADAPTATION,
-    RunPhase.SEPARATION: job_pb2.JOB_PHASE_SEPARATION,
-    RunPhase.REPORT: job_pb2.JOB_PHASE_REPORT,
-}
-PCM_ENCODINGS = {
-    PcmEncoding.S16LE: audio_pb2.PCM_ENCODING_S16LE,
-    PcmEncoding.S24LE: audio_pb2.PCM_ENCODING_S24LE,
-    PcmEncoding.F32LE: audio_pb2.PCM_ENCODING_F32LE,
-}
-PCM_ENCODING_OF_WIRE = {wire: encoding for encoding, wire in PCM_ENCODINGS.items()}
-MARK_STATES = {
-    MarkState.ACTIVE: marks_pb2.MARK_STATE_ACTIVE,
-    MarkState.SILENT: marks_pb2.MARK_STATE_SILENT,
-}
-JOB_KINDS = {
-    JobKind.SEPARATION: job_pb2.JOB_KIND_SEPARATION,
-    JobKind.ANALYSIS: job_pb2.JOB_KIND_LISTENING,
-}
-SEVERITIES = {
-    Severity.INFO: marks_service_pb2.FINDING_SEVERITY_INFO,
-    Severity.WARNING: marks_service_pb2.FINDING_SEVERITY_WARNING,
-    Severity.ERROR: marks_service_pb2.FINDING_SEVERITY_ERROR,
-}
-OUTCOMES = {
-    Outcome.HELPED: job_pb2.VERDICT_OUTCOME_HELPED,
-    Outcome.DID_NOT: job_pb2.VERDICT_OUTCOME_DID_NOT,
-    Outcome.CANNOT_TELL: job_pb2.VERDICT_OUTCOME_CANNOT_TELL,
-}
 MAX_MARKS = 20_000  # a song of an hour has some hundreds; each is work for everybody who waits
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def _numbers(words: type[Word], enum: EnumTypeWrapper, prefix: str) -> dict[Word, Any]:
+    """Return the number of each word on the wire, where its name is that of the word in capitals."""
+    return {word: enum.Value(f"{prefix}_{word.upper().replace(' ', '_')}") for word in words}
+
+
+JOB_STATES = _numbers(JobState, job_pb2.JobState, "JOB_STATE")
+JOB_STATE_OF_WIRE = {wire: state for state, wire in JOB_STATES.items()}
+PHASES = _numbers(RunPhase, job_pb2.JobPhase, "JOB_PHASE")
+PCM_ENCODINGS = _numbers(PcmEncoding, audio_pb2.PcmEncoding, "PCM_ENCODING")
+PCM_ENCODING_OF_WIRE = {wire: encoding for encoding, wire in PCM_ENCODINGS.items()}
+MARK_STATES = _numbers(MarkState, marks_pb2.MarkState, "MARK_STATE")
 MARK_STATE_OF_WIRE = {wire: state for state, wire in MARK_STATES.items()}
+JOB_KINDS = _numbers(JobKind, job_pb2.JobKind, "JOB_KIND")
+SEVERITIES = _numbers(Severity, marks_service_pb2.FindingSeverity, "FINDING_SEVERITY")
+OUTCOMES = _numbers(Outcome, job_pb2.VerdictOutcome, "VERDICT_OUTCOME")
 
 
 def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
@@ -88,8 +68,11 @@ def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
             return UploadFormat(file_name=_file_name(message.encoded.file_name))
         case "video":
             return UploadFormat(file_name=_file_name(message.video.file_name), is_video=True)
+        case "adapter":
+            return UploadFormat(file_name=_file_name(message.adapter.file_name), is_adapter=True)
     raise BadOptionError(
-        "format must be set: `pcm` for raw samples, `encoded` for the bytes of a file, `video` for a video"
+        "format must be set: `pcm` for raw samples, `encoded` for the bytes of a file, `video` for a video,"
+        " `adapter` for an adapter"
     )
 
 
@@ -101,6 +84,8 @@ def upload_format_to_wire(upload_format: UploadFormat) -> audio_pb2.AudioFormat:
     """Return the wire form of a format."""
     if upload_format.is_video:
         return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=upload_format.file_name))
+    if upload_format.is_adapter:
+        return audio_pb2.AudioFormat(adapter=audio_pb2.AdapterFormat(file_name=upload_format.file_name))
     if upload_format.pcm is None:
         return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=upload_format.file_name))
     pcm = upload_format.pcm
@@ -224,6 +209,8 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         base_stems=[_stem_to_wire(stem, job) for stem in job.base_stems],
         accepted=job.accepted,
         adapter=_adapter_to_wire(job.result.adapter) if job.result and job.result.adapter else None,
+        starred=job.starred,
+        song_sha256=job.upload_sha256,
     )
 
 
@@ -243,6 +230,7 @@ def verdict_to_wire(verdict: Verdict) -> job_pb2.Verdict:
             for row in verdict.sources
         ],
         message=verdict.sentence,
+        remixes_db=verdict.remixes_db,
     )
 
 

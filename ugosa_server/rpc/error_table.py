@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import functools
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -47,8 +43,6 @@ STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.UgosaError: grpc.StatusCode.INTERNAL,
 }
 
-Handler = TypeVar("Handler", bound=Callable[..., Any])
-
 log = logging.getLogger(__name__)
 
 
@@ -78,46 +72,13 @@ def shortened(text: str, max_bytes: int) -> str:
     return f"{data[:half].decode(errors='ignore')} ... {data[-half:].decode(errors='ignore')}"
 
 
-def explains_errors(
-    handler: Callable[[Any, Any, Any], Awaitable[Any]],
-) -> Callable[[Any, Any, Any], Awaitable[Any]]:
-    """Wrap a handler that returns one message, so that a UgosaError ends its call with a status."""
-
-    @functools.wraps(handler)
-    async def wrapped(service: Any, request: Any, context: Any) -> Any:
-        try:
-            return await handler(service, request, context)
-        except errors.UgosaError as error:
-            await abort(context, error)
-        except (asyncio.CancelledError, grpc.aio.AbortError):
-            raise
-        except Exception as error:
-            await abort(context, _internal(handler.__qualname__, error))
-
-    return wrapped
-
-
-def explains_stream_errors(
-    handler: Callable[[Any, Any, Any], AsyncGenerator[Any, None]],
-) -> Callable[[Any, Any, Any], AsyncGenerator[Any, None]]:
-    """Wrap a handler that yields messages, so that a UgosaError ends its call with a status."""
-
-    @functools.wraps(handler)
-    async def wrapped(service: Any, request: Any, context: Any) -> AsyncGenerator[Any, None]:
-        try:
-            async with contextlib.aclosing(handler(service, request, context)) as messages:
-                async for message in messages:
-                    yield message
-        except errors.UgosaError as error:
-            await abort(context, error)
-        except (asyncio.CancelledError, grpc.aio.AbortError):
-            raise
-        except Exception as error:
-            await abort(context, _internal(handler.__qualname__, error))
-
-    return wrapped
-
-
-def _internal(where: str, error: Exception) -> errors.UgosaError:
-    log.exception("%s failed", where, exc_info=error)
-    return errors.UgosaError(f"internal error ({type(error).__name__}); the server's log has the details")
+async def end_call(context: grpc.aio.ServicerContext[Any, Any], error: Exception, method: str) -> NoReturn:
+    """End the call with the status of an error; one that is no UgosaError is logged, and INTERNAL."""
+    if isinstance(error, grpc.aio.AbortError):  # the call has its status
+        raise error
+    if not isinstance(error, errors.UgosaError):
+        log.error("%s failed", method, exc_info=error)
+        error = errors.UgosaError(
+            f"internal error ({type(error).__name__}); the server's log has the details"
+        )
+    await abort(context, error)

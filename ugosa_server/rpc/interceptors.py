@@ -1,4 +1,4 @@
-"""Interceptor of every call: finds out the caller before anything else, and refuses undecodable requests.
+"""Interceptor of every call: finds out the caller, refuses undecodable requests, gives errors their status.
 
 | the call came | its caller |
 |---|---|
@@ -38,7 +38,7 @@ from google.protobuf.message import DecodeError
 from ugosa_server.errors import BadMessageError, UnauthenticatedError
 from ugosa_server.jobs.model import LOCAL_PRINCIPAL, PRINCIPAL_PATTERN
 from ugosa_server.jobs.store import AsyncStore
-from ugosa_server.rpc.error_table import abort
+from ugosa_server.rpc.error_table import end_call
 
 REFUSAL_LOG_INTERVAL_S = 1.0
 RECHECK_S = 1.0  # the longest that a stream of a revoked token goes on yielding
@@ -145,8 +145,9 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         """See grpc.aio.ServerInterceptor."""
         self.last_call_s = asyncio.get_running_loop().time()
         handler = cast(Any, await continuation(handler_call_details))
+        method = handler_call_details.method
         if handler is None:
-            return grpc.stream_unary_rpc_method_handler(self._guarded(_unimplemented, takes_stream=True))
+            return grpc.stream_unary_rpc_method_handler(self._guarded(_unimplemented, method, True))
         behaviour = (
             handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         )
@@ -157,61 +158,67 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             else grpc.stream_unary_rpc_method_handler
         )
         guarded: grpc.RpcMethodHandler[Any, Any] = make_handler(
-            guard(behaviour, takes_stream=handler.request_streaming),
+            guard(behaviour, method, handler.request_streaming),
             tolerant(handler.request_deserializer),
             handler.response_serializer,
         )
         return guarded
 
     def _guarded(
-        self, behaviour: Callable[[Any, Context], Awaitable[Any]], *, takes_stream: bool
+        self, behaviour: Callable[[Any, Context], Awaitable[Any]], method: str, takes_stream: bool
     ) -> Callable[..., Awaitable[Any]]:
         async def guarded(messages: AsyncIterator[Any], context: Context) -> Any:
-            await self._admit(context)
-            return await behaviour(await _request(messages, context, takes_stream=takes_stream), context)
+            try:
+                await self._admit(context)
+                return await behaviour(await _request(messages, takes_stream), context)
+            except Exception as error:
+                await end_call(context, error, method)
 
         return guarded
 
     def _guarded_generator(
-        self, behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]], *, takes_stream: bool
+        self, behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]], method: str, takes_stream: bool
     ) -> Callable[..., AsyncIterator[Any]]:
         async def guarded(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            await self._admit(context)
-            request = await _request(requests, context, takes_stream=takes_stream)
             now_s = asyncio.get_running_loop().time
-            checked_s = now_s()
             try:
+                await self._admit(context)
+                checked_s = now_s()
+                request = await _request(requests, takes_stream)
                 async with contextlib.aclosing(behaviour(request, context)) as messages:
                     async for message in messages:
                         if now_s() > checked_s + RECHECK_S:
                             await self._admit(context)
                             checked_s = now_s()
                         yield message
-            except BadMessageError as error:  # of a service that is not ours: reflection
-                await abort(context, error)
+            except Exception as error:
+                await end_call(context, error, method)
 
         return guarded
 
     async def _admit(self, context: Context) -> None:
-        try:
-            principal = await self._authenticator.principal(
-                tuple(context.invocation_metadata() or ()), context.peer(), context.auth_context()
-            )
-        except UnauthenticatedError as error:
-            await abort(context, error)
+        """Set the principal of the call.
+
+        Raises:
+            UnauthenticatedError: the call proves nothing, or something false.
+        """
+        principal = await self._authenticator.principal(
+            tuple(context.invocation_metadata() or ()), context.peer(), context.auth_context()
+        )
         _principal.set(principal)
 
 
-async def _request(messages: AsyncIterator[Any], context: Context, *, takes_stream: bool) -> Any:
-    """Return the request, or the iterator over requests; end the call if one cannot be decoded."""
+async def _request(messages: AsyncIterator[Any], takes_stream: bool) -> Any:
+    """Return the request, or the iterator over requests.
+
+    Raises:
+        BadMessageError: there is none, or it cannot be decoded.
+    """
     if takes_stream:
         return readable(messages)
-    try:
-        async for message in readable(messages):
-            return message
-        raise BadMessageError("the call ended before its request came")
-    except BadMessageError as error:
-        await abort(context, error)
+    async for message in readable(messages):
+        return message
+    raise BadMessageError("the call ended before its request came")
 
 
 async def _unimplemented(request: Any, context: Context) -> None:

@@ -19,7 +19,6 @@ from ugosa_server.rpc.convert import (
     marks_from_wire,
     timestamp,
 )
-from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
 from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.rpc.options import options_from_wire
 from ugosa_server.rpc.pages import checked_page_size
@@ -37,11 +36,7 @@ class JobService(JobServiceServicer):
     def __init__(self, jobs: JobQueue) -> None:
         self._jobs = jobs
 
-    @explains_errors
-    async def CreateJob(  # noqa: N802
-        self, request: wire.CreateJobRequest, context: Context
-    ) -> wire.CreateJobResponse:
-        """See the proto."""
+    async def CreateJob(self, request: wire.CreateJobRequest, context: Context) -> wire.CreateJobResponse:
         job = await self._jobs.create(
             current_principal(),
             request.request_id,
@@ -52,16 +47,10 @@ class JobService(JobServiceServicer):
         )
         return wire.CreateJobResponse(job=job_to_wire(job))
 
-    @explains_errors
-    async def GetJob(self, request: wire.GetJobRequest, context: Context) -> wire.GetJobResponse:  # noqa: N802
-        """See the proto."""
+    async def GetJob(self, request: wire.GetJobRequest, context: Context) -> wire.GetJobResponse:
         return wire.GetJobResponse(job=job_to_wire(await self._jobs.get(current_principal(), request.job_id)))
 
-    @explains_errors
-    async def ListJobs(  # noqa: N802
-        self, request: wire.ListJobsRequest, context: Context
-    ) -> wire.ListJobsResponse:
-        """See the proto."""
+    async def ListJobs(self, request: wire.ListJobsRequest, context: Context) -> wire.ListJobsResponse:
         page_size = checked_page_size(request.page_size)
         if not PAGE_TOKEN.fullmatch(request.page_token):
             raise BadOptionError(f"page_token {request.page_token!r} is not one that ListJobs gave")
@@ -73,60 +62,45 @@ class JobService(JobServiceServicer):
             [JOB_STATE_OF_WIRE[state] for state in request.states],
             int(request.page_token) if request.page_token else None,
             page_size,
+            request.song_sha256,
         )
         return wire.ListJobsResponse(
             jobs=[job_to_wire(job) for job in jobs],
             next_page_token="" if next_number is None else str(next_number),
         )
 
-    @explains_errors
-    async def SetMarks(  # noqa: N802
-        self, request: wire.SetMarksRequest, context: Context
-    ) -> wire.SetMarksResponse:
-        """See the proto."""
+    async def SetMarks(self, request: wire.SetMarksRequest, context: Context) -> wire.SetMarksResponse:
         job = await self._jobs.set_marks(current_principal(), request.job_id, marks_from_wire(request.marks))
         return wire.SetMarksResponse(job=job_to_wire(job))
 
-    @explains_stream_errors
-    async def WatchJob(  # noqa: N802
+    async def WatchJob(
         self, request: wire.WatchJobRequest, context: Context
     ) -> AsyncGenerator[wire.WatchJobResponse, None]:
-        """See the proto."""
         async with aclosing(
             self._jobs.watch(current_principal(), request.job_id, request.after_seq)
         ) as events:
             async for event in events:
                 yield wire.WatchJobResponse(event=event_to_wire(event))
 
-    @explains_errors
-    async def CancelJob(  # noqa: N802
-        self, request: wire.CancelJobRequest, context: Context
-    ) -> wire.CancelJobResponse:
-        """See the proto."""
+    async def CancelJob(self, request: wire.CancelJobRequest, context: Context) -> wire.CancelJobResponse:
         job = await self._jobs.cancel(current_principal(), request.job_id)
         return wire.CancelJobResponse(job=job_to_wire(job))
 
-    @explains_errors
-    async def AcceptJob(  # noqa: N802
-        self, request: wire.AcceptJobRequest, context: Context
-    ) -> wire.AcceptJobResponse:
-        """See the proto."""
+    async def AcceptJob(self, request: wire.AcceptJobRequest, context: Context) -> wire.AcceptJobResponse:
         job = await self._jobs.accept(current_principal(), request.job_id)
         return wire.AcceptJobResponse(job=job_to_wire(job))
 
-    @explains_errors
-    async def DeleteJob(  # noqa: N802
-        self, request: wire.DeleteJobRequest, context: Context
-    ) -> wire.DeleteJobResponse:
-        """See the proto."""
+    async def DeleteJob(self, request: wire.DeleteJobRequest, context: Context) -> wire.DeleteJobResponse:
         await self._jobs.delete(current_principal(), request.job_id)
         return wire.DeleteJobResponse()
 
-    @explains_stream_errors
-    async def ReadStem(  # noqa: N802
+    async def StarJob(self, request: wire.StarJobRequest, context: Context) -> wire.StarJobResponse:
+        job = await self._jobs.star(current_principal(), request.job_id, starred=request.starred)
+        return wire.StarJobResponse(job=job_to_wire(job))
+
+    async def ReadStem(
         self, request: wire.ReadStemRequest, context: Context
     ) -> AsyncGenerator[wire.ReadStemResponse, None]:
-        """See the proto."""
         of_base = request.take == wire.STEM_TAKE_BASE
         file = await self._jobs.stem_file(
             current_principal(), request.job_id, request.source, of_base=of_base
@@ -135,21 +109,17 @@ class JobService(JobServiceServicer):
             async for chunk in read_chunks(file, request.offset, request.length):
                 yield wire.ReadStemResponse(chunk=chunk)
 
-    @explains_stream_errors
-    async def ReadAdapter(  # noqa: N802
+    async def ReadAdapter(
         self, request: wire.ReadAdapterRequest, context: Context
     ) -> AsyncGenerator[wire.ReadAdapterResponse, None]:
-        """See the proto."""
         file = await self._jobs.adapter_file(current_principal(), request.job_id)
         with self._jobs.reading(current_principal()):
             async for chunk in read_chunks(file, request.offset, 0):
                 yield wire.ReadAdapterResponse(chunk=chunk)
 
-    @explains_stream_errors
-    async def ReadReport(  # noqa: N802
+    async def ReadReport(
         self, request: wire.ReadReportRequest, context: Context
     ) -> AsyncGenerator[wire.ReadReportResponse, None]:
-        """See the proto."""
         if request.format not in (wire.REPORT_FORMAT_JSON, wire.REPORT_FORMAT_HTML):
             raise BadOptionError("format must be JSON or HTML")
         file = await self._jobs.report_file(
@@ -166,11 +136,9 @@ class JobArrayService(JobArrayServiceServicer):
     def __init__(self, arrays: JobArrays) -> None:
         self._arrays = arrays
 
-    @explains_errors
-    async def CreateJobArray(  # noqa: N802
+    async def CreateJobArray(
         self, request: array_wire.CreateJobArrayRequest, context: Context
     ) -> array_wire.CreateJobArrayResponse:
-        """See the proto."""
         shared = options_from_wire(request.options)
         items = [
             ArrayItem(
@@ -183,30 +151,24 @@ class JobArrayService(JobArrayServiceServicer):
         array = await self._arrays.create(current_principal(), request.request_id, items)
         return array_wire.CreateJobArrayResponse(array=_array_to_wire(array))
 
-    @explains_errors
-    async def GetJobArray(  # noqa: N802
+    async def GetJobArray(
         self, request: array_wire.GetJobArrayRequest, context: Context
     ) -> array_wire.GetJobArrayResponse:
-        """See the proto."""
         array = await self._arrays.get(current_principal(), request.array_id)
         return array_wire.GetJobArrayResponse(array=_array_to_wire(array))
 
-    @explains_stream_errors
-    async def WatchJobArray(  # noqa: N802
+    async def WatchJobArray(
         self, request: array_wire.WatchJobArrayRequest, context: Context
     ) -> AsyncGenerator[array_wire.WatchJobArrayResponse, None]:
-        """See the proto."""
         async with aclosing(
             self._arrays.watch(current_principal(), request.array_id, request.after_seq)
         ) as events:
             async for array_seq, event in events:
                 yield array_wire.WatchJobArrayResponse(array_seq=array_seq, event=event_to_wire(event))
 
-    @explains_errors
-    async def CancelJobArray(  # noqa: N802
+    async def CancelJobArray(
         self, request: array_wire.CancelJobArrayRequest, context: Context
     ) -> array_wire.CancelJobArrayResponse:
-        """See the proto."""
         array = await self._arrays.cancel(current_principal(), request.array_id)
         return array_wire.CancelJobArrayResponse(array=_array_to_wire(array))
 

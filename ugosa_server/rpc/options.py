@@ -45,8 +45,10 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         stem_encoding=StemEncoding(str(job["stem_encoding"])) if "stem_encoding" in job else None,
         base_stems=BaseStems(str(job["base_stems"])) if "base_stems" in job else None,
         seed=message.seed if message.HasField("seed") else None,
+        start_from=message.start_from if message.HasField("start_from") else None,
         instruments=tuple(message.instruments),
         stems=tuple(message.stems),
+        excerpt=message.excerpt if message.HasField("excerpt") else None,
         visual_frames=tuple(
             VisualFrame(seen.player, seen.frame, seen.features) for seen in message.visual_frames
         ),

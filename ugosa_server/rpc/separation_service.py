@@ -22,7 +22,6 @@ from ugosa_server.rpc.convert import (
     marks_from_wire,
     upload_format_from_wire,
 )
-from ugosa_server.rpc.error_table import explains_stream_errors
 from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.rpc.options import options_from_wire
 from ugosa_server.wire.ugosa.v1 import audio_pb2, job_pb2, marks_pb2
@@ -43,12 +42,10 @@ class SeparationService(SeparationServiceServicer):
         self._jobs = jobs
         self._discarding: set[asyncio.Task[None]] = set()
 
-    @explains_stream_errors
-    async def Separate(  # noqa: N802
+    async def Separate(
         self, request_iterator: AsyncIterator[wire.SeparateRequest], context: Context
     ) -> AsyncGenerator[wire.SeparateResponse, None]:
-        """See the proto."""
-        first = await first_message(request_iterator, self._uploads.limits.idle_timeout_s)
+        first = await first_message(request_iterator, self._uploads.limits.upload_idle_timeout_s)
         if first is None or first.WhichOneof("part") != "header":
             raise BadOptionError("the first message of Separate must be `header`")
         principal = current_principal()
@@ -90,7 +87,7 @@ class SeparationService(SeparationServiceServicer):
         self, call: _Call, upload: Upload, request_iterator: AsyncIterator[wire.SeparateRequest]
     ) -> AsyncGenerator[wire.SeparateResponse, None]:
         """Receive the song until its upload is COMPLETE."""
-        reader = BatchReader(request_iterator, self._uploads.limits.idle_timeout_s)
+        reader = BatchReader(request_iterator, self._uploads.limits.upload_idle_timeout_s)
         try:
             async with self._uploads.open(call.principal, upload.upload_id) as opened:
                 async with aclosing(call.receive(opened, reader)) as answers:

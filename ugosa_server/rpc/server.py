@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Sequence
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ugosa_server.addresses import TlsFiles, UnixAddress, check_reach, claim_socket, parse_address
@@ -19,6 +19,7 @@ from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.models.registry import ModelRegistry
 from ugosa_server.rpc.catalogue_services import MarksService, ModelService
+from ugosa_server.rpc.health import HealthService
 from ugosa_server.rpc.interceptors import Authenticator, AuthInterceptor
 from ugosa_server.rpc.job_services import JobArrayService, JobService
 from ugosa_server.rpc.limits import MAX_PORT_CALLS, SERVER_OPTIONS, port_options
@@ -47,6 +48,7 @@ SERVICE_NAMES = (
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     separation_service_pb2.DESCRIPTOR.services_by_name["SeparationService"].full_name,
 )
+HEALTH_SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 class RpcServer:
@@ -67,7 +69,7 @@ class RpcServer:
         self._ports = grpc.aio.server(
             options=port_options(), interceptors=interceptors, maximum_concurrent_rpcs=MAX_PORT_CALLS
         )
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._health = HealthService(("", *SERVICE_NAMES), jobs)
         for server in (self._sockets, self._ports):
             upload_service_pb2_grpc.add_UploadServiceServicer_to_server(UploadService(uploads), server)
             job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), server)
@@ -81,7 +83,7 @@ class RpcServer:
             )
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             reflection.enable_server_reflection(
-                (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+                (*SERVICE_NAMES, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME), server
             )
         self._held = contextlib.ExitStack()
 
@@ -116,18 +118,14 @@ class RpcServer:
                     " this machine; choose another with --listen, port 0 for a free one"
                 ) from error
             bound.append(address.target if isinstance(address, UnixAddress) else f"{address.host}:{port}")
-        await self.set_serving(serving=False)  # until the engine says that it is ready
+        self.set_serving(serving=False)  # until the engine says that it is ready
         for server in (self._sockets, self._ports):
             await server.start()
         return bound
 
-    async def set_serving(self, *, serving: bool) -> None:
+    def set_serving(self, *, serving: bool) -> None:
         """Report by the standard health service whether jobs would start now."""
-        status = (
-            health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
-        for name in ("", *SERVICE_NAMES):
-            await self._health.set(name, status)
+        self._health.set(serving=serving)
 
     @property
     def last_call_s(self) -> float:

@@ -10,7 +10,6 @@ from ugosa_server.jobs.model import UploadState
 from ugosa_server.jobs.uploads import OpenUpload, Uploads
 from ugosa_server.rpc.chunks import BatchReader, first_message, received_chunk
 from ugosa_server.rpc.convert import upload_format_from_wire, upload_to_wire
-from ugosa_server.rpc.error_table import explains_errors, explains_stream_errors
 from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.rpc.pages import checked_page_size, place_of_token, token_of_place
 from ugosa_server.wire.ugosa.v1 import upload_service_pb2 as wire
@@ -23,11 +22,9 @@ class UploadService(UploadServiceServicer):
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
 
-    @explains_errors
-    async def CreateUpload(  # noqa: N802
+    async def CreateUpload(
         self, request: wire.CreateUploadRequest, context: Context
     ) -> wire.CreateUploadResponse:
-        """See the proto."""
         upload = await self._uploads.create(
             current_principal(),
             request.request_id,
@@ -36,12 +33,10 @@ class UploadService(UploadServiceServicer):
         )
         return wire.CreateUploadResponse(upload=upload_to_wire(upload))
 
-    @explains_stream_errors
-    async def WriteUpload(  # noqa: N802
+    async def WriteUpload(
         self, request_iterator: AsyncIterator[wire.WriteUploadRequest], context: Context
     ) -> AsyncGenerator[wire.WriteUploadResponse, None]:
-        """See the proto."""
-        first = await first_message(request_iterator, self._uploads.limits.idle_timeout_s)
+        first = await first_message(request_iterator, self._uploads.limits.upload_idle_timeout_s)
         if first is None or first.WhichOneof("part") != "open":
             raise BadOptionError("the first message of WriteUpload must be `open`")
         principal, upload_id = current_principal(), first.open.upload_id
@@ -53,7 +48,7 @@ class UploadService(UploadServiceServicer):
             return
         async with self._uploads.open(principal, upload_id) as opened:
             yield wire.WriteUploadResponse(committed_size=opened.committed_size)
-            reader = BatchReader(request_iterator, self._uploads.limits.idle_timeout_s)
+            reader = BatchReader(request_iterator, self._uploads.limits.upload_idle_timeout_s)
             try:
                 async with aclosing(self._write(opened, reader)) as answers:
                     async for answer in answers:
@@ -78,19 +73,13 @@ class UploadService(UploadServiceServicer):
                 )
                 return
 
-    @explains_errors
-    async def GetUpload(  # noqa: N802
-        self, request: wire.GetUploadRequest, context: Context
-    ) -> wire.GetUploadResponse:
-        """See the proto."""
+    async def GetUpload(self, request: wire.GetUploadRequest, context: Context) -> wire.GetUploadResponse:
         upload = await self._uploads.get(current_principal(), request.upload_id)
         return wire.GetUploadResponse(upload=upload_to_wire(upload))
 
-    @explains_errors
-    async def ListUploads(  # noqa: N802
+    async def ListUploads(
         self, request: wire.ListUploadsRequest, context: Context
     ) -> wire.ListUploadsResponse:
-        """See the proto."""
         uploads, following = await self._uploads.page(
             current_principal(), place_of_token(request.page_token), checked_page_size(request.page_size)
         )
@@ -98,11 +87,7 @@ class UploadService(UploadServiceServicer):
             uploads=[upload_to_wire(upload) for upload in uploads], next_page_token=token_of_place(following)
         )
 
-    @explains_errors
-    async def GetUsage(  # noqa: N802
-        self, request: wire.GetUsageRequest, context: Context
-    ) -> wire.GetUsageResponse:
-        """See the proto."""
+    async def GetUsage(self, request: wire.GetUsageRequest, context: Context) -> wire.GetUsageResponse:
         usage = await self._uploads.usage(current_principal())
         return wire.GetUsageResponse(
             uploads=usage.uploads,
@@ -112,10 +97,8 @@ class UploadService(UploadServiceServicer):
             max_stored_bytes=usage.max_stored_bytes,
         )
 
-    @explains_errors
-    async def DeleteUpload(  # noqa: N802
+    async def DeleteUpload(
         self, request: wire.DeleteUploadRequest, context: Context
     ) -> wire.DeleteUploadResponse:
-        """See the proto."""
         await self._uploads.delete(current_principal(), request.upload_id)
         return wire.DeleteUploadResponse()

@@ -29,9 +29,37 @@ def default_target() -> str:
     runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
     if runtime_dir:
         return f"unix:{Path(runtime_dir) / 'ugosa' / 'ugosa.sock'}"
-    state_home = os.environ.get("XDG_STATE_HOME")
-    base = Path(state_home) if state_home else Path.home() / ".local" / "state"
-    return f"unix:{base / 'ugosa' / 'ugosa.sock'}"
+    return f"unix:{default_state_home() / 'ugosa' / 'ugosa.sock'}"
+
+
+def default_state_home() -> Path:
+    """Return XDG_STATE_HOME, which is `~/.local/state` unless set.
+
+    Raises:
+        BadInputError: this user has no home directory.
+    """
+    if state_home := os.environ.get("XDG_STATE_HOME"):
+        return Path(state_home)
+    try:
+        return Path.home() / ".local" / "state"
+    except RuntimeError:  # a user without an entry in /etc/passwd, as in containers
+        raise BadInputError(
+            "this user has no home directory; name the server with --server or UGOSA_SERVER, or set HOME"
+        ) from None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path in which `~` stands for a home directory.
+
+    Raises:
+        BadInputError: there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise BadInputError(
+            f"there is no home directory for the ~ of {os.fspath(path)}; write the whole path"
+        ) from None
 
 
 def grpc_target(target: str) -> str:
@@ -55,7 +83,7 @@ def grpc_target(target: str) -> str:
         path = path.removeprefix("//")
     if not path:
         raise BadInputError(f"{target!r} names no socket; write unix:/path/to/ugosa.sock")
-    path = os.path.abspath(Path(path).expanduser())
+    path = os.path.abspath(expanded(path))
     size = len(os.fsencode(path))
     if size > MAX_SOCKET_PATH_BYTES:
         raise BadInputError(

@@ -6,15 +6,23 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import grpc
 
-from ugosa_client import advice, job_arrays, jobs, separate, separate_stream
+from ugosa_client import advice, job_arrays, jobs, separate, separate_stream, takes
 from ugosa_client.address import default_target
 from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.connection import Connection
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import FetchedFiles, OnFetchProgress, fetch_adapter, fetch_results, read_stem
+from ugosa_client.fetch import (
+    FetchedFiles,
+    OnFetchProgress,
+    fetch_adapter,
+    fetch_results,
+    read_report,
+    read_stem,
+)
 from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
 from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model, Stem, Upload, Usage
@@ -142,9 +150,19 @@ class UgosaClient:
         """Return a job as it stands."""
         return jobs.get_job(self._connection, job_id)
 
-    def list_jobs(self, states: Iterable[JobState] = (), *, page_size: int = 100) -> Iterator[Job]:
-        """Yield all jobs in one of `states` (empty = any), newest first."""
-        return jobs.list_jobs(self._connection, states, page_size)
+    def list_jobs(
+        self, states: Iterable[JobState] = (), *, song_sha256: str = "", page_size: int = 100
+    ) -> Iterator[Job]:
+        """Yield all jobs in one of `states` (empty = any), newest first; of one song if that is given."""
+        return jobs.list_jobs(self._connection, states, page_size, song_sha256)
+
+    def star(self, job_id: str, *, starred: bool = True) -> Job:
+        """Keep a job with its stems for ever, or no longer."""
+        return jobs.star_job(self._connection, job_id, starred=starred)
+
+    def read_report(self, job_id: str) -> dict[str, Any]:
+        """Return the report of a job that succeeded, as it is in `report.json`."""
+        return read_report(self._connection, job_id)
 
     def set_marks(self, job_id: str, marks: Iterable[Mark]) -> Job:
         """Replace all marks of a job that is still queued."""
@@ -237,6 +255,27 @@ class UgosaClient:
     ) -> Path:
         """Write what a job has learned to a file, by default `SONG.ugosa` in this folder; return its path."""
         return fetch_adapter(self._connection, job_id, path, overwrite=overwrite)
+
+    def fetch_page(
+        self,
+        job_id: str,
+        folder: str | os.PathLike[str],
+        *,
+        all_takes: bool = False,
+        stem_files: StemFiles = PLAIN,
+        on_event: Callable[[JobEvent], None] | None = None,
+        on_fetch: OnFetchProgress | None = None,
+    ) -> Path:
+        """Write the page of a job into the folder of its stems, with all takes beside it if wanted."""
+        return takes.fetch_page(
+            self._connection,
+            job_id,
+            folder,
+            all_takes=all_takes,
+            stem_files=stem_files,
+            on_event=on_event,
+            on_fetch=on_fetch,
+        )
 
     def read_stem(self, job_id: str, stem: Stem, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""

@@ -150,7 +150,9 @@ def to_upload(message: upload_service_pb2.Upload) -> Upload:
         video=VideoInfo(message.video.width, message.video.height, message.video.encoding)
         if message.HasField("video")
         else None,
-        file_name=message.format.encoded.file_name or message.format.video.file_name,
+        file_name=message.format.encoded.file_name
+        or message.format.video.file_name
+        or message.format.adapter.file_name,
         create_time=to_time(message, "create_time"),
         stored_bytes=message.stored_bytes,
     )
@@ -298,6 +300,8 @@ def to_job(message: job_pb2.Job) -> Job:
         verdict=to_verdict(message.verdict) if message.HasField("verdict") else None,
         base_stems=tuple(to_stem(stem, is_base=True) for stem in message.base_stems),
         accepted=message.accepted,
+        starred=message.starred,
+        song_sha256=message.song_sha256,
         adapter=Adapter(message.adapter.size_bytes, message.adapter.sha256)
         if message.HasField("adapter")
         else None,
@@ -315,6 +319,7 @@ def to_verdict(message: job_pb2.Verdict) -> Verdict:
             for row in message.sources
         ),
         message=message.message,
+        remixes_db=message.remixes_db if message.HasField("remixes_db") else None,
     )
 
 

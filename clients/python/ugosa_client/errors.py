@@ -104,6 +104,10 @@ class JobStartedError(WrongStateError):
     """Marks can be replaced only until the job starts."""
 
 
+class UploadDamagedError(WrongStateError):
+    """The song has decayed on the server's disk; sending it once more mends that."""
+
+
 class ResourceExhaustedError(UgosaClientError):
     """The queue, a quota or the disk of the server is full."""
 
@@ -168,7 +172,10 @@ _BY_REASON: dict[str, type[UgosaClientError]] = {
     "JOB_NOT_FINISHED": JobNotFinishedError,
     "JOB_STARTED": JobStartedError,
     "SHA256_MISMATCH": IntegrityError,
+    "UPLOAD_DAMAGED": UploadDamagedError,
     "STORE_DAMAGED": ServerError,
+    "DECODER_FAILED": ServerError,
+    "DECODER_STOPPED": ServerBusyError,
     "DRAINING": ServerBusyError,
 }
 

@@ -27,6 +27,7 @@ from ugosa_client.errors import (
     reason_of,
 )
 from ugosa_client.jobs import get_job
+from ugosa_client.report_page import STEMS, name_files
 from ugosa_client.resources import Job, JobState, Stem
 from ugosa_client.result_folders import BASE_FOLDER, REPORT_JSON, free_folder, job_of_folder, link_latest
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy, safe_file_name
@@ -47,10 +48,16 @@ class FetchedFiles:
     """Path of each stem by its source, in the model's order."""
     report_json: Path
     """The report for programs."""
-    report_html: Path
-    """The report for people: one self-contained page."""
+    report_html: Path | None
+    """The report for people: one page; None if the job was to have none (`ugosa report` makes it)."""
     base_stems: dict[str, Path] = field(default_factory=dict)
     """The same as `stems`, of the model as it is, if the job gave those too; in the folder `base`."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """All of them."""
+        reports = [self.report_json] + ([self.report_html] if self.report_html else [])
+        return [*self.stems.values(), *reports, *self.base_stems.values()]
 
     @property
     def folder(self) -> Path:
@@ -97,18 +104,19 @@ def fetch_results(
     with _write_errors_explained(folder, job_id):
         folder.mkdir(parents=True, exist_ok=True)
         # The report comes first: with it in place, an interrupted fetch finds its own stems again.
-        for name, report_format in (
-            (REPORT_JSON, job_service_pb2.REPORT_FORMAT_JSON),
-            (REPORT_HTML, job_service_pb2.REPORT_FORMAT_HTML),
-        ):
-            _fetch_report(connection, job_id, report_format, folder / name)
+        fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, folder / REPORT_JSON)
+        page = None
+        if job.options.excerpt is not False:
+            page = folder / REPORT_HTML
+            fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_HTML, page)
+            name_files(page, {STEMS: {stem.source: path.name for stem, path in paths.items()}})
         _fetch_stems(connection, job_id, paths, stem_files, on_progress)
         if beside:
             link_latest(first, folder)
     base = fetch_base_stems(
         connection, job, folder, overwrite=overwrite, stem_files=stem_files, on_progress=on_progress
     )
-    return FetchedFiles(_by_source(paths), folder / REPORT_JSON, folder / REPORT_HTML, base)
+    return FetchedFiles(_by_source(paths), folder / REPORT_JSON, page, base)
 
 
 def fetch_base_stems(
@@ -365,25 +373,38 @@ def finish_file(partial: Path, path: Path, sha256: str, expected_sha256: str) ->
     os.replace(partial, path)
 
 
-def _fetch_report(
+def fetch_report(
     connection: Connection, job_id: str, report_format: job_service_pb2.ReportFormat, path: Path
 ) -> None:
-    request = job_service_pb2.ReadReportRequest(job_id=job_id, format=report_format)
+    """Write a report of a job, whole or not at all."""
     partial = path.with_name(path.name + ".tmp")
+    with partial.open("wb") as file:
+        file.write(_report(connection, job_id, report_format, path.name))
+        _sync(file)
+    os.replace(partial, path)
+
+
+def read_report(connection: Connection, job_id: str) -> dict[str, Any]:
+    """Return the report of a job that succeeded, as it is in `report.json`."""
+    data = _report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, REPORT_JSON)
+    report: dict[str, Any] = json.loads(data)
+    return report
+
+
+def _report(
+    connection: Connection, job_id: str, report_format: job_service_pb2.ReportFormat, name: str
+) -> bytes:
+    request = job_service_pb2.ReadReportRequest(job_id=job_id, format=report_format)
     backoff = connection.backoff()
     while True:
+        data = bytearray()
         try:
-            with (
-                connection.stream(connection.jobs.ReadReport, request) as responses,
-                partial.open("wb") as file,
-            ):
+            with connection.stream(connection.jobs.ReadReport, request) as responses:
                 for response in responses:
-                    file.write(checked_data(response.chunk, file.tell(), path.name))
-                _sync(file)
-            break
+                    data += checked_data(response.chunk, len(data), name)
+            return bytes(data)
         except ServerUnavailableError as error:
             connection.wait_or_raise(backoff, error)
-    os.replace(partial, path)
 
 
 def checked_data(chunk: audio_pb2.Chunk, offset: int, name: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from ugosa_client.address import expanded
 from ugosa_client.errors import BadInputError, reason_of
 
 
@@ -72,7 +73,7 @@ def _read(path: str | Path | None) -> bytes | None:
     if path is None:
         return None
     try:
-        return Path(path).expanduser().read_bytes()
+        return expanded(path).read_bytes()
     except OSError as error:
         raise BadInputError(f"cannot read {path}: {reason_of(error)}") from error
 

@@ -42,10 +42,14 @@ def get_job(connection: Connection, job_id: str) -> Job:
     return to_job(connection.unary(connection.jobs.GetJob, request).job)
 
 
-def list_jobs(connection: Connection, states: Iterable[JobState], page_size: int) -> Iterator[Job]:
-    """Yield jobs, newest first, asking for further pages as they are needed."""
+def list_jobs(
+    connection: Connection, states: Iterable[JobState], page_size: int, song_sha256: str = ""
+) -> Iterator[Job]:
+    """Yield jobs, of a song alone if one is given, newest first, asking for pages as they are needed."""
     request = job_service_pb2.ListJobsRequest(
-        page_size=page_size, states=[to_number(JOB_STATES, state) for state in states]
+        page_size=page_size,
+        states=[to_number(JOB_STATES, state) for state in states],
+        song_sha256=song_sha256,
     )
     while True:
         page = connection.unary(connection.jobs.ListJobs, request)
@@ -72,6 +76,12 @@ def accept_job(connection: Connection, job_id: str) -> Job:
     """Ask a job to go on to the stems of what it has learned, and return its state."""
     request = job_service_pb2.AcceptJobRequest(job_id=job_id)
     return to_job(connection.unary(connection.jobs.AcceptJob, request).job)
+
+
+def star_job(connection: Connection, job_id: str, *, starred: bool) -> Job:
+    """Keep a job with its stems for ever, or no longer."""
+    request = job_service_pb2.StarJobRequest(job_id=job_id, starred=starred)
+    return to_job(connection.unary(connection.jobs.StarJob, request).job)
 
 
 def delete_job(connection: Connection, job_id: str) -> None:

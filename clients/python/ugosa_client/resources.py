@@ -252,6 +252,8 @@ class JobOptions:
     """Seconds for the whole job, stems included: learning ends early for it; 0 = no limit."""
     guard: bool | None = None
     """Whether marked silence is held back, and the epoch kept that is best on it, or the model as it is."""
+    start_from: str | None = None
+    """Start of learning: "none", the id of a job or of an uploaded adapter, or "auto" = the newest job."""
     seed: int | None = None
     """Seed of every random choice of the job."""
     separation_segment_s: float | None = None
@@ -270,6 +272,8 @@ class JobOptions:
     """Whether stems of the model as it is are given too, before fine-tuning begins."""
     stems: tuple[str, ...] = ()
     """Stems to give, for example ("vocals",); the sum of all others is one more, "rest". Empty = all."""
+    excerpt: bool | None = None
+    """Whether there is a page of the report, with a few seconds of every take; None = yes."""
     instruments: tuple[str, ...] = ()
     """Instruments that play, for a model that gives stems of those alone; empty = by the marks."""
     visual_frames: tuple[VisualFrame, ...] = ()
@@ -390,6 +394,8 @@ class Verdict:
     """Sources of which silence was held back."""
     message: str
     """The same for people."""
+    remixes_db: float | None = None
+    """Gain on remixes of what was held back; None where nothing could be remixed."""
 
 
 @dataclass(frozen=True)
@@ -450,6 +456,10 @@ class Job:
     """Stems of the model as it is, under the marks, while the server has them."""
     accepted: bool = False
     """True if it was asked to learn no more while it had not ended."""
+    starred: bool = False
+    """Whether it is kept for ever."""
+    song_sha256: str = ""
+    """Hex digest of the song's bytes: jobs that share it are versions of one song."""
     adapter: Adapter | None = None
     """Set when SUCCEEDED, unless the model was kept as it is; kept for longer than the stems."""
 

@@ -17,6 +17,7 @@ from ugosa_client.errors import (
     OutputExistsError,
     ServerError,
     UnknownModelError,
+    UploadDamagedError,
     reason_of,
 )
 from ugosa_client.events import BaseStemsReady, JobEvent
@@ -45,7 +46,15 @@ from ugosa_client.resources import (
     TimedMark,
 )
 from ugosa_client.result_folders import BASE_FOLDER, free_folder
-from ugosa_client.song import FileSong, Song, SongSource, lossless_length, open_song, require_plain_file
+from ugosa_client.song import (
+    AdapterFile,
+    FileSong,
+    Song,
+    SongSource,
+    lossless_length,
+    open_song,
+    require_plain_file,
+)
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate
 from ugosa_client.uploads import OnUploadProgress, upload_song
 from ugosa_client.video import Sight
@@ -86,6 +95,8 @@ class SeparationRequest:
     """The same id with the same request gives the same job; None = a new job."""
     sight: Sight | None = None
     """Video, pictures or features of the players, for a model conditioned on video."""
+    adapter: str | os.PathLike[str] | None = None
+    """File of an adapter (`UgosaClient.fetch_adapter`) to start from; None = as `options.start_from` says."""
     reuse: bool = False
     """Whether a job that succeeded with the same song, model, options and marks will do."""
 
@@ -130,26 +141,36 @@ def submit(
         marks_in_frames(marks, model.sources, length.sample_rate_hz, length.frames)
         if out_dir is not None:
             require_room(Path(out_dir), stems_bytes(length.frames * length.channels, options, model))
-    upload = upload_song(connection, song, on_progress=on_upload)
-    if upload.audio is None:
-        raise ServerError(
-            f"the upload {upload.upload_id} is complete, but the server sent no information on its audio"
+
+    def send() -> Job:
+        upload = upload_song(connection, song, on_progress=on_upload)
+        if upload.audio is None:
+            raise ServerError(
+                f"the upload {upload.upload_id} is complete, but the server sent no information on its audio"
+            )
+        rate = upload.audio.sample_rate_hz
+        check_lossy_rate(stem_files.lossy, rate)
+        if out_dir is not None:
+            samples = upload.audio.frames * upload.audio.channels
+            require_room(Path(out_dir), stems_bytes(samples, options, model))
+        in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
+        asked = options if request.sight is None else request.sight.options(connection, options, rate)
+        if request.adapter is not None:
+            adapter = upload_song(connection, AdapterFile(request.adapter))
+            asked = replace(asked, start_from=adapter.upload_id)
+        return create_job(
+            connection,
+            upload.upload_id,
+            marks=in_frames,
+            options=asked,
+            request_id=request.request_id,
+            reuse=request.reuse,
         )
-    rate = upload.audio.sample_rate_hz
-    check_lossy_rate(stem_files.lossy, rate)
-    if out_dir is not None:
-        require_room(Path(out_dir), stems_bytes(upload.audio.frames * upload.audio.channels, options, model))
-    in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
-    if request.sight is not None:
-        options = request.sight.options(connection, options, rate)
-    return create_job(
-        connection,
-        upload.upload_id,
-        marks=in_frames,
-        options=options,
-        request_id=request.request_id,
-        reuse=request.reuse,
-    )
+
+    try:
+        return send()
+    except UploadDamagedError:  # as the server finds when it makes the job; it takes the song once more
+        return send()
 
 
 def marks_in_frames(

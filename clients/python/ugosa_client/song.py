@@ -81,6 +81,14 @@ class VideoFile(FileSong):
         return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=display_name(self.name)))
 
 
+class AdapterFile(FileSong):
+    """An adapter of a job: sent as a song is, but no song."""
+
+    def format(self) -> audio_pb2.AudioFormat:
+        """Return the format of the bytes."""
+        return audio_pb2.AudioFormat(adapter=audio_pb2.AdapterFormat(file_name=display_name(self.name)))
+
+
 class ArraySong(Song):
     """Samples in memory: `[T]` or `[T, C]`, int16 or float, full scale of floats at +-1."""
 

@@ -72,8 +72,6 @@ class Batch:
     """[B, S, C, T]."""
     two_stem: NDArray[np.bool_]
     """[B]: all but `other` is known only as a sum, which lies in the place of the drums."""
-    accompaniment: FloatArray | None = None
-    """[B, C, T]: the mix as the first stage of a `band` leaves it; None = the sum of the stems."""
 
 
 def make_batch(

@@ -1,4 +1,4 @@
-"""`ugosa-server train data`, `train songs`, `train convtasnet`, `train measure` and `train export`."""
+"""`ugosa-server train`: data, songs, convtasnet, band-decoder, measure and export."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     data = commands.add_parser("data", help="build the sampler bank that training songs are made from")
     data.add_argument("--out", type=Path, required=True, help="folder of the bank; a second call resumes")
     data.add_argument("--voices", type=Path, required=True, help="folder with one UTAU voicebank a folder")
+    data.add_argument(
+        "--recordings", type=Path, metavar="FOLDER", help="recorded notes and kits, see recordings.py"
+    )
     data.set_defaults(run=build_data)
 
     songs = commands.add_parser("songs", help="render real songs with true stems, from projects of LMMS")
@@ -27,14 +30,17 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     songs.add_argument("--part", choices=("train", "test"), help="to learn from or to test with (both)")
     songs.set_defaults(run=render_real_songs)
 
-    convtasnet = commands.add_parser("convtasnet", help="train a ConvTasNet; a second call resumes")
-    convtasnet.add_argument("--config", type=Path, required=True, help="TOML file, see training_config.py")
-    convtasnet.add_argument("--bank", type=Path, default=Path("bank"), help="folder of `train data` (./bank)")
-    convtasnet.add_argument("--out", type=Path, required=True, help="folder of the run")
-    convtasnet.add_argument(
-        "--tensorboard", action="store_true", help="also write OUT/tensorboard (extra `tensorboard`)"
-    )
-    convtasnet.set_defaults(run=train_convtasnet)
+    for name, trained in (("convtasnet", "a ConvTasNet"), ("band-decoder", "the decoder of `band`")):
+        network = commands.add_parser(name, help=f"train {trained}; a second call resumes")
+        network.add_argument("--config", type=Path, required=True, help="TOML file, see training_config.py")
+        network.add_argument(
+            "--bank", type=Path, default=Path("bank"), help="folder of `train data` (./bank)"
+        )
+        network.add_argument("--out", type=Path, required=True, help="folder of the run")
+        network.add_argument(
+            "--tensorboard", action="store_true", help="also write OUT/tensorboard (extra `tensorboard`)"
+        )
+        network.set_defaults(run=train_network)
 
     add_cunet_commands(commands)
 
@@ -55,7 +61,9 @@ def add_train_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     export.add_argument(
         "--weights", choices=("best", "last"), default="best", help="best validated (default)"
     )
-    export.add_argument("--to", type=Path, required=True, help="the model file, NAME.safetensors")
+    export.add_argument(
+        "--to", type=Path, required=True, help="the model file, NAME.safetensors; of a band its decoder"
+    )
     export.add_argument("--description", default="", help="one line for people who list models")
     export.add_argument("--adaptation", default="{}", help="JSON object of adaptation options that suit it")
     export.add_argument("--separation", default="{}", help="JSON object of separation options that suit it")
@@ -69,7 +77,7 @@ def build_data(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ConfigError(f"training data need {error.name}: pip install 'ugosa-research[train]'") from error
 
-    for progress in build_bank(arguments.out, arguments.voices):
+    for progress in build_bank(arguments.out, arguments.voices, arguments.recordings):
         print(f"{progress.done}/{progress.of} {progress.name}", flush=True)
     return 0
 
@@ -83,15 +91,18 @@ def render_real_songs(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def train_convtasnet(arguments: argparse.Namespace) -> int:
+def train_network(arguments: argparse.Namespace) -> int:
     """Train, showing progress and writing a line a report to `log.jsonl`."""
+    from ugosa_research.training.band_decoder import DecoderTraining
+    from ugosa_research.training.convtasnet import ConvTasNetTraining
     from ugosa_research.training.display import on_tensorboard, shown
     from ugosa_research.training.run import run_training, view
     from ugosa_research.training.training_config import load_training_config
 
+    training = DecoderTraining if arguments.train_command == "band-decoder" else ConvTasNetTraining
     config = load_training_config(arguments.config)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    reports = run_training(config, arguments.bank, arguments.out)
+    reports = run_training(training(config), arguments.bank, arguments.out)
     if arguments.tensorboard:
         reports = on_tensorboard(reports, arguments.out / "tensorboard", view)
     for _ in shown(reports, config.steps, view, arguments.out / "log.jsonl"):

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ugosa_research.songs.bank.pools import FloatArray
-from ugosa_research.training.validation import median_by_source, score_songs
+from ugosa_research.training.validation import median_by_source, score_songs, separated
 from ugosa_server.marks import MarkSet, SilenceGains
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.network import SeparationNetwork
-from ugosa_server.pipeline.model_input import SILENT_STD
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
 from ugosa_server.separation.wiener import wiener_filtered
 
@@ -55,20 +54,14 @@ def measure(
     """
     network.eval()
 
-    def separated(stems: Tensor) -> Tensor:
-        mix = stems.sum(dim=0)
-        std = float(mix.mean(dim=0).std())
-        if std < SILENT_STD:
-            std = 1.0
-        estimates: Tensor = network((mix / std)[None])[0]
-        return std * estimates
-
     def returned(stems: Tensor) -> Tensor:
-        return as_returned(separated(stems), stems.sum(dim=0), network.config, wiener_exponent)
+        return as_returned(
+            separated(network, stems.sum(dim=0)), stems.sum(dim=0), network.config, wiener_exponent
+        )
 
     systems: dict[str, Separate] = {
         "equal masks": equal_masks,
-        "network": separated,
+        "network": lambda stems: separated(network, stems.sum(dim=0)),
         "as returned": returned,
         "oracle ratio masks": ratio_masks,
     }

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -21,13 +21,12 @@ from ugosa_research.songs.stem_songs import read_stem_songs
 from ugosa_research.songs.two_stem import read_two_stem_songs
 from ugosa_research.training.augment import Batch, make_batch
 from ugosa_research.training.batches_ahead import BatchesAhead
-from ugosa_research.training.convtasnet import StepReport, TrainingState, train_steps
 from ugosa_research.training.display import View
-from ugosa_research.training.first_stage import FirstStage
-from ugosa_research.training.training_config import TrainingConfig
+from ugosa_research.training.training_state import StepReport, TrainingState, train_steps
 from ugosa_research.training.validation import ValidationFigure, cached_validation_songs, validate
 from ugosa_server.models.checkpoint_header import read_header
 from ugosa_server.models.checkpoints import save_checkpoint
+from ugosa_server.models.network import SeparationNetwork
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,13 @@ class RunProgress:
     """The validation is the best of the run, and `best.safetensors` holds its weights."""
 
 
-def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterator[RunProgress]:
-    """Train until `config.steps`, resuming from `out` if a state is there."""
+def run_training(state: TrainingState, bank_folder: Path, out: Path) -> Iterator[RunProgress]:
+    """Train until the config's `steps`, resuming from `out` if a state is there."""
+    config = state.config
     out.mkdir(parents=True, exist_ok=True)
     songs = cached_validation_songs(
         load_bank(bank_folder), config.validation_songs, config.validation_song_s, out / "validation.npy"
     )
-    state = TrainingState(config)
     torch.set_num_threads(max(1, config.threads // state.workers))
     if (out / "state.pt").exists():
         state.load(out / "state.pt")
@@ -54,7 +53,6 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
     saved_s = time.monotonic()
     two_stem = read_two_stem_songs(Path(config.two_stem_songs)) if config.augment.two_stem_share > 0 else None
     stem_songs = read_stem_songs(Path(config.stem_songs)) if config.augment.stem_song_share > 0 else None
-    first = FirstStage(Path(config.first_stage)) if config.first_stage else None
     with ExitStack() as running:
         window = running.enter_context(
             SongWindow(config.songs, bank_folder, out / "songs", config.generator_workers)
@@ -63,7 +61,7 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
 
         def batch_of(step: int) -> Batch:
             window.advance(step)
-            batch = make_batch(
+            return make_batch(
                 config.seed,
                 step,
                 config.songs.window(step),
@@ -75,23 +73,20 @@ def run_training(config: TrainingConfig, bank_folder: Path, out: Path) -> Iterat
                 two_stem,
                 stem_songs,
             )
-            if first is None:
-                return batch
-            mixes = torch.from_numpy(batch.stems).sum(dim=1)
-            return replace(batch, accompaniment=first.accompaniment(mixes).numpy())
 
         batches = running.enter_context(BatchesAhead(batch_of, config.steps))
         while state.step < config.steps:
             next_validation = (state.step // config.validate_every_steps + 1) * config.validate_every_steps
-            for report in train_steps(state, config, batches, min(next_validation, config.steps)):
+            for report in train_steps(state, batches, min(next_validation, config.steps)):
                 yield RunProgress(report)
                 if time.monotonic() - saved_s > config.checkpoint_every_s:
                     state.save(out / "state.pt")
                     saved_s = time.monotonic()
-            figure = validate(state.averaged_network(), songs, getattr(torch, config.precision), first)
+            network = state.averaged_network()
+            figure = validate(network, songs, getattr(torch, config.precision))
             best = figure.mean_db > best_db
             best_db = max(best_db, figure.mean_db)
-            _export(state, config, figure, out, best=best)
+            _export(state, network, figure, out, best=best)
             yield RunProgress(report, figure, best)
     state.save(out / "state.pt")
 
@@ -122,16 +117,16 @@ def view(progress: RunProgress) -> View:
 
 
 def _export(
-    state: TrainingState, config: TrainingConfig, figure: ValidationFigure, out: Path, *, best: bool
+    state: TrainingState, network: SeparationNetwork, figure: ValidationFigure, out: Path, *, best: bool
 ) -> None:
     metadata = {
         "step": str(state.step),
-        "seed": str(config.seed),
+        "seed": str(state.config.seed),
         "validation_mean_db": f"{figure.mean_db:.4f}",
         "validation_db": json.dumps(figure.sdr_db),
     }
     for name in ("last", "best") if best else ("last",):
-        save_checkpoint(out / f"{name}.safetensors", state.average, config.network, metadata)
+        save_checkpoint(out / f"{name}.safetensors", network.state_dict(), network.config, metadata)
 
 
 def _best_so_far(path: Path) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 
 PRECISIONS = ("float32", "bfloat16")
 LOSS_NAMES = ("l1", "rms")
+DECAYS = ("linear", "cosine")
 DEVICES = ("cpu", "cuda")
 
 
@@ -23,7 +25,7 @@ class TrainingConfig:
     """Everything that decides the weights, and how often to look at them."""
 
     network: ConvTasNetConfig
-    """Table `[network]`: sizes."""
+    """Table `[network]`: sizes of a ConvTasNet."""
     songs: WindowPlan
     """Table `[songs]`: the rolling window of generated songs."""
     augment: AugmentOptions = field(default_factory=AugmentOptions)
@@ -33,10 +35,8 @@ class TrainingConfig:
     start: str = "cosines"
     """First encoder and decoder: cosines (see `basis.py`) or random."""
     start_from: str = ""
-    """A model file of the same sizes, or with fewer filters, whose weights to go on from instead."""
-    first_stage: str = ""
-    """A model of vocals and accompaniment, whose accompaniment is the mix of every example: the network is
-    trained as the second stage of a `band`. Empty = the mix itself."""
+    """A model file of the same sizes, or with fewer filters, whose weights to go on from instead. For the
+    decoder of a `band`: the Spleeter of vocals and accompaniment whose encoder it is behind."""
     two_stem_songs: str = "/usr/share/games/fretsonfire/data/songs/sectoid"
     """Folder of real songs of two known stems; read if `two_stem_share` of the augmentation is above 0."""
     stem_songs: str = "songs/train"
@@ -55,7 +55,9 @@ class TrainingConfig:
     warmup_steps: int = 100
     """Linear rise at the beginning."""
     decay_steps: int = 4000
-    """Linear fall to zero at the end."""
+    """Fall to zero at the end."""
+    decay: str = "linear"
+    """Course of that fall: linear, or cosine (half a period)."""
     gradient_norm: float = 5.0
     """Longer gradients are cut to this."""
     ema_decay: float = 0.998
@@ -82,6 +84,8 @@ class TrainingConfig:
             raise ConfigError(f"start must be cosines or random, got {self.start!r}")
         if self.loss not in LOSS_NAMES:
             raise ConfigError(f"loss must be one of {LOSS_NAMES}, got {self.loss!r}")
+        if self.decay not in DECAYS:
+            raise ConfigError(f"decay must be one of {DECAYS}, got {self.decay!r}")
         if self.precision not in PRECISIONS or self.device not in DEVICES:
             raise ConfigError(
                 f"precision must be one of {PRECISIONS} and device one of {DEVICES}, got "
@@ -96,9 +100,11 @@ class TrainingConfig:
             )
 
     def learning_rate_at(self, step: int) -> float:
-        """Warm-up, plateau, and a linear fall to zero."""
+        """Warm-up, plateau, and the fall to zero."""
         rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
         fall = min(1.0, (self.steps - step) / max(1, self.decay_steps))
+        if self.decay == "cosine":
+            fall = 0.5 - 0.5 * math.cos(math.pi * fall)
         return self.learning_rate * min(rise, fall)
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from ugosa_research.songs.bank.pools import STEMS, FloatArray, SamplerBank
 from ugosa_research.songs.bank.split import validation_split
 from ugosa_research.songs.generator import generate_song
-from ugosa_research.training.first_stage import FirstStage, shared_vocals
-from ugosa_server.models.conv_tasnet.network import ConvTasNet
+from ugosa_server.models.network import SeparationNetwork
+from ugosa_server.pipeline.model_input import SILENT_STD
 
 VALIDATION_SEED = 9_000_000_000  # far from the seeds of training songs
 SILENT_DB = -50.0  # a source this far below the mix has no meaningful SDR
@@ -80,23 +80,18 @@ def score_songs(songs: list[FloatArray], separate: Callable[[Tensor], Tensor]) -
     return np.stack(rows)
 
 
-def validate(
-    network: ConvTasNet, songs: list[FloatArray], precision: torch.dtype, first: FirstStage | None = None
-) -> ValidationFigure:
-    """Separate every song whole and score it; behind the first stage of a `band`, if there is one."""
-    device = next(network.parameters()).device
+def separated(network: SeparationNetwork, mix: Tensor) -> Tensor:
+    """Estimates of a mix that comes at a standard deviation of 1, as in a job: [C, T] -> [S, C, T]."""
+    std = mix.mean(dim=0).std()
+    std = torch.where(std < SILENT_STD, 1.0, std)
+    estimates: Tensor = network((mix / std)[None].to(next(network.parameters()).device))[0]
+    return std * estimates.float().cpu()
+
+
+def validate(network: SeparationNetwork, songs: list[FloatArray], precision: torch.dtype) -> ValidationFigure:
+    """Separate every song whole and score it."""
     network.eval()
-
-    def separated(stems: Tensor) -> Tensor:
-        mix = network_input = stems.sum(dim=0)[None]
-        if first is not None:
-            network_input = first.accompaniment(mix)
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            estimates: Tensor = network(network_input.to(device)).float().cpu()
-        if first is not None:
-            estimates = torch.cat([shared_vocals(estimates), (mix - network_input)[:, None]], dim=1)
-        return estimates[0]
-
-    table = score_songs(songs, separated)
-    network.train()
+    device = next(network.parameters()).device
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        table = score_songs(songs, lambda stems: separated(network, stems.sum(dim=0)))
     return ValidationFigure(median_by_source(table), table)

@@ -3,6 +3,8 @@
 import errno
 import os
 
+import pytest
+
 from ugosa_server.engines.base import failure_of
 
 
@@ -10,6 +12,21 @@ def test_unexpected_error_is_internal_unless_the_disk_is_full():
     full = failure_of(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert full.reason == "DISK_FULL"
     assert "free some space" in full.message
-    other = failure_of(ZeroDivisionError("division by zero"))
+    other = failure_of(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/var/lib/ugosa/jobs"))
     assert other.reason == "INTERNAL"
-    assert "ZeroDivisionError: division by zero" in other.message
+    assert other.message == "internal error (FileNotFoundError); the server's log has the details"
+
+
+@pytest.mark.parametrize(
+    ("error", "lacking"),
+    [
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/var/lib/ugosa/jobs"), "open files"),
+        (BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)), "processes"),
+        (MemoryError("Unable to allocate 8.00 GiB for an array with shape (1,)"), "memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "memory"),
+    ],
+)
+def test_what_the_machine_lacks_is_told_in_plain_words(error, lacking):
+    failure = failure_of(error)
+    assert failure.reason == "MACHINE_FAULT"
+    assert failure.message == f"this machine ran short of {lacking}; the server's log has the details"

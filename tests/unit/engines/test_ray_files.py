@@ -109,13 +109,16 @@ def test_send_run_replaces_paths_by_the_digests_sent(tmp_path):
     specs = RunSpecs(tmp_path)
     video = tmp_path / "bytes"
     video.write_bytes(b"a video" * 1000)
-    spec = replace(specs.make("j1"), video=VideoSource("v1"), video_path=str(video))
+    adapter = tmp_path / "adapter"
+    adapter.write_bytes(b"learned" * 1000)
+    spec = replace(specs.make("j1"), video=VideoSource("v1"), video_path=str(video), start_path=str(adapter))
     sent = asyncio.run(send_run(node, spec, ContentDigests()))
     for digest, path in (
         (sent.source.path, specs.song_path),
         (sent.model_path, specs.model_path),
         (sent.video_path, video),
+        (sent.start_path, adapter),
     ):
         assert node.files.path_of(digest).read_bytes() == path.read_bytes()
     blind = asyncio.run(send_run(node, specs.make("j2"), ContentDigests()))
-    assert blind.video_path == ""
+    assert (blind.video_path, blind.start_path) == ("", "")

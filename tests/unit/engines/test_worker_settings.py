@@ -4,7 +4,13 @@ from dataclasses import fields, replace
 
 import pytest
 
-from ugosa_server.config import ServerConfig, WorkerSettings
+from ugosa_server.config import (
+    QuotaSettings,
+    RetentionSettings,
+    ServerConfig,
+    UploadSettings,
+    WorkerSettings,
+)
 from ugosa_server.engines.process import worker_command
 from ugosa_server.engines.ray.engine import settings_of_actor
 from ugosa_server.pipeline.__main__ import parse_arguments
@@ -12,10 +18,9 @@ from ugosa_server.pipeline.__main__ import parse_arguments
 # Read by the front process alone. A new setting belongs here, or in WorkerSettings, or is one of Ray's.
 FRONT = {
     *("listen", "tls_cert", "tls_key", "tls_client_ca", "require_token_on_loopback", "osc", "osc_peers"),
-    *("engine", "model", "model_dirs", "state_dir", "metrics", "min_free_bytes", "decode_timeout_s"),
-    *("max_queued", "max_upload_bytes", "keep_jobs_days", "keep_uploads_days", "upload_idle_timeout_s"),
-    *("quota_uploads", "quota_stored_bytes", "quota_queued_jobs", "quota_watches", "quota_upload_streams"),
-    *("quota_read_streams", "cancel_deadline_s", "drain_grace_s", "move_unknown", "exit_when_idle_s"),
+    *("engine", "model", "model_dirs", "state_dir", "metrics", "min_free_bytes", "max_queued"),
+    *("cancel_deadline_s", "drain_grace_s", "move_unknown", "exit_when_idle_s"),
+    *(field.name for kind in (UploadSettings, QuotaSettings, RetentionSettings) for field in fields(kind)),
 }
 WORKER = {field.name for field in fields(WorkerSettings)}
 PLACED_BY_RAY = {"device", "threads"}

@@ -12,8 +12,8 @@ from ugosa_server.errors import (
     UploadInUseError,
 )
 from ugosa_server.jobs.events import JobError, JobState, StateChanged
-from ugosa_server.jobs.model import JobDraft, JobOptions, JobResult, UploadFormat
-from ugosa_server.jobs.runs import RunNotice, StemFile
+from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
+from ugosa_server.jobs.runs import RunNotice, RunSucceeded, StemFile
 from ugosa_server.jobs.store import Store
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
@@ -149,7 +149,7 @@ def test_events_have_no_gaps_and_stale_attempts_write_nothing(store):
 def test_an_ended_job_never_changes_again(store):
     queue(store, "j1")
     store.jobs.claim_next()
-    result = JobResult((StemFile("drums", "stem-0.wav", 9, 9, "aa"),), "report.json", "report.html")
+    result = RunSucceeded((StemFile("drums", "stem-0.wav", 9, 9, "aa"),), "report.json", "report.html")
     assert store.jobs.end("j1", 1, JobState.SUCCEEDED, result=result)
     ended = store.jobs.get("me", "j1")
     assert (ended.result, ended.fraction) == (result, 1.0)
@@ -179,7 +179,7 @@ def test_a_job_is_found_by_its_content_while_that_is_its_own(store):
     store.jobs.set_marks("me", "j3", ())
     for _ in range(3):
         job = store.jobs.claim_next()
-        store.jobs.end(job.job_id, 1, JobState.SUCCEEDED, result=JobResult((), "r.json", "r.html"))
+        store.jobs.end(job.job_id, 1, JobState.SUCCEEDED, result=RunSucceeded((), "r.json", "r.html"))
     assert store.jobs.find_content("me", "c").job_id == "j2"
     assert store.jobs.find_content("you", "c") is None
     store.jobs.delete("me", "j2")
@@ -191,7 +191,7 @@ def test_a_job_that_learns_less_is_no_equal_one(store):
     store.jobs.create("j1", "r", "d", draft)
     assert store.jobs.request_accept("me", "j1").accepted
     store.jobs.claim_next()
-    store.jobs.end("j1", 1, JobState.SUCCEEDED, result=JobResult((), "r.json", "r.html"))
+    store.jobs.end("j1", 1, JobState.SUCCEEDED, result=RunSucceeded((), "r.json", "r.html"))
     assert store.jobs.find_content("me", "c") is None
 
 

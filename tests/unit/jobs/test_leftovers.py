@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shutil
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from tests.helpers.front import PRINCIPAL, Front, running_front
 from ugosa_server.cli import main
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.leftovers import check_state_dir, remove_leftovers
+from ugosa_server.jobs.leftovers import MAX_LOST_BYTES, check_state_dir, remove_leftovers, remove_long_lost
 from ugosa_server.jobs.model import UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME
 
 
@@ -95,6 +97,34 @@ def test_a_new_database_beside_songs_is_refused_with_a_way_out(filled, caplog):
     assert upload_id in caplog.text
     start(state_dir)
     assert files(state_dir / "lost+found") == moved
+
+
+DAY_S = 86_400
+
+
+def lost(spool, name, age_days, size_bytes, now_s):
+    folder = spool.lost_and_found / name
+    folder.mkdir(parents=True)
+    with (folder / "audio.f32").open("wb") as file:
+        file.truncate(size_bytes)  # takes no room
+    os.utime(folder, (now_s - age_days * DAY_S,) * 2)
+
+
+def test_lost_folders_stay_90_days_and_of_too_many_the_newest(tmp_path, caplog):
+    spool, now_s = Spool(tmp_path, 0), 2_000_000_000.0
+    ids = {age: f"uploads-upload-{age:016x}" for age in (6, 8, 50, 89, 91)}
+    for age, name in ids.items():
+        lost(spool, name, age, MAX_LOST_BYTES // 2 - 5000, now_s)
+    lost(spool, "jobs-job-00000000000000aa-2", 1000, 10, now_s)
+    lost(spool, "my own folder", 1000, 10, now_s)
+    remove_long_lost(spool, now_s)
+    left = {path.name for path in spool.lost_and_found.iterdir()}
+    assert left == {ids[6], ids[8], "my own folder"}
+    assert all(name in caplog.text for age, name in ids.items() if age > 8)
+    lost(spool, "uploads-upload-00000000000000ff", 1, 3 * MAX_LOST_BYTES, now_s)
+    remove_long_lost(spool, now_s)
+    left = {path.name for path in spool.lost_and_found.iterdir()}
+    assert left == {ids[6], "my own folder", "uploads-upload-00000000000000ff"}, "a week is safe"
 
 
 def test_an_older_database_is_refused_too(filled, tmp_path_factory):

@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from tests.helpers.front import PRINCIPAL, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.config import RetentionSettings
 from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs.leftovers import S_PER_DAY
 from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.retention import S_PER_DAY, RetentionOptions, believed_time_s, keep_sweeping, sweep
+from ugosa_server.jobs.retention import believed_time_s, keep_sweeping, sweep
 from ugosa_server.jobs.runs import AdapterFile
 from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
-OPTIONS = RetentionOptions(job_days=30, adapter_days=180, upload_days=7)
+OPTIONS = RetentionSettings()
 
 
 async def make_job(front, upload, request_id="r"):
@@ -66,8 +68,12 @@ def test_an_adapter_outlives_the_stems_of_its_job(tmp_path):
             upload = await front.upload()
             job = await make_job(front, upload)
             await front.events(job.job_id)
+            await front.jobs.star(PRINCIPAL, job.job_id, starred=True)
+            assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(30.1)) == (1, 0)
+            assert len((await front.jobs.get(PRINCIPAL, job.job_id)).result.stems) == 4
+            await front.jobs.star(PRINCIPAL, job.job_id, starred=False)
             for _ in range(2):  # the second sweep finds nothing more to do
-                assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(30.1)) == (1 - _, 0)
+                assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(30.1)) == (0, 0)
                 (left,) = front.spool.attempt_dir(job.job_id, 1).iterdir()
                 assert left.read_bytes() == b"learned"
             swept = await front.jobs.get(PRINCIPAL, job.job_id)
@@ -122,7 +128,7 @@ def test_zero_days_keep_for_ever(tmp_path):
     async def run():
         async with running_front(tmp_path) as front:
             await front.events((await make_job(front, await front.upload())).job_id)
-            for_ever = RetentionOptions(job_days=0, adapter_days=0, upload_days=0)
+            for_ever = RetentionSettings(keep_jobs_days=0, keep_adapters_days=0, keep_uploads_days=0)
             assert await sweep(front.uploads, front.jobs, for_ever, in_days(10_000)) == (0, 0)
 
     asyncio.run(run())
@@ -147,7 +153,7 @@ def test_a_server_sweeps_when_it_starts(tmp_path):
     async def run():
         async with running_front(tmp_path) as front:
             await front.upload()
-            at_once = dataclasses.replace(OPTIONS, upload_days=1e-9)
+            at_once = dataclasses.replace(OPTIONS, keep_uploads_days=1e-9)
             sweeping = asyncio.create_task(keep_sweeping(front.uploads, front.jobs, at_once))
             async with asyncio.timeout(10):
                 while kept(front) != ([], []):
@@ -175,6 +181,33 @@ def test_jumping_clock_sweeps_nothing_until_proved_right():
         back_in_weeks_s = now_s + 30 * day_s
         assert not store.clock.believe(back_in_weeks_s), "the server was off"
         assert store.clock.believe(back_in_weeks_s + day_s), "and a day later this is the time"
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("off_days", [0, 90])
+@pytest.mark.parametrize("behind_days", [2, 20_000])
+def test_what_came_while_the_clock_was_behind_is_kept(behind_days, off_days):
+    """A machine without a battery for its clock wakes up in the past, and is set right later."""
+    day_s = S_PER_DAY
+    store = Store(Path(":memory:"))
+    try:
+        began_s = time.time()
+        store.uploads.create("first", "local", "first", "d", UploadFormat())
+        assert store.clock.believe(began_s)
+        wake_s = began_s - behind_days * day_s
+        for hour in range(30):  # longer than the day that proves a clock
+            with clock(max(0.0, wake_s) + 3600 * hour):
+                store.clock.believe(time.time())
+                store.uploads.create(f"u{hour}", "local", f"u{hour}", "d", UploadFormat())
+        set_right_s = began_s + (off_days + 1.5) * day_s
+        with clock(set_right_s):
+            if not store.clock.believe(time.time()):
+                assert store.clock.believe(set_right_s + day_s)
+            store.uploads.delete_unused(set_right_s + day_s - 30 * day_s, set())
+        kept_ids = store.uploads.all_ids()
+        assert {f"u{hour}" for hour in range(30)} <= kept_ids
+        assert all(store.uploads.get("local", id_).create_time_s >= began_s for id_ in kept_ids)
     finally:
         store.close()
 

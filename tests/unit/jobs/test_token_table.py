@@ -3,12 +3,15 @@
 import re
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.cli import main
 from ugosa_server.errors import BadOptionError, NotFoundError
-from ugosa_server.jobs.model import UploadFormat
+from ugosa_server.jobs.events import JobState
+from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 
@@ -93,6 +96,29 @@ def test_the_commands_make_show_and_revoke(tmp_path, capsys):
     assert main(["token", "revoke", token.split("_")[1], *state]) == 2
     for days in ("nan", "0", "1e9"):  # the last would be a date that no calendar has, for `token list` too
         assert main(["token", "create", "--principal", "anna", "--expires", days, *state]) == 2
+
+
+@pytest.mark.parametrize("flags", [[], ["--cancel-jobs"]])
+def test_revoking_cancels_the_jobs_of_its_principal_if_asked(tmp_path, capsys, flags):
+    store = Store(tmp_path / STORE_FILE_NAME)
+    for principal in ("anna", "bert"):
+        store.uploads.create(principal, principal, "r", "d", UploadFormat())
+        draft = JobDraft(store.uploads.get(principal, principal), JobOptions("tiny"), ())
+        store.jobs.create(f"job of {principal}", "r", "d", replace(draft, upload=with_audio(draft.upload)))
+    token_id = store.tokens.create("anna", None).split("_")[1]
+    store.close()
+    assert main(["token", "revoke", token_id, *flags, "--state-dir", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    store = Store(tmp_path / STORE_FILE_NAME)
+    anna, bert = (store.jobs.get(name, f"job of {name}").state for name in ("anna", "bert"))
+    store.close()
+    assert bert is JobState.QUEUED
+    assert anna is (JobState.CANCELLED if flags else JobState.QUEUED)
+    assert ("1 jobs of anna are cancelled" in text) is bool(flags)
+
+
+def with_audio(upload):
+    return replace(upload, audio=SourceAudio("", 8000, 1, 100, "WAV", 0.5))
 
 
 def test_tokens_are_written_while_the_server_writes_jobs(tmp_path):

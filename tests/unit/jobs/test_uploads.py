@@ -7,12 +7,13 @@ import threading
 import pytest
 
 from tests.helpers.front import PRINCIPAL, ROOMY, wav_bytes
+from ugosa_server.config import UploadSettings
 from ugosa_server.errors import UploadBusyError
 from ugosa_server.jobs.model import UploadFormat, UploadState
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
-from ugosa_server.jobs.uploads import ReceivedChunk, UploadLimits, Uploads
+from ugosa_server.jobs.uploads import ReceivedChunk, Uploads
 
 SONG = wav_bytes(seconds=0.1)
 
@@ -45,7 +46,7 @@ def slow_disk(monkeypatch):
 def test_a_cancelled_stream_keeps_its_file_until_it_has_written(tmp_path, slow_disk):
     async def scene():
         store = AsyncStore(tmp_path / "ugosa.sqlite")
-        uploads = Uploads(store, Spool(tmp_path, 0), UploadLimits(2**20, decode_timeout_s=60), Quotas(ROOMY))
+        uploads = Uploads(store, Spool(tmp_path, 0), UploadSettings(max_upload_bytes=2**20), Quotas(ROOMY))
         upload = await uploads.create(PRINCIPAL, "song", UploadFormat(file_name="a.wav"), 0)
 
         async def send(*, finishes):

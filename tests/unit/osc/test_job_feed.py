@@ -8,7 +8,7 @@ from tests.helpers.front import PRINCIPAL, running_front
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.osc.snapshot import JobFeed
+from ugosa_server.osc.snapshot import MAX_WAITING, JobFeed
 
 pytestmark = pytest.mark.asyncio
 
@@ -43,6 +43,19 @@ async def test_job_that_ends_during_a_query_is_not_live_again(tmp_path):
         with pytest.raises(NotFoundError):
             await feed.snapshot("job-0000000000000000")
         publishing.cancel()
+
+
+async def test_of_a_long_queue_only_its_head_is_sent_to_who_asks(tmp_path):
+    gate = Gate()
+    async with running_front(tmp_path, [progress(1), gate, succeed], max_queued=100) as front:
+        feed = JobFeed(front.store, front.jobs, front.hub, PRINCIPAL)
+        upload = await front.upload()
+        for number in range(MAX_WAITING + 5):
+            await front.jobs.create(PRINCIPAL, f"r{number}", upload.upload_id, JobOptionsRequest(), ())
+        await gate.reached.wait()
+        await feed.load()
+        states = [live.state for live in feed.live_jobs()]
+        assert states == ["RUNNING", *["QUEUED"] * MAX_WAITING]
 
 
 async def test_job_deleted_before_its_end_was_seen_is_discarded(tmp_path):

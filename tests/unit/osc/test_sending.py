@@ -40,6 +40,16 @@ def test_live_job_without_changes_is_sent_once_a_second() -> None:
     assert run(schedule, until_s=3.5) == [(0.0, 1), (1.0, 1), (2.0, 1), (3.0, 1)]
 
 
+def test_a_job_that_waits_is_sent_when_it_changes_and_no_more() -> None:
+    schedule = SnapshotSchedule()
+    schedule.offer(snapshot(1, "QUEUED"), now_s=0.0)
+    assert run(schedule, until_s=100.0) == [(0.0, 1)]
+    assert schedule.next_due_s() is None
+    schedule.offer(snapshot(1, "QUEUED"), now_s=100.0, again=True)
+    schedule.offer(snapshot(2, "RUNNING"), now_s=100.0)
+    assert run(schedule, until_s=101.5) == [(100.0, 2), (101.0, 2)]
+
+
 def test_end_of_a_job_is_sent_five_times_over_two_seconds() -> None:
     schedule = SnapshotSchedule()
     schedule.offer(snapshot(1), now_s=0.0)

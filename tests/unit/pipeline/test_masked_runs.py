@@ -45,12 +45,6 @@ def checkpoints(tmp_path_factory):
     }
 
 
-@pytest.fixture(autouse=True)
-def short_previews(monkeypatch):
-    """Encoding previews, which these tests do not play, takes longest in a short run."""
-    monkeypatch.setattr("ugosa_server.pipeline.context.PREVIEW_S", 0.2)
-
-
 @pytest.fixture(scope="module")
 def networks():
     return ResidentNetworks(WorkerSettings("cpu", threads=1))

@@ -1,4 +1,4 @@
-"""The plan of a run: the span of its previews, and work that grows as the song and its report do."""
+"""The plan of a run: takes and excerpt of its report, and work that grows as the song and its report do."""
 
 from dataclasses import replace
 
@@ -9,27 +9,39 @@ from tests.helpers.tiny_network import TINY
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.jobs.runs import RunPhase
 from ugosa_server.marks import Mark, MarkSet, MarkState
-from ugosa_server.pipeline.plan import Ensemble, densest_window, plan_phases
+from ugosa_server.pipeline.plan import Ensemble, plan_phases, takes_of, telling_window
+from ugosa_server.report import TakeKind
 
 SILENT, ACTIVE = MarkState.SILENT, MarkState.ACTIVE
 RATE_HZ = 44_100
 
 
-def test_previews_lie_where_most_silence_is_marked():
+def test_excerpt_lies_where_about_half_is_marked_silent():
     marks = [Mark("a", SILENT, 0, 30), Mark("a", SILENT, 500, 560), Mark("b", SILENT, 520, 600)]
     spans = {"a": [(0, 30), (500, 560)], "b": [(520, 600)]}
 
-    def coverage(start):
-        return sum(max(0, min(y, start + 50) - max(x, start)) for rows in spans.values() for x, y in rows)
+    def mixture(start):
+        silent = [sum(max(0, min(y, start + 50) - max(x, start)) for x, y in rows) for rows in spans.values()]
+        return sum(min(frames, 50 - frames) for frames in silent)
 
-    start, stop = densest_window(MarkSet(marks), 1000, 50)
+    start, stop = telling_window(MarkSet(marks), 1000, 50)
     assert stop - start == 50
-    assert coverage(start) == max(map(coverage, range(951)))
+    assert mixture(start) == max(map(mixture, range(951))) > 25
 
 
-def test_previews_of_a_short_or_unmarked_song_begin_with_it():
-    assert densest_window(MarkSet(), 1000, 50) == (0, 50)
-    assert densest_window(MarkSet((Mark("bass", SILENT, 15, 40),)), 30, 50) == (0, 30)
+def test_excerpt_of_a_short_or_unmarked_song_begins_with_it():
+    assert telling_window(MarkSet(), 1000, 50) == (0, 50)
+    assert telling_window(MarkSet((Mark("bass", SILENT, 15, 40),)), 30, 50) == (0, 30)
+
+
+def test_takes_of_a_run_are_those_that_differ(tmp_path):
+    def takes(strategy, **changes):
+        return takes_of(run_spec(tmp_path, "no checkpoint", **changes), parse_strategy(strategy))
+
+    assert takes("P-L3:D") == tuple(TakeKind)
+    assert takes("B0") == (TakeKind.BASE, TakeKind.MARKED)
+    assert takes("B0", marks=()) == (TakeKind.BASE,)
+    assert takes("R-L3:D", marks=()) == (TakeKind.BASE, TakeKind.ADAPTED)
 
 
 @pytest.fixture
@@ -47,13 +59,13 @@ def report_seconds(tmp_path):
     return plan
 
 
-def test_report_time_follows_previews_and_song_length(report_seconds):
+def test_report_time_follows_clips_and_song_length(report_seconds):
     hour_s = 3600
-    encoding_s = report_seconds() - report_seconds(threads=0)
-    assert encoding_s == pytest.approx(9 * 20 * 2 * 0.0075)  # nine previews of 20 s, stereo
-    plain_s = report_seconds(strategy="B0") - report_seconds(strategy="B0", threads=0)
-    assert plain_s == pytest.approx(5 / 9 * encoding_s)
+    encoding_s = report_seconds() - report_seconds(excerpt=False)
+    assert encoding_s == pytest.approx(12 * 8 * 2 * 0.004)  # three takes of four stems, 8 s, stereo
+    plain_s = report_seconds(strategy="B0") - report_seconds(strategy="B0", excerpt=False)
+    assert plain_s == pytest.approx(8 / 12 * encoding_s)
     assert report_seconds(threads=2) < report_seconds(threads=1)
-    assert report_seconds(hour_s, threads=0) == pytest.approx(60 * report_seconds(60, threads=0))
-    assert report_seconds(hour_s) - report_seconds(hour_s, threads=0) == pytest.approx(encoding_s)
+    assert report_seconds(hour_s, excerpt=False) == pytest.approx(60 * report_seconds(60, excerpt=False))
+    assert report_seconds(hour_s) - report_seconds(hour_s, excerpt=False) == pytest.approx(encoding_s)
     assert report_seconds(channels=1) < report_seconds(channels=2)

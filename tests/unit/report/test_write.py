@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.marks import Mark, MarkState
-from ugosa_server.report import EpochLoss, JobReport, Preview, StemReport, write_report
-from ugosa_server.report.previews import audio_data_uri
+from ugosa_server.report import EpochLoss, JobReport, Listening, StemReport, Take, TakeKind, write_report
+from ugosa_server.report.clips import clip_data_uri
 from ugosa_server.report.svg import Waveform, WaveformMeter
 
 RATE_HZ = 44100
@@ -61,16 +63,16 @@ class Song:
         stems = random.uniform(-amplitude, amplitude, (len(SOURCES), frames, 2)).astype(np.float32)
         self.mix, *self.stems = (_waveform(audio) for audio in (stems.sum(axis=0), *stems))
         excerpt = stems[:, : min(frames, RATE_HZ // 4)]
-        uris = tuple(audio_data_uri(audio.T, RATE_HZ) for audio in (excerpt.sum(axis=0), *excerpt))
-        self.preview = Preview(0, excerpt.shape[1], uris[0], adapted=uris[1:], base=uris[1:])
+        clips = tuple(clip_data_uri(audio.T, RATE_HZ, 64_000) for audio in excerpt)
+        self.listening = Listening(tuple(Take(kind, clips) for kind in TakeKind), 0, excerpt.shape[1])
         self.report = replace(REPORT, frames=frames)
         self.folder = folder
 
     def write(self, **changes: object) -> tuple[dict[str, object], str]:
         """Write the report and return what its two files hold."""
-        preview = changes.pop("preview", self.preview)
+        listening = changes.pop("listening", self.listening)
         report = replace(self.report, **changes)  # type: ignore[arg-type]
-        json_name, html_name = write_report(report, preview, self.mix, self.stems, self.folder)  # type: ignore[arg-type]
+        json_name, html_name = write_report(report, listening, self.mix, self.stems, self.folder)  # type: ignore[arg-type]
         text = (self.folder / json_name).read_text(encoding="utf-8")
         return json.loads(text, parse_constant=_no_constant), (self.folder / html_name).read_text("utf-8")
 
@@ -161,7 +163,7 @@ def test_text_from_outside_cannot_become_markup(song: Song) -> None:
         source_encoding=EVIL, options={"<i>": EVIL},
     )[1]  # fmt: skip
     evil = Page(page)
-    assert evil.count("script") == plain.count("script") == 1
+    assert evil.count("script") == plain.count("script") == 3
     assert evil.count("i") == plain.count("i")
     assert evil.count("b") == plain.count("b")
     assert EVIL in evil.text  # and it can still be read
@@ -171,15 +173,34 @@ def test_the_page_needs_nothing_from_outside(song: Song) -> None:
     _, page = song.write()
     for way_out in ("http:", "https:", "url(", "@import"):  # base64 has no colon, bracket or @
         assert way_out not in page
-    links = [
-        attributes[name]
-        for _, attributes in Page(page).tags
-        for name in ("src", "href")
-        if name in attributes
-    ]
-    assert links
-    assert all(link is not None and link.startswith("data:audio/") for link in links)
+    assert not [a for _, a in Page(page).tags if {"src", "href"} & a.keys()]
     assert "default-src 'none'" in page
+    assert "media-src data: 'self' file:;" in page  # stems beside it
+
+
+def data_of(page: str, element_id: str) -> Any:
+    """What the page's script reads from an element."""
+    found = re.search(f'<script id="{element_id}" type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_page_has_every_take_and_stays_small(song: Song) -> None:
+    _, page = song.write()
+    listening = data_of(page, "listening")
+    assert [take["kind"] for take in listening["takes"]] == ["base", "marked", "adapted"]
+    assert all(clip.startswith("data:audio/ogg") for take in listening["takes"] for clip in take["clips"])
+    assert [len(take["clips"]) for take in listening["takes"]] == [len(SOURCES)] * 3
+    assert (listening["start_s"], listening["end_s"], listening["song_s"]) == (0.0, 0.25, 3.0)
+    assert data_of(page, "files") == {}  # until a client puts the page beside stems
+    assert Page(page).count("button", "take") == 3
+    assert Page(page).count("button", "solo") == Page(page).count("button", "mute") == len(SOURCES)
+
+
+def test_a_page_without_excerpt_is_a_drawing_and_a_player(song: Song) -> None:
+    _, page = song.write(listening=Listening((Take(TakeKind.MARKED),)))
+    assert len(page) < 200_000
+    assert data_of(page, "listening")["takes"] == [{"kind": "marked", "clips": []}]
 
 
 def test_the_page_draws_every_lane_and_every_mark(song: Song) -> None:
@@ -187,7 +208,6 @@ def test_the_page_draws_every_lane_and_every_mark(song: Song) -> None:
     assert page.count("svg") == 1 + len(SOURCES) + 1  # mix, stems, loss
     assert page.count("div", "silent") == 1
     assert page.count("div", "active") == 1
-    assert page.count("audio") == 1 + 2 * len(SOURCES)
     drawn = [a for _, a in page.tags if a.get("class") == "mark silent" and "title" in a]
     assert drawn[0]["style"] == "left:0.000%;width:33.333%"
     assert drawn[0]["title"] == "drums marked silent from 0:00 to 0:01"
@@ -212,11 +232,11 @@ def test_plain_separation_makes_a_page_without_empty_charts(song: Song) -> None:
     stems = tuple(StemReport(source, -6.0) for source in SOURCES)
     _, html = song.write(
         marks=(), epoch_losses=(), stems=stems, adapter_sha256=None, trainable_parameters=0, strategy="B0",
-        notices=(), preview=replace(song.preview, base=None),
+        notices=(), listening=Listening((Take(TakeKind.BASE),)),
     )  # fmt: skip
     page = Page(html)
     assert page.count("svg") == 1 + len(SOURCES)
-    assert page.count("audio") == 1 + len(SOURCES)
+    assert page.count("button", "take") == 1
     assert "No regions were marked" in page.text
     assert "nan" not in page.text.lower().split()
 

@@ -29,6 +29,7 @@ REASONS = {
     "DrainingError": "DRAINING",
     "FailedPreconditionError": "FAILED_PRECONDITION",
     "InvalidInputError": "INVALID_INPUT",
+    "JobInUseError": "JOB_IN_USE",
     "JobNotFinishedError": "JOB_NOT_FINISHED",
     "JobStartedError": "JOB_STARTED",
     "NoVideoEncoderError": "NO_VIDEO_ENCODER",

@@ -7,23 +7,29 @@ import { createRequire } from "node:module";
 const { chromium } = createRequire(`${process.env.UGOSA_NODE_MODULES}/`)("playwright-core");
 const SOON_MS = 60_000;
 
+/** A name that leads to this machine, as one does that a foreign page has rebound. */
+export const REBOUND = "rebound.example";
+const TABLET = { viewport: { width: 1024, height: 768 }, hasTouch: true, isMobile: true };
+
 /**
  * Open the page of a song.
  * @param {string} address with its key
+ * @param {boolean} onTablet
  */
-export async function openPage(address) {
+export async function openPage(address, onTablet) {
   const browser = await chromium.launch({
     executablePath: process.env.UGOSA_CHROMIUM,
-    args: ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+    args: ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", `--host-resolver-rules=MAP ${REBOUND} 127.0.0.1`],
   });
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, acceptDownloads: true });
+  const size = onTablet ? TABLET : { viewport: { width: 1280, height: 800 } };
+  const context = await browser.newContext({ ...size, acceptDownloads: true });
   context.setDefaultTimeout(SOON_MS);
   const page = await context.newPage();
   const troubles = [];
   page.on("console", (message) => message.type() === "error" && troubles.push(message.text()));
   page.on("pageerror", (error) => troubles.push(String(error)));
   await page.goto(address);
-  const hand = { browser, context, page, troubles, ...actions(page) };
+  const hand = { browser, context, page, troubles, ...actions(page), fingers: await fingers(context, page) };
   await hand.until(() => window.ugosa?.lanes);
   // All lanes are drawn.
   await hand.until(() => window.ugosa.lanes.pxPerS > 0 && !document.querySelector(".lane.mix.borrowed"));
@@ -70,6 +76,28 @@ function actions(page) {
         versions,
       );
     },
+  };
+}
+
+/** Fingers on the lanes: each path is a list of [source, share of the width, share of the height]. */
+async function fingers(context, page) {
+  const session = await context.newCDPSession(page);
+  const touch = (type, touchPoints) => session.send("Input.dispatchTouchEvent", { type, touchPoints });
+  return async (...paths) => {
+    const boxes = {};
+    for (const [source] of paths.flat()) boxes[source] ??= await page.locator(`.lane[data-source=${source}] .plot`).boundingBox();
+    const at = (step) =>
+      paths.map((path, id) => {
+        const [source, across, down] = path[Math.min(step, path.length - 1)];
+        const { x, y, width, height } = boxes[source];
+        return { id, x: x + across * width, y: y + down * height };
+      });
+    await touch("touchStart", at(0));
+    for (let step = 1; step < Math.max(...paths.map((path) => path.length)); step += 1) {
+      await page.waitForTimeout(60); // a hand takes its time, and the page waits for one that only taps
+      await touch("touchMove", at(step));
+    }
+    await touch("touchEnd", []);
   };
 }
 

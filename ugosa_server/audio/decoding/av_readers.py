@@ -88,9 +88,7 @@ def open_mp4(file: BinaryIO, start: int, stop: int) -> AudioStream:
         )
     rate_hz = context.sample_rate
     frames = None if song.seconds is None else round(song.seconds * rate_hz)
-    apple = re.match(
-        r"\s*(?:[0-9A-Fa-f]+\s+){3}([0-9A-Fa-f]{1,16})\b", container.metadata.get("iTunSMPB", "")
-    )
+    apple = APPLE_GAPS.match(container.metadata.get("iTunSMPB", ""))
     if apple is not None:
         frames = int(apple[1], 16) or frames
     promised = track.frames  # packets in the track's table; 0 where there is none

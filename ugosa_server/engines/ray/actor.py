@@ -103,6 +103,7 @@ class WorkerActor:
                 source=replace(spec.source, path=self._path(spec.source.path)),
                 model_path=self._path(spec.model_path),
                 video_path=self._path(spec.video_path) if spec.video_path else "",
+                start_path=self._path(spec.start_path) if spec.start_path else "",
                 out_dir=str(self._files.make_run(spec.job_id, spec.attempt)),
             )
         key = (spec.job_id, spec.attempt)

@@ -28,6 +28,7 @@ from ugosa_server.engines.ray.actor import CONCURRENCY_GROUPS, GROUP_OF_METHOD, 
 from ugosa_server.engines.ray.files import NodeFolder
 from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
 from ugosa_server.errors import ConfigError
+from ugosa_server.home import expanded
 from ugosa_server.jobs.runs import RunSpec
 from ugosa_server.supervision import keep_running
 
@@ -66,7 +67,7 @@ class RaySession:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         os.environ["RAY_AUTH_MODE"] = "token"
         if token_file:
-            token = Path(token_file).expanduser().absolute()
+            token = expanded(token_file).absolute()
             if embedded and not token.exists():
                 token.touch(mode=0o600)
                 token.write_text(secrets.token_hex(32))

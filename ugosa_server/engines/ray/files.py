@@ -22,6 +22,7 @@ from typing import Any
 
 from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.files import publish, sha256_of_file, tmp_path_of
+from ugosa_server.home import expanded
 from ugosa_server.jobs.runs import RunSpec, StemFile
 
 CHUNK_BYTES = 1024**2
@@ -57,7 +58,7 @@ class NodeFiles:
 
     def __init__(self, folder: NodeFolder) -> None:
         """Make the folders."""
-        root = Path(folder.root).expanduser()
+        root = expanded(folder.root)
         self._content = root / "content"
         self._runs = root / "runs"
         self._writer = folder.writer
@@ -193,11 +194,16 @@ async def send_run(actor: Any, spec: RunSpec, digests: ContentDigests) -> RunSpe
     if spec.video_path:
         video, video_bytes = await digests.of(spec.video_path)
         await send_file(actor, spec.video_path, video, video_bytes)
+    start = ""
+    if spec.start_path:
+        start, start_bytes = await digests.of(spec.start_path)
+        await send_file(actor, spec.start_path, start, start_bytes)
     return replace(
         spec,
         source=replace(spec.source, path=song),
         model_path=model,
         video_path=video,
+        start_path=start,
         checkpoint_path="",
         resume_path="",
     )

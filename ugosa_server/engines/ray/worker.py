@@ -238,9 +238,9 @@ class RayWorker(Worker):
             self._lose_run(run, f"died: {str(error).splitlines()[0]}", kill=False)
         except (WorkerLostError, OSError) as error:
             self._lose_run(run, str(error), kill=True)
-        except Exception as error:  # whatever it is, a run that nobody follows must not look alive
+        except Exception:  # whatever it is, a run that nobody follows must not look alive
             log.exception("%s: job %s cannot be followed", self.name, run.spec.job_id)
-            self._lose_run(run, f"{type(error).__name__}: {error}", kill=True)
+            self._lose_run(run, "could not be followed", kill=True)
 
     async def _send(self, actor: Any, run: WorkerRun) -> RunSpec | None:
         """Send the inputs of a run to the node; return None if it is cancelled meanwhile."""

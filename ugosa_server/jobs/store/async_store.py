@@ -60,12 +60,12 @@ class Store:
                 " another state directory"
             ) from error
         self.events = EventTable(self._connection)
-        self.jobs = JobTable(self._connection, self.events)
+        self.clock = ClockTable(self._connection)
+        self.jobs = JobTable(self._connection, self.events, self.clock)
         self.arrays = ArrayTable(self._connection, self.jobs)
-        self.uploads = UploadTable(self._connection)
+        self.uploads = UploadTable(self._connection, self.clock)
         self.lost_runs = LostRunTable(self._connection)
         self.deletions = DeletionTable(self._connection)
-        self.clock = ClockTable(self._connection)
         self.tokens = TokenTable(self._connection, self.clock)
         self.totals = Totals(self._connection)
 

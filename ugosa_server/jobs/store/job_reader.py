@@ -12,8 +12,8 @@ import msgspec
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamagedError
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.model import Job, JobOptions, JobResult
-from ugosa_server.jobs.runs import BaseStems, RunBaseStems, StemFile
+from ugosa_server.jobs.model import Job, JobOptions
+from ugosa_server.jobs.runs import BaseStems, RunBaseStems, RunSucceeded, StemFile
 from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import columns_of, from_json, read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.turns import Turns
@@ -44,18 +44,20 @@ class JobRow(NamedTuple):
     error: bytes | None
     result: bytes | None
     array_id: str | None
+    starred: int
     accepted: int
 
 
 MARKS = "coalesce((SELECT m.marks FROM job_marks m WHERE m.job_id = jobs.job_id), marks)"
-ACCEPTED = "EXISTS (SELECT 1 FROM accepted_jobs a WHERE a.job_id = jobs.job_id)"
-COLUMNS = columns_of(JobRow, marks=f"CAST({MARKS} AS BLOB)", accepted=ACCEPTED)
-COLUMNS_WITHOUT_MARKS = columns_of(JobRow, marks="CAST('[]' AS BLOB)", accepted=ACCEPTED)
+STARRED = "(SELECT count(*) FROM stars WHERE stars.job_id = jobs.job_id)"
+ACCEPTED = "(SELECT count(*) FROM accepted_jobs a WHERE a.job_id = jobs.job_id)"
+COLUMNS = columns_of(JobRow, marks=f"CAST({MARKS} AS BLOB)", starred=STARRED, accepted=ACCEPTED)
+COLUMNS_WITHOUT_MARKS = columns_of(JobRow, marks="CAST('[]' AS BLOB)", starred=STARRED, accepted=ACCEPTED)
 DAMAGED = JobError(StoreDamagedError.reason, JOB_DAMAGED_MESSAGE)
 NO_AUDIO = SourceAudio("", 0, 0, 0, "", 0.0)  # in place of what is damaged
 NO_OPTIONS = JobOptions("")
 NO_MARKS: tuple[Mark, ...] = ()
-NO_RESULT = JobResult((), "", "")
+NO_RESULT = RunSucceeded((), "", "")
 NO_STEMS = RunBaseStems(())
 MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 
@@ -136,17 +138,30 @@ class JobReader:
         return row
 
     def page(
-        self, principal: str, states: Collection[JobState], before_number: int | None, limit: int
+        self,
+        principal: str,
+        states: Collection[JobState],
+        before_number: int | None,
+        limit: int,
+        song_sha256: str = "",
     ) -> tuple[list[Job], int | None]:
         """Return jobs newest first, and where the next page starts (None on the last page).
 
-        A page ends before `limit` where its jobs would take more than MAX_PAGE_BYTES.
+        With a `song_sha256` they are those of one song. A page ends before `limit` where its jobs would take
+        more than MAX_PAGE_BYTES.
         """
         wanted = [state.value for state in states or JobState]
         rows = self._connection.execute(  # row by row: those that are too much for the page are not read
             f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND number < ?"
-            f" AND state IN ({', '.join('?' * len(wanted))}) ORDER BY number DESC LIMIT ?",
-            (principal, before_number if before_number is not None else 2**62, *wanted, limit + 1),
+            f" AND state IN ({', '.join('?' * len(wanted))}) AND ? IN ('', upload_sha256)"
+            " ORDER BY number DESC LIMIT ?",
+            (
+                principal,
+                before_number if before_number is not None else 2**62,
+                *wanted,
+                song_sha256,
+                limit + 1,
+            ),
         )
         page: list[JobRow] = []
         size_bytes = 0
@@ -227,7 +242,7 @@ class JobReader:
         options = from_json(row.options, JobOptions, NO_OPTIONS, name)
         marks = from_json(row.marks, tuple[Mark, ...], NO_MARKS, name)
         error = None if row.error is None else from_json(row.error, JobError, DAMAGED, name)
-        result = None if row.result is None else from_json(row.result, JobResult, NO_RESULT, name)
+        result = None if row.result is None else from_json(row.result, RunSucceeded, NO_RESULT, name)
         state = row.state
         if result is NO_RESULT:
             state, error, result = JobState.FAILED, DAMAGED, None
@@ -257,6 +272,7 @@ class JobReader:
             array_id=row.array_id or "",
             base_stems=base_stems,
             accepted=bool(row.accepted),
+            starred=bool(row.starred),
             damaged=audio is NO_AUDIO or options is NO_OPTIONS or (marks is NO_MARKS and row.marks != b"[]"),
         )
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import apsw
 
-from ugosa_server.errors import JobNotFinishedError, JobStartedError, NotFoundError
+from ugosa_server.errors import JobInUseError, JobNotFinishedError, JobStartedError, NotFoundError
 from ugosa_server.jobs.events import EventBody, JobError, JobState, StateChanged
-from ugosa_server.jobs.model import Job, JobDraft, JobResult
-from ugosa_server.jobs.runs import RunNotice
+from ugosa_server.jobs.model import Job, JobDraft
+from ugosa_server.jobs.runs import RunNotice, RunSucceeded
+from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_reader import JobReader
-from ugosa_server.jobs.store.rows import as_json, read_row, read_rows, read_value
+from ugosa_server.jobs.store.rows import START_FROM, as_json, read_row, read_rows, read_strings, read_value
 from ugosa_server.jobs.store.schema import transaction
 from ugosa_server.marks import Mark
 
@@ -22,9 +22,10 @@ from ugosa_server.marks import Mark
 class JobTable(JobReader):
     """Reads and writes jobs. Every method is one transaction, durable when it returns."""
 
-    def __init__(self, connection: apsw.Connection, events: EventTable) -> None:
+    def __init__(self, connection: apsw.Connection, events: EventTable, clock: ClockTable) -> None:
         super().__init__(connection)
         self._events = events
+        self._clock = clock
 
     def create(
         self,
@@ -40,7 +41,7 @@ class JobTable(JobReader):
         `admit` is called before anything is inserted and raises what speaks against it.
 
         Raises:
-            NotFoundError: the upload, or the video, has been deleted meanwhile.
+            NotFoundError: the upload, the video, or what it starts from has been deleted meanwhile.
         """
         upload, options = draft.upload, draft.options
         with transaction(self._connection):
@@ -48,7 +49,10 @@ class JobTable(JobReader):
             if known is not None:
                 return known
             admit()
-            for upload_id in (upload.upload_id, *([options.video.upload_id] if options.video else [])):
+            if options.start_from.startswith("job-"):
+                self.get(upload.principal, options.start_from)
+            needed = [upload.upload_id, *([options.video.upload_id] if options.video else [])]
+            for upload_id in needed + [options.start_from] * options.start_from.startswith("upload-"):
                 if not read_value(
                     self._connection, int, "SELECT count(*) FROM uploads WHERE upload_id = ?", (upload_id,)
                 ):
@@ -70,7 +74,7 @@ class JobTable(JobReader):
                     as_json(replace(options, visual_frames=(), pictures=())),
                     "[]",  # they are beside the row
                     JobState.QUEUED.value,
-                    time.time(),
+                    self._clock.stamp_s(),
                     array_id,
                     options.video.upload_id if options.video else None,
                     draft.stems_bytes,
@@ -139,7 +143,7 @@ class JobTable(JobReader):
                 tuple[str, int],
                 "UPDATE jobs SET state = ?, attempt = attempt + 1, fraction = 0,"
                 " start_time_s = coalesce(start_time_s, ?) WHERE number = ? RETURNING job_id, attempt",
-                (JobState.RUNNING.value, time.time(), number),
+                (JobState.RUNNING.value, self._clock.stamp_s(), number),
             )
             assert claimed is not None
             job_id, attempt = claimed
@@ -160,7 +164,7 @@ class JobTable(JobReader):
         attempt: int,
         state: JobState,
         error: JobError | None = None,
-        result: JobResult | None = None,
+        result: RunSucceeded | None = None,
     ) -> bool:
         """Move a RUNNING or CANCELLING job to a terminal state; False when the attempt is stale."""
         with transaction(self._connection):
@@ -171,7 +175,7 @@ class JobTable(JobReader):
                 " fraction = CASE WHEN ? THEN 1.0 ELSE fraction END WHERE job_id = ?",
                 (
                     state.value,
-                    time.time(),
+                    self._clock.stamp_s(),
                     None if error is None else as_json(error),
                     None if result is None else as_json(result),
                     0 if result is None else result.stored_bytes,
@@ -201,7 +205,7 @@ class JobTable(JobReader):
             if job.state is JobState.QUEUED:
                 self._connection.execute(
                     "UPDATE jobs SET state = ?, end_time_s = ?, stored_bytes = 0 WHERE job_id = ?",
-                    (JobState.CANCELLED.value, time.time(), job_id),
+                    (JobState.CANCELLED.value, self._clock.stamp_s(), job_id),
                 )
                 self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLED))
             elif job.state is JobState.RUNNING:
@@ -220,36 +224,74 @@ class JobTable(JobReader):
                 self._connection.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
             return self.get(principal, job_id)
 
+    def cancel_all(self, principal: str) -> int:
+        """Ask all jobs of a principal that have not ended to end, and return how many there were."""
+        with transaction(self._connection):
+            job_ids = read_strings(
+                self._connection,
+                "SELECT job_id FROM jobs WHERE principal = ? AND end_time_s IS NULL",
+                (principal,),
+            )
+            for job_id in job_ids:
+                self.request_cancel(principal, job_id)
+            return len(job_ids)
+
+    def star(self, principal: str, job_id: str, *, starred: bool) -> Job:
+        """Keep a job for ever, or no longer."""
+        with transaction(self._connection):
+            self.get(principal, job_id)
+            self._connection.execute(
+                "INSERT OR IGNORE INTO stars VALUES (?)" if starred else "DELETE FROM stars WHERE job_id = ?",
+                (job_id,),
+            )
+            return self.get(principal, job_id)
+
     def delete(self, principal: str, job_id: str) -> None:
         """Remove an ended job with its events.
 
         Raises:
             JobNotFinishedError: it has not ended.
+            JobInUseError: a job that has not ended starts from it.
         """
         with transaction(self._connection):
             state, _ = self.progress(principal, job_id)
             if not state.ended:
                 raise JobNotFinishedError(f"job {job_id} is {state.value}; cancel it first")
+            needing = read_strings(
+                self._connection,
+                f"SELECT job_id FROM jobs WHERE end_time_s IS NULL AND {START_FROM} = ?",
+                (job_id,),
+            )
+            if needing:
+                raise JobInUseError(
+                    f"job {needing[0]} starts from job {job_id}; cancel it or wait for its end"
+                )
             self._delete(job_id)
 
     def sweep_ended(self, before_s: float, adapters_before_s: float) -> tuple[list[str], list[Job]]:
         """Remove the jobs that ended before a time; return their ids, and the jobs of which an adapter stays.
 
+        Starred ones stay as they are.
         A job with an adapter stays without its stems until it ended before `adapters_before_s` too. Its
         request_id is free for a new job then, as that of a removed one is.
         """
         with transaction(self._connection):
             ended = read_rows(
                 self._connection,
-                tuple[str, str, int],
-                "SELECT job_id, principal, end_time_s >= ? AND json_extract(result, '$.adapter') IS NOT NULL"
-                " FROM jobs WHERE end_time_s < ?",
-                (adapters_before_s, before_s),
+                tuple[str, str, float],
+                "SELECT job_id, principal, end_time_s FROM jobs WHERE end_time_s < ?"
+                " AND job_id NOT IN (SELECT job_id FROM stars)"
+                f" AND job_id NOT IN (SELECT {START_FROM} FROM jobs WHERE end_time_s IS NULL)",
+                (before_s,),
             )
-            gone = [job_id for job_id, _, keeps_adapter in ended if not keeps_adapter]
-            for job_id in gone:
-                self._delete(job_id)
-            kept = [self.get(principal, job_id) for job_id, principal, keeps in ended if keeps]
+            gone, kept = [], []
+            for job_id, principal, end_time_s in ended:
+                job = self.get(principal, job_id)
+                if end_time_s >= adapters_before_s and job.result and job.result.adapter:
+                    kept.append(job)
+                else:
+                    gone.append(job_id)
+                    self._delete(job_id)
             for job in kept:
                 self._keep_adapter_alone(job)
             return gone, kept

@@ -17,6 +17,8 @@ import msgspec
 from ugosa_server.errors import StoreDamagedError
 
 R = TypeVar("R")
+START_FROM = "coalesce(iif(json_valid(options), options ->> '$.start_from', ''), '')"
+"""SQL of the job or upload whose adapter a job starts from; never NULL, whatever the row holds."""
 Value = str | int | float | None
 
 log = logging.getLogger(__name__)

@@ -160,6 +160,11 @@ LATER_TABLES = """
     CREATE TRIGGER IF NOT EXISTS job_of_content_deleted AFTER DELETE ON jobs
         BEGIN DELETE FROM job_contents WHERE job_id = OLD.job_id; END;
 
+    -- Jobs that are kept for ever.
+    CREATE TABLE IF NOT EXISTS stars (job_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER IF NOT EXISTS starred_job_deleted AFTER DELETE ON jobs
+        BEGIN DELETE FROM stars WHERE job_id = OLD.job_id; END;
+
     -- Runs that came to no end (retries.py).
     CREATE TABLE IF NOT EXISTS lost_runs (
         job_id TEXT PRIMARY KEY,

@@ -26,6 +26,20 @@ class EndedJob:
     """Durations of the last attempt's phases, from a phase's first progress to the next one's or the end."""
 
 
+@dataclass(frozen=True)
+class PrincipalTotals:
+    """Sums of one principal, or of several."""
+
+    principal: str
+    """Name."""
+    jobs: int
+    """Jobs kept."""
+    queued: int
+    """Those of them that wait."""
+    stored_bytes: int
+    """Songs and stems on disk."""
+
+
 class Totals:
     """Reads sums from the store's tables."""
 
@@ -50,6 +64,18 @@ class Totals:
             " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE end_time_s IS NOT NULL)",
         )
         return row
+
+    def by_principal(self) -> list[PrincipalTotals]:
+        """Return the sums of every principal that has anything here, the one who stores most first."""
+        rows = read_rows(
+            self._connection,
+            tuple[str, int, int, int],
+            "SELECT principal, sum(jobs), sum(queued), sum(bytes) FROM"
+            " (SELECT principal, 0 AS jobs, 0 AS queued, stored_bytes AS bytes FROM uploads UNION ALL"
+            " SELECT principal, 1, state = 'queued', iif(end_time_s IS NULL, 0, stored_bytes) FROM jobs)"
+            " GROUP BY principal ORDER BY sum(bytes) DESC, principal",
+        )
+        return [PrincipalTotals(*row) for row in rows]
 
     def ended_after(self, time_s: float) -> list[EndedJob]:
         """Return the jobs that ended after a time, in the order of their ends."""

@@ -89,15 +89,21 @@ class TokenTable:
         now_s = self._clock.latest_s()
         return any(token.expire_time_s is None or token.expire_time_s > now_s for token in self.all())
 
-    def revoke(self, token_id: str) -> None:
-        """Remove a token; a running server refuses it from its next call on.
+    def revoke(self, token_id: str) -> str:
+        """Remove a token and return its principal; a running server refuses it from its next call on.
 
         Raises:
             NotFoundError: there is none of that id.
         """
-        self._connection.execute("DELETE FROM tokens WHERE token_id = ?", (token_id,))
-        if self._connection.changes() == 0:
+        row = read_row(
+            self._connection,
+            tuple[str],
+            "DELETE FROM tokens WHERE token_id = ? RETURNING principal",
+            (token_id,),
+        )
+        if row is None:
             raise NotFoundError(f"no token {token_id!r}; `ugosa-server token list` shows them all")
+        return row[0]
 
 
 def _sha256(secret: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,8 +12,10 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
+from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import (
+    START_FROM,
     as_json,
     columns_of,
     from_json,
@@ -51,8 +52,9 @@ NO_VIDEO = VideoInfo(0, 0, "")
 class UploadTable:
     """Reads and writes uploads. Every method is one transaction, durable when it returns."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, clock: ClockTable) -> None:
         self._connection = connection
+        self._clock = clock
 
     def create(
         self,
@@ -93,7 +95,7 @@ class UploadTable:
                     request_digest,
                     as_json(upload_format),
                     UploadState.RECEIVING.value,
-                    time.time(),
+                    self._clock.stamp_s(),
                 ),
             )
             return self.get(principal, upload_id)
@@ -177,12 +179,19 @@ class UploadTable:
             (UploadState.COMPLETE.value, sha256, as_json(video), upload_id),
         )
 
+    def complete_adapter(self, upload_id: str, sha256: str) -> None:
+        """Record that the upload is verified and is an adapter, whose bytes stay as they came."""
+        self._connection.execute(
+            "UPDATE uploads SET state = ?, sha256 = ? WHERE upload_id = ?",
+            (UploadState.COMPLETE.value, sha256, upload_id),
+        )
+
     def receive_again(self, upload_id: str) -> None:
         """Make an upload RECEIVING from its first byte, because what was decoded is damaged."""
         self._connection.execute(
             "UPDATE uploads SET state = ?, committed_size = 0, stored_bytes = 0, sha256 = '', audio = NULL,"
             " video = NULL, create_time_s = ? WHERE upload_id = ?",
-            (UploadState.RECEIVING.value, time.time(), upload_id),
+            (UploadState.RECEIVING.value, self._clock.stamp_s(), upload_id),
         )
 
     def delete(self, principal: str, upload_id: str) -> None:
@@ -196,8 +205,8 @@ class UploadTable:
             self.get(principal, upload_id)
             job_ids = read_strings(
                 self._connection,
-                "SELECT job_id FROM jobs WHERE (upload_id = ?1 OR video_upload_id = ?1)"
-                " AND end_time_s IS NULL",
+                "SELECT job_id FROM jobs WHERE (upload_id = ?1 OR video_upload_id = ?1"
+                f" OR {START_FROM} = ?1) AND end_time_s IS NULL",
                 (upload_id,),
             )
             if job_ids:
@@ -232,7 +241,9 @@ class UploadTable:
                 "SELECT upload_id FROM uploads WHERE create_time_s < ? AND NOT EXISTS (SELECT 1 FROM jobs"
                 " WHERE jobs.upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
                 " AND NOT EXISTS (SELECT 1 FROM jobs"
-                " WHERE jobs.video_upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)",
+                " WHERE jobs.video_upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
+                f" AND upload_id NOT IN (SELECT {START_FROM} FROM jobs"
+                " WHERE end_time_s IS NULL)",
                 (before_s,) * 5,
             )
             ids = [upload_id for upload_id in old if upload_id not in but]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import ugosa_client
-from ugosa_client.cli import adapters, batch, jobs, marks, reaper_helper, separate
+from ugosa_client.cli import adapters, batch, jobs, marks, reaper_helper, report, separate, versions
 from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
 from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import make_reporter
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ugosa {ugosa_client.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (separate, marks, web, batch, jobs, adapters, reaper_helper):
+    for group in (separate, marks, web, batch, jobs, report, versions, adapters, reaper_helper):
         group.add_commands(commands, common)
     for command in commands.choices.values():
         command.epilog = EXIT_CODES_HELP

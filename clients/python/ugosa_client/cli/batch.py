@@ -15,7 +15,7 @@ import json
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,8 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
         reporter.say(f"{entry.name} is left out: {entry.why}")
     if arguments.check:
         return check_songs(tree, songs, job_options(arguments), out, client, reporter)
-    work = Batch(client, tree, job_options(arguments), arguments.overwrite, places, stem_files(arguments))
+    options = replace(job_options(arguments), excerpt=bool(arguments.excerpt))  # no pages unless asked for
+    work = Batch(client, tree, options, arguments.overwrite, places, stem_files(arguments))
     start_s = time.monotonic()
     outcomes = work.separate_all(tree.out_dirs(), arguments.in_flight, reporter)
     elapsed_s = time.monotonic() - start_s

@@ -31,6 +31,14 @@ def add_job_options(parser: argparse.ArgumentParser, *, lossy: bool = False) -> 
             metavar=row.metavar,
             help=row.help.replace("%", "%%") + (LOSSY_HELP if more_formats(row, lossy) else ""),
         )
+        if row.kind == "switch":  # --no-page is --page off
+            group.add_argument(
+                f"--no-{row.flag.removeprefix('--')}",
+                dest=row.field,
+                action="store_const",
+                const=False,
+                help=argparse.SUPPRESS,
+            )
 
 
 def more_formats(row: OptionRow, lossy: bool) -> tuple[str, ...]:
@@ -45,6 +53,17 @@ def add_name(parser: argparse.ArgumentParser) -> None:
         default=PLAIN.name,
         metavar="PATTERN",
         help="file names of the stems, for example '{song} - {stem}' (default: {stem})",
+    )
+
+
+def add_lossy_format(parser: argparse.ArgumentParser) -> None:
+    """Add the formats that the client makes of stems as they are fetched."""
+    parser.add_argument(
+        "--format",
+        dest="stem_encoding",
+        choices=tuple(LossyFormat),
+        metavar="FORMAT",
+        help="mp3 or ogg, both lossy (default: as the job made them)",
     )
 
 

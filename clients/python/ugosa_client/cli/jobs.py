@@ -11,13 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ugosa_client.cli.job_options import add_name, stem_files
+from ugosa_client.cli.job_options import add_lossy_format, add_name, stem_files
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.cli.separate import add_out
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError
 from ugosa_client.resources import JobState
-from ugosa_client.stem_files import LossyFormat
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -31,13 +30,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     fetch.add_argument("job_id", metavar="JOB")
     add_out(fetch, required=True)
     add_name(fetch)
-    fetch.add_argument(
-        "--format",
-        dest="stem_encoding",
-        choices=tuple(LossyFormat),
-        metavar="FORMAT",
-        help="mp3 or ogg, both lossy (default: as the job made them)",
-    )
+    add_lossy_format(fetch)
     fetch.set_defaults(run=run_fetch)
 
     cancel = commands.add_parser("cancel", parents=[common], help="ask a job to end")
@@ -107,8 +100,7 @@ def run_fetch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
         stem_files=stem_files(arguments),
         on_progress=reporter.fetched,
     )
-    paths = (*files.stems.values(), files.report_json, files.report_html, *files.base_stems.values())
-    listing = [str(path) for path in paths]
+    listing = [str(path) for path in files.paths]
     reporter.result(
         {"job_id": arguments.job_id, "folder": files.folder, "files": listing}, "\n".join(listing)
     )

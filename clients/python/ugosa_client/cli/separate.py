@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import uuid
@@ -22,10 +23,11 @@ from ugosa_client.errors import BadInputError
 from ugosa_client.marks.file import read_marks_of_stretch
 from ugosa_client.marks.regions import Position, parse_time
 from ugosa_client.resources import BaseStems
-from ugosa_client.separate import SeparationRequest, find_model, take_project
+from ugosa_client.separate import Separation, SeparationRequest, find_model, take_project
 from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
 
+START = re.compile(r"auto|none|(job|upload)-[0-9a-f]{16}")
 SHOWN = (
     *("--marks", "--out", "--model", "--stems", "--for", "--format"),
     *("--server", "--json", "--overwrite"),
@@ -173,13 +175,11 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
             on_event=interrupts.happened,
             on_fetch=reporter.fetched,
         )
-    files, verdict = separation.files, separation.job.verdict
-    listing = [*files.stems.values(), files.report_json, files.report_html, *files.base_stems.values()]
-    where = f"{files.folder} has the stems of {job.job_id}"
+    listing = [str(path) for path in separation.files.paths]
     reporter.result(
-        {"job": separation.job, "folder": files.folder, "files": [str(path) for path in listing]},
-        "\n".join(map(str, listing)),
-        closing=f"{verdict.message}; {where}" if verdict else where,
+        {"job": separation.job, "folder": separation.files.folder, "files": listing},
+        "\n".join(listing),
+        closing=closing_line(separation),
     )
 
 
@@ -189,13 +189,27 @@ def is_watched(arguments: argparse.Namespace) -> bool:
     return is_open and not (arguments.detach or arguments.json) and sys.stdout.isatty()
 
 
+def closing_line(separation: Separation) -> str:
+    """Say whether fine-tuning helped, where to listen, which job it was, and how long it took."""
+    job, files = separation.job, separation.files
+    sentence = job.verdict.message if job.verdict else "done"
+    where = f"listen with {files.report_html}" if files.report_html else f"see {files.report_json}"
+    took = ""
+    if job.start_time and job.end_time:
+        took = f", {(job.end_time - job.start_time).total_seconds():.0f} s"
+    return f"{sentence}; {where} ({job.job_id}{took})"
+
+
 @contextmanager
 def request_of(arguments: argparse.Namespace, client: UgosaClient) -> Iterator[SeparationRequest]:
     """Yield the request of parsed arguments; a part of the song is a temporary file meanwhile."""
+    start = arguments.start_from or ("none" if arguments.again else "auto")
+    is_file = not START.fullmatch(start)
     request = SeparationRequest(
         arguments.song,
         marks=arguments.marks or (),
-        options=job_options(arguments),
+        options=replace(job_options(arguments), start_from=None if is_file else start),
+        adapter=start if is_file else None,
         request_id=arguments.request_id or str(uuid.uuid4()),
         sight=sight_of(arguments),
         reuse=not (arguments.again or arguments.request_id),

@@ -12,6 +12,7 @@ from typing import Any
 
 import soundfile
 
+from ugosa_client.address import default_state_home
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, NotFoundError
 from ugosa_client.resources import AudioInfo, Job, JobKind, JobState, Stem, Upload
@@ -167,8 +168,7 @@ class Songs:
 
 def default_notes_dir() -> Path:
     """Return the folder of notes: `$XDG_STATE_HOME/ugosa-web`, which is `~/.local/state/ugosa-web`."""
-    state_home = os.environ.get("XDG_STATE_HOME")
-    return (Path(state_home) if state_home else Path.home() / ".local" / "state") / "ugosa-web"
+    return default_state_home() / "ugosa-web"
 
 
 def _audio(upload: Upload) -> AudioInfo:

@@ -53,15 +53,22 @@ class BankProgress:
     of: int
 
 
-def build_bank(out: Path, voices: Path) -> Iterator[BankProgress]:
-    """Build what `out` lacks, kind by kind (so an interrupted build resumes), then write the manifest."""
-    absent = [str(path) for path in (*SOUNDFONTS, voices) if not path.exists()]
+def build_bank(out: Path, voices: Path, recordings: Path | None = None) -> Iterator[BankProgress]:
+    """Build what `out` lacks, kind by kind (so an interrupted build resumes), then write the manifest.
+
+    Args:
+        out: folder of the bank.
+        voices: folder with one UTAU voicebank a folder.
+        recordings: folder of recorded notes and kits, see `recordings.py`; None: without.
+    """
+    needed = (*SOUNDFONTS, voices, *([recordings] if recordings is not None else []))
+    absent = [str(path) for path in needed if not path.exists()]
     if absent:
         raise ConfigError(f"the bank needs {', '.join(absent)}; install the packages {', '.join(SOURCES)}")
     builders: dict[str, Callable[[], Any]] = {
-        "drums": lambda: build_drums(SOUNDFONTS),
-        "bass": lambda: build_notes("bass", SOUNDFONTS),
-        "other": lambda: build_notes("other", SOUNDFONTS),
+        "drums": lambda: build_drums(SOUNDFONTS, recordings),
+        "bass": lambda: build_notes("bass", SOUNDFONTS, recordings),
+        "other": lambda: build_notes("other", SOUNDFONTS, recordings),
         "loops": build_loops,
         "grooves": lambda: grooves_of([*played_styles(GROOVE_COUNT), *midi_song_patterns()]),
         "syllables": lambda: build_syllables(voices),
@@ -77,6 +84,9 @@ def build_bank(out: Path, voices: Path) -> Iterator[BankProgress]:
             for package, gives in SOURCES.items()
         },
         "voices": sorted(path.name for path in voices.iterdir() if path.is_dir()),
+        "recordings": sorted(
+            path.parent.name + "/" + path.name for path in (recordings or out).glob("*/*") if path.is_dir()
+        ),
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 
 from ugosa_research.songs.bank.pools import DRUM_ROLES, SAMPLE_RATE_HZ, DrumHits, FloatArray, pool_of
+from ugosa_research.songs.bank.recordings import read_mono, recorded_hits
 from ugosa_research.songs.soundfont import DRUM_BANK, SoundfontPlayer
 
 HYDROGEN_KITS = Path("/usr/share/hydrogen/data/drumkits")
@@ -45,7 +45,7 @@ MAX_HITS_A_ROLE = 60
 
 # The first pattern that a file or instrument name matches decides its role.
 ROLE_PATTERNS = (
-    ("kick", r"kick|bass ?drum|\bbd|thump"),
+    ("kick", r"kick|bass ?drum|\bbd|\bkdrum|thump"),
     ("stick", r"stick|rim"),
     ("clap", r"clap|snap"),
     ("pedal_hat", r"(pedal|foot).*(h|hat)"),
@@ -72,10 +72,10 @@ class Hit:
     audio: FloatArray
 
 
-def build_drums(gm_soundfonts: tuple[Path, ...]) -> DrumHits:
+def build_drums(gm_soundfonts: tuple[Path, ...], recordings: Path | None = None) -> DrumHits:
     """Collect every kit that has at least a kick and a snare."""
     player = SoundfontPlayer()
-    found = [*_hydrogen_hits(), *_one_shots()]
+    found = [*_hydrogen_hits(), *_one_shots(), *_recorded_hits(recordings)]
     for soundfont in gm_soundfonts:
         for preset in GM_DRUM_PRESETS:
             found += _soundfont_hits(player, soundfont, DRUM_BANK, preset, f"{soundfont.name}:{preset}")
@@ -151,15 +151,20 @@ def _one_shots() -> Iterator[Hit]:
                 yield from _file_hits(file, role, ONE_SHOT_KIT)
 
 
+def _recorded_hits(recordings: Path | None) -> Iterator[Hit]:
+    taken: dict[tuple[str, str], int] = {}
+    for kit, name, file in recorded_hits(recordings) if recordings is not None else ():
+        role = role_of(name)
+        if role is not None and taken.get((kit, role), 0) < MAX_HITS_A_ROLE:
+            taken[kit, role] = taken.get((kit, role), 0) + 1
+            yield from _file_hits(file, role, kit)
+
+
 def _file_hits(file: Path, role: str, kit: str) -> Iterator[Hit]:
     try:
-        audio, rate_hz = soundfile.read(file, dtype="float32", always_2d=True)
+        hit = trimmed_hit(read_mono(file), role)
     except soundfile.LibsndfileError:
         return  # a kit may carry a file in a format that libsndfile does not know
-    mono = audio.mean(axis=1)
-    if rate_hz != SAMPLE_RATE_HZ:
-        mono = resample_poly(mono, SAMPLE_RATE_HZ, rate_hz).astype(np.float32)
-    hit = trimmed_hit(mono, role)
     if hit is not None:
         yield Hit(kit, role, hit)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
 from ugosa_research.songs.bank.pools import SAMPLE_RATE_HZ, FloatArray, PitchedNotes, pool_of
+from ugosa_research.songs.bank.recordings import recorded_instruments
 from ugosa_research.songs.soundfont import SoundfontPlayer
 
 BASS_PROGRAMS = tuple(range(32, 40))
@@ -68,27 +69,31 @@ def family_of(program: int) -> str | None:
     return next((family for family, programs in FAMILIES.items() if program in programs), None)
 
 
-def build_notes(kind: str, soundfonts: tuple[Path, ...], seed: int = 0) -> PitchedNotes:
-    """Record every chosen program (`kind`: "bass" or "other") at a few keys, and add synth patches."""
+def build_notes(
+    kind: str, soundfonts: tuple[Path, ...], recordings: Path | None = None, seed: int = 0
+) -> PitchedNotes:
+    """Record every chosen program (`kind`: "bass" or "other") at a few keys; add synths and recordings."""
     rng = np.random.default_rng(seed)
     player = SoundfontPlayer()
     keys = BASS_KEYS if kind == "bass" else OTHER_KEYS
     programs = BASS_PROGRAMS if kind == "bass" else tuple(p for family in FAMILIES.values() for p in family)
-    instruments: list[tuple[str, int, list[FloatArray]]] = []
+    instruments: list[tuple[str, int, dict[int, FloatArray]]] = []
     for soundfont, share in zip(soundfonts, SHARE_OF_PROGRAMS, strict=True):
         for program in programs:
             if kind == "bass" or rng.random() < share:
-                notes = [
-                    player.note(soundfont, 0, program, key, 100, HELD_S[kind], RINGING_S) for key in keys
-                ]
+                notes = {
+                    key: player.note(soundfont, 0, program, key, 100, HELD_S[kind], RINGING_S) for key in keys
+                }
                 instruments.append((f"{soundfont.name}:{program}", program, notes))
     for number in range(SYNTH_BASSES if kind == "bass" else SYNTH_OTHERS):
         patch = random_patch(rng, kind)
-        notes = [synth_note(patch, key, HELD_S[kind], rng) for key in keys]
+        notes = {key: synth_note(patch, key, HELD_S[kind], rng) for key in keys}
         instruments.append((f"synth:{number}", patch.program, notes))
+    if recordings is not None:
+        instruments += recorded_instruments(recordings, kind)
     clips, note_keys, owners = [], [], []
     for owner, (_, _, notes) in enumerate(instruments):
-        for key, note in zip(keys, notes, strict=True):
+        for key, note in notes.items():
             if np.abs(note).max() > 2e-3:  # a key outside the program's range is silent
                 clips.append(levelled_note(note))
                 note_keys.append(key)

@@ -24,27 +24,29 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14ugosa/v1/audio.proto\x12\x08ugosa.v1\"^\n\tPcmFormat\x12\'\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x15.ugosa.v1.PcmEncoding\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\"\"\n\rEncodedFormat\x12\x11\n\tfile_name\x18\x01 \x01(\t\" \n\x0bVideoFormat\x12\x11\n\tfile_name\x18\x01 \x01(\t\"\x8f\x01\n\x0b\x41udioFormat\x12\"\n\x03pcm\x18\x01 \x01(\x0b\x32\x13.ugosa.v1.PcmFormatH\x00\x12*\n\x07\x65ncoded\x18\x02 \x01(\x0b\x32\x17.ugosa.v1.EncodedFormatH\x00\x12&\n\x05video\x18\x03 \x01(\x0b\x32\x15.ugosa.v1.VideoFormatH\x00\x42\x08\n\x06\x66ormat\"e\n\tAudioInfo\x12\x16\n\x0esample_rate_hz\x18\x01 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x03\x12\x10\n\x08\x65ncoding\x18\x04 \x01(\t\x12\x0c\n\x04peak\x18\x05 \x01(\x01\"<\n\tVideoInfo\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x10\n\x08\x65ncoding\x18\x03 \x01(\t\"5\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x03 \x01(\x07*s\n\x0bPcmEncoding\x12\x1c\n\x18PCM_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12PCM_ENCODING_S16LE\x10\x01\x12\x16\n\x12PCM_ENCODING_S24LE\x10\x02\x12\x16\n\x12PCM_ENCODING_F32LE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14ugosa/v1/audio.proto\x12\x08ugosa.v1\"^\n\tPcmFormat\x12\'\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x15.ugosa.v1.PcmEncoding\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\"\"\n\rEncodedFormat\x12\x11\n\tfile_name\x18\x01 \x01(\t\" \n\x0bVideoFormat\x12\x11\n\tfile_name\x18\x01 \x01(\t\"\"\n\rAdapterFormat\x12\x11\n\tfile_name\x18\x01 \x01(\t\"\xbb\x01\n\x0b\x41udioFormat\x12\"\n\x03pcm\x18\x01 \x01(\x0b\x32\x13.ugosa.v1.PcmFormatH\x00\x12*\n\x07\x65ncoded\x18\x02 \x01(\x0b\x32\x17.ugosa.v1.EncodedFormatH\x00\x12&\n\x05video\x18\x03 \x01(\x0b\x32\x15.ugosa.v1.VideoFormatH\x00\x12*\n\x07\x61\x64\x61pter\x18\x04 \x01(\x0b\x32\x17.ugosa.v1.AdapterFormatH\x00\x42\x08\n\x06\x66ormat\"e\n\tAudioInfo\x12\x16\n\x0esample_rate_hz\x18\x01 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x03\x12\x10\n\x08\x65ncoding\x18\x04 \x01(\t\x12\x0c\n\x04peak\x18\x05 \x01(\x01\"<\n\tVideoInfo\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x10\n\x08\x65ncoding\x18\x03 \x01(\t\"5\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x03 \x01(\x07*s\n\x0bPcmEncoding\x12\x1c\n\x18PCM_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12PCM_ENCODING_S16LE\x10\x01\x12\x16\n\x12PCM_ENCODING_S24LE\x10\x02\x12\x16\n\x12PCM_ENCODING_F32LE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ugosa.v1.audio_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PCMENCODING']._serialized_start=566
-  _globals['_PCMENCODING']._serialized_end=681
+  _globals['_PCMENCODING']._serialized_start=646
+  _globals['_PCMENCODING']._serialized_end=761
   _globals['_PCMFORMAT']._serialized_start=34
   _globals['_PCMFORMAT']._serialized_end=128
   _globals['_ENCODEDFORMAT']._serialized_start=130
   _globals['_ENCODEDFORMAT']._serialized_end=164
   _globals['_VIDEOFORMAT']._serialized_start=166
   _globals['_VIDEOFORMAT']._serialized_end=198
-  _globals['_AUDIOFORMAT']._serialized_start=201
-  _globals['_AUDIOFORMAT']._serialized_end=344
-  _globals['_AUDIOINFO']._serialized_start=346
-  _globals['_AUDIOINFO']._serialized_end=447
-  _globals['_VIDEOINFO']._serialized_start=449
-  _globals['_VIDEOINFO']._serialized_end=509
-  _globals['_CHUNK']._serialized_start=511
-  _globals['_CHUNK']._serialized_end=564
+  _globals['_ADAPTERFORMAT']._serialized_start=200
+  _globals['_ADAPTERFORMAT']._serialized_end=234
+  _globals['_AUDIOFORMAT']._serialized_start=237
+  _globals['_AUDIOFORMAT']._serialized_end=424
+  _globals['_AUDIOINFO']._serialized_start=426
+  _globals['_AUDIOINFO']._serialized_end=527
+  _globals['_VIDEOINFO']._serialized_start=529
+  _globals['_VIDEOINFO']._serialized_end=589
+  _globals['_CHUNK']._serialized_start=591
+  _globals['_CHUNK']._serialized_end=644
 # @@protoc_insertion_point(module_scope)

@@ -39,15 +39,23 @@ class VideoFormat(_message.Message):
     file_name: str
     def __init__(self, file_name: _Optional[str] = ...) -> None: ...
 
+class AdapterFormat(_message.Message):
+    __slots__ = ("file_name",)
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    file_name: str
+    def __init__(self, file_name: _Optional[str] = ...) -> None: ...
+
 class AudioFormat(_message.Message):
-    __slots__ = ("pcm", "encoded", "video")
+    __slots__ = ("pcm", "encoded", "video", "adapter")
     PCM_FIELD_NUMBER: _ClassVar[int]
     ENCODED_FIELD_NUMBER: _ClassVar[int]
     VIDEO_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
     pcm: PcmFormat
     encoded: EncodedFormat
     video: VideoFormat
-    def __init__(self, pcm: _Optional[_Union[PcmFormat, _Mapping]] = ..., encoded: _Optional[_Union[EncodedFormat, _Mapping]] = ..., video: _Optional[_Union[VideoFormat, _Mapping]] = ...) -> None: ...
+    adapter: AdapterFormat
+    def __init__(self, pcm: _Optional[_Union[PcmFormat, _Mapping]] = ..., encoded: _Optional[_Union[EncodedFormat, _Mapping]] = ..., video: _Optional[_Union[VideoFormat, _Mapping]] = ..., adapter: _Optional[_Union[AdapterFormat, _Mapping]] = ...) -> None: ...
 
 class AudioInfo(_message.Message):
     __slots__ = ("sample_rate_hz", "channels", "frames", "encoding", "peak")

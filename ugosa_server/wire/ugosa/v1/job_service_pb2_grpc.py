@@ -76,6 +76,11 @@ class JobServiceStub(object):
                 request_serializer=ugosa_dot_v1_dot_job__service__pb2.DeleteJobRequest.SerializeToString,
                 response_deserializer=ugosa_dot_v1_dot_job__service__pb2.DeleteJobResponse.FromString,
                 _registered_method=True)
+        self.StarJob = channel.unary_unary(
+                '/ugosa.v1.JobService/StarJob',
+                request_serializer=ugosa_dot_v1_dot_job__service__pb2.StarJobRequest.SerializeToString,
+                response_deserializer=ugosa_dot_v1_dot_job__service__pb2.StarJobResponse.FromString,
+                _registered_method=True)
         self.ReadStem = channel.unary_stream(
                 '/ugosa.v1.JobService/ReadStem',
                 request_serializer=ugosa_dot_v1_dot_job__service__pb2.ReadStemRequest.SerializeToString,
@@ -146,15 +151,23 @@ class JobServiceServicer(object):
 
     def AcceptJob(self, request, context):
         """Asks a job to learn no more: after its current step, and the guard's look at that, it goes on to the stems of what it
-        has learned, or of the model as it is where it had not begun. The notice ACCEPTED says how many steps were made. It holds
-        for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
+        has learned, or of what it started from where it had not begun. The notice ACCEPTED says how many steps were made. It
+        holds for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise.
+        """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise, and (JOB_IN_USE) while
+        a job that has not ended starts from it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StarJob(self, request, context):
+        """Keeps a job with its stems for ever, or takes that back. DeleteJob deletes it all the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +236,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.DeleteJob,
                     request_deserializer=ugosa_dot_v1_dot_job__service__pb2.DeleteJobRequest.FromString,
                     response_serializer=ugosa_dot_v1_dot_job__service__pb2.DeleteJobResponse.SerializeToString,
+            ),
+            'StarJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.StarJob,
+                    request_deserializer=ugosa_dot_v1_dot_job__service__pb2.StarJobRequest.FromString,
+                    response_serializer=ugosa_dot_v1_dot_job__service__pb2.StarJobResponse.SerializeToString,
             ),
             'ReadStem': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadStem,
@@ -458,6 +476,33 @@ class JobService(object):
             '/ugosa.v1.JobService/DeleteJob',
             ugosa_dot_v1_dot_job__service__pb2.DeleteJobRequest.SerializeToString,
             ugosa_dot_v1_dot_job__service__pb2.DeleteJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StarJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ugosa.v1.JobService/StarJob',
+            ugosa_dot_v1_dot_job__service__pb2.StarJobRequest.SerializeToString,
+            ugosa_dot_v1_dot_job__service__pb2.StarJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

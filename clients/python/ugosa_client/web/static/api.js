@@ -15,7 +15,7 @@
 /** @typedef {{code: string, severity: "error"|"warning"|"info", message: string, fix: string, source: string,
  *   start_frame: number|null, end_frame: number|null}} Finding */
 /** @typedef {{event: "state"|"progress"|"notice", seq: number, state?: string, phase?: string, fraction?: number,
- *   eta_s?: number|null, epoch?: number, epochs?: number, message?: string, warning?: boolean,
+ *   eta_s?: number|null, epoch?: number, epochs?: number, reason?: string, message?: string, warning?: boolean,
  *   held_back_db?: number|null, failure?: {message: string}|null}} JobEvent */
 /** @typedef {{marks?: Mark[], starred?: string|null}} Notes */
 

@@ -13,7 +13,7 @@ export class ExportPanel {
   constructor(page) {
     this.page = page;
     this.stems = element("ul", { class: "stems" });
-    this.format = element("select", { "aria-label": "Format of marks" });
+    this.format = element("select", { id: "marks-format" });
     for (const { name, title } of page.formats) {
       if (!OF_PROJECTS.includes(name)) this.format.append(element("option", { value: name, selected: name === "audacity" }, title.split(" (")[0]));
     }
@@ -23,8 +23,15 @@ export class ExportPanel {
       { class: "panel" },
       element("h2", {}, "Export"),
       this.stems,
-      element("div", { class: "row" }, element("button", { type: "button", onclick: () => this.#write() }, "Save marks"), this.format),
-      element("div", { class: "row" }, element("button", { type: "button", onclick: () => this.file.click() }, "Read marks…"), this.file),
+      element("label", { for: "marks-format" }, "Marks as"),
+      this.format,
+      element(
+        "div",
+        { class: "row" },
+        element("button", { type: "button", onclick: () => this.#write() }, "Save marks"),
+        element("button", { type: "button", onclick: () => this.file.click() }, "Read marks…"),
+        this.file,
+      ),
     );
   }
 

@@ -32,7 +32,7 @@ export const KEYS = [
   {
     keys: ["ArrowLeft", "ArrowRight"],
     shown: "← →",
-    means: "move the mark by 10 ms (Shift: 100 ms); without one, go 1 s",
+    means: "move the mark 10 ms (Shift: 100); without one, go 1 s",
     does: ({ editor }, key, event) => editor.nudge(key === "ArrowRight" ? 1 : -1, event.shiftKey),
   },
   { keys: ["t"], shown: "T", means: "silent mark to active and back", does: ({ editor }) => editor.toggleState() },
@@ -52,8 +52,11 @@ export const KEYS = [
  * @returns {() => void} ends it
  */
 export function followKeys(page) {
+  let isTabbed = true; // whether the focus came by the keyboard
+  const onPointer = () => (isTabbed = false);
   /** @param {KeyboardEvent} event */
   const onKey = (event) => {
+    if (event.key === "Tab") isTabbed = true;
     const target = /** @type {HTMLElement} */ (event.composedPath()[0]);
     if (target.closest?.("input:not([type=radio]), select, textarea, dialog[open]")) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -71,23 +74,30 @@ export function followKeys(page) {
     if (!found) return;
     const isButton = target.closest?.("button, a, [role=button], summary");
     const isMark = target.getRootNode() !== document;
-    if (isButton && !isMark && (plain === " " || plain === "Enter")) return; // it presses the button
+    if (isButton && !isMark && (plain === " " || plain === "Enter")) {
+      if (isTabbed) return; // it presses the button
+      target.blur(); // it was clicked before: a key is not to press it again
+    }
     event.preventDefault();
     found.does(page, plain, event);
   };
   document.addEventListener("keydown", onKey);
-  return () => document.removeEventListener("keydown", onKey);
+  document.addEventListener("pointerdown", onPointer, true);
+  return () => {
+    document.removeEventListener("keydown", onKey);
+    document.removeEventListener("pointerdown", onPointer, true);
+  };
 }
 
 /** Make the list of keys. */
 export function keysList() {
-  const rows = KEYS.map(({ shown, means }) =>
-    element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, shown)), element("td", {}, means)),
-  );
   const more = [
-    ["Ctrl Z, Ctrl Y", "undo, redo"],
-    ["drag on a lane", "mark what is silent (Shift: active, Alt: only this plays)"],
-    ["Ctrl wheel", "zoom"],
-  ].map(([shown, means]) => element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, shown)), element("td", {}, means)));
-  return element("table", { class: "keys" }, element("tbody", {}, ...rows, ...more));
+    { shown: "Ctrl Z, Ctrl Y", means: "undo, redo" },
+    { shown: "drag on a lane", means: "mark silence (Shift: active, Alt: only this)" },
+    { shown: "Ctrl wheel", means: "zoom" },
+  ];
+  const rows = [...KEYS, ...more].map(({ shown, means }) =>
+    element("div", {}, element("dt", {}, element("kbd", {}, shown)), element("dd", {}, means)),
+  );
+  return element("dl", { class: "keys" }, ...rows);
 }

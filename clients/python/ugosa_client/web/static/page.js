@@ -68,5 +68,5 @@ document.addEventListener("dragleave", (event) => {
 document.addEventListener("drop", dropped);
 window.addEventListener("hashchange", () => void show());
 const help = /** @type {HTMLDialogElement} */ (document.getElementById("help"));
-help.append(element("h2", {}, "Keys"), keysList(), element("form", { method: "dialog" }, element("button", { class: "primary" }, "Close")));
+help.append(element("h2", { tabIndex: -1, autofocus: true }, "Keys"), keysList(), element("form", { method: "dialog" }, element("button", { class: "primary" }, "Close")));
 void show();

@@ -20,6 +20,8 @@ const PHASES = {
   report: "checks the stems",
 };
 
+const VERDICT = "VERDICT"; // notice of what the job says itself, once it has ended
+
 /** Follows jobs to their ends. */
 export class Runs {
   /** @type {Map<string, Run>} */
@@ -78,7 +80,7 @@ export class Runs {
    * @param {JobEvent} event
    */
   #happened(run, event) {
-    if (event.event === "notice") this.onNotice(event.message ?? "", Boolean(event.warning));
+    if (event.event === "notice" && event.reason !== VERDICT) this.onNotice(event.message ?? "", Boolean(event.warning));
     if (event.event === "state") run.text = { queued: "waits", cancelling: "is being cancelled" }[event.state ?? ""] ?? "starts";
     if (event.event !== "progress") return;
     run.text = PHASES[/** @type {keyof typeof PHASES} */ (event.phase)] ?? String(event.phase);

@@ -9,8 +9,8 @@ import { isBase } from "./versions.js";
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
 
 const FORMATS = [
-  ["wav-float32", "WAV float"],
-  ["wav-pcm24", "WAV 24 bit"],
+  ["wav-float32", "WAV"],
+  ["wav-pcm24", "WAV 24-bit"],
   ["flac-pcm24", "FLAC"],
 ];
 
@@ -96,14 +96,11 @@ export class SeparationPanel {
   }
 
   renderNotices() {
-    const verdict = this.page.playback.version?.adapted?.verdict?.message; // is a notice, too
-    const news = this.page.notices.filter(({ message }) => message !== verdict);
-    fill(this.notices, ...news.map(({ message, isWarning }) => element("li", { class: isWarning ? "warning" : "info" }, message)));
+    fill(this.notices, ...this.page.notices.map(({ message, isWarning }) => element("li", { class: isWarning ? "warning" : "info" }, message)));
   }
 
   /** Show whether learning helped the version that is heard. */
   renderVerdict() {
-    this.renderNotices();
     const verdict = this.page.playback.version?.adapted?.verdict;
     this.verdict.hidden = !verdict;
     if (!verdict) return;

@@ -173,6 +173,7 @@ export class SongScreen {
       return;
     }
     this.notices = [];
+    this.separation.renderNotices();
     const marks = [...this.editor.marks.all];
     const made = await attempt(() => startSeparation(this.song.upload_id, marks, this.model, this.separation, this.jobs));
     if (!made) return;

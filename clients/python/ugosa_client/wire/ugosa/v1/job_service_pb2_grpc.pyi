@@ -56,11 +56,15 @@ class JobServiceStub:
     """
     AcceptJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.AcceptJobRequest, _job_service_pb2.AcceptJobResponse]
     """Asks a job to learn no more: after its current step, and the guard's look at that, it goes on to the stems of what it
-    has learned, or of the model as it is where it had not begun. The notice ACCEPTED says how many steps were made. It holds
-    for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
+    has learned, or of what it started from where it had not begun. The notice ACCEPTED says how many steps were made. It
+    holds for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
     """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]
-    """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise."""
+    """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise, and (JOB_IN_USE) while
+    a job that has not ended starts from it.
+    """
+    StarJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.StarJobRequest, _job_service_pb2.StarJobResponse]
+    """Keeps a job with its stems for ever, or takes that back. DeleteJob deletes it all the same."""
     ReadStem: _grpc.UnaryStreamMultiCallable[_job_service_pb2.ReadStemRequest, _job_service_pb2.ReadStemResponse]
     """Sends the bytes of a stem's file in order, from `offset`."""
     ReadAdapter: _grpc.UnaryStreamMultiCallable[_job_service_pb2.ReadAdapterRequest, _job_service_pb2.ReadAdapterResponse]
@@ -96,11 +100,15 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     AcceptJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.AcceptJobRequest, _job_service_pb2.AcceptJobResponse]  # type: ignore[assignment]
     """Asks a job to learn no more: after its current step, and the guard's look at that, it goes on to the stems of what it
-    has learned, or of the model as it is where it had not begun. The notice ACCEPTED says how many steps were made. It holds
-    for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
+    has learned, or of what it started from where it had not begun. The notice ACCEPTED says how many steps were made. It
+    holds for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
-    """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise."""
+    """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise, and (JOB_IN_USE) while
+    a job that has not ended starts from it.
+    """
+    StarJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.StarJobRequest, _job_service_pb2.StarJobResponse]  # type: ignore[assignment]
+    """Keeps a job with its stems for ever, or takes that back. DeleteJob deletes it all the same."""
     ReadStem: _aio.UnaryStreamMultiCallable[_job_service_pb2.ReadStemRequest, _job_service_pb2.ReadStemResponse]  # type: ignore[assignment]
     """Sends the bytes of a stem's file in order, from `offset`."""
     ReadAdapter: _aio.UnaryStreamMultiCallable[_job_service_pb2.ReadAdapterRequest, _job_service_pb2.ReadAdapterResponse]  # type: ignore[assignment]
@@ -175,8 +183,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.AcceptJobResponse, _abc.Awaitable[_job_service_pb2.AcceptJobResponse]]:
         """Asks a job to learn no more: after its current step, and the guard's look at that, it goes on to the stems of what it
-        has learned, or of the model as it is where it had not begun. The notice ACCEPTED says how many steps were made. It holds
-        for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
+        has learned, or of what it started from where it had not begun. The notice ACCEPTED says how many steps were made. It
+        holds for further attempts too. No error where it changes nothing: the job was asked before, does not learn, or has ended.
         """
 
     @_abc_1.abstractmethod
@@ -185,7 +193,17 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.DeleteJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.DeleteJobResponse, _abc.Awaitable[_job_service_pb2.DeleteJobResponse]]:
-        """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise."""
+        """Deletes an ended job with its stems and events. FAILED_PRECONDITION (JOB_NOT_FINISHED) otherwise, and (JOB_IN_USE) while
+        a job that has not ended starts from it.
+        """
+
+    @_abc_1.abstractmethod
+    def StarJob(
+        self,
+        request: _job_service_pb2.StarJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.StarJobResponse, _abc.Awaitable[_job_service_pb2.StarJobResponse]]:
+        """Keeps a job with its stems for ever, or takes that back. DeleteJob deletes it all the same."""
 
     @_abc_1.abstractmethod
     def ReadStem(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.results import Row
+from ugosa_research.bench.results import Row
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.config import WorkerSettings

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from bench.demucs_2 import NetworkSide, make_environment
-from bench.results import Row
+from ugosa_research.bench.demucs_2 import NetworkSide, make_environment
+from ugosa_research.bench.results import Row
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from bench.demucs_2 import NetworkSide, make_environment
-from bench.networks import PEER, feature_bytes
-from bench.results import Row
+from ugosa_research.bench.demucs_2 import NetworkSide, make_environment
+from ugosa_research.bench.networks import PEER, feature_bytes
+from ugosa_research.bench.results import Row
 from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
 
 SONG_S = 240

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from bench.demucs_2 import NetworkSide, make_environment
-from bench.results import Row
+from ugosa_research.bench.demucs_2 import NetworkSide, make_environment
+from ugosa_research.bench.results import Row
 from ugosa_server.errors import UnknownModelError
 from ugosa_server.models.registry import ModelRegistry
 

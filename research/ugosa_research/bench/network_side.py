@@ -1,6 +1,6 @@
 """One side of the comparison of networks: our ConvTasNet or demucs 2.0.3's, asked in JSON over stdin.
 
-    python bench/network_side.py ours|peer THREADS
+    python research/ugosa_research/bench/network_side.py ours|peer THREADS
 
 The peer runs in the throw-away environment of `demucs_2`, with this repository on its path: the song, the
 objective and the cutting into segments are the same; network, optimiser and loop are what one has without us.

@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 SIDE = Path(__file__).parent / "network_side.py"
 
 

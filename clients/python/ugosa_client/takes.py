@@ -1,0 +1,88 @@
+"""The page of a job on demand, with all of its takes beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ugosa_client.connection import Connection
+from ugosa_client.errors import JobNotFinishedError
+from ugosa_client.events import JobEvent
+from ugosa_client.fetch import REPORT_HTML, OnFetchProgress, fetch_report, stem_file_names
+from ugosa_client.jobs import create_job, get_job
+from ugosa_client.report_page import STEMS, name_files
+from ugosa_client.resources import Job, JobState, MarkState, StemEncoding, VerdictOutcome
+from ugosa_client.separate import finish
+from ugosa_client.stem_files import PLAIN, StemFiles
+from ugosa_client.wire.ugosa.v1 import job_service_pb2
+
+TAKES_FOLDER = "takes"
+UNADAPTED = "B0"  # the strategy that trains nothing
+BASE, MARKED = "base", "marked"
+
+
+def fetch_page(
+    connection: Connection,
+    job_id: str,
+    folder: str | os.PathLike[str],
+    *,
+    all_takes: bool = False,
+    stem_files: StemFiles = PLAIN,
+    on_event: Callable[[JobEvent], None] | None = None,
+    on_fetch: OnFetchProgress | None = None,
+) -> Path:
+    """Write the page of a job into the folder of its stems; return its path.
+
+    Args:
+        connection: to the server.
+        job_id: of a job that succeeded.
+        folder: of its stems.
+        all_takes: whether the stems of the model as it is, without and under the marks, come into `takes`
+            in the folder, as FLAC; the server separates the song once more for each.
+        stem_files: rule by which the stems in the folder were named.
+        on_event: called with the events of these jobs.
+        on_fetch: called as stems arrive.
+
+    Raises:
+        JobNotFinishedError: the job has no stems (yet).
+    """
+    job = get_job(connection, job_id)
+    if job.state is not JobState.SUCCEEDED:
+        raise JobNotFinishedError(f"job {job_id} is {job.state}, and has no report", "JOB_NOT_FINISHED")
+    page = Path(folder) / REPORT_HTML
+    page.parent.mkdir(parents=True, exist_ok=True)
+    sources = [stem.source for stem in job.stems]
+    takes = {STEMS: dict(zip(sources, stem_file_names(job, stem_files), strict=True))}
+    for kind in other_takes(job) if all_takes else ():
+        place = page.parent / TAKES_FOLDER / kind
+        made = finish(
+            connection, _take_job(connection, job, kind), place, on_event=on_event, on_fetch=on_fetch
+        )
+        takes[kind] = {
+            source: path.relative_to(page.parent).as_posix() for source, path in made.files.stems.items()
+        }
+    fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_HTML, page)
+    name_files(page, takes)
+    return page
+
+
+def other_takes(job: Job) -> list[str]:
+    """Return the takes of a job that are not its stems."""
+    has_silence = any(mark.state is MarkState.SILENT for mark in job.marks)
+    kept_base = job.verdict is not None and job.verdict.outcome is VerdictOutcome.DID_NOT
+    is_adapted = job.options.strategy != UNADAPTED and not kept_base
+    return [BASE] * (has_silence or is_adapted) + [MARKED] * (has_silence and is_adapted)
+
+
+def _take_job(connection: Connection, job: Job, kind: str) -> Job:
+    """Return the job that makes a take, which is the same one whenever it is asked for."""
+    options = replace(job.options, strategy=UNADAPTED, excerpt=False, stem_encoding=StemEncoding.FLAC_PCM24)
+    return create_job(
+        connection,
+        job.upload_id,
+        marks=job.marks if kind == MARKED else (),
+        options=options,
+        request_id=f"{kind}-take-of-{job.job_id}",
+    )

@@ -1,0 +1,1 @@
+"""Speed and memory of networks, against peers in the same run; `python -m bench` measures them too."""

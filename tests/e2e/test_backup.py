@@ -1,0 +1,61 @@
+"""A copy of a state directory that is in use is one that a server starts on, with all that had arrived."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.jobs import LONG, QUICK, silent, wait_for_adaptation
+from tests.helpers.server import Server, StartServer
+from tests.helpers.songs import make_song, write_song
+from ugosa_client import JobState
+from ugosa_server.backup import back_up
+from ugosa_server.cli import main
+from ugosa_server.errors import ConfigError
+
+MARKS = [silent("vocals", 10000, 30000)]
+
+
+def test_a_server_starts_on_a_copy_made_while_another_works(
+    start_server: StartServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, copy = start_server(), tmp_path / "copy"
+    with server.client() as client:
+        upload = client.upload(write_song(make_song(44100), tmp_path / "song.wav"))
+        done = client.create_job(upload.upload_id, marks=MARKS, options=QUICK)
+        list(client.watch(done.job_id))
+        gone = client.upload(write_song(make_song(44100, seed=1), tmp_path / "gone.wav"))
+        client.delete_upload(gone.upload_id)
+        stems = client.fetch(done.job_id, tmp_path / "before").stems
+        running = client.create_job(upload.upload_id, marks=MARKS, options=LONG)
+        wait_for_adaptation(client, running.job_id)
+        waiting = client.create_job(upload.upload_id, marks=MARKS, options=QUICK)
+        assert main(["backup", str(copy), "--state-dir", str(server.state_dir)]) == 0
+        assert "the database and 2 folders" in capsys.readouterr().out
+        client.cancel(running.job_id)
+        with pytest.raises(ConfigError, match="is not empty"):
+            back_up(server.state_dir, copy)
+    assert {path.name for path in copy.iterdir()} == {"ugosa.sqlite", "uploads", "jobs", "checkpoints"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in copy.rglob("*"))
+    server.stop()
+    restored = start_server("--state-dir", str(copy))
+    with restored.client() as client:
+        found = client.fetch(done.job_id, tmp_path / "after").stems
+        assert {s: path.read_bytes() for s, path in found.items()} == {
+            s: path.read_bytes() for s, path in stems.items()
+        }
+        assert [upload.upload_id for upload in client.list_uploads()] == [done.upload_id]
+        assert client.get_job(running.job_id).state in (JobState.QUEUED, JobState.RUNNING)
+        client.cancel(running.job_id)
+        list(client.watch(waiting.job_id))
+        assert client.get_job(waiting.job_id).state is JobState.SUCCEEDED
+
+
+def test_what_is_no_state_directory_or_no_new_folder_is_refused(
+    shared_server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="no state directory"):
+        back_up(tmp_path, tmp_path / "copy")
+    with pytest.raises(ConfigError, match="lies in the state directory"):
+        back_up(shared_server.state_dir, shared_server.state_dir / "copy")

@@ -1,0 +1,68 @@
+/** Scenarios of jobs of the page: takes, files, versions, limits, a server that restarts. */
+
+import assert from "node:assert/strict";
+import { ask } from "./page.mjs";
+
+export const separating = {
+  async separation_gives_both_takes_and_its_zip({ drag, page, separate }) {
+    await drag("vocals", 0.05, 0.45);
+    await separate(1);
+    assert.deepEqual(await page.evaluate(() => window.ugosa.playback.takes.map((take) => take.name)), ["Under your marks", "Adapted"]);
+    for (const name of ["under your marks", "adapted"]) {
+      const [download] = await Promise.all([
+        page.waitForEvent("download"),
+        page.getByText(`Stems, ${name} (zip)`).click(),
+      ]);
+      await download.saveAs(`${process.env.UGOSA_OUT}/${name}.zip`);
+    }
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.locator("button:has-text('Save marks')").click(),
+    ]);
+    await download.saveAs(`${process.env.UGOSA_OUT}/marks.txt`);
+  },
+
+  async changed_mark_gives_a_second_version({ drag, page, separate, until }) {
+    await drag("vocals", 0.05, 0.45);
+    await separate(1);
+    await drag("drums", 0.6, 0.8);
+    await separate(2);
+    const changes = await page.locator(".versions tbody tr td:nth-child(3)").allTextContents();
+    assert.match(changes[0], /^\+ drums silent/);
+    assert.match(changes[1], /^\+ vocals silent/);
+    await page.locator(".versions input[type=checkbox]").nth(1).check();
+    assert.deepEqual(await page.evaluate(() => window.ugosa.playback.takes.map((take) => take.name)), ["Version 2", "Version 1"]);
+    await page.locator(".versions .star").nth(1).click();
+    await page.evaluate(() => window.ugosa.editor.save());
+    await page.reload();
+    await until(() => window.ugosa?.playback?.versions?.length === 2);
+    assert.equal(await page.locator(".versions .star").nth(1).getAttribute("aria-pressed"), "true");
+    await page.locator("button:has-text('Use marks')").nth(1).click();
+    assert.equal(await page.evaluate(() => window.ugosa.editor.marks.all.length), 1);
+  },
+
+  async limit_and_format_reach_the_job_and_flac_plays({ drag, page, until }) {
+    await drag("vocals", 0, 0.6);
+    await page.locator("#budget").fill("20");
+    await page.locator("#format").selectOption("flac-pcm24");
+    await page.locator("button:has-text('Separate')").click();
+    await until(() => window.ugosa.runs.all.some((run) => run.leakage.length > 0));
+    assert.match(await page.locator(".runs").innerText(), /Leakage [−+]\d+\.\d dB on silence it has not seen/);
+    await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.playback.takes.length === 2);
+    const { options, stems } = await page.evaluate(() => window.ugosa.playback.versions[0].adapted);
+    assert.equal(options.max_s, 20);
+    assert.ok(stems.every((stem) => stem.encoding === "flac-pcm24"));
+    await page.keyboard.press("Space");
+    await until(() => window.ugosa.player.position > 0.5 * window.ugosa.rate);
+    await until(() => document.querySelectorAll(".lane.borrowed").length === 0);
+  },
+
+  async restart_of_the_server_loses_no_event({ drag, page, until }) {
+    await drag("vocals", 0.05, 0.45);
+    await page.keyboard.press("r");
+    await until(() => window.ugosa.runs.all.some((run) => run.text.startsWith("learns")));
+    await ask("restart");
+    await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.playback.takes.length === 2);
+    assert.equal(await page.evaluate(() => window.ugosa.playback.versions[0].adapted.state), "succeeded");
+  },
+};
