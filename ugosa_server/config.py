@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ugosa_server.errors import ConfigError, did_you_mean
+from ugosa_server.errors import ConfigError, did_you_mean, reason_of
 from ugosa_server.home import expanded, home_dir
 from ugosa_server.log import LogFormat
 
@@ -209,7 +209,7 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
         try:
             values = tomllib.loads(path.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+            raise ConfigError(f"cannot read the configuration {path}: {reason_of(error)}") from error
     known = [field.name for field in dataclasses.fields(ServerConfig)]
     for name in values:
         if name not in known:

@@ -235,6 +235,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
+def reason_of(error: Exception) -> str:
+    """Return the words for an error: of the system without its number and its path, else its own."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Return whether an error of the system means that no room, or no quota, is left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -53,13 +53,13 @@ async def serve(config: ServerConfig) -> str:
         UnknownModelError: the configured model is not there.
     """
     raise_descriptor_limit()
-    os.umask(0o077)  # songs, stems and tokens are for this user alone
     stopping = asyncio.Event()
     supervisor = Supervisor()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(signal_number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(os.umask, os.umask(0o077))  # songs, stems and tokens are for this user alone
         registry = ModelRegistry(Path(folder) for folder in config.model_dirs)
         model = registry.default(config.model)
         if config.model == AUTO and model.name == FALLBACK:

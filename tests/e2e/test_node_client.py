@@ -1,4 +1,7 @@
-"""The Node.js example, a foreign gRPC implementation, gets the stems of a real server."""
+"""The Node.js example, a foreign gRPC implementation, gets the stems of a real server.
+
+The server refuses compressed messages, and a proxy of the net is in the environment.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,7 @@ def separate(example: Path, server: Server, *arguments: str) -> subprocess.Compl
         **os.environ,
         "UGOSA_SERVER": server.target,
         "UGOSA_PROTOS": str(EXAMPLE.parents[1] / "protos"),
+        "http_proxy": "http://127.0.0.1:9",  # nothing listens there
     }
     command = ["node", "separate.mjs", *arguments]
     return subprocess.run(
