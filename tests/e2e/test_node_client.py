@@ -50,6 +50,26 @@ def separate(example: Path, server: Server, *arguments: str) -> subprocess.Compl
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "name a song and a folder: node separate.mjs SONG OUT_DIR"),
+        (("song.wav",), "name a song and a folder"),
+        (("nowhere.wav", "stems"), "there is no file nowhere.wav"),
+        (("separate.mjs", "stems", "vocals=0-2"), "vocals=0-2 is no mark; write one as no-vocals=0-12.5"),
+        (("separate.mjs", "stems", "no-vocals=1.2.3-4"), "no-vocals=1.2.3-4 is no mark"),
+        (("separate.mjs", "stems"), "is not audio"),
+    ],
+)
+def test_node_answers_wrong_use_with_a_sentence(
+    example: Path, shared_server: Server, arguments: tuple[str, ...], sentence: str
+) -> None:
+    done = separate(example, shared_server, *arguments)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1, "no stack trace"
+
+
 def test_node_gets_stems_that_add_up_and_obey_the_marks(
     example: Path, shared_server: Server, tmp_path: Path
 ) -> None:
