@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from ugosa_server.addresses import TcpAddress, parse_address
 from ugosa_server.engines import Engine, EngineHealth
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.events import JobState
+from ugosa_server.jobs import JobState
 from ugosa_server.jobs.store import AsyncStore, PrincipalTotals, Store
 from ugosa_server.jobs.uploads import Uploads
 
