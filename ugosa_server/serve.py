@@ -18,8 +18,8 @@ from ugosa_server.engines import Engine, LocalEngine
 from ugosa_server.engines.ray import RayEngine
 from ugosa_server.errors import ConfigError
 from ugosa_server.files import make_state_dir
+from ugosa_server.jobs import EventHub
 from ugosa_server.jobs.arrays import JobArrays
-from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.leftovers import check_state_dir, remove_leftovers
 from ugosa_server.jobs.model import LOCAL_PRINCIPAL
 from ugosa_server.jobs.queue import JobQueue

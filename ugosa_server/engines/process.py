@@ -25,7 +25,7 @@ from ugosa_server.engines.base import (
     spends_worker,
 )
 from ugosa_server.errors import WorkerLostError
-from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
+from ugosa_server.jobs import RunCancelled, RunFailed, RunNotice, RunProgress, RunSpec, RunSucceeded
 
 LINE_LIMIT_BYTES = 4 * 1024 * 1024
 TERMINATE_GRACE_S = 2.0

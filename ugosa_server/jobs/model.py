@@ -10,8 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
-from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
+from ugosa_server.adaptation import AdaptationOptions
+from ugosa_server.audio import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import (
     JOB_DAMAGED_MESSAGE,
     BadOptionError,
@@ -23,7 +23,7 @@ from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.runs import RunSucceeded
 from ugosa_server.marks import Mark, MarkSet
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation import SeparationOptions
 
 LOCAL_PRINCIPAL = "local"
 """Principal of whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""

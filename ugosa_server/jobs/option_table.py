@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from ugosa_server.adaptation.presets import PRESETS, AdaptationOptions
-from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.adaptation import PRESETS, AdaptationOptions
+from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobOptions
-from ugosa_server.models.config import MaskKind
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.models import MaskKind
+from ugosa_server.separation import SeparationOptions
 
 Kind = Literal["word", "integer", "number", "switch", "names", "message"]
 OptionValue = str | int | float

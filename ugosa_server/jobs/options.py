@@ -12,7 +12,7 @@ from ugosa_server.adaptation.presets import (
     uses_model_defaults,
 )
 from ugosa_server.adaptation.strategies import parse_strategy, require_strategy_exists
-from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobKind, JobOptions
 from ugosa_server.jobs.option_table import check_values
@@ -25,9 +25,8 @@ from ugosa_server.marks.players import (
     validate_video,
     validate_visual_frames,
 )
-from ugosa_server.models.config import NetworkConfig
-from ugosa_server.models.registry import ModelInfo
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.models import ModelInfo, NetworkConfig
+from ugosa_server.separation import SeparationOptions
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ugosa_server.adaptation.objective import LossTerms
-from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.adaptation.verdict import Verdict
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.adaptation import AdaptationOptions, LossTerms, Verdict
+from ugosa_server.audio import SourceAudio, StemEncoding
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation import SeparationOptions
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from ugosa_server.engines.base import (
     spends_worker,
 )
 from ugosa_server.errors import UgosaError
-from ugosa_server.jobs.runs import RunSpec
+from ugosa_server.jobs import RunSpec
 from ugosa_server.log import start_logging
 
 if TYPE_CHECKING:

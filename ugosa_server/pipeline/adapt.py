@@ -8,25 +8,24 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ugosa_server.adaptation import AdaptationOptions, Outcome, Verdict
 from ugosa_server.adaptation.adapter_file import apply_adapter, load_adapter, save_adapter
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
 from ugosa_server.adaptation.guard import Guard, HeldBack, hold_back
 from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, segment_length
 from ugosa_server.adaptation.prefix_cache import CacheBudget
-from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.remix import RemixPool, SongEstimates
 from ugosa_server.adaptation.strategies import Objective, Strategy
-from ugosa_server.adaptation.verdict import Outcome, Verdict
 from ugosa_server.failpoints import reach
 from ugosa_server.files import replacing, sha256_of_file
-from ugosa_server.jobs.runs import AdapterFile, RunEvent, RunNotice, RunPhase
+from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
 from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.marks.activity import activity
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
 from ugosa_server.pipeline.model_input import ModelMix
-from ugosa_server.report.data import EpochLoss
+from ugosa_server.report import EpochLoss
 
 ADAPTER_NAME = "adapter.safetensors"
 VERDICT_REASON = "VERDICT"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ugosa_server.adaptation.strategies import Strategy
-from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.jobs.runs import RunEvent, RunSpec
+from ugosa_server.adaptation import Strategy
+from ugosa_server.audio import SourceFrames
+from ugosa_server.jobs import RunEvent, RunSpec
 from ugosa_server.marks import Interval, MarkSet
-from ugosa_server.models.config import NetworkConfig
+from ugosa_server.models import NetworkConfig
 from ugosa_server.pipeline.plan import (
     Ensemble,
     effective_strategy,

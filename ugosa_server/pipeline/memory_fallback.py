@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import torch
 
-from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.adaptation import AdaptationOptions
 from ugosa_server.errors import DeviceMemoryError
-from ugosa_server.jobs.runs import RunEvent, RunPhase
+from ugosa_server.jobs import RunEvent, RunPhase
 from ugosa_server.pipeline.context import Result, RunContext
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation import SeparationOptions
 
 MIN_SEGMENT_S = 1.0  # shorter ones would hardly save more, and hold too little music for the network
 

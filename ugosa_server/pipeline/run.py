@@ -22,10 +22,10 @@ from functools import partial
 from pathlib import Path
 
 from ugosa_server.adaptation.loop import adaptation_of
-from ugosa_server.audio.frames import open_frames
+from ugosa_server.audio import open_frames
 from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
+from ugosa_server.jobs import RunCancelled, RunEvent, RunFailed, RunPhase, RunSpec, RunSucceeded
 from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, take_start
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.adaptation import AdaptationOptions
+from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.model import JobOptions
+from ugosa_server.jobs import JobOptions
 from ugosa_server.jobs.option_table import OPTIONS, JobOption, OptionValue, options_of
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.marks.players import PlayerBox, PlayerPicture, VideoSource, VisualFrame
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation import SeparationOptions
 from ugosa_server.wire.ugosa.v1 import job_pb2
 
 

@@ -17,7 +17,7 @@ from ugosa_server.files import private_umask
 from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.uploads import Uploads
-from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.models import ModelRegistry
 from ugosa_server.rpc.catalogue_services import MarksService, ModelService
 from ugosa_server.rpc.health import HealthService
 from ugosa_server.rpc.interceptors import Authenticator, AuthInterceptor
