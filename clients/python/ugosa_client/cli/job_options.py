@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from ugosa_client.marks.regions import parse_time
@@ -11,6 +12,12 @@ from ugosa_client.resources import JobOptions, MaskKind, StemEncoding
 from ugosa_client.stem_files import PLAIN, LossyFormat, StemFiles
 
 LOSSY_HELP = "; mp3 and ogg are lossy: such stems do not add up to the mix exactly"
+SIZE = re.compile(r"(\d+(?:\.\d+)?) ?((?:[KMGT]i?)?B?)", re.IGNORECASE)
+UNITS: dict[str, int] = {"": 1, "b": 1} | {
+    letter + unit: base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for unit, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
+}
 ENUMS = {"mask_kind": MaskKind, "stem_encoding": StemEncoding}
 
 
@@ -91,6 +98,8 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
 def _type(row: OptionRow) -> Any:
     if row.metavar == "SECONDS":
         return seconds
+    if row.metavar == "SIZE":
+        return size
     return {"word": str, "integer": int, "number": float, "switch": _switch, "names": _names}[row.kind]
 
 
@@ -100,6 +109,14 @@ def seconds(text: str) -> float:
         return float(parse_time(text.strip().removesuffix("s")).value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def size(text: str) -> int:
+    """Read a number of bytes such as 4GB, 512 MB, 4GiB or 4000000000."""
+    match = SIZE.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 4GB or 512MB")
+    return round(float(match[1]) * UNITS[str(match[2]).casefold()])
 
 
 def _switch(text: str) -> bool:
