@@ -21,23 +21,24 @@ UNITS: dict[str, int] = {"": 1, "b": 1} | {
 ENUMS = {"mask_kind": MaskKind, "stem_encoding": StemEncoding}
 
 
-def add_job_options(parser: argparse.ArgumentParser, *, lossy: bool = False) -> None:
+def add_job_options(parser: argparse.ArgumentParser, *, start_help: str = "") -> None:
     """Add one option per row of the table; what is not given is left to the preset and the model.
 
     Args:
         parser: of a command.
-        lossy: whether the command can encode stems as MP3 or OGG, besides the formats of the server.
+        start_help: more on --start-from.
     """
     group = parser.add_argument_group("how the job is done (default: the server's)")
+    more_help = {"stem_encoding": LOSSY_HELP, "start_from": start_help}
     for row in option_table():
         group.add_argument(
             row.flag,
             dest=row.field,
             type=_type(row),
             default=() if row.kind == "names" else None,
-            choices=(*row.choices, *more_formats(row, lossy)) or None,
+            choices=(*row.choices, *more_formats(row)) or None,
             metavar=row.metavar,
-            help=row.help.replace("%", "%%") + (LOSSY_HELP if more_formats(row, lossy) else ""),
+            help=row.help.replace("%", "%%") + more_help.get(row.field, ""),
         )
         if row.kind == "switch":  # --no-page is --page off
             group.add_argument(
@@ -49,9 +50,9 @@ def add_job_options(parser: argparse.ArgumentParser, *, lossy: bool = False) -> 
             )
 
 
-def more_formats(row: OptionRow, lossy: bool) -> tuple[str, ...]:
+def more_formats(row: OptionRow) -> tuple[str, ...]:
     """Return the formats of stems that the client makes, for the row of formats."""
-    return tuple(LossyFormat) if lossy and row.field == "stem_encoding" else ()
+    return tuple(LossyFormat) if row.field == "stem_encoding" else ()
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:
