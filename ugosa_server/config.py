@@ -52,6 +52,9 @@ class WorkerSettings:
     with pictures are refused. With Ray, the file lies at the same place on every node."""
     threads: int = 0
     """CPU threads of the network; 0 = all cores."""
+    memory_bytes: int = 0
+    """Memory that a worker may hold during a job on the CPU, that of the network included: the job goes on in
+    smaller pieces then, and ends where the smallest do not fit. 0 = all that there is. On Linux."""
     prefix_cache_bytes: int = GIB
     """Budget of the frozen-prefix cache in the worker's memory."""
     prefix_cache_disk_bytes: int = 4 * GIB

@@ -205,6 +205,12 @@ class DeviceMemoryError(UgosaError):
     reason = "GPU_MEMORY"
 
 
+class MemoryBudgetError(UgosaError):
+    """The memory that a job may take is too little, even for the smallest pieces."""
+
+    reason = "MEMORY_BUDGET"
+
+
 class DivergedError(UgosaError):
     """Fine-tuning left the finite numbers, as with a learning rate that is too large."""
 

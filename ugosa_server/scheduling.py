@@ -278,6 +278,7 @@ class Scheduler:
             video_path=str(self._spool.bytes_path(video.upload_id)) if video else "",
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
             chosen=job.options.stems,
+            max_memory_bytes=job.options.max_memory_bytes,
             start_from=start_from,
             start_path=start_path,
             excerpt=job.options.excerpt,

@@ -92,7 +92,7 @@ def test_json_has_one_object_a_line_and_the_result_last(server, songs, tmp_path,
 def test_every_job_option_has_its_flag(server, songs, capsys):
     flags = {
         "--model": "tiny",
-        "--preset": "fast",
+        "--preset": "low-rate",
         "--strategy": "P-L2:M",
         "--lambda": "0.5",
         "--lr": "1e-4",
@@ -106,6 +106,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--steps": "40",
         "--for": "1:30",
         "--guard": "off",
+        "--memory": "1.5 GB",
         "--start-from": "none",
         "--seed": "7",
         "--separation-segment": "10",
@@ -125,7 +126,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
     assert list(job["options"].values()) == [
         *(
             "tiny",
-            "fast",
+            "low-rate",
             "P-L2:M",
             0.5,
             1e-4,
@@ -140,6 +141,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
             90.0,
             False,
             "none",
+            1_500_000_000,
             7,
             10.0,
             0.5,

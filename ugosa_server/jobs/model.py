@@ -215,6 +215,8 @@ class JobOptions:
     """File format of the stems."""
     seed: int = 0
     """Seed of every random choice."""
+    max_memory_bytes: int = 0
+    """Memory that the worker may hold during the job, on the CPU; 0 = as the server has it."""
     start_from: str = "none"
     """Job or upload whose adapter is gone on from; "none" = the model as it is. In a draft also "auto"."""
     instruments: tuple[str, ...] = ()

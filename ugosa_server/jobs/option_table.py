@@ -231,6 +231,17 @@ OPTIONS = (
         " of this song, model and strategy, unless silence that it learned is not marked any more",
         metavar="auto|none|JOB",
     ),
+    JobOption(
+        "max_memory_bytes",
+        JobOptions,
+        "integer",
+        "memory that the worker may hold during the job on the CPU, such as 4GB: it goes on in smaller pieces"
+        " where that is too little (0: as the server has it)",
+        flag="--memory",
+        metavar="SIZE",
+        low=0,
+        high=2**50,
+    ),
     JobOption("seed", JobOptions, "integer", "seed of every random choice", low=0, high=2**63 - 1),
     JobOption(
         "separation_segment_seconds",

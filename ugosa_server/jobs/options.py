@@ -45,6 +45,8 @@ class JobOptionsRequest:
     """File format of the stems."""
     seed: int | None = None
     """Seed of every random choice."""
+    max_memory_bytes: int | None = None
+    """Memory that the worker may hold during the job."""
     start_from: str | None = None
     """Job or upload whose adapter is gone on from, "auto" or "none"."""
     kind: JobKind = JobKind.SEPARATION
@@ -88,6 +90,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         separation=separation,
         stem_encoding=request.stem_encoding or StemEncoding.WAV_FLOAT32,
         seed=request.seed or 0,
+        max_memory_bytes=request.max_memory_bytes or 0,
         start_from=request.start_from or "none",
         instruments=validate_instruments(
             request.instruments, model.config.sources, model.config.stems, model.name

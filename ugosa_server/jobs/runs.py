@@ -62,6 +62,8 @@ class RunSpec:
     """A video of the players, of which the worker takes pictures; validated."""
     video_path: str = ""
     """Its file."""
+    max_memory_bytes: int = 0
+    """Memory that the process may hold, on the CPU; 0 = as the settings say."""
     start_from: str = "none"
     """Job or upload whose adapter the run begins with; "none" = the model as it is."""
     start_path: str = ""

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -95,7 +96,8 @@ class Inbox:
 def beat(channel: Channel, gpu_memory_bytes: Callable[[], int | None]) -> None:
     """Send heartbeats for ever."""
     while True:
-        channel.send(Heartbeat(gpu_memory_bytes()))
+        with suppress(MemoryError):  # of a job that has its budget: the next one may come through
+            channel.send(Heartbeat(gpu_memory_bytes()))
         time.sleep(HEARTBEAT_INTERVAL_S)
 
 

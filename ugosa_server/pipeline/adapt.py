@@ -24,6 +24,7 @@ from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.marks.activity import activity
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
+from ugosa_server.pipeline.memory_budget import own_bytes
 from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.report import EpochLoss
 
@@ -125,7 +126,7 @@ def adapt_network(
             lambda start, stop: activity(held.training_marks, config.sources, start, stop),
             options,
             spec.seed,
-            CacheBudget(settings.prefix_cache_bytes, settings.prefix_cache_disk_bytes, context.out_dir),
+            CacheBudget(_cache_bytes(context), settings.prefix_cache_disk_bytes, context.out_dir),
             checkpoint,
             context_reader(context.model.network, spec),
             pool,
@@ -170,6 +171,14 @@ def adapt_network(
         result = replace(result, adapter=_write_adapter(context, mix, trained, strategy, silence))
     reach("worker.adapted")
     return result
+
+
+def _cache_bytes(context: RunContext) -> int:
+    """Return the memory for features of the frozen part: of a budget, half of what is left at most."""
+    cache_bytes = context.networks.settings.prefix_cache_bytes
+    if budget_bytes := context.memory_budget_bytes:
+        cache_bytes = min(cache_bytes, max(0, budget_bytes - own_bytes()) // 2)
+    return cache_bytes
 
 
 def take_start(

@@ -120,6 +120,14 @@ class RunContext:
         suffix = self.spec.stem_encoding.suffix
         return [self.out_dir / f"stem-{i}{suffix}" for i in range(len(self.ensemble.choice.names))]
 
+    @property
+    def memory_budget_bytes(self) -> int:
+        """Memory that the process may hold during the run; 0 = all that there is."""
+        if self.model.on_gpu:
+            return 0
+        budgets = (self.networks.settings.memory_bytes, self.spec.max_memory_bytes)
+        return min(filter(None, budgets), default=0)
+
     def follow(self, work: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
         """Drive work that yields the number of its steps done; return its result."""
         while True:

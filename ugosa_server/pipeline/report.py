@@ -155,6 +155,7 @@ def _options_as_used(spec: RunSpec, stem_names: Sequence[str], steps: int) -> di
         "model": spec.model_name,
         **values_in_report(replace(spec.adaptation, hop_s=hop_s)),
         "steps_made": steps,
+        "max_memory_bytes": spec.max_memory_bytes,
         "start_from": spec.start_from,
         "seed": spec.seed,
         **values_in_report(spec.separation),

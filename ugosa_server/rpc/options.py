@@ -43,6 +43,7 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         separation=_stated(message, SeparationOptions),
         stem_encoding=StemEncoding(str(job["stem_encoding"])) if "stem_encoding" in job else None,
         seed=message.seed if message.HasField("seed") else None,
+        max_memory_bytes=message.max_memory_bytes if message.HasField("max_memory_bytes") else None,
         start_from=message.start_from if message.HasField("start_from") else None,
         instruments=tuple(message.instruments),
         stems=tuple(message.stems),

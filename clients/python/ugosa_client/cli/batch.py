@@ -61,7 +61,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         help="delete each song and its job at the server once its stems are here (default: it keeps them as"
         " long as it keeps all)",
     )
-    add_job_options(parser, lossy=True)
+    add_job_options(parser)
     add_name(parser)
     group = parser.add_argument_group("video of the players, for a model conditioned on video")
     group.add_argument(
