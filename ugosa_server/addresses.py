@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ugosa_server.errors import ConfigError
+from ugosa_server.errors import ConfigError, reason_of
 from ugosa_server.home import expanded
 
 MAX_PORT = 65535
@@ -152,7 +152,7 @@ def claim_socket(address: UnixAddress) -> IO[str]:
             )
         address.path.unlink(missing_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot make the socket {address.path}: {error}") from error
+        raise ConfigError(f"cannot make the socket {address.path}: {reason_of(error)}") from error
     return lock
 
 

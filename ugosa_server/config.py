@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ugosa_server.errors import ConfigError, did_you_mean
+from ugosa_server.errors import ConfigError, did_you_mean, reason_of
 from ugosa_server.home import expanded, home_dir
 from ugosa_server.log import LogFormat
 
@@ -52,6 +52,9 @@ class WorkerSettings:
     with pictures are refused. With Ray, the file lies at the same place on every node."""
     threads: int = 0
     """CPU threads of the network; 0 = all cores."""
+    memory_bytes: int = 0
+    """Memory that a worker may hold during a job on the CPU, that of the network included: the job goes on in
+    smaller pieces then, and ends where the smallest do not fit. 0 = all that there is. On Linux."""
     prefix_cache_bytes: int = GIB
     """Budget of the frozen-prefix cache in the worker's memory."""
     prefix_cache_disk_bytes: int = 4 * GIB
@@ -209,7 +212,7 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
         try:
             values = tomllib.loads(path.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+            raise ConfigError(f"cannot read the configuration {path}: {reason_of(error)}") from error
     known = [field.name for field in dataclasses.fields(ServerConfig)]
     for name in values:
         if name not in known:

@@ -32,7 +32,7 @@ from ugosa_server.errors import ConfigError, UgosaError
 from ugosa_server.home import expanded
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.marks.validate import SILENCE_DBFS
-from ugosa_server.models.registry import ModelInfo, ModelRegistry
+from ugosa_server.models import ModelInfo, ModelRegistry
 from ugosa_server.private_server import ServerProcess
 from ugosa_server.rpc import separate_once, server_credentials
 

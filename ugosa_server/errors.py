@@ -205,6 +205,12 @@ class DeviceMemoryError(UgosaError):
     reason = "GPU_MEMORY"
 
 
+class MemoryBudgetError(UgosaError):
+    """The memory that a job may take is too little, even for the smallest pieces."""
+
+    reason = "MEMORY_BUDGET"
+
+
 class DivergedError(UgosaError):
     """Fine-tuning left the finite numbers, as with a learning rate that is too large."""
 
@@ -233,6 +239,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a question that names the known word nearest to one that is not; empty if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else ""
+
+
+def reason_of(error: Exception) -> str:
+    """Return the words for an error: of the system without its number and its path, else its own."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def is_disk_full(error: BaseException) -> bool:

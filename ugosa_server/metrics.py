@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from ugosa_server.addresses import TcpAddress, parse_address
 from ugosa_server.engines import Engine, EngineHealth
-from ugosa_server.errors import ConfigError
+from ugosa_server.errors import ConfigError, reason_of
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.store import AsyncStore, PrincipalTotals, Store
 from ugosa_server.jobs.uploads import Uploads
@@ -184,7 +184,7 @@ class MetricsServer:
                 self._answer, parsed.host, parsed.port, limit=MAX_REQUEST_BYTES
             )
         except OSError as error:
-            raise ConfigError(f"metrics cannot be served on {address!r}: {error}") from error
+            raise ConfigError(f"metrics cannot be served on {address!r}: {reason_of(error)}") from error
         self.address = f"{parsed.host}:{self._server.sockets[0].getsockname()[1]}"
 
     async def close(self) -> None:

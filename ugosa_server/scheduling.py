@@ -34,7 +34,7 @@ from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.starts import NO_START
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.jobs.store.lost_run_table import LostRuns
-from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.models import ModelRegistry
 from ugosa_server.supervision import keep_running
 
 WORKER_RETRY = "WORKER_RETRY"  # reason of the notice that a job goes on after a lost worker
@@ -295,6 +295,7 @@ class Scheduler:
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
             chosen=job.options.stems,
             base_stems=job.options.base_stems,
+            max_memory_bytes=job.options.max_memory_bytes,
             start_from=start_from,
             start_path=start_path,
             excerpt=job.options.excerpt,

@@ -18,8 +18,8 @@ from ugosa_server.engines import Engine, LocalEngine
 from ugosa_server.engines.ray import RayEngine
 from ugosa_server.errors import ConfigError
 from ugosa_server.files import make_state_dir
+from ugosa_server.jobs import EventHub
 from ugosa_server.jobs.arrays import JobArrays
-from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.leftovers import check_state_dir, remove_leftovers
 from ugosa_server.jobs.model import LOCAL_PRINCIPAL
 from ugosa_server.jobs.queue import JobQueue
@@ -53,13 +53,13 @@ async def serve(config: ServerConfig) -> str:
         UnknownModelError: the configured model is not there.
     """
     raise_descriptor_limit()
-    os.umask(0o077)  # songs, stems and tokens are for this user alone
     stopping = asyncio.Event()
     supervisor = Supervisor()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(signal_number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(os.umask, os.umask(0o077))  # songs, stems and tokens are for this user alone
         registry = ModelRegistry(Path(folder) for folder in config.model_dirs)
         model = registry.default(config.model)
         if config.model == AUTO and model.name == FALLBACK:

@@ -1,7 +1,7 @@
 // node separate.mjs SONG OUT_DIR [no-SOURCE=START_S-END_S ...]    for example: no-vocals=0-12.5
 import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -16,8 +16,9 @@ const loading = { includeDirs: [protos], keepCase: true, longs: String, enums: S
 const definition = protoLoader.loadSync(services, loading);
 const { ugosa } = grpc.loadPackageDefinition(definition);
 const target = process.env.UGOSA_SERVER ?? "127.0.0.1:50051";
-const uploads = new ugosa.v1.UploadService(target, grpc.credentials.createInsecure());
-const jobs = new ugosa.v1.JobService(target, grpc.credentials.createInsecure());
+const options = { "grpc.enable_http_proxy": 0 }; // the server is on this machine, which no proxy reaches
+const uploads = new ugosa.v1.UploadService(target, grpc.credentials.createInsecure(), options);
+const jobs = new ugosa.v1.JobService(target, grpc.credentials.createInsecure(), options);
 const call = (client, method, request) => promisify(client[method]).call(client, request);
 
 async function upload(path) {
@@ -45,12 +46,23 @@ async function fetchStem(jobId, stem, outDir) {
   writeFileSync(join(outDir, `${stem.source}.wav`), bytes);
 }
 
-process.on("uncaughtException", (error) => (console.error(error.details ?? error), process.exit(1)));
+function stop(message, status = 1) {
+  console.error(message);
+  process.exit(status);
+}
+
+process.on("uncaughtException", (error) => stop(error.details ?? error.message));
 const [song, outDir, ...silences] = process.argv.slice(2);
+if (!outDir) stop("name a song and a folder: node separate.mjs SONG OUT_DIR [no-SOURCE=START_S-END_S ...]", 2);
+if (!existsSync(song)) stop(`there is no file ${song}`, 2);
+const regions = silences.map((text) => {
+  const [, source, ...times] = /^no-(.+)=(\d+\.?\d*)-(\d+\.?\d*)$/.exec(text) ?? [];
+  if (!source) stop(`${text} is no mark; write one as no-vocals=0-12.5, in seconds`, 2);
+  return { source, times };
+});
 const { upload_id, audio } = await upload(song);
-const marks = silences.map((text) => {
-  const [, source, start, end] = /^no-(.+)=([\d.]+)-([\d.]+)$/.exec(text);
-  const [start_frame, end_frame] = [start, end].map((time_s) => Math.round(time_s * audio.sample_rate_hz));
+const marks = regions.map(({ source, times }) => {
+  const [start_frame, end_frame] = times.map((time_s) => Math.round(time_s * audio.sample_rate_hz));
   return { source, state: "MARK_STATE_SILENT", start_frame, end_frame };
 });
 let { job } = await call(jobs, "CreateJob", { request_id: randomUUID(), upload_id, marks: { marks } });

@@ -31,8 +31,8 @@ def test_the_file_is_small_and_says_what_it_is():
     assert model.description
 
 
-def test_the_weights_keep_their_figure_on_the_real_excerpt():
-    stems = real_excerpt()
+def test_the_weights_keep_their_figure_on_the_real_excerpt(tmp_path):
+    stems = real_excerpt(tmp_path)
     config, state = load_checkpoint(STARTER)
     network = ConvTasNet(config).eval()
     network.load_state_dict(state)

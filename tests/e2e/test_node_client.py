@@ -1,4 +1,7 @@
-"""The Node.js example, a foreign gRPC implementation, gets the stems of a real server."""
+"""The Node.js example, a foreign gRPC implementation, gets the stems of a real server.
+
+The server refuses compressed messages, and a proxy of the net is in the environment.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,32 @@ def separate(example: Path, server: Server, *arguments: str) -> subprocess.Compl
         **os.environ,
         "UGOSA_SERVER": server.target,
         "UGOSA_PROTOS": str(EXAMPLE.parents[1] / "protos"),
+        "http_proxy": "http://127.0.0.1:9",  # nothing listens there
     }
     command = ["node", "separate.mjs", *arguments]
     return subprocess.run(
         command, cwd=example, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "name a song and a folder: node separate.mjs SONG OUT_DIR"),
+        (("song.wav",), "name a song and a folder"),
+        (("nowhere.wav", "stems"), "there is no file nowhere.wav"),
+        (("separate.mjs", "stems", "vocals=0-2"), "vocals=0-2 is no mark; write one as no-vocals=0-12.5"),
+        (("separate.mjs", "stems", "no-vocals=1.2.3-4"), "no-vocals=1.2.3-4 is no mark"),
+        (("separate.mjs", "stems"), "is not audio"),
+    ],
+)
+def test_node_answers_wrong_use_with_a_sentence(
+    example: Path, shared_server: Server, arguments: tuple[str, ...], sentence: str
+) -> None:
+    done = separate(example, shared_server, *arguments)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1, "no stack trace"
 
 
 def test_node_gets_stems_that_add_up_and_obey_the_marks(

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import os
 
 import pytest
 
@@ -45,12 +44,8 @@ def test_a_server_whose_background_task_ends_stops_with_a_reason(tmp_path, monke
 
     monkeypatch.setattr(serve_module, "keep_sweeping", broken)
     monkeypatch.setattr(serve_module, "_start_engine", engine)
-    umask = os.umask(0o077)
-    try:
-        config = ServerConfig(state_dir=str(tmp_path / "state"), listen=(f"unix:{tmp_path}/u.sock",))
-        failure = asyncio.run(serve_module.serve(config))
-    finally:
-        os.umask(umask)
+    config = ServerConfig(state_dir=str(tmp_path / "state"), listen=(f"unix:{tmp_path}/u.sock",))
+    failure = asyncio.run(serve_module.serve(config))
     assert "'retention' failed: ZeroDivisionError" in failure
 
 

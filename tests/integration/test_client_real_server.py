@@ -253,7 +253,33 @@ def test_a_batch_separates_a_directory_and_does_nothing_twice(address, client, s
         }
         jobs.append([outcome["job_id"] for outcome in outcomes.values()])
     assert jobs[0] == jobs[1]
-    assert sorted(path.name for path in (tmp_path / "out" / "second").iterdir()) == FILES
+    without_page = [name for name in FILES if name != "report.html"]
+    assert sorted(path.name for path in (tmp_path / "out" / "second").iterdir()) == without_page
+
+
+def test_a_batch_that_forgets_leaves_nothing_and_does_nothing_twice(address, client, tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "songs"
+    folder.mkdir()
+    soundfile.write(folder / "mine.flac", 0.1 * noise_song(RATE, seed=77), RATE)
+
+    def at_server():
+        jobs, uploads = client.list_jobs(), client.list_uploads()
+        return {job.job_id for job in jobs}, {upload.upload_id for upload in uploads}
+
+    def separate():
+        words = ["batch", folder, "-o", out, "--epochs", 1, "--forget", "--page", "on", "--json"]
+        with ugosa(address, *words) as process:
+            (outcome,) = [json.loads(line) for line in process.stdout][-1]["songs"]
+        assert process.returncode == 0
+        return outcome
+
+    before, first, again = at_server(), separate(), separate()
+    assert (first["computed"], again["computed"]) == (True, False)
+    assert first["job_id"] == again["job_id"]
+    assert at_server() == before
+    (out / "mine" / "vocals.wav").unlink()
+    assert separate()["computed"]
+    assert sorted(path.name for path in (out / "mine").iterdir()) == [".ugosa-batch.json", *FILES]
 
 
 def test_one_stream_gives_stems_that_add_up(client, song, tmp_path):

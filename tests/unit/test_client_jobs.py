@@ -34,7 +34,7 @@ from ugosa_client.wire.ugosa.v1 import job_pb2
 
 ALL_OPTIONS = JobOptions(
     model="m",
-    preset="fast",
+    preset="low-rate",
     strategy="P-L3:D",
     silence_weight=2.0,
     learning_rate=1e-4,
@@ -48,6 +48,8 @@ ALL_OPTIONS = JobOptions(
     max_steps=100,
     max_s=60.0,
     guard=False,
+    start_from="job-1",
+    max_memory_bytes=2**40,
     seed=-1,
     separation_segment_s=8.0,
     overlap=0.0,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ugosa_client.advice import Suggestion
 from ugosa_client.errors import BadInputError, MarksFileError
 from ugosa_client.marks import ableton, ardour, jams, lab, midi, sonic_visualiser
 from ugosa_client.marks.examination import examine_regions
@@ -19,6 +20,7 @@ from ugosa_client.marks.formats import FORMATS, format_named, format_of_bytes
 from ugosa_client.marks.reaper_csv import parse_reaper_csv
 from ugosa_client.marks.regions import regions_of_marks
 from ugosa_client.marks.sonic_visualiser import looks_like_sonic_visualiser, parse_sonic_visualiser
+from ugosa_client.marks.suggestions import is_suggestion, regions_of_suggestions
 from ugosa_client.marks.xml_insertion import insert_children
 from ugosa_client.resources import Mark, MarkState
 
@@ -303,3 +305,17 @@ def test_what_is_no_csv_is_told_as_that(text):
     for parse in (parse_reaper_csv, parse_sonic_visualiser):
         with pytest.raises(ValueError, match="line"):
             parse(text)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [known for known in FORMATS if known.name not in ("ableton", "ardour")],  # which need a project
+    ids=lambda known: known.name,
+)
+def test_suggestions_stay_suggestions_in_every_format(known):
+    (region,) = regions_of_suggestions([Suggestion(Mark("vocals", MarkState.SILENT, 44_100, 88_200), 0.87)])
+    data = known.write([region], 44_100, None)
+    assert b"no vocals 87% ?" in data
+    for again in known.read(data):
+        assert is_suggestion(again)
+        assert "87%" in again.name

@@ -4,8 +4,9 @@ import argparse
 
 import pytest
 
-from ugosa_client.cli.batch import batch_request_id, video_places
+from ugosa_client.cli.batch import video_places
 from ugosa_client.cli.batch_files import SongFolder
+from ugosa_client.cli.batch_work import batch_request_id
 from ugosa_client.cli.separate import add_sight, add_video_places, sight_of
 from ugosa_client.errors import BadInputError
 from ugosa_client.resources import JobOptions, PlayerBox, PlayerPicture

@@ -239,15 +239,29 @@ async def test_marks_are_written_and_read_back(page: Page, song_path: Path, name
 @pytest.mark.asyncio
 async def test_notes_are_kept_and_song_lists_its_versions(page: Page, song_path: Path) -> None:
     song = await add_song(page, song_path)
-    notes = {"marks": [VOCALS_SILENT], "starred": "job-1"}
+    notes = {"marks": [VOCALS_SILENT]}
     address = f"/api/songs/{song['upload_id']}"
     assert (await page.http.put(address + "/notes", json=notes)).status_code == 204
     assert (await page.http.get(address + "/notes")).json() == notes
     job = await separate(page, song)
-    version = (await page.http.get(address)).json()["jobs"][0]
-    assert version["job_id"] == job["job_id"]
-    assert version["marks"] == [VOCALS_SILENT]
+    version = (await page.http.get(address)).json()["versions"][0]
+    assert version["job"]["job_id"] == job["job_id"]
+    assert version["job"]["marks"] == [VOCALS_SILENT]
+    take = version["takes"][-1]
+    assert (take["name"], take["job_id"]) == ("Under your marks", job["job_id"])
     assert song["upload_id"] in [s["upload_id"] for s in (await page.http.get("/api/songs")).json()]
+
+
+@pytest.mark.asyncio
+async def test_star_is_the_servers_own(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    job = await separate(page, song)
+    for starred in (True, False):
+        answer = await page.http.put(f"/api/jobs/{job['job_id']}/star", json={"starred": starred})
+        assert answer.json()["starred"] is starred
+        version = (await page.http.get(f"/api/songs/{song['upload_id']}")).json()["versions"][0]
+        assert version["job"]["starred"] is starred
+        assert page.client.get_job(job["job_id"]).starred is starred
 
 
 @pytest.mark.parametrize(

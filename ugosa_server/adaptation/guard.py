@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 from ugosa_server.adaptation.remix import Remix, RemixPool, SongEstimates, Stretch
 from ugosa_server.adaptation.verdict import Outcome, SourceVerdict, Verdict, level_dbfs
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.marks import Interval, Mark, MarkSet, MarkState, complement, intersect, merge
 
 MIN_SILENCE_S = 6.0  # of a source, all marks together; of less nothing is held back

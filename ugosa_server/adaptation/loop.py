@@ -30,7 +30,7 @@ from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.ranger import Ranger
 from ugosa_server.adaptation.remix import Remix, RemixPool, RemixTargets, remix_objective
 from ugosa_server.adaptation.strategies import Objective, Strategy, parse_strategy
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.errors import DivergedError
 from ugosa_server.models.device_transfer import to_device
 from ugosa_server.models.network import SeparationNetwork

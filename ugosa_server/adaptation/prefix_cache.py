@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ugosa_server.config import GIB
-from ugosa_server.models.config import Depth
+from ugosa_server.models import Depth
 from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 
 DEFAULT_BUDGET_BYTES = GIB

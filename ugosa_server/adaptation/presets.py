@@ -80,7 +80,6 @@ PRESETS: Mapping[str, Preset] = {
         },
         averages_silence=True,
     ),
-    "fast": Preset(uses_model_defaults=True, changes={"epochs": 3}),
     # For the Conditioned U-Net, whose own default is no adaptation.
     "film-only": Preset(uses_model_defaults=True, changes={"strategy": "P-L5:D", "learning_rate": 1e-4}),
     "low-rate": Preset(uses_model_defaults=True, changes={"strategy": "P-L2:D", "learning_rate": 1e-6}),
@@ -104,6 +103,8 @@ def resolve_options(
     Raises:
         BadOptionError: an unknown preset, or an unknown field.
     """
+    if preset == "fast":  # of earlier clients
+        raise BadOptionError("the preset 'fast' is no more; give the time instead: max_seconds, or --for 60s")
     if preset is not None and preset not in PRESETS:
         hint = did_you_mean(preset, PRESETS) or f"presets are {', '.join(PRESETS)}"
         raise BadOptionError(f"there is no preset {preset!r}; {hint}")

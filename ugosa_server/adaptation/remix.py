@@ -33,7 +33,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.marks import Interval, MarkSet, complement, inside, merge
 
 RECORDED_WEIGHT = 2.0  # v of examples whose parts are both recordings

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ugosa_server.demo.song import MARKS_FILE, DemoSong, load_demo_song, write_mix
+from ugosa_server.demo.song import MARKS_FILE, TITLE, DemoSong, load_demo_song, write_mix
 from ugosa_server.errors import UgosaError
 from ugosa_server.private_server import ServerProcess
 
@@ -44,9 +44,8 @@ def run_demo(out_dir: Path, model_dirs: Sequence[str] = (), *, opens_page: bool 
     write_mix(song, mix_path)
     shutil.copyfile(MARKS_FILE, marks_path)
     print(
-        f"{mix_path}: {song.duration_s:.1f} s of 'Falcon 69' by The Easton Ellises, 24-bit WAV, "
-        f"{song.sample_rate_hz} Hz stereo\n"
-        f"{marks_path}: {len(song.marks)} regions in which an instrument is silent",
+        f"{mix_path}: {song.duration_s:.0f} s of {TITLE}, 24-bit WAV, {song.sample_rate_hz} Hz stereo\n"
+        f"{marks_path}: {len(song.marks)} region in which the guitar, a part of `other`, is silent",
         flush=True,
     )
     with tempfile.TemporaryDirectory(prefix="ugosa-demo-") as scratch:
@@ -95,20 +94,24 @@ def summary(song: DemoSong, base_dir: Path, adapted_dir: Path) -> str:
     """Compare both results with the true stems, which only a demo has, and with the promises."""
     report = json.loads((adapted_dir / "report.json").read_text(encoding="utf-8"))
     silence_dbfs = {stem["source"]: stem["silence_peak_dbfs"] for stem in report["stems"]}
+    takes = [_true_groups(song, folder) for folder in (base_dir, adapted_dir)]
     lines = [
         "",
-        f"SDR in dB against the true stems, over {song.duration_s:.1f} s (one short excerpt: no benchmark),",
-        "and the peak of each stem where it is marked silent:",
+        f"SDR in dB against the true stems, over {song.duration_s:.0f} s (one excerpt: no benchmark),",
+        "and the peak where a stem is marked silent:",
         f"  {'':8} {'base':>7} {'adapted':>8}   {'silence':>9}",
     ]
     for source, true_stem in song.stems.items():
-        base, adapted = (
-            sdr_db(true_stem, soundfile.read(folder / f"{source}.wav", dtype="float32", always_2d=True)[0])
-            for folder in (base_dir, adapted_dir)
-        )
-        lines.append(f"  {source:8} {base:7.2f} {adapted:8.2f}   {level(silence_dbfs[source]):>9}")
+        base, adapted = (sdr_db(true_stem, take[source]) for take in takes)
+        lines.append(f"  {source:8} {base:7.2f} {adapted:8.2f}   {level(silence_dbfs.get(source)):>9}")
     lines += ["", f"Sum of the four stems minus the mix: {level(report['null_peak_dbfs'])}"]
     return "\n".join(lines)
+
+
+def _true_groups(song: DemoSong, folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Return the stems of a folder as the true ones are grouped: `other`, and the sum of the rest, [T, C]."""
+    other, _ = soundfile.read(folder / "other.wav", dtype="float32", always_2d=True)
+    return dict(zip(song.stems, (other, song.mix - other), strict=True))
 
 
 def sdr_db(reference: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:

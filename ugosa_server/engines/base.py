@@ -21,7 +21,7 @@ from typing import get_args
 import msgspec
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, DiskFullError, WorkerLostError, is_disk_full
-from ugosa_server.jobs.runs import (
+from ugosa_server.jobs import (
     RunCancelled,
     RunEvent,
     RunFailed,

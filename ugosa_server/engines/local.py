@@ -9,7 +9,7 @@ import logging
 from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import EngineHealth, WorkerEngine
 from ugosa_server.engines.process import WorkerProcess
-from ugosa_server.jobs.runs import RunSpec
+from ugosa_server.jobs import RunSpec
 from ugosa_server.supervision import keep_running
 
 START_TIMEOUT_S = 180.0  # for imports and for making the model resident

@@ -26,7 +26,7 @@ from ugosa_server.engines.base import (
     spends_worker,
 )
 from ugosa_server.errors import WorkerLostError
-from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec
+from ugosa_server.jobs import RunEvent, RunFailed, RunSpec
 
 LINE_LIMIT_BYTES = 4 * 1024 * 1024
 TERMINATE_GRACE_S = 2.0

@@ -26,6 +26,7 @@ from ugosa_server.jobs.runs import (
     RunPhase,
     RunProgress,
     RunSpec,
+    RunStep,
     RunSucceeded,
     StemFile,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "RunPhase",
     "RunProgress",
     "RunSpec",
+    "RunStep",
     "RunSucceeded",
     "StateChanged",
     "StemFile",

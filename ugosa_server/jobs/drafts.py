@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import BadOptionError, NoVideoEncoderError
 from ugosa_server.jobs.model import (
     Job,
@@ -33,7 +33,7 @@ from ugosa_server.marks import (
     validate_marks,
 )
 from ugosa_server.marks.players import check_boxes, picture_times_s
-from ugosa_server.models.registry import ModelInfo, ModelRegistry
+from ugosa_server.models import ModelInfo, ModelRegistry
 
 MAX_STEM_SAMPLE_BYTES = 4  # of WAV_FLOAT32; the other encodings take less
 

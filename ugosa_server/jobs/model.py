@@ -10,8 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
-from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import RawPcm, SourceAudio, StemEncoding
+from ugosa_server.adaptation import AdaptationOptions
+from ugosa_server.audio import RawPcm, SourceAudio, StemEncoding
 from ugosa_server.errors import (
     JOB_DAMAGED_MESSAGE,
     BadOptionError,
@@ -23,7 +23,7 @@ from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.runs import BaseStems, RunSucceeded, StemFile
 from ugosa_server.marks import Mark, MarkSet
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation import SeparationOptions
 
 LOCAL_PRINCIPAL = "local"
 """Principal of whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
@@ -217,6 +217,8 @@ class JobOptions:
     """Whether those of the unadapted network are given too."""
     seed: int = 0
     """Seed of every random choice."""
+    max_memory_bytes: int = 0
+    """Memory that the worker may hold during the job, on the CPU; 0 = as the server has it."""
     start_from: str = "none"
     """Job or upload whose adapter is gone on from; "none" = the model as it is. In a draft also "auto"."""
     instruments: tuple[str, ...] = ()

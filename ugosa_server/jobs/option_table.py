@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from ugosa_server.adaptation.presets import PRESETS, AdaptationOptions
-from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.adaptation import PRESETS, AdaptationOptions
+from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobOptions
 from ugosa_server.jobs.runs import BaseStems
-from ugosa_server.models.config import MaskKind
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.models import MaskKind
+from ugosa_server.separation import SeparationOptions
 
 Kind = Literal["word", "integer", "number", "switch", "names", "message"]
 OptionValue = str | int | float
@@ -231,6 +231,17 @@ OPTIONS = (
         "start of learning: none = the model as it is, a job that has an adapter, or auto = your newest one"
         " of this song, model and strategy, unless silence that it learned is not marked any more",
         metavar="auto|none|JOB",
+    ),
+    JobOption(
+        "max_memory_bytes",
+        JobOptions,
+        "integer",
+        "memory that the worker may hold during the job on the CPU, such as 4GB: it goes on in smaller pieces"
+        " where that is too little (0: as the server has it)",
+        flag="--memory",
+        metavar="SIZE",
+        low=0,
+        high=2**50,
     ),
     JobOption("seed", JobOptions, "integer", "seed of every random choice", low=0, high=2**63 - 1),
     JobOption(

@@ -12,7 +12,7 @@ from ugosa_server.adaptation.presets import (
     uses_model_defaults,
 )
 from ugosa_server.adaptation.strategies import parse_strategy, require_strategy_exists
-from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.model import JobKind, JobOptions
 from ugosa_server.jobs.option_table import check_values
@@ -26,9 +26,8 @@ from ugosa_server.marks.players import (
     validate_video,
     validate_visual_frames,
 )
-from ugosa_server.models.config import NetworkConfig
-from ugosa_server.models.registry import ModelInfo
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.models import ModelInfo, NetworkConfig
+from ugosa_server.separation import SeparationOptions
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,8 @@ class JobOptionsRequest:
     """Whether those of the unadapted network are given too."""
     seed: int | None = None
     """Seed of every random choice."""
+    max_memory_bytes: int | None = None
+    """Memory that the worker may hold during the job."""
     start_from: str | None = None
     """Job or upload whose adapter is gone on from, "auto" or "none"."""
     kind: JobKind = JobKind.SEPARATION
@@ -93,6 +94,7 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         stem_encoding=request.stem_encoding or StemEncoding.WAV_FLOAT32,
         base_stems=request.base_stems or BaseStems.NONE,
         seed=request.seed or 0,
+        max_memory_bytes=request.max_memory_bytes or 0,
         start_from=request.start_from or "none",
         instruments=validate_instruments(
             request.instruments, model.config.sources, model.config.stems, model.name

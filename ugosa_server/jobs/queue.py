@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import (
     DrainingError,
     JobNotFinishedError,
@@ -36,7 +36,7 @@ from ugosa_server.jobs.runs import RunSucceeded
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.marks import Mark, SongLevels, load_levels
-from ugosa_server.models.registry import ModelInfo, ModelRegistry
+from ugosa_server.models import ModelInfo, ModelRegistry
 
 EVENTS_PER_READ = 100
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ugosa_server.adaptation.objective import LossTerms
-from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.adaptation.verdict import Verdict
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.adaptation import AdaptationOptions, LossTerms, Verdict
+from ugosa_server.audio import SourceAudio, StemEncoding
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation import SeparationOptions
 
 
 class BaseStems(StrEnum):
@@ -77,6 +75,8 @@ class RunSpec:
     """A video of the players, of which the worker takes pictures; validated."""
     video_path: str = ""
     """Its file."""
+    max_memory_bytes: int = 0
+    """Memory that the process may hold, on the CPU; 0 = as the settings say."""
     start_from: str = "none"
     """Job or upload whose adapter the run begins with; "none" = the model as it is."""
     start_path: str = ""

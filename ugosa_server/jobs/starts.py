@@ -12,16 +12,16 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+from ugosa_server.adaptation import parse_strategy
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, read_adapter_keys
 from ugosa_server.adaptation.presets import uses_model_defaults
-from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.errors import BadOptionError, CheckpointError
 from ugosa_server.jobs.model import Job, JobDraft, JobKind, JobOptions, require_adapter
 from ugosa_server.jobs.options import JobOptionsRequest, check_adaptation
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.marks import complement, intersect
-from ugosa_server.models.registry import ModelInfo
+from ugosa_server.models import ModelInfo
 
 AUTO = "auto"
 NO_START = "none"

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.files import replacing
 
 HOP_S = 0.05

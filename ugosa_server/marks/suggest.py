@@ -32,7 +32,8 @@ EVIDENCE_FLOOR_DB = -40.0  # digital silence must not be a class of its own
 SLOPE_DB = 1.5  # from one half to 0.73
 LOUD_PERCENTILE = 95.0  # of its levels: how loud a source is where it plays
 SMOOTHING_S = 0.5  # a rest between two notes is not a silence to be marked
-SURE = 0.75  # probability from which on something is suggested
+SURE = 0.75  # probability from which on something is suggested of a source that is not below
+SURE_OF = {"drums": 0.75, "bass": 0.75, "other": 0.75, "vocals": 0.75}
 MIN_SILENT_S = 1.0
 MIN_ACTIVE_S = 0.5
 MAX_GAP_S = 1.0  # between two stretches that become one mark
@@ -56,10 +57,11 @@ def suggest_marks(levels: SongLevels) -> list[Suggestion]:
     heard = np.asarray(levels.mix_dbfs) > SILENT_MIX_DBFS
     found: dict[Mark, float] = {}
     for source, plays in probability.items():
-        is_silent = _joined(plays <= 1.0 - SURE, plays < 0.5, levels)
+        sure = SURE_OF.get(source, SURE)
+        is_silent = _joined(plays <= 1.0 - sure, plays < 0.5, levels)
         for span in _spans(is_silent, levels, MIN_SILENT_S, SILENT_MARGIN_S):
             found[Mark(source, MarkState.SILENT, *span)] = 1.0 - _mean(plays, span, levels)
-        is_active = _joined((plays >= SURE) & heard, plays > 0.5, levels)
+        is_active = _joined((plays >= sure) & heard, plays > 0.5, levels)
         for span in _spans(is_active, levels, MIN_ACTIVE_S, 0.0):
             found[Mark(source, MarkState.ACTIVE, *span)] = _mean(plays, span, levels)
     left = without_all_silent(MarkSet(tuple(found)), tuple(probability))

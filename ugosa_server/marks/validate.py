@@ -18,8 +18,8 @@ from functools import reduce
 
 import numpy as np
 
+from ugosa_server.audio import open_frames
 from ugosa_server.audio.formats import SourceAudio, amplitude, peak_dbfs
-from ugosa_server.audio.frames import open_frames
 from ugosa_server.errors import (
     AllSilentError,
     BadOptionError,

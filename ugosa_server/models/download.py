@@ -19,7 +19,7 @@ from typing import Any
 
 from ugosa_server import __version__
 from ugosa_server.addresses import loopback_ip
-from ugosa_server.errors import CheckpointError, DownloadError
+from ugosa_server.errors import CheckpointError, DownloadError, reason_of
 from ugosa_server.models.checkpoint_header import NAME_DIGITS, require_sha256
 
 BLOCK_BYTES = 1 << 18
@@ -64,8 +64,10 @@ def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgr
         part.unlink(missing_ok=True)
         raise
     except (OSError, http.client.HTTPException) as error:
+        inner = getattr(error, "reason", None)  # of what urllib wraps
+        why = reason_of(inner if isinstance(inner, OSError) else error)
         raise DownloadError(
-            f"the download of {url} failed: {error}. Bytes received so far are kept, try again to continue; "
+            f"the download of {url} failed: {why}. Bytes received so far are kept, try again to continue; "
             "behind a proxy, set https_proxy"
         ) from error
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ugosa_server.addresses import loopback_ip
-from ugosa_server.errors import ConfigError, UgosaError
+from ugosa_server.errors import ConfigError, UgosaError, reason_of
 from ugosa_server.osc.commands import (
     Accept,
     Address,
@@ -142,7 +142,7 @@ class OscService:
             )
         except OSError as error:
             raise ConfigError(
-                f"OSC control cannot listen on {host}:{port}: {error}; choose another port"
+                f"OSC control cannot listen on {host}:{port}: {reason_of(error)}; choose another port"
             ) from error
 
     def _connected(self, receiver: asyncio.DatagramTransport) -> None:
@@ -262,6 +262,8 @@ async def _resolved(peer: Address) -> Address:
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as error:
-        raise ConfigError(f"OSC peer {host}:{port} cannot be found: {error}; give its IP address") from error
+        raise ConfigError(
+            f"OSC peer {host}:{port} cannot be found: {reason_of(error)}; give its IP address"
+        ) from error
     ip, resolved_port = found[0][4][:2]
     return str(ip), int(resolved_port)

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -36,7 +37,7 @@ from ugosa_server.engines.base import (
     spends_worker,
 )
 from ugosa_server.errors import UgosaError
-from ugosa_server.jobs.runs import RunSpec
+from ugosa_server.jobs import RunSpec
 from ugosa_server.log import start_logging
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ class Inbox:
 def beat(channel: Channel, gpu_memory_bytes: Callable[[], int | None]) -> None:
     """Send heartbeats for ever."""
     while True:
-        channel.send(Heartbeat(gpu_memory_bytes()))
+        with suppress(MemoryError):  # of a job that has its budget: the next one may come through
+            channel.send(Heartbeat(gpu_memory_bytes()))
         time.sleep(HEARTBEAT_INTERVAL_S)
 
 

@@ -8,25 +8,25 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ugosa_server.adaptation import AdaptationOptions, Outcome, Verdict
 from ugosa_server.adaptation.adapter_file import apply_adapter, load_adapter, save_adapter
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
 from ugosa_server.adaptation.guard import Guard, HeldBack, hold_back
 from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, segment_length
 from ugosa_server.adaptation.prefix_cache import CacheBudget
-from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.remix import RemixPool, SongEstimates
 from ugosa_server.adaptation.strategies import Objective, Strategy
-from ugosa_server.adaptation.verdict import Outcome, Verdict
 from ugosa_server.failpoints import reach
 from ugosa_server.files import replacing, sha256_of_file
-from ugosa_server.jobs.runs import AdapterFile, RunEvent, RunNotice, RunPhase
+from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
 from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.marks.activity import activity
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
+from ugosa_server.pipeline.memory_budget import own_bytes
 from ugosa_server.pipeline.model_input import ModelMix
-from ugosa_server.report.data import EpochLoss
+from ugosa_server.report import EpochLoss
 
 ADAPTER_NAME = "adapter.safetensors"
 VERDICT_REASON = "VERDICT"
@@ -129,7 +129,7 @@ def adapt_network(
             lambda start, stop: activity(held.training_marks, config.sources, start, stop),
             options,
             spec.seed,
-            CacheBudget(settings.prefix_cache_bytes, settings.prefix_cache_disk_bytes, context.out_dir),
+            CacheBudget(_cache_bytes(context), settings.prefix_cache_disk_bytes, context.out_dir),
             checkpoint,
             context_reader(context.model.network, spec),
             pool,
@@ -189,6 +189,14 @@ def adapt_network(
         result = replace(result, adapter=_write_adapter(context, mix, trained, strategy, silence))
     reach("worker.adapted")
     return result
+
+
+def _cache_bytes(context: RunContext) -> int:
+    """Return the memory for features of the frozen part: of a budget, half of what is left at most."""
+    cache_bytes = context.networks.settings.prefix_cache_bytes
+    if budget_bytes := context.memory_budget_bytes:
+        cache_bytes = min(cache_bytes, max(0, budget_bytes - own_bytes()) // 2)
+    return cache_bytes
 
 
 def take_start(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ugosa_server.adaptation.strategies import Strategy
-from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.jobs.runs import RunEvent, RunSpec
+from ugosa_server.adaptation import Strategy
+from ugosa_server.audio import SourceFrames
+from ugosa_server.jobs import RunEvent, RunSpec
 from ugosa_server.marks import Interval, MarkSet
-from ugosa_server.models.config import NetworkConfig
+from ugosa_server.models import NetworkConfig
 from ugosa_server.pipeline.plan import (
     Ensemble,
     effective_strategy,
@@ -118,6 +118,14 @@ class RunContext:
     def out_dir(self) -> Path:
         """Folder of the attempt's files."""
         return Path(self.spec.out_dir)
+
+    @property
+    def memory_budget_bytes(self) -> int:
+        """Memory that the process may hold during the run; 0 = all that there is."""
+        if self.model.on_gpu:
+            return 0
+        budgets = (self.networks.settings.memory_bytes, self.spec.max_memory_bytes)
+        return min(filter(None, budgets), default=0)
 
     def follow(self, work: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
         """Drive work that yields the number of its steps done; return its result."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ugosa_server.jobs.runs import RunNotice
+from ugosa_server.jobs import RunNotice
 from ugosa_server.marks import Interval, MarkSet, SongLevels, intersect, merge, silent_but_heard
 from ugosa_server.marks.suggest import LOUD_PERCENTILE, SILENT_MIX_DBFS, frames_of_hops, runs, smooth_dbfs
 from ugosa_server.pipeline.context import RunContext

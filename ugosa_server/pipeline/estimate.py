@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.adaptation.loop import ContextReader
-from ugosa_server.jobs.runs import RunPhase, RunProgress, RunSpec
+from ugosa_server.jobs import RunPhase, RunProgress, RunSpec
 from ugosa_server.models.cunet.conditioning import LabelContexts, VideoContexts
 from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 from ugosa_server.pipeline.context import RunContext

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.marks import Interval, MarkSet, SilenceGains, inside
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.rest_stem import StemChooser

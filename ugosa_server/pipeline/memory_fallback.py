@@ -12,13 +12,15 @@ from dataclasses import replace
 
 import torch
 
-from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.errors import DeviceMemoryError
-from ugosa_server.jobs.runs import RunEvent, RunPhase
+from ugosa_server.adaptation import AdaptationOptions
+from ugosa_server.errors import DeviceMemoryError, MemoryBudgetError
+from ugosa_server.jobs import RunEvent, RunPhase
 from ugosa_server.pipeline.context import Result, RunContext
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation import SeparationOptions
 
 MIN_SEGMENT_S = 1.0  # shorter ones would hardly save more, and hold too little music for the network
+
+WAY_OUT = "give more with max_memory_bytes (--memory), or memory_bytes in the server's configuration"
 
 # Libraries below torch ask for memory themselves and have errors of their own.
 # "allocate memory" is what torch says on the CPU.
@@ -42,7 +44,8 @@ def within_memory(
 
     Raises:
         DeviceMemoryError: the GPU has too little, and there is nothing left to try.
-        MemoryError: this machine has; another try may find more.
+        MemoryBudgetError: the job's budget is too little for the smallest pieces.
+        MemoryError: this machine has too little; another try may find more.
     """
     while True:
         try:
@@ -86,8 +89,10 @@ def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
     gc.collect()
     torch.cuda.empty_cache()
     spec = context.spec
-    where = "the GPU's" if context.model.on_gpu else "this machine's"
-    too_little = f"{where} memory is too little for {phase.value.replace('_', ' ')}"
+    memory = "the GPU's memory is" if context.model.on_gpu else "this machine's memory is"
+    if budget := context.memory_budget_bytes:
+        memory = f"{budget / 1e6:.0f} MB of memory are"
+    too_little = f"{memory} too little for {phase.value.replace('_', ' ')}"
     if phase is RunPhase.ADAPTATION:
         adaptation = smaller_adaptation(spec.adaptation)
         if adaptation is not None:
@@ -105,6 +110,8 @@ def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
                 f"{too_little} in segments of {spec.separation.segment_s:g} s: going on with"
                 f" {separation.segment_s:g} s",
             )
+    if budget:
+        raise MemoryBudgetError(f"{too_little}, even in the smallest pieces; {WAY_OUT}")
     if not context.model.on_gpu:
         raise MemoryError(f"{too_little}, even in the smallest pieces")
     if not context.networks.settings.cpu_fallback:

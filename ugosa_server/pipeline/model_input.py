@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.audio import SourceAudio
 from ugosa_server.audio.frames import BLOCK_FRAMES, SAMPLE_BYTES, SourceFrames
 from ugosa_server.audio.resample import resample_blocks, resampled_frames
 from ugosa_server.errors import UploadDamagedError
-from ugosa_server.models.config import NetworkConfig
+from ugosa_server.models import NetworkConfig
 
 SILENT_STD = 1e-8  # a song with less is not scaled up
 

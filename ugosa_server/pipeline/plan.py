@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from ugosa_server.adaptation.loop import count_steps
 from ugosa_server.adaptation.strategies import UNADAPTED, Strategy, parse_strategy
-from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.jobs.runs import RunNotice, RunPhase, RunSpec
+from ugosa_server.audio import SourceAudio
+from ugosa_server.jobs import RunNotice, RunPhase, RunSpec
 from ugosa_server.jobs.stem_choice import StemChoice
 from ugosa_server.marks import Interval, MarkSet, marks_of_ensemble
 from ugosa_server.marks.players import picture_times_s
-from ugosa_server.models.config import NetworkConfig
+from ugosa_server.models import NetworkConfig
 from ugosa_server.pipeline.model_input import model_frames, prepare_steps
 from ugosa_server.pipeline.progress import PhasePlan
 from ugosa_server.pipeline.verify import stem_check_steps
+from ugosa_server.report import TakeKind
 from ugosa_server.report.clips import can_encode, clip_seconds
-from ugosa_server.report.data import TakeKind
 from ugosa_server.separation.masks import mask_plan
 from ugosa_server.separation.overlap_add import SegmentPlan
 

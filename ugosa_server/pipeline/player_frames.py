@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from ugosa_server.errors import NoVideoEncoderError
-from ugosa_server.jobs.runs import RunEvent
+from ugosa_server.jobs import RunEvent
 from ugosa_server.marks.players import VisualFrame
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.model_input import prepare_steps

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ugosa_server.adaptation.objective import LossTerms
+from ugosa_server.adaptation import LossTerms
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress
+from ugosa_server.jobs import RunNotice, RunPhase, RunProgress
 
 MIN_INTERVAL_S = 0.25  # between progress events, except at the ends of phases and epochs
 SAME_WORK = {RunPhase.SEPARATION: RunPhase.BASE_SEPARATION}  # its speed holds until there is an own one

@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from ugosa_server import __version__
 from ugosa_server.failpoints import reach
+from ugosa_server.jobs import RunEvent, RunPhase, RunSpec
 from ugosa_server.jobs.option_table import values_in_report
-from ugosa_server.jobs.runs import RunEvent, RunPhase, RunSpec
 from ugosa_server.pipeline.adapt import VERDICT_REASON, AdaptationResult
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.plan import report_steps, takes_of
 from ugosa_server.pipeline.rest_stem import levels_of_choice, marks_of_rest
 from ugosa_server.pipeline.separate import BaseEstimates, StemSet
 from ugosa_server.pipeline.verify import CheckedStems, check_stems, stem_check_steps
+from ugosa_server.report import JobReport, Listening, OptionValue, StemReport, Take, TakeKind, write_report
 from ugosa_server.report.clips import clip_bit_rate, clip_data_uri, encoding_threads
-from ugosa_server.report.data import JobReport, Listening, OptionValue, StemReport, Take, TakeKind
-from ugosa_server.report.write import write_report
 
 
 def report_run(
@@ -156,6 +155,7 @@ def _options_as_used(spec: RunSpec, stem_names: Sequence[str], steps: int) -> di
         "model": spec.model_name,
         **values_in_report(replace(spec.adaptation, hop_s=hop_s)),
         "steps_made": steps,
+        "max_memory_bytes": spec.max_memory_bytes,
         "start_from": spec.start_from,
         "seed": spec.seed,
         **values_in_report(spec.separation),

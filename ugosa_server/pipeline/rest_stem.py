@@ -8,9 +8,8 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from ugosa_server.audio import SourceFrames, StemEncoding
 from ugosa_server.audio.encode import PCM24_STEPS
-from ugosa_server.audio.formats import StemEncoding
-from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.jobs.stem_choice import REST, StemChoice
 from ugosa_server.marks import Mark, MarkSet, MarkState, intersect
 

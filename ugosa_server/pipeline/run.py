@@ -25,10 +25,10 @@ from pathlib import Path
 
 from ugosa_server.adaptation.loop import adaptation_of
 from ugosa_server.adaptation.strategies import UNADAPTED
-from ugosa_server.audio.frames import open_frames
+from ugosa_server.audio import open_frames
 from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import (
+from ugosa_server.jobs import (
     BaseStems,
     RunCancelled,
     RunEvent,
@@ -41,6 +41,7 @@ from ugosa_server.jobs.runs import (
 from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, take_start
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
+from ugosa_server.pipeline.memory_budget import bounded_memory
 from ugosa_server.pipeline.memory_fallback import within_memory
 from ugosa_server.pipeline.model_input import ModelMix, write_model_mix
 from ugosa_server.pipeline.player_frames import with_player_frames
@@ -110,7 +111,8 @@ def _attempt(
             )
         with open_frames(spec.source) as frames:
             context = RunContext.of(spec, frames, model, networks, is_cancelled, is_accepted)
-            succeeded = yield from _phases(context)
+            with bounded_memory(context.memory_budget_bytes):
+                succeeded = yield from _phases(context)
         (out_dir / MODEL_MIX_NAME).unlink()
     except BaseException:  # also when the generator is dropped
         for path in out_dir.iterdir():  # which held nothing before

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ugosa_server.adaptation.remix import SongEstimates
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs.runs import BaseStems, RunBaseStems, RunEvent, RunNotice, RunPhase, StemFile
+from ugosa_server.jobs import BaseStems, RunBaseStems, RunEvent, RunNotice, RunPhase, StemFile
 from ugosa_server.marks import LevelMeter, SilenceGains, SongLevels, save_levels
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.adaptation.remix import SongEstimates
-from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio import SourceAudio, SourceFrames
 from ugosa_server.audio.resample import resample_blocks
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.model_input import ModelMix, with_channels

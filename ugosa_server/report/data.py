@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ugosa_server.adaptation.objective import LossTerms
-from ugosa_server.adaptation.verdict import Verdict
+from ugosa_server.adaptation import LossTerms, Verdict
 from ugosa_server.marks import Mark
 
 OptionValue = bool | int | float | str | None

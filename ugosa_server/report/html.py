@@ -29,8 +29,8 @@ WIDE_FACT = 40  # characters; longer ones take a row of their own
 
 TAKE_TITLES = {
     TakeKind.BASE: "Model as it is",
-    TakeKind.MARKED: "Model, under your marks",
-    TakeKind.ADAPTED: "Adapted, under your marks",
+    TakeKind.MARKED: "Model, your marks",
+    TakeKind.ADAPTED: "Adapted, your marks",
 }
 TAKE_KEYS = "ABC"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from ugosa_server.adaptation.presets import PRESETS
+from ugosa_server.adaptation import PRESETS
 from ugosa_server.errors import NotAnalysedError
-from ugosa_server.jobs.model import JobKind
+from ugosa_server.jobs import JobKind
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.marks import lint_marks, suggest_marks
-from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.models import ModelRegistry
 from ugosa_server.rpc.convert import (
     finding_to_wire,
     job_to_wire,

@@ -11,14 +11,14 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugosa_server.adaptation import Outcome, Verdict
-from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio
+from ugosa_server.audio import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
 from ugosa_server.jobs.runs import AdapterFile, RunBaseStems, RunNotice, RunPhase, RunProgress, StemFile
 from ugosa_server.marks import Finding, Mark, MarkState, Severity, Suggestion
 from ugosa_server.marks.players import VideoInfo
-from ugosa_server.models.registry import ModelInfo
+from ugosa_server.models import ModelInfo
 from ugosa_server.rpc.options import options_to_wire, stem_encoding_to_wire
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,

@@ -37,6 +37,7 @@ STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.DiskFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreDamagedError: grpc.StatusCode.DATA_LOSS,
     errors.DeviceMemoryError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.MemoryBudgetError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DecoderStoppedError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
     errors.WorkerLostError: grpc.StatusCode.UNAVAILABLE,

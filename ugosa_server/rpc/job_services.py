@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from ugosa_server.errors import BadOptionError
+from ugosa_server.jobs import JobArray
 from ugosa_server.jobs.arrays import ArrayItem, JobArrays
-from ugosa_server.jobs.model import JobArray
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.rpc.chunks import read_chunks
 from ugosa_server.rpc.convert import (

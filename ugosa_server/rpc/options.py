@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.adaptation import AdaptationOptions
+from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.model import JobOptions
+from ugosa_server.jobs import JobOptions
 from ugosa_server.jobs.option_table import OPTIONS, JobOption, OptionValue, options_of
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.runs import BaseStems
 from ugosa_server.marks.players import PlayerBox, PlayerPicture, VideoSource, VisualFrame
-from ugosa_server.separation.options import SeparationOptions
+from ugosa_server.separation import SeparationOptions
 from ugosa_server.wire.ugosa.v1 import job_pb2
 
 
@@ -45,6 +45,7 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         stem_encoding=StemEncoding(str(job["stem_encoding"])) if "stem_encoding" in job else None,
         base_stems=BaseStems(str(job["base_stems"])) if "base_stems" in job else None,
         seed=message.seed if message.HasField("seed") else None,
+        max_memory_bytes=message.max_memory_bytes if message.HasField("max_memory_bytes") else None,
         start_from=message.start_from if message.HasField("start_from") else None,
         instruments=tuple(message.instruments),
         stems=tuple(message.stems),

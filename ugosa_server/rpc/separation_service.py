@@ -11,7 +11,7 @@ import google_crc32c
 import grpc
 
 from ugosa_server.errors import BadOptionError, NotFoundError, UgosaError, UploadInUseError
-from ugosa_server.jobs.events import JobState
+from ugosa_server.jobs import JobState
 from ugosa_server.jobs.model import Job, Upload, new_id
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.uploads import OpenUpload, Uploads

@@ -12,12 +12,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ugosa_server.addresses import TlsFiles, UnixAddress, check_reach, claim_socket, parse_address
-from ugosa_server.errors import ConfigError
+from ugosa_server.errors import ConfigError, reason_of
 from ugosa_server.files import private_umask
 from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.uploads import Uploads
-from ugosa_server.models.registry import ModelRegistry
+from ugosa_server.models import ModelRegistry
 from ugosa_server.rpc.catalogue_services import MarksService, ModelService
 from ugosa_server.rpc.health import HealthService
 from ugosa_server.rpc.interceptors import Authenticator, AuthInterceptor
@@ -154,7 +154,7 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
         pair = (files.key.read_bytes(), files.certificate.read_bytes())
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         named = ", ".join(str(path) for path in (files.certificate, files.key, files.client_ca) if path)
-        raise ConfigError(f"TLS cannot be set up with {named}: {error}") from error
+        raise ConfigError(f"TLS cannot be set up with {named}: {reason_of(error)}") from error
     return grpc.ssl_server_credentials(
         [pair], root_certificates=client_ca, require_client_auth=client_ca is not None
     )

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.model import UploadState
+from ugosa_server.jobs import UploadState
 from ugosa_server.jobs.uploads import OpenUpload, Uploads
 from ugosa_server.rpc.chunks import BatchReader, first_message, received_chunk
 from ugosa_server.rpc.convert import upload_format_from_wire, upload_to_wire

@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugosa_server.audio.frames import SourceFrames
-from ugosa_server.models.config import MaskGrid
+from ugosa_server.audio import SourceFrames
+from ugosa_server.models import MaskGrid
 from ugosa_server.models.network import MaskNetwork
 from ugosa_server.separation.options import SeparationOptions
 from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments

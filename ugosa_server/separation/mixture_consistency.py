@@ -31,8 +31,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.audio.formats import StemEncoding
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio import SourceFrames, StemEncoding
 from ugosa_server.errors import SeparationFailedError
 from ugosa_server.marks import SilenceGains
 from ugosa_server.separation.residual_weights import (

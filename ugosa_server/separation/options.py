@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ugosa_server.models.config import MaskKind
+from ugosa_server.models import MaskKind
 
 
 @dataclass(frozen=True)

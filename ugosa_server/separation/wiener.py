@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.marks import SilenceGains
-from ugosa_server.models.config import MaskGrid
+from ugosa_server.models import MaskGrid
 from ugosa_server.separation.masks import masked_stems
 from ugosa_server.separation.mixture_consistency import require_finite
 

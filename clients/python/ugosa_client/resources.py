@@ -225,7 +225,7 @@ class JobOptions:
     model: str | None = None
     """Name of a model of the server; None = the server's default."""
     preset: str | None = None
-    """Named set of defaults: "paper", "authors-code", "fast", "film-only", "low-rate"."""
+    """Named set of defaults: "paper", "authors-code", "film-only", "low-rate"."""
     strategy: str | None = None
     """Fine-tuned part, in the paper's names: "P-L3:D", "B-L3:D", "B0" ..., and "R-L3:D" with remixes."""
     silence_weight: float | None = None
@@ -254,6 +254,8 @@ class JobOptions:
     """Whether marked silence is held back, and the epoch kept that is best on it, or the model as it is."""
     start_from: str | None = None
     """Start of learning: "none", the id of a job or of an uploaded adapter, or "auto" = the newest job."""
+    max_memory_bytes: int | None = None
+    """Memory that the worker may hold during the job; 0 = as the server has it."""
     seed: int | None = None
     """Seed of every random choice of the job."""
     separation_segment_s: float | None = None
@@ -457,7 +459,7 @@ class Job:
     accepted: bool = False
     """True if it was asked to learn no more while it had not ended."""
     starred: bool = False
-    """Whether it is kept for ever."""
+    """True if it is kept for ever."""
     song_sha256: str = ""
     """Hex digest of the song's bytes: jobs that share it are versions of one song."""
     adapter: Adapter | None = None

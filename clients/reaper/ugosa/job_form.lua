@@ -5,7 +5,7 @@ local settings = require("ugosa.settings")
 local JobForm = {}
 JobForm.__index = JobForm
 
-local PRESETS = { "the server's default", "paper", "authors-code", "fast" }
+local PRESETS = { "the server's default", "paper", "authors-code" }
 local MODEL_STRATEGY = "the preset's own"
 
 local function index_of(list, value)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ugosa_server.demo.stem_mp4 import SOURCES
+from ugosa_research.evaluation.stem_mp4 import SOURCES
 from ugosa_server.errors import BadAudioError
 
 ALIASES = {"guitar": "other"}

@@ -32,11 +32,11 @@ from ugosa_research.annotation import THETA_PAPER, annotate_stems
 from ugosa_research.evaluation.coarse_marks import Carelessness, coarse_marks
 from ugosa_research.evaluation.datasets import Song, StemGroup
 from ugosa_research.evaluation.marks_files import write_marks
+from ugosa_research.evaluation.silencing import Silencing, draw_silencing, silenced_blocks
 from ugosa_research.evaluation.stem_reading import decode_stems
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.audio.frames import open_frames
-from ugosa_server.demo.silencing import Silencing, draw_silencing, silenced_blocks
 from ugosa_server.errors import BadAudioError
 from ugosa_server.marks import Interval, Mark, MarkSet, MarkState, without_all_silent
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ugosa_research.evaluation.datasets import STEM_MP4, Song
+from ugosa_research.evaluation.stem_mp4 import decode_stem_mp4
 from ugosa_server.audio.decoding.child import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.demo.stem_mp4 import decode_stem_mp4
 from ugosa_server.errors import BadAudioError
 
 

@@ -7,18 +7,15 @@ from pathlib import Path
 
 from tests.daw.reaper.scene import Scene
 from tests.helpers.jobs import wait_for_adaptation
-from tests.helpers.server import StartServer
+from tests.helpers.server import Server
 from tests.helpers.songs import make_song, write_song
 
 
-def test_a_job_that_loses_its_workers_is_reported(
-    scene: Scene, folder: Path, start_server: StartServer
-) -> None:
-    server = start_server()
-    scene.server = server.target
-    song = write_song(make_song(30 * 44100), folder / "long.wav")
+def test_a_job_that_loses_its_workers_is_reported(scene: Scene, folder: Path, shared_server: Server) -> None:
+    server = shared_server
+    song = write_song(make_song(10 * 44100), folder / "long.wav")
     scene.add_track("mix", {"path": str(song), "values": {"B_UISEL": 1}, "take_values": {}})
-    scene.add_region("no vocals", 5.0, 20.0)
+    scene.add_region("no vocals", 2.0, 8.0)
     first = server.worker()
     first.suspend()
     closed = scene.play("Separate", until="Closing this window", until_pending=True)

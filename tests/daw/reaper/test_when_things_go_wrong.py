@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 from tests.daw.reaper.scene import Outcome, Scene
-from tests.helpers.server import StartServer
+from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import make_song, write_song
 
 
@@ -26,6 +27,12 @@ def scene_with_song(scene: Scene, folder: Path) -> Scene:
 def assert_untouched(outcome: Outcome) -> None:
     assert outcome.after == outcome.before
     assert outcome.undo_steps == []
+
+
+def resume(worker: psutil.Process) -> None:
+    """Let a suspended worker go on, unless its silence was noticed and it was replaced."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        worker.resume()
 
 
 def test_no_server_says_how_to_start_one(scene_with_song: Scene) -> None:
@@ -47,46 +54,41 @@ def test_what_the_server_refuses_is_shown_with_its_reason(scene_with_song: Scene
 
 
 def test_a_job_is_taken_up_when_the_project_is_opened_again(
-    scene_with_song: Scene, start_server: StartServer
+    scene_with_song: Scene, shared_server: Server
 ) -> None:
-    server = start_server()
-    scene_with_song.server = server.target
-    worker = server.worker()
+    worker = shared_server.worker()
     worker.suspend()
     closed = scene_with_song.play("Separate", until="Closing this window", until_pending=True)
     assert_untouched(closed)
     os.kill(scene_with_song.helper_pid(), signal.SIGKILL)  # the whole session ended
-    worker.resume()
+    resume(worker)
     scene_with_song.pending = closed.pending
     opened = scene_with_song.play(action="Resume jobs of this project")
     assert opened.difference() < 1e-12
     assert opened.pending == ""
 
 
-def test_a_helper_that_still_works_is_found_again(scene_with_song: Scene, start_server: StartServer) -> None:
-    server = start_server()
-    scene_with_song.server = server.target
-    worker = server.worker()
+def test_a_helper_that_still_works_is_found_again(scene_with_song: Scene, shared_server: Server) -> None:
+    worker = shared_server.worker()
     worker.suspend()
     closed = scene_with_song.play("Separate", until="Closing this window", until_pending=True)
     helper = psutil.Process(scene_with_song.helper_pid())
     scene_with_song.pending = closed.pending
-    worker.resume()
+    resume(worker)
     opened = scene_with_song.play(action="Resume jobs of this project")
     assert opened.difference() < 1e-12
     assert scene_with_song.helper_pid() == helper.pid  # no second one was started
 
 
 def test_cancel_cancels_the_job_at_the_server(scene_with_song: Scene, start_server: StartServer) -> None:
-    server = start_server()
+    server = start_server("--cancel-deadline-s", "0.5")
     scene_with_song.server = server.target
     worker = server.worker()
     worker.suspend()
     try:
         outcome = scene_with_song.play("Separate", ("Waiting for its turn", "Cancel"), until="cancelled; the")
     finally:
-        if worker.is_running():
-            worker.resume()
+        resume(worker)
     assert_untouched(outcome)
     with server.client() as client:
         assert [job.state for job in client.list_jobs()] == ["cancelled"]

@@ -16,8 +16,11 @@ def test_nothing_chosen_is_the_paper():
 
 def test_model_defaults_give_way_to_preset_and_user():
     assert resolve_options(None, MODEL) == AdaptationOptions(learning_rate=1e-4, epochs=6)
-    assert resolve_options("fast", MODEL) == AdaptationOptions(learning_rate=1e-4, epochs=3)
-    assert resolve_options("fast", MODEL, {"epochs": 1}) == AdaptationOptions(learning_rate=1e-4, epochs=1)
+    assert resolve_options("low-rate", MODEL) == AdaptationOptions("P-L2:D", learning_rate=1e-6, epochs=6)
+    chosen = resolve_options("low-rate", MODEL, {"epochs": 1})
+    assert chosen == AdaptationOptions("P-L2:D", learning_rate=1e-6, epochs=1)
+    with pytest.raises(BadOptionError, match="--for 60s"):
+        resolve_options("fast", MODEL)
 
 
 def test_the_authors_code_weighs_a_mean_over_sources():

@@ -160,7 +160,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys, command, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("a month of training")
     before = files(tmp_path)
+    os.umask(umask := os.umask(0o022))
     assert main([*command.split(), "--state-dir", str(tmp_path)]) == 2
+    assert os.umask(umask) == umask, "what the process makes afterwards is as before"
     assert "is no state directory of ugosa-server; choose an empty" in capsys.readouterr().err.replace(
         "\n", " "
     )

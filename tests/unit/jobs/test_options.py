@@ -28,7 +28,7 @@ def test_separation_comes_from_request_then_model_then_paper(model):
     assert (separation.wiener_exponent, separation.overlap) == (0.0, 0.5)
 
 
-@pytest.mark.parametrize(("preset", "exponent"), [("fast", 1.0), ("paper", 0.0), ("authors-code", 0.0)])
+@pytest.mark.parametrize(("preset", "exponent"), [("film-only", 1.0), ("paper", 0.0), ("authors-code", 0.0)])
 def test_presets_of_published_systems_ignore_the_models_options(model, preset, exponent):
     assert resolve_job_options(JobOptionsRequest(preset=preset), model).separation.wiener_exponent == exponent
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.runs import RATE_HZ, files_of, never, run_spec
 from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.adaptation import Outcome
 from ugosa_server.adaptation.adapter_keys import read_adapter_keys
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.config import WorkerSettings
@@ -85,3 +86,19 @@ def test_a_file_that_cannot_be_started_from_fails_the_run_alone(run, networks, t
         assert ending.reason == "BAD_CHECKPOINT"
         assert files_of(spec) == {}
     assert weights_digest(networks.load(first.model_path).network.state_dict()) == base
+
+
+def test_the_guard_holds_back_what_was_held_back_before(run, monkeypatch):
+    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in songs of three seconds
+    marks = (Mark("bass", MarkState.SILENT, 0, 3 * RATE_HZ // 2), VOCALS)
+    options = AdaptationOptions("R-L1:D", learning_rate=3e-3, epochs=4, segment_s=1.0)
+    first, (*_, ending) = run(marks, options)
+    assert ending.verdict.outcome is Outcome.HELPED
+    hardly = replace(options, learning_rate=1e-9, epochs=1)
+    second, (*_, last) = run(marks, hardly, first)
+    assert last.verdict.outcome is Outcome.HELPED  # which no epoch of so small steps is without its start
+    assert last.verdict.kept_epoch in (0, 1)
+    held_back_s = [[row.held_back_s for row in verdict.sources] for verdict in (ending.verdict, last.verdict)]
+    assert held_back_s[0] == held_back_s[1]
+    keys = [read_adapter_keys(Path(spec.out_dir) / "adapter.safetensors") for spec in (first, second)]
+    assert keys[0].silence == keys[1].silence

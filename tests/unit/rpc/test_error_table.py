@@ -33,6 +33,7 @@ REASONS = {
     "JobNotFinishedError": "JOB_NOT_FINISHED",
     "JobStartedError": "JOB_STARTED",
     "NoVideoEncoderError": "NO_VIDEO_ENCODER",
+    "MemoryBudgetError": "MEMORY_BUDGET",
     "NotAnalysedError": "NOT_HEARD",
     "NotFoundError": "NOT_FOUND",
     "OffsetMismatchError": "OFFSET_MISMATCH",

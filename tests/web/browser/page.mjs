@@ -71,7 +71,7 @@ function actions(page) {
       await until(
         (count) =>
           window.ugosa.playback.versions.length === count &&
-          window.ugosa.playback.versions[0].adapted?.state === "succeeded" &&
+          window.ugosa.playback.versions[0].job.state === "succeeded" &&
           window.ugosa.playback.takes.length === 2,
         versions,
       );

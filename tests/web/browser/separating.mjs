@@ -33,7 +33,7 @@ export const separating = {
     await page.locator(".versions input[type=checkbox]").nth(1).check();
     assert.deepEqual(await page.evaluate(() => window.ugosa.playback.takes.map((take) => take.name)), ["Version 2", "Version 1"]);
     await page.locator(".versions .star").nth(1).click();
-    await page.evaluate(() => window.ugosa.editor.save());
+    await until(() => window.ugosa.playback.versions[1].job.starred);
     await page.reload();
     await until(() => window.ugosa?.playback?.versions?.length === 2);
     assert.equal(await page.locator(".versions .star").nth(1).getAttribute("aria-pressed"), "true");
@@ -49,7 +49,7 @@ export const separating = {
     await until(() => window.ugosa.runs.all.some((run) => run.leakage.length > 0));
     assert.match(await page.locator(".runs").innerText(), /Leakage [−+]\d+\.\d dB on silence it has not seen/);
     await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.playback.takes.length === 2);
-    const { options, stems } = await page.evaluate(() => window.ugosa.playback.versions[0].adapted);
+    const { options, stems } = await page.evaluate(() => window.ugosa.playback.versions[0].job);
     assert.equal(options.max_s, 20);
     assert.ok(stems.every((stem) => stem.encoding === "flac-pcm24"));
     await page.keyboard.press("Space");
@@ -63,6 +63,6 @@ export const separating = {
     await until(() => window.ugosa.runs.all.some((run) => run.text.startsWith("learns")));
     await ask("restart");
     await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.playback.takes.length === 2);
-    assert.equal(await page.evaluate(() => window.ugosa.playback.versions[0].adapted.state), "succeeded");
+    assert.equal(await page.evaluate(() => window.ugosa.playback.versions[0].job.state), "succeeded");
   },
 };

@@ -21,7 +21,7 @@ from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import RunKey, WorkerReady, WorkerRefused, failure_of
 from ugosa_server.engines.ray.files import FileDigest, NodeFiles, NodeFolder
 from ugosa_server.errors import UgosaError
-from ugosa_server.jobs.runs import RunEvent, RunSpec
+from ugosa_server.jobs import RunEvent, RunSpec
 from ugosa_server.log import start_logging
 
 if TYPE_CHECKING:

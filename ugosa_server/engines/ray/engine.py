@@ -29,7 +29,7 @@ from ugosa_server.engines.ray.files import NodeFolder
 from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
 from ugosa_server.errors import ConfigError
 from ugosa_server.home import expanded
-from ugosa_server.jobs.runs import RunSpec
+from ugosa_server.jobs import RunSpec
 from ugosa_server.supervision import keep_running
 
 EMBEDDED = "embedded"

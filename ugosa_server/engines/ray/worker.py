@@ -13,7 +13,7 @@ from ugosa_server.engines.base import Worker, WorkerReady, WorkerRefused, Worker
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.files import ContentDigests, fetch_early, fetch_results, send_file, send_run
 from ugosa_server.errors import CheckpointError, WorkerLostError
-from ugosa_server.jobs.runs import RunBaseStems, RunCancelled, RunEvent, RunFailed, RunSpec, RunSucceeded
+from ugosa_server.jobs import RunBaseStems, RunCancelled, RunEvent, RunFailed, RunSpec, RunSucceeded
 
 HEALTH_INTERVAL_S = 1.0
 PROBE_TIMEOUT_S = 2.0  # of an actor that Ray calls unavailable

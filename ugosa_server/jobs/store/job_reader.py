@@ -9,7 +9,7 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamagedError
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.model import Job, JobOptions

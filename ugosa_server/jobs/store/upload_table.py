@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import apsw
 
-from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.audio import SourceAudio
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState

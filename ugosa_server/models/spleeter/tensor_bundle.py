@@ -26,7 +26,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.errors import CheckpointError
+from ugosa_server.errors import CheckpointError, reason_of
 
 MAX_INDEX_BYTES = 1 << 20  # Spleeter's has five thousand
 MAX_ENTRIES = 1 << 14
@@ -84,7 +84,7 @@ class TensorBundle:
                 )
             self.entries: Mapping[str, BundleEntry] = _read_entries(self._index.read_bytes(), data_bytes)
         except OSError as error:
-            raise CheckpointError(f"cannot read the tensor bundle {prefix}: {error}") from error
+            raise CheckpointError(f"cannot read the tensor bundle {prefix}: {reason_of(error)}") from error
         except CheckpointError as error:
             raise CheckpointError(
                 f"{self._index} is not a TensorFlow checkpoint that can be read: {error.message}"
@@ -109,7 +109,7 @@ class TensorBundle:
                 file.seek(entry.offset)
                 raw = file.read(entry.size)
         except OSError as error:
-            raise CheckpointError(f"cannot read {self._data}: {error}") from error
+            raise CheckpointError(f"cannot read {self._data}: {reason_of(error)}") from error
         if len(raw) != entry.size or masked_crc32c(raw) != entry.crc32c:
             raise CheckpointError(f"{self._data}: the numbers of {name} do not have their checksum")
         return np.frombuffer(raw, "<f4").astype(np.float32).reshape(shape)

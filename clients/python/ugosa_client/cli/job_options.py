@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from ugosa_client.marks.regions import parse_time
@@ -11,25 +12,32 @@ from ugosa_client.resources import ENUM_OPTIONS, JobOptions
 from ugosa_client.stem_files import PLAIN, LossyFormat, StemFiles
 
 LOSSY_HELP = "; mp3 and ogg are lossy: such stems do not add up to the mix exactly"
+SIZE = re.compile(r"(\d+(?:\.\d+)?) ?((?:[KMGT]i?)?B?)", re.IGNORECASE)
+UNITS: dict[str, int] = {"": 1, "b": 1} | {
+    letter + unit: base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for unit, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
+}
 
 
-def add_job_options(parser: argparse.ArgumentParser, *, lossy: bool = False) -> None:
+def add_job_options(parser: argparse.ArgumentParser, *, start_help: str = "") -> None:
     """Add one option per row of the table; what is not given is left to the preset and the model.
 
     Args:
         parser: of a command.
-        lossy: whether the command can encode stems as MP3 or OGG, besides the formats of the server.
+        start_help: more on --start-from.
     """
     group = parser.add_argument_group("how the job is done (default: the server's)")
+    more_help = {"stem_encoding": LOSSY_HELP, "start_from": start_help}
     for row in option_table():
         group.add_argument(
             row.flag,
             dest=row.field,
             type=_type(row),
             default=() if row.kind == "names" else None,
-            choices=(*row.choices, *more_formats(row, lossy)) or None,
+            choices=(*row.choices, *more_formats(row)) or None,
             metavar=row.metavar,
-            help=row.help.replace("%", "%%") + (LOSSY_HELP if more_formats(row, lossy) else ""),
+            help=row.help.replace("%", "%%") + more_help.get(row.field, ""),
         )
         if row.kind == "switch":  # --no-page is --page off
             group.add_argument(
@@ -41,9 +49,9 @@ def add_job_options(parser: argparse.ArgumentParser, *, lossy: bool = False) -> 
             )
 
 
-def more_formats(row: OptionRow, lossy: bool) -> tuple[str, ...]:
+def more_formats(row: OptionRow) -> tuple[str, ...]:
     """Return the formats of stems that the client makes, for the row of formats."""
-    return tuple(LossyFormat) if lossy and row.field == "stem_encoding" else ()
+    return tuple(LossyFormat) if row.field == "stem_encoding" else ()
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +98,8 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
 def _type(row: OptionRow) -> Any:
     if row.metavar == "SECONDS":
         return seconds
+    if row.metavar == "SIZE":
+        return size
     return {"word": str, "integer": int, "number": float, "switch": _switch, "names": _names}[row.kind]
 
 
@@ -99,6 +109,14 @@ def seconds(text: str) -> float:
         return float(parse_time(text.strip().removesuffix("s")).value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def size(text: str) -> int:
+    """Read a number of bytes such as 4GB, 512 MB, 4GiB or 4000000000."""
+    match = SIZE.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 4GB or 512MB")
+    return round(float(match[1]) * UNITS[str(match[2]).casefold()])
 
 
 def _switch(text: str) -> bool:

@@ -27,6 +27,7 @@ from ugosa_client.separate import Separation, SeparationRequest, find_model, tak
 from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
 
+START_HELP = "; this command takes auto, and a FILE of `ugosa adapter get` too"
 START = re.compile(r"auto|none|(job|upload)-[0-9a-f]{16}")
 SHOWN = (
     *("--marks", "--out", "--model", "--stems", "--for", "--format"),
@@ -45,7 +46,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--detach", action="store_true", help="upload the song and make its job, no more: print its id"
         )
-        add_job_options(parser, lossy=True)
+        add_job_options(parser, start_help=START_HELP)
         add_name(parser)
         parser.set_defaults(run=run_separate)
         show_only(parser, SHOWN)

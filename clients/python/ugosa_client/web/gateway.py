@@ -35,6 +35,7 @@ from ugosa_client.resources import Model
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.web.byte_ranges import range_response
 from ugosa_client.web.json_forms import event_json, job_json, marks_json, marks_of, options_of, song_json
+from ugosa_client.web.song_versions import song_versions, versions_json
 from ugosa_client.web.songs import Songs
 from ugosa_client.web.stem_routes import StemRoutes
 
@@ -87,6 +88,7 @@ class Gateway:
                 Route("/api/jobs", self._create_job, methods=["POST"]),
                 Route(job, self._job, methods=["GET"]),
                 Route(job, self._cancel, methods=["DELETE"]),
+                Route(job + "/star", self._star, methods=["PUT"]),
                 Route(job + "/events", self._events),
                 *StemRoutes(self._client, self._songs).routes(job),
                 Mount("/static", StaticFiles(directory=STATIC)),
@@ -133,8 +135,9 @@ class Gateway:
 
     def _song(self, request: Request) -> Response:
         song = self._songs.song(request.path_params["song"])
-        jobs = [job_json(job) for job in self._songs.jobs(song.upload_id)]
-        return JSONResponse({**song_json(song), "jobs": jobs})
+        jobs = self._songs.jobs(song.upload_id)
+        versions = versions_json(song_versions(jobs))
+        return JSONResponse({**song_json(song), "jobs": list(map(job_json, jobs)), "versions": versions})
 
     def _mix(self, request: Request) -> Response:
         mix = self._songs.mix(request.path_params["song"])
@@ -235,6 +238,11 @@ class Gateway:
 
     def _cancel(self, request: Request) -> Response:
         return JSONResponse(job_json(self._client.cancel(request.path_params["job"])))
+
+    async def _star(self, request: Request) -> Response:
+        body = await _body(request)
+        job_id, starred = request.path_params["job"], body.get("starred") is True
+        return JSONResponse(job_json(await run_in_threadpool(self._songs.star, job_id, starred)))
 
     async def _events(self, request: Request) -> Response:
         """Send the events of a job as server-sent events; their ids are its sequence numbers."""

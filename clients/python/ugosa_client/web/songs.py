@@ -94,6 +94,12 @@ class Songs:
             self._ended[job_id] = job
         return job
 
+    def star(self, job_id: str, starred: bool) -> Job:
+        """Let the server keep a job with its stems for ever, or no longer."""
+        self._client.star(job_id, starred=starred)
+        self._ended.pop(job_id, None)
+        return self.job(job_id)
+
     def stem(self, job_id: str, source: str) -> Stem:
         """Return a stem of a job that succeeded."""
         job = self.job(job_id)

@@ -7,7 +7,7 @@
 /** @typedef {{source: string, encoding: string, sha256: string}} Stem */
 /** @typedef {{message: string, outcome: string}} Verdict */
 /** @typedef {{job_id: string, state: string, kind: string, options: Record<string, any>, marks: Mark[], fraction: number,
- *   create_time: string, stems: Stem[], queue_position: number, failure: {message: string}|null, verdict?: Verdict|null,
+ *   create_time: string, starred: boolean, stems: Stem[], queue_position: number, failure: {message: string}|null, verdict?: Verdict|null,
  *   last_seq: number}} Job */
 /** @typedef {{upload_id: string, file_name: string, audio: Audio, can_be_heard: boolean, frames_per_peak: number}} Song */
 /** @typedef {{name: string, description: string, sources: string[], strategies: string[], is_default: boolean}} Model */
@@ -17,7 +17,9 @@
 /** @typedef {{event: "state"|"progress"|"notice", seq: number, state?: string, phase?: string, fraction?: number,
  *   eta_s?: number|null, epoch?: number, epochs?: number, reason?: string, message?: string, warning?: boolean,
  *   held_back_db?: number|null, failure?: {message: string}|null}} JobEvent */
-/** @typedef {{marks?: Mark[], starred?: string|null}} Notes */
+/** @typedef {{marks?: Mark[]}} Notes */
+/** @typedef {{name: string, job_id: string, sources: string[]}} Take */
+/** @typedef {{number: number, job: Job, marks_changed: string[], options_changed: string[], takes: Take[]}} Version */
 
 /**
  * Call a route; an answer that is no success is an Error with the server's own words.
@@ -69,7 +71,7 @@ export const api = {
   songs: () => get("/api/songs"),
   /**
    * @param {string} id
-   * @returns {Promise<Song & {jobs: Job[]}>}
+   * @returns {Promise<Song & {jobs: Job[], versions: Version[]}>}
    */
   song: (id) => get(song(id)),
   /**
@@ -130,6 +132,11 @@ export const api = {
    * @returns {Promise<Job>}
    */
   job: (id) => get(job(id)),
+  /**
+   * @param {string} id
+   * @param {boolean} starred
+   */
+  star: (id, starred) => send(`${job(id)}/star`, { starred }, "PUT"),
   /** @param {string} id */
   cancel: (id) => call(job(id), { method: "DELETE" }),
   /** @param {string} id */

@@ -39,13 +39,13 @@ export class ExportPanel {
   render() {
     const link = (/** @type {string} */ href, /** @type {string} */ text, /** @type {string} */ label) =>
       element("a", { class: "download", href, download: "", "aria-label": label }, text);
-    const rows = this.page.playback.takes.map(({ name, job }) =>
+    const rows = this.page.playback.takes.map(({ name, jobId }) =>
       element(
         "li",
         {},
         element("span", {}, name),
-        link(api.zipAddress(job.job_id), "zip", `Stems, ${name.toLowerCase()} (zip)`),
-        link(api.reaperAddress(job.job_id), "REAPER", `Stems, ${name.toLowerCase()}, as a folder for REAPER (zip)`),
+        link(api.zipAddress(jobId), "zip", `Stems, ${name.toLowerCase()} (zip)`),
+        link(api.reaperAddress(jobId), "REAPER", `Stems, ${name.toLowerCase()}, as a folder for REAPER (zip)`),
       ),
     );
     fill(this.stems, ...(rows.length ? rows : [element("li", { class: "quiet" }, "Stems are here once the song is separated.")]));

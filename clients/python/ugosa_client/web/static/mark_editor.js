@@ -27,11 +27,9 @@ export class MarkEditor {
   /**
    * @param {SongScreen} page
    * @param {Mark[]} marks
-   * @param {string|null} starred
    */
-  constructor(page, marks, starred) {
+  constructor(page, marks) {
     this.page = page;
-    this.starred = starred;
     this.marks = new MarkList(marks, page.frames, () => this.#changed());
     /** The lane that keys are about. */
     this.source = page.model.sources[0];
@@ -75,9 +73,9 @@ export class MarkEditor {
     this.page.renderMarks();
   }
 
-  /** Keep marks and star for the next time that the song is opened. */
+  /** Keep the marks for the next time that the song is opened. */
   save() {
-    const notes = { marks: [...this.marks.all], starred: this.starred };
+    const notes = { marks: [...this.marks.all] };
     this.#saving = this.#saving.then(() => attempt(() => api.writeNotes(this.page.song.upload_id, notes)));
     return this.#saving;
   }

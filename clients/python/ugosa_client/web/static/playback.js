@@ -4,12 +4,11 @@
 import { api } from "./api.js";
 import { attempt, say } from "./dom.js";
 import { Player } from "./player.js";
-import { bestJob, takeOf, takesOf, versionsOf } from "./versions.js";
+import { takesOf } from "./versions.js";
 
-/** @typedef {import("./api.js").Job} Job */
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
-/** @typedef {import("./versions.js").Version} Version */
-/** @typedef {import("./player.js").Take & {name: string, job: Job}} NamedTake */
+/** @typedef {import("./api.js").Version} Version */
+/** @typedef {import("./versions.js").NamedTake} NamedTake */
 
 export class Playback {
   /** @type {Version[]} newest first */ versions = [];
@@ -44,12 +43,12 @@ export class Playback {
     this.other = null;
   }
 
-  /** @param {Job[]} jobs of the song, newest first */
-  setJobs(jobs) {
-    this.versions = versionsOf(jobs, this.page.rate);
+  /** @param {Version[]} versions of the song, newest first */
+  setVersions(versions) {
+    this.versions = versions;
     const again = (/** @type {Version|null} */ version) =>
-      version && (this.versions.find((v) => v.id === version.id || v.base?.job_id === version.id) ?? null);
-    const newest = this.versions.find(bestJob) ?? null;
+      version && (versions.find(({ job }) => job.job_id === version.job.job_id) ?? null);
+    const newest = versions.find(({ takes }) => takes.length) ?? null;
     this.version = this.#hearsNewest ? newest : (again(this.version) ?? newest);
     this.other = again(this.other);
     this.#setTakes();
@@ -87,8 +86,8 @@ export class Playback {
   #takes() {
     if (!this.version || !this.other) return this.version ? takesOf(this.version) : [];
     return [this.version, this.other].flatMap((version) => {
-      const job = bestJob(version);
-      return job ? [takeOf(job, `Version ${version.number}`)] : [];
+      const best = takesOf(version).at(-1);
+      return best ? [{ ...best, name: `Version ${version.number}` }] : [];
     });
   }
 

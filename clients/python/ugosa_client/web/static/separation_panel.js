@@ -101,7 +101,7 @@ export class SeparationPanel {
 
   /** Show whether learning helped the version that is heard. */
   renderVerdict() {
-    const verdict = this.page.playback.version?.adapted?.verdict;
+    const verdict = this.page.playback.version?.job.verdict;
     this.verdict.hidden = !verdict;
     if (!verdict) return;
     this.verdict.textContent = `${verdict.message[0].toUpperCase()}${verdict.message.slice(1)}.`;

@@ -18,7 +18,7 @@ import { VersionsPanel } from "./versions_panel.js";
 /** @typedef {import("./api.js").Job} Job */
 /** @typedef {import("./api.js").Model} Model */
 /** @typedef {import("./api.js").Song} Song */
-/** @typedef {import("./versions.js").Version} Version */
+/** @typedef {import("./api.js").Version} Version */
 
 const ZOOM_STEP = 1.6;
 
@@ -29,7 +29,7 @@ export class SongScreen {
 
   /**
    * @param {HTMLElement} root
-   * @param {Song & {jobs: Job[]}} song
+   * @param {Song & {jobs: Job[], versions: Version[]}} song
    * @param {import("./api.js").Notes} notes
    * @param {Model[]} models
    * @param {import("./api.js").MarksFormat[]} formats
@@ -37,6 +37,7 @@ export class SongScreen {
   constructor(root, song, notes, models, formats) {
     this.song = song;
     this.jobs = song.jobs;
+    this.versions = song.versions;
     this.models = models;
     this.formats = formats;
     this.rate = song.audio.sample_rate_hz;
@@ -45,7 +46,7 @@ export class SongScreen {
     this.model = known ?? /** @type {Model} */ (models.find((model) => model.is_default) ?? models[0]);
     this.playback = new Playback(this);
     this.player = this.playback.player;
-    this.editor = new MarkEditor(this, notes.marks ?? this.jobs[0]?.marks ?? [], notes.starred ?? null);
+    this.editor = new MarkEditor(this, notes.marks ?? this.jobs[0]?.marks ?? []);
     this.runs = new Runs(
       () => this.separation.renderRuns(),
       (job) => this.#jobEnded(job),
@@ -78,7 +79,7 @@ export class SongScreen {
     this.lanes.choose(this.editor.source);
     this.stopKeys = followKeys(this);
     for (const job of this.jobs) if (!isOver(job)) this.runs.follow(job);
-    this.playback.setJobs(this.jobs);
+    this.playback.setVersions(this.versions);
     void this.editor.lint();
     const animate = () => {
       this.lanes.showPosition(this.player.position, this.player.isPlaying);
@@ -149,7 +150,7 @@ export class SongScreen {
     this.lanes.destroy();
     this.lanes = this.#makeLanes();
     this.editor.choose(model.sources.includes(this.editor.source) ? this.editor.source : model.sources[0]);
-    this.playback.setJobs(this.jobs);
+    this.playback.setVersions(this.versions);
     void this.editor.lint();
   }
 
@@ -196,7 +197,8 @@ export class SongScreen {
     const song = await attempt(() => api.song(this.song.upload_id));
     if (!song) return;
     this.jobs = song.jobs;
-    this.playback.setJobs(this.jobs);
+    this.versions = song.versions;
+    this.playback.setVersions(this.versions);
   }
 
   /**
@@ -209,11 +211,10 @@ export class SongScreen {
     this.separation.renderNotices();
   }
 
-  /** @param {string} id of the best job of a version, or of none */
-  star(id) {
-    this.editor.starred = this.editor.starred === id ? null : id;
-    void this.editor.save();
-    this.versionsPanel.render();
+  /** @param {Version} version to be kept for ever, or no longer */
+  async star({ job }) {
+    await attempt(() => api.star(job.job_id, !job.starred));
+    await this.#reload();
   }
 
   /**
@@ -221,7 +222,7 @@ export class SongScreen {
    * @param {Version} version
    */
   useMarks(version) {
-    this.editor.marks.replaceAll(version.marks);
+    this.editor.marks.replaceAll(version.job.marks);
     say(`the marks of version ${version.number}; Ctrl Z brings yours back`);
   }
 

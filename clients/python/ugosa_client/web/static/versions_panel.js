@@ -3,12 +3,13 @@
 
 import { api } from "./api.js";
 import { element, fill } from "./dom.js";
-import { bestJob } from "./versions.js";
+import { isBase } from "./versions.js";
 
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
-/** @typedef {import("./versions.js").Version} Version */
+/** @typedef {import("./api.js").Version} Version */
 
-const COLUMNS = ["Keep", "Version", "Marks changed", "Verdict", "Compare", "Take"];
+const MAX_CHANGES = 2; // that a line names
+const COLUMNS = ["Keep", "Version", "Changed", "Verdict", "Compare", "Take"];
 
 export class VersionsPanel {
   /** @param {SongScreen} page */
@@ -37,51 +38,85 @@ export class VersionsPanel {
   /** @param {Version} version */
   #row(version) {
     const { page } = this;
-    const job = bestJob(version);
-    const isStarred = page.editor.starred === version.id;
-    const time = new Date((version.adapted ?? version.base ?? version.plain)?.create_time ?? 0);
-    const name = `Version ${version.number}`;
-    const isHeard = page.playback.version?.id === version.id;
+    const { playback } = page;
+    const { job, number } = version;
+    const name = `Version ${number}`;
+    const isHeard = playback.version?.job.job_id === job.job_id;
+    const hasSound = version.takes.length > 0;
+    const made = new Date(job.create_time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+    const compare = (/** @type {Event} */ event) => {
+      const isChosen = /** @type {HTMLInputElement} */ (event.target).checked;
+      if (playback.version) playback.hear(playback.version, isChosen ? version : null);
+    };
     return element(
       "tr",
       { "aria-current": isHeard ? "true" : undefined },
-      element("td", {}, element("button", { type: "button", class: "star", "aria-pressed": String(isStarred), "aria-label": `Keep ${name} in mind`, onclick: () => page.star(version.id) }, isStarred ? "★" : "☆")),
+      element(
+        "td",
+        {},
+        element(
+          "button",
+          {
+            type: "button",
+            class: "star",
+            title: "Keep it at the server until you delete it",
+            "aria-pressed": String(job.starred),
+            "aria-label": `Keep ${name}`,
+            disabled: job.state !== "succeeded",
+            onclick: () => page.star(version),
+          },
+          job.starred ? "★" : "☆",
+        ),
+      ),
       element(
         "th",
         { scope: "row" },
-        element("button", { type: "button", class: "link", disabled: !job, onclick: () => page.playback.hear(version) }, name),
-        element("span", { class: "quiet" }, ` ${time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })} · ${version.model}`),
+        element("button", { type: "button", class: "link", disabled: !hasSound, onclick: () => playback.hear(version) }, name),
+        element("div", { class: "quiet" }, `${made} · ${job.options.model}`),
       ),
-      element("td", {}, version.change),
-      element("td", {}, this.#verdictText(version)),
+      element("td", { title: changes(version).join("\n") }, changeText(version)),
+      element("td", {}, verdictText(version)),
       element(
         "td",
         {},
         element("input", {
           type: "checkbox",
           "aria-label": `Compare ${name} with the one that is heard`,
-          checked: page.playback.other?.id === version.id,
-          disabled: isHeard || !job || !page.playback.version,
-          onchange: (/** @type {Event} */ event) =>
-            page.playback.version && page.playback.hear(page.playback.version, /** @type {HTMLInputElement} */ (event.target).checked ? version : null),
+          checked: playback.other?.job.job_id === job.job_id,
+          disabled: isHeard || !hasSound || !playback.version,
+          onchange: compare,
         }),
       ),
       element(
         "td",
         {},
         element("button", { type: "button", class: "small", onclick: () => page.useMarks(version) }, "Use marks"),
-        job ? element("a", { class: "download", href: api.zipAddress(job.job_id), download: "", "aria-label": `Stems of ${name} as zip` }, "zip") : null,
+        element(
+          "a",
+          { class: "download", href: api.zipAddress(job.job_id), download: "", "aria-label": `Stems of ${name} as zip`, hidden: !job.stems.length },
+          "zip",
+        ),
       ),
     );
   }
+}
 
-  /** @param {Version} version */
-  #verdictText(version) {
-    const { adapted } = version;
-    const job = bestJob(version);
-    if (!adapted) return version.base ? "under its marks" : job ? "the model as it is" : "is being made";
-    if (adapted.state !== "succeeded") return "is being made";
-    const outcome = adapted.verdict?.outcome;
-    return { helped: "helped", "did not": "did not help; model kept", "cannot tell": "adapted, too little to judge" }[outcome ?? ""] ?? "adapted";
-  }
+/** @param {Version} version */
+const changes = ({ marks_changed: marks, options_changed: options }) => [...marks, ...options];
+
+/** @param {Version} version */
+function changeText(version) {
+  const all = changes(version);
+  if (!all.length) return version.job.marks.length ? "the same marks" : "no marks";
+  const more = all.length - MAX_CHANGES;
+  return all.slice(0, MAX_CHANGES).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
+/** @param {Version} version */
+function verdictText({ job, takes }) {
+  if (job.state !== "succeeded") return "in the making";
+  if (!takes.length) return "stems no longer kept";
+  if (isBase(job)) return job.marks.length ? "under its marks" : "the model as it is";
+  const outcome = job.verdict?.outcome;
+  return { helped: "helped", "did not": "did not help; model kept", "cannot tell": "adapted, too little to judge" }[outcome ?? ""] ?? "adapted";
 }

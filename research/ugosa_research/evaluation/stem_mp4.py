@@ -9,7 +9,7 @@ from typing import BinaryIO
 import av
 import numpy as np
 
-from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import BadAudioError
 
 SOURCES = ("drums", "bass", "other", "vocals")

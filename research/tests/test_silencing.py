@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from ugosa_server.demo.silencing import draw_silencing, silenced_blocks, stft_frames
+from ugosa_research.evaluation.silencing import draw_silencing, silenced_blocks, stft_frames
 
 
 def silence_by_stft(x: np.ndarray, span: tuple[int, int]) -> np.ndarray:

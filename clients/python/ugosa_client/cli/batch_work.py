@@ -1,0 +1,257 @@
+"""The work of `ugosa batch`: songs are sent, and their jobs followed, several at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ugosa_client.cli.batch_done import DoneSong, done_song, write_done
+from ugosa_client.cli.batch_files import SongTree
+from ugosa_client.cli.exit_codes import ExitCode, exit_code
+from ugosa_client.cli.reporter import Reporter
+from ugosa_client.client import UgosaClient
+from ugosa_client.errors import ClosedError, ResourceExhaustedError, UgosaClientError, sentence_of
+from ugosa_client.resources import Job, JobOptions, JobState
+from ugosa_client.separate import Separation, SeparationRequest
+from ugosa_client.song import FileSong
+from ugosa_client.stem_files import PLAIN, StemFiles
+from ugosa_client.video import Sight
+
+QUEUE_FULL_WAIT_S = 5.0
+STOP_CHECK_S = 0.5
+SENDERS = 4  # songs that are sent at once
+FOLLOWERS = 16  # jobs that are watched or fetched at once
+
+
+@dataclass(frozen=True)
+class SongOutcome:
+    """Outcome of one song of a batch."""
+
+    song: str
+    """File name."""
+    exit_code: ExitCode
+    """Exit status of `ugosa separate` with this song."""
+    out_dir: str
+    """Directory of its results."""
+    job_id: str = ""
+    """Id of its job; empty if none was made."""
+    marks: int = 0
+    """Number of marks; 0 = separated without adaptation."""
+    elapsed_s: float = 0.0
+    """Seconds from its turn to its end."""
+    computed: bool = False
+    """True if it was computed in this run, and not found done."""
+    verdict: str = ""
+    """Whether fine-tuning helped, in words; empty if nothing was fine-tuned."""
+    message: str = ""
+    """Error message; empty if it succeeded."""
+
+
+@dataclass(frozen=True)
+class SentSong:
+    """A song whose job was made, or could not be."""
+
+    song: Path
+    """File."""
+    out_dir: Path
+    """Directory for its results."""
+    reporter: Reporter
+    """Reporter of this song."""
+    start_s: float
+    """Time of its turn, on the monotonic clock."""
+    job: Job | None = None
+    """The job; None = there is none."""
+    error: UgosaClientError | OSError | None = None
+    """Reason that there is none."""
+    done: DoneSong | None = None
+    """Results that are there already, of a job that the server has forgotten."""
+
+
+class Batch:
+    """Sender of songs and follower of their jobs, in several threads."""
+
+    def __init__(
+        self,
+        client: UgosaClient,
+        tree: SongTree,
+        options: JobOptions,
+        overwrite: bool,
+        places: Sight | None = None,
+        stem_files: StemFiles = PLAIN,
+        *,
+        forget: bool = False,
+    ) -> None:
+        """Keep what all songs share.
+
+        Args:
+            client: of the server.
+            tree: the songs, and what lies beside them.
+            options: of every job.
+            overwrite: whether files are replaced that ugosa did not write.
+            places: where the players are in the videos beside the songs; None = nothing is seen.
+            stem_files: how stems become files.
+            forget: whether the server is to forget each song once its stems are here.
+        """
+        self._forget = forget
+        self._stem_files = stem_files
+        self._client = client
+        self._tree = tree
+        self._places = places
+        self._options = options
+        self._overwrite = overwrite
+        ended_without_stems = (JobState.FAILED, JobState.CANCELLED)
+        self._done_before = {job.request_id for job in client.list_jobs((JobState.SUCCEEDED,))}
+        self._gone_wrong = {job.request_id for job in client.list_jobs(ended_without_stems)}
+        self.stop = threading.Event()
+        """Set when no further work should be begun."""
+
+    def separate_all(
+        self, out_dirs: dict[Path, Path], in_flight: int, reporter: Reporter
+    ) -> dict[Path, SongOutcome]:
+        """Separate all songs, with at most `in_flight` of them sent and not yet fetched."""
+        room = threading.Semaphore(in_flight)
+        senders = ThreadPoolExecutor(max_workers=SENDERS)
+        followers = ThreadPoolExecutor(max_workers=FOLLOWERS)
+        outcomes: dict[Path, SongOutcome] = {}
+
+        def send_and_follow(song: Path, out_dir: Path) -> Future[SongOutcome]:
+            while not room.acquire(timeout=STOP_CHECK_S):
+                if self.stop.is_set():
+                    raise ClosedError("interrupted")
+            sent = self.send(song, out_dir, reporter.for_song(self._tree.name(song)))
+            following = followers.submit(self.follow, sent)
+            following.add_done_callback(lambda _: room.release())
+            return following
+
+        try:
+            sending = {senders.submit(send_and_follow, *item): item[0] for item in out_dirs.items()}
+            following = {future.result(): sending[future] for future in as_completed(sending)}
+            for future in as_completed(following):
+                outcomes[following[future]] = future.result()
+        except BaseException:
+            self.stop.set()
+            self._client.close()  # ends the calls of all threads; their jobs go on at the server
+            raise
+        finally:
+            senders.shutdown(cancel_futures=True)
+            followers.shutdown(cancel_futures=True)
+        return outcomes
+
+    def send(self, song: Path, out_dir: Path, reporter: Reporter) -> SentSong:
+        """Upload a song and make its job."""
+        start_s = time.monotonic()
+        try:
+            if done := done_song(out_dir, self._request_id(song), self._stem_files):
+                return SentSong(song, out_dir, reporter, start_s, done=done)
+            return SentSong(song, out_dir, reporter, start_s, self._job(song, out_dir, reporter))
+        except (UgosaClientError, OSError) as error:
+            return SentSong(song, out_dir, reporter, start_s, error=error)
+
+    def follow(self, sent: SentSong) -> SongOutcome:
+        """Watch a song's job to its end, fetch its results and return its outcome."""
+        if sent.done is not None:
+            return SongOutcome(
+                song=self._tree.name(sent.song),
+                exit_code=ExitCode.OK,
+                out_dir=str(sent.out_dir),
+                job_id=sent.done.job_id,
+                marks=sent.done.marks,
+                verdict=sent.done.verdict,
+            )
+        error: UgosaClientError | OSError | None = sent.error
+        job, verdict = sent.job, None
+        if job is not None:
+            try:
+                sent.reporter.job_made(job)
+                separation = self._client.finish(
+                    job,
+                    sent.out_dir,
+                    overwrite=self._overwrite,
+                    stem_files=self._stem_files,
+                    on_event=sent.reporter.happened,
+                    on_fetch=sent.reporter.fetched,
+                )
+                verdict = separation.job.verdict
+                if self._forget:
+                    self._forget_job(sent, separation)
+            except (UgosaClientError, OSError) as caught:
+                error = caught
+        if error is None:
+            code, message = ExitCode.OK, ""
+        elif isinstance(error, UgosaClientError):
+            code, message = exit_code(error), error.message
+        else:
+            code, message = ExitCode.BAD_INPUT, sentence_of(error)
+        return SongOutcome(
+            song=self._tree.name(sent.song),
+            exit_code=code,
+            out_dir=str(sent.out_dir),
+            job_id=job.job_id if job else "",
+            marks=len(job.marks) if job else 0,
+            elapsed_s=round(time.monotonic() - sent.start_s, 3),
+            computed=job is not None and job.request_id not in self._done_before,
+            verdict=verdict.message if verdict else "",
+            message=message,
+        )
+
+    def _forget_job(self, sent: SentSong, separation: Separation) -> None:
+        """Delete a job and its song at the server; another job of the same song may still need that."""
+        job = separation.job
+        verdict = job.verdict.message if job.verdict else ""
+        request_id = self._request_id(sent.song)
+        write_done(separation.files.paths, request_id, self._stem_files, job.job_id, len(job.marks), verdict)
+        for delete, what in ((self._client.delete, job.job_id), (self._client.delete_upload, job.upload_id)):
+            try:
+                delete(what)
+            except UgosaClientError as error:
+                sent.reporter.say(f"the server keeps {what}: {error.message}")
+
+    def _sight(self, song: Path) -> Sight | None:
+        return self._tree.sight(song, self._places) if self._places is not None else None
+
+    def _request_id(self, song: Path) -> str:
+        return batch_request_id(
+            FileSong(song).sha256, self._tree.marks(song), self._options, self._sight(song)
+        )
+
+    def _job(self, song: Path, out_dir: Path, reporter: Reporter) -> Job:
+        """Return the song's job of an earlier run, unless that failed, or a new one."""
+        marks, sight = self._tree.marks(song), self._sight(song)
+        request_id = first_id = self._request_id(song)
+        attempt = 1
+        while request_id in self._gone_wrong:
+            attempt += 1
+            request_id = f"{first_id}-{attempt}"
+        while True:
+            if self.stop.is_set():
+                raise ClosedError("interrupted")
+            try:
+                return self._client.submit(
+                    SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
+                    out_dir=out_dir,
+                    overwrite=self._overwrite,
+                    stem_files=self._stem_files,
+                    on_upload=reporter.uploaded,
+                )
+            except ResourceExhaustedError as error:
+                if error.reason != "QUEUE_FULL" and error.metadata.get("limit") != "quota_queued_jobs":
+                    raise
+                reporter.say("the server's queue is full; waiting")
+                self.stop.wait(QUEUE_FULL_WAIT_S)
+
+
+def batch_request_id(
+    song_sha256: str, marks: Path | None, options: JobOptions, sight: Sight | None = None
+) -> str:
+    """Return an id that the same song, marks, options and video always get."""
+    digest = hashlib.sha256(bytes.fromhex(song_sha256))
+    digest.update(json.dumps(asdict(options), sort_keys=True).encode())
+    digest.update(hashlib.sha256(marks.read_bytes() if marks else b"").digest())
+    if sight is not None:
+        digest.update(bytes.fromhex(sight.sha256()))
+    return "batch-" + digest.hexdigest()[:40]

@@ -1,0 +1,80 @@
+"""Versions of a song and their takes, from its jobs."""
+
+from __future__ import annotations
+
+from ugosa_client.resources import Job, JobOptions, JobState, Mark, MarkState, Stem, StemEncoding
+from ugosa_client.web.song_versions import song_versions
+
+VOCALS = Mark("vocals", MarkState.SILENT, 0, 44100)
+DRUMS = Mark("drums", MarkState.SILENT, 0, 44100)
+
+
+def job_of(
+    name: str,
+    *marks: Mark,
+    strategy: str = "R-L3:D",
+    model: str = "band",
+    state: JobState = JobState.SUCCEEDED,
+) -> Job:
+    stems = (Stem("drums", StemEncoding.WAV_FLOAT32, 44100, 2, 44100, 1, "0"),)
+    return Job(
+        job_id=name,
+        request_id="",
+        upload_id="",
+        state=state,
+        options=JobOptions(model=model, strategy=strategy),
+        marks=marks,
+        attempt=1,
+        queue_position=0,
+        fraction=1.0,
+        last_seq=1,
+        create_time=None,
+        start_time=None,
+        end_time=None,
+        failure=None,
+        stems=stems if state is JobState.SUCCEEDED else (),
+        audio=None,
+        file_name="",
+    )
+
+
+def takes_of(*jobs: Job) -> list[list[tuple[str, str]]]:
+    """Names and jobs of the takes of each version, newest first."""
+    return [[(name, job.job_id) for name, job in version.takes] for version in song_versions(jobs)]
+
+
+def test_base_of_the_same_marks_is_a_take_of_the_adapted_one():
+    adapted, base = job_of("adapted", VOCALS, DRUMS), job_of("base", DRUMS, VOCALS, strategy="B0")
+    assert takes_of(adapted, base) == [[("Under your marks", "base"), ("Adapted", "adapted")]]
+
+
+def test_take_without_marks_belongs_to_every_version_of_its_model():
+    plain = job_of("plain", strategy="B0")
+    second = job_of("second", VOCALS)
+    other = job_of("other", VOCALS, model="starter")
+    assert takes_of(other, second, plain) == [
+        [("Adapted", "other")],
+        [("Without marks", "plain"), ("Adapted", "second")],
+        [("Without marks", "plain")],
+    ]
+
+
+def test_what_is_not_there_is_no_take_and_what_failed_no_version():
+    running = job_of("running", VOCALS, state=JobState.RUNNING)
+    base = job_of("base", VOCALS, strategy="B0")
+    failed = job_of("failed", DRUMS, state=JobState.FAILED)
+    assert takes_of(failed, running, base) == [[("Under your marks", "base")]]
+    assert takes_of(job_of("again", VOCALS, state=JobState.CANCELLED), base) == [
+        [("Under your marks", "base")]
+    ]
+
+
+def test_versions_are_numbered_and_say_what_changed():
+    first, second = job_of("first", VOCALS), job_of("second", VOCALS, DRUMS)
+    base = job_of("base", VOCALS, DRUMS, strategy="B0")
+    versions = [found.version for found in song_versions([second, base, first])]
+    assert [version.number for version in versions] == [2, 1]
+    assert versions[0].marks_changed == (
+        "+ drums silent 0:00.0-735:00.0",
+    )  # without its rate, frames are seconds
+    assert versions[0].options_changed == ()
