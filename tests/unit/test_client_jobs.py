@@ -47,6 +47,7 @@ ALL_OPTIONS = JobOptions(
     max_steps=100,
     max_s=60.0,
     guard=False,
+    start_from="job-0",
     seed=-1,
     separation_segment_s=8.0,
     overlap=0.0,
