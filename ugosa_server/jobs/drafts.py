@@ -156,14 +156,7 @@ def _content_sha256(draft: JobDraft, model: ModelInfo, start_from: str) -> str:
 def stems_of_job(
     instruments: tuple[str, ...], marks: tuple[Mark, ...], model: ModelInfo, audio: SourceAudio
 ) -> tuple[str, ...]:
-    """Return the names of the stems that a job gives, in the model's order.
-
-    Args:
-        instruments: validated; empty = by the marks.
-        marks: validated.
-        model: of the job.
-        audio: the song.
-    """
+    """Return the names of the stems that a job gives, in the model's order."""
     if not model.residual:
         return model.sources
     return (

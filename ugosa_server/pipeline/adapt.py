@@ -56,14 +56,7 @@ class AdaptationResult:
 def adapt_network(
     context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], song: SongEstimates
 ) -> Generator[RunEvent, None, AdaptationResult]:
-    """Fine-tune in place to what the guard keeps, and write the adapter file unless that is the base.
-
-    Args:
-        context: of the run.
-        mix: the song for the network.
-        trained: its trainable parameters.
-        song: stems of the base network.
-    """
+    """Fine-tune in place to what the guard keeps, and write the adapter file unless that is the base."""
     spec, config, journal = context.spec, context.config, context.journal
     settings = context.networks.settings
     marks = context.ensemble.marks.at_rate(spec.source.sample_rate_hz, config.sample_rate_hz)
