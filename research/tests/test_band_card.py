@@ -4,12 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from research.tests.helpers.real_excerpt import figures_of, real_excerpt
+from research.tests.helpers.real_excerpt import EDGE_SAMPLES, figures_of, real_excerpt
 from tests.helpers.real_spleeter import PATH, needs_spleeter
 from ugosa_research.training.band_decoder import untrained_band
 from ugosa_research.training.measure import as_returned
 from ugosa_research.training.validation import sdr_db, separated
-from ugosa_server.demo.song import EDGE_FRAMES
 from ugosa_server.files import sha256_of_file
 from ugosa_server.models.collection import BAND_SEPARATION
 from ugosa_server.models.registry import BAND_DIR
@@ -28,8 +27,8 @@ def test_the_card_pins_the_file():
 
 
 @needs_spleeter
-def test_the_weights_keep_their_figure_on_the_real_excerpt():
-    stems = real_excerpt()[..., EDGE_FRAMES:-EDGE_FRAMES]
+def test_the_weights_keep_their_figure_on_the_real_excerpt(tmp_path):
+    stems = real_excerpt(tmp_path)[..., EDGE_SAMPLES:-EDGE_SAMPLES]
     mix = stems.sum(dim=0)
     band = untrained_band(PATH)
     band.decoder.load_state_dict(load_file(DECODER))

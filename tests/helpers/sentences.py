@@ -12,7 +12,7 @@ MAX_LETTERS = 20_000
 
 
 def assert_sentence(text, path, *written):
-    """Of the file at `path`, in which `written` stands."""
+    """Check that a message about the file at `path`, in which `written` stands, is a sentence."""
     assert str(path) in text
     assert len(text) < MAX_LETTERS
     for word in (str(path), *written):

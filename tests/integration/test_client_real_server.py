@@ -257,7 +257,7 @@ def test_a_batch_separates_a_directory_and_does_nothing_twice(address, client, s
     assert sorted(path.name for path in (tmp_path / "out" / "second").iterdir()) == without_page
 
 
-def test_a_batch_that_forgets_leaves_nothing_and_does_nothing_twice(address, client, tmp_path):
+def test_a_batch_that_forgets_does_nothing_twice(address, client, tmp_path):
     out, folder = tmp_path / "out", tmp_path / "songs"
     folder.mkdir()
     soundfile.write(folder / "mine.flac", 0.1 * noise_song(RATE, seed=77), RATE)

@@ -107,6 +107,8 @@ def test_adapters_that_do_not_fit_are_refused_before_any_work(separate, client, 
         separate([DRUMS], explicit)
     with pytest.raises(BadOptionError, match="leave the strategy out"):
         separate([VOCALS], replace(explicit, strategy="P-L5:D"))
+    with pytest.raises(BadOptionError, match="let epochs be 0"):
+        separate([VOCALS], replace(explicit, strategy="B0"))
     other = write_song(make_song(2 * RATE, RATE, seed=5), tmp_path / "other.wav")
     for start in (explicit, replace(AUTO, start_from=client.upload(other).upload_id)):
         with pytest.raises(BadOptionError, match=r"another song|is no adapter"):

@@ -48,7 +48,7 @@ def test_base_of_the_same_marks_is_a_take_of_the_adapted_one():
     assert takes_of(adapted, base) == [[("Under your marks", "base"), ("Adapted", "adapted")]]
 
 
-def test_take_without_marks_belongs_to_every_version_of_its_model():
+def test_take_without_marks_belongs_to_all_versions_of_its_model():
     plain = job_of("plain", strategy="B0")
     second = job_of("second", VOCALS)
     other = job_of("other", VOCALS, model="starter")

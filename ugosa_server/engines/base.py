@@ -39,7 +39,7 @@ EXHAUSTED = {
     errno.ENOMEM: "memory",
     errno.EAGAIN: "processes",
 }
-"""What the machine lacks, by the number of the system's error."""
+"""Words for resources that the machine lacks, by the system's error number."""
 
 log = logging.getLogger(__name__)
 

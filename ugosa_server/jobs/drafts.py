@@ -20,7 +20,7 @@ from ugosa_server.jobs.model import (
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.runs import BaseStems
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.starts import NO_START, Starts
+from ugosa_server.jobs.starts import AUTO, NO_START, Starts
 from ugosa_server.jobs.stem_choice import StemChoice
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.marks import (
@@ -78,10 +78,14 @@ class JobDrafts:
         options = resolve_job_options(options_request, model)
         await self._check_pictures(upload.principal, options, model, song)
         draft = await self._checked(upload, options, marks, model)
+        resolved = await self.starts.choose(draft, options_request, model)
+        is_cold = resolved.start_from == NO_START
+        equal_starts = (AUTO, NO_START) if options.start_from == AUTO else (options.start_from,)
         return replace(
             draft,
-            content_sha256=_content_sha256(draft, song, model),
-            options=await self.starts.choose(draft, options_request, model),
+            options=resolved,
+            content_sha256=_content_sha256(draft, model, NO_START if is_cold else options.start_from),
+            equal_contents=tuple(_content_sha256(draft, model, start) for start in equal_starts),
         )
 
     async def _check_pictures(
@@ -144,23 +148,17 @@ class JobDrafts:
         return JobDraft(upload, options, checked, of_ensemble, stems_bytes)
 
 
-def _content_sha256(draft: JobDraft, song: SourceAudio, model: ModelInfo) -> str:
+def _content_sha256(draft: JobDraft, model: ModelInfo, start_from: str) -> str:
+    song, options = require_song(draft.upload), replace(draft.options, start_from=start_from)
     # Raw samples of equal bytes differ in what is stated beside them; where they lie is no part of them.
     stated = replace(song, path="", sha256="")
-    return request_digest(draft.upload.sha256, stated, model.sha256, draft.options, sorted(draft.marks))
+    return request_digest(draft.upload.sha256, stated, model.sha256, options, sorted(draft.marks))
 
 
 def stems_of_job(
     instruments: tuple[str, ...], marks: tuple[Mark, ...], model: ModelInfo, audio: SourceAudio
 ) -> tuple[str, ...]:
-    """Return the names of the stems that a job gives, in the model's order.
-
-    Args:
-        instruments: validated; empty = by the marks.
-        marks: validated.
-        model: of the job.
-        audio: the song.
-    """
+    """Return the names of the stems that a job gives, in the model's order."""
     if not model.residual:
         return model.sources
     return (

@@ -249,6 +249,8 @@ class JobDraft:
     """The marks, with every source that does not play silent throughout."""
     stems_bytes: int = 0
     """The most that its stems take on disk; counted as stored until the job ends."""
+    equal_contents: tuple[str, ...] = ()
+    """`content_sha256` of jobs that would do as well; one that may start warm may as well start cold."""
     content_sha256: str = ""
     """Hex, the same for a job of the same song, model file, options and marks; empty = unknown."""
 

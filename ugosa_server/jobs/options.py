@@ -120,11 +120,7 @@ def check_adaptation(options: AdaptationOptions, config: NetworkConfig) -> None:
 
 
 def check_separation(options: SeparationOptions, *, has_masks: bool = True) -> None:
-    """Check every option of a separation against the table.
-
-    Args:
-        options: of a job.
-        has_masks: whether the job's network gives masks.
+    """Check every option of a separation against the table; some need a network that has masks.
 
     Raises:
         BadOptionError: an option is out of range; the message has its name, its value and the range.

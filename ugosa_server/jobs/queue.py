@@ -386,7 +386,7 @@ class JobQueue:
 
     async def _same_content(self, draft: JobDraft) -> Job | None:
         """Return a job of an equal request whose stems are there."""
-        job = await self._store(lambda s: s.jobs.find_content(draft.upload.principal, draft.content_sha256))
+        job = await self._store(lambda s: s.jobs.find_content(draft.upload.principal, draft.equal_contents))
         if job is None or job.result is None:
             return None
         paths = [

@@ -140,6 +140,11 @@ def check_start(keys: AdapterKeys, draft: JobDraft, model: ModelInfo) -> None:
         )
     if song.sha256 and keys.audio_sha256 != song.sha256:
         raise BadOptionError("start_from: that was learned on another song")
+    if strategy.depth is None:
+        raise BadOptionError(
+            "start_from: strategy B0 learns nothing and separates with the model as it is; to separate with"
+            " what was learned, leave the strategy out and let epochs be 0"
+        )
     if strategy.depth != parse_strategy(keys.strategy).depth:
         raise BadOptionError(
             f"start_from: that was learned with {keys.strategy}, but the job is to learn with {strategy};"

@@ -158,12 +158,7 @@ def validate_instruments(
 
 
 def validate_stems(names: Sequence[str], stems: Sequence[str], model: str) -> tuple[str, ...]:
-    """Return a choice of stems in the model's order, each once; empty = no choice.
-
-    Args:
-        names: of a client.
-        stems: of the model.
-        model: its name, for messages.
+    """Return a client's choice of the stems of a model, in its order, each once; empty = no choice.
 
     Raises:
         BadOptionError: the model gives no such stem.

@@ -60,12 +60,6 @@ def adapt_network(
     """Fine-tune in place to what the guard keeps, and write the adapter file unless that is the base.
 
     None is returned where the run was to go on before its first step.
-
-    Args:
-        context: of the run.
-        mix: the song for the network.
-        trained: its trainable parameters.
-        song: stems of the base network.
     """
     spec, config, journal = context.spec, context.config, context.journal
     settings = context.networks.settings

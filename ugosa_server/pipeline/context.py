@@ -71,16 +71,7 @@ class RunContext:
         is_cancelled: Callable[[], bool],
         is_accepted: Callable[[], bool],
     ) -> RunContext:
-        """Plan a run; its first notices are in the journal.
-
-        Args:
-            spec: the job, validated.
-            frames: the song, open.
-            model: the network, unadapted.
-            networks: the networks and settings of this process.
-            is_cancelled: asked between steps and between segments.
-            is_accepted: asked between steps.
-        """
+        """Plan a run of a validated job; its first notices are in the journal."""
         config = model.info.config
         strategy, notice = effective_strategy(spec)
         marks = MarkSet(spec.marks)

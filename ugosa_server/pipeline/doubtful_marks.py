@@ -24,12 +24,7 @@ MAX_PLACES = 4  # that one notice names of one source
 
 
 def warn_of_heard_silence(context: RunContext, levels: SongLevels) -> list[RunNotice]:
-    """Return a notice for each source that the unadapted network hears in its marked silence.
-
-    Args:
-        context: of the run.
-        levels: of the song as the unadapted network heard it.
-    """
+    """Return a notice for each source that the unadapted network hears in its marked silence."""
     places = defaultdict(list)
     for finding in silent_but_heard(context.marks, context.ensemble.playing, levels):
         assert finding.span is not None
@@ -45,12 +40,7 @@ def warn_of_heard_silence(context: RunContext, levels: SongLevels) -> list[RunNo
 
 
 def warn_of_doubtful_marks(context: RunContext, levels: SongLevels) -> list[RunNotice]:
-    """Return a notice for each source that still sounds in silence that the network has learned.
-
-    Args:
-        context: of the run.
-        levels: of the song as the adapted network heard it.
-    """
+    """Return a notice for each source that still sounds in silence that the network has learned."""
     return [
         context.journal.notice(
             "DOUBTFUL_MARK",

@@ -168,15 +168,7 @@ def report_steps(source: SourceAudio, n_clips: int) -> int:
 def plan_phases(
     spec: RunSpec, strategy: Strategy, ensemble: Ensemble, config: NetworkConfig, threads: int
 ) -> list[PhasePlan]:
-    """Return the phases of a run in order, with their steps and expected work.
-
-    Args:
-        spec: the run.
-        strategy: the one in effect.
-        ensemble: of the run.
-        config: of its network.
-        threads: compute threads.
-    """
+    """Return the phases of a run in order, with their steps and expected work."""
     duration_s = _duration_s(spec.source)
     segments = separation_steps(spec, config)
     separation_cost = duration_s / (1 - spec.separation.overlap) * max(1, spec.separation.shifts)

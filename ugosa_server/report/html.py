@@ -36,14 +36,7 @@ TAKE_KEYS = "ABC"
 
 
 def html_report(report: JobReport, listening: Listening, mix: Waveform, stems: Sequence[Waveform]) -> str:
-    """Return the page.
-
-    Args:
-        report: facts and measurements.
-        listening: the takes to compare.
-        mix: the song's waveform.
-        stems: their waveforms, in the report's order.
-    """
+    """Return the page; waveforms of the stems are in the report's order."""
     excerpt = (listening.start_frame, listening.start_frame + listening.frames)
     sections = [
         _header(report),

@@ -83,15 +83,7 @@ HTML_NAME = "report.html"
 def write_report(
     report: JobReport, listening: Listening, mix: Waveform, stems: Sequence[Waveform], out_dir: Path
 ) -> tuple[str, str]:
-    """Write `report.json` and `report.html`, durably, and return their names.
-
-    Args:
-        report: facts and measurements.
-        listening: the takes to compare.
-        mix: the song's waveform.
-        stems: their waveforms, in the report's order.
-        out_dir: where to write; files of an earlier report are replaced.
-    """
+    """Write `report.json` and `report.html`, durably, over earlier ones; return their names."""
     for name, text in (
         (JSON_NAME, json_report(report)),
         (HTML_NAME, html_report(report, listening, mix, stems)),

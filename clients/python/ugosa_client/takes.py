@@ -78,7 +78,13 @@ def other_takes(job: Job) -> list[str]:
 
 def _take_job(connection: Connection, job: Job, kind: str) -> Job:
     """Return the job that makes a take, which is the same one whenever it is asked for."""
-    options = replace(job.options, strategy=UNADAPTED, excerpt=False, stem_encoding=StemEncoding.FLAC_PCM24)
+    options = replace(
+        job.options,
+        strategy=UNADAPTED,
+        start_from="none",
+        excerpt=False,
+        stem_encoding=StemEncoding.FLAC_PCM24,
+    )
     return create_job(
         connection,
         job.upload_id,

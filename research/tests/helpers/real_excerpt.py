@@ -9,9 +9,11 @@ import torch
 
 from ugosa_research.evaluation.stem_mp4 import decode_stem_mp4
 
+EDGE_SAMPLES = 3 * 1024  # AAC packets at both ends, which the cutting of the excerpt left with loud clicks
+
 
 def real_excerpt(scratch):
-    """Stems [S, C, T], with the clicks at both ends.
+    """Stems [S, C, T], with the clicks at both ends (`EDGE_SAMPLES`).
 
     The package is located and not imported: it refuses to load without an ffmpeg binary.
     """

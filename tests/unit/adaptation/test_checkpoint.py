@@ -109,7 +109,7 @@ def test_short_epochs_are_not_slowed_down_by_writing(tmp_path):
     writes = []
     path = tmp_path / "1"
     network = tiny_network()
-    options = replace(OPTIONS, epochs=100)
+    options = replace(OPTIONS, epochs=40)
     checkpoint = EpochCheckpoint(path, replace(KEYS, options=options), now_s=clock)
     with adaptation_of(network, parse_strategy(options.strategy)) as parameters:
         for step in adapt(network, parameters, SONG, MARKS, options, seed=0, checkpoint=checkpoint):

@@ -175,15 +175,15 @@ def test_a_job_is_found_by_its_content_while_that_is_its_own(store):
     draft = JobDraft(upload, JobOptions("tiny"), MARKS, content_sha256="c")
     for job_id in ("j1", "j2", "j3"):
         store.jobs.create(job_id, job_id, "d", draft)
-    assert store.jobs.find_content("me", "c") is None  # none has stems
+    assert store.jobs.find_content("me", ("b", "c")) is None  # none has stems
     store.jobs.set_marks("me", "j3", ())
     for _ in range(3):
         job = store.jobs.claim_next()
         store.jobs.end(job.job_id, 1, JobState.SUCCEEDED, result=RunSucceeded((), "r.json", "r.html"))
-    assert store.jobs.find_content("me", "c").job_id == "j2"
-    assert store.jobs.find_content("you", "c") is None
+    assert store.jobs.find_content("me", ("b", "c")).job_id == "j2"
+    assert store.jobs.find_content("you", ("c",)) is None
     store.jobs.delete("me", "j2")
-    assert store.jobs.find_content("me", "c").job_id == "j1"
+    assert store.jobs.find_content("me", ("b", "c")).job_id == "j1"
 
 
 def test_a_job_that_learns_less_is_no_equal_one(store):

@@ -186,7 +186,7 @@ def test_remixes_without_a_usable_stretch_give_way_to_marks(make_spec, networks)
 
 
 def listening_of(spec):
-    """What the page of a run plays."""
+    """Return the takes that the page of a run plays."""
     page = (Path(spec.out_dir) / "report.html").read_text()
     return json.loads(re.search(r'id="listening" type="application/json">(.*?)</script>', page)[1])
 

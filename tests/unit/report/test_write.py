@@ -179,7 +179,7 @@ def test_the_page_needs_nothing_from_outside(song: Song) -> None:
 
 
 def data_of(page: str, element_id: str) -> Any:
-    """What the page's script reads from an element."""
+    """Return the JSON that the page's script reads from an element."""
     found = re.search(f'<script id="{element_id}" type="application/json">(.*?)</script>', page, re.DOTALL)
     assert found
     return json.loads(found[1])

