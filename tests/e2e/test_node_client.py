@@ -58,7 +58,7 @@ def separate(example: Path, server: Server, *arguments: str) -> subprocess.Compl
         (("nowhere.wav", "stems"), "there is no file nowhere.wav"),
         (("separate.mjs", "stems", "vocals=0-2"), "vocals=0-2 is no mark; write one as no-vocals=0-12.5"),
         (("separate.mjs", "stems", "no-vocals=1.2.3-4"), "no-vocals=1.2.3-4 is no mark"),
-        (("separate.mjs", "stems"), "is not audio"),
+        (("separate.mjs", "stems"), "none of the accepted kinds"),
     ],
 )
 def test_node_answers_wrong_use_with_a_sentence(

@@ -309,5 +309,24 @@ def test_the_scripts_of_the_readme_run(address, song, number):
     assert np.abs(soundfile.read(folder / "vocals.wav")[0][: RATE // 2 - 441]).max() <= 10 ** (-90 / 20)
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [((), "name a song"), (("nowhere.wav",), "name a song"), (("song.txt",), "none of the accepted kinds")],
+)
+def test_script_of_the_readme_answers_wrong_use(address, tmp_path, words, sentence):
+    (tmp_path / "song.txt").write_text("no audio at all")
+    done = subprocess.run(
+        [sys.executable, "-c", readme_scripts()[1], *words],
+        cwd=tmp_path,
+        env=os.environ | {"UGOSA_SERVER": address},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1, "no stack trace"
+
+
 def test_there_are_two_scripts_in_the_readme():
     assert len(readme_scripts()) == 2

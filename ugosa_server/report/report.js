@@ -1,8 +1,10 @@
 "use strict";
 // Plays the takes of a song: stem files beside the page where they are, else the excerpt inside of it. Every
-// stem has a player of its own, which plain media elements keep together to a fraction of a millisecond; what
-// needs the samples themselves (Web Audio) may not read files beside a page that is a file.
+// stem has a player of its own. Plain media elements stay together to a fraction of a millisecond once they
+// have begun together; what needs the samples (Web Audio) may not read files beside a page that is a file.
 (() => {
+  const APART_S = 0.01; // players that are further apart, since the machine was busy, start once more
+  const PATIENCE_S = 0.5; // before they do
   const LEAD_S = 0.2; // for another take to get ready while this one plays on
   const STEP_S = 1;
   const DRAG_PX = 5; // less is a click
@@ -17,7 +19,7 @@
   const [takeButtons, soloButtons, muteButtons] = [find(".take"), find(".solo"), find(".mute")];
   const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
   const solo = new Set(), mute = new Set();
-  let takes = [], take = null, at = startS, region = null, loops = false, request = 0;
+  let takes = [], take = null, at = startS, region = null, loops = false, request = 0, apartSince = null;
 
   /** One take: a player per stem, and the part of the song that they hold. */
   async function load({ kind, clips }, n) {
@@ -123,6 +125,7 @@
   function follow() {
     draw();
     if (!isPlaying() && !take.players[0].ended) return;
+    if (areApart()) return void play(now());
     if (now() >= end() || take.players[0].ended) {
       if (loops) return void play(start());
       stop();
@@ -130,6 +133,16 @@
       return draw();
     }
     requestAnimationFrame(follow);
+  }
+
+  /** Whether the players have been apart for a while. */
+  function areApart() {
+    const places = take.players.map((audio) => audio.currentTime);
+    const isApart = Math.max(...places) - Math.min(...places) > APART_S;
+    apartSince = isApart ? (apartSince ?? performance.now()) : null;
+    if (!isApart || performance.now() - apartSince < 1000 * PATIENCE_S) return false;
+    apartSince = null;
+    return true;
   }
 
   function draw() {
