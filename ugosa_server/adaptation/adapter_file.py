@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, encode_keys, read_adapter_keys
 from ugosa_server.errors import CheckpointError
 from ugosa_server.files import replacing
+from ugosa_server.models.checkpoint_header import open_safetensors
 
 
 def save_adapter(path: Path, tensors: Mapping[str, Tensor], keys: AdapterKeys) -> None:
@@ -37,11 +37,8 @@ def load_adapter(path: Path, base_sha256: str) -> tuple[AdapterKeys, dict[str, T
             f"{path} was learned on the checkpoint {keys.base_sha256[:12]}, but this one is "
             f"{base_sha256[:12]}; load the model it was made with"
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            return keys, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+    with open_safetensors(path, "adapter", framework="pt") as file:
+        return keys, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def apply_adapter(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]) -> None:

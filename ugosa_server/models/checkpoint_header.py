@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -34,11 +36,22 @@ def read_header(path: Path) -> CheckpointHeader:
     Raises:
         CheckpointError: the file is missing, unreadable, or of another format.
     """
+    with open_safetensors(path) as file:
+        return parse_header(file.metadata(), path)
+
+
+@contextmanager
+def open_safetensors(path: Path, kind: str = "checkpoint", framework: str = "numpy") -> Iterator[Any]:
+    """Open a safetensors file for the block; `kind` is what it should be, for messages.
+
+    Raises:
+        CheckpointError: the file is missing or unreadable.
+    """
     try:
-        with safe_open(path, framework="numpy") as file:
-            return parse_header(file.metadata(), path)
+        with safe_open(path, framework=framework) as file:
+            yield file
     except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint at {path}") from error
+        raise CheckpointError(f"there is no {kind} at {path}") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
 

@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ugosa_server.errors import CheckpointError
 from ugosa_server.files import replacing
 from ugosa_server.models.architectures import architecture_of, config_json
-from ugosa_server.models.checkpoint_header import parse_header
+from ugosa_server.models.checkpoint_header import open_safetensors, parse_header
 from ugosa_server.models.config import NetworkConfig
 
 
@@ -58,14 +56,9 @@ def load_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
     Raises:
         CheckpointError: the file is missing, unreadable, or of another format.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = parse_header(file.metadata(), path)
-            return header.config, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint at {path}") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+    with open_safetensors(path, framework="pt") as file:
+        header = parse_header(file.metadata(), path)
+        return header.config, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:

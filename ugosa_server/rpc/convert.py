@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -287,13 +288,7 @@ def _progress_to_wire(progress: RunProgress) -> job_pb2.JobProgress:
     if progress.held_back_db is not None:
         message.held_back_db = progress.held_back_db
     if progress.loss is not None:
-        message.loss.CopyFrom(
-            job_pb2.LossTerms(
-                total=progress.loss.total,
-                reconstruction=progress.loss.reconstruction,
-                silence=progress.loss.silence,
-            )
-        )
+        message.loss.CopyFrom(job_pb2.LossTerms(**asdict(progress.loss)))
     return message
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ugosa_server.adaptation import AdaptationOptions
@@ -70,10 +71,7 @@ def _video_from_wire(message: job_pb2.VideoSource) -> VideoSource:
 def _video_to_wire(video: VideoSource) -> job_pb2.VideoSource:
     return job_pb2.VideoSource(
         upload_id=video.upload_id,
-        players=[
-            job_pb2.PlayerBox(left=box.left, top=box.top, width=box.width, height=box.height)
-            for box in video.players
-        ],
+        players=[job_pb2.PlayerBox(**asdict(box)) for box in video.players],
         every_seconds=video.interval_s,
         start_frame=video.start_frame,
     )

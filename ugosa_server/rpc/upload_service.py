@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import asdict
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs import UploadState
@@ -88,14 +89,7 @@ class UploadService(UploadServiceServicer):
         )
 
     async def GetUsage(self, request: wire.GetUsageRequest, context: Context) -> wire.GetUsageResponse:
-        usage = await self._uploads.usage(current_principal())
-        return wire.GetUsageResponse(
-            uploads=usage.uploads,
-            max_uploads=usage.max_uploads,
-            upload_bytes=usage.upload_bytes,
-            stem_bytes=usage.stem_bytes,
-            max_stored_bytes=usage.max_stored_bytes,
-        )
+        return wire.GetUsageResponse(**asdict(await self._uploads.usage(current_principal())))
 
     async def DeleteUpload(
         self, request: wire.DeleteUploadRequest, context: Context
