@@ -122,7 +122,12 @@ def lock_file(path: Path, what: str) -> IO[str]:
     Raises:
         ConfigError: another server has it.
     """
-    stream = path.open("a+")
+    try:
+        stream = path.open("a+")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot lock {path}: {reason_of(error)}; move away what is in its place"
+        ) from error
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -191,6 +191,10 @@ class StoreDamagedError(UgosaError):
     """The database has bytes that it never wrote."""
 
 
+class ResultDamagedError(UgosaError):
+    """A finished file of a job on the server's disk is gone or has changed; the job can be run again."""
+
+
 class DrainingError(UgosaError):
     """The server is shutting down and accepts nothing new."""
 

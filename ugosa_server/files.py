@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError, is_disk_full
+from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError, is_disk_full, reason_of
 from ugosa_server.failpoints import reach
 from ugosa_server.home import expanded
 
@@ -87,6 +87,21 @@ def private_umask() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of the state directory, for this user alone, where it is not there yet.
+
+    Raises:
+        ConfigError: something else is in its place, or it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make the folder {folder}: {reason_of(error)}; move away what is in its place, or choose"
+            " another state directory"
+        ) from error
 
 
 def make_state_dir(state_dir: str) -> Path:

@@ -15,6 +15,7 @@ from ugosa_server.errors import CheckpointError
 from ugosa_server.marks import Interval, Mark
 
 FORMAT = "ugosa-adapter-1"
+MAX_ADAPTER_BYTES = 1024**3  # it is read into memory whole; the tensors of the largest network are 0.2 GB
 MAX_HEADER_BYTES = 8 * 1024 * 1024  # of a stranger's file; 20,000 marks are far less
 
 
@@ -70,6 +71,8 @@ def read_adapter_keys(path: Path) -> AdapterKeys:
         CheckpointError: the file is missing or unreadable, or no adapter.
     """
     try:
+        if path.stat().st_size > MAX_ADAPTER_BYTES:
+            raise CheckpointError(f"{path} is no adapter: it has more than {MAX_ADAPTER_BYTES >> 20} MiB")
         with path.open("rb") as file:
             if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
                 raise CheckpointError(f"{path} is no adapter: its header is too large")

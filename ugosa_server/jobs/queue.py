@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
+import stat
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import (
@@ -16,6 +20,7 @@ from ugosa_server.errors import (
     NotFoundError,
     QueueFullError,
     RequestIdConflictError,
+    ResultDamagedError,
     UploadDamagedError,
 )
 from ugosa_server.failpoints import reach
@@ -39,6 +44,8 @@ from ugosa_server.marks import Mark, SongLevels, load_levels
 from ugosa_server.models import ModelInfo, ModelRegistry
 
 EVENTS_PER_READ = 100
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -296,9 +303,9 @@ class JobQueue:
                 f" base_stems is {job.options.base_stems.value}"
             )
         stems = job.base_stems if of_base else _result(job).stems
-        files = {stem.source: stem.file_name for stem in stems}
+        files = {stem.source: stem for stem in stems}
         if source in files:
-            return self._file(job, files[source])
+            return await self._file(job, files[source].file_name, files[source].size_bytes)
         names = ", ".join(files)
         it_has = f"its stems are {names}" if names else "it is an analysis job and has no stems"
         raise NotFoundError(f"job {job_id} has no stem {source!r}; {it_has}")
@@ -314,7 +321,7 @@ class JobQueue:
         self._check_kept(job)
         if not result.report_json:
             raise NotFoundError(f"job {job_id} is an analysis job and has no report")
-        return self._file(job, result.report_html if html else result.report_json)
+        return await self._file(job, result.report_html if html else result.report_json)
 
     async def adapter_file(self, principal: str, job_id: str) -> ResultFile:
         """Return the file of the tensors that a job changed.
@@ -327,7 +334,7 @@ class JobQueue:
         adapter = _result(job).adapter
         if adapter is None:
             raise NotFoundError(f"job {job_id} has no adapter: the model was kept as it is")
-        return self._file(job, adapter.file_name)
+        return await self._file(job, adapter.file_name, adapter.size_bytes)
 
     async def song_and_model(
         self, principal: str, upload_id: str, model_name: str
@@ -370,6 +377,9 @@ class JobQueue:
                 levels = await asyncio.to_thread(load_levels, path)
             except FileNotFoundError:  # deleted meanwhile
                 continue
+            except (OSError, msgspec.DecodeError):
+                log.warning("%s is damaged; the song counts as not analysed by job %s", path, job.job_id)
+                continue
             if levels.model_sha256 == model.sha256 and _same_audio(job.audio, upload.audio):
                 return await self.get(principal, job.job_id), levels
         return None
@@ -377,22 +387,33 @@ class JobQueue:
     async def _events_after(self, job_id: str, seq: int) -> list[JobEvent]:
         return await self._store(lambda s: s.events.after(job_id, seq, EVENTS_PER_READ))
 
-    def _file(self, job: Job, file_name: str) -> ResultFile:
+    async def _file(self, job: Job, file_name: str, size_bytes: int | None = None) -> ResultFile:
+        """Return a file of a job.
+
+        Raises:
+            ResultDamagedError: it is gone, or has another size than it had.
+        """
         path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
-        try:
-            return ResultFile(path, path.stat().st_size)
-        except FileNotFoundError:
-            raise NotFoundError(f"{file_name} of job {job.job_id} is gone") from None
+        found = await asyncio.to_thread(_plain_size, path)
+        if found is None or size_bytes not in (None, found):
+            log.error("the file %s of job %s is gone or damaged", path, job.job_id)
+            raise ResultDamagedError(
+                f"{file_name} of job {job.job_id} on the server's disk is gone or damaged; delete the job,"
+                " and make it anew"
+            )
+        return ResultFile(path, found)
 
     async def _same_content(self, draft: JobDraft) -> Job | None:
         """Return a job of an equal request whose stems are there."""
         job = await self._store(lambda s: s.jobs.find_content(draft.upload.principal, draft.equal_contents))
         if job is None or job.result is None:
             return None
-        paths = [
-            self._spool.attempt_dir(job.job_id, job.attempt) / stem.file_name for stem in job.result.stems
-        ]
-        return job if await asyncio.to_thread(lambda: all(path.exists() for path in paths)) else None
+        try:
+            for stem in job.result.stems:
+                await self._file(job, stem.file_name, stem.size_bytes)
+        except ResultDamagedError:
+            return None
+        return job
 
     def _check_kept(self, job: Job) -> None:
         """Make sure that the stems of a job are still kept.
@@ -412,6 +433,15 @@ class JobQueue:
             raise QueueFullError(
                 f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again later"
             )
+
+
+def _plain_size(path: Path) -> int | None:
+    """Return the size of a file; None if there is no plain file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:

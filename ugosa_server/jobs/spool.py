@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import DiskFullError
-from ugosa_server.files import sync_folder
+from ugosa_server.files import make_folder, sync_folder
 from ugosa_server.jobs.ballast import Ballast
 from ugosa_server.jobs.model import Upload
 
@@ -46,7 +46,7 @@ class Spool:
         self.min_free_bytes = min_free_bytes
         self.ballast = Ballast(state_dir)
         for folder in (self._uploads, self._jobs, self._checkpoints):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
 
     def upload_dir(self, upload_id: str) -> Path:
         """Return the folder of an upload."""
@@ -139,7 +139,7 @@ class Spool:
 
     def set_aside(self, path: Path) -> Path:
         """Move a folder of the spool to `lost+found`, under a free name, and return its place."""
-        self.lost_and_found.mkdir(mode=0o700, exist_ok=True)
+        make_folder(self.lost_and_found)
         place = self.lost_and_found / f"{path.parent.name}-{path.name}"
         number = 1
         while place.exists():

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import google_crc32c
 from google.protobuf.message import Message
 
-from ugosa_server.errors import NotFoundError, RangeError, UploadIdleError
+from ugosa_server.errors import NotFoundError, RangeError, ResultDamagedError, UploadIdleError
 from ugosa_server.jobs.queue import ResultFile
 from ugosa_server.jobs.uploads import ReceivedChunk
 from ugosa_server.wire.ugosa.v1 import audio_pb2
@@ -130,5 +130,7 @@ def _read(path: Path, offset: int, length: int) -> bytes:
     except FileNotFoundError:
         raise NotFoundError(f"{path.name} is gone: its job was deleted while it was read") from None
     if len(data) != length:
-        raise RangeError(f"{path.name} ended at byte {offset + len(data)}")
+        raise ResultDamagedError(
+            f"{path.name} ended at byte {offset + len(data)}; delete its job, and make it anew"
+        )
     return data

@@ -36,6 +36,7 @@ STATUS_OF_ERROR: dict[type[errors.UgosaError], grpc.StatusCode] = {
     errors.QuotaError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DiskFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreDamagedError: grpc.StatusCode.DATA_LOSS,
+    errors.ResultDamagedError: grpc.StatusCode.DATA_LOSS,
     errors.DeviceMemoryError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.MemoryBudgetError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DecoderStoppedError: grpc.StatusCode.UNAVAILABLE,

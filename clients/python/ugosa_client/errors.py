@@ -174,6 +174,7 @@ _BY_REASON: dict[str, type[UgosaClientError]] = {
     "SHA256_MISMATCH": IntegrityError,
     "UPLOAD_DAMAGED": UploadDamagedError,
     "STORE_DAMAGED": ServerError,
+    "RESULT_DAMAGED": ServerError,
     "DECODER_FAILED": ServerError,
     "DECODER_STOPPED": ServerBusyError,
     "DRAINING": ServerBusyError,

@@ -5,7 +5,7 @@ import torch
 
 from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
 from ugosa_server.adaptation.adapter_file import apply_adapter, load_adapter, save_adapter
-from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
+from ugosa_server.adaptation.adapter_keys import MAX_ADAPTER_BYTES, AdapterKeys, marks_sha256
 from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
@@ -75,6 +75,14 @@ def test_unreadable_files_are_refused_by_name(tmp_path, content):
         (tmp_path / "broken").write_bytes(content)
     with pytest.raises(CheckpointError, match="broken"):
         load_adapter(tmp_path / "broken", KEYS.base_sha256)
+
+
+def test_a_file_beyond_any_adapter_is_not_read(tmp_path):
+    path = tmp_path / "a.safetensors"
+    with path.open("wb") as file:
+        file.truncate(MAX_ADAPTER_BYTES + 1)  # takes no room
+    with pytest.raises(CheckpointError, match="has more than 1024 MiB"):
+        load_adapter(path, KEYS.base_sha256)
 
 
 def test_the_order_of_marks_does_not_count():

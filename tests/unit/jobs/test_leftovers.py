@@ -14,7 +14,7 @@ from ugosa_server.jobs.leftovers import MAX_LOST_BYTES, check_state_dir, remove_
 from ugosa_server.jobs.model import UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store import STORE_FILE_NAME
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 
 @pytest.fixture
@@ -167,6 +167,19 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys, command, name):
         "\n", " "
     )
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("uploads", "file"), ("jobs", "link"), ("checkpoints", "file"), ("lock", "folder")]
+)
+def test_what_lies_in_the_place_of_our_own_is_told(tmp_path, capsys, name, kind):
+    Store(tmp_path / STORE_FILE_NAME).close()
+    path = tmp_path / name
+    {"file": path.touch, "link": lambda: path.symlink_to("/nowhere"), "folder": path.mkdir}[kind]()
+    assert main(["serve", "--state-dir", str(tmp_path), "--listen", f"unix:{tmp_path}/u.sock"]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert f"{path}: " in error
+    assert "move away what is in its place" in error
 
 
 @pytest.mark.parametrize("name", ["lost+found", ".cache", "ugosa.sock.lock", "uploads"])

@@ -40,6 +40,7 @@ REASONS = {
     "QueueFullError": "QUEUE_FULL",
     "QuotaError": "QUOTA",
     "RangeError": "OUT_OF_RANGE",
+    "ResultDamagedError": "RESULT_DAMAGED",
     "RequestIdConflictError": "REQUEST_ID_CONFLICT",
     "SeparationFailedError": "NONFINITE_STEMS",
     "Sha256MismatchError": "SHA256_MISMATCH",
