@@ -18,7 +18,8 @@ import soxr
 
 ENCODER = "libopus"
 RATE_HZ = 48_000  # of Opus
-PAGE_CLIPS_BYTES = 560_000  # of all clips of a page, before base64
+PAGE_CLIPS_BYTES = 584_000  # of all clips of a page, before base64
+LANE_BYTES = 2_000  # less for each clip: the drawing of its stem, by three takes
 MAX_BIT_RATE = 96_000  # of a clip; Opus is transparent there for most music
 MIN_BIT_RATE = 40_000  # below, clips are shortened instead
 CLIP_S = 8.0  # at most
@@ -30,14 +31,19 @@ def can_encode() -> bool:
     return ENCODER in av.codecs_available
 
 
+def clips_bytes(n_clips: int) -> int:
+    """Return how large so many clips can be together, for a page below 1 MB."""
+    return PAGE_CLIPS_BYTES - LANE_BYTES * n_clips
+
+
 def clip_seconds(n_clips: int) -> float:
     """Return how long each of so many clips of a page can be."""
-    return min(CLIP_S, PAGE_CLIPS_BYTES * 8 / MIN_BIT_RATE / n_clips)
+    return min(CLIP_S, clips_bytes(n_clips) * 8 / MIN_BIT_RATE / n_clips)
 
 
 def clip_bit_rate(n_clips: int, seconds: float) -> int:
     """Return the bits a second that so many clips of that length can have in a page."""
-    return min(MAX_BIT_RATE, int(PAGE_CLIPS_BYTES * 8 / seconds / n_clips))
+    return min(MAX_BIT_RATE, int(clips_bytes(n_clips) * 8 / seconds / n_clips))
 
 
 def clip_data_uri(audio: npt.NDArray[np.float32], sample_rate_hz: int, bit_rate: int) -> str:
