@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.songs import make_song, write_song
-from ugosa_client import Mark, SeparationRequest
+from ugosa_client import JobPhase, Mark, Progress, SeparationRequest
 from ugosa_client.cli import main
 from ugosa_client.errors import BadInputError, BadOptionError, OutputExistsError, WrongStateError
 from ugosa_client.resources import JobOptions, StemEncoding
@@ -121,6 +121,19 @@ def test_adapters_that_do_not_fit_are_refused_before_any_work(separate, client, 
     base, _ = separate([], JobOptions(strategy="B0"))
     with pytest.raises(BadOptionError, match="has no adapter"):
         separate([VOCALS], replace(AUTO, start_from=base.job_id))
+
+
+def test_an_accepted_job_is_gone_on_from(client, song):
+    request = SeparationRequest(song, marks=[VOCALS], options=replace(AUTO, epochs=500), reuse=True)
+    job = client.submit(request)
+    for event in client.watch(job.job_id):
+        if isinstance(event, Progress) and event.phase is JobPhase.ADAPTATION and event.step:
+            client.accept(job.job_id)
+    assert client.get_job(job.job_id).adapter is not None
+    again = client.submit(request)  # not answered by stems of fewer steps than it asks for
+    assert (again.options.start_from, again.options.epochs) == (job.job_id, 500)
+    client.cancel(again.job_id)
+    assert list(client.watch(again.job_id))
 
 
 def test_what_a_waiting_job_starts_from_cannot_go(separate, client, song):

@@ -105,6 +105,7 @@ class Starts:
             if (
                 sorted(earlier.marks) == sorted(draft.marks)
                 and learned in (cold.adaptation, warm.adaptation)
+                and not job.accepted  # then it has learned less than its options say
                 and (job.options.seed, job.options.instruments) == (cold.seed, cold.instruments)
             ):
                 return replace(warm, adaptation=replace(warm.adaptation, epochs=0))
