@@ -161,8 +161,15 @@ def test_downloaded_stems_null_against_the_mix(open_page: Callable[..., Page], t
 def test_server_may_restart_while_the_page_watches(
     open_page: Callable[..., Page], start_server: StartServer, tmp_path: Path
 ) -> None:
-    song = write_song(make_song(40 * 44100), tmp_path / "song.wav")  # learning takes a while
+    song = write_song(make_song(20 * 44100), tmp_path / "song.wav")  # learning takes a while
     open_page(start_server(), song).run("restart_of_the_server_loses_no_event")
+
+
+def test_base_is_heard_early_and_learning_is_cut_short(
+    open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    song = write_song(make_song(40 * 44100), tmp_path / "song.wav")
+    open_page(song=song).run("base_is_heard_early_and_what_is_learned_is_taken")
 
 
 def test_limit_and_format_are_chosen_on_the_page(open_page: Callable[..., Page], tmp_path: Path) -> None:

@@ -244,12 +244,41 @@ async def test_notes_are_kept_and_song_lists_its_versions(page: Page, song_path:
     assert (await page.http.put(address + "/notes", json=notes)).status_code == 204
     assert (await page.http.get(address + "/notes")).json() == notes
     job = await separate(page, song)
-    version = (await page.http.get(address)).json()["versions"][0]
-    assert version["job"]["job_id"] == job["job_id"]
-    assert version["job"]["marks"] == [VOCALS_SILENT]
-    take = version["takes"][-1]
-    assert (take["name"], take["job_id"]) == ("Under your marks", job["job_id"])
+    versions = (await page.http.get(address)).json()["versions"]
+    takes = {(take["name"], take["job_id"]) for version in versions for take in version["takes"]}
+    assert ("Under your marks", job["job_id"]) in takes
     assert song["upload_id"] in [s["upload_id"] for s in (await page.http.get("/api/songs")).json()]
+
+
+@pytest.mark.asyncio
+async def test_base_stems_are_a_take_of_their_own(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    body = {
+        "song": song["upload_id"],
+        "marks": [VOCALS_SILENT],
+        "options": {"epochs": 1, "base_stems": "kept"},
+        "reuse": True,
+    }
+    job_id = (await page.http.post("/api/jobs", json=body)).json()["job_id"]
+    assert "base_stems" in {event["event"] for event in await events_of(page, job_id)}
+    assert (await page.http.post("/api/jobs", json=body)).json()["job_id"] == job_id  # is there already
+    assert (await page.http.post(f"/api/jobs/{job_id}/accept")).json()["job_id"] == job_id  # has ended
+    version = (await page.http.get(f"/api/songs/{song['upload_id']}")).json()["versions"][0]
+    assert [(take["job_id"], take["is_base"]) for take in version["takes"][-2:]] == [
+        (job_id, True),
+        (job_id, False),
+    ]
+    address = f"/api/jobs/{job_id}/stems/drums/wav"
+    whole = (await page.http.get(address, params={"take": "base"})).content
+    part = await page.http.get(address, params={"take": "base"}, headers={"range": "bytes=1000-1999"})
+    assert part.content == whole[1000:2000]
+    assert len((await page.http.get(address[:-3] + "peaks", params={"take": "base"})).content) == 600
+    answer = await page.http.get(f"/api/jobs/{job_id}/stems.zip", params={"take": "base"})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.read(f"{song_path.stem} drums.wav") == whole
+    plain = await separate(page, song)
+    refused = await page.http.get(f"/api/jobs/{plain['job_id']}/stems.zip", params={"take": "base"})
+    assert refused.status_code == 404
 
 
 @pytest.mark.asyncio
@@ -259,8 +288,8 @@ async def test_star_is_the_servers_own(page: Page, song_path: Path) -> None:
     for starred in (True, False):
         answer = await page.http.put(f"/api/jobs/{job['job_id']}/star", json={"starred": starred})
         assert answer.json()["starred"] is starred
-        version = (await page.http.get(f"/api/songs/{song['upload_id']}")).json()["versions"][0]
-        assert version["job"]["starred"] is starred
+        jobs = (await page.http.get(f"/api/songs/{song['upload_id']}")).json()["jobs"]
+        assert [other["starred"] for other in jobs if other["job_id"] == job["job_id"]] == [starred]
         assert page.client.get_job(job["job_id"]).starred is starred
 
 

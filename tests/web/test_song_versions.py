@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ugosa_client.resources import Job, JobOptions, JobState, Mark, MarkState, Stem, StemEncoding
 from ugosa_client.web.song_versions import song_versions
 
@@ -15,6 +17,7 @@ def job_of(
     strategy: str = "R-L3:D",
     model: str = "band",
     state: JobState = JobState.SUCCEEDED,
+    gives_base: bool = False,
 ) -> Job:
     stems = (Stem("drums", StemEncoding.WAV_FLOAT32, 44100, 2, 44100, 1, "0"),)
     return Job(
@@ -35,17 +38,27 @@ def job_of(
         stems=stems if state is JobState.SUCCEEDED else (),
         audio=None,
         file_name="",
+        base_stems=tuple(replace(stem, is_base=True) for stem in stems) if gives_base else (),
     )
 
 
 def takes_of(*jobs: Job) -> list[list[tuple[str, str]]]:
     """Names and jobs of the takes of each version, newest first."""
-    return [[(name, job.job_id) for name, job in version.takes] for version in song_versions(jobs)]
+    return [[(take.name, take.job.job_id) for take in version.takes] for version in song_versions(jobs)]
 
 
 def test_base_of_the_same_marks_is_a_take_of_the_adapted_one():
     adapted, base = job_of("adapted", VOCALS, DRUMS), job_of("base", DRUMS, VOCALS, strategy="B0")
     assert takes_of(adapted, base) == [[("Under your marks", "base"), ("Adapted", "adapted")]]
+
+
+def test_base_stems_of_a_job_are_a_take_while_it_runs_and_after():
+    running = job_of("job", VOCALS, state=JobState.RUNNING, gives_base=True)
+    assert takes_of(running) == [[("Under your marks", "job")]]
+    ended = job_of("job", VOCALS, gives_base=True)
+    assert takes_of(ended) == [[("Under your marks", "job"), ("Adapted", "job")]]
+    (version,) = song_versions([ended])
+    assert [take.is_base for take in version.takes] == [True, False]
 
 
 def test_take_without_marks_belongs_to_all_versions_of_its_model():

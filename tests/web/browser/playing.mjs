@@ -101,7 +101,7 @@ export const playing = {
     assert.equal(await state(() => window.ugosa.player.position), 0);
     for (const [key, name] of [["a", "Without marks"], ["b", "Under your marks"], ["c", "Adapted"]]) {
       await press(key);
-      assert.equal(await page.locator(".takes [aria-pressed=true]").innerText(), `${key.toUpperCase()} ${name}`);
+      assert.equal(await page.locator(".takes [aria-pressed=true]").textContent(), `${key.toUpperCase()} ${name}`);
     }
     await press("2");
     assert.equal(await state(() => window.ugosa.editor.source), "bass");

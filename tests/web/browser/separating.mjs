@@ -57,6 +57,18 @@ export const separating = {
     await until(() => document.querySelectorAll(".lane.borrowed").length === 0);
   },
 
+  async base_is_heard_early_and_what_is_learned_is_taken({ drag, page, until }) {
+    await drag("vocals", 0.05, 0.45);
+    await page.keyboard.press("r");
+    await until(() => window.ugosa.playback.takes[0]?.name === "Under your marks" && window.ugosa.runs.all.length === 1);
+    await page.keyboard.press("Space");
+    await until(() => window.ugosa.player.position > 0);
+    await page.getByRole("button", { name: "Take it now" }).click();
+    await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.playback.takes.length === 2);
+    assert.ok(await page.evaluate(() => window.ugosa.playback.versions[0].job.accepted));
+    assert.equal(await page.locator(".takes [aria-pressed=true]").textContent(), "A Under your marks"); // what plays goes on
+  },
+
   async restart_of_the_server_loses_no_event({ drag, page, until }) {
     await drag("vocals", 0.05, 0.45);
     await page.keyboard.press("r");

@@ -88,6 +88,7 @@ class Gateway:
                 Route("/api/jobs", self._create_job, methods=["POST"]),
                 Route(job, self._job, methods=["GET"]),
                 Route(job, self._cancel, methods=["DELETE"]),
+                Route(job + "/accept", self._accept, methods=["POST"]),
                 Route(job + "/star", self._star, methods=["PUT"]),
                 Route(job + "/events", self._events),
                 *StemRoutes(self._client, self._songs).routes(job),
@@ -228,7 +229,11 @@ class Gateway:
         marks, options = marks_of(body.get("marks", [])), options_of(body.get("options", {}))
         job = await run_in_threadpool(
             lambda: self._client.create_job(
-                str(body.get("song")), marks=marks, options=options, request_id=body.get("request_id")
+                str(body.get("song")),
+                marks=marks,
+                options=options,
+                request_id=body.get("request_id"),
+                reuse=body.get("reuse") is True,
             )
         )
         return JSONResponse(job_json(job), 201)
@@ -238,6 +243,9 @@ class Gateway:
 
     def _cancel(self, request: Request) -> Response:
         return JSONResponse(job_json(self._client.cancel(request.path_params["job"])))
+
+    def _accept(self, request: Request) -> Response:
+        return JSONResponse(job_json(self._client.accept(request.path_params["job"])))
 
     async def _star(self, request: Request) -> Response:
         body = await _body(request)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ugosa_client.resources import Job, JobState
+from ugosa_client.resources import Job, JobState, Stem
 from ugosa_client.versions import Version, versions_of
 from ugosa_client.web.json_forms import job_json
 
@@ -15,13 +15,30 @@ WITHOUT_MARKS, UNDER_MARKS, ADAPTED = "Without marks", "Under your marks", "Adap
 
 
 @dataclass(frozen=True)
+class Take:
+    """Stems that can be heard."""
+
+    name: str
+    """Name for people."""
+    job: Job
+    """The job that made them."""
+    is_base: bool = False
+    """Whether they are `Job.base_stems`."""
+
+    @property
+    def stems(self) -> tuple[Stem, ...]:
+        """Stems, none where they are not there yet, or no longer."""
+        return self.job.base_stems if self.is_base else self.job.stems
+
+
+@dataclass(frozen=True)
 class SongVersion:
     """A version and its takes."""
 
     version: Version
     """Its job, and what is other than in the version before."""
-    takes: tuple[tuple[str, Job], ...]
-    """Names and jobs with stems: without marks, under the marks, adapted to them; the last is the best."""
+    takes: tuple[Take, ...]
+    """Without marks, under the marks, adapted to them, as far as they are there; the last is the best."""
 
 
 def song_versions(jobs: Sequence[Job]) -> list[SongVersion]:
@@ -51,21 +68,32 @@ def versions_json(versions: Sequence[SongVersion]) -> list[dict[str, Any]]:
             "marks_changed": version.version.marks_changed,
             "options_changed": version.version.options_changed,
             "takes": [
-                {"name": name, "job_id": job.job_id, "sources": [stem.source for stem in job.stems]}
-                for name, job in version.takes
+                {
+                    "name": take.name,
+                    "job_id": take.job.job_id,
+                    "is_base": take.is_base,
+                    "sources": [stem.source for stem in take.stems],
+                }
+                for take in version.takes
             ],
         }
         for version in versions
     ]
 
 
-def _takes(job: Job, bases: Sequence[Job]) -> list[tuple[str, Job]]:
-    plain = [base for base in bases if not base.marks and base.options.model == job.options.model]
-    under = [base for base in bases if base.marks and _is_alike(base, job)]
-    named = [(WITHOUT_MARKS, plain), (UNDER_MARKS, under), (ADAPTED, [] if is_base(job) else [job])]
-    with_stems = [(name, [other for other in others if other.stems]) for name, others in named]
-    return [(name, others[0]) for name, others in with_stems if others]
+def _takes(job: Job, bases: Sequence[Job]) -> list[Take]:
+    plain = [Take(WITHOUT_MARKS, base) for base in bases if not base.marks and _has_model_of(base, job)]
+    under = [Take(UNDER_MARKS, base) for base in bases if base.marks and _is_alike(base, job)]
+    if not is_base(job):
+        under = [Take(UNDER_MARKS, job, is_base=True), *under]
+    adapted = [] if is_base(job) else [Take(ADAPTED, job)]
+    there = [[take for take in takes if take.stems] for takes in (plain, under, adapted)]
+    return [takes[0] for takes in there if takes]
 
 
 def _is_alike(job: Job, other: Job) -> bool:
-    return job.options.model == other.options.model and set(job.marks) == set(other.marks)
+    return _has_model_of(job, other) and set(job.marks) == set(other.marks)
+
+
+def _has_model_of(job: Job, other: Job) -> bool:
+    return job.options.model == other.options.model

@@ -15,7 +15,7 @@ import soundfile
 from ugosa_client.address import default_state_home
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, NotFoundError
-from ugosa_client.resources import AudioInfo, Job, JobKind, JobState, Stem, Upload
+from ugosa_client.resources import AudioInfo, Job, JobKind, Stem, Upload
 from ugosa_client.web.audio import PlainWav, StemReader, file_peaks, stem_peaks
 
 MAX_CACHED_PEAKS = 200
@@ -100,14 +100,21 @@ class Songs:
         self._ended.pop(job_id, None)
         return self.job(job_id)
 
-    def stem(self, job_id: str, source: str) -> Stem:
-        """Return a stem of a job that succeeded."""
+    def stems(self, job_id: str, is_base: bool = False) -> tuple[Stem, ...]:
+        """Return the stems of a job, or those of the model as it is; NotFoundError if it has none."""
         job = self.job(job_id)
-        for stem in job.stems:
+        stems = job.base_stems if is_base else job.stems
+        if stems:
+            return stems
+        if is_base:
+            raise NotFoundError(f"job {job_id} has no stems of the model as it is")
+        raise NotFoundError(f"job {job_id} is {job.state}, and only a job that succeeded has stems")
+
+    def stem(self, job_id: str, source: str, is_base: bool = False) -> Stem:
+        """Return one of these stems."""
+        for stem in self.stems(job_id, is_base):
             if stem.source == source:
                 return stem
-        if job.state is not JobState.SUCCEEDED:
-            raise NotFoundError(f"job {job_id} is {job.state}, and only a job that succeeded has stems")
         raise NotFoundError(f"job {job_id} has no stem {source!r}")
 
     def mix(self, upload_id: str) -> PlainWav:
@@ -115,19 +122,17 @@ class Songs:
         path = self._path(upload_id)
         return PlainWav(lambda: path)
 
-    def stem_wav(self, job_id: str, source: str) -> PlainWav:
+    def stem_wav(self, job_id: str, stem: Stem) -> PlainWav:
         """Return a stem of any encoding as a WAV file."""
-        stem = self.stem(job_id, source)
         return PlainWav(lambda: StemReader(self._client, job_id, stem))
 
     def mix_peaks(self, upload_id: str) -> bytes:
         """Return the peaks of the mix."""
         return self._cached_peaks((upload_id, ""), lambda: file_peaks(self._path(upload_id)))
 
-    def stem_peaks(self, job_id: str, source: str) -> bytes:
+    def stem_peaks(self, job_id: str, stem: Stem) -> bytes:
         """Return the peaks of a stem."""
-        stem = self.stem(job_id, source)
-        return self._cached_peaks((stem.sha256, source), lambda: stem_peaks(self._client, job_id, stem))
+        return self._cached_peaks((stem.sha256, stem.source), lambda: stem_peaks(self._client, job_id, stem))
 
     def notes(self, upload_id: str) -> dict[str, Any]:
         """Return what was noted about a song; empty if nothing was."""

@@ -1,8 +1,12 @@
-"""Routes of a job's stems: each by range, for the player and drawn, and all in one file."""
+"""Routes of a job's stems: each by range, for the player and drawn, and all in one file.
+
+With `take=base` they are those of the model as it is, under the marks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from starlette.requests import Request
@@ -10,9 +14,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import NotFoundError
 from ugosa_client.fetch import stem_file_names
-from ugosa_client.resources import Job, JobState, StemEncoding
+from ugosa_client.resources import Job, Stem, StemEncoding
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.web.byte_ranges import attachment, range_response, zip_parts
 from ugosa_client.web.reaper_folder import format_stems_project
@@ -38,62 +41,65 @@ class StemRoutes:
         ]
 
     def _stem(self, request: Request) -> Response:
-        job_id, source = request.path_params["job"], request.path_params["source"]
-        stem = self._songs.stem(job_id, source)
-        name = dict(zip(self._songs.job(job_id).stems, self._stem_names(job_id), strict=True))[stem]
+        job, stem = self._asked(request)
         return range_response(
             request,
-            lambda start, end: self._client.read_stem(job_id, stem, start, end),
+            lambda start, end: self._client.read_stem(job.job_id, stem, start, end),
             stem.size_bytes,
-            "audio/flac" if name.endswith(".flac") else "audio/wav",
+            "audio/flac" if stem.encoding is StemEncoding.FLAC_PCM24 else "audio/wav",
             etag=stem.sha256,
-            file_name=name,
+            file_name=dict(zip(job.stems, _file_names(job), strict=True))[stem],
         )
 
     def _stem_wav(self, request: Request) -> Response:
         """Send a stem for the player, which reads WAV alone: a FLAC stem is decoded on the way."""
-        job_id, source = request.path_params["job"], request.path_params["source"]
-        stem = self._songs.stem(job_id, source)
+        job, stem = self._asked(request)
         if stem.encoding is not StemEncoding.FLAC_PCM24:
             return self._stem(request)
-        wav = self._songs.stem_wav(job_id, source)
+        wav = self._songs.stem_wav(job.job_id, stem)
         return range_response(request, wav.read, wav.size_bytes, "audio/wav", etag=stem.sha256)
 
     def _stem_peaks(self, request: Request) -> Response:
-        peaks = self._songs.stem_peaks(request.path_params["job"], request.path_params["source"])
+        job, stem = self._asked(request)
         return Response(
-            peaks, media_type="application/octet-stream", headers={"cache-control": "private, max-age=86400"}
+            self._songs.stem_peaks(job.job_id, stem),
+            media_type="application/octet-stream",
+            headers={"cache-control": "private, max-age=86400"},
         )
 
     def _zip(self, request: Request) -> Response:
-        job = self._succeeded(request)
-        return _zip_response(f"{_song_name(job)} stems.zip", self._stem_parts(job))
+        job = self._job(request)
+        return _zip_response(f"{_song_name(job)} stems.zip", self._parts(job))
 
     def _reaper_zip(self, request: Request) -> Response:
         """Send the stems in a folder with a REAPER project of them."""
-        job = self._succeeded(request)
+        job = self._job(request)
         folder = f"{_song_name(job)} stems"
-        project = format_stems_project(job, self._stem_names(job.job_id))
-        files = [(f"{folder}/{name}", parts) for name, parts in self._stem_parts(job)]
+        project = format_stems_project(job, _file_names(job))
+        files = [(f"{folder}/{name}", parts) for name, parts in self._parts(job)]
         files.append((f"{folder}/{_song_name(job)}.rpp", iter([project])))
         return _zip_response(f"{folder} for REAPER.zip", files)
 
-    def _succeeded(self, request: Request) -> Job:
-        job = self._songs.job(request.path_params["job"])
-        if job.state is not JobState.SUCCEEDED:
-            raise NotFoundError(f"job {job.job_id} is {job.state}, and only a job that succeeded has stems")
-        return job
+    def _job(self, request: Request) -> Job:
+        """Return the job with the stems that are asked for."""
+        job_id = request.path_params["job"]
+        stems = self._songs.stems(job_id, request.query_params.get("take") == "base")
+        return replace(self._songs.job(job_id), stems=stems)
 
-    def _stem_parts(self, job: Job) -> Iterable[tuple[str, Iterator[bytes]]]:
-        names = self._stem_names(job.job_id)
+    def _asked(self, request: Request) -> tuple[Job, Stem]:
+        job = self._job(request)
+        return job, self._songs.stem(job.job_id, request.path_params["source"], job.stems[0].is_base)
+
+    def _parts(self, job: Job) -> Iterable[tuple[str, Iterator[bytes]]]:
         return (
-            (name, self._client.read_stem(job.job_id, s)) for name, s in zip(names, job.stems, strict=True)
+            (name, self._client.read_stem(job.job_id, stem))
+            for name, stem in zip(_file_names(job), job.stems, strict=True)
         )
 
-    def _stem_names(self, job_id: str) -> list[str]:
-        """Return the names of stems as files, with the song's: tracks of a DAW can be told apart."""
-        job = self._songs.job(job_id)
-        return [f"{_song_name(job)} {name}" for name in stem_file_names(job)]
+
+def _file_names(job: Job) -> list[str]:
+    """Return the names of stems as files, with the song's: tracks of a DAW can be told apart."""
+    return [f"{_song_name(job)} {name}" for name in stem_file_names(job)]
 
 
 def _song_name(job: Job) -> str:

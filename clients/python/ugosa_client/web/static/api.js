@@ -7,18 +7,18 @@
 /** @typedef {{source: string, encoding: string, sha256: string}} Stem */
 /** @typedef {{message: string, outcome: string}} Verdict */
 /** @typedef {{job_id: string, state: string, kind: string, options: Record<string, any>, marks: Mark[], fraction: number,
- *   create_time: string, starred: boolean, stems: Stem[], queue_position: number, failure: {message: string}|null, verdict?: Verdict|null,
+ *   create_time: string, starred: boolean, accepted: boolean, stems: Stem[], queue_position: number, failure: {message: string}|null, verdict?: Verdict|null,
  *   last_seq: number}} Job */
 /** @typedef {{upload_id: string, file_name: string, audio: Audio, can_be_heard: boolean, frames_per_peak: number}} Song */
 /** @typedef {{name: string, description: string, sources: string[], strategies: string[], is_default: boolean}} Model */
 /** @typedef {{name: string, title: string, suffix: string}} MarksFormat */
 /** @typedef {{code: string, severity: "error"|"warning"|"info", message: string, fix: string, source: string,
  *   start_frame: number|null, end_frame: number|null}} Finding */
-/** @typedef {{event: "state"|"progress"|"notice", seq: number, state?: string, phase?: string, fraction?: number,
+/** @typedef {{event: "state"|"progress"|"notice"|"base_stems", seq: number, state?: string, phase?: string, fraction?: number,
  *   eta_s?: number|null, epoch?: number, epochs?: number, reason?: string, message?: string, warning?: boolean,
  *   held_back_db?: number|null, failure?: {message: string}|null}} JobEvent */
 /** @typedef {{marks?: Mark[]}} Notes */
-/** @typedef {{name: string, job_id: string, sources: string[]}} Take */
+/** @typedef {{name: string, job_id: string, is_base: boolean, sources: string[]}} Take */
 /** @typedef {{number: number, job: Job, marks_changed: string[], options_changed: string[], takes: Take[]}} Version */
 
 /**
@@ -63,6 +63,11 @@ const send = (path, body, method = "POST") =>
 const song = (id) => `/api/songs/${encodeURIComponent(id)}`;
 /** @param {string} id */
 const job = (id) => `/api/jobs/${encodeURIComponent(id)}`;
+/**
+ * @param {Take} take
+ * @param {string} path
+ */
+const ofTake = (take, path) => `${job(take.job_id)}/${path}${take.is_base ? "?take=base" : ""}`;
 
 export const api = {
   /** @returns {Promise<{models: Model[], marks_formats: MarksFormat[]}>} */
@@ -124,9 +129,9 @@ export const api = {
    * @param {string} id
    * @param {Mark[]} marks
    * @param {Record<string, any>} options
-   * @returns {Promise<Job>}
+   * @returns {Promise<Job>} an earlier one where the same was asked for before
    */
-  createJob: async (id, marks, options) => (await send("/api/jobs", { song: id, marks, options })).json(),
+  createJob: async (id, marks, options) => (await send("/api/jobs", { song: id, marks, options, reuse: true })).json(),
   /**
    * @param {string} id
    * @returns {Promise<Job>}
@@ -137,26 +142,31 @@ export const api = {
    * @param {boolean} starred
    */
   star: (id, starred) => send(`${job(id)}/star`, { starred }, "PUT"),
+  /**
+   * Let a job learn no more, and go on to its stems.
+   * @param {string} id
+   */
+  accept: (id) => call(`${job(id)}/accept`, { method: "POST" }),
   /** @param {string} id */
   cancel: (id) => call(job(id), { method: "DELETE" }),
   /** @param {string} id */
   mixAddress: (id) => `${song(id)}/mix`,
   /**
-   * @param {string} id
+   * @param {Take} take
    * @param {string} source
    */
-  stemAddress: (id, source) => `${job(id)}/stems/${encodeURIComponent(source)}/wav`,
-  /** @param {string} id */
-  zipAddress: (id) => `${job(id)}/stems.zip`,
-  /** @param {string} id */
-  reaperAddress: (id) => `${job(id)}/reaper.zip`,
+  stemAddress: (take, source) => ofTake(take, `stems/${encodeURIComponent(source)}/wav`),
+  /** @param {Take} take */
+  zipAddress: (take) => ofTake(take, "stems.zip"),
+  /** @param {Take} take */
+  reaperAddress: (take) => ofTake(take, "reaper.zip"),
   /**
    * Peaks of a mix or a stem as wavesurfer.js takes them: the upper and the lower half, both from 0 to 1.
    * @param {string} address of the audio
    * @returns {Promise<Float32Array[]>}
    */
   peaks: async (address) => {
-    const path = address.replace(/(mix|wav)$/, "peaks");
+    const path = address.replace(/(mix|wav)(?=\?|$)/, "peaks");
     const pairs = new Int8Array(await (await call(path)).arrayBuffer());
     const upper = new Float32Array(pairs.length / 2);
     const lower = new Float32Array(pairs.length / 2);

@@ -39,13 +39,13 @@ export class ExportPanel {
   render() {
     const link = (/** @type {string} */ href, /** @type {string} */ text, /** @type {string} */ label) =>
       element("a", { class: "download", href, download: "", "aria-label": label }, text);
-    const rows = this.page.playback.takes.map(({ name, jobId }) =>
+    const rows = this.page.playback.takes.map(({ name, take }) =>
       element(
         "li",
         {},
         element("span", {}, name),
-        link(api.zipAddress(jobId), "zip", `Stems, ${name.toLowerCase()}, as zip`),
-        link(api.reaperAddress(jobId), "REAPER", `Stems, ${name.toLowerCase()}, as folder for REAPER`),
+        link(api.zipAddress(take), "zip", `Stems, ${name.toLowerCase()}, as zip`),
+        link(api.reaperAddress(take), "REAPER", `Stems, ${name.toLowerCase()}, as folder for REAPER`),
       ),
     );
     fill(this.stems, ...(rows.length ? rows : [element("li", { class: "quiet" }, "Stems are here once the song is separated.")]));

@@ -106,7 +106,14 @@ export class Lane {
   async draw(address, peaksOf, pxPerS) {
     if (this.#address === address) return;
     this.#address = address;
-    const peaks = address ? await peaksOf(address) : SILENCE;
+    /** @type {Float32Array[]} */
+    let peaks = SILENCE;
+    try {
+      if (address) peaks = await peaksOf(address);
+    } catch (error) {
+      if (this.#address === address) this.#address = ""; // to be asked for again
+      throw error;
+    }
     this.queue = this.queue.then(() => (this.#address === address ? this.#load(peaks, pxPerS) : undefined));
     await this.queue;
   }

@@ -1,15 +1,12 @@
 // @ts-check
-/** A separation from the button to its stems: first the model as it is under the marks, then adapted to them. */
+/** Jobs that have not ended: what they do, how far they are, and how the leakage falls. */
 
 import { api } from "./api.js";
-import { textOf } from "./marks.js";
-import { isBase } from "./versions.js";
 
 /** @typedef {import("./api.js").Job} Job */
 /** @typedef {import("./api.js").JobEvent} JobEvent */
-/** @typedef {import("./api.js").Mark} Mark */
 /** @typedef {import("./api.js").Model} Model */
-/** @typedef {{job: Job, text: string, fraction: number, eta: number|null, leakage: number[], stop: () => void}} Run a job, what
+/** @typedef {{job: Job, text: string, fraction: number, eta: number|null, leakage: number[], learns: boolean, stop: () => void}} Run a job, what
  *   it does now, and by how many dB the leakage into silence that learning does not see has changed after each pass */
 
 const PHASES = {
@@ -20,6 +17,7 @@ const PHASES = {
   report: "checks the stems",
 };
 
+const LEARNS = "adaptation";
 const VERDICT = "VERDICT"; // notice of what the job says itself, once it has ended
 
 /** Follows jobs to their ends. */
@@ -31,11 +29,13 @@ export class Runs {
    * @param {() => void} onProgress
    * @param {(job: Job) => void} onEnd with the job as it ended
    * @param {(message: string, isWarning: boolean) => void} onNotice
+   * @param {() => void} onStems when a job that goes on has stems to hear
    */
-  constructor(onProgress, onEnd, onNotice) {
+  constructor(onProgress, onEnd, onNotice, onStems) {
     this.onProgress = onProgress;
     this.onEnd = onEnd;
     this.onNotice = onNotice;
+    this.onStems = onStems;
   }
 
   /** Jobs that have not ended, with what they do. */
@@ -47,7 +47,7 @@ export class Runs {
   follow(job) {
     if (this.#running.has(job.job_id)) return;
     /** @type {Run} */
-    const run = { job, text: "waits", fraction: job.fraction, eta: null, leakage: [], stop: () => {} };
+    const run = { job, text: "waits", fraction: job.fraction, eta: null, leakage: [], learns: false, stop: () => {} };
     this.#running.set(job.job_id, run);
     run.stop = api.watch(
       job.job_id,
@@ -81,8 +81,10 @@ export class Runs {
    */
   #happened(run, event) {
     if (event.event === "notice" && event.reason !== VERDICT) this.onNotice(event.message ?? "", Boolean(event.warning));
+    if (event.event === "base_stems") this.onStems();
     if (event.event === "state") run.text = { queued: "waits", cancelling: "is being cancelled" }[event.state ?? ""] ?? "starts";
     if (event.event !== "progress") return;
+    run.learns = event.phase === LEARNS;
     run.text = PHASES[/** @type {keyof typeof PHASES} */ (event.phase)] ?? String(event.phase);
     if (event.epochs) run.text += `, pass ${event.epoch} of ${event.epochs}`;
     run.fraction = event.fraction ?? 0;
@@ -90,30 +92,6 @@ export class Runs {
     const { leakage } = run;
     if (typeof event.held_back_db === "number" && event.held_back_db !== leakage.at(-1)) leakage.push(event.held_back_db);
   }
-}
-
-/**
- * Make the jobs of a separation: what can be heard soon first, and only what is not there yet.
- * @param {string} song
- * @param {Mark[]} marks
- * @param {Model} model
- * @param {{options: Record<string, any>, budgetS: number}} wishes
- * @param {Job[]} jobs of the song
- * @returns {Promise<Job[]>}
- */
-export async function startSeparation(song, marks, model, { options, budgetS }, jobs) {
-  const isThere = jobs.some(
-    (job) =>
-      isBase(job) &&
-      job.options.model === model.name &&
-      job.options.stem_encoding === options.stem_encoding &&
-      !["failed", "cancelled"].includes(job.state) &&
-      textOf(job.marks) === textOf(marks),
-  );
-  const made = [];
-  if (!isThere || !marks.length) made.push(await api.createJob(song, marks, { ...options, strategy: "B0" }));
-  if (marks.length && canAdapt(model)) made.push(await api.createJob(song, marks, { ...options, max_s: budgetS }));
-  return made;
 }
 
 /**

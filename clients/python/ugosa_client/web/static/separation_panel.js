@@ -4,7 +4,6 @@
 import { api } from "./api.js";
 import { attempt, duration, element, fill, line } from "./dom.js";
 import { canAdapt } from "./run.js";
-import { isBase } from "./versions.js";
 
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
 
@@ -48,14 +47,14 @@ export class SeparationPanel {
     );
   }
 
-  /** Options of the page's jobs. */
-  get options() {
-    return { model: this.page.model.name, stem_encoding: this.format.value };
-  }
-
-  /** Seconds in which a job that learns is to be done; 0 = no limit. */
-  get budgetS() {
-    return Math.max(0, Number(this.budget.value));
+  /**
+   * Options of the page's jobs: one that learns gives the stems of the model as it is early, and goes on from the last job.
+   * @param {boolean} learns
+   */
+  options(learns) {
+    const options = { model: this.page.model.name, stem_encoding: this.format.value };
+    if (!learns) return { ...options, strategy: "B0" };
+    return { ...options, max_s: Math.max(0, Number(this.budget.value)), base_stems: "kept", start_from: "auto" };
   }
 
   #useModel() {
@@ -78,18 +77,19 @@ export class SeparationPanel {
 
   /** Show jobs that have not ended. */
   renderRuns() {
-    const rows = this.page.runs.all.map(({ job, text, fraction, eta, leakage }) => {
-      const name = job.kind === "separation" ? (isBase(job) ? "Under your marks" : "Adapted") : "Suggestions";
+    const rows = this.page.runs.all.map(({ job, text, fraction, eta, leakage, learns }) => {
+      const name = job.kind === "separation" ? "Separation" : "Suggestions";
       const left = eta === null ? "" : ` · ${duration(eta)} left`;
       return element(
         "li",
         {},
-        element("span", { class: "run-name" }, job.marks.length || job.kind !== "separation" ? name : "Stems"),
+        element("span", { class: "run-name" }, name),
         element("button", { type: "button", class: "small", "aria-label": `Cancel ${name}`, onclick: () => attempt(() => api.cancel(job.job_id)) }, "✕"),
         element("progress", { max: 1, value: fraction, "aria-label": name }),
         element("span", { class: "quiet" }, `${Math.round(100 * fraction)} % · ${text}${left}`),
         leakage.length ? element("span", { class: "quiet" }, `Leakage ${signed(leakage[leakage.length - 1])} dB on silence it has not seen`) : null,
         leakage.length ? line(leakage, "Leakage after each pass") : null,
+        learns ? element("button", { type: "button", onclick: () => attempt(() => api.accept(job.job_id)) }, "Take it now") : null,
       );
     });
     fill(this.runs, ...rows);

@@ -10,7 +10,7 @@ import { Lanes } from "./lanes.js";
 import { MarkBar } from "./mark_bar.js";
 import { MarkEditor } from "./mark_editor.js";
 import { Playback } from "./playback.js";
-import { Runs, startSeparation } from "./run.js";
+import { Runs, canAdapt } from "./run.js";
 import { SeparationPanel } from "./separation_panel.js";
 import { Transport } from "./transport.js";
 import { VersionsPanel } from "./versions_panel.js";
@@ -51,6 +51,7 @@ export class SongScreen {
       () => this.separation.renderRuns(),
       (job) => this.#jobEnded(job),
       (message, isWarning) => this.#notice(message, isWarning),
+      () => this.#reload(),
     );
     this.lanesRoot = element("section", { class: "lanes", "aria-label": "Lanes" });
     this.transport = new Transport(this);
@@ -176,9 +177,11 @@ export class SongScreen {
     this.notices = [];
     this.separation.renderNotices();
     const marks = [...this.editor.marks.all];
-    const made = await attempt(() => startSeparation(this.song.upload_id, marks, this.model, this.separation, this.jobs));
-    if (!made) return;
-    for (const job of made) this.runs.follow(job);
+    const options = this.separation.options(marks.length > 0 && canAdapt(this.model));
+    const job = await attempt(() => api.createJob(this.song.upload_id, marks, options));
+    if (!job) return;
+    if (isOver(job)) say("these stems are there already: nothing has changed");
+    else this.runs.follow(job);
     this.playback.followNewest();
     await this.#reload();
   }

@@ -5,7 +5,7 @@ import { api } from "./api.js";
 
 /** @typedef {import("./api.js").Job} Job */
 /** @typedef {import("./api.js").Version} Version */
-/** @typedef {import("./player.js").Take & {name: string, jobId: string}} NamedTake */
+/** @typedef {import("./player.js").Take & {name: string, take: import("./api.js").Take}} NamedTake */
 
 /**
  * Whether a job leaves the model as it is.
@@ -19,9 +19,9 @@ export const isBase = (job) => job.options.strategy === "B0" || job.marks.length
  * @returns {NamedTake[]}
  */
 export const takesOf = ({ takes }) =>
-  takes.map(({ name, job_id: jobId, sources }) => ({
-    key: jobId,
-    name,
-    jobId,
-    stems: sources.map((source) => ({ source, address: api.stemAddress(jobId, source) })),
+  takes.map((take) => ({
+    key: `${take.job_id} ${take.is_base}`,
+    name: take.name,
+    take,
+    stems: take.sources.map((source) => ({ source, address: api.stemAddress(take, source) })),
   }));

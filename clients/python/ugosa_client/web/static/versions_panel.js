@@ -42,7 +42,7 @@ export class VersionsPanel {
     const { job, number } = version;
     const name = `Version ${number}`;
     const isHeard = playback.version?.job.job_id === job.job_id;
-    const hasSound = version.takes.length > 0;
+    const best = version.takes.at(-1);
     const made = new Date(job.create_time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
     const compare = (/** @type {Event} */ event) => {
       const isChosen = /** @type {HTMLInputElement} */ (event.target).checked;
@@ -71,7 +71,7 @@ export class VersionsPanel {
       element(
         "th",
         { scope: "row" },
-        element("button", { type: "button", class: "link", disabled: !hasSound, onclick: () => playback.hear(version) }, name),
+        element("button", { type: "button", class: "link", disabled: !best, onclick: () => playback.hear(version) }, name),
         element("div", { class: "quiet" }, `${made} · ${job.options.model}`),
       ),
       element("td", { title: changes(version).join("\n") }, changeText(version)),
@@ -83,7 +83,7 @@ export class VersionsPanel {
           type: "checkbox",
           "aria-label": `Compare ${name} with the one that is heard`,
           checked: playback.other?.job.job_id === job.job_id,
-          disabled: isHeard || !hasSound || !playback.version,
+          disabled: isHeard || !best || !playback.version,
           onchange: compare,
         }),
       ),
@@ -93,7 +93,7 @@ export class VersionsPanel {
         element("button", { type: "button", class: "small", onclick: () => page.useMarks(version) }, "Use marks"),
         element(
           "a",
-          { class: "download", href: api.zipAddress(job.job_id), download: "", "aria-label": `Stems of ${name} as zip`, hidden: !job.stems.length },
+          { class: "download", href: best ? api.zipAddress(best) : "", download: "", "aria-label": `Stems of ${name} as zip`, hidden: !best },
           "zip",
         ),
       ),
