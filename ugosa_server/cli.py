@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+import os
 import sys
 from dataclasses import fields
 from importlib.metadata import entry_points
@@ -91,11 +93,22 @@ def _serve(options: argparse.Namespace) -> int:
 
     config = load_config(options.config, _settings_of(options))
     start_logging(config.log_level, config.log_format)
-    failure = asyncio.run(serve(config))
-    if failure:
-        print(f"ugosa-server: stopped, because {failure}; the log has the details", file=sys.stderr)
-        return EXIT_FAILURE
-    return 0
+
+    def status_of(failure: str) -> int:
+        if failure:
+            print(f"ugosa-server: stopped, because {failure}; the log has the details", file=sys.stderr)
+        return EXIT_FAILURE if failure else 0
+
+    async def serve_to_the_end() -> int:
+        status = status_of(await serve(config))
+        if len(asyncio.all_tasks()) > 1:  # gRPC still waits for a connection that takes nothing
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        return status
+
+    return asyncio.run(serve_to_the_end())
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import socket
 import threading
 from pathlib import Path
 
@@ -10,8 +13,9 @@ import grpc
 import psutil
 import pytest
 
+from tests.helpers.http2 import PREFACE, window_setting
 from tests.helpers.jobs import states
-from tests.helpers.server import Server
+from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import make_song, write_song
 from ugosa_client import JobOptions, JobState
 from ugosa_server.rpc.chunks import MAX_WAITING_BYTES
@@ -78,3 +82,17 @@ def stalling(upload_id, ending):
         chunk = audio_pb2.Chunk(offset=number * len(CHUNK), data=CHUNK, crc32c=crc32c)
         yield upload_service_pb2.WriteUploadRequest(chunk=chunk)
     ending.wait()
+
+
+def test_a_client_that_takes_nothing_does_not_hold_up_the_end(start_server: StartServer):
+    """Its settings are answered until no answer can be sent any more, and none can say goodbye to it."""
+    server = start_server("--drain-grace-s", "1")
+    with socket.socket(socket.AF_UNIX) as door:
+        door.connect(server.target.removeprefix("unix:"))
+        door.settimeout(2)
+        door.sendall(PREFACE)
+        with contextlib.suppress(OSError):  # the server reads no more
+            for size in range(100_000):
+                door.sendall(window_setting(size))
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0

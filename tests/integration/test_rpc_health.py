@@ -1,7 +1,6 @@
 """The health service tells everybody who asks, within the limits on watches, and is stopped by nobody."""
 
 import asyncio
-import struct
 from dataclasses import replace
 
 import grpc
@@ -11,41 +10,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.helpers.api import error_info, listening, serving
 from tests.helpers.front import ROOMY
+from tests.helpers.http2 import stalled_watch
 
 pytestmark = pytest.mark.asyncio
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 JOB_SERVICE = "ugosa.v1.JobService"
-SETTINGS, HEADERS, DATA = 4, 1, 0  # types of HTTP/2 frames
-INITIAL_WINDOW_SIZE = 4
-END_HEADERS, END_STREAM = 4, 1
-
-
-def frame(kind, flags, stream, payload):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-def stalled_watch(path):
-    """Bytes of an HTTP/2 client that opens a stream and never takes a byte of it."""
-    fields = {
-        ":method": "POST",
-        ":scheme": "http",
-        ":path": path,
-        ":authority": "localhost",
-        "te": "trailers",
-        "content-type": "application/grpc",
-    }
-    headers = b"".join(
-        b"\x10" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
-        for name, value in fields.items()
-    )
-    window = struct.pack(">HI", INITIAL_WINDOW_SIZE, 0)
-    return (
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-        + frame(SETTINGS, 0, 0, window)
-        + frame(HEADERS, END_HEADERS, 1, headers)
-        + frame(DATA, END_STREAM, 1, bytes(5))  # an empty request
-    )
 
 
 async def test_a_watcher_that_takes_nothing_stops_nobody(tmp_path):
@@ -68,7 +38,7 @@ async def test_a_watcher_that_takes_nothing_stops_nobody(tmp_path):
 
 
 async def test_watches_of_health_are_limited(tmp_path):
-    async with serving(tmp_path, quotas=replace(ROOMY, watches=2)) as api:
+    async with serving(tmp_path, quotas=replace(ROOMY, quota_watches=2)) as api:
         health = health_pb2_grpc.HealthStub(api.channel)
         watches = [health.Watch(health_pb2.HealthCheckRequest(service=JOB_SERVICE)) for _ in range(2)]
         for watch in watches:

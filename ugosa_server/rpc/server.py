@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import Sequence
 
@@ -39,6 +40,10 @@ from ugosa_server.wire.ugosa.v1 import (
     upload_service_pb2,
     upload_service_pb2_grpc,
 )
+
+FLUSH_S = 1.0  # for the last bytes of all connections
+
+log = logging.getLogger(__name__)
 
 SERVICE_NAMES = (
     upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"].full_name,
@@ -133,8 +138,14 @@ class RpcServer:
         return self._interceptor.last_call_s
 
     async def stop(self, grace_s: float) -> None:
-        """End all calls, after `grace_s` seconds by force."""
-        await asyncio.gather(self._sockets.stop(grace_s), self._ports.stop(grace_s))
+        """End all calls, after `grace_s` seconds by force.
+
+        gRPC waits until a connection has taken all its bytes; one that takes none is not waited for.
+        """
+        stopping = [asyncio.ensure_future(server.stop(grace_s)) for server in (self._sockets, self._ports)]
+        _, pending = await asyncio.wait(stopping, timeout=grace_s + FLUSH_S)
+        if pending:
+            log.warning("a connection takes nothing more, not even its end; it is left behind")
         self._held.close()
 
 
