@@ -16,10 +16,12 @@ TINY_SECOND = ConvTasNetConfig(
     repeats=4,
 )
 
+SHARES = (0.6, 0.5, 0.3)
+
 
 def tiny_band(seed=0):
     first = tiny_spleeter(seed=seed)
     torch.manual_seed(seed)
-    band = BandNetwork(BandConfig(first.config, TINY_SECOND))
+    band = BandNetwork(BandConfig(first.config, TINY_SECOND, SHARES))
     band.first.load_state_dict(first.state_dict())
     return band.eval().requires_grad_(False)

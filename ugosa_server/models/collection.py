@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ugosa_server.errors import CheckpointError, DownloadError
 from ugosa_server.files import sha256_of_file
-from ugosa_server.models.band.config import DECODER, FIRST, SECOND, BandConfig
+from ugosa_server.models.band.config import DECODER, FIRST, SECOND, SHIPPED_SHARES, BandConfig
 from ugosa_server.models.checkpoint_header import PROOF_DIGITS, read_header
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.config import NetworkConfig
@@ -115,6 +115,7 @@ def _put_together(
         "first_sha256": sha256_of_file(first_path),
         "second_sha256": sha256_of_file(second_path),
         "decoder_sha256": sha256_of_file(decoder_path),
+        "decoder_shares": json.dumps(SHIPPED_SHARES),
         "adaptation": json.dumps(BAND_ADAPTATION),
         "separation": json.dumps(BAND_SEPARATION),
     }
@@ -131,7 +132,7 @@ def _put_together(
     state |= {SECOND + name: tensor for name, tensor in second_state.items()}
     state |= {DECODER + name: tensor for name, tensor in load_file(decoder_path).items()}
     words = {"description": weights.description, "origin": " and ".join(weights.stages)}
-    _write(path, state, BandConfig(first, second), words | made_of)
+    _write(path, state, BandConfig(first, second, SHIPPED_SHARES), words | made_of)
 
 
 def _add_spleeter(weights: PublishedWeights, downloads: Path, path: Path) -> None:

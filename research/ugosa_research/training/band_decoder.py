@@ -19,7 +19,7 @@ from ugosa_research.training.augment import Batch
 from ugosa_research.training.training_config import TrainingConfig
 from ugosa_research.training.training_state import TrainingState
 from ugosa_server.errors import ConfigError
-from ugosa_server.models.band.config import DECODER, VOCALS, BandConfig
+from ugosa_server.models.band.config import DECODER, SHIPPED_SHARES, VOCALS, BandConfig
 from ugosa_server.models.band.decoder import AccompanimentDecoder
 from ugosa_server.models.band.network import BandNetwork
 from ugosa_server.models.checkpoints import load_checkpoint
@@ -97,7 +97,7 @@ def untrained_band(first_path: Path) -> BandNetwork:
             f"{first_path} separates {', '.join(first.sources)}"
         )
     assert isinstance(second, ConvTasNetConfig)
-    band = BandNetwork(BandConfig(first, second)).eval().requires_grad_(False)
+    band = BandNetwork(BandConfig(first, second, SHIPPED_SHARES)).eval().requires_grad_(False)
     band.first.load_state_dict(first_weights)
     band.second.load_state_dict(second_weights)
     accompaniment = band.first.unets[-1].state_dict()

@@ -27,6 +27,7 @@ VOCALS = "vocals"
 FIRST, SECOND, DECODER = "first.", "second.", "decoder."
 VOCALS_UNET = "unets.0."
 HEAD_KERNEL = 3
+SHIPPED_SHARES = (0.6, 0.4, 0.3)  # of the shipped decoder: drums, bass, other
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class BandConfig(NetworkDefaults):
     """Sizes of the Spleeter that gives the vocals and the rest of the mix, in this order."""
     second: ConvTasNetConfig
     """Sizes of the network of the rest; `vocals` is among its sources."""
-    decoder_share: float = 0.5
-    """Weight of the decoder's estimates in the mean of both; the rest is the second stage's."""
+    decoder_shares: tuple[float, ...]
+    """Weight of the decoder in the mean of both for every source but the vocals; the rest is the second
+    stage's."""
 
     def __post_init__(self) -> None:
         if len(self.first.sources) != 2 or self.first.sources[0] != VOCALS:
@@ -59,8 +61,16 @@ class BandConfig(NetworkDefaults):
             raise BadOptionError(
                 f"the stages differ: {ours[0]} Hz and {ours[1]} channels, {theirs[0]} Hz and {theirs[1]}"
             )
-        if not 0 < self.decoder_share < 1:
-            raise BadOptionError(f"decoder_share must be above 0 and below 1, got {self.decoder_share:g}")
+        if len(self.decoder_shares) != len(self.sources) - 1:
+            raise BadOptionError(
+                f"decoder_shares must be {len(self.sources) - 1} numbers, one for every source but the "
+                f"{VOCALS}, not {len(self.decoder_shares)}"
+            )
+        if not all(0 < share < 1 for share in self.decoder_shares):
+            raise BadOptionError(
+                "decoder_shares must be above 0 and below 1, got "
+                + ", ".join(f"{share:g}" for share in self.decoder_shares)
+            )
 
     @property
     def sources(self) -> tuple[str, ...]:

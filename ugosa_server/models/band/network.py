@@ -1,9 +1,9 @@
 """Two stages, the second of which is the mean of two networks, as one differentiable network.
 
-    v = Spleeter(y);   a = y - v;   s_i = (1 - w) (e_i(a) + e_vocals(a) / (S - 1)) + w d_i(a)
+    v = Spleeter(y);   a = y - v;   s_i = (1 - w_i) (e_i(a) + e_vocals(a) / (S - 1)) + w_i d_i(a)
 
 for all sources but the vocals v, with e_i what the second stage makes of the accompaniment a, d_i what the
-masks of the decoder (`decoder.py`) make of the spectrum of a, and w `BandConfig.decoder_share`. The second
+masks of the decoder (`decoder.py`) make of the spectrum of a, and w_i `BandConfig.decoder_shares`. The second
 stage was trained with vocals in the mix, and what it still takes for vocals in the accompaniment belongs to
 nobody in particular: the other sources share it. Two networks that differ make different errors, so that the
 mean of both is better than either.
@@ -90,7 +90,7 @@ class BandNetwork(SeparationNetwork):
 
     def _stems(self, mix: Tensor, vocals: Tensor, estimates: Tensor, masks: Tensor) -> Tensor:
         """Put all together: [B, C, T] twice, [B, S, C, T], [B, S - 1, C, K, F] -> [B, S, C, T]."""
-        share = self.config.decoder_share
+        share = mix.new_tensor(self.config.decoder_shares)[:, None, None]
         place = self.config.second.sources.index(VOCALS)
         others = torch.cat([estimates[:, :place], estimates[:, place + 1 :]], dim=1)
         others = others + estimates[:, place].unsqueeze(1) / (estimates.shape[1] - 1)
