@@ -55,7 +55,10 @@ def shipped_sources() -> dict[str, tuple[str, ...]]:
     for path in (path for card in cards for path in card.parent.glob("*.safetensors")):
         with path.open("rb") as file:
             (n_bytes,) = struct.unpack("<Q", file.read(8))
-            config = json.loads(json.loads(file.read(n_bytes))["__metadata__"]["config"])
+            words = json.loads(file.read(n_bytes))["__metadata__"]
+        if "config" not in words:
+            continue  # a part of a model, such as the decoder of `band`
+        config = json.loads(words["config"])
         found[path.stem] = tuple(config.get("sources") or [*config["instruments"], "residual"])
     return found
 

@@ -84,7 +84,7 @@ class TensorBundle:
                 )
             self.entries: Mapping[str, BundleEntry] = _read_entries(self._index.read_bytes(), data_bytes)
         except OSError as error:
-            raise CheckpointError(f"cannot read the tensor bundle {prefix}: {reason_of(error)}") from error
+            raise CheckpointError(f"cannot read {error.filename or prefix}: {reason_of(error)}") from error
         except CheckpointError as error:
             raise CheckpointError(
                 f"{self._index} is not a TensorFlow checkpoint that can be read: {error.message}"
