@@ -25,6 +25,7 @@ from ugosa_server.jobs.runs import (
     RunCancelled,
     RunFailed,
     RunNotice,
+    RunPreview,
     RunProgress,
     RunSpec,
     RunStep,
@@ -228,7 +229,7 @@ class Scheduler:
                 async for event in events:
                     ended = not isinstance(event, RunStep)
                     match event:
-                        case RunProgress() | RunNotice() | RunBaseStems():
+                        case RunProgress() | RunNotice() | RunBaseStems() | RunPreview():
                             await self._record(job, event)
                         case RunSucceeded():
                             await self._end(job, JobState.SUCCEEDED, result=event)
@@ -295,6 +296,7 @@ class Scheduler:
             stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
             chosen=job.options.stems,
             base_stems=job.options.base_stems,
+            preview=(job.options.preview_start_frame, job.options.preview_end_frame),
             max_memory_bytes=job.options.max_memory_bytes,
             start_from=start_from,
             start_path=start_path,

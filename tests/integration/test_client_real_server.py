@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,9 +26,11 @@ from ugosa_client import (
     Mark,
     MarkState,
     Notice,
+    PreviewReady,
     SeparationRequest,
     StateChanged,
 )
+from ugosa_client.cli.audition import Audition
 from ugosa_client.errors import (
     BadInputError,
     BadRegionError,
@@ -216,6 +219,59 @@ def test_base_stems_are_fetched_while_the_job_learns(address, client, song, tmp_
     assert client.get_job(job.job_id).base_stems == ()
     with pytest.raises(NotFoundError, match="has no stems of the model as it is"):
         b"".join(client.read_stem(job.job_id, job.base_stems[0]))
+
+
+def test_previews_are_written_while_the_job_learns(address, client, song, tmp_path):
+    words = ["separate", song, "--marks", song.with_suffix(".txt"), "-o", tmp_path / "out"]
+    audition = ["--audition", tmp_path / "early", "--audition-span", "0.5-1.25"]
+    with ugosa(address, *words, *ENDLESS, *audition, "--json") as process:
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "message" and event["message"].startswith("preview 0001"):
+                break
+            job_id = event.get("job_id", "")
+        names = [f"preview-0001-{source}.flac" for source in SOURCES]
+        assert all(str(tmp_path / "early" / name) in event["message"] for name in names)
+        assert sorted(path.name for path in (tmp_path / "early").iterdir()) == sorted(names)
+        stems = [soundfile.read(tmp_path / "early" / name)[0] for name in names]
+        assert len(stems[0]) == 0.75 * RATE
+        whole = soundfile.read(song)[0]
+        assert np.array_equal(np.sum(stems, axis=0), whole[RATE // 2 : RATE * 5 // 4])
+        client.cancel(job_id)
+        process.communicate()
+    assert process.returncode == 4
+    with pytest.raises(NotFoundError, match="is cancelled and has no preview of 'drums'"):
+        client.read_preview(job_id, "drums")
+
+
+def test_an_audition_keeps_the_newest_ten(tmp_path):
+    class Client:
+        def read_preview(self, job_id, source):
+            return source.encode()
+
+    (tmp_path / "preview-0003-mine.flac").write_bytes(b"of an earlier job")
+    said = []
+    audition = Audition(Client(), tmp_path, SimpleNamespace(say=said.append), said.append)
+    for step in range(12):
+        audition.happened(PreviewReady("job", 1, 1, None, ("drums", "a/b"), 1, step, 0, 1))
+    kept = {f"preview-{number:04d}-{name}.flac" for number in range(6, 16) for name in ("drums", "a_b")}
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "preview-0003-mine.flac"}
+    assert len(said) == 12
+
+
+def test_a_preview_is_a_short_stretch_of_the_song(client, tmp_path):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, 0.1 * noise_song(17 * 8000, channels=1), 8000)
+    upload = client.upload(path)
+    for span, words in (
+        ((0, 17 * 8000 + 1), "frame 0 to 136001, but must lie within the 136000 frames"),
+        ((8000, 0), "its end after its start"),
+        ((0, 16 * 8000), "16 s long, but must be at most 15 s"),
+    ):
+        with pytest.raises(BadInputError, match=words):
+            client.create_job(
+                upload.upload_id, options=JobOptions(preview_start_frame=span[0], preview_end_frame=span[1])
+            )
 
 
 @pytest.mark.parametrize("base_stems", [BaseStems.EARLY, BaseStems.KEPT])

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from tests.helpers.engines import (
     run_through,
     until,
 )
-from tests.helpers.run_specs import ENDLESS, RATE_HZ, RunSpecs
+from tests.helpers.run_specs import ENDLESS, FRAMES, RATE_HZ, RunSpecs
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import (
     BaseStems,
@@ -29,6 +30,7 @@ from ugosa_server.jobs.runs import (
     RunCancelled,
     RunFailed,
     RunPhase,
+    RunPreview,
     RunProgress,
     RunStep,
     RunSucceeded,
@@ -114,6 +116,25 @@ async def test_base_stems_are_whole_before_the_adaptation(engine, harness, make_
     check_whole(spec, rest[-1].base_stems)
     are_there = {path.name for path in Path(spec.out_dir).glob("base-*")}
     assert are_there == {stem.file_name for stem in rest[-1].base_stems}
+
+
+async def test_previews_are_whole_while_the_run_learns(engine, harness, specs, make_spec):
+    if harness.name == "fake":
+        pytest.skip("the fake makes none")
+    spec = replace(make_spec(epochs=ENDLESS), preview=(FRAMES // 4, FRAMES))
+    run = await engine.start(spec)
+    async with aclosing(run.events()) as events:
+        async for event in events:
+            if isinstance(event, RunPreview):
+                check_whole(spec, event.stems)
+                paths = [Path(spec.out_dir) / stem.file_name for stem in event.stems]
+                stems = np.stack([soundfile.read(path)[0] for path in paths])
+                break
+        run.accept()
+        check_success(spec, await read_on(events))
+    assert np.array_equal(stems.sum(axis=0), specs.song[FRAMES // 4 :])
+    assert (np.abs(stems).max(axis=(1, 2)) > 0).all()
+    assert list(Path(spec.out_dir).glob("preview-*")) == []
 
 
 async def test_run_that_cannot_work_fails_and_keeps_its_worker(engine, make_spec):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,8 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--masks": "hard",
         "--format": "flac-pcm24",
         "--base-stems": "early",
+        "--preview-start-frame": "5",
+        "--preview-end-frame": "10",
         "--stems": "vox",
         "--page": "off",
         "--instruments": "Kit, vox",
@@ -152,12 +155,30 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         ),
         "flac-pcm24",
         "early",
+        *(5, 10),
         ["vocals"],
         False,
         ["drums", "vocals"],
         *([], []),  # features and pictures are not sent back
         None,  # a video
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--audition", "early"], "take both --audition DIR and --audition-span"),
+        (["--audition-span", "0-1"], "take both --audition DIR and --audition-span"),
+        (["--audition", "early", "--audition-span", "0-1", "--detach"], "leave out --detach"),
+        (["--audition", "early", "--audition-span", "0-1", "--from", "1"], "leave out --from and --to"),
+        (["--audition", "early", "--audition-span", "1"], "'1' is no stretch such as 1:00-1:10"),
+    ],
+)
+def test_an_audition_that_cannot_be_is_refused(server, songs, tmp_path, capsys, words, says):
+    with suppress(SystemExit):  # of argparse
+        assert main(["separate", str(songs / "a.wav"), "-o", str(tmp_path / "out"), *words]) == 2
+    assert says in capsys.readouterr().err
+    assert not server.uploads
 
 
 @pytest.mark.parametrize(("outcome", "code"), [(FAILED, 1), (CANCELLED, 4)])

@@ -59,6 +59,8 @@ ALL_OPTIONS = JobOptions(
     video=VideoSource("u", (PlayerBox(1, 2, 3, 4),), 0.5, -44_100),
     stem_encoding=StemEncoding.FLAC_PCM24,
     base_stems=BaseStems.EARLY,
+    preview_start_frame=0,
+    preview_end_frame=1,
     excerpt=False,
 )
 

@@ -35,6 +35,7 @@ from ugosa_server.marks import (
 from ugosa_server.marks.players import check_boxes, picture_times_s
 from ugosa_server.models import ModelInfo, ModelRegistry
 
+MAX_PREVIEW_S = 15.0
 MAX_STEM_SAMPLE_BYTES = 4  # of WAV_FLOAT32; the other encodings take less
 
 
@@ -141,6 +142,7 @@ class JobDrafts:
             of_ensemble = marks_of_ensemble(MarkSet(checked), playing, model.config.sources, song.frames)
             return checked, of_ensemble, choice
 
+        _check_preview(options, song)
         checked, of_ensemble, choice = await asyncio.to_thread(check)
         n_stems = len(choice.names) if options.kind is JobKind.SEPARATION else 0
         n_stems *= 1 if options.base_stems is BaseStems.NONE else 2
@@ -148,8 +150,27 @@ class JobDrafts:
         return JobDraft(upload, options, checked, of_ensemble, stems_bytes)
 
 
+def _check_preview(options: JobOptions, song: SourceAudio) -> None:
+    """Make sure that previews are made of a short stretch of the song, if of any."""
+    start, end = options.preview_start_frame, options.preview_end_frame
+    if (start, end) == (0, 0):
+        return
+    if not start < end <= song.frames:
+        raise BadOptionError(
+            f"the preview goes from frame {start} to {end}, but must lie within the {song.frames} frames of"
+            " the song, its end after its start"
+        )
+    if end - start > MAX_PREVIEW_S * song.sample_rate_hz:
+        raise BadOptionError(
+            f"the preview is {(end - start) / song.sample_rate_hz:g} s long, but must be at most"
+            f" {MAX_PREVIEW_S:g} s; name a shorter stretch"
+        )
+
+
 def _content_sha256(draft: JobDraft, model: ModelInfo, start_from: str) -> str:
-    song, options = require_song(draft.upload), replace(draft.options, start_from=start_from)
+    song = require_song(draft.upload)
+    # Previews change no stem.
+    options = replace(draft.options, start_from=start_from, preview_start_frame=0, preview_end_frame=0)
     # Raw samples of equal bytes differ in what is stated beside them; where they lie is no part of them.
     stated = replace(song, path="", sha256="")
     return request_digest(draft.upload.sha256, stated, model.sha256, options, sorted(draft.marks))

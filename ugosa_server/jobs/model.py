@@ -215,6 +215,10 @@ class JobOptions:
     """File format of the stems."""
     base_stems: BaseStems = BaseStems.NONE
     """Whether those of the unadapted network are given too."""
+    preview_start_frame: int = 0
+    """First frame of the stretch that previews are made of."""
+    preview_end_frame: int = 0
+    """One past its last frame; 0 = no previews."""
     seed: int = 0
     """Seed of every random choice."""
     max_memory_bytes: int = 0

@@ -332,6 +332,22 @@ OPTIONS = (
         choices=tuple(BaseStems),
     ),
     JobOption(
+        "preview_start_frame",
+        JobOptions,
+        "integer",
+        "first frame of a stretch that is separated again and again during fine-tuning",
+        low=0,
+        high=2**63 - 1,
+    ),
+    JobOption(
+        "preview_end_frame",
+        JobOptions,
+        "integer",
+        "end of that stretch, exclusive, at most 15 s after its start (0: no previews)",
+        low=0,
+        high=2**63 - 1,
+    ),
+    JobOption(
         "excerpt",
         JobOptions,
         "switch",

@@ -46,6 +46,10 @@ class JobOptionsRequest:
     """File format of the stems."""
     base_stems: BaseStems | None = None
     """Whether those of the unadapted network are given too."""
+    preview_start_frame: int | None = None
+    """First frame of the stretch that previews are made of."""
+    preview_end_frame: int | None = None
+    """One past its last frame."""
     seed: int | None = None
     """Seed of every random choice."""
     max_memory_bytes: int | None = None
@@ -93,6 +97,8 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         separation=separation,
         stem_encoding=request.stem_encoding or StemEncoding.WAV_FLOAT32,
         base_stems=request.base_stems or BaseStems.NONE,
+        preview_start_frame=request.preview_start_frame or 0,
+        preview_end_frame=request.preview_end_frame or 0,
         seed=request.seed or 0,
         max_memory_bytes=request.max_memory_bytes or 0,
         start_from=request.start_from or "none",

@@ -310,6 +310,24 @@ class JobQueue:
         it_has = f"its stems are {names}" if names else "it is an analysis job and has no stems"
         raise NotFoundError(f"job {job_id} has no stem {source!r}; {it_has}")
 
+    async def preview_file(self, principal: str, job_id: str, source: str) -> ResultFile:
+        """Return the file of one source in the newest preview of a job that learns.
+
+        Raises:
+            NotFoundError: the job has none (yet, or any more), or not of this source.
+        """
+        job = await self.get(principal, job_id)
+        if not job.state.ended:
+            preview = await self._store(lambda s: s.events.newest_preview(job_id, job.attempt))
+            for stem in preview.stems if preview else ():
+                path = self._spool.attempt_dir(job_id, job.attempt) / stem.file_name
+                size_bytes = await asyncio.to_thread(_plain_size, path) if stem.source == source else None
+                if size_bytes is not None:
+                    return ResultFile(path, size_bytes)
+        raise NotFoundError(
+            f"job {job_id} is {job.state.value} and has no preview of {source!r} at this time"
+        )
+
     async def report_file(self, principal: str, job_id: str, *, html: bool) -> ResultFile:
         """Return the file of a report.
 

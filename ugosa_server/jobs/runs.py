@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from ugosa_server.adaptation import AdaptationOptions, LossTerms, Verdict
 from ugosa_server.audio import SourceAudio, StemEncoding
-from ugosa_server.marks import Mark
+from ugosa_server.marks import Interval, Mark
 from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
 from ugosa_server.separation import SeparationOptions
 
@@ -65,6 +65,8 @@ class RunSpec:
     """Those of them to write, besides the sum of the others; empty = all, each by itself."""
     base_stems: BaseStems = BaseStems.NONE
     """Whether those of the unadapted network are written too."""
+    preview: Interval = (0, 0)
+    """Frames that are separated again and again while the network learns; none of them = no previews."""
     excerpt: bool = True
     """Whether the report's page holds a few seconds of every take."""
     visual_frames: tuple[VisualFrame, ...] = ()
@@ -184,6 +186,22 @@ class RunBaseStems:
 
 
 @dataclass(frozen=True)
+class RunPreview:
+    """Stems of a stretch of the song with the weights as they were after a step of learning."""
+
+    stems: tuple[StemFile, ...]
+    """In the order of `StemChoice.names`; on disk until the preview after the next, or the run's end."""
+    epoch: int
+    """Counts from 1."""
+    step: int
+    """Steps done in all epochs."""
+    start_frame: int
+    """First frame of the stretch."""
+    end_frame: int
+    """One past its last frame."""
+
+
+@dataclass(frozen=True)
 class StemFile:
     """One finished stem on disk."""
 
@@ -211,7 +229,7 @@ class AdapterFile:
     """Hex, of the file."""
 
 
-RunStep = RunProgress | RunNotice | RunBaseStems
+RunStep = RunProgress | RunNotice | RunBaseStems | RunPreview
 """An event after which the run goes on."""
 
 RunEvent = RunStep | RunSucceeded | RunFailed | RunCancelled

@@ -14,7 +14,7 @@ from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPhase, RunProgress
+from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPhase, RunPreview, RunProgress
 from ugosa_server.jobs.store import AsyncStore, Store
 
 PROGRESS_ADDRESS = "/ugosa/v1/job/progress"
@@ -218,6 +218,8 @@ def _text(job: Job, event: JobEvent | None) -> str:
             return message
         case RunBaseStems():
             return "the stems of the model as it is are there"
+        case RunPreview(epoch=epoch):
+            return f"a preview of epoch {epoch} is there"
         case StateChanged(state=JobState.QUEUED):
             return f"waiting, place {job.queue_position}"
         case StateChanged(error=error) if error is not None:

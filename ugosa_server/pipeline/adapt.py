@@ -26,6 +26,7 @@ from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
 from ugosa_server.pipeline.memory_budget import own_bytes
 from ugosa_server.pipeline.model_input import ModelMix
+from ugosa_server.pipeline.previews import Previews
 from ugosa_server.report import EpochLoss
 
 ADAPTER_NAME = "adapter.safetensors"
@@ -113,6 +114,7 @@ def adapt_network(
             has_start=start is not None,
         )
     context.check_cancel()
+    previews = Previews(context, mix)
     epoch_losses: list[EpochLoss] = []
     steps = 0
     with restore_on_error(trained):
@@ -149,6 +151,7 @@ def adapt_network(
                 ends_epoch=step.ends_epoch,
             )
             context.check_cancel()
+            yield from previews.after_step(step)
         if guard is not None:
             guard.restore_kept(trained)
     if context.is_accepted() and steps < all_steps:

@@ -45,6 +45,7 @@ from ugosa_server.pipeline.memory_budget import bounded_memory
 from ugosa_server.pipeline.memory_fallback import within_memory
 from ugosa_server.pipeline.model_input import ModelMix, write_model_mix
 from ugosa_server.pipeline.player_frames import with_player_frames
+from ugosa_server.pipeline.previews import remove_previews
 from ugosa_server.pipeline.report import report_run
 from ugosa_server.pipeline.resident import ResidentNetworks
 from ugosa_server.pipeline.separate import (
@@ -114,6 +115,7 @@ def _attempt(
             with bounded_memory(context.memory_budget_bytes):
                 succeeded = yield from _phases(context)
         (out_dir / MODEL_MIX_NAME).unlink()
+        remove_previews(out_dir)
     except BaseException:  # also when the generator is dropped
         for path in out_dir.iterdir():  # which held nothing before
             path.unlink()

@@ -102,6 +102,14 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
     return made
 
 
+def separate_quietly(context: RunContext, mix: ModelMix, name: str) -> tuple[StemFile, ...]:
+    """Separate into files of a name, without events."""
+    with _Stems(context, NetworkPass(context, mix), name) as stems:
+        for _ in stems.blocks():
+            pass
+        return stems.finish().files
+
+
 class _Stems:
     """Stems of a pass as they are made: measured, recorded, and written if they have a name."""
 

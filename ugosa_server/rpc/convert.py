@@ -16,7 +16,15 @@ from ugosa_server.audio import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
-from ugosa_server.jobs.runs import AdapterFile, RunBaseStems, RunNotice, RunPhase, RunProgress, StemFile
+from ugosa_server.jobs.runs import (
+    AdapterFile,
+    RunBaseStems,
+    RunNotice,
+    RunPhase,
+    RunPreview,
+    RunProgress,
+    StemFile,
+)
 from ugosa_server.marks import Finding, Mark, MarkState, Severity, Suggestion
 from ugosa_server.marks.players import VideoInfo
 from ugosa_server.models import ModelInfo
@@ -252,6 +260,16 @@ def event_to_wire(event: JobEvent) -> job_pb2.JobEvent:
             message.notice.CopyFrom(job_pb2.JobNotice(level=level, reason=reason, message=text))
         case RunBaseStems(stems):
             message.base_stems.CopyFrom(job_pb2.JobBaseStems(sources=[stem.source for stem in stems]))
+        case RunPreview(stems, epoch, step, start, end):
+            message.preview.CopyFrom(
+                job_pb2.JobPreview(
+                    sources=[stem.source for stem in stems],
+                    epoch=epoch,
+                    step=step,
+                    start_frame=start,
+                    end_frame=end,
+                )
+            )
     return message
 
 

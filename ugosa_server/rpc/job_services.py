@@ -101,10 +101,11 @@ class JobService(JobServiceServicer):
     async def ReadStem(
         self, request: wire.ReadStemRequest, context: Context
     ) -> AsyncGenerator[wire.ReadStemResponse, None]:
-        of_base = request.take == wire.STEM_TAKE_BASE
-        file = await self._jobs.stem_file(
-            current_principal(), request.job_id, request.source, of_base=of_base
-        )
+        wanted = (current_principal(), request.job_id, request.source)
+        if request.take == wire.STEM_TAKE_PREVIEW:
+            file = await self._jobs.preview_file(*wanted)
+        else:
+            file = await self._jobs.stem_file(*wanted, of_base=request.take == wire.STEM_TAKE_BASE)
         with self._jobs.reading(current_principal()):
             async for chunk in read_chunks(file, request.offset, request.length):
                 yield wire.ReadStemResponse(chunk=chunk)

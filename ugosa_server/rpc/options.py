@@ -45,6 +45,8 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
         separation=_stated(message, SeparationOptions),
         stem_encoding=StemEncoding(str(job["stem_encoding"])) if "stem_encoding" in job else None,
         base_stems=BaseStems(str(job["base_stems"])) if "base_stems" in job else None,
+        preview_start_frame=message.preview_start_frame if message.HasField("preview_start_frame") else None,
+        preview_end_frame=message.preview_end_frame if message.HasField("preview_end_frame") else None,
         seed=message.seed if message.HasField("seed") else None,
         max_memory_bytes=message.max_memory_bytes if message.HasField("max_memory_bytes") else None,
         start_from=message.start_from if message.HasField("start_from") else None,

@@ -22,7 +22,16 @@ from ugosa_client.errors import (
     ServerUnavailableError,
     UgosaClientError,
 )
-from ugosa_client.events import BaseStemsReady, JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
+from ugosa_client.events import (
+    BaseStemsReady,
+    JobEvent,
+    JobPhase,
+    LossTerms,
+    Notice,
+    PreviewReady,
+    Progress,
+    StateChanged,
+)
 from ugosa_client.fetch import FetchedFiles
 from ugosa_client.identity import Identity
 from ugosa_client.job_arrays import ArrayEvent, ArrayItem, JobArray
@@ -92,6 +101,7 @@ __all__ = [
     "Notice",
     "PlayerBox",
     "PlayerPicture",
+    "PreviewReady",
     "Progress",
     "Received",
     "RetryPolicy",

@@ -20,6 +20,7 @@ from ugosa_client.fetch import (
     OnFetchProgress,
     fetch_adapter,
     fetch_results,
+    read_preview,
     read_report,
     read_stem,
 )
@@ -280,6 +281,10 @@ class UgosaClient:
     def read_stem(self, job_id: str, stem: Stem, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield a stem's file from byte `start` to `end` (None = its end), resumed after any break."""
         return read_stem(self._connection, job_id, stem, start, end)
+
+    def read_preview(self, job_id: str, source: str) -> bytes:
+        """Return one source of the newest preview as a FLAC file; see `fetch.read_preview`."""
+        return read_preview(self._connection, job_id, source)
 
     def finish(
         self,

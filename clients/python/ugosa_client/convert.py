@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ugosa_client.errors import BadInputError, BadOptionError, BadRegionError, ServerError
-from ugosa_client.events import BaseStemsReady, JobEvent, JobPhase, LossTerms, Notice, Progress, StateChanged
+from ugosa_client.events import (
+    BaseStemsReady,
+    JobEvent,
+    JobPhase,
+    LossTerms,
+    Notice,
+    PreviewReady,
+    Progress,
+    StateChanged,
+)
 from ugosa_client.option_table import option_table
 from ugosa_client.resources import (
     Adapter,
@@ -368,6 +377,19 @@ def to_event(message: job_pb2.JobEvent) -> JobEvent:
             )
         case "base_stems":
             return BaseStemsReady(job_id, seq, attempt, time, sources=tuple(message.base_stems.sources))
+        case "preview":
+            preview = message.preview
+            return PreviewReady(
+                job_id,
+                seq,
+                attempt,
+                time,
+                sources=tuple(preview.sources),
+                epoch=preview.epoch,
+                step=preview.step,
+                start_frame=preview.start_frame,
+                end_frame=preview.end_frame,
+            )
         case kind:
             raise ServerError(
                 f"event {seq} of job {job_id} is of the unknown kind {kind}; upgrade ugosa-client"

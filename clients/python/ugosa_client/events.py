@@ -98,4 +98,20 @@ class BaseStemsReady(_Event):
     """Names of the stems."""
 
 
-JobEvent = StateChanged | Progress | Notice | BaseStemsReady
+@dataclass(frozen=True)
+class PreviewReady(_Event):
+    """A stretch of the song can be heard as the weights are now; `UgosaClient.read_preview` gives it."""
+
+    sources: tuple[str, ...]
+    """Names of its stems."""
+    epoch: int
+    """Epoch of the weights, from 1."""
+    step: int
+    """Steps that they have learned, over all epochs."""
+    start_frame: int
+    """First frame of the stretch, at the song's rate."""
+    end_frame: int
+    """One past its last frame."""
+
+
+JobEvent = StateChanged | Progress | Notice | BaseStemsReady | PreviewReady

@@ -299,6 +299,20 @@ def read_stem(
     return _resumed(connection, read, start, end, name or stem.source)
 
 
+def read_preview(connection: Connection, job_id: str, source: str) -> bytes:
+    """Return one source of the newest preview of a job that learns, as a FLAC file.
+
+    Raises:
+        NotFoundError: there is none at this time.
+    """
+    request = job_service_pb2.ReadStemRequest(
+        job_id=job_id, source=source, take=job_service_pb2.STEM_TAKE_PREVIEW
+    )
+    return _read_whole(
+        connection, lambda: connection.stream(connection.jobs.ReadStem, request), f"the preview of {source}"
+    )
+
+
 def fetch_adapter(
     connection: Connection,
     job_id: str,
@@ -395,11 +409,16 @@ def _report(
     connection: Connection, job_id: str, report_format: job_service_pb2.ReportFormat, name: str
 ) -> bytes:
     request = job_service_pb2.ReadReportRequest(job_id=job_id, format=report_format)
+    return _read_whole(connection, lambda: connection.stream(connection.jobs.ReadReport, request), name)
+
+
+def _read_whole(connection: Connection, read: Callable[[], Stream], name: str) -> bytes:
+    """Return the bytes of a small file, read anew after any break."""
     backoff = connection.backoff()
     while True:
         data = bytearray()
         try:
-            with connection.stream(connection.jobs.ReadReport, request) as responses:
+            with read() as responses:
                 for response in responses:
                     data += checked_data(response.chunk, len(data), name)
             return bytes(data)

@@ -272,6 +272,10 @@ class JobOptions:
     """Encoding of the stems' files."""
     base_stems: BaseStems | None = None
     """Whether stems of the model as it is are given too, before fine-tuning begins."""
+    preview_start_frame: int | None = None
+    """First frame of a stretch that is separated again and again during fine-tuning."""
+    preview_end_frame: int | None = None
+    """One past its last frame, at most 15 s later; None = no previews."""
     stems: tuple[str, ...] = ()
     """Stems to give, for example ("vocals",); the sum of all others is one more, "rest". Empty = all."""
     excerpt: bool | None = None

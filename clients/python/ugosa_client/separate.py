@@ -97,6 +97,8 @@ class SeparationRequest:
     """Video, pictures or features of the players, for a model conditioned on video."""
     adapter: str | os.PathLike[str] | None = None
     """File of an adapter (`UgosaClient.fetch_adapter`) to start from; None = as `options.start_from` says."""
+    preview_s: tuple[float, float] | None = None
+    """Stretch of the song, in seconds, to separate again and again while the job learns; None = none."""
     reuse: bool = False
     """Whether a job that succeeded with the same song, model, options and marks will do."""
 
@@ -155,6 +157,9 @@ def submit(
             require_room(Path(out_dir), stems_bytes(samples, options, model))
         in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
         asked = options if request.sight is None else request.sight.options(connection, options, rate)
+        if request.preview_s is not None:
+            start, end = (round(time_s * rate) for time_s in request.preview_s)
+            asked = replace(asked, preview_start_frame=start, preview_end_frame=end)
         if request.adapter is not None:
             adapter = upload_song(connection, AdapterFile(request.adapter))
             asked = replace(asked, start_from=adapter.upload_id)

@@ -111,10 +111,13 @@ class NodeFiles:
         ]
 
     def read_result(self, job_id: str, attempt: int, name: str, offset: int) -> bytes:
-        """Return the next chunk of a result."""
-        with (self._runs / job_id / str(attempt) / name).open("rb") as stream:
-            stream.seek(offset)
-            return stream.read(CHUNK_BYTES)
+        """Return the next chunk of a result; nothing if the run has removed it meanwhile."""
+        try:
+            with (self._runs / job_id / str(attempt) / name).open("rb") as stream:
+                stream.seek(offset)
+                return stream.read(CHUNK_BYTES)
+        except FileNotFoundError:
+            return b""
 
     def delete_run(self, job_id: str) -> None:
         """Remove all files that a job has made here."""

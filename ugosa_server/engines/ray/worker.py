@@ -13,7 +13,15 @@ from ugosa_server.engines.base import Worker, WorkerReady, WorkerRefused, Worker
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.files import ContentDigests, fetch_early, fetch_results, send_file, send_run
 from ugosa_server.errors import CheckpointError, WorkerLostError
-from ugosa_server.jobs import RunBaseStems, RunCancelled, RunEvent, RunFailed, RunSpec, RunSucceeded
+from ugosa_server.jobs import (
+    RunBaseStems,
+    RunCancelled,
+    RunEvent,
+    RunFailed,
+    RunPreview,
+    RunSpec,
+    RunSucceeded,
+)
 
 HEALTH_INTERVAL_S = 1.0
 PROBE_TIMEOUT_S = 2.0  # of an actor that Ray calls unavailable
@@ -228,6 +236,11 @@ class RayWorker(Worker):
                     await fetch_results(actor, run.spec)
                 if sent and isinstance(event, RunBaseStems):
                     await fetch_early(actor, run.spec, event.stems)
+                if sent and isinstance(event, RunPreview):
+                    try:
+                        await fetch_early(actor, run.spec, event.stems)
+                    except WorkerLostError:  # a newer one has taken its place on the way: that one comes too
+                        continue
                 if isinstance(event, RunFailed) and spends_worker(event, self.device):
                     self.lose(f"failed job {run.spec.job_id}: {event.message}", kill=True)
                 self._release(run, event)

@@ -9,7 +9,7 @@ import apsw
 
 from ugosa_server.errors import StoreDamagedError
 from ugosa_server.jobs.events import EventBody, JobEvent, StateChanged
-from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunProgress
+from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPreview, RunProgress
 from ugosa_server.jobs.store.rows import as_json, from_json, read_row, read_rows, read_value
 from ugosa_server.jobs.store.schema import transaction
 
@@ -18,10 +18,12 @@ KINDS: dict[str, type[EventBody]] = {
     "progress": RunProgress,
     "notice": RunNotice,
     "base_stems": RunBaseStems,
+    "preview": RunPreview,
 }
 DAMAGED = RunNotice(
     StoreDamagedError.reason, "what the server's database held of this event is damaged", warning=True
 )
+NO_PREVIEW = RunPreview((), 0, 0, 0, 0)
 KIND_OF_TYPE = {body_type: kind for kind, body_type in KINDS.items()}
 
 
@@ -86,6 +88,17 @@ class EventTable:
             (job_id, seq, limit),
         )
         return [_event(row) for row in rows]
+
+    def newest_preview(self, job_id: str, attempt: int) -> RunPreview | None:
+        """Return the newest preview of an attempt; None if there is none."""
+        row = read_row(
+            self._connection,
+            tuple[bytes],
+            "SELECT CAST(body AS BLOB) FROM events WHERE job_id = ? AND attempt = ? AND kind = 'preview'"
+            " ORDER BY seq DESC LIMIT 1",
+            (job_id, attempt),
+        )
+        return None if row is None else from_json(row[0], RunPreview, NO_PREVIEW, f"job {job_id}")
 
     def after_in_array(self, array_id: str, array_seq: int, limit: int) -> list[tuple[int, JobEvent]]:
         """Return at most `limit` events of an array's jobs with a larger array_seq, and that, in order."""

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressDisplay
 
 from ugosa_client.cli.exit_codes import ExitCode
-from ugosa_client.events import BaseStemsReady, JobEvent, Notice, Progress, StateChanged
+from ugosa_client.events import BaseStemsReady, JobEvent, Notice, PreviewReady, Progress, StateChanged
 from ugosa_client.resources import Job
 
 
@@ -84,12 +84,13 @@ class JsonReporter(Reporter):
         self._write("job", job=job)
 
     def happened(self, event: JobEvent) -> None:
-        """Write a `state`, `progress`, `notice` or `base_stems` object."""
+        """Write a `state`, `progress`, `notice`, `base_stems` or `preview` object."""
         kind = {
             StateChanged: "state",
             Progress: "progress",
             Notice: "notice",
             BaseStemsReady: "base_stems",
+            PreviewReady: "preview",
         }[type(event)]
         self._write(kind, **asdict(event))
 
@@ -200,7 +201,7 @@ class LiveReporter(LinesReporter):
         """Move the bar, or print a notice above it."""
         if isinstance(event, Progress):
             self._show(describe(event) + eta_text(event), event.fraction)
-        elif isinstance(event, Notice | BaseStemsReady):
+        elif isinstance(event, Notice | BaseStemsReady | PreviewReady):
             self._line(describe(event), object())
         else:
             self._show(describe(event), 1.0 if event.state.is_terminal else 0.0)
@@ -254,6 +255,8 @@ def describe(event: JobEvent) -> str:
         return f"{'warning' if event.warning else 'note'}: {event.message}"
     if isinstance(event, BaseStemsReady):
         return "the stems of the model as it is are there, in base/; better ones may follow"
+    if isinstance(event, PreviewReady):
+        return f"a preview after {event.step} steps of epoch {event.epoch} is there"
     text = event.phase.replace("_", " ")
     if event.epochs:
         text += f", epoch {event.epoch}/{event.epochs}"

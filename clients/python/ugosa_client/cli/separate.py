@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ugosa_client.cli.audition import Audition, add_audition, audition_span
 from ugosa_client.cli.brief_help import show_only
 from ugosa_client.cli.interrupts import Interrupts
 from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
@@ -48,6 +49,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         )
         add_job_options(parser, start_help=START_HELP)
         add_name(parser)
+        add_audition(parser)
         parser.set_defaults(run=run_separate)
         show_only(parser, SHOWN)
     submit.set_defaults(detach=True)
@@ -150,7 +152,9 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
     rule = stem_files(arguments)
     if is_watched(arguments):
         arguments.base_stems = BaseStems.EARLY.value
+    preview_s = audition_span(arguments)
     with request_of(arguments, client) as request:
+        request = replace(request, preview_s=preview_s)
         job = client.submit(
             request,
             out_dir=arguments.out,
@@ -166,6 +170,9 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         return
     reporter.job_made(job)
     with Interrupts(client, job, reporter) as interrupts:
+        on_event = interrupts.happened
+        if arguments.audition is not None:
+            on_event = Audition(client, arguments.audition, reporter, on_event).happened
         separation = client.finish(
             job,
             arguments.out,
@@ -173,7 +180,7 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
             overwrite=arguments.overwrite,
             beside=not arguments.overwrite,
             stem_files=rule,
-            on_event=interrupts.happened,
+            on_event=on_event,
             on_fetch=reporter.fetched,
         )
     listing = [str(path) for path in separation.files.paths]

@@ -107,7 +107,7 @@ NOTICE_LEVEL_INFO: NoticeLevel
 NOTICE_LEVEL_WARNING: NoticeLevel
 
 class JobOptions(_message.Message):
-    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind", "pictures", "video", "remix_weight", "marks_weight", "guard", "stems", "max_steps", "max_seconds", "base_stems", "start_from", "excerpt", "max_memory_bytes")
+    __slots__ = ("model", "preset", "strategy", "silence_weight", "learning_rate", "epochs", "segment_seconds", "hop_seconds", "batch_size", "seed", "separation_segment_seconds", "separation_overlap", "separation_shifts", "stem_encoding", "pitch_shifts", "instruments", "visual_frames", "wiener_exponent", "mask_kind", "pictures", "video", "remix_weight", "marks_weight", "guard", "stems", "max_steps", "max_seconds", "base_stems", "start_from", "excerpt", "max_memory_bytes", "preview_start_frame", "preview_end_frame")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +139,8 @@ class JobOptions(_message.Message):
     START_FROM_FIELD_NUMBER: _ClassVar[int]
     EXCERPT_FIELD_NUMBER: _ClassVar[int]
     MAX_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_START_FRAME_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_END_FRAME_FIELD_NUMBER: _ClassVar[int]
     model: str
     preset: str
     strategy: str
@@ -170,7 +172,9 @@ class JobOptions(_message.Message):
     start_from: str
     excerpt: bool
     max_memory_bytes: int
-    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ..., pictures: _Optional[_Iterable[_Union[PlayerPicture, _Mapping]]] = ..., video: _Optional[_Union[VideoSource, _Mapping]] = ..., remix_weight: _Optional[float] = ..., marks_weight: _Optional[float] = ..., guard: bool = ..., stems: _Optional[_Iterable[str]] = ..., max_steps: _Optional[int] = ..., max_seconds: _Optional[float] = ..., base_stems: _Optional[_Union[BaseStems, str]] = ..., start_from: _Optional[str] = ..., excerpt: bool = ..., max_memory_bytes: _Optional[int] = ...) -> None: ...
+    preview_start_frame: int
+    preview_end_frame: int
+    def __init__(self, model: _Optional[str] = ..., preset: _Optional[str] = ..., strategy: _Optional[str] = ..., silence_weight: _Optional[float] = ..., learning_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., segment_seconds: _Optional[float] = ..., hop_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., separation_segment_seconds: _Optional[float] = ..., separation_overlap: _Optional[float] = ..., separation_shifts: _Optional[int] = ..., stem_encoding: _Optional[_Union[StemEncoding, str]] = ..., pitch_shifts: _Optional[int] = ..., instruments: _Optional[_Iterable[str]] = ..., visual_frames: _Optional[_Iterable[_Union[VisualFrame, _Mapping]]] = ..., wiener_exponent: _Optional[float] = ..., mask_kind: _Optional[_Union[MaskKind, str]] = ..., pictures: _Optional[_Iterable[_Union[PlayerPicture, _Mapping]]] = ..., video: _Optional[_Union[VideoSource, _Mapping]] = ..., remix_weight: _Optional[float] = ..., marks_weight: _Optional[float] = ..., guard: bool = ..., stems: _Optional[_Iterable[str]] = ..., max_steps: _Optional[int] = ..., max_seconds: _Optional[float] = ..., base_stems: _Optional[_Union[BaseStems, str]] = ..., start_from: _Optional[str] = ..., excerpt: bool = ..., max_memory_bytes: _Optional[int] = ..., preview_start_frame: _Optional[int] = ..., preview_end_frame: _Optional[int] = ...) -> None: ...
 
 class VisualFrame(_message.Message):
     __slots__ = ("player", "frame", "features")
@@ -333,7 +337,7 @@ class SourceVerdict(_message.Message):
     def __init__(self, source: _Optional[str] = ..., held_back_seconds: _Optional[float] = ..., before_dbfs: _Optional[float] = ..., after_dbfs: _Optional[float] = ...) -> None: ...
 
 class JobEvent(_message.Message):
-    __slots__ = ("job_id", "seq", "attempt", "time", "state_changed", "progress", "notice", "base_stems")
+    __slots__ = ("job_id", "seq", "attempt", "time", "state_changed", "progress", "notice", "base_stems", "preview")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -342,6 +346,7 @@ class JobEvent(_message.Message):
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     NOTICE_FIELD_NUMBER: _ClassVar[int]
     BASE_STEMS_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     seq: int
     attempt: int
@@ -350,13 +355,28 @@ class JobEvent(_message.Message):
     progress: JobProgress
     notice: JobNotice
     base_stems: JobBaseStems
-    def __init__(self, job_id: _Optional[str] = ..., seq: _Optional[int] = ..., attempt: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[JobStateChanged, _Mapping]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., notice: _Optional[_Union[JobNotice, _Mapping]] = ..., base_stems: _Optional[_Union[JobBaseStems, _Mapping]] = ...) -> None: ...
+    preview: JobPreview
+    def __init__(self, job_id: _Optional[str] = ..., seq: _Optional[int] = ..., attempt: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_changed: _Optional[_Union[JobStateChanged, _Mapping]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., notice: _Optional[_Union[JobNotice, _Mapping]] = ..., base_stems: _Optional[_Union[JobBaseStems, _Mapping]] = ..., preview: _Optional[_Union[JobPreview, _Mapping]] = ...) -> None: ...
 
 class JobBaseStems(_message.Message):
     __slots__ = ("sources",)
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     sources: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, sources: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class JobPreview(_message.Message):
+    __slots__ = ("sources", "epoch", "step", "start_frame", "end_frame")
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    START_FRAME_FIELD_NUMBER: _ClassVar[int]
+    END_FRAME_FIELD_NUMBER: _ClassVar[int]
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    epoch: int
+    step: int
+    start_frame: int
+    end_frame: int
+    def __init__(self, sources: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ..., step: _Optional[int] = ..., start_frame: _Optional[int] = ..., end_frame: _Optional[int] = ...) -> None: ...
 
 class JobStateChanged(_message.Message):
     __slots__ = ("state", "error")

@@ -15,6 +15,7 @@ class StemTake(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STEM_TAKE_UNSPECIFIED: _ClassVar[StemTake]
     STEM_TAKE_FINAL: _ClassVar[StemTake]
     STEM_TAKE_BASE: _ClassVar[StemTake]
+    STEM_TAKE_PREVIEW: _ClassVar[StemTake]
 
 class ReportFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -24,6 +25,7 @@ class ReportFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 STEM_TAKE_UNSPECIFIED: StemTake
 STEM_TAKE_FINAL: StemTake
 STEM_TAKE_BASE: StemTake
+STEM_TAKE_PREVIEW: StemTake
 REPORT_FORMAT_UNSPECIFIED: ReportFormat
 REPORT_FORMAT_JSON: ReportFormat
 REPORT_FORMAT_HTML: ReportFormat

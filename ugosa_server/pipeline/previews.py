@@ -1,0 +1,125 @@
+"""Previews while a job learns: one stretch of the song, separated with the weights as they are at the time.
+
+The stretch is a short song of its own, cut out at frames that fall together at both rates. Nothing that the
+learning reads is touched, so a job with previews gives the stems that it gives without.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ugosa_server.adaptation.loop import AdaptationStep
+from ugosa_server.audio import SourceAudio, StemEncoding, open_frames
+from ugosa_server.errors import UgosaError
+from ugosa_server.jobs import RunNotice, RunPhase, RunPreview
+from ugosa_server.marks import Mark, MarkSet, inside
+from ugosa_server.pipeline.context import RunContext
+from ugosa_server.pipeline.memory_fallback import is_out_of_memory
+from ugosa_server.pipeline.model_input import ModelMix, model_frames
+from ugosa_server.pipeline.separate import separate_quietly
+
+EVERY_S = 3.0  # of learning, at least
+MAX_SHARE = 0.1  # of the learning's time
+PREVIEW_NAME = "preview"  # of the files, before their turn and number
+
+log = logging.getLogger(__name__)
+
+
+class Previews:
+    """Previews of one adaptation; the newest and the one before it are on disk."""
+
+    def __init__(self, context: RunContext, mix: ModelMix) -> None:
+        """Cut the stretch out of the song, if the run wants previews."""
+        self._span = start, stop = context.spec.preview
+        self._is_wanted = start < stop
+        self._context = context
+        self._turn = 0
+        if self._is_wanted:
+            self._stretch, self._mix = _cut(context, mix, start, stop)
+            base_s = context.journal.timings_s.get(RunPhase.BASE_SEPARATION.value, 0.0)
+            self._cost_s = base_s * (stop - start) / context.spec.source.frames
+            self._learning_since_s = time.monotonic()
+
+    def after_step(self, step: AdaptationStep) -> Iterator[RunPreview | RunNotice]:
+        """Make a preview if one is due.
+
+        Raises:
+            RunCancelledError: the run was asked to end.
+        """
+        learned_s = time.monotonic() - self._learning_since_s if self._is_wanted else 0.0
+        if step.resumed or not self._is_wanted or learned_s < max(EVERY_S, self._cost_s / MAX_SHARE):
+            return
+        begun_s = time.monotonic()
+        try:
+            stems = separate_quietly(self._stretch, self._mix, f"{PREVIEW_NAME}-{self._turn}")
+        except (UgosaError, RuntimeError, MemoryError) as error:
+            if not isinstance(error, UgosaError) and not is_out_of_memory(error):
+                raise
+            self._is_wanted = False  # the job goes on without
+            log.info("no more previews of job %s: %s", self._context.spec.job_id, error)
+            yield self._context.journal.notice("NO_PREVIEW", "there is no preview any more: too little room")
+            return
+        self._turn = 1 - self._turn  # whoever reads the one before this one has the time until the next
+        self._learning_since_s = time.monotonic()
+        self._cost_s = self._learning_since_s - begun_s
+        yield RunPreview(stems, step.epoch, step.step, *self._span)
+
+
+def remove_previews(out_dir: Path) -> None:
+    """Remove the previews of a run that ends."""
+    for path in out_dir.glob(f"{PREVIEW_NAME}-*"):
+        path.unlink()
+
+
+def _cut(context: RunContext, mix: ModelMix, start: int, stop: int) -> tuple[RunContext, ModelMix]:
+    """Return the frames [start, stop) of the song as a song of its own."""
+    spec, rate_hz = context.spec, context.spec.source.sample_rate_hz
+    model_rate_hz = context.config.sample_rate_hz
+    start -= start % (rate_hz // math.gcd(rate_hz, model_rate_hz))  # a whole number at the model's rate
+    source = _short_file(context, spec.source, context.frames[start:stop])
+    first = start * model_rate_hz // rate_hz
+    input_frames = mix.frames[first : first + model_frames(source, context.config)]
+    audio = _short_file(context, mix.audio, input_frames)
+    short = replace(
+        context,
+        spec=replace(
+            spec,
+            source=source,
+            stem_encoding=StemEncoding.FLAC_PCM24,
+            separation=replace(spec.separation, shifts=0),
+            visual_frames=tuple(replace(seen, frame=seen.frame - start) for seen in spec.visual_frames),
+        ),
+        frames=open_frames(source),
+        marks=_cut_marks(context.marks, start, stop),
+        ensemble=replace(context.ensemble, marks=_cut_marks(context.ensemble.marks, start, stop)),
+        excerpt=(0, 0),
+    )
+    short_mix = replace(mix, audio=audio, frames=open_frames(audio))
+    for file in (source, audio):
+        Path(file.path).unlink()  # they are open
+    return short, short_mix
+
+
+def _short_file(context: RunContext, like: SourceAudio, frames: NDArray[np.float32]) -> SourceAudio:
+    path = context.out_dir / f"{PREVIEW_NAME}-{Path(like.path).name}"
+    frames.astype("<f4").tofile(path)
+    return replace(like, path=str(path), frames=len(frames))
+
+
+def _cut_marks(marks: MarkSet, start: int, stop: int) -> MarkSet:
+    spans = ((mark, (mark.start_frame, mark.end_frame)) for mark in marks.marks)
+    return MarkSet(
+        tuple(
+            Mark(mark.source, mark.state, *part)
+            for mark, span in spans
+            for part in inside([span], start, stop)
+        )
+    )
