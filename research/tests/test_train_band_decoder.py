@@ -124,4 +124,4 @@ def test_first_stages_of_another_kind_are_refused(config, tmp_path):
 
 def test_the_recipe_is_complete():
     recipe = load_training_config(RECIPE)
-    assert recipe.learning_rate_at(800) == recipe.learning_rate > recipe.learning_rate_at(801)
+    assert recipe.learning_rate_at(2000) == recipe.learning_rate > recipe.learning_rate_at(2001)
