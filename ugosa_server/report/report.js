@@ -19,7 +19,7 @@
   const [takeButtons, soloButtons, muteButtons] = [find(".take"), find(".solo"), find(".mute")];
   const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
   const solo = new Set(), mute = new Set();
-  let takes = [], take = null, at = startS, region = null, loops = false, request = 0, apartSince = null;
+  let takes = [], take = null, at = startS, region = null, loops = false, wanted = false, request = 0, apartSince = null;
 
   /** One take: a player per stem, and the part of the song that they hold. */
   async function load({ kind, clips }, n) {
@@ -64,6 +64,7 @@
     const mine = ++request;
     if (!take.players.length) return;
     stop();
+    wanted = true; // also while the players get ready
     at = place >= take.from && place < end() - 0.01 && !(loops && place < start()) ? place : start();
     request = mine;
     await seek(take, at);
@@ -75,6 +76,7 @@
 
   function stop() {
     request++;
+    wanted = false;
     at = now();
     for (const audio of take.players) audio.pause();
     draw();
@@ -85,9 +87,9 @@
     const next = takes[index];
     if (!next?.players.length || next === take) return;
     const mine = ++request;
-    const [old, was] = [take, isPlaying()];
+    const old = take;
     const meeting = now() + LEAD_S;
-    const meets = was && meeting >= next.from && meeting < next.to;
+    const meets = isPlaying() && meeting >= next.from && meeting < next.to;
     if (meets) {
       await seek(next, meeting);
       while (request === mine && !old.players[0].paused && now() < meeting) await new Promise(requestAnimationFrame);
@@ -102,7 +104,7 @@
       follow();
     } else {
       at = at >= take.from && at < take.to ? at : take.from;
-      if (was) play();
+      if (wanted) play();
     }
     draw();
   }
