@@ -23,12 +23,17 @@ MIN_SEGMENT_S = 1.0  # shorter ones would hardly save more, and hold too little 
 WAY_OUT = "give more with max_memory_bytes (--memory), or memory_bytes in the server's configuration"
 
 # Libraries below torch ask for memory themselves and have errors of their own.
-# "allocate memory" is what torch says on the CPU.
+# "allocate memory" is what torch says on the CPU; a primitive is oneDNN's, a new thread wants a stack.
 ALLOCATION_FAILURES = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUFFT_ALLOC_FAILED",
     "allocate memory",
+    "bad_alloc",
+    "could not create a primitive",
+    "could not create a memory",
+    "could not execute a primitive",
+    "start new thread",
 )
 
 
