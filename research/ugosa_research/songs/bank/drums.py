@@ -11,8 +11,15 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ugosa_research.songs.bank.pools import DRUM_ROLES, SAMPLE_RATE_HZ, DrumHits, FloatArray, pool_of
-from ugosa_research.songs.bank.recordings import read_mono, recorded_hits
+from ugosa_research.songs.bank.pools import (
+    DRUM_ROLES,
+    SAMPLE_RATE_HZ,
+    DrumHits,
+    FloatArray,
+    pool_of,
+    read_mono,
+)
+from ugosa_research.songs.bank.recordings import recorded_hits
 from ugosa_research.songs.soundfont import DRUM_BANK, SoundfontPlayer
 
 HYDROGEN_KITS = Path("/usr/share/hydrogen/data/drumkits")

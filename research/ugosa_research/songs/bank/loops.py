@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import soundfile
-from scipy.signal import resample_poly
 
-from ugosa_research.songs.bank.pools import SAMPLE_RATE_HZ, STEMS, FloatArray, Loops, pool_of
+from ugosa_research.songs.bank.pools import SAMPLE_RATE_HZ, STEMS, FloatArray, Loops, pool_of, read_mono
 
 GUITAR_SONGS = Path("/usr/share/games/fretsonfire/data/songs/sectoid")
 DRUM_LOOPS = (
@@ -51,13 +49,13 @@ def build_loops() -> Loops:
     stems: list[int] = []
     names: list[str] = []
     for file in sorted(GUITAR_SONGS.glob("*/guitar.ogg")):
-        for piece in _sounding_pieces(_read_mono(file)):
+        for piece in _sounding_pieces(read_mono(file)):
             clips.append(piece)
             stems.append(STEMS.index("other"))
             names.append(f"guitar:{file.parent.name}")
     for file in DRUM_LOOPS:
         if file.exists():
-            clips.append(_levelled(_read_mono(file)))
+            clips.append(_levelled(read_mono(file)))
             stems.append(STEMS.index("drums"))
             names.append(f"drums:{file.stem}")
     return Loops(pool_of(clips), np.array(stems), tuple(names))
@@ -71,11 +69,3 @@ def _sounding_pieces(audio: FloatArray) -> list[FloatArray]:
 
 def _levelled(audio: FloatArray) -> FloatArray:
     return np.asarray(np.clip(audio * (LOOP_RMS / np.sqrt(np.mean(audio**2))), -0.98, 0.98), np.float32)
-
-
-def _read_mono(file: Path) -> FloatArray:
-    audio, rate_hz = soundfile.read(file, dtype="float32", always_2d=True)
-    mono = audio.mean(axis=1)
-    if rate_hz != SAMPLE_RATE_HZ:
-        mono = resample_poly(mono, SAMPLE_RATE_HZ, rate_hz)
-    return np.asarray(mono, np.float32)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from scipy.signal import resample_poly
 
 from ugosa_server.errors import ConfigError
 
@@ -160,6 +161,15 @@ _TABLES: dict[str, type[Any]] = {
     "loops": Loops,
     "grooves": Grooves,
 }
+
+
+def read_mono(path: Path) -> FloatArray:
+    """Read a sound at 44.1 kHz: [T]."""
+    audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    mono = audio.mean(axis=1)
+    if rate_hz != SAMPLE_RATE_HZ:
+        mono = resample_poly(mono, SAMPLE_RATE_HZ, rate_hz)
+    return np.asarray(mono, np.float32)
 
 
 def pool_of(clips: list[FloatArray]) -> AudioPool:

@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
-from scipy.signal import resample_poly
 
-from ugosa_research.songs.bank.pools import SAMPLE_RATE_HZ, FloatArray
+from ugosa_research.songs.bank.pools import SAMPLE_RATE_HZ, FloatArray, read_mono
 
 SUFFIXES = (".ogg", ".wav", ".flac")
 NOTE = re.compile(
@@ -41,8 +39,10 @@ def recorded_instruments(folder: Path, stem: str) -> Iterator[tuple[str, int, di
         octaves = []
         for path in _sounds(instrument):
             found = NOTE.search(path.stem)
+            if found is None:
+                continue
             audio = read_mono(path)[: int(LONGEST_S * SAMPLE_RATE_HZ)]
-            if found is None or np.abs(audio).max(initial=0) < FAINT:
+            if np.abs(audio).max(initial=0) < FAINT:
                 continue
             key = _named_key(found["letter"], found["accidental"], int(found["octave"]))
             octaves.append((measured_key(audio, key % 12) - key) // 12)
@@ -87,15 +87,6 @@ def measured_key(audio: FloatArray, pitch_class: int) -> int:
         return float(on * (odd / (on + 1e-12)) ** 0.3)
 
     return max(keys, key=explained)
-
-
-def read_mono(path: Path) -> FloatArray:
-    """Read a sound at 44.1 kHz: [T]."""
-    audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = audio.mean(axis=1)
-    if rate_hz != SAMPLE_RATE_HZ:
-        mono = resample_poly(mono, SAMPLE_RATE_HZ, rate_hz)
-    return np.asarray(mono, np.float32)
 
 
 def _named_key(letter: str, accidental: str, octave: int) -> int:

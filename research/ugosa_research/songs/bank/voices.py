@@ -6,14 +6,20 @@ import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import butter, resample_poly, sosfiltfilt
+from scipy.signal import butter, sosfiltfilt
 
-from ugosa_research.songs.bank.pools import SAMPLE_RATE_HZ, FloatArray, IntArray, Syllables, pool_of
+from ugosa_research.songs.bank.pools import (
+    SAMPLE_RATE_HZ,
+    FloatArray,
+    IntArray,
+    Syllables,
+    pool_of,
+    read_mono,
+)
 from ugosa_research.songs.bank.words import speak_words
 from ugosa_research.songs.pitch_marks import pitch_marks, pitch_track_hz
 
@@ -85,7 +91,7 @@ def build_syllables(voices: Path, seed: int = 1) -> Syllables:
 
 def analysed(take: Take) -> Syllable | None:
     """Cut, level and mark one take; None if too little of it is voiced to be sung."""
-    audio = _read_mono(take.file)
+    audio = _read_voice(take.file)
     start = int(take.start_s * SAMPLE_RATE_HZ)
     end = min(int(take.end_s * SAMPLE_RATE_HZ), len(audio), start + int(LONGEST_S * SAMPLE_RATE_HZ))
     if end - start < SHORTEST_S * SAMPLE_RATE_HZ:
@@ -158,7 +164,7 @@ def _word_takes(folder: Path) -> Iterator[tuple[str, list[Take]]]:
 
 def _spoken_take(file: Path) -> Take | None:
     """Return the sounding part of a recording of one syllable; None if too short or too long for one."""
-    audio = _read_mono(file)
+    audio = _read_voice(file)
     loud = np.flatnonzero(np.abs(audio) > 0.05 * np.abs(audio).max())
     if len(loud) < 100:
         return None
@@ -170,11 +176,8 @@ def _spoken_take(file: Path) -> Take | None:
     return Take(file, start_s, 0.06, max(fixed_s, 0.09), end_s)
 
 
-def _read_mono(file: Path) -> FloatArray:
-    audio, rate_hz = soundfile.read(file, dtype="float32", always_2d=True)
-    mono = audio.mean(axis=1)
-    if rate_hz != SAMPLE_RATE_HZ:
-        common = gcd(rate_hz, SAMPLE_RATE_HZ)
-        mono = resample_poly(mono, SAMPLE_RATE_HZ // common, rate_hz // common)
+def _read_voice(file: Path) -> FloatArray:
+    """Read a recording without what lies below a voice: [T]."""
+    mono = read_mono(file)
     highpass = butter(2, 60, "high", fs=SAMPLE_RATE_HZ, output="sos")
     return np.asarray(sosfiltfilt(highpass, mono - mono.mean()), np.float32)
