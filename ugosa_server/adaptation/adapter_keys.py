@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-from safetensors import SafetensorError, safe_open
 
 from ugosa_server.errors import CheckpointError
 from ugosa_server.marks import Interval, Mark
+from ugosa_server.models.checkpoint_header import open_safetensors, safetensors_errors_explained
 
 FORMAT = "ugosa-adapter-1"
 MAX_ADAPTER_BYTES = 1024**3  # it is read into memory whole; the tensors of the largest network are 0.2 GB
@@ -70,15 +70,11 @@ def read_adapter_keys(path: Path) -> AdapterKeys:
     Raises:
         CheckpointError: the file is missing or unreadable, or no adapter.
     """
-    try:
+    with safetensors_errors_explained(path, "adapter"):
         if path.stat().st_size > MAX_ADAPTER_BYTES:
             raise CheckpointError(f"{path} is no adapter: it has more than {MAX_ADAPTER_BYTES >> 20} MiB")
         with path.open("rb") as file:
             if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
                 raise CheckpointError(f"{path} is no adapter: its header is too large")
-        with safe_open(path, framework="numpy") as adapter:
-            return parse_keys(adapter.metadata(), path)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no adapter at {path}") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+    with open_safetensors(path, "adapter") as adapter:
+        return parse_keys(adapter.metadata(), path)

@@ -19,10 +19,8 @@ from ugosa_server.marks import Mark, MarkState
 TITLE = "'Feelings' by Sectoid"
 FOLDER = Path(__file__).with_name("feelings")
 MARKS_FILE = FOLDER / "marks.txt"
-STEM_FILES = {
-    "other": "guitar.ogg",
-    "the rest": "band.ogg",
-}  # the guitar is `other` to a network of four stems
+# The guitar is `other` to a network of four stems.
+STEM_FILES = {"other": "guitar.ogg", "the rest": "band.ogg"}
 PEAK = 0.97  # of the mix, -0.3 dBFS: where mastering usually leaves it
 
 

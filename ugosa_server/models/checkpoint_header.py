@@ -41,19 +41,29 @@ def read_header(path: Path) -> CheckpointHeader:
 
 
 @contextmanager
+def safetensors_errors_explained(path: Path, kind: str) -> Iterator[None]:
+    """Explain errors of reading a safetensors file in the block; `kind` is what it should be.
+
+    Raises:
+        CheckpointError: the file is missing or unreadable.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no {kind} at {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+@contextmanager
 def open_safetensors(path: Path, kind: str = "checkpoint", framework: str = "numpy") -> Iterator[Any]:
     """Open a safetensors file for the block; `kind` is what it should be, for messages.
 
     Raises:
         CheckpointError: the file is missing or unreadable.
     """
-    try:
-        with safe_open(path, framework=framework) as file:
-            yield file
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no {kind} at {path}") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+    with safetensors_errors_explained(path, kind), safe_open(path, framework=framework) as file:
+        yield file
 
 
 def parse_header(words: Mapping[str, str] | None, path: Path) -> CheckpointHeader:
