@@ -9,26 +9,21 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.runs import never, run_spec
-from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import BaseStems, RunNotice, RunPhase, RunProgress
-from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.pipeline.run import ResidentNetworks, run_job
+from ugosa_server.pipeline.run import run_job
 
 LONG = AdaptationOptions(learning_rate=1e-3, epochs=1000, segment_s=0.5)  # many minutes; an epoch has 6 steps
 
 
 @pytest.fixture
-def networks(monkeypatch):
+def networks(monkeypatch, networks):
     monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in a song of three seconds
-    return ResidentNetworks(WorkerSettings("cpu"))
+    return networks
 
 
 @pytest.fixture
-def make_spec(tmp_path):
-    checkpoint = tmp_path / "tiny.safetensors"
-    save_checkpoint(checkpoint, tiny_network().state_dict(), TINY)
+def make_spec(tmp_path, checkpoint):
     return partial(run_spec, tmp_path, checkpoint, rate_hz=8000, n_frames=24_000)
 
 

@@ -7,26 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.runs import files_of, never, run_spec, stems_of
-from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import StemEncoding
-from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import BaseStems, RunBaseStems, RunPhase, RunProgress
-from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.pipeline.run import ResidentNetworks, run_job
+from ugosa_server.pipeline.run import run_job
 
 UNJUDGED = AdaptationOptions(learning_rate=1e-3, epochs=1, segment_s=0.5, guard=False)
 
 
 @pytest.fixture
-def networks():
-    return ResidentNetworks(WorkerSettings("cpu"))
-
-
-@pytest.fixture
-def make_spec(tmp_path):
-    checkpoint = tmp_path / "tiny.safetensors"
-    save_checkpoint(checkpoint, tiny_network().state_dict(), TINY)
+def make_spec(tmp_path, checkpoint):
     return partial(run_spec, tmp_path, checkpoint, rate_hz=8000, n_frames=24_000, adaptation=UNJUDGED)
 
 

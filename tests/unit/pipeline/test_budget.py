@@ -8,22 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.runs import never, run_spec
-from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import RunNotice
-from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.pipeline.run import ResidentNetworks, run_job
+from ugosa_server.pipeline.run import run_job
 
 LONG = AdaptationOptions(learning_rate=1e-3, epochs=1000, segment_s=0.5, guard=False)  # many minutes
 
 
 @pytest.mark.parametrize("guard", [False, True])
-def test_a_budget_ends_the_learning_and_its_steps_repeat_it(tmp_path, monkeypatch, guard):
+def test_a_budget_ends_the_learning_and_its_steps_repeat_it(
+    tmp_path, checkpoint, networks, monkeypatch, guard
+):
     monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in a song of three seconds
-    checkpoint = tmp_path / "tiny.safetensors"
-    save_checkpoint(checkpoint, tiny_network().state_dict(), TINY)
-    networks = ResidentNetworks(WorkerSettings("cpu"))
     options = replace(LONG, guard=guard, max_s=3.0)
     timed = run_spec(tmp_path, checkpoint, rate_hz=8000, n_frames=24_000, adaptation=options)
     *events, ending = run_job(timed, networks, never)

@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 
 from tests.helpers.runs import files_of, never, run_spec, song_of, stems_of
-from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import DiskFullError
 from ugosa_server.jobs.runs import RunNotice, RunPreview, RunSucceeded
-from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.pipeline.run import ResidentNetworks, run_job
+from ugosa_server.pipeline.run import run_job
 
 RATE_HZ = 11_025  # not the network's
 FRAMES = 3 * RATE_HZ
@@ -21,14 +18,7 @@ LEARNING = AdaptationOptions(learning_rate=1e-2, epochs=3, segment_s=0.5, guard=
 
 
 @pytest.fixture
-def networks():
-    return ResidentNetworks(WorkerSettings("cpu"))
-
-
-@pytest.fixture
-def make_spec(tmp_path):
-    checkpoint = tmp_path / "tiny.safetensors"
-    save_checkpoint(checkpoint, tiny_network().state_dict(), TINY)
+def make_spec(tmp_path, checkpoint):
     return partial(run_spec, tmp_path, checkpoint, rate_hz=RATE_HZ, n_frames=FRAMES, adaptation=LEARNING)
 
 

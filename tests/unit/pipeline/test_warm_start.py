@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.runs import RATE_HZ, files_of, never, run_spec
-from tests.helpers.tiny_network import TINY, tiny_network
+from tests.helpers.tiny_network import TINY
 from ugosa_server.adaptation import Outcome
 from ugosa_server.adaptation.adapter_keys import read_adapter_keys
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import RunFailed, RunNotice, RunSucceeded
 from ugosa_server.marks import Mark, MarkState
-from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
+from ugosa_server.models.checkpoints import weights_digest
 from ugosa_server.pipeline.resident import ResidentNetworks
 from ugosa_server.pipeline.run import run_job
 
@@ -29,10 +29,8 @@ def networks():
 
 
 @pytest.fixture
-def run(tmp_path, networks):
+def run(tmp_path, checkpoint, networks):
     """Run marks and options, perhaps from the adapter of an earlier run."""
-    checkpoint = tmp_path / "tiny.safetensors"
-    save_checkpoint(checkpoint, tiny_network().state_dict(), TINY)
 
     def run(marks, options=OPTIONS, start=None):
         spec = run_spec(tmp_path, checkpoint, marks=marks, adaptation=options)
