@@ -103,7 +103,8 @@ def test_jobs_resume_bit_for_bit_whichever_process_died(start_server: StartServe
         wait_for_adaptation(client, broken.job_id, attempt=3, epoch=4)
     assert server.stop() == 0  # drained in the middle of the adaptation
 
-    with start_server().client() as client:
+    server = start_server()
+    with server.client() as client:
         rest = list(client.watch(broken.job_id, after_seq=seen[-1].seq))
         events = seen + rest
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
@@ -122,6 +123,7 @@ def test_jobs_resume_bit_for_bit_whichever_process_died(start_server: StartServe
         again = client.create_job(upload_id, marks=MARKS, options=QUICK)
         for job in (queued, again):
             assert states(list(client.watch(job.job_id)))[-1] is JobState.SUCCEEDED
+    assert server.stop() == 0  # checkpoints go after the last event
     assert not list((tmp_path / "state" / "checkpoints").iterdir())
     np.testing.assert_array_equal(
         sum(read_audio(stem) for stem in files.stems.values()), read_audio(tmp_path / "song.wav")
