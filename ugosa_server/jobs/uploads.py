@@ -299,12 +299,12 @@ class Uploads:
             await asyncio.to_thread(read_adapter_keys, self.spool.bytes_path(upload.upload_id))
         except CheckpointError as error:
             raise CheckpointError(f"{upload.format.file_name} is no adapter of a job") from error
-        await self.store(lambda s: s.uploads.complete_adapter(upload.upload_id, sha256))
+        await self.store(lambda s: s.uploads.complete(upload.upload_id, sha256))
 
     async def _probe(self, upload: Upload, sha256: str) -> None:
         path = self.spool.bytes_path(upload.upload_id)
         video = await probe_in_child(path, self.limits.decode_timeout_s)
-        await self.store(lambda s: s.uploads.complete_video(upload.upload_id, sha256, video))
+        await self.store(lambda s: s.uploads.complete(upload.upload_id, sha256, video=video))
         log.info("upload %s: %s, %d x %d", upload.upload_id, video.encoding, video.width, video.height)
 
     async def _decode(self, upload: Upload, sha256: str) -> None:

@@ -95,7 +95,7 @@ def test_player_frames_are_read_only_for_the_run_of_their_job(store):
 def test_a_video_stays_while_a_job_needs_it(store):
     song = complete_upload(store)
     store.uploads.create("v1", "me", "v", "digest", UploadFormat(is_video=True))
-    store.uploads.complete_video("v1", "ab" * 32, VideoInfo(96, 48, "h264"))
+    store.uploads.complete("v1", "ab" * 32, video=VideoInfo(96, 48, "h264"))
     video = store.uploads.get("me", "v1")
     assert (video.audio, video.video) == (None, VideoInfo(96, 48, "h264"))
     seeing = JobOptions("tiny", video=VideoSource("v1"))

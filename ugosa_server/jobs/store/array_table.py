@@ -5,22 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import apsw
-
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import JobArray, JobDraft, new_id
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.jobs.store.requests import Requested, find_request
-from ugosa_server.jobs.store.rows import read_row, read_rows
-from ugosa_server.jobs.store.schema import transaction
+from ugosa_server.jobs.store.rows import Database
 
 
 class ArrayTable:
     """Reads and writes job arrays. Every method is one transaction, durable when it returns."""
 
-    def __init__(self, connection: apsw.Connection, jobs: JobTable) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, jobs: JobTable) -> None:
+        self._db = database
         self._jobs = jobs
 
     def find_request(self, principal: str, request_id: str, request_digest: str) -> JobArray | None:
@@ -29,7 +26,7 @@ class ArrayTable:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
         """
-        array_id = find_request(self._connection, Requested.ARRAY, principal, request_id, request_digest)
+        array_id = find_request(self._db, Requested.ARRAY, principal, request_id, request_digest)
         return None if array_id is None else self.get(principal, array_id)
 
     def create(
@@ -44,12 +41,12 @@ class ArrayTable:
 
         `admit` is called before each job is made and raises what speaks against it; then nothing is made.
         """
-        with transaction(self._connection):
+        with self._db.transaction():
             known = self.find_request(principal, request_id, request_digest)
             if known is not None:
                 return known
             array_id = new_id("array")
-            self._connection.execute(
+            self._db.execute(
                 "INSERT INTO job_arrays (array_id, principal, request_id, request_digest, create_time_s)"
                 " VALUES (?, ?, ?, ?, ?)",
                 (array_id, principal, request_id, request_digest, time.time()),
@@ -71,8 +68,7 @@ class ArrayTable:
         Raises:
             NotFoundError: there is none of that id.
         """
-        ended = read_row(
-            self._connection,
+        ended = self._db.row(
             tuple[int],
             "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE array_id = ?1 AND end_time_s IS NULL)"
             " FROM job_arrays WHERE array_id = ?1 AND principal = ?2",
@@ -88,14 +84,12 @@ class ArrayTable:
         Raises:
             NotFoundError: there is none of that id.
         """
-        row = read_row(
-            self._connection,
+        row = self._db.row(
             tuple[str, int, float],
             "SELECT request_id, last_seq, create_time_s FROM job_arrays WHERE array_id = ? AND principal = ?",
             (array_id, principal),
         )
-        jobs = read_rows(
-            self._connection,
+        jobs = self._db.rows(
             tuple[str, JobState],
             "SELECT job_id, state FROM jobs WHERE array_id = ? ORDER BY number",
             (array_id,),

@@ -22,7 +22,8 @@ from ugosa_server.jobs.store.deletion_table import DeletionTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.jobs.store.lost_run_table import LostRunTable
-from ugosa_server.jobs.store.schema import open_database, open_read_only, transaction
+from ugosa_server.jobs.store.rows import Database
+from ugosa_server.jobs.store.schema import open_database, open_read_only
 from ugosa_server.jobs.store.statistics import Totals
 from ugosa_server.jobs.store.token_table import TokenTable
 from ugosa_server.jobs.store.upload_table import UploadTable
@@ -49,7 +50,7 @@ class Store:
 
     def __init__(self, path: Path, vfs: str | None = None, *, read_only: bool = False) -> None:
         try:
-            self._connection = open_read_only(path) if read_only else open_database(path, vfs)
+            self._db = Database(open_read_only(path) if read_only else open_database(path, vfs))
         except apsw.Error as error:
             if is_full(error, path):
                 raise DiskFullError(
@@ -59,28 +60,28 @@ class Store:
                 f"cannot open the store {path}: {error}; put back a copy of it, or choose"
                 " another state directory"
             ) from error
-        self.events = EventTable(self._connection)
-        self.clock = ClockTable(self._connection)
-        self.jobs = JobTable(self._connection, self.events, self.clock)
-        self.arrays = ArrayTable(self._connection, self.jobs)
-        self.uploads = UploadTable(self._connection, self.clock)
-        self.lost_runs = LostRunTable(self._connection)
-        self.deletions = DeletionTable(self._connection)
-        self.tokens = TokenTable(self._connection, self.clock)
-        self.totals = Totals(self._connection)
+        self.events = EventTable(self._db)
+        self.clock = ClockTable(self._db)
+        self.jobs = JobTable(self._db, self.events, self.clock)
+        self.arrays = ArrayTable(self._db, self.jobs)
+        self.uploads = UploadTable(self._db, self.clock)
+        self.lost_runs = LostRunTable(self._db)
+        self.deletions = DeletionTable(self._db)
+        self.tokens = TokenTable(self._db, self.clock)
+        self.totals = Totals(self._db)
 
     @property
     def in_transaction(self) -> bool:
         """True while a transaction is open; SQLite ends one by itself where the disk is full."""
-        return self._connection.in_transaction
+        return self._db.connection.in_transaction
 
     def transaction(self) -> AbstractContextManager[None]:
         """Run the block all or nothing; an inner transaction becomes part of the outer one."""
-        return transaction(self._connection)
+        return self._db.transaction()
 
     def close(self) -> None:
         """Close the database; the write-ahead log is folded back."""
-        self._connection.close()
+        self._db.connection.close()
 
 
 @dataclass

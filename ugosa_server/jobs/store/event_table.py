@@ -5,13 +5,10 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-import apsw
-
 from ugosa_server.errors import StoreDamagedError
 from ugosa_server.jobs.events import EventBody, JobEvent, StateChanged
 from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPreview, RunProgress
-from ugosa_server.jobs.store.rows import as_json, from_json, read_row, read_rows, read_value
-from ugosa_server.jobs.store.schema import transaction
+from ugosa_server.jobs.store.rows import Table, as_json, from_json
 
 KINDS: dict[str, type[EventBody]] = {
     "state": StateChanged,
@@ -40,17 +37,13 @@ class EventRow(NamedTuple):
     """Number in its array, where that was asked for."""
 
 
-class EventTable:
+class EventTable(Table):
     """Reads and writes events."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
 
     def append(self, job_id: str, attempt: int, body: EventBody) -> JobEvent:
         """Append an event and move the job's `last_seq` (and `fraction`) with it, in one transaction."""
-        with transaction(self._connection):
-            row = read_row(
-                self._connection,
+        with self._db.transaction():
+            row = self._db.row(
                 tuple[int, str | None],
                 "UPDATE jobs SET last_seq = last_seq + 1 WHERE job_id = ? RETURNING last_seq, array_id",
                 (job_id,),
@@ -59,29 +52,26 @@ class EventTable:
                 raise LookupError(f"no job {job_id}")
             seq, array_id = row
             event = JobEvent(job_id, seq, attempt, time.time(), body)
-            self._connection.execute(
+            self._db.execute(
                 "INSERT INTO events (job_id, seq, attempt, time_s, kind, body) VALUES (?, ?, ?, ?, ?, ?)",
                 (job_id, seq, attempt, event.time_s, KIND_OF_TYPE[type(body)], as_json(body)),
             )
             if array_id is not None:
-                self._connection.execute(
+                self._db.execute(
                     "INSERT INTO array_events SELECT array_id, last_seq + 1, ?, ? FROM job_arrays"
                     " WHERE array_id = ?",
                     (job_id, seq, array_id),
                 )
-                self._connection.execute(
+                self._db.execute(
                     "UPDATE job_arrays SET last_seq = last_seq + 1 WHERE array_id = ?", (array_id,)
                 )
             if isinstance(body, RunProgress):
-                self._connection.execute(
-                    "UPDATE jobs SET fraction = ? WHERE job_id = ?", (body.fraction, job_id)
-                )
+                self._db.execute("UPDATE jobs SET fraction = ? WHERE job_id = ?", (body.fraction, job_id))
         return event
 
     def after(self, job_id: str, seq: int, limit: int) -> list[JobEvent]:
         """Return at most `limit` events with a larger sequence number, in order."""
-        rows = read_rows(
-            self._connection,
+        rows = self._db.rows(
             EventRow,
             "SELECT job_id, seq, attempt, time_s, kind, CAST(body AS BLOB) FROM events"
             " WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
@@ -91,8 +81,7 @@ class EventTable:
 
     def newest_preview(self, job_id: str, attempt: int) -> RunPreview | None:
         """Return the newest preview of an attempt; None if there is none."""
-        row = read_row(
-            self._connection,
+        row = self._db.row(
             tuple[bytes],
             "SELECT CAST(body AS BLOB) FROM events WHERE job_id = ? AND attempt = ? AND kind = 'preview'"
             " ORDER BY seq DESC LIMIT 1",
@@ -102,8 +91,7 @@ class EventTable:
 
     def after_in_array(self, array_id: str, array_seq: int, limit: int) -> list[tuple[int, JobEvent]]:
         """Return at most `limit` events of an array's jobs with a larger array_seq, and that, in order."""
-        rows = read_rows(
-            self._connection,
+        rows = self._db.rows(
             EventRow,
             "SELECT job_id, seq, attempt, time_s, kind, CAST(body AS BLOB), array_seq FROM array_events"
             " JOIN events USING (job_id, seq) WHERE array_id = ? AND array_seq > ?"
@@ -114,8 +102,7 @@ class EventTable:
 
     def has_progress(self, job_id: str, attempt: int) -> bool:
         """Return whether a worker has begun with an attempt of a job: its first step is an event."""
-        count = read_value(
-            self._connection,
+        count = self._db.value(
             int,
             "SELECT count(*) FROM events WHERE job_id = ? AND attempt = ? AND kind = 'progress'",
             (job_id, attempt),
@@ -124,8 +111,8 @@ class EventTable:
 
     def delete(self, job_id: str) -> None:
         """Remove a job's events, also from its array."""
-        self._connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
-        self._connection.execute("DELETE FROM array_events WHERE job_id = ?", (job_id,))
+        self._db.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
+        self._db.execute("DELETE FROM array_events WHERE job_id = ?", (job_id,))
 
 
 def _event(row: EventRow) -> JobEvent:

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
-import apsw
 import msgspec
 
 from ugosa_server.audio import SourceAudio
@@ -15,7 +14,7 @@ from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.model import Job, JobOptions
 from ugosa_server.jobs.runs import BaseStems, RunBaseStems, RunSucceeded, StemFile
 from ugosa_server.jobs.store.requests import Requested, find_request
-from ugosa_server.jobs.store.rows import columns_of, from_json, read_row, read_rows, read_strings, read_value
+from ugosa_server.jobs.store.rows import Database, columns_of, from_json
 from ugosa_server.jobs.store.turns import Turns
 from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
@@ -65,9 +64,9 @@ MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 class JobReader:
     """Reads jobs."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-        self._turns = Turns(connection)
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._turns = Turns(database)
 
     def find_request(self, principal: str, request_id: str, request_digest: str) -> Job | None:
         """Return the job that this request made before, or None.
@@ -75,7 +74,7 @@ class JobReader:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
         """
-        job_id = find_request(self._connection, Requested.JOB, principal, request_id, request_digest)
+        job_id = find_request(self._db, Requested.JOB, principal, request_id, request_digest)
         return None if job_id is None else self.get(principal, job_id)
 
     def get(self, principal: str, job_id: str) -> Job:
@@ -91,8 +90,7 @@ class JobReader:
 
     def with_player_frames(self, job: Job) -> Job:
         """Return a job with what it sees of the players, which is left out of it everywhere else."""
-        row = read_row(
-            self._connection,
+        row = self._db.row(
             tuple[bytes, bytes],
             "SELECT CAST(visual_frames AS BLOB), CAST(pictures AS BLOB) FROM job_player_frames"
             " WHERE job_id = ?",
@@ -112,8 +110,7 @@ class JobReader:
 
     def find(self, principal: str, job_id: str, *, marks: bool = True) -> Job | None:
         """Return a job of this principal, or None; without its marks, which can be many, if so asked."""
-        row = read_row(
-            self._connection,
+        row = self._db.row(
             JobRow,
             f"SELECT {COLUMNS if marks else COLUMNS_WITHOUT_MARKS} FROM jobs"
             " WHERE job_id = ? AND principal = ?",
@@ -127,8 +124,7 @@ class JobReader:
         Raises:
             NotFoundError: there is none of that id.
         """
-        row = read_row(
-            self._connection,
+        row = self._db.row(
             tuple[JobState, int],
             "SELECT state, last_seq FROM jobs WHERE job_id = ? AND principal = ?",
             (job_id, principal),
@@ -151,7 +147,8 @@ class JobReader:
         more than MAX_PAGE_BYTES.
         """
         wanted = [state.value for state in states or JobState]
-        rows = self._connection.execute(  # row by row: those that are too much for the page are not read
+        # Row by row: those that are too much for the page are not read.
+        rows = self._db.execute(
             f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND number < ?"
             f" AND state IN ({', '.join('?' * len(wanted))}) AND ? IN ('', upload_sha256)"
             " ORDER BY number DESC LIMIT ?",
@@ -175,8 +172,7 @@ class JobReader:
 
     def unfinished(self, state: JobState) -> list[Job]:
         """Return all jobs in a state, oldest first, without their marks."""
-        rows = read_rows(
-            self._connection,
+        rows = self._db.rows(
             JobRow,
             f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs WHERE state = ? ORDER BY number",
             (state.value,),
@@ -185,8 +181,7 @@ class JobReader:
 
     def succeeded_of_song(self, principal: str, upload_sha256: str) -> list[Job]:
         """Return the jobs that SUCCEEDED with a song of these bytes, newest first, without their marks."""
-        rows = read_rows(
-            self._connection,
+        rows = self._db.rows(
             JobRow,
             f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs"
             " WHERE principal = ? AND upload_sha256 = ? AND state = ? ORDER BY number DESC",
@@ -196,8 +191,7 @@ class JobReader:
 
     def find_content(self, principal: str, contents: Collection[str]) -> Job | None:
         """Return the newest job that SUCCEEDED with one of these contents (JobDraft), or None."""
-        row = read_row(
-            self._connection,
+        row = self._db.row(
             tuple[str],
             "SELECT job_id FROM jobs JOIN job_contents USING (job_id)"
             f" WHERE content_sha256 IN ({', '.join('?' * len(contents))}) AND principal = ? AND state = ?"
@@ -208,20 +202,19 @@ class JobReader:
 
     def all_ids(self) -> set[str]:
         """Return the ids of all jobs, for the sweep of the spool."""
-        return set(read_strings(self._connection, "SELECT job_id FROM jobs"))
+        return set(self._db.strings("SELECT job_id FROM jobs"))
 
     def unfinished_ids(self) -> set[str]:
         """Return the ids of the jobs that have not ended, for the sweep of the spool."""
-        return set(read_strings(self._connection, "SELECT job_id FROM jobs WHERE end_time_s IS NULL"))
+        return set(self._db.strings("SELECT job_id FROM jobs WHERE end_time_s IS NULL"))
 
     def count(self, state: JobState) -> int:
         """Return how many jobs are in a state."""
-        return read_value(self._connection, int, "SELECT count(*) FROM jobs WHERE state = ?", (state.value,))
+        return self._db.value(int, "SELECT count(*) FROM jobs WHERE state = ?", (state.value,))
 
     def count_queued(self, principal: str) -> int:
         """Return how many jobs of a principal wait."""
-        return read_value(
-            self._connection,
+        return self._db.value(
             int,
             "SELECT count(*) FROM jobs WHERE principal = ? AND state = ?",
             (principal, JobState.QUEUED.value),
@@ -229,11 +222,8 @@ class JobReader:
 
     def stored_bytes(self, principal: str) -> int:
         """Return how many bytes the stems of a principal's jobs hold on disk, or can come to hold."""
-        return read_value(
-            self._connection,
-            int,
-            "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?",
-            (principal,),
+        return self._db.value(
+            int, "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?", (principal,)
         )
 
     def _job(self, row: JobRow) -> Job:
@@ -279,8 +269,7 @@ class JobReader:
 
     def _early_stems(self, job_id: str, attempt: int) -> tuple[StemFile, ...]:
         """Return the stems of the unadapted network that an attempt in progress has written."""
-        row = read_row(
-            self._connection,
+        row = self._db.row(
             tuple[bytes],
             "SELECT CAST(body AS BLOB) FROM events WHERE job_id = ? AND attempt = ? AND kind = 'base_stems'",
             (job_id, attempt),

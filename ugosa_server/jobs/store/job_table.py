@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import apsw
-
 from ugosa_server.errors import JobInUseError, JobNotFinishedError, JobStartedError, NotFoundError
 from ugosa_server.jobs.events import EventBody, JobError, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobDraft
@@ -14,16 +12,15 @@ from ugosa_server.jobs.runs import RunNotice, RunSucceeded
 from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_reader import JobReader
-from ugosa_server.jobs.store.rows import START_FROM, as_json, read_row, read_rows, read_strings, read_value
-from ugosa_server.jobs.store.schema import transaction
+from ugosa_server.jobs.store.rows import START_FROM, Database, as_json
 from ugosa_server.marks import Mark
 
 
 class JobTable(JobReader):
     """Reads and writes jobs. Every method is one transaction, durable when it returns."""
 
-    def __init__(self, connection: apsw.Connection, events: EventTable, clock: ClockTable) -> None:
-        super().__init__(connection)
+    def __init__(self, database: Database, events: EventTable, clock: ClockTable) -> None:
+        super().__init__(database)
         self._events = events
         self._clock = clock
 
@@ -44,7 +41,7 @@ class JobTable(JobReader):
             NotFoundError: the upload, the video, or what it starts from has been deleted meanwhile.
         """
         upload, options = draft.upload, draft.options
-        with transaction(self._connection):
+        with self._db.transaction():
             known = self.find_request(upload.principal, request_id, request_digest)
             if known is not None:
                 return known
@@ -53,11 +50,9 @@ class JobTable(JobReader):
                 self.get(upload.principal, options.start_from)
             needed = [upload.upload_id, *([options.video.upload_id] if options.video else [])]
             for upload_id in needed + [options.start_from] * options.start_from.startswith("upload-"):
-                if not read_value(
-                    self._connection, int, "SELECT count(*) FROM uploads WHERE upload_id = ?", (upload_id,)
-                ):
+                if not self._db.value(int, "SELECT count(*) FROM uploads WHERE upload_id = ?", (upload_id,)):
                     raise NotFoundError(f"no upload {upload_id!r}")
-            self._connection.execute(
+            self._db.execute(
                 "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
                 " upload_sha256, file_name, audio, options, marks, state, create_time_s,"
                 " array_id, video_upload_id, stored_bytes)"
@@ -82,12 +77,12 @@ class JobTable(JobReader):
             )
             self._write_marks(job_id, draft.marks)
             if options.visual_frames or options.pictures:
-                self._connection.execute(
+                self._db.execute(
                     "INSERT INTO job_player_frames (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
                     (job_id, as_json(options.visual_frames), as_json(options.pictures)),
                 )
             if draft.content_sha256:
-                self._connection.execute(
+                self._db.execute(
                     "INSERT INTO job_contents (job_id, content_sha256) VALUES (?, ?)",
                     (job_id, draft.content_sha256),
                 )
@@ -109,37 +104,32 @@ class JobTable(JobReader):
         Raises:
             JobStartedError: it is no longer QUEUED.
         """
-        with transaction(self._connection):
+        with self._db.transaction():
             state, _ = self.progress(principal, job_id)
             if state is not JobState.QUEUED:
                 raise JobStartedError(
                     f"job {job_id} is {state.value}; marks can be replaced only while it is queued:"
                     " make a new job of the same upload"
                 )
-            stored = read_value(
-                self._connection, int, "SELECT stored_bytes FROM jobs WHERE job_id = ?", (job_id,)
-            )
+            stored = self._db.value(int, "SELECT stored_bytes FROM jobs WHERE job_id = ?", (job_id,))
             admit(stems_bytes - stored)
-            self._connection.execute(
-                "UPDATE jobs SET stored_bytes = ? WHERE job_id = ?", (stems_bytes, job_id)
-            )
+            self._db.execute("UPDATE jobs SET stored_bytes = ? WHERE job_id = ?", (stems_bytes, job_id))
             self._write_marks(job_id, marks)
-            self._connection.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
+            self._db.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
             return self.get(principal, job_id)
 
     def _write_marks(self, job_id: str, marks: tuple[Mark, ...]) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO job_marks VALUES (?, ?)", (job_id, as_json(marks)))
+        self._db.execute("INSERT OR REPLACE INTO job_marks VALUES (?, ?)", (job_id, as_json(marks)))
 
     def claim_next(self) -> Job | None:
         """Move the QUEUED job whose turn it is to RUNNING as a new attempt, or return None."""
-        with transaction(self._connection):
+        with self._db.transaction():
             next_job = self._turns.next_job()
             if next_job is None:
                 return None
             principal, number = next_job
             self._turns.take(principal)
-            claimed = read_row(
-                self._connection,
+            claimed = self._db.row(
                 tuple[str, int],
                 "UPDATE jobs SET state = ?, attempt = attempt + 1, fraction = 0,"
                 " start_time_s = coalesce(start_time_s, ?) WHERE number = ? RETURNING job_id, attempt",
@@ -152,7 +142,7 @@ class JobTable(JobReader):
 
     def append_event(self, job_id: str, attempt: int, body: EventBody) -> bool:
         """Append an event of a run; False (nothing written) when the attempt is stale or the job ended."""
-        with transaction(self._connection):
+        with self._db.transaction():
             if not self._is_live(job_id, attempt):
                 return False
             self._events.append(job_id, attempt, body)
@@ -167,17 +157,17 @@ class JobTable(JobReader):
         result: RunSucceeded | None = None,
     ) -> bool:
         """Move a RUNNING or CANCELLING job to a terminal state; False when the attempt is stale."""
-        with transaction(self._connection):
+        with self._db.transaction():
             if not self._is_live(job_id, attempt):
                 return False
-            self._connection.execute(
+            self._db.execute(
                 "UPDATE jobs SET state = ?, end_time_s = ?, error = ?, result = ?, stored_bytes = ?,"
                 " fraction = CASE WHEN ? THEN 1.0 ELSE fraction END WHERE job_id = ?",
                 (
                     state.value,
                     self._clock.stamp_s(),
-                    None if error is None else as_json(error),
-                    None if result is None else as_json(result),
+                    as_json(error),
+                    as_json(result),
                     0 if result is None else result.stored_bytes,
                     state is JobState.SUCCEEDED,
                     job_id,
@@ -188,11 +178,11 @@ class JobTable(JobReader):
 
     def requeue(self, job_id: str, attempt: int, notice: RunNotice) -> bool:
         """Put a RUNNING job back into its place in the queue, saying why; False when it is not RUNNING so."""
-        with transaction(self._connection):
+        with self._db.transaction():
             if not self._is_live(job_id, attempt, (JobState.RUNNING,)):
                 return False
             self._events.append(job_id, attempt, notice)
-            self._connection.execute(
+            self._db.execute(
                 "UPDATE jobs SET state = ?, fraction = 0 WHERE job_id = ?", (JobState.QUEUED.value, job_id)
             )
             self._events.append(job_id, attempt, StateChanged(JobState.QUEUED))
@@ -200,16 +190,16 @@ class JobTable(JobReader):
 
     def request_cancel(self, principal: str, job_id: str) -> Job:
         """Make a QUEUED job CANCELLED and a RUNNING one CANCELLING; leave others as they are."""
-        with transaction(self._connection):
+        with self._db.transaction():
             job = self.get(principal, job_id)
             if job.state is JobState.QUEUED:
-                self._connection.execute(
+                self._db.execute(
                     "UPDATE jobs SET state = ?, end_time_s = ?, stored_bytes = 0 WHERE job_id = ?",
                     (JobState.CANCELLED.value, self._clock.stamp_s(), job_id),
                 )
                 self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLED))
             elif job.state is JobState.RUNNING:
-                self._connection.execute(
+                self._db.execute(
                     "UPDATE jobs SET state = ? WHERE job_id = ?", (JobState.CANCELLING.value, job_id)
                 )
                 self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLING))
@@ -217,20 +207,18 @@ class JobTable(JobReader):
 
     def request_accept(self, principal: str, job_id: str) -> Job:
         """Note that a job is to learn no more; leave one that is ending or has ended as it is."""
-        with transaction(self._connection):
+        with self._db.transaction():
             if self.get(principal, job_id).state in (JobState.QUEUED, JobState.RUNNING):
-                self._connection.execute("INSERT OR IGNORE INTO accepted_jobs VALUES (?)", (job_id,))
+                self._db.execute("INSERT OR IGNORE INTO accepted_jobs VALUES (?)", (job_id,))
                 # Its stems will not be those that an equal request asks for.
-                self._connection.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
+                self._db.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
             return self.get(principal, job_id)
 
     def cancel_all(self, principal: str) -> int:
         """Ask all jobs of a principal that have not ended to end, and return how many there were."""
-        with transaction(self._connection):
-            job_ids = read_strings(
-                self._connection,
-                "SELECT job_id FROM jobs WHERE principal = ? AND end_time_s IS NULL",
-                (principal,),
+        with self._db.transaction():
+            job_ids = self._db.strings(
+                "SELECT job_id FROM jobs WHERE principal = ? AND end_time_s IS NULL", (principal,)
             )
             for job_id in job_ids:
                 self.request_cancel(principal, job_id)
@@ -238,9 +226,9 @@ class JobTable(JobReader):
 
     def star(self, principal: str, job_id: str, *, starred: bool) -> Job:
         """Keep a job for ever, or no longer."""
-        with transaction(self._connection):
+        with self._db.transaction():
             self.get(principal, job_id)
-            self._connection.execute(
+            self._db.execute(
                 "INSERT OR IGNORE INTO stars VALUES (?)" if starred else "DELETE FROM stars WHERE job_id = ?",
                 (job_id,),
             )
@@ -253,14 +241,12 @@ class JobTable(JobReader):
             JobNotFinishedError: it has not ended.
             JobInUseError: a job that has not ended starts from it.
         """
-        with transaction(self._connection):
+        with self._db.transaction():
             state, _ = self.progress(principal, job_id)
             if not state.ended:
                 raise JobNotFinishedError(f"job {job_id} is {state.value}; cancel it first")
-            needing = read_strings(
-                self._connection,
-                f"SELECT job_id FROM jobs WHERE end_time_s IS NULL AND {START_FROM} = ?",
-                (job_id,),
+            needing = self._db.strings(
+                f"SELECT job_id FROM jobs WHERE end_time_s IS NULL AND {START_FROM} = ?", (job_id,)
             )
             if needing:
                 raise JobInUseError(
@@ -275,9 +261,8 @@ class JobTable(JobReader):
         A job with an adapter stays without its stems until it ended before `adapters_before_s` too. Its
         request_id is free for a new job then, as that of a removed one is.
         """
-        with transaction(self._connection):
-            ended = read_rows(
-                self._connection,
+        with self._db.transaction():
+            ended = self._db.rows(
                 tuple[str, str, float],
                 "SELECT job_id, principal, end_time_s FROM jobs WHERE end_time_s < ?"
                 " AND job_id NOT IN (SELECT job_id FROM stars)"
@@ -300,18 +285,18 @@ class JobTable(JobReader):
         if job.result is None or not job.result.stems:
             return
         result = replace(job.result, stems=(), base_stems=(), report_json="", report_html="", levels="")
-        self._connection.execute(
+        self._db.execute(
             "UPDATE jobs SET result = ?, stored_bytes = 0, request_id = job_id WHERE job_id = ?",
             (as_json(result), job.job_id),
         )
-        self._connection.execute("DELETE FROM job_contents WHERE job_id = ?", (job.job_id,))
+        self._db.execute("DELETE FROM job_contents WHERE job_id = ?", (job.job_id,))
 
     def _delete(self, job_id: str) -> None:
         """Remove a job with its events; the last one of an array takes the array along."""
         self._events.delete(job_id)
-        self._connection.execute("DELETE FROM job_player_frames WHERE job_id = ?", (job_id,))
-        (row,) = self._connection.execute("DELETE FROM jobs WHERE job_id = ? RETURNING array_id", (job_id,))
-        self._connection.execute(
+        self._db.execute("DELETE FROM job_player_frames WHERE job_id = ?", (job_id,))
+        (row,) = self._db.execute("DELETE FROM jobs WHERE job_id = ? RETURNING array_id", (job_id,))
+        self._db.execute(
             "DELETE FROM job_arrays WHERE array_id = ?1 AND NOT EXISTS"
             " (SELECT 1 FROM jobs WHERE array_id = ?1)",
             row,
@@ -323,10 +308,7 @@ class JobTable(JobReader):
         attempt: int,
         states: tuple[JobState, ...] = (JobState.RUNNING, JobState.CANCELLING),
     ) -> bool:
-        row = read_row(
-            self._connection,
-            tuple[JobState],
-            "SELECT state FROM jobs WHERE job_id = ? AND attempt = ?",
-            (job_id, attempt),
+        row = self._db.row(
+            tuple[JobState], "SELECT state FROM jobs WHERE job_id = ? AND attempt = ?", (job_id, attempt)
         )
         return row is not None and row[0] in states

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import apsw
-
-from ugosa_server.jobs.store.rows import read_row
+from ugosa_server.jobs.store.rows import Table
 
 
 class LostRuns(NamedTuple):
@@ -20,22 +18,16 @@ class LostRuns(NamedTuple):
     """Runs that ended for lack of memory, descriptors or disk; they are no fault of the job."""
 
 
-class LostRunTable:
+class LostRunTable(Table):
     """Reads and writes lost runs."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
 
     def get(self, job_id: str) -> LostRuns:
         """Return the lost runs of a job."""
-        row = read_row(
-            self._connection,
-            LostRuns,
-            "SELECT runs, workers, machine_faults FROM lost_runs WHERE job_id = ?",
-            (job_id,),
+        row = self._db.row(
+            LostRuns, "SELECT runs, workers, machine_faults FROM lost_runs WHERE job_id = ?", (job_id,)
         )
         return row or LostRuns()
 
     def set(self, job_id: str, lost: LostRuns) -> None:
         """Write the lost runs of a job."""
-        self._connection.execute("INSERT OR REPLACE INTO lost_runs VALUES (?, ?, ?, ?)", (job_id, *lost))
+        self._db.execute("INSERT OR REPLACE INTO lost_runs VALUES (?, ?, ?, ?)", (job_id, *lost))

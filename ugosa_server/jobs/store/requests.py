@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-import apsw
-
 from ugosa_server.errors import RequestIdConflictError
-from ugosa_server.jobs.store.rows import read_row
+from ugosa_server.jobs.store.rows import Database
 
 
 class Requested(Enum):
@@ -24,7 +22,7 @@ class Requested(Enum):
 
 
 def find_request(
-    connection: apsw.Connection, kind: Requested, principal: str, request_id: str, request_digest: str
+    database: Database, kind: Requested, principal: str, request_id: str, request_digest: str
 ) -> str | None:
     """Return the id of the thing that this request made before, or None.
 
@@ -34,8 +32,7 @@ def find_request(
         RequestIdConflictError: the request_id belongs to another request.
     """
     table, id_column, name = kind.value
-    row = read_row(
-        connection,
+    row = database.row(
         tuple[str, str],
         f"SELECT {id_column}, request_digest FROM {table} WHERE principal = ? AND request_id = ?",
         (principal, request_id),

@@ -1,14 +1,15 @@
 """Typed rows: the result of a SELECT, checked against the types that the caller states.
 
 The tables are STRICT, so that a column holds values of its declared type; a mismatch is a mistake in the SQL,
-or damage. Columns of JSON and of names for display are read as bytes: where a disk
-has changed them, that costs their row and not the list that it stands in.
+or damage. Columns of JSON and of names for display are read as bytes: where a disk has changed them, that
+costs their row and not the list that it stands in.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar, get_type_hints
 
 import apsw
@@ -24,19 +25,59 @@ Value = str | int | float | None
 log = logging.getLogger(__name__)
 
 
-def read_rows(
-    connection: apsw.Connection, row_type: type[R], sql: str, values: Sequence[Value] = ()
-) -> list[R]:
-    """Return all rows of a statement as `row_type`: a NamedTuple of the columns, or a plain tuple type."""
-    return [_typed(row, row_type) for row in connection.execute(sql, values)]
+class Database:
+    """A connection whose rows are typed; to be used on one thread only."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> apsw.Cursor:
+        """Run a statement."""
+        return self.connection.execute(sql, values)
+
+    def rows(self, row_type: type[R], sql: str, values: Sequence[Value] = ()) -> list[R]:
+        """Return all rows of a statement as `row_type`: a NamedTuple of the columns, or a plain tuple."""
+        return [_typed(row, row_type) for row in self.execute(sql, values)]
+
+    def row(self, row_type: type[R], sql: str, values: Sequence[Value] = ()) -> R | None:
+        """Return the first row of a statement, or None if there is none."""
+        row = self.execute(sql, values).fetchone()
+        return None if row is None else _typed(row, row_type)
+
+    def value(self, value_type: type[R], sql: str, values: Sequence[Value] = ()) -> R:
+        """Return the one value of a statement that always gives one row of one column, such as a count."""
+        ((value,),) = self.execute(sql, values).fetchall()
+        return msgspec.convert(value, value_type)
+
+    def strings(self, sql: str, values: Sequence[Value] = ()) -> list[str]:
+        """Return the one column of a statement, such as ids."""
+        return [value for (value,) in self.rows(tuple[str], sql, values)]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run the block all or nothing; an inner transaction becomes part of the outer one.
+
+        Where the disk is full or fails, SQLite itself undoes the outermost one
+        (sqlite.org/lang_transaction.html, 3.1). apsw then misses its savepoint and says only that; what went
+        wrong is what is raised here.
+        """
+        try:
+            with self.connection:
+                yield
+        except apsw.SQLError as error:
+            cause: BaseException | None = error
+            while isinstance(cause, apsw.SQLError):
+                cause = cause.__context__
+            if self.connection.in_transaction or not isinstance(cause, apsw.Error):
+                raise
+            raise cause from None
 
 
-def read_row(
-    connection: apsw.Connection, row_type: type[R], sql: str, values: Sequence[Value] = ()
-) -> R | None:
-    """Return the first row of a statement, or None if there is none."""
-    row = connection.execute(sql, values).fetchone()
-    return None if row is None else _typed(row, row_type)
+class Table:
+    """Rows of one kind in a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
 
 def _typed(row: object, row_type: type[R]) -> R:
@@ -61,17 +102,6 @@ def columns_of(row_type: type[tuple[object, ...]], **instead: str) -> str:
     )
 
 
-def read_value(connection: apsw.Connection, value_type: type[R], sql: str, values: Sequence[Value] = ()) -> R:
-    """Return the one value of a statement that always gives one row of one column, such as a count."""
-    ((value,),) = connection.execute(sql, values).fetchall()
-    return msgspec.convert(value, value_type)
-
-
-def read_strings(connection: apsw.Connection, sql: str, values: Sequence[Value] = ()) -> list[str]:
-    """Return the one column of a statement, such as ids."""
-    return [value for (value,) in read_rows(connection, tuple[str], sql, values)]
-
-
 def from_json(data: bytes | None, value_type: type[R], instead: R, row: str) -> R:
     """Decode a column of JSON; where its bytes are damaged, log that of `row`, and return `instead`."""
     try:
@@ -81,6 +111,6 @@ def from_json(data: bytes | None, value_type: type[R], instead: R, row: str) -> 
         return instead
 
 
-def as_json(value: object) -> str:
-    """Encode a value for a column that holds JSON."""
-    return msgspec.json.encode(value).decode()
+def as_json(value: object) -> str | None:
+    """Encode a value for a column that holds JSON; None is NULL."""
+    return None if value is None else msgspec.json.encode(value).decode()

@@ -5,19 +5,16 @@ From the first release on, SCHEMA is edited no more: a later version migrates fr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.store.rows import read_value
+from ugosa_server.jobs.store.rows import Database
 
 BUSY_TIMEOUT_MS = 5000
-APPLICATION_ID = int.from_bytes(
-    b"UGOS"
-)  # in the header of the file; stores made before the first release have 0
+# In the header of the file; stores made before the first release have 0.
+APPLICATION_ID = int.from_bytes(b"UGOS")
 VERSION = 1
 
 SCHEMA = """
@@ -177,25 +174,6 @@ LATER_TABLES = """
 """
 
 
-@contextmanager
-def transaction(connection: apsw.Connection) -> Iterator[None]:
-    """Run the block all or nothing; an inner transaction becomes part of the outer one.
-
-    Where the disk is full or fails, SQLite itself undoes the outermost one (sqlite.org/lang_transaction.html,
-    3.1). apsw then misses its savepoint and says only that; what went wrong is what is raised here.
-    """
-    try:
-        with connection:
-            yield
-    except apsw.SQLError as error:
-        cause: BaseException | None = error
-        while isinstance(cause, apsw.SQLError):
-            cause = cause.__context__
-        if connection.in_transaction or not isinstance(cause, apsw.Error):
-            raise
-        raise cause from None
-
-
 def open_database(path: Path, vfs: str | None = None) -> apsw.Connection:
     """Open the database, or make it.
 
@@ -247,7 +225,8 @@ def _prepare(connection: apsw.Connection, path: Path, *, locks_whole: bool) -> N
     _is_new(connection, path)  # before the first write
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
-    with transaction(connection):  # one that a second process, opening it at the same time, waits for
+    # One that a second process, opening it at the same time, waits for.
+    with Database(connection).transaction():
         if _is_new(connection, path):
             connection.execute(SCHEMA)
             connection.pragma("application_id", APPLICATION_ID)
@@ -257,8 +236,9 @@ def _prepare(connection: apsw.Connection, path: Path, *, locks_whole: bool) -> N
 
 def _is_new(connection: apsw.Connection, path: Path) -> bool:
     """Return whether the database is still empty; check that otherwise it is a store of this version."""
-    application_id = read_value(connection, int, "PRAGMA application_id")
-    version = read_value(connection, int, "PRAGMA user_version")
+    database = Database(connection)
+    application_id = database.value(int, "PRAGMA application_id")
+    version = database.value(int, "PRAGMA user_version")
     if (application_id, version) == (APPLICATION_ID, VERSION):
         return False
     if application_id == APPLICATION_ID:
@@ -266,7 +246,7 @@ def _is_new(connection: apsw.Connection, path: Path) -> bool:
             f"the store {path} has version {version}, but this server reads version {VERSION}; upgrade"
             " ugosa-server, or choose another state directory"
         )
-    if version or read_value(connection, int, "SELECT count(*) FROM sqlite_schema"):
+    if version or database.value(int, "SELECT count(*) FROM sqlite_schema"):
         raise ConfigError(
             f"the store {path} was made before the first release (version {version}), and this server reads"
             f" version {VERSION} of a release; empty the state directory and send the songs again, or choose"

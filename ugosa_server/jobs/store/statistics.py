@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import apsw
-
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.store.rows import read_rows
+from ugosa_server.jobs.store.rows import Table
 
 
 @dataclass(frozen=True)
@@ -40,25 +38,17 @@ class PrincipalTotals:
     """Songs and stems on disk."""
 
 
-class Totals:
+class Totals(Table):
     """Reads sums from the store's tables."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
 
     def jobs(self) -> dict[JobState, int]:
         """Return how many jobs there are in each state."""
-        counts = dict(
-            read_rows(
-                self._connection, tuple[JobState, int], "SELECT state, count(*) FROM jobs GROUP BY state"
-            )
-        )
+        counts = dict(self._db.rows(tuple[JobState, int], "SELECT state, count(*) FROM jobs GROUP BY state"))
         return {state: counts.get(state, 0) for state in JobState}
 
     def stored_bytes(self) -> tuple[int, int]:
         """Return the bytes on disk of (uploads, stems)."""
-        (row,) = read_rows(
-            self._connection,
+        (row,) = self._db.rows(
             tuple[int, int],
             "SELECT (SELECT coalesce(sum(stored_bytes), 0) FROM uploads),"
             " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE end_time_s IS NOT NULL)",
@@ -67,8 +57,7 @@ class Totals:
 
     def by_principal(self) -> list[PrincipalTotals]:
         """Return the sums of every principal that has anything here, the one who stores most first."""
-        rows = read_rows(
-            self._connection,
+        rows = self._db.rows(
             tuple[str, int, int, int],
             "SELECT principal, sum(jobs), sum(queued), sum(bytes) FROM"
             " (SELECT principal, 0 AS jobs, 0 AS queued, stored_bytes AS bytes FROM uploads UNION ALL"
@@ -79,8 +68,7 @@ class Totals:
 
     def ended_after(self, time_s: float) -> list[EndedJob]:
         """Return the jobs that ended after a time, in the order of their ends."""
-        rows = read_rows(
-            self._connection,
+        rows = self._db.rows(
             tuple[str, int, JobState, float, float | None, float],
             "SELECT job_id, attempt, state, create_time_s, start_time_s, end_time_s FROM jobs"
             " WHERE end_time_s > ? ORDER BY end_time_s",
@@ -98,8 +86,7 @@ class Totals:
         ]
 
     def _phases(self, job_id: str, attempt: int, ended_s: float) -> dict[str, float]:
-        starts = read_rows(
-            self._connection,
+        starts = self._db.rows(
             tuple[str, float],
             "SELECT json_extract(body, '$.phase'), min(time_s) FROM events"
             " WHERE job_id = ? AND attempt = ? AND kind = 'progress' GROUP BY 1 ORDER BY 2",

@@ -14,12 +14,10 @@ import secrets
 import time
 from dataclasses import dataclass
 
-import apsw
-
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.model import check_principal
 from ugosa_server.jobs.store.clock_table import ClockTable
-from ugosa_server.jobs.store.rows import read_row, read_rows
+from ugosa_server.jobs.store.rows import Database
 
 TOKEN_PATTERN = re.compile(r"ugosa_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 SECRET_BYTES = 32
@@ -43,8 +41,8 @@ class Token:
 class TokenTable:
     """Reads and writes tokens. Every method is one transaction, durable when it returns."""
 
-    def __init__(self, connection: apsw.Connection, clock: ClockTable) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, clock: ClockTable) -> None:
+        self._db = database
         self._clock = clock
 
     def create(self, principal: str, lifetime_s: float | None) -> str:
@@ -52,7 +50,7 @@ class TokenTable:
         check_principal(principal)
         token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(SECRET_BYTES)
         now_s = time.time()
-        self._connection.execute(
+        self._db.execute(
             "INSERT INTO tokens (token_id, principal, secret_sha256, create_time_s, expire_time_s)"
             " VALUES (?, ?, ?, ?, ?)",
             (token_id, principal, _sha256(secret), now_s, None if lifetime_s is None else now_s + lifetime_s),
@@ -65,8 +63,7 @@ class TokenTable:
         if match is None:
             return None
         token_id, secret = match.groups()
-        row = read_row(
-            self._connection,
+        row = self._db.row(
             tuple[str, str],
             "SELECT principal, secret_sha256 FROM tokens WHERE token_id = ?"
             " AND (expire_time_s IS NULL OR expire_time_s > ?)",
@@ -77,8 +74,7 @@ class TokenTable:
 
     def all(self) -> list[Token]:
         """Return all tokens, oldest first; expired ones too."""
-        rows = read_rows(
-            self._connection,
+        rows = self._db.rows(
             tuple[str, str, float, float | None],
             "SELECT token_id, principal, create_time_s, expire_time_s FROM tokens ORDER BY create_time_s",
         )
@@ -95,11 +91,8 @@ class TokenTable:
         Raises:
             NotFoundError: there is none of that id.
         """
-        row = read_row(
-            self._connection,
-            tuple[str],
-            "DELETE FROM tokens WHERE token_id = ? RETURNING principal",
-            (token_id,),
+        row = self._db.row(
+            tuple[str], "DELETE FROM tokens WHERE token_id = ? RETURNING principal", (token_id,)
         )
         if row is None:
             raise NotFoundError(f"no token {token_id!r}; `ugosa-server token list` shows them all")

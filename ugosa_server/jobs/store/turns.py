@@ -6,10 +6,8 @@ store: a restart does not begin the round anew.
 
 from __future__ import annotations
 
-import apsw
-
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.store.rows import read_row, read_rows, read_value
+from ugosa_server.jobs.store.rows import Table
 
 QUEUED = JobState.QUEUED.value
 # Steps from principal to principal along the index, however many jobs each of them has.
@@ -23,16 +21,12 @@ WAITING = f"""
 """
 
 
-class Turns:
+class Turns(Table):
     """Reads and writes when each principal's last turn was."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
 
     def next_job(self) -> tuple[str, int] | None:
         """Return the principal whose turn it is and the number of its oldest queued job, if any."""
-        return read_row(
-            self._connection,
+        return self._db.row(
             tuple[str, int],
             f"{WAITING} SELECT waiting.principal, (SELECT min(number) FROM jobs WHERE state = ? AND"
             " principal = waiting.principal) AS number FROM waiting LEFT JOIN turns USING (principal)"
@@ -42,7 +36,7 @@ class Turns:
 
     def take(self, principal: str) -> None:
         """Note that a principal has had its turn."""
-        self._connection.execute(
+        self._db.execute(
             "INSERT INTO turns SELECT ?, coalesce(max(turn), 0) + 1 FROM turns WHERE true"
             " ON CONFLICT (principal) DO UPDATE SET turn = excluded.turn",
             (principal,),
@@ -50,8 +44,7 @@ class Turns:
 
     def position(self, principal: str, number: int) -> int:
         """Return the place of a queued job if no other is made: 1 = next to run."""
-        rows = read_rows(
-            self._connection,
+        rows = self._db.rows(
             tuple[str, int, int],
             f"{WAITING} SELECT waiting.principal, coalesce(turn, 0), (SELECT min(number) FROM jobs WHERE"
             " state = ? AND principal = waiting.principal) FROM waiting LEFT JOIN turns USING (principal)"
@@ -68,9 +61,6 @@ class Turns:
         return position
 
     def _count(self, condition: str, values: tuple[str | int, ...]) -> int:
-        return read_value(
-            self._connection,
-            int,
-            f"SELECT count(*) FROM jobs WHERE state = ? AND {condition}",
-            (QUEUED, *values),
+        return self._db.value(
+            int, f"SELECT count(*) FROM jobs WHERE state = ? AND {condition}", (QUEUED, *values)
         )

@@ -6,25 +6,13 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import apsw
-
 from ugosa_server.audio import SourceAudio
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.requests import Requested, find_request
-from ugosa_server.jobs.store.rows import (
-    START_FROM,
-    as_json,
-    columns_of,
-    from_json,
-    read_row,
-    read_rows,
-    read_strings,
-    read_value,
-)
-from ugosa_server.jobs.store.schema import transaction
+from ugosa_server.jobs.store.rows import START_FROM, Database, as_json, columns_of, from_json
 from ugosa_server.marks.players import VideoInfo
 
 
@@ -52,8 +40,8 @@ NO_VIDEO = VideoInfo(0, 0, "")
 class UploadTable:
     """Reads and writes uploads. Every method is one transaction, durable when it returns."""
 
-    def __init__(self, connection: apsw.Connection, clock: ClockTable) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, clock: ClockTable) -> None:
+        self._db = database
         self._clock = clock
 
     def create(
@@ -73,19 +61,19 @@ class UploadTable:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
         """
-        with transaction(self._connection):
-            known_id = find_request(self._connection, Requested.UPLOAD, principal, request_id, request_digest)
+        with self._db.transaction():
+            known_id = find_request(self._db, Requested.UPLOAD, principal, request_id, request_digest)
             if known_id is not None:
                 known = self.get(principal, known_id)
                 if not known.damaged:
                     return known
-                self._connection.execute(
+                self._db.execute(
                     "UPDATE uploads SET format = ? WHERE upload_id = ?", (as_json(upload_format), known_id)
                 )
                 self.receive_again(known_id)
                 return self.get(principal, known_id)
             admit()
-            self._connection.execute(
+            self._db.execute(
                 "INSERT INTO uploads (upload_id, principal, request_id, request_digest, format, state,"
                 " create_time_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -106,8 +94,7 @@ class UploadTable:
         Raises:
             NotFoundError: there is none of that id.
         """
-        row = read_row(
-            self._connection,
+        row = self._db.row(
             UploadRow,
             f"SELECT {COLUMNS} FROM uploads WHERE upload_id = ? AND principal = ?",
             (upload_id, principal),
@@ -120,8 +107,7 @@ class UploadTable:
         self, principal: str, after: tuple[float, str] | None, limit: int
     ) -> tuple[list[Upload], tuple[float, str] | None]:
         """Return uploads newest first, and after which the next page starts (None on the last page)."""
-        rows = read_rows(
-            self._connection,
+        rows = self._db.rows(
             UploadRow,
             f"SELECT {COLUMNS} FROM uploads WHERE principal = ? AND (create_time_s, upload_id) < (?, ?)"
             " ORDER BY create_time_s DESC, upload_id DESC LIMIT ?",
@@ -154,41 +140,25 @@ class UploadTable:
 
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:
         """Record that this many bytes are on disk."""
-        self._connection.execute(
+        self._db.execute(
             "UPDATE uploads SET committed_size = ?, stored_bytes = ? WHERE upload_id = ?",
             (committed_size, committed_size, upload_id),
         )
 
-    def complete(self, upload_id: str, sha256: str, audio: SourceAudio) -> None:
-        """Record that the upload is verified and decoded."""
-        self._connection.execute(
-            "UPDATE uploads SET state = ?, sha256 = ?, audio = ?, stored_bytes = ? WHERE upload_id = ?",
-            (
-                UploadState.COMPLETE.value,
-                sha256,
-                as_json(audio),
-                audio.frames * audio.channels * SAMPLE_BYTES,
-                upload_id,
-            ),
-        )
-
-    def complete_video(self, upload_id: str, sha256: str, video: VideoInfo) -> None:
-        """Record that the upload is verified and is a video, whose bytes stay as they came."""
-        self._connection.execute(
-            "UPDATE uploads SET state = ?, sha256 = ?, video = ? WHERE upload_id = ?",
-            (UploadState.COMPLETE.value, sha256, as_json(video), upload_id),
-        )
-
-    def complete_adapter(self, upload_id: str, sha256: str) -> None:
-        """Record that the upload is verified and is an adapter, whose bytes stay as they came."""
-        self._connection.execute(
-            "UPDATE uploads SET state = ?, sha256 = ? WHERE upload_id = ?",
-            (UploadState.COMPLETE.value, sha256, upload_id),
+    def complete(
+        self, upload_id: str, sha256: str, audio: SourceAudio | None = None, video: VideoInfo | None = None
+    ) -> None:
+        """Record that an upload is verified and decoded; a video and an adapter stay as they came."""
+        decoded_bytes = None if audio is None else audio.frames * audio.channels * SAMPLE_BYTES
+        self._db.execute(
+            "UPDATE uploads SET state = ?, sha256 = ?, audio = ?, video = ?,"
+            " stored_bytes = coalesce(?, stored_bytes) WHERE upload_id = ?",
+            (UploadState.COMPLETE.value, sha256, as_json(audio), as_json(video), decoded_bytes, upload_id),
         )
 
     def receive_again(self, upload_id: str) -> None:
         """Make an upload RECEIVING from its first byte, because what was decoded is damaged."""
-        self._connection.execute(
+        self._db.execute(
             "UPDATE uploads SET state = ?, committed_size = 0, stored_bytes = 0, sha256 = '', audio = NULL,"
             " video = NULL, create_time_s = ? WHERE upload_id = ?",
             (UploadState.RECEIVING.value, self._clock.stamp_s(), upload_id),
@@ -201,10 +171,9 @@ class UploadTable:
             NotFoundError: there is none of that id.
             UploadInUseError: a job that has not ended needs it.
         """
-        with transaction(self._connection):
+        with self._db.transaction():
             self.get(principal, upload_id)
-            job_ids = read_strings(
-                self._connection,
+            job_ids = self._db.strings(
                 "SELECT job_id FROM jobs WHERE (upload_id = ?1 OR video_upload_id = ?1"
                 f" OR {START_FROM} = ?1) AND end_time_s IS NULL",
                 (upload_id,),
@@ -213,21 +182,16 @@ class UploadTable:
                 raise UploadInUseError(
                     f"job {job_ids[0]} needs upload {upload_id}; cancel it or wait for its end"
                 )
-            self._connection.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
+            self._db.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
 
     def count(self, principal: str) -> int:
         """Return how many uploads a principal has."""
-        return read_value(
-            self._connection, int, "SELECT count(*) FROM uploads WHERE principal = ?", (principal,)
-        )
+        return self._db.value(int, "SELECT count(*) FROM uploads WHERE principal = ?", (principal,))
 
     def stored_bytes(self, principal: str) -> int:
         """Return how many bytes a principal's uploads hold on disk."""
-        return read_value(
-            self._connection,
-            int,
-            "SELECT coalesce(sum(stored_bytes), 0) FROM uploads WHERE principal = ?",
-            (principal,),
+        return self._db.value(
+            int, "SELECT coalesce(sum(stored_bytes), 0) FROM uploads WHERE principal = ?", (principal,)
         )
 
     def delete_unused(self, before_s: float, but: set[str]) -> list[str]:
@@ -235,9 +199,8 @@ class UploadTable:
 
         A job needs its upload until it has ended. Those in `but` are being written.
         """
-        with transaction(self._connection):
-            old = read_strings(
-                self._connection,
+        with self._db.transaction():
+            old = self._db.strings(
                 "SELECT upload_id FROM uploads WHERE create_time_s < ? AND NOT EXISTS (SELECT 1 FROM jobs"
                 " WHERE jobs.upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
                 " AND NOT EXISTS (SELECT 1 FROM jobs"
@@ -248,9 +211,9 @@ class UploadTable:
             )
             ids = [upload_id for upload_id in old if upload_id not in but]
             for upload_id in ids:
-                self._connection.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
+                self._db.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
             return ids
 
     def all_ids(self) -> set[str]:
         """Return the ids of all uploads, for the sweep of the spool."""
-        return set(read_strings(self._connection, "SELECT upload_id FROM uploads"))
+        return set(self._db.strings("SELECT upload_id FROM uploads"))
