@@ -32,10 +32,18 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.config import QuotaSettings
 from ugosa_server.engines import Engine, EngineHealth, Run
 from ugosa_server.jobs.events import EventHub
-from ugosa_server.jobs.model import JobDraft, JobOptions, Upload, UploadFormat, new_id
+from ugosa_server.jobs.model import JobDraft, Upload, UploadFormat, new_id
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import Quotas
-from ugosa_server.jobs.runs import RunEvent, RunPhase, RunProgress, RunSpec, RunSucceeded, StemFile
+from ugosa_server.jobs.runs import (
+    JobOptions,
+    RunEvent,
+    RunPhase,
+    RunProgress,
+    RunSpec,
+    RunSucceeded,
+    StemFile,
+)
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore, Store
 from ugosa_server.models.registry import ModelRegistry

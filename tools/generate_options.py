@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from ugosa_server.adaptation.presets import PRESETS, AdaptationOptions
-from ugosa_server.jobs.model import JobOptions
 from ugosa_server.jobs.option_table import OPTIONS, JobOption, number_text, options_of
+from ugosa_server.jobs.runs import JobOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIENT_TABLE = ROOT / "clients" / "python" / "ugosa_client" / "option_table.json"

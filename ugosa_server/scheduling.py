@@ -17,7 +17,7 @@ from ugosa_server.errors import DiskFullError, UgosaError, UploadDamagedError, W
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
 from ugosa_server.jobs.events import EventHub, JobError, JobState
-from ugosa_server.jobs.model import Job, JobKind
+from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.retries import pause_s, verdict
 from ugosa_server.jobs.runs import (
@@ -266,11 +266,11 @@ class Scheduler:
     async def _spec(self, job: Job) -> RunSpec:
         job.require_whole()
         job = await self._store(lambda s: s.jobs.with_player_frames(job))
-        video = job.options.video
-        model = self._registry.get(job.options.model)
-        start_from, start_path = job.options.start_from, ""
-        if start_from != NO_START:
-            start_path = str(await self._jobs.drafts.starts.path(job.principal, start_from))
+        options = job.options
+        model = self._registry.get(options.model)
+        start_path = ""
+        if options.start_from != NO_START:
+            start_path = str(await self._jobs.drafts.starts.path(job.principal, options.start_from))
         paths = await asyncio.to_thread(self._spool.make_attempt, job.job_id, job.attempt)
         return RunSpec(
             job_id=job.job_id,
@@ -278,29 +278,15 @@ class Scheduler:
             source=job.audio,
             file_name=job.file_name,
             marks=job.marks,
-            model_name=model.name,
+            options=options,
             model_path=str(model.path),
             model_sha256=model.sha256,
-            adaptation=job.options.adaptation,
-            separation=job.options.separation,
-            stem_encoding=job.options.stem_encoding,
-            seed=job.options.seed,
             out_dir=str(paths.out_dir),
             checkpoint_path=str(paths.checkpoint),
             resume_path=str(paths.resume or ""),
-            analysis_only=job.options.kind is JobKind.ANALYSIS,
-            visual_frames=job.options.visual_frames,
-            pictures=job.options.pictures,
-            video=video,
-            video_path=str(self._spool.bytes_path(video.upload_id)) if video else "",
-            stems=stems_of_job(job.options.instruments, job.marks, model, job.audio),
-            chosen=job.options.stems,
-            base_stems=job.options.base_stems,
-            preview=(job.options.preview_start_frame, job.options.preview_end_frame),
-            max_memory_bytes=job.options.max_memory_bytes,
-            start_from=start_from,
+            stems=stems_of_job(options.instruments, job.marks, model, job.audio),
+            video_path=str(self._spool.bytes_path(options.video.upload_id)) if options.video else "",
             start_path=start_path,
-            excerpt=job.options.excerpt,
         )
 
     async def _record(self, job: Job, body: RunStep) -> None:

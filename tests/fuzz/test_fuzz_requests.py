@@ -9,8 +9,9 @@ from tests.helpers.mutations import hostile
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.config import ServerConfig, load_config
 from ugosa_server.errors import BadOptionError, ConfigError, UgosaError
-from ugosa_server.jobs.model import JobOptions, check_request_id, request_digest
+from ugosa_server.jobs.model import check_request_id, request_digest
 from ugosa_server.jobs.options import resolve_job_options
+from ugosa_server.jobs.runs import JobOptions
 from ugosa_server.marks import validate_marks
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.registry import read_model_info

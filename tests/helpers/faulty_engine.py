@@ -107,7 +107,7 @@ class FaultyRun(Run):
         for number, phase in enumerate(RunPhase):
             self._reach(f"phase.{phase}.begun")
             is_long = phase is RunPhase.ADAPTATION
-            steps = self.spec.adaptation.epochs * STEPS if is_long else STEPS
+            steps = self.spec.options.adaptation.epochs * STEPS if is_long else STEPS
             self._say(RunProgress(phase, number * STEPS / total, None, 0, steps))
             for step in range(1, steps + 1):
                 if is_long and self._accepted:
@@ -122,7 +122,7 @@ class FaultyRun(Run):
                     return RunFailed("BAD_CHECKPOINT", f"{self.spec.model_path} is not there")
                 fraction = (number + step / steps) * STEPS / total
                 self._say(RunProgress(phase, min(1.0, fraction), 1.0, step, steps))
-            if phase is RunPhase.BASE_SEPARATION and self.spec.base_stems is not BaseStems.NONE:
+            if phase is RunPhase.BASE_SEPARATION and self.spec.options.base_stems is not BaseStems.NONE:
                 self._say(RunBaseStems(write_stems(self.spec, "base")))
         ending = succeed(self.spec)
         self._reach("worker.report_written")

@@ -6,8 +6,8 @@ import numpy as np
 
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.jobs.runs import BaseStems, RunSpec
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.jobs.runs import BaseStems, JobOptions, RunSpec
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.separation.options import SeparationOptions
@@ -48,12 +48,12 @@ class RunSpecs:
             ),
             file_name="song.wav",
             marks=(Mark("vocals", MarkState.SILENT, 0, FRAMES // 2),),
-            model_name="tiny",
+            options=JobOptions(
+                "tiny",
+                adaptation=AdaptationOptions(epochs=epochs, segment_s=0.25),
+                separation=SeparationOptions(segment_s=0.25),
+                base_stems=base_stems,
+            ),
             model_path=model_path or str(self.model_path),
-            adaptation=AdaptationOptions(epochs=epochs, segment_s=0.25),
-            separation=SeparationOptions(segment_s=0.25),
-            stem_encoding=StemEncoding.WAV_FLOAT32,
-            seed=0,
             out_dir=str(out_dir),
-            base_stems=base_stems,
         )

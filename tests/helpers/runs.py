@@ -1,14 +1,14 @@
 """Runs of the job pipeline in a test's own process: what to run, and what it has left."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.jobs.runs import RunSpec
+from ugosa_server.audio.formats import SourceAudio
+from ugosa_server.jobs.runs import JobOptions, RunSpec
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.separation.options import SeparationOptions
 
@@ -18,6 +18,13 @@ EPOCHS = 2
 
 def never():
     return False
+
+
+def changed(spec, **changes):
+    """The same run with some fields of its own, or of its options, changed."""
+    of_options = {field.name for field in fields(JobOptions)} - {"stems"}
+    options = {name: changes.pop(name) for name in of_options & changes.keys()}
+    return replace(spec, options=replace(spec.options, **options), **changes)
 
 
 def run_spec(tmp_path, checkpoint, channels=2, n_frames=3 * RATE_HZ, marks=None, rate_hz=RATE_HZ, **changes):
@@ -44,15 +51,16 @@ def run_spec(tmp_path, checkpoint, channels=2, n_frames=3 * RATE_HZ, marks=None,
         source=SourceAudio(str(path), rate_hz, channels, n_frames, "WAV PCM_16", float(np.abs(song).max())),
         file_name="Lied Nº 1.wav",
         marks=marks,
-        model_name="tiny",
+        options=JobOptions(
+            "tiny",
+            adaptation=AdaptationOptions(learning_rate=1e-3, epochs=EPOCHS, segment_s=1.0),
+            separation=SeparationOptions(segment_s=1.0),
+            seed=3,
+        ),
         model_path=str(checkpoint),
-        adaptation=AdaptationOptions(learning_rate=1e-3, epochs=EPOCHS, segment_s=1.0),
-        separation=SeparationOptions(segment_s=1.0),
-        stem_encoding=StemEncoding.WAV_FLOAT32,
-        seed=3,
         out_dir=str(out_dir),
     )
-    return replace(spec, **changes)
+    return changed(spec, **changes)
 
 
 def song_of(spec):

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from tests.helpers.engines import (
     until,
 )
 from tests.helpers.run_specs import ENDLESS, FRAMES, RATE_HZ, RunSpecs
+from tests.helpers.runs import changed
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import (
     BaseStems,
@@ -121,7 +121,7 @@ async def test_base_stems_are_whole_before_the_adaptation(engine, harness, make_
 async def test_previews_are_whole_while_the_run_learns(engine, harness, specs, make_spec):
     if harness.name == "fake":
         pytest.skip("the fake makes none")
-    spec = replace(make_spec(epochs=ENDLESS), preview=(FRAMES // 4, FRAMES))
+    spec = changed(make_spec(epochs=ENDLESS), preview_start_frame=FRAMES // 4, preview_end_frame=FRAMES)
     run = await engine.start(spec)
     async with aclosing(run.events()) as events:
         async for event in events:

@@ -13,8 +13,8 @@ from tests.helpers.lossy_vfs import LossyVfs
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
-from ugosa_server.jobs.runs import RunNotice
+from ugosa_server.jobs.model import JobDraft, UploadFormat
+from ugosa_server.jobs.runs import JobOptions, RunNotice
 from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)

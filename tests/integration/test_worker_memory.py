@@ -11,12 +11,11 @@ import pytest
 
 from tests.helpers.tiny_model import write_tiny_model
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.config import WorkerSettings
-from ugosa_server.jobs.runs import RunSpec, RunSucceeded
+from ugosa_server.jobs.runs import JobOptions, RunSpec, RunSucceeded
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.pipeline.run import ResidentNetworks, run_job
-from ugosa_server.separation.options import SeparationOptions
 
 RATE_HZ = 44100
 MARKS = (Mark("vocals", MarkState.SILENT, 0, RATE_HZ),)
@@ -38,12 +37,8 @@ def peak_of_job(folder: Path, seconds: int) -> int:
         source=SourceAudio(str(song), RATE_HZ, 2, seconds * RATE_HZ, "noise", 0.5),
         file_name="noise",
         marks=MARKS,
-        model_name="tiny",
+        options=JobOptions("tiny", adaptation=AdaptationOptions(strategy="P-L3:D", epochs=1)),
         model_path=str(write_tiny_model(folder / "tiny.safetensors")),
-        adaptation=AdaptationOptions(strategy="P-L3:D", epochs=1),
-        separation=SeparationOptions(),
-        stem_encoding=StemEncoding.WAV_FLOAT32,
-        seed=0,
         out_dir=str(out_dir),
     )
     networks = ResidentNetworks(WorkerSettings("cpu", threads=1, prefix_cache_bytes=0))

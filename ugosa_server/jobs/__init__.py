@@ -5,19 +5,12 @@ The services are `queue.JobQueue`, `arrays.JobArrays`, `uploads.Uploads`, `quota
 """
 
 from ugosa_server.jobs.events import EventBody, EventHub, JobError, JobEvent, JobState, StateChanged
-from ugosa_server.jobs.model import (
-    Job,
-    JobArray,
-    JobDraft,
-    JobKind,
-    JobOptions,
-    Upload,
-    UploadFormat,
-    UploadState,
-)
+from ugosa_server.jobs.model import Job, JobArray, JobDraft, Upload, UploadFormat, UploadState
 from ugosa_server.jobs.runs import (
     AdapterFile,
     BaseStems,
+    JobKind,
+    JobOptions,
     RunBaseStems,
     RunCancelled,
     RunEvent,

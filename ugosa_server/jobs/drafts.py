@@ -7,18 +7,9 @@ from dataclasses import replace
 
 from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import BadOptionError, NoVideoEncoderError
-from ugosa_server.jobs.model import (
-    Job,
-    JobDraft,
-    JobKind,
-    JobOptions,
-    Upload,
-    request_digest,
-    require_song,
-    require_video,
-)
+from ugosa_server.jobs.model import Job, JobDraft, Upload, request_digest, require_song, require_video
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
-from ugosa_server.jobs.runs import BaseStems
+from ugosa_server.jobs.runs import BaseStems, JobKind, JobOptions
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.starts import AUTO, NO_START, Starts
 from ugosa_server.jobs.stem_choice import StemChoice

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 
-from ugosa_server.adaptation import AdaptationOptions
-from ugosa_server.audio import RawPcm, SourceAudio, StemEncoding
+from ugosa_server.audio import RawPcm, SourceAudio
 from ugosa_server.errors import (
     JOB_DAMAGED_MESSAGE,
     BadOptionError,
@@ -20,10 +19,9 @@ from ugosa_server.errors import (
     UploadIncompleteError,
 )
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.runs import BaseStems, RunSucceeded, StemFile
+from ugosa_server.jobs.runs import JobOptions, RunSucceeded, StemFile
 from ugosa_server.marks import Mark, MarkSet
-from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
-from ugosa_server.separation import SeparationOptions
+from ugosa_server.marks.players import VideoInfo
 
 LOCAL_PRINCIPAL = "local"
 """Principal of whoever reaches the Unix socket, or (unless configured otherwise) a plain loopback port."""
@@ -186,57 +184,6 @@ def _require_complete(upload: Upload) -> None:
             " and `finish`",
             committed_size=upload.committed_size,
         )
-
-
-class JobKind(StrEnum):
-    """Purpose of a job."""
-
-    SEPARATION = "separation"
-    """Adapts and separates: stems and a report."""
-    ANALYSIS = "listening"
-    """Runs the unadapted network alone: levels for suggestions and lint, no stems."""
-
-
-@dataclass(frozen=True)
-class JobOptions:
-    """Options of a job, every choice made."""
-
-    model: str
-    """Name in the registry."""
-    kind: JobKind = JobKind.SEPARATION
-    """Purpose."""
-    preset: str = ""
-    """The named set of defaults that the request started from; empty = none."""
-    adaptation: AdaptationOptions = field(default_factory=AdaptationOptions)
-    """Fine-tuning."""
-    separation: SeparationOptions = field(default_factory=SeparationOptions)
-    """Cutting and joining."""
-    stem_encoding: StemEncoding = StemEncoding.WAV_FLOAT32
-    """File format of the stems."""
-    base_stems: BaseStems = BaseStems.NONE
-    """Whether those of the unadapted network are given too."""
-    preview_start_frame: int = 0
-    """First frame of the stretch that previews are made of."""
-    preview_end_frame: int = 0
-    """One past its last frame; 0 = no previews."""
-    seed: int = 0
-    """Seed of every random choice."""
-    max_memory_bytes: int = 0
-    """Memory that the worker may hold during the job, on the CPU; 0 = as the server has it."""
-    start_from: str = "none"
-    """Job or upload whose adapter is gone on from; "none" = the model as it is. In a draft also "auto"."""
-    instruments: tuple[str, ...] = ()
-    """Sources of the model that play, as the request says; empty = by the marks."""
-    stems: tuple[str, ...] = ()
-    """Stems to give, besides the sum of the others; empty = all."""
-    excerpt: bool = True
-    """Whether the report's page holds a few seconds of every take."""
-    visual_frames: tuple[VisualFrame, ...] = ()
-    """Features of the players."""
-    pictures: tuple[PlayerPicture, ...] = ()
-    """Pictures of the players."""
-    video: VideoSource | None = None
-    """Video of the players."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from typing import Any, Literal, get_args
 from ugosa_server.adaptation import PRESETS, AdaptationOptions
 from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.model import JobOptions
-from ugosa_server.jobs.runs import BaseStems
+from ugosa_server.jobs.runs import BaseStems, JobOptions
 from ugosa_server.models import MaskKind
 from ugosa_server.separation import SeparationOptions
 

@@ -14,9 +14,8 @@ from ugosa_server.adaptation.presets import (
 from ugosa_server.adaptation.strategies import parse_strategy, require_strategy_exists
 from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.model import JobKind, JobOptions
 from ugosa_server.jobs.option_table import check_values
-from ugosa_server.jobs.runs import BaseStems
+from ugosa_server.jobs.runs import BaseStems, JobKind, JobOptions
 from ugosa_server.marks import validate_instruments, validate_stems
 from ugosa_server.marks.players import (
     PlayerPicture,

@@ -5,7 +5,7 @@ Front process, engines and workers all speak it; an engine carries it between th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ugosa_server.adaptation import AdaptationOptions, LossTerms, Verdict
@@ -26,6 +26,67 @@ class BaseStems(StrEnum):
     """They are written as early, and kept beside the job's stems."""
 
 
+class JobKind(StrEnum):
+    """Purpose of a job."""
+
+    SEPARATION = "separation"
+    """Adapts and separates: stems and a report."""
+    ANALYSIS = "listening"
+    """Runs the unadapted network alone: levels for suggestions and lint, no stems."""
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """Options of a job, every choice made."""
+
+    model: str
+    """Name in the registry."""
+    kind: JobKind = JobKind.SEPARATION
+    """Purpose."""
+    preset: str = ""
+    """The named set of defaults that the request started from; empty = none."""
+    adaptation: AdaptationOptions = field(default_factory=AdaptationOptions)
+    """Fine-tuning."""
+    separation: SeparationOptions = field(default_factory=SeparationOptions)
+    """Cutting and joining."""
+    stem_encoding: StemEncoding = StemEncoding.WAV_FLOAT32
+    """File format of the stems."""
+    base_stems: BaseStems = BaseStems.NONE
+    """Whether those of the unadapted network are given too."""
+    preview_start_frame: int = 0
+    """First frame of the stretch that previews are made of."""
+    preview_end_frame: int = 0
+    """One past its last frame; 0 = no previews."""
+    seed: int = 0
+    """Seed of every random choice."""
+    max_memory_bytes: int = 0
+    """Memory that the worker may hold during the job, on the CPU; 0 = as the server has it."""
+    start_from: str = "none"
+    """Job or upload whose adapter is gone on from; "none" = the model as it is. In a draft also "auto"."""
+    instruments: tuple[str, ...] = ()
+    """Sources of the model that play, as the request says; empty = by the marks."""
+    stems: tuple[str, ...] = ()
+    """Stems to give, besides the sum of the others; empty = all."""
+    excerpt: bool = True
+    """Whether the report's page holds a few seconds of every take."""
+    visual_frames: tuple[VisualFrame, ...] = ()
+    """Features of the players."""
+    pictures: tuple[PlayerPicture, ...] = ()
+    """Pictures of the players."""
+    video: VideoSource | None = None
+    """Video of the players."""
+
+    @property
+    def preview(self) -> Interval:
+        """Frames that previews are made of; none of them = no previews."""
+        return self.preview_start_frame, self.preview_end_frame
+
+    @property
+    def is_analysis(self) -> bool:
+        """True if the run ends after the pass of the unadapted network: levels, no stems, no report."""
+        return self.kind is JobKind.ANALYSIS
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """All that an engine needs to run one attempt of a job."""
@@ -40,18 +101,10 @@ class RunSpec:
     """Name of the song for the report; never used as a path."""
     marks: tuple[Mark, ...]
     """Validated marks, in frames at the source rate; empty = plain separation."""
-    model_name: str
-    """Name in the registry, for the report."""
+    options: JobOptions
+    """Validated."""
     model_path: str
     """The checkpoint file."""
-    adaptation: AdaptationOptions
-    """Validated."""
-    separation: SeparationOptions
-    """Validated."""
-    stem_encoding: StemEncoding
-    """File format of the stems."""
-    seed: int
-    """Seed of every random choice."""
     out_dir: str
     """Empty directory for this attempt. Files are written beside their names, synced and renamed."""
     checkpoint_path: str = ""
@@ -61,30 +114,10 @@ class RunSpec:
     """Such a file of an earlier attempt, ignored if it does not match this run; empty = there is none."""
     stems: tuple[str, ...] = ()
     """Names of the stems to make, in the model's order; empty = all that the model can give."""
-    chosen: tuple[str, ...] = ()
-    """Those of them to write, besides the sum of the others; empty = all, each by itself."""
-    base_stems: BaseStems = BaseStems.NONE
-    """Whether those of the unadapted network are written too."""
-    preview: Interval = (0, 0)
-    """Frames that are separated again and again while the network learns; none of them = no previews."""
-    excerpt: bool = True
-    """Whether the report's page holds a few seconds of every take."""
-    visual_frames: tuple[VisualFrame, ...] = ()
-    """Features of the players, for a model that is conditioned on video."""
-    pictures: tuple[PlayerPicture, ...] = ()
-    """Pictures of the players, of which the worker makes visual frames; validated."""
-    video: VideoSource | None = None
-    """A video of the players, of which the worker takes pictures; validated."""
     video_path: str = ""
-    """Its file."""
-    max_memory_bytes: int = 0
-    """Memory that the process may hold, on the CPU; 0 = as the settings say."""
-    start_from: str = "none"
-    """Job or upload whose adapter the run begins with; "none" = the model as it is."""
+    """File of the video of the players, if there is one."""
     start_path: str = ""
-    """File of that adapter; empty = none."""
-    analysis_only: bool = False
-    """True = the run ends after the pass of the unadapted network: levels, no stems, no report."""
+    """File of the adapter that the run begins with; empty = none."""
     model_sha256: str = ""
     """Hex, of the checkpoint file when the server started; empty = not compared."""
 

@@ -16,8 +16,9 @@ from ugosa_server.adaptation import parse_strategy
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, read_adapter_keys
 from ugosa_server.adaptation.presets import uses_model_defaults
 from ugosa_server.errors import BadOptionError, CheckpointError
-from ugosa_server.jobs.model import Job, JobDraft, JobKind, JobOptions, require_adapter
+from ugosa_server.jobs.model import Job, JobDraft, require_adapter
 from ugosa_server.jobs.options import JobOptionsRequest, check_adaptation
+from ugosa_server.jobs.runs import JobKind, JobOptions
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.marks import complement, intersect

@@ -68,7 +68,7 @@ def adapt_network(
     keys, start = _load_start(context) if spec.start_path else (None, None)
     learned = keys.silence if keys else {}
     held = HeldBack({}, marks)
-    if spec.adaptation.guard:
+    if spec.options.adaptation.guard:
         held = hold_back(marks, context.ensemble.playing, config.sample_rate_hz, learned)
     pool = RemixPool(
         mix.frames,
@@ -86,7 +86,7 @@ def adapt_network(
             f"there is no stretch of the song to make remixes of, so {strategy} is taken in place of "
             f"{context.strategy}: mark silence where something else still plays",
         )
-    options = replace(spec.adaptation, strategy=str(strategy))
+    options = replace(spec.options.adaptation, strategy=str(strategy))
     all_steps = count_steps(len(mix.frames), config.sample_rate_hz, options)
     yield journal.begin(RunPhase.ADAPTATION, all_steps)
     if start is not None:
@@ -109,7 +109,7 @@ def adapt_network(
             song,
             config.sample_rate_hz,
             segment_length(len(mix.frames), config.sample_rate_hz, options),
-            spec.seed,
+            spec.options.seed,
             context.check_cancel,
             has_start=start is not None,
         )
@@ -124,7 +124,7 @@ def adapt_network(
             mix.frames,
             lambda start, stop: activity(held.training_marks, config.sources, start, stop),
             options,
-            spec.seed,
+            spec.options.seed,
             CacheBudget(_cache_bytes(context), settings.prefix_cache_disk_bytes, context.out_dir),
             checkpoint,
             context_reader(context.model.network, spec),
@@ -158,7 +158,7 @@ def adapt_network(
         yield journal.notice(
             ACCEPTED_REASON,
             f"{steps} of {all_steps} steps were learned when the job was to go on; --steps {steps}"
-            f" --start-from {spec.start_from} gives the same stems again"
+            f" --start-from {spec.options.start_from} gives the same stems again"
             if steps
             else "nothing was learned yet when the job was to go on: it takes what it started from",
             warning=False,
@@ -169,11 +169,11 @@ def adapt_network(
         yield journal.notice(
             "BUDGET",
             f"{steps} of {all_steps} steps were learned, for the job to be done in {options.max_s:g} s; "
-            f"--steps {steps} --start-from {spec.start_from} gives the same stems again",
+            f"--steps {steps} --start-from {spec.options.start_from} gives the same stems again",
             warning=False,
         )
     verdict = None
-    if spec.adaptation.guard:
+    if spec.options.adaptation.guard:
         verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, len(epoch_losses), 0.0)
         yield journal.notice(VERDICT_REASON, verdict.sentence, warning=False)
     result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict, steps)
@@ -214,9 +214,9 @@ def _load_start(context: RunContext) -> tuple[AdapterKeys, dict[str, Tensor]]:
 
 
 def _start_notice(context: RunContext) -> RunNotice:
-    what = "goes on from" if context.spec.adaptation.epochs else "learns nothing new and takes"
+    what = "goes on from" if context.spec.options.adaptation.epochs else "learns nothing new and takes"
     return context.journal.notice(
-        "WARM_START", f"{what} what {context.spec.start_from} has learned", warning=False
+        "WARM_START", f"{what} what {context.spec.options.start_from} has learned", warning=False
     )
 
 
@@ -255,7 +255,7 @@ def _epoch_checkpoint(
         audio_sha256=mix.source_sha256,
         marks_sha256=marks_sha256(context.ensemble.marks.marks),
         options=options,
-        seed=spec.seed,
+        seed=spec.options.seed,
         machine=context.networks.machine(context.model.device),
     )
     resume_path = Path(spec.resume_path) if spec.resume_path else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ugosa_server.adaptation import Strategy
 from ugosa_server.audio import SourceFrames
-from ugosa_server.jobs import RunEvent, RunSpec
+from ugosa_server.jobs import JobOptions, RunEvent, RunSpec
 from ugosa_server.marks import Interval, MarkSet
 from ugosa_server.models import NetworkConfig
 from ugosa_server.pipeline.plan import (
@@ -33,13 +33,13 @@ class RunCancelledError(Exception):
 class RunContext:
     """One attempt of a job: read-only for its phases, which return their results.
 
-    Another spec (smaller pieces, features of the players) is another context.
+    Other options (smaller pieces, features of the players) are another context.
     """
 
     spec: RunSpec
     """The job as it is run: as asked for, but in smaller pieces where memory was too little."""
-    asked: RunSpec
-    """The job as asked for, validated."""
+    asked: JobOptions
+    """The options as asked for."""
     frames: SourceFrames
     """The song."""
     model: ResidentNetwork
@@ -77,7 +77,7 @@ class RunContext:
         marks = MarkSet(spec.marks)
         ensemble = Ensemble.of(spec, config)
         plan = plan_phases(spec, strategy, ensemble, config, networks.threads)
-        journal = RunJournal(plan, budget_s=spec.adaptation.max_s)
+        journal = RunJournal(plan, budget_s=spec.options.adaptation.max_s)
         journal.notices += [] if notice is None else [notice]
         journal.notices += ensemble_notices(spec, ensemble, config)
         if networks.device != model.device:
@@ -87,7 +87,7 @@ class RunContext:
             )
         return cls(
             spec=spec,
-            asked=spec,
+            asked=spec.options,
             frames=frames,
             model=model,
             networks=networks,
@@ -115,8 +115,12 @@ class RunContext:
         """Memory that the process may hold during the run; 0 = all that there is."""
         if self.model.on_gpu:
             return 0
-        budgets = (self.networks.settings.memory_bytes, self.spec.max_memory_bytes)
+        budgets = (self.networks.settings.memory_bytes, self.spec.options.max_memory_bytes)
         return min(filter(None, budgets), default=0)
+
+    def with_options(self, **changes: Any) -> RunContext:
+        """Return the context of the same run with some options changed."""
+        return replace(self, spec=replace(self.spec, options=replace(self.spec.options, **changes)))
 
     def follow(self, work: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
         """Drive work that yields the number of its steps done; return its result."""

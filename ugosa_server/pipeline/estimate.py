@@ -59,8 +59,8 @@ class NetworkPass:
                 lambda mix, start: network(mix),
                 self.mix.frames,
                 config.sample_rate_hz,
-                spec.separation,
-                spec.seed,
+                spec.options.separation,
+                spec.options.seed,
                 device,
             )
             return estimates_at_source(self._counted(segments), self.mix, spec.source)
@@ -70,8 +70,8 @@ class NetworkPass:
             self.mix.frames,
             _conditioning(context, network, len(self.mix.frames)),
             [config.sources.index(name) for name in context.ensemble.playing],
-            spec.separation,
-            spec.seed,
+            spec.options.separation,
+            spec.options.seed,
             device,
         )
         return masked_stems(
@@ -127,7 +127,7 @@ def _video_contexts(network: MaskNetwork, spec: RunSpec) -> VideoContexts:
     config = network.config
     assert config.mask_grid is not None
     return VideoContexts(
-        spec.visual_frames,
+        spec.options.visual_frames,
         network.context_shape,
         spec.source.sample_rate_hz,
         config.sample_rate_hz / config.mask_grid.hop_samples,

@@ -50,8 +50,8 @@ class ExcerptRecorder:
         mix = context.frames[start:stop]
         gains = SilenceGains(MarkSet(), context.ensemble.stems, len(mix), context.spec.source.sample_rate_hz)
         estimates = filtered(context, iter([self._estimates.audio()]), gains, mix)
-        consistency = MixtureConsistency(mix, gains, context.spec.stem_encoding)
-        chooser = StemChooser(context.ensemble.choice, mix, context.spec.stem_encoding)
+        consistency = MixtureConsistency(mix, gains, context.spec.options.stem_encoding)
+        chooser = StemChooser(context.ensemble.choice, mix, context.spec.options.stem_encoding)
         stems = np.concatenate([chooser.chosen(block) for block in consistency.process(estimates)], axis=-1)
         first, last = context.excerpt
         return stems[..., first - start : last - start]
@@ -81,7 +81,7 @@ def filtered(
     mix: SourceFrames | NDArray[np.float32],
 ) -> Iterator[NDArray[np.float32]]:
     """Pass estimates of a mix through the Wiener filter, if the job wants one."""
-    exponent = context.spec.separation.wiener_exponent
+    exponent = context.spec.options.separation.wiener_exponent
     if exponent == 0:
         return estimates
     return wiener_filtered(estimates, mix, gains, exponent, context.model.device)

@@ -93,26 +93,26 @@ def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
     """Return the context to try next, and a message for the user."""
     gc.collect()
     torch.cuda.empty_cache()
-    spec = context.spec
+    options = context.spec.options
     memory = "the GPU's memory is" if context.model.on_gpu else "this machine's memory is"
     if budget := context.memory_budget_bytes:
         memory = f"{budget / 1e6:.0f} MB of memory are"
     too_little = f"{memory} too little for {phase.value.replace('_', ' ')}"
     if phase is RunPhase.ADAPTATION:
-        adaptation = smaller_adaptation(spec.adaptation)
+        adaptation = smaller_adaptation(options.adaptation)
         if adaptation is not None:
             return (
-                replace(context, spec=replace(spec, adaptation=adaptation)),
-                f"{too_little} in batches of {spec.adaptation.batch_size} segments of"
-                f" {spec.adaptation.segment_s:g} s: going on with {adaptation.batch_size} of"
+                context.with_options(adaptation=adaptation),
+                f"{too_little} in batches of {options.adaptation.batch_size} segments of"
+                f" {options.adaptation.segment_s:g} s: going on with {adaptation.batch_size} of"
                 f" {adaptation.segment_s:g} s",
             )
     else:
-        separation = smaller_separation(spec.separation)
+        separation = smaller_separation(options.separation)
         if separation is not None:
             return (
-                replace(context, spec=replace(spec, separation=separation)),
-                f"{too_little} in segments of {spec.separation.segment_s:g} s: going on with"
+                context.with_options(separation=separation),
+                f"{too_little} in segments of {options.separation.segment_s:g} s: going on with"
                 f" {separation.segment_s:g} s",
             )
     if budget:
@@ -125,8 +125,8 @@ def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
             " configuration"
         )
     context.model.move_to_cpu()
-    asked = replace(spec, adaptation=context.asked.adaptation, separation=context.asked.separation)
+    asked = context.asked
     return (
-        replace(context, spec=asked),
+        context.with_options(adaptation=asked.adaptation, separation=asked.separation),
         f"{too_little}, even in the smallest pieces: going on on the CPU, which takes longer",
     )

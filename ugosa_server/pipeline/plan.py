@@ -48,14 +48,14 @@ class Ensemble:
         stems = spec.stems or config.stems
         playing = tuple(name for name in stems if name in config.sources)
         marks = marks_of_ensemble(MarkSet(spec.marks), playing, config.sources, spec.source.frames)
-        return Ensemble(stems, playing, marks, StemChoice(stems, spec.chosen))
+        return Ensemble(stems, playing, marks, StemChoice(stems, spec.options.stems))
 
 
 def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
     """Return the strategy that the marks allow, and a notice if another was asked for."""
-    strategy = parse_strategy(spec.adaptation.strategy)
-    learns_nothing = spec.adaptation.epochs == 0 and not spec.start_path
-    if spec.analysis_only or strategy.depth is None or learns_nothing:
+    strategy = parse_strategy(spec.options.adaptation.strategy)
+    learns_nothing = spec.options.adaptation.epochs == 0 and not spec.start_path
+    if spec.options.is_analysis or strategy.depth is None or learns_nothing:
         return UNADAPTED, None
     if strategy.uses_marks and not MarkSet(spec.marks).has_silence:
         notice = RunNotice(
@@ -70,22 +70,23 @@ def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
 
 def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -> list[RunNotice]:
     """Return notices about the instruments that are separated, and about the residual."""
-    if ensemble.stems == ensemble.playing or spec.analysis_only:
+    if ensemble.stems == ensemble.playing or spec.options.is_analysis:
         return []
     highest_khz = config.sample_rate_hz / 2000
+    model = spec.options.model
     notices = [
         RunNotice(
             "RESIDUAL",
-            f"{spec.model_name} separates {', '.join(ensemble.playing)} below {highest_khz:.1f} kHz; sound "
+            f"{model} separates {', '.join(ensemble.playing)} below {highest_khz:.1f} kHz; sound "
             f"above that, and sound of no instrument, is in the stem {ensemble.stems[-1]}",
             warning=False,
         )
     ]
-    if config.video and not (spec.visual_frames or spec.pictures or spec.video):
+    if config.video and not (spec.options.visual_frames or spec.options.pictures or spec.options.video):
         notices.append(
             RunNotice(
                 "NO_VIDEO",
-                f"{spec.model_name} is conditioned on video, but the job has neither visual_frames nor "
+                f"{model} is conditioned on video, but the job has neither visual_frames nor "
                 "pictures nor a video: no player is seen",
                 warning=True,
             )
@@ -94,7 +95,7 @@ def ensemble_notices(spec: RunSpec, ensemble: Ensemble, config: NetworkConfig) -
         notices.append(
             RunNotice(
                 "ALL_INSTRUMENTS",
-                f"all {len(config.sources)} instruments of {spec.model_name} are separated, as the job does "
+                f"all {len(config.sources)} instruments of {model} are separated, as the job does "
                 "not say which of them play; name those in the option `instruments`",
                 warning=True,
             )
@@ -124,7 +125,7 @@ def telling_window(marks: MarkSet, n_frames: int, window_frames: int) -> Interva
 
 def excerpt_span(spec: RunSpec, ensemble: Ensemble, strategy: Strategy) -> Interval:
     """Return the frames of the report's excerpt; none of them if the job wants none."""
-    if not spec.excerpt or spec.analysis_only or not can_encode():
+    if not spec.options.excerpt or spec.options.is_analysis or not can_encode():
         return 0, 0
     n_clips = len(ensemble.choice.names) * len(takes_of(spec, strategy))
     n_frames = max(1, round(clip_seconds(n_clips) * spec.source.sample_rate_hz))
@@ -140,24 +141,24 @@ def takes_of(spec: RunSpec, strategy: Strategy) -> tuple[TakeKind, ...]:
 
 def separation_steps(spec: RunSpec, config: NetworkConfig) -> int:
     """Number of segments or windows of one pass of the network over the song."""
-    n_frames = model_frames(spec.source, config)
+    n_frames, options = model_frames(spec.source, config), spec.options.separation
     if config.mask_grid is not None:
-        return len(mask_plan(n_frames, config.sample_rate_hz, config.mask_grid, spec.separation).starts)
-    return len(SegmentPlan.of(n_frames, config.sample_rate_hz, spec.separation).starts)
+        return len(mask_plan(n_frames, config.sample_rate_hz, config.mask_grid, options).starts)
+    return len(SegmentPlan.of(n_frames, config.sample_rate_hz, options).starts)
 
 
 def video_times_s(spec: RunSpec, config: NetworkConfig) -> tuple[float, ...]:
     """Times of the pictures that are taken from the run's video."""
-    assert spec.video is not None
+    assert spec.options.video is not None
     assert config.video is not None  # or the job would have been refused
-    return picture_times_s(spec.video, config.video.interval_s, _duration_s(spec.source))
+    return picture_times_s(spec.options.video, config.video.interval_s, _duration_s(spec.source))
 
 
 def max_player_frames(spec: RunSpec, config: NetworkConfig) -> int:
     """Number of pictures that are encoded, at most: a video may be shorter than its song."""
-    if spec.video is None:
-        return len(spec.pictures)
-    return len(video_times_s(spec, config)) * max(1, len(spec.video.players))
+    if spec.options.video is None:
+        return len(spec.options.pictures)
+    return len(video_times_s(spec, config)) * max(1, len(spec.options.video.players))
 
 
 def report_steps(source: SourceAudio, n_clips: int) -> int:
@@ -169,22 +170,21 @@ def plan_phases(
     spec: RunSpec, strategy: Strategy, ensemble: Ensemble, config: NetworkConfig, threads: int
 ) -> list[PhasePlan]:
     """Return the phases of a run in order, with their steps and expected work."""
+    adaptation, separation = spec.options.adaptation, spec.options.separation
     duration_s = _duration_s(spec.source)
     segments = separation_steps(spec, config)
-    separation_cost = duration_s / (1 - spec.separation.overlap) * max(1, spec.separation.shifts)
+    separation_cost = duration_s / (1 - separation.overlap) * max(1, separation.shifts)
     n_pictures = max_player_frames(spec, config)
     prepare_s = duration_s * PREPARE_S_PER_S + n_pictures * PICTURE_S
     phases = [PhasePlan(RunPhase.PREPARE, prepare_steps(spec.source) + n_pictures, other_s=prepare_s)]
-    if spec.analysis_only:
+    if spec.options.is_analysis:
         return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
     if strategy.depth is not None:
         phases.append(PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost))
-    if strategy.depth is not None and spec.adaptation.epochs:
-        steps = count_steps(model_frames(spec.source, config), config.sample_rate_hz, spec.adaptation)
-        seconds_per_epoch = (
-            steps / spec.adaptation.epochs * spec.adaptation.batch_size * spec.adaptation.segment_s
-        )
-        epoch_passes = 1 + spec.adaptation.epochs * TRAINING_COST * config.trained_share(
+    if strategy.depth is not None and adaptation.epochs:
+        steps = count_steps(model_frames(spec.source, config), config.sample_rate_hz, adaptation)
+        seconds_per_epoch = steps / adaptation.epochs * adaptation.batch_size * adaptation.segment_s
+        epoch_passes = 1 + adaptation.epochs * TRAINING_COST * config.trained_share(
             strategy.depth
         )  # 1: the frozen prefix, once
         phases.append(PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * epoch_passes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 
 from ugosa_server.errors import NoVideoEncoderError
 from ugosa_server.jobs import RunEvent
@@ -22,8 +21,7 @@ def with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunCont
         NoVideoEncoderError: the server was started again without its encoder.
         BadOptionError, BadVideoError: a picture or the video cannot be used.
     """
-    spec = context.spec
-    if not (spec.pictures or spec.video):
+    if not (context.spec.options.pictures or context.spec.options.video):
         return context
     encoder = context.networks.video_encoder
     if encoder is None:
@@ -31,7 +29,7 @@ def with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunCont
     frames: list[VisualFrame] = []
     for frame in _player_frames(context, encoder):
         frames.append(frame)
-        yield from context.journal.advance(prepare_steps(spec.source) + len(frames))
+        yield from context.journal.advance(prepare_steps(context.spec.source) + len(frames))
     players = sorted({frame.player for frame in frames})
     slots = ", ".join(str(player) for player in players)
     yield context.journal.notice(
@@ -42,13 +40,13 @@ def with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunCont
         warning=not frames,
     )
     in_order = tuple(sorted(frames, key=lambda frame: (frame.player, frame.frame)))
-    return replace(context, spec=replace(spec, visual_frames=in_order))
+    return context.with_options(visual_frames=in_order)
 
 
 def _player_frames(context: RunContext, encoder: PictureEncoder) -> Iterator[VisualFrame]:
-    spec = context.spec
-    if spec.video is None:
-        return features_of_pictures(encoder, spec.pictures, context.check_cancel)
+    spec, options = context.spec, context.spec.options
+    if options.video is None:
+        return features_of_pictures(encoder, options.pictures, context.check_cancel)
     times_s = video_times_s(spec, context.config)
     rate_hz = spec.source.sample_rate_hz
-    return features_of_video(encoder, spec.video, spec.video_path, times_s, rate_hz, context.check_cancel)
+    return features_of_video(encoder, options.video, spec.video_path, times_s, rate_hz, context.check_cancel)

@@ -38,7 +38,7 @@ class Previews:
 
     def __init__(self, context: RunContext, mix: ModelMix) -> None:
         """Cut the stretch out of the song, if the run wants previews."""
-        self._span = start, stop = context.spec.preview
+        self._span = start, stop = context.spec.options.preview
         self._is_wanted = start < stop
         self._context = context
         self._turn = 0
@@ -88,15 +88,15 @@ def _cut(context: RunContext, mix: ModelMix, start: int, stop: int) -> tuple[Run
     first = start * model_rate_hz // rate_hz
     input_frames = mix.frames[first : first + model_frames(source, context.config)]
     audio = _short_file(context, mix.audio, input_frames)
+    options = replace(
+        spec.options,
+        stem_encoding=StemEncoding.FLAC_PCM24,
+        separation=replace(spec.options.separation, shifts=0),
+        visual_frames=tuple(replace(seen, frame=seen.frame - start) for seen in spec.options.visual_frames),
+    )
     short = replace(
         context,
-        spec=replace(
-            spec,
-            source=source,
-            stem_encoding=StemEncoding.FLAC_PCM24,
-            separation=replace(spec.separation, shifts=0),
-            visual_frames=tuple(replace(seen, frame=seen.frame - start) for seen in spec.visual_frames),
-        ),
+        spec=replace(spec, source=source, options=options),
         frames=open_frames(source),
         marks=_cut_marks(context.marks, start, stop),
         ensemble=replace(context.ensemble, marks=_cut_marks(context.ensemble.marks, start, stop)),

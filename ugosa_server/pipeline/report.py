@@ -121,21 +121,21 @@ def _job_report(
         job_id=spec.job_id,
         file_name=spec.file_name,
         server_version=__version__,
-        model_name=spec.model_name,
+        model_name=spec.options.model,
         model_architecture=model.architecture,
         model_sha256=model.sha256,
         adapter_sha256=adaptation.adapter.sha256 if adaptation and adaptation.adapter else None,
         strategy=str(strategy),
         trainable_parameters=strategy.trainable_count(context.config),
         options=_options_as_used(spec, choice.names, 0 if adaptation is None else adaptation.steps),
-        seed=spec.seed,
+        seed=spec.options.seed,
         device=context.networks.name_of(context.model.device),
         threads=context.networks.threads,
         sample_rate_hz=spec.source.sample_rate_hz,
         channels=spec.source.channels,
         frames=spec.source.frames,
         source_encoding=spec.source.encoding,
-        stem_encoding=spec.stem_encoding.value,
+        stem_encoding=spec.options.stem_encoding.value,
         marks=spec.marks,
         timings_s=dict(context.journal.timings_s),
         epoch_losses=() if adaptation is None else adaptation.epoch_losses,
@@ -150,17 +150,18 @@ def _job_report(
 
 def _options_as_used(spec: RunSpec, stem_names: Sequence[str], steps: int) -> dict[str, OptionValue]:
     """Return every option of the run, by the names of the table of options, and the steps made."""
-    hop_s = spec.adaptation.segment_s if spec.adaptation.hop_s is None else spec.adaptation.hop_s
+    options = spec.options
+    hop_s = options.adaptation.segment_s if options.adaptation.hop_s is None else options.adaptation.hop_s
     return {
-        "model": spec.model_name,
-        **values_in_report(replace(spec.adaptation, hop_s=hop_s)),
+        "model": options.model,
+        **values_in_report(replace(options.adaptation, hop_s=hop_s)),
         "steps_made": steps,
-        "max_memory_bytes": spec.max_memory_bytes,
-        "start_from": spec.start_from,
-        "seed": spec.seed,
-        **values_in_report(spec.separation),
+        "max_memory_bytes": options.max_memory_bytes,
+        "start_from": options.start_from,
+        "seed": options.seed,
+        **values_in_report(options.separation),
         "stems": ", ".join(stem_names),
-        "stem_encoding": spec.stem_encoding.value,
-        "base_stems": spec.base_stems.value,
-        "excerpt": spec.excerpt,
+        "stem_encoding": options.stem_encoding.value,
+        "base_stems": options.base_stems.value,
+        "excerpt": options.excerpt,
     }

@@ -107,8 +107,8 @@ def _attempt(
         model = networks.load(spec.model_path)
         if spec.model_sha256 not in ("", model.info.sha256):
             raise CheckpointError(
-                f"the file of the model {spec.model_name} has changed since the server started; whoever runs"
-                " it starts it again"
+                f"the file of the model {spec.options.model} has changed since the server started; whoever"
+                " runs it starts it again"
             )
         with open_frames(spec.source) as frames:
             context = RunContext.of(spec, frames, model, networks, is_cancelled, is_accepted)
@@ -130,7 +130,7 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
     yield from tuple(context.journal.notices)
     context, mix = yield from _prepare(context)
     with mix.frames:
-        if context.spec.analysis_only:
+        if context.spec.options.is_analysis:
             yield from within_memory(context, RunPhase.BASE_SEPARATION, partial(analyse, mix=mix))
             return RunSucceeded((), "", "", LEVELS_NAME)
         if context.strategy.depth is None:
@@ -151,7 +151,7 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
 
 def _kept_base(context: RunContext, base: BaseEstimates, stems: StemSet) -> tuple[StemFile, ...]:
     """Return the early stems if they are to be kept; else remove those that are not the run's stems."""
-    if context.spec.base_stems is BaseStems.KEPT:
+    if context.spec.options.base_stems is BaseStems.KEPT:
         return base.stems.files
     for file in set(base.stems.files) - set(stems.files):
         (context.out_dir / file.file_name).unlink()
@@ -186,7 +186,7 @@ def _adapted_stems(
     """Adapt and separate, with the base network again where the guard keeps that or nothing was learned."""
     adaptation: AdaptationResult | None
     with adaptation_of(context.model.network, context.strategy) as trained:
-        if context.spec.adaptation.epochs == 0:
+        if context.spec.options.adaptation.epochs == 0:
             adaptation = yield from take_start(context, trained)
         else:
             context, adaptation = yield from within_memory(

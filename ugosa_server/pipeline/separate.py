@@ -74,7 +74,7 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
     """
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
-    are_wanted = context.spec.base_stems is not BaseStems.NONE
+    are_wanted = context.spec.options.base_stems is not BaseStems.NONE
     with _Stems(context, over_song, BASE_STEM_NAME if are_wanted else "") as stems:
         path = context.out_dir / ESTIMATES_NAME
         song = yield from context.follow(
@@ -122,18 +122,19 @@ class _Stems:
         self._gains = SilenceGains(
             context.marks, context.ensemble.stems, source.frames, source.sample_rate_hz
         )
-        self._consistency = MixtureConsistency(context.frames, self._gains, spec.stem_encoding)
-        self._chooser = StemChooser(context.ensemble.choice, context.frames, spec.stem_encoding)
+        self._consistency = MixtureConsistency(context.frames, self._gains, spec.options.stem_encoding)
+        self._chooser = StemChooser(context.ensemble.choice, context.frames, spec.options.stem_encoding)
         self._names = context.ensemble.choice.names if name else ()
         self._paths = [
-            context.out_dir / f"{name}-{i}{spec.stem_encoding.suffix}" for i in range(len(self._names))
+            context.out_dir / f"{name}-{i}{spec.options.stem_encoding.suffix}"
+            for i in range(len(self._names))
         ]
         self._files = ExitStack()
         self._writers: list[StemWriter] = []
 
     def __enter__(self) -> _Stems:
         source = self._context.spec.source
-        encoding = self._context.spec.stem_encoding
+        encoding = self._context.spec.options.stem_encoding
         with ExitStack() as files:
             self._writers = [
                 files.enter_context(

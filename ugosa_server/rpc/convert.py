@@ -15,9 +15,10 @@ from ugosa_server.adaptation import Outcome, Verdict
 from ugosa_server.audio import PcmEncoding, RawPcm, SourceAudio
 from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
-from ugosa_server.jobs.model import Job, JobKind, Upload, UploadFormat, UploadState
+from ugosa_server.jobs.model import Job, Upload, UploadFormat, UploadState
 from ugosa_server.jobs.runs import (
     AdapterFile,
+    JobKind,
     RunBaseStems,
     RunNotice,
     RunPhase,

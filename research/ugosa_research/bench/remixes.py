@@ -16,14 +16,13 @@ import numpy as np
 
 from ugosa_research.bench.results import Row
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.config import WorkerSettings
-from ugosa_server.jobs.runs import RunPhase, RunProgress, RunSpec
+from ugosa_server.jobs.runs import JobOptions, RunPhase, RunProgress, RunSpec
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.models.registry import STARTER_DIR
 from ugosa_server.pipeline.resident import ResidentNetworks
 from ugosa_server.pipeline.run import run_job
-from ugosa_server.separation.options import SeparationOptions
 
 ROWS = ("remixes",)
 RATE_HZ = 44_100
@@ -70,12 +69,8 @@ def _seconds(scratch: Path, networks: ResidentNetworks, options: AdaptationOptio
             source=SourceAudio(str(path), RATE_HZ, 2, len(song), "noise", float(np.abs(song).max())),
             file_name="noise",
             marks=tuple(marks),
-            model_name="starter",
+            options=JobOptions("starter", adaptation=options),
             model_path=str(STARTER_DIR / "starter.safetensors"),
-            adaptation=options,
-            separation=SeparationOptions(),
-            stem_encoding=StemEncoding.WAV_FLOAT32,
-            seed=0,
             out_dir=out_dir,
         )
         begun_s = ended_s = None

@@ -28,10 +28,10 @@ from ugosa_research.evaluation.song_scores import BSS_ENGINES, ScoringOptions, S
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.decoding.child import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError, UgosaError
-from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec, RunSucceeded
+from ugosa_server.jobs.runs import JobOptions, RunEvent, RunFailed, RunSpec, RunSucceeded
 from ugosa_server.marks import Mark
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.pipeline.resident import ResidentNetworks
@@ -260,12 +260,10 @@ def _run(
         source=source,
         file_name=song.name,
         marks=marks,
-        model_name=options.model.name,
+        options=JobOptions(
+            options.model.name, adaptation=adaptation, separation=options.separation, seed=options.seed
+        ),
         model_path=str(options.model.path),
-        adaptation=adaptation,
-        separation=options.separation,
-        stem_encoding=StemEncoding.WAV_FLOAT32,
-        seed=options.seed,
         out_dir=str(out_dir),
     )
     ending: RunEvent | None = None

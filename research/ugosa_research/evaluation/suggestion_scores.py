@@ -21,9 +21,8 @@ from ugosa_research.evaluation.preparation import EXACT_MARKS, MIX_FILE, Prepare
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.decoding.child import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
-from ugosa_server.audio.formats import StemEncoding
 from ugosa_server.errors import UgosaError
-from ugosa_server.jobs.runs import RunEvent, RunFailed, RunSpec, RunSucceeded
+from ugosa_server.jobs.runs import JobKind, JobOptions, RunEvent, RunFailed, RunSpec, RunSucceeded
 from ugosa_server.marks import (
     Interval,
     Mark,
@@ -37,7 +36,6 @@ from ugosa_server.marks import (
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.pipeline.resident import ResidentNetworks
 from ugosa_server.pipeline.run import run_job
-from ugosa_server.separation.options import SeparationOptions
 
 
 @dataclass(frozen=True)
@@ -125,14 +123,9 @@ def hear(song: PreparedSong, model: ModelInfo, networks: ResidentNetworks) -> So
             source=source,
             file_name=song.name,
             marks=(),
-            model_name=model.name,
+            options=JobOptions(model.name, JobKind.ANALYSIS, adaptation=AdaptationOptions(strategy="B0")),
             model_path=str(model.path),
-            adaptation=AdaptationOptions(strategy="B0"),
-            separation=SeparationOptions(),
-            stem_encoding=StemEncoding.WAV_FLOAT32,
-            seed=0,
             out_dir=str(out_dir),
-            analysis_only=True,
         )
         ending: RunEvent | None = None
         for event in run_job(spec, networks, lambda: False):

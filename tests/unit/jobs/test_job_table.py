@@ -12,8 +12,8 @@ from ugosa_server.errors import (
     UploadInUseError,
 )
 from ugosa_server.jobs.events import JobError, JobState, StateChanged
-from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
-from ugosa_server.jobs.runs import RunNotice, RunSucceeded, StemFile
+from ugosa_server.jobs.model import JobDraft, UploadFormat
+from ugosa_server.jobs.runs import JobOptions, RunNotice, RunSucceeded, StemFile
 from ugosa_server.jobs.store import Store
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame

@@ -8,9 +8,9 @@ from ugosa_client import JobOptions as ClientOptions
 from ugosa_client.option_table import option_table
 from ugosa_server.adaptation.presets import AdaptationOptions, resolve_options
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.model import JobOptions
 from ugosa_server.jobs.option_table import OPTIONS, options_of, values_in_report
 from ugosa_server.jobs.options import check_adaptation, check_separation
+from ugosa_server.jobs.runs import JobOptions
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.rpc.options import options_from_wire, options_to_wire
 from ugosa_server.separation.options import SeparationOptions

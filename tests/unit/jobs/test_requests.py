@@ -7,8 +7,9 @@ import pytest
 from tests.helpers.front import PRINCIPAL, running_front, wav_bytes
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import RequestIdConflictError
-from ugosa_server.jobs.model import Job, JobDraft, JobOptions, UploadFormat, new_id
+from ugosa_server.jobs.model import Job, JobDraft, UploadFormat, new_id
 from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.runs import JobOptions
 from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)

@@ -11,7 +11,8 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.cli import main
 from ugosa_server.errors import BadOptionError, NotFoundError
 from ugosa_server.jobs.events import JobState
-from ugosa_server.jobs.model import JobDraft, JobOptions, UploadFormat
+from ugosa_server.jobs.model import JobDraft, UploadFormat
+from ugosa_server.jobs.runs import JobOptions
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 

@@ -17,7 +17,7 @@ from tests.helpers.tiny_network import first_half_silent, noise_song
 from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.presets import AdaptationOptions, resolve_options
 from ugosa_server.adaptation.strategies import parse_strategy
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.cli import main
 from ugosa_server.config import WorkerSettings
 from ugosa_server.errors import BadOptionError, CheckpointError
@@ -160,12 +160,8 @@ def test_six_source_job_nulls_obeys_marks_and_restores_base(tmp_path, folder, ne
         ),
         file_name="song.wav",
         marks=marks,
-        model_name="hy000001",
+        options=replace(options, separation=replace(options.separation, shifts=1), seed=3),
         model_path=str(path),
-        adaptation=options.adaptation,
-        separation=replace(options.separation, shifts=1),
-        stem_encoding=StemEncoding.WAV_FLOAT32,
-        seed=3,
         out_dir=str(tmp_path / "out"),
     )
     base = weights_digest(networks.load(path).network.state_dict())

@@ -45,7 +45,8 @@ def test_base_stems_are_those_of_a_job_that_learns_nothing(make_spec, networks):
 def test_early_stems_change_no_result_and_are_removed(make_spec, networks, encoding):
     endings = []
     for base_stems in (BaseStems.NONE, BaseStems.EARLY):
-        spec = make_spec(base_stems=base_stems, chosen=("vocals",), stem_encoding=encoding)
+        spec = make_spec(base_stems=base_stems, stem_encoding=encoding)
+        spec = replace(spec, options=replace(spec.options, stems=("vocals",)))
         *events, ending = run_job(spec, networks, never)
         early = [event.stems for event in events if isinstance(event, RunBaseStems)]
         assert [[stem.source for stem in stems] for stems in early] == (

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.helpers.runs import changed
 from tests.helpers.tiny_cunet import FILM, LABEL_MULTIPLY, QUARTET, quartet, tiny_cunet, write_tiny_cunet
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.audio.formats import SourceAudio, StemEncoding
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import (
+    JobKind,
+    JobOptions,
     RunCancelled,
     RunFailed,
     RunNotice,
@@ -67,16 +70,17 @@ def make_spec(tmp_path, checkpoints):
             ),
             file_name="Quartett.wav",
             marks=(),
-            model_name="cunet",
+            options=JobOptions(
+                "cunet",
+                adaptation=UNADAPTED,
+                separation=SeparationOptions(segment_s=65535 / 11025),
+                seed=3,
+            ),
             model_path=str(checkpoints[conditioning]),
-            adaptation=UNADAPTED,
-            separation=SeparationOptions(segment_s=65535 / 11025),
-            stem_encoding=StemEncoding.WAV_FLOAT32,
-            seed=3,
             out_dir=str(out_dir),
             stems=STEMS,
         )
-        return replace(spec, **changes)
+        return changed(spec, **changes)
 
     return make
 
@@ -278,7 +282,7 @@ def test_adaptation_learns_with_visual_frames(make_spec, networks, tmp_path, con
 
 
 def test_analysis_leaves_levels_of_the_instruments(make_spec, networks):
-    spec = make_spec(analysis_only=True, stems=())
+    spec = make_spec(kind=JobKind.ANALYSIS, stems=())
     *_, ending = run_job(spec, networks, never)
     levels = load_levels(Path(spec.out_dir) / ending.levels)
     assert tuple(levels.sources_dbfs) == LABEL_MULTIPLY.instruments

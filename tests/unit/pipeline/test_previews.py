@@ -44,7 +44,7 @@ def test_previews_are_heard_to_change_and_change_no_result(make_spec, networks):
     plain = make_spec()
     *_, plain_ending = run_job(plain, networks, never)
     start, stop = RATE_HZ, 2 * RATE_HZ + 17
-    spec = make_spec(preview=(start, stop))
+    spec = make_spec(preview_start_frame=start, preview_end_frame=stop)
     events, previews = with_previews(spec, networks)
     said = [event for event in events if isinstance(event, RunPreview)]
     assert [event.step for event in said] == list(range(1, len(said) + 1))
@@ -64,7 +64,7 @@ def test_previews_are_heard_to_change_and_change_no_result(make_spec, networks):
 
 @pytest.mark.usefixtures("always")
 def test_the_last_preview_is_near_the_stems(make_spec, networks):
-    spec = make_spec(preview=(0, FRAMES))
+    spec = make_spec(preview_start_frame=0, preview_end_frame=FRAMES)
     events, previews = with_previews(spec, networks)
     stems = stems_of(spec, events[-1])
     assert np.abs(previews[-1] - stems).max() < 1e-4 < np.abs(previews[0] - stems).max()
@@ -73,7 +73,7 @@ def test_the_last_preview_is_near_the_stems(make_spec, networks):
 def test_previews_take_a_tenth_of_the_time_at_most(make_spec, networks, monkeypatch):
     monkeypatch.setattr("ugosa_server.pipeline.previews.EVERY_S", 0.0)
     monkeypatch.setattr("ugosa_server.pipeline.previews.MAX_SHARE", 1e-9)
-    events, previews = with_previews(make_spec(preview=(0, RATE_HZ)), networks)
+    events, previews = with_previews(make_spec(preview_start_frame=0, preview_end_frame=RATE_HZ), networks)
     assert isinstance(events[-1], RunSucceeded)
     assert previews == []
 
@@ -85,7 +85,7 @@ def test_a_job_goes_on_without_room_for_previews(make_spec, networks, monkeypatc
         raise error
 
     monkeypatch.setattr("ugosa_server.pipeline.previews.separate_quietly", fail)
-    *events, ending = run_job(make_spec(preview=(0, RATE_HZ)), networks, never)
+    *events, ending = run_job(make_spec(preview_start_frame=0, preview_end_frame=RATE_HZ), networks, never)
     assert isinstance(ending, RunSucceeded)
     reasons = [event.reason for event in events if isinstance(event, RunNotice)]
     assert reasons.count("NO_PREVIEW") == 1
@@ -93,7 +93,8 @@ def test_a_job_goes_on_without_room_for_previews(make_spec, networks, monkeypatc
 
 @pytest.mark.usefixtures("always")
 def test_a_run_that_is_cancelled_leaves_no_preview(make_spec, networks):
-    spec = make_spec(preview=(0, RATE_HZ), adaptation=replace(LEARNING, epochs=100))
+    span = {"preview_start_frame": 0, "preview_end_frame": RATE_HZ}
+    spec = make_spec(adaptation=replace(LEARNING, epochs=100), **span)
     previews = []
     for event in run_job(spec, networks, partial(any, previews)):
         previews += [event] * isinstance(event, RunPreview)

@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 
 from tests.helpers.encoded import played_clip
-from tests.helpers.runs import EPOCHS, RATE_HZ, files_of, never, run_spec, song_of, stems_of
+from tests.helpers.runs import EPOCHS, RATE_HZ, changed, files_of, never, run_spec, song_of, stems_of
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation import Outcome
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.config import WorkerSettings
-from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunPhase, RunProgress, RunSucceeded
+from ugosa_server.jobs.runs import (
+    JobKind,
+    RunCancelled,
+    RunFailed,
+    RunNotice,
+    RunPhase,
+    RunProgress,
+    RunSucceeded,
+)
 from ugosa_server.marks import Mark, MarkState, load_levels
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
 from ugosa_server.pipeline.run import ResidentNetworks, run_job
@@ -232,7 +240,7 @@ def test_missing_checkpoint_fails_the_run(make_spec, networks):
 
 
 def test_analysis_leaves_levels_and_nothing_else(make_spec, networks):
-    spec = make_spec(marks=(), analysis_only=True)
+    spec = make_spec(marks=(), kind=JobKind.ANALYSIS)
     *events, ending = run_job(spec, networks, never)
     assert ending == RunSucceeded((), "", "", "levels.json")
     assert set(files_of(spec)) == {"levels.json"}
@@ -248,10 +256,10 @@ def test_analysis_leaves_levels_and_nothing_else(make_spec, networks):
 
 @pytest.mark.parametrize("strategy", ["P-L5:D", "B0"])
 def test_every_run_keeps_levels_of_the_unadapted_network(make_spec, networks, strategy):
-    analysis = make_spec(marks=(), analysis_only=True)
+    analysis = make_spec(marks=(), kind=JobKind.ANALYSIS)
     list(run_job(analysis, networks, never))
     spec = make_spec()
-    spec = replace(spec, adaptation=replace(spec.adaptation, strategy=strategy))
+    spec = changed(spec, adaptation=replace(spec.options.adaptation, strategy=strategy))
     *_, ending = run_job(spec, networks, never)
     assert files_of(spec)[ending.levels] == files_of(analysis)["levels.json"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import RATE_HZ, files_of, never, run_spec
+from tests.helpers.runs import RATE_HZ, changed, files_of, never, run_spec
 from tests.helpers.tiny_network import TINY
 from ugosa_server.adaptation import Outcome
 from ugosa_server.adaptation.adapter_keys import read_adapter_keys
@@ -36,7 +36,7 @@ def run(tmp_path, checkpoint, networks):
         spec = run_spec(tmp_path, checkpoint, marks=marks, adaptation=options)
         if start is not None:
             path = start if isinstance(start, Path) else Path(start.out_dir) / "adapter.safetensors"
-            spec = replace(spec, start_from="job-1", start_path=str(path))
+            spec = changed(spec, start_from="job-1", start_path=str(path))
         return spec, list(run_job(spec, networks, never))
 
     return run

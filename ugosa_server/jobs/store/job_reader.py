@@ -11,8 +11,8 @@ import msgspec
 from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamagedError
 from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.model import Job, JobOptions
-from ugosa_server.jobs.runs import BaseStems, RunBaseStems, RunSucceeded, StemFile
+from ugosa_server.jobs.model import Job
+from ugosa_server.jobs.runs import BaseStems, JobOptions, RunBaseStems, RunSucceeded, StemFile
 from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import Database, columns_of, from_json
 from ugosa_server.jobs.store.turns import Turns
