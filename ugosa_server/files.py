@@ -43,10 +43,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def publish(unfinished: Path, path: Path) -> None:
     """Give a closed file its name; both its bytes and its name are durable on return."""
-    _sync(unfinished)
+    sync(unfinished)
     unfinished.replace(path)
     reach("file.renamed")
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def sha256_of_file(path: Path) -> str:
@@ -66,12 +66,8 @@ def disk_full_explained() -> Iterator[None]:
         raise DiskFullError(DISK_FULL_MESSAGE) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make the bytes of a file, or the entries of a folder, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -120,7 +120,7 @@ class JobArrays:
     async def _draft(self, principal: str, number: int, item: ArrayItem) -> JobDraft:
         try:
             upload = await self._store(lambda s: s.uploads.get(principal, item.upload_id))
-            return await self._jobs.draft(upload, item.options, item.marks)
+            return await self._jobs.drafts.draft(upload, item.options, item.marks)
         except UgosaError as error:
             raise error.at(f"item {number}") from error
 

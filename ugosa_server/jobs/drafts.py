@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from ugosa_server.audio import SourceAudio
-from ugosa_server.errors import BadOptionError, NoVideoEncoderError
+from ugosa_server.errors import BadOptionError, NoVideoEncoderError, UploadDamagedError
 from ugosa_server.jobs.model import Job, JobDraft, Upload, request_digest, require_song, require_video
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.runs import BaseStems, JobKind, JobOptions
@@ -42,7 +42,7 @@ class JobDrafts:
         *,
         takes_pictures: bool,
     ) -> None:
-        self._store = store
+        self._store, self._spool = store, spool
         self.starts = Starts(store, spool)
         self._registry = registry
         self._default_model = default_model
@@ -64,8 +64,12 @@ class JobDrafts:
         Raises:
             InvalidInputError: options or marks that can never work.
             UploadIncompleteError: the song is not there yet.
+            UploadDamagedError: its file is gone or damaged; it can be sent again.
         """
         song = require_song(upload)
+        if not await asyncio.to_thread(self._spool.is_whole, upload):
+            await self._store(lambda s: s.uploads.receive_again(upload.upload_id))
+            raise UploadDamagedError("the song on the server's disk is gone or damaged; send it again")
         model = self.model(options_request.model)
         options = resolve_job_options(options_request, model)
         await self._check_pictures(upload.principal, options, model, song)

@@ -31,44 +31,28 @@ from ugosa_server.separation import SeparationOptions
 
 @dataclass(frozen=True)
 class JobOptionsRequest:
-    """Options as a client states them; those that it leaves out are None or absent."""
+    """Options as a client states them, named as in JobOptions; those left out are None, empty or absent."""
 
     model: str | None = None
-    """Name in the registry."""
     preset: str | None = None
-    """Named set of defaults."""
     adaptation: OptionValues = field(default_factory=dict)
     """By field name of AdaptationOptions."""
     separation: OptionValues = field(default_factory=dict)
     """By field name of SeparationOptions."""
     stem_encoding: StemEncoding | None = None
-    """File format of the stems."""
     base_stems: BaseStems | None = None
-    """Whether those of the unadapted network are given too."""
     preview_start_frame: int | None = None
-    """First frame of the stretch that previews are made of."""
     preview_end_frame: int | None = None
-    """One past its last frame."""
     seed: int | None = None
-    """Seed of every random choice."""
     max_memory_bytes: int | None = None
-    """Memory that the worker may hold during the job."""
     start_from: str | None = None
-    """Job or upload whose adapter is gone on from, "auto" or "none"."""
     kind: JobKind = JobKind.SEPARATION
-    """Purpose of the job."""
     instruments: tuple[str, ...] = ()
-    """Sources of the model that play; empty = by the marks."""
     stems: tuple[str, ...] = ()
-    """Stems to give, besides the sum of the others; empty = all."""
     excerpt: bool | None = None
-    """Whether the report's page holds a few seconds of every take."""
     visual_frames: tuple[VisualFrame, ...] = ()
-    """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()
-    """Pictures of the players."""
     video: VideoSource | None = None
-    """Video of the players."""
 
 
 def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOptions:

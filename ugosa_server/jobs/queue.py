@@ -21,7 +21,6 @@ from ugosa_server.errors import (
     QueueFullError,
     RequestIdConflictError,
     ResultDamagedError,
-    UploadDamagedError,
 )
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import JobDrafts
@@ -118,17 +117,13 @@ class JobQueue:
             return _of_same_song(known, upload)
         if self.draining:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
-        draft = await self.draft(upload, options_request, marks)
+        draft = await self.drafts.draft(upload, options_request, marks)
         if reuse and (same := await self._same_content(draft)):
             return same
         await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
         job = await self._store(
             lambda s: s.jobs.create(
-                new_id("job"),
-                request_id,
-                digest,
-                draft,
-                admit=lambda: self.admit(s, draft),
+                new_id("job"), request_id, digest, draft, admit=lambda: self.admit(s, draft)
             )
         )
         reach("job.created")
@@ -136,29 +131,17 @@ class JobQueue:
         self.arrived.set()
         return _of_same_song(job, upload)
 
-    async def draft(
-        self, upload: Upload, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
-    ) -> JobDraft:
-        """Check everything that can be checked of a job before it is made.
-
-        Raises:
-            InvalidInputError: options or marks that can never work.
-            UploadIncompleteError: the song is not there yet.
-            UploadDamagedError: its file is gone or damaged; it can be sent again.
-        """
-        require_song(upload)
-        if not await asyncio.to_thread(self._spool.is_whole, upload):
-            await self._store(lambda s: s.uploads.receive_again(upload.upload_id))
-            raise UploadDamagedError("the song on the server's disk is gone or damaged; send it again")
-        return await self.drafts.draft(upload, options_request, marks)
-
     def admit(self, store: Store, draft: JobDraft) -> None:
         """Make sure that there is room for one more job; called in the transaction that makes it.
 
         Raises:
             QueueFullError, QuotaError: there is none.
         """
-        self._check_queue(store)
+        queued = store.jobs.count(JobState.QUEUED)
+        if queued >= self._max_queued:
+            raise QueueFullError(
+                f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again later"
+            )
         self._quotas.check_new_job(store, draft.upload.principal, draft.stems_bytes)
 
     async def get(self, principal: str, job_id: str) -> Job:
@@ -443,13 +426,6 @@ class JobQueue:
             raise NotFoundError(
                 f"the stems of job {job.job_id} have been kept long enough and are gone; its adapter is here:"
                 f" a job of the same song with start_from {job.job_id} and epochs 0 makes them again"
-            )
-
-    def _check_queue(self, store: Store) -> None:
-        queued = store.jobs.count(JobState.QUEUED)
-        if queued >= self._max_queued:
-            raise QueueFullError(
-                f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again later"
             )
 
 

@@ -113,10 +113,6 @@ class Quotas:
             max_stored_bytes=self._limits.quota_stored_bytes,
         )
 
-    def bytes_left(self, store: Store, principal: str) -> int:
-        """Return how many more bytes may be stored; below 0 when the limit was lowered."""
-        return self.usage(store, principal).bytes_left
-
     @contextmanager
     def streaming(self, kind: Stream, principal: str) -> Iterator[None]:
         """Count a stream for as long as the block lasts.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import DiskFullError
-from ugosa_server.files import make_folder, sync_folder
+from ugosa_server.files import make_folder, sync
 from ugosa_server.jobs.ballast import Ballast
 from ugosa_server.jobs.model import Upload
 
@@ -74,8 +74,8 @@ class Spool:
         try:
             folder.mkdir(exist_ok=True)
             self.bytes_path(upload_id).touch()
-            sync_folder(folder)
-            sync_folder(self._uploads)
+            sync(folder)
+            sync(self._uploads)
         except OSError:
             self.delete_upload(upload_id)
             raise
@@ -85,10 +85,10 @@ class Spool:
         shutil.rmtree(self._jobs / job_id, ignore_errors=True)
         out_dir = self.attempt_dir(job_id, attempt)
         out_dir.mkdir(parents=True)
-        sync_folder(self._jobs)
+        sync(self._jobs)
         checkpoints = self._checkpoints / job_id
         checkpoints.mkdir(exist_ok=True)
-        sync_folder(self._checkpoints)
+        sync(self._checkpoints)
         checkpoint = self.checkpoint_path(job_id, attempt)
         earlier = [self.checkpoint_path(job_id, number) for number in range(attempt - 1, 0, -1)]
         resume = next((path for path in earlier if path.exists()), None)

@@ -309,7 +309,7 @@ class Uploads:
 
     async def _decode(self, upload: Upload, sha256: str) -> None:
         upload_id = upload.upload_id
-        left = await self.store(lambda s: self._quotas.bytes_left(s, upload.principal))
+        left = (await self.usage(upload.principal)).bytes_left
         request = DecodeRequest(
             path=str(self.spool.bytes_path(upload_id)),
             out_path=str(self.spool.audio_path(upload_id)),

@@ -9,9 +9,8 @@ from ugosa_server.adaptation import AdaptationOptions
 from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs import JobOptions
-from ugosa_server.jobs.option_table import OPTIONS, JobOption, OptionValue, options_of
+from ugosa_server.jobs.option_table import OPTIONS, JobOption, options_of
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.runs import BaseStems
 from ugosa_server.marks.players import PlayerBox, PlayerPicture, VideoSource, VisualFrame
 from ugosa_server.separation import SeparationOptions
 from ugosa_server.wire.ugosa.v1 import job_pb2
@@ -37,22 +36,12 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
     Raises:
         BadOptionError: the stem encoding or the kind of masks is not one that this server knows.
     """
-    job = _stated(message, JobOptions)
     return JobOptionsRequest(
-        model=message.model if message.HasField("model") else None,
-        preset=message.preset if message.HasField("preset") else None,
+        **_stated(message, JobOptions),
         adaptation=_stated(message, AdaptationOptions),
         separation=_stated(message, SeparationOptions),
-        stem_encoding=StemEncoding(str(job["stem_encoding"])) if "stem_encoding" in job else None,
-        base_stems=BaseStems(str(job["base_stems"])) if "base_stems" in job else None,
-        preview_start_frame=message.preview_start_frame if message.HasField("preview_start_frame") else None,
-        preview_end_frame=message.preview_end_frame if message.HasField("preview_end_frame") else None,
-        seed=message.seed if message.HasField("seed") else None,
-        max_memory_bytes=message.max_memory_bytes if message.HasField("max_memory_bytes") else None,
-        start_from=message.start_from if message.HasField("start_from") else None,
         instruments=tuple(message.instruments),
         stems=tuple(message.stems),
-        excerpt=message.excerpt if message.HasField("excerpt") else None,
         visual_frames=tuple(
             VisualFrame(seen.player, seen.frame, seen.features) for seen in message.visual_frames
         ),
@@ -100,7 +89,7 @@ def stem_encoding_to_wire(encoding: StemEncoding) -> job_pb2.StemEncoding:
     return number
 
 
-def _stated(message: job_pb2.JobOptions, owner: type) -> dict[str, OptionValue]:
+def _stated(message: job_pb2.JobOptions, owner: type) -> dict[str, Any]:
     """Return the values that a client states of the options of an owner, by field."""
     values = {}
     for option in options_of(owner):
