@@ -25,7 +25,7 @@ from pathlib import Path
 
 from ugosa_server.adaptation.loop import adaptation_of
 from ugosa_server.adaptation.strategies import UNADAPTED
-from ugosa_server.audio import open_frames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs import (
@@ -110,7 +110,7 @@ def _attempt(
                 f"the file of the model {spec.options.model} has changed since the server started; whoever"
                 " runs it starts it again"
             )
-        with open_frames(spec.source) as frames:
+        with SourceFrames(spec.source) as frames:
             context = RunContext.of(spec, frames, model, networks, is_cancelled, is_accepted)
             with bounded_memory(context.memory_budget_bytes):
                 succeeded = yield from _phases(context)
