@@ -6,7 +6,7 @@ JSON. A few hundred kilobytes say where a source seems to play; suggestions and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,6 @@ class LevelMeter:
         edges = np.flatnonzero(np.diff(hops, prepend=-1))  # where a hop begins in this block
         self._energy[:, hops[edges]] += np.add.reduceat(squares, edges, axis=1)
         self._position = stop
-
-    def listen(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Pass blocks on, measuring them."""
-        for block in blocks:
-            self.add(block)
-            yield block
 
     def levels(self, model_sha256: str) -> SongLevels:
         """Return the levels measured so far, which must be the whole song."""

@@ -136,7 +136,8 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
         if context.strategy.depth is None:
             context, stems = yield from _stems(context, mix)
         else:
-            context, base = yield from _base(context, mix)
+            work = partial(estimate_base, mix=mix)
+            context, base = yield from within_memory(context, RunPhase.BASE_SEPARATION, work)
             context, adaptation, stems = yield from _adapted_stems(context, mix, base)
             kept = _kept_base(context, base, stems)
             if adaptation is None:  # the report is that of a job which adapts nothing
@@ -168,11 +169,6 @@ def _prepare(context: RunContext) -> Generator[RunEvent, None, tuple[RunContext,
     )
     context = yield from with_player_frames(context)
     return context, mix
-
-
-def _base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, tuple[RunContext, BaseEstimates]]:
-    work = partial(estimate_base, mix=mix)
-    return (yield from within_memory(context, RunPhase.BASE_SEPARATION, work))
 
 
 def _stems(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, tuple[RunContext, StemSet]]:
