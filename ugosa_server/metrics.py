@@ -44,7 +44,6 @@ class Reading:
     """Values of the store and the engine at one moment."""
 
     jobs: dict[JobState, int]
-    """Number of jobs in each state."""
     upload_bytes: int
     """Stored songs of all principals."""
     stem_bytes: int
@@ -52,7 +51,6 @@ class Reading:
     principals: list[PrincipalTotals]
     """Sums of each principal, and of all others."""
     health: EngineHealth
-    """State of the engine."""
 
 
 class Metrics(Collector):

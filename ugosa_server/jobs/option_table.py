@@ -38,7 +38,6 @@ class JobOption:
     """Kind of its value: a switch is on or off, names are words, a message is a structure of its own
     in the API."""
     help: str
-    """Meaning, in one clause."""
     field: str = ""
     """Field of `owner`; empty = `name`."""
     client_field: str = ""
@@ -52,11 +51,9 @@ class JobOption:
     unit: str = ""
     """Unit of value, low and high."""
     low: float | None = None
-    """Smallest value."""
     is_above_low: bool = False
     """Whether the value must lie above `low`, not at it."""
     high: float | None = None
-    """Largest value."""
     choices: tuple[str, ...] = ()
     """All values of a word that are known beforehand."""
 

@@ -52,9 +52,7 @@ class ResultFile:
     """A finished file of a job."""
 
     path: Path
-    """On disk."""
     size_bytes: int
-    """Size of the file."""
 
 
 class JobQueue:

@@ -29,9 +29,7 @@ class SongLevels:
     model_sha256: str
     """Hex, of the network's checkpoint."""
     sample_rate_hz: int
-    """The song's."""
     frames: int
-    """The song's length."""
     hop_frames: int
     """Frames of one hop; the last hop may be shorter."""
     mix_dbfs: tuple[float, ...]

@@ -47,11 +47,8 @@ class Finding:
     code: str
     """Stable word, for example "CONTRADICTION"."""
     severity: Severity
-    """Its weight."""
     message: str
-    """The observation."""
     fix: str
-    """The way out."""
     source: str = ""
     """Empty if it is about none in particular."""
     span: Interval | None = None

@@ -99,21 +99,16 @@ class PlayerPicture:
     frame: int
     """Time at which it was taken, in frames of the song at its own rate."""
     jpeg: bytes
-    """A JPEG file."""
 
 
 @dataclass(frozen=True)
 class PlayerBox:
-    """Where a player is in a video: pixels from the upper left corner."""
+    """Where a player is in a video: pixels from the upper left corner; none is below 0, no side is 0."""
 
     left: int
-    """>= 0."""
     top: int
-    """>= 0."""
     width: int
-    """> 0."""
     height: int
-    """> 0."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,6 @@ class VideoSource:
     """An uploaded video of the players, and what is taken of it."""
 
     upload_id: str
-    """Upload of the video."""
     players: tuple[PlayerBox, ...] = ()
     """Slot by slot; empty = one player, who has the whole picture."""
     interval_s: float = 0.0

@@ -46,7 +46,6 @@ class Suggestion:
     """A proposed mark."""
 
     mark: Mark
-    """The proposal."""
     confidence: float
     """Mean probability over the mark that it is right, 0.5 to 1."""
 

@@ -50,7 +50,6 @@ class Refusal:
     """One fault of a set of marks."""
 
     fault: Fault
-    """Its kind."""
     source: str
     """Source that the marks in question name."""
     span: Interval

@@ -21,7 +21,6 @@ class PhasePlan:
     """A phase of a run; its work is that of the network, or has a known speed."""
 
     phase: RunPhase
-    """The phase."""
     steps: int
     """Number of steps, at least 1."""
     cost: float = 0.0

@@ -42,7 +42,6 @@ class StemSet:
     leakage_dbfs: list[float | None]
     """Level of each estimate in its own marked silence; None where nothing is marked silent."""
     excerpt: ExcerptRecorder
-    """The excerpt of the stems."""
     clipping: str = ""
     """Sentence on what 24 bits could not hold; empty = nothing."""
 

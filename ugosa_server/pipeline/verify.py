@@ -27,9 +27,7 @@ class CheckedStems:
     silence_peaks_dbfs: tuple[float | None, ...]
     """Peak of each stem in its marked silence past the fades; None where there is no such frame."""
     mix: Waveform
-    """Waveform of the song."""
     stems: tuple[Waveform, ...]
-    """Waveform of each stem."""
 
     @property
     def peaks_dbfs(self) -> list[float]:

@@ -59,7 +59,6 @@ OTHER_CHUNKS = (
 class _Chunk:
     name: bytes
     start: int
-    """Position of the body."""
     size: int
     """Bytes of the body, as its header says."""
 

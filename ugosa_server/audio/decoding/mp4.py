@@ -36,7 +36,6 @@ KNOWN = (
 class _Box:
     name: bytes
     start: int
-    """Position of its body."""
     stop: int
     """Position after it, but not after what it lies in."""
     promised_stop: int

@@ -42,9 +42,7 @@ class _Page:
     granule: int
     """Frames of the song when the last packet that ends here is decoded."""
     serial: int
-    """Number of its stream."""
     sequence: int
-    """Number of the page in it."""
     data_start: int
 
 

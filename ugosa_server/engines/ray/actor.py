@@ -53,7 +53,6 @@ class ActorHealth:
     incarnation: str
     """Id of the process; another one after each restart."""
     pid: int
-    """Process id on its node."""
     gpu_memory_bytes: int | None
     """Reserved on its GPU; None without one."""
 

@@ -36,9 +36,7 @@ class FileDigest:
     name: str
     """Name without a folder."""
     size_bytes: int
-    """Size."""
     sha256: str
-    """Hex digest."""
 
 
 @dataclass(frozen=True)
