@@ -99,7 +99,6 @@ def _job_report(
     stems: StemSet,
     check: CheckedStems,
 ) -> JobReport:
-    """Put together the report of a finished run."""
     spec, model, choice = context.spec, context.model.info, context.ensemble.choice
     before: Sequence[float | None] = stems.leakage_dbfs
     after: Sequence[float | None] = [None] * len(before)

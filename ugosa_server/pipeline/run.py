@@ -124,7 +124,6 @@ def _attempt(
 
 
 def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
-    """Go through the phases."""
     base = adaptation = None
     kept: tuple[StemFile, ...] = ()
     yield from tuple(context.journal.notices)

@@ -116,7 +116,6 @@ def _begin(file: BinaryIO, page: _Page) -> _Stream:
 
 
 def _add(stream: _Stream, page: _Page) -> None:
-    """Take a page as a stream's next one."""
     if not stream.is_accepted:
         return
     if stream.ended:
