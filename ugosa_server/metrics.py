@@ -145,16 +145,13 @@ def _by(label: str, name: str, text: str, values: Mapping[str, int]) -> Metric:
 
 
 def _by_principal(totals: list[PrincipalTotals]) -> Iterator[Metric]:
+    names = [one.principal for one in totals]
     for name, text, values in (
-        ("jobs", "Jobs kept, by principal.", {one.principal: one.jobs for one in totals}),
-        ("queued_jobs", "Those of them that wait.", {one.principal: one.queued for one in totals}),
-        (
-            "stored_bytes",
-            "Songs and stems on disk, by principal.",
-            {o.principal: o.stored_bytes for o in totals},
-        ),
+        ("jobs", "Jobs kept, by principal.", [one.jobs for one in totals]),
+        ("queued_jobs", "Those of them that wait.", [one.queued for one in totals]),
+        ("stored_bytes", "Songs and stems on disk, by principal.", [one.stored_bytes for one in totals]),
     ):
-        yield _by("principal", f"ugosa_principal_{name}", text, values)
+        yield _by("principal", f"ugosa_principal_{name}", text, dict(zip(names, values, strict=True)))
 
 
 class MetricsServer:

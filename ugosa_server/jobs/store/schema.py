@@ -222,10 +222,8 @@ def open_read_only(path: Path) -> apsw.Connection:
 def copy_database(source: Path, target: Path) -> None:
     """Copy a database beside whoever writes to it; `target` is replaced."""
     target.unlink(missing_ok=True)
-    reader, writer = (
-        apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY),
-        apsw.Connection(str(target)),
-    )
+    reader = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
+    writer = apsw.Connection(str(target))
     try:
         with writer.backup("main", reader, "main") as backup:
             backup.step()  # of all pages
