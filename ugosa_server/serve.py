@@ -169,11 +169,7 @@ class Idleness:
 
 
 async def _start_osc(
-    config: ServerConfig,
-    store: AsyncStore,
-    jobs: JobQueue,
-    hub: EventHub,
-    stack: contextlib.AsyncExitStack,
+    config: ServerConfig, store: AsyncStore, jobs: JobQueue, hub: EventHub, stack: contextlib.AsyncExitStack
 ) -> None:
     if not config.osc and not config.osc_peers:
         return

@@ -21,14 +21,7 @@ from typing import get_args
 import msgspec
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, DiskFullError, WorkerLostError, is_disk_full
-from ugosa_server.jobs import (
-    RunCancelled,
-    RunEvent,
-    RunFailed,
-    RunSpec,
-    RunStep,
-    RunSucceeded,
-)
+from ugosa_server.jobs import RunCancelled, RunEvent, RunFailed, RunSpec, RunStep, RunSucceeded
 
 MACHINE_FAULT = "MACHINE_FAULT"  # reason of a run that ended for lack of memory, descriptors or processes
 SEE_LOG = "the server's log has the details"

@@ -16,13 +16,7 @@ from ugosa_server.marks.activity import fade_frames
 from ugosa_server.marks.levels import SongLevels
 from ugosa_server.marks.model import Interval, Mark, MarkSet, intersect, merge
 from ugosa_server.marks.suggest import SURE, frames_of_hops, playing_probability, runs
-from ugosa_server.marks.validate import (
-    Fault,
-    Refusal,
-    find_refusals,
-    playing_sources,
-    sounding_all_silent,
-)
+from ugosa_server.marks.validate import Fault, Refusal, find_refusals, playing_sources, sounding_all_silent
 
 MAX_FINDINGS = 1000
 THIN_S = 4.0  # of marked silence, all sources together: one training segment of the paper

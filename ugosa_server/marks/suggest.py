@@ -137,10 +137,7 @@ def _spans(mask: NDArray[np.bool_], levels: SongLevels, min_s: float, margin_s: 
 
 
 def _confidence(
-    mark: Mark,
-    found: dict[Mark, float],
-    probability: dict[str, NDArray[np.float64]],
-    levels: SongLevels,
+    mark: Mark, found: dict[Mark, float], probability: dict[str, NDArray[np.float64]], levels: SongLevels
 ) -> float:
     """That of the mark as found, or of what is left of it."""
     if mark in found:

@@ -33,10 +33,7 @@ class RunJournal:
     """Append-only record of a run: progress events whose fraction never falls, notices, timings."""
 
     def __init__(
-        self,
-        plan: Sequence[PhasePlan],
-        now_s: Callable[[], float] = time.monotonic,
-        budget_s: float = 0.0,
+        self, plan: Sequence[PhasePlan], now_s: Callable[[], float] = time.monotonic, budget_s: float = 0.0
     ) -> None:
         """Begin before the first phase of `plan`, which lists the phases in order; 0 s = no budget."""
         self._begun_s, self._budget_s = now_s(), budget_s

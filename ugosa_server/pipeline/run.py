@@ -185,9 +185,7 @@ def _adapted_stems(
             adaptation = yield from take_start(context, trained)
         else:
             context, adaptation = yield from within_memory(
-                context,
-                RunPhase.ADAPTATION,
-                partial(adapt_network, mix=mix, trained=trained, song=base.song),
+                context, RunPhase.ADAPTATION, partial(adapt_network, mix=mix, trained=trained, song=base.song)
             )
         (context.out_dir / ESTIMATES_NAME).unlink()
         if adaptation is not None and not adaptation.keeps_base:

@@ -41,11 +41,7 @@ def stem_check_steps(n_frames: int) -> int:
 
 
 def check_stems(
-    paths: Sequence[Path],
-    marks: MarkSet,
-    sources: Sequence[str],
-    frames: SourceFrames,
-    sample_rate_hz: int,
+    paths: Sequence[Path], marks: MarkSet, sources: Sequence[str], frames: SourceFrames, sample_rate_hz: int
 ) -> Generator[int, None, CheckedStems]:
     """Read finished stems back, yielding the number of blocks done.
 

@@ -126,10 +126,7 @@ def _pictures(
 @contextmanager
 def _child(request: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
     child = subprocess.Popen(
-        child_command(CHILD),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=child_environment(),
+        child_command(CHILD), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
     )
     assert child.stdin is not None
     assert child.stdout is not None
