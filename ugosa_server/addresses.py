@@ -196,8 +196,4 @@ def tls_files(certificate: str, key: str, client_ca: str) -> TlsFiles | None:
     if not (certificate and key):
         missing = "tls_key" if certificate else "tls_cert"
         raise ConfigError(f"TLS needs a certificate and its key, but {missing} is not set")
-    return TlsFiles(
-        expanded(certificate),
-        expanded(key),
-        expanded(client_ca) if client_ca else None,
-    )
+    return TlsFiles(expanded(certificate), expanded(key), expanded(client_ca) if client_ca else None)

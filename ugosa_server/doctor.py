@@ -47,7 +47,6 @@ class Finding:
     """Result of one check."""
 
     check: str
-    """Subject of the check."""
     ok: bool
     """True if the server can work so."""
     text: str

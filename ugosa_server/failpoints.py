@@ -13,25 +13,11 @@ from collections import Counter
 from pathlib import Path
 
 NAMES = (
-    "upload.created",
-    "upload.appended",
-    "upload.synced",
-    "upload.committed",
-    "upload.decoded",
-    "upload.completed",
-    "job.created",
-    "job.claimed",
-    "job.attempt_made",
-    "job.event_recorded",
-    "job.run_ended",
-    "job.ended",
-    "worker.run_started",
-    "worker.epoch_kept",
-    "worker.adapted",
-    "worker.stems_written",
-    "worker.report_written",
-    "file.renamed",
-)
+    "upload.created", "upload.appended", "upload.synced", "upload.committed", "upload.decoded",
+    "upload.completed", "job.created", "job.claimed", "job.attempt_made", "job.event_recorded",
+    "job.run_ended", "job.ended", "worker.run_started", "worker.epoch_kept", "worker.adapted",
+    "worker.stems_written", "worker.report_written", "file.renamed",
+)  # fmt: skip
 """Places that one upload and job reach, without those of PHASES."""
 
 PHASES = tuple(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,6 @@ class Reading:
     """Values of the store and the engine at one moment."""
 
     jobs: dict[JobState, int]
-    """Number of jobs in each state."""
     upload_bytes: int
     """Stored songs of all principals."""
     stem_bytes: int
@@ -52,7 +51,6 @@ class Reading:
     principals: list[PrincipalTotals]
     """Sums of each principal, and of all others."""
     health: EngineHealth
-    """State of the engine."""
 
 
 class Metrics(Collector):
@@ -81,16 +79,10 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read everything; called on a thread, never on the event loop."""
         reading = asyncio.run_coroutine_threadsafe(self._read(), self._loop).result(READ_TIMEOUT_S)
-        jobs = GaugeMetricFamily(
-            "ugosa_jobs", "Jobs kept, by state; the queue is `queued`.", labels=["state"]
-        )
-        for state, count in reading.jobs.items():
-            jobs.add_metric([state.value], count)
-        yield jobs
-        stored = GaugeMetricFamily("ugosa_stored_bytes", "Bytes on disk, by what they are.", labels=["kind"])
-        stored.add_metric(["uploads"], reading.upload_bytes)
-        stored.add_metric(["stems"], reading.stem_bytes)
-        yield stored
+        jobs = {state.value: count for state, count in reading.jobs.items()}
+        yield _by("state", "ugosa_jobs", "Jobs kept, by state; the queue is `queued`.", jobs)
+        stored = {"uploads": reading.upload_bytes, "stems": reading.stem_bytes}
+        yield _by("kind", "ugosa_stored_bytes", "Bytes on disk, by what they are.", stored)
         yield from _by_principal(reading.principals)
         free_bytes = shutil.disk_usage(self._state_dir).free
         yield GaugeMetricFamily(
@@ -145,19 +137,21 @@ def bounded(totals: list[PrincipalTotals]) -> list[PrincipalTotals]:
     return shown
 
 
-def _by_principal(principals: list[PrincipalTotals]) -> Iterator[Metric]:
-    jobs = GaugeMetricFamily("ugosa_principal_jobs", "Jobs kept, by principal.", labels=["principal"])
-    queued = GaugeMetricFamily(
-        "ugosa_principal_queued_jobs", "Those of them that wait.", labels=["principal"]
-    )
-    stored = GaugeMetricFamily(
-        "ugosa_principal_stored_bytes", "Songs and stems on disk, by principal.", labels=["principal"]
-    )
-    for one in principals:
-        jobs.add_metric([one.principal], one.jobs)
-        queued.add_metric([one.principal], one.queued)
-        stored.add_metric([one.principal], one.stored_bytes)
-    yield from (jobs, queued, stored)
+def _by(label: str, name: str, text: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value_of, value in values.items():
+        family.add_metric([value_of], value)
+    return family
+
+
+def _by_principal(totals: list[PrincipalTotals]) -> Iterator[Metric]:
+    names = [one.principal for one in totals]
+    for name, text, values in (
+        ("jobs", "Jobs kept, by principal.", [one.jobs for one in totals]),
+        ("queued_jobs", "Those of them that wait.", [one.queued for one in totals]),
+        ("stored_bytes", "Songs and stems on disk, by principal.", [one.stored_bytes for one in totals]),
+    ):
+        yield _by("principal", f"ugosa_principal_{name}", text, dict(zip(names, values, strict=True)))
 
 
 class MetricsServer:

@@ -126,20 +126,10 @@ async def serve(config: ServerConfig) -> str:
 
 
 async def _open_store(state_dir: Path) -> AsyncStore:
-    """Open the store.
-
-    Raises:
-        DiskFullError, ConfigError: it cannot be opened.
-    """
     return AsyncStore(state_dir / STORE_FILE_NAME)
 
 
 async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> Engine:
-    """Start the configured engine.
-
-    Raises:
-        ConfigError: there is nothing that could run jobs.
-    """
     if config.engine == "local":
         return LocalEngine(config.worker, preload)
     return await RayEngine.connect(config, state_dir, preload)
@@ -148,11 +138,7 @@ async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> 
 async def _keep_health(
     engine: Engine, rpc: RpcServer, idleness: Idleness, stopping: asyncio.Event, supervisor: Supervisor
 ) -> None:
-    """Report the engine's health by the health service, until the server is stopped, idle or fails.
-
-    Raises:
-        ConfigError: no worker can ever start with this configuration.
-    """
+    """Report the engine's health by the health service, until the server is stopped, idle or fails."""
     while not (stopping.is_set() or supervisor.failed.is_set()):
         health = await engine.health()
         if health.refusal:
@@ -183,11 +169,7 @@ class Idleness:
 
 
 async def _start_osc(
-    config: ServerConfig,
-    store: AsyncStore,
-    jobs: JobQueue,
-    hub: EventHub,
-    stack: contextlib.AsyncExitStack,
+    config: ServerConfig, store: AsyncStore, jobs: JobQueue, hub: EventHub, stack: contextlib.AsyncExitStack
 ) -> None:
     if not config.osc and not config.osc_peers:
         return

@@ -9,6 +9,7 @@ import torch
 
 from research.tests.helpers.tiny_solos import CLASSES, save_tiny_solos
 from ugosa_research.cunet.experiments import EXPERIMENTS, network_of
+from ugosa_research.cunet.feature_files import read_feature_file
 from ugosa_research.training.cunet.mixing import mixed_batch
 from ugosa_research.training.cunet.recipe import CunetRecipe, MixOptions
 from ugosa_research.training.cunet.run import run_cunet_training
@@ -18,7 +19,7 @@ from ugosa_server.errors import ConfigError
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.cunet.config import INSTRUMENTS, ConditionedUNetConfig
 from ugosa_server.models.cunet.network import ConditionedUNet
-from ugosa_server.video.features import read_feature_file, write_feature_file
+from ugosa_server.video.features import write_feature_file
 
 UNET, MHU_NET = 5_154_719, 33_450_527  # parameters in use of the published networks
 BOTTLENECK, ENCODER, FINAL = 14_336, 13_888, 364  # of FiLM on labels

@@ -7,7 +7,7 @@ import soundfile
 
 from ugosa_research.evaluation.datasets import SOURCES, check_stem_sources, find_songs
 from ugosa_research.evaluation.stem_reading import decode_stems
-from ugosa_server.audio.frames import open_frames
+from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import BadAudioError
 
 RATE_HZ = 44_100
@@ -61,7 +61,7 @@ def test_a_stem_mp4_gives_its_four_sources(tmp_path):
     decoded = decode_stems(song, tmp_path)
     for source, truth in zip(decoded, stems, strict=True):
         assert (source.sample_rate_hz, source.channels) == (RATE_HZ, 2)
-        with open_frames(source) as frames:
+        with SourceFrames(source) as frames:
             heard = frames[4096:16_384]
         assert np.abs(heard - truth[4096:16_384]).max() < 0.03  # AAC
 

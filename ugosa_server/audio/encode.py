@@ -32,9 +32,7 @@ class WrittenAudio:
     """A finished audio file."""
 
     frames: int
-    """Number of frames."""
     size_bytes: int
-    """Size of the file."""
     sha256: str
     """Hex digest of the file."""
 

@@ -30,7 +30,6 @@ class RawPcm:
     """Samples without a header."""
 
     encoding: PcmEncoding
-    """Layout of a sample."""
     sample_rate_hz: int
     """Frames a second."""
     channels: int

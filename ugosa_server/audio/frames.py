@@ -28,6 +28,11 @@ class SourceFrames:
     """
 
     def __init__(self, source: SourceAudio) -> None:
+        """Open a decoded song at its own rate.
+
+        Raises:
+            UploadDamagedError: the file is gone or is not as long as `source` says.
+        """
         self.shape = (source.frames, source.channels)
         self._path = source.path
         self._frame_bytes = SAMPLE_BYTES * source.channels
@@ -92,12 +97,3 @@ class SourceFrames:
     def __del__(self) -> None:
         if hasattr(self, "_fd"):
             self.close()
-
-
-def open_frames(source: SourceAudio) -> SourceFrames:
-    """Open a decoded song as `[T, C]` float32 frames at its own rate.
-
-    Raises:
-        UploadDamagedError: the file is gone or is not as long as `source` says.
-    """
-    return SourceFrames(source)

@@ -20,10 +20,7 @@ def resampled_frames(frames: int, from_rate_hz: int, to_rate_hz: int) -> int:
 
 
 def resample_blocks(
-    blocks: Iterable[NDArray[np.float32]],
-    from_rate_hz: int,
-    to_rate_hz: int,
-    out_frames: int | None = None,
+    blocks: Iterable[NDArray[np.float32]], from_rate_hz: int, to_rate_hz: int, out_frames: int | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """Convert the rate of a stream of `[n, C]` blocks.
 

@@ -35,7 +35,6 @@ class DemoSong:
     marks: tuple[Mark, ...]
     """Where the guitar is silent."""
     sample_rate_hz: int
-    """Frames a second."""
 
     @property
     def duration_s(self) -> float:

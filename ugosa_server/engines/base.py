@@ -21,14 +21,7 @@ from typing import get_args
 import msgspec
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, DiskFullError, WorkerLostError, is_disk_full
-from ugosa_server.jobs import (
-    RunCancelled,
-    RunEvent,
-    RunFailed,
-    RunSpec,
-    RunStep,
-    RunSucceeded,
-)
+from ugosa_server.jobs import RunCancelled, RunEvent, RunFailed, RunSpec, RunStep, RunSucceeded
 
 MACHINE_FAULT = "MACHINE_FAULT"  # reason of a run that ended for lack of memory, descriptors or processes
 SEE_LOG = "the server's log has the details"
@@ -53,7 +46,6 @@ class EngineHealth:
     device: str
     """Device in use, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
     detail: str
-    """Sentence for people."""
     refusal: str = ""
     """Reason why no job can ever start with these settings; empty = one may."""
     restarts: int = 0
@@ -256,7 +248,6 @@ class StartRun:
     """To the worker: run this attempt. Sent only when no other is in progress."""
 
     spec: RunSpec
-    """The run."""
 
 
 @dataclass(frozen=True)
@@ -264,9 +255,7 @@ class CancelRun:
     """To the worker: end the run in progress at its next step, if it is still this one."""
 
     job_id: str
-    """Job of the run."""
     attempt: int
-    """Attempt of the run."""
 
 
 @dataclass(frozen=True)
@@ -274,9 +263,7 @@ class AcceptRun:
     """To the worker: have the run learn no more, if it is still this one."""
 
     job_id: str
-    """Job of the run."""
     attempt: int
-    """Attempt of the run."""
 
 
 @dataclass(frozen=True)

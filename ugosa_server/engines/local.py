@@ -81,7 +81,6 @@ class LocalEngine(WorkerEngine):
         return worker
 
     async def _keep_worker(self) -> None:
-        """Replace the worker whenever it dies."""
         delay_s = RESPAWN_DELAY_S
         while True:
             self._worker = await self._spawn()

@@ -87,13 +87,7 @@ class JobDrafts:
     async def _check_pictures(
         self, principal: str, options: JobOptions, model: ModelInfo, song: SourceAudio
     ) -> None:
-        """Make sure that the pictures of a job can be taken and encoded.
-
-        Raises:
-            NoVideoEncoderError: nobody here makes features of pictures.
-            NotFoundError, UploadIncompleteError: there is no such video (yet).
-            BadOptionError: a box lies outside of it, or too many pictures would be taken.
-        """
+        """Make sure that the pictures of a job can be taken and encoded."""
         if not (options.pictures or options.video):
             return
         if not self._takes_pictures:

@@ -39,7 +39,6 @@ class JobError:
     reason: str
     """Stable word, for example "WORKER_LOST"."""
     message: str
-    """For people."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,6 @@ class StateChanged:
     """The job entered a state."""
 
     state: JobState
-    """The new state."""
     error: JobError | None = None
     """Set when FAILED."""
 
@@ -60,7 +58,6 @@ class JobEvent:
     """One durable event of a job."""
 
     job_id: str
-    """Id of the job."""
     seq: int
     """1, 2, 3 ... without gaps."""
     attempt: int
@@ -68,7 +65,6 @@ class JobEvent:
     time_s: float
     """Unix time."""
     body: EventBody
-    """The event itself."""
 
 
 class EventHub:

@@ -93,11 +93,8 @@ class Upload:
     """An uploaded song, a video of its players, or an adapter."""
 
     upload_id: str
-    """Server-made."""
     principal: str
-    """Owner."""
     format: UploadFormat
-    """Format of its bytes."""
     state: UploadState
     """COMPLETE: jobs can use it."""
     committed_size: int
@@ -211,9 +208,7 @@ class Job:
     """A job as it stands."""
 
     job_id: str
-    """Server-made."""
     principal: str
-    """Owner."""
     request_id: str
     """Client-made; a job's request is done once however often it is sent."""
     upload_id: str
@@ -225,11 +220,8 @@ class Job:
     audio: SourceAudio
     """The decoded song; its path is the upload's."""
     options: JobOptions
-    """Options."""
     marks: tuple[Mark, ...]
-    """Validated."""
     state: JobState
-    """State."""
     attempt: int
     """Runs so far."""
     fraction: float
@@ -274,9 +266,7 @@ class JobArray:
     """Many jobs that were made together."""
 
     array_id: str
-    """Server-made."""
     principal: str
-    """Owner."""
     request_id: str
     """Client-made."""
     job_ids: tuple[str, ...]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 from ugosa_server.adaptation import PRESETS, AdaptationOptions
@@ -32,13 +33,12 @@ class JobOption:
 
     name: str
     """Its field of JobOptions in the API; also its name in messages and in the report."""
-    owner: type[JobOptions | AdaptationOptions | SeparationOptions]
-    """The dataclass whose field holds it, with the default of the paper."""
     kind: Kind
     """Kind of its value: a switch is on or off, names are words, a message is a structure of its own
     in the API."""
     help: str
-    """Meaning, in one clause."""
+    owner: type[JobOptions | AdaptationOptions | SeparationOptions]
+    """The dataclass whose field holds it, with the default of the paper."""
     field: str = ""
     """Field of `owner`; empty = `name`."""
     client_field: str = ""
@@ -52,11 +52,9 @@ class JobOption:
     unit: str = ""
     """Unit of value, low and high."""
     low: float | None = None
-    """Smallest value."""
     is_above_low: bool = False
     """Whether the value must lie above `low`, not at it."""
     high: float | None = None
-    """Largest value."""
     choices: tuple[str, ...] = ()
     """All values of a word that are known beforehand."""
 
@@ -106,20 +104,22 @@ class JobOption:
             )
 
 
+_of_job = partial(JobOption, owner=JobOptions)
+_of_adaptation = partial(JobOption, owner=AdaptationOptions)
+_of_separation = partial(JobOption, owner=SeparationOptions)
+
 OPTIONS = (
-    JobOption("model", JobOptions, "word", "separation network, see `ugosa models`", metavar="NAME"),
-    JobOption("preset", JobOptions, "word", f"named set of defaults: {', '.join(PRESETS)}", metavar="NAME"),
-    JobOption(
+    _of_job("model", "word", "separation network, see `ugosa models`", metavar="NAME"),
+    _of_job("preset", "word", f"named set of defaults: {', '.join(PRESETS)}", metavar="NAME"),
+    _of_adaptation(
         "strategy",
-        AdaptationOptions,
         "word",
         "layers that are fine-tuned: `P-` and `R-` with the marks, `B-` without, `L1` ... `L5` from which"
         " layer on, `:D`, `:M` or `:3` up to which; `B0` = none",
         metavar="NAME",
     ),
-    JobOption(
+    _of_adaptation(
         "silence_weight",
-        AdaptationOptions,
         "number",
         "weight of the silence term of Eq. 2, a sum over sources (the authors' code takes a mean: its 1 is"
         " 1/S here)",
@@ -129,9 +129,8 @@ OPTIONS = (
         low=0.0,
         high=1e6,  # the paper's sweep ends at 1e4
     ),
-    JobOption(
+    _of_adaptation(
         "learning_rate",
-        AdaptationOptions,
         "number",
         "learning rate of Ranger (RAdam with LookAhead)",
         flag="--lr",
@@ -140,10 +139,9 @@ OPTIONS = (
         is_above_low=True,
         high=1.0,
     ),
-    JobOption("epochs", AdaptationOptions, "integer", "passes over the song", low=0, high=1000),
-    JobOption(
+    _of_adaptation("epochs", "integer", "passes over the song", low=0, high=1000),
+    _of_adaptation(
         "segment_seconds",
-        AdaptationOptions,
         "number",
         "length of a training segment",
         field="segment_s",
@@ -153,9 +151,8 @@ OPTIONS = (
         low=0.05,
         high=60.0,  # memory grows with it
     ),
-    JobOption(
+    _of_adaptation(
         "hop_seconds",
-        AdaptationOptions,
         "number",
         "distance between starts of training segments, at most their length (else their length)",
         field="hop_s",
@@ -165,18 +162,12 @@ OPTIONS = (
         low=0.05,
         high=60.0,
     ),
-    JobOption("batch_size", AdaptationOptions, "integer", "segments of a training step", low=1, high=64),
-    JobOption(
-        "pitch_shifts",
-        AdaptationOptions,
-        "integer",
-        "pitch-shifted copies of each segment to learn from",
-        low=0,
-        high=10,
+    _of_adaptation("batch_size", "integer", "segments of a training step", low=1, high=64),
+    _of_adaptation(
+        "pitch_shifts", "integer", "pitch-shifted copies of each segment to learn from", low=0, high=10
     ),
-    JobOption(
+    _of_adaptation(
         "remix_weight",
-        AdaptationOptions,
         "number",
         "weight in `R-` of remixes: of stretches with known silence, to which estimates from elsewhere in the"
         " song are added",
@@ -185,27 +176,24 @@ OPTIONS = (
         is_above_low=True,
         high=1e6,
     ),
-    JobOption(
+    _of_adaptation(
         "marks_weight",
-        AdaptationOptions,
         "number",
         "weight in `R-` of Eq. 2, for which every epoch also visits the segments as they are; 0 = none",
         metavar="X",
         low=0.0,
         high=1e6,
     ),
-    JobOption(
+    _of_adaptation(
         "max_steps",
-        AdaptationOptions,
         "integer",
         "steps after which learning ends, within an epoch too (0: after all epochs)",
         flag="--steps",
         low=0,
         high=10_000_000,
     ),
-    JobOption(
+    _of_adaptation(
         "max_seconds",
-        AdaptationOptions,
         "number",
         "time for the whole job, stems included: learning ends early for it (0: no limit)",
         field="max_s",
@@ -215,25 +203,22 @@ OPTIONS = (
         low=0.0,
         high=86_400.0,
     ),
-    JobOption(
+    _of_adaptation(
         "guard",
-        AdaptationOptions,
         "switch",
         "whether part of the marked silence is held back, and the epoch kept that is best on it, or the model"
         " as it is",
         metavar="on|off",
     ),
-    JobOption(
+    _of_job(
         "start_from",
-        JobOptions,
         "word",
         "start of learning: none = the model as it is, a job that has an adapter, or auto = your newest one"
         " of this song, model and strategy, unless silence that it learned is not marked any more",
         metavar="auto|none|JOB",
     ),
-    JobOption(
+    _of_job(
         "max_memory_bytes",
-        JobOptions,
         "integer",
         "memory that the worker may hold during the job on the CPU, such as 4GB: it goes on in smaller pieces"
         " where that is too little (0: as the server has it)",
@@ -242,10 +227,9 @@ OPTIONS = (
         low=0,
         high=2**50,
     ),
-    JobOption("seed", JobOptions, "integer", "seed of every random choice", low=0, high=2**63 - 1),
-    JobOption(
+    _of_job("seed", "integer", "seed of every random choice", low=0, high=2**63 - 1),
+    _of_separation(
         "separation_segment_seconds",
-        SeparationOptions,
         "number",
         "length of a separation segment",
         field="segment_s",
@@ -256,9 +240,8 @@ OPTIONS = (
         low=0.05,
         high=60.0,  # memory grows with it
     ),
-    JobOption(
+    _of_separation(
         "separation_overlap",
-        SeparationOptions,
         "number",
         "share of a separation segment that overlaps the next one",
         field="overlap",
@@ -267,9 +250,8 @@ OPTIONS = (
         low=0.0,
         high=0.95,  # the time that a separation takes grows with 1 / (1 - overlap)
     ),
-    JobOption(
+    _of_separation(
         "separation_shifts",
-        SeparationOptions,
         "integer",
         "random time shifts averaged in separation",
         field="shifts",
@@ -277,9 +259,8 @@ OPTIONS = (
         low=0,
         high=20,
     ),
-    JobOption(
+    _of_separation(
         "wiener_exponent",
-        SeparationOptions,
         "number",
         "exponent of a generalised Wiener filter over the network's estimates: 1 = ratios of magnitudes, 2 ="
         " of powers, 0 = none",
@@ -288,9 +269,8 @@ OPTIONS = (
         low=0.0,
         high=2.0,  # the Wiener filter proper
     ),
-    JobOption(
+    _of_separation(
         "mask_kind",
-        SeparationOptions,
         "word",
         "use of a model's masks, if it gives masks: as they are, all or nothing in each bin, or each bin"
         " shared out among the sources",
@@ -298,81 +278,71 @@ OPTIONS = (
         metavar="KIND",
         choices=get_args(MaskKind),
     ),
-    JobOption(
+    _of_job(
         "instruments",
-        JobOptions,
         "names",
         "instruments of the model that play (else those that the marks name)",
         metavar="A,B,...",
     ),
-    JobOption(
+    _of_job(
         "stems",
-        JobOptions,
         "names",
         "stems to give; the sum of all others is one more, `rest` (else each by itself)",
         metavar="A,B,...",
     ),
-    JobOption(
+    _of_job(
         "stem_encoding",
-        JobOptions,
         "word",
         "file format of the stems",
         flag="--format",
         metavar="FORMAT",
         choices=tuple(StemEncoding),
     ),
-    JobOption(
+    _of_job(
         "base_stems",
-        JobOptions,
         "word",
         "stems of the model as it is, under the marks, before fine-tuning begins: none, until the job ends,"
         " or kept beside the others, which takes twice the disk",
         metavar="WHEN",
         choices=tuple(BaseStems),
     ),
-    JobOption(
+    _of_job(
         "preview_start_frame",
-        JobOptions,
         "integer",
         "first frame of a stretch that is separated again and again during fine-tuning",
         low=0,
         high=2**63 - 1,
     ),
-    JobOption(
+    _of_job(
         "preview_end_frame",
-        JobOptions,
         "integer",
         "end of that stretch, exclusive, at most 15 s after its start (0: no previews)",
         low=0,
         high=2**63 - 1,
     ),
-    JobOption(
+    _of_job(
         "excerpt",
-        JobOptions,
         "switch",
         "whether there is a page report.html, with a few seconds of every take (a batch makes none)",
         flag="--page",
         metavar="on|off",
     ),
-    JobOption(
+    _of_job(
         "visual_frames",
-        JobOptions,
         "message",
         "features of the players, for a model that is conditioned on video",
         flag="--video-features",
         metavar="FILE.npz",
     ),
-    JobOption(
+    _of_job(
         "pictures",
-        JobOptions,
         "message",
         "pictures of the players, of which the server makes features",
         flag="--video-frames",
         metavar="DIR",
     ),
-    JobOption(
+    _of_job(
         "video",
-        JobOptions,
         "message",
         "video of the players, of which the server takes pictures",
         flag="--video",

@@ -52,9 +52,7 @@ class ResultFile:
     """A finished file of a job."""
 
     path: Path
-    """On disk."""
     size_bytes: int
-    """Size of the file."""
 
 
 class JobQueue:
@@ -389,11 +387,7 @@ class JobQueue:
         return await self._store(lambda s: s.events.after(job_id, seq, EVENTS_PER_READ))
 
     async def _file(self, job: Job, file_name: str, size_bytes: int | None = None) -> ResultFile:
-        """Return a file of a job.
-
-        Raises:
-            ResultDamagedError: it is gone, or has another size than it had.
-        """
+        """Return a file of a job; refuse one that is gone, or has another size than it had."""
         path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
         found = await asyncio.to_thread(_plain_size, path)
         if found is None or size_bytes not in (None, found):
@@ -417,11 +411,7 @@ class JobQueue:
         return job
 
     def _check_kept(self, job: Job) -> None:
-        """Make sure that the stems of a job are still kept.
-
-        Raises:
-            NotFoundError: only its adapter is.
-        """
+        """Refuse a job of which only the adapter is kept any more."""
         if job.result and job.result.adapter and not job.result.stems:
             raise NotFoundError(
                 f"the stems of job {job.job_id} have been kept long enough and are gone; its adapter is here:"

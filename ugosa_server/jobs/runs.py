@@ -42,15 +42,12 @@ class JobOptions:
     model: str
     """Name in the registry."""
     kind: JobKind = JobKind.SEPARATION
-    """Purpose."""
     preset: str = ""
     """The named set of defaults that the request started from; empty = none."""
     adaptation: AdaptationOptions = field(default_factory=AdaptationOptions)
-    """Fine-tuning."""
     separation: SeparationOptions = field(default_factory=SeparationOptions)
     """Cutting and joining."""
     stem_encoding: StemEncoding = StemEncoding.WAV_FLOAT32
-    """File format of the stems."""
     base_stems: BaseStems = BaseStems.NONE
     """Whether those of the unadapted network are given too."""
     preview_start_frame: int = 0
@@ -70,11 +67,8 @@ class JobOptions:
     excerpt: bool = True
     """Whether the report's page holds a few seconds of every take."""
     visual_frames: tuple[VisualFrame, ...] = ()
-    """Features of the players."""
     pictures: tuple[PlayerPicture, ...] = ()
-    """Pictures of the players."""
     video: VideoSource | None = None
-    """Video of the players."""
 
     @property
     def preview(self) -> Interval:
@@ -96,7 +90,6 @@ class RunSpec:
     attempt: int
     """Counts the runs of the job from 1; fences writers of an earlier attempt."""
     source: SourceAudio
-    """The decoded song."""
     file_name: str
     """Name of the song for the report; never used as a path."""
     marks: tuple[Mark, ...]
@@ -104,7 +97,6 @@ class RunSpec:
     options: JobOptions
     """Validated."""
     model_path: str
-    """The checkpoint file."""
     out_dir: str
     """Empty directory for this attempt. Files are written beside their names, synced and renamed."""
     checkpoint_path: str = ""
@@ -153,9 +145,7 @@ class RunFailed:
     """The last event of a run that failed for a reason that another attempt would meet again."""
 
     reason: str
-    """Stable word."""
     message: str
-    """For people."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +168,6 @@ class RunProgress:
     """Progress of a run."""
 
     phase: RunPhase
-    """Current phase."""
     fraction: float
     """Share of the whole run that is done, 0 to 1; never falls within a run."""
     eta_s: float | None
@@ -186,7 +175,6 @@ class RunProgress:
     step: int
     """Steps done of `steps` in this phase."""
     steps: int
-    """Steps of this phase."""
     epoch: int = 0
     """During ADAPTATION: the epoch, from 1."""
     epochs: int = 0
@@ -205,7 +193,6 @@ class RunNotice:
     reason: str
     """Stable word, for example "NO_MARKS"."""
     message: str
-    """For people."""
     warning: bool = False
     """True if it deserves attention."""
 
@@ -239,13 +226,11 @@ class StemFile:
     """One finished stem on disk."""
 
     source: str
-    """The source's name."""
     file_name: str
     """Name inside `out_dir`; server-made."""
     frames: int
     """Same as the song's."""
     size_bytes: int
-    """Size of the file."""
     sha256: str
     """Hex, of the file."""
 
@@ -257,7 +242,6 @@ class AdapterFile:
     file_name: str
     """Name inside `out_dir`."""
     size_bytes: int
-    """Size of the file."""
     sha256: str
     """Hex, of the file."""
 

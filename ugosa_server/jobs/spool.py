@@ -30,7 +30,6 @@ class AttemptPaths:
     """Paths of one attempt of a job."""
 
     out_dir: Path
-    """Empty folder for its results."""
     checkpoint: Path
     """File for the state of its adaptation, of this attempt alone: a stale attempt overwrites nothing."""
     resume: Path | None

@@ -55,7 +55,6 @@ class ReceivedChunk:
     offset: int
     """Offset of its first byte in the upload."""
     data: bytes
-    """The bytes."""
     crc32c: int | None
     """Checksum of `data`; None = not checked."""
 

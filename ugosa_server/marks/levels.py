@@ -6,7 +6,7 @@ JSON. A few hundred kilobytes say where a source seems to play; suggestions and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +29,7 @@ class SongLevels:
     model_sha256: str
     """Hex, of the network's checkpoint."""
     sample_rate_hz: int
-    """The song's."""
     frames: int
-    """The song's length."""
     hop_frames: int
     """Frames of one hop; the last hop may be shorter."""
     mix_dbfs: tuple[float, ...]
@@ -60,12 +58,6 @@ class LevelMeter:
         edges = np.flatnonzero(np.diff(hops, prepend=-1))  # where a hop begins in this block
         self._energy[:, hops[edges]] += np.add.reduceat(squares, edges, axis=1)
         self._position = stop
-
-    def listen(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Pass blocks on, measuring them."""
-        for block in blocks:
-            self.add(block)
-            yield block
 
     def levels(self, model_sha256: str) -> SongLevels:
         """Return the levels measured so far, which must be the whole song."""

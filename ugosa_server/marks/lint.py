@@ -16,13 +16,7 @@ from ugosa_server.marks.activity import fade_frames
 from ugosa_server.marks.levels import SongLevels
 from ugosa_server.marks.model import Interval, Mark, MarkSet, intersect, merge
 from ugosa_server.marks.suggest import SURE, frames_of_hops, playing_probability, runs
-from ugosa_server.marks.validate import (
-    Fault,
-    Refusal,
-    find_refusals,
-    playing_sources,
-    sounding_all_silent,
-)
+from ugosa_server.marks.validate import Fault, Refusal, find_refusals, playing_sources, sounding_all_silent
 
 MAX_FINDINGS = 1000
 THIN_S = 4.0  # of marked silence, all sources together: one training segment of the paper
@@ -47,11 +41,8 @@ class Finding:
     code: str
     """Stable word, for example "CONTRADICTION"."""
     severity: Severity
-    """Its weight."""
     message: str
-    """The observation."""
     fix: str
-    """The way out."""
     source: str = ""
     """Empty if it is about none in particular."""
     span: Interval | None = None

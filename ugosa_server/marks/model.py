@@ -46,7 +46,6 @@ class MarkSet:
     """Marks of one song, with the merged spans of each source worked out once."""
 
     marks: tuple[Mark, ...] = ()
-    """The marks as they came."""
     _spans: Mapping[tuple[str, MarkState], tuple[Interval, ...]] = field(
         init=False, repr=False, compare=False
     )

@@ -60,12 +60,7 @@ def validate_visual_frames(frames: Sequence[VisualFrame], slots: int, model: str
         )
     for number, seen in enumerate(frames, start=1):
         n_bytes = len(seen.features)
-        if not 0 <= seen.player < slots:
-            raise BadOptionError(
-                f"visual frame {number} is of player {seen.player}, but slots are 0 to {slots - 1}"
-            )
-        if seen.frame < 0:
-            raise BadOptionError(f"visual frame {number} is at frame {seen.frame}, before the song")
+        _check_place(f"visual frame {number}", seen.player, seen.frame, slots)
         if not n_bytes or n_bytes % FEATURE_BYTES or n_bytes > FEATURE_BYTES * MAX_FEATURES:
             raise BadOptionError(
                 f"visual frame {number} has {n_bytes} bytes of features, but 1 to {MAX_FEATURES} float16 are "
@@ -74,6 +69,13 @@ def validate_visual_frames(frames: Sequence[VisualFrame], slots: int, model: str
         if not np.isfinite(np.frombuffer(seen.features, dtype="<f2")).all():
             raise BadOptionError(f"visual frame {number} has features that are NaN or infinite")
     return tuple(sorted(frames, key=lambda seen: (seen.player, seen.frame)))
+
+
+def _check_place(name: str, player: int, frame: int, slots: int) -> None:
+    if not 0 <= player < slots:
+        raise BadOptionError(f"{name} is of player {player}, but slots are 0 to {slots - 1}")
+    if frame < 0:
+        raise BadOptionError(f"{name} is at frame {frame}, before the song")
 
 
 MAX_PICTURE_BYTES = 1024**2
@@ -97,21 +99,16 @@ class PlayerPicture:
     frame: int
     """Time at which it was taken, in frames of the song at its own rate."""
     jpeg: bytes
-    """A JPEG file."""
 
 
 @dataclass(frozen=True)
 class PlayerBox:
-    """Where a player is in a video: pixels from the upper left corner."""
+    """Where a player is in a video: pixels from the upper left corner; none is below 0, no side is 0."""
 
     left: int
-    """>= 0."""
     top: int
-    """>= 0."""
     width: int
-    """> 0."""
     height: int
-    """> 0."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,6 @@ class VideoSource:
     """An uploaded video of the players, and what is taken of it."""
 
     upload_id: str
-    """Upload of the video."""
     players: tuple[PlayerBox, ...] = ()
     """Slot by slot; empty = one player, who has the whole picture."""
     interval_s: float = 0.0
@@ -165,12 +161,7 @@ def validate_pictures(pictures: Sequence[PlayerPicture], slots: int, model: str)
             "send smaller ones (224 pixels a side are enough for ResNet-50), or upload a video"
         )
     for number, picture in enumerate(pictures, start=1):
-        if not 0 <= picture.player < slots:
-            raise BadOptionError(
-                f"picture {number} is of player {picture.player}, but slots are 0 to {slots - 1}"
-            )
-        if picture.frame < 0:
-            raise BadOptionError(f"picture {number} is at frame {picture.frame}, before the song")
+        _check_place(f"picture {number}", picture.player, picture.frame, slots)
         if len(picture.jpeg) > MAX_PICTURE_BYTES:
             raise BadOptionError(
                 f"picture {number} has {len(picture.jpeg)} bytes, but at most {MAX_PICTURE_BYTES} are taken"

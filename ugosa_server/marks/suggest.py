@@ -46,7 +46,6 @@ class Suggestion:
     """A proposed mark."""
 
     mark: Mark
-    """The proposal."""
     confidence: float
     """Mean probability over the mark that it is right, 0.5 to 1."""
 
@@ -138,10 +137,7 @@ def _spans(mask: NDArray[np.bool_], levels: SongLevels, min_s: float, margin_s: 
 
 
 def _confidence(
-    mark: Mark,
-    found: dict[Mark, float],
-    probability: dict[str, NDArray[np.float64]],
-    levels: SongLevels,
+    mark: Mark, found: dict[Mark, float], probability: dict[str, NDArray[np.float64]], levels: SongLevels
 ) -> float:
     """That of the mark as found, or of what is left of it."""
     if mark in found:

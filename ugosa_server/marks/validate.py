@@ -18,7 +18,7 @@ from functools import reduce
 
 import numpy as np
 
-from ugosa_server.audio import open_frames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.audio.formats import SourceAudio, amplitude, peak_dbfs
 from ugosa_server.errors import (
     AllSilentError,
@@ -50,7 +50,6 @@ class Refusal:
     """One fault of a set of marks."""
 
     fault: Fault
-    """Its kind."""
     source: str
     """Source that the marks in question name."""
     span: Interval
@@ -266,7 +265,7 @@ def sounding_all_silent(
     spans = all_silent_spans(marks, sources, song.frames, song.sample_rate_hz)
     if not spans:
         return
-    with open_frames(song) as frames:
+    with SourceFrames(song) as frames:
         for start, stop in spans:
             peak = max(float(np.abs(block).max()) for block in frames.blocks(start, stop))
             if peak > amplitude(SILENCE_DBFS):

@@ -62,11 +62,7 @@ class Architecture:
 
 
 def _check_bounds(value: Any) -> None:
-    """Refuse sizes of which even the list of tensors would be endless.
-
-    Raises:
-        CheckpointError: a number or a list is too large.
-    """
+    """Refuse sizes of which even the list of tensors would be endless."""
     if isinstance(value, dict | list):
         if len(value) > MAX_ITEMS:
             raise CheckpointError(f"a list of {len(value)} sizes; at most {MAX_ITEMS} are taken")

@@ -25,7 +25,6 @@ class CheckpointHeader:
     """The metadata of a checkpoint file."""
 
     config: NetworkConfig
-    """Sizes of the network."""
     metadata: Mapping[str, str]
     """Free words beside the weights (description, recipe, seed, hours)."""
 

@@ -45,10 +45,7 @@ DIGEST = "weights_sha256"
 
 
 def pull(
-    weights: PublishedWeights,
-    folder: Path,
-    mirror: str | None = None,
-    say: Callable[[str], None] = log.info,
+    weights: PublishedWeights, folder: Path, mirror: str | None = None, say: Callable[[str], None] = log.info
 ) -> Iterator[DownloadProgress]:
     """Download published weights to `folder/NAME.safetensors`, unless they are there.
 

@@ -165,6 +165,10 @@ class Depth:
     def __str__(self) -> str:
         return f"L{self.level}:{self.end}"
 
+    def exists_in(self, config: NetworkConfig) -> bool:
+        """Return whether it trains anything in a network of these sizes."""
+        return bool(self.trained_names(config))
+
     def trained_names(self, config: NetworkConfig) -> tuple[str, ...]:
         """Return the parameters that it trains, in the network's order."""
         return config.trained_names(self)
@@ -180,4 +184,4 @@ ALL_DEPTHS = tuple(Depth(level, end) for level in LEVELS for end in (ENDS if lev
 
 def depths_of(config: NetworkConfig) -> tuple[Depth, ...]:
     """Return all depths that this network has, deepest first."""
-    return tuple(depth for depth in ALL_DEPTHS if depth.trained_names(config))
+    return tuple(depth for depth in ALL_DEPTHS if depth.exists_in(config))

@@ -28,7 +28,6 @@ class IndexWheel:
     requirement: str
     """With its version, as pip takes it."""
     file_name: str
-    """Name of the wheel's file."""
     sha256: str
     """Hex, 64 digits."""
 

@@ -29,7 +29,6 @@ class PublishedWeights:
     file_names: tuple[str, ...]
     """Files; the end of each name is the start of its sha256, unless `sha256s` has it."""
     description: str
-    """Description for people."""
     is_demucs_4: bool = False
     """True for a bag of demucs 4."""
     spleeter: str = ""

@@ -57,7 +57,6 @@ class StrategyInfo:
     name: str
     """Name as in the paper, for example "P-L3:D"."""
     trainable_parameters: int
-    """Number of trained parameters."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,9 @@ class ModelInfo:
     config: NetworkConfig
     """The sizes of the network; validates strategies."""
     parameters: int
-    """Number of all parameters."""
     sha256: str
     """Hex, of the checkpoint file."""
     path: Path
-    """The checkpoint file."""
     strategies: tuple[StrategyInfo, ...]
     """Fine-tuning strategies: `P-` and `B-` of every depth, deepest first, and `B0`."""
     adaptation_defaults: Mapping[str, str | int | float | None]

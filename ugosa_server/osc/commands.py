@@ -89,9 +89,7 @@ class Unsubscribe:
     """Send no more progress to a port."""
 
     port: int
-    """As in `Subscribe`."""
     host: str | None = None
-    """As in `Subscribe`."""
 
 
 @dataclass(frozen=True)

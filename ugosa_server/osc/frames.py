@@ -29,7 +29,6 @@ class OscMessage:
     tags: str
     """Type tags without their comma: only "i" and "s"."""
     arguments: tuple[int | str, ...]
-    """One for each tag."""
 
 
 def read_messages(datagram: bytes) -> list[OscMessage]:

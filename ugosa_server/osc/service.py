@@ -47,7 +47,6 @@ class OscCounters:
     """Counts since the service started."""
 
     sent: int = 0
-    """Datagrams sent."""
     commands: int = 0
     """Commands carried out."""
     malformed: int = 0

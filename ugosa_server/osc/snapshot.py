@@ -142,10 +142,7 @@ class JobFeed:
     def live_jobs(self) -> Sequence[JobSnapshot]:
         """Return a snapshot of every job that runs, and of the first MAX_WAITING that wait."""
         waiting = [snapshot for snapshot in self._live.values() if snapshot.waits]
-        return [
-            *(snapshot for snapshot in self._live.values() if not snapshot.waits),
-            *waiting[:MAX_WAITING],
-        ]
+        return [*(snapshot for snapshot in self._live.values() if not snapshot.waits), *waiting[:MAX_WAITING]]
 
     async def snapshot(self, job_id: str) -> JobSnapshot:
         """Return a snapshot of a job, ended or not.

@@ -39,7 +39,6 @@ class AdaptationResult:
     """Losses of an adaptation, and its adapter."""
 
     epoch_losses: tuple[EpochLoss, ...]
-    """The loss by epoch."""
     adapter: AdapterFile | None
     """The file of changed tensors; None when the base was kept."""
     strategy: Strategy

@@ -41,21 +41,16 @@ class RunContext:
     asked: JobOptions
     """The options as asked for."""
     frames: SourceFrames
-    """The song."""
     model: ResidentNetwork
-    """The network."""
     networks: ResidentNetworks
     """The networks and settings of this process."""
     strategy: Strategy
-    """The strategy in effect."""
     marks: MarkSet
-    """The musician's marks."""
     ensemble: Ensemble
     """The stems and the sources that play."""
     excerpt: Interval
     """Frames of the report's excerpt; none of them if the job wants none."""
     journal: RunJournal
-    """Record of the events."""
     is_cancelled: Callable[[], bool]
     """Asked between steps and between segments."""
     is_accepted: Callable[[], bool]

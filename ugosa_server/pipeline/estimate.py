@@ -31,7 +31,6 @@ class NetworkPass:
     """One pass of the network, as its weights are now, over the song."""
 
     context: RunContext
-    """The run."""
     mix: ModelMix
     """The song at the network's rate, normalised."""
     segments_done: int = 0

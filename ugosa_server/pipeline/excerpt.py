@@ -30,13 +30,11 @@ class ExcerptRecorder:
         self._estimates = _Stretch(_with_margin(context))
         self._stems = _Stretch(context.excerpt)
 
-    def listen(self, estimates: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Yield the estimates [S, C, n] of a pass, recorded."""
-        for block in estimates:
-            self._estimates.add(block)
-            yield block
+    def add_estimates(self, estimates: NDArray[np.float32]) -> None:
+        """Take the next frames of the estimates, [S, C, n]."""
+        self._estimates.add(estimates)
 
-    def add(self, stems: NDArray[np.float32]) -> None:
+    def add_stems(self, stems: NDArray[np.float32]) -> None:
         """Take the next frames of the stems that the run gives, [S', C, n]."""
         self._stems.add(stems)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,6 @@ class LeakageMeter:
                 self._energy[i] += float(np.square(part, dtype=np.float64).sum())
                 self._samples[i] += part.size
         self._position = end
-
-    def measured(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Measure blocks while passing them on."""
-        for block in blocks:
-            self.add(block)
-            yield block
 
     def levels_dbfs(self) -> list[float | None]:
         """RMS level of each source; None where nothing is marked silent."""

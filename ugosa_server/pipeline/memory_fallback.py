@@ -38,9 +38,7 @@ ALLOCATION_FAILURES = (
 
 
 def within_memory(
-    context: RunContext,
-    phase: RunPhase,
-    work: Callable[[RunContext], Generator[RunEvent, None, Result]],
+    context: RunContext, phase: RunPhase, work: Callable[[RunContext], Generator[RunEvent, None, Result]]
 ) -> Generator[RunEvent, None, tuple[RunContext, Result]]:
     """Do the work of a phase; where memory is too little, again in smaller pieces or on the CPU.
 

@@ -40,7 +40,6 @@ class Ensemble:
     marks: MarkSet
     """The marks, with every source that does not play silent throughout."""
     choice: StemChoice
-    """The stems to write."""
 
     @staticmethod
     def of(spec: RunSpec, config: NetworkConfig) -> Ensemble:

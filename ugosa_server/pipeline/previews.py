@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.adaptation.loop import AdaptationStep
-from ugosa_server.audio import SourceAudio, StemEncoding, open_frames
+from ugosa_server.audio import SourceAudio, SourceFrames, StemEncoding
 from ugosa_server.errors import UgosaError
 from ugosa_server.jobs import RunNotice, RunPhase, RunPreview
 from ugosa_server.marks import Mark, MarkSet, inside
@@ -97,12 +97,12 @@ def _cut(context: RunContext, mix: ModelMix, start: int, stop: int) -> tuple[Run
     short = replace(
         context,
         spec=replace(spec, source=source, options=options),
-        frames=open_frames(source),
+        frames=SourceFrames(source),
         marks=_cut_marks(context.marks, start, stop),
         ensemble=replace(context.ensemble, marks=_cut_marks(context.ensemble.marks, start, stop)),
         excerpt=(0, 0),
     )
-    short_mix = replace(mix, audio=audio, frames=open_frames(audio))
+    short_mix = replace(mix, audio=audio, frames=SourceFrames(audio))
     for file in (source, audio):
         Path(file.path).unlink()  # they are open
     return short, short_mix

@@ -21,7 +21,6 @@ class PhasePlan:
     """A phase of a run; its work is that of the network, or has a known speed."""
 
     phase: RunPhase
-    """The phase."""
     steps: int
     """Number of steps, at least 1."""
     cost: float = 0.0
@@ -34,10 +33,7 @@ class RunJournal:
     """Append-only record of a run: progress events whose fraction never falls, notices, timings."""
 
     def __init__(
-        self,
-        plan: Sequence[PhasePlan],
-        now_s: Callable[[], float] = time.monotonic,
-        budget_s: float = 0.0,
+        self, plan: Sequence[PhasePlan], now_s: Callable[[], float] = time.monotonic, budget_s: float = 0.0
     ) -> None:
         """Begin before the first phase of `plan`, which lists the phases in order; 0 s = no budget."""
         self._begun_s, self._budget_s = now_s(), budget_s

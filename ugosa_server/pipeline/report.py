@@ -24,10 +24,7 @@ from ugosa_server.report.clips import clip_bit_rate, clip_data_uri, encoding_thr
 
 
 def report_run(
-    context: RunContext,
-    base: BaseEstimates | None,
-    adaptation: AdaptationResult | None,
-    stems: StemSet,
+    context: RunContext, base: BaseEstimates | None, adaptation: AdaptationResult | None, stems: StemSet
 ) -> Generator[RunEvent, None, tuple[str, str]]:
     """Check the written stems and write the report; return the names of its files.
 
@@ -71,10 +68,7 @@ def report_run(
 
 
 def _takes(
-    context: RunContext,
-    base: BaseEstimates | None,
-    adaptation: AdaptationResult | None,
-    stems: StemSet,
+    context: RunContext, base: BaseEstimates | None, adaptation: AdaptationResult | None, stems: StemSet
 ) -> dict[TakeKind, Sequence[NDArray[np.float32]]]:
     """Return the excerpt of the stems in every take of the run, [S, C, n]; empty if there is none."""
     kinds = list(takes_of(context.spec, context.strategy))
@@ -99,7 +93,6 @@ def _job_report(
     stems: StemSet,
     check: CheckedStems,
 ) -> JobReport:
-    """Put together the report of a finished run."""
     spec, model, choice = context.spec, context.model.info, context.ensemble.choice
     before: Sequence[float | None] = stems.leakage_dbfs
     after: Sequence[float | None] = [None] * len(before)

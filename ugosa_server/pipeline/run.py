@@ -25,7 +25,7 @@ from pathlib import Path
 
 from ugosa_server.adaptation.loop import adaptation_of
 from ugosa_server.adaptation.strategies import UNADAPTED
-from ugosa_server.audio import open_frames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs import (
@@ -110,7 +110,7 @@ def _attempt(
                 f"the file of the model {spec.options.model} has changed since the server started; whoever"
                 " runs it starts it again"
             )
-        with open_frames(spec.source) as frames:
+        with SourceFrames(spec.source) as frames:
             context = RunContext.of(spec, frames, model, networks, is_cancelled, is_accepted)
             with bounded_memory(context.memory_budget_bytes):
                 succeeded = yield from _phases(context)
@@ -124,7 +124,6 @@ def _attempt(
 
 
 def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
-    """Go through the phases."""
     base = adaptation = None
     kept: tuple[StemFile, ...] = ()
     yield from tuple(context.journal.notices)
@@ -136,7 +135,8 @@ def _phases(context: RunContext) -> Generator[RunEvent, None, RunSucceeded]:
         if context.strategy.depth is None:
             context, stems = yield from _stems(context, mix)
         else:
-            context, base = yield from _base(context, mix)
+            work = partial(estimate_base, mix=mix)
+            context, base = yield from within_memory(context, RunPhase.BASE_SEPARATION, work)
             context, adaptation, stems = yield from _adapted_stems(context, mix, base)
             kept = _kept_base(context, base, stems)
             if adaptation is None:  # the report is that of a job which adapts nothing
@@ -170,11 +170,6 @@ def _prepare(context: RunContext) -> Generator[RunEvent, None, tuple[RunContext,
     return context, mix
 
 
-def _base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, tuple[RunContext, BaseEstimates]]:
-    work = partial(estimate_base, mix=mix)
-    return (yield from within_memory(context, RunPhase.BASE_SEPARATION, work))
-
-
 def _stems(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, tuple[RunContext, StemSet]]:
     work = partial(separate, mix=mix)
     return (yield from within_memory(context, RunPhase.SEPARATION, work))
@@ -190,9 +185,7 @@ def _adapted_stems(
             adaptation = yield from take_start(context, trained)
         else:
             context, adaptation = yield from within_memory(
-                context,
-                RunPhase.ADAPTATION,
-                partial(adapt_network, mix=mix, trained=trained, song=base.song),
+                context, RunPhase.ADAPTATION, partial(adapt_network, mix=mix, trained=trained, song=base.song)
             )
         (context.out_dir / ESTIMATES_NAME).unlink()
         if adaptation is not None and not adaptation.keeps_base:

@@ -42,7 +42,6 @@ class StemSet:
     leakage_dbfs: list[float | None]
     """Level of each estimate in its own marked silence; None where nothing is marked silent."""
     excerpt: ExcerptRecorder
-    """The excerpt of the stems."""
     clipping: str = ""
     """Sentence on what 24 bits could not hold; empty = nothing."""
 
@@ -62,7 +61,8 @@ def analyse(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, Non
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
     meter = _level_meter(context)
-    for _ in meter.listen(over_song.estimates()):
+    for block in over_song.estimates():
+        meter.add(block)
         yield from over_song.progress()
     yield from _of_base(context, meter.levels(context.model.info.sha256))
 
@@ -152,15 +152,19 @@ class _Stems:
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yield all stems [S, C, n] after those that the run gives were written."""
-        estimates = self._levels.listen(self._leakage.measured(self._over_song.estimates()))
-        heard = self._excerpt.listen(estimates)
-        wanted = filtered(self._context, heard, self._gains, self._context.frames)
+        wanted = filtered(self._context, self._measured(), self._gains, self._context.frames)
         for made in self._consistency.process(wanted):
             stems = self._chooser.chosen(made)
             for writer, stem in zip(self._writers, stems, strict=False):  # without a name there is none
                 writer.write(stem.T)
-            self._excerpt.add(stems)
+            self._excerpt.add_stems(stems)
             yield made
+
+    def _measured(self) -> Iterator[NDArray[np.float32]]:
+        for block in self._over_song.estimates():
+            for add in (self._levels.add, self._leakage.add, self._excerpt.add_estimates):
+                add(block)
+            yield block
 
     def finish(self) -> StemSet:
         """Make the files durable."""

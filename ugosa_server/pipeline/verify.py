@@ -27,9 +27,7 @@ class CheckedStems:
     silence_peaks_dbfs: tuple[float | None, ...]
     """Peak of each stem in its marked silence past the fades; None where there is no such frame."""
     mix: Waveform
-    """Waveform of the song."""
     stems: tuple[Waveform, ...]
-    """Waveform of each stem."""
 
     @property
     def peaks_dbfs(self) -> list[float]:
@@ -43,11 +41,7 @@ def stem_check_steps(n_frames: int) -> int:
 
 
 def check_stems(
-    paths: Sequence[Path],
-    marks: MarkSet,
-    sources: Sequence[str],
-    frames: SourceFrames,
-    sample_rate_hz: int,
+    paths: Sequence[Path], marks: MarkSet, sources: Sequence[str], frames: SourceFrames, sample_rate_hz: int
 ) -> Generator[int, None, CheckedStems]:
     """Read finished stems back, yielding the number of blocks done.
 

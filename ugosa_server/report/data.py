@@ -31,7 +31,6 @@ class StemReport:
     """Measurements of one stem."""
 
     source: str
-    """The source's name, for example "drums"."""
     peak_dbfs: float
     """Peak of the written file."""
     silence_peak_dbfs: float | None = None
@@ -64,7 +63,6 @@ class Take:
     """The stems of a song as they sound in one way."""
 
     kind: TakeKind
-    """The way."""
     clips: tuple[str, ...] = ()
     """The excerpt of every stem as a data URI (`clips.py`), in the report's order; empty = there is none."""
 
@@ -90,7 +88,6 @@ class JobReport:
     file_name: str
     """Name of the song as it came with the upload; for display only, never a path."""
     server_version: str
-    """Version of ugosa-server."""
     model_name: str
     """Name in the registry."""
     model_architecture: str
@@ -110,7 +107,6 @@ class JobReport:
     device: str
     """Device of the network, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
     threads: int
-    """Compute threads of the worker."""
     sample_rate_hz: int
     """Sample rate of the song and its stems."""
     channels: int

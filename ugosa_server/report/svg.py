@@ -151,7 +151,6 @@ def _key(name: str, values: Sequence[float]) -> str:
 
 
 def _thinned(losses: Sequence[EpochLoss]) -> Sequence[EpochLoss]:
-    """Keep at most about ten ticks."""
     return losses[:: max(1, math.ceil(len(losses) / 10))]
 
 
@@ -171,7 +170,6 @@ def _leakage_row(index: int, stem: StemReport, before: float | None, after: floa
 
 
 def _dumbbell(before: float | None, after: float | None) -> str:
-    """Draw two levels and the span between them."""
     ends = [_share(value) for value in (before, after) if value is not None]
     span = f'<i class="span" style="left:{min(ends):.2%};width:{max(ends) - min(ends):.2%}"></i>'
     dots = "".join(

@@ -24,7 +24,6 @@ class Card:
     value: str
     """The answer in a word or a number."""
     detail: str
-    """Meaning of the answer."""
     kept: bool | None = None
     """Whether a promise was kept; None = nothing was promised."""
 

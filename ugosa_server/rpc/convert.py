@@ -17,7 +17,6 @@ from ugosa_server.errors import BadOptionError, BadRegionError
 from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, Upload, UploadFormat, UploadState
 from ugosa_server.jobs.runs import (
-    AdapterFile,
     JobKind,
     RunBaseStems,
     RunNotice,
@@ -27,7 +26,6 @@ from ugosa_server.jobs.runs import (
     StemFile,
 )
 from ugosa_server.marks import Finding, Mark, MarkState, Severity, Suggestion
-from ugosa_server.marks.players import VideoInfo
 from ugosa_server.models import ModelInfo
 from ugosa_server.rpc.options import options_to_wire, stem_encoding_to_wire
 from ugosa_server.wire.ugosa.v1 import (
@@ -118,14 +116,9 @@ def upload_to_wire(upload: Upload) -> upload_service_pb2.Upload:
         sha256=upload.sha256,
         audio=None if upload.audio is None else audio_to_wire(upload.audio),
         create_time=timestamp(upload.create_time_s),
-        video=None if upload.video is None else video_info_to_wire(upload.video),
+        video=None if upload.video is None else audio_pb2.VideoInfo(**asdict(upload.video)),
         stored_bytes=upload.stored_bytes,
     )
-
-
-def video_info_to_wire(video: VideoInfo) -> audio_pb2.VideoInfo:
-    """Return the wire form of a video's size and encoding."""
-    return audio_pb2.VideoInfo(width=video.width, height=video.height, encoding=video.encoding)
 
 
 def audio_to_wire(audio: SourceAudio) -> audio_pb2.AudioInfo:
@@ -195,6 +188,7 @@ def suggestion_to_wire(suggestion: Suggestion) -> marks_service_pb2.SuggestedMar
 
 def job_to_wire(job: Job) -> job_pb2.Job:
     """Return the wire form of a job."""
+    adapter = job.result.adapter if job.result else None
     return job_pb2.Job(
         job_id=job.job_id,
         request_id=job.request_id,
@@ -218,7 +212,7 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         verdict=verdict_to_wire(job.result.verdict) if job.result and job.result.verdict else None,
         base_stems=[_stem_to_wire(stem, job) for stem in job.base_stems],
         accepted=job.accepted,
-        adapter=_adapter_to_wire(job.result.adapter) if job.result and job.result.adapter else None,
+        adapter=job_pb2.Adapter(size_bytes=adapter.size_bytes, sha256=adapter.sha256) if adapter else None,
         starred=job.starred,
         song_sha256=job.upload_sha256,
     )
@@ -285,10 +279,7 @@ def model_to_wire(model: ModelInfo, *, is_default: bool) -> model_service_pb2.Mo
         audio_channels=model.audio_channels,
         parameters=model.parameters,
         sha256=model.sha256,
-        strategies=[
-            model_service_pb2.Strategy(name=strategy.name, trainable_parameters=strategy.trainable_parameters)
-            for strategy in model.strategies
-        ],
+        strategies=[model_service_pb2.Strategy(**asdict(strategy)) for strategy in model.strategies],
         is_default=is_default,
     )
 
@@ -323,12 +314,8 @@ def _stem_to_wire(stem: StemFile, job: Job) -> job_pb2.Stem:
     )
 
 
-def _adapter_to_wire(adapter: AdapterFile) -> job_pb2.Adapter:
-    return job_pb2.Adapter(size_bytes=adapter.size_bytes, sha256=adapter.sha256)
-
-
 def _error_to_wire(error: JobError | None) -> job_pb2.JobError | None:
-    return None if error is None else job_pb2.JobError(reason=error.reason, message=error.message)
+    return None if error is None else job_pb2.JobError(**asdict(error))
 
 
 def timestamp(time_s: float | None) -> Timestamp | None:

@@ -197,11 +197,6 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return guarded
 
     async def _admit(self, context: Context) -> None:
-        """Set the principal of the call.
-
-        Raises:
-            UnauthenticatedError: the call proves nothing, or something false.
-        """
         principal = await self._authenticator.principal(
             tuple(context.invocation_metadata() or ()), context.peer(), context.auth_context()
         )
@@ -209,11 +204,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
 
 async def _request(messages: AsyncIterator[Any], takes_stream: bool) -> Any:
-    """Return the request, or the iterator over requests.
-
-    Raises:
-        BadMessageError: there is none, or it cannot be decoded.
-    """
+    """Return the request, or the iterator over requests."""
     if takes_stream:
         return readable(messages)
     async for message in readable(messages):

@@ -28,7 +28,7 @@ from ugosa_server.audio import SourceFrames
 from ugosa_server.models import MaskGrid
 from ugosa_server.models.network import MaskNetwork
 from ugosa_server.separation.options import SeparationOptions
-from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments
+from ugosa_server.separation.overlap_add import SegmentPlan, cut, separate_in_segments
 
 CONTEXTS_AT_ONCE = 4  # of one window; more are processed in several batches
 FRAMES_AT_ONCE = 32  # STFT frames of the song that are worked on together
@@ -75,9 +75,7 @@ class SpectrumFrames:
         start, stop, _ = frames.indices(len(self))
         fft, hop = self._grid.fft_samples, self._grid.hop_samples
         first, last = start * hop - fft // 2, (stop - 1) * hop + fft // 2
-        inside = self._mix[max(0, first) : max(0, last)][:, 0]
-        audio = np.zeros(last - first, dtype=np.float32)
-        audio[max(0, -first) :][: len(inside)] = inside
+        audio = cut(self._mix, first, last)[:, 0]
         spectra: NDArray[np.complex64] = torch.stft(
             torch.from_numpy(audio), fft, hop, window=self._window, center=False, return_complex=True
         ).numpy()  # [F, n]
@@ -266,11 +264,8 @@ class BandInterpolation:
 def _cut(mix: SourceFrames | NDArray[np.float32], starts: NDArray[np.intp], length: int) -> Tensor:
     """Cut stretches out of the song, with silence around it: [C, n, length]."""
     first, last = int(starts[0]), int(starts[-1]) + length
-    inside = mix[max(0, first) : max(0, last)]
-    audio = np.zeros((last - first, mix.shape[1]), dtype=np.float32)
-    audio[max(0, -first) :][: len(inside)] = inside
     hop = int(starts[1] - starts[0]) if len(starts) > 1 else length
-    return torch.from_numpy(audio).T.unfold(-1, length, hop)
+    return torch.from_numpy(cut(mix, first, last)).T.unfold(-1, length, hop)
 
 
 def _finished(

@@ -137,7 +137,7 @@ def _segment(
     total: Tensor | None = None
     for shift in shifts or [0]:
         window_start = start - shift
-        window = _window(mix, window_start, start + segment_frames)  # [n, C]
+        window = cut(mix, window_start, start + segment_frames)  # [n, C]
         batch = to_device(window.T, device).unsqueeze(0)  # [1, C, n]
         with torch.inference_mode():
             estimate = separate(batch, window_start)[0, ..., shift:]  # [S, C, segment]
@@ -146,11 +146,12 @@ def _segment(
     return total / max(1, len(shifts))
 
 
-def _window(mix: SongFrames, start: int, stop: int) -> NDArray[Any]:
-    """Cut frames [start, stop) out of the song, with zeros before it: [n, C]."""
-    before = max(0, -start)
-    window = mix[max(0, start) : stop]
-    return np.pad(window, ((before, 0), (0, 0))) if before else window
+def cut(song: SongFrames, start: int, stop: int) -> NDArray[Any]:
+    """Cut frames [start, stop) out of a song, with zeros before it and after it: [n, C]."""
+    inside = song[max(0, start) : max(0, stop)]
+    before = min(max(0, -start), stop - start)
+    after = stop - start - before - len(inside)
+    return np.pad(inside, ((before, after), (0, 0))) if before or after else inside
 
 
 def _move_left(sums: NDArray[np.float32], frames: int) -> NDArray[np.float32]:

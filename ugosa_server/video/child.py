@@ -45,14 +45,14 @@ CPU_S = 4 * 3600  # of decoding: an hour of video at several times its own speed
 
 @dataclass(frozen=True)
 class TakenPicture:
-    """One picture as the encoder wants it."""
+    """One player at one time."""
 
     player: int
-    """Slot; 0 for a picture that came as a JPEG file."""
+    """Slot, from 0; 0 for a picture that came as a JPEG file."""
     time_s: float
     """Time from the start of the video; the number of a picture that came as a JPEG file."""
     rgb: NDArray[np.uint8]
-    """[height, width, 3]."""
+    """[H, W, 3]; [height, width, 3] where the encoder's size was asked for."""
 
 
 async def probe_in_child(path: Path, timeout_s: float) -> VideoInfo:
@@ -126,10 +126,7 @@ def _pictures(
 @contextmanager
 def _child(request: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
     child = subprocess.Popen(
-        child_command(CHILD),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=child_environment(),
+        child_command(CHILD), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
     )
     assert child.stdin is not None
     assert child.stdout is not None

@@ -20,7 +20,6 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,7 +30,7 @@ from numpy.typing import NDArray
 from ugosa_server.errors import BadOptionError, BadVideoError, UgosaError
 from ugosa_server.marks.players import PlayerBox, VideoInfo, check_boxes
 from ugosa_server.sandbox import NICENESS, answer_of_error, limit_this_process
-from ugosa_server.video.child import END, ERROR, HEAD, PICTURE
+from ugosa_server.video.child import END, ERROR, HEAD, PICTURE, TakenPicture
 
 MAX_PIXELS = 8192 * 4320  # of a picture, or of a frame of a video
 MAX_PLAYERS = 7
@@ -48,18 +47,6 @@ VIDEO_FORMATS: dict[str, Any] = {
 }
 
 _PICTURE_NAME = re.compile(r"(\d)_(\d+(?:\.\d+)?)\.jpe?g", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One player at one time."""
-
-    player: int
-    """Slot, from 0."""
-    time_s: float
-    """From the start of the song."""
-    rgb: NDArray[np.uint8]
-    """[H, W, 3]."""
 
 
 def parse_boxes(text: str) -> tuple[PlayerBox, ...]:
@@ -79,7 +66,7 @@ def parse_boxes(text: str) -> tuple[PlayerBox, ...]:
     return tuple(boxes)
 
 
-def read_folder(folder: Path) -> Iterator[Picture]:
+def read_folder(folder: Path) -> Iterator[TakenPicture]:
     """Yield the pictures of a folder of files `PLAYER_SECONDS.jpg`, such as `0_12.5.jpg`, by name.
 
     Raises:
@@ -97,10 +84,10 @@ def read_folder(folder: Path) -> Iterator[Picture]:
             )
         with path.open("rb") as file:
             _, rgb = next(_frames(file, FIRST, str(path), format="jpeg_pipe"))
-        yield Picture(int(match[1]), float(match[2]), rgb)
+        yield TakenPicture(int(match[1]), float(match[2]), rgb)
 
 
-def read_video(path: Path, boxes: Sequence[PlayerBox], every_s: float) -> Iterator[Picture]:
+def read_video(path: Path, boxes: Sequence[PlayerBox], every_s: float) -> Iterator[TakenPicture]:
     """Yield every player's part of the video's frames nearest after 0, every_s, 2 every_s ... seconds.
 
     Raises:
@@ -114,7 +101,7 @@ def read_video(path: Path, boxes: Sequence[PlayerBox], every_s: float) -> Iterat
 
 def read_video_at(
     path: Path, boxes: Sequence[PlayerBox], times_s: Iterable[float], name: str = "the video"
-) -> Iterator[Picture]:
+) -> Iterator[TakenPicture]:
     """Yield every player's part of the video's first frame at or after each of rising times.
 
     Args:
@@ -132,10 +119,10 @@ def read_video_at(
         check_boxes(boxes, width, height)
         for player, box in enumerate(boxes or (PlayerBox(0, 0, width, height),)):
             part = rgb[box.top : box.top + box.height, box.left : box.left + box.width]
-            yield Picture(player, time_s, part)
+            yield TakenPicture(player, time_s, part)
 
 
-def read_jpegs(jpegs: Iterable[bytes]) -> Iterator[Picture]:
+def read_jpegs(jpegs: Iterable[bytes]) -> Iterator[TakenPicture]:
     """Yield the pictures of JPEG files, with their numbers as times.
 
     Raises:
@@ -143,7 +130,7 @@ def read_jpegs(jpegs: Iterable[bytes]) -> Iterator[Picture]:
     """
     for number, jpeg in enumerate(jpegs):
         _, rgb = next(_frames(io.BytesIO(jpeg), FIRST, f"picture {number + 1}", format="jpeg_pipe"))
-        yield Picture(0, number, rgb)
+        yield TakenPicture(0, number, rgb)
 
 
 def probe_video(path: Path) -> VideoInfo:
@@ -240,7 +227,7 @@ def main() -> None:
             write_record(out, ERROR, json.dumps(answer).encode())
 
 
-def _requested(fields: dict[str, Any]) -> Iterator[Picture]:
+def _requested(fields: dict[str, Any]) -> Iterator[TakenPicture]:
     if "jpegs" in fields:
         return read_jpegs(base64.b64decode(text) for text in fields["jpegs"])
     boxes = [PlayerBox(*box) for box in fields["boxes"]]

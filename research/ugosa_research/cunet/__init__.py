@@ -1,1 +1,1 @@
-"""Experiments with Conditioned U-Nets beyond the shipped ones."""
+"""Conditioned U-Nets: training targets, files of video features, experiments beyond the shipped ones."""

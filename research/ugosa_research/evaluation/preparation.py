@@ -36,7 +36,7 @@ from ugosa_research.evaluation.silencing import Silencing, draw_silencing, silen
 from ugosa_research.evaluation.stem_reading import decode_stems
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.formats import StemEncoding
-from ugosa_server.audio.frames import open_frames
+from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import BadAudioError
 from ugosa_server.marks import Interval, Mark, MarkSet, MarkState, without_all_silent
 
@@ -147,7 +147,7 @@ def _prepare_song(song: Song, folder: Path, options: PreparationOptions) -> None
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as files:
         decoded = decode_stems(song, Path(scratch))
         rate_hz = decoded[0].sample_rate_hz
-        opened = [files.enter_context(open_frames(stem)) for stem in decoded]
+        opened = [files.enter_context(SourceFrames(stem)) for stem in decoded]
         start, stop = _excerpt(min(len(stem) for stem in opened), rate_hz, options.max_seconds)
         stems = [stem[start:stop] for stem in opened]
     frames = stop - start

@@ -18,11 +18,11 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from ugosa_research.cunet.feature_files import read_feature_file
 from ugosa_research.songs.ensembles.instruments import instrument_named
 from ugosa_server.errors import ConfigError
 from ugosa_server.marks.players import VisualFrame, validate_visual_frames
 from ugosa_server.models.cunet.config import PLAYERS, SAMPLE_RATE_HZ
-from ugosa_server.video.features import read_feature_file
 
 Array = NDArray[np.float64]
 

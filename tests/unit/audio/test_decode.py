@@ -14,7 +14,7 @@ import soundfile
 from ugosa_server.audio.decoding import DecodeLimits, DecodeRequest, decode_in_child
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.formats import PcmEncoding, RawPcm
-from ugosa_server.audio.frames import open_frames
+from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import BadAudioError, DecoderFailedError, UnsupportedEncodingError
 
 RATE_HZ = 44_100
@@ -30,7 +30,7 @@ def integers(bits: int, frames: int = 70_001, channels: int = 2) -> np.ndarray:
 
 def decode_file(path: Path, tmp_path: Path, **request) -> tuple:
     source = decode(DecodeRequest(str(path), str(tmp_path / "song.f32"), **request))
-    with open_frames(source) as frames:
+    with SourceFrames(source) as frames:
         return source, frames[:]
 
 
@@ -258,7 +258,7 @@ def test_the_child_decodes_as_the_function_does(tmp_path):
     here, frames = decode_file(tmp_path / "a.wav", tmp_path)
     there = asyncio.run(decode_in_child(DecodeRequest(str(tmp_path / "a.wav"), here.path), timeout_s=60))
     assert there == here
-    with open_frames(there) as reread:
+    with SourceFrames(there) as reread:
         np.testing.assert_array_equal(reread[:], frames)
 
 

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.helpers.encoded import KINDS, RATE_HZ, aiff, encode, encode_mp4, flac_with, tones, wav
-from ugosa_server.audio import open_frames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.audio.decoding import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.decoding.iff import read_wav
@@ -38,7 +38,7 @@ def decoded(folder, content):
     except InvalidInputError as error:
         check_sentence(error.message)
         raise
-    with open_frames(source) as frames:
+    with SourceFrames(source) as frames:
         return frames[:]
 
 

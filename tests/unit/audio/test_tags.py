@@ -18,7 +18,7 @@ from tests.helpers.encoded import (
     tones,
     wav,
 )
-from ugosa_server.audio import open_frames
+from ugosa_server.audio import SourceFrames
 from ugosa_server.audio.decoding import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
@@ -47,7 +47,7 @@ tags_after = tags_before | st.one_of(
 def decoded(folder, content):
     (folder / "song").write_bytes(content)
     source = decode(DecodeRequest(str(folder / "song"), str(folder / "song.f32")))
-    with open_frames(source) as frames:
+    with SourceFrames(source) as frames:
         return source, frames[:]
 
 

@@ -1,4 +1,4 @@
-"""The front end against plain NumPy: grid, warping, values, targets, masks."""
+"""The front end against plain NumPy: grid, warping, values, masks."""
 
 from dataclasses import replace
 
@@ -13,7 +13,6 @@ from ugosa_server.models.cunet.front_end import (
     magnitudes,
     masks_of_logits,
     spectrum,
-    target_masks,
     unwarp,
     values,
     warp,
@@ -94,29 +93,6 @@ def test_magnitudes_have_the_floor_and_the_axis():
     frames = spectrum(torch.randn(1, 5000))
     assert torch.equal(magnitudes(frames, LINEAR), frames.abs() + MAGNITUDE_FLOOR)
     assert torch.equal(magnitudes(frames, LOG), warp(frames.abs() + MAGNITUDE_FLOOR))
-
-
-def test_target_masks_are_equations_2_and_3(random):
-    source = random.random((1, 2, 256, 8))
-    mix = source.sum(axis=1) * random.uniform(0.8, 1.1, (1, 256, 8))
-    floored = [torch.from_numpy(x) + MAGNITUDE_FLOOR for x in (source, mix)]
-    binary = target_masks(*floored, replace(LOG, mask="binary")).numpy()
-    left = floored[1].numpy()[:, None] - source
-    with np.errstate(divide="ignore"):
-        np.testing.assert_array_equal(binary, (left <= 0) | (source / left >= 1))
-    ratio = target_masks(*floored, LOG).numpy()
-    np.testing.assert_allclose(ratio, np.minimum(source / floored[1].numpy()[:, None], 1), atol=1e-12)
-
-
-@pytest.mark.parametrize("mask", ["ratio", "binary"])
-def test_a_silent_source_has_a_mask_of_nothing(mask):
-    config = replace(LOG, mask=mask)
-    silent, sounding = (magnitudes(spectrum(x), config) for x in (torch.zeros(1, 9000), torch.randn(1, 9000)))
-    sources = torch.stack([silent, sounding], dim=1)  # [1, K, F, T']
-    found = target_masks(sources, sounding, config)
-    assert found[:, 0].max() < 1e-3
-    assert found[:, 1].mean() > 0.99
-    assert (target_masks(sources, silent, config)[:, 0] < 1e-3).all()
 
 
 @pytest.mark.parametrize("config", [LOG, LINEAR], ids=["log", "linear"])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.tiny_network import TINY
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.audio.frames import open_frames
+from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import UploadDamagedError
 from ugosa_server.pipeline.model_input import estimates_at_source, prepare_steps, write_model_mix
 
@@ -24,7 +24,7 @@ def write_song(folder, samples, rate_hz):
 
 def prepared(source, config, folder):
     """Drive the generator; return the ModelMix and the steps."""
-    with open_frames(source) as frames:
+    with SourceFrames(source) as frames:
         steps = write_model_mix(source, frames, folder / "mix.f32", config)
         done = []
         while True:

@@ -10,7 +10,7 @@ import soundfile
 
 from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
-from ugosa_server.audio.frames import BLOCK_FRAMES, open_frames
+from ugosa_server.audio.frames import BLOCK_FRAMES, SourceFrames
 from ugosa_server.marks import Mark, MarkSet, MarkState
 from ugosa_server.pipeline.verify import check_stems, stem_check_steps
 
@@ -39,7 +39,7 @@ def check(folder, stems, mix, encoding=StemEncoding.WAV_FLOAT32):
         with StemWriter(path, encoding, RATE_HZ, channels, n_frames) as writer:
             writer.write(stem)
             writer.finish()
-    with open_frames(source) as frames:
+    with SourceFrames(source) as frames:
         steps = check_stems(paths, MARKS, SOURCES, frames, RATE_HZ)
         done = []
         while True:
@@ -103,7 +103,7 @@ def test_a_long_song_is_checked_in_bounded_memory(tmp_path):
     source = SourceAudio(str(tmp_path / "mix.f32"), RATE_HZ, 2, n_frames, "WAV FLOAT", 0.0)
     tracemalloc.start()
     try:
-        with open_frames(source) as frames:
+        with SourceFrames(source) as frames:
             list(check_stems(paths, MARKS, SOURCES, frames, RATE_HZ))
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:

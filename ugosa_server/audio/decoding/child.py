@@ -40,7 +40,6 @@ class DecodeRequest:
     pcm: RawPcm | None = None
     """Set when the bytes are samples without a header; otherwise the bytes say what they are."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)
-    """Bounds on the cost."""
 
 
 async def decode_in_child(request: DecodeRequest, timeout_s: float) -> SourceAudio:

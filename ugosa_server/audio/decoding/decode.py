@@ -69,7 +69,6 @@ def decode(request: DecodeRequest) -> SourceAudio:
 
 
 def _open_song(file: BinaryIO) -> AudioStream:
-    """Open a file of an accepted kind by its bytes."""
     sniffed = sniff(file)
     start, stop = sniffed.start, sniffed.stop
     match sniffed.container:
@@ -140,11 +139,7 @@ def _check_room(out: BinaryIO, size_bytes: int, limits: DecodeLimits) -> None:
 
 
 def _checked_peak(block: NDArray[np.float32], first_frame: int) -> float:
-    """Return the largest absolute sample of a block [n, C] that starts at `first_frame`.
-
-    Raises:
-        BadAudioError: a sample is NaN or infinite, or larger than MAX_PEAK.
-    """
+    """Return the largest absolute sample of a block [n, C]; refuse NaN, infinity, and more than MAX_PEAK."""
     if not len(block):
         return 0.0
     peak = float(np.abs(block).max())

@@ -41,25 +41,14 @@ PLAIN_TYPES = (b"NONE", b"twos", b"sowt", b"raw ", b"fl32", b"FL32", b"fl64", b"
 # Chunks that begin audio: what follows the samples of one file may be another.
 AUDIO_CHUNKS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fmt ", b"data", b"COMM", b"SSND")
 OTHER_CHUNKS = (
-    b"LIST",
-    b"id3 ",
-    b"ID3 ",
-    b"bext",
-    b"cue ",
-    b"smpl",
-    b"inst",
-    b"JUNK",
-    b"junk",
-    b"FLLR",
-    b"PAD ",
-)
+    b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"smpl", b"inst", b"JUNK", b"junk", b"FLLR", b"PAD ",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Chunk:
     name: bytes
     start: int
-    """Position of the body."""
     size: int
     """Bytes of the body, as its header says."""
 

@@ -17,26 +17,15 @@ CONTAINER = "M4A"
 MAX_BOXES = 100_000
 LONG_SIZE, TO_THE_END = 1, 0  # sizes with a meaning of their own
 KNOWN = (
-    b"ftyp",
-    b"moov",
-    b"mdat",
-    b"free",
-    b"skip",
-    b"wide",
-    b"moof",
-    b"mfra",
-    b"sidx",
-    b"uuid",
-    b"meta",
+    b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"uuid", b"meta",
     b"styp",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Box:
     name: bytes
     start: int
-    """Position of its body."""
     stop: int
     """Position after it, but not after what it lies in."""
     promised_stop: int

@@ -42,9 +42,7 @@ class _Page:
     granule: int
     """Frames of the song when the last packet that ends here is decoded."""
     serial: int
-    """Number of its stream."""
     sequence: int
-    """Number of the page in it."""
     data_start: int
 
 
@@ -118,7 +116,6 @@ def _begin(file: BinaryIO, page: _Page) -> _Stream:
 
 
 def _add(stream: _Stream, page: _Page) -> None:
-    """Take a page as a stream's next one."""
     if not stream.is_accepted:
         return
     if stream.ended:

@@ -52,7 +52,6 @@ class Sniffed:
     """A file of an accepted kind, without the tags around it."""
 
     container: Container
-    """Its kind."""
     start: int
     """Position of its first byte after the tags before it."""
     stop: int

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ugosa_server import __version__
 from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import RunKey, WorkerReady, WorkerRefused, failure_of
-from ugosa_server.engines.ray.files import FileDigest, NodeFiles, NodeFolder
+from ugosa_server.engines.ray.files import NodeFiles, NodeFolder
 from ugosa_server.errors import UgosaError
 from ugosa_server.jobs import RunEvent, RunSpec
 from ugosa_server.log import start_logging
@@ -53,13 +53,12 @@ class ActorHealth:
     incarnation: str
     """Id of the process; another one after each restart."""
     pid: int
-    """Process id on its node."""
     gpu_memory_bytes: int | None
     """Reserved on its GPU; None without one."""
 
 
-class WorkerActor:
-    """Runs jobs in a process of Ray; every method but the first is called through Ray."""
+class WorkerActor(NodeFiles):
+    """Runs jobs in a process of Ray, and keeps their files; all but `__init__` is called through Ray."""
 
     def __init__(self, settings: WorkerSettings, files: NodeFolder, server_version: str) -> None:
         """Make the folders for files; everything else waits for `prepare`.
@@ -69,13 +68,13 @@ class WorkerActor:
             files: where songs and models that are sent are kept on the node.
             server_version: of the server that makes the actor.
         """
+        super().__init__(files)
         self.settings = settings
         self.networks: ResidentNetworks | None = None
         self._server_version = server_version
         self._incarnation = uuid.uuid4().hex
         self._cancelled: set[RunKey] = set()
         self._accepted: set[RunKey] = set()
-        self._files = NodeFiles(files)
         start_logging(settings.log_level, settings.log_format)
 
     def prepare(self, model: str) -> WorkerReady | WorkerRefused:
@@ -104,7 +103,7 @@ class WorkerActor:
                 model_path=self._path(spec.model_path),
                 video_path=self._path(spec.video_path) if spec.video_path else "",
                 start_path=self._path(spec.start_path) if spec.start_path else "",
-                out_dir=str(self._files.make_run(spec.job_id, spec.attempt)),
+                out_dir=str(self.make_run(spec.job_id, spec.attempt)),
             )
         key = (spec.job_id, spec.attempt)
         run_job = import_module(f"{PIPELINE}.run").run_job
@@ -139,27 +138,7 @@ class WorkerActor:
         except OSError:
             return False
 
-    def received_bytes(self, sha256: str, size_bytes: int) -> int:
-        """See NodeFiles."""
-        return self._files.received_bytes(sha256, size_bytes)
-
-    def receive(self, sha256: str, offset: int, chunk: bytes, *, last: bool) -> bool:
-        """See NodeFiles."""
-        return self._files.receive(sha256, offset, chunk, last=last)
-
-    def results(self, job_id: str, attempt: int) -> list[FileDigest]:
-        """See NodeFiles."""
-        return self._files.results(job_id, attempt)
-
-    def read_result(self, job_id: str, attempt: int, name: str, offset: int) -> bytes:
-        """See NodeFiles."""
-        return self._files.read_result(job_id, attempt, name, offset)
-
-    def delete_run(self, job_id: str) -> None:
-        """See NodeFiles."""
-        self._files.delete_run(job_id)
-
     def _path(self, path_or_sha256: str) -> str:
         if "/" in path_or_sha256:
             return path_or_sha256
-        return str(self._files.path_of(path_or_sha256))
+        return str(self.path_of(path_or_sha256))

@@ -36,9 +36,7 @@ class FileDigest:
     name: str
     """Name without a folder."""
     size_bytes: int
-    """Size."""
     sha256: str
-    """Hex digest."""
 
 
 @dataclass(frozen=True)
@@ -186,27 +184,24 @@ async def send_run(actor: Any, spec: RunSpec, digests: ContentDigests) -> RunSpe
         CheckpointError: the model is not there.
         WorkerLostError: a file does not arrive intact.
     """
+
+    async def send(path: str) -> str:
+        if not path:
+            return ""
+        sha256, size_bytes = await digests.of(path)
+        await send_file(actor, path, sha256, size_bytes)
+        return sha256
+
     try:
-        model, model_bytes = await digests.of(spec.model_path)
+        await digests.of(spec.model_path)
     except OSError as error:
         raise CheckpointError(f"cannot read {spec.model_path}: {error.strerror}") from error
-    song, song_bytes = await digests.of(spec.source.path)
-    await send_file(actor, spec.model_path, model, model_bytes)
-    await send_file(actor, spec.source.path, song, song_bytes)
-    video = ""
-    if spec.video_path:
-        video, video_bytes = await digests.of(spec.video_path)
-        await send_file(actor, spec.video_path, video, video_bytes)
-    start = ""
-    if spec.start_path:
-        start, start_bytes = await digests.of(spec.start_path)
-        await send_file(actor, spec.start_path, start, start_bytes)
     return replace(
         spec,
-        source=replace(spec.source, path=song),
-        model_path=model,
-        video_path=video,
-        start_path=start,
+        source=replace(spec.source, path=await send(spec.source.path)),
+        model_path=await send(spec.model_path),
+        video_path=await send(spec.video_path),
+        start_path=await send(spec.start_path),
         checkpoint_path="",
         resume_path="",
     )

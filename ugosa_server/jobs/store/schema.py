@@ -1,4 +1,4 @@
-"""The store's tables, and the check that a file is a store of this version.
+"""The store's tables; databases of them are opened, checked for their version, and copied.
 
 From the first release on, SCHEMA is edited no more: a later version migrates from it.
 """
@@ -16,6 +16,10 @@ BUSY_TIMEOUT_MS = 5000
 # In the header of the file; stores made before the first release have 0.
 APPLICATION_ID = int.from_bytes(b"UGOS")
 VERSION = 1
+FOLDERS = (
+    "SELECT 'uploads/' || upload_id, state FROM uploads"
+    " UNION ALL SELECT 'jobs/' || job_id, state FROM jobs WHERE end_time_s IS NOT NULL"
+)
 
 SCHEMA = """
     CREATE TABLE uploads (
@@ -213,6 +217,32 @@ def open_read_only(path: Path) -> apsw.Connection:
         connection.close(True)
         raise
     return connection
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a database beside whoever writes to it; `target` is replaced."""
+    target.unlink(missing_ok=True)
+    reader = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
+    writer = apsw.Connection(str(target))
+    try:
+        with writer.backup("main", reader, "main") as backup:
+            backup.step()  # of all pages
+        writer.execute("PRAGMA journal_mode = DELETE")  # one file, until a server opens it
+    finally:
+        writer.close()
+        reader.close()
+
+
+def folders_of(database: Path) -> frozenset[tuple[str, str]]:
+    """Return the folders of a state directory that a database counts on, each with its owner's state.
+
+    Jobs that have not ended have none: they are run anew.
+    """
+    connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return frozenset(connection.execute(FOLDERS))
+    finally:
+        connection.close()
 
 
 def _prepare(connection: apsw.Connection, path: Path, *, locks_whole: bool) -> None:

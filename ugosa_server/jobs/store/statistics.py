@@ -13,7 +13,6 @@ class EndedJob:
     """Durations of a job."""
 
     state: JobState
-    """State in which it ended."""
     end_time_s: float
     """Unix time."""
     wait_s: float | None
@@ -29,9 +28,7 @@ class PrincipalTotals:
     """Sums of one principal, or of several."""
 
     principal: str
-    """Name."""
     jobs: int
-    """Jobs kept."""
     queued: int
     """Those of them that wait."""
     stored_bytes: int

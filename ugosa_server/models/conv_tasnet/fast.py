@@ -105,12 +105,7 @@ def masked_frames(
 
 
 def _masked_frames(
-    features: Tensor,
-    w: Tensor,
-    mask_weight: Tensor,
-    basis: Tensor,
-    masks: Tensor | None,
-    scratch: Scratch,
+    features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, masks: Tensor | None, scratch: Scratch
 ) -> Tensor:
     """Compute the frames, and write the masks to `masks`, [K, S * N], if given."""
     n_filters = w.shape[-1]
@@ -139,12 +134,7 @@ class _MaskedFrames(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
-        features: Tensor,
-        w: Tensor,
-        mask_weight: Tensor,
-        basis: Tensor,
-        scratch: Scratch,
+        ctx: FunctionCtx, features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, scratch: Scratch
     ) -> Tensor:
         masks = scratch.borrow(len(features), len(mask_weight), features)
         frames = _masked_frames(features, w, mask_weight, basis, masks, scratch)

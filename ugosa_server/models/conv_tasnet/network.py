@@ -207,7 +207,6 @@ class ConvTasNet(SeparationNetwork):
         return fast.encode(self._at_least_a_frame(mix), self.encoder.conv1d_U.weight, self.config.hop_samples)
 
     def _blocks(self) -> list[nn.Module]:
-        """Return all temporal blocks, in order."""
         repeats = self.separator.network[2]
         return [block for repeat in repeats.children() for block in repeat.children()]
 

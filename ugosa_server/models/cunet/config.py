@@ -34,20 +34,9 @@ from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import Depth, MaskGrid, NetworkDefaults, VideoInput
 
 INSTRUMENTS = (
-    "bassoon",
-    "cello",
-    "clarinet",
-    "doublebass",
-    "flute",
-    "horn",
-    "oboe",
-    "saxophone",
-    "trombone",
-    "trumpet",
-    "tuba",
-    "viola",
-    "violin",
-)
+    "bassoon", "cello", "clarinet", "doublebass", "flute", "horn", "oboe", "saxophone", "trombone",
+    "trumpet", "tuba", "viola", "violin",
+)  # fmt: skip
 """The K = 13 classes of Solos and URMP, in the order of the outputs."""
 RESIDUAL = "residual"
 """The stem of the rest of the mix."""

@@ -14,12 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ugosa_server.models.config import MaskKind
-from ugosa_server.models.cunet.config import (
-    BLOCKS,
-    MOTION_FEATURES,
-    VISUAL_FEATURES,
-    ConditionedUNetConfig,
-)
+from ugosa_server.models.cunet.config import BLOCKS, MOTION_FEATURES, VISUAL_FEATURES, ConditionedUNetConfig
 from ugosa_server.models.cunet.front_end import (
     MIX_RMS,
     SILENT_LOGIT,

@@ -99,7 +99,6 @@ class _Limited:
         self._left = MAX_UNPACKED_BYTES
 
     def read(self, size: int = -1) -> bytes:
-        """Read so many bytes, fewer at the end."""
         content = self._unpacked.read(min(size, self._left + 1) if size >= 0 else self._left + 1)
         self._left -= len(content)
         if self._left < 0:

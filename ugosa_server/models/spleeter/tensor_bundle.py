@@ -55,7 +55,6 @@ class BundleEntry:
     dtype: int
     """Number in TensorFlow's enum DataType."""
     shape: tuple[int, ...]
-    """Sizes of its dimensions."""
     offset: int
     """First byte in the data file."""
     size: int

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ugosa_research.cunet.targets import target_masks
 from ugosa_server.marks.players import VisualFrame
 from ugosa_server.models.config import MaskKind
 from ugosa_server.models.cunet.conditioning import VideoContexts
@@ -28,7 +29,6 @@ from ugosa_server.models.cunet.front_end import (
     magnitudes,
     masks_of_logits,
     spectrum,
-    target_masks,
     values,
     waveform,
 )

@@ -17,12 +17,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ugosa_research.cunet.feature_files import read_feature_file
 from ugosa_research.songs.ensembles.instruments import instrument_named
 from ugosa_server.errors import BadOptionError, ConfigError
 from ugosa_server.marks.players import validate_visual_frames
 from ugosa_server.models.cunet.conditioning import VideoContexts
 from ugosa_server.models.cunet.config import GRID, SAMPLE_RATE_HZ, WINDOW_FRAMES, WINDOW_SAMPLES
-from ugosa_server.video.features import read_feature_file
 
 FloatArray = NDArray[np.float32]
 

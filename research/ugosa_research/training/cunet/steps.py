@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from ugosa_research.cunet.targets import target_masks
 from ugosa_research.training.cunet.mixing import MixBatch
 from ugosa_research.training.cunet.plateau import Plateau
 from ugosa_research.training.cunet.recipe import CunetRecipe
 from ugosa_server.errors import ConfigError
 from ugosa_server.files import replacing
 from ugosa_server.models.checkpoints import load_checkpoint
-from ugosa_server.models.cunet.front_end import magnitudes, spectrum, target_masks, values
+from ugosa_server.models.cunet.front_end import magnitudes, spectrum, values
 from ugosa_server.models.cunet.network import ConditionedUNet
 
 EMA_WARMUP_STEPS = 10  # the average forgets the first weights fast: decay (1 + t) / (EMA_WARMUP_STEPS + t)

@@ -171,24 +171,15 @@ class Prelu:
 class BlockWeights(NamedTuple):
     """The parameters of a `TemporalBlock` in its own order, in the shapes of the published checkpoints."""
 
-    up: Tensor
-    """[H, B, 1]."""
-    up_slope: Tensor
-    """[1]."""
-    up_gamma: Tensor
-    """[1, H, 1]."""
-    up_beta: Tensor
-    """[1, H, 1]."""
-    taps: Tensor
-    """[H, 1, P]."""
-    taps_slope: Tensor
-    """[1]."""
-    taps_gamma: Tensor
-    """[1, H, 1]."""
-    taps_beta: Tensor
-    """[1, H, 1]."""
-    down: Tensor
-    """[B, H, 1]."""
+    up: Tensor  # [H, B, 1]
+    up_slope: Tensor  # [1]
+    up_gamma: Tensor  # [1, H, 1]
+    up_beta: Tensor  # [1, H, 1]
+    taps: Tensor  # [H, 1, P]
+    taps_slope: Tensor  # [1]
+    taps_gamma: Tensor  # [1, H, 1]
+    taps_beta: Tensor  # [1, H, 1]
+    down: Tensor  # [B, H, 1]
 
 
 class FoldedWeights:
