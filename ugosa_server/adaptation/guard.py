@@ -16,15 +16,19 @@ silence, and 0 for the base:
     harm = `HARM_WEIGHT` max(0, taken - spared - `HARM_TOLERANCE`)
     gain of q          = 10 log10( e_0 / min(max(E, e), e + harm E) ) dB
     gain of the others = 10 log10( r_0 / (r + harm E) ) dB
-    score = mean over both and over the sources of the gains, a loss g as tanh(g / 1 dB) dB
+    score = mean of both over the sources of a piece, then over the pieces, a loss g as tanh(g / 1 dB) dB
+
+Sources of which the same silence is held back are one piece of evidence, and count as one: where only a
+guitar plays, what it does to bass, drums and vocals is measured three times in one place.
 
 What is spared is the leakage that q may lose where it plays: as much, relative to the other sources, as it
 lost in its silence. No source can lose more than all of itself, hence the E. Where q is no more than
 `UNHEARD_SHARE` of the mix it plays nowhere for sure, and nothing can be said of harm.
 
 A network that learns that q plays nowhere, or takes from q what the base was not sure of, does well on
-leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is a guess, so no
-single loss counts for more than 1 dB.
+leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is measured where
+training asks for silence (Eq. 2). Remixes ask for q in every example, so that nothing is won by silence, and
+what is taken from q is mostly leakage: harm = 0. No single loss counts for more than 1 dB.
 """
 
 from __future__ import annotations
@@ -52,7 +56,8 @@ HARM_WEIGHT = 2.0  # chosen on songs with known stems, research/README.md
 HARM_TOLERANCE = 0.02  # of the power of a source
 UNHEARD_SHARE = 0.01  # of the power of the mix
 INAUDIBLE_SHARE = 1e-9  # of it
-MIN_SCORE_DB = 0.02  # of an epoch that is better than the base
+SAME_SHARE = 0.5  # of the shorter of two held-back spans: if more is common to both, they are one piece
+MIN_SCORE_DB = 0.15  # of an epoch that is better than the base; chosen on the same songs
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
 
 NOTHING: Mapping[str, Sequence[Interval]] = {}
@@ -66,6 +71,18 @@ class HeldBack:
     """Frames by source; sources with too little silence have none."""
     training_marks: MarkSet
     """The marks without it."""
+
+    @property
+    def pieces(self) -> list[list[str]]:
+        """The sources, those of which the same silence is held back together."""
+        pieces: list[list[str]] = []
+        for name, span in self.spans.items():
+            same = [piece for piece in pieces if _are_same(self.spans[piece[0]], span)]
+            if same:
+                same[0].append(name)
+            else:
+                pieces.append([name])
+        return pieces
 
 
 def hold_back(
@@ -172,6 +189,7 @@ class Guard:
         seed: int,
         check_cancel: Callable[[], None] = lambda: None,
         *,
+        asks_silence: bool,
         has_start: bool = False,
     ) -> None:
         """Choose the windows.
@@ -186,6 +204,7 @@ class Guard:
             segment_frames: length of a window, at most the song's.
             seed: of the remixes.
             check_cancel: called between windows; what it raises ends the adaptation.
+            asks_silence: whether training asks for silence, so that harm is measured.
             has_start: whether the second judgement is of an adapter that training starts from.
         """
         self._has_start = has_start
@@ -195,7 +214,7 @@ class Guard:
         random = np.random.default_rng((seed, 3))
         all_held = merge(held.spans.values())
         self._pool = RemixPool(mix, marks, sources, estimates, sample_rate_hz)
-        sure = estimates.sure_cells(marks, sources, all_held)
+        sure = estimates.sure_cells(marks, sources, all_held) if asks_silence else None
         self._leaks: list[_Window] = []
         self._remixes: list[tuple[_Window, Remix]] = []
         self._sure: list[_Window] = []
@@ -209,10 +228,12 @@ class Guard:
             for i, remix in enumerate(drawn):
                 part = _clipped((remix.stretch.start, remix.stretch.stop), remix.start, segment_frames)
                 self._remixes.append((_Window(f"remix {name} {i}", index, remix.start, part), remix))
-            self._sure += [
-                _Window(f"sure {name} {i}", index, start, (0, segment_frames))
-                for i, start in enumerate(_surest(sure[index], estimates, index, segment_frames, len(mix)))
-            ]
+            if sure is not None:
+                starts = _surest(sure[index], estimates, index, segment_frames, len(mix))
+                self._sure += [
+                    _Window(f"sure {name} {i}", index, start, (0, segment_frames))
+                    for i, start in enumerate(starts)
+                ]
         self._figures: list[Figures] = []
         self._kept_epoch = 0
         self._kept: dict[str, Tensor] = {}
@@ -254,7 +275,7 @@ class Guard:
         return float(np.mean(changes))
 
     def _score_db(self, epoch: int) -> float:
-        return score_db(self._figures[0], self._figures[epoch])
+        return score_db(self._figures[0], self._figures[epoch], self._held.pieces)
 
     def verdict(self, std: float) -> Verdict:
         """Return the verdict on the epochs so far.
@@ -335,10 +356,14 @@ def remixes_db(base: Figures, after: Figures) -> float | None:
     return float(np.mean(gains)) if gains else None
 
 
-def score_db(base: Figures, after: Figures) -> float:
+def score_db(base: Figures, after: Figures, pieces: Sequence[Sequence[str]]) -> float:
     """Score an adaptation by the docstring above; below 0 = it makes the sources worse."""
-    gains = [gain for name in base for gain in _gains_db(base[name], after[name])]
-    return float(np.mean([gain if gain > 0 else math.tanh(gain) for gain in gains])) if gains else 0.0
+    scores = []
+    for piece in pieces:
+        gains = [gain for name in piece for gain in _gains_db(base[name], after[name])]
+        if gains:
+            scores.append(np.mean([gain if gain > 0 else math.tanh(gain) for gain in gains]))
+    return float(np.mean(scores)) if scores else 0.0
 
 
 def _gains_db(base: SourceFigures, after: SourceFigures) -> tuple[float, ...]:
@@ -376,6 +401,11 @@ def _surest(
         starts.append(max(0, min(best * cell_frames, n_frames - window_frames)))
         clearness[max(0, best - n_cells + 1) : best + n_cells] = 0
     return starts
+
+
+def _are_same(one: Interval, other: Interval) -> bool:
+    common = min(one[1], other[1]) - max(one[0], other[0])
+    return common > SAME_SHARE * min(one[1] - one[0], other[1] - other[0])
 
 
 def _overlap(stretch: Stretch, span: Interval) -> bool:

@@ -18,7 +18,7 @@ from tests.helpers.two_part_song import (
 )
 from ugosa_server.adaptation import Outcome
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
-from ugosa_server.adaptation.guard import Guard, hold_back
+from ugosa_server.adaptation.guard import Guard, SourceFigures, hold_back, score_db
 from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.remix import RemixPool
@@ -45,8 +45,19 @@ def leaky_stems(leakage=0.3):
     return stems
 
 
-def guard_of():
-    return Guard(MIX, MARKS, HELD, SOURCES, estimates_of(leaky_stems()), RATE_HZ, RATE_HZ, seed=0)
+def guard_of(asks_silence=True, has_start=False):
+    return Guard(
+        MIX,
+        MARKS,
+        HELD,
+        SOURCES,
+        estimates_of(leaky_stems()),
+        RATE_HZ,
+        RATE_HZ,
+        0,
+        asks_silence=asks_silence,
+        has_start=has_start,
+    )
 
 
 class LinearNetwork:
@@ -107,9 +118,7 @@ def test_silence_that_was_learned_is_not_held_back():
 
 
 def test_an_adapter_to_start_from_is_judged_and_can_be_kept():
-    guard = Guard(
-        MIX, MARKS, HELD, SOURCES, estimates_of(leaky_stems()), RATE_HZ, RATE_HZ, seed=0, has_start=True
-    )
+    guard = guard_of(has_start=True)
     parameters = {"x": torch.nn.Parameter(torch.zeros(1))}
     networks = (LinearNetwork(1.0, 0.3), LinearNetwork(1.0, 0.03), LinearNetwork(1.0, 0.1))
     for number, network in enumerate(networks):
@@ -167,6 +176,30 @@ class FiltersRemixes(LinearNetwork):
 def test_network_that_is_better_on_remixes_alone_is_not_kept():
     _, verdict = judged(FiltersRemixes(0, 0))
     assert verdict.outcome is Outcome.DID_NOT
+
+
+def test_harm_is_measured_only_where_training_asks_for_silence():
+    guards = [guard_of(asks_silence) for asks_silence in (True, False)]
+    for guard in guards:
+        guard.judge(BASE, {})
+    asking, other = (guard.state.figures[0]["vocals"] for guard in guards)
+    assert asking.sure_power > 0
+    assert np.isnan(other.sure_power)
+    assert replace(other, sure_power=0, sure_mix_power=0) == replace(asking, sure_power=0, sure_mix_power=0)
+
+
+def figures(own_error, rest_error):
+    return SourceFigures(1, 1, own_error, 1, rest_error, np.nan, np.nan)
+
+
+def test_sources_that_are_silent_together_count_as_one():
+    marks = MarkSet((*(silent(source, 0, 16) for source in SOURCES[:2]), silent("vocals", 20, 36)))
+    pieces = hold_back(marks, SOURCES, RATE_HZ).pieces
+    assert pieces == [list(SOURCES[:2]), ["vocals"]]
+    base = {name: figures(1.0, 1.0) for name in (*SOURCES[:2], "vocals")}
+    after = base | {"vocals": figures(0.1, 0.1)}
+    assert score_db(base, after, pieces) == pytest.approx(5)
+    assert score_db(base, after, [[name] for name in base]) == pytest.approx(10 / 3)
 
 
 def test_judging_twice_gives_the_same_figures():
@@ -234,6 +267,8 @@ def test_a_cancel_ends_the_judging():
     def cancel():
         raise CancelledError
 
-    guard = Guard(MIX, MARKS, HELD, SOURCES, estimates_of(STEMS), RATE_HZ, RATE_HZ, 0, cancel)
+    guard = Guard(
+        MIX, MARKS, HELD, SOURCES, estimates_of(STEMS), RATE_HZ, RATE_HZ, 0, cancel, asks_silence=True
+    )
     with pytest.raises(CancelledError):
         guard.judge(BASE, {})
