@@ -200,7 +200,7 @@ def test_an_accepted_job_gives_the_stems_of_what_it_learned(address, client, son
     assert client.accept(job.job_id) == job
 
 
-def test_base_stems_are_fetched_while_the_job_learns(address, client, song, tmp_path):
+def test_base_stems_are_fetched_while_the_job_learns(shared_server, address, client, song, tmp_path):
     words = ["separate", song, "--marks", song.with_suffix(".txt"), "-o", tmp_path / "out"]
     with ugosa(address, *words, *ENDLESS, "--base-stems", "early", "--json") as process:
         for line in process.stdout:
@@ -213,6 +213,10 @@ def test_base_stems_are_fetched_while_the_job_learns(address, client, song, tmp_
         assert job.state is JobState.RUNNING
         drums = b"".join(client.read_stem(job.job_id, job.base_stems[0]))
         assert drums == (base / "drums.wav").read_bytes()
+        for path in shared_server.state_dir.glob(f"**/{job.job_id}/**/base-*"):
+            path.unlink()  # as the worker does just before the job's end
+        with pytest.raises(NotFoundError, match="has just dropped the stems of the model as it is"):
+            b"".join(client.read_stem(job.job_id, job.base_stems[0]))
         client.cancel(job.job_id)
         process.communicate()
     assert process.returncode == 4
