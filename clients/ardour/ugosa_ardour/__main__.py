@@ -80,6 +80,8 @@ def run_separate(request_path: Path, out_dir: Path, server: str | None, options:
         job = client.submit(SeparationRequest(song, marks=marks, options=options), out_dir=out_dir)
         with Interrupts(client, job, reporter, (signal.SIGINT, signal.SIGTERM)) as interrupts:
             separation = client.finish(job, out_dir, on_event=interrupts.happened)
+    if separation.job.verdict is not None:
+        reporter.note(separation.job.verdict.message)
     for source, path in separation.files.stems.items():
         say("stem", source, path.resolve())
 

@@ -135,6 +135,8 @@ class Work:
         with Interrupts(self.client, job, self.reporter) as interrupts:
             separation = self.client.finish(job, self.folder / "stems", on_event=interrupts.happened)
         insert_stems(self.audacity, track, separation.files.stems)
+        if separation.job.verdict is not None:
+            self.reporter.say(separation.job.verdict.message)
         return ExitCode.OK
 
     def suggest(self) -> ExitCode:
