@@ -6,15 +6,16 @@ import argparse
 import asyncio
 import logging
 import os
+import re
 import sys
 from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ugosa_server import __version__
 from ugosa_server.backup import add_backup_command
-from ugosa_server.errors import BadOptionError, UgosaError
+from ugosa_server.errors import BadOptionError, UgosaError, did_you_mean
 from ugosa_server.models.commands import add_models_commands
 from ugosa_server.tokens import add_token_commands
 from ugosa_server.video.commands import add_video_commands
@@ -22,15 +23,36 @@ from ugosa_server.video.commands import add_video_commands
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 COMMANDS_GROUP = "ugosa_server.commands"  # entry points: functions that add a sub-command
+INVALID_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 RESEARCH_COMMANDS = {
     "train": "make training data, or train a network",
     "evaluate": "the paper's experiment, on songs whose stems are known",
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that proposes the nearest word for one that is no command or option."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; exit with 2 at an option that is nearly one of this command's."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            option = word.partition("=")[0]
+            hint = did_you_mean(option, self._option_string_actions)
+            if option.startswith("-") and hint:
+                self.error(f"unknown option {option!r}; {hint}")
+        return namespace, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and what is wrong, and exit with 2."""
+        match = INVALID_CHOICE.search(message)
+        hint = did_you_mean(match[1], re.findall(r"[^\s,']+", match[2])) if match else ""
+        super().error(f"{message}; {hint}" if hint else message)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
-    parser = argparse.ArgumentParser(prog="ugosa-server", description="Music source separation server.")
+    parser = Parser(prog="ugosa-server", description="Music source separation server.")
     parser.add_argument("--version", action="version", version=f"ugosa-server {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_serve(commands)

@@ -1,7 +1,8 @@
 -- Without a window: ardour7-lua -- ugosa_headless.lua SESSION_DIR SESSION_NAME TRACK [option of `ugosa-ardour separate`]...
 --
 -- Takes the only region of a track apart under the range markers over it, puts the stems on tracks of their own at
--- the same position, mutes the region, and saves the session. Ardour must not have the session open meanwhile.
+-- the same position, mutes the region, and saves the session. Ardour must not have the session open meanwhile. Ctrl-C
+-- takes what is learned so far; the next one cancels the job.
 
 local session_dir, session_name, track_name = arg[1], arg[2], arg[3]
 local here = debug.getinfo (1, "S").source:match ("^@(.*/)") or "./"
@@ -20,17 +21,13 @@ local function load ()
 	return load_session (session_dir, session_name) or fail ("cannot open " .. session_name .. " in " .. session_dir)
 end
 
--- Runs the helper to its end and returns its events.
-local function run (command)
-	local pipe, text = io.popen (command), ""
-	for line in pipe:lines () do
-		text = text .. line .. "\n"
-		local events = ugosa.read_events (line .. "\n")
-		for _, note in ipairs (events.notes) do io.stderr:write (note, "\n") end
-		if events.fraction then io.stderr:write (string.format ("%3.0f %% %s\n", 100 * events.fraction, events.phase)) end
-	end
-	pipe:close ()
-	local events = ugosa.read_events (text)
+-- Runs the helper to its end and returns its events; it says on stderr what it does. This program would not outlive
+-- Ctrl-C, but ignores it, as the shell does, while it waits for a command.
+local function run (command, log)
+	os.execute ("trap : INT; " .. command .. " >" .. ugosa.quote (log))
+	local file = io.open (log, "rb")
+	local events = ugosa.read_events (file and file:read ("a") or "")
+	if file then file:close () end
 	if not events.done then fail (events.error or "the helper ended without a word") end
 	return events
 end
@@ -70,11 +67,11 @@ local function main ()
 	local options = {}
 	for index = 4, #arg do options[#options + 1] = ugosa.quote (arg[index]) end
 	local stems = run (helper .. " separate " .. ugosa.quote (folder .. "/request.json") .. " -o "
-		.. ugosa.quote (folder .. "/stems") .. " " .. table.concat (options, " ")).stems
+		.. ugosa.quote (folder .. "/stems") .. " " .. table.concat (options, " "), folder .. "/separated").stems
 	local paths = {}
 	for _, stem in ipairs (stems) do paths[#paths + 1] = ugosa.quote (stem.path) end
 	local added = run (helper .. " add " .. ugosa.quote (session_dir .. "/" .. session_name .. ".ardour") .. " "
-		.. region_id .. " " .. table.concat (paths, " ")).stems
+		.. region_id .. " " .. table.concat (paths, " "), folder .. "/added").stems
 
 	session = load ()
 	local original = find_track (session)

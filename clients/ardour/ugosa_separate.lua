@@ -138,6 +138,41 @@ function factory (params)
 		return events
 	end
 
+	local function read_file (path)
+		local file = io.open (path, "rb")
+		local text = file and file:read ("a") or ""
+		if file then file:close () end
+		return text
+	end
+
+	-- Runs the helper in the background under a progress window. Cancel takes what is learned so far; in the window that
+	-- follows, it cancels the job.
+	function ugosa.separate (helper, folder)
+		local log, said = folder .. "/events", folder .. "/stderr"
+		os.execute ("(" .. helper .. " separate " .. ugosa.quote (folder .. "/request.json") .. " -o "
+			.. ugosa.quote (folder .. "/stems") .. " >" .. ugosa.quote (log) .. " 2>" .. ugosa.quote (said)
+			.. "; echo exit >>" .. ugosa.quote (log) .. ") &")
+		local next_titles = { "UGOSA: Cancel ends the job", "UGOSA: cancelling" }
+		local window = LuaDialog.ProgressWindow ("UGOSA: Cancel takes what is learned so far", true)
+		local events, ended = { stems = {}, notes = {} }, false
+		while not ended do
+			local text = read_file (log)
+			events, ended = ugosa.read_events (text), text:find ("exit\n", 1, true) ~= nil
+			window:progress (events.fraction or 0, events.phase or "Connecting")
+			if window:canceled () and events.pid and not ended and next_titles[1] then
+				os.execute ("kill -TERM " .. events.pid .. " 2>/dev/null")
+				window:done () -- a window that was cancelled stays so
+				window = LuaDialog.ProgressWindow (table.remove (next_titles, 1), true)
+			end
+			ARDOUR.LuaAPI.usleep (100000)
+		end
+		window:done ()
+		if not events.done and not events.error then
+			events.error = "The helper ended without a word:\n" .. read_file (said):sub (-1000)
+		end
+		return events
+	end
+
 	if params and params.library then return ugosa end
 
 	local function selected_region ()
@@ -154,38 +189,6 @@ function factory (params)
 		if #found == 1 then return found[1] end
 		return nil, #found == 0 and "Select an audio region, or a track that has just one, and run this again."
 			or "Several regions are selected. Select one, and run this again."
-	end
-
-	local function read_file (path)
-		local file = io.open (path, "rb")
-		local text = file and file:read ("a") or ""
-		if file then file:close () end
-		return text
-	end
-
-	-- Runs the helper in the background under a progress window; Cancel cancels the job.
-	local function separate (helper, folder)
-		local log, said = folder .. "/events", folder .. "/stderr"
-		os.execute ("(" .. helper .. " separate " .. ugosa.quote (folder .. "/request.json") .. " -o "
-			.. ugosa.quote (folder .. "/stems") .. " >" .. ugosa.quote (log) .. " 2>" .. ugosa.quote (said)
-			.. "; echo exit >>" .. ugosa.quote (log) .. ") &")
-		local window = LuaDialog.ProgressWindow ("UGOSA", true)
-		local events, ended, cancelled = { stems = {}, notes = {} }, false, false
-		while not ended do
-			local text = read_file (log)
-			events, ended = ugosa.read_events (text), text:find ("exit\n", 1, true) ~= nil
-			window:progress (events.fraction or 0, events.phase or "Connecting")
-			if window:canceled () and events.pid and not cancelled then
-				os.execute ("kill -TERM " .. events.pid)
-				cancelled = true
-			end
-			ARDOUR.LuaAPI.usleep (100000)
-		end
-		window:done ()
-		if not events.done and not events.error then
-			events.error = "The helper ended without a word:\n" .. read_file (said):sub (-1000)
-		end
-		return events
 	end
 
 	-- Imports the stems, one track each, cut to the original.
@@ -229,7 +232,7 @@ function factory (params)
 		local file = io.open (folder .. "/request.json", "wb")
 		file:write (request)
 		file:close ()
-		local events = separate (helper, folder)
+		local events = ugosa.separate (helper, folder)
 		if events.error then
 			tell (events.error)
 		else

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.helpers.ctrl_c import heeding_ctrl_c
 from tests.helpers.server import Server
 from tests.helpers.songs import SOURCES, make_song, peak_dbfs, read_audio
 
@@ -223,3 +227,89 @@ def test_every_obstacle_leaves_the_session_alone(separate, tmp_path):
     assert done.returncode == 1
     assert "-1" in done.stderr
     assert session.file.read_bytes() == saved
+
+
+ENDLESS = ("--epochs", "1000", "--segment", "0.5", "--hop", "0.05")
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_takes_what_is_learned_and_then_cancels(server, make_command, tmp_path, presses):
+    session = make_session(tmp_path, 1, "FLOAT")
+    saved = session.file.read_bytes()
+    command = [ARDOUR_LUA, "--", CLIENT / "ugosa_headless.lua", session.folder, session.name, session.track]
+    helper = str(make_command("ugosa_ardour", CLIENT))
+    awaited, said = ["adaptation, epoch 2", "taking what is learned so far"][:presses], []
+    with subprocess.Popen(
+        heeding_ctrl_c([*command, *ENDLESS]),
+        env=os.environ | {"UGOSA_SERVER": server.target, "UGOSA_ARDOUR": helper},
+        text=True,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        for line in process.stderr:
+            said.append(line)
+            if awaited and awaited[0] in line:
+                awaited.pop(0)
+                os.killpg(process.pid, signal.SIGINT)
+    assert not awaited, said
+    names = [route.get("name") for route in ET.parse(session.file).getroot().iterfind("Routes/Route")]
+    if presses == 1:
+        assert process.returncode == 0, said
+        assert {f"{session.track} {source}" for source in SOURCES} <= set(names)
+    else:
+        assert process.returncode == 1
+        assert "was cancelled" in said[-1]
+        assert session.file.read_bytes() == saved
+
+
+ACTION_WITH_A_STAND_IN = """
+    local script, helper, folder, presses = table.unpack (arg)
+    titles = {}
+    LuaDialog = { ProgressWindow = function (title)
+        titles[#titles + 1] = title
+        local window, has_learned = {}, false
+        function window:progress (fraction, phase) has_learned = phase == "adaptation" and fraction > 0 end
+        function window:canceled () return #titles <= tonumber (presses) and (#titles > 1 or has_learned) end
+        function window:done () end
+        return window
+    end }
+    ARDOUR = { LuaAPI = { usleep = function () os.execute ("sleep 0.1") end } }
+    function ardour () end
+    dofile (script)
+    local events = factory { library = true }.separate (helper, folder)
+    print (table.concat (titles, "; "))
+    print (events.done, events.error, #events.stems)
+"""
+
+
+@pytest.mark.parametrize(("presses", "end"), [(1, "true\tnil\t4"), (2, r"nil\tjob job-\w+ was cancelled\t0")])
+def test_cancel_in_the_window_takes_what_is_learned_first(server, make_command, tmp_path, presses, end):
+    """The action's own loop with the real helper; only Ardour's window is a stand-in."""
+    song = make_song(FRAMES, RATE, 1)
+    soundfile.write(tmp_path / "mix.wav", song.samples, RATE, subtype="FLOAT")
+    request = {
+        "region": "mix",
+        "sample_rate_hz": RATE,
+        "start_frame": 0,
+        "frames": FRAMES,
+        "channels": [{"path": str(tmp_path / "mix.wav"), "channel": 0}],
+        "ranges": [{"name": "no vocals", "start_frame": 24000, "end_frame": 48000}],
+    }
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    (tmp_path / "play.lua").write_text(ACTION_WITH_A_STAND_IN)
+    helper = tmp_path / "helper"  # with the options that the action leaves to the server
+    real = shlex.quote(str(make_command("ugosa_ardour", CLIENT)))
+    helper.write_text(f'#!/bin/sh\nexec {real} "$@" {" ".join(ENDLESS)}\n')
+    helper.chmod(0o755)
+    done = run(
+        ["lua5.4", tmp_path / "play.lua", CLIENT / "ugosa_separate.lua", helper, tmp_path, presses],
+        {"UGOSA_SERVER": server.target},
+    )
+    titles, ended = done.stdout.splitlines()
+    all_titles = [
+        "UGOSA: Cancel takes what is learned so far",
+        "UGOSA: Cancel ends the job",
+        "UGOSA: cancelling",
+    ]
+    assert titles.split("; ") == all_titles[: 1 + presses]
+    assert re.fullmatch(end, ended), done.stdout

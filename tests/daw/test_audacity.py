@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 from ugosa_audacity.pipe import AudacityPipe
 from ugosa_audacity.project import Track, export_track
 
+from tests.helpers.ctrl_c import heeding_ctrl_c
 from tests.helpers.server import Server
 from tests.helpers.songs import SOURCES, make_song, peak_dbfs, read_audio, write_song
 
@@ -170,6 +172,23 @@ def test_an_unknown_label_leaves_the_project_alone(separate, song, tmp_path):
     assert "ugosa-server serve" in done.stderr
     with AudacityPipe() as pipe:
         assert len([track for track in pipe.info("Tracks") if track["kind"] == "wave"]) == 1
+
+
+def test_ctrl_c_brings_the_stems_of_what_is_learned(server, make_command, song):
+    add_label("no vocals", 0.5, 1.0)
+    program = str(make_command("ugosa_audacity", CLIENT))
+    options = ["--server", server.target, "--epochs", "1000", "--segment", "0.5", "--hop", "0.05"]
+    command = heeding_ctrl_c([program, *options])
+    said = []
+    with subprocess.Popen(command, text=True, stderr=subprocess.PIPE) as process:
+        for line in process.stderr:
+            if "adaptation, epoch 2" in line and not any("adaptation, epoch 2" in one for one in said):
+                process.send_signal(signal.SIGINT)
+            said.append(line)
+    assert process.returncode == 0, said
+    assert any("taking what is learned so far" in line for line in said), said
+    with AudacityPipe() as pipe:
+        assert len([track for track in pipe.info("Tracks") if track["kind"] == "wave"]) == 1 + len(SOURCES)
 
 
 def label_tracks() -> dict[str, list[tuple[float, float, str]]]:

@@ -1,6 +1,7 @@
 """The `ugosa` command as a musician sees it, against a real server process with a tiny network."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -77,6 +78,22 @@ def test_a_page_is_made_on_demand_with_all_takes(song, tmp_path, capsys):
     assert drums["base"][marked].any()
     stems = [read_audio(out / "takes" / "base" / f"{source}.flac") for source in SOURCES]
     np.testing.assert_array_equal(sum(stems), read_audio(song))
+
+
+def test_stems_that_were_kept_are_a_take_of_the_page(song, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--epochs", "1"]
+    assert main([*words, "--base-stems", "kept", "-o", str(out), "--json"]) == 0
+    job = json.loads(capsys.readouterr().out.splitlines()[-1])["job"]["job_id"]
+    for _ in range(2):
+        assert main(["report", job, "-o", str(out), "--takes", "--json"]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert len({line["job_id"] for line in lines if line["event"] == "state"}) == 1
+        page = (out / "report.html").read_text()
+        assert '"base/vocals.wav"' in page
+        assert '"takes/base/vocals.flac"' in page
+        assert read_audio(out / "base" / "vocals.wav").any()
+        shutil.rmtree(out / "base")  # the second time, they come from the server
 
 
 def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):

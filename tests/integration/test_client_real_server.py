@@ -200,7 +200,7 @@ def test_an_accepted_job_gives_the_stems_of_what_it_learned(address, client, son
     assert client.accept(job.job_id) == job
 
 
-def test_base_stems_are_fetched_while_the_job_learns(address, client, song, tmp_path):
+def test_base_stems_are_fetched_while_the_job_learns(shared_server, address, client, song, tmp_path):
     words = ["separate", song, "--marks", song.with_suffix(".txt"), "-o", tmp_path / "out"]
     with ugosa(address, *words, *ENDLESS, "--base-stems", "early", "--json") as process:
         for line in process.stdout:
@@ -213,6 +213,10 @@ def test_base_stems_are_fetched_while_the_job_learns(address, client, song, tmp_
         assert job.state is JobState.RUNNING
         drums = b"".join(client.read_stem(job.job_id, job.base_stems[0]))
         assert drums == (base / "drums.wav").read_bytes()
+        for path in shared_server.state_dir.glob(f"**/{job.job_id}/**/base-*"):
+            path.unlink()  # as the worker does just before the job's end
+        with pytest.raises(NotFoundError, match="has just dropped the stems of the model as it is"):
+            b"".join(client.read_stem(job.job_id, job.base_stems[0]))
         client.cancel(job.job_id)
         process.communicate()
     assert process.returncode == 4
@@ -227,11 +231,11 @@ def test_previews_are_written_while_the_job_learns(address, client, song, tmp_pa
     with ugosa(address, *words, *ENDLESS, *audition, "--json") as process:
         for line in process.stdout:
             event = json.loads(line)
-            if event["event"] == "message" and event["message"].startswith("preview 0001"):
+            if event["event"] == "preview":
                 break
-            job_id = event.get("job_id", "")
+        job_id = event["job_id"]
         names = [f"preview-0001-{source}.flac" for source in SOURCES]
-        assert all(str(tmp_path / "early" / name) in event["message"] for name in names)
+        assert [Path(path).name for path in event["files"].values()] == names
         assert sorted(path.name for path in (tmp_path / "early").iterdir()) == sorted(names)
         stems = [soundfile.read(tmp_path / "early" / name)[0] for name in names]
         assert len(stems[0]) == 0.75 * RATE
@@ -251,7 +255,9 @@ def test_an_audition_keeps_the_newest_ten(tmp_path):
 
     (tmp_path / "preview-0003-mine.flac").write_bytes(b"of an earlier job")
     said = []
-    audition = Audition(Client(), tmp_path, SimpleNamespace(say=said.append), said.append)
+    audition = Audition(
+        Client(), tmp_path, SimpleNamespace(previewed=lambda *words: said.append(words)), said.append
+    )
     for step in range(12):
         audition.happened(PreviewReady("job", 1, 1, None, ("drums", "a/b"), 1, step, 0, 1))
     kept = {f"preview-{number:04d}-{name}.flac" for number in range(6, 16) for name in ("drums", "a_b")}

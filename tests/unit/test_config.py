@@ -16,6 +16,22 @@ def test_every_setting_has_a_help_text():
     assert all(settings_help().values())
 
 
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["srve"], "serve"),
+        (["serve", "--lisen", "127.0.0.1:0"], "--listen"),
+        (["token", "creat", "anna"], "create"),
+        (["backup", "--config", "a.toml", "--ot=b"], None),
+    ],
+)
+def test_mistyped_word_is_told_the_nearest(words, near, capsys):
+    with pytest.raises(SystemExit, match=str(EXIT_USAGE)):
+        main(words)
+    said = capsys.readouterr().err
+    assert (f"; did you mean {near!r}?" in said) if near else ("did you mean" not in said)
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_flag_of_a_setting_reaches_the_configuration(name, capsys):
     assert main(["serve", f"--{name.replace('_', '-')}", "-1"]) == EXIT_USAGE

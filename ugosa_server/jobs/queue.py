@@ -274,7 +274,7 @@ class JobQueue:
 
         Raises:
             JobNotFinishedError: the job has not SUCCEEDED.
-            NotFoundError: it has no stem of that name.
+            NotFoundError: it has no stem of that name, or not any more.
         """
         job = await self.get(principal, job_id)
         self._check_kept(job)
@@ -286,7 +286,14 @@ class JobQueue:
         stems = job.base_stems if of_base else _result(job).stems
         files = {stem.source: stem for stem in stems}
         if source in files:
-            return await self._file(job, files[source].file_name, files[source].size_bytes)
+            try:
+                return await self._file(job, files[source].file_name, files[source].size_bytes)
+            except ResultDamagedError:
+                if not of_base or job.state.ended:
+                    raise
+                raise NotFoundError(
+                    f"job {job_id} ends, and has just dropped the stems of the model as it is"
+                ) from None
         names = ", ".join(files)
         it_has = f"its stems are {names}" if names else "it is an analysis job and has no stems"
         raise NotFoundError(f"job {job_id} has no stem {source!r}; {it_has}")

@@ -1,7 +1,8 @@
 """`ugosa-ardour`, run by the Lua scripts: one event a line on stdout, fields parted by tabs.
 
 Lines are `pid 123`, `note text`, `progress 0.25 text`, `stem vocals /path/vocals.wav`, `region vocals 4711`,
-`error text`, and `done` at the end.
+`error text`, and `done` at the end. The same stands in words on stderr. SIGTERM and Ctrl-C take what is
+learned so far; the next one cancels the job.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from types import FrameType
 from ugosa_ardour.request import marks_of, read_request, write_song
 from ugosa_ardour.session_file import add_stems
 from ugosa_client import JobOptions, Notice, Progress, SeparationRequest, UgosaClient
+from ugosa_client.cli.interrupts import Interrupts
 from ugosa_client.cli.job_options import add_job_options, job_options
+from ugosa_client.cli.reporter import LinesReporter
 from ugosa_client.errors import BadInputError, UgosaClientError, sentence_of
 from ugosa_client.events import JobEvent
 from ugosa_client.separate import find_model
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; SIGTERM and Ctrl-C cancel the job."""
+    """Run a command and return its exit status."""
     parser = argparse.ArgumentParser(prog="ugosa-ardour", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     separate = commands.add_parser("separate", help="separate the region that a request file describes")
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("error", sentence_of(error) if isinstance(error, OSError) else error)
         return 1
     except KeyboardInterrupt:
-        say("error", "cancelled; the session is as it was")
+        say("error", "interrupted; the session is as it was")
         return 1
     say("done")
     return 0
@@ -68,27 +71,36 @@ def run_separate(request_path: Path, out_dir: Path, server: str | None, options:
                 f"no range marker over the region {request.region!r} names an instrument; draw ranges over "
                 "the time in which one is silent, and name them for example 'no vocals'"
             )
+        reporter = LuaReporter()
         for name in left_out:
-            say("note", f"the range marker {name!r} names no instrument and is left out")
+            reporter.note(f"the range marker {name!r} names no instrument and is left out")
         out_dir.mkdir(parents=True, exist_ok=True)
         song = out_dir / "song.wav"
         write_song(request, song)
         job = client.submit(SeparationRequest(song, marks=marks, options=options), out_dir=out_dir)
-        try:
-            separation = client.finish(job, out_dir, on_event=say_progress)
-        except KeyboardInterrupt:
-            client.cancel(job.job_id)
-            raise
+        with Interrupts(client, job, reporter, (signal.SIGINT, signal.SIGTERM)) as interrupts:
+            separation = client.finish(job, out_dir, on_event=interrupts.happened)
+    if separation.job.verdict is not None:
+        reporter.note(separation.job.verdict.message)
     for source, path in separation.files.stems.items():
         say("stem", source, path.resolve())
 
 
-def say_progress(event: JobEvent) -> None:
-    """Emit the progress of a job, and its warnings."""
-    if isinstance(event, Progress):
-        say("progress", f"{event.fraction:.4f}", event.phase.replace("_", " "))
-    elif isinstance(event, Notice) and event.warning:
-        say("note", event.message)
+class LuaReporter(LinesReporter):
+    """Lines for the scripts on stdout, beside those for people on stderr."""
+
+    def happened(self, event: JobEvent) -> None:
+        """Print an event for both; of notices, scripts are told the warnings."""
+        super().happened(event)
+        if isinstance(event, Progress):
+            say("progress", f"{event.fraction:.4f}", event.phase.replace("_", " "))
+        elif isinstance(event, Notice) and event.warning:
+            say("note", event.message)
+
+    def note(self, text: str) -> None:
+        """Print a text for both."""
+        self.say(text)
+        say("note", text)
 
 
 def say(*fields: object) -> None:

@@ -27,6 +27,7 @@ from ugosa_audacity.pipe import AudacityPipe
 from ugosa_audacity.project import Track, export_track, insert_stems, select_track, selected_track
 from ugosa_client import JobOptions, SeparationRequest, UgosaClient
 from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
+from ugosa_client.cli.interrupts import Interrupts
 from ugosa_client.cli.job_options import add_job_options, job_options
 from ugosa_client.cli.marks import await_analysis, finding_text
 from ugosa_client.cli.reporter import Reporter, make_reporter
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(exit_code(error))
     except KeyboardInterrupt:
         reporter.close()
-        print("ugosa-audacity: cancelled; the project is as it was", file=sys.stderr)
+        print("ugosa-audacity: interrupted; the project is as it was", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
     finally:
         reporter.close()
@@ -120,7 +121,7 @@ class Work:
     """Display of progress."""
 
     def separate(self, options: JobOptions) -> ExitCode:
-        """Export the track, have it separated, and import the stems; Ctrl-C cancels the job."""
+        """Export the track, have it separated, and import the stems; Ctrl-C takes what is learned so far."""
         track, labels = selected_track(self.audacity), region_labels(self.audacity)
         check_frames = math.ceil(track.end_s * CHECK_RATE_HZ)
         _, findings = examine_labels(labels, self.model.sources, CHECK_RATE_HZ, check_frames)
@@ -131,13 +132,11 @@ class Work:
         for finding in findings:
             self.reporter.say(finding.text)
         job = self.client.submit(SeparationRequest(song, marks=marks, options=options))
-        try:
-            stems = self.folder / "stems"
-            separation = self.client.finish(job, stems, on_event=self.reporter.happened)
-        except KeyboardInterrupt:
-            self.client.cancel(job.job_id)
-            raise
+        with Interrupts(self.client, job, self.reporter) as interrupts:
+            separation = self.client.finish(job, self.folder / "stems", on_event=interrupts.happened)
         insert_stems(self.audacity, track, separation.files.stems)
+        if separation.job.verdict is not None:
+            self.reporter.say(separation.job.verdict.message)
         return ExitCode.OK
 
     def suggest(self) -> ExitCode:

@@ -10,10 +10,17 @@ from pathlib import Path
 from ugosa_client.connection import Connection
 from ugosa_client.errors import JobNotFinishedError
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import REPORT_HTML, OnFetchProgress, fetch_report, stem_file_names
+from ugosa_client.fetch import (
+    REPORT_HTML,
+    OnFetchProgress,
+    fetch_base_stems,
+    fetch_report,
+    stem_file_names,
+)
 from ugosa_client.jobs import create_job, get_job
 from ugosa_client.report_page import STEMS, name_files
 from ugosa_client.resources import Job, JobState, MarkState, StemEncoding, VerdictOutcome
+from ugosa_client.result_folders import BASE_FOLDER, job_of_folder
 from ugosa_client.separate import finish
 from ugosa_client.stem_files import PLAIN, StemFiles
 from ugosa_client.wire.ugosa.v1 import job_service_pb2
@@ -40,7 +47,8 @@ def fetch_page(
         job_id: of a job that succeeded.
         folder: of its stems.
         all_takes: whether the stems of the model as it is, without and under the marks, come into `takes`
-            in the folder, as FLAC; the server separates the song once more for each.
+            in the folder, as FLAC, for each of which the server separates the song once more; those under the
+            marks are taken from `base` in it where they are there, or are kept at the server.
         stem_files: rule by which the stems in the folder were named.
         on_event: called with the events of these jobs.
         on_fetch: called as stems arrive.
@@ -56,13 +64,11 @@ def fetch_page(
     sources = [stem.source for stem in job.stems]
     takes = {STEMS: dict(zip(sources, stem_file_names(job, stem_files), strict=True))}
     for kind in other_takes(job) if all_takes else ():
-        place = page.parent / TAKES_FOLDER / kind
-        made = finish(
-            connection, _take_job(connection, job, kind), place, on_event=on_event, on_fetch=on_fetch
-        )
-        takes[kind] = {
-            source: path.relative_to(page.parent).as_posix() for source, path in made.files.stems.items()
-        }
+        stems = _kept_stems(connection, job, page.parent, stem_files, on_fetch) if kind == MARKED else {}
+        if not stems:
+            place, made = page.parent / TAKES_FOLDER / kind, _take_job(connection, job, kind)
+            stems = finish(connection, made, place, on_event=on_event, on_fetch=on_fetch).files.stems
+        takes[kind] = {source: path.relative_to(page.parent).as_posix() for source, path in stems.items()}
     fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_HTML, page)
     name_files(page, takes)
     return page
@@ -74,6 +80,17 @@ def other_takes(job: Job) -> list[str]:
     kept_base = job.verdict is not None and job.verdict.outcome is VerdictOutcome.DID_NOT
     is_adapted = job.options.strategy != UNADAPTED and not kept_base
     return [BASE] * (has_silence or is_adapted) + [MARKED] * (has_silence and is_adapted)
+
+
+def _kept_stems(
+    connection: Connection, job: Job, folder: Path, rule: StemFiles, on_fetch: OnFetchProgress | None
+) -> dict[str, Path]:
+    """Return the stems of the model as it is, under the marks, that were fetched or kept; may be empty."""
+    base, names = folder / BASE_FOLDER, stem_file_names(job, rule)
+    paths = {stem.source: base / name for stem, name in zip(job.stems, names, strict=True)}
+    if job_of_folder(base) == job.job_id and all(path.exists() for path in paths.values()):
+        return paths
+    return fetch_base_stems(connection, job, folder, stem_files=rule, on_progress=on_fetch)
 
 
 def _take_job(connection: Connection, job: Job, kind: str) -> Job:

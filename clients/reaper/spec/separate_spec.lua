@@ -31,6 +31,7 @@ describe("separating", function()
       until_shown("stems are in the project")
       separate("Separate")
       shows("the original is muted")
+      shows("Adapted: helped, 3.1 dB less")
       assert.equal(5, #state.tracks)
       assert.equal(1, state.item.values.B_MUTE)
       assert.same({ "UGOSA: insert stems" }, state.undo_steps)
@@ -218,6 +219,69 @@ describe("separating", function()
     end, state.ready)
     assert.equal(5, #state.tracks)
   end)
+
+  it("lets the time selection be heard while it learns, and leaves no track behind", function()
+    state.time_selection = { 11, 30 }
+    local finish
+    support.fake_helper(state, { run = function(request, say)
+      local files = {}
+      for _, source in ipairs(support.SOURCES) do
+        files[source] = support.write_wav(request.out_dir .. "/preview " .. source .. ".wav", 44100)
+      end
+      say({ event = "job", job = { job_id = "j1", options = { start_from = "job-0123456789abcdef" } } })
+      say({ event = "progress", phase = "adaptation", fraction = 0.25, epoch = 1, epochs = 3, step = 2 })
+      say({ event = "preview", sources = support.SOURCES, step = 2, files = files })
+      finish = function() support.say_success(request, say) end
+    end })
+    until_shown("listen to 0:11.000 to 0:12.000")
+    separate()
+    until_shown("goes on from what your last run has learned")
+    state.run(support.user(state, { "Separate" }), state.ready)
+    local asked = state.requests[2].options
+    assert.same({ 44100, 88200, "auto" }, { asked.preview_start_frame, asked.preview_end_frame, asked.start_from })
+    for _ = 1, 2 do -- the second one takes the place of the first
+      state.ready = function() return #state.undo_steps > 0 end
+      state.undo_steps = {}
+      state.run(support.user(state, { "Listen" }), state.ready)
+      assert.same({ "mix", "UGOSA preview" }, { state.tracks[1].ext.P_NAME, state.tracks[2].ext.P_NAME })
+    end
+    local item = state.tracks[2].items[1]
+    assert.same({ 11, 1, 4, 1 }, { item.values.D_POSITION, item.values.D_LENGTH, #item.takes,
+      state.tracks[2].values.I_SOLO })
+    assert.truthy(reaper.GetActiveTake(item).name:find("vocals", 1, true))
+    assert.equal(11, state.plays_from_s)
+    finish()
+    until_shown("stems are in the project")
+    state.run(support.user(state, {}), state.ready)
+    assert.equal(5, #state.tracks)
+    assert.same({ "UGOSA: end of the preview", "UGOSA: insert stems" }, { table.unpack(state.undo_steps, 2) })
+    assert.same({}, state.changes_without_undo)
+  end)
+
+  it("takes the preview away when its window is closed", function()
+    state.time_selection = { 11, 12 }
+    support.fake_helper(state, { run = function(request, say)
+      local path = support.write_wav(request.out_dir .. "/preview.wav", 44100)
+      say({ event = "job", job = { job_id = "j1" } })
+      say({ event = "progress", phase = "adaptation", fraction = 0.25, epoch = 1, epochs = 3, step = 2 })
+      say({ event = "preview", sources = { "vocals" }, step = 2, files = { vocals = path } })
+    end })
+    state.ready = function() return #state.tracks == 2 end
+    separate("Separate", "Listen")
+    state.user_closes = true
+    state.run(nil, nil)
+    assert.equal(1, #state.tracks)
+  end)
+
+  for _, kind in ipairs({ "gfx", "ReaImGui" }) do
+    it("starts fresh when that is checked, in a window of " .. kind, function()
+      if kind == "ReaImGui" then state.add_imgui() end
+      support.fake_helper(state, { run = support.say_success })
+      until_shown("stems are in the project")
+      separate("Start fresh", "Separate")
+      assert.equal("none", state.requests[2].options.start_from)
+    end)
+  end
 
   it("puts the stems of the model as it is in their place, and back", function()
     support.fake_helper(state, { run = support.say_success })

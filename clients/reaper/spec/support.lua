@@ -98,7 +98,8 @@ function support.say_success(request, say)
   end
   say({ event = "job", job = { job_id = "j1" } })
   say({ event = "progress", phase = "adaptation", fraction = 0.25, eta_s = 61.4, epoch = 1, epochs = 3 })
-  say({ event = "result", ok = true, exit_code = 0, stems = stems, base_stems = base_stems })
+  local job = { job_id = "j1", verdict = { outcome = "helped", message = "Adapted: helped, 3.1 dB less" } }
+  say({ event = "result", ok = true, exit_code = 0, job = job, stems = stems, base_stems = base_stems })
 end
 
 --- Click on labels one after the other, each as soon as it is on screen.

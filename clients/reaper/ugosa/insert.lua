@@ -150,7 +150,8 @@ local function insert_one(place, stems)
   return guids, notice
 end
 
-local function in_one_step(name, work)
+--- Do some work as one undo step.
+function insert.in_one_step(name, work)
   reaper.Undo_BeginBlock2(0)
   reaper.PreventUIRefresh(1)
   work()
@@ -163,7 +164,7 @@ end
 -- new items by source.
 function insert.stems(pairs_of_place_and_stems)
   local notices = {}
-  in_one_step("UGOSA: insert stems", function()
+  insert.in_one_step("UGOSA: insert stems", function()
     for _, pair in ipairs(pairs_of_place_and_stems) do
       pair.guids, notices[#notices + 1] = insert_one(pair.place, pair.stems)
     end
@@ -174,7 +175,7 @@ end
 --- Let items that were inserted play other files, in one undo step; those that are gone are passed over. A change is
 -- {guids, stems}.
 function insert.other_files(changes)
-  in_one_step("UGOSA: other stems", function()
+  insert.in_one_step("UGOSA: other stems", function()
     for _, change in ipairs(changes) do
       for _, stem in ipairs(change.stems) do
         local item = change.guids[stem.source] and insert.find_item(change.guids[stem.source])
@@ -194,6 +195,7 @@ function insert.place_of(stretch)
     guid = stretch.guid, name = stretch.name, start_s = stretch.start_s, end_s = stretch.end_s,
     item_start_s = stretch.item_start_s, take_offset_s = stretch.take_offset_s,
     is_whole = stretch.is_whole, look = stretch.look,
+    preview_start_s = stretch.preview_start_s,
     -- Where the item begins in what was sent.
     stem_offset_s = stretch.offset_s - stretch.start_frame / stretch.sample_rate_hz,
   }

@@ -33,6 +33,7 @@ function Job.start(folder, action, request)
   request.progress_file = files.join(folder, "progress.jsonl")
   request.cancel_file = action == "run" and files.join(folder, "cancel") or nil
   request.accept_file = action == "run" and files.join(folder, "accept") or nil
+  request.preview_dir = action == "run" and files.join(folder, "previews") or nil
   os.remove(request.progress_file) -- of an earlier call
   local command_line, message = helper.start(folder, { action }, request)
   if not command_line then return nil, message end
@@ -59,6 +60,7 @@ function Job:_describe(object)
     self.fraction = 0
   elseif object.event == "job" then
     self.job_id, self.state, self.text = object.job.job_id, "running", "Waiting for its turn"
+    self.goes_on = tostring((object.job.options or {}).start_from):match("^job%-") ~= nil
   elseif object.event == "state" then
     if object.state == "queued" then self.text = "Waiting for its turn" end
     if object.state == "cancelling" then self.text = "Cancelling" end
@@ -70,6 +72,11 @@ function Job:_describe(object)
     end
     self.fraction = object.fraction
     self.eta_s = object.eta_s ~= json.null and object.eta_s or nil
+  elseif object.event == "preview" then
+    self.preview = {}
+    for index, source in ipairs(object.sources) do
+      self.preview[index] = { source = source, path = object.files[source] }
+    end
   elseif object.event == "notice" then
     self.notices[#self.notices + 1] = { text = object.message, severity = object.warning and "warning" or "info" }
   elseif object.event == "fetch" then

@@ -25,6 +25,7 @@ function JobForm.new(models)
   end
   self.model = index_of(self.model_names, settings.get("model") or default)
   self.preset = index_of(PRESETS, settings.get("preset"))
+  self.starts_fresh = false -- a wish for one run, so it is not remembered
   self:_choose_model(self.model)
   return self
 end
@@ -46,6 +47,7 @@ function JobForm:choices()
   local choices = {
     { id = "preset", label = "Settings", options = PRESETS, selected = self.preset },
     { id = "strategy", label = "What learns (strategy)", options = self.strategies, selected = self.strategy },
+    { id = "fresh", label = "Start fresh", checked = self.starts_fresh },
   }
   if #self.model_names > 1 then
     table.insert(choices, 1, { id = "model", label = "Model", options = self.model_names, selected = self.model })
@@ -53,7 +55,7 @@ function JobForm:choices()
   return choices
 end
 
---- Answer a choice of the user, and remember it.
+--- Answer a choice of the user, and remember it; `index` is a boolean where it is checked or not.
 function JobForm:choose(id, index)
   if id == "model" then
     self:_choose_model(index)
@@ -64,6 +66,8 @@ function JobForm:choose(id, index)
   elseif id == "strategy" then
     self.strategy = index
     settings.set("strategy", index > 1 and self.strategies[index] or nil)
+  elseif id == "fresh" then
+    self.starts_fresh = index
   end
 end
 
@@ -74,6 +78,7 @@ function JobForm:options()
     preset = self.preset > 1 and PRESETS[self.preset] or nil,
     strategy = self.strategy > 1 and self.strategies[self.strategy] or nil,
     base_stems = "early",
+    start_from = self.starts_fresh and "none" or "auto",
   }
 end
 

@@ -4,6 +4,7 @@ local files = require("ugosa.files")
 local insert = require("ugosa.insert")
 local Job = require("ugosa.job")
 local pending = require("ugosa.pending")
+local preview = require("ugosa.preview")
 
 local JobsModel = {}
 JobsModel.__index = JobsModel
@@ -72,6 +73,7 @@ end
 
 function JobsModel:_finish()
   self.finished = true
+  preview.remove()
   for _, entry in ipairs(self.entries) do reaper.DeleteExtState(FOLLOWED, entry.job.folder, false) end
   local insertions = {}
   for _, entry in ipairs(self.entries) do
@@ -82,6 +84,19 @@ function JobsModel:_finish()
     if not entry.job.can_resume then pending.remove(entry.job.folder) end
   end
   if #insertions > 0 then self.notices = insert.stems(insertions) end
+end
+
+-- Let the newest previews be heard, of the first instrument that is marked.
+function JobsModel:_listen()
+  local previews = {}
+  for _, entry in ipairs(self.entries) do
+    local marks = entry.job.request.marks or {}
+    if entry.job.preview then
+      previews[#previews + 1] = { name = entry.place.name, start_s = entry.place.preview_start_s,
+        files = entry.job.preview, source = marks[1] and marks[1].source }
+    end
+  end
+  preview.show(previews)
 end
 
 -- The inserted stems that there are of the model as it is too, as changes of their files to those or back.
@@ -103,6 +118,8 @@ local function describe_end(lines, entry)
   if job.state == "done" then
     add(lines, ("%s: stems are in the project; the original is muted. Report: %s"):format(name,
       files.join(job.folder, "report.html")))
+    local verdict = job.result.job and job.result.job.verdict
+    if type(verdict) == "table" then add(lines, verdict.message) end
     for _, notice in ipairs(job.notices) do add(lines, notice.text, notice.severity) end
   elseif job.state == "cancelled" then
     add(lines, ("%s: cancelled; the project is as it was."):format(name), "warning")
@@ -127,6 +144,7 @@ function JobsModel:view()
     if not self.finished then
       bars[#bars + 1] = { label = ("%s: %s%s"):format(entry.place.name, job.text, job:eta_text()),
         fraction = job.state == "done" and 1 or job.fraction }
+      if job.goes_on then add(lines, entry.place.name .. ": goes on from what your last run has learned.", "info") end
       for _, notice in ipairs(job.notices) do
         if notice.severity == "warning" then add(lines, ("%s: %s"):format(entry.place.name, notice.text), "warning") end
       end
@@ -135,12 +153,14 @@ function JobsModel:view()
   if not self.finished then
     add(lines, "You can go on working. Closing this window leaves the jobs running; 'UGOSA: Resume' brings them back.",
       "info")
-    local buttons = { { id = "cancel", label = "Cancel" } }
+    local is_learning, has_preview = false, false
     for _, entry in ipairs(self.entries) do
-      if entry.job.is_learning and #buttons == 1 then
-        table.insert(buttons, 1, { id = "accept", label = "Take it now" })
-      end
+      is_learning = is_learning or entry.job.is_learning
+      has_preview = has_preview or entry.job.preview and not entry.job:has_ended()
     end
+    local buttons = { { id = "cancel", label = "Cancel" } }
+    if has_preview then table.insert(buttons, 1, { id = "listen", label = "Listen" }) end
+    if is_learning then table.insert(buttons, 1, { id = "accept", label = "Take it now" }) end
     return { lines = lines, bars = bars, buttons = buttons }
   end
   for _, notice in ipairs(self.notices) do add(lines, notice, "warning") end
@@ -161,6 +181,8 @@ function JobsModel:handle(event)
     for _, entry in ipairs(self.entries) do entry.job:cancel() end
   elseif event.button == "accept" then
     for _, entry in ipairs(self.entries) do entry.job:accept() end
+  elseif event.button == "listen" then
+    self:_listen()
   elseif event.button == "other_files" then
     self.plays_base = not self.plays_base
     insert.other_files(self:_changes(self.plays_base))
@@ -170,6 +192,11 @@ function JobsModel:handle(event)
     end
     self.finished = false
   end
+end
+
+--- Leave no preview behind.
+function JobsModel:on_close()
+  if not self.is_elsewhere then preview.remove() end
 end
 
 return JobsModel

@@ -16,6 +16,8 @@ local stretch = require("ugosa.stretch")
 local SeparateModel = {}
 SeparateModel.__index = SeparateModel
 
+local PREVIEW_MAX_S = 15
+
 local function calls_folder()
   local folder = files.join(reaper.GetResourcePath(), "UGOSA")
   reaper.RecursiveCreateDirectory(folder, 0)
@@ -67,7 +69,21 @@ local function prepare(one)
   return true
 end
 
+-- The stretch that can be heard while the job learns: what the time selection covers of it, from its start.
+local function preview_of(one)
+  local from_s, to_s = reaper.GetSet_LoopTimeRange2(0, false, false, 0, 0, false)
+  local start_s = math.max(from_s, one.start_s)
+  local end_s = math.min(to_s, one.end_s, start_s + PREVIEW_MAX_S)
+  return start_s < end_s and { start_s = start_s, end_s = end_s } or nil
+end
+
 local function start_job(one, options)
+  local span = preview_of(one)
+  local frames = span and item_marks.to_frames({ span }, one)[1]
+  if frames then
+    one.preview_start_s = span.start_s
+    options.preview_start_frame, options.preview_end_frame = frames.start_frame, frames.end_frame
+  end
   return Job.start(one.folder, "run", {
     song = one.song, start_frame = one.start_frame, end_frame = one.end_frame, out_dir = one.folder,
     marks = json.array(item_marks.to_frames(one.spans, one)), options = options,
@@ -196,6 +212,10 @@ function SeparateModel:_form_view()
     if not one.is_whole then
       add("Only the time selection: " .. item_marks.span_text(one.start_s, one.end_s), "info")
     end
+    local span = preview_of(one)
+    if span then
+      add(("While it learns, you can listen to %s."):format(item_marks.span_text(span.start_s, span.end_s)), "info")
+    end
     if #one.spans > 0 then
       add("Marks: " .. count_marks(one.spans))
     else
@@ -244,6 +264,11 @@ function SeparateModel:handle(event)
   elseif event.choice then
     self.form:choose(event.choice, event.selected)
   end
+end
+
+--- Leave nothing behind that was only to be heard meanwhile.
+function SeparateModel:on_close()
+  if self.jobs then self.jobs:on_close() end
 end
 
 return SeparateModel

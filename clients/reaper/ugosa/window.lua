@@ -1,7 +1,7 @@
 --- A small window: text, progress bars, choices and buttons, by ReaImGui where it is installed and by gfx elsewhere.
 --
 -- A view is a table {lines = {{text, severity}}, bars = {{label, fraction}}, choices = {{id, label, options,
--- selected}}, buttons = {{id, label}}}. It is drawn anew in each cycle of reaper.defer.
+-- selected} or {id, label, checked}}, buttons = {{id, label}}}. It is drawn anew in each cycle of reaper.defer.
 
 local window = {}
 
@@ -12,7 +12,7 @@ function window.open(title)
 end
 
 --- Run `model` in a window until it is closed: model:view() says what to show, model:handle(event) answers the
--- user, model:poll() is called every `poll_s`; model.closed ends it.
+-- user, model:poll() is called every `poll_s`; model.closed ends it, and then calls model:on_close(), if there is one.
 function window.run(title, model, poll_s)
   local shown, next_poll_s = window.open(title), 0
   local function cycle()
@@ -29,6 +29,7 @@ function window.run(title, model, poll_s)
     end
     if model.closed then
       shown:close()
+      if model.on_close then model:on_close() end
     else
       reaper.defer(cycle)
     end

@@ -95,9 +95,11 @@ function GfxWindow:_draw_bar(bar)
 end
 
 function GfxWindow:_draw_choice(choice)
-  local clicked = self:_draw_box(("%s: %s"):format(choice.label, choice.options[choice.selected]), MARGIN)
+  local state = choice.options and choice.options[choice.selected] or choice.checked and "yes" or "no"
+  local clicked = self:_draw_box(("%s: %s"):format(choice.label, state), MARGIN)
   self.y = self.y + BUTTON_HEIGHT + GAP
   if not clicked then return nil end
+  if not choice.options then return { choice = choice.id, selected = not choice.checked } end
   local entries = {}
   for index, option in ipairs(choice.options) do
     -- showmenu takes | between entries, and !, #, > and < at their start, as commands

@@ -18,6 +18,10 @@ local function draw_line(context, line)
 end
 
 local function draw_choice(context, choice)
+  if choice.checked ~= nil then
+    local is_changed, checked = reaper.ImGui_Checkbox(context, choice.label, choice.checked)
+    return is_changed and { choice = choice.id, selected = checked } or nil
+  end
   local event
   if reaper.ImGui_BeginCombo(context, choice.label, choice.options[choice.selected]) then
     for index, option in ipairs(choice.options) do

@@ -136,3 +136,19 @@ def test_a_folder_of_the_user_stays_as_it_is(scene: Scene, song: Path) -> None:
     scene.add_track("click", item(song, selected=False, D_POSITION=3.0))
     outcome = scene.play("Separate")
     assert outcome.difference() < EXACT
+
+
+def test_what_is_learned_can_be_heard_meanwhile(scene: Scene, folder: Path) -> None:
+    song = write_song(make_song(4 * 44100), folder / "song.wav")
+    scene.add_track("mix", item(song, D_POSITION=2.0))
+    scene.add_region("no vocals", 2.5, 4.5)
+    scene.time_selection = (3.0, 4.0)
+    outcome = scene.play("Separate", "Listen")
+    listen, end, insert = outcome.undo_steps
+    assert (listen, end) == ("UGOSA: listen to what is learned so far", "UGOSA: end of the preview")
+    assert insert == "UGOSA: insert stems"
+    assert outcome.difference() < EXACT
+    assert outcome.changes_without_undo == []
+    (previews,) = folder.glob("UGOSA stems/*/previews")
+    heard = [read_audio(previews / f"preview-0001-{source}.flac") for source in SOURCES]
+    assert [len(samples) for samples in heard] == [44100] * 4

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import ugosa_client
 from ugosa_client.cli import adapters, batch, jobs, marks, reaper_helper, report, separate, versions
@@ -25,7 +25,17 @@ INVALID_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that proposes the nearest word for one that is no command or value."""
+    """A parser that proposes the nearest word for one that is no command, option or value."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; exit with 2 at an option that is nearly one of this command's."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            option = word.partition("=")[0]
+            near = difflib.get_close_matches(option, self._option_string_actions, n=2, cutoff=0.7)
+            if option.startswith("-") and near:
+                self.error(f"unknown option {option!r}; did you mean {' or '.join(map(repr, near))}?")
+        return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong, and exit with 2."""

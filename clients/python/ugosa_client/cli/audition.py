@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ugosa_client.cli.job_options import seconds
@@ -50,7 +51,11 @@ class Audition:
     """Folder of the newest previews of a job."""
 
     def __init__(
-        self, client: UgosaClient, folder: str, reporter: Reporter, on_event: Callable[[JobEvent], None]
+        self,
+        client: UgosaClient,
+        folder: str | Path,
+        reporter: Reporter,
+        on_event: Callable[[JobEvent], None],
     ) -> None:
         self._client, self._folder, self._reporter = client, Path(folder), reporter
         self._on_event = on_event
@@ -72,20 +77,20 @@ class Audition:
         except NotFoundError:  # the job has ended meanwhile
             return
         self._number += 1
-        paths = []
+        paths = {}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for source, data in files.items():
-                paths.append(self._folder / f"preview-{self._number:04d}-{safe_file_name(source)}.flac")
-                paths[-1].write_bytes(data)
-            self._written.append(paths)
-            if len(self._written) > KEPT:
-                for path in self._written.popleft():
-                    path.unlink(missing_ok=True)
+                paths[source] = self._folder / f"preview-{self._number:04d}-{safe_file_name(source)}.flac"
+                paths[source].write_bytes(data)
         except OSError as error:
             raise OutputError(f"cannot write to {self._folder}: {reason_of(error)}") from error
-        learned = f"{event.step} steps, epoch {event.epoch}"
-        self._reporter.say(f"preview {self._number:04d} ({learned}): {', '.join(map(str, paths))}")
+        self._written.append(list(paths.values()))
+        if len(self._written) > KEPT:
+            for path in self._written.popleft():
+                with suppress(OSError):  # a program that plays it may hold it
+                    path.unlink()
+        self._reporter.previewed(event, paths)
 
 
 def _span(text: str) -> tuple[float, float]:

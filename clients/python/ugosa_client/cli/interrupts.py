@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 
 from ugosa_client.cli.reporter import Reporter
@@ -16,34 +16,45 @@ from ugosa_client.resources import Job
 AFTER_LEARNING = (JobPhase.SEPARATION, JobPhase.REPORT)
 ANSWER_TIMEOUT_S = 10.0
 
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""A handler of a signal as `signal.getsignal` returns it."""
+
 
 class Interrupts:
     """Answers to Ctrl-C within a `with` block; where nothing is left to learn, the first cancels.
 
     The watch goes on meanwhile, and requests have threads of their own: an exception in the middle of gRPC's
     code can leave a lock behind, for which every later call waits. Only where there is nothing to ask for any
-    more, Ctrl-C raises KeyboardInterrupt.
+    more, Ctrl-C raises KeyboardInterrupt. Signals that are ignored stay so; SIGTERM can mean the same.
     """
 
-    def __init__(self, client: UgosaClient, job: Job, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        client: UgosaClient,
+        job: Job,
+        reporter: Reporter,
+        signals: Sequence[signal.Signals] = (signal.SIGINT,),
+    ) -> None:
         self._client, self._job, self._reporter = client, job, reporter
+        self._signals = signals
         self._can_accept, self._is_cancelled = may_learn(job), False
         self._has_ended = job.state.is_terminal
         self._progress: Progress | None = None
         self._asking: list[threading.Thread] = []
-        self._before: object = None
+        self._before: dict[signal.Signals, Handler] = {}
 
     def __enter__(self) -> Interrupts:
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is signal.default_int_handler:  # in the background of a shell it is ignored
-            signal.signal(signal.SIGINT, self._pressed)
+        for number in self._signals:
+            if (before := signal.getsignal(number)) is not signal.SIG_IGN:  # as in the background of a shell
+                self._before[number] = before
+                signal.signal(number, self._pressed)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, before in self._before.items():
+            signal.signal(number, before)
         for thread in self._asking:  # what they say comes before the result
             thread.join(ANSWER_TIMEOUT_S)
 

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 import soundfile
 
+from ugosa_client.cli.audition import Audition
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import JsonReporter, Reporter
@@ -55,6 +56,8 @@ request file, a JSON object (paths are absolute, frames at the song's rate; [...
     song, out_dir    the audio file, and the folder for stems and report
     cancel_file      cancels the job as soon as it is there
     [accept_file]    has the job learn no more and go on to the stems, as soon as it is there
+    [preview_dir]    folder for the previews of a job with the options preview_start_frame and
+                     preview_end_frame; "preview" objects say their "files"
     [start_frame, end_frame]  the part of the song to separate
     [marks]          {"source", "state": "silent" or "active", "start_frame", "end_frame"}, in that part
     [options]        by the names of JobOptions: "model", "preset", "strategy", "epochs", ...
@@ -97,6 +100,8 @@ class HelperRequest:
     """Address; None = the default."""
     accept_file: Path | None = None
     """File that the script makes to take what is learned so far."""
+    preview_dir: Path | None = None
+    """Folder for previews of what is being learned; None = they are not fetched."""
 
 
 class _CancelledBeforeJobError(UgosaClientError):
@@ -185,6 +190,7 @@ def read_request(path: str | os.PathLike[str]) -> HelperRequest:
             request_id=_text(values, "request_id"),
             server=_text(values, "server"),
             accept_file=_path(path, values, "accept_file") if "accept_file" in values else None,
+            preview_dir=_path(path, values, "preview_dir") if "preview_dir" in values else None,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInputError(f"{path}: {type(error).__name__}: {error}") from None
@@ -247,7 +253,10 @@ def _follow(
         if request.cancel_file.exists():
             raise JobCancelledError(job)
 
-    separation = client.finish(job, request.out_dir, on_event=lines.happened, on_fetch=fetched)
+    on_event = lines.happened
+    if request.preview_dir is not None:
+        on_event = Audition(client, request.preview_dir, lines, on_event).happened
+    separation = client.finish(job, request.out_dir, on_event=on_event, on_fetch=fetched)
     files = separation.files
     stems, base_stems = (
         [{"source": source, "path": path} for source, path in paths.items()]

@@ -40,6 +40,10 @@ class Reporter(ABC):
         """Show an event of the job."""
 
     @abstractmethod
+    def previewed(self, event: PreviewReady, files: Mapping[str, Path]) -> None:
+        """Show a preview, which is on disk as a file for each source."""
+
+    @abstractmethod
     def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
         """Show how much of a result is on disk."""
 
@@ -93,6 +97,10 @@ class JsonReporter(Reporter):
             PreviewReady: "preview",
         }[type(event)]
         self._write(kind, **asdict(event))
+
+    def previewed(self, event: PreviewReady, files: Mapping[str, Path]) -> None:
+        """Write a `preview` object with its files."""
+        self._write("preview", **asdict(event), files=files)
 
     def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
         """Write a `fetch` object."""
@@ -148,6 +156,10 @@ class LinesReporter(Reporter):
             self._line(f"{event.fraction:4.0%} {describe(event)}{eta_text(event)}", key)
         else:
             self._line(describe(event), object())
+
+    def previewed(self, event: PreviewReady, files: Mapping[str, Path]) -> None:
+        """Print what it has learned, and the files."""
+        self.say(f"preview after {event.step} steps: {', '.join(map(str, files.values()))}")
 
     def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
         """Print a file when it is whole."""

@@ -98,6 +98,10 @@ return function(reaper, state)
       draw(strict.value(context_of(context) and label, "string"))
       return pressed == label
     end
+    reaper.ImGui_Checkbox = function(context, label, checked)
+      draw(strict.value(context_of(context) and label, "string"))
+      return pressed == label, strict.value(checked, "boolean") ~= (pressed == label)
+    end
     reaper.ImGui_BeginCombo = function(context, label, preview)
       draw(("%s: %s"):format(label, strict.value(context_of(context) and preview, "string")))
       return pressed ~= nil and label:sub(1, #pressed) == pressed

@@ -81,6 +81,15 @@ return function(reaper, state)
     state.on_render()
   end
 
+  -- The transport
+  reaper.GetPlayState = function() return state.plays_from_s and 1 or 0 end
+  reaper.SetEditCurPos = function(time_s, moves_view, seeks_play)
+    state.cursor_s = strict.value(time_s, "number")
+    strict.value(moves_view, "boolean")
+    strict.value(seeks_play, "boolean")
+  end
+  reaper.OnPlayButton = function() state.plays_from_s = state.cursor_s or 0 end
+
   -- Deferred functions
   local queue = {}
   reaper.defer = function(callback)

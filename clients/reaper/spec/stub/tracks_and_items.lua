@@ -1,7 +1,7 @@
 --- Tracks, items, takes and sources, as the ReaScript documentation describes them.
 
 local strict = require("spec.stub.strict")
-local wav_header = require("spec.stub.wav_header")
+local audio_header = require("spec.stub.audio_header")
 
 local DEFAULT_FADE_S = 0.01 -- what REAPER's preferences give new and split items; scripts must undo it
 
@@ -14,7 +14,7 @@ local TAKE_DEFAULTS = {
   D_STARTOFFS = 0, D_VOL = 1, D_PAN = 0, D_PANLAW = -1, D_PLAYRATE = 1, D_PITCH = 0, B_PPITCH = 1, I_CHANMODE = 0,
 }
 local TRACK_DEFAULTS = { D_VOL = 1, D_PAN = 0, D_PANLAW = -1, B_MUTE = 0, I_FOLDERDEPTH = 0, I_CUSTOMCOLOR = 0,
-  I_SELECTED = 0 }
+  I_SELECTED = 0, I_SOLO = 0 }
 
 local function copy(values)
   local result = {}
@@ -94,6 +94,11 @@ return function(reaper, state)
       has_defaults = want_defaults }
     table.insert(state.tracks, index + 1, track)
     changed("track added")
+  end
+  reaper.DeleteTrack = function(track)
+    table.remove(state.tracks, index_of(state.tracks, strict.handle(track, "track")))
+    track.kind = "deleted track"
+    changed("track deleted")
   end
   reaper.GetMediaTrackInfo_Value = function(track, name)
     strict.handle(track, "track")
@@ -186,6 +191,11 @@ return function(reaper, state)
   -- Takes
   reaper.CountTakes = function(item) return #strict.handle(item, "item").takes end
   reaper.GetActiveTake = function(item) return strict.handle(item, "item").takes[item.active] end
+  reaper.SetActiveTake = function(take)
+    local item = strict.handle(take, "take").item
+    item.active = index_of(item.takes, take)
+    changed("take chosen")
+  end
   reaper.AddTakeToMediaItem = function(item)
     strict.handle(item, "item")
     local take = { kind = "take", item = item, name = "", values = copy(TAKE_DEFAULTS), n_effects = 0, n_envelopes = 0,
@@ -216,7 +226,7 @@ return function(reaper, state)
 
   -- Sources
   reaper.PCM_Source_CreateFromFile = function(path)
-    local header = wav_header(strict.value(path, "string"))
+    local header = audio_header(strict.value(path, "string"))
     if not header then return nil end
     return { kind = "source", path = path, type = header.kind, rate = header.rate, channels = header.channels,
       length = header.frames / header.rate }
