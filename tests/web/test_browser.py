@@ -122,6 +122,7 @@ def open_page(shared_server: Server, tmp_path: Path) -> Iterator[Callable[..., P
         "marks_are_there_again_after_a_reload",
         "finding_is_a_badge_on_its_mark",
         "changed_mark_gives_a_second_version",
+        "job_goes_on_from_the_last_or_starts_fresh",
         "takes_switch_without_a_gap_or_a_shift",
         "solo_and_loop_are_sample_exact",
         "every_key_does_what_the_list_says",
@@ -170,6 +171,11 @@ def test_base_is_heard_early_and_learning_is_cut_short(
 ) -> None:
     song = write_song(make_song(40 * 44100), tmp_path / "song.wav")
     open_page(song=song).run("base_is_heard_early_and_what_is_learned_is_taken")
+
+
+def test_what_is_learned_so_far_is_heard(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    song = write_song(make_song(60 * 44100), tmp_path / "song.wav")
+    open_page(song=song).run("what_is_learned_so_far_is_heard")
 
 
 def test_limit_and_format_are_chosen_on_the_page(open_page: Callable[..., Page], tmp_path: Path) -> None:

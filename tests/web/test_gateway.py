@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ async def test_folder_for_reaper_has_a_track_for_each_stem(
 ) -> None:
     song = await add_song(page, song_path)
     job = await separate(page, song, stem_encoding=encoding)
-    answer = await page.http.get(f"/api/jobs/{job['job_id']}/reaper.zip")
+    answer = await page.http.get(f"/api/jobs/{job['job_id']}/projects/reaper")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         archive.extractall(tmp_path)
     folder = tmp_path / f"{song_path.stem} stems"
@@ -162,6 +163,66 @@ async def test_folder_for_reaper_has_a_track_for_each_stem(
     sources = [stem["source"] for stem in job["stems"]]
     assert [asdict(mark) for mark in read_marks(project, sources, 44100, 3 * 44100)] == [VOCALS_SILENT]
     assert project_song(project).name == f"{song_path.stem} {sources[0]}.{suffix}"
+
+
+@pytest.mark.asyncio
+async def test_folder_for_audacity_lists_stems_and_has_labels(
+    page: Page, song_path: Path, tmp_path: Path
+) -> None:
+    job = await separate(page, await add_song(page, song_path))
+    answer = await page.http.get(f"/api/jobs/{job['job_id']}/projects/audacity")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / f"{song_path.stem} stems"
+    listed = (folder / f"{song_path.stem}.lof").read_text("utf-8").splitlines()
+    assert listed == [f'file "{song_path.stem} {stem["source"]}.wav"' for stem in job["stems"]]
+    assert all((folder / line.split('"')[1]).is_file() for line in listed)
+    sources = [stem["source"] for stem in job["stems"]]
+    labels = folder / f"{song_path.stem} marks.txt"
+    assert [asdict(mark) for mark in read_marks(labels, sources, 44100, 3 * 44100)] == [VOCALS_SILENT]
+
+
+@pytest.mark.asyncio
+async def test_dawproject_has_a_clip_for_each_stem_and_markers(page: Page, song_path: Path) -> None:
+    job = await separate(page, await add_song(page, song_path))
+    answer = await page.http.get(f"/api/jobs/{job['job_id']}/projects/dawproject")
+    assert ".dawproject" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        project = ElementTree.fromstring(archive.read("project.xml"))
+        metadata = ElementTree.fromstring(archive.read("metadata.xml"))
+        stems = {name: soundfile.info(io.BytesIO(archive.read(name))) for name in archive.namelist()[2:]}
+    assert metadata.findtext("Title") == song_path.stem
+    tracks = {track.get("id"): track for track in project.findall("Structure/Track")}
+    master = tracks.pop("master").find("Channel")
+    assert master is not None
+    assert master.get("role") == "master"
+    lanes = project.findall("Arrangement/Lanes/Lanes")
+    assert [lane.get("track") for lane in lanes] == list(tracks)
+    for lane, stem in zip(lanes, job["stems"], strict=True):
+        track, clip = tracks[lane.get("track")], lane.find("Clips/Clip")
+        assert clip is not None
+        assert track.get("name") == clip.get("name") == stem["source"]
+        assert [channel.get("destination") for channel in track] == [master.get("id")]
+        audio, file = clip.find("Audio"), clip.find("Audio/File")
+        assert audio is not None
+        assert file is not None
+        there = stems.pop(file.get("path", ""))
+        assert float(audio.get("duration", "")) == there.duration == float(clip.get("duration", "")) / 2
+        assert (audio.get("channels"), audio.get("sampleRate")) == (str(there.channels), "44100")
+    assert not stems
+    markers = [(marker.get("name"), marker.get("time")) for marker in project.iter("Marker")]
+    assert markers == [("no vocals start", "0.0"), ("no vocals end", "2.0")]  # beats, two a second
+
+
+@pytest.mark.asyncio
+async def test_unknown_project_and_old_preview_are_refused(page: Page, song_path: Path) -> None:
+    job = await separate(page, await add_song(page, song_path))
+    address = f"/api/jobs/{job['job_id']}"
+    assert (await page.http.get(f"{address}/projects/cakewalk")).status_code == 404
+    stem = f"{address}/stems/vocals/wav"
+    assert (await page.http.get(stem, params={"take": "preview", "step": "x"})).status_code == 400
+    ended = await page.http.get(stem, params={"take": "preview", "step": "3"})
+    assert (ended.status_code, "no preview" in ended.json()["message"]) == (404, True)
 
 
 @pytest.mark.asyncio

@@ -10,6 +10,7 @@ from ugosa_client.option_table import option_table
 from ugosa_client.resources import Job, JobKind, JobOptions, JobState, Mark, MarkState
 
 GONE = (JobState.FAILED, JobState.CANCELLED)
+OF_PREVIEWS = ("preview_start_frame", "preview_end_frame")  # they change no stem
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def marks_changed(before: Sequence[Mark], after: Sequence[Mark], job: Job) -> tu
 
 def options_changed(before: JobOptions, after: JobOptions) -> tuple[str, ...]:
     """Return the options that differ, by their names in the API, with both values."""
-    pairs = [(row.name, getattr(before, row.field), getattr(after, row.field)) for row in option_table()]
+    rows = [row for row in option_table() if row.field not in OF_PREVIEWS]
+    pairs = [(row.name, getattr(before, row.field), getattr(after, row.field)) for row in rows]
     return tuple(f"{name} {_text(old)} -> {_text(new)}" for name, old, new in pairs if old != new)
 
 

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
 
 const { chromium } = createRequire(`${process.env.UGOSA_NODE_MODULES}/`)("playwright-core");
-const SOON_MS = 60_000;
+const SOON_MS = 120_000; // a busy machine takes its time
 
 /** A name that leads to this machine, as one does that a foreign page has rebound. */
 export const REBOUND = "rebound.example";

@@ -41,6 +41,24 @@ export const separating = {
     assert.equal(await page.evaluate(() => window.ugosa.editor.marks.all.length), 1);
   },
 
+  async job_goes_on_from_the_last_or_starts_fresh({ drag, page, separate }) {
+    await drag("vocals", 0.05, 0.45);
+    const fresh = page.getByLabel("Start fresh");
+    assert.equal(await fresh.isVisible(), false);
+    await separate(1);
+    await drag("drums", 0.6, 0.8);
+    await separate(2);
+    await fresh.check();
+    await drag("bass", 0.6, 0.8);
+    await separate(3);
+    const starts = await page.evaluate(() => window.ugosa.playback.versions.map(({ started_from: number, job }) => [number, job.options.start_from]));
+    assert.deepEqual(starts.map(([number]) => number), [null, 1, null]);
+    assert.equal(starts[0][1], "none");
+    const changed = await page.locator(".versions tbody tr td:nth-child(3)").allInnerTexts();
+    assert.match(changed[1], /went on from version 1/);
+    assert.doesNotMatch(changed.join(), /job-/);
+  },
+
   async limit_and_format_reach_the_job_and_flac_plays({ drag, page, until }) {
     await drag("vocals", 0, 0.6);
     await page.locator("#budget").fill("20");
@@ -67,6 +85,52 @@ export const separating = {
     await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.playback.takes.length === 2);
     assert.ok(await page.evaluate(() => window.ugosa.playback.versions[0].job.accepted));
     assert.equal(await page.locator(".takes [aria-pressed=true]").textContent(), "A Under your marks"); // what plays goes on
+  },
+
+  async what_is_learned_so_far_is_heard({ drag, page, until }) {
+    await drag("vocals", 0.2, 0.45);
+    await page.keyboard.press("r");
+    await until(() => window.ugosa.runs.all[0]?.preview);
+    // Stems of the preview, and those that are there already around it, add up to the mix at every frame.
+    const seen = await page.evaluate(async () => {
+      const { Player } = await import("/static/player.js");
+      const { WavFile } = await import("/static/wav.js");
+      const { rate, frames, playback, song } = window.ugosa;
+      const take = playback.takes.find(({ span }) => span);
+      const { start, end } = take.span;
+      const context = new OfflineAudioContext(2, 4 * rate, rate);
+      const player = new Player(() => context, rate, frames, () => {});
+      player.setTakes([take], take.key);
+      player.seek(start - rate);
+      await player.play();
+      for (let second = 1; second < 4; second += 1) context.suspend(second).then(() => player.fill().then(() => context.resume()));
+      await player.fill();
+      const [heard] = [(await context.startRendering()).getChannelData(0)];
+      const [mix] = await new WavFile(`/api/songs/${song.upload_id}/mix`).read(start - rate, start + 3 * rate);
+      const begin = Math.ceil(0.05 * rate);
+      const { source, part, address } = take.stems[3];
+      const [learned] = await new WavFile(part.address).read(0, rate);
+      const [base] = await new WavFile(address).read(start, start + rate);
+      return {
+        stretch: [start / frames, end / frames],
+        difference: Math.max(...heard.subarray(begin).map((sample, n) => Math.abs(sample - mix[n]))),
+        source,
+        learned: Math.max(...learned.map((sample, n) => Math.abs(sample - base[n]))),
+      };
+    });
+    assert.ok(seen.stretch[0] < 0.2 && seen.stretch[1] > 0.2, JSON.stringify(seen)); // it begins before the mark
+    assert.ok(seen.difference < 1e-4, JSON.stringify(seen));
+    assert.ok(seen.source === "vocals" && seen.learned > 1e-4, JSON.stringify(seen));
+    await page.getByRole("button", { name: /^Hear/ }).click();
+    await until(() => window.ugosa.player.position > window.ugosa.player.loop.start);
+    assert.equal(await page.locator(".takes [aria-pressed=true]").textContent(), "B So far");
+    const { step } = await page.evaluate(() => window.ugosa.runs.all[0].preview);
+    await until((before) => window.ugosa.runs.all[0].preview.step > before, step); // newer weights, and it sounds on
+    assert.equal(await page.evaluate(() => window.ugosa.player.isPlaying), true);
+    await page.getByRole("button", { name: "Take it now" }).click();
+    await until(() => window.ugosa.runs.all.length === 0 && window.ugosa.playback.takes.length === 2);
+    assert.equal(await page.locator(".takes [aria-pressed=true]").textContent(), "B Adapted");
+    assert.equal(await page.evaluate(() => window.ugosa.player.loop), null);
   },
 
   async restart_of_the_server_loses_no_event({ drag, page, until }) {

@@ -71,7 +71,7 @@ class PlainWav:
     Nothing is written: bytes are decoded as they are asked for.
     """
 
-    def __init__(self, open_file: Callable[[], Path | StemReader]) -> None:
+    def __init__(self, open_file: Callable[[], Path | io.IOBase]) -> None:
         """Look at a file; soundfile.LibsndfileError if libsndfile does not know its format.
 
         Args:

@@ -11,6 +11,7 @@ from ugosa_client.versions import Version, versions_of
 from ugosa_client.web.json_forms import job_json
 
 NO_ADAPTATION = "B0"
+START_CHANGED = "start_from "  # begins what is said of that option
 WITHOUT_MARKS, UNDER_MARKS, ADAPTED = "Without marks", "Under your marks", "Adapted"
 
 
@@ -60,13 +61,17 @@ def is_base(job: Job) -> bool:
 
 
 def versions_json(versions: Sequence[SongVersion]) -> list[dict[str, Any]]:
-    """Return versions for the page."""
+    """Return versions for the page; `started_from` is the number of the version from which one went on."""
+    numbers = {version.version.job.job_id: version.version.number for version in versions}
     return [
         {
             "number": version.version.number,
             "job": job_json(version.version.job),
             "marks_changed": version.version.marks_changed,
-            "options_changed": version.version.options_changed,
+            "options_changed": [
+                change for change in version.version.options_changed if not change.startswith(START_CHANGED)
+            ],
+            "started_from": numbers.get(version.version.job.options.start_from),
             "takes": [
                 {
                     "name": take.name,

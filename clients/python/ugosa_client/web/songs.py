@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import soundfile
 
@@ -19,8 +21,11 @@ from ugosa_client.resources import AudioInfo, Job, JobKind, Stem, Upload
 from ugosa_client.web.audio import PlainWav, StemReader, file_peaks, stem_peaks
 
 MAX_CACHED_PEAKS = 200
+MAX_CACHED_PREVIEWS = 16  # of one source each, at most 15 s
 MAX_NOTES_BYTES = 8_000_000
 ID = re.compile(r"[\w.-]{1,128}")
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Songs:
         self._songs: dict[str, Song] = {}
         self._ended: dict[str, Job] = {}
         self._peaks: dict[tuple[str, str], bytes] = {}
+        self._previews: dict[tuple[str, str, int], bytes] = {}
 
     def add(self, path: Path, file_name: str) -> Song:
         """Send a file to the server, unless it is there, and return its song.
@@ -126,6 +132,20 @@ class Songs:
         """Return a stem of any encoding as a WAV file."""
         return PlainWav(lambda: StemReader(self._client, job_id, stem))
 
+    def preview_wav(self, job_id: str, source: str, step: int) -> PlainWav:
+        """Return a source of the newest preview of a job that learns; NotFoundError if there is none.
+
+        Args:
+            job_id: the job.
+            source: one of its stems.
+            step: of the preview that the page knows of; what was read for it before is not asked for again.
+        """
+        key = (job_id, source, step)
+        data = self._cached(
+            self._previews, MAX_CACHED_PREVIEWS, key, lambda: self._client.read_preview(job_id, source)
+        )
+        return PlainWav(lambda: io.BytesIO(data))
+
     def mix_peaks(self, upload_id: str) -> bytes:
         """Return the peaks of the mix."""
         return self._cached_peaks((upload_id, ""), lambda: file_peaks(self._path(upload_id)))
@@ -166,15 +186,20 @@ class Songs:
             )
         return path
 
-    def _cached_peaks(self, key: tuple[str, str], compute: Any) -> bytes:
-        peaks: bytes | None = self._peaks.get(key)
-        if peaks is None:
-            peaks = compute()
+    def _cached_peaks(self, key: tuple[str, str], compute: Callable[[], bytes]) -> bytes:
+        return self._cached(self._peaks, MAX_CACHED_PEAKS, key, compute)
+
+    def _cached(
+        self, cache: dict[Key, bytes], max_entries: int, key: Key, compute: Callable[[], bytes]
+    ) -> bytes:
+        data = cache.get(key)
+        if data is None:
+            data = compute()
             with self._lock:
-                while len(self._peaks) >= MAX_CACHED_PEAKS:
-                    del self._peaks[next(iter(self._peaks))]
-                self._peaks[key] = peaks
-        return peaks
+                while len(cache) >= max_entries:
+                    del cache[next(iter(cache))]
+                cache[key] = data
+        return data
 
 
 def default_notes_dir() -> Path:

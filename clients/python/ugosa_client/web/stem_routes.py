@@ -1,12 +1,14 @@
 """Routes of a job's stems: each by range, for the player and drawn, and all in one file.
 
-With `take=base` they are those of the model as it is, under the marks.
+With `take=base` they are those of the model as it is, under the marks; with `take=preview`, for the player
+alone, a stretch as the job has learned so far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from starlette.requests import Request
@@ -14,12 +16,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ugosa_client.client import UgosaClient
+from ugosa_client.errors import BadInputError, NotFoundError
 from ugosa_client.fetch import stem_file_names
 from ugosa_client.resources import Job, Stem, StemEncoding
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.web.byte_ranges import attachment, range_response, zip_parts
-from ugosa_client.web.reaper_folder import format_stems_project
 from ugosa_client.web.songs import Songs
+from ugosa_client.web.stem_projects import PROJECTS
 
 
 class StemRoutes:
@@ -34,7 +37,7 @@ class StemRoutes:
         stem = job + "/stems/{source}"
         return [
             Route(job + "/stems.zip", self._zip),
-            Route(job + "/reaper.zip", self._reaper_zip),
+            Route(job + "/projects/{daw}", self._project),
             Route(stem, self._stem),
             Route(stem + "/wav", self._stem_wav),
             Route(stem + "/peaks", self._stem_peaks),
@@ -52,12 +55,21 @@ class StemRoutes:
         )
 
     def _stem_wav(self, request: Request) -> Response:
-        """Send a stem for the player, which reads WAV alone: a FLAC stem is decoded on the way."""
+        """Send a stem for the player, which reads WAV alone: FLAC is decoded on the way."""
+        if request.query_params.get("take") == "preview":
+            return self._preview_wav(request)
         job, stem = self._asked(request)
         if stem.encoding is not StemEncoding.FLAC_PCM24:
             return self._stem(request)
         wav = self._songs.stem_wav(job.job_id, stem)
         return range_response(request, wav.read, wav.size_bytes, "audio/wav", etag=stem.sha256)
+
+    def _preview_wav(self, request: Request) -> Response:
+        step = request.query_params.get("step", "")
+        if not step.isdecimal():
+            raise BadInputError(f"step is {step!r}, which is no number of steps")
+        wav = self._songs.preview_wav(request.path_params["job"], request.path_params["source"], int(step))
+        return range_response(request, wav.read, wav.size_bytes, "audio/wav")
 
     def _stem_peaks(self, request: Request) -> Response:
         job, stem = self._asked(request)
@@ -71,14 +83,15 @@ class StemRoutes:
         job = self._job(request)
         return _zip_response(f"{_song_name(job)} stems.zip", self._parts(job))
 
-    def _reaper_zip(self, request: Request) -> Response:
-        """Send the stems in a folder with a REAPER project of them."""
-        job = self._job(request)
-        folder = f"{_song_name(job)} stems"
-        project = format_stems_project(job, _file_names(job))
-        files = [(f"{folder}/{name}", parts) for name, parts in self._parts(job)]
-        files.append((f"{folder}/{_song_name(job)}.rpp", iter([project])))
-        return _zip_response(f"{folder} for REAPER.zip", files)
+    def _project(self, request: Request) -> Response:
+        """Send the stems with what a DAW opens."""
+        job, daw = self._job(request), request.path_params["daw"]
+        if daw not in PROJECTS:
+            raise NotFoundError(f"no project is made for {daw!r}; one is for {', '.join(PROJECTS)}")
+        project = PROJECTS[daw](job, _song_name(job), _file_names(job))
+        stems = ((f"{project.folder}/{name}", parts) for name, parts in self._parts(job))
+        files = ((name, iter([data])) for name, data in project.files.items())
+        return _zip_response(project.file_name, chain(files, stems))
 
     def _job(self, request: Request) -> Job:
         """Return the job with the stems that are asked for."""

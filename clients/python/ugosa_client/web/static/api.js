@@ -7,19 +7,20 @@
 /** @typedef {{source: string, encoding: string, sha256: string}} Stem */
 /** @typedef {{message: string, outcome: string}} Verdict */
 /** @typedef {{job_id: string, state: string, kind: string, options: Record<string, any>, marks: Mark[], fraction: number,
- *   create_time: string, starred: boolean, accepted: boolean, stems: Stem[], queue_position: number, failure: {message: string}|null, verdict?: Verdict|null,
+ *   create_time: string, starred: boolean, accepted: boolean, stems: Stem[], adapter: object|null, queue_position: number, failure: {message: string}|null, verdict?: Verdict|null,
  *   last_seq: number}} Job */
 /** @typedef {{upload_id: string, file_name: string, audio: Audio, can_be_heard: boolean, frames_per_peak: number}} Song */
 /** @typedef {{name: string, description: string, sources: string[], strategies: string[], is_default: boolean}} Model */
 /** @typedef {{name: string, title: string, suffix: string}} MarksFormat */
 /** @typedef {{code: string, severity: "error"|"warning"|"info", message: string, fix: string, source: string,
  *   start_frame: number|null, end_frame: number|null}} Finding */
-/** @typedef {{event: "state"|"progress"|"notice"|"base_stems", seq: number, state?: string, phase?: string, fraction?: number,
+/** @typedef {{event: "state"|"progress"|"notice"|"base_stems"|"preview", seq: number, state?: string, phase?: string, fraction?: number,
  *   eta_s?: number|null, epoch?: number, epochs?: number, reason?: string, message?: string, warning?: boolean,
- *   held_back_db?: number|null, failure?: {message: string}|null}} JobEvent */
+ *   held_back_db?: number|null, failure?: {message: string}|null, step?: number, start_frame?: number, end_frame?: number}} JobEvent */
 /** @typedef {{marks?: Mark[]}} Notes */
 /** @typedef {{name: string, job_id: string, is_base: boolean, sources: string[]}} Take */
-/** @typedef {{number: number, job: Job, marks_changed: string[], options_changed: string[], takes: Take[]}} Version */
+/** @typedef {{number: number, job: Job, marks_changed: string[], options_changed: string[], started_from: number|null,
+ *   takes: Take[]}} Version */
 
 /**
  * Call a route; an answer that is no success is an Error with the server's own words.
@@ -156,10 +157,20 @@ export const api = {
    * @param {string} source
    */
   stemAddress: (take, source) => ofTake(take, `stems/${encodeURIComponent(source)}/wav`),
+  /**
+   * The newest preview of a job that learns.
+   * @param {string} id
+   * @param {string} source
+   * @param {number} step of the weights
+   */
+  previewAddress: (id, source, step) => `${job(id)}/stems/${encodeURIComponent(source)}/wav?take=preview&step=${step}`,
   /** @param {Take} take */
   zipAddress: (take) => ofTake(take, "stems.zip"),
-  /** @param {Take} take */
-  reaperAddress: (take) => ofTake(take, "reaper.zip"),
+  /**
+   * @param {Take} take
+   * @param {string} daw "reaper", "audacity" or "dawproject"
+   */
+  projectAddress: (take, daw) => ofTake(take, `projects/${daw}`),
   /**
    * Peaks of a mix or a stem as wavesurfer.js takes them: the upper and the lower half, both from 0 to 1.
    * @param {string} address of the audio

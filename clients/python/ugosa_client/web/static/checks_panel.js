@@ -8,6 +8,9 @@ import { clock, element, fill } from "./dom.js";
 
 const SURE = 0.9; // suggestions that can be accepted at once
 
+/** Why a job warns of a mark as soon as it has separated; once it has ended, the same is found by the check of the marks. */
+export const HEARD = "SILENT_BUT_HEARD";
+
 export class ChecksPanel {
   /** @param {SongScreen} page */
   constructor(page) {
@@ -26,8 +29,13 @@ export class ChecksPanel {
     const count = editor.marks.all.length;
     const findings = editor.findings.filter((finding) => finding.code !== "NO_SILENCE" || count);
     const [notes, real] = [findings.filter(isNote), findings.filter((finding) => !isNote(finding))];
+    const heard = findings.some(({ code }) => code === HEARD) ? [] : page.notices.filter(({ reason }) => reason === HEARD);
+    const warnings = [
+      ...real.map((finding) => this.#finding(finding)),
+      ...heard.map(({ message }) => element("li", { class: "warning" }, message)),
+    ];
     const quiet = count ? "Nothing is wrong with the marks." : "Marks are checked as you draw.";
-    fill(this.checks, ...(real.length ? real.map((finding) => this.#finding(finding)) : [element("li", { class: "quiet" }, quiet)]));
+    fill(this.checks, ...(warnings.length ? warnings : [element("li", { class: "quiet" }, quiet)]));
     this.details.hidden = !notes.length;
     this.notesTitle.textContent = notes.length === 1 ? "1 note" : `${notes.length} notes`;
     fill(this.notes, ...notes.map((finding) => this.#finding(finding)));

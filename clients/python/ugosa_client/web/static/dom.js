@@ -22,12 +22,15 @@ export function element(tag, properties = {}, ...children) {
 }
 
 /**
- * Put children in place of all that a node has.
+ * Put children in place of all that a node has; the focus stays at its place among them.
  * @param {Element} node
  * @param {...(Node|string|null|undefined|false)} children
  */
 export function fill(node, ...children) {
+  const controls = () => [.../** @type {NodeListOf<HTMLElement>} */ (node.querySelectorAll("button, a, input"))];
+  const focused = controls().findIndex((control) => control === document.activeElement);
   node.replaceChildren(.../** @type {(Node|string)[]} */ (children.filter(Boolean)));
+  if (focused >= 0) controls()[focused]?.focus({ preventScroll: true }); // the keyboard goes on where it was
 }
 
 /**

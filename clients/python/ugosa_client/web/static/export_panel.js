@@ -6,6 +6,11 @@ import { attempt, element, fill, say } from "./dom.js";
 
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
 
+const DAWS = [
+  ["reaper", "REAPER", "Folder with a REAPER project"],
+  ["audacity", "Audacity", "Folder with a list of files for Audacity's File > Open, and labels"],
+  ["dawproject", "DAWproject", "Opens in Bitwig Studio, Cubase and Studio One"],
+];
 const OF_PROJECTS = ["rpp", "ardour", "ableton"]; // written into a project, on the command line
 
 export class ExportPanel {
@@ -37,15 +42,15 @@ export class ExportPanel {
 
   /** Show where the stems of the takes are. */
   render() {
-    const link = (/** @type {string} */ href, /** @type {string} */ text, /** @type {string} */ label) =>
-      element("a", { class: "download", href, download: "", "aria-label": label }, text);
-    const rows = this.page.playback.takes.map(({ name, take }) =>
+    const link = (/** @type {string} */ href, /** @type {string} */ text, /** @type {string} */ label, title = "") =>
+      element("a", { class: "download", href, download: "", "aria-label": label, title }, text);
+    const rows = this.page.playback.wholeTakes.map(({ name, take }) =>
       element(
         "li",
         {},
-        element("span", {}, name),
+        element("span", { class: "stems-of" }, name),
         link(api.zipAddress(take), "zip", `Stems, ${name.toLowerCase()}, as zip`),
-        link(api.reaperAddress(take), "REAPER", `Stems, ${name.toLowerCase()}, as folder for REAPER`),
+        ...DAWS.map(([daw, text, title]) => link(api.projectAddress(take, daw), text, `Stems, ${name.toLowerCase()}, for ${text}`, title)),
       ),
     );
     fill(this.stems, ...(rows.length ? rows : [element("li", { class: "quiet" }, "Stems are here once the song is separated.")]));

@@ -31,6 +31,7 @@ const TICKS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
 
 export class Lanes {
   /** @type {{start: number, end: number}|null} */ loop = null;
+  /** @type {{start: number, end: number}|null} */ preview = null;
   /** @type {Map<string, Lane>} */ #lanes = new Map();
   #pxPerS = 0; // 0 = the whole song
   /** @type {[readonly Mark[], readonly Suggestion[], readonly Finding[], Mark|null]|undefined} */ #rendered;
@@ -48,12 +49,13 @@ export class Lanes {
     this.ruler = element("div", { class: "ruler", "aria-hidden": "true" });
     this.playhead = element("div", { class: "playhead", "aria-hidden": "true" });
     this.loopBox = element("div", { class: "loop-box", hidden: true });
+    this.previewBox = element("div", { class: "preview-box", hidden: true });
     const rulerRow = element("div", { class: "lane ruler-row" }, element("div", { class: "lane-head" }), this.ruler);
     root.replaceChildren(rulerRow);
     [MIX, ...song.sources].forEach((source, index) => this.#addLane(source, index));
     this.mix = /** @type {Lane} */ (this.#lanes.get(MIX));
     this.regions = new MarkRegions(song.rate, this.#lanes, callbacks);
-    root.append(element("div", { class: "over" }, this.loopBox, this.playhead));
+    root.append(element("div", { class: "over" }, this.previewBox, this.loopBox, this.playhead));
     this.resizes = new ResizeObserver(() => this.#drawRuler());
     this.resizes.observe(this.ruler);
     this.ruler.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => callbacks.onSeek(this.frameUnder(event.clientX)));
@@ -160,6 +162,13 @@ export class Lanes {
     return (frame / this.song.rate) * this.pxPerS - this.mix.scroll;
   }
 
+  /** Frames that are in view. */
+  get visible() {
+    const frame = (/** @type {number} */ x) => Math.round((x / this.pxPerS) * this.song.rate);
+    const { scroll } = this.mix;
+    return { start: frame(scroll), end: Math.min(this.song.frames, frame(scroll + this.ruler.clientWidth)) };
+  }
+
   /** @param {number} px */
   scrollBy(px) {
     this.mix.scrollTo(Math.max(0, this.mix.scroll + px));
@@ -207,11 +216,25 @@ export class Lanes {
   /** @param {{start: number, end: number}|null} loop */
   showLoop(loop) {
     this.loop = loop;
-    const left = loop ? Math.max(0, this.xOf(loop.start)) : 0;
-    const right = loop ? Math.min(this.ruler.clientWidth, this.xOf(loop.end)) : 0;
-    this.loopBox.hidden = right <= left;
-    this.loopBox.style.left = `${left}px`;
-    this.loopBox.style.width = `${Math.max(0, right - left)}px`;
+    this.#place(this.loopBox, loop);
+  }
+
+  /** @param {{start: number, end: number}|null} preview the stretch that can be heard while a job learns */
+  showPreview(preview) {
+    this.preview = preview;
+    this.#place(this.previewBox, preview);
+  }
+
+  /**
+   * @param {HTMLElement} box
+   * @param {{start: number, end: number}|null} span
+   */
+  #place(box, span) {
+    const left = span ? Math.max(0, this.xOf(span.start)) : 0;
+    const right = span ? Math.min(this.ruler.clientWidth, this.xOf(span.end)) : 0;
+    box.hidden = right <= left;
+    box.style.left = `${left}px`;
+    box.style.width = `${Math.max(0, right - left)}px`;
   }
 
   #drawRuler() {
@@ -227,5 +250,6 @@ export class Lanes {
     }
     this.ruler.replaceChildren(...ticks);
     this.showLoop(this.loop);
+    this.showPreview(this.preview);
   }
 }

@@ -4,6 +4,7 @@
 import { api } from "./api.js";
 import { attempt, say } from "./dom.js";
 import { Player } from "./player.js";
+import { previewTake } from "./preview.js";
 import { takesOf } from "./versions.js";
 
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
@@ -18,6 +19,7 @@ export class Playback {
   /** @type {Set<string>} */ solos = new Set();
   /** @type {Set<string>} */ mutes = new Set();
   #hearsNewest = true; // until another version is chosen
+  /** @type {{start: number, end: number}|null} the loop that came with a preview, and goes with it */ #loopOfPreview = null;
 
   /** @param {SongScreen} page */
   constructor(page) {
@@ -35,6 +37,11 @@ export class Playback {
 
   close() {
     this.player.close();
+  }
+
+  /** Takes of the whole song. */
+  get wholeTakes() {
+    return this.takes.filter(({ span }) => !span);
   }
 
   /** Hear the newest version from now on. */
@@ -69,7 +76,8 @@ export class Playback {
   #setTakes() {
     const { song } = this.page;
     this.takes = this.#takes();
-    const best = this.takes[this.other ? 0 : this.takes.length - 1];
+    const whole = this.wholeTakes;
+    const best = whole[this.other ? 0 : whole.length - 1];
     if (!best && song.can_be_heard) {
       const mix = { key: "mix", stems: [{ source: "mix", address: api.mixAddress(song.upload_id) }] };
       this.player.setTakes([mix], "mix");
@@ -78,17 +86,45 @@ export class Playback {
       if (kept && this.#isNews(best)) say(`“${best.name}” is ready: press ${"ABC"[this.takes.indexOf(best)]}`);
       this.player.setTakes(this.takes, (kept ?? best)?.key ?? "");
     }
+    if (this.#loopOfPreview && whole.length === this.takes.length) this.#endLoopOfPreview();
     this.#takeChanged();
     this.page.renderVersions();
   }
 
   /** @returns {NamedTake[]} */
   #takes() {
-    if (!this.version || !this.other) return this.version ? takesOf(this.version) : [];
+    if (!this.version) return [];
+    if (!this.other) {
+      const takes = takesOf(this.version);
+      const preview = this.page.runs.previewOf(this.version.job.job_id);
+      const under = takes.at(-1);
+      return preview && under ? [...takes, previewTake(under, preview)] : takes;
+    }
     return [this.version, this.other].flatMap((version) => {
       const best = takesOf(version).at(-1);
       return best ? [{ ...best, name: `Version ${version.number}` }] : [];
     });
+  }
+
+  /** Let the newest preview be heard, if another one is at this time. */
+  renewPreview() {
+    const takes = this.#takes();
+    if (takes.length !== this.takes.length) this.#setTakes();
+    this.takes = takes;
+    this.player.setTakes(takes, this.player.take);
+  }
+
+  /**
+   * Hear what a job has learned so far, from the start of its stretch.
+   * @param {{job_id: string}} preview
+   */
+  hearPreview({ job_id }) {
+    const version = this.versions.find(({ job }) => job.job_id === job_id);
+    if (version && (this.version?.job.job_id !== job_id || this.other)) this.hear(version);
+    const take = this.takes.find(({ span }) => span);
+    if (!take) return;
+    this.selectTake(take.key);
+    if (!this.player.isPlaying) this.togglePlay();
   }
 
   /**
@@ -101,6 +137,7 @@ export class Playback {
 
   #takeChanged() {
     const { lanes, model, song } = this.page;
+    lanes.showPreview(this.takes.find(({ span }) => span)?.span ?? null);
     const take = this.takes.find(({ key }) => key === this.player.take);
     const mix = song.can_be_heard ? api.mixAddress(song.upload_id) : "";
     for (const source of model.sources) {
@@ -115,6 +152,11 @@ export class Playback {
   /** @param {string} key */
   selectTake(key) {
     this.player.selectTake(key);
+    const span = this.takes.find((take) => take.key === key)?.span;
+    if (span && !this.player.loop) {
+      this.#loopOfPreview = span;
+      this.#setLoop(span);
+    }
     this.#takeChanged();
   }
 
@@ -166,14 +208,21 @@ export class Playback {
 
   toggleLoop() {
     const { selected } = this.page.editor;
+    const span = this.takes.find(({ key }) => key === this.player.take)?.span;
     if (this.player.loop) this.#setLoop(null);
     else if (selected) this.#setLoop({ start: selected.start_frame, end: selected.end_frame });
+    else if (span) this.#setLoop(span);
     else say("click the mark that is to be looped, then press L");
   }
 
   /** @param {{start: number, end: number}} span that is looped from now on, if one is */
   moveLoop(span) {
     if (this.player.loop) this.#setLoop(span);
+  }
+
+  #endLoopOfPreview() {
+    if (this.player.loop === this.#loopOfPreview) this.#setLoop(null);
+    this.#loopOfPreview = null;
   }
 
   /** @param {{start: number, end: number}|null} loop */

@@ -6,94 +6,16 @@
  * Audio comes in pieces by byte range and is forgotten after it was played: memory does not grow with the song.
  */
 
-import { WavFile } from "./wav.js";
+import { SEGMENT_S, Voice } from "./voice.js";
 
-const SEGMENT_S = 1;
 const AHEAD_S = 3; // scheduled beyond what sounds
 const LEAD_S = 0.05; // between an order and its sound
 const FADE_S = 0.008; // long enough not to click
-const KEPT_SEGMENTS = 6; // of each stem
 const TICK_MS = 100;
 
-/** @typedef {{key: string, stems: {source: string, address: string}[]}} Take */
+/** @typedef {import("./voice.js").TakeStem} TakeStem */
+/** @typedef {{key: string, stems: TakeStem[]}} Take */
 /** @typedef {{at: number, from: number, count: number}} Span frames of the clock, of the song, and how many */
-
-/** One stem of one take. */
-class Voice {
-  /** @type {Map<number, Promise<AudioBuffer>>} */ #segments = new Map();
-
-  /**
-   * @param {BaseAudioContext} context
-   * @param {AudioNode} output
-   * @param {string} take
-   * @param {string} source
-   * @param {string} address
-   * @param {number} frames
-   */
-  constructor(context, output, take, source, address, frames) {
-    this.take = take;
-    this.source = source;
-    this.address = address;
-    this.gain = new GainNode(context, { gain: 0 });
-    this.gain.connect(output);
-    /** @type {Set<AudioBufferSourceNode>} */
-    this.playing = new Set();
-    this.context = context;
-    this.frames = frames;
-    this.file = new WavFile(address);
-  }
-
-  /**
-   * @param {number} index
-   * @returns {Promise<AudioBuffer>}
-   */
-  segment(index) {
-    const known = this.#segments.get(index);
-    if (known) return known;
-    const read = this.#read(index);
-    read.catch(() => this.#segments.delete(index));
-    this.#segments.set(index, read);
-    for (const old of this.#segments.keys()) {
-      if (this.#segments.size <= KEPT_SEGMENTS) break;
-      this.#segments.delete(old);
-    }
-    return read;
-  }
-
-  /** @param {number} index */
-  async #read(index) {
-    const rate = this.context.sampleRate;
-    const start = index * SEGMENT_S * rate;
-    const channels = await this.file.read(start, Math.min(this.frames, start + SEGMENT_S * rate));
-    const buffer = new AudioBuffer({ length: channels[0].length, numberOfChannels: channels.length, sampleRate: rate });
-    channels.forEach((samples, channel) => buffer.copyToChannel(samples, channel));
-    return buffer;
-  }
-
-  /**
-   * @param {AudioBuffer} buffer
-   * @param {number} when
-   * @param {number} offset in frames
-   * @param {number} count in frames
-   */
-  schedule(buffer, when, offset, count) {
-    const node = new AudioBufferSourceNode(this.context, { buffer });
-    node.connect(this.gain);
-    node.onended = () => {
-      node.disconnect();
-      this.playing.delete(node);
-    };
-    this.playing.add(node);
-    const rate = this.context.sampleRate;
-    node.start(when, offset / rate, count / rate);
-  }
-
-  /** @param {number} when */
-  stop(when) {
-    for (const node of this.playing) node.stop(when);
-    this.playing.clear();
-  }
-}
 
 /** Plays takes of a song. */
 export class Player {
@@ -304,15 +226,21 @@ export class Player {
     const context = /** @type {BaseAudioContext} */ (this.context);
     const wasPlaying = this.isPlaying;
     const { position } = this;
-    this.#silence();
     const old = this.#voices;
-    this.#voices = this.takes.flatMap(({ key, stems }) =>
-      stems.map(({ source, address }) => {
-        const same = old.find((voice) => voice.take === key && voice.address === address);
-        return same ?? new Voice(context, /** @type {GainNode} */ (this.#output), key, source, address, this.frames);
+    const voices = this.takes.flatMap(({ key, stems }) =>
+      stems.map((stem) => {
+        const same = old.find((voice) => voice.take === key && voice.address === stem.address);
+        same?.setPart(stem.part);
+        return same ?? new Voice(context, /** @type {GainNode} */ (this.#output), key, stem, this.frames);
       }),
     );
-    const gone = old.filter((voice) => !this.#voices.includes(voice));
+    const gone = old.filter((voice) => !voices.includes(voice));
+    if (!gone.length && voices.length === old.length) {
+      this.#setGains(); // what sounds goes on without a gap
+      return;
+    }
+    this.#silence();
+    this.#voices = voices;
     setTimeout(() => gone.forEach((voice) => voice.gain.disconnect()), 1000 * LEAD_S);
     this.#setGains();
     if (wasPlaying) {

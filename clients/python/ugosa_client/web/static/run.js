@@ -6,8 +6,11 @@ import { api } from "./api.js";
 /** @typedef {import("./api.js").Job} Job */
 /** @typedef {import("./api.js").JobEvent} JobEvent */
 /** @typedef {import("./api.js").Model} Model */
-/** @typedef {{job: Job, text: string, fraction: number, eta: number|null, leakage: number[], learns: boolean, stop: () => void}} Run a job, what
- *   it does now, and by how many dB the leakage into silence that learning does not see has changed after each pass */
+/** @typedef {import("./preview.js").Preview} Preview */
+/** @typedef {{reason: string, message: string, isWarning: boolean}} Notice */
+/** @typedef {{job: Job, text: string, fraction: number, eta: number|null, leakage: number[], learns: boolean, preview: Preview|null,
+ *   stop: () => void}} Run a job, what it does now, by how many dB the leakage into silence that learning does not see has changed after
+ *   each pass, and what can be heard meanwhile */
 
 const PHASES = {
   prepare: "reads the song",
@@ -28,14 +31,16 @@ export class Runs {
   /**
    * @param {() => void} onProgress
    * @param {(job: Job) => void} onEnd with the job as it ended
-   * @param {(message: string, isWarning: boolean) => void} onNotice
+   * @param {(notice: Notice) => void} onNotice
    * @param {() => void} onStems when a job that goes on has stems to hear
+   * @param {() => void} onPreview when there is a newer preview
    */
-  constructor(onProgress, onEnd, onNotice, onStems) {
+  constructor(onProgress, onEnd, onNotice, onStems, onPreview) {
     this.onProgress = onProgress;
     this.onEnd = onEnd;
     this.onNotice = onNotice;
     this.onStems = onStems;
+    this.onPreview = onPreview;
   }
 
   /** Jobs that have not ended, with what they do. */
@@ -43,11 +48,19 @@ export class Runs {
     return [...this.#running.values()];
   }
 
+  /**
+   * The newest preview of a job, if it has one.
+   * @param {string} id
+   */
+  previewOf(id) {
+    return this.#running.get(id)?.preview ?? null;
+  }
+
   /** @param {Job} job */
   follow(job) {
     if (this.#running.has(job.job_id)) return;
     /** @type {Run} */
-    const run = { job, text: "waits", fraction: job.fraction, eta: null, leakage: [], learns: false, stop: () => {} };
+    const run = { job, text: "waits", fraction: job.fraction, eta: null, leakage: [], learns: false, preview: null, stop: () => {} };
     this.#running.set(job.job_id, run);
     run.stop = api.watch(
       job.job_id,
@@ -80,8 +93,14 @@ export class Runs {
    * @param {JobEvent} event
    */
   #happened(run, event) {
-    if (event.event === "notice" && event.reason !== VERDICT) this.onNotice(event.message ?? "", Boolean(event.warning));
+    const { reason = "", message = "" } = event;
+    if (event.event === "notice" && reason !== VERDICT) this.onNotice({ reason, message, isWarning: Boolean(event.warning) });
     if (event.event === "base_stems") this.onStems();
+    if (event.event === "preview") {
+      const { step = 0, start_frame: start = 0, end_frame: end = 0 } = event;
+      run.preview = { job_id: run.job.job_id, step, start, end };
+      this.onPreview();
+    }
     if (event.event === "state") run.text = { queued: "waits", cancelling: "is being cancelled" }[event.state ?? ""] ?? "starts";
     if (event.event !== "progress") return;
     run.learns = event.phase === LEARNS;

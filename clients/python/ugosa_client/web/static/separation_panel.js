@@ -1,9 +1,11 @@
 // @ts-check
 /** Beside the lanes: what a separation is made with, the button, progress, and whether learning helped. */
 
-import { api } from "./api.js";
-import { attempt, duration, element, fill, line } from "./dom.js";
+import { HEARD } from "./checks_panel.js";
+import { element, fill } from "./dom.js";
+import { previewStretch } from "./preview.js";
 import { canAdapt } from "./run.js";
+import { RunRow } from "./run_row.js";
 
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
 
@@ -14,6 +16,8 @@ const FORMATS = [
 ];
 
 export class SeparationPanel {
+  /** @type {RunRow[]} */ #rows = [];
+
   /** @param {SongScreen} page */
   constructor(page) {
     this.page = page;
@@ -24,8 +28,11 @@ export class SeparationPanel {
     this.format = element("select", { id: "format" });
     for (const [value, name] of FORMATS) this.format.append(element("option", { value }, name));
     this.about = element("p", { class: "quiet" });
-    this.button = element("button", { class: "primary", type: "button", title: "R", onclick: () => page.separate() }, "Separate");
-    this.runs = element("ul", { class: "runs", "aria-live": "polite" });
+    this.fresh = element("input", { type: "checkbox", onchange: () => this.render() });
+    this.freshText = element("span");
+    this.freshRow = element("label", { class: "check" }, this.fresh, this.freshText);
+    this.button = element("button", { class: "primary", type: "button", title: "Separate (R). While the model learns, the loop, the selected mark or what is in view can be heard", onclick: () => page.separate() }, "Separate");
+    this.runs = element("ul", { class: "runs", "aria-label": "Jobs" });
     this.verdict = element("p", { class: "verdict", hidden: true });
     this.notices = element("ul", { class: "notices" });
     this.root = element(
@@ -40,6 +47,7 @@ export class SeparationPanel {
         element("div", {}, element("label", { for: "format" }, "Stems as"), this.format),
       ),
       this.about,
+      this.freshRow,
       this.button,
       this.runs,
       this.verdict,
@@ -48,13 +56,16 @@ export class SeparationPanel {
   }
 
   /**
-   * Options of the page's jobs: one that learns gives the stems of the model as it is early, and goes on from the last job.
+   * Options of the page's jobs: one that learns gives the stems of the model as it is early, and goes on from the last job
+   * unless it is to start fresh.
    * @param {boolean} learns
    */
   options(learns) {
     const options = { model: this.page.model.name, stem_encoding: this.format.value };
     if (!learns) return { ...options, strategy: "B0" };
-    return { ...options, max_s: Math.max(0, Number(this.budget.value)), base_stems: "kept", start_from: "auto" };
+    const { start, end } = previewStretch(this.page);
+    const preview = { preview_start_frame: start, preview_end_frame: end };
+    return { ...options, ...preview, max_s: Math.max(0, Number(this.budget.value)), base_stems: "kept", start_from: this.fresh.checked ? "none" : "auto" };
   }
 
   #useModel() {
@@ -67,6 +78,9 @@ export class SeparationPanel {
     const count = this.page.editor.marks.all.length;
     const learns = canAdapt(this.page.model);
     this.budget.disabled = !count || !learns;
+    const learned = this.page.versions.find(({ job }) => job.adapter && job.options.model === this.page.model.name);
+    this.freshRow.hidden = !count || !learns || !learned;
+    this.freshText.textContent = `Start fresh, not from version ${learned?.number}`;
     const marks = `${count} ${count === 1 ? "mark" : "marks"}`;
     this.about.textContent = !count
       ? "No marks yet: the stems will be the model's own."
@@ -77,26 +91,15 @@ export class SeparationPanel {
 
   /** Show jobs that have not ended. */
   renderRuns() {
-    const rows = this.page.runs.all.map(({ job, text, fraction, eta, leakage, learns }) => {
-      const name = job.kind === "separation" ? "Separation" : "Suggestions";
-      const left = eta === null ? "" : ` · ${duration(eta)} left`;
-      return element(
-        "li",
-        {},
-        element("span", { class: "run-name" }, name),
-        element("button", { type: "button", class: "small", "aria-label": `Cancel ${name}`, onclick: () => attempt(() => api.cancel(job.job_id)) }, "✕"),
-        element("progress", { max: 1, value: fraction, "aria-label": name }),
-        element("span", { class: "quiet" }, `${Math.round(100 * fraction)} % · ${text}${left}`),
-        leakage.length ? element("span", { class: "quiet" }, `Leakage ${signed(leakage[leakage.length - 1])} dB on silence it has not seen`) : null,
-        leakage.length ? line(leakage, "Leakage after each pass") : null,
-        learns ? element("button", { type: "button", onclick: () => attempt(() => api.accept(job.job_id)) }, "Take it now") : null,
-      );
-    });
-    fill(this.runs, ...rows);
+    const { all } = this.page.runs;
+    this.#rows = all.map((run) => this.#rows.find((row) => row.run === run) ?? new RunRow(this.page, run));
+    for (const row of this.#rows) row.render();
+    const shown = this.#rows.map(({ root }) => root);
+    if (shown.length !== this.runs.children.length || shown.some((root, n) => root !== this.runs.children[n])) fill(this.runs, ...shown);
   }
 
   renderNotices() {
-    fill(this.notices, ...this.page.notices.map(({ message, isWarning }) => element("li", { class: isWarning ? "warning" : "info" }, message)));
+    fill(this.notices, ...this.page.notices.filter(({ reason }) => reason !== HEARD).map(({ message, isWarning }) => element("li", { class: isWarning ? "warning" : "info" }, message)));
   }
 
   /** Show whether learning helped the version that is heard. */
@@ -108,6 +111,3 @@ export class SeparationPanel {
     this.verdict.className = `verdict ${verdict.outcome.replace(" ", "-")}`;
   }
 }
-
-/** @param {number} db */
-const signed = (db) => `${db < 0 ? "−" : "+"}${Math.abs(db).toFixed(1)}`;

@@ -23,7 +23,7 @@ import { VersionsPanel } from "./versions_panel.js";
 const ZOOM_STEP = 1.6;
 
 export class SongScreen {
-  /** @type {{message: string, isWarning: boolean}[]} */ notices = [];
+  /** @type {import("./run.js").Notice[]} of jobs that run */ notices = [];
   /** @type {(() => Promise<void>)|undefined} */ #showSuggestions;
   /** @type {number|undefined} */ #animation;
 
@@ -50,8 +50,9 @@ export class SongScreen {
     this.runs = new Runs(
       () => this.separation.renderRuns(),
       (job) => this.#jobEnded(job),
-      (message, isWarning) => this.#notice(message, isWarning),
+      (notice) => this.#notice(notice),
       () => this.#reload(),
+      () => this.playback.renewPreview(),
     );
     this.lanesRoot = element("section", { class: "lanes", "aria-label": "Lanes" });
     this.transport = new Transport(this);
@@ -138,6 +139,7 @@ export class SongScreen {
   /** Show versions, and what goes with the one that is heard. */
   renderVersions() {
     this.versionsPanel.render();
+    this.separation.render();
     this.separation.renderVerdict();
     this.separation.renderRuns();
     this.exports.render();
@@ -204,14 +206,12 @@ export class SongScreen {
     this.playback.setVersions(this.versions);
   }
 
-  /**
-   * @param {string} message
-   * @param {boolean} isWarning
-   */
-  #notice(message, isWarning) {
-    if (this.notices.some((notice) => notice.message === message)) return;
-    this.notices.push({ message, isWarning });
+  /** @param {import("./run.js").Notice} notice */
+  #notice(notice) {
+    if (this.notices.some(({ message }) => message === notice.message)) return;
+    this.notices.push(notice);
     this.separation.renderNotices();
+    this.checks.render();
   }
 
   /** @param {Version} version to be kept for ever, or no longer */

@@ -5,7 +5,8 @@ import { api } from "./api.js";
 
 /** @typedef {import("./api.js").Job} Job */
 /** @typedef {import("./api.js").Version} Version */
-/** @typedef {import("./player.js").Take & {name: string, take: import("./api.js").Take}} NamedTake */
+/** @typedef {import("./player.js").Take & {name: string, take: import("./api.js").Take, span?: {start: number, end: number}}} NamedTake
+ *   with the stretch in which it differs from another take, if that is not the whole song */
 
 /**
  * Whether a job leaves the model as it is.

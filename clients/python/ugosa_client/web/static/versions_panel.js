@@ -74,7 +74,12 @@ export class VersionsPanel {
         element("button", { type: "button", class: "link", disabled: !best, onclick: () => playback.hear(version) }, name),
         element("div", { class: "quiet" }, `${made} · ${job.options.model}`),
       ),
-      element("td", { title: changes(version).join("\n") }, changeText(version)),
+      element(
+        "td",
+        { title: changes(version).join("\n") },
+        changeText(version),
+        version.started_from ? element("div", { class: "quiet" }, `went on from version ${version.started_from}`) : null,
+      ),
       element("td", {}, verdictText(version)),
       element(
         "td",
