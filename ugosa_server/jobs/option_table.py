@@ -108,247 +108,89 @@ _of_job = partial(JobOption, owner=JobOptions)
 _of_adaptation = partial(JobOption, owner=AdaptationOptions)
 _of_separation = partial(JobOption, owner=SeparationOptions)
 
+# fmt: off
 OPTIONS = (
     _of_job("model", "word", "separation network, see `ugosa models`", metavar="NAME"),
     _of_job("preset", "word", f"named set of defaults: {', '.join(PRESETS)}", metavar="NAME"),
-    _of_adaptation(
-        "strategy",
-        "word",
-        "layers that are fine-tuned: `P-` and `R-` with the marks, `B-` without, `L1` ... `L5` from which"
-        " layer on, `:D`, `:M` or `:3` up to which; `B0` = none",
-        metavar="NAME",
-    ),
-    _of_adaptation(
-        "silence_weight",
-        "number",
-        "weight of the silence term of Eq. 2, a sum over sources (the authors' code takes a mean: its 1 is"
-        " 1/S here)",
-        flag="--lambda",
-        metavar="X",
-        symbol="lambda",
-        low=0.0,
-        high=1e6,  # the paper's sweep ends at 1e4
-    ),
-    _of_adaptation(
-        "learning_rate",
-        "number",
-        "learning rate of Ranger (RAdam with LookAhead)",
-        flag="--lr",
-        metavar="X",
-        low=0.0,
-        is_above_low=True,
-        high=1.0,
-    ),
+    _of_adaptation("strategy", "word", metavar="NAME",
+        help="layers that are fine-tuned: `P-` and `R-` with the marks, `B-` without, `L1` ... `L5` from"
+             " which layer on, `:D`, `:M` or `:3` up to which; `B0` = none"),
+    _of_adaptation("silence_weight", "number", flag="--lambda", metavar="X", symbol="lambda",
+        low=0.0, high=1e6,  # the paper's sweep ends at 1e4
+        help="weight of the silence term of Eq. 2, a sum over sources (the authors' code takes a mean: its"
+             " 1 is 1/S here)"),
+    _of_adaptation("learning_rate", "number", flag="--lr", metavar="X", low=0.0, is_above_low=True, high=1.0,
+        help="learning rate of Ranger (RAdam with LookAhead)"),
     _of_adaptation("epochs", "integer", "passes over the song", low=0, high=1000),
-    _of_adaptation(
-        "segment_seconds",
-        "number",
-        "length of a training segment",
-        field="segment_s",
-        flag="--segment",
-        metavar="SECONDS",
-        unit="s",
-        low=0.05,
-        high=60.0,  # memory grows with it
-    ),
-    _of_adaptation(
-        "hop_seconds",
-        "number",
-        "distance between starts of training segments, at most their length (else their length)",
-        field="hop_s",
-        flag="--hop",
-        metavar="SECONDS",
-        unit="s",
-        low=0.05,
-        high=60.0,
-    ),
+    _of_adaptation("segment_seconds", "number", field="segment_s",
+        flag="--segment", metavar="SECONDS", unit="s", low=0.05, high=60.0,  # memory grows with it
+        help="length of a training segment"),
+    _of_adaptation("hop_seconds", "number", field="hop_s", flag="--hop", metavar="SECONDS", unit="s",
+        low=0.05, high=60.0,
+        help="distance between starts of training segments, at most their length (else their length)"),
     _of_adaptation("batch_size", "integer", "segments of a training step", low=1, high=64),
-    _of_adaptation(
-        "pitch_shifts", "integer", "pitch-shifted copies of each segment to learn from", low=0, high=10
-    ),
-    _of_adaptation(
-        "remix_weight",
-        "number",
-        "weight in `R-` of remixes: of stretches with known silence, to which estimates from elsewhere in the"
-        " song are added",
-        metavar="X",
-        low=0.0,
-        is_above_low=True,
-        high=1e6,
-    ),
-    _of_adaptation(
-        "marks_weight",
-        "number",
-        "weight in `R-` of Eq. 2, for which every epoch also visits the segments as they are; 0 = none",
-        metavar="X",
-        low=0.0,
-        high=1e6,
-    ),
-    _of_adaptation(
-        "max_steps",
-        "integer",
-        "steps after which learning ends, within an epoch too (0: after all epochs)",
-        flag="--steps",
-        low=0,
-        high=10_000_000,
-    ),
-    _of_adaptation(
-        "max_seconds",
-        "number",
-        "time for the whole job, stems included: learning ends early for it (0: no limit)",
-        field="max_s",
-        flag="--for",
-        metavar="SECONDS",
-        unit="s",
-        low=0.0,
-        high=86_400.0,
-    ),
-    _of_adaptation(
-        "guard",
-        "switch",
-        "whether part of the marked silence is held back, and the epoch kept that is best on it, or the model"
-        " as it is",
-        metavar="on|off",
-    ),
-    _of_job(
-        "start_from",
-        "word",
-        "start of learning: none = the model as it is, a job that has an adapter, or auto = your newest one"
-        " of this song, model and strategy, unless silence that it learned is not marked any more",
-        metavar="auto|none|JOB",
-    ),
-    _of_job(
-        "max_memory_bytes",
-        "integer",
-        "memory that the worker may hold during the job on the CPU, such as 4GB: it goes on in smaller pieces"
-        " where that is too little (0: as the server has it)",
-        flag="--memory",
-        metavar="SIZE",
-        low=0,
-        high=2**50,
-    ),
+    _of_adaptation("pitch_shifts", "integer", low=0, high=10,
+        help="pitch-shifted copies of each segment to learn from"),
+    _of_adaptation("remix_weight", "number", metavar="X", low=0.0, is_above_low=True, high=1e6,
+        help="weight in `R-` of remixes: of stretches with known silence, to which estimates from"
+             " elsewhere in the song are added"),
+    _of_adaptation("marks_weight", "number", metavar="X", low=0.0, high=1e6,
+        help="weight in `R-` of Eq. 2, for which every epoch also visits the segments as they are; 0 = none"),
+    _of_adaptation("max_steps", "integer", flag="--steps", low=0, high=10_000_000,
+        help="steps after which learning ends, within an epoch too (0: after all epochs)"),
+    _of_adaptation("max_seconds", "number", field="max_s", flag="--for", metavar="SECONDS", unit="s",
+        low=0.0, high=86_400.0,
+        help="time for the whole job, stems included: learning ends early for it (0: no limit)"),
+    _of_adaptation("guard", "switch", metavar="on|off",
+        help="whether part of the marked silence is held back, and the epoch kept that is best on it, or"
+             " the model as it is"),
+    _of_job("start_from", "word", metavar="auto|none|JOB",
+        help="start of learning: none = the model as it is, a job that has an adapter, or auto = your"
+             " newest one of this song, model and strategy, unless silence that it learned is not marked"
+             " any more"),
+    _of_job("max_memory_bytes", "integer", flag="--memory", metavar="SIZE", low=0, high=2**50,
+        help="memory that the worker may hold during the job on the CPU, such as 4GB: it goes on in"
+             " smaller pieces where that is too little (0: as the server has it)"),
     _of_job("seed", "integer", "seed of every random choice", low=0, high=2**63 - 1),
-    _of_separation(
-        "separation_segment_seconds",
-        "number",
-        "length of a separation segment",
-        field="segment_s",
-        client_field="separation_segment_s",
-        flag="--separation-segment",
-        metavar="SECONDS",
-        unit="s",
-        low=0.05,
-        high=60.0,  # memory grows with it
-    ),
-    _of_separation(
-        "separation_overlap",
-        "number",
-        "share of a separation segment that overlaps the next one",
-        field="overlap",
-        flag="--overlap",
-        metavar="SHARE",
-        low=0.0,
-        high=0.95,  # the time that a separation takes grows with 1 / (1 - overlap)
-    ),
-    _of_separation(
-        "separation_shifts",
-        "integer",
-        "random time shifts averaged in separation",
-        field="shifts",
-        flag="--shifts",
-        low=0,
-        high=20,
-    ),
-    _of_separation(
-        "wiener_exponent",
-        "number",
-        "exponent of a generalised Wiener filter over the network's estimates: 1 = ratios of magnitudes, 2 ="
-        " of powers, 0 = none",
-        flag="--wiener",
-        metavar="EXPONENT",
-        low=0.0,
-        high=2.0,  # the Wiener filter proper
-    ),
-    _of_separation(
-        "mask_kind",
-        "word",
-        "use of a model's masks, if it gives masks: as they are, all or nothing in each bin, or each bin"
-        " shared out among the sources",
-        flag="--masks",
-        metavar="KIND",
-        choices=get_args(MaskKind),
-    ),
-    _of_job(
-        "instruments",
-        "names",
-        "instruments of the model that play (else those that the marks name)",
-        metavar="A,B,...",
-    ),
-    _of_job(
-        "stems",
-        "names",
-        "stems to give; the sum of all others is one more, `rest` (else each by itself)",
-        metavar="A,B,...",
-    ),
-    _of_job(
-        "stem_encoding",
-        "word",
-        "file format of the stems",
-        flag="--format",
-        metavar="FORMAT",
-        choices=tuple(StemEncoding),
-    ),
-    _of_job(
-        "base_stems",
-        "word",
-        "stems of the model as it is, under the marks, before fine-tuning begins: none, until the job ends,"
-        " or kept beside the others, which takes twice the disk",
-        metavar="WHEN",
-        choices=tuple(BaseStems),
-    ),
-    _of_job(
-        "preview_start_frame",
-        "integer",
-        "first frame of a stretch that is separated again and again during fine-tuning",
-        low=0,
-        high=2**63 - 1,
-    ),
-    _of_job(
-        "preview_end_frame",
-        "integer",
-        "end of that stretch, exclusive, at most 15 s after its start (0: no previews)",
-        low=0,
-        high=2**63 - 1,
-    ),
-    _of_job(
-        "excerpt",
-        "switch",
-        "whether there is a page report.html, with a few seconds of every take (a batch makes none)",
-        flag="--page",
-        metavar="on|off",
-    ),
-    _of_job(
-        "visual_frames",
-        "message",
-        "features of the players, for a model that is conditioned on video",
-        flag="--video-features",
-        metavar="FILE.npz",
-    ),
-    _of_job(
-        "pictures",
-        "message",
-        "pictures of the players, of which the server makes features",
-        flag="--video-frames",
-        metavar="DIR",
-    ),
-    _of_job(
-        "video",
-        "message",
-        "video of the players, of which the server takes pictures",
-        flag="--video",
-        metavar="FILE",
-    ),
+    _of_separation("separation_segment_seconds", "number", field="segment_s",
+        client_field="separation_segment_s", flag="--separation-segment", metavar="SECONDS", unit="s",
+        low=0.05, high=60.0,  # memory grows with it
+        help="length of a separation segment"),
+    _of_separation("separation_overlap", "number", field="overlap", flag="--overlap", metavar="SHARE",
+        low=0.0, high=0.95,  # the time that a separation takes grows with 1 / (1 - overlap)
+        help="share of a separation segment that overlaps the next one"),
+    _of_separation("separation_shifts", "integer", field="shifts", flag="--shifts", low=0, high=20,
+        help="random time shifts averaged in separation"),
+    _of_separation("wiener_exponent", "number", flag="--wiener", metavar="EXPONENT",
+        low=0.0, high=2.0,  # the Wiener filter proper
+        help="exponent of a generalised Wiener filter over the network's estimates: 1 = ratios of"
+             " magnitudes, 2 = of powers, 0 = none"),
+    _of_separation("mask_kind", "word", flag="--masks", metavar="KIND", choices=get_args(MaskKind),
+        help="use of a model's masks, if it gives masks: as they are, all or nothing in each bin, or each bin"
+             " shared out among the sources"),
+    _of_job("instruments", "names", metavar="A,B,...",
+        help="instruments of the model that play (else those that the marks name)"),
+    _of_job("stems", "names", metavar="A,B,...",
+        help="stems to give; the sum of all others is one more, `rest` (else each by itself)"),
+    _of_job("stem_encoding", "word", flag="--format", metavar="FORMAT", choices=tuple(StemEncoding),
+        help="file format of the stems"),
+    _of_job("base_stems", "word", metavar="WHEN", choices=tuple(BaseStems),
+        help="stems of the model as it is, under the marks, before fine-tuning begins: none, until the job"
+             " ends, or kept beside the others, which takes twice the disk"),
+    _of_job("preview_start_frame", "integer", low=0, high=2**63 - 1,
+        help="first frame of a stretch that is separated again and again during fine-tuning"),
+    _of_job("preview_end_frame", "integer", low=0, high=2**63 - 1,
+        help="end of that stretch, exclusive, at most 15 s after its start (0: no previews)"),
+    _of_job("excerpt", "switch", flag="--page", metavar="on|off",
+        help="whether there is a page report.html, with a few seconds of every take (a batch makes none)"),
+    _of_job("visual_frames", "message", flag="--video-features", metavar="FILE.npz",
+        help="features of the players, for a model that is conditioned on video"),
+    _of_job("pictures", "message", flag="--video-frames", metavar="DIR",
+        help="pictures of the players, of which the server makes features"),
+    _of_job("video", "message", flag="--video", metavar="FILE",
+        help="video of the players, of which the server takes pictures"),
 )
+# fmt: on
 
 
 def options_of(owner: type) -> list[JobOption]:

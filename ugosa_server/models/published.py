@@ -50,12 +50,7 @@ class PublishedWeights:
 
     def sha256(self, file_name: str) -> str:
         """Return hex digits that a file's sha256 begins with."""
-        return self.sha256s.get(file_name) or sha256_prefix(file_name)
-
-
-def sha256_prefix(file_name: str) -> str:
-    """Return the first hex digits of the sha256 of a published file, from its name."""
-    return file_name.rpartition("-")[2].partition(".")[0]
+        return self.sha256s.get(file_name) or file_name.rpartition("-")[2].partition(".")[0]
 
 
 def _spleeter(
@@ -76,49 +71,43 @@ def _spleeter(
     )
 
 
+def _tasnet(name: str, file_name: str, songs: str) -> PublishedWeights:
+    description = f"ConvTasNet of Defossez et al. (2019), trained on MUSDB18{songs}"
+    return PublishedWeights(name, "v3.0", (file_name,), description)
+
+
+def _demucs_4(
+    name: str, file_names: tuple[str, ...], description: str, sources: tuple[str, ...] = FOUR_SOURCES
+) -> PublishedWeights:
+    return PublishedWeights(
+        name, "hybrid_transformer", file_names, description, is_demucs_4=True, sources=sources
+    )
+
+
+FINE_TUNED_FILES = (
+    "f7e0c4bc-ba3fe64a.th", "d12395a8-e57c48e6.th", "92cfc3b6-ef3bcb9c.th", "04573f0d-f3cf25b2.th",
+)  # fmt: skip
 PUBLISHED: Mapping[str, PublishedWeights] = {
     weights.name: weights
     for weights in (
-        PublishedWeights(
-            "tasnet",
-            "v3.0",
-            ("tasnet-beb46fac.th",),
-            "ConvTasNet of Defossez et al. (2019), trained on MUSDB18; the network of the UGOSA paper",
-        ),
-        PublishedWeights(
-            "tasnet_extra",
-            "v3.0",
-            ("tasnet_extra-df3777b2.th",),
-            "ConvTasNet of Defossez et al. (2019), trained on MUSDB18 and further songs",
-        ),
-        PublishedWeights(
-            "htdemucs",
-            "hybrid_transformer",
-            ("955717e8-8726e21a.th",),
-            "Hybrid Transformer Demucs (Rouard et al. 2023)",
-            is_demucs_4=True,
-        ),
-        PublishedWeights(
+        _tasnet("tasnet", "tasnet-beb46fac.th", "; the network of the UGOSA paper"),
+        _tasnet("tasnet_extra", "tasnet_extra-df3777b2.th", " and further songs"),
+        _demucs_4("htdemucs", ("955717e8-8726e21a.th",), "Hybrid Transformer Demucs (Rouard et al. 2023)"),
+        _demucs_4(
             "htdemucs_ft",
-            "hybrid_transformer",
-            ("f7e0c4bc-ba3fe64a.th", "d12395a8-e57c48e6.th", "92cfc3b6-ef3bcb9c.th", "04573f0d-f3cf25b2.th"),
+            FINE_TUNED_FILES,
             "Hybrid Transformer Demucs, one network fine-tuned for each source: four times the work",
-            is_demucs_4=True,
         ),
-        PublishedWeights(
+        _demucs_4(
             "htdemucs_6s",
-            "hybrid_transformer",
             ("5c90dfd2-34c22ccb.th",),
             "Hybrid Transformer Demucs with guitar and piano as fifth and sixth source",
-            is_demucs_4=True,
-            sources=(*FOUR_SOURCES, "guitar", "piano"),
+            (*FOUR_SOURCES, "guitar", "piano"),
         ),
-        PublishedWeights(
+        _demucs_4(
             "hdemucs_mmi",
-            "hybrid_transformer",
             ("75fc33f5-1941ce65.th",),
             "Hybrid Demucs (Defossez 2021), trained again with the data of htdemucs",
-            is_demucs_4=True,
         ),
         _spleeter(
             "2stems",

@@ -8,12 +8,6 @@ from ugosa_server.report.data import EpochLoss, JobReport, Listening, OptionValu
 from ugosa_server.report.write import write_report
 
 __all__ = [
-    "EpochLoss",
-    "JobReport",
-    "Listening",
-    "OptionValue",
-    "StemReport",
-    "Take",
-    "TakeKind",
+    "EpochLoss", "JobReport", "Listening", "OptionValue", "StemReport", "Take", "TakeKind",
     "write_report",
-]
+]  # fmt: skip

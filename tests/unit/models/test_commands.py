@@ -17,7 +17,7 @@ from ugosa_server.config import WorkerSettings
 from ugosa_server.models import commands
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.legacy import read_legacy_checkpoint
-from ugosa_server.models.published import PUBLISHED, PublishedWeights, sha256_prefix
+from ugosa_server.models.published import PUBLISHED, PublishedWeights
 from ugosa_server.models.registry import ModelRegistry, user_model_dir
 from ugosa_server.pipeline.resident import ResidentNetworks
 
@@ -44,7 +44,7 @@ def test_the_published_weights_are_those_of_the_paper():
     for name, digits in (("tasnet", "beb46fac"), ("tasnet_extra", "df3777b2")):
         (file_name,) = PUBLISHED[name].file_names
         url = f"https://dl.fbaipublicfiles.com/demucs/v3.0/{name}-{digits}.th"
-        assert (PUBLISHED[name].url(file_name), sha256_prefix(file_name)) == (url, digits)
+        assert (PUBLISHED[name].url(file_name), PUBLISHED[name].sha256(file_name)) == (url, digits)
 
 
 def test_the_published_bags_are_those_that_demucs_lists():
