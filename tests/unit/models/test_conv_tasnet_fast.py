@@ -47,10 +47,10 @@ SIZES = {
 LENGTHS = {"one sample": 1, "shorter than the dilations": 90, "a few chunks": 5003}
 
 
-def awkward_network(config):
+def awkward_network(config, shared=None):
     """Float64, so that nothing but a mistake differs; norms that do something, one slope below zero."""
     torch.manual_seed(1)
-    network = ConvTasNet(config).double().eval()
+    network = ConvTasNet(config, shared).double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -68,12 +68,14 @@ def assert_close(ours, plain, tolerance):
     assert (ours - plain).abs().max() <= tolerance * plain.abs().max()
 
 
+@pytest.mark.parametrize("shared", [None, 1], ids=["own stems", "shared source"])
 @pytest.mark.parametrize("length", LENGTHS.values(), ids=LENGTHS)
 @pytest.mark.parametrize("config", SIZES.values(), ids=SIZES)
-def test_stems_and_all_gradients_are_those_of_the_modules(config, length):
-    network = awkward_network(config)
+def test_stems_and_all_gradients_are_those_of_the_modules(config, length, shared):
+    network = awkward_network(config, shared)
     mix = torch.randn(2, config.audio_channels, length, dtype=torch.float64)
-    probe = torch.randn(2, len(config.sources), config.audio_channels, length, dtype=torch.float64)
+    n_stems = len(config.sources) - (shared is not None)
+    probe = torch.randn(2, n_stems, config.audio_channels, length, dtype=torch.float64)
     results = []
     for forward in (network, network.plain_forward):
         network.zero_grad()

@@ -38,7 +38,7 @@ class BandNetwork(SeparationNetwork):
         super().__init__()
         self.config = config
         self.first = SpleeterNetwork(config.first)
-        self.second = ConvTasNet(config.second)
+        self.second = ConvTasNet(config.second, shared=config.second.sources.index(VOCALS))
         self.decoder = AccompanimentDecoder(
             config.first.filters, config.first.activation, len(config.sources) - 1
         )
@@ -89,20 +89,12 @@ class BandNetwork(SeparationNetwork):
         self.second.release_memory()
 
     def _stems(self, mix: Tensor, vocals: Tensor, estimates: Tensor, masks: Tensor) -> Tensor:
-        """Put all together: [B, C, T] twice, [B, S, C, T], [B, S - 1, C, K, F] -> [B, S, C, T]."""
-        share = mix.new_tensor(self.config.decoder_shares)[:, None, None]
-        place = self.config.second.sources.index(VOCALS)
-        others = torch.cat([estimates[:, :place], estimates[:, place + 1 :]], dim=1)
-        others = others + estimates[:, place].unsqueeze(1) / (estimates.shape[1] - 1)
-        others = (1 - share) * others + share * self._masked(mix - vocals, masks)
-        return torch.cat([others[:, :place], vocals.unsqueeze(1), others[:, place:]], dim=1)
-
-    def _masked(self, accompaniment: Tensor, masks: Tensor) -> Tensor:
-        """Masks on an accompaniment, and back: [B, C, T], [B, S - 1, C, K, F] -> [B, S - 1, C, T]."""
-        spectrum = self.first.spectrum(accompaniment)
+        """Put all together: [B, C, T] twice, [B, S - 1, C, T], [B, S - 1, C, K, F] -> [B, S, C, T]."""
+        spectrum = self.first.spectrum(mix - vocals)
         seen = masks[..., : spectrum.shape[-2], :]
         above = seen[..., FIRST_HIGH_BIN:].mean(dim=-1, keepdim=True)
-        above = above.expand(*seen.shape[:-1], spectrum.shape[-1] - SEEN_BINS)
-        return self.first.waveform(
-            torch.cat([seen, above], dim=-1) * spectrum.unsqueeze(1), accompaniment.shape[-1]
-        )
+        by_decoder = self.first.masked(seen, above, spectrum, mix.shape[-1])
+        share = mix.new_tensor(self.config.decoder_shares)[:, None, None]
+        others = torch.lerp(estimates, by_decoder, share)
+        place = self.config.second.sources.index(VOCALS)
+        return torch.cat([others[:, :place], vocals.unsqueeze(1), others[:, place:]], dim=1)

@@ -25,7 +25,7 @@ from ugosa_server.models.conv_tasnet.config import NORM_EPS
 from ugosa_server.models.conv_tasnet.fast_block import blocks
 from ugosa_server.models.conv_tasnet.fast_block.layers import BlockWeights, Scratch, chunks
 
-__all__ = ["Scratch", "bottleneck", "encode", "masked_frames", "overlap_add", "run_blocks"]
+__all__ = ["Scratch", "bottleneck", "encode", "masked_frames", "overlap_add", "run_blocks", "spread"]
 
 
 def encode(mix: Tensor, basis: Tensor, hop_samples: int) -> Tensor:
@@ -80,7 +80,7 @@ def run_blocks(features: Tensor, temporal_blocks: list[nn.Module], scratch: Scra
 
 
 def masked_frames(
-    features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, scratch: Scratch
+    features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, scratch: Scratch, shared: int | None
 ) -> Tensor:
     """Compute masks, masked features and frames of audio.
 
@@ -92,38 +92,61 @@ def masked_frames(
         mask_weight: M, [S * N, B, 1].
         basis: of the decoder, [C * L, N].
         scratch: lends the memory.
+        shared: source whose masked features the others share, see `spread`; None = every source has its own.
 
     Returns:
-        [K, S, C * L].
+        [K, S, C * L], or [K, S - 1, C * L].
     """
     if torch.is_grad_enabled():
         frames: Tensor = _MaskedFrames.apply(  # type: ignore[no-untyped-call]
-            features, w, mask_weight, basis, scratch
+            features, w, mask_weight, basis, scratch, shared
         )
         return frames
-    return _masked_frames(features, w, mask_weight, basis, None, scratch)
+    return _masked_frames(features, w, mask_weight, basis, None, scratch, shared)
+
+
+def spread(by_source: Tensor, shared: int | None) -> Tensor:
+    """Give what one source has to the others, in equal parts: [n, S, ...] -> [n, S - 1, ...]."""
+    if shared is None:
+        return by_source
+    others = torch.cat([by_source[:, :shared], by_source[:, shared + 1 :]], dim=1)
+    return others.add_(by_source[:, shared].unsqueeze(1), alpha=1 / others.shape[1])
+
+
+def _spread_gradient(d_others: Tensor, shared: int, out: Tensor) -> None:
+    """Write the gradient of what `spread` was given: [n, S - 1, N] -> [n, S, N]."""
+    out[:, :shared] = d_others[:, :shared]
+    out[:, shared + 1 :] = d_others[:, shared:]
+    torch.mean(d_others, dim=1, out=out[:, shared])
 
 
 def _masked_frames(
-    features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, masks: Tensor | None, scratch: Scratch
+    features: Tensor,
+    w: Tensor,
+    mask_weight: Tensor,
+    basis: Tensor,
+    masks: Tensor | None,
+    scratch: Scratch,
+    shared: int | None,
 ) -> Tensor:
     """Compute the frames, and write the masks to `masks`, [K, S * N], if given."""
     n_filters = w.shape[-1]
     n_masks = len(mask_weight)
-    n_sources = n_masks // n_filters
+    n_stems = n_masks // n_filters - (shared is not None)
     to_masks, to_audio = mask_weight.flatten(1).t(), basis.t()
     halved = not torch.is_grad_enabled() and masks is None and have_opposite_halves(basis, dim=1)
     if halved:
         to_audio = basis[:, : n_filters // 2].t()
-    frames = features.new_empty(len(features), n_sources, len(basis))
+    frames = features.new_empty(len(features), n_stems, len(basis))
     for chunk in chunks(features, n_masks):
         n = chunk.stop - chunk.start
         mask = masks[chunk] if masks is not None else scratch.take("mask", n, n_masks, features)
         torch.mm(features[chunk], to_masks, out=mask).relu_()
-        source_w = scratch.take("source_w", n, n_masks, features).view(n, n_sources, n_filters)
+        source_w = scratch.take("source_w", n, n_masks, features).view(n, -1, n_filters)
         torch.mul(mask.view_as(source_w), w[chunk].unsqueeze(1), out=source_w)
+        source_w = spread(source_w, shared)
         if halved:
-            above, below = source_w.chunk(2, dim=2)  # [n, S, N / 2]
+            above, below = source_w.chunk(2, dim=2)  # [n, S or S - 1, N / 2]
             source_w = above.sub_(below).flatten(0, 1)  # a copy
         torch.mm(source_w.view(-1, len(to_audio)), to_audio, out=frames[chunk].flatten(0, 1))
     return frames
@@ -134,20 +157,26 @@ class _MaskedFrames(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, features: Tensor, w: Tensor, mask_weight: Tensor, basis: Tensor, scratch: Scratch
+        ctx: FunctionCtx,
+        features: Tensor,
+        w: Tensor,
+        mask_weight: Tensor,
+        basis: Tensor,
+        scratch: Scratch,
+        shared: int | None,
     ) -> Tensor:
         masks = scratch.borrow(len(features), len(mask_weight), features)
-        frames = _masked_frames(features, w, mask_weight, basis, masks, scratch)
+        frames = _masked_frames(features, w, mask_weight, basis, masks, scratch, shared)
         ctx.save_for_backward(features, w, mask_weight, basis)
-        ctx.inner, ctx.scratch = (masks,), scratch  # type: ignore[attr-defined]
+        ctx.inner, ctx.scratch, ctx.shared = (masks,), scratch, shared  # type: ignore[attr-defined]
         return frames
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         features, w, mask_weight, basis = ctx.saved_tensors
         (masks,), scratch = ctx.inner, ctx.scratch
-        needs_features, needs_w, needs_mask_weight, needs_basis, _ = ctx.needs_input_grad
-        d_frames = grads[0].contiguous()  # [K, S, C * L]
+        needs_features, needs_w, needs_mask_weight, needs_basis, *_ = ctx.needs_input_grad
+        d_frames = grads[0].contiguous()  # [K, S or S - 1, C * L]
         n_filters, to_masks = w.shape[-1], mask_weight.flatten(1)
         d_features = torch.empty_like(features) if needs_features else None
         d_w = torch.empty_like(w) if needs_w else None
@@ -155,15 +184,18 @@ class _MaskedFrames(torch.autograd.Function):
         d_basis = torch.zeros_like(basis)
         for chunk in chunks(features, masks.shape[1]):
             n = chunk.stop - chunk.start
-            d_frame, mask = d_frames[chunk].flatten(0, 1), masks[chunk]  # [n * S, C * L], [n, S * N]
+            d_frame, mask = d_frames[chunk].flatten(0, 1), masks[chunk]  # [n * stems, C * L], [n, S * N]
             temporary = scratch.take("temporary", n, masks.shape[1], features)
             by_source = temporary.view(n, -1, n_filters)  # [n, S, N]
             if needs_basis:
                 torch.mul(mask.view_as(by_source), w[chunk].unsqueeze(1), out=by_source)
-                d_basis.addmm_(d_frame.t(), by_source.flatten(0, 1))
+                d_basis.addmm_(d_frame.t(), spread(by_source, ctx.shared).flatten(0, 1))
             if not (needs_features or needs_w or needs_mask_weight):
                 continue
-            torch.mm(d_frame, basis, out=by_source.flatten(0, 1))
+            if ctx.shared is None:
+                torch.mm(d_frame, basis, out=by_source.flatten(0, 1))
+            else:
+                _spread_gradient((d_frame @ basis).view(n, -1, n_filters), ctx.shared, by_source)
             if d_w is not None:
                 torch.sum(by_source * mask.view_as(by_source), dim=1, out=d_w[chunk])
             by_source.mul_(w[chunk].unsqueeze(1))
@@ -179,6 +211,7 @@ class _MaskedFrames(torch.autograd.Function):
             d_w,
             d_to_masks.view_as(mask_weight) if needs_mask_weight else None,
             d_basis if needs_basis else None,
+            None,
             None,
         )
 

@@ -172,8 +172,10 @@ class ConvTasNet(SeparationNetwork):
 
     config: ConvTasNetConfig
 
-    def __init__(self, config: ConvTasNetConfig | None = None) -> None:
+    def __init__(self, config: ConvTasNetConfig | None = None, shared: int | None = None) -> None:
+        """Make a network, or one whose stems leave out a source that the others share in equal parts."""
         super().__init__()
+        self._shared = shared
         self.config = config or ConvTasNetConfig()
         self.encoder = Encoder(self.config)
         self.separator = Separator(self.config)
@@ -213,7 +215,7 @@ class ConvTasNet(SeparationNetwork):
     def _tail(self, w: Tensor, features: Tensor, n_samples: int, scratch: fast.Scratch) -> Tensor:
         """Run masks and decoder: [K, N], [K, B_ch] -> audio of exactly `n_samples`, [S, C, T]."""
         masks, basis = self.separator.network[3].weight, self.decoder.basis_signals.weight
-        frames = fast.masked_frames(features, w, masks, basis, scratch)  # type: ignore[arg-type]
+        frames = fast.masked_frames(features, w, masks, basis, scratch, self._shared)  # type: ignore[arg-type]
         audio = fast.overlap_add(frames, self.config.audio_channels)  # [S, C, (K + 1) L / 2]
         return F.pad(audio, (0, n_samples - audio.shape[-1]))  # a negative pad trims
 
@@ -224,7 +226,7 @@ class ConvTasNet(SeparationNetwork):
         """Separate with the modules as they stand: `encode`, `prefix`, `suffix`, `decode`."""
         w = self.encode(mix)  # [B, N, K]
         masks = self.suffix(self.prefix(w, self.config.repeats), self.config.repeats)  # [B, S, N, K]
-        return self.decode(w, masks, mix.shape[-1])  # [B, S, C, T]
+        return self.decode(w, fast.spread(masks, self._shared), mix.shape[-1])  # [B, S, C, T]
 
     def encode(self, mix: Tensor) -> Tensor:
         """Encode whole frames, [B, C, T] -> [B, N, K]; a mix shorter than a frame is padded to one."""

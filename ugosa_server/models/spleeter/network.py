@@ -15,10 +15,12 @@ Shapes: batch B, sources S, channels C, samples T, frames K, bins F.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from ugosa_server.models.config import Depth
 from ugosa_server.models.network import SeparationNetwork
@@ -129,17 +131,21 @@ class SpleeterNetwork(SeparationNetwork):
         total = powers.sum(dim=1, keepdim=True).add_(MASK_EPS)
         adds_up = self.config.high_band == "average"
         masks = (powers[:, : n_sources - adds_up] + MASK_EPS / n_sources) / total
-        n_above = spectrum.shape[-1] - SEEN_BINS
-        if adds_up:
-            above = masks.mean(dim=-1, keepdim=True).expand(*masks.shape[:-1], n_above)
-        else:
-            above = masks.new_zeros(()).expand(*masks.shape[:-1], n_above)
-        masked = torch.cat([masks, above], dim=-1).to(spectrum.dtype)  # [B, S or S - 1, C, K, F]
-        masked = masked.mul_(spectrum.unsqueeze(1)) if in_place else masked * spectrum.unsqueeze(1)
-        audio = self.waveform(masked, mix.shape[-1])
+        above = masks.mean(dim=-1, keepdim=True) if adds_up else masks.new_zeros((*masks.shape[:-1], 1))
+        audio = self.masked(masks, above, spectrum, mix.shape[-1])  # [B, S or S - 1, C, T]
         if not adds_up:
             return audio
         return torch.cat([audio, mix.unsqueeze(1) - audio.sum(dim=1, keepdim=True)], dim=1)
+
+    def masked(self, masks: Tensor, above: Tensor, spectrum: Tensor, n_samples: int) -> Tensor:
+        """Masks on a spectrum, and back.
+
+        [B, S, C, K, 1024], one for all bins above [B, S, C, K, 1], [B, C, K, F] -> [B, S, C, n_samples]
+        """
+        above = above.expand(*masks.shape[:-1], spectrum.shape[-1] - SEEN_BINS)
+        stems = torch.cat([masks, above], dim=-1).to(spectrum.dtype)
+        one = spectrum.unsqueeze(1)
+        return self.waveform(stems * one if torch.is_grad_enabled() else stems.mul_(one), n_samples)
 
     def waveform(self, spectrum: Tensor, n_samples: int) -> Tensor:
         """Inverse of `spectrum`: complex [..., K, F] -> [..., n_samples]."""
@@ -147,18 +153,29 @@ class SpleeterNetwork(SeparationNetwork):
         frames = frames * self._window if torch.is_grad_enabled() else frames.mul_(self._window)
         squares = self._window.square().expand(spectrum.shape[-2], -1)  # [K, 4096]
         inside = slice(FFT_SAMPLES // 2, FFT_SAMPLES // 2 + n_samples)
-        audio, weights = (_overlap_add(x)[..., inside] for x in (frames, squares))
+        audio, weights = (_OverlapAdd.apply(x)[..., inside] for x in (frames, squares))  # type: ignore[no-untyped-call]
         return audio / weights
 
 
-def _overlap_add(frames: Tensor) -> Tensor:
-    """Add up frames of four hops each: [..., K, 4096] -> [..., (K + 3) 1024]."""
-    n_hops = FFT_SAMPLES // HOP_SAMPLES
-    by_hop = frames.view(*frames.shape[:-1], n_hops, HOP_SAMPLES)  # [..., K, 4, 1024]
-    total = F.pad(by_hop[..., 0, :], (0, 0, 0, n_hops - 1))  # [..., K + 3, 1024]
-    for j in range(1, n_hops):
-        total[..., j : j + frames.shape[-2], :] += by_hop[..., j, :]
-    return total.flatten(-2)
+class _OverlapAdd(torch.autograd.Function):
+    """Sum of frames of four hops each: [..., K, 4096] -> [..., (K + 3) 1024].
+
+    The gradient of a frame is the stretch of the sum's that it lies on: a view, where autograd would fill and
+    add up a whole tensor for each of the four hops.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, frames: Tensor) -> Tensor:
+        n_hops = FFT_SAMPLES // HOP_SAMPLES
+        by_hop = frames.view(*frames.shape[:-1], n_hops, HOP_SAMPLES)  # [..., K, 4, 1024]
+        total = F.pad(by_hop[..., 0, :], (0, 0, 0, n_hops - 1))  # [..., K + 3, 1024]
+        for j in range(1, n_hops):
+            total[..., j : j + frames.shape[-2], :] += by_hop[..., j, :]
+        return total.flatten(-2)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0].unfold(-1, FFT_SAMPLES, HOP_SAMPLES)
 
 
 def padded_frames(n_samples: int) -> int:
