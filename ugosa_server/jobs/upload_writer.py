@@ -42,9 +42,10 @@ class UploadWriter:
         if len(data) > MAX_CHUNK_BYTES:
             raise BadOptionError(f"chunk of {len(data)} bytes; at most {MAX_CHUNK_BYTES} are taken at once")
         if crc32c is not None and google_crc32c.value(data) != crc32c:
+            advice = "send it again" if crc32c else "state the CRC-32C (Castagnoli) of its bytes"
             raise CrcMismatchError(
                 f"chunk at byte {offset} has crc32c {google_crc32c.value(data):#010x}, not {crc32c:#010x};"
-                " send it again",
+                f" {advice}",
                 committed_size=self.committed_size,
             )
         written = 0

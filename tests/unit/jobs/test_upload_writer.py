@@ -38,6 +38,8 @@ def test_nothing_of_a_corrupt_chunk_is_kept(path):
     append(writer, b"abcd")
     with pytest.raises(CrcMismatchError, match="byte 4"):
         writer.append(4, b"efgh", google_crc32c.value(b"efgX"))
+    with pytest.raises(CrcMismatchError, match="not 0x00000000; state the CRC-32C"):
+        writer.append(4, b"efgh", 0)
     append(writer, b"efgh")
     assert writer.verify(8, hashlib.sha256(b"abcdefgh").hexdigest())
     writer.close()
