@@ -37,6 +37,8 @@ def upload_song(
         request_id=request_id or song_request_id(song), format=song.format(), size_bytes=song.size_bytes
     )
     upload = to_upload(connection.unary(connection.uploads.CreateUpload, request).upload)
+    if upload.complete:  # it was sent before, which is no progress
+        return upload
     committed = upload.committed_size
     backoff = connection.backoff()
 
