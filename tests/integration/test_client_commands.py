@@ -24,6 +24,16 @@ def song(shared_server, tmp_path, monkeypatch):
     return path
 
 
+def test_models_for_ensembles_are_listed_on_request(song, capsys):
+    assert main(["models"]) == 0
+    said = capsys.readouterr()
+    assert "starter" in said.out
+    assert "cunet" not in said.out
+    assert " more, for ensembles of orchestral instruments: --all" in said.err
+    assert main(["models", "--all"]) == 0
+    assert "cunet-film" in capsys.readouterr().out
+
+
 def test_a_wrong_mark_is_warned_of_on_terminal_and_report(song, tmp_path, capsys):
     words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--model", "starter"]
     assert main([*words, "--strategy", "B0", "-o", str(tmp_path / "out")]) == 0

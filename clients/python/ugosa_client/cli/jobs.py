@@ -18,6 +18,8 @@ from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError
 from ugosa_client.resources import JobState
 
+CONDITIONED = "conditioned_unet"  # the architecture of models that are told which instruments play
+
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the parsers of this file."""
@@ -67,6 +69,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     usage.set_defaults(run=run_usage)
 
     models = commands.add_parser("models", parents=[common], help="list separation networks")
+    models.add_argument("--all", action="store_true", help="those for ensembles of instruments too")
     models.set_defaults(run=run_models)
 
 
@@ -177,10 +180,11 @@ def megabytes(size_bytes: int) -> str:
 
 
 def run_models(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """List models."""
+    """List models; those that are told who plays only where all are asked for."""
     found = client.models()
+    shown = [model for model in found if arguments.all or model.architecture != CONDITIONED]
     table = Table("model", "architecture", "sources", "rate", "parameters", "description", box=None)
-    for model in found:
+    for model in shown:
         table.add_row(
             escape(model.name) + (" (default)" if model.is_default else ""),
             escape(model.architecture),
@@ -189,7 +193,9 @@ def run_models(arguments: argparse.Namespace, client: UgosaClient, reporter: Rep
             f"{model.parameters:,}",
             escape(model.description),
         )
-    reporter.result({"models": found}, table_text(table) if found else "no models")
+    left_out = len(found) - len(shown)
+    closing = f"{left_out} more, for ensembles of orchestral instruments: --all" if left_out else ""
+    reporter.result({"models": found}, table_text(table) if shown else "no models", closing=closing)
 
 
 def table_text(table: Table) -> str:
