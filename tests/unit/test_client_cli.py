@@ -201,9 +201,14 @@ def test_bad_input_exits_with_2_and_says_why(server, songs, tmp_path, capsys):
     assert "bad.txt, line 1: unknown source 'vocls'; did you mean 'vocals'?" in captured.err
     assert main(["watch", "nothing"]) == 2
     assert "no job 'nothing'" in capsys.readouterr().err
+    assert main([*arguments, "--start-from", "gone.ugosa"]) == 2
+    captured = capsys.readouterr()
+    assert "cannot read the adapter gone.ugosa" in captured.err
+    assert "upload" not in captured.err
     with pytest.raises(SystemExit, match="2"):
         main(["separate", "a.wav", "-o", "out", "--format", "wma"])
-    assert "choose from wav-float32" in capsys.readouterr().err.replace("'", "")
+    known = "choose from wav-float32, wav-pcm24, flac-pcm24, mp3, ogg)"
+    assert known in capsys.readouterr().err.replace("'", "")
 
 
 @pytest.mark.parametrize(

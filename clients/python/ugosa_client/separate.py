@@ -133,6 +133,7 @@ def submit(
     )
     if request.sight is not None:
         request.sight.check()
+    adapter = None if request.adapter is None else AdapterFile(request.adapter)
     if out_dir is not None:
         check_out_dir(song, out_dir, model.sources, overwrite, stem_files)
         if options.base_stems not in (None, BaseStems.NONE):
@@ -160,9 +161,8 @@ def submit(
         if request.preview_s is not None:
             start, end = (round(time_s * rate) for time_s in request.preview_s)
             asked = replace(asked, preview_start_frame=start, preview_end_frame=end)
-        if request.adapter is not None:
-            adapter = upload_song(connection, AdapterFile(request.adapter))
-            asked = replace(asked, start_from=adapter.upload_id)
+        if adapter is not None:
+            asked = replace(asked, start_from=upload_song(connection, adapter).upload_id)
         return create_job(
             connection,
             upload.upload_id,
@@ -283,7 +283,11 @@ def find_model(models: Sequence[Model], name: str | None) -> Model:
             return model
     known = ", ".join(model.name for model in models) or "none"
     wanted = "a default model" if name is None else f"a model named {name!r}"
-    raise UnknownModelError(f"the server does not have {wanted}; its models: {known}", "UNKNOWN_MODEL")
+    raise UnknownModelError(
+        f"the server does not have {wanted}; its models: {known}; `ugosa-server models` lists those that "
+        "can be pulled to it",
+        "UNKNOWN_MODEL",
+    )
 
 
 def _require_known(kind: str, name: str | None, known: Sequence[str], model: str) -> None:

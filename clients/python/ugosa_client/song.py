@@ -49,6 +49,9 @@ class Song(ABC):
 class FileSong(Song):
     """A file of any format; the server decodes it, so 16, 24 and 32 bits arrive as they are."""
 
+    kind = "song"
+    """What it is, for messages."""
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.name = self.path.name
@@ -58,9 +61,9 @@ class FileSong(Song):
             with self.path.open("rb") as file:
                 self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except (OSError, ValueError) as error:  # a path with a zero byte in it is a ValueError
-            raise BadInputError(f"cannot read the song {self.path}: {reason_of(error)}") from error
+            raise BadInputError(f"cannot read the {self.kind} {self.path}: {reason_of(error)}") from error
         if self.size_bytes == 0:
-            raise BadAudioError(f"the song {self.path} is empty (0 bytes)")
+            raise BadAudioError(f"the {self.kind} {self.path} is empty (0 bytes)")
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset`; empty only at the end."""
@@ -76,6 +79,8 @@ class FileSong(Song):
 class VideoFile(FileSong):
     """A video of the players: sent as a song is, but no song."""
 
+    kind = "video"
+
     def format(self) -> audio_pb2.AudioFormat:
         """Return the format of the bytes."""
         return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=display_name(self.name)))
@@ -83,6 +88,8 @@ class VideoFile(FileSong):
 
 class AdapterFile(FileSong):
     """An adapter of a job: sent as a song is, but no song."""
+
+    kind = "adapter"
 
     def format(self) -> audio_pb2.AudioFormat:
         """Return the format of the bytes."""

@@ -51,7 +51,7 @@ def add_job_options(parser: argparse.ArgumentParser, *, start_help: str = "") ->
 
 def more_formats(row: OptionRow) -> tuple[str, ...]:
     """Return the formats of stems that the client makes, for the row of formats."""
-    return tuple(LossyFormat) if row.field == "stem_encoding" else ()
+    return tuple(one.value for one in LossyFormat) if row.field == "stem_encoding" else ()
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def add_lossy_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         dest="stem_encoding",
-        choices=tuple(LossyFormat),
+        choices=[one.value for one in LossyFormat],
         metavar="FORMAT",
         help="mp3 or ogg, both lossy (default: as the job made them)",
     )

@@ -187,7 +187,8 @@ def read_regions(path: Path) -> list[Region]:
         _refuse_foreign_text(path, data)
         known = "; ".join(known.title for known in FORMATS)
         raise MarksFileError(
-            f"{path} is no marks file of a known format; it begins with {data.lstrip()[:40]!r}. "
+            f"{path} is no marks file of a known format; it begins with "
+            f"{data.lstrip()[:40].decode(errors='replace').strip()!r}. "
             f"Known are: {known}"
         )
     try:
