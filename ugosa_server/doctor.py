@@ -185,7 +185,8 @@ def _device(config: ServerConfig) -> str:
             f"torch {torch.__version__} (CUDA {torch.version.cuda}) sees no GPU: no driver, or"
             " CUDA_VISIBLE_DEVICES hides it"
         )
-    return f"cpu with {networks.threads} threads; not CUDA, because {why}"
+    threads = "1 thread" if networks.threads == 1 else f"{networks.threads} threads"
+    return f"cpu with {threads}; not CUDA, because {why}"
 
 
 def _models(config: ServerConfig) -> str:

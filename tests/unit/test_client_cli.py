@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -226,6 +227,27 @@ def test_a_mistyped_word_is_told_the_nearest(words, near, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(words)
     assert f"; did you mean {near}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("separate", "--marks --out --model --stems --for --format --server --json --overwrite"),
+        (
+            "batch",
+            "--out --check --recursive --forget --name --page --model --stems --for --format --server --json"
+            " --overwrite",
+        ),
+    ],
+)
+def test_short_help_has_what_most_need_and_the_long_one_all(command, flags, capsys):
+    for flag, has_all in (("--help", False), ("--help-all", True)):
+        with pytest.raises(SystemExit, match="0"):
+            main([command, flag])
+        shown = set(re.findall(r"(?<=[\s\[])--[a-z][a-z-]+", capsys.readouterr().out))
+        assert {*flags.split(), "--help", "--help-all"} <= shown
+        assert (shown == {*flags.split(), "--help", "--help-all"}) is not has_all
+        assert ("--players" in shown) is has_all
 
 
 def test_numbers_that_the_protocol_cannot_carry_are_bad_input(server, songs, tmp_path, capsys):

@@ -21,6 +21,7 @@ from rich.table import Table
 from ugosa_client.cli.batch_check import check_songs
 from ugosa_client.cli.batch_files import SUMMARY_NAME, SongTree
 from ugosa_client.cli.batch_work import Batch, SongOutcome
+from ugosa_client.cli.brief_help import show_only
 from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
 from ugosa_client.cli.jobs import table_text
@@ -32,6 +33,11 @@ from ugosa_client.video import Sight, parse_boxes
 
 IN_FLIGHT = 100
 SUMMARY_COLUMNS = ["song", "result", "marks", "verdict", "computed", "seconds", "folder", "job", "message"]
+SHOWN = (
+    *("--out", "--check", "--recursive", "--forget", "--name", "--page"),
+    *("--model", "--stems", "--for", "--format", "--server", "--json", "--overwrite"),
+)
+"""Options of the short help."""
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -72,6 +78,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     add_video_places(group)
     parser.set_defaults(run=run_batch)
+    show_only(parser, SHOWN)
 
 
 def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> ExitCode:
