@@ -52,7 +52,9 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
-    parser = Parser(prog="ugosa-server", description="Music source separation server.")
+    parser: argparse.ArgumentParser = Parser(
+        prog="ugosa-server", description="Music source separation server."
+    )
     parser.add_argument("--version", action="version", version=f"ugosa-server {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_serve(commands)
