@@ -193,6 +193,17 @@ def test_a_job_without_stems_has_its_exit_status(server, songs, tmp_path, capsys
     assert not (tmp_path / "out").exists()
 
 
+def test_regions_that_are_no_marks_are_named(server, songs, tmp_path, capsys):
+    server.outcomes["a.wav"] = SUCCEEDED
+    rows = ["#,Name,Start,End,Length", "R1,no vocals,0:00.000,0:00.010,0:00.010"]
+    rows += [f"R{n},Verse {n},0:00.000,0:00.010,0:00.010" for n in range(2, 9)]
+    (songs / "regions.csv").write_text("\n".join(rows) + "\n")
+    words = ["separate", str(songs / "a.wav"), "--marks", str(songs / "regions.csv")]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert "left out: 'Verse 2', 'Verse 3', 'Verse 4', 'Verse 5', 'Verse 6' and 2 more (" in said
+
+
 def test_bad_input_exits_with_2_and_says_why(server, songs, tmp_path, capsys):
     (songs / "bad.txt").write_text("0\t0.5\tno vocls\n")
     arguments = ["separate", str(songs / "a.wav"), "-o", str(tmp_path / "out")]

@@ -21,9 +21,9 @@ from ugosa_client.cli.job_options import add_job_options, add_name, job_options,
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError
-from ugosa_client.marks.file import read_marks_of_stretch
+from ugosa_client.marks.file import RegionFile, read_marks_of_stretch
 from ugosa_client.marks.regions import Position, parse_time
-from ugosa_client.resources import BaseStems
+from ugosa_client.resources import BaseStems, Job
 from ugosa_client.separate import Separation, SeparationRequest, find_model, take_project
 from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
@@ -35,6 +35,7 @@ SHOWN = (
     *("--server", "--json", "--overwrite"),
 )
 """Options of the short help."""
+SHOWN_NAMES = 5
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -162,6 +163,7 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
             stem_files=rule,
             on_upload=reporter.uploaded,
         )
+    say_left_out(request, job, client, reporter)
     if is_reused := job.request_id != request.request_id:
         made = f" of {job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else ""
         reporter.say(f"job {job.job_id}{made} has the stems of this request; --again makes them anew")
@@ -189,6 +191,22 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         "\n".join(listing),
         closing=closing_line(separation),
     )
+
+
+def say_left_out(request: SeparationRequest, job: Job, client: UgosaClient, reporter: Reporter) -> None:
+    """Say which regions of the marks file are no marks."""
+    _, marks = take_project(request.song, request.marks)
+    is_file = isinstance(marks, str | os.PathLike) and Path(marks).is_file()  # a pipe is read once
+    if not is_file or job.audio is None:
+        return
+    sources = find_model(client.models(), job.options.model).sources
+    names = RegionFile.read(marks).left_out(sources, job.audio.sample_rate_hz, job.audio.frames)
+    if names:
+        more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+        listed = ", ".join(map(repr, names[:SHOWN_NAMES]))
+        reporter.say(
+            f"note: regions that are no marks are left out: {listed}{more} (`ugosa marks lint` says why)"
+        )
 
 
 def is_watched(arguments: argparse.Namespace) -> bool:

@@ -62,6 +62,11 @@ class RegionFile:
         """Return the marks of a song; see `read_marks`."""
         return _checked(self.name, self.regions, sources, sample_rate_hz, frames)
 
+    def left_out(self, sources: Sequence[str], sample_rate_hz: int, frames: int) -> list[str]:
+        """Return the names of regions that are no marks: parts of the song, and suggestions."""
+        _, findings = examine_regions(self.regions, sources, sample_rate_hz, frames)
+        return list(dict.fromkeys(f.region for f in findings if f.severity is Severity.INFO))
+
 
 def marks_of_times(
     marks: Iterable[TimedMark], sources: Sequence[str], sample_rate_hz: int, frames: int
