@@ -21,6 +21,7 @@ from ugosa_ardour.session_file import add_stems
 from ugosa_client import JobOptions, Notice, Progress, SeparationRequest, UgosaClient
 from ugosa_client.cli.interrupts import Interrupts
 from ugosa_client.cli.job_options import add_job_options, job_options
+from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import LinesReporter
 from ugosa_client.errors import BadInputError, UgosaClientError, sentence_of
 from ugosa_client.events import JobEvent
@@ -62,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_separate(request_path: Path, out_dir: Path, server: str | None, options: JobOptions) -> None:
     """Cut the region out of its files, separate it under the range markers, and fetch the stems."""
-    request = read_request(request_path)
+    request, reporter = read_request(request_path), LuaReporter()
+    ensure_server(server, reporter.say)
     with UgosaClient(server) as client:
         sources = find_model(client.models(), options.model).sources
         marks, left_out = marks_of(request.ranges, sources)
@@ -71,7 +73,6 @@ def run_separate(request_path: Path, out_dir: Path, server: str | None, options:
                 f"no range marker over the region {request.region!r} names an instrument; draw ranges over "
                 "the time in which one is silent, and name them for example 'no vocals'"
             )
-        reporter = LuaReporter()
         for name in left_out:
             reporter.note(f"the range marker {name!r} names no instrument and is left out")
         out_dir.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
 from ugosa_client.cli.interrupts import Interrupts
 from ugosa_client.cli.job_options import add_job_options, job_options
 from ugosa_client.cli.marks import await_analysis, finding_text
+from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import Reporter, make_reporter
 from ugosa_client.errors import BadInputError, UgosaClientError
 from ugosa_client.marks.findings import Severity
@@ -90,10 +91,11 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> ExitCode:
         print(f"{count} suggestions are marks now")
         return ExitCode.OK
     with (
-        UgosaClient(arguments.server) as client,
         AudacityPipe() as audacity,
+        UgosaClient(arguments.server) as client,
         tempfile.TemporaryDirectory(prefix="ugosa-") as folder,
     ):
+        ensure_server(arguments.server, reporter.say)
         options = job_options(arguments)
         work = Work(client, audacity, Path(folder), find_model(client.models(), options.model), reporter)
         match arguments.action:
