@@ -196,9 +196,8 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
 def say_left_out(request: SeparationRequest, job: Job, client: UgosaClient, reporter: Reporter) -> None:
     """Say which regions of the marks file are no marks."""
     _, marks = take_project(request.song, request.marks)
-    is_file = isinstance(marks, str | os.PathLike) and Path(marks).is_file()  # a pipe is read once
-    if not is_file or job.audio is None:
-        return
+    if not isinstance(marks, str | os.PathLike) or job.audio is None or not Path(marks).is_file():
+        return  # a pipe is read only once
     sources = find_model(client.models(), job.options.model).sources
     names = RegionFile.read(marks).left_out(sources, job.audio.sample_rate_hz, job.audio.frames)
     if names:
