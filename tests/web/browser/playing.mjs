@@ -80,6 +80,28 @@ export const playing = {
     assert.ok(seen.difference < 1e-4, JSON.stringify(seen));
   },
 
+  async drag_over_the_times_loops_a_stretch({ drag, page, until, separate }) {
+    await drag("vocals", 0.05, 0.45);
+    await separate(1);
+    const { x, y, width, height } = await page.locator(".ruler").boundingBox();
+    const along = async (from, to) => {
+      await page.mouse.move(x + from * width, y + height / 2);
+      await page.mouse.down();
+      await page.mouse.move(x + to * width, y + height / 2, { steps: 4 });
+      await page.mouse.up();
+      const { loop, position, frames } = await page.evaluate(() => window.ugosa.player);
+      return [loop && [loop.start / frames, loop.end / frames], position / frames].flat().map((at) => at && Math.round(100 * at) / 100);
+    };
+    assert.deepEqual(await along(0.5, 0.5), [null, 0.5]);
+    assert.deepEqual(await along(0.8, 0.6), [0.6, 0.8, 0.5]);
+    await page.keyboard.press("Space");
+    await until(() => window.ugosa.player.position > 0.6 * window.ugosa.frames);
+    await page.keyboard.press("["); // another mark that is chosen leaves it as it is
+    assert.equal(await page.evaluate(() => Math.round((100 * window.ugosa.player.loop.start) / window.ugosa.frames)), 60);
+    await page.keyboard.press("l");
+    assert.equal(await page.evaluate(() => window.ugosa.player.loop), null);
+  },
+
   async every_key_does_what_the_list_says({ drag, marks, click, page, until }) {
     const state = (read) => page.evaluate(read);
     const pressed = [];

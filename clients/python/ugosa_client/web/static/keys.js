@@ -94,6 +94,7 @@ export function keysList() {
   const more = [
     { shown: "Ctrl Z, Ctrl Y", means: "undo, redo" },
     { shown: "drag on a lane", means: "mark silence (Shift: active, Alt: only this)" },
+    { shown: "drag on times", means: "loop (a click goes there)" },
     { shown: "Ctrl wheel", means: "zoom" },
   ];
   const rows = [...KEYS, ...more].map(({ shown, means }) =>

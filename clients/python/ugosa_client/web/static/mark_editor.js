@@ -91,7 +91,7 @@ export class MarkEditor {
     if (mark) this.choose(mark.source);
     if (this.selected === mark) return;
     this.selected = mark;
-    if (mark) this.page.playback.moveLoop({ start: mark.start_frame, end: mark.end_frame });
+    if (mark) this.page.playback.moveLoop(mark);
     this.page.renderMarks();
   }
 

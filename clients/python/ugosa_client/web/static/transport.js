@@ -20,7 +20,7 @@ export class Transport {
     this.takes = element("div", { class: "segments takes", role: "group", "aria-label": "Take that is heard" });
     const tool = (/** @type {string} */ text, /** @type {string} */ title, /** @type {() => void} */ onclick) =>
       element("button", { class: "tool", type: "button", title, "aria-label": title, onclick }, text);
-    this.loop = tool("Loop", "Loop the selected mark (L)", () => page.playback.toggleLoop());
+    this.loop = tool("Loop", "Loop the selected mark, or what is dragged over above the lanes (L)", () => page.playback.toggleLoop());
     this.undo = tool("↶", "Undo (Ctrl Z)", () => page.editor.marks.undo());
     this.redo = tool("↷", "Redo (Ctrl Y)", () => page.editor.marks.redo());
     const intents = element("div", { class: "segments", role: "radiogroup", "aria-label": "What a drag marks" });
