@@ -124,7 +124,10 @@ export class Playback {
     const version = this.versions.find(({ job }) => job.job_id === job_id);
     if (version && (this.version?.job.job_id !== job_id || this.other)) this.hear(version);
     const take = this.takes.find(({ span }) => span);
-    if (!take) return;
+    if (!take) {
+      say("it was begun without stems under your marks, around which this is heard");
+      return;
+    }
     this.selectTake(take.key);
     if (!this.player.isPlaying) this.togglePlay();
   }
