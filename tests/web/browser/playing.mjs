@@ -89,10 +89,13 @@ export const playing = {
       await page.mouse.down();
       await page.mouse.move(x + to * width, y + height / 2, { steps: 4 });
       await page.mouse.up();
-      const { loop, position, frames } = await page.evaluate(() => window.ugosa.player);
-      return [loop && [loop.start / frames, loop.end / frames], position / frames].flat().map((at) => at && Math.round(100 * at) / 100);
+      return page.evaluate(() => {
+        const { loop, position, frames } = window.ugosa.player;
+        const share = (frame) => Math.round((100 * frame) / frames) / 100;
+        return loop ? [share(loop.start), share(loop.end), share(position)] : share(position);
+      });
     };
-    assert.deepEqual(await along(0.5, 0.5), [null, 0.5]);
+    assert.equal(await along(0.5, 0.5), 0.5);
     assert.deepEqual(await along(0.8, 0.6), [0.6, 0.8, 0.5]);
     await page.keyboard.press("Space");
     await until(() => window.ugosa.player.position > 0.6 * window.ugosa.frames);
