@@ -78,9 +78,9 @@ def test_page_of_a_remote_server_is_served_here(remote, tmp_path):
         browser = build_opener(HTTPCookieProcessor())
         assert b"UGOSA" in browser.open(match[0]).read()
         songs = json.load(browser.open(f"{match[1]}/api/songs"))
-        assert [song["file_name"] for song in songs] == ["song.wav"]
+        assert songs[0]["file_name"] == "song.wav"
         models = json.load(browser.open(f"{match[1]}/api/models"))["models"]
-        assert [model["name"] for model in models] == ["tiny"]
+        assert "tiny" in [model["name"] for model in models]
     finally:
         page.terminate()
         page.wait(20)
