@@ -59,6 +59,8 @@ export class Lanes {
     root.append(element("div", { class: "over" }, this.previewBox, this.loopBox, this.playhead));
     this.resizes = new ResizeObserver(() => this.#drawRuler());
     this.resizes.observe(this.ruler);
+    this.night = matchMedia("(prefers-color-scheme: dark)");
+    this.night.onchange = () => [...this.#lanes.values()].forEach((lane) => lane.colour());
     this.ruler.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => this.#pressRuler(event));
   }
 
@@ -90,6 +92,7 @@ export class Lanes {
 
   destroy() {
     this.resizes.disconnect();
+    this.night.onchange = null;
     for (const lane of this.#lanes.values()) lane.destroy();
     this.root.replaceChildren();
   }

@@ -37,11 +37,15 @@ export class Transport {
       this.loop,
       element("span", { class: "spring" }),
       element("span", { class: "named" }, element("span", { class: "quiet" }, "Drag marks"), intents),
-      this.undo,
-      this.redo,
-      tool("−", "Zoom out (−)", () => page.zoomStep(-1)),
-      tool("+", "Zoom in (+)", () => page.zoomStep(1)),
-      tool("?", "Keys (?)", () => page.help()),
+      element(
+        "span",
+        { class: "tools" },
+        this.undo,
+        this.redo,
+        tool("−", "Zoom out (−)", () => page.zoomStep(-1)),
+        tool("+", "Zoom in (+)", () => page.zoomStep(1)),
+        tool("?", "Keys (?)", () => page.help()),
+      ),
     );
   }
 
