@@ -62,7 +62,9 @@ def is_base(job: Job) -> bool:
 
 def versions_json(versions: Sequence[SongVersion]) -> list[dict[str, Any]]:
     """Return versions for the page; `started_from` is the number of the version from which one went on."""
-    numbers = {version.version.job.job_id: version.version.number for version in versions}
+    numbers: dict[str | None, int] = {
+        version.version.job.job_id: version.version.number for version in versions
+    }
     return [
         {
             "number": version.version.number,
