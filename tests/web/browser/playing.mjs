@@ -162,6 +162,13 @@ export const playing = {
     await press("Shift+ArrowRight");
     await press("ArrowLeft");
     assert.equal(await state(() => window.ugosa.editor.selectedMark.start_frame), before + 4410);
+    const length = () => state(() => window.ugosa.editor.selectedMark.end_frame - window.ugosa.editor.selectedMark.start_frame);
+    const whole = await length();
+    await press("Alt+ArrowRight");
+    await press("Alt+ArrowRight");
+    await press("Alt+ArrowLeft");
+    assert.equal(await length(), whole + 441);
+    assert.equal(await state(() => window.ugosa.editor.selectedMark.start_frame), before + 4410);
     await press("t");
     assert.equal(await state(() => window.ugosa.editor.selectedMark.state), "active");
     await press("l");
