@@ -2,7 +2,13 @@
 
 import asyncio
 import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
 import threading
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 import trustme
@@ -52,6 +58,32 @@ def test_a_song_is_separated_over_tls_with_a_token(remote, tmp_path):
     with UgosaClient(address, identity=Identity(token=token, ca_file=folder / "ca.pem")) as client:
         job = client.submit(SeparationRequest(tmp_path / "song.wav"))
         assert [event.seq for event in client.watch(job.job_id)][:3] == [1, 2, 3]
+
+
+def test_page_of_a_remote_server_is_served_here(remote, tmp_path):
+    pytest.importorskip("starlette", reason="the page needs starlette and uvicorn")
+    pytest.importorskip("uvicorn", reason="the page needs starlette and uvicorn")
+    address, token, folder = remote
+    (tmp_path / "song.wav").write_bytes(wav_bytes())
+    options = ["--no-browser", "--server", address, "--ca", str(folder / "ca.pem")]
+    page = subprocess.Popen(
+        [sys.executable, "-m", "ugosa_client.cli", "web", str(tmp_path / "song.wav"), *options],
+        env={**os.environ, "UGOSA_TOKEN": token, "XDG_STATE_HOME": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        found = (re.search(r"(http://127\.0\.0\.1:\d+)/\?key=[\w-]+", line) for line in page.stderr)
+        match = next(filter(None, found))
+        browser = build_opener(HTTPCookieProcessor())
+        assert b"UGOSA" in browser.open(match[0]).read()
+        songs = json.load(browser.open(f"{match[1]}/api/songs"))
+        assert songs[0]["file_name"] == "song.wav"
+        models = json.load(browser.open(f"{match[1]}/api/models"))["models"]
+        assert "tiny" in [model["name"] for model in models]
+    finally:
+        page.terminate()
+        page.wait(20)
 
 
 def test_cli_reads_token_and_authority_from_files_or_env(remote, monkeypatch, capsys):

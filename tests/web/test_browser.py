@@ -125,6 +125,7 @@ def open_page(shared_server: Server, tmp_path: Path) -> Iterator[Callable[..., P
         "job_goes_on_from_the_last_or_starts_fresh",
         "takes_switch_without_a_gap_or_a_shift",
         "solo_and_loop_are_sample_exact",
+        "drag_over_the_times_loops_a_stretch",
         "every_key_does_what_the_list_says",
         "suggestion_is_accepted_by_enter",
         "keyboard_alone_marks_and_separates",

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ugosa_client.resources import Job, JobOptions, JobState, Mark, MarkState, Stem, StemEncoding
-from ugosa_client.web.song_versions import song_versions
+from ugosa_client.resources import (
+    Job,
+    JobOptions,
+    JobState,
+    Mark,
+    MarkState,
+    Stem,
+    StemEncoding,
+    Verdict,
+    VerdictOutcome,
+)
+from ugosa_client.web.song_versions import song_versions, versions_json
 
 VOCALS = Mark("vocals", MarkState.SILENT, 0, 44100)
 DRUMS = Mark("drums", MarkState.SILENT, 0, 44100)
@@ -59,6 +69,21 @@ def test_base_stems_of_a_job_are_a_take_while_it_runs_and_after():
     assert takes_of(ended) == [[("Under your marks", "job"), ("Adapted", "job")]]
     (version,) = song_versions([ended])
     assert [take.is_base for take in version.takes] == [True, False]
+
+
+def test_kept_model_is_no_adapted_take():
+    verdict = Verdict(VerdictOutcome.DID_NOT, 0, 4.0, (), "kept the network as it was")
+    with_base = replace(job_of("job", VOCALS, gives_base=True), verdict=verdict)
+    without = replace(job_of("job", VOCALS), verdict=verdict)
+    assert takes_of(with_base) == takes_of(without) == [[("Under your marks", "job")]]
+
+
+def test_version_that_went_on_names_the_one_it_came_from():
+    first, second = job_of("first", VOCALS), job_of("second", VOCALS, DRUMS)
+    options = replace(second.options, start_from="first", preview_end_frame=44100)
+    versions = versions_json(song_versions([replace(second, options=options), first]))
+    assert [version["started_from"] for version in versions] == [1, None]
+    assert versions[0]["options_changed"] == []
 
 
 def test_take_without_marks_belongs_to_all_versions_of_its_model():

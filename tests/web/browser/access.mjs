@@ -46,12 +46,21 @@ export const access = {
     await separate(1);
     const { readFileSync } = await import("node:fs");
     const source = readFileSync(axe, "utf8");
-    for (const colorScheme of ["light", "dark"]) {
-      await page.emulateMedia({ colorScheme });
-      await page.evaluate(source);
-      const { violations } = await page.evaluate(() => window.axe.run());
-      const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html.slice(0, 150)} ${node.failureSummary}`).join("; ")}`);
-      assert.deepEqual(told, [], colorScheme);
-    }
+    await page.evaluate(source);
+    const check = async (screen) => {
+      for (const colorScheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme });
+        const { violations } = await page.evaluate(() => window.axe.run());
+        const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html.slice(0, 150)} ${node.failureSummary}`).join("; ")}`);
+        assert.deepEqual(told, [], `${screen}, ${colorScheme}`);
+      }
+    };
+    await check("a song");
+    await page.keyboard.press("?");
+    await check("keys");
+    await page.keyboard.press("Escape");
+    await page.evaluate(() => (location.hash = ""));
+    await page.locator(".drop").waitFor();
+    await check("songs");
   },
 };

@@ -80,6 +80,31 @@ export const playing = {
     assert.ok(seen.difference < 1e-4, JSON.stringify(seen));
   },
 
+  async drag_over_the_times_loops_a_stretch({ drag, page, until, separate }) {
+    await drag("vocals", 0.05, 0.45);
+    await separate(1);
+    const { x, y, width, height } = await page.locator(".ruler").boundingBox();
+    const along = async (from, to) => {
+      await page.mouse.move(x + from * width, y + height / 2);
+      await page.mouse.down();
+      await page.mouse.move(x + to * width, y + height / 2, { steps: 4 });
+      await page.mouse.up();
+      return page.evaluate(() => {
+        const { loop, position, frames } = window.ugosa.player;
+        const share = (frame) => Math.round((100 * frame) / frames) / 100;
+        return loop ? [share(loop.start), share(loop.end), share(position)] : share(position);
+      });
+    };
+    assert.equal(await along(0.5, 0.5), 0.5);
+    assert.deepEqual(await along(0.8, 0.6), [0.6, 0.8, 0.5]);
+    await page.keyboard.press("Space");
+    await until(() => window.ugosa.player.position > 0.6 * window.ugosa.frames);
+    await page.keyboard.press("["); // another mark that is chosen leaves it as it is
+    assert.equal(await page.evaluate(() => Math.round((100 * window.ugosa.player.loop.start) / window.ugosa.frames)), 60);
+    await page.keyboard.press("l");
+    assert.equal(await page.evaluate(() => window.ugosa.player.loop), null);
+  },
+
   async every_key_does_what_the_list_says({ drag, marks, click, page, until }) {
     const state = (read) => page.evaluate(read);
     const pressed = [];
@@ -136,6 +161,13 @@ export const playing = {
     await press("ArrowRight");
     await press("Shift+ArrowRight");
     await press("ArrowLeft");
+    assert.equal(await state(() => window.ugosa.editor.selectedMark.start_frame), before + 4410);
+    const length = () => state(() => window.ugosa.editor.selectedMark.end_frame - window.ugosa.editor.selectedMark.start_frame);
+    const whole = await length();
+    await press("Alt+ArrowRight");
+    await press("Alt+ArrowRight");
+    await press("Alt+ArrowLeft");
+    assert.equal(await length(), whole + 441);
     assert.equal(await state(() => window.ugosa.editor.selectedMark.start_frame), before + 4410);
     await press("t");
     assert.equal(await state(() => window.ugosa.editor.selectedMark.state), "active");

@@ -62,6 +62,7 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
         listener = stack.enter_context(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", arguments.port))
+        listener.listen()  # a browser that is quicker than the routes waits for them
         app = Access(
             Gateway(client, songs, drop_dir).app(),
             listener.getsockname()[1],

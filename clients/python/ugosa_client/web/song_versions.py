@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ugosa_client.resources import Job, JobState, Stem
+from ugosa_client.resources import Job, JobState, Stem, VerdictOutcome
 from ugosa_client.versions import Version, versions_of
 from ugosa_client.web.json_forms import job_json
 
@@ -62,7 +62,9 @@ def is_base(job: Job) -> bool:
 
 def versions_json(versions: Sequence[SongVersion]) -> list[dict[str, Any]]:
     """Return versions for the page; `started_from` is the number of the version from which one went on."""
-    numbers = {version.version.job.job_id: version.version.number for version in versions}
+    numbers: dict[str | None, int] = {
+        version.version.job.job_id: version.version.number for version in versions
+    }
     return [
         {
             "number": version.version.number,
@@ -89,10 +91,12 @@ def versions_json(versions: Sequence[SongVersion]) -> list[dict[str, Any]]:
 def _takes(job: Job, bases: Sequence[Job]) -> list[Take]:
     plain = [Take(WITHOUT_MARKS, base) for base in bases if not base.marks and _has_model_of(base, job)]
     under = [Take(UNDER_MARKS, base) for base in bases if base.marks and _is_alike(base, job)]
-    if not is_base(job):
+    own = [] if is_base(job) else [Take(ADAPTED, job)]
+    if own:
         under = [Take(UNDER_MARKS, job, is_base=True), *under]
-    adapted = [] if is_base(job) else [Take(ADAPTED, job)]
-    there = [[take for take in takes if take.stems] for takes in (plain, under, adapted)]
+    if own and job.verdict is not None and job.verdict.outcome is VerdictOutcome.DID_NOT:
+        own, under = [], [*under, Take(UNDER_MARKS, job)]  # the model was kept: nothing is to be compared
+    there = [[take for take in takes if take.stems] for takes in (plain, under, own)]
     return [takes[0] for takes in there if takes]
 
 

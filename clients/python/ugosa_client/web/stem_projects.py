@@ -29,11 +29,11 @@ class StemProject:
     """A zip of stems and of what a DAW opens."""
 
     file_name: str
-    """Of the zip."""
+    """Name of the zip."""
     folder: str
-    """Of the stems in it."""
+    """Folder of the stems in it."""
     files: dict[str, bytes]
-    """What there is beside the stems."""
+    """Contents of the files beside the stems, by their names."""
 
 
 def reaper_project(job: Job, song: str, file_names: Sequence[str]) -> StemProject:

@@ -32,8 +32,8 @@ export const KEYS = [
   {
     keys: ["ArrowLeft", "ArrowRight"],
     shown: "← →",
-    means: "move the mark 10 ms (Shift: 100); without one, go 1 s",
-    does: ({ editor }, key, event) => editor.nudge(key === "ArrowRight" ? 1 : -1, event.shiftKey),
+    means: "move the mark 10 ms (Shift: 100; Alt: its end); without one, go 1 s",
+    does: ({ editor }, key, event) => editor.nudge(key === "ArrowRight" ? 1 : -1, event),
   },
   { keys: ["t"], shown: "T", means: "silent mark to active and back", does: ({ editor }) => editor.toggleState() },
   { keys: ["Delete", "Backspace"], shown: "Del", means: "remove the mark", does: ({ editor }) => editor.remove() },
@@ -94,6 +94,7 @@ export function keysList() {
   const more = [
     { shown: "Ctrl Z, Ctrl Y", means: "undo, redo" },
     { shown: "drag on a lane", means: "mark silence (Shift: active, Alt: only this)" },
+    { shown: "drag on times", means: "loop (a click goes there)" },
     { shown: "Ctrl wheel", means: "zoom" },
   ];
   const rows = [...KEYS, ...more].map(({ shown, means }) =>

@@ -92,6 +92,12 @@ export class Lane {
     if (Math.abs(this.scroll - px) > 1) this.surfer.setScroll(px);
   }
 
+  /** Draw the waveform in the colour that the lane has by day or by night. */
+  colour() {
+    const { color } = getComputedStyle(this.plot);
+    this.surfer.setOptions({ waveColor: color, progressColor: color });
+  }
+
   /** @param {number} peak sample that fills the lane */
   setFullHeight(peak) {
     this.surfer.setOptions({ maxPeak: peak });
@@ -124,8 +130,7 @@ export class Lane {
    */
   async #load(peaks, pxPerS) {
     this.row.classList.toggle("borrowed", this.source !== MIX && this.#address.endsWith("/mix"));
-    const { color } = getComputedStyle(this.plot); // as it is by day or night
-    this.surfer.setOptions({ waveColor: color, progressColor: color });
+    this.colour();
     const zoom = pxPerS(peaks[0]);
     const { scroll } = this;
     this.isLoading = true;

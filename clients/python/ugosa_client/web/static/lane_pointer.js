@@ -8,7 +8,7 @@ import { MIX } from "./lane.js";
 /** @typedef {import("./lanes.js").Lanes} Lanes */
 /** @typedef {{id: number, x: number, y: number, frame: number, intent: import("./lanes.js").Intent|null}} Drag */
 
-const CLICK_PX = 4; // a pointer that moved less has clicked
+export const CLICK_PX = 4; // a pointer that moved less has clicked
 const EDGE_PX = 24; // a drag that comes so near to a lane's end scrolls
 const EDGE_STEP_PX = 10;
 const WHEEL_PX = 300; // that zoom by e

@@ -3,7 +3,7 @@
 
 import { clock, element } from "./dom.js";
 import { Lane, MIX } from "./lane.js";
-import { LanePointer } from "./lane_pointer.js";
+import { CLICK_PX, LanePointer } from "./lane_pointer.js";
 import { MarkRegions } from "./mark_regions.js";
 
 /** @typedef {import("./api.js").Mark} Mark */
@@ -22,6 +22,7 @@ const TICKS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
  * @property {(source: string, intent: Intent|null, start: number, end: number) => void} onDrawn a span in frames; the
  *   intent is that of a key, or null
  * @property {(frame: number) => void} onSeek
+ * @property {(loop: {start: number, end: number}) => void} onLoop
  * @property {(source: string) => void} onLane
  * @property {(source: string) => void} onSolo
  * @property {(source: string) => void} onMute
@@ -58,11 +59,40 @@ export class Lanes {
     root.append(element("div", { class: "over" }, this.previewBox, this.loopBox, this.playhead));
     this.resizes = new ResizeObserver(() => this.#drawRuler());
     this.resizes.observe(this.ruler);
-    this.ruler.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => callbacks.onSeek(this.frameUnder(event.clientX)));
+    this.night = matchMedia("(prefers-color-scheme: dark)");
+    this.night.onchange = () => [...this.#lanes.values()].forEach((lane) => lane.colour());
+    this.ruler.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => this.#pressRuler(event));
+  }
+
+  /**
+   * Go where the ruler is clicked; loop what is dragged over.
+   * @param {PointerEvent} down
+   */
+  #pressRuler(down) {
+    if (down.button !== 0) return;
+    const { ruler, callbacks } = this;
+    const first = this.frameUnder(down.clientX);
+    /** @type {{start: number, end: number}|null} */
+    let drawn = null;
+    const onMove = (/** @type {PointerEvent} */ event) => {
+      if (!drawn && Math.abs(event.clientX - down.clientX) <= CLICK_PX) return;
+      const [start, end] = [first, this.frameUnder(event.clientX)].sort((a, b) => a - b);
+      drawn = { start, end: Math.max(end, start + 1) };
+      this.showLoop(drawn);
+    };
+    const onEnd = () => {
+      ruler.removeEventListener("pointermove", onMove);
+      if (drawn) callbacks.onLoop(drawn);
+      else callbacks.onSeek(first);
+    };
+    ruler.setPointerCapture(down.pointerId);
+    ruler.addEventListener("pointermove", onMove);
+    ruler.addEventListener("lostpointercapture", onEnd, { once: true });
   }
 
   destroy() {
     this.resizes.disconnect();
+    this.night.onchange = null;
     for (const lane of this.#lanes.values()) lane.destroy();
     this.root.replaceChildren();
   }

@@ -91,7 +91,7 @@ export class MarkEditor {
     if (mark) this.choose(mark.source);
     if (this.selected === mark) return;
     this.selected = mark;
-    if (mark) this.page.playback.moveLoop({ start: mark.start_frame, end: mark.end_frame });
+    if (mark) this.page.playback.moveLoop(mark);
     this.page.renderMarks();
   }
 
@@ -153,20 +153,21 @@ export class MarkEditor {
   }
 
   /**
-   * Move the selected mark a little; without one, go a second.
+   * Move the selected mark a little, with Shift further, with Alt its end alone; without one, go a second.
    * @param {1|-1} sign
-   * @param {boolean} isFar
+   * @param {KeyboardEvent} event
    */
-  nudge(sign, isFar) {
+  nudge(sign, { shiftKey, altKey }) {
     const { selectedMark: mark } = this;
     const { rate, frames, player } = this.page;
     if (!mark) {
       player.seek(player.position + sign * rate);
       return;
     }
-    const wanted = sign * Math.round((isFar ? NUDGE_FAR_S : NUDGE_S) * rate);
-    const by = Math.min(Math.max(wanted, -mark.start_frame), frames - mark.end_frame);
-    this.move(mark, mark.start_frame + by, mark.end_frame + by);
+    const step = Math.round((shiftKey ? NUDGE_FAR_S : NUDGE_S) * rate);
+    const least = altKey ? mark.start_frame + step - mark.end_frame : -mark.start_frame;
+    const by = Math.min(Math.max(sign * step, least), frames - mark.end_frame);
+    this.move(mark, mark.start_frame + (altKey ? 0 : by), mark.end_frame + by);
   }
 
   /** Make a silent mark active, or an active one silent. */

@@ -8,6 +8,7 @@ import { previewTake } from "./preview.js";
 import { takesOf } from "./versions.js";
 
 /** @typedef {import("./song_screen.js").SongScreen} SongScreen */
+/** @typedef {import("./api.js").Mark} Mark */
 /** @typedef {import("./api.js").Version} Version */
 /** @typedef {import("./versions.js").NamedTake} NamedTake */
 
@@ -20,6 +21,7 @@ export class Playback {
   /** @type {Set<string>} */ mutes = new Set();
   #hearsNewest = true; // until another version is chosen
   /** @type {{start: number, end: number}|null} the loop that came with a preview, and goes with it */ #loopOfPreview = null;
+  #loopsMark = false; // whether the loop goes along with the selected mark
 
   /** @param {SongScreen} page */
   constructor(page) {
@@ -122,7 +124,10 @@ export class Playback {
     const version = this.versions.find(({ job }) => job.job_id === job_id);
     if (version && (this.version?.job.job_id !== job_id || this.other)) this.hear(version);
     const take = this.takes.find(({ span }) => span);
-    if (!take) return;
+    if (!take) {
+      say("it was begun without stems under your marks, around which this is heard");
+      return;
+    }
     this.selectTake(take.key);
     if (!this.player.isPlaying) this.togglePlay();
   }
@@ -155,7 +160,7 @@ export class Playback {
     const span = this.takes.find((take) => take.key === key)?.span;
     if (span && !this.player.loop) {
       this.#loopOfPreview = span;
-      this.#setLoop(span);
+      this.loop(span);
     }
     this.#takeChanged();
   }
@@ -209,24 +214,31 @@ export class Playback {
   toggleLoop() {
     const { selected } = this.page.editor;
     const span = this.takes.find(({ key }) => key === this.player.take)?.span;
-    if (this.player.loop) this.#setLoop(null);
-    else if (selected) this.#setLoop({ start: selected.start_frame, end: selected.end_frame });
-    else if (span) this.#setLoop(span);
-    else say("click the mark that is to be looped, then press L");
+    if (this.player.loop) this.loop(null);
+    else if (selected) this.#loopMark(selected);
+    else if (span) this.loop(span);
+    else say("drag over the times above the lanes, or click a mark and press L");
   }
 
-  /** @param {{start: number, end: number}} span that is looped from now on, if one is */
-  moveLoop(span) {
-    if (this.player.loop) this.#setLoop(span);
+  /** @param {Mark} mark that is looped from now on, if one is */
+  moveLoop(mark) {
+    if (this.player.loop && this.#loopsMark) this.#loopMark(mark);
+  }
+
+  /** @param {Mark} mark */
+  #loopMark({ start_frame: start, end_frame: end }) {
+    this.loop({ start, end });
+    this.#loopsMark = true;
   }
 
   #endLoopOfPreview() {
-    if (this.player.loop === this.#loopOfPreview) this.#setLoop(null);
+    if (this.player.loop === this.#loopOfPreview) this.loop(null);
     this.#loopOfPreview = null;
   }
 
   /** @param {{start: number, end: number}|null} loop */
-  #setLoop(loop) {
+  loop(loop) {
+    this.#loopsMark = false;
     this.player.setLoop(loop);
     this.page.lanes.showLoop(loop);
     this.page.transport.render();

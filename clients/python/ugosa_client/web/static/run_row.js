@@ -48,7 +48,7 @@ export class RunRow {
       const last = leakage[leakage.length - 1];
       fill(
         this.leakage,
-        element("span", { class: "quiet" }, `Leakage ${signed(last)} dB on silence it has not seen`),
+        element("span", { class: "quiet" }, `Leakage ${signed(last)} dB in held-back silence`),
         line(leakage, "Leakage after each pass"),
       );
     }

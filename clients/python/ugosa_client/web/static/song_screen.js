@@ -118,6 +118,7 @@ export class SongScreen {
         onSelect: (mark) => editor.select(mark),
         onAccept: (suggestion) => editor.accept(suggestion),
         onSeek: (frame) => this.player.seek(frame),
+        onLoop: (loop) => playback.loop(loop),
         onLane: (source) => editor.choose(source),
         onSolo: (source) => playback.solo(source),
         onMute: (source) => playback.mute(source),

@@ -20,7 +20,7 @@ export class Transport {
     this.takes = element("div", { class: "segments takes", role: "group", "aria-label": "Take that is heard" });
     const tool = (/** @type {string} */ text, /** @type {string} */ title, /** @type {() => void} */ onclick) =>
       element("button", { class: "tool", type: "button", title, "aria-label": title, onclick }, text);
-    this.loop = tool("Loop", "Loop the selected mark (L)", () => page.playback.toggleLoop());
+    this.loop = tool("Loop", "Loop the selected mark, or what is dragged over above the lanes (L)", () => page.playback.toggleLoop());
     this.undo = tool("↶", "Undo (Ctrl Z)", () => page.editor.marks.undo());
     this.redo = tool("↷", "Redo (Ctrl Y)", () => page.editor.marks.redo());
     const intents = element("div", { class: "segments", role: "radiogroup", "aria-label": "What a drag marks" });
@@ -37,11 +37,15 @@ export class Transport {
       this.loop,
       element("span", { class: "spring" }),
       element("span", { class: "named" }, element("span", { class: "quiet" }, "Drag marks"), intents),
-      this.undo,
-      this.redo,
-      tool("−", "Zoom out (−)", () => page.zoomStep(-1)),
-      tool("+", "Zoom in (+)", () => page.zoomStep(1)),
-      tool("?", "Keys (?)", () => page.help()),
+      element(
+        "span",
+        { class: "tools" },
+        this.undo,
+        this.redo,
+        tool("−", "Zoom out (−)", () => page.zoomStep(-1)),
+        tool("+", "Zoom in (+)", () => page.zoomStep(1)),
+        tool("?", "Keys (?)", () => page.help()),
+      ),
     );
   }
 
