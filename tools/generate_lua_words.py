@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,15 +21,16 @@ LUA_WORDS = ROOT / "clients" / "reaper" / "ugosa" / "words.lua"
 
 
 def lua_table(name: str, value: Mapping[str, object] | Sequence[str]) -> list[str]:
-    """Write an assignment; JSON's strings are Lua's for ASCII."""
+    """Write an assignment; JSON's strings are Lua's but for letters beyond ASCII."""
     if not isinstance(value, Mapping):
         return [f"words.{name} = {lua_value(value)}", ""]
-    rows = (f"  [{json.dumps(key)}] = {lua_value(row)}," for key, row in value.items())
+    rows = (f"  [{lua_value(key)}] = {lua_value(row)}," for key, row in value.items())
     return [f"words.{name} = {{", *rows, "}", ""]
 
 
 def lua_value(value: object) -> str:
-    return json.dumps(value) if isinstance(value, str) else f"{{ {json.dumps(value)[1:-1]} }}"
+    text = re.sub(r"\\u([0-9a-f]{4})", r"\\u{\1}", json.dumps(value))
+    return text if isinstance(value, str) else f"{{ {text[1:-1]} }}"
 
 
 def lua_words() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import ipaddress
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import IO
 from ugosa_server.errors import ConfigError, reason_of
 from ugosa_server.home import expanded
 
+PORT = re.compile("[0-9]{1,5}")
 MAX_PORT = 65535
 MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un of Linux, less its final zero
 
@@ -54,7 +56,7 @@ def split_host_port(text: str) -> tuple[str, int] | None:
     """Return the host and the port of "HOST:PORT", without the brackets of IPv6; None if it is none."""
     host, colon, port = text.rpartition(":")
     host = host.strip("[]")
-    if not colon or not host or not port.isdecimal() or int(port) > MAX_PORT:
+    if not colon or not host or not PORT.fullmatch(port) or int(port) > MAX_PORT:
         return None
     return host, int(port)
 

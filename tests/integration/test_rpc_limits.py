@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import gc
 import os
 import uuid
 
@@ -16,6 +17,7 @@ from tests.helpers.front import ROOMY
 from tests.helpers.scripted_engine import Gate, progress, succeed
 from tests.helpers.tiny_cunet import write_tiny_cunet
 from ugosa_server.jobs.runs import RunNotice
+from ugosa_server.rpc.limits import MAX_STREAMS_PER_CONNECTION
 from ugosa_server.wire.ugosa.v1 import job_service_pb2, marks_pb2, separation_service_pb2, upload_service_pb2
 
 pytestmark = pytest.mark.asyncio
@@ -323,3 +325,23 @@ async def test_disk_that_fills_within_a_chunk_tears_nothing(tmp_path, monkeypatc
         assert committed <= 3000
         answers = await send(api, upload.upload_id, offset=committed, finish=True)
         assert answers[-1].upload.state == upload_service_pb2.UPLOAD_STATE_COMPLETE
+
+
+async def test_a_connection_is_served_after_many_refused_calls(tmp_path):
+    gc.disable()  # what only the collector would free still counts as a stream of the connection
+    try:
+        async with serving(tmp_path) as api:
+            unknown = upload_service_pb2.GetUploadRequest(upload_id="none")
+            codes = {
+                (await refusal(api.uploads.GetUpload(unknown)))[0]
+                for _ in range(2 * MAX_STREAMS_PER_CONNECTION)
+            }
+            assert codes == {grpc.StatusCode.NOT_FOUND}
+    finally:
+        gc.enable()
+
+
+async def test_a_size_below_zero_is_refused(tmp_path):
+    async with serving(tmp_path) as api:
+        code, reason, _ = await refusal(api.create_upload(size_bytes=-1))
+        assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "BAD_OPTION")

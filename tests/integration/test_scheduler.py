@@ -58,18 +58,18 @@ async def test_a_job_goes_from_queue_to_stems(tmp_path):
             await front.jobs.stem_file(PRINCIPAL, job.job_id, "guitar")
 
 
-async def test_a_cancel_in_the_store_reaches_the_run_at_its_next_step(tmp_path):
+async def test_a_cancel_in_the_store_reaches_run_and_watchers(tmp_path):
     """As `ugosa-server token revoke --cancel-jobs` asks, from a process of its own."""
-    gate, never = Gate(), Gate()
-    async with running_front(tmp_path, [progress(1), gate, progress(2), never, succeed]) as front:
+    never = Gate()
+    async with running_front(tmp_path, [progress(1), never, succeed]) as front:
         running, waiting = await submit(front), await submit(front, "next")
-        await gate.reached.wait()
+        watches = [asyncio.create_task(front.events(job.job_id)) for job in (running, waiting)]
+        await never.reached.wait()
         beside = Store(tmp_path / STORE_FILE_NAME)
         assert beside.jobs.cancel_all(PRINCIPAL) == 2
         beside.close()
-        gate.open()
-        for job in (running, waiting):
-            assert states(await front.events(job.job_id))[-1] is JobState.CANCELLED
+        for events in await asyncio.gather(*watches):
+            assert states(events)[-1] is JobState.CANCELLED
 
 
 async def test_a_lost_worker_is_retried_once_and_the_events_say_so(tmp_path):

@@ -154,7 +154,6 @@ class UploadMachine(RuleBasedStateMachine):
 
 TestUploadsThroughCrashes = UploadMachine.TestCase
 TestUploadsThroughCrashes.settings = settings(
-    max_examples=25,
     stateful_step_count=15,
     deadline=None,
     suppress_health_check=list(HealthCheck),

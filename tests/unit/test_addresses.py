@@ -54,7 +54,9 @@ def test_other_host_has_no_loopback_ip(host):
     assert loopback_ip(host) is None
 
 
-@pytest.mark.parametrize("text", ["50051", "127.0.0.1", "127.0.0.1:port", "127.0.0.1:65536", ""])
+@pytest.mark.parametrize(
+    "text", ["50051", "127.0.0.1", "127.0.0.1:port", "127.0.0.1:65536", "h:" + "9" * 5000, ""]
+)
 def test_text_that_is_no_address_is_refused(text):
     with pytest.raises(ConfigError):
         parse_address(text)

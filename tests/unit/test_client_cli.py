@@ -266,10 +266,15 @@ def test_numbers_that_the_protocol_cannot_carry_are_bad_input(server, songs, tmp
     for flag in ("--epochs", "--seed"):
         assert main([*song, flag, "9" * 20]) == 2
         assert f"{flag[2:]} cannot be {'9' * 20}" in capsys.readouterr().err
-    for words in (["jobs", "--limit", "-1"], ["watch", "j1", "--after", "9" * 20]):
+    for words, says in (
+        (["jobs", "--limit", "-1"], "not a number from 0 on"),
+        (["watch", "j1", "--after", "9" * 20], "not a number from 0 on"),
+        ([*song, "--for", "1e999"], "longer than any song"),
+        ([*song, "--memory", "9" * 400], "more than any machine has"),
+    ):
         with pytest.raises(SystemExit, match="2"):
             main(words)
-        assert "not a number from 0 on" in capsys.readouterr().err
+        assert says in capsys.readouterr().err
 
 
 def test_names_that_the_terminal_cannot_show_are_escaped(server, songs, tmp_path):

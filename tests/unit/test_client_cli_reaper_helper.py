@@ -194,6 +194,7 @@ def test_errors_arrive_in_the_progress_file(song, tmp_path):
         ({"song": "/s.wav", "marks": [{"source": "bass"}]}, "'state'"),
         ({"song": "/s.wav", "options": {"speed": 1}}, "speed"),
         ({"song": "/s.wav", "start_frame": "soon"}, "soon"),
+        ({"song": "/s.wav", "start_frame": float("inf")}, "infinity"),
         ({"song": "/s.wav", "options": ["fast"]}, "list"),
         ({"song": "/s.wav", "request_id": 5}, "'request_id' is 5, not a string"),
         ({"song": "/s.wav", "server": 5}, "'server' is 5, not a string"),

@@ -89,7 +89,10 @@ def test_a_socket_path_longer_than_the_system_takes_is_explained():
         UgosaClient(f"unix:{path}")
 
 
-@pytest.mark.parametrize("target", ["localhost", "", "unix:", "host:", ":1", "host:port", "host:99999"])
+@pytest.mark.parametrize(
+    "target",
+    ["localhost", "", "unix:", "host:", ":1", "host:port", "host:99999", "host:\u00b2", "h:" + "9" * 5000],
+)
 def test_what_is_no_address_is_refused(target):
     with pytest.raises(errors.BadInputError, match=r"write unix:/path/to/ugosa\.sock"):
         grpc_target(target)

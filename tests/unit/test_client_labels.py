@@ -51,6 +51,13 @@ def said(label, sources=SOURCES):
         ("vocals off", "-vocals"),
         ("drums & bass muted", "-drums -bass"),
         ("w/o vocals", "-vocals"),
+        ("w/out vocals", "-vocals"),
+        ("minus vocals", "-vocals"),
+        ("all but vocals", "-vocals"),
+        ("vocals tacet", "-vocals"),
+        ("\u2013 vocals", "-vocals"),  # a dash where an editor put it
+        ("\u2212vocals", "-vocals"),
+        ("\u201cno\u00a0vocals\u200b\u201d", "-vocals"),
         ("W/O drums/bass", "-drums -bass"),
         ("instrumental", "-vocals"),
         ("Instrumental, -bass", "-bass -vocals"),

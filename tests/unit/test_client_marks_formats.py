@@ -7,7 +7,7 @@ from fractions import Fraction
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ugosa_client.advice import Suggestion
@@ -63,7 +63,6 @@ def songs_with_marks(draw):
 
 
 @pytest.mark.parametrize("name", [known.name for known in FORMATS if known.name != "midi"])
-@settings(max_examples=40, deadline=None)  # Live's tempo curve is inverted by bisection
 @given(song=songs_with_marks())
 def test_marks_come_back_frame_for_frame(tmp_path_factory, name, song):
     rate, frames, marks = song
@@ -77,7 +76,6 @@ def test_marks_come_back_frame_for_frame(tmp_path_factory, name, song):
     assert set(read_marks(path, SOURCES, rate, frames)) == set(marks)
 
 
-@settings(deadline=None)
 @given(songs_with_marks())
 def test_midi_is_off_by_no_more_than_it_says(song):
     rate, frames, marks = song

@@ -8,7 +8,7 @@ from fractions import Fraction
 from xml.sax.saxutils import quoteattr
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.sentences import assert_sentence
@@ -124,7 +124,6 @@ def path(tmp_path_factory):
 
 
 @pytest.mark.parametrize("write", WRITERS)
-@settings(max_examples=80, deadline=None)
 @given(rows=ROWS)
 def test_any_words_and_times_are_marks_or_a_sentence(path, write, rows):
     path.write_bytes(write(rows))
@@ -183,7 +182,6 @@ PROJECTS = {"ardour": ardour([]), "ableton": ableton([])}
 
 
 @pytest.mark.parametrize("name", [known.name for known in FORMATS])
-@settings(max_examples=80, deadline=None)
 @given(named=st.lists(NAMED, max_size=4, unique_by=lambda item: on_one_line(item[0]).casefold()))
 def test_a_region_of_any_name_is_read_back_or_refused(path, name, named):
     regions = [

@@ -86,6 +86,11 @@ class EventHub:
         """Call `callback` with the id of every job that has news."""
         self._taps.append(callback)
 
+    @property
+    def watched(self) -> set[str]:
+        """Ids of the jobs that somebody watches."""
+        return set(self._listeners)
+
     @contextmanager
     def listen(self, *job_ids: str) -> Iterator[asyncio.Event]:
         """Give an event that is set at every announcement of one of the jobs (and when the hub closes)."""

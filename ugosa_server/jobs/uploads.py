@@ -139,7 +139,7 @@ class Uploads:
 
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
-            BadOptionError: the upload is larger than the server takes.
+            BadOptionError: the upload is larger than the server takes, or has a size below 0.
             QuotaError: the principal has too much here already.
             DiskFullError: it would not fit.
             DrainingError: the server is shutting down.
@@ -147,6 +147,8 @@ class Uploads:
         if self.draining:
             raise DrainingError("the server is shutting down and takes no new uploads; try again in a minute")
         check_request_id(request_id)
+        if size_bytes < 0:
+            raise BadOptionError(f"size_bytes is {size_bytes}, but must be 0, for an unknown size, or more")
         await self.check_room(0, size_bytes)
         digest = request_digest(upload_format, size_bytes)
         upload_id = new_id("upload")

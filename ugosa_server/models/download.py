@@ -26,7 +26,7 @@ BLOCK_BYTES = 1 << 18
 TIMEOUT_S = 30.0  # without a byte
 MAX_BYTES = 1_000_000_000  # more than any of the published files has
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True)
@@ -161,5 +161,4 @@ def _continue_at(response: http.client.HTTPResponse, asked: int) -> tuple[int, i
                 f"asked for bytes from {asked} on, the server sent {response.headers.get('Content-Range')}"
             )
         return int(match[1]), None if match[2] == "*" else int(match[2])
-    length = response.headers.get("Content-Length")  # the server knows no ranges: all over again
-    return 0, None if length is None else int(length)
+    return 0, response.length  # the server knows no ranges: all over again

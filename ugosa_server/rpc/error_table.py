@@ -1,9 +1,15 @@
-"""The gRPC status of each error. Domain errors and gRPC meet only here."""
+"""The gRPC status of each error. Domain errors and gRPC meet only here.
+
+A call that has ended must be free at once: gRPC counts its stream until then, and refuses a connection that
+has some hundred of them. So nothing may hold it in a cycle until Python collects those: not `context.abort`,
+whose exception and call hold each other, and not the frames that an error came through.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Any, NoReturn
+import traceback
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -53,16 +59,28 @@ def status_of(error: errors.UgosaError) -> grpc.StatusCode:
     return next(STATUS_OF_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_OF_ERROR)
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: errors.UgosaError) -> NoReturn:
-    """End the call with the error's status, message and ErrorInfo (reason, domain, metadata)."""
+def set_status(context: grpc.aio.ServicerContext[Any, Any], error: Exception, method: str) -> None:
+    """Give the call the status of an error; one that is no UgosaError is logged, and INTERNAL.
+
+    The status has the error's message and ErrorInfo (reason, domain, metadata).
+    """
+    if not isinstance(error, errors.UgosaError):
+        log.error("%s failed", method, exc_info=error)
+    traceback.clear_frames(error.__traceback__)
+    error.__traceback__ = None
+    if not isinstance(error, errors.UgosaError):
+        error = errors.UgosaError(
+            f"internal error ({type(error).__name__}); the server's log has the details"
+        )
     code = status_of(error)
     message = shortened(error.message, MAX_MESSAGE_BYTES)
     metadata = {name: shortened(value, MAX_VALUE_BYTES) for name, value in error.metadata.items()}
     detail = AnyMessage()
     detail.Pack(ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata))
     status = rpc_status.to_status(Status(code=code.value[0], message=message, details=[detail]))
-    await context.abort(code, message, status.trailing_metadata)
-    raise AssertionError("context.abort raises")
+    context.set_code(code)
+    context.set_details(message)
+    context.set_trailing_metadata(status.trailing_metadata)
 
 
 def shortened(text: str, max_bytes: int) -> str:
@@ -72,15 +90,3 @@ def shortened(text: str, max_bytes: int) -> str:
         return text
     half = max_bytes // 2 - 3
     return f"{data[:half].decode(errors='ignore')} ... {data[-half:].decode(errors='ignore')}"
-
-
-async def end_call(context: grpc.aio.ServicerContext[Any, Any], error: Exception, method: str) -> NoReturn:
-    """End the call with the status of an error; one that is no UgosaError is logged, and INTERNAL."""
-    if isinstance(error, grpc.aio.AbortError):  # the call has its status
-        raise error
-    if not isinstance(error, errors.UgosaError):
-        log.error("%s failed", method, exc_info=error)
-        error = errors.UgosaError(
-            f"internal error ({type(error).__name__}); the server's log has the details"
-        )
-    await abort(context, error)

@@ -38,7 +38,8 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> Any:  # noqa: N802
         """See the proto."""
         if request.service not in self._names:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "this server has no such service")
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            context.set_details("this server has no such service")
         return RESPONSE(status=self._status)
 
     async def Watch(  # noqa: N802

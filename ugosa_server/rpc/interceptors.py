@@ -38,7 +38,7 @@ from google.protobuf.message import DecodeError
 from ugosa_server.errors import BadMessageError, UnauthenticatedError
 from ugosa_server.jobs.model import LOCAL_PRINCIPAL, PRINCIPAL_PATTERN
 from ugosa_server.jobs.store import AsyncStore
-from ugosa_server.rpc.error_table import end_call
+from ugosa_server.rpc.error_table import set_status
 
 REFUSAL_LOG_INTERVAL_S = 1.0
 RECHECK_S = 1.0  # the longest that a stream of a revoked token goes on yielding
@@ -167,24 +167,25 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def _guarded(
         self, behaviour: Callable[[Any, Context], Awaitable[Any]], method: str, takes_stream: bool
     ) -> Callable[..., Awaitable[Any]]:
-        async def guarded(messages: AsyncIterator[Any], context: Context) -> Any:
+        async def guarded(_: AsyncIterator[Any], context: Context) -> Any:
             try:
                 await self._admit(context)
-                return await behaviour(await _request(messages, takes_stream), context)
+                return await behaviour(await _request(context, takes_stream), context)
             except Exception as error:
-                await end_call(context, error, method)
+                set_status(context, error, method)
+                return None
 
         return guarded
 
     def _guarded_generator(
         self, behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]], method: str, takes_stream: bool
     ) -> Callable[..., AsyncIterator[Any]]:
-        async def guarded(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        async def guarded(_: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             now_s = asyncio.get_running_loop().time
             try:
                 await self._admit(context)
                 checked_s = now_s()
-                request = await _request(requests, takes_stream)
+                request = await _request(context, takes_stream)
                 async with contextlib.aclosing(behaviour(request, context)) as messages:
                     async for message in messages:
                         if now_s() > checked_s + RECHECK_S:
@@ -192,7 +193,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                             checked_s = now_s()
                         yield message
             except Exception as error:
-                await end_call(context, error, method)
+                set_status(context, error, method)
 
         return guarded
 
@@ -203,17 +204,24 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         _principal.set(principal)
 
 
-async def _request(messages: AsyncIterator[Any], takes_stream: bool) -> Any:
-    """Return the request, or the iterator over requests."""
+async def _request(context: Context, takes_stream: bool) -> Any:
+    """Return the request, or an iterator over requests.
+
+    gRPC's own iterator is left alone: it and its generator hold each other, and the call, until Python
+    collects cycles (see error_table.py).
+    """
+    messages = _messages(context)
     if takes_stream:
-        return readable(messages)
-    async for message in readable(messages):
-        return message
+        return messages
+    async with contextlib.aclosing(messages):
+        async for message in messages:
+            return message
     raise BadMessageError("the call ended before its request came")
 
 
 async def _unimplemented(request: Any, context: Context) -> None:
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server has no such method")
+    context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+    context.set_details("this server has no such method")
 
 
 @dataclass(frozen=True)
@@ -245,13 +253,13 @@ def tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], An
     return read
 
 
-async def readable(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    """Pass messages on.
+async def _messages(context: Context) -> AsyncGenerator[Any, None]:
+    """Yield the messages of a call.
 
     Raises:
         BadMessageError: one could not be read.
     """
-    async for message in messages:
+    while (message := await context.read()) is not grpc.aio.EOF:
         if isinstance(message, Unreadable):
             raise message.error()
         yield message

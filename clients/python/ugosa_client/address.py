@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 from ugosa_client.errors import BadInputError
 
+PORT = re.compile("[0-9]{1,5}")
 MAX_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107  # sizeof(sun_path) - 1, see unix(7)
 
 
@@ -73,7 +75,7 @@ def grpc_target(target: str) -> str:
     """
     if not target.startswith("unix:"):
         host, colon, port = target.rpartition(":")
-        if not (colon and host and port.isdigit() and int(port) <= 65535):
+        if not (colon and host and PORT.fullmatch(port) and int(port) <= 65535):
             raise BadInputError(
                 f"{target!r} is not an address of a server; write unix:/path/to/ugosa.sock or host:port"
             )

@@ -26,7 +26,8 @@ describe("a region's name", function()
   end)
 
   it("can say so in other words, before or after the names", function()
-    for _, name in ipairs({ "VOX out", "vocals off", "w/o vocals", "Mute vocals", "vocals muted", "Instrumental" }) do
+    local without = { "VOX out", "vocals off", "w/o vocals", "Mute vocals", "vocals muted", "Instrumental" }
+    for _, name in ipairs({ "\u{2013} vocals", "Vocals tacet", "all but vocals", table.unpack(without) }) do
       assert.same({ vocals = "silent" }, parse(name), name)
     end
     local only_vocals = parse("only vocals")

@@ -1,7 +1,7 @@
 --- The grammar of region names: what a musician writes on a region, and what it says of which sources.
 --
 --   vocals                 vocals are active here
---   no vocals, -vocals     vocals are silent here (also: without, w/o, not, mute, !)
+--   no vocals, -vocals     vocals are silent here (also: without, w/o, not, mute, minus, !)
 --   vocals off             the same (also: out, muted, silent)
 --   only drums             drums are active here, all other sources silent (also: just, solo)
 --   drums only             the same
@@ -171,7 +171,7 @@ local function read_item(text, sources)
 end
 
 local function items_of(label)
-  label = label:gsub("\u{A0}", " ") -- a blank that does not break a line
+  for letter, meant in pairs(words.LOOK_ALIKES) do label = label:gsub(letter, meant) end
   for short, word in pairs(words.SPELLED_OUT) do
     local any_case = short:gsub("%a", function(letter) return "[" .. letter .. letter:upper() .. "]" end)
     label = label:gsub("%f[%w]" .. any_case .. "%f[%W]", word)

@@ -25,9 +25,9 @@ words.ALIASES = {
   ["residual"] = { "residue", "remainder" },
 }
 
-words.SILENT_BEFORE = { "no", "not", "without", "mute" }
+words.SILENT_BEFORE = { "no", "not", "without", "mute", "minus", "except", "all but", "everything but", "tacet" }
 
-words.SILENT_AFTER = { "off", "out", "mute", "muted", "silent" }
+words.SILENT_AFTER = { "off", "out", "mute", "muted", "silent", "tacet" }
 
 words.ONLY_BEFORE = { "only", "just", "solo" }
 
@@ -37,6 +37,24 @@ words.SURE_BEFORE = { "no", "not", "without", "only" }
 
 words.SPELLED_OUT = {
   ["w/o"] = "without",
+  ["w/out"] = "without",
+}
+
+words.LOOK_ALIKES = {
+  ["\u{2010}"] = "-",
+  ["\u{2011}"] = "-",
+  ["\u{2012}"] = "-",
+  ["\u{2013}"] = "-",
+  ["\u{2014}"] = "-",
+  ["\u{2212}"] = "-",
+  ["\u{200b}"] = "",
+  ["\u{200e}"] = "",
+  ["\u{2060}"] = "",
+  ["\u{feff}"] = "",
+  ["\u{201c}"] = "",
+  ["\u{201d}"] = "",
+  ["\u{201e}"] = "",
+  ["\u{00a0}"] = " ",
 }
 
 words.PHRASES = {

@@ -334,6 +334,14 @@ def test_a_damaged_flac_is_refused(folder, digest, place, length):
     refused(folder, bytes(song), "the FLAC file is (damaged|cut short)")
 
 
+@pytest.mark.parametrize("kind", ["Vorbis", "Opus"])
+@given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
+def test_an_ogg_of_which_one_byte_differs_is_refused(folder, kind, place, change):
+    song = bytearray(CUTTABLE[kind])
+    song[int(len(song) * place)] ^= change
+    refused(folder, bytes(song), "OGG|none of the accepted kinds", (BadAudioError, UnsupportedEncodingError))
+
+
 @pytest.mark.parametrize(
     ("begins", "name"), [(b"Speex   1.2rc1", "Speex"), (b"\x7fFLAC\1\0", "FLAC"), (b"\x80theora", "Theora")]
 )

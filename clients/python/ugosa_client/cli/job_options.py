@@ -109,6 +109,8 @@ def seconds(text: str) -> float:
         return float(parse_time(text.strip().removesuffix("s")).value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"{text} is longer than any song") from None
 
 
 def size(text: str) -> int:
@@ -116,7 +118,10 @@ def size(text: str) -> int:
     match = SIZE.fullmatch(text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size such as 4GB or 512MB")
-    return round(float(match[1]) * UNITS[str(match[2]).casefold()])
+    number = float(match[1]) * UNITS[str(match[2]).casefold()]
+    if number >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is more than any machine has")
+    return round(number)
 
 
 def _switch(text: str) -> bool:

@@ -192,7 +192,7 @@ def read_request(path: str | os.PathLike[str]) -> HelperRequest:
             accept_file=_path(path, values, "accept_file") if "accept_file" in values else None,
             preview_dir=_path(path, values, "preview_dir") if "preview_dir" in values else None,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInputError(f"{path}: {type(error).__name__}: {error}") from None
 
 

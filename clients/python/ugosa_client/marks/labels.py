@@ -1,8 +1,9 @@
 """Grammar of region names: states of sources from the words of a musician.
 
     vocals                 vocals are active here
-    no vocals, -vocals     vocals are silent here (also: without, w/o, not, mute, !)
-    vocals off             the same (also: out, muted, silent)
+    no vocals, -vocals     vocals are silent here (also: without, w/o, not, mute, minus, !)
+    vocals off             the same (also: out, muted, silent, tacet)
+    all but drums          drums are silent here (also: everything but, except)
     only drums             drums are active here, all other sources silent (also: just, solo)
     drums only             the same
     instrumental           no vocals; and `acapella` is only vocals
@@ -24,6 +25,7 @@ from functools import lru_cache
 
 from ugosa_client.marks.words import (
     ALIASES,
+    LOOK_ALIKES,
     MODELS_WITH,
     ONLY_AFTER,
     ONLY_BEFORE,
@@ -181,6 +183,7 @@ def without_word(label: str) -> str:
 
 
 def _items(label: str) -> list[str]:
+    label = label.translate(str.maketrans(LOOK_ALIKES))
     for short, word in SPELLED_OUT.items():
         label = re.sub(rf"(?<![A-Za-z0-9]){short}(?![A-Za-z0-9])", word, label, flags=re.IGNORECASE)
     return [item.strip() for item in label.split(",") if item.strip()]

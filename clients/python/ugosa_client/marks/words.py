@@ -26,9 +26,9 @@ ALIASES = {
 }
 """Everyday names of each source, used where the model has that source."""
 
-SILENT_BEFORE = ("no", "not", "without", "mute")
+SILENT_BEFORE = ("no", "not", "without", "mute", "minus", "except", "all but", "everything but", "tacet")
 """Before names: silent."""
-SILENT_AFTER = ("off", "out", "mute", "muted", "silent")
+SILENT_AFTER = ("off", "out", "mute", "muted", "silent", "tacet")
 """After names: silent."""
 ONLY_BEFORE = ("only", "just", "solo")
 """Before names: these play, all others are silent."""
@@ -36,8 +36,14 @@ ONLY_AFTER = ("only",)
 """After names: the same."""
 SURE_BEFORE = ("no", "not", "without", "only")
 """Words that make a mark whatever follows; "just" and "solo" also begin names of sections."""
-SPELLED_OUT = {"w/o": "without"}
+SPELLED_OUT = {"w/o": "without", "w/out": "without"}
 """Abbreviations with a sign in them that would otherwise part names."""
+LOOK_ALIKES = {
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+    **dict.fromkeys("\u200b\u200e\u2060\ufeff\u201c\u201d\u201e", ""),
+    "\u00a0": " ",
+}
+"""Letters that systems put in the place of others: dashes, and what is not seen or is a quotation mark."""
 PHRASES = {
     "instrumental": "-vocals",
     "acapella": "only vocals",
