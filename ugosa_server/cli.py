@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="ugosa-server", description="Music source separation server."
     )
     parser.add_argument("--version", action="version", version=f"ugosa-server {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands: argparse._SubParsersAction[Any] = parser.add_subparsers(dest="command", required=True)
     _add_serve(commands)
     add_models_commands(commands)
     add_video_commands(commands)

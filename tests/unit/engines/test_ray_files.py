@@ -3,11 +3,11 @@
 import asyncio
 import hashlib
 import os
-from dataclasses import replace
 
 import pytest
 
 from tests.helpers.run_specs import RunSpecs
+from tests.helpers.runs import changed
 from ugosa_server.engines.ray.files import CHUNK_BYTES, ContentDigests, NodeFiles, NodeFolder, send_run
 from ugosa_server.marks.players import VideoSource
 
@@ -111,7 +111,7 @@ def test_send_run_replaces_paths_by_the_digests_sent(tmp_path):
     video.write_bytes(b"a video" * 1000)
     adapter = tmp_path / "adapter"
     adapter.write_bytes(b"learned" * 1000)
-    spec = replace(specs.make("j1"), video=VideoSource("v1"), video_path=str(video), start_path=str(adapter))
+    spec = changed(specs.make("j1"), video=VideoSource("v1"), video_path=str(video), start_path=str(adapter))
     sent = asyncio.run(send_run(node, spec, ContentDigests()))
     for digest, path in (
         (sent.source.path, specs.song_path),

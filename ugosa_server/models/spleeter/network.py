@@ -154,7 +154,8 @@ class SpleeterNetwork(SeparationNetwork):
         squares = self._window.square().expand(spectrum.shape[-2], -1)  # [K, 4096]
         inside = slice(FFT_SAMPLES // 2, FFT_SAMPLES // 2 + n_samples)
         audio, weights = (_OverlapAdd.apply(x)[..., inside] for x in (frames, squares))  # type: ignore[no-untyped-call]
-        return audio / weights
+        separated: Tensor = audio / weights
+        return separated
 
 
 class _OverlapAdd(torch.autograd.Function):
