@@ -12,7 +12,7 @@ With e the power of the error of q on remixes and E that of q there, r that of t
 the power of q's estimate where it surely plays, m that of the mix there, l and n the same two on held-back
 silence, and 0 for the base:
 
-    taken = (p_0 - p) / p_0,    spared = (l_0 - l) / n (m - p_0) / p_0
+    taken = (p_0 - p) / p_0,    spared = `COMPANY` (l_0 - l) / n (m - p_0) / p_0
     harm = `HARM_WEIGHT` max(0, taken - spared - `HARM_TOLERANCE`)
     gain of q          = 10 log10( e_0 / min(max(E, e), e + harm E) ) dB
     gain of the others = 10 log10( r_0 / (r + harm E) ) dB
@@ -22,13 +22,13 @@ Sources of which the same silence is held back are one piece of evidence, and co
 guitar plays, what it does to bass, drums and vocals is measured three times in one place.
 
 What is spared is the leakage that q may lose where it plays: as much, relative to the other sources, as it
-lost in its silence. No source can lose more than all of itself, hence the E. Where q is no more than
-`UNHEARD_SHARE` of the mix it plays nowhere for sure, and nothing can be said of harm.
+lost in its silence, times `COMPANY`: where a source plays, more of the others leaks into it. No source can
+lose more than all of itself, hence the E. Where q is no more than `UNHEARD_SHARE` of the mix it plays nowhere
+for sure, and nothing can be said of harm.
 
 A network that learns that q plays nowhere, or takes from q what the base was not sure of, does well on
-leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is measured where
-training asks for silence (Eq. 2). Remixes ask for q in every example, so that nothing is won by silence, and
-what is taken from q is mostly leakage: harm = 0. No single loss counts for more than 1 dB.
+leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is a guess, so no
+single loss counts for more than 1 dB.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ MIN_SILENCE_S = 6.0  # of a source, all marks together; of less nothing is held 
 HELD_SHARE = 0.25  # of the silence of a source
 MAX_HELD_S = 12.0
 WINDOWS_OF_A_KIND = 2  # of each source
-HARM_WEIGHT = 2.0  # chosen on songs with known stems, research/README.md
+HARM_WEIGHT = 2.0  # this and the next two were chosen on songs with known stems, research/README.md
 HARM_TOLERANCE = 0.02  # of the power of a source
+COMPANY = 5.0  # of the power that leaks into a source where it plays to that where it rests
 UNHEARD_SHARE = 0.01  # of the power of the mix
 INAUDIBLE_SHARE = 1e-9  # of it
 SAME_SHARE = 0.5  # of the shorter of two held-back spans: if more is common to both, they are one piece
-MIN_SCORE_DB = 0.15  # of an epoch that is better than the base; chosen on the same songs
+MIN_SCORE_DB = 0.2  # of an epoch that is better than the base
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
 
 NOTHING: Mapping[str, Sequence[Interval]] = {}
@@ -189,7 +190,6 @@ class Guard:
         seed: int,
         check_cancel: Callable[[], None] = lambda: None,
         *,
-        asks_silence: bool,
         has_start: bool = False,
     ) -> None:
         """Choose the windows.
@@ -204,7 +204,6 @@ class Guard:
             segment_frames: length of a window, at most the song's.
             seed: of the remixes.
             check_cancel: called between windows; what it raises ends the adaptation.
-            asks_silence: whether training asks for silence, so that harm is measured.
             has_start: whether the second judgement is of an adapter that training starts from.
         """
         self._has_start = has_start
@@ -214,7 +213,7 @@ class Guard:
         random = np.random.default_rng((seed, 3))
         all_held = merge(held.spans.values())
         self._pool = RemixPool(mix, marks, sources, estimates, sample_rate_hz)
-        sure = estimates.sure_cells(marks, sources, all_held) if asks_silence else None
+        sure = estimates.sure_cells(marks, sources, all_held)
         self._leaks: list[_Window] = []
         self._remixes: list[tuple[_Window, Remix]] = []
         self._sure: list[_Window] = []
@@ -228,12 +227,10 @@ class Guard:
             for i, remix in enumerate(drawn):
                 part = _clipped((remix.stretch.start, remix.stretch.stop), remix.start, segment_frames)
                 self._remixes.append((_Window(f"remix {name} {i}", index, remix.start, part), remix))
-            if sure is not None:
-                starts = _surest(sure[index], estimates, index, segment_frames, len(mix))
-                self._sure += [
-                    _Window(f"sure {name} {i}", index, start, (0, segment_frames))
-                    for i, start in enumerate(starts)
-                ]
+            self._sure += [
+                _Window(f"sure {name} {i}", index, start, (0, segment_frames))
+                for i, start in enumerate(_surest(sure[index], estimates, index, segment_frames, len(mix)))
+            ]
         self._figures: list[Figures] = []
         self._kept_epoch = 0
         self._kept: dict[str, Tensor] = {}
@@ -374,7 +371,9 @@ def _gains_db(base: SourceFigures, after: SourceFigures) -> tuple[float, ...]:
     if base.sure_power > UNHEARD_SHARE * base.sure_mix_power:
         taken = (base.sure_power - after.sure_power) / base.sure_power
         others = max(0.0, base.sure_mix_power - base.sure_power) / base.sure_power
-        spared = max(0.0, base.leakage - after.leakage) / max(base.silence_power, TINY_POWER) * others
+        spared = (
+            COMPANY * max(0.0, base.leakage - after.leakage) / max(base.silence_power, TINY_POWER) * others
+        )
         harm = HARM_WEIGHT * max(0.0, taken - spared - HARM_TOLERANCE) * base.own_power
     own_error = min(max(base.own_power, after.own_error), after.own_error + harm)
     return _ratio_db(base.own_error, own_error), _ratio_db(base.rest_error, after.rest_error + harm)

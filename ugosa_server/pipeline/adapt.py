@@ -110,7 +110,6 @@ def adapt_network(
             segment_length(len(mix.frames), config.sample_rate_hz, options),
             spec.options.seed,
             context.check_cancel,
-            asks_silence=strategy.objective is not Objective.REMIX or options.marks_weight > 0,
             has_start=start is not None,
         )
     context.check_cancel()

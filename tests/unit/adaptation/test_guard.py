@@ -45,19 +45,8 @@ def leaky_stems(leakage=0.3):
     return stems
 
 
-def guard_of(asks_silence=True, has_start=False):
-    return Guard(
-        MIX,
-        MARKS,
-        HELD,
-        SOURCES,
-        estimates_of(leaky_stems()),
-        RATE_HZ,
-        RATE_HZ,
-        0,
-        asks_silence=asks_silence,
-        has_start=has_start,
-    )
+def guard_of(**options):
+    return Guard(MIX, MARKS, HELD, SOURCES, estimates_of(leaky_stems()), RATE_HZ, RATE_HZ, 0, **options)
 
 
 class LinearNetwork:
@@ -178,16 +167,6 @@ def test_network_that_is_better_on_remixes_alone_is_not_kept():
     assert verdict.outcome is Outcome.DID_NOT
 
 
-def test_harm_is_measured_only_where_training_asks_for_silence():
-    guards = [guard_of(asks_silence) for asks_silence in (True, False)]
-    for guard in guards:
-        guard.judge(BASE, {})
-    asking, other = (guard.state.figures[0]["vocals"] for guard in guards)
-    assert asking.sure_power > 0
-    assert np.isnan(other.sure_power)
-    assert replace(other, sure_power=0, sure_mix_power=0) == replace(asking, sure_power=0, sure_mix_power=0)
-
-
 def figures(own_error, rest_error):
     return SourceFigures(1, 1, own_error, 1, rest_error, np.nan, np.nan)
 
@@ -267,8 +246,6 @@ def test_a_cancel_ends_the_judging():
     def cancel():
         raise CancelledError
 
-    guard = Guard(
-        MIX, MARKS, HELD, SOURCES, estimates_of(STEMS), RATE_HZ, RATE_HZ, 0, cancel, asks_silence=True
-    )
+    guard = guard_of(check_cancel=cancel)
     with pytest.raises(CancelledError):
         guard.judge(BASE, {})
