@@ -76,16 +76,23 @@ class Verdict:
         return f"kept {kept}: {changes or 'better by less than 0.1 dB on silence it had not seen'}"
 
     def _changes(self) -> str:
-        """Return what changed by 0.1 dB or more on what training had not seen."""
-        leakage = ", ".join(
-            f"{row.source} {row.change_db:+.1f} dB" for row in self.sources if _is_notable(row.change_db)
-        )
-        remixes = ""
-        if self.remixes_db is not None and _is_notable(self.remixes_db):
-            remixes = f"{self.remixes_db:+.1f} dB"
-        if not leakage:
-            return remixes and f"remixes of silence it had not seen {remixes}"
-        return f"leakage of {leakage} on silence it had not seen" + (remixes and f", remixes {remixes}")
+        """Return what changed by 0.1 dB or more on what it had not seen; of a kept network gains first."""
+        rows = [row for row in self.sources if _is_notable(row.change_db)]
+        remixes_db = self.remixes_db if self.remixes_db and _is_notable(self.remixes_db) else 0.0
+        if self.outcome is Outcome.DID_NOT:
+            return _phrase(rows, remixes_db)
+        gains = _phrase([row for row in rows if row.change_db < 0], max(0.0, remixes_db))
+        losses = _phrase([row for row in rows if row.change_db > 0], min(0.0, remixes_db))
+        return ", but ".join(filter(None, (gains, losses)))
+
+
+def _phrase(rows: list[SourceVerdict], remixes_db: float) -> str:
+    """Say the leakage of sources and the gain on remixes, 0 for none."""
+    leakage = ", ".join(f"{row.source} {row.change_db:+.1f} dB" for row in rows)
+    remixes = f"{remixes_db:+.1f} dB" if remixes_db else ""
+    if not leakage:
+        return remixes and f"remixes of silence it had not seen {remixes}"
+    return f"leakage of {leakage} on silence it had not seen" + (remixes and f", remixes {remixes}")
 
 
 def _is_notable(change_db: float) -> bool:

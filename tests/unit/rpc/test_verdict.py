@@ -60,6 +60,12 @@ def test_sentences_name_every_source_and_its_change():
         (-0.04, None, "kept epoch 2: better by less than 0.1 dB on silence it had not seen"),
         (0.0, 0.03, "kept epoch 2: better by less than 0.1 dB on silence it had not seen"),
         (0.2, 0.03, "kept epoch 2: leakage of drums +0.2 dB on silence it had not seen"),
+        (
+            0.6,
+            0.4,
+            "kept epoch 2: remixes of silence it had not seen +0.4 dB, "
+            "but leakage of drums +0.6 dB on silence it had not seen",
+        ),
     ],
 )
 def test_sentences_leave_out_what_did_not_change(leakage_db, remixes_db, sentence):
