@@ -259,7 +259,7 @@ async def _messages(context: Context) -> AsyncGenerator[Any, None]:
     Raises:
         BadMessageError: one could not be read.
     """
-    while (message := await context.read()) is not grpc.aio.EOF:
+    while (message := await context.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
         if isinstance(message, Unreadable):
             raise message.error()
         yield message
