@@ -254,7 +254,8 @@ async def _messages(context: Context) -> AsyncGenerator[Any, None]:
     Raises:
         BadMessageError: one could not be read.
     """
-    while (message := await context.read()) is not grpc.aio.EOF:
+    end: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # not in its stubs
+    while (message := await context.read()) is not end:
         if isinstance(message, Unreadable):
             raise message.error()
         yield message
