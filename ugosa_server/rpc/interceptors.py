@@ -13,7 +13,7 @@ learns nothing but that a token is wanted. Uploads and jobs carry their principa
 one answers exactly as if it were not there.
 
 A caller is known before the first byte of its request is read: every method is served as one that takes a
-stream, whose single message is then asked for.
+stream, whose single message is then asked for, and gives one, so that a refusal is a status alone.
 
 Bytes that are no message of their method are refused as bad input, once the caller is known. Left alone, gRPC
 answers them with UNKNOWN and the name of a Python class, before any interceptor is asked.
@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -147,37 +146,22 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         handler = cast(Any, await continuation(handler_call_details))
         method = handler_call_details.method
         if handler is None:
-            return grpc.stream_unary_rpc_method_handler(self._guarded(_unimplemented, method, True))
+            return grpc.stream_stream_rpc_method_handler(
+                self._guarded(_of_one_answer(_unimplemented), method, True)
+            )
         behaviour = (
-            handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+            handler.unary_stream
+            or handler.stream_stream
+            or _of_one_answer(handler.unary_unary or handler.stream_unary)
         )
-        guard = self._guarded_generator if inspect.isasyncgenfunction(behaviour) else self._guarded
-        make_handler = (
-            grpc.stream_stream_rpc_method_handler
-            if handler.response_streaming
-            else grpc.stream_unary_rpc_method_handler
-        )
-        guarded: grpc.RpcMethodHandler[Any, Any] = make_handler(
-            guard(behaviour, method, handler.request_streaming),
+        guarded: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
+            self._guarded(behaviour, method, handler.request_streaming),
             tolerant(handler.request_deserializer),
             handler.response_serializer,
         )
         return guarded
 
     def _guarded(
-        self, behaviour: Callable[[Any, Context], Awaitable[Any]], method: str, takes_stream: bool
-    ) -> Callable[..., Awaitable[Any]]:
-        async def guarded(_: AsyncIterator[Any], context: Context) -> Any:
-            try:
-                await self._admit(context)
-                return await behaviour(await _request(context, takes_stream), context)
-            except Exception as error:
-                set_status(context, error, method)
-                return None
-
-        return guarded
-
-    def _guarded_generator(
         self, behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]], method: str, takes_stream: bool
     ) -> Callable[..., AsyncIterator[Any]]:
         async def guarded(_: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
@@ -202,6 +186,17 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             tuple(context.invocation_metadata() or ()), context.peer(), context.auth_context()
         )
         _principal.set(principal)
+
+
+def _of_one_answer(
+    behaviour: Callable[[Any, Context], Awaitable[Any]],
+) -> Callable[[Any, Context], AsyncGenerator[Any, None]]:
+    async def answers(request: Any, context: Context) -> AsyncGenerator[Any, None]:
+        answer = await behaviour(request, context)
+        if context.code() is None:  # otherwise the behaviour has refused
+            yield answer
+
+    return answers
 
 
 async def _request(context: Context, takes_stream: bool) -> Any:

@@ -50,7 +50,7 @@ class FileSong(Song):
     """A file of any format; the server decodes it, so 16, 24 and 32 bits arrive as they are."""
 
     kind = "song"
-    """What it is, for messages."""
+    """Kind of thing that is sent, for messages."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

@@ -183,7 +183,7 @@ def without_word(label: str) -> str:
 
 
 def _items(label: str) -> list[str]:
-    label = label.translate(str.maketrans(LOOK_ALIKES))
+    label = label.translate(_LOOK_ALIKES)
     for short, word in SPELLED_OUT.items():
         label = re.sub(rf"(?<![A-Za-z0-9]){short}(?![A-Za-z0-9])", word, label, flags=re.IGNORECASE)
     return [item.strip() for item in label.split(",") if item.strip()]
@@ -281,4 +281,5 @@ def _first_example(sources: Sequence[str]) -> str:
     return f"{sources[0]!r} or 'no {sources[0]}'" if sources else "'no vocals'"
 
 
+_LOOK_ALIKES = {ord(letter): meant for letter, meant in LOOK_ALIKES.items()}
 _PHRASES = {_fold(phrase): label for phrase, label in PHRASES.items()}
