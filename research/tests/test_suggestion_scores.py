@@ -40,6 +40,12 @@ def test_frames_count_once_and_unmarked_ones_as_missed():
     assert score.active == FrameCounts(suggested=50, so=100, both=50)
 
 
+def test_frames_that_the_annotation_leaves_open_count_nowhere():
+    annotated = [Mark("bass", SILENT, 0, 100), Mark("drums", SILENT, 0, 200)]
+    score = score_source("song", "bass", [Mark("bass", SILENT, 20, 150)], annotated)
+    assert score.silent == FrameCounts(suggested=80, so=100, both=80)
+
+
 def test_a_class_that_is_nowhere_has_no_score():
     counts = score_source("song", "bass", [], [Mark("bass", ACTIVE, 0, 10)]).silent
     assert (counts.precision, counts.recall, counts.f1) == (None, None, None)

@@ -5,8 +5,9 @@ For each class, silent and active, over all frames of a source:
     precision = suggested and so / suggested        recall = suggested and so / so
     F1 = 2 precision recall / (precision + recall)
 
-Frames that a suggestion leaves unmarked count against the recall of both classes. Only sources that have a
-stem of their own are scored: the annotation of several sources' sum says nothing of each.
+Frames that a suggestion leaves unmarked count against the recall of both classes; those without a mark in the
+annotation, where all sources are silent at once, count nowhere. Only sources that have a stem of their own
+are scored: the annotation of several sources' sum says nothing of each.
 """
 
 from __future__ import annotations
@@ -99,10 +100,12 @@ def score_dataset(
 
 
 def score_source(song: str, source: str, suggested: Sequence[Mark], annotated: Sequence[Mark]) -> SourceScore:
-    """Compare the marks of one source."""
+    """Compare the marks of one source, where the annotation has one."""
+    known = _spans(annotated, source, *MarkState)
     counts = {}
     for state in MarkState:
-        suggested_spans, true_spans = _spans(suggested, source, state), _spans(annotated, source, state)
+        suggested_spans = intersect(_spans(suggested, source, state), known)
+        true_spans = _spans(annotated, source, state)
         counts[state] = FrameCounts(
             _frames(suggested_spans), _frames(true_spans), _frames(intersect(suggested_spans, true_spans))
         )
@@ -164,8 +167,8 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _spans(marks: Sequence[Mark], source: str, state: MarkState) -> list[Interval]:
-    return merge((m.start_frame, m.end_frame) for m in marks if m.source == source and m.state is state)
+def _spans(marks: Sequence[Mark], source: str, *states: MarkState) -> list[Interval]:
+    return merge((m.start_frame, m.end_frame) for m in marks if m.source == source and m.state in states)
 
 
 def _frames(spans: Sequence[Interval]) -> int:
