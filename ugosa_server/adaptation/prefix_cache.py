@@ -27,7 +27,7 @@ from ugosa_server.config import GIB
 from ugosa_server.models import Depth
 from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 
-DEFAULT_BUDGET_BYTES = GIB
+DEFAULT_BUDGET_BYTES = GIB // 2
 GPU_SHARE = 0.5  # of the memory that is free on a GPU when an adaptation begins
 DISK_RESERVE_BYTES = GIB  # free space that is left alone, whatever the budget
 
