@@ -14,7 +14,7 @@ from ugosa_client import Mark, MarkState, Notice
 from ugosa_client.errors import BadInputError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "clients" / "ardour"))
-from ugosa_ardour.__main__ import say_progress
+from ugosa_ardour.__main__ import LuaReporter
 from ugosa_ardour.request import Range, marks_of
 from ugosa_ardour.session_file import add_stems
 
@@ -85,6 +85,7 @@ def test_warnings_of_a_job_are_notes_for_the_window(capsys):
     warning = Notice(
         "j", 2, 1, None, reason="SILENT_BUT_HEARD", message="the model hears vocals", warning=True
     )
-    say_progress(warning)
-    say_progress(replace(warning, warning=False))
+    reporter = LuaReporter()
+    reporter.happened(warning)
+    reporter.happened(replace(warning, warning=False))
     assert capsys.readouterr().out == "note\tthe model hears vocals\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 from asyncio.subprocess import PIPE, Process
 
@@ -31,8 +30,6 @@ from ugosa_server.jobs import RunEvent, RunFailed, RunSpec
 
 LINE_LIMIT_BYTES = 4 * 1024 * 1024
 TERMINATE_GRACE_S = 2.0
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(64 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
-"""Makes glibc keep freed memory, in bytes: a pass over a song faults fewer pages in anew."""
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +65,6 @@ class WorkerProcess(Worker):
         """Start a process; it is usable once `ready` is set."""
         process = await asyncio.create_subprocess_exec(
             *worker_command(settings, preload),
-            env=ALLOCATOR | os.environ,
             stdin=PIPE,
             stdout=PIPE,
             limit=LINE_LIMIT_BYTES,

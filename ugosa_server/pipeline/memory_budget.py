@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ugosa_server.errors import MemoryBudgetError
+from ugosa_server.pipeline.allocator import give_back_freed_memory, keep_freed_memory
 from ugosa_server.pipeline.memory_fallback import WAY_OUT, is_out_of_memory
 
 MIN_ROOM_BYTES = 64 * 1024**2  # less than that over what is held already helps no network
@@ -30,16 +31,17 @@ def bounded_memory(budget_bytes: int) -> Iterator[None]:
         yield
         return
     gc.collect()
-    held_bytes = own_bytes()
-    if budget_bytes < held_bytes + MIN_ROOM_BYTES:
-        raise MemoryBudgetError(
-            f"the job may take {budget_bytes / 1e6:.0f} MB of memory, but {held_bytes / 1e6:.0f} MB are held"
-            f" before it begins, and {MIN_ROOM_BYTES / 1e6:.0f} MB more are the least; {WAY_OUT}"
-        )
+    give_back_freed_memory()
     before, highest = resource.getrlimit(resource.RLIMIT_DATA)
     limit = budget_bytes if highest == resource.RLIM_INFINITY else min(budget_bytes, highest)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, highest))
     try:
+        held_bytes = own_bytes()
+        if budget_bytes < held_bytes + MIN_ROOM_BYTES:
+            raise MemoryBudgetError(
+                f"the job may take {budget_bytes / 1e6:.0f} MB of memory, but {held_bytes / 1e6:.0f} MB are "
+                f"held before it begins, and {MIN_ROOM_BYTES / 1e6:.0f} MB more are the least; {WAY_OUT}"
+            )
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, highest))
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -49,6 +51,7 @@ def bounded_memory(budget_bytes: int) -> Iterator[None]:
         ) from error
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (before, highest))
+        keep_freed_memory()
 
 
 def own_bytes() -> int:

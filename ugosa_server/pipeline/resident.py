@@ -15,6 +15,7 @@ from ugosa_server.errors import BadOptionError, CheckpointError, ConfigError, De
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.network import SeparationNetwork, build_network
 from ugosa_server.models.registry import ModelInfo, read_model_info
+from ugosa_server.pipeline.allocator import keep_freed_memory
 from ugosa_server.video.encoders import PictureEncoder, open_encoder
 
 CPU_NICENESS = 5  # leaves the front process and the DAW their share of a busy machine
@@ -61,6 +62,7 @@ class ResidentNetworks:
             ConfigError: there is no such device, or the encoder cannot be used.
         """
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+        keep_freed_memory()
         self.device = _find_device(settings.device)
         self.settings = settings
         self._loaded: dict[Path, ResidentNetwork] = {}

@@ -119,7 +119,7 @@ local function describe_end(lines, entry)
     add(lines, ("%s: stems are in the project; the original is muted. Report: %s"):format(name,
       files.join(job.folder, "report.html")))
     local verdict = job.result.job and job.result.job.verdict
-    if type(verdict) == "table" then add(lines, verdict.message) end
+    if verdict and verdict.message then add(lines, verdict.message) end  -- JSON null is a table without it
     for _, notice in ipairs(job.notices) do add(lines, notice.text, notice.severity) end
   elseif job.state == "cancelled" then
     add(lines, ("%s: cancelled; the project is as it was."):format(name), "warning")

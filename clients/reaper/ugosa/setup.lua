@@ -91,10 +91,10 @@ function Setup:view()
   elseif not job then
     add("Installing the helper; this can take some minutes ...")
   elseif job.state == "done" then
+    add("Ready. Select the item of your song and run 'UGOSA: Separate with marks'.")
     for _, model in ipairs(job.result.models) do
       add(("Model %s: %s"):format(model.name, table.concat(model.sources, ", ")))
     end
-    add("Ready. Select the item of your song and run 'UGOSA: Separate with marks'.")
     if self.watches then
       add("Jobs are taken up when their project is opened, from the next start of REAPER.", "info")
     end

@@ -5,7 +5,6 @@ A process for each job, because a peak of memory stays.
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from pathlib import Path
 from ugosa_research.bench.noise_jobs import JobCost, job_cost
 from ugosa_research.bench.results import Row
 from ugosa_server.config import WorkerSettings
-from ugosa_server.engines.process import ALLOCATOR
 from ugosa_server.errors import UnknownModelError
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.runs import RunPhase
@@ -79,7 +77,6 @@ def measure(scratch: Path, wanted: Callable[[str], bool]) -> Iterator[Row]:
 
 
 def _cost(scratch: Path, song_s: int, *, adapts: bool) -> JobCost:
-    os.environ.update(ALLOCATOR)  # a worker's: the process takes it from here
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
         return process.submit(_run, scratch, song_s, adapts).result()
 
