@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 SPLEETER_SEPARATION = {"segment_s": 23.7, "overlap": 0.1}  # 1024 frames, the last sample included
 BAND_SEPARATION = {**SPLEETER_SEPARATION, "wiener_exponent": 0.8}  # the starter's
 SPLEETER_ADAPTATION = {"strategy": "R-L2:D", "learning_rate": 1e-4}  # research/README.md, remixes and guard
-BAND_ADAPTATION = {"strategy": "R-L3:D", "learning_rate": 1e-3}  # the same
+BAND_ADAPTATION = {"strategy": "R-L3:D", "learning_rate": 4e-4}  # the same
 
 DIGEST = "weights_sha256"
 """Key in the metadata of a checkpoint: the `weights_digest` of the weights as written."""
