@@ -32,6 +32,8 @@ def submit(client, tmp_path, options, frames=2 * 44100):
 def stop(worker: psutil.Process) -> psutil.Process:
     """SIGSTOP: it stands still, as if hung in a driver."""
     worker.send_signal(signal.SIGSTOP)
+    while worker.status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)  # on a busy machine the signal waits for its turn
     return worker
 
 

@@ -139,9 +139,9 @@ def test_a_folder_of_the_user_stays_as_it_is(scene: Scene, song: Path) -> None:
 
 
 def test_what_is_learned_can_be_heard_meanwhile(scene: Scene, folder: Path) -> None:
-    song = write_song(make_song(4 * 44100), folder / "song.wav")
+    song = write_song(make_song(30 * 44100), folder / "song.wav")  # learned from for long enough to click
     scene.add_track("mix", item(song, D_POSITION=2.0))
-    scene.add_region("no vocals", 2.5, 4.5)
+    scene.add_region("no vocals", 2.5, 14.5)
     scene.time_selection = (3.0, 4.0)
     outcome = scene.play("Separate", "Listen")
     listen, end, insert = outcome.undo_steps
