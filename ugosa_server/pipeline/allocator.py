@@ -1,7 +1,7 @@
-"""What glibc's allocator does with freed memory; another C library is left alone.
+"""Allocator of glibc: keeps freed memory for the next pass over a song, or gives it back under a budget.
 
-By itself it gives the large blocks of a pass over a song back at once, and the system fills new ones with
-zeros, page by page: a fifth of the CPU of a separation.
+By itself it gives the large blocks of a pass back at once, and the system fills new ones with zeros, page by
+page: a fifth of the CPU of a separation. Another C library is left alone.
 """
 
 from __future__ import annotations
