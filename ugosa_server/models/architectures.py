@@ -37,7 +37,7 @@ class Architecture:
     config_class: type[Any]
     """Class of its sizes, a dataclass that fulfils `NetworkConfig`."""
     network: str
-    """Class of the network as "module:class", imported by `network.build_network`."""
+    """Class of the network, in `network.py` beside the sizes; imported by `network.build_network`."""
 
     def read_config(self, text: str) -> NetworkConfig:
         """Read sizes from JSON, as `config_json` writes it.
@@ -75,28 +75,11 @@ def _check_bounds(value: Any) -> None:
 ARCHITECTURES: Mapping[str, Architecture] = {
     architecture.format: architecture
     for architecture in (
-        Architecture(
-            "conv_tasnet",
-            "ugosa-convtasnet-1",
-            ConvTasNetConfig,
-            "ugosa_server.models.conv_tasnet.network:ConvTasNet",
-        ),
-        Architecture(
-            "demucs", "ugosa-demucs-1", DemucsConfig, "ugosa_server.models.demucs.network:DemucsNetwork"
-        ),
-        Architecture(
-            "conditioned_unet",
-            "ugosa-cunet-1",
-            ConditionedUNetConfig,
-            "ugosa_server.models.cunet.network:ConditionedUNet",
-        ),
-        Architecture(
-            "spleeter",
-            "ugosa-spleeter-1",
-            SpleeterConfig,
-            "ugosa_server.models.spleeter.network:SpleeterNetwork",
-        ),
-        Architecture("band", "ugosa-band-1", BandConfig, "ugosa_server.models.band.network:BandNetwork"),
+        Architecture("conv_tasnet", "ugosa-convtasnet-1", ConvTasNetConfig, "ConvTasNet"),
+        Architecture("demucs", "ugosa-demucs-1", DemucsConfig, "DemucsNetwork"),
+        Architecture("conditioned_unet", "ugosa-cunet-1", ConditionedUNetConfig, "ConditionedUNet"),
+        Architecture("spleeter", "ugosa-spleeter-1", SpleeterConfig, "SpleeterNetwork"),
+        Architecture("band", "ugosa-band-1", BandConfig, "BandNetwork"),
     )
 }
 

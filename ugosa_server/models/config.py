@@ -65,19 +65,49 @@ class VideoInput:
     """Seconds between two pictures of a player."""
 
 
-class NetworkConfig(Protocol):
-    """Sizes of a network, and what fine-tuning means in it.
+class NetworkDefaults(Protocol):
+    """Answers of a network of waveforms whose sources add up to the mix, with no limit of length."""
 
-    `NetworkDefaults` holds the answers that most networks share.
-    """
+    @property
+    def stems(self: NetworkConfig) -> tuple[str, ...]:
+        """Names that marks and jobs use: the sources, and `residual` if these are not the whole mix."""
+        return self.sources
+
+    @property
+    def max_segment_s(self) -> float:
+        """The longest segment that the network can process at once, in seconds; may be infinite."""
+        return math.inf
+
+    @property
+    def mask_grid(self) -> MaskGrid | None:
+        """The STFT of a network that outputs masks (`network.MaskNetwork`); None: it outputs waveforms."""
+        return None
+
+    @property
+    def video(self) -> VideoInput | None:
+        """The pictures that the network is conditioned on; None: no video input."""
+        return None
+
+    @property
+    def adaptation_defaults(self) -> Mapping[str, str | int | float | None]:
+        """Adaptation options that suit this kind of network better than the paper's, by field name."""
+        return {}
+
+    def buffer_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Name and shape of the rest of a checkpoint, such as statistics of batch norms."""
+        return {}
+
+    def trained_share(self, depth: Depth) -> float:
+        """Share of the network that every step of a fine-tuning at this depth runs, 0 < share <= 1."""
+        return 1.0
+
+
+class NetworkConfig(NetworkDefaults, Protocol):
+    """Sizes of a network, and what fine-tuning means in it."""
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the outputs, in order (S of them)."""
-
-    @property
-    def stems(self) -> tuple[str, ...]:
-        """Names that marks and jobs use: the sources, and `residual` if these are not the whole mix."""
 
     @property
     def audio_channels(self) -> int:
@@ -87,70 +117,11 @@ class NetworkConfig(Protocol):
     def sample_rate_hz(self) -> int:
         """The rate the weights were trained at."""
 
-    @property
-    def max_segment_s(self) -> float:
-        """The longest segment that the network can process at once, in seconds; may be infinite."""
-
-    @property
-    def mask_grid(self) -> MaskGrid | None:
-        """The STFT of a network that outputs masks (`network.MaskNetwork`); None: it outputs waveforms."""
-
-    @property
-    def video(self) -> VideoInput | None:
-        """The pictures that the network is conditioned on; None: no video input."""
-
-    @property
-    def adaptation_defaults(self) -> Mapping[str, str | int | float | None]:
-        """Adaptation options that suit this kind of network better than the paper's, by field name."""
-
     def parameter_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Name and shape of every parameter, in the network's order."""
 
-    def buffer_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Name and shape of the rest of a checkpoint, such as statistics of batch norms."""
-
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
         """The parameters that a depth trains, in the network's order; none: it has no such depth."""
-
-    def trained_share(self, depth: Depth) -> float:
-        """Share of the network that every step of a fine-tuning at this depth runs, 0 < share <= 1."""
-
-
-class NetworkDefaults:
-    """Answers of a network of waveforms whose sources add up to the mix, with no limit of length."""
-
-    @property
-    def stems(self: NetworkConfig) -> tuple[str, ...]:
-        """The sources, which are trained to add up to the mix."""
-        return self.sources
-
-    @property
-    def max_segment_s(self) -> float:
-        """Infinite: segments of any length."""
-        return math.inf
-
-    @property
-    def mask_grid(self) -> MaskGrid | None:
-        """None: the network outputs waveforms, not masks."""
-        return None
-
-    @property
-    def video(self) -> VideoInput | None:
-        """None: no video input."""
-        return None
-
-    @property
-    def adaptation_defaults(self) -> Mapping[str, str | int | float | None]:
-        """Empty: the paper's options."""
-        return {}
-
-    def buffer_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Empty: a checkpoint holds nothing but parameters."""
-        return {}
-
-    def trained_share(self, depth: Depth) -> float:
-        """1: every step runs the whole network, nothing is kept from epoch to epoch."""
-        return 1.0
 
 
 @dataclass(frozen=True)

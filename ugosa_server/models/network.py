@@ -1,11 +1,11 @@
 """Interface of separation networks, as adaptation and separation use it.
 
-To add a backend, write one file with two classes and add one line to `architectures.ARCHITECTURES`:
+To add a backend, write a folder of two files and add one line to `architectures.ARCHITECTURES`:
 
-- a frozen dataclass that fulfils `NetworkConfig`, usually with `NetworkDefaults` as its base: sources, rate,
-  channels, the parameters, and which of them each depth `Lx:y` trains. It must import without torch (the
-  front process reads it);
-- a `SeparationNetwork` that is built from it and separates in `forward`.
+- `config.py`, a frozen dataclass that fulfils `NetworkConfig`, with `NetworkDefaults` as its base: sources,
+  rate, channels, the parameters, and which of them each depth `Lx:y` trains. It must import without torch
+  (the front process reads it);
+- `network.py`, a `SeparationNetwork` that is built from it and separates in `forward`.
 
 A network that outputs masks for the spectrogram of the mix is a `MaskNetwork`: its masks are applied to the
 STFT of every channel at the song's own rate, and the rest of the mix is the stem `residual`.
@@ -88,6 +88,6 @@ class MaskNetwork(SeparationNetwork):
 
 def build_network(config: NetworkConfig) -> SeparationNetwork:
     """Build the network of these sizes, with the weights that its constructor gives it."""
-    module, _, class_name = architecture_of(config).network.partition(":")
-    network: SeparationNetwork = getattr(import_module(module), class_name)(config)
+    module = import_module(".network", type(config).__module__.rpartition(".")[0])
+    network: SeparationNetwork = getattr(module, architecture_of(config).network)(config)
     return network

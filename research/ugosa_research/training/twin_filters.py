@@ -48,5 +48,6 @@ def _separate(network: ConvTasNet, mix: Tensor, scratch: fast.Scratch) -> Tensor
     masks_above, masks_below = masks.view(len(w), len(config.sources), -1).chunk(2, dim=2)  # [K, S, N / 2]
     masked = above[:, None] * masks_above - below[:, None] * masks_below
     frames = masked @ signals.t()  # [K, S, C * L]
-    audio = fast.overlap_add(frames, config.audio_channels)
+    by_channel = frames.view(*frames.shape[:2], config.audio_channels, -1).permute(1, 2, 0, 3)  # [S, C, K, L]
+    audio = fast.overlap_add(by_channel)
     return F.pad(audio, (0, mix.shape[-1] - audio.shape[-1]))

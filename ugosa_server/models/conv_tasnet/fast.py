@@ -216,9 +216,7 @@ class _MaskedFrames(torch.autograd.Function):
         )
 
 
-def overlap_add(frames: Tensor, audio_channels: int) -> Tensor:
-    """Add up frames that overlap by half: [K, S, C * L] -> [S, C, (K + 1) L / 2]."""
-    by_half = frames.view(*frames.shape[:2], audio_channels, 2, -1).permute(
-        3, 1, 2, 0, 4
-    )  # [2, S, C, K, L / 2]
-    return (F.pad(by_half[0], (0, 0, 0, 1)) + F.pad(by_half[1], (0, 0, 1, 0))).flatten(-2)
+def overlap_add(frames: Tensor) -> Tensor:
+    """Add up frames that overlap by half: [..., K, L] -> [..., (K + 1) L / 2]."""
+    first, second = frames.chunk(2, dim=-1)  # [..., K, L / 2] each
+    return (F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))).flatten(-2)

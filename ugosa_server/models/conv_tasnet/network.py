@@ -37,13 +37,8 @@ class ChannelwiseLayerNorm(nn.Module):
         return self.gamma * (x - mean) * torch.rsqrt(variance + NORM_EPS) + self.beta
 
 
-class GlobalLayerNorm(nn.Module):
+class GlobalLayerNorm(ChannelwiseLayerNorm):
     """gLN: normalise every example over channels and time, as a group norm of one group."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.ones(1, channels, 1))
-        self.beta = nn.Parameter(torch.zeros(1, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return gamma (x - mean) / sqrt(var + eps) + beta over [H, K]; [B, H, K] -> [B, H, K]."""
@@ -158,9 +153,10 @@ class Decoder(nn.Module):
     def forward(self, source_w: Tensor) -> Tensor:
         """Decode features, [B, S, N, K] -> [B, S, C, (K + 1) L / 2]."""
         frames = self.basis_signals(source_w.transpose(2, 3))  # [B, S, K, C * L]
-        batch, sources, n_frames, _ = frames.shape
-        frames = frames.view(batch, sources, n_frames, self.audio_channels, -1).transpose(2, 3)
-        return overlap_add_halves(frames)  # [B, S, C, K, L] -> [B, S, C, (K + 1) L / 2]
+        by_channel = frames.view(*frames.shape[:3], self.audio_channels, -1).transpose(
+            2, 3
+        )  # [B, S, C, K, L]
+        return fast.overlap_add(by_channel)  # [B, S, C, (K + 1) L / 2]
 
 
 class ConvTasNet(SeparationNetwork):
@@ -209,51 +205,25 @@ class ConvTasNet(SeparationNetwork):
         return fast.encode(self._at_least_a_frame(mix), self.encoder.conv1d_U.weight, self.config.hop_samples)
 
     def _blocks(self) -> list[nn.Module]:
-        repeats = self.separator.network[2]
-        return [block for repeat in repeats.children() for block in repeat.children()]
+        return [block for repeat in self.separator.network[2].children() for block in repeat.children()]
 
     def _tail(self, w: Tensor, features: Tensor, n_samples: int, scratch: fast.Scratch) -> Tensor:
         """Run masks and decoder: [K, N], [K, B_ch] -> audio of exactly `n_samples`, [S, C, T]."""
         masks, basis = self.separator.network[3].weight, self.decoder.basis_signals.weight
         frames = fast.masked_frames(features, w, masks, basis, scratch, self._shared)  # type: ignore[arg-type]
-        audio = fast.overlap_add(frames, self.config.audio_channels)  # [S, C, (K + 1) L / 2]
-        return F.pad(audio, (0, n_samples - audio.shape[-1]))  # a negative pad trims
+        by_channel = frames.view(*frames.shape[:2], self.config.audio_channels, -1).permute(1, 2, 0, 3)
+        return _cut(fast.overlap_add(by_channel), n_samples)
 
     def _at_least_a_frame(self, mix: Tensor) -> Tensor:
         return F.pad(mix, (0, max(0, self.config.encoder_length - mix.shape[-1])))
 
     def plain_forward(self, mix: Tensor) -> Tensor:
-        """Separate with the modules as they stand: `encode`, `prefix`, `suffix`, `decode`."""
-        w = self.encode(mix)  # [B, N, K]
-        masks = self.suffix(self.prefix(w, self.config.repeats), self.config.repeats)  # [B, S, N, K]
-        return self.decode(w, fast.spread(masks, self._shared), mix.shape[-1])  # [B, S, C, T]
-
-    def encode(self, mix: Tensor) -> Tensor:
-        """Encode whole frames, [B, C, T] -> [B, N, K]; a mix shorter than a frame is padded to one."""
-        w: Tensor = self.encoder(self._at_least_a_frame(mix))
-        return w
-
-    def prefix(self, w: Tensor, up_to_repeat: int) -> Tensor:
-        """Run norm, bottleneck and the first `up_to_repeat` repeats: [B, N, K] -> [B, B_ch, K]."""
-        norm, bottleneck, repeats, _ = self.separator.network
-        features: Tensor = bottleneck(norm(w))
-        for repeat in repeats[:up_to_repeat]:  # type: ignore[index]
-            features = repeat(features)
-        return features
-
-    def suffix(self, features: Tensor, from_repeat: int) -> Tensor:
-        """Run the repeats after `prefix(w, from_repeat)`, and the masks: [B, B_ch, K] -> [B, S, N, K]."""
-        _, _, repeats, mask_conv = self.separator.network
-        for repeat in repeats[from_repeat:]:  # type: ignore[index]
-            features = repeat(features)
-        masks = F.relu(mask_conv(features))  # [B, S * N, K]
-        n_sources, n_filters = len(self.config.sources), self.config.encoder_filters
-        return masks.view(-1, n_sources, n_filters, masks.shape[-1])  # [B, S, N, K]
-
-    def decode(self, w: Tensor, masks: Tensor, n_samples: int) -> Tensor:
-        """Decode masked features: [B, N, K], [B, S, N, K] -> [B, S, C, T] of exactly `n_samples`."""
-        audio: Tensor = self.decoder(w.unsqueeze(1) * masks)  # [B, S, C, (K + 1) L / 2]
-        return F.pad(audio, (0, n_samples - audio.shape[-1]))  # [B, S, C, T]; a negative pad trims
+        """Separate with the modules as they stand: [B, C, T] -> [B, S, C, T]."""
+        w = self.encoder(self._at_least_a_frame(mix))  # [B, N, K]
+        masks = F.relu(self.separator.network(w))  # [B, S * N, K]
+        masks = masks.view(len(w), -1, *w.shape[1:])  # [B, S, N, K]
+        audio = self.decoder(w.unsqueeze(1) * fast.spread(masks, self._shared))  # [B, S, C, (K + 1) L / 2]
+        return _cut(audio, mix.shape[-1])
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
         """Run the blocks before the first with anything to train: [1, C, T] -> [1, K, B_ch].
@@ -287,7 +257,6 @@ class ConvTasNet(SeparationNetwork):
         return blocks + self.config.blocks_per_repeat - 1 if depth.level == 4 else blocks
 
 
-def overlap_add_halves(frames: Tensor) -> Tensor:
-    """Add up frames that overlap by half: [..., K, L] -> [..., (K + 1) L / 2]."""
-    first, second = frames.chunk(2, dim=-1)  # [..., K, L / 2] each
-    return (F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))).flatten(-2)
+def _cut(audio: Tensor, n_samples: int) -> Tensor:
+    """Trim or fill up with silence: [..., T'] -> [..., n_samples]."""
+    return F.pad(audio, (0, n_samples - audio.shape[-1]))
