@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from ugosa_server.errors import CheckpointError
 from ugosa_server.files import replacing
 from ugosa_server.models.architectures import architecture_of, config_json
 from ugosa_server.models.checkpoint_header import open_safetensors, parse_header
@@ -59,6 +60,29 @@ def load_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
     with open_safetensors(path, framework="pt") as file:
         header = parse_header(file.metadata(), path)
         return header.config, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+
+
+def require_weights(path: Path, state: Mapping[str, Tensor], config: NetworkConfig, what: str) -> None:
+    """Refuse a state dict that lacks a tensor of a network of these sizes, has others, or odd numbers.
+
+    Args:
+        path: of the file, for messages.
+        state: to check.
+        config: sizes of the network.
+        what: the file should hold, for messages.
+
+    Raises:
+        CheckpointError: a tensor is missing, too many, of another shape, no float, NaN or infinite.
+    """
+    parameters = config.parameter_shapes()
+    expected = {**parameters, **config.buffer_shapes()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    odd = sorted({name for name, _ in shapes.items() ^ expected.items()})
+    if odd:
+        raise CheckpointError(f"{path} holds no {what}: {odd[0]} (of {len(odd)}) does not fit")
+    for name, tensor in state.items():
+        if not tensor.isfinite().all() or (name in parameters and not tensor.is_floating_point()):
+            raise CheckpointError(f"{path}: {name} has values that are no floats, NaN or infinite")
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:

@@ -20,7 +20,7 @@ from ugosa_server.errors import CheckpointError, DownloadError
 from ugosa_server.files import sha256_of_file
 from ugosa_server.models.band.config import DECODER, FIRST, SECOND, SHIPPED_SHARES, BandConfig
 from ugosa_server.models.checkpoint_header import PROOF_DIGITS, read_header
-from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
+from ugosa_server.models.checkpoints import load_checkpoint, require_weights, save_checkpoint, weights_digest
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.cunet.checkpoints import read_cunet_checkpoint
@@ -207,16 +207,8 @@ def verify(path: Path) -> str:
         CheckpointError: the file has changed since it was written, or holds no network that works.
     """
     config, state = load_checkpoint(path)
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    parameters = config.parameter_shapes()
-    expected = {**parameters, **config.buffer_shapes()}
-    if shapes != expected:
-        odd = sorted({name for name, _ in shapes.items() ^ expected.items()})
-        raise CheckpointError(f"{path} does not hold the network that it describes: {', '.join(odd)}")
-    for name, tensor in state.items():
-        if not tensor.isfinite().all():
-            raise CheckpointError(f"{path}: {name} has values that are NaN or infinite")
-    n_parameters = sum(math.prod(shape) for shape in parameters.values())
+    require_weights(path, state, config, "network of the sizes that it states")
+    n_parameters = sum(math.prod(shape) for shape in config.parameter_shapes().values())
     size = f"{n_parameters:,} parameters of the right shapes, all finite"
     recorded = read_header(path).metadata.get(DIGEST)
     if recorded is None:

@@ -41,6 +41,7 @@ from torch import Tensor
 
 from ugosa_server.errors import BadOptionError, CheckpointError
 from ugosa_server.models.checkpoint_header import require_sha256
+from ugosa_server.models.checkpoints import require_weights
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 
 COMMAND_LINE_CLASSES = (
@@ -56,6 +57,12 @@ PUBLISHED_SOURCES = ("drums", "bass", "other", "vocals")
 PUBLISHED_SAMPLE_RATE_HZ = 44100
 ONLY_VARIANT = {"norm_type": "gLN", "causal": False, "mask_nonlinear": "relu"}
 """Arguments of the published network; a checkpoint of another variant has the same names and shapes."""
+
+READER_ERRORS = (
+    RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError,
+    zipfile.BadZipFile, tarfile.TarError,
+)  # fmt: skip
+"""Raised by torch's reader in broken files."""
 
 SMALL_FRACTION = re.compile(r"(-?[0-9]{1,18})(?:/([0-9]{1,18}))?")
 _BLOCK = re.compile(r"separator\.network\.2\.(\d+)\.(\d+)\.")
@@ -112,28 +119,15 @@ def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
         (small_fraction, "fractions.Fraction"),
     ]
     try:
+        is_zip = zipfile.is_zipfile(path)
+        file = path if is_zip else io.BytesIO(_without_class_sources(path.read_bytes()))
         with torch.serialization.safe_globals(known):
-            if not zipfile.is_zipfile(path):
-                file = io.BytesIO(_without_class_sources(path.read_bytes()))
-                return torch.load(file, map_location="cpu", weights_only=True)
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no file {path}") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} is refused and nothing in it was run: {_reason(error)}") from error
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        tarfile.TarError,
-    ) as error:  # raised by torch's reader in broken files
+    except READER_ERRORS as error:
         raise CheckpointError(f"{path} is not a readable checkpoint of torch: {error}") from error
 
 
@@ -200,7 +194,9 @@ def read_legacy_checkpoint(
             ) from error
         raise
     args, kwargs, state = _parts(content, path)
-    return _config(args, kwargs, state, sources, path), state
+    config = _config(args, kwargs, state, sources, path)
+    require_weights(path, state, config, "ConvTasNet of demucs")
+    return config, state
 
 
 def _parts(content: Any, path: Path) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Tensor]]:
@@ -214,12 +210,13 @@ def _parts(content: Any, path: Path) -> tuple[tuple[Any, ...], dict[str, Any], d
             klass, args, kwargs, state = ClassReference, (), {}, content
     if not (isinstance(klass, type) and issubclass(klass, ClassReference)):
         raise CheckpointError(f"{path} should name the class of its network, but has {klass!r} there")
-    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not _is_state(state):
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not is_state_dict(state):
         raise CheckpointError(f"{path} holds no weights of a network in any of the known layouts")
     return tuple(args), kwargs, dict(state)
 
 
-def _is_state(state: Any) -> bool:
+def is_state_dict(state: Any) -> bool:
+    """Return whether the content of a file is tensors by name."""
     return (
         isinstance(state, Mapping)
         and bool(state)
@@ -273,20 +270,4 @@ def _config(
         )
     except (BadOptionError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} holds sizes that cannot work: {error}") from error
-    _require_tensors(config, state, path)
     return config
-
-
-def _require_tensors(config: ConvTasNetConfig, state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse a state dict that lacks a parameter, has others, or holds numbers that are not finite."""
-    shapes = config.parameter_shapes()
-    odd = sorted(
-        name
-        for name in shapes.keys() | state.keys()
-        if name not in state or shapes.get(name) != state[name].shape
-    )
-    if odd:
-        raise CheckpointError(f"{path} holds no ConvTasNet of demucs: {odd[0]} (of {len(odd)}) does not fit")
-    for name, tensor in state.items():
-        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} has values that are no floats, NaN or infinite")

@@ -19,15 +19,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from ugosa_server.errors import BadOptionError, CheckpointError
 from ugosa_server.models.checkpoint_header import require_sha256
+from ugosa_server.models.checkpoints import require_weights
 from ugosa_server.models.cunet.config import BLOCKS, INSTRUMENTS, ConditionedUNetConfig
-from ugosa_server.models.legacy import read_legacy_pickle
+from ugosa_server.models.legacy import is_state_dict, read_legacy_pickle
 
 CHOICES = ("frequency_scale", "value_scale", "mask", "conditioning")
 """Fields of the configuration that no shape determines."""
@@ -43,15 +42,6 @@ _RENAMED = (
     (re.compile(r"film\.fc\.linear\."), r"film.0."),
 )
 _UNUSED = re.compile(r"(output|classifier)\.")
-
-
-def is_cunet_state(content: Any) -> bool:
-    """Return whether the content of a file has the names of these checkpoints."""
-    return (
-        isinstance(content, Mapping)
-        and f"encoder.{LAST}.weight" in content
-        and "decoder.0.0.0.weight" in content
-    )
 
 
 def read_cunet_checkpoint(
@@ -71,22 +61,12 @@ def read_cunet_checkpoint(
     if sha256 is not None:
         require_sha256(path, sha256)
     content = read_legacy_pickle(path)
-    if not is_cunet_state(content):
+    if not is_state_dict(content) or not {f"encoder.{LAST}.weight", "decoder.0.0.0.weight"} <= set(content):
         raise CheckpointError(f"{path} holds no Conditioned U-Net of its authors")
     state = {_our_name(name): tensor for name, tensor in content.items() if not _UNUSED.match(name)}
     config = _config(state, dict(choices or {}), path)
-    expected = {**config.parameter_shapes(), **config.buffer_shapes()}
-    odd = sorted(
-        name
-        for name in expected.keys() | state.keys()
-        if name not in state or tuple(state[name].shape) != expected.get(name)
-    )
-    if odd:
-        raise CheckpointError(f"{path} holds no Conditioned U-Net: {odd[0]} (of {len(odd)}) does not fit")
-    for name, tensor in state.items():
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} has values that are NaN or infinite")
-    return config, {name: state[name] for name in expected}
+    require_weights(path, state, config, "Conditioned U-Net")
+    return config, state
 
 
 def _our_name(name: str) -> str:
@@ -103,20 +83,21 @@ def _config(state: Mapping[str, Tensor], choices: dict[str, str], path: Path) ->
             f"a file of this kind leaves {', '.join(CHOICES)} open, not {', '.join(unknown)}"
         )
     last = f"decoders.0.{LAST}.norm.weight"
-    if last not in state or not isinstance(state[last], Tensor):
+    if last not in state:
         raise CheckpointError(f"{path} has no decoder of {BLOCKS} blocks")
     decoders = len({name.split(".")[1] for name in state if name.startswith("decoders.")})
-    classes = decoders if decoders > 1 else len(state[last])
+    classes = decoders if decoders > 1 else state[last].numel()
     if classes != len(INSTRUMENTS):
         raise CheckpointError(f"{path} has {classes} classes, but {len(INSTRUMENTS)} are known by name")
     film = state.get("film.0.weight")
     if film is not None:
-        if film.shape[1] != classes:
+        rows, features = film.shape if film.dim() == 2 else (0, 0)
+        if features != classes:
             raise CheckpointError(
-                f"{path} is conditioned on {film.shape[1]} visual features; only labels can be imported"
+                f"{path} is conditioned on {features} visual features; only labels can be imported"
             )
         by_rows = {2 * classes: "film-final", 1024: "film-bottleneck", 32: "film-encoder"}
-        conditioning = by_rows.get(film.shape[0], "")
+        conditioning = by_rows.get(rows, "")
         if choices.setdefault("conditioning", conditioning) != conditioning:
             raise BadOptionError(
                 f"{path} has {conditioning or 'unknown FiLM'}, not {choices['conditioning']}"
