@@ -28,49 +28,32 @@ def resample_blocks(
     in all, by default `resampled_frames` of what came in; the few frames that the filter gives more or less
     at the very end are cut, or filled with zeros.
     """
-    counted = _CountedBlocks(blocks)
-    same_rate = from_rate_hz == to_rate_hz
-    converted = iter(counted) if same_rate else _convert(counted, from_rate_hz, to_rate_hz)
-    done = 0
-    channels = 1
-    for block in converted:
-        channels = block.shape[1]
-        # Without `out_frames` this bound grows as input comes and is met by the last block only: soxr lags.
-        bound = (
-            resampled_frames(counted.frames, from_rate_hz, to_rate_hz) if out_frames is None else out_frames
-        )
-        part = block[: bound - done]
+    channels, came, done = 1, 0, 0
+
+    def converted() -> Iterator[NDArray[np.float32]]:
+        nonlocal channels, came
+        stream = None
+        for block in blocks:
+            came += len(block)
+            channels = block.shape[1]
+            if from_rate_hz == to_rate_hz:
+                yield block
+            elif len(block):
+                stream = stream or soxr.ResampleStream(
+                    from_rate_hz, to_rate_hz, channels, dtype="float32", quality=QUALITY
+                )
+                yield stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
+        if stream is not None:
+            yield stream.resample_chunk(np.empty((0, channels), dtype=np.float32), last=True)
+
+    def bound() -> int:
+        # Without `out_frames` it grows as input comes and is met by the last block only: soxr lags.
+        return resampled_frames(came, from_rate_hz, to_rate_hz) if out_frames is None else out_frames
+
+    for block in converted():
+        part = block[: bound() - done]
         done += len(part)
         if len(part):
             yield part
-    bound = resampled_frames(counted.frames, from_rate_hz, to_rate_hz) if out_frames is None else out_frames
-    if done < bound:
-        yield np.zeros((bound - done, channels), dtype=np.float32)
-
-
-class _CountedBlocks:
-    """Blocks passed on, with a count of their frames."""
-
-    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
-        self._blocks = blocks
-        self.frames = 0
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        for block in self._blocks:
-            self.frames += len(block)
-            yield block
-
-
-def _convert(
-    blocks: Iterable[NDArray[np.float32]], from_rate_hz: int, to_rate_hz: int
-) -> Iterator[NDArray[np.float32]]:
-    stream: soxr.ResampleStream | None = None
-    channels = 0
-    for block in blocks:
-        if stream is None:
-            channels = block.shape[1]
-            stream = soxr.ResampleStream(from_rate_hz, to_rate_hz, channels, dtype="float32", quality=QUALITY)
-        if len(block):
-            yield stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
-    if stream is not None:
-        yield stream.resample_chunk(np.empty((0, channels), dtype=np.float32), last=True)
+    if done < bound():
+        yield np.zeros((bound() - done, channels), dtype=np.float32)

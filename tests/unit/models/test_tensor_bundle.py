@@ -124,19 +124,6 @@ def test_an_index_without_a_header_is_refused(prefix):
     refuses(prefix, "no header")
 
 
-def test_keys_must_rise(prefix):
-    entry = bundle_entry(1, (1,), 0, b"abcd")
-    index_of(prefix).write_bytes(table([[(b"", HEADER), (b"b", entry), (b"a", entry)]]))
-    refuses(prefix, "comes after")
-
-
-def test_tensors_that_share_their_numbers_are_refused(prefix):
-    size = len(data_of(prefix).read_bytes())
-    entries = [(b"%d" % i, bundle_entry(1, (size // 4,), 0, bytes(size))) for i in range(2)]
-    index_of(prefix).write_bytes(table([[(b"", HEADER), *entries]]))
-    refuses(prefix, "but the data file ends at")
-
-
 def test_an_index_that_is_too_large_is_not_read(prefix):
     with index_of(prefix).open("r+b") as file:
         file.truncate(MAX_INDEX_BYTES + 1)

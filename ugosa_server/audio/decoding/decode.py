@@ -27,7 +27,7 @@ from ugosa_server.audio.decoding.av_readers import open_flac, open_mp3, open_mp4
 from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
 from ugosa_server.audio.decoding.iff import read_aiff, read_wav
 from ugosa_server.audio.decoding.ogg import read_songs
-from ugosa_server.audio.decoding.readers import AudioStream, open_chain, open_pcm, open_sound
+from ugosa_server.audio.decoding.readers import AudioStream, check_layout, open_chain, open_pcm, open_sound
 from ugosa_server.audio.decoding.sniff import Container, sniff
 from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, peak_dbfs
 from ugosa_server.errors import (
@@ -36,14 +36,11 @@ from ugosa_server.errors import (
     DiskFullError,
     QuotaError,
     UgosaError,
-    UnsupportedEncodingError,
     is_disk_full,
 )
 from ugosa_server.files import replacing
 from ugosa_server.sandbox import answer_of_error, limit_this_process
 
-MIN_RATE_HZ = 8_000
-MAX_RATE_HZ = 384_000
 MAX_PEAK = 1e6  # 120 dB above full scale; powers of spectra of more do not fit float32
 ADDRESS_SPACE_BYTES = 4 << 30  # libraries map far more than they use; the decoders need some tens of MB
 
@@ -60,7 +57,7 @@ def decode(request: DecodeRequest) -> SourceAudio:
     with Path(request.path).open("rb") as file:
         stream = _open_song(file) if request.pcm is None else open_pcm(file, request.pcm)
         with closing(stream.blocks):
-            _check_layout(stream)
+            check_layout(stream.sample_rate_hz, stream.channels)
             with replacing(out_path) as out:
                 frames, peak, sha256 = _write_frames(stream, out, request.limits)
         return SourceAudio(
@@ -69,13 +66,12 @@ def decode(request: DecodeRequest) -> SourceAudio:
 
 
 def _open_song(file: BinaryIO) -> AudioStream:
-    sniffed = sniff(file)
-    start, stop = sniffed.start, sniffed.stop
-    match sniffed.container:
+    container, start, stop = sniff(file)
+    match container:
         case Container.WAV:
-            return open_sound(read_wav(file, start, stop), sniffed.container)
+            return open_sound(read_wav(file, start, stop), container)
         case Container.AIFF:
-            return open_sound(read_aiff(file, start, stop), sniffed.container)
+            return open_sound(read_aiff(file, start, stop), container)
         case Container.OGG:
             return open_chain(read_songs(file, start, stop))
         case Container.FLAC:
@@ -84,19 +80,6 @@ def _open_song(file: BinaryIO) -> AudioStream:
             return open_mp3(file, start, stop)
         case Container.MP4:
             return open_mp4(file, start, stop)
-
-
-def _check_layout(stream: AudioStream) -> None:
-    if stream.channels not in (1, 2):
-        raise UnsupportedEncodingError(
-            f"the audio has {stream.channels} channels; songs of 1 or 2 are accepted. Send a stereo mix-down"
-        )
-    if not MIN_RATE_HZ <= stream.sample_rate_hz <= MAX_RATE_HZ:
-        raise UnsupportedEncodingError(
-            f"the audio has {stream.sample_rate_hz} frames a second; rates from {MIN_RATE_HZ} to "
-            f"{MAX_RATE_HZ} Hz "
-            "are accepted"
-        )
 
 
 def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> tuple[int, float, str]:
@@ -140,9 +123,7 @@ def _check_room(out: BinaryIO, size_bytes: int, limits: DecodeLimits) -> None:
 
 def _checked_peak(block: NDArray[np.float32], first_frame: int) -> float:
     """Return the largest absolute sample of a block [n, C]; refuse NaN, infinity, and more than MAX_PEAK."""
-    if not len(block):
-        return 0.0
-    peak = float(np.abs(block).max())
+    peak = float(np.abs(block).max(initial=0.0))
     if peak <= MAX_PEAK:
         return peak
     frame, channel = np.argwhere(~(np.abs(block) <= MAX_PEAK))[0]

@@ -4,7 +4,7 @@ Each yields float32 blocks [n, C] in file order.
 
 | container | found by | decoded by | sample values |
 |---|---|---|---|
-| raw PCM | | numpy | x / 2^15, x / 2^23, or the float itself |
+| raw PCM | | libsndfile | x / 2^15, x / 2^23, or the float itself |
 | WAV, AIFF | `iff.py` | libsndfile | the same: 16- and 24-bit integers and float32 come through exactly |
 | FLAC | FFmpeg | FFmpeg through PyAV | the same |
 | OGG (Vorbis, Opus) | `ogg.py` | libsndfile | as its decoder gives them |
@@ -40,6 +40,9 @@ Blocks = Generator[Block, None, None]
 
 PCM_SUBTYPES = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
 OGG_SUBTYPES = frozenset({"VORBIS", "OPUS"})
+RAW_SUBTYPES = {PcmEncoding.S16LE: "PCM_16", PcmEncoding.S24LE: "PCM_24", PcmEncoding.F32LE: "FLOAT"}
+MIN_RATE_HZ = 8_000
+MAX_RATE_HZ = 384_000
 
 
 @dataclass(frozen=True)
@@ -61,31 +64,44 @@ def open_pcm(file: BinaryIO, pcm: RawPcm) -> AudioStream:
 
     Raises:
         BadAudioError: the bytes are no whole number of frames.
+        UnsupportedEncodingError: the rate or channel count is not accepted.
     """
+    check_layout(pcm.sample_rate_hz, pcm.channels)
     frame_bytes = pcm.encoding.sample_bytes * pcm.channels
     size_bytes = os.fstat(file.fileno()).st_size
-    if pcm.channels > 0 and size_bytes % frame_bytes:
+    if size_bytes % frame_bytes:
         raise BadAudioError(
             f"the audio has {size_bytes} bytes, which is not a whole number of frames: a frame of "
             f"{pcm.channels} channel(s) of {pcm.encoding} takes {frame_bytes} bytes"
         )
+    layout = soundfile.SoundFile(
+        file,
+        samplerate=pcm.sample_rate_hz,
+        channels=pcm.channels,
+        format="RAW",
+        subtype=RAW_SUBTYPES[pcm.encoding],
+        endian="LITTLE",
+    )
+    return AudioStream(
+        pcm.sample_rate_hz, pcm.channels, f"PCM {pcm.encoding.value}", _sound_blocks(layout, "PCM")
+    )
 
-    def blocks() -> Blocks:
-        file.seek(0)
-        while data := file.read(BLOCK_FRAMES * frame_bytes):
-            yield _pcm_samples(data, pcm.encoding).reshape(-1, pcm.channels)
 
-    return AudioStream(pcm.sample_rate_hz, pcm.channels, f"PCM {pcm.encoding.value}", blocks())
+def check_layout(sample_rate_hz: int, channels: int) -> None:
+    """Refuse a rate or a number of channels that is not accepted.
 
-
-def _pcm_samples(data: bytes, encoding: PcmEncoding) -> Block:
-    if encoding is PcmEncoding.F32LE:
-        return np.frombuffer(data, "<f4")
-    if encoding is PcmEncoding.S16LE:
-        return np.frombuffer(data, "<i2").astype(np.float32) * np.float32(2.0**-15)
-    padded = np.zeros((len(data) // 3, 4), np.uint8)
-    padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)  # upper three bytes: keeps the sign
-    return (padded.view("<i4")[:, 0] >> 8).astype(np.float32) * np.float32(2.0**-23)
+    Raises:
+        UnsupportedEncodingError: it names the value.
+    """
+    if channels not in (1, 2):
+        raise UnsupportedEncodingError(
+            f"the audio has {channels} channels; songs of 1 or 2 are accepted. Send a stereo mix-down"
+        )
+    if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
+        raise UnsupportedEncodingError(
+            f"the audio has {sample_rate_hz} frames a second; rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz "
+            "are accepted"
+        )
 
 
 def open_sound(parts: PartsFile, container: Container) -> AudioStream:
@@ -107,19 +123,20 @@ def open_sound(parts: PartsFile, container: Container) -> AudioStream:
             f"{container} with {sound.subtype} samples is not accepted; export it with one of "
             f"{', '.join(sorted(accepted))}"
         )
+    encoding = f"{container} {sound.subtype}"
+    return AudioStream(sound.samplerate, sound.channels, encoding, _sound_blocks(sound, container))
 
-    def blocks() -> Blocks:
-        done = 0
-        with sound:
-            try:
-                while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-                    done += len(block)
-                    yield block
-            except soundfile.LibsndfileError as error:
-                raise damaged(container, done) from error
-            require_all(container, sound.frames, done, "frames")
 
-    return AudioStream(sound.samplerate, sound.channels, f"{container} {sound.subtype}", blocks())
+def _sound_blocks(sound: soundfile.SoundFile, container: str) -> Blocks:
+    done = 0
+    with sound:
+        try:
+            while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                done += len(block)
+                yield block
+        except soundfile.LibsndfileError as error:
+            raise damaged(container, done) from error
+        require_all(container, sound.frames, done, "frames")
 
 
 def open_chain(songs: Iterator[PartsFile]) -> AudioStream:

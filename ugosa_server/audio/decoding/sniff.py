@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from ugosa_server.audio.decoding.mpeg import find_first_frame
 from ugosa_server.audio.decoding.tags import after_tags, before_tags
@@ -47,8 +46,7 @@ class Container(StrEnum):
     MP4 = "M4A"
 
 
-@dataclass(frozen=True)
-class Sniffed:
+class Sniffed(NamedTuple):
     """A file of an accepted kind, without the tags around it."""
 
     container: Container

@@ -10,14 +10,13 @@ second handle leads to the block of blocks. A block is entries, a list of restar
 compression and a checksum; an entry is how many bytes of its key it shares with the one before, how many are
 its own, how long its value is, then those bytes. Checksums are CRC-32C, rotated and shifted ("masked").
 
-Every length, offset and count is held against the size of the file before anything is read for it, keys and
-blocks must rise, and tensors cannot share numbers: a made-up file costs no more than an honest one.
+An index is small, its blocks must rise, its keys are short and few, and no length is believed: a made-up file
+costs no more than an honest one.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,6 @@ from ugosa_server.errors import CheckpointError, reason_of
 MAX_INDEX_BYTES = 1 << 20  # Spleeter's has five thousand
 MAX_ENTRIES = 1 << 14
 MAX_KEY_BYTES = 512
-MAX_DIMENSIONS = 8
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER_BYTES = 48
@@ -43,9 +41,10 @@ MAX_VARINT_BYTES = 10
 DT_FLOAT = 1  # of TensorFlow's enum DataType
 FLOAT_BYTES = 4
 
-VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5  # protobuf's wire types
+VARINT, BYTES = 0, 2  # protobuf's wire types
+FIXED_BYTES = {1: 8, 5: 4}  # by wire type
 
-_Fields = Mapping[int, int | bytes]
+_Fields = Mapping[int, list[int | bytes]]
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class TensorBundle:
                 raw = file.read(entry.size)
         except OSError as error:
             raise CheckpointError(f"cannot read {self._data}: {reason_of(error)}") from error
-        if len(raw) != entry.size or masked_crc32c(raw) != entry.crc32c:
+        if masked_crc32c(raw) != entry.crc32c:
             raise CheckpointError(f"{self._data}: the numbers of {name} do not have their checksum")
         return np.frombuffer(raw, "<f4").astype(np.float32).reshape(shape)
 
@@ -123,157 +122,136 @@ def masked_crc32c(content: bytes) -> int:
 def _read_entries(index: bytes, data_bytes: int) -> dict[str, BundleEntry]:
     """All entries of an index, by the names of their tensors."""
     entries: dict[str, BundleEntry] = {}
-    total_bytes = 0
     has_header = False
     for key, value in _table(index):
-        if key == b"":
-            _check_header(value)
+        fields = _message(value)
+        if key == b"":  # `BundleHeaderProto`: number of shards, and 0 for little-endian
+            if _number(fields, 1) != 1 or _number(fields, 2) != 0:
+                raise CheckpointError("it is in more than one data file, or its numbers are big-endian")
             has_header = True
             continue
-        try:
-            name = key.decode()
-        except UnicodeDecodeError as error:
-            raise CheckpointError(f"the name {key!r} is not text") from error
-        entry = _entry(name, value)
-        total_bytes += entry.size
-        if entry.offset + entry.size > data_bytes or total_bytes > data_bytes:
+        if len(entries) == MAX_ENTRIES:
+            raise CheckpointError(f"it has more than {MAX_ENTRIES} entries")
+        name = key.decode(errors="replace")
+        entry = entries[name] = _entry(name, fields)
+        if entry.offset + entry.size > data_bytes:
             raise CheckpointError(
                 f"{name} has {entry.size} bytes at {entry.offset}, but the data file ends at {data_bytes}"
             )
-        entries[name] = entry
     if not has_header:
         raise CheckpointError("it has no header")
     return entries
 
 
-def _table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a LevelDB table, in rising order."""
-    end = len(table) - FOOTER_BYTES
-    if end < 0 or struct.unpack("<Q", table[-8:])[0] != MAGIC:
-        raise CheckpointError("its end is not that of an index")
-    _, position = _handle(table, end, len(table) - 8)
-    (offset, size), _ = _handle(table, position, len(table) - 8)
-    last_key: bytes | None = None
-    n_entries = stop = 0
-    for _, value in _block(table, offset, size, end):
-        (offset, size), _ = _handle(value, 0, len(value))
-        if offset < stop:
-            raise CheckpointError(f"the block at {offset} begins before byte {stop}, where another ends")
-        stop = offset + size
-        for key, content in _block(table, offset, size, end):
-            n_entries += 1
-            if n_entries > MAX_ENTRIES:
-                raise CheckpointError(f"it has more than {MAX_ENTRIES} entries")
-            if last_key is not None and key <= last_key:
-                raise CheckpointError(f"{key!r} comes after {last_key!r}")
-            last_key = key
-            yield key, content
-
-
-def _block(table: bytes, offset: int, size: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of one block, whose checksum is right."""
-    stop = offset + size
-    if stop + TRAILER_BYTES > end:
-        raise CheckpointError(f"a block of {size} bytes at {offset} goes beyond the {end} bytes of blocks")
-    (crc,) = struct.unpack_from("<I", table, stop + 1)
-    if masked_crc32c(table[offset : stop + 1]) != crc:
-        raise CheckpointError(f"the block at {offset} does not have its checksum")
-    if table[stop] != NO_COMPRESSION:
-        raise CheckpointError(f"the block at {offset} is compressed (method {table[stop]}): not supported")
-    restarts = struct.unpack_from("<I", table, stop - 4)[0] if size >= 4 else size
-    limit = stop - 4 - 4 * restarts
-    if limit < offset:
-        raise CheckpointError(f"the block at {offset} has {restarts} restart points, but only {size} bytes")
-    key, position = b"", offset
-    while position < limit:
-        shared, position = _varint(table, position, limit)
-        n_own, position = _varint(table, position, limit)
-        n_value, position = _varint(table, position, limit)
-        if shared > len(key) or shared + n_own > MAX_KEY_BYTES or position + n_own + n_value > limit:
-            raise CheckpointError(f"an entry before byte {position} has lengths that do not fit")
-        key = key[:shared] + table[position : position + n_own]
-        position += n_own + n_value
-        yield key, table[position - n_value : position]
-
-
-def _handle(content: bytes, position: int, limit: int) -> tuple[tuple[int, int], int]:
-    """Offset and size of a block, and where the next thing begins."""
-    offset, position = _varint(content, position, limit)
-    size, position = _varint(content, position, limit)
-    return (offset, size), position
-
-
-def _varint(content: bytes, position: int, limit: int) -> tuple[int, int]:
-    """An unsigned number of seven bits a byte, and where the next thing begins."""
-    value = 0
-    for n in range(MAX_VARINT_BYTES):
-        if position + n >= limit:
-            break
-        byte = content[position + n]
-        value |= (byte & 0x7F) << 7 * n
-        if byte < 0x80:
-            return value, position + n + 1
-    raise CheckpointError(f"the number at byte {position} does not end")
-
-
-def _check_header(value: bytes) -> None:
-    """Read `BundleHeaderProto`: one shard (field 1), little-endian (field 2 = 0)."""
-    fields = dict(_fields(value))
-    if fields.get(1) != 1 or fields.get(2, 0) != 0:
-        raise CheckpointError("it is in more than one data file, or its numbers are big-endian")
-
-
-def _entry(name: str, value: bytes) -> BundleEntry:
-    """Read `BundleEntryProto`."""
-    fields = dict(_fields(value))
-    if fields.get(3, 0) != 0 or 7 in fields:
+def _entry(name: str, fields: _Fields) -> BundleEntry:
+    """Read `BundleEntryProto`, whose shape is a message with a message for each dimension."""
+    if _number(fields, 3) != 0 or 7 in fields:
         raise CheckpointError(f"{name} is in another shard or in slices")
+    (shape,) = fields.get(2, [b""])[-1:]
+    dimensions = _message(shape) if isinstance(shape, bytes) else {}
+    if isinstance(shape, int) or dimensions.keys() - {2}:
+        raise CheckpointError(f"{name} has no shape of known sizes")
+    sizes = [_message(size) if isinstance(size, bytes) else {} for size in dimensions.get(2, [])]
     return BundleEntry(
         dtype=_number(fields, 1),
-        shape=_shape(name, fields.get(2, b"")),
+        shape=tuple(_number(size, 1) for size in sizes),
         offset=_number(fields, 4),
         size=_number(fields, 5),
         crc32c=_number(fields, 6),
     )
 
 
+def _table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a LevelDB table."""
+    blocks, footer = table[:-FOOTER_BYTES], _Content(table[-FOOTER_BYTES:-8])
+    if len(table) < FOOTER_BYTES or int.from_bytes(table[-8:], "little") != MAGIC:
+        raise CheckpointError("its end is not that of an index")
+    footer.handle()
+    stop = 0
+    for _, value in _block(blocks, *footer.handle()):
+        offset, size = _Content(value).handle()
+        if offset < stop:
+            raise CheckpointError(f"the block at {offset} begins before byte {stop}, where another ends")
+        stop = offset + size
+        yield from _block(blocks, offset, size)
+
+
+def _block(blocks: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of one block, whose checksum is right."""
+    stop = offset + size
+    if stop + TRAILER_BYTES > len(blocks):
+        raise CheckpointError(f"a block of {size} bytes at {offset} goes beyond the {len(blocks)} of all")
+    compression, crc = blocks[stop], blocks[stop + 1 : stop + TRAILER_BYTES]
+    if masked_crc32c(blocks[offset : stop + 1]) != int.from_bytes(crc, "little"):
+        raise CheckpointError(f"the block at {offset} does not have its checksum")
+    if compression != NO_COMPRESSION:
+        raise CheckpointError(f"the block at {offset} is compressed (method {compression}): not supported")
+    restarts = int.from_bytes(blocks[max(offset, stop - 4) : stop], "little")
+    if 4 + 4 * restarts > size:
+        raise CheckpointError(f"the block at {offset} has {restarts} restart points, but only {size} bytes")
+    entries = _Content(blocks[offset : stop - 4 - 4 * restarts])
+    key = b""
+    while entries.is_left:
+        shared, n_own, n_value = entries.varint(), entries.varint(), entries.varint()
+        key = key[:shared] + entries.take(n_own)
+        if len(key) > MAX_KEY_BYTES:
+            raise CheckpointError(f"a key in the block at {offset} has {len(key)} bytes")
+        yield key, entries.take(n_value)
+
+
+def _message(content: bytes) -> _Fields:
+    """Values of a protobuf message, by the numbers of their fields."""
+    rest = _Content(content)
+    fields: dict[int, list[int | bytes]] = {}
+    while rest.is_left:
+        field, wire_type = divmod(rest.varint(), 8)
+        value: int | bytes
+        if wire_type == VARINT:
+            value = rest.varint()
+        elif wire_type == BYTES:
+            value = rest.take(rest.varint())
+        elif wire_type in FIXED_BYTES:
+            value = int.from_bytes(rest.take(FIXED_BYTES[wire_type]), "little")
+        else:
+            raise CheckpointError(f"an entry has a field of the unknown type {wire_type}")
+        fields.setdefault(field, []).append(value)
+    return fields
+
+
 def _number(fields: _Fields, field: int) -> int:
-    value = fields.get(field, 0)
+    value = fields.get(field, [0])[-1]
     if isinstance(value, bytes):
         raise CheckpointError(f"field {field} of an entry should be a number")
     return value
 
 
-def _shape(name: str, value: int | bytes) -> tuple[int, ...]:
-    """Read `TensorShapeProto`: a message for each dimension, whose field 1 is the size."""
-    if isinstance(value, int):
-        raise CheckpointError(f"{name} has a number in place of a shape")
-    shape: list[int] = []
-    for field, dimension in _fields(value):
-        if field != 2 or isinstance(dimension, int) or len(shape) == MAX_DIMENSIONS:
-            raise CheckpointError(f"{name} has no shape of known sizes, or too many dimensions")
-        shape.append(_number(dict(_fields(dimension)), 1))
-    return tuple(shape)
+class _Content:
+    """Bytes that are read from front to back."""
 
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._position = 0
 
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Numbers and contents of a protobuf message's fields, in the order of the file."""
-    position, limit = 0, len(message)
-    while position < limit:
-        tag, position = _varint(message, position, limit)
-        field, wire_type = tag >> 3, tag & 7
-        if wire_type == VARINT:
-            number, position = _varint(message, position, limit)
-            yield field, number
-            continue
-        if wire_type == BYTES:
-            length, position = _varint(message, position, limit)
-        elif wire_type in (FIXED_32, FIXED_64):
-            length = 4 if wire_type == FIXED_32 else 8
-        else:
-            raise CheckpointError(f"an entry has a field of the unknown type {wire_type}")
-        if position + length > limit:
-            raise CheckpointError(f"an entry's field of {length} bytes goes beyond its {limit} bytes")
-        content = message[position : position + length]
-        position += length
-        yield field, content if wire_type == BYTES else int.from_bytes(content, "little")
+    @property
+    def is_left(self) -> bool:
+        return self._position < len(self._content)
+
+    def take(self, size: int) -> bytes:
+        start, self._position = self._position, self._position + size
+        if self._position > len(self._content):
+            raise CheckpointError(f"{size} bytes at byte {start} go beyond the {len(self._content)} of all")
+        return self._content[start : self._position]
+
+    def varint(self) -> int:
+        """An unsigned number of seven bits a byte."""
+        value = 0
+        for shift in range(0, 7 * MAX_VARINT_BYTES, 7):
+            (byte,) = self.take(1)
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise CheckpointError(f"the number before byte {self._position} does not end")
+
+    def handle(self) -> tuple[int, int]:
+        """Offset and size of a block."""
+        return self.varint(), self.varint()
