@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,13 +71,11 @@ class SourceFrames:
             done_bytes += count
         return np.frombuffer(data, dtype="<f4").reshape(count_frames, self.shape[1])
 
-    def blocks(
-        self, start_frame: int = 0, stop_frame: int | None = None, block_frames: int = BLOCK_FRAMES
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield `[n, C]` blocks of at most `block_frames` frames from `start_frame` up to `stop_frame`."""
+    def blocks(self, start_frame: int = 0, stop_frame: int | None = None) -> Iterator[NDArray[np.float32]]:
+        """Yield `[n, C]` blocks of at most BLOCK_FRAMES frames from `start_frame` up to `stop_frame`."""
         end = len(self) if stop_frame is None else min(stop_frame, len(self))
-        for start in range(start_frame, end, block_frames):
-            yield self[start : min(start + block_frames, end)]
+        for start in range(start_frame, end, BLOCK_FRAMES):
+            yield self[start : min(start + BLOCK_FRAMES, end)]
 
     def close(self) -> None:
         """Close the file."""
@@ -89,9 +86,7 @@ class SourceFrames:
     def __enter__(self) -> SourceFrames:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __del__(self) -> None:

@@ -1,7 +1,4 @@
-"""Readers of MP3, M4A and FLAC, which FFmpeg decodes through PyAV; see `readers.py`.
-
-No error of the library is passed on: it speaks to programmers.
-"""
+"""Readers of MP3, M4A and FLAC, which FFmpeg decodes through PyAV; see `readers.py`."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.audio.decoding.mp4 import read_mp4
+from ugosa_server.audio.decoding.mp4 import seconds_of_mp4
 from ugosa_server.audio.decoding.mpeg import read_mpeg_song
 from ugosa_server.audio.decoding.parts import PartsFile
 from ugosa_server.audio.decoding.promise import damaged, require_all
@@ -29,15 +26,11 @@ APPLE_GAPS = re.compile(r"\s*(?:[0-9A-Fa-f]+\s+){3}([0-9A-Fa-f]{1,16})\b")  # fo
 MAX_FILL_FRAMES = 4096  # of a last packet that an encoder has filled up
 MAX_REST_BYTES = 1 << 26  # looked at after a FLAC's last frame
 STREAMINFO_BYTES = 42  # of a FLAC: its magic, a block header, and the first block
+FLAC_HEADER = "the FLAC file is damaged: its header cannot be read; export or copy it again"
 
 
 def open_mp3(file: BinaryIO, start: int, stop: int) -> AudioStream:
-    """Decode the MPEG frames of an MP3 that hold music, and drop the encoder's delay and padding.
-
-    Raises:
-        BadAudioError: the file is damaged or cut short.
-        UnsupportedEncodingError: its audio is of a kind that is not accepted.
-    """
+    """Decode the MPEG frames of an MP3 that hold music, and drop the encoder's delay and padding."""
     song = read_mpeg_song(file, start, stop)
     codec = cast("av.AudioCodecContext", av.CodecContext.create("mp3float", "r"))
 
@@ -65,13 +58,8 @@ def open_mp3(file: BinaryIO, start: int, stop: int) -> AudioStream:
 
 
 def open_mp4(file: BinaryIO, start: int, stop: int) -> AudioStream:
-    """Read the first audio track of an M4A.
-
-    Raises:
-        BadAudioError: the file is damaged or cut short.
-        UnsupportedEncodingError: its audio is of a kind that is not accepted.
-    """
-    song = read_mp4(file, start, stop)
+    """Read the first audio track of an M4A."""
+    seconds = seconds_of_mp4(file, start, stop)
     container = _open_av(PartsFile(file, [(start, stop)]), Container.MP4, "mp4")
     if not container.streams.audio:
         raise BadAudioError("the M4A file has no audio track; send one that has")
@@ -87,7 +75,7 @@ def open_mp4(file: BinaryIO, start: int, stop: int) -> AudioStream:
             f"{', '.join(MP4_CODECS.values())}"
         )
     rate_hz = context.sample_rate
-    frames = None if song.seconds is None else round(song.seconds * rate_hz)
+    frames = None if seconds is None else round(seconds * rate_hz)
     apple = APPLE_GAPS.match(container.metadata.get("iTunSMPB", ""))
     if apple is not None:
         frames = int(apple[1], 16) or frames
@@ -116,21 +104,17 @@ def open_mp4(file: BinaryIO, start: int, stop: int) -> AudioStream:
 
 
 def open_flac(file: BinaryIO, start: int, stop: int) -> AudioStream:
-    """Read all frames of a FLAC, whatever it counts, and prove them by the digest in its header.
-
-    Raises:
-        BadAudioError: the file is damaged or cut short.
-    """
+    """Read all frames of a FLAC, whatever it counts, and prove them by the digest in its header."""
     file.seek(start)
     head = file.read(min(STREAMINFO_BYTES, stop - start))
     if len(head) < STREAMINFO_BYTES or head[4] & 0x7F != 0:
-        raise BadAudioError("the FLAC file is damaged: its header cannot be read; export or copy it again")
+        raise BadAudioError(FLAC_HEADER)
     bits = (int.from_bytes(head[20:22], "big") >> 4 & 0x1F) + 1
     promised = int.from_bytes(head[21:26], "big") & (1 << 36) - 1  # 0 = unknown
     digest = head[26:42]
     container = _open_av(PartsFile(file, [(start, stop)]), Container.FLAC, "flac")
     if not container.streams.audio or container.streams.audio[0].codec_context is None:
-        raise BadAudioError("the FLAC file is damaged: its header cannot be read; export or copy it again")
+        raise BadAudioError(FLAC_HEADER)
     track = container.streams.audio[0]
     track.codec_context.options = {"err_detect": "crccheck+explode"}
     check = hashlib.md5(usedforsecurity=False)

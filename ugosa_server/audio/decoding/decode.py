@@ -20,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,16 +30,9 @@ from ugosa_server.audio.decoding.iff import read_aiff, read_wav
 from ugosa_server.audio.decoding.ogg import read_songs
 from ugosa_server.audio.decoding.readers import AudioStream, check_layout, open_chain, open_pcm, open_sound
 from ugosa_server.audio.decoding.sniff import Container, sniff
-from ugosa_server.audio.formats import PcmEncoding, RawPcm, SourceAudio, peak_dbfs
-from ugosa_server.errors import (
-    DISK_FULL_MESSAGE,
-    BadAudioError,
-    DiskFullError,
-    QuotaError,
-    UgosaError,
-    is_disk_full,
-)
-from ugosa_server.files import replacing
+from ugosa_server.audio.formats import SourceAudio, peak_dbfs
+from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError, UgosaError
+from ugosa_server.files import disk_full_explained, replacing
 from ugosa_server.sandbox import answer_of_error, limit_this_process
 
 MAX_PEAK = 1e6  # 120 dB above full scale; powers of spectra of more do not fit float32
@@ -140,19 +134,9 @@ def _checked_peak(block: NDArray[np.float32], first_frame: int) -> float:
 
 
 def _answer(fields: dict[str, Any]) -> dict[str, Any]:
-    pcm = fields["pcm"]
-    request = DecodeRequest(
-        path=fields["path"],
-        out_path=fields["out_path"],
-        pcm=RawPcm(PcmEncoding(pcm["encoding"]), pcm["sample_rate_hz"], pcm["channels"]) if pcm else None,
-        limits=DecodeLimits(**fields["limits"]),
-    )
     try:
-        return {"source": dataclasses.asdict(decode(request))}
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        return answer_of_error(DiskFullError(DISK_FULL_MESSAGE))
+        with disk_full_explained():
+            return {"source": dataclasses.asdict(decode(msgspec.convert(fields, DecodeRequest)))}
     except UgosaError as error:
         return answer_of_error(error)
 

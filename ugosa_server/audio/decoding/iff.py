@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal
 
 from ugosa_server.audio.decoding.parts import PartsFile, Span
 from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, is_open_end, refuse_surplus, require_all
-from ugosa_server.audio.decoding.tags import after_tag
+from ugosa_server.audio.decoding.tags import after_tag, after_zeros
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 MAX_CHUNKS = 10_000  # a header with more chunks than this is not audio
@@ -66,18 +66,12 @@ class _Kind:
 
 
 def read_wav(file: BinaryIO, start: int, stop: int) -> PartsFile:
-    """Return a WAV whose header is true, with all samples of a RIFF, RIFX, RF64 or BW64 file.
-
-    Raises:
-        BadAudioError: there are no samples, fewer than promised, or more that players would not reach.
-        UnsupportedEncodingError: the samples are neither integers nor floats.
-    """
+    """Return a WAV whose header is true, with all samples of a RIFF, RIFX, RF64 or BW64 file."""
     file.seek(start)
     is_big_endian = file.read(4) == b"RIFX"
     riff_size = int.from_bytes(file.read(4), "little")
     kind = _Kind("WAV", "big" if is_big_endian else "little", b"data", (b"fmt ", b"fact", b"ds64"))
-    chunks, data = _find_chunks(file, start, stop, kind)
-    body = {name: _body(file, chunk, stop) for name, chunk in chunks.items()}
+    body, data = _find_chunks(file, start, stop, kind)
     promised = data.size
     if promised == UNKNOWN_BYTES and len(body.get(b"ds64", b"")) >= 16:
         promised = int.from_bytes(body[b"ds64"][8:16], "little")  # 64-bit sizes: RIFF, data (EBU Tech 3306)
@@ -92,34 +86,23 @@ def read_wav(file: BinaryIO, start: int, stop: int) -> PartsFile:
     frame_bytes = max(1, int.from_bytes(fmt[12:14], kind.order))
     samples = _samples(file, data.start, promised, stop, frame_bytes, kind)
     size = samples[1] - samples[0]
-    order: Literal["<", ">"] = ">" if is_big_endian else "<"
-    head = b"".join(
-        name + struct.pack(f"{order}I", len(body[name])) + body[name] + bytes(len(body[name]) % 2)
-        for name in (b"fmt ", b"fact")
-        if name in body
-    )
+    head = b"".join(_packed(name, body[name], kind) for name in (b"fmt ", b"fact") if name in body)
     if size + HEADER_ROOM_BYTES < RIFF_SIZES or is_big_endian:
         sizes = (12 + len(head) + size) % RIFF_SIZES, size % RIFF_SIZES
-        riff = (b"RIFX" if is_big_endian else b"RIFF") + struct.pack(f"{order}I", sizes[0]) + b"WAVE"
+        riff = (b"RIFX" if is_big_endian else b"RIFF") + sizes[0].to_bytes(4, kind.order) + b"WAVE"
     else:
         sizes = UNKNOWN_BYTES, UNKNOWN_BYTES
         ds64 = struct.pack("<4sIQQQI", b"ds64", 28, size + len(head) + 48, size, size // frame_bytes, 0)
         riff = b"RF64" + struct.pack("<I", sizes[0]) + b"WAVE" + ds64
-    return PartsFile(file, [riff + head + b"data" + struct.pack(f"{order}I", sizes[1]), samples])
+    return PartsFile(file, [riff + head + b"data" + sizes[1].to_bytes(4, kind.order), samples])
 
 
 def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
-    """Return an AIFF or AIFF-C whose header is true, with all its samples.
-
-    Raises:
-        BadAudioError: as of `read_wav`; also where its two counts of samples differ.
-        UnsupportedEncodingError: as of `read_wav`.
-    """
+    """Return an AIFF or AIFF-C whose header is true, with all its samples."""
     file.seek(start + 8)
     form = file.read(4)
     kind = _Kind("AIFF", "big", b"SSND", (b"COMM", b"FVER"))
-    chunks, data = _find_chunks(file, start, stop, kind)
-    body = {name: _body(file, chunk, stop) for name, chunk in chunks.items()}
+    body, data = _find_chunks(file, start, stop, kind)
     file.seek(data.start)
     offset = int.from_bytes(file.read(4), "big")  # of the first sample; then comes a block size of no use
     first = min(data.start + 8 + offset, stop)
@@ -137,14 +120,15 @@ def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
         if counted + frame_bytes <= size - size % frame_bytes:
             raise refuse_surplus("AIFF", counted, size, SAMPLES)
     comm = comm[:2] + struct.pack(">I", size // frame_bytes) + comm[6:]
-    head = b"".join(
-        name + struct.pack(">I", len(text)) + text + bytes(len(text) % 2)
-        for name, text in ((b"FVER", body.get(b"FVER", b"")), (b"COMM", comm))
-        if text
-    )
+    head = b"".join(_packed(name, text, kind) for name, text in (body | {b"COMM": comm}).items() if text)
     head += b"SSND" + struct.pack(">III", (size + 8) % RIFF_SIZES, 0, 0)
     form_size = struct.pack(">I", (4 + len(head) + size) % RIFF_SIZES)
     return PartsFile(file, [b"FORM" + form_size + form + head, samples])
+
+
+def _packed(name: bytes, body: bytes, kind: _Kind) -> bytes:
+    """Return a chunk."""
+    return name + len(body).to_bytes(4, kind.order) + body + bytes(len(body) % 2)
 
 
 def _unsupported(kind: _Kind, encoding: str) -> UnsupportedEncodingError:
@@ -175,7 +159,7 @@ def _is_rest(file: BinaryIO, position: int, stop: int, frame_bytes: int, kind: _
     for _ in range(MAX_CHUNKS):
         after = after_tag(file, position, stop)
         if after == position:
-            after = _after_padding(file, position, stop)
+            after = after_zeros(file, position, min(stop, position + MAX_JUNK_BYTES + 1))
             zeros += after - position
         if zeros > MAX_JUNK_BYTES:
             return False
@@ -201,15 +185,9 @@ def _is_text(file: BinaryIO, position: int, stop: int) -> bool:
     return all(byte in TEXT for byte in file.read(stop - position))
 
 
-def _after_padding(file: BinaryIO, position: int, stop: int) -> int:
-    file.seek(position)
-    block = file.read(min(MAX_JUNK_BYTES + 1, stop - position))
-    return position + len(block) - len(block.lstrip(b"\0"))
-
-
-def _find_chunks(file: BinaryIO, start: int, stop: int, kind: _Kind) -> tuple[dict[bytes, _Chunk], _Chunk]:
-    """Return the chunks that a decoder needs, and the first one with samples."""
-    found: dict[bytes, _Chunk] = {}
+def _find_chunks(file: BinaryIO, start: int, stop: int, kind: _Kind) -> tuple[dict[bytes, bytes], _Chunk]:
+    """Return the bodies of the chunks that a decoder needs, and the first chunk with samples."""
+    found: dict[bytes, bytes] = {}
     data = None
     position = start + 12
     for _ in range(MAX_CHUNKS):
@@ -218,9 +196,10 @@ def _find_chunks(file: BinaryIO, start: int, stop: int, kind: _Kind) -> tuple[di
             break
         if chunk.name == kind.samples and data is None:
             data = chunk
-        elif chunk.name in kind.wanted:
-            found.setdefault(chunk.name, chunk)
-        if data is not None and all(name in found for name in kind.wanted[:1]):
+        elif chunk.name in kind.wanted and chunk.name not in found:
+            file.seek(chunk.start)
+            found[chunk.name] = file.read(min(chunk.size, MAX_HEADER_BYTES, max(0, stop - chunk.start)))
+        if data is not None and kind.wanted[0] in found:
             return found, data
         position = _after_chunk(file, chunk, stop, kind)
     if data is None:
@@ -251,8 +230,3 @@ def _after_chunk(file: BinaryIO, chunk: _Chunk, stop: int, kind: _Kind) -> int:
     file.seek(end)
     is_padded = file.read(1) == b"\0" or _chunk_at(file, end, kind) is None
     return end + is_padded
-
-
-def _body(file: BinaryIO, chunk: _Chunk, stop: int) -> bytes:
-    file.seek(chunk.start)
-    return file.read(min(chunk.size, MAX_HEADER_BYTES, max(0, stop - chunk.start)))

@@ -32,20 +32,8 @@ class _Box:
     """Position after it, as its size says."""
 
 
-@dataclass(frozen=True)
-class Mp4Song:
-    """The length of the first audio track."""
-
-    seconds: float | None
-    """From the first frame that is played to the last; None = unknown."""
-
-
-def read_mp4(file: BinaryIO, start: int, stop: int) -> Mp4Song:
-    """Check that the file is whole and one movie; find out how long its first audio track plays.
-
-    Raises:
-        BadAudioError: boxes are cut short, the recording was never finished, or two files were joined.
-    """
+def seconds_of_mp4(file: BinaryIO, start: int, stop: int) -> float | None:
+    """Check that the file is whole and one movie; return how long its first audio track plays, if known."""
     movies: list[_Box] = []
     in_fragments = False
     for box in _boxes(file, start, stop):
@@ -60,7 +48,7 @@ def read_mp4(file: BinaryIO, start: int, stop: int) -> Mp4Song:
         )
     if len(movies) > 1:
         raise refuse_surplus(CONTAINER, 1, len(movies), "movies")
-    return Mp4Song(None if in_fragments else _seconds(file, movies[0]))
+    return None if in_fragments else _seconds(file, movies[0])
 
 
 def _seconds(file: BinaryIO, movie: _Box) -> float | None:

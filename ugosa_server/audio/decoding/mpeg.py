@@ -131,11 +131,7 @@ def _is_frame(file: BinaryIO, position: int, stop: int) -> bool:
 
 
 def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
-    """Find all frames between two positions; compare them with the count of the first.
-
-    Raises:
-        BadAudioError: frames are missing, or bytes in the middle are none.
-    """
+    """Find all frames between two positions; compare them with the count of the first."""
     first = _header_at(file, start, stop)
     if first is None:
         raise damaged(CONTAINER, 0)

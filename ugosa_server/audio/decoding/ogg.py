@@ -67,12 +67,7 @@ class _Stream:
 
 
 def read_songs(file: BinaryIO, start: int, stop: int) -> Iterator[PartsFile]:
-    """Yield the audio of each link of a chain as a file of its own.
-
-    Raises:
-        BadAudioError: pages are missing, or a link does not end.
-        UnsupportedEncodingError: a link holds neither Vorbis nor Opus.
-    """
+    """Yield the audio of each link of a chain as a file of its own."""
     link: dict[int, _Stream] = {}
     is_beginning = True
     for page in _pages(file, start, stop):

@@ -30,17 +30,7 @@ def is_open_end(promised_bytes: int) -> bool:
 
 
 def require_all(container: str, promised: int, found: int, unit: str) -> None:
-    """Check that as much is there as the header promises.
-
-    Args:
-        container: for the message, for example "WAV".
-        promised: by the header.
-        found: in the file.
-        unit: counted, in the plural, for example "bytes of samples".
-
-    Raises:
-        BadAudioError: less is there; names both numbers.
-    """
+    """Check that as much is there as the header promises, counted in a unit such as "bytes of samples"."""
     if found < promised:
         raise BadAudioError(
             f"the {container} file is damaged or cut short: its header promises {promised} {unit}, but "

@@ -14,7 +14,8 @@ Each yields float32 blocks [n, C] in file order.
 Encoders of lossy formats put some frames of delay before the music, and fill the last packet after it. Where
 the file says how many (LAME/Xing tag, Vorbis and Opus granule positions, MP4 edit list) they are dropped;
 what is left *is* the song, and its length is the song's length. No error of a library is passed on: it speaks
-to programmers.
+to programmers. All readers raise BadAudioError where a file is damaged or cut short, UnsupportedEncodingError
+where its audio is of a kind that is not accepted.
 """
 
 from __future__ import annotations
@@ -60,12 +61,7 @@ class AudioStream:
 
 
 def open_pcm(file: BinaryIO, pcm: RawPcm) -> AudioStream:
-    """Read raw samples.
-
-    Raises:
-        BadAudioError: the bytes are no whole number of frames.
-        UnsupportedEncodingError: the rate or channel count is not accepted.
-    """
+    """Read raw samples."""
     check_layout(pcm.sample_rate_hz, pcm.channels)
     frame_bytes = pcm.encoding.sample_bytes * pcm.channels
     size_bytes = os.fstat(file.fileno()).st_size
@@ -88,11 +84,7 @@ def open_pcm(file: BinaryIO, pcm: RawPcm) -> AudioStream:
 
 
 def check_layout(sample_rate_hz: int, channels: int) -> None:
-    """Refuse a rate or a number of channels that is not accepted.
-
-    Raises:
-        UnsupportedEncodingError: it names the value.
-    """
+    """Refuse a rate or a number of channels that is not accepted."""
     if channels not in (1, 2):
         raise UnsupportedEncodingError(
             f"the audio has {channels} channels; songs of 1 or 2 are accepted. Send a stereo mix-down"
@@ -105,12 +97,7 @@ def check_layout(sample_rate_hz: int, channels: int) -> None:
 
 
 def open_sound(parts: PartsFile, container: Container) -> AudioStream:
-    """Read a WAV or AIFF whose header is true, or one link of an OGG, with libsndfile.
-
-    Raises:
-        BadAudioError: its header cannot be read.
-        UnsupportedEncodingError: its samples are of a kind that is not accepted.
-    """
+    """Read a WAV or AIFF whose header is true, or one link of an OGG, with libsndfile."""
     try:
         sound = soundfile.SoundFile(parts)
     except soundfile.LibsndfileError as error:
@@ -140,11 +127,7 @@ def _sound_blocks(sound: soundfile.SoundFile, container: str) -> Blocks:
 
 
 def open_chain(songs: Iterator[PartsFile]) -> AudioStream:
-    """Read the links of an OGG one after the other, as a player does.
-
-    Raises:
-        BadAudioError, UnsupportedEncodingError: as of `open_sound`, for the first link.
-    """
+    """Read the links of an OGG one after the other, as a player does."""
     first = open_sound(next(songs), Container.OGG)
 
     def blocks() -> Blocks:
@@ -158,11 +141,7 @@ def open_chain(songs: Iterator[PartsFile]) -> AudioStream:
 
 
 def require_same(container: Container, stream: AudioStream, rate_hz: int, channels: int) -> None:
-    """Check that a file goes on as it began.
-
-    Raises:
-        UnsupportedEncodingError: the rate or the number of channels changes.
-    """
+    """Check that a file goes on as it began."""
     if (rate_hz, channels) != (stream.sample_rate_hz, stream.channels):
         raise UnsupportedEncodingError(
             f"the {container} changes from {stream.sample_rate_hz} Hz and {stream.channels} channel(s) to "

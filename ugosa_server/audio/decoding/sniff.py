@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from ugosa_server.audio.decoding.mpeg import find_first_frame
 from ugosa_server.audio.decoding.tags import after_tags, before_tags
@@ -46,22 +46,10 @@ class Container(StrEnum):
     MP4 = "M4A"
 
 
-class Sniffed(NamedTuple):
-    """A file of an accepted kind, without the tags around it."""
+def sniff(file: BinaryIO) -> tuple[Container, int, int]:
+    """Tell a file's container from its magic bytes, and the positions [start, stop) between its tags.
 
-    container: Container
-    start: int
-    """Position of its first byte after the tags before it."""
-    stop: int
-    """Position after its last byte; some tags after it are found from the front only, and not left out."""
-
-
-def sniff(file: BinaryIO) -> Sniffed:
-    """Tell a file's container from its magic bytes, and where its tags end and begin.
-
-    Raises:
-        BadAudioError: the file is empty, or holds nothing but tags.
-        UnsupportedEncodingError: the bytes are none of the accepted containers.
+    Some tags after it are found from the front only, and not left out.
     """
     size_bytes = os.fstat(file.fileno()).st_size
     if not size_bytes:
@@ -74,13 +62,13 @@ def sniff(file: BinaryIO) -> Sniffed:
         raise BadAudioError(f"the file has {size_bytes} bytes of tags or zeros and no audio; export it again")
     container = _container(head)
     if container is not None:
-        return Sniffed(container, start, stop)
+        return container, start, stop
     box = head.find(b"ftyp", 0, 7)  # the zeros before it were the first bytes of its size
     if box > 0 and start + box >= 4:
-        return Sniffed(Container.MP4, start + box - 4, stop)
+        return Container.MP4, start + box - 4, stop
     first = find_first_frame(file, start, stop)
     if first is not None:
-        return Sniffed(Container.MP3, first, stop)
+        return Container.MP3, first, stop
     raise UnsupportedEncodingError(_refusal(head))
 
 

@@ -21,7 +21,7 @@ LYRICS_MAX_BYTES = 1_000_000 + 15  # six digits, and what they do not count
 def after_tags(file: BinaryIO, position: int, stop: int) -> int:
     """Return the position after all tags and zero bytes from `position` on; `stop` if nothing follows."""
     while position < stop:
-        after = _after_zeros(file, after_tag(file, position, stop), stop)
+        after = after_zeros(file, after_tag(file, position, stop), stop)
         if after == position:
             break
         position = after
@@ -34,7 +34,7 @@ def bytes_of_no_tag(file: BinaryIO, position: int, stop: int) -> int:
     while position < stop:
         after = after_tag(file, position, stop)
         if after == position:
-            after = _after_zeros(file, position, stop)
+            after = after_zeros(file, position, stop)
             count += after - position
         if after == position:
             return count + stop - position
@@ -86,7 +86,8 @@ def _id3v2_bytes(head: bytes) -> int:
     return ID3V2_BYTES + size + (ID3V2_BYTES if head[5] & 0x10 else 0)
 
 
-def _after_zeros(file: BinaryIO, position: int, stop: int) -> int:
+def after_zeros(file: BinaryIO, position: int, stop: int) -> int:
+    """Return the position after the zero bytes from `position` on."""
     file.seek(position)
     while position < stop:
         block = file.read(min(BLOCK_BYTES, stop - position))
