@@ -8,13 +8,14 @@ options that suit it better than those of its kind of network, for example {"lea
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from ugosa_server.errors import CheckpointError, ConfigError, UnknownModelError, did_you_mean
 from ugosa_server.files import sha256_of_file
@@ -76,7 +77,7 @@ class ModelInfo:
     """Hex, of the checkpoint file."""
     path: Path
     strategies: tuple[StrategyInfo, ...]
-    """Fine-tuning strategies: `P-` and `B-` of every depth, deepest first, and `B0`."""
+    """Fine-tuning strategies: `P-`, `R-` and `B-` of every depth, deepest first, and `B0`."""
     adaptation_defaults: Mapping[str, str | int | float | None]
     """Adaptation options that suit this model, by field name; empty = the paper's."""
     separation_defaults: Mapping[str, str | int | float | None]
@@ -145,9 +146,8 @@ class ModelRegistry:
         Raises:
             UnknownModelError: there is no model of that name.
         """
-        if name != AUTO:
-            return self.get(name)
-        return self.get(BEST if BEST in self._models else FALLBACK)
+        best = BEST if BEST in self._models else FALLBACK
+        return self.get(best if name == AUTO else name)
 
     def get(self, name: str) -> ModelInfo:
         """Return the model of that name.
@@ -187,7 +187,7 @@ def read_model_info(path: Path) -> ModelInfo:
         sha256=sha256_of_file(path),
         path=path,
         strategies=(
-            *(StrategyInfo(f"{prefix}-{depth}", count) for prefix in ("P", "B") for depth, count in depths),
+            *(StrategyInfo(f"{prefix}-{depth}", count) for prefix in "PRB" for depth, count in depths),
             StrategyInfo("B0", 0),
         ),
         adaptation_defaults={
@@ -203,9 +203,6 @@ def _stated_options(
 ) -> dict[str, str | int | float | None]:
     text = metadata.get(kind, "{}")
     try:
-        values = json.loads(text)
+        return msgspec.json.decode(text, type=dict[str, str | bool | int | float | None])
     except ValueError as error:
-        raise CheckpointError(f"{path} states {kind} options that are not JSON: {text!r}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} states {kind} options that are no JSON object: {text!r}")
-    return values
+        raise CheckpointError(f"{path} states {kind} options that are no JSON object: {text!r}") from error

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.helpers.tiny_network import TINY, tiny_network
+from ugosa_server.adaptation import ALL_STRATEGIES
 from ugosa_server.errors import CheckpointError, UnknownModelError
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
@@ -36,6 +37,7 @@ def test_model_is_described_by_its_header(folder):
     assert model.separation_defaults == {"wiener_exponent": 1.0}
     names = {strategy.name: strategy.trainable_parameters for strategy in model.strategies}
     assert next(iter(names)) == "P-L1:D"
+    assert set(names) == {str(strategy) for strategy in ALL_STRATEGIES}
     assert names["P-L5:D"] == names["B-L5:D"] == 32 * 16
     assert names["B0"] == 0
 
