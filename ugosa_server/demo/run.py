@@ -32,10 +32,7 @@ class DemoFailedError(UgosaError):
 def run_demo(out_dir: Path, model_dirs: Sequence[str] = (), *, opens_page: bool = False) -> int:
     """Separate the demo's song through a real server and client into `out_dir`; return the exit status.
 
-    Args:
-        out_dir: folder of the stems and the report; made if need be.
-        model_dirs: further folders of models for the server.
-        opens_page: whether `ugosa web` then shows the song, its marks and both separations, until Ctrl-C.
+    If it opens the page, `ugosa web` then shows the song, its marks and both separations, until Ctrl-C.
     """
     started_s = time.monotonic()
     song = load_demo_song()
@@ -59,7 +56,8 @@ def run_demo(out_dir: Path, model_dirs: Sequence[str] = (), *, opens_page: bool 
             separate(server.target, mix_path, marks_path, out_dir)
             if opens_page:
                 print(summary(song, base_dir, out_dir), flush=True)
-                show_page(server.target, mix_path, marks_path)
+                with contextlib.suppress(KeyboardInterrupt):  # of the terminal, for both of us
+                    run_client(server.target, "web", mix_path, "--marks", marks_path)
                 return 0  # Ctrl-C has ended the server as well
             status = server.stop()
             if status != 0:
@@ -70,24 +68,19 @@ def run_demo(out_dir: Path, model_dirs: Sequence[str] = (), *, opens_page: bool 
     return 0
 
 
-def separate(target: str, mix_path: Path, marks_path: Path, out_dir: Path, *options: str) -> None:
-    """Run the client's `ugosa separate`, with its progress on this terminal.
+def run_client(target: str, *arguments: str | Path) -> int:
+    """Run the client's `ugosa` on this terminal; return its exit status."""
+    command = [sys.executable, "-m", "ugosa_client.cli", *map(str, arguments)]
+    return subprocess.run(command, env=os.environ | {"UGOSA_SERVER": target}, check=False).returncode
 
-    Raises:
-        DemoFailedError: the client did not succeed.
-    """
-    command = [sys.executable, "-m", "ugosa_client.cli", "separate", str(mix_path)]
-    command += ["--marks", str(marks_path), "-o", str(out_dir), "--overwrite", *options]
-    status = subprocess.run(command, env=os.environ | {"UGOSA_SERVER": target}, check=False).returncode
+
+def separate(target: str, mix_path: Path, marks_path: Path, out_dir: Path, *options: str) -> None:
+    """Run the client's `ugosa separate`."""
+    status = run_client(
+        target, "separate", mix_path, "--marks", marks_path, "-o", out_dir, "--overwrite", *options
+    )
     if status != 0:
         raise DemoFailedError(f"`ugosa separate` ended with status {status}")
-
-
-def show_page(target: str, mix_path: Path, marks_path: Path) -> None:
-    """Run the client's `ugosa web` until Ctrl-C."""
-    command = [sys.executable, "-m", "ugosa_client.cli", "web", str(mix_path), "--marks", str(marks_path)]
-    with contextlib.suppress(KeyboardInterrupt):  # of the terminal, for both of us
-        subprocess.run(command, env=os.environ | {"UGOSA_SERVER": target}, check=False)
 
 
 def summary(song: DemoSong, base_dir: Path, adapted_dir: Path) -> str:

@@ -10,8 +10,7 @@ from ugosa_server.marks.players import VisualFrame
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.model_input import prepare_steps
 from ugosa_server.pipeline.plan import video_times_s
-from ugosa_server.video.encoders import PictureEncoder
-from ugosa_server.video.features import features_of_pictures, features_of_video
+from ugosa_server.video.features import PictureEncoder, features_of_pictures, features_of_video
 
 
 def with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunContext]:

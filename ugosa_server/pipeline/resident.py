@@ -16,7 +16,7 @@ from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.network import SeparationNetwork, build_network
 from ugosa_server.models.registry import ModelInfo, read_model_info
 from ugosa_server.pipeline.allocator import keep_freed_memory
-from ugosa_server.video.encoders import PictureEncoder, open_encoder
+from ugosa_server.video.features import PictureEncoder, open_encoder
 
 CPU_NICENESS = 5  # leaves the front process and the DAW their share of a busy machine
 

@@ -69,18 +69,12 @@ async def probe_in_child(path: Path, timeout_s: float) -> VideoInfo:
 def jpeg_pictures(
     jpegs: Sequence[bytes], width: int, height: int, check: Callable[[], None]
 ) -> Iterator[TakenPicture]:
-    """Yield pictures of JPEG files, in order, scaled.
-
-    Args:
-        jpegs: the files.
-        width: of the pictures that are yielded.
-        height: of the pictures that are yielded.
-        check: called several times a second; may raise to end it.
+    """Yield pictures of JPEG files, in order, scaled; `check` is called several times a second, to end it.
 
     Raises:
         BadVideoError: one cannot be decoded.
     """
-    yield from _pictures({"jpegs": [base64.b64encode(jpeg).decode() for jpeg in jpegs]}, width, height, check)
+    return _pictures({"jpegs": [base64.b64encode(jpeg).decode() for jpeg in jpegs]}, width, height, check)
 
 
 def video_pictures(
@@ -97,16 +91,16 @@ def video_pictures(
         path: of the video.
         boxes: slot by slot; none = the whole picture.
         times_s: rising, from the start of the video; those after its end give nothing.
-        width: of the pictures that are yielded.
-        height: of the pictures that are yielded.
-        check: as of `jpeg_pictures`.
+        width: in pixels, of what is yielded.
+        height: in pixels, of what is yielded.
+        check: called several times a second; may raise to end it.
 
     Raises:
         BadVideoError: it cannot be decoded.
     """
     places = [(box.left, box.top, box.width, box.height) for box in boxes]
     request = {"video": path, "boxes": places, "times_s": list(times_s)}
-    yield from _pictures(request, width, height, check)
+    return _pictures(request, width, height, check)
 
 
 def _pictures(

@@ -42,8 +42,7 @@ def make_features(options: argparse.Namespace) -> int:
     """Encode every picture and write one file, whole or not at all."""
     from ugosa_server.marks.players import MAX_VISUAL_FRAMES
     from ugosa_server.video.decode import parse_boxes, read_folder, read_video
-    from ugosa_server.video.encoders import open_encoder
-    from ugosa_server.video.features import write_feature_file
+    from ugosa_server.video.features import open_encoder, write_feature_file
 
     encoder = open_encoder(options.encoder)
     boxes = parse_boxes(options.players) if options.players else ()

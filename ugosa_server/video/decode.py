@@ -1,8 +1,8 @@
 """Pictures of players: from a folder of JPEG files, or cut out of a video file by boxes.
 
-All are read with PyAV. The size that a file states is checked before a picture of it is decoded. Run as a
-program it is the child process of `child.py`: one JSON request on stdin, JSON or records on stdout. It limits
-itself before it reads a byte of a picture.
+All are read with PyAV; what is no picture is a BadVideoError. The size that a file states is checked before a
+picture of it is decoded. Run as a program it is the child process of `child.py`: one JSON request on stdin,
+JSON or records on stdout. It limits itself before it reads a byte of a picture.
 
     {"cpu_s": ..., "video": path}                                                 probe a video
     {"cpu_s": ..., "video": path, "boxes": [[left, top, width, height], ...],
@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import itertools
 import json
 import math
 import re
@@ -50,11 +51,7 @@ _PICTURE_NAME = re.compile(r"(\d)_(\d+(?:\.\d+)?)\.jpe?g", re.IGNORECASE)
 
 
 def parse_boxes(text: str) -> tuple[PlayerBox, ...]:
-    """Read "0,0,640,720;640,0,640,720": left, top, width, height of each player.
-
-    Raises:
-        BadOptionError: it does not say whole positive boxes, or of too many players.
-    """
+    """Read "0,0,640,720;640,0,640,720": left, top, width, height of each player."""
     boxes = []
     for item in text.split(";"):
         match = re.fullmatch(r"\s*(\d+),(\d+),(\d+),(\d+)\s*", item)
@@ -67,12 +64,7 @@ def parse_boxes(text: str) -> tuple[PlayerBox, ...]:
 
 
 def read_folder(folder: Path) -> Iterator[TakenPicture]:
-    """Yield the pictures of a folder of files `PLAYER_SECONDS.jpg`, such as `0_12.5.jpg`, by name.
-
-    Raises:
-        BadOptionError: there are none, or a name says something else.
-        BadVideoError: a file is no picture.
-    """
+    """Yield the pictures of a folder of files `PLAYER_SECONDS.jpg`, such as `0_12.5.jpg`, by name."""
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
     if not paths:
         raise BadOptionError(f"{folder} holds no file PLAYER_SECONDS.jpg")
@@ -88,15 +80,10 @@ def read_folder(folder: Path) -> Iterator[TakenPicture]:
 
 
 def read_video(path: Path, boxes: Sequence[PlayerBox], every_s: float) -> Iterator[TakenPicture]:
-    """Yield every player's part of the video's frames nearest after 0, every_s, 2 every_s ... seconds.
-
-    Raises:
-        BadOptionError: a box lies outside of the video.
-        BadVideoError: the file has no video that can be decoded.
-    """
+    """Yield every player's part of the video's frames nearest after 0, every_s, 2 every_s ... seconds."""
     if not every_s > 0:
         raise BadOptionError(f"pictures must be more than 0 s apart, got {every_s:g}")
-    yield from read_video_at(path, boxes, _multiples(every_s), str(path))
+    yield from read_video_at(path, boxes, (count * every_s for count in itertools.count()), str(path))
 
 
 def read_video_at(
@@ -104,15 +91,8 @@ def read_video_at(
 ) -> Iterator[TakenPicture]:
     """Yield every player's part of the video's first frame at or after each of rising times.
 
-    Args:
-        path: of the video.
-        boxes: slot by slot; none = one player, who has the whole picture.
-        times_s: in seconds of the video.
-        name: of the video, for messages, which clients read: paths of the server are not theirs.
-
-    Raises:
-        BadOptionError: a box lies outside of it.
-        BadVideoError: the file has no video that can be decoded.
+    Boxes are slot by slot; without any, one player has the whole picture. `name` is for messages, which
+    clients read: paths of the server are not theirs.
     """
     for time_s, rgb in _frames(path, times_s, name, **VIDEO_FORMATS):
         height, width = rgb.shape[:2]
@@ -123,22 +103,14 @@ def read_video_at(
 
 
 def read_jpegs(jpegs: Iterable[bytes]) -> Iterator[TakenPicture]:
-    """Yield the pictures of JPEG files, with their numbers as times.
-
-    Raises:
-        BadVideoError: one is no picture.
-    """
+    """Yield the pictures of JPEG files, with their numbers as times."""
     for number, jpeg in enumerate(jpegs):
         _, rgb = next(_frames(io.BytesIO(jpeg), FIRST, f"picture {number + 1}", format="jpeg_pipe"))
         yield TakenPicture(0, number, rgb)
 
 
 def probe_video(path: Path) -> VideoInfo:
-    """Decode the first picture of a video and return its size and codec.
-
-    Raises:
-        BadVideoError: the file has no video that can be decoded.
-    """
+    """Decode the first picture of a video and return its size and codec."""
     _, rgb = next(_frames(path, FIRST, "the video", **VIDEO_FORMATS))
     with av.open(str(path), **VIDEO_FORMATS) as container:
         return VideoInfo(rgb.shape[1], rgb.shape[0], container.streams.video[0].codec_context.name)
@@ -148,13 +120,6 @@ def resized(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8
     """Scale a picture bilinearly: [H, W, 3] -> [height, width, 3]."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
     return frame.reformat(width, height, interpolation="BILINEAR").to_ndarray().astype(np.uint8, copy=False)
-
-
-def _multiples(every_s: float) -> Iterator[float]:
-    count = 0
-    while True:
-        yield count * every_s
-        count += 1
 
 
 def _frames(

@@ -10,7 +10,7 @@ from ugosa_server.cli import main
 from ugosa_server.errors import BadOptionError, BadVideoError
 from ugosa_server.marks.players import PlayerBox, validate_visual_frames
 from ugosa_server.video.decode import parse_boxes, read_folder, read_video
-from ugosa_server.video.encoders import open_encoder
+from ugosa_server.video.features import open_encoder
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 
 from tests.helpers.players import BLUE, RED, drawn
 from ugosa_server.errors import BadOptionError, CheckpointError
-from ugosa_server.video.encoders import IMAGENET_MEAN, IMAGENET_STD, open_encoder, torchvision_resnet50
+from ugosa_server.video.features import IMAGENET_MEAN, IMAGENET_STD, open_encoder, torchvision_resnet50
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed (extra 'video')"
