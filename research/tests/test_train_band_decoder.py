@@ -18,7 +18,7 @@ from ugosa_research.training.export import export_weights
 from ugosa_research.training.run import run_training
 from ugosa_research.training.training_config import TrainingConfig, load_training_config
 from ugosa_server.errors import BadOptionError, ConfigError
-from ugosa_server.models.band.decoder import AccompanimentDecoder
+from ugosa_server.models.band.network import AccompanimentDecoder
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.spleeter.network import SpleeterNetwork

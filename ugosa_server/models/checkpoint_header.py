@@ -41,11 +41,7 @@ def read_header(path: Path) -> CheckpointHeader:
 
 @contextmanager
 def safetensors_errors_explained(path: Path, kind: str) -> Iterator[None]:
-    """Explain errors of reading a safetensors file in the block; `kind` is what it should be.
-
-    Raises:
-        CheckpointError: the file is missing or unreadable.
-    """
+    """Explain errors of reading a safetensors file in the block; `kind` is what it should be."""
     try:
         yield
     except FileNotFoundError as error:
@@ -85,10 +81,7 @@ def parse_header(words: Mapping[str, str] | None, path: Path) -> CheckpointHeade
 def require_sha256(path: Path, expected: str, min_digits: int = PROOF_DIGITS) -> None:
     """Refuse a file whose sha256 does not begin with the expected hex digits.
 
-    Args:
-        path: the file.
-        expected: hex digits, the first ones or all 64.
-        min_digits: fewer are refused; only where publishers give no more may it be NAME_DIGITS.
+    Fewer than `min_digits` are refused; only where publishers give no more may it be NAME_DIGITS.
 
     Raises:
         CheckpointError: too few digits, or another file.

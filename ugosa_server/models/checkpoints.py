@@ -35,8 +35,7 @@ def save_checkpoint(
         state: the network's state dict.
         config: the sizes of that network.
         metadata: free words beside them (recipe, seed, hours).
-        dtype: type of stored floats; float16 halves the file. A tensor with a value beyond its range keeps
-            its type.
+        dtype: type of stored floats; a tensor with a value beyond its range keeps its own.
     """
     tensors = {name: _stored(tensor.detach().cpu(), dtype) for name, tensor in state.items()}
     header = {"format": architecture_of(config).format, "config": config_json(config)} | dict(metadata or {})
@@ -63,13 +62,7 @@ def load_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
 
 
 def require_weights(path: Path, state: Mapping[str, Tensor], config: NetworkConfig, what: str) -> None:
-    """Refuse a state dict that lacks a tensor of a network of these sizes, has others, or odd numbers.
-
-    Args:
-        path: of the file, for messages.
-        state: to check.
-        config: sizes of the network.
-        what: the file should hold, for messages.
+    """Refuse a state dict that is not one of a network of these sizes, which `what` names in the message.
 
     Raises:
         CheckpointError: a tensor is missing, too many, of another shape, no float, NaN or infinite.

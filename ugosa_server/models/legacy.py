@@ -91,11 +91,7 @@ def reference(full_name: str) -> type[ClassReference]:
 
 
 def small_fraction(*parts: object) -> Fraction:
-    """Return the fraction that a file of demucs 4 holds, such as 39/5; its words could ask for gigabytes.
-
-    Raises:
-        pickle.UnpicklingError: it is none of two integers of at most 18 digits.
-    """
+    """Return the fraction that a file of demucs 4 holds, such as 39/5; its words could ask for gigabytes."""
     words = [str(p) if isinstance(p, int) and abs(p) < 10**18 else p for p in parts]
     match = SMALL_FRACTION.fullmatch("/".join(word[:50] if isinstance(word, str) else "?" for word in words))
     if match is None:
@@ -106,9 +102,7 @@ def small_fraction(*parts: object) -> Fraction:
 def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
     """Read a file of `torch.save`, in its zip format or the one before torch 1.6.
 
-    Args:
-        path: the file.
-        class_names: full names of classes that the file may name; each is read as a `ClassReference`.
+    It may name the classes of `class_names`, each of which is read as a `ClassReference`.
 
     Raises:
         CheckpointError: the file is missing, is no such file, or names anything else.
@@ -178,9 +172,6 @@ def read_legacy_checkpoint(
         path: the file, usually `*.th`.
         sha256: hex digits that its hash must begin with; needed for the layouts that name a class.
         sources: names of the outputs; None = those in the file, else those of the published network.
-
-    Raises:
-        CheckpointError: the file is another one, refused, or holds no ConvTasNet of demucs.
     """
     if sha256 is not None:
         require_sha256(path, sha256)

@@ -59,20 +59,14 @@ class MaskNetwork(SeparationNetwork):
     def forward(self, mix: Tensor, activity: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """Separate a normalised mix by soft masks: [B, C, T] -> [B, S, C, T].
 
-        Args:
-            mix: one window, or more.
-            activity: h [B, S, T], if known.
-            context: conditioning of each window, [B, *context_shape]; None: derived from h.
+        The conditioning of each window is `context`, [B, *context_shape], else derived from h [B, S, T].
         """
 
     @abstractmethod
     def masks(self, frames: Tensor, context: Tensor, *, kind: MaskKind = "soft") -> Tensor:
         """Compute masks in [0, 1] from an STFT, complex [B, F, T'] -> [B, S, F, T'].
 
-        Args:
-            frames: of a mono mix with a standard deviation of 1, any number of them.
-            context: conditioning of the window, [B, *context_shape].
-            kind: of masks, on the network's own bins.
+        The mix is mono, with a standard deviation of 1; its conditioning is `context`, [B, *context_shape].
         """
 
     @property

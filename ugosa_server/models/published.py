@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ugosa_server.models.index_wheel import IndexWheel
+from ugosa_server.models.download import IndexWheel
 
 ROOT = "https://dl.fbaipublicfiles.com/demucs/"
 SPLEETER_ROOT = "https://github.com/deezer/spleeter/releases/download/"

@@ -20,8 +20,7 @@ from ugosa_research.training.training_config import TrainingConfig
 from ugosa_research.training.training_state import TrainingState
 from ugosa_server.errors import ConfigError
 from ugosa_server.models.band.config import DECODER, SHIPPED_SHARES, VOCALS, BandConfig
-from ugosa_server.models.band.decoder import AccompanimentDecoder
-from ugosa_server.models.band.network import BandNetwork
+from ugosa_server.models.band.network import AccompanimentDecoder, BandNetwork
 from ugosa_server.models.checkpoints import load_checkpoint
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.registry import STARTER_DIR

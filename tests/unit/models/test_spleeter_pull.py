@@ -12,7 +12,7 @@ from tests.helpers.plain_spleeter import TINY_FILTERS
 from tests.helpers.spleeter_files import index_wheel, keras_tensors, release
 from ugosa_server.cli import main
 from ugosa_server.models import collection, commands
-from ugosa_server.models.band.decoder import AccompanimentDecoder
+from ugosa_server.models.band.network import AccompanimentDecoder
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint
 from ugosa_server.models.network import build_network
 from ugosa_server.models.published import PUBLISHED, SPLEETER_WHEEL

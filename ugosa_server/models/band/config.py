@@ -15,11 +15,9 @@ from ugosa_server.models.config import Depth, NetworkDefaults
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.spleeter.config import (
     AUDIO_CHANNELS,
-    FRAMES_MULTIPLE,
     LAST_UP,
     SpleeterConfig,
     decoder_parameter_shapes,
-    layer_costs,
     up_channels,
 )
 
@@ -27,6 +25,8 @@ VOCALS = "vocals"
 FIRST, SECOND, DECODER = "first.", "second.", "decoder."
 VOCALS_UNET = "unets.0."
 HEAD_KERNEL = 3
+TRAINED_SHARES = {1: 0.80, 2: 0.28, 3: 0.14, 4: 0.10, 5: 0.10}
+"""Multiply-adds of every step of a fine-tuning, of all, by level; with the shipped sizes."""
 SHIPPED_SHARES = (0.6, 0.4, 0.3)  # of the shipped decoder: drums, bass, other
 
 
@@ -133,20 +133,11 @@ class BandConfig(NetworkDefaults):
             for k in layers
             for part in ("up", "up_norm")
         )
-        return names + tuple(
-            name for name in self.parameter_shapes() if prefixes and name.startswith(prefixes)
-        )
+        return names + tuple(name for name in self.parameter_shapes() if name.startswith(prefixes))
 
     def trained_share(self, depth: Depth) -> float:
-        """The multiply-adds of what every step does, of all."""
-        first, second = self.first.multiply_adds_per_s(), self.second.multiply_adds_per_s()
-        costs = self._decoder_costs_per_s
-        trained = sum(costs[self.first_decoder_layer(depth) :])
-        if self.trains_vocals(depth):
-            trained += first * self.first.trained_share(depth) + second
-        else:
-            trained += second * self.second.trained_share(depth)
-        return trained / (first + second + sum(costs))
+        """A part of both decoders and of the second stage; at `L1` of the first one too."""
+        return TRAINED_SHARES[depth.level]
 
     @property
     def _decoder_channels(self) -> tuple[tuple[int, int], ...]:
@@ -155,11 +146,3 @@ class BandConfig(NetworkDefaults):
     @property
     def _n_logits(self) -> int:
         return 4 * (len(self.sources) - 1) * AUDIO_CHANNELS
-
-    @property
-    def _decoder_costs_per_s(self) -> tuple[float, ...]:
-        """Multiply-adds of each layer of the decoder, its head the last."""
-        ups = layer_costs(self.first.filters)[len(self.first.filters) :][:LAST_UP]
-        area = FRAMES_MULTIPLE**2 / 4
-        head = area * self._n_logits * 2 * self.first.filters[0] * HEAD_KERNEL**2
-        return tuple(cost * self.first.tiles_per_s for cost in (*ups, head))

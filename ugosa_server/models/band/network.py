@@ -3,12 +3,12 @@
     v = Spleeter(y);   a = y - v;   s_i = (1 - w_i) (e_i(a) + e_vocals(a) / (S - 1)) + w_i d_i(a)
 
 for all sources but the vocals v, with e_i what the second stage makes of the accompaniment a, d_i what the
-masks of the decoder (`decoder.py`) make of the spectrum of a, and w_i `BandConfig.decoder_shares`. The second
+masks of the decoder make of the spectrum of a, and w_i `BandConfig.decoder_shares`. The second
 stage was trained with vocals in the mix, and what it still takes for vocals in the accompaniment belongs to
 nobody in particular: the other sources share it. Two networks that differ make different errors, so that the
 mean of both is better than either.
 
-Shapes: batch B, sources S, channels C, samples T, frames K, bins F.
+Shapes: batch B, sources S, channels C, samples T, frames K (of decoders a multiple of 64), bins F.
 """
 
 from __future__ import annotations
@@ -16,17 +16,41 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ugosa_server.models.band.config import VOCALS, BandConfig
-from ugosa_server.models.band.decoder import AccompanimentDecoder
+from ugosa_server.models.band.config import HEAD_KERNEL, VOCALS, BandConfig
 from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.network import SeparationNetwork
-from ugosa_server.models.spleeter.config import SEEN_BINS
+from ugosa_server.models.spleeter.config import AUDIO_CHANNELS, LAST_UP, SEEN_BINS, Activation, up_channels
 from ugosa_server.models.spleeter.network import SpleeterNetwork, flat, kept_shapes, padded_frames, unflat
+from ugosa_server.models.spleeter.unet import Decoder, from_parities
 
 FIRST_HIGH_BIN = 768  # of 1024: above 11 kHz a mask is the mean of what it is from 8 kHz on
+
+
+class AccompanimentDecoder(Decoder):
+    """Decoder of all sources of the accompaniment, on what Spleeter's encoder of the accompaniment gives.
+
+    That encoder has seen thousands of real songs. The layers up are a U-Net's; a last convolution at half the
+    resolution gives the logits of all sources, whose softmax are masks that add up to 1.
+    """
+
+    def __init__(self, filters: tuple[int, ...], activation: Activation, n_sources: int) -> None:
+        """Make the layers for an encoder of these filters and S - 1 sources."""
+        super().__init__(up_channels(filters)[:LAST_UP], activation)
+        n_logits = 4 * n_sources * AUDIO_CHANNELS
+        self.head = nn.Conv2d(2 * filters[0], n_logits, HEAD_KERNEL, padding=HEAD_KERNEL // 2)
+
+    def masks(self, skips: list[Tensor], below: Tensor, start: int = 0) -> Tensor:
+        """Return the masks of the sources, [B, S - 1, C, K, F].
+
+        `skips` is what the encoder gives to the layers from `start` on and to the head; see `Decoder.decode`.
+        """
+        up = self.decode(skips, below, start, LAST_UP)
+        logits: Tensor = self.head(torch.cat([skips[-1], up], dim=1))
+        batch, _, height, width = logits.shape
+        return from_parities(logits.view(batch, -1, 4, AUDIO_CHANNELS, height, width)).softmax(dim=1)
 
 
 class BandNetwork(SeparationNetwork):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import Depth, NetworkDefaults
 
 NORM_EPS = 1e-8  # inside the square root, in both norms
-
-
 MAX_BLOCKS = 1000  # the paper's network has 40
 
 
@@ -19,11 +16,8 @@ class ConvTasNetConfig(NetworkDefaults):
     """Sizes of one ConvTasNet; the defaults are the published music model (10,977,872 parameters)."""
 
     sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
-    """Names of the outputs, in order (S of them)."""
     audio_channels: int = 2
-    """C: channels of the mix and of every stem."""
     sample_rate_hz: int = 44100
-    """The rate the weights were trained at."""
     encoder_filters: int = 256
     """N: features a frame."""
     encoder_length: int = 20
@@ -46,17 +40,9 @@ class ConvTasNetConfig(NetworkDefaults):
             raise BadOptionError(f"encoder_length must be even and positive, got {self.encoder_length}")
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
             raise BadOptionError(f"kernel_size must be odd and positive, got {self.kernel_size}")
-        for name in (
-            "audio_channels",
-            "sample_rate_hz",
-            "encoder_filters",
-            "bottleneck_channels",
-            "block_channels",
-            "blocks_per_repeat",
-            "repeats",
-        ):
-            if getattr(self, name) < 1:
-                raise BadOptionError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < 1:
+                raise BadOptionError(f"{name} must be at least 1, got {value}")
         if self.repeats * self.blocks_per_repeat > MAX_BLOCKS:
             raise BadOptionError(
                 f"{self.repeats} repeats of {self.blocks_per_repeat} blocks are more than {MAX_BLOCKS} blocks"
@@ -126,8 +112,3 @@ class ConvTasNetConfig(NetworkDefaults):
     def trained_share(self, depth: Depth) -> float:
         """Return the share of repeats that are trained through; what comes after them counts as one."""
         return max(1, self.repeats - self.frozen_repeats(depth)) / self.repeats
-
-    def multiply_adds_per_s(self) -> float:
-        """Multiply-adds for a second of audio: every weight once a frame."""
-        n_weights = sum(math.prod(shape) for shape in self.parameter_shapes().values())
-        return n_weights * self.sample_rate_hz / self.hop_samples

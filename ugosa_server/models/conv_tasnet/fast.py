@@ -92,10 +92,10 @@ def masked_frames(
         mask_weight: M, [S * N, B, 1].
         basis: of the decoder, [C * L, N].
         scratch: lends the memory.
-        shared: source whose masked features the others share, see `spread`; None = every source has its own.
+        shared: source whose masked features the others share, see `spread`; then S is one less in the result.
 
     Returns:
-        [K, S, C * L], or [K, S - 1, C * L].
+        [K, S, C * L].
     """
     if torch.is_grad_enabled():
         frames: Tensor = _MaskedFrames.apply(  # type: ignore[no-untyped-call]

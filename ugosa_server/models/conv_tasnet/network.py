@@ -60,18 +60,10 @@ class DepthwiseSeparableConv(nn.Module):
 
     def __init__(self, config: ConvTasNetConfig, dilation: int) -> None:
         super().__init__()
-        channels = config.block_channels
-        padding = dilation * (config.kernel_size - 1) // 2  # symmetric: K stays K, the future is seen
+        channels, taps = config.block_channels, config.kernel_size
+        padding = dilation * (taps - 1) // 2  # symmetric: K stays K, the future is seen
         self.net = nn.Sequential(
-            nn.Conv1d(
-                channels,
-                channels,
-                config.kernel_size,
-                padding=padding,
-                dilation=dilation,
-                groups=channels,
-                bias=False,
-            ),
+            nn.Conv1d(channels, channels, taps, 1, padding, dilation, groups=channels, bias=False),
             FastPReLU(),
             GlobalLayerNorm(channels),
             nn.Conv1d(channels, config.bottleneck_channels, 1, bias=False),
@@ -106,13 +98,8 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ConvTasNetConfig) -> None:
         super().__init__()
-        self.conv1d_U = nn.Conv1d(
-            config.audio_channels,
-            config.encoder_filters,
-            config.encoder_length,
-            stride=config.hop_samples,
-            bias=False,
-        )
+        filters, length = config.encoder_filters, config.encoder_length
+        self.conv1d_U = nn.Conv1d(config.audio_channels, filters, length, config.hop_samples, bias=False)
 
     def forward(self, mix: Tensor) -> Tensor:
         """Return w = ReLU(U * mix); [B, C, T] -> [B, N, K]."""
@@ -124,19 +111,16 @@ class Separator(nn.Module):
 
     def __init__(self, config: ConvTasNetConfig) -> None:
         super().__init__()
-        repeats = nn.Sequential(
-            *[
-                nn.Sequential(*[TemporalBlock(config, 2**x) for x in range(config.blocks_per_repeat)])
-                for _ in range(config.repeats)
-            ]
-        )
+        filters, channels = config.encoder_filters, config.bottleneck_channels
+        repeats = [
+            nn.Sequential(*[TemporalBlock(config, 2**x) for x in range(config.blocks_per_repeat)])
+            for _ in range(config.repeats)
+        ]
         self.network = nn.Sequential(
-            ChannelwiseLayerNorm(config.encoder_filters),
-            nn.Conv1d(config.encoder_filters, config.bottleneck_channels, 1, bias=False),
-            repeats,
-            nn.Conv1d(
-                config.bottleneck_channels, len(config.sources) * config.encoder_filters, 1, bias=False
-            ),
+            ChannelwiseLayerNorm(filters),
+            nn.Conv1d(filters, channels, 1, bias=False),
+            nn.Sequential(*repeats),
+            nn.Conv1d(channels, len(config.sources) * filters, 1, bias=False),
         )
 
 

@@ -53,10 +53,6 @@ def read_cunet_checkpoint(
         path: the file, usually `CP*.pth`.
         sha256: hex digits that its sha256 must begin with; None: not checked, the file names no class.
         choices: values of CHOICES; by default those of the authors' baseline (log, db, binary).
-
-    Raises:
-        CheckpointError: another file, a refused one, or another layout.
-        BadOptionError: an unknown choice.
     """
     if sha256 is not None:
         require_sha256(path, sha256)

@@ -35,17 +35,7 @@ class LabelContexts:
         model_rate_hz: int,
         n_frames: int,
     ) -> None:
-        """Compute the labels of a whole song.
-
-        Args:
-            marks: validated.
-            sources: K names, in the order of the network.
-            source_rate_hz: of the song and of the marks.
-            source_frames: length of the song at that rate.
-            grid: the network's STFT.
-            model_rate_hz: the network's rate.
-            n_frames: T', the number of STFT frames.
-        """
+        """Compute the labels of a song of `source_frames` frames, which are T' = `n_frames` of the STFT."""
         self._labels = np.ones((len(sources), n_frames), dtype=np.float32)  # [K, T']
         reach = grid.fft_samples / 2 + grid.hop_samples
         model_per_source = model_rate_hz / source_rate_hz
@@ -76,14 +66,7 @@ class VideoContexts:
         source_rate_hz: int,
         frame_rate_hz: float,
     ) -> None:
-        """Sort the vectors by player.
-
-        Args:
-            frames: validated and sorted.
-            context_shape: [K', 2048], or [K', N, 2048].
-            source_rate_hz: of the song.
-            frame_rate_hz: STFT frames a second.
-        """
+        """Sort the vectors by player, for contexts of [K', 2048] or [K', N, 2048]."""
         self._shape = context_shape
         self._frame_rate_hz = frame_rate_hz
         n_features = context_shape[-1]

@@ -29,9 +29,10 @@ nothing is kept from epoch to epoch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import Depth, MaskGrid, NetworkDefaults, VideoInput
+from ugosa_server.models.config import Depth, MaskGrid, NetworkDefaults, VideoInput, check_words
 
 INSTRUMENTS = (
     "bassoon", "cello", "clarinet", "doublebass", "flute", "horn", "oboe", "saxophone", "trombone",
@@ -54,12 +55,7 @@ MOTION_FEATURES = 1024  # hidden size of the LSTM over N frames
 
 BLOCKS = 6  # of the encoder, and of a decoder
 
-FREQUENCY_SCALES = ("log", "linear")
-VALUE_SCALES = ("db", "log")
-DECODERS = ("unet", "mhu-net")
-MASKS = ("ratio", "binary")
-CONDITIONINGS = ("none", "film-bottleneck", "film-encoder", "film-final", "label-multiply")
-CONTEXTS = ("labels", "frame", "frames")
+Conditioning = Literal["none", "film-bottleneck", "film-encoder", "film-final", "label-multiply"]
 
 
 @dataclass(frozen=True)
@@ -68,17 +64,17 @@ class ConditionedUNetConfig(NetworkDefaults):
 
     instruments: tuple[str, ...] = INSTRUMENTS
     """Names of the classes, in the order of the outputs (K of them)."""
-    frequency_scale: str = "log"
+    frequency_scale: Literal["log", "linear"] = "log"
     """Frequency axis of the input: "log" (256 warped bins) or "linear" (512)."""
-    value_scale: str = "db"
+    value_scale: Literal["db", "log"] = "db"
     """Values of the input: "db" (log1p, then scaled to [-1, 1] in each window) or "log"."""
-    decoder: str = "unet"
+    decoder: Literal["unet", "mhu-net"] = "unet"
     """"unet" = one decoder with K outputs; "mhu-net" = one decoder per class."""
-    mask: str = "ratio"
+    mask: Literal["ratio", "binary"] = "ratio"
     """Masks that it was trained on: "ratio" (Eq. 2) or "binary" (Eq. 3)."""
-    conditioning: str = "film-bottleneck"
+    conditioning: Conditioning = "film-bottleneck"
     """"none", FiLM at "film-bottleneck", "film-encoder" or "film-final", or "label-multiply" (Eq. 11)."""
-    context: str = "labels"
+    context: Literal["labels", "frame", "frames"] = "labels"
     """Conditioned on "labels", one video "frame" per player, or N "frames" through an LSTM."""
     context_frames: int = 1
     """N; 1 unless the context is "frames" (15 and 50 in the paper)."""
@@ -103,16 +99,7 @@ class ConditionedUNetConfig(NetworkDefaults):
             raise BadOptionError(f"a network needs distinct instrument names, got {self.instruments!r}")
         if RESIDUAL in self.instruments:
             raise BadOptionError(f"{RESIDUAL!r} is the stem of the rest of the mix, not an instrument")
-        for name, value, known in (
-            ("frequency_scale", self.frequency_scale, FREQUENCY_SCALES),
-            ("value_scale", self.value_scale, VALUE_SCALES),
-            ("decoder", self.decoder, DECODERS),
-            ("mask", self.mask, MASKS),
-            ("conditioning", self.conditioning, CONDITIONINGS),
-            ("context", self.context, CONTEXTS),
-        ):
-            if value not in known:
-                raise BadOptionError(f"{name} is {value!r}, but must be one of {', '.join(known)}")
+        check_words(self)
         if self.conditioning == "label-multiply" and self.context != "labels":
             raise BadOptionError(f"label-multiply takes labels, not a video {self.context}")
         if self.context_frames < 1 or (self.context != "frames" and self.context_frames != 1):
@@ -259,7 +246,7 @@ class ConditionedUNetConfig(NetworkDefaults):
             if depth.end != "D":
                 return ()
             last_norms = tuple(f"decoders.{d}.{BLOCKS - 1}.norm." for d in range(len(self.decoder_outputs)))
-            return self._names(("film.",) if self.film_channels else last_norms)
+            return self._names(*(("film.",) if self.film_channels else last_norms))
         first = {1: 0, 2: 0, 3: BLOCKS - 2, 4: BLOCKS - 1}[depth.level]
         last = BLOCKS - 1 - {"D": 0, "M": 1, "3": 2}[depth.end]
         prefixes = [
@@ -267,9 +254,7 @@ class ConditionedUNetConfig(NetworkDefaults):
         ]
         if depth.level == 1:
             prefixes += [f"encoder.{BLOCKS - 1}.", "film."]
-        return self._names(tuple(prefixes))
+        return self._names(*prefixes)
 
-    def _names(self, prefixes: tuple[str, ...]) -> tuple[str, ...]:
-        return (
-            tuple(name for name in self.parameter_shapes() if name.startswith(prefixes)) if prefixes else ()
-        )
+    def _names(self, *prefixes: str) -> tuple[str, ...]:
+        return tuple(name for name in self.parameter_shapes() if name.startswith(prefixes))

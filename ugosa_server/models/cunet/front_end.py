@@ -57,7 +57,7 @@ def warp(bins: Tensor) -> Tensor:
 
     Row y of [-1, 1] is read, linearly interpolated, at gy = (21^((y + 1) / 2) - 11) / 10.
     """
-    return _matrix("warp", bins) @ bins
+    return _matrix("warp", bins.dtype, bins.device) @ bins
 
 
 def unwarp(bins: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def unwarp(bins: Tensor) -> Tensor:
 
     Row y of [-1, 1] is read, linearly interpolated, at gy = 2 ln(10 y + 11) / ln(21) - 1.
     """
-    return _matrix("unwarp", bins) @ bins
+    return _matrix("unwarp", bins.dtype, bins.device) @ bins
 
 
 def magnitudes(frames: Tensor, config: ConditionedUNetConfig) -> Tensor:
@@ -120,13 +120,9 @@ def _window(like: Tensor) -> Tensor:
     return torch.hann_window(FFT_SAMPLES, dtype=like.dtype, device=like.device)
 
 
-def _matrix(name: str, like: Tensor) -> Tensor:
-    """Return interpolation as a matrix [rows, columns]: deterministic, on a GPU too."""
-    return _matrix_on(name, like.dtype, like.device)
-
-
 @lru_cache(maxsize=16)
-def _matrix_on(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _matrix(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return interpolation as a matrix [rows, columns]: deterministic, on a GPU too."""
     rows, columns = (LOG_BINS, LINEAR_BINS) if name == "warp" else (LINEAR_BINS, LOG_BINS)
     y = np.linspace(-1.0, 1.0, rows)
     if name == "warp":

@@ -146,8 +146,7 @@ class ConditionedUNet(MaskNetwork):
     def masks(self, frames: Tensor, context: Tensor | None = None, *, kind: MaskKind = "soft") -> Tensor:
         """Compute masks for the `spectrum` of a mix: complex [B, 512, T'] -> [B, K, 512, T'].
 
-        The mix is mono, with a standard deviation of 1. Frames of silence are added up to the next multiple
-        of 64 and removed again.
+        Frames of silence are added up to the next multiple of 64 and removed again.
         """
         missing = -frames.shape[-1] % FRAME_MULTIPLE
         found = magnitudes(MIX_RMS * F.pad(frames, (0, missing)), self.config)
@@ -157,10 +156,7 @@ class ConditionedUNet(MaskNetwork):
     def forward(self, mix: Tensor, activity: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """Separate with soft masks and the mix's phase: [B, 1, T] -> [B, K, 1, T].
 
-        Args:
-            mix: normalised to a standard deviation of 1, as in jobs.
-            activity: h [B, K, T], from which a label is 1 if its class plays anywhere; None: all may play.
-            context: [B, *config.context_shape]; None: `context_of(activity)`.
+        Without a context, [B, *config.context_shape], it is `context_of(activity)`.
         """
         frames = spectrum(mix[:, 0])  # [B, 512, T']
         if context is None:

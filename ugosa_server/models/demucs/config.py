@@ -98,11 +98,8 @@ class DemucsConfig(NetworkDefaults):
     """A bag of demucs networks; most bags hold one."""
 
     sources: tuple[str, ...]
-    """Names of the outputs, in order (S of them)."""
     audio_channels: int
-    """C: channels of the mix and of every stem."""
     sample_rate_hz: int
-    """The rate the weights were trained at."""
     members: tuple[DemucsMember, ...]
     """The networks; their weighted mean is the result."""
 

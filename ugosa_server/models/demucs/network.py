@@ -121,14 +121,9 @@ class _DataRepo(LocalRepo):  # type: ignore[misc]
 
 
 def read_demucs_repo(folder: Path, name: str) -> tuple[DemucsConfig, dict[str, Tensor]]:
-    """Read a model or a bag of models from a local repository of demucs: its sizes and its weights.
+    """Read a model (its signature) or a bag of models from a local repository of demucs: sizes and weights.
 
-    Args:
-        folder: holds `SIGNATURE-CHECKSUM.th` files and, for bags, `NAME.yaml`, as demucs publishes them.
-        name: a bag's name or a signature.
-
-    Raises:
-        CheckpointError: a file is missing, does not have its checksum, or is not of this kind.
+    The folder holds `SIGNATURE-CHECKSUM.th` files and, for bags, `NAME.yaml`, as demucs publishes them.
     """
     models = _DataRepo(folder)
     try:

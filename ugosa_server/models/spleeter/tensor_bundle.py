@@ -66,11 +66,7 @@ class TensorBundle:
     """A bundle of one data file whose index has been read and checked."""
 
     def __init__(self, prefix: Path) -> None:
-        """Read `PREFIX.index`.
-
-        Raises:
-            CheckpointError: a file is missing, or the index is damaged or none.
-        """
+        """Read `PREFIX.index`."""
         self._index = prefix.with_name(prefix.name + ".index")
         self._data = prefix.with_name(prefix.name + ".data-00000-of-00001")
         try:
@@ -89,11 +85,7 @@ class TensorBundle:
             ) from error
 
     def read(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Read a tensor of float32 and check its shape and its checksum.
-
-        Raises:
-            CheckpointError: there is none of that name and shape, or its numbers are damaged.
-        """
+        """Read a tensor of float32 and check its shape and its checksum."""
         entry = self.entries.get(name)
         if entry is None:
             raise CheckpointError(f"{self._index} has no tensor {name}")

@@ -78,11 +78,8 @@ class Decoder(nn.Module):
             skips: what the encoder gives to the layers from `start` on, deepest first; none for layer 0.
             below: what comes to `start` from the layer below; for layer 0 what the deepest convolution gives.
             start: first layer.
-            stop: the layer after the last.
-
-        Returns:
-            What `stop` takes from below: [B, C, K / 2^n, F / 2^n], or [B, 4, K / 2, F / 2] for the mask
-            layer.
+            stop: the layer after the last; what it takes from below is returned, [B, C, K / 2^n, F / 2^n],
+                or [B, 4, K / 2, F / 2] for the mask layer.
         """
         waiting = iter(skips)
         features = below if start in (0, stop) else torch.cat([next(waiting), below], dim=1)
