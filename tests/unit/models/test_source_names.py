@@ -7,7 +7,6 @@ from ugosa_client.marks.words import ALIASES, MODELS_WITH
 from ugosa_client.resources import MarkState
 from ugosa_server.models.published import PUBLISHED
 from ugosa_server.models.registry import ModelRegistry
-from ugosa_server.models.spleeter.checkpoint import PUBLISHED_CONFIGS
 
 SHIPPED = {model.name: model.sources for model in ModelRegistry().models()}
 MODELS = SHIPPED | {weights.name: weights.sources for weights in PUBLISHED.values()}
@@ -40,11 +39,6 @@ def test_models_that_clients_propose_have_the_instrument():
     assert MODELS_WITH
     for instrument, model in MODELS_WITH.items():
         assert instrument in PUBLISHED[model].sources
-
-
-def test_published_spleeters_have_the_sources_of_their_sizes():
-    spleeters = {weights.spleeter: weights.sources for weights in PUBLISHED.values() if weights.spleeter}
-    assert spleeters == {name: config.sources for name, config in PUBLISHED_CONFIGS.items()}
 
 
 def test_shipped_models_are_all_here():

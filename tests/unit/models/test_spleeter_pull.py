@@ -17,7 +17,7 @@ from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint
 from ugosa_server.models.network import build_network
 from ugosa_server.models.published import PUBLISHED, SPLEETER_WHEEL
 from ugosa_server.models.registry import ModelRegistry
-from ugosa_server.models.spleeter.checkpoint import PUBLISHED_CONFIGS
+from ugosa_server.models.spleeter.config import PUBLISHED_CONFIGS
 
 SOURCES = {
     "2stems": ("vocals", "accompaniment"),

@@ -18,6 +18,7 @@ from ugosa_server.models.spleeter.config import (
     LAST_UP,
     SpleeterConfig,
     decoder_parameter_shapes,
+    statistics_shapes,
     up_channels,
 )
 
@@ -96,19 +97,14 @@ class BandConfig(NetworkDefaults):
         """Name and shape of every parameter: the first stage's, the second's, the decoder's."""
         first = {FIRST + name: shape for name, shape in self.first.parameter_shapes().items()}
         second = {SECOND + name: shape for name, shape in self.second.parameter_shapes().items()}
-        decoder = decoder_parameter_shapes(self._decoder_channels)
-        head = (self._n_logits, 2 * self.first.filters[0])
+        decoder = decoder_parameter_shapes(up_channels(self.first.filters)[:LAST_UP])
+        head = (4 * (len(self.sources) - 1) * AUDIO_CHANNELS, 2 * self.first.filters[0])
         decoder |= {"head.weight": (*head, HEAD_KERNEL, HEAD_KERNEL), "head.bias": head[:1]}
         return first | second | {DECODER + name: shape for name, shape in decoder.items()}
 
     def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
         """Statistics of the norms of the first stage and of the decoder."""
-        first = {FIRST + name: shape for name, shape in self.first.buffer_shapes().items()}
-        return first | {
-            f"{DECODER}up_norm.{k}.{statistic}": (channels,)
-            for k, (_, channels) in enumerate(self._decoder_channels)
-            for statistic in ("running_mean", "running_var")
-        }
+        return statistics_shapes(self.parameter_shapes())
 
     def trains_vocals(self, depth: Depth) -> bool:
         """Whether a depth trains the vocals' decoder too."""
@@ -138,11 +134,3 @@ class BandConfig(NetworkDefaults):
     def trained_share(self, depth: Depth) -> float:
         """A part of both decoders and of the second stage; at `L1` of the first one too."""
         return TRAINED_SHARES[depth.level]
-
-    @property
-    def _decoder_channels(self) -> tuple[tuple[int, int], ...]:
-        return up_channels(self.first.filters)[:LAST_UP]
-
-    @property
-    def _n_logits(self) -> int:
-        return 4 * (len(self.sources) - 1) * AUDIO_CHANNELS

@@ -28,6 +28,7 @@ nothing is kept from epoch to epoch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -172,11 +173,9 @@ class ConditionedUNetConfig(NetworkDefaults):
     @property
     def context_features(self) -> int:
         """Length of the vector that a FiLM generator takes."""
-        return {
-            "labels": len(self.instruments),
-            "frame": PLAYERS * VISUAL_FEATURES,
-            "frames": PLAYERS * MOTION_FEATURES,
-        }[self.context]
+        if self.context == "frames":  # the LSTM makes one vector of those of a player
+            return PLAYERS * MOTION_FEATURES
+        return math.prod(self.context_shape)
 
     @property
     def context_shape(self) -> tuple[int, ...]:

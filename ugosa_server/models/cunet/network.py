@@ -92,7 +92,11 @@ class ConditionedUNet(MaskNetwork):
             )
             for outputs in config.decoder_outputs
         )
-        self.visual_head = _visual_head() if config.visual_fine_tuning else None
+        self.visual_head = None
+        if config.visual_fine_tuning:  # the identity at first: features of ResNet-50 are never negative
+            self.visual_head = nn.Linear(VISUAL_FEATURES, VISUAL_FEATURES)
+            nn.init.eye_(self.visual_head.weight)
+            nn.init.zeros_(self.visual_head.bias)
         self.motion = (
             nn.LSTM(VISUAL_FEATURES, MOTION_FEATURES, batch_first=True)
             if config.film_channels and config.context == "frames"
@@ -189,14 +193,6 @@ class ConditionedUNet(MaskNetwork):
             _, (hidden, _) = self.motion(context.flatten(0, 1))  # [1, B K', 1024]
             context = hidden[0].reshape(batch, players, MOTION_FEATURES) * seen.any(dim=2)
         return [generator(context.flatten(1)) for generator in self.film]
-
-
-def _visual_head() -> nn.Linear:
-    """Build one layer that is the identity at first: features of ResNet-50 are never negative."""
-    head = nn.Linear(VISUAL_FEATURES, VISUAL_FEATURES)
-    nn.init.eye_(head.weight)
-    nn.init.zeros_(head.bias)
-    return head
 
 
 def _film_generator(context_features: int, channels: int) -> nn.Linear:

@@ -27,15 +27,6 @@ from ugosa_server.errors import CheckpointError
 from ugosa_server.models.spleeter.config import N_LAYERS, SpleeterConfig, norm_channels, unet_parameter_shapes
 from ugosa_server.models.spleeter.tensor_bundle import MAX_INDEX_BYTES, TensorBundle
 
-PUBLISHED_CONFIGS: Mapping[str, SpleeterConfig] = {
-    "2stems": SpleeterConfig(("vocals", "accompaniment")),
-    "4stems": SpleeterConfig(("vocals", "drums", "bass", "other"), activation="elu"),
-    "5stems": SpleeterConfig(
-        ("vocals", "piano", "drums", "bass", "other"), activation="elu", mask_function="softmax"
-    ),
-}
-"""The models of Deezer's release, by the names of its files."""
-
 NORM_PARTS = {
     "weight": "gamma",
     "bias": "beta",

@@ -27,6 +27,7 @@ is learned from. Dropout is off, as in the paper's adaptation.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,12 +116,7 @@ class SpleeterConfig(NetworkDefaults):
 
     def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
         """Mean and variance of every norm."""
-        return {
-            f"unets.{i}.{layer}.{statistic}": (channels,)
-            for i in range(len(self.sources))
-            for layer, channels in norm_channels(self.filters).items()
-            for statistic in ("running_mean", "running_var")
-        }
+        return statistics_shapes(self.parameter_shapes())
 
     def first_trained_layer(self, depth: Depth) -> int:
         """Where training begins: a transposed convolution, from 0 on, or MASK_LAYER."""
@@ -144,6 +140,16 @@ class SpleeterConfig(NetworkDefaults):
     def trained_share(self, depth: Depth) -> float:
         """A part of the decoder."""
         return TRAINED_SHARES[depth.level]
+
+
+PUBLISHED_CONFIGS: Mapping[str, SpleeterConfig] = {
+    "2stems": SpleeterConfig(("vocals", "accompaniment")),
+    "4stems": SpleeterConfig(("vocals", "drums", "bass", "other"), activation="elu"),
+    "5stems": SpleeterConfig(
+        ("vocals", "piano", "drums", "bass", "other"), activation="elu", mask_function="softmax"
+    ),
+}
+"""The models of Deezer's release, by the names of its files."""
 
 
 def down_channels(filters: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
@@ -178,6 +184,16 @@ def unet_parameter_shapes(filters: tuple[int, ...]) -> dict[str, tuple[int, ...]
             shapes |= {f"{layer}.weight": (channels,), f"{layer}.bias": (channels,)}
     shapes |= {"mask.weight": (AUDIO_CHANNELS, 1, MASK_KERNEL, MASK_KERNEL), "mask.bias": (AUDIO_CHANNELS,)}
     return shapes
+
+
+def statistics_shapes(parameter_shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the statistics of all norms among these parameters."""
+    return {
+        name.removesuffix("weight") + statistic: shape
+        for name, shape in parameter_shapes.items()
+        if "_norm." in name and name.endswith("weight")
+        for statistic in ("running_mean", "running_var")
+    }
 
 
 def norm_channels(filters: tuple[int, ...]) -> dict[str, int]:
