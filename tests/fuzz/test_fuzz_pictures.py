@@ -16,7 +16,7 @@ from ugosa_server.jobs.options import resolve_job_options
 from ugosa_server.marks.players import MAX_PICTURE_PIXELS, jpeg_size
 from ugosa_server.models.registry import read_model_info
 from ugosa_server.rpc.options import options_from_wire, options_to_wire
-from ugosa_server.video.decode import probe_video, read_jpegs, read_video_at
+from ugosa_server.video.decode import probe_video, read_jpegs, read_video
 from ugosa_server.wire.ugosa.v1 import job_pb2
 
 
@@ -68,7 +68,7 @@ def test_any_bytes_are_a_video_or_refused_as_one(folder, video, data):
     path.write_bytes(data.draw(hostile([video])))
     try:
         info = probe_video(path)
-        pictures = list(read_video_at(path, (), (0.0, 0.5)))
+        pictures = list(read_video(path, (), (0.0, 0.5)))
     except BadVideoError as error:
         assert error.message
     else:

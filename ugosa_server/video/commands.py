@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +45,15 @@ def make_features(options: argparse.Namespace) -> int:
     from ugosa_server.video.decode import parse_boxes, read_folder, read_video
     from ugosa_server.video.features import open_encoder, write_feature_file
 
+    if not options.every > 0:
+        raise BadOptionError(f"pictures must be more than 0 s apart, got {options.every:g}")
     encoder = open_encoder(options.encoder)
     boxes = parse_boxes(options.players) if options.players else ()
+    every = (count * options.every for count in itertools.count())
     pictures = (
         read_folder(options.pictures)
         if options.pictures.is_dir()
-        else read_video(options.pictures, boxes, options.every)
+        else read_video(options.pictures, boxes, every, str(options.pictures))
     )
     players: list[int] = []
     times_s: list[float] = []

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-import itertools
 import json
 import math
 import re
@@ -79,14 +78,7 @@ def read_folder(folder: Path) -> Iterator[TakenPicture]:
         yield TakenPicture(int(match[1]), float(match[2]), rgb)
 
 
-def read_video(path: Path, boxes: Sequence[PlayerBox], every_s: float) -> Iterator[TakenPicture]:
-    """Yield every player's part of the video's frames nearest after 0, every_s, 2 every_s ... seconds."""
-    if not every_s > 0:
-        raise BadOptionError(f"pictures must be more than 0 s apart, got {every_s:g}")
-    yield from read_video_at(path, boxes, (count * every_s for count in itertools.count()), str(path))
-
-
-def read_video_at(
+def read_video(
     path: Path, boxes: Sequence[PlayerBox], times_s: Iterable[float], name: str = "the video"
 ) -> Iterator[TakenPicture]:
     """Yield every player's part of the video's first frame at or after each of rising times.
@@ -196,7 +188,7 @@ def _requested(fields: dict[str, Any]) -> Iterator[TakenPicture]:
     if "jpegs" in fields:
         return read_jpegs(base64.b64decode(text) for text in fields["jpegs"])
     boxes = [PlayerBox(*box) for box in fields["boxes"]]
-    return read_video_at(Path(fields["video"]), boxes, fields["times_s"])
+    return read_video(Path(fields["video"]), boxes, fields["times_s"])
 
 
 if __name__ == "__main__":

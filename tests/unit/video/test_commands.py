@@ -1,5 +1,7 @@
 """Pictures of players become vectors, from drawn pictures to the marks of a job: plumbing, not a benefit."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from ugosa_client.video import read_visual_frames
 from ugosa_server.cli import main
 from ugosa_server.errors import BadOptionError, BadVideoError
 from ugosa_server.marks.players import PlayerBox, validate_visual_frames
+from ugosa_server.video.commands import make_features
 from ugosa_server.video.decode import parse_boxes, read_folder, read_video
 from ugosa_server.video.features import open_encoder
 
@@ -42,7 +45,7 @@ def test_pictures_of_a_folder_become_vectors(tmp_path, encoder_file):
 def test_players_are_cut_out_of_a_video_at_the_times_asked_for(tmp_path):
     write_video(tmp_path / "duo.mp4", [drawn(RED, GREEN)] * 6 + [drawn(BLUE, RED)] * 6)  # 3 s
     boxes = parse_boxes("0,0,48,48; 48,0,48,48")
-    pictures = list(read_video(tmp_path / "duo.mp4", boxes, 1.25))
+    pictures = list(read_video(tmp_path / "duo.mp4", boxes, [0, 1.25, 2.5, 3.75]))
     assert [(p.player, p.time_s) for p in pictures] == [
         (0, 0),
         (1, 0),
@@ -58,7 +61,7 @@ def test_players_are_cut_out_of_a_video_at_the_times_asked_for(tmp_path):
 
 def test_a_video_without_boxes_is_one_player(tmp_path):
     write_video(tmp_path / "solo.mp4", [drawn(GREEN)] * 4)
-    (picture,) = read_video(tmp_path / "solo.mp4", (), 6)
+    (picture,) = read_video(tmp_path / "solo.mp4", (), [0, 6])
     assert (picture.player, picture.rgb.shape) == (0, (48, 96, 3))
 
 
@@ -68,15 +71,20 @@ def test_a_video_without_boxes_is_one_player(tmp_path):
         (lambda d: list(read_folder(d)), "holds no file PLAYER_SECONDS.jpg"),
         (lambda d: write_jpeg(d / "9_0.jpg", drawn(RED)) or list(read_folder(d)), "9_0.jpg is not PLAYER"),
         (lambda d: (d / "0_1.jpg").write_bytes(b"\xff\xd8 no") and list(read_folder(d)), "0_1.jpg"),
-        (lambda d: (d / "x.mp4").write_bytes(b"no video") and list(read_video(d / "x.mp4", (), 1)), "x.mp4"),
+        (
+            lambda d: (
+                (d / "x.mp4").write_bytes(b"no video") and list(read_video(d / "x.mp4", (), [0], "x.mp4"))
+            ),
+            "x.mp4",
+        ),
         (
             lambda d: (
                 write_video(d / "v.mp4", [drawn(RED)] * 2)
-                or list(read_video(d / "v.mp4", [PlayerBox(90, 0, 9, 9)], 1))
+                or list(read_video(d / "v.mp4", [PlayerBox(90, 0, 9, 9)], [0]))
             ),
             "box 0 reaches beyond the picture of 96 x 48",
         ),
-        (lambda d: list(read_video(d / "x.mp4", (), 0)), "more than 0 s apart"),
+        (lambda d: make_features(Namespace(every=0.0)), "more than 0 s apart"),
         (lambda d: parse_boxes("1,2,3"), "LEFT,TOP,WIDTH,HEIGHT"),
         (lambda d: parse_boxes(";".join(["0,0,1,1"] * 8)), "slots for 7"),
         (lambda d: open_encoder("gif:x"), "resnet50:FILE or onnx:FILE"),
