@@ -39,16 +39,24 @@ class Suggestion:
     """Confidence of the model, 0.5 to 1."""
 
 
-def analyse(connection: Connection, upload_id: str, model: str | None, request_id: str | None) -> Job:
-    """Return the job in which a model analyses a song; it may have ended long ago."""
+def analyse(
+    connection: Connection, upload_id: str, *, model: str | None = None, request_id: str | None = None
+) -> Job:
+    """Return the job in which a model analyses a song, for `lint_marks` and `suggest_marks`.
+
+    Watch the job to its end. If the model has analysed the song before, in whatever kind of job, that job is
+    returned.
+    """
     request = marks_service_pb2.ListenRequest(
         request_id=request_id or str(uuid.uuid4()), upload_id=upload_id, model=model or ""
     )
     return to_job(connection.unary(connection.marks.Listen, request).job)
 
 
-def lint_marks(connection: Connection, upload_id: str, marks: Iterable[Mark], model: str | None) -> Lint:
-    """Check marks against a song."""
+def lint_marks(
+    connection: Connection, upload_id: str, marks: Iterable[Mark], *, model: str | None = None
+) -> Lint:
+    """Return findings about marks of a song; no error however bad they are."""
     request = marks_service_pb2.LintMarksRequest(
         upload_id=upload_id, model=model or "", marks=from_marks(marks)
     )
@@ -56,8 +64,10 @@ def lint_marks(connection: Connection, upload_id: str, marks: Iterable[Mark], mo
     return Lint(tuple(_to_finding(message) for message in answer.findings), answer.heard)
 
 
-def suggest_marks(connection: Connection, upload_id: str, model: str | None) -> tuple[Suggestion, ...]:
-    """Return the marks that a model suggests for a song that it has analysed."""
+def suggest_marks(
+    connection: Connection, upload_id: str, *, model: str | None = None
+) -> tuple[Suggestion, ...]:
+    """Return the marks that a model suggests for a song that it has analysed (`analyse`)."""
     request = marks_service_pb2.SuggestMarksRequest(upload_id=upload_id, model=model or "")
     answer = connection.unary(connection.marks.SuggestMarks, request)
     marks = to_marks(marks_pb2.Marks(marks=[message.mark for message in answer.suggestions]))

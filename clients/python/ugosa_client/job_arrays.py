@@ -11,7 +11,7 @@ from ugosa_client.connection import Connection
 from ugosa_client.convert import JOB_STATES, from_marks, from_options, to_event, to_time, to_word
 from ugosa_client.errors import ServerUnavailableError
 from ugosa_client.events import JobEvent
-from ugosa_client.resources import JobOptions, JobState, Mark
+from ugosa_client.resources import MODEL_DEFAULTS, JobOptions, JobState, Mark
 from ugosa_client.wire.ugosa.v1 import job_array_service_pb2 as wire
 
 
@@ -56,9 +56,13 @@ class ArrayEvent:
 
 
 def create_job_array(
-    connection: Connection, items: Iterable[ArrayItem], *, options: JobOptions, request_id: str | None
+    connection: Connection,
+    items: Iterable[ArrayItem],
+    *,
+    options: JobOptions = MODEL_DEFAULTS,
+    request_id: str | None = None,
 ) -> JobArray:
-    """Make a job for each item, all or none; the same request_id again returns the same array."""
+    """Make a job for each of up to 1000 songs, all or none; the same request_id gives the same array."""
     request = wire.CreateJobArrayRequest(
         request_id=request_id or str(uuid.uuid4()),
         options=from_options(options),
@@ -86,8 +90,8 @@ def cancel_job_array(connection: Connection, array_id: str) -> JobArray:
     return _to_array(connection.unary(connection.arrays.CancelJobArray, request).array)
 
 
-def watch_job_array(connection: Connection, array_id: str, after_seq: int) -> Iterator[ArrayEvent]:
-    """Yield the events of all jobs, each once and in order, up to the end of the last one.
+def watch_job_array(connection: Connection, array_id: str, after_seq: int = 0) -> Iterator[ArrayEvent]:
+    """Yield the events of all jobs with array_seq > after_seq, each once and in order, up to the last end.
 
     A broken stream is opened again after the last event that arrived.
     """

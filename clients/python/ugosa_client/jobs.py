@@ -9,7 +9,7 @@ from ugosa_client.connection import Connection
 from ugosa_client.convert import JOB_STATES, from_marks, from_options, to_event, to_job, to_model, to_number
 from ugosa_client.errors import ServerUnavailableError
 from ugosa_client.events import JobEvent
-from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model
+from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model
 from ugosa_client.wire.ugosa.v1 import job_service_pb2, model_service_pb2
 
 
@@ -17,9 +17,9 @@ def create_job(
     connection: Connection,
     upload_id: str,
     *,
-    marks: Iterable[Mark],
-    options: JobOptions,
-    request_id: str | None,
+    marks: Iterable[Mark] = (),
+    options: JobOptions = MODEL_DEFAULTS,
+    request_id: str | None = None,
     reuse: bool = False,
 ) -> Job:
     """Make a job of a complete upload; the same request_id and request return the same job.
@@ -43,9 +43,9 @@ def get_job(connection: Connection, job_id: str) -> Job:
 
 
 def list_jobs(
-    connection: Connection, states: Iterable[JobState], page_size: int, song_sha256: str = ""
+    connection: Connection, states: Iterable[JobState] = (), *, song_sha256: str = "", page_size: int = 100
 ) -> Iterator[Job]:
-    """Yield jobs, of a song alone if one is given, newest first, asking for pages as they are needed."""
+    """Yield all jobs in one of `states` (empty = any), newest first; of one song if that is given."""
     request = job_service_pb2.ListJobsRequest(
         page_size=page_size,
         states=[to_number(JOB_STATES, state) for state in states],
@@ -67,18 +67,18 @@ def set_marks(connection: Connection, job_id: str, marks: Iterable[Mark]) -> Job
 
 
 def cancel_job(connection: Connection, job_id: str) -> Job:
-    """Ask a job to end, and return its state."""
+    """Ask a job to end and return its state; no error if it has ended."""
     request = job_service_pb2.CancelJobRequest(job_id=job_id)
     return to_job(connection.unary(connection.jobs.CancelJob, request).job)
 
 
 def accept_job(connection: Connection, job_id: str) -> Job:
-    """Ask a job to go on to the stems of what it has learned, and return its state."""
+    """Ask a job to learn no more and go on to its stems; no error if it does not learn or has ended."""
     request = job_service_pb2.AcceptJobRequest(job_id=job_id)
     return to_job(connection.unary(connection.jobs.AcceptJob, request).job)
 
 
-def star_job(connection: Connection, job_id: str, *, starred: bool) -> Job:
+def star_job(connection: Connection, job_id: str, *, starred: bool = True) -> Job:
     """Keep a job with its stems for ever, or no longer."""
     request = job_service_pb2.StarJobRequest(job_id=job_id, starred=starred)
     return to_job(connection.unary(connection.jobs.StarJob, request).job)
@@ -101,7 +101,7 @@ def list_presets(connection: Connection) -> tuple[str, ...]:
     return tuple(answer.presets)
 
 
-def watch_job(connection: Connection, job_id: str, after_seq: int) -> Iterator[JobEvent]:
+def watch_job(connection: Connection, job_id: str, after_seq: int = 0) -> Iterator[JobEvent]:
     """Yield every event with seq > after_seq once and in order, up to a terminal state.
 
     A broken stream is opened again after the last event that arrived; the server keeps events, so none is

@@ -114,8 +114,9 @@ def submit(
 ) -> Job:
     """Upload a song and make its job.
 
-    Names of model, preset and strategy, marks, and the output directory, if there will be one, are checked
-    before the upload as far as possible.
+    A REAPER project is taken as the song that it has as its one audio item, with its regions as marks. Names
+    of model, preset and strategy, marks, and the output directory, if there will be one, are checked before
+    the upload as far as possible.
     """
     source, marks = take_project(request.song, request.marks)
     if isinstance(marks, str | os.PathLike):

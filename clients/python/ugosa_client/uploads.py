@@ -105,8 +105,8 @@ def _write(connection: Connection, upload_id: str, song: Song, acknowledge: Call
     raise ServerError(f"the server ended the upload {upload_id} without saying that it is complete")
 
 
-def list_uploads(connection: Connection, page_size: int) -> Iterator[Upload]:
-    """Yield uploads, newest first, asking for further pages as they are needed."""
+def list_uploads(connection: Connection, *, page_size: int = 100) -> Iterator[Upload]:
+    """Yield all songs and videos that the caller has at the server, newest first."""
     request = upload_service_pb2.ListUploadsRequest(page_size=page_size)
     while True:
         page = connection.unary(connection.uploads.ListUploads, request)
@@ -118,7 +118,7 @@ def list_uploads(connection: Connection, page_size: int) -> Iterator[Upload]:
 
 
 def delete_upload(connection: Connection, upload_id: str) -> None:
-    """Delete a song or a video with its audio."""
+    """Delete a song or a video; WrongStateError while a job that has not ended needs it."""
     request = upload_service_pb2.DeleteUploadRequest(upload_id=upload_id)
     connection.unary(connection.uploads.DeleteUpload, request)
 
