@@ -7,16 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ugosa_client.connection import Connection
-from ugosa_client.convert import from_marks, to_job, to_marks, to_word
-from ugosa_client.marks.findings import Finding, Severity
+from ugosa_client.convert import from_marks, to_job, to_marks, to_resource
+from ugosa_client.marks.findings import Finding
 from ugosa_client.resources import Job, Mark
 from ugosa_client.wire.ugosa.v1 import marks_pb2, marks_service_pb2
-
-SEVERITIES = {
-    marks_service_pb2.FINDING_SEVERITY_INFO: Severity.INFO,
-    marks_service_pb2.FINDING_SEVERITY_WARNING: Severity.WARNING,
-    marks_service_pb2.FINDING_SEVERITY_ERROR: Severity.ERROR,
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ def lint_marks(
         upload_id=upload_id, model=model or "", marks=from_marks(marks)
     )
     answer = connection.unary(connection.marks.LintMarks, request)
-    return Lint(tuple(_to_finding(message) for message in answer.findings), answer.heard)
+    return Lint(tuple(to_resource(Finding, message) for message in answer.findings), answer.heard)
 
 
 def suggest_marks(
@@ -73,15 +67,3 @@ def suggest_marks(
     marks = to_marks(marks_pb2.Marks(marks=[message.mark for message in answer.suggestions]))
     confidences = [message.confidence for message in answer.suggestions]
     return tuple(Suggestion(*pair) for pair in zip(marks, confidences, strict=True))
-
-
-def _to_finding(message: marks_service_pb2.Finding) -> Finding:
-    return Finding(
-        code=message.code,
-        severity=to_word(SEVERITIES, message.severity),
-        message=message.message,
-        fix=message.fix,
-        source=message.source,
-        start_frame=message.start_frame if message.HasField("start_frame") else None,
-        end_frame=message.end_frame if message.HasField("end_frame") else None,
-    )

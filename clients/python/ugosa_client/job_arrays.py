@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ugosa_client.connection import Connection
-from ugosa_client.convert import JOB_STATES, from_marks, from_options, to_event, to_time, to_word
+from ugosa_client.convert import from_marks, from_options, to_event, to_resource, to_word
 from ugosa_client.errors import ServerUnavailableError
 from ugosa_client.events import JobEvent
 from ugosa_client.resources import MODEL_DEFAULTS, JobOptions, JobState, Mark
@@ -111,11 +111,5 @@ def watch_job_array(connection: Connection, array_id: str, after_seq: int = 0) -
 
 
 def _to_array(message: wire.JobArray) -> JobArray:
-    return JobArray(
-        array_id=message.array_id,
-        request_id=message.request_id,
-        job_ids=tuple(message.job_ids),
-        counts={to_word(JOB_STATES, count.state): count.jobs for count in message.counts},
-        last_seq=message.last_seq,
-        create_time=to_time(message, "create_time"),
-    )
+    counts = {to_word("JobState", count.state): count.jobs for count in message.counts}
+    return to_resource(JobArray, message, counts=counts)

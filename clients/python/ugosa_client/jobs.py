@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from ugosa_client.connection import Connection
-from ugosa_client.convert import JOB_STATES, from_marks, from_options, to_event, to_job, to_model, to_number
+from ugosa_client.convert import from_marks, from_options, to_event, to_job, to_number, to_resource
 from ugosa_client.errors import ServerUnavailableError
 from ugosa_client.events import JobEvent
 from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model
@@ -48,7 +48,7 @@ def list_jobs(
     """Yield all jobs in one of `states` (empty = any), newest first; of one song if that is given."""
     request = job_service_pb2.ListJobsRequest(
         page_size=page_size,
-        states=[to_number(JOB_STATES, state) for state in states],
+        states=[to_number(state) for state in states],
         song_sha256=song_sha256,
     )
     while True:
@@ -92,7 +92,7 @@ def delete_job(connection: Connection, job_id: str) -> None:
 def list_models(connection: Connection) -> tuple[Model, ...]:
     """Return the models that jobs can name."""
     answer = connection.unary(connection.models.ListModels, model_service_pb2.ListModelsRequest())
-    return tuple(to_model(message) for message in answer.models)
+    return tuple(to_resource(Model, message) for message in answer.models)
 
 
 def list_presets(connection: Connection) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import google_crc32c
 
 from ugosa_client.connection import Connection
-from ugosa_client.convert import to_upload
+from ugosa_client.convert import to_resource, to_upload
 from ugosa_client.errors import BadAudioError, ServerError, ServerUnavailableError, TransferInterruptedError
 from ugosa_client.resources import Upload, Usage
 from ugosa_client.song import CHUNK_BYTES, Song
@@ -125,14 +125,8 @@ def delete_upload(connection: Connection, upload_id: str) -> None:
 
 def get_usage(connection: Connection) -> Usage:
     """Return how much the caller stores, and may store."""
-    answer = connection.unary(connection.uploads.GetUsage, upload_service_pb2.GetUsageRequest())
-    return Usage(
-        uploads=answer.uploads,
-        max_uploads=answer.max_uploads,
-        upload_bytes=answer.upload_bytes,
-        stem_bytes=answer.stem_bytes,
-        max_stored_bytes=answer.max_stored_bytes,
-    )
+    request = upload_service_pb2.GetUsageRequest()
+    return to_resource(Usage, connection.unary(connection.uploads.GetUsage, request))
 
 
 def song_chunks(song: Song, offset: int) -> Iterator[audio_pb2.Chunk]:
