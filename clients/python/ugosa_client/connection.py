@@ -97,6 +97,28 @@ class Connection:
             finally:
                 call.cancel()
 
+    def resumed(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+        """Yield the responses of a streaming call, made again after a break, as the request is then."""
+        backoff = self.backoff()
+        while True:
+            try:
+                with self.stream(method, request) as responses:
+                    for response in responses:
+                        backoff.made_progress()
+                        yield response
+                return
+            except ServerUnavailableError as error:
+                self.wait_or_raise(backoff, error)
+
+    def pages(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+        """Yield the pages of a list, asked for as they are needed."""
+        while True:
+            page = self.unary(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     def _noting_answers(self, call: Iterator[Response]) -> Iterator[Response]:
         for response in call:
             self._has_answered = True

@@ -114,4 +114,13 @@ class PreviewReady(_Event):
     """One past its last frame."""
 
 
+EVENT_NAMES = {
+    StateChanged: "state",
+    Progress: "progress",
+    Notice: "notice",
+    BaseStemsReady: "base_stems",
+    PreviewReady: "preview",
+}
+"""Names of the kinds in JSON."""
+
 JobEvent = StateChanged | Progress | Notice | BaseStemsReady | PreviewReady

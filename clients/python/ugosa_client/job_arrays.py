@@ -9,7 +9,6 @@ from datetime import datetime
 
 from ugosa_client.connection import Connection
 from ugosa_client.convert import from_marks, from_options, to_event, to_resource, to_word
-from ugosa_client.errors import ServerUnavailableError
 from ugosa_client.events import JobEvent
 from ugosa_client.resources import MODEL_DEFAULTS, JobOptions, JobState, Mark
 from ugosa_client.wire.ugosa.v1 import job_array_service_pb2 as wire
@@ -95,19 +94,10 @@ def watch_job_array(connection: Connection, array_id: str, after_seq: int = 0) -
 
     A broken stream is opened again after the last event that arrived.
     """
-    backoff = connection.backoff()
-    last_seq = after_seq
-    while True:
-        request = wire.WatchJobArrayRequest(array_id=array_id, after_seq=last_seq)
-        try:
-            with connection.stream(connection.arrays.WatchJobArray, request) as responses:
-                for response in responses:
-                    last_seq = response.array_seq
-                    backoff.made_progress()
-                    yield ArrayEvent(last_seq, to_event(response.event))
-            return
-        except ServerUnavailableError as error:
-            connection.wait_or_raise(backoff, error)
+    request = wire.WatchJobArrayRequest(array_id=array_id, after_seq=after_seq)
+    for response in connection.resumed(connection.arrays.WatchJobArray, request):
+        request.after_seq = response.array_seq
+        yield ArrayEvent(response.array_seq, to_event(response.event))
 
 
 def _to_array(message: wire.JobArray) -> JobArray:

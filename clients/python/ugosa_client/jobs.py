@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from ugosa_client.connection import Connection
 from ugosa_client.convert import from_marks, from_options, to_event, to_job, to_number, to_resource
-from ugosa_client.errors import ServerUnavailableError
+from ugosa_client.errors import JobCancelledError, JobFailedError
 from ugosa_client.events import JobEvent
 from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model
 from ugosa_client.wire.ugosa.v1 import job_service_pb2, model_service_pb2
@@ -51,13 +51,9 @@ def list_jobs(
         states=[to_number(state) for state in states],
         song_sha256=song_sha256,
     )
-    while True:
-        page = connection.unary(connection.jobs.ListJobs, request)
+    for page in connection.pages(connection.jobs.ListJobs, request):
         for message in page.jobs:
             yield to_job(message)
-        if not page.next_page_token:
-            return
-        request.page_token = page.next_page_token
 
 
 def set_marks(connection: Connection, job_id: str, marks: Iterable[Mark]) -> Job:
@@ -107,17 +103,21 @@ def watch_job(connection: Connection, job_id: str, after_seq: int = 0) -> Iterat
     A broken stream is opened again after the last event that arrived; the server keeps events, so none is
     lost.
     """
-    backoff = connection.backoff()
-    last_seq = after_seq
-    while True:
-        request = job_service_pb2.WatchJobRequest(job_id=job_id, after_seq=last_seq)
-        try:
-            with connection.stream(connection.jobs.WatchJob, request) as responses:
-                for response in responses:
-                    event = to_event(response.event)
-                    last_seq = event.seq
-                    backoff.made_progress()
-                    yield event
-            return  # the server ends the stream well only after the event of a terminal state
-        except ServerUnavailableError as error:
-            connection.wait_or_raise(backoff, error)
+    request = job_service_pb2.WatchJobRequest(job_id=job_id, after_seq=after_seq)
+    # The server ends the stream well only after the event of a terminal state.
+    for response in connection.resumed(connection.jobs.WatchJob, request):
+        request.after_seq = response.event.seq
+        yield to_event(response.event)
+
+
+def require_success(job: Job) -> Job:
+    """Return an ended job that succeeded.
+
+    Raises:
+        JobFailedError, JobCancelledError: it did not.
+    """
+    if job.state is JobState.FAILED:
+        raise JobFailedError(job)
+    if job.state is JobState.CANCELLED:
+        raise JobCancelledError(job)
+    return job

@@ -293,6 +293,9 @@ class JobOptions:
     """An uploaded video of the players."""
 
 
+UNADAPTED = "B0"
+"""The strategy that trains nothing."""
+
 MODEL_DEFAULTS = JobOptions()
 """Everything as the model and the server have it."""
 

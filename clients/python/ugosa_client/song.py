@@ -51,6 +51,7 @@ class FileSong(Song):
 
     kind = "song"
     """Kind of thing that is sent, for messages."""
+    _format = "encoded"  # field of AudioFormat
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -73,27 +74,21 @@ class FileSong(Song):
 
     def format(self) -> audio_pb2.AudioFormat:
         """Return the format of the bytes."""
-        return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=display_name(self.name)))
+        message = audio_pb2.AudioFormat()
+        getattr(message, self._format).file_name = display_name(self.name)
+        return message
 
 
 class VideoFile(FileSong):
     """A video of the players: sent as a song is, but no song."""
 
-    kind = "video"
-
-    def format(self) -> audio_pb2.AudioFormat:
-        """Return the format of the bytes."""
-        return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=display_name(self.name)))
+    kind = _format = "video"
 
 
 class AdapterFile(FileSong):
     """An adapter of a job: sent as a song is, but no song."""
 
-    kind = "adapter"
-
-    def format(self) -> audio_pb2.AudioFormat:
-        """Return the format of the bytes."""
-        return audio_pb2.AudioFormat(adapter=audio_pb2.AdapterFormat(file_name=display_name(self.name)))
+    kind = _format = "adapter"
 
 
 class ArraySong(Song):

@@ -108,13 +108,9 @@ def _write(connection: Connection, upload_id: str, song: Song, acknowledge: Call
 def list_uploads(connection: Connection, *, page_size: int = 100) -> Iterator[Upload]:
     """Yield all songs and videos that the caller has at the server, newest first."""
     request = upload_service_pb2.ListUploadsRequest(page_size=page_size)
-    while True:
-        page = connection.unary(connection.uploads.ListUploads, request)
+    for page in connection.pages(connection.uploads.ListUploads, request):
         for message in page.uploads:
             yield to_upload(message)
-        if not page.next_page_token:
-            return
-        request.page_token = page.next_page_token
 
 
 def delete_upload(connection: Connection, upload_id: str) -> None:

@@ -15,7 +15,7 @@ from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import ClosedError, ResourceExhaustedError, UgosaClientError, sentence_of
+from ugosa_client.errors import ClosedError, ResourceExhaustedError, UgosaClientError, message_of
 from ugosa_client.resources import Job, JobOptions, JobState
 from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.song import FileSong
@@ -181,22 +181,16 @@ class Batch:
                     self._forget_job(sent, separation)
             except (UgosaClientError, OSError) as caught:
                 error = caught
-        if error is None:
-            code, message = ExitCode.OK, ""
-        elif isinstance(error, UgosaClientError):
-            code, message = exit_code(error), error.message
-        else:
-            code, message = ExitCode.BAD_INPUT, sentence_of(error)
         return SongOutcome(
             song=self._tree.name(sent.song),
-            exit_code=code,
+            exit_code=exit_code(error) if error else ExitCode.OK,
             out_dir=str(sent.out_dir),
             job_id=job.job_id if job else "",
             marks=len(job.marks) if job else 0,
             elapsed_s=round(time.monotonic() - sent.start_s, 3),
             computed=job is not None and job.request_id not in self._done_before,
             verdict=verdict.message if verdict else "",
-            message=message,
+            message=message_of(error) if error else "",
         )
 
     def _forget_job(self, sent: SentSong, separation: Separation) -> None:

@@ -11,7 +11,7 @@ from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import UgosaClientError
 from ugosa_client.events import JobEvent, JobPhase, Progress, StateChanged
-from ugosa_client.resources import Job
+from ugosa_client.resources import UNADAPTED, Job
 
 AFTER_LEARNING = (JobPhase.SEPARATION, JobPhase.REPORT)
 ANSWER_TIMEOUT_S = 10.0
@@ -93,7 +93,7 @@ class Interrupts:
 
 def may_learn(job: Job) -> bool:
     """Return whether a job has something to learn from, as far as its options say."""
-    return bool(job.marks) and job.options.strategy != "B0" and job.options.epochs != 0
+    return bool(job.marks) and job.options.strategy != UNADAPTED and job.options.epochs != 0
 
 
 def taken(progress: Progress | None) -> str:

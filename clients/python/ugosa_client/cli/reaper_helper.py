@@ -20,18 +20,11 @@ from typing import Any, TextIO
 import soundfile
 
 from ugosa_client.cli.audition import Audition
-from ugosa_client.cli.exit_codes import ExitCode, exit_code
+from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.private_server import ensure_server
-from ugosa_client.cli.reporter import JsonReporter, Reporter
+from ugosa_client.cli.reporter import JsonReporter, Reporter, report_error
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import (
-    BadInputError,
-    JobCancelledError,
-    JobFailedError,
-    UgosaClientError,
-    reason_of,
-    sentence_of,
-)
+from ugosa_client.errors import BadInputError, JobCancelledError, UgosaClientError, reason_of
 from ugosa_client.resources import (
     ENUM_OPTIONS,
     MODEL_DEFAULTS,
@@ -267,14 +260,13 @@ def _follow(
 
 
 def _report_failure(error: Exception, lines: JsonReporter) -> ExitCode:
-    if not isinstance(error, UgosaClientError):
-        text = sentence_of(error) if isinstance(error, OSError) else str(error)
-        lines.failed(ExitCode.BAD_INPUT, "", text, {})
-        return ExitCode.BAD_INPUT
-    code = ExitCode.CANCELLED if isinstance(error, _CancelledBeforeJobError) else exit_code(error)
-    job = error.job if isinstance(error, JobFailedError | JobCancelledError) else None
-    lines.failed(code, error.reason, error.message, {} if job is None else {"job": job})
-    return code
+    if isinstance(error, _CancelledBeforeJobError):
+        lines.failed(ExitCode.CANCELLED, error.reason, error.message, {})
+        return ExitCode.CANCELLED
+    if isinstance(error, UgosaClientError | OSError):
+        return report_error(error, lines)
+    lines.failed(ExitCode.BAD_INPUT, "", str(error), {})
+    return ExitCode.BAD_INPUT
 
 
 @contextmanager

@@ -19,8 +19,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressDisplay
 
-from ugosa_client.cli.exit_codes import ExitCode
-from ugosa_client.events import BaseStemsReady, JobEvent, Notice, PreviewReady, Progress, StateChanged
+from ugosa_client.cli.exit_codes import ExitCode, exit_code
+from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError, message_of
+from ugosa_client.events import (
+    EVENT_NAMES,
+    BaseStemsReady,
+    JobEvent,
+    Notice,
+    PreviewReady,
+    Progress,
+    StateChanged,
+)
 from ugosa_client.resources import Job
 
 
@@ -89,14 +98,7 @@ class JsonReporter(Reporter):
 
     def happened(self, event: JobEvent) -> None:
         """Write a `state`, `progress`, `notice`, `base_stems` or `preview` object."""
-        kind = {
-            StateChanged: "state",
-            Progress: "progress",
-            Notice: "notice",
-            BaseStemsReady: "base_stems",
-            PreviewReady: "preview",
-        }[type(event)]
-        self._write(kind, **asdict(event))
+        self._write(EVENT_NAMES[type(event)], **asdict(event))
 
     def previewed(self, event: PreviewReady, files: Mapping[str, Path]) -> None:
         """Write a `preview` object with its files."""
@@ -257,6 +259,14 @@ def make_reporter(json_lines: bool) -> Reporter:
     if json_lines:
         return JsonReporter()
     return LiveReporter() if sys.stderr.isatty() else LinesReporter()
+
+
+def report_error(error: UgosaClientError | OSError, reporter: Reporter) -> ExitCode:
+    """Show an error, with the job that it is about, and return its exit status."""
+    code, reason = exit_code(error), error.reason if isinstance(error, UgosaClientError) else ""
+    values = {"job": error.job} if isinstance(error, JobFailedError | JobCancelledError) else {}
+    reporter.failed(code, reason, message_of(error), values)
+    return code
 
 
 def describe(event: JobEvent) -> str:

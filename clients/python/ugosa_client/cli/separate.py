@@ -8,9 +8,10 @@ import re
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from ugosa_client.cli.job_options import add_job_options, add_name, job_options,
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError
-from ugosa_client.marks.file import RegionFile, read_marks_of_stretch
+from ugosa_client.marks.file import read_marks_of_stretch
 from ugosa_client.marks.regions import Position, parse_time
-from ugosa_client.resources import BaseStems, Job
+from ugosa_client.resources import BaseStems
 from ugosa_client.separate import Separation, SeparationRequest, find_model, take_project
 from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
@@ -162,8 +163,8 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
             overwrite=arguments.overwrite,
             stem_files=rule,
             on_upload=reporter.uploaded,
+            on_left_out=partial(say_left_out, reporter),
         )
-    say_left_out(request, job, client, reporter)
     if is_reused := job.request_id != request.request_id:
         made = f" of {job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else ""
         reporter.say(f"job {job.job_id}{made} has the stems of this request; --again makes them anew")
@@ -193,13 +194,8 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
     )
 
 
-def say_left_out(request: SeparationRequest, job: Job, client: UgosaClient, reporter: Reporter) -> None:
-    """Say which regions of the marks file are no marks."""
-    _, marks = take_project(request.song, request.marks)
-    if not isinstance(marks, str | os.PathLike) or job.audio is None or not Path(marks).is_file():
-        return  # a pipe is read only once
-    sources = find_model(client.models(), job.options.model).sources
-    names = RegionFile.read(marks).left_out(sources, job.audio.sample_rate_hz, job.audio.frames)
+def say_left_out(reporter: Reporter, names: Sequence[str]) -> None:
+    """Say which regions of the marks file are no marks, if there are any."""
     if names:
         more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
         listed = ", ".join(map(repr, names[:SHOWN_NAMES]))
