@@ -1,4 +1,4 @@
-"""The server's contents: `ugosa watch`, `fetch`, `report`, `adapter`, `accept`, `cancel`, `delete`; its lists."""
+"""The server's contents: jobs watched, fetched, steered and deleted, and its lists."""
 
 from __future__ import annotations
 
