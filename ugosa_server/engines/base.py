@@ -180,11 +180,7 @@ class WorkerEngine(Engine):
     """An engine that gives each run to a worker of its own, once one is free."""
 
     def __init__(self, start_timeout_s: float) -> None:
-        """Keep no worker yet.
-
-        Args:
-            start_timeout_s: time for a worker to start and make its model resident.
-        """
+        """Keep no worker yet; one has `start_timeout_s` seconds to start and make its model resident."""
         self._start_timeout_s = start_timeout_s
         self._changed = asyncio.Event()
 
