@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
 import grpc
 
 from ugosa_client import advice, fetch, job_arrays, jobs, separate, separate_stream, takes, uploads
 from ugosa_client.address import default_target
-from ugosa_client.connection import Connection
+from ugosa_client.connection import Connection, RetryPolicy
 from ugosa_client.events import JobEvent
 from ugosa_client.identity import Identity
 from ugosa_client.resources import MODEL_DEFAULTS, JobOptions, Mark, Upload
-from ugosa_client.retry import RetryPolicy
 from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.separate_stream import StreamItem
 from ugosa_client.song import SongSource, open_song
@@ -108,9 +106,7 @@ class UgosaClient:
     def __enter__(self) -> UgosaClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

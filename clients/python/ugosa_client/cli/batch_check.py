@@ -27,9 +27,7 @@ class CheckedSong:
     """Findings about one song."""
 
     song: str
-    """Its name."""
     marks: int = 0
-    """Number of its marks."""
     stems_bytes: int = 0
     """The most that its stems take; 0 if its length is not known here."""
     error: str = ""

@@ -57,8 +57,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     get.set_defaults(run=run_adapter)
 
     for name, run, text in (
-        ("cancel", run_cancel, "ask a job to end"),
-        ("accept", run_accept, "have a job learn no more and go on to the stems"),
+        ("cancel", run_ask, "ask a job to end"),
+        ("accept", run_ask, "have a job learn no more and go on to the stems"),
         ("delete", run_delete, "delete an ended job with its stems"),
     ):
         command = commands.add_parser(name, parents=[common], help=text)
@@ -140,15 +140,9 @@ def run_adapter(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
     reporter.result({"job_id": arguments.job_id, "files": [str(path)]}, str(path))
 
 
-def run_cancel(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """Ask the job to end."""
-    job = client.cancel(arguments.job_id)
-    reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
-
-
-def run_accept(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """Ask the job to take what it has learned."""
-    job = client.accept(arguments.job_id)
+def run_ask(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Ask the job to end, or to take what it has learned."""
+    job = (client.cancel if arguments.command == "cancel" else client.accept)(arguments.job_id)
     reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
 
 

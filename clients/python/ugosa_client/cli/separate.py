@@ -82,9 +82,7 @@ def _add_song(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="end", type=_time, metavar="TIME", help="only up to 1:30")
     add_sight(parser)
     parser.add_argument(
-        "--again",
-        action="store_true",
-        help="make the stems anew though an equal request has made them",
+        "--again", action="store_true", help="make the stems anew though an equal request has made them"
     )
     parser.add_argument("--request-id", metavar="ID", help="the same ID and request again give the same job")
 
@@ -134,13 +132,18 @@ def add_video_places(group: argparse._ArgumentGroup) -> None:
 
 def sight_of(arguments: argparse.Namespace) -> Sight | None:
     """Return the video, pictures or features of the players, if there are any."""
-    files = (arguments.video_features, arguments.video_frames, arguments.video)
-    if not (any(files) or arguments.players or arguments.video_every or arguments.video_start):
-        return None
+    sight = replace(
+        places_of(arguments),
+        features=arguments.video_features or None,
+        pictures=arguments.video_frames or None,
+        video=arguments.video or None,
+    )
+    return None if sight == Sight() else sight
+
+
+def places_of(arguments: argparse.Namespace) -> Sight:
+    """Return the players' places in a video, and the times of its pictures, without the video."""
     return Sight(
-        features=arguments.video_features,
-        pictures=arguments.video_frames,
-        video=arguments.video,
         players=parse_boxes(arguments.players) if arguments.players else (),
         every_s=arguments.video_every,
         start_s=arguments.video_start,

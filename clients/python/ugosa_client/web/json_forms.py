@@ -23,6 +23,11 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+def picked(resource: object, *names: str) -> dict[str, Any]:
+    """Return some fields of a resource."""
+    return {name: getattr(resource, name) for name in names}
+
+
 def song_json(song: Song) -> dict[str, Any]:
     """Return a song, with the number of frames that share a pair of peaks."""
     return {**asdict(song), "frames_per_peak": frames_per_peak(song.audio.sample_rate_hz)}

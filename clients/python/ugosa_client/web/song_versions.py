@@ -21,7 +21,6 @@ class Take:
     name: str
     """Name for people."""
     job: Job
-    """The job that made them."""
     is_base: bool = False
     """Whether they are `Job.base_stems`."""
 
