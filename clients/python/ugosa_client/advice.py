@@ -28,7 +28,6 @@ class Suggestion:
     """A mark that the server proposes."""
 
     mark: Mark
-    """The mark."""
     confidence: float
     """Confidence of the model, 0.5 to 1."""
 

@@ -47,9 +47,7 @@ def list_jobs(
 ) -> Iterator[Job]:
     """Yield all jobs in one of `states` (empty = any), newest first; of one song if that is given."""
     request = job_service_pb2.ListJobsRequest(
-        page_size=page_size,
-        states=[to_number(state) for state in states],
-        song_sha256=song_sha256,
+        page_size=page_size, states=[to_number(state) for state in states], song_sha256=song_sha256
     )
     for page in connection.pages(connection.jobs.ListJobs, request):
         for message in page.jobs:

@@ -73,7 +73,6 @@ class Separation:
     job: Job
     """The job as it ended."""
     files: FetchedFiles
-    """Files of its results."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,6 @@ class SeparationRequest:
     marks: MarksSource = ()
     """Marks in frames or seconds (`Mark.silent("vocals", 0.0, 12.5)`), or a marks file's path."""
     options: JobOptions = MODEL_DEFAULTS
-    """Options of the job."""
     sample_rate_hz: int | None = None
     """Frames a second of an array; None for a file, which says it."""
     request_id: str | None = None

@@ -16,13 +16,7 @@ from ugosa_client.errors import BadAudioError, BadInputError, reason_of
 from ugosa_client.wire.ugosa.v1 import audio_pb2
 
 CHUNK_BYTES = 512 * 1024  # the middle of what the protocol advises
-LOSSLESS_FORMATS = (
-    "WAV",
-    "WAVEX",
-    "RF64",
-    "FLAC",
-    "AIFF",
-)  # formats whose number of frames no decoder can doubt
+LOSSLESS_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF")  # no decoder can doubt their number of frames
 
 SongSource = str | os.PathLike[str] | np.ndarray[Any, Any]
 
@@ -33,9 +27,7 @@ class Song(ABC):
     name: str
     """Name for messages."""
     size_bytes: int
-    """Size of all bytes."""
     sha256: str
-    """Hex digest of all bytes."""
 
     @abstractmethod
     def read(self, offset: int, size: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
+from types import FrameType
 
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
@@ -50,9 +50,7 @@ class Interrupts:
                 signal.signal(number, self._pressed)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
         for thread in self._asking:  # what they say comes before the result

@@ -10,12 +10,7 @@ from typing import Any
 from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import (
-    BadInputError,
-    MarksFileError,
-    OutputExistsError,
-    ServerError,
-)
+from ugosa_client.errors import BadInputError, MarksFileError, OutputExistsError, ServerError
 from ugosa_client.jobs import require_success
 from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.file import read_regions, slips_text, write_regions

@@ -26,12 +26,6 @@ def read_marks(
 ) -> tuple[Mark, ...]:
     """Read a marks file into marks of a song of `frames` frames at `sample_rate_hz`.
 
-    Args:
-        path: A file of any format of `marks/formats.py`.
-        sources: Names of the model's sources.
-        sample_rate_hz: The song's.
-        frames: The song's length.
-
     Raises:
         MarksFileError: the file cannot be read, a name is unknown, a region is reversed or lies
             outside the song, or two regions contradict each other. The message names the file, and of every
@@ -47,7 +41,6 @@ class RegionFile:
     name: str
     """Path, for messages."""
     regions: tuple[Region, ...]
-    """As they are in the file."""
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> RegionFile:

@@ -61,7 +61,6 @@ class Region:
     name: str
     """Name that the musician wrote, for example "no vocals"."""
     start: Position
-    """Its first moment."""
     end: Position
     """Its end, exclusive."""
     line: int = 0
