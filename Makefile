@@ -160,8 +160,10 @@ PYTHON ?= python3
 	touch $@
 
 # Spleeter's weights, and `band` made of them: the demo's network, and what the tests of real weights read. Where they
-# cannot be had, the demo takes the shipped network and those tests are skipped.
-.venv/models.stamp: .venv/project.stamp
+# cannot be had, the demo takes the shipped network and those tests are skipped. What is fetched already stays;
+# `band` is made anew of the parts and defaults that came with the checkout.
+.venv/models.stamp: .venv/project.stamp ugosa_server/weights/*/*.safetensors ugosa_server/models/collection.py \
+    ugosa_server/models/band/config.py
 	@mkdir -p .venv/models
 	$(BIN)/python -m ugosa_server.cli models pull band --into .venv/models && touch $@ \
 	    || echo "Spleeter's weights cannot be fetched: what needs them is left out, the next make tries again" >&2

@@ -182,7 +182,6 @@ class TlsFiles:
     certificate: Path
     """The server's certificate, with its chain."""
     key: Path
-    """The certificate's private key."""
     client_ca: Path | None = None
     """Issuer of clients' certificates. Set: a client without one is not let in. None: not asked."""
 

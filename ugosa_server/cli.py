@@ -118,13 +118,11 @@ def _serve(options: argparse.Namespace) -> int:
     config = load_config(options.config, _settings_of(options))
     start_logging(config.log_level, config.log_format)
 
-    def status_of(failure: str) -> int:
+    async def serve_to_the_end() -> int:
+        failure = await serve(config)
         if failure:
             print(f"ugosa-server: stopped, because {failure}; the log has the details", file=sys.stderr)
-        return EXIT_FAILURE if failure else 0
-
-    async def serve_to_the_end() -> int:
-        status = status_of(await serve(config))
+        status = EXIT_FAILURE if failure else 0
         if len(asyncio.all_tasks()) > 1:  # gRPC still waits for a connection that takes nothing
             logging.shutdown()
             sys.stdout.flush()

@@ -7,10 +7,8 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ugosa_server.addresses import lock_file, split_host_port, tls_files
 from ugosa_server.config import ServerConfig
@@ -33,7 +31,7 @@ from ugosa_server.models.registry import AUTO, FALLBACK, HOW_TO_GET_BETTER, Mode
 from ugosa_server.osc import JobFeed, OscOptions, OscService
 from ugosa_server.rpc import Authenticator, RpcServer, raise_descriptor_limit
 from ugosa_server.scheduling import Scheduler
-from ugosa_server.supervision import Supervisor, keep_running
+from ugosa_server.supervision import Supervisor, end, keep_running
 
 HEALTH_INTERVAL_S = 0.5
 RPC_STOP_GRACE_S = 2.0
@@ -108,7 +106,7 @@ async def serve(config: ServerConfig) -> str:
             has_tokens=await store(lambda s: s.tokens.any_valid()),
         )
         stack.push_async_callback(rpc.stop, RPC_STOP_GRACE_S)
-        _run_along(stack, keep_sweeping(uploads, jobs, config), "retention")
+        stack.push_async_callback(end, keep_running(keep_sweeping(uploads, jobs, config), "retention"))
         scheduler.start()
         for address in addresses:
             print(f"ugosa-server listens on {address}", flush=True)
@@ -185,19 +183,7 @@ async def _start_osc(
     if service.listen_address is not None:
         host, port = service.listen_address
         print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
-    _run_along(stack, feed.run(service.publish, service.discard), "osc")
-
-
-def _run_along(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
-    """Run `work` beside the server until the stack is closed."""
-    task = keep_running(work, name)
-
-    async def stop() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stop)
+    stack.push_async_callback(end, keep_running(feed.run(service.publish, service.discard), "osc"))
 
 
 def _osc_address(text: str) -> tuple[str, int]:

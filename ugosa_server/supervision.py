@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -36,6 +37,13 @@ _supervisor: ContextVar[Supervisor | None] = ContextVar("supervisor", default=No
 def keep_running(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
     """Start a task that may end only by a cancel; its end is logged and reported to the supervisor."""
     return asyncio.create_task(_kept(work, name, _supervisor.get()), name=name)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _kept(work: Coroutine[Any, Any, None], name: str, supervisor: Supervisor | None) -> None:

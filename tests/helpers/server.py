@@ -9,7 +9,7 @@ import grpc
 import psutil
 
 from ugosa_client import UgosaClient
-from ugosa_client.retry import RetryPolicy
+from ugosa_client.connection import RetryPolicy
 from ugosa_server.private_server import ServerProcess
 
 LISTEN_TIMEOUT_S = 60.0

@@ -17,8 +17,8 @@ from tests.helpers.api import listening
 from tests.helpers.front import wav_bytes
 from ugosa_client import Identity, SeparationRequest, UgosaClient
 from ugosa_client.cli import main
+from ugosa_client.connection import RetryPolicy
 from ugosa_client.errors import BadInputError, PermissionDeniedError, ServerUnavailableError
-from ugosa_client.retry import RetryPolicy
 from ugosa_server.addresses import TlsFiles
 
 

@@ -17,13 +17,13 @@ from tests.helpers.songs import make_song, read_audio, write_song
 from tests.soak.history import History
 from tests.soak.nonsense import NONSENSE, create_upload, delete_quietly, write_messages
 from ugosa_client import JobOptions, JobState, UgosaClient
+from ugosa_client.connection import RetryPolicy
 from ugosa_client.errors import (
     NotFoundError,
     ResourceExhaustedError,
     ServerUnavailableError,
     UgosaClientError,
 )
-from ugosa_client.retry import RetryPolicy
 from ugosa_server.wire.ugosa.v1 import (
     job_service_pb2,
     job_service_pb2_grpc,

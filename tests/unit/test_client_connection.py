@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.breaking_server import BreakingServer, breaking_server, progress_events
 from ugosa_client import ServerUnavailableError, UgosaClient, UgosaClientError, default_target, errors
 from ugosa_client.address import MAX_SOCKET_PATH_BYTES, grpc_target
-from ugosa_client.retry import RetryPolicy
+from ugosa_client.connection import RetryPolicy
 from ugosa_client.wire.ugosa.v1 import model_service_pb2_grpc
 
 

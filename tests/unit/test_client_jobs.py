@@ -21,7 +21,7 @@ from ugosa_client import (
     StemEncoding,
     VideoSource,
 )
-from ugosa_client.convert import from_options, to_options
+from ugosa_client.convert import from_options, to_resource
 from ugosa_client.errors import (
     BadRegionError,
     JobStartedError,
@@ -73,8 +73,8 @@ def server_and_client(tmp_path):
 
 def test_every_option_survives_the_wire_and_absent_stays_absent():
     assert None not in [getattr(ALL_OPTIONS, field.name) for field in fields(JobOptions)]
-    assert to_options(from_options(ALL_OPTIONS)) == ALL_OPTIONS
-    assert to_options(from_options(JobOptions())) == JobOptions()
+    assert to_resource(JobOptions, from_options(ALL_OPTIONS)) == ALL_OPTIONS
+    assert to_resource(JobOptions, from_options(JobOptions())) == JobOptions()
     assert len(job_pb2.JobOptions.DESCRIPTOR.fields) == len(fields(JobOptions))
 
 

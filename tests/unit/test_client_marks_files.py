@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ugosa_client.errors import MarksFileError
 from ugosa_client.marks.audacity import format_audacity, parse_audacity
 from ugosa_client.marks.examination import examine_regions
-from ugosa_client.marks.file import read_marks, read_regions, write_marks
+from ugosa_client.marks.file import read_marks, read_regions, write_regions
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.regions import LONGEST_SONG_S, Position, parse_time, regions_of_marks
 from ugosa_client.resources import Mark, MarkState
@@ -236,7 +236,7 @@ def songs_with_marks(draw):
 def test_written_marks_come_back_frame_for_frame(tmp_path_factory, song):
     rate, frames, marks = song
     path = tmp_path_factory.getbasetemp() / "round trip.txt"
-    write_marks(path, marks, rate)
+    write_regions(path, regions_of_marks(marks), rate)
     assert set(read_marks(path, SOURCES, rate, frames)) == set(marks)
 
 

@@ -14,7 +14,7 @@ from ugosa_client.advice import Suggestion
 from ugosa_client.errors import BadInputError, MarksFileError
 from ugosa_client.marks import ableton, ardour, jams, lab, midi, sonic_visualiser
 from ugosa_client.marks.examination import examine_regions
-from ugosa_client.marks.file import read_marks, read_regions, write_marks, write_regions
+from ugosa_client.marks.file import read_marks, read_regions, write_regions
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.formats import FORMATS, format_named, format_of_bytes
 from ugosa_client.marks.reaper_csv import parse_reaper_csv
@@ -116,19 +116,19 @@ def test_content_tells_the_format_whatever_the_file_is_called(name):
     ],
 )
 def test_the_suffix_chooses_what_is_written(tmp_path, file_name, begins):
-    write_marks(tmp_path / file_name, NO_VOCALS, 44100)
+    write_regions(tmp_path / file_name, regions_of_marks(NO_VOCALS), 44100)
     assert (tmp_path / file_name).read_bytes().startswith(begins)
 
 
 def test_an_unknown_suffix_asks_for_a_format(tmp_path):
     with pytest.raises(BadInputError, match=r"a.xyz has no suffix .*--format"):
-        write_marks(tmp_path / "a.xyz", NO_VOCALS, 44100)
+        write_regions(tmp_path / "a.xyz", regions_of_marks(NO_VOCALS), 44100)
 
 
 @pytest.mark.parametrize("name", ["ardour", "ableton"])
 def test_a_format_that_needs_a_project_asks_for_one(tmp_path, name):
     with pytest.raises(MarksFileError, match="--into"):
-        write_marks(tmp_path / "a", NO_VOCALS, 44100, format_named(name))
+        write_regions(tmp_path / "a", regions_of_marks(NO_VOCALS), 44100, format_named(name))
 
 
 def test_lab_takes_any_blanks():

@@ -50,7 +50,6 @@ class AdaptationKeys:
     marks_sha256: str
     """Hex, see `adapter_file.marks_sha256`."""
     options: AdaptationOptions
-    """Options as used."""
     seed: int
     """Seed of the order of observations, and of their pitches."""
     machine: tuple[str, ...]

@@ -344,10 +344,7 @@ def remixes_db(base: Figures, after: Figures) -> float | None:
     gains = [
         _ratio_db(before, now)
         for name, row in base.items()
-        for before, now in (
-            (row.own_error, after[name].own_error),
-            (row.rest_error, after[name].rest_error),
-        )
+        for before, now in ((row.own_error, after[name].own_error), (row.rest_error, after[name].rest_error))
         if not math.isnan(before)
     ]
     return float(np.mean(gains)) if gains else None

@@ -93,7 +93,6 @@ class AdaptationStep:
     epoch: int
     """Counts from 1."""
     epochs: int
-    """Number of epochs."""
     step: int
     """Steps done in all epochs."""
     steps: int
@@ -120,7 +119,6 @@ class Observation:
     """One training example, seen once in every epoch."""
 
     start: int
-    """First frame of the segment."""
     semitones: float
     """Pitch shift of the mix; 0 = the segment as it is."""
 

@@ -16,18 +16,16 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ugosa_server.config import GIB
+from ugosa_server.config import GIB, WorkerSettings
 from ugosa_server.models import Depth
 from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 
-DEFAULT_BUDGET_BYTES = GIB // 2
 GPU_SHARE = 0.5  # of the memory that is free on a GPU when an adaptation begins
 DISK_RESERVE_BYTES = GIB  # free space that is left alone, whatever the budget
 
@@ -38,7 +36,7 @@ log = logging.getLogger(__name__)
 class CacheBudget:
     """Bytes of the frozen part's output that one adaptation may keep."""
 
-    memory_bytes: int = DEFAULT_BUDGET_BYTES
+    memory_bytes: int = WorkerSettings.prefix_cache_bytes
     """In main memory."""
     disk_bytes: int = 0
     """On disk, beyond that."""
@@ -71,9 +69,7 @@ class PrefixCache:
     def __enter__(self) -> PrefixCache:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._kept.clear()
         for tier in self._tiers:
             tier.close()
@@ -85,11 +81,7 @@ class PrefixCache:
         return [tier.kept_bytes for tier in self._tiers]
 
     def separate(
-        self,
-        mixes: list[Tensor],
-        keys: Sequence[Hashable],
-        activity: Tensor,
-        context: Tensor | None = None,
+        self, mixes: list[Tensor], keys: Sequence[Hashable], activity: Tensor, context: Tensor | None = None
     ) -> Tensor:
         """Separate segments with gradient: B mixes [C, T], each known by its key -> [B, S, C, T].
 

@@ -60,7 +60,6 @@ class Preset:
     uses_model_defaults: bool
     """True if options that it leaves open come from the model first, not from the paper."""
     changes: OptionValues
-    """The options it sets."""
     averages_silence: bool = False
     """True if its silence_weight is for a mean over sources, so that lambda is 1/S of it."""
 
@@ -112,11 +111,7 @@ def resolve_options(
     changes = dict(rules.changes)
     if rules.averages_silence:
         changes["silence_weight"] = AdaptationOptions(**changes).silence_weight / n_sources  # type: ignore[arg-type]
-    values = {
-        **((model_defaults or {}) if rules.uses_model_defaults else {}),
-        **changes,
-        **(chosen or {}),
-    }
+    values = {**((model_defaults or {}) if rules.uses_model_defaults else {}), **changes, **(chosen or {})}
     known = {field.name for field in dataclasses.fields(AdaptationOptions)}
     for name in values:
         if name not in known:

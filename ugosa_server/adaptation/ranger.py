@@ -39,10 +39,5 @@ class Ranger(torch_optimizer.Ranger):  # type: ignore[misc]
     def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
         """Optimise `parameters`, dense float32 tensors, with the authors' settings."""
         super().__init__(
-            list(parameters),
-            lr=learning_rate,
-            betas=BETAS,
-            eps=EPS,
-            k=LOOKAHEAD_STEPS,
-            alpha=LOOKAHEAD_SHARE,
+            list(parameters), lr=learning_rate, betas=BETAS, eps=EPS, k=LOOKAHEAD_STEPS, alpha=LOOKAHEAD_SHARE
         )

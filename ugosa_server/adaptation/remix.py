@@ -83,9 +83,7 @@ class Stretch:
     """Frames [start, stop) in which a known set of sources is silent, and no more are known to be."""
 
     start: int
-    """First frame."""
     stop: int
-    """One past the last."""
     silent: tuple[int, ...]
     """Q, by index, ascending."""
 

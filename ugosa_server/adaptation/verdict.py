@@ -28,9 +28,7 @@ class SourceVerdict:
     """Leakage of one source on marked silence that training did not see."""
 
     source: str
-    """Name of the source."""
     held_back_s: float
-    """Seconds of its marked silence that were held back."""
     before_dbfs: float
     """Level of the base network's estimate there, before marks are applied."""
     after_dbfs: float
@@ -47,7 +45,6 @@ class Verdict:
     """Whether an adaptation helped, and what was kept."""
 
     outcome: Outcome
-    """The answer."""
     kept_epoch: int
     """Epoch whose network separated the song; 0 = the base, or, if it HELPED, the adapter it started from."""
     held_back_s: float

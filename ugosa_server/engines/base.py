@@ -16,6 +16,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import get_args
 
 import msgspec
@@ -118,12 +119,8 @@ class Worker(ABC):
         """Start a run; the worker must be free."""
 
     @abstractmethod
-    def request_cancel(self, spec: RunSpec) -> None:
-        """Ask the run to end at its next step, without waiting."""
-
-    @abstractmethod
-    def request_accept(self, spec: RunSpec) -> None:
-        """Ask the run to learn no more, without waiting."""
+    def ask(self, spec: RunSpec, wish: Wish) -> None:
+        """Ask something of the run, without waiting."""
 
     @abstractmethod
     async def end_overdue(self, run: WorkerRun, reason: str) -> None:
@@ -165,7 +162,7 @@ class WorkerRun(Run):
         self.cancel_requested.set()
         if self.ended.is_set():
             return
-        self._worker.request_cancel(self.spec)
+        self._worker.ask(self.spec, Wish.CANCEL)
         try:
             await asyncio.wait_for(self.ended.wait(), deadline_s)
         except TimeoutError:
@@ -176,18 +173,14 @@ class WorkerRun(Run):
     def accept(self) -> None:
         """See Run.accept."""
         if not self.ended.is_set():
-            self._worker.request_accept(self.spec)
+            self._worker.ask(self.spec, Wish.ACCEPT)
 
 
 class WorkerEngine(Engine):
     """An engine that gives each run to a worker of its own, once one is free."""
 
     def __init__(self, start_timeout_s: float) -> None:
-        """Keep no worker yet.
-
-        Args:
-            start_timeout_s: time for a worker to start and make its model resident.
-        """
+        """Keep no worker yet; one has `start_timeout_s` seconds to start and make its model resident."""
         self._start_timeout_s = start_timeout_s
         self._changed = asyncio.Event()
 
@@ -250,20 +243,22 @@ class StartRun:
     spec: RunSpec
 
 
+class Wish(StrEnum):
+    """Wishes that a run in progress can be asked for."""
+
+    CANCEL = "cancel"
+    """End at the next step."""
+    ACCEPT = "accept"
+    """Learn no more, and go on to the stems."""
+
+
 @dataclass(frozen=True)
-class CancelRun:
-    """To the worker: end the run in progress at its next step, if it is still this one."""
+class AskRun:
+    """To the worker: a wish of the run in progress, if it is still this one."""
 
     job_id: str
     attempt: int
-
-
-@dataclass(frozen=True)
-class AcceptRun:
-    """To the worker: have the run learn no more, if it is still this one."""
-
-    job_id: str
-    attempt: int
+    wish: Wish
 
 
 @dataclass(frozen=True)
@@ -290,7 +285,7 @@ class Heartbeat:
     """Reserved on its GPU; None without one."""
 
 
-Message = StartRun | CancelRun | AcceptRun | WorkerReady | WorkerRefused | Heartbeat | RunEvent
+Message = StartRun | AskRun | WorkerReady | WorkerRefused | Heartbeat | RunEvent
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 

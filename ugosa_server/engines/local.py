@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import EngineHealth, WorkerEngine
 from ugosa_server.engines.process import WorkerProcess
 from ugosa_server.jobs import RunSpec
-from ugosa_server.supervision import keep_running
+from ugosa_server.supervision import end, keep_running
 
 START_TIMEOUT_S = 180.0  # for imports and for making the model resident
 RESPAWN_DELAY_S = 1.0  # doubled after each start that failed, up to RESPAWN_DELAY_MAX_S
@@ -23,12 +22,7 @@ class LocalEngine(WorkerEngine):
     """Keeps one worker process alive and runs one job at a time on it."""
 
     def __init__(self, settings: WorkerSettings, preload: str) -> None:
-        """Begin to start the worker.
-
-        Args:
-            settings: given to the worker whole.
-            preload: checkpoint that is resident before the first job.
-        """
+        """Begin to start the worker, whose checkpoint `preload` is resident before the first job."""
         super().__init__(START_TIMEOUT_S)
         self._settings = settings
         self._preload = preload
@@ -45,7 +39,7 @@ class LocalEngine(WorkerEngine):
 
     async def health(self) -> EngineHealth:
         """See Engine.health."""
-        worker = self._ready_worker()
+        worker = self._free_worker(None)
         if worker is None:
             return EngineHealth(
                 ready=False,
@@ -65,20 +59,15 @@ class LocalEngine(WorkerEngine):
 
     async def close(self, grace_s: float) -> None:
         """See Engine.close."""
-        self._keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._keeper
+        await end(self._keeper)
         if self._worker is not None:
             await self._worker.stop(grace_s)
 
     def _free_worker(self, spec: RunSpec | None) -> WorkerProcess | None:
-        return self._ready_worker()  # it is free: the scheduler gives one slot one run at a time
-
-    def _ready_worker(self) -> WorkerProcess | None:
         worker = self._worker
         if worker is None or worker.dead.is_set() or not worker.ready.is_set():
             return None
-        return worker
+        return worker  # it is free: the scheduler gives one slot one run at a time
 
     async def _keep_worker(self) -> None:
         delay_s = RESPAWN_DELAY_S

@@ -11,12 +11,12 @@ import msgspec
 
 from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import (
-    AcceptRun,
-    CancelRun,
+    AskRun,
     Heartbeat,
     Message,
     RunKey,
     StartRun,
+    Wish,
     Worker,
     WorkerReady,
     WorkerRefused,
@@ -91,13 +91,9 @@ class WorkerProcess(Worker):
         self.send(StartRun(spec))
         return run
 
-    def request_cancel(self, spec: RunSpec) -> None:
-        """See Worker.request_cancel."""
-        self.send(CancelRun(spec.job_id, spec.attempt))
-
-    def request_accept(self, spec: RunSpec) -> None:
-        """See Worker.request_accept."""
-        self.send(AcceptRun(spec.job_id, spec.attempt))
+    def ask(self, spec: RunSpec, wish: Wish) -> None:
+        """See Worker.ask."""
+        self.send(AskRun(spec.job_id, spec.attempt, wish))
 
     async def end_overdue(self, run: WorkerRun, reason: str) -> None:
         """See Worker.end_overdue: TERM, then KILL."""

@@ -113,12 +113,10 @@ class PlayerBox:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Size and codec of an uploaded video, as its first frame says."""
+    """Size in pixels and codec of an uploaded video, as its first frame says."""
 
     width: int
-    """Width of its pictures, in pixels."""
     height: int
-    """Height of its pictures, in pixels."""
     encoding: str
     """The codec as found, for example "h264"."""
 

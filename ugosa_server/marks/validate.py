@@ -59,13 +59,7 @@ class Refusal:
 
 
 def find_refusals(marks: Sequence[Mark], sources: Sequence[str], frames: int) -> Iterator[Refusal]:
-    """Yield every fault of the marks: those of single marks first, then the contradictions of the sound ones.
-
-    Args:
-        marks: of a client; nothing is taken for granted.
-        sources: of the model.
-        frames: of the song.
-    """
+    """Yield every fault of a client's marks: of single ones first, then contradictions of the sound ones."""
     sound: list[Mark] = []
     for mark in marks:
         refusal = _unknown_source(mark, sources) or _bad_region(mark, frames)
@@ -176,14 +170,7 @@ def _chosen(names: Sequence[str], known: Sequence[str], refusal: str, offer: str
 def playing_sources(
     instruments: Sequence[str], marks: MarkSet, sources: Sequence[str], frames: int
 ) -> tuple[str, ...]:
-    """Return the sources that play in a song of `frames` frames, in the model's order.
-
-    Args:
-        instruments: validated; empty = no list.
-        marks: validated.
-        sources: of the model.
-        frames: of the song.
-    """
+    """Return the sources that play in a song, in the model's order; `instruments` is empty without a list."""
     if instruments:
         return tuple(instruments)
     named = marks.sources

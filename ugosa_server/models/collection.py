@@ -110,9 +110,12 @@ def _put_together(
     }
     try:
         if made_of.items() <= read_header(path).metadata.items():
+            say("it is here, as this version makes it")
             return
     except CheckpointError:
         log.debug("%s is not there, or not a model of this version", path)
+    if path.exists():
+        say("what is here is of another version: it is made anew")
     first, first_state = load_checkpoint(first_path)
     second, second_state = load_checkpoint(second_path)
     if not isinstance(first, SpleeterConfig) or not isinstance(second, ConvTasNetConfig):

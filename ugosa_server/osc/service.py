@@ -48,7 +48,6 @@ class OscCounters:
 
     sent: int = 0
     commands: int = 0
-    """Commands carried out."""
     malformed: int = 0
     """Datagrams that were no command of this version."""
     refused: int = 0

@@ -23,12 +23,12 @@ import msgspec
 
 from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import (
-    AcceptRun,
-    CancelRun,
+    AskRun,
     Heartbeat,
     Message,
     RunKey,
     StartRun,
+    Wish,
     WorkerReady,
     WorkerRefused,
     decode_line,
@@ -71,8 +71,7 @@ class Inbox:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._runs: queue.Queue[RunSpec] = queue.Queue()
-        self._cancelled: set[RunKey] = set()
-        self._accepted: set[RunKey] = set()
+        self._wishes: set[AskRun] = set()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def _read(self) -> None:
@@ -80,10 +79,8 @@ class Inbox:
             match decode_line(line)[0]:
                 case StartRun(spec):
                     self._runs.put(spec)
-                case CancelRun(job_id, attempt):
-                    self._cancelled.add((job_id, attempt))
-                case AcceptRun(job_id, attempt):
-                    self._accepted.add((job_id, attempt))
+                case AskRun() as wish:
+                    self._wishes.add(wish)
                 case other:
                     log.error("not a command: %r", other)
         os._exit(0)
@@ -92,13 +89,9 @@ class Inbox:
         """Wait for the next run."""
         return self._runs.get()
 
-    def cancelled(self, spec: RunSpec) -> bool:
-        """Return whether this run was asked to end."""
-        return (spec.job_id, spec.attempt) in self._cancelled
-
-    def accepted(self, spec: RunSpec) -> bool:
-        """Return whether this run was asked to learn no more."""
-        return (spec.job_id, spec.attempt) in self._accepted
+    def wishes(self, spec: RunSpec, wish: Wish) -> bool:
+        """Return whether this run was asked for it."""
+        return AskRun(spec.job_id, spec.attempt, wish) in self._wishes
 
 
 def beat(channel: Channel, gpu_memory_bytes: Callable[[], int | None]) -> None:
@@ -122,7 +115,9 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
         run = (spec.job_id, spec.attempt)
         log.info("job %s attempt %d: start", *run)
         try:
-            is_cancelled, is_accepted = partial(inbox.cancelled, spec), partial(inbox.accepted, spec)
+            is_cancelled, is_accepted = (
+                partial(inbox.wishes, spec, wish) for wish in (Wish.CANCEL, Wish.ACCEPT)
+            )
             for event in run_job(spec, networks, is_cancelled, is_accepted):
                 channel.send(event, run)
         except Exception as error:

@@ -24,7 +24,7 @@ from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.marks.activity import activity
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
-from ugosa_server.pipeline.memory_budget import own_bytes
+from ugosa_server.pipeline.memory import own_bytes
 from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.pipeline.previews import Previews
 from ugosa_server.report import EpochLoss
@@ -42,11 +42,9 @@ class AdaptationResult:
     adapter: AdapterFile | None
     """The file of changed tensors; None when the base was kept."""
     strategy: Strategy
-    """The strategy that it was made with."""
     verdict: Verdict | None
     """Judgement of the guard; None = nobody asked."""
     steps: int = 0
-    """Steps of the optimiser that were made."""
 
     @property
     def keeps_base(self) -> bool:

@@ -22,7 +22,7 @@ from ugosa_server.errors import UgosaError
 from ugosa_server.jobs import RunNotice, RunPhase, RunPreview
 from ugosa_server.marks import Mark, MarkSet, inside
 from ugosa_server.pipeline.context import RunContext
-from ugosa_server.pipeline.memory_fallback import is_out_of_memory
+from ugosa_server.pipeline.memory import is_out_of_memory
 from ugosa_server.pipeline.model_input import ModelMix, model_frames
 from ugosa_server.pipeline.separate import separate_quietly
 

@@ -41,8 +41,7 @@ from ugosa_server.jobs import (
 from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, take_start
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
-from ugosa_server.pipeline.memory_budget import bounded_memory
-from ugosa_server.pipeline.memory_fallback import within_memory
+from ugosa_server.pipeline.memory import bounded_memory, within_memory
 from ugosa_server.pipeline.model_input import ModelMix, write_model_mix
 from ugosa_server.pipeline.player_frames import with_player_frames
 from ugosa_server.pipeline.previews import remove_previews

@@ -43,15 +43,7 @@ def stem_check_steps(n_frames: int) -> int:
 def check_stems(
     paths: Sequence[Path], marks: MarkSet, sources: Sequence[str], frames: SourceFrames, sample_rate_hz: int
 ) -> Generator[int, None, CheckedStems]:
-    """Read finished stems back, yielding the number of blocks done.
-
-    Args:
-        paths: the files, in the order of `sources`.
-        marks: silence that the stems must obey.
-        sources: names of the stems.
-        frames: the song.
-        sample_rate_hz: its rate.
-    """
+    """Read the files of finished stems back next to their song, yielding the number of blocks done."""
     fade = fade_frames(sample_rate_hz)
     silences = [
         [_without_fades(span, fade, len(frames)) for span in marks.silent(source)] for source in sources

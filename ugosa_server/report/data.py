@@ -84,7 +84,6 @@ class JobReport:
     """All that the report says of a finished job."""
 
     job_id: str
-    """Server-made id."""
     file_name: str
     """Name of the song as it came with the upload; for display only, never a path."""
     server_version: str

@@ -199,14 +199,7 @@ def source_colour(index: int) -> str:
 
 
 def lanes(report: JobReport, mix: Waveform, stems: Sequence[Waveform], excerpt: tuple[int, int]) -> str:
-    """Return the lanes as HTML.
-
-    Args:
-        report: the job, for names and marks.
-        mix: its waveform.
-        stems: theirs, in the report's order.
-        excerpt: first frame of the excerpt and one past its last.
-    """
+    """Return the lanes of a job as HTML; its stems are in the report's order."""
     scale = _scale(mix)
     rows = [_lane("mix", "var(--mix)", mix, scale, "", "")]
     for index, (stem, wave) in enumerate(zip(report.stems, stems, strict=True)):

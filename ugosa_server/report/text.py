@@ -20,7 +20,6 @@ class Card:
     """One card at the head of the page: a question of the musician and its answer."""
 
     title: str
-    """The question, as a title."""
     value: str
     """The answer in a word or a number."""
     detail: str

@@ -12,7 +12,6 @@ import select
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ugosa_client.errors import UgosaClientError
@@ -48,9 +47,7 @@ class AudacityPipe:
     def __enter__(self) -> AudacityPipe:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._requests)
         os.close(self._answers)
 

@@ -16,12 +16,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from ugosa_client.address import default_target
 from ugosa_client.advice import Lint, Suggestion
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import (
-    JobCancelledError,
-    JobFailedError,
-    ServerUnavailableError,
-    UgosaClientError,
-)
+from ugosa_client.connection import RetryPolicy
+from ugosa_client.errors import JobCancelledError, JobFailedError, ServerUnavailableError, UgosaClientError
 from ugosa_client.events import (
     BaseStemsReady,
     JobEvent,
@@ -63,7 +59,6 @@ from ugosa_client.resources import (
     VideoInfo,
     VideoSource,
 )
-from ugosa_client.retry import RetryPolicy
 from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.separate_stream import Accepted, Done, Received, StemReceived
 from ugosa_client.video import Sight
@@ -71,60 +66,12 @@ from ugosa_client.video import Sight
 __version__ = "0.1.0"
 
 __all__ = [
-    "Accepted",
-    "Adapter",
-    "ArrayEvent",
-    "ArrayItem",
-    "AudioInfo",
-    "BaseStems",
-    "BaseStemsReady",
-    "Done",
-    "FetchedFiles",
-    "Finding",
-    "Identity",
-    "Job",
-    "JobArray",
-    "JobCancelledError",
-    "JobEvent",
-    "JobFailedError",
-    "JobFailure",
-    "JobKind",
-    "JobOptions",
-    "JobPhase",
-    "JobState",
-    "Lint",
-    "LossTerms",
-    "Mark",
-    "MarkState",
-    "MaskKind",
-    "Model",
-    "Notice",
-    "PlayerBox",
-    "PlayerPicture",
-    "PreviewReady",
-    "Progress",
-    "Received",
-    "RetryPolicy",
-    "Separation",
-    "SeparationRequest",
-    "ServerUnavailableError",
-    "Severity",
-    "Sight",
-    "SourceVerdict",
-    "StateChanged",
-    "Stem",
-    "StemEncoding",
-    "StemReceived",
-    "Strategy",
-    "Suggestion",
-    "TimedMark",
-    "UgosaClient",
-    "UgosaClientError",
-    "Upload",
-    "Usage",
-    "Verdict",
-    "VerdictOutcome",
-    "VideoInfo",
-    "VideoSource",
-    "default_target",
-]
+    "Accepted", "Adapter", "ArrayEvent", "ArrayItem", "AudioInfo", "BaseStems", "BaseStemsReady", "Done",
+    "FetchedFiles", "Finding", "Identity", "Job", "JobArray", "JobCancelledError", "JobEvent",
+    "JobFailedError", "JobFailure", "JobKind", "JobOptions", "JobPhase", "JobState", "Lint", "LossTerms",
+    "Mark", "MarkState", "MaskKind", "Model", "Notice", "PlayerBox", "PlayerPicture", "PreviewReady",
+    "Progress", "Received", "RetryPolicy", "Separation", "SeparationRequest", "ServerUnavailableError",
+    "Severity", "Sight", "SourceVerdict", "StateChanged", "Stem", "StemEncoding", "StemReceived", "Strategy",
+    "Suggestion", "TimedMark", "UgosaClient", "UgosaClientError", "Upload", "Usage", "Verdict",
+    "VerdictOutcome", "VideoInfo", "VideoSource", "default_target",
+]  # fmt: skip

@@ -1,9 +1,12 @@
-"""Channel to the server, and errors of its calls."""
+"""Channel to the server, errors of its calls, and patience with broken ones."""
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
@@ -17,7 +20,6 @@ from ugosa_client.errors import (
     error_info,
 )
 from ugosa_client.identity import Identity, open_channel
-from ugosa_client.retry import Backoff, RetryPolicy
 from ugosa_client.wire.ugosa.v1.job_array_service_pb2_grpc import JobArrayServiceStub
 from ugosa_client.wire.ugosa.v1.job_service_pb2_grpc import JobServiceStub
 from ugosa_client.wire.ugosa.v1.marks_service_pb2_grpc import MarksServiceStub
@@ -41,6 +43,41 @@ CHANNEL_OPTIONS = [
     # failed.
     ("grpc.use_local_subchannel_pool", 1),
 ]
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Patience with broken calls."""
+
+    attempts: int = 8
+    """Failures in a row without progress, after which the error is raised; >= 1."""
+    initial_s: float = 0.1
+    """Wait after the first failure, in seconds; doubled after each further one."""
+    maximum_s: float = 5.0
+    """Longest wait, in seconds."""
+
+    def delay_s(self, failures: int) -> float:
+        """Return the wait after so many failures in a row, with +-20 % jitter."""
+        return min(self.maximum_s, self.initial_s * 2.0 ** (failures - 1)) * random.uniform(0.8, 1.2)
+
+
+class Backoff:
+    """Counter of failures in a row, with waits between them."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._failures = 0
+
+    def made_progress(self) -> None:
+        """Reset the count: something went through since."""
+        self._failures = 0
+
+    def wait_or_raise(self, error: UgosaClientError) -> None:
+        """Wait before the next attempt, or raise `error` after enough failures."""
+        self._failures += 1
+        if self._failures >= self._policy.attempts:
+            raise error
+        time.sleep(self._policy.delay_s(self._failures))
 
 
 class Connection:
@@ -96,6 +133,28 @@ class Connection:
                 yield self._noting_answers(call)
             finally:
                 call.cancel()
+
+    def resumed(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+        """Yield the responses of a streaming call, made again after a break, as the request is then."""
+        backoff = self.backoff()
+        while True:
+            try:
+                with self.stream(method, request) as responses:
+                    for response in responses:
+                        backoff.made_progress()
+                        yield response
+                return
+            except ServerUnavailableError as error:
+                self.wait_or_raise(backoff, error)
+
+    def pages(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+        """Yield the pages of a list, asked for as they are needed."""
+        while True:
+            page = self.unary(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     def _noting_answers(self, call: Iterator[Response]) -> Iterator[Response]:
         for response in call:

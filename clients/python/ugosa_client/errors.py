@@ -158,6 +158,11 @@ def sentence_of(error: OSError) -> str:
     return f"{os.fsdecode(error.filename)}: {reason_of(error)}"
 
 
+def message_of(error: UgosaClientError | OSError) -> str:
+    """Return an error as a sentence for people."""
+    return error.message if isinstance(error, UgosaClientError) else sentence_of(error)
+
+
 _BY_REASON: dict[str, type[UgosaClientError]] = {
     "BAD_OPTION": BadOptionError,
     "BAD_REGION": BadRegionError,

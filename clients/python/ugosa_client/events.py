@@ -34,7 +34,6 @@ class LossTerms:
 @dataclass(frozen=True)
 class _Event:
     job_id: str
-    """The job."""
     seq: int
     """Number of the event within the job, from 1, without a gap."""
     attempt: int
@@ -48,7 +47,6 @@ class StateChanged(_Event):
     """The job is in another state now."""
 
     state: JobState
-    """The new one."""
     failure: JobFailure | None = None
     """Set when FAILED."""
 
@@ -58,7 +56,6 @@ class Progress(_Event):
     """Progress of the job."""
 
     phase: JobPhase
-    """Its phase."""
     fraction: float
     """Share of the whole job that is done, 0 to 1; never falls within an attempt."""
     eta_s: float | None
@@ -66,7 +63,6 @@ class Progress(_Event):
     step: int
     """Steps done of `steps` in this phase."""
     steps: int
-    """Steps of this phase."""
     epoch: int = 0
     """During ADAPTATION: the epoch, from 1."""
     epochs: int = 0
@@ -95,7 +91,6 @@ class BaseStemsReady(_Event):
     """Stems of the model as it is, under the marks, can be fetched; better ones may follow."""
 
     sources: tuple[str, ...]
-    """Names of the stems."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,6 @@ class PreviewReady(_Event):
     """A stretch of the song can be heard as the weights are now; `UgosaClient.read_preview` gives it."""
 
     sources: tuple[str, ...]
-    """Names of its stems."""
     epoch: int
     """Epoch of the weights, from 1."""
     step: int
@@ -113,5 +107,14 @@ class PreviewReady(_Event):
     end_frame: int
     """One past its last frame."""
 
+
+EVENT_NAMES = {
+    StateChanged: "state",
+    Progress: "progress",
+    Notice: "notice",
+    BaseStemsReady: "base_stems",
+    PreviewReady: "preview",
+}
+"""Names of the kinds in JSON."""
 
 JobEvent = StateChanged | Progress | Notice | BaseStemsReady | PreviewReady

@@ -27,9 +27,16 @@ from ugosa_client.errors import (
     reason_of,
 )
 from ugosa_client.jobs import get_job
-from ugosa_client.report_page import STEMS, name_files
 from ugosa_client.resources import Job, JobState, Stem
-from ugosa_client.result_folders import BASE_FOLDER, REPORT_JSON, free_folder, job_of_folder, link_latest
+from ugosa_client.result_folders import (
+    BASE_FOLDER,
+    REPORT_JSON,
+    STEMS,
+    free_folder,
+    job_of_folder,
+    link_latest,
+    name_files,
+)
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy, safe_file_name
 from ugosa_client.wire.ugosa.v1 import audio_pb2, job_service_pb2
 

@@ -27,7 +27,6 @@ class Identity:
     certificate_file: str | Path | None = None
     """PEM file of this client's certificate, where the server asks for one."""
     key_file: str | Path | None = None
-    """PEM file of the certificate's key."""
 
 
 def open_channel(

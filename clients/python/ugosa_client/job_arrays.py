@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ugosa_client.connection import Connection
-from ugosa_client.convert import JOB_STATES, from_marks, from_options, to_event, to_time, to_word
-from ugosa_client.errors import ServerUnavailableError
+from ugosa_client.convert import from_marks, from_options, to_event, to_resource, to_word
 from ugosa_client.events import JobEvent
-from ugosa_client.resources import JobOptions, JobState, Mark
+from ugosa_client.resources import MODEL_DEFAULTS, JobOptions, JobState, Mark
 from ugosa_client.wire.ugosa.v1 import job_array_service_pb2 as wire
 
 
@@ -56,9 +55,13 @@ class ArrayEvent:
 
 
 def create_job_array(
-    connection: Connection, items: Iterable[ArrayItem], *, options: JobOptions, request_id: str | None
+    connection: Connection,
+    items: Iterable[ArrayItem],
+    *,
+    options: JobOptions = MODEL_DEFAULTS,
+    request_id: str | None = None,
 ) -> JobArray:
-    """Make a job for each item, all or none; the same request_id again returns the same array."""
+    """Make a job for each of up to 1000 songs, all or none; the same request_id gives the same array."""
     request = wire.CreateJobArrayRequest(
         request_id=request_id or str(uuid.uuid4()),
         options=from_options(options),
@@ -86,32 +89,17 @@ def cancel_job_array(connection: Connection, array_id: str) -> JobArray:
     return _to_array(connection.unary(connection.arrays.CancelJobArray, request).array)
 
 
-def watch_job_array(connection: Connection, array_id: str, after_seq: int) -> Iterator[ArrayEvent]:
-    """Yield the events of all jobs, each once and in order, up to the end of the last one.
+def watch_job_array(connection: Connection, array_id: str, after_seq: int = 0) -> Iterator[ArrayEvent]:
+    """Yield the events of all jobs with array_seq > after_seq, each once and in order, up to the last end.
 
     A broken stream is opened again after the last event that arrived.
     """
-    backoff = connection.backoff()
-    last_seq = after_seq
-    while True:
-        request = wire.WatchJobArrayRequest(array_id=array_id, after_seq=last_seq)
-        try:
-            with connection.stream(connection.arrays.WatchJobArray, request) as responses:
-                for response in responses:
-                    last_seq = response.array_seq
-                    backoff.made_progress()
-                    yield ArrayEvent(last_seq, to_event(response.event))
-            return
-        except ServerUnavailableError as error:
-            connection.wait_or_raise(backoff, error)
+    request = wire.WatchJobArrayRequest(array_id=array_id, after_seq=after_seq)
+    for response in connection.resumed(connection.arrays.WatchJobArray, request):
+        request.after_seq = response.array_seq
+        yield ArrayEvent(response.array_seq, to_event(response.event))
 
 
 def _to_array(message: wire.JobArray) -> JobArray:
-    return JobArray(
-        array_id=message.array_id,
-        request_id=message.request_id,
-        job_ids=tuple(message.job_ids),
-        counts={to_word(JOB_STATES, count.state): count.jobs for count in message.counts},
-        last_seq=message.last_seq,
-        create_time=to_time(message, "create_time"),
-    )
+    counts = {to_word("JobState", count.state): count.jobs for count in message.counts}
+    return to_resource(JobArray, message, counts=counts)

@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from ugosa_client.connection import Connection
-from ugosa_client.convert import JOB_STATES, from_marks, from_options, to_event, to_job, to_model, to_number
-from ugosa_client.errors import ServerUnavailableError
+from ugosa_client.convert import from_marks, from_options, to_event, to_job, to_number, to_resource
+from ugosa_client.errors import JobCancelledError, JobFailedError
 from ugosa_client.events import JobEvent
-from ugosa_client.resources import Job, JobOptions, JobState, Mark, Model
+from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model
 from ugosa_client.wire.ugosa.v1 import job_service_pb2, model_service_pb2
 
 
@@ -17,9 +17,9 @@ def create_job(
     connection: Connection,
     upload_id: str,
     *,
-    marks: Iterable[Mark],
-    options: JobOptions,
-    request_id: str | None,
+    marks: Iterable[Mark] = (),
+    options: JobOptions = MODEL_DEFAULTS,
+    request_id: str | None = None,
     reuse: bool = False,
 ) -> Job:
     """Make a job of a complete upload; the same request_id and request return the same job.
@@ -43,21 +43,15 @@ def get_job(connection: Connection, job_id: str) -> Job:
 
 
 def list_jobs(
-    connection: Connection, states: Iterable[JobState], page_size: int, song_sha256: str = ""
+    connection: Connection, states: Iterable[JobState] = (), *, song_sha256: str = "", page_size: int = 100
 ) -> Iterator[Job]:
-    """Yield jobs, of a song alone if one is given, newest first, asking for pages as they are needed."""
+    """Yield all jobs in one of `states` (empty = any), newest first; of one song if that is given."""
     request = job_service_pb2.ListJobsRequest(
-        page_size=page_size,
-        states=[to_number(JOB_STATES, state) for state in states],
-        song_sha256=song_sha256,
+        page_size=page_size, states=[to_number(state) for state in states], song_sha256=song_sha256
     )
-    while True:
-        page = connection.unary(connection.jobs.ListJobs, request)
+    for page in connection.pages(connection.jobs.ListJobs, request):
         for message in page.jobs:
             yield to_job(message)
-        if not page.next_page_token:
-            return
-        request.page_token = page.next_page_token
 
 
 def set_marks(connection: Connection, job_id: str, marks: Iterable[Mark]) -> Job:
@@ -67,18 +61,18 @@ def set_marks(connection: Connection, job_id: str, marks: Iterable[Mark]) -> Job
 
 
 def cancel_job(connection: Connection, job_id: str) -> Job:
-    """Ask a job to end, and return its state."""
+    """Ask a job to end and return its state; no error if it has ended."""
     request = job_service_pb2.CancelJobRequest(job_id=job_id)
     return to_job(connection.unary(connection.jobs.CancelJob, request).job)
 
 
 def accept_job(connection: Connection, job_id: str) -> Job:
-    """Ask a job to go on to the stems of what it has learned, and return its state."""
+    """Ask a job to learn no more and go on to its stems; no error if it does not learn or has ended."""
     request = job_service_pb2.AcceptJobRequest(job_id=job_id)
     return to_job(connection.unary(connection.jobs.AcceptJob, request).job)
 
 
-def star_job(connection: Connection, job_id: str, *, starred: bool) -> Job:
+def star_job(connection: Connection, job_id: str, *, starred: bool = True) -> Job:
     """Keep a job with its stems for ever, or no longer."""
     request = job_service_pb2.StarJobRequest(job_id=job_id, starred=starred)
     return to_job(connection.unary(connection.jobs.StarJob, request).job)
@@ -92,7 +86,7 @@ def delete_job(connection: Connection, job_id: str) -> None:
 def list_models(connection: Connection) -> tuple[Model, ...]:
     """Return the models that jobs can name."""
     answer = connection.unary(connection.models.ListModels, model_service_pb2.ListModelsRequest())
-    return tuple(to_model(message) for message in answer.models)
+    return tuple(to_resource(Model, message) for message in answer.models)
 
 
 def list_presets(connection: Connection) -> tuple[str, ...]:
@@ -101,23 +95,27 @@ def list_presets(connection: Connection) -> tuple[str, ...]:
     return tuple(answer.presets)
 
 
-def watch_job(connection: Connection, job_id: str, after_seq: int) -> Iterator[JobEvent]:
+def watch_job(connection: Connection, job_id: str, after_seq: int = 0) -> Iterator[JobEvent]:
     """Yield every event with seq > after_seq once and in order, up to a terminal state.
 
     A broken stream is opened again after the last event that arrived; the server keeps events, so none is
     lost.
     """
-    backoff = connection.backoff()
-    last_seq = after_seq
-    while True:
-        request = job_service_pb2.WatchJobRequest(job_id=job_id, after_seq=last_seq)
-        try:
-            with connection.stream(connection.jobs.WatchJob, request) as responses:
-                for response in responses:
-                    event = to_event(response.event)
-                    last_seq = event.seq
-                    backoff.made_progress()
-                    yield event
-            return  # the server ends the stream well only after the event of a terminal state
-        except ServerUnavailableError as error:
-            connection.wait_or_raise(backoff, error)
+    request = job_service_pb2.WatchJobRequest(job_id=job_id, after_seq=after_seq)
+    # The server ends the stream well only after the event of a terminal state.
+    for response in connection.resumed(connection.jobs.WatchJob, request):
+        request.after_seq = response.event.seq
+        yield to_event(response.event)
+
+
+def require_success(job: Job) -> Job:
+    """Return an ended job that succeeded.
+
+    Raises:
+        JobFailedError, JobCancelledError: it did not.
+    """
+    if job.state is JobState.FAILED:
+        raise JobFailedError(job)
+    if job.state is JobState.CANCELLED:
+        raise JobCancelledError(job)
+    return job

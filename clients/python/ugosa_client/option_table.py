@@ -21,7 +21,6 @@ class OptionRow:
     flag: str
     """Name on the command line."""
     metavar: str
-    """Stands for the value in the help."""
     choices: tuple[str, ...]
     """All words that it can be; empty = any."""
     help: str

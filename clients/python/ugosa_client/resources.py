@@ -81,12 +81,10 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Properties of an uploaded video."""
+    """Properties of an uploaded video; sizes in pixels."""
 
     width: int
-    """Width of its pictures, in pixels."""
     height: int
-    """Height of its pictures, in pixels."""
     encoding: str
     """The codec as found, for example "h264"."""
 
@@ -110,7 +108,7 @@ class Upload:
     file_name: str = ""
     """Name that came with it, for display; empty of raw samples."""
     create_time: datetime | None = None
-    """Time of its making; UTC."""
+    """UTC."""
     stored_bytes: int = 0
     """Bytes on the server's disk that count against the caller's quota."""
 
@@ -192,16 +190,12 @@ class PlayerPicture:
 
 @dataclass(frozen=True)
 class PlayerBox:
-    """Place of a player in a video, in pixels from the upper left corner."""
+    """Place of a player in a video: pixels from the upper left corner; none is below 0, no side is 0."""
 
     left: int
-    """>= 0."""
     top: int
-    """>= 0."""
     width: int
-    """> 0."""
     height: int
-    """> 0."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +203,6 @@ class VideoSource:
     """An uploaded video of the players, of which the server takes pictures."""
 
     upload_id: str
-    """Id of the video's upload."""
     players: tuple[PlayerBox, ...] = ()
     """Slot by slot, 7 at most; empty = one player, who has the whole picture."""
     every_s: float = 0.0
@@ -269,7 +262,6 @@ class JobOptions:
     mask_kind: MaskKind | None = None
     """Kind of the masks of a model that gives masks; None = the model's, else soft."""
     stem_encoding: StemEncoding | None = None
-    """Encoding of the stems' files."""
     base_stems: BaseStems | None = None
     """Whether stems of the model as it is are given too, before fine-tuning begins."""
     preview_start_frame: int | None = None
@@ -292,6 +284,9 @@ class JobOptions:
     video: VideoSource | None = None
     """An uploaded video of the players."""
 
+
+UNADAPTED = "B0"
+"""The strategy that trains nothing."""
 
 MODEL_DEFAULTS = JobOptions()
 """Everything as the model and the server have it."""
@@ -322,22 +317,16 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Stem:
-    """One part of the song, as a file on the server."""
+    """One part of the song, as a file on the server; rate, channels and length are the song's."""
 
     source: str
     """The source's name, for example "drums"."""
     encoding: StemEncoding
-    """Encoding of the file."""
     sample_rate_hz: int
-    """The song's."""
     channels: int
-    """The song's."""
     frames: int
-    """The song's."""
     size_bytes: int
-    """Size of the file."""
     sha256: str
-    """Hex digest of the file."""
     is_base: bool = False
     """True of the model as it is: one of `Job.base_stems`."""
 
@@ -377,9 +366,7 @@ class SourceVerdict:
     """Leakage of one source into marked silence that was held back, before marks are applied."""
 
     source: str
-    """Name of the source."""
     held_back_s: float
-    """Seconds that were held back."""
     before_dbfs: float
     """Level of the model as it is."""
     after_dbfs: float
@@ -391,7 +378,6 @@ class Verdict:
     """Whether fine-tuning helped the song, judged on marked silence that it had not seen."""
 
     outcome: VerdictOutcome
-    """The answer."""
     kept_epoch: int
     """Epoch whose network made the stems; 0 = the model as it is."""
     held_back_s: float
@@ -409,9 +395,7 @@ class Adapter:
     """The tensors that fine-tuning changed, as a file on the server."""
 
     size_bytes: int
-    """Size of the file."""
     sha256: str
-    """Hex digest of the file."""
 
 
 @dataclass(frozen=True)
@@ -423,9 +407,7 @@ class Job:
     request_id: str
     """Chosen by the client that made the job."""
     upload_id: str
-    """The song."""
     state: JobState
-    """State."""
     options: JobOptions
     """Options, with every field set to the value used."""
     marks: tuple[Mark, ...]
@@ -437,7 +419,6 @@ class Job:
     fraction: float
     """Share of the whole job that is done, 0 to 1."""
     last_seq: int
-    """Sequence number of the newest event."""
     create_time: datetime | None
     """UTC."""
     start_time: datetime | None
@@ -453,7 +434,6 @@ class Job:
     file_name: str
     """The name that came with the upload, for display only."""
     kind: JobKind = JobKind.SEPARATION
-    """Purpose."""
     array_id: str = ""
     """Id of the array that made it; empty = none."""
     verdict: Verdict | None = None
@@ -477,7 +457,6 @@ class Strategy:
     name: str
     """Name in the paper's terms, for example "P-L3:D"."""
     trainable_parameters: int
-    """Number of parameters that it trains."""
 
 
 @dataclass(frozen=True)
@@ -489,17 +468,13 @@ class Model:
     architecture: str
     """For example "conv_tasnet"."""
     description: str
-    """For people."""
     sources: tuple[str, ...]
     """Names of the stems, in order."""
     sample_rate_hz: int
     """Rate of the network; stems come at the song's rate all the same."""
     audio_channels: int
-    """Channels of the network."""
     parameters: int
-    """Number of all parameters."""
     sha256: str
-    """Hex digest of the checkpoint file."""
     strategies: tuple[Strategy, ...]
     """Fine-tuning depths that it offers."""
     is_default: bool

@@ -1,16 +1,24 @@
-"""Folders of results beside each other: `stems`, `stems-2`, `stems-3`, and the link `stems-latest`."""
+"""Folders of results beside each other: `stems`, `stems-2`, `stems-3`, and the link `stems-latest`.
+
+The page of a report in such a folder is told the names of the files beside it, which it plays.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
 import os
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 REPORT_JSON = "report.json"
 LATEST = "-latest"
 BASE_FOLDER = "base"  # of stems of the model as it is, in the folder of the others
+STEMS = "stems"
+"""The job's own stems, among the takes of `name_files`."""
+FILES = re.compile(rb'(<script id="files" type="application/json">)[^<]*')
 
 
 def job_of_folder(folder: Path) -> str | None:
@@ -55,6 +63,20 @@ def link_latest(first: Path, folder: Path) -> None:
         new.unlink(missing_ok=True)
         new.symlink_to(folder.resolve().name, target_is_directory=True)
         os.replace(new, link)
+
+
+def name_files(page: Path, takes: Mapping[str, Mapping[str, str]]) -> None:
+    """Write the files beside a page into it, whole or not at all.
+
+    Args:
+        page: the page as the server gives it, or as this function left it.
+        takes: relative path of each stem by its source, by take: `STEMS`, "base" and "marked".
+    """
+    names = json.dumps(takes).replace("<", "\\u003c").encode()
+    text = FILES.sub(lambda found: found[1] + names, page.read_bytes(), count=1)
+    partial = page.with_name(page.name + ".tmp")
+    partial.write_bytes(text)
+    os.replace(partial, page)
 
 
 def _is_empty(folder: Path) -> bool:

@@ -12,8 +12,6 @@ from ugosa_client.connection import Connection
 from ugosa_client.errors import (
     BadInputError,
     BadOptionError,
-    JobCancelledError,
-    JobFailedError,
     OutputExistsError,
     ServerError,
     UnknownModelError,
@@ -30,7 +28,7 @@ from ugosa_client.fetch import (
     require_folder,
     require_room,
 )
-from ugosa_client.jobs import create_job, get_job, list_models, list_presets, watch_job
+from ugosa_client.jobs import create_job, get_job, list_models, list_presets, require_success, watch_job
 from ugosa_client.marks.file import RegionFile, marks_of_times
 from ugosa_client.marks.labels import UnknownNameError, find_source
 from ugosa_client.marks.reaper_project import project_song
@@ -39,7 +37,6 @@ from ugosa_client.resources import (
     BaseStems,
     Job,
     JobOptions,
-    JobState,
     Mark,
     Model,
     StemEncoding,
@@ -76,7 +73,6 @@ class Separation:
     job: Job
     """The job as it ended."""
     files: FetchedFiles
-    """Files of its results."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,6 @@ class SeparationRequest:
     marks: MarksSource = ()
     """Marks in frames or seconds (`Mark.silent("vocals", 0.0, 12.5)`), or a marks file's path."""
     options: JobOptions = MODEL_DEFAULTS
-    """Options of the job."""
     sample_rate_hz: int | None = None
     """Frames a second of an array; None for a file, which says it."""
     request_id: str | None = None
@@ -111,11 +106,14 @@ def submit(
     overwrite: bool = False,
     stem_files: StemFiles = PLAIN,
     on_upload: OnUploadProgress | None = None,
+    on_left_out: Callable[[Sequence[str]], None] | None = None,
 ) -> Job:
     """Upload a song and make its job.
 
-    Names of model, preset and strategy, marks, and the output directory, if there will be one, are checked
-    before the upload as far as possible.
+    A REAPER project is taken as the song that it has as its one audio item, with its regions as marks. Names
+    of model, preset and strategy, marks, and the output directory, if there will be one, are checked before
+    the upload as far as possible. `on_left_out` is called with the names of the regions of a marks file
+    that are no marks.
     """
     source, marks = take_project(request.song, request.marks)
     if isinstance(marks, str | os.PathLike):
@@ -157,6 +155,8 @@ def submit(
             samples = upload.audio.frames * upload.audio.channels
             require_room(Path(out_dir), stems_bytes(samples, options, model))
         in_frames = marks_in_frames(marks, model.sources, rate, upload.audio.frames)
+        if on_left_out is not None and isinstance(marks, RegionFile):
+            on_left_out(marks.left_out(model.sources, rate, upload.audio.frames))
         asked = options if request.sight is None else request.sight.options(connection, options, rate)
         if request.preview_s is not None:
             start, end = (round(time_s * rate) for time_s in request.preview_s)
@@ -248,11 +248,7 @@ def finish(
             )
         if on_event is not None:
             on_event(event)
-    job = get_job(connection, job.job_id)
-    if job.state is JobState.FAILED:
-        raise JobFailedError(job)
-    if job.state is JobState.CANCELLED:
-        raise JobCancelledError(job)
+    job = require_success(get_job(connection, job.job_id))
     files = fetch_results(
         connection,
         job.job_id,

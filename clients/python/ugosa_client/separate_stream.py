@@ -52,9 +52,7 @@ class StemReceived:
     """A stem lies in the output directory, whole."""
 
     source: str
-    """The source's name."""
     path: Path
-    """Its file."""
 
 
 @dataclass(frozen=True)

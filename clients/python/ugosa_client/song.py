@@ -16,13 +16,7 @@ from ugosa_client.errors import BadAudioError, BadInputError, reason_of
 from ugosa_client.wire.ugosa.v1 import audio_pb2
 
 CHUNK_BYTES = 512 * 1024  # the middle of what the protocol advises
-LOSSLESS_FORMATS = (
-    "WAV",
-    "WAVEX",
-    "RF64",
-    "FLAC",
-    "AIFF",
-)  # formats whose number of frames no decoder can doubt
+LOSSLESS_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF")  # no decoder can doubt their number of frames
 
 SongSource = str | os.PathLike[str] | np.ndarray[Any, Any]
 
@@ -33,9 +27,7 @@ class Song(ABC):
     name: str
     """Name for messages."""
     size_bytes: int
-    """Size of all bytes."""
     sha256: str
-    """Hex digest of all bytes."""
 
     @abstractmethod
     def read(self, offset: int, size: int) -> bytes:
@@ -51,6 +43,7 @@ class FileSong(Song):
 
     kind = "song"
     """Kind of thing that is sent, for messages."""
+    _format = "encoded"  # field of AudioFormat
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -73,27 +66,21 @@ class FileSong(Song):
 
     def format(self) -> audio_pb2.AudioFormat:
         """Return the format of the bytes."""
-        return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=display_name(self.name)))
+        message = audio_pb2.AudioFormat()
+        getattr(message, self._format).file_name = display_name(self.name)
+        return message
 
 
 class VideoFile(FileSong):
     """A video of the players: sent as a song is, but no song."""
 
-    kind = "video"
-
-    def format(self) -> audio_pb2.AudioFormat:
-        """Return the format of the bytes."""
-        return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=display_name(self.name)))
+    kind = _format = "video"
 
 
 class AdapterFile(FileSong):
     """An adapter of a job: sent as a song is, but no song."""
 
-    kind = "adapter"
-
-    def format(self) -> audio_pb2.AudioFormat:
-        """Return the format of the bytes."""
-        return audio_pb2.AudioFormat(adapter=audio_pb2.AdapterFormat(file_name=display_name(self.name)))
+    kind = _format = "adapter"
 
 
 class ArraySong(Song):

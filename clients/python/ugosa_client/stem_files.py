@@ -67,13 +67,7 @@ class StemFiles:
             )
 
     def names(self, song: str, stems: Sequence[str], suffix: str) -> list[str]:
-        """Return a safe and unique file name for each stem.
-
-        Args:
-            song: file name of the song.
-            stems: names of the stems.
-            suffix: of the files that the server gives.
-        """
+        """Return a safe and unique file name for each stem, of which the server gives files of a suffix."""
         suffix = self.lossy.suffix if self.lossy else suffix
         names: list[str] = []
         for stem in stems:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import google_crc32c
 
 from ugosa_client.connection import Connection
-from ugosa_client.convert import to_upload
+from ugosa_client.convert import to_resource, to_upload
 from ugosa_client.errors import BadAudioError, ServerError, ServerUnavailableError, TransferInterruptedError
 from ugosa_client.resources import Upload, Usage
 from ugosa_client.song import CHUNK_BYTES, Song
@@ -105,34 +105,24 @@ def _write(connection: Connection, upload_id: str, song: Song, acknowledge: Call
     raise ServerError(f"the server ended the upload {upload_id} without saying that it is complete")
 
 
-def list_uploads(connection: Connection, page_size: int) -> Iterator[Upload]:
-    """Yield uploads, newest first, asking for further pages as they are needed."""
+def list_uploads(connection: Connection, *, page_size: int = 100) -> Iterator[Upload]:
+    """Yield all songs and videos that the caller has at the server, newest first."""
     request = upload_service_pb2.ListUploadsRequest(page_size=page_size)
-    while True:
-        page = connection.unary(connection.uploads.ListUploads, request)
+    for page in connection.pages(connection.uploads.ListUploads, request):
         for message in page.uploads:
             yield to_upload(message)
-        if not page.next_page_token:
-            return
-        request.page_token = page.next_page_token
 
 
 def delete_upload(connection: Connection, upload_id: str) -> None:
-    """Delete a song or a video with its audio."""
+    """Delete a song or a video; WrongStateError while a job that has not ended needs it."""
     request = upload_service_pb2.DeleteUploadRequest(upload_id=upload_id)
     connection.unary(connection.uploads.DeleteUpload, request)
 
 
 def get_usage(connection: Connection) -> Usage:
     """Return how much the caller stores, and may store."""
-    answer = connection.unary(connection.uploads.GetUsage, upload_service_pb2.GetUsageRequest())
-    return Usage(
-        uploads=answer.uploads,
-        max_uploads=answer.max_uploads,
-        upload_bytes=answer.upload_bytes,
-        stem_bytes=answer.stem_bytes,
-        max_stored_bytes=answer.max_stored_bytes,
-    )
+    request = upload_service_pb2.GetUsageRequest()
+    return to_resource(Usage, connection.unary(connection.uploads.GetUsage, request))
 
 
 def song_chunks(song: Song, offset: int) -> Iterator[audio_pb2.Chunk]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+from ugosa_client.marks.regions import clock_text
 from ugosa_client.option_table import option_table
 from ugosa_client.resources import Job, JobKind, JobOptions, JobState, Mark, MarkState
 
@@ -20,7 +22,6 @@ class Version:
     number: int
     """1 = the oldest that is there."""
     job: Job
-    """The job."""
     marks_changed: tuple[str, ...]
     """Marks that came ("+ vocals silent 0:10.0-0:20.0") and went ("- ...")."""
     options_changed: tuple[str, ...]
@@ -61,14 +62,9 @@ def options_changed(before: JobOptions, after: JobOptions) -> tuple[str, ...]:
 def mark_text(mark: Mark, sample_rate_hz: int) -> str:
     """Return a mark in words."""
     what = "silent" if mark.state is MarkState.SILENT else "plays"
-    start, end = (clock(frame / sample_rate_hz) for frame in (mark.start_frame, mark.end_frame))
+    times_s = (Fraction(frame, sample_rate_hz) for frame in (mark.start_frame, mark.end_frame))
+    start, end = (clock_text(time_s, 1) for time_s in times_s)
     return f"{mark.source} {what} {start}-{end}"
-
-
-def clock(time_s: float) -> str:
-    """Return a time as minutes and seconds, such as 1:02.5."""
-    minutes, rest = divmod(round(time_s * 10), 600)
-    return f"{minutes}:{rest / 10:04.1f}"
 
 
 def _text(value: Any) -> str:

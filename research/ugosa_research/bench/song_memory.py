@@ -17,11 +17,11 @@ import torch
 from ugosa_research.bench.demucs_2 import NetworkSide, make_environment
 from ugosa_research.bench.networks import PEER, feature_bytes
 from ugosa_research.bench.results import Row
-from ugosa_server.adaptation.prefix_cache import DEFAULT_BUDGET_BYTES
+from ugosa_server.config import WorkerSettings
 
 SONG_S = 240
 STEPS = 2  # the first also makes the optimiser's state, and the second has it from the beginning
-BUDGET_MB = DEFAULT_BUDGET_BYTES / 1e6
+BUDGET_MB = WorkerSettings.prefix_cache_bytes / 1e6
 ROWS = {f"cpu_memory_{strategy}": strategy for strategy in ("P-L3:D", "P-L1:D")}
 
 

@@ -221,6 +221,27 @@ def test_a_band_follows_a_new_starter(home, publisher, tmp_path, monkeypatch):
     assert ModelRegistry().get("band").sha256 != before
 
 
+def test_a_band_follows_a_new_decoder(home, publisher, tmp_path, monkeypatch, capsys):
+    assert pull("band") == 0
+    assert "another version" not in capsys.readouterr().err
+    decoder = {name: t + 1 for name, t in load_file(collection.BAND_DIR / "decoder.safetensors").items()}
+    save_file(decoder, tmp_path / "decoder.safetensors")
+    monkeypatch.setattr(collection, "BAND_DIR", tmp_path)
+    assert pull("band") == 0
+    assert "band: what is here is of another version: it is made anew" in capsys.readouterr().err
+    _, state = load_checkpoint(ModelRegistry().get("band").path)
+    assert all(torch.equal(state[f"decoder.{key}"], tensor) for key, tensor in decoder.items())
+    assert pull("band") == 0
+    assert "band: it is here, as this version makes it" in capsys.readouterr().err
+
+
+def test_a_band_follows_new_defaults(home, publisher, monkeypatch):
+    assert pull("band") == 0
+    monkeypatch.setattr(collection, "BAND_ADAPTATION", {"strategy": "R-L3:D", "learning_rate": 5e-4})
+    assert pull("band") == 0
+    assert ModelRegistry().get("band").adaptation_defaults["learning_rate"] == 5e-4
+
+
 def test_a_band_of_an_earlier_version_is_replaced(home, publisher):
     assert pull("band") == 0
     path = ModelRegistry().get("band").path

@@ -5,8 +5,9 @@ import dataclasses
 import msgspec
 import pytest
 
+from ugosa_client import Verdict as ReceivedVerdict
 from ugosa_client import VerdictOutcome
-from ugosa_client.convert import to_verdict
+from ugosa_client.convert import to_resource
 from ugosa_client.wire.ugosa.v1 import job_pb2 as client_pb2
 from ugosa_server.adaptation import Outcome, SourceVerdict, Verdict
 from ugosa_server.engines.base import decode_line, encode_line
@@ -23,7 +24,8 @@ def verdict(outcome):
 @pytest.mark.parametrize("outcome", Outcome)
 def test_verdict_survives_the_wire(outcome):
     sent = verdict(outcome)
-    received = to_verdict(client_pb2.Verdict.FromString(verdict_to_wire(sent).SerializeToString()))
+    message = client_pb2.Verdict.FromString(verdict_to_wire(sent).SerializeToString())
+    received = to_resource(ReceivedVerdict, message)
     assert received.outcome is VerdictOutcome(outcome.value)
     assert received.message == sent.sentence
     assert (received.kept_epoch, received.held_back_s, received.remixes_db) == (sent.kept_epoch, 6.5, 0.625)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ugosa_server import __version__
 from ugosa_server.config import WorkerSettings
-from ugosa_server.engines.base import RunKey, WorkerReady, WorkerRefused, failure_of
+from ugosa_server.engines.base import RunKey, Wish, WorkerReady, WorkerRefused, failure_of
 from ugosa_server.engines.ray.files import NodeFiles, NodeFolder
 from ugosa_server.errors import UgosaError
 from ugosa_server.jobs import RunEvent, RunSpec
@@ -33,8 +34,7 @@ PIPELINE = "ugosa_server.pipeline"  # imported by its name, inside the actor onl
 CONCURRENCY_GROUPS = {CONTROL: 2, FILES: 4}
 GROUP_OF_METHOD = {
     "health": CONTROL,
-    "cancel": CONTROL,
-    "accept": CONTROL,
+    "ask": CONTROL,
     "reads": FILES,
     "received_bytes": FILES,
     "receive": FILES,
@@ -73,8 +73,7 @@ class WorkerActor(NodeFiles):
         self.networks: ResidentNetworks | None = None
         self._server_version = server_version
         self._incarnation = uuid.uuid4().hex
-        self._cancelled: set[RunKey] = set()
-        self._accepted: set[RunKey] = set()
+        self._wishes: dict[RunKey, set[Wish]] = defaultdict(set)
         start_logging(settings.log_level, settings.log_format)
 
     def prepare(self, model: str) -> WorkerReady | WorkerRefused:
@@ -108,23 +107,19 @@ class WorkerActor(NodeFiles):
         key = (spec.job_id, spec.attempt)
         run_job = import_module(f"{PIPELINE}.run").run_job
         try:
-            is_cancelled, is_accepted = (lambda: key in self._cancelled), (lambda: key in self._accepted)
+            wishes = self._wishes[key]
+            is_cancelled, is_accepted = (lambda: Wish.CANCEL in wishes), (lambda: Wish.ACCEPT in wishes)
             for event in run_job(spec, self.networks, is_cancelled, is_accepted):  # noqa: UP028
                 yield event
         except Exception as error:
             log.exception("job %s attempt %d: failed", *key)
             yield failure_of(error)
         finally:
-            self._cancelled.discard(key)
-            self._accepted.discard(key)
+            del self._wishes[key]
 
-    def cancel(self, job_id: str, attempt: int) -> None:
-        """Ask a run to end at its next step."""
-        self._cancelled.add((job_id, attempt))
-
-    def accept(self, job_id: str, attempt: int) -> None:
-        """Ask a run to learn no more."""
-        self._accepted.add((job_id, attempt))
+    def ask(self, job_id: str, attempt: int, wish: Wish) -> None:
+        """Ask something of a run."""
+        self._wishes[job_id, attempt].add(wish)
 
     def health(self) -> ActorHealth:
         """Return the state of the actor."""

@@ -30,7 +30,7 @@ from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
 from ugosa_server.errors import ConfigError
 from ugosa_server.home import expanded
 from ugosa_server.jobs import RunSpec
-from ugosa_server.supervision import keep_running
+from ugosa_server.supervision import end, keep_running
 
 EMBEDDED = "embedded"
 TOKEN_NAME = "ray-token"  # in the state directory
@@ -232,9 +232,7 @@ class RayEngine(WorkerEngine):
 
     async def close(self, grace_s: float) -> None:
         """See Engine.close. Actors are killed at once: what they hold is in memory only."""
-        self._keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._keeper
+        await end(self._keeper)
         await self._session.close()
         self._probe.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ugosa_server.engines.base import Worker, WorkerReady, WorkerRefused, WorkerRun, spends_worker
+from ugosa_server.engines.base import Wish, Worker, WorkerReady, WorkerRefused, WorkerRun, spends_worker
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.files import ContentDigests, fetch_early, fetch_results, send_file, send_run
 from ugosa_server.errors import CheckpointError, WorkerLostError
@@ -99,17 +99,13 @@ class RayWorker(Worker):
         self._in_background(self._follow(self._actor, self.current))
         return self.current
 
-    def request_cancel(self, spec: RunSpec) -> None:
-        """See Worker.request_cancel."""
-        self._in_background(self._request(self._actor.cancel, spec))
+    def ask(self, spec: RunSpec, wish: Wish) -> None:
+        """See Worker.ask."""
+        self._in_background(self._ask(spec, wish))
 
-    def request_accept(self, spec: RunSpec) -> None:
-        """See Worker.request_accept."""
-        self._in_background(self._request(self._actor.accept, spec))
-
-    async def _request(self, method: Any, spec: RunSpec) -> None:
+    async def _ask(self, spec: RunSpec, wish: Wish) -> None:
         with contextlib.suppress(*self._calls.errors):
-            await method.remote(spec.job_id, spec.attempt)
+            await self._actor.ask.remote(spec.job_id, spec.attempt, wish)
 
     async def end_overdue(self, run: WorkerRun, reason: str) -> None:
         """See Worker.end_overdue: the actor's process is killed."""

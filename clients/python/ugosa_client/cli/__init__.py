@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import ugosa_client
-from ugosa_client.cli import adapters, batch, jobs, marks, reaper_helper, report, separate, versions
-from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
+from ugosa_client.cli import batch, jobs, marks, reaper_helper, separate, versions
+from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from ugosa_client.cli.private_server import ensure_server
-from ugosa_client.cli.reporter import make_reporter
+from ugosa_client.cli.reporter import make_reporter, report_error
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError, sentence_of
+from ugosa_client.errors import UgosaClientError
 from ugosa_client.identity import Identity, read_token
 from ugosa_client.web import command as web
 
@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ugosa {ugosa_client.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (separate, marks, web, batch, jobs, report, versions, adapters, reaper_helper):
+    for group in (separate, marks, web, batch, jobs, versions, reaper_helper):
         group.add_commands(commands, common)
     for command in commands.choices.values():
         command.epilog = EXIT_CODES_HELP
@@ -99,11 +99,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         with UgosaClient(arguments.server, identity=identity) as client:
             code: ExitCode | None = arguments.run(arguments, client, reporter)
         return int(code or ExitCode.OK)
-    except UgosaClientError as error:
-        code = exit_code(error)
-        job = error.job if isinstance(error, JobFailedError | JobCancelledError) else None
-        reporter.failed(code, error.reason, error.message, {} if job is None else {"job": job})
-        return int(code)
     except BrokenPipeError:
         # Whoever read stdout has gone; give the interpreter's last flush somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -111,9 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnicodeEncodeError as error:  # bytes of an argument that are no text reach no server
         reporter.failed(ExitCode.BAD_INPUT, "", f"{error.object!r} is no text in UTF-8", {})
         return int(ExitCode.BAD_INPUT)
-    except OSError as error:
-        reporter.failed(ExitCode.BAD_INPUT, "", sentence_of(error), {})
-        return int(ExitCode.BAD_INPUT)
+    except (UgosaClientError, OSError) as error:
+        return int(report_error(error, reporter))
     except KeyboardInterrupt:
         reporter.failed(ExitCode.INTERRUPTED, "", "interrupted; jobs that were made go on at the server", {})
         return int(ExitCode.INTERRUPTED)

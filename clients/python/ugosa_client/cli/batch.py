@@ -26,10 +26,10 @@ from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
 from ugosa_client.cli.jobs import table_text
 from ugosa_client.cli.reporter import Reporter
-from ugosa_client.cli.separate import add_video_places
+from ugosa_client.cli.separate import add_video_places, places_of
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError
-from ugosa_client.video import Sight, parse_boxes
+from ugosa_client.video import Sight
 
 IN_FLIGHT = 100
 SUMMARY_COLUMNS = ["song", "result", "marks", "verdict", "computed", "seconds", "folder", "job", "message"]
@@ -135,11 +135,7 @@ def video_places(arguments: argparse.Namespace) -> Sight | None:
     Raises:
         BadInputError: places or times are given for no video.
     """
-    places = Sight(
-        players=parse_boxes(arguments.players) if arguments.players else (),
-        every_s=arguments.video_every,
-        start_s=arguments.video_start,
-    )
+    places = places_of(arguments)
     if arguments.seen:
         return places
     if places != Sight():

@@ -13,7 +13,7 @@ from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import UgosaClientError, sentence_of
+from ugosa_client.errors import UgosaClientError, message_of
 from ugosa_client.marks.file import read_marks
 from ugosa_client.resources import JobOptions, Model
 from ugosa_client.separate import find_model, stems_bytes
@@ -27,9 +27,7 @@ class CheckedSong:
     """Findings about one song."""
 
     song: str
-    """Its name."""
     marks: int = 0
-    """Number of its marks."""
     stems_bytes: int = 0
     """The most that its stems take; 0 if its length is not known here."""
     error: str = ""
@@ -78,9 +76,7 @@ def _check(tree: SongTree, song: Path, model: Model, options: JobOptions) -> Che
             rate, frames = (length.sample_rate_hz, length.frames) if length else (48_000, LONGEST_SONG_FRAMES)
             n_marks = len(read_marks(path, model.sources, rate, frames))
     except (UgosaClientError, OSError) as error:
-        return CheckedSong(
-            name, error=error.message if isinstance(error, UgosaClientError) else sentence_of(error)
-        )
+        return CheckedSong(name, error=message_of(error))
     return CheckedSong(name, n_marks, stems_bytes(_samples(song), options, model))
 
 

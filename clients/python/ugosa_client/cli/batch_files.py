@@ -20,16 +20,7 @@ AUDIO_SUFFIXES = (
     *(".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".mp3"),
     *(".ogg", ".oga", ".opus", ".m4a", ".m4b", ".mp4"),
 )
-FOREIGN_AUDIO_SUFFIXES = (
-    ".aac",
-    ".ac3",
-    ".ape",
-    ".caf",
-    ".mka",
-    ".mp2",
-    ".wma",
-    ".wv",
-)  # no server reads them
+UNREAD_AUDIO_SUFFIXES = (".aac", ".ac3", ".ape", ".caf", ".mka", ".mp2", ".wma", ".wv")  # by no server
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 SUMMARY_NAME = "summary.csv"
 MARKS_SUFFIXES = (".txt", ".csv", ".lab")
@@ -57,7 +48,6 @@ class SongFolder:
         """
         if not directory.is_dir():
             raise BadInputError(f"{directory} is not a directory")
-        self._directory = directory
         self._entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in self._entries:
@@ -71,19 +61,8 @@ class SongFolder:
             if not (_has_suffix(path, VIDEO_SUFFIXES) and one_form(path.stem) in others)
         ]
 
-    @property
-    def has_songs(self) -> bool:
-        """Whether there is a song."""
-        return bool(self._songs)
-
     def songs(self) -> list[Path]:
-        """Return the audio files by name; a video beside a song of its name is none.
-
-        Raises:
-            BadInputError: there are none.
-        """
-        if not self._songs:
-            raise BadInputError(f"{self._directory} has no audio files ({', '.join(AUDIO_SUFFIXES)})")
+        """Return the audio files by name; a video beside a song of its name is none."""
         return list(self._songs)
 
     def marks(self, song: Path) -> Path | None:
@@ -164,8 +143,10 @@ class SongTree:
         Raises:
             BadInputError: there are none.
         """
-        found = [song for folder in self._folders.values() if folder.has_songs for song in folder.songs()]
-        return found or self._folders[self._directory].songs()
+        found = [song for folder in self._folders.values() for song in folder.songs()]
+        if not found:
+            raise BadInputError(f"{self._directory} has no audio files ({', '.join(AUDIO_SUFFIXES)})")
+        return found
 
     def name(self, song: Path) -> str:
         """Return the name of a song for people: with its folder, where folders count."""
@@ -194,8 +175,7 @@ class SongTree:
         found: dict[Path, Path] = {}
         taken = {place_form(self._out / SUMMARY_NAME)}
         for path, folder in self._folders.items():
-            if folder.has_songs:
-                found |= out_dirs(folder.songs(), self._out / path.relative_to(self._directory), taken)
+            found |= out_dirs(folder.songs(), self._out / path.relative_to(self._directory), taken)
         return found
 
 
@@ -238,7 +218,7 @@ def _why(path: Path) -> str:
         return "a folder; take what is in it too with --recursive"
     if not path.is_file():
         return "no file, but a pipe, a device or a link to nothing"
-    if _has_suffix(path, FOREIGN_AUDIO_SUFFIXES):
+    if _has_suffix(path, UNREAD_AUDIO_SUFFIXES):
         return "no server reads such files; export it as WAV or FLAC"
     if _has_suffix(path, MARKS_SUFFIXES):
         return "no song here has its name"

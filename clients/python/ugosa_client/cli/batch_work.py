@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ugosa_client.cli.batch_done import DoneSong, done_song, write_done
 from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import ClosedError, ResourceExhaustedError, UgosaClientError, sentence_of
+from ugosa_client.errors import ClosedError, ResourceExhaustedError, UgosaClientError, message_of
 from ugosa_client.resources import Job, JobOptions, JobState
 from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.song import FileSong
 from ugosa_client.stem_files import PLAIN, StemFiles
 from ugosa_client.video import Sight
 
+DONE_NAME = ".ugosa-batch.json"  # says in the folder of a song that it is done; the server may forget it
 QUEUE_FULL_WAIT_S = 5.0
 STOP_CHECK_S = 0.5
 SENDERS = 4  # songs that are sent at once
@@ -53,15 +55,28 @@ class SongOutcome:
 
 
 @dataclass(frozen=True)
+class DoneSong:
+    """A song whose results lie in its folder."""
+
+    request_id: str
+    """Id that the same song, marks, options and video always get."""
+    stem_files: dict[str, str | None]
+    """Rule by which the stems were named and encoded."""
+    sizes_bytes: dict[str, int]
+    """Size of each result, by file name."""
+    job_id: str
+    marks: int
+    verdict: str
+    """Whether fine-tuning helped, in words."""
+
+
+@dataclass(frozen=True)
 class SentSong:
     """A song whose job was made, or could not be."""
 
     song: Path
-    """File."""
     out_dir: Path
-    """Directory for its results."""
     reporter: Reporter
-    """Reporter of this song."""
     start_s: float
     """Time of its turn, on the monotonic clock."""
     job: Job | None = None
@@ -88,14 +103,8 @@ class Batch:
     ) -> None:
         """Keep what all songs share.
 
-        Args:
-            client: of the server.
-            tree: the songs, and what lies beside them.
-            options: of every job.
-            overwrite: whether files are replaced that ugosa did not write.
-            places: where the players are in the videos beside the songs; None = nothing is seen.
-            stem_files: how stems become files.
-            forget: whether the server is to forget each song once its stems are here.
+        Without `places` of the players in the videos beside the songs, nothing is seen; with `forget`, the
+        server is to forget each song once its stems are here.
         """
         self._forget = forget
         self._stem_files = stem_files
@@ -181,22 +190,16 @@ class Batch:
                     self._forget_job(sent, separation)
             except (UgosaClientError, OSError) as caught:
                 error = caught
-        if error is None:
-            code, message = ExitCode.OK, ""
-        elif isinstance(error, UgosaClientError):
-            code, message = exit_code(error), error.message
-        else:
-            code, message = ExitCode.BAD_INPUT, sentence_of(error)
         return SongOutcome(
             song=self._tree.name(sent.song),
-            exit_code=code,
+            exit_code=exit_code(error) if error else ExitCode.OK,
             out_dir=str(sent.out_dir),
             job_id=job.job_id if job else "",
             marks=len(job.marks) if job else 0,
             elapsed_s=round(time.monotonic() - sent.start_s, 3),
             computed=job is not None and job.request_id not in self._done_before,
             verdict=verdict.message if verdict else "",
-            message=message,
+            message=message_of(error) if error else "",
         )
 
     def _forget_job(self, sent: SentSong, separation: Separation) -> None:
@@ -243,6 +246,30 @@ class Batch:
                     raise
                 reporter.say("the server's queue is full; waiting")
                 self.stop.wait(QUEUE_FULL_WAIT_S)
+
+
+def done_song(folder: Path, request_id: str, rule: StemFiles) -> DoneSong | None:
+    """Return what a folder says of its song; None if that is not this request, or not all there."""
+    try:
+        done = DoneSong(**json.loads((folder / DONE_NAME).read_text(encoding="utf-8")))
+        is_whole = all((folder / name).stat().st_size == size for name, size in done.sizes_bytes.items())
+    except (OSError, ValueError, TypeError):
+        return None
+    is_same = done.request_id == request_id and done.stem_files == asdict(rule)
+    return done if is_whole and is_same else None
+
+
+def write_done(
+    files: Iterable[Path], request_id: str, rule: StemFiles, job_id: str, marks: int, verdict: str
+) -> None:
+    """Say in the folder of a song's results that it is done."""
+    paths = list(files)
+    sizes = {path.name: path.stat().st_size for path in paths}
+    done = DoneSong(request_id, asdict(rule), sizes, job_id, marks, verdict)
+    place = paths[0].with_name(DONE_NAME)
+    partial = place.with_name(f"{DONE_NAME}.tmp")
+    partial.write_text(json.dumps(asdict(done)), encoding="utf-8")
+    os.replace(partial, place)
 
 
 def batch_request_id(

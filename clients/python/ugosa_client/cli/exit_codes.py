@@ -40,10 +40,10 @@ exit status:
 """
 
 
-def exit_code(error: UgosaClientError) -> ExitCode:
+def exit_code(error: UgosaClientError | OSError) -> ExitCode:
     """Return the exit status of an error."""
     match error:
-        case BadInputError() | NotFoundError() | WrongStateError():
+        case BadInputError() | NotFoundError() | WrongStateError() | OSError():
             return ExitCode.BAD_INPUT
         case ServerUnavailableError():
             return ExitCode.SERVER_UNREACHABLE

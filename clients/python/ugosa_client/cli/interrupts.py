@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
+from types import FrameType
 
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import UgosaClientError
 from ugosa_client.events import JobEvent, JobPhase, Progress, StateChanged
-from ugosa_client.resources import Job
+from ugosa_client.resources import UNADAPTED, Job
 
 AFTER_LEARNING = (JobPhase.SEPARATION, JobPhase.REPORT)
 ANSWER_TIMEOUT_S = 10.0
@@ -50,9 +50,7 @@ class Interrupts:
                 signal.signal(number, self._pressed)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
         for thread in self._asking:  # what they say comes before the result
@@ -93,7 +91,7 @@ class Interrupts:
 
 def may_learn(job: Job) -> bool:
     """Return whether a job has something to learn from, as far as its options say."""
-    return bool(job.marks) and job.options.strategy != "B0" and job.options.epochs != 0
+    return bool(job.marks) and job.options.strategy != UNADAPTED and job.options.epochs != 0
 
 
 def taken(progress: Progress | None) -> str:

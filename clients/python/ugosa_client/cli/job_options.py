@@ -21,12 +21,7 @@ UNITS: dict[str, int] = {"": 1, "b": 1} | {
 
 
 def add_job_options(parser: argparse.ArgumentParser, *, start_help: str = "") -> None:
-    """Add one option per row of the table; what is not given is left to the preset and the model.
-
-    Args:
-        parser: of a command.
-        start_help: more on --start-from.
-    """
+    """Add one option per row of the table; what is not given is left to the preset and the model."""
     group = parser.add_argument_group("how the job is done (default: the server's)")
     more_help = {"stem_encoding": LOSSY_HELP, "start_from": start_help}
     for row in option_table():

@@ -1,10 +1,10 @@
-"""The server's contents: `ugosa watch`, `fetch`, `accept`, `cancel`, `delete`, and its lists."""
+"""The server's contents: jobs watched, fetched, steered and deleted, and its lists."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +15,7 @@ from ugosa_client.cli.job_options import add_lossy_format, add_name, stem_files
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.cli.separate import add_out
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import JobCancelledError, JobFailedError
+from ugosa_client.jobs import require_success
 from ugosa_client.resources import JobState
 
 CONDITIONED = "conditioned_unet"  # the architecture of models that are told which instruments play
@@ -35,19 +35,35 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     add_lossy_format(fetch)
     fetch.set_defaults(run=run_fetch)
 
-    cancel = commands.add_parser("cancel", parents=[common], help="ask a job to end")
-    cancel.add_argument("job_id", metavar="JOB")
-    cancel.set_defaults(run=run_cancel)
-
-    accept = commands.add_parser(
-        "accept", parents=[common], help="have a job learn no more and go on to the stems"
+    report = commands.add_parser("report", parents=[common], help="get the page of a job, beside its stems")
+    report.add_argument("job_id", metavar="JOB")
+    report.add_argument("-o", "--out", required=True, metavar="DIR", help="directory of the job's stems")
+    report.add_argument(
+        "--takes",
+        action="store_true",
+        help="with the stems of the model as it is, without your marks and under them, in DIR/takes",
     )
-    accept.add_argument("job_id", metavar="JOB")
-    accept.set_defaults(run=run_accept)
+    add_name(report)
+    add_lossy_format(report)
+    report.set_defaults(run=run_report)
 
-    delete = commands.add_parser("delete", parents=[common], help="delete an ended job with its stems")
-    delete.add_argument("job_id", metavar="JOB")
-    delete.set_defaults(run=run_delete)
+    adapter = commands.add_parser("adapter", help="get what a job has learned as a file")
+    get = adapter.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
+        "get", parents=[common], help="write it to a file, for `ugosa separate --start-from FILE`"
+    )
+    get.add_argument("job_id", metavar="JOB")
+    get.add_argument("-o", "--out", metavar="FILE", help="file (default: SONG.ugosa in this folder)")
+    get.add_argument("--overwrite", action="store_true", help="replace the file")
+    get.set_defaults(run=run_adapter)
+
+    for name, run, text in (
+        ("cancel", run_ask, "ask a job to end"),
+        ("accept", run_ask, "have a job learn no more and go on to the stems"),
+        ("delete", run_delete, "delete an ended job with its stems"),
+    ):
+        command = commands.add_parser(name, parents=[common], help=text)
+        command.add_argument("job_id", metavar="JOB")
+        command.set_defaults(run=run)
 
     jobs = commands.add_parser("jobs", parents=[common], help="list jobs, newest first")
     jobs.add_argument(
@@ -85,11 +101,7 @@ def run_watch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     """Show events until the job ends; raise if it failed or was cancelled."""
     for event in client.watch(arguments.job_id, arguments.after):
         reporter.happened(event)
-    job = client.get_job(arguments.job_id)
-    if job.state is JobState.FAILED:
-        raise JobFailedError(job)
-    if job.state is JobState.CANCELLED:
-        raise JobCancelledError(job)
+    job = require_success(client.get_job(arguments.job_id))
     reporter.result({"job": job}, f"job {job.job_id} {job.state}")
 
 
@@ -109,15 +121,28 @@ def run_fetch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     )
 
 
-def run_cancel(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """Ask the job to end."""
-    job = client.cancel(arguments.job_id)
-    reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
+def run_report(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Get the page."""
+    page = client.fetch_page(
+        arguments.job_id,
+        arguments.out,
+        all_takes=arguments.takes,
+        stem_files=stem_files(arguments),
+        on_event=reporter.happened,
+        on_fetch=reporter.fetched,
+    )
+    reporter.result({"job_id": arguments.job_id, "files": [str(page)]}, str(page))
 
 
-def run_accept(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
-    """Ask the job to take what it has learned."""
-    job = client.accept(arguments.job_id)
+def run_adapter(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Write the adapter."""
+    path = client.fetch_adapter(arguments.job_id, arguments.out, overwrite=arguments.overwrite)
+    reporter.result({"job_id": arguments.job_id, "files": [str(path)]}, str(path))
+
+
+def run_ask(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
+    """Ask the job to end, or to take what it has learned."""
+    job = (client.cancel if arguments.command == "cancel" else client.accept)(arguments.job_id)
     reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
 
 
@@ -140,7 +165,7 @@ def run_jobs(arguments: argparse.Namespace, client: UgosaClient, reporter: Repor
             escape(job.file_name),
             str(len(job.marks)),
             escape(job.options.model or ""),
-            f"{job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else "",
+            minute_text(job.create_time),
         )
     reporter.result({"jobs": found}, table_text(table) if found else "no jobs")
 
@@ -158,7 +183,7 @@ def run_songs(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
             escape(upload.file_name),
             f"{timedelta(seconds=audio.frames // audio.sample_rate_hz)}" if audio else "",
             megabytes(upload.stored_bytes),
-            f"{upload.create_time.astimezone():%Y-%m-%d %H:%M}" if upload.create_time else "",
+            minute_text(upload.create_time),
         )
     reporter.result({"songs": found}, table_text(table) if found else "no songs")
 
@@ -172,6 +197,11 @@ def run_usage(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
         f"{megabytes(used)} of {megabytes(usage.max_stored_bytes)}: songs {megabytes(usage.upload_bytes)}, "
         f"stems {megabytes(usage.stem_bytes)}\n{usage.uploads} of {usage.max_uploads} songs",
     )
+
+
+def minute_text(time: datetime | None) -> str:
+    """Write a time by this machine's clock; empty for none."""
+    return f"{time.astimezone():%Y-%m-%d %H:%M}" if time else ""
 
 
 def megabytes(size_bytes: int) -> str:

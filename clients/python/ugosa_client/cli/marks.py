@@ -10,14 +10,8 @@ from typing import Any
 from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import (
-    BadInputError,
-    JobCancelledError,
-    JobFailedError,
-    MarksFileError,
-    OutputExistsError,
-    ServerError,
-)
+from ugosa_client.errors import BadInputError, MarksFileError, OutputExistsError, ServerError
+from ugosa_client.jobs import require_success
 from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.file import read_regions, slips_text, write_regions
 from ugosa_client.marks.findings import Finding, Severity
@@ -164,11 +158,7 @@ def await_analysis(client: UgosaClient, upload: Upload, model: str, reporter: Re
     except KeyboardInterrupt:
         client.cancel(job.job_id)
         raise
-    job = client.get_job(job.job_id)
-    if job.state is JobState.FAILED:
-        raise JobFailedError(job)
-    if job.state is JobState.CANCELLED:
-        raise JobCancelledError(job)
+    require_success(client.get_job(job.job_id))
 
 
 def _refuse_outside(path: str, regions: Sequence[Region], rate: int | None, frames: int) -> None:

@@ -20,26 +20,12 @@ from typing import Any, TextIO
 import soundfile
 
 from ugosa_client.cli.audition import Audition
-from ugosa_client.cli.exit_codes import ExitCode, exit_code
+from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.private_server import ensure_server
-from ugosa_client.cli.reporter import JsonReporter, Reporter
+from ugosa_client.cli.reporter import JsonReporter, Reporter, report_error
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import (
-    BadInputError,
-    JobCancelledError,
-    JobFailedError,
-    UgosaClientError,
-    reason_of,
-    sentence_of,
-)
-from ugosa_client.resources import (
-    ENUM_OPTIONS,
-    MODEL_DEFAULTS,
-    Job,
-    JobOptions,
-    Mark,
-    MarkState,
-)
+from ugosa_client.errors import BadInputError, JobCancelledError, UgosaClientError, reason_of
+from ugosa_client.resources import ENUM_OPTIONS, MODEL_DEFAULTS, Job, JobOptions, Mark, MarkState
 from ugosa_client.separate import SeparationRequest
 from ugosa_client.stretch import cut_stretch, open_for_cutting
 
@@ -93,7 +79,6 @@ class HelperRequest:
     marks: tuple[Mark, ...] = ()
     """Marks in frames from `start_frame`."""
     options: JobOptions = MODEL_DEFAULTS
-    """Options of the job."""
     request_id: str | None = None
     """Id of the request: the same again gives the same job."""
     server: str | None = None
@@ -178,19 +163,16 @@ def read_request(path: str | os.PathLike[str]) -> HelperRequest:
     if unknown := sorted(values.keys() - known):
         raise BadInputError(f"{path}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     try:
+        needed = ("progress_file", "cancel_file", "song", "out_dir")
+        names = (*needed, *(name for name in ("accept_file", "preview_dir") if name in values))
         return HelperRequest(
-            progress_file=_path(path, values, "progress_file"),
-            cancel_file=_path(path, values, "cancel_file"),
-            song=_path(path, values, "song"),
-            out_dir=_path(path, values, "out_dir"),
+            **{name: _path(path, values, name) for name in names},
             start_frame=int(values.get("start_frame", 0)),
             end_frame=None if values.get("end_frame") is None else int(values["end_frame"]),
             marks=tuple(_mark(mark) for mark in values.get("marks", ())),
             options=_options(values.get("options", {})),
             request_id=_text(values, "request_id"),
             server=_text(values, "server"),
-            accept_file=_path(path, values, "accept_file") if "accept_file" in values else None,
-            preview_dir=_path(path, values, "preview_dir") if "preview_dir" in values else None,
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInputError(f"{path}: {type(error).__name__}: {error}") from None
@@ -267,14 +249,13 @@ def _follow(
 
 
 def _report_failure(error: Exception, lines: JsonReporter) -> ExitCode:
-    if not isinstance(error, UgosaClientError):
-        text = sentence_of(error) if isinstance(error, OSError) else str(error)
-        lines.failed(ExitCode.BAD_INPUT, "", text, {})
-        return ExitCode.BAD_INPUT
-    code = ExitCode.CANCELLED if isinstance(error, _CancelledBeforeJobError) else exit_code(error)
-    job = error.job if isinstance(error, JobFailedError | JobCancelledError) else None
-    lines.failed(code, error.reason, error.message, {} if job is None else {"job": job})
-    return code
+    if isinstance(error, _CancelledBeforeJobError):
+        lines.failed(ExitCode.CANCELLED, error.reason, error.message, {})
+        return ExitCode.CANCELLED
+    if isinstance(error, UgosaClientError | OSError):
+        return report_error(error, lines)
+    lines.failed(ExitCode.BAD_INPUT, "", str(error), {})
+    return ExitCode.BAD_INPUT
 
 
 @contextmanager

@@ -19,37 +19,59 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressDisplay
 
-from ugosa_client.cli.exit_codes import ExitCode
-from ugosa_client.events import BaseStemsReady, JobEvent, Notice, PreviewReady, Progress, StateChanged
+from ugosa_client.cli.exit_codes import ExitCode, exit_code
+from ugosa_client.errors import JobCancelledError, JobFailedError, UgosaClientError, message_of
+from ugosa_client.events import (
+    EVENT_NAMES,
+    BaseStemsReady,
+    JobEvent,
+    Notice,
+    PreviewReady,
+    Progress,
+    StateChanged,
+)
 from ugosa_client.resources import Job
 
 
 class Reporter(ABC):
     """Display of the events of one song; `for_song` gives one for each of several."""
 
-    @abstractmethod
     def uploaded(self, done_bytes: int, all_bytes: int) -> None:
         """Show how much of the song is durable on the server."""
+        tenth = 10 * done_bytes // max(1, all_bytes)
+        values = {"done_bytes": done_bytes, "all_bytes": all_bytes}
+        self._show("upload", values, f"upload {tenth * 10} %", ("upload", tenth))
 
-    @abstractmethod
     def job_made(self, job: Job) -> None:
         """Show that the job exists."""
+        place = f", place {job.queue_position} in the queue" if job.queue_position else ""
+        self._show("job", {"job": job}, f"job {job.job_id} is {job.state}{place}")
 
-    @abstractmethod
     def happened(self, event: JobEvent) -> None:
         """Show an event of the job."""
+        text, key = describe(event), None
+        if isinstance(event, Progress):
+            text = f"{event.fraction:4.0%} {text}{eta_text(event)}"
+            key = ("progress", event.phase, event.epoch, int(event.fraction * 10))
+        self._show(EVENT_NAMES[type(event)], asdict(event), text, key)
 
-    @abstractmethod
     def previewed(self, event: PreviewReady, files: Mapping[str, Path]) -> None:
         """Show a preview, which is on disk as a file for each source."""
+        text = f"preview after {event.step} steps: {', '.join(map(str, files.values()))}"
+        self._show("preview", {**asdict(event), "files": files}, text)
 
-    @abstractmethod
     def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
         """Show how much of a result is on disk."""
+        values = {"file": file_name, "done_bytes": done_bytes, "all_bytes": all_bytes}
+        text = f"fetched {file_name}" if done_bytes == all_bytes else ""
+        self._show("fetch", values, text, ("fetch", file_name))
 
-    @abstractmethod
     def say(self, text: str) -> None:
         """Show a text for people."""
+        self._show("message", {"message": text}, text)
+
+    def close(self) -> None:  # noqa: B027 (most have nothing to leave)
+        """Leave the terminal as it was."""
 
     @abstractmethod
     def for_song(self, name: str) -> Reporter:
@@ -64,8 +86,8 @@ class Reporter(ABC):
         """Show the error: code, reason and values for scripts, message for people."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Leave the terminal as it was."""
+    def _show(self, name: str, values: Mapping[str, Any], text: str, key: object = None) -> None:
+        """Show values to scripts, or text to people, unless it is empty or has the key of the last one."""
 
 
 class JsonReporter(Reporter):
@@ -74,41 +96,10 @@ class JsonReporter(Reporter):
     def __init__(self, song: str | None = None) -> None:
         self._song = {} if song is None else {"song": song}
 
-    def _write(self, event: str, **values: Any) -> None:
-        line = json.dumps({"event": event, **self._song, **values}, default=to_json)
+    def _show(self, name: str, values: Mapping[str, Any], text: str, key: object = None) -> None:
+        line = json.dumps({"event": name, **self._song, **values}, default=to_json)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-
-    def uploaded(self, done_bytes: int, all_bytes: int) -> None:
-        """Write an `upload` object."""
-        self._write("upload", done_bytes=done_bytes, all_bytes=all_bytes)
-
-    def job_made(self, job: Job) -> None:
-        """Write a `job` object."""
-        self._write("job", job=job)
-
-    def happened(self, event: JobEvent) -> None:
-        """Write a `state`, `progress`, `notice`, `base_stems` or `preview` object."""
-        kind = {
-            StateChanged: "state",
-            Progress: "progress",
-            Notice: "notice",
-            BaseStemsReady: "base_stems",
-            PreviewReady: "preview",
-        }[type(event)]
-        self._write(kind, **asdict(event))
-
-    def previewed(self, event: PreviewReady, files: Mapping[str, Path]) -> None:
-        """Write a `preview` object with its files."""
-        self._write("preview", **asdict(event), files=files)
-
-    def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
-        """Write a `fetch` object."""
-        self._write("fetch", file=file_name, done_bytes=done_bytes, all_bytes=all_bytes)
-
-    def say(self, text: str) -> None:
-        """Write a `message` object."""
-        self._write("message", message=text)
 
     def for_song(self, name: str) -> Reporter:
         """Return a reporter whose objects say the song."""
@@ -116,59 +107,28 @@ class JsonReporter(Reporter):
 
     def result(self, values: Mapping[str, Any], text: str, closing: str = "") -> None:
         """Write the `result` object."""
-        self._write("result", ok=True, exit_code=0, **values)
+        self._show("result", {"ok": True, "exit_code": 0, **values}, text)
 
     def failed(self, code: ExitCode, reason: str, message: str, values: Mapping[str, Any]) -> None:
         """Write the `result` object."""
         error = {"reason": reason, "message": message}
-        self._write("result", ok=False, exit_code=int(code), error=error, **values)
-
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
+        self._show("result", {"ok": False, "exit_code": int(code), "error": error, **values}, message)
 
 
 class LinesReporter(Reporter):
-    """Plain lines on stderr, only when something is new enough to be worth one."""
+    """Plain lines on stderr: phases, epochs, tenths, whole files; only what is new enough to be worth one."""
 
     def __init__(self, song: str | None = None) -> None:
         self._prefix = "" if song is None else f"{song}: "
         self._last: object = None
 
-    def _line(self, text: str, key: object) -> None:
-        if key != self._last:
+    def _show(self, name: str, values: Mapping[str, Any], text: str, key: object = None) -> None:
+        if text and (key is None or key != self._last):
+            self._line(text)
             self._last = key
-            print(self._prefix + text, file=sys.stderr, flush=True)
 
-    def uploaded(self, done_bytes: int, all_bytes: int) -> None:
-        """Print every tenth."""
-        tenth = 10 * done_bytes // max(1, all_bytes)
-        self._line(f"upload {tenth * 10} %", ("upload", tenth))
-
-    def job_made(self, job: Job) -> None:
-        """Print its id and place."""
-        place = f", place {job.queue_position} in the queue" if job.queue_position else ""
-        self._line(f"job {job.job_id} is {job.state}{place}", object())
-
-    def happened(self, event: JobEvent) -> None:
-        """Print phases, epochs, tenths, states and notices."""
-        if isinstance(event, Progress):
-            key = ("progress", event.phase, event.epoch, int(event.fraction * 10))
-            self._line(f"{event.fraction:4.0%} {describe(event)}{eta_text(event)}", key)
-        else:
-            self._line(describe(event), object())
-
-    def previewed(self, event: PreviewReady, files: Mapping[str, Path]) -> None:
-        """Print what it has learned, and the files."""
-        self.say(f"preview after {event.step} steps: {', '.join(map(str, files.values()))}")
-
-    def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
-        """Print a file when it is whole."""
-        if done_bytes == all_bytes:
-            self._line(f"fetched {file_name}", ("fetch", file_name))
-
-    def say(self, text: str) -> None:
-        """Print the text."""
-        self._line(text, object())
+    def _line(self, text: str) -> None:
+        print(self._prefix + text, file=sys.stderr, flush=True)
 
     def for_song(self, name: str) -> Reporter:
         """Return a reporter whose lines begin with the song."""
@@ -184,9 +144,6 @@ class LinesReporter(Reporter):
         """Print the message."""
         print(f"ugosa: {message}", file=sys.stderr)
 
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
-
 
 class LiveReporter(LinesReporter):
     """A live bar per song on a terminal, with phase, epoch, loss and the server's own estimate."""
@@ -198,29 +155,29 @@ class LiveReporter(LinesReporter):
             "", total=1.0, start=False, visible=False, song=escape(song or "")
         )
 
-    def _show(self, text: str, fraction: float) -> None:
+    def _move(self, text: str, fraction: float) -> None:
         self._display.start()
         self._display.update(self._task, completed=fraction, description=escape(text), visible=True)
 
-    def _line(self, text: str, key: object) -> None:
+    def _line(self, text: str) -> None:
         self._display.console.print(self._prefix + text, markup=False, highlight=False)
 
     def uploaded(self, done_bytes: int, all_bytes: int) -> None:
         """Move the bar."""
-        self._show("upload", done_bytes / max(1, all_bytes))
+        self._move("upload", done_bytes / max(1, all_bytes))
 
     def happened(self, event: JobEvent) -> None:
         """Move the bar, or print a notice above it."""
         if isinstance(event, Progress):
-            self._show(describe(event) + eta_text(event), event.fraction)
+            self._move(describe(event) + eta_text(event), event.fraction)
         elif isinstance(event, Notice | BaseStemsReady | PreviewReady):
-            self._line(describe(event), object())
+            self._line(describe(event))
         else:
-            self._show(describe(event), 1.0 if event.state.is_terminal else 0.0)
+            self._move(describe(event), 1.0 if event.state.is_terminal else 0.0)
 
     def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
         """Move the bar."""
-        self._show(f"fetching {file_name}", done_bytes / max(1, all_bytes))
+        self._move(f"fetching {file_name}", done_bytes / max(1, all_bytes))
 
     def for_song(self, name: str) -> Reporter:
         """Return a reporter with a bar of its own in the same display."""
@@ -257,6 +214,14 @@ def make_reporter(json_lines: bool) -> Reporter:
     if json_lines:
         return JsonReporter()
     return LiveReporter() if sys.stderr.isatty() else LinesReporter()
+
+
+def report_error(error: UgosaClientError | OSError, reporter: Reporter) -> ExitCode:
+    """Show an error, with the job that it is about, and return its exit status."""
+    code, reason = exit_code(error), error.reason if isinstance(error, UgosaClientError) else ""
+    values = {"job": error.job} if isinstance(error, JobFailedError | JobCancelledError) else {}
+    reporter.failed(code, reason, message_of(error), values)
+    return code
 
 
 def describe(event: JobEvent) -> str:

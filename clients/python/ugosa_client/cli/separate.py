@@ -8,9 +8,10 @@ import re
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from ugosa_client.cli.job_options import add_job_options, add_name, job_options,
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError
-from ugosa_client.marks.file import RegionFile, read_marks_of_stretch
+from ugosa_client.marks.file import read_marks_of_stretch
 from ugosa_client.marks.regions import Position, parse_time
-from ugosa_client.resources import BaseStems, Job
+from ugosa_client.resources import BaseStems
 from ugosa_client.separate import Separation, SeparationRequest, find_model, take_project
 from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
@@ -81,9 +82,7 @@ def _add_song(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="end", type=_time, metavar="TIME", help="only up to 1:30")
     add_sight(parser)
     parser.add_argument(
-        "--again",
-        action="store_true",
-        help="make the stems anew though an equal request has made them",
+        "--again", action="store_true", help="make the stems anew though an equal request has made them"
     )
     parser.add_argument("--request-id", metavar="ID", help="the same ID and request again give the same job")
 
@@ -133,13 +132,18 @@ def add_video_places(group: argparse._ArgumentGroup) -> None:
 
 def sight_of(arguments: argparse.Namespace) -> Sight | None:
     """Return the video, pictures or features of the players, if there are any."""
-    files = (arguments.video_features, arguments.video_frames, arguments.video)
-    if not (any(files) or arguments.players or arguments.video_every or arguments.video_start):
-        return None
+    sight = replace(
+        places_of(arguments),
+        features=arguments.video_features or None,
+        pictures=arguments.video_frames or None,
+        video=arguments.video or None,
+    )
+    return None if sight == Sight() else sight
+
+
+def places_of(arguments: argparse.Namespace) -> Sight:
+    """Return the players' places in a video, and the times of its pictures, without the video."""
     return Sight(
-        features=arguments.video_features,
-        pictures=arguments.video_frames,
-        video=arguments.video,
         players=parse_boxes(arguments.players) if arguments.players else (),
         every_s=arguments.video_every,
         start_s=arguments.video_start,
@@ -162,8 +166,8 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
             overwrite=arguments.overwrite,
             stem_files=rule,
             on_upload=reporter.uploaded,
+            on_left_out=partial(say_left_out, reporter),
         )
-    say_left_out(request, job, client, reporter)
     if is_reused := job.request_id != request.request_id:
         made = f" of {job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else ""
         reporter.say(f"job {job.job_id}{made} has the stems of this request; --again makes them anew")
@@ -193,13 +197,8 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
     )
 
 
-def say_left_out(request: SeparationRequest, job: Job, client: UgosaClient, reporter: Reporter) -> None:
-    """Say which regions of the marks file are no marks."""
-    _, marks = take_project(request.song, request.marks)
-    if not isinstance(marks, str | os.PathLike) or job.audio is None or not Path(marks).is_file():
-        return  # a pipe is read only once
-    sources = find_model(client.models(), job.options.model).sources
-    names = RegionFile.read(marks).left_out(sources, job.audio.sample_rate_hz, job.audio.frames)
+def say_left_out(reporter: Reporter, names: Sequence[str]) -> None:
+    """Say which regions of the marks file are no marks, if there are any."""
     if names:
         more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
         listed = ", ".join(map(repr, names[:SHOWN_NAMES]))

@@ -10,7 +10,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ugosa_client.cli.jobs import table_text
+from ugosa_client.cli.jobs import minute_text, table_text
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, NotFoundError
@@ -57,7 +57,7 @@ def run_versions(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         table.add_row(
             f"{'*' if job.starred else ' '}{version.number}",
             job.job_id,
-            f"{job.create_time.astimezone():%Y-%m-%d %H:%M}" if job.create_time else "",
+            minute_text(job.create_time),
             escape(_listing(version.marks_changed)),
             escape(_listing(version.options_changed)),
             _outcome(job),

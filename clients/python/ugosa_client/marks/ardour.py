@@ -13,7 +13,7 @@ from fractions import Fraction
 from xml.etree import ElementTree
 
 from ugosa_client.marks.labels import is_meant_as_mark
-from ugosa_client.marks.regions import MAX_NUMBER_LETTERS, Position, Region, whole_number
+from ugosa_client.marks.regions import MAX_NUMBER_LETTERS, Position, Region, rounded, whole_number
 from ugosa_client.marks.words import ALIASES
 from ugosa_client.marks.xml_insertion import element, insert_children, start_tag
 
@@ -54,7 +54,7 @@ def format_ardour(regions: Sequence[Region], sample_rate_hz: int | None, into: b
     free_id = max([whole_number(session.get("id-counter", "0")), *(number + 1 for number in known)])
     ranges = []
     for range_id, region in enumerate(regions, start=free_id):
-        start, end = (_ticks(position, sample_rate_hz) for position in (region.start, region.end))
+        start, end = (rounded(p.seconds(sample_rate_hz) * TICKS_PER_S) for p in (region.start, region.end))
         attributes = {"id": str(range_id), "name": region.name, "start": f"a{start}", "end": f"a{end}"}
         attributes |= {"flags": RANGE_FLAG, "locked": "0", "cue": "0", "scene-change": ""}
         ranges.append(element("Location", attributes))
@@ -111,7 +111,3 @@ def _time(location: ElementTree.Element, field: str, sample_rate: str) -> Positi
             f"the range {name!r} is glued to bars and beats; untick Glue in the Locations window, and save"
         )
     raise ValueError(f"the range {name!r} has {field} {text!r}, which is no time of Ardour 7")
-
-
-def _ticks(position: Position, sample_rate_hz: int | None) -> int:
-    return int((position.seconds(sample_rate_hz) * TICKS_PER_S + Fraction(1, 2)) // 1)

@@ -18,14 +18,11 @@ DECIMALS = 6  # as Audacity writes them; they give every frame back at any rate 
 
 def looks_like_audacity(text: str) -> bool:
     """Return whether the first line that is not blank has two times and tabs."""
-    first = first_line(text)
-    fields = first.split("\t")
-    if len(fields) < 2:
-        return False
+    start, *others = first_line(text).split("\t")
     try:
-        parse_time(fields[0])
-        parse_time(fields[1])
-    except ValueError:
+        parse_time(start)
+        parse_time(others[0])
+    except (ValueError, IndexError):
         return False
     return True
 

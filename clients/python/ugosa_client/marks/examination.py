@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from ugosa_client.marks.contradictions import find_contradiction
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.marks.labels import UnknownNameError, find_source, is_meant_as_mark, parse_label
 from ugosa_client.marks.regions import Region, clock_texts, cut_at_end
@@ -41,7 +40,7 @@ def examine_regions(
                 continue
             opposite = MarkState.SILENT if state is MarkState.ACTIVE else MarkState.ACTIVE
             others = ((other, marks[other]) for other in saying[source, opposite])
-            contradiction = find_contradiction(mark, region, others, sample_rate_hz)
+            contradiction = _contradiction(mark, region, others, sample_rate_hz)
             if contradiction is not None:
                 findings.append(contradiction)
                 continue
@@ -98,3 +97,27 @@ def _span(region: Region, sample_rate_hz: int, frames: int) -> tuple[int, int] |
         else:
             message = f"{region.name!r} is reversed or empty: it starts at {start} and ends at {end}"
     return Finding(code, Severity.ERROR, message, fix, "", start_frame, end_frame, region.line, region.name)
+
+
+def _contradiction(
+    mark: Mark, region: Region, others: Iterable[tuple[Mark, Region]], sample_rate_hz: int
+) -> Finding | None:
+    """Return the overlap of a mark with the first one that contradicts it."""
+    for other, other_region in others:
+        start_frame = max(mark.start_frame, other.start_frame)
+        end_frame = min(mark.end_frame, other.end_frame)
+        if start_frame < end_frame:
+            start, end = clock_texts([start_frame, end_frame], sample_rate_hz)
+            return Finding(
+                "CONTRADICTION",
+                Severity.ERROR,
+                f"{mark.source} is {mark.state} here, but {other_region.where} says {other.state} "
+                f"from {start} to {end}",
+                "shorten one of the two",
+                mark.source,
+                start_frame,
+                end_frame,
+                region.line,
+                region.name,
+            )
+    return None

@@ -13,7 +13,7 @@ from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.formats import FORMATS, MarksFormat, format_of_bytes, format_of_name
 from ugosa_client.marks.labels import find_source
-from ugosa_client.marks.regions import Position, Region, regions_in_stretch, regions_of_marks
+from ugosa_client.marks.regions import Position, Region, regions_in_stretch
 from ugosa_client.marks.text import decode_text, one_line
 from ugosa_client.resources import Mark, MarkState, TimedMark
 
@@ -25,12 +25,6 @@ def read_marks(
     path: str | os.PathLike[str], sources: Sequence[str], sample_rate_hz: int, frames: int
 ) -> tuple[Mark, ...]:
     """Read a marks file into marks of a song of `frames` frames at `sample_rate_hz`.
-
-    Args:
-        path: A file of any format of `marks/formats.py`.
-        sources: Names of the model's sources.
-        sample_rate_hz: The song's.
-        frames: The song's length.
 
     Raises:
         MarksFileError: the file cannot be read, a name is unknown, a region is reversed or lies
@@ -47,7 +41,6 @@ class RegionFile:
     name: str
     """Path, for messages."""
     regions: tuple[Region, ...]
-    """As they are in the file."""
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> RegionFile:
@@ -128,22 +121,6 @@ def slips_text(path: str, errors: Sequence[str]) -> str:
         return f"{path}, {errors[0]}"
     more = [f"and {len(errors) - MAX_SLIPS} more"] if len(errors) > MAX_SLIPS else []
     return f"{path} has {len(errors)} slips:" + "".join(f"\n  {e}" for e in [*errors[:MAX_SLIPS], *more])
-
-
-def write_marks(
-    path: str | os.PathLike[str],
-    marks: Iterable[Mark],
-    sample_rate_hz: int,
-    marks_format: MarksFormat | None = None,
-    into: str | os.PathLike[str] | None = None,
-) -> None:
-    """Write marks as `write_regions` writes regions.
-
-    Raises:
-        BadInputError: no format has that suffix.
-        MarksFileError: the format cannot hold them.
-    """
-    write_regions(path, regions_of_marks(marks), sample_rate_hz, marks_format, into)
 
 
 def write_regions(

@@ -24,11 +24,8 @@ class Finding:
     code: str
     """Stable word, for example "UNKNOWN_SOURCE"."""
     severity: Severity
-    """Severity of a finding."""
     message: str
-    """Statement of the fault."""
     fix: str
-    """Way out."""
     source: str = ""
     """Source concerned; empty if none in particular."""
     start_frame: int | None = None

@@ -28,13 +28,10 @@ class MarksFormat:
     name: str
     """Name in `--format`."""
     title: str
-    """For people."""
     suffixes: tuple[str, ...]
     """Suffixes of file names, with the dot; each belongs to one format."""
     looks_like: Callable[[bytes], bool]
-    """Whether the bytes are of this format."""
     read: Callable[[bytes], list[Region]]
-    """Return the regions."""
     write: Callable[[Sequence[Region], int | None, bytes | None], bytes]
     """Return the file of regions, a sample rate, and the project to put them into."""
     takes_project: bool = False

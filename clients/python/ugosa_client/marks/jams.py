@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any, TypeVar
 
-from ugosa_client.marks.regions import Position, Region, parse_seconds
+from ugosa_client.marks.regions import Position, Region, parse_seconds, rounded
 
 NAMESPACE = "tag_open"
 DECIMALS = 9  # a float64 holds them exactly enough up to 10^6 s
@@ -97,4 +96,4 @@ def _field(of: Any, name: str, kind: type[T]) -> T:
 
 
 def _units(position: Position, sample_rate_hz: int | None) -> int:
-    return int((position.seconds(sample_rate_hz) * 10**DECIMALS + Fraction(1, 2)) // 1)
+    return rounded(position.seconds(sample_rate_hz) * 10**DECIMALS)

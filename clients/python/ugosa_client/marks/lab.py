@@ -12,7 +12,7 @@ from ugosa_client.marks.audacity import format_audacity
 from ugosa_client.marks.regions import Region, parse_time
 from ugosa_client.marks.text import first_line, lines_of
 
-DASHES = "-\u2013\u2014"  # a hyphen, and the dashes that editors make of it
+# Between the times, a hyphen, or one of the dashes that editors make of it.
 BY_HAND = re.compile(r"(?P<start>[\d:.,]+)\s*[-\u2013\u2014]\s*(?P<end>[\d:.,]+)\s+(?P<name>\S.*)")
 
 

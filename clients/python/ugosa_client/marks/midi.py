@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ugosa_client.marks.regions import Position, Region
+from ugosa_client.marks.regions import Position, Region, rounded
 
 if TYPE_CHECKING:
     import mido
@@ -127,7 +127,7 @@ def _track(midi: Any, name: str, notes: Sequence[tuple[int, int]]) -> mido.MidiT
 
 def _ticks(position: Position, sample_rate_hz: int | None) -> int:
     beats = position.seconds(sample_rate_hz) * 10**6 / MICROSECONDS_PER_BEAT
-    return int((beats * TICKS_PER_BEAT + Fraction(1, 2)) // 1)
+    return rounded(beats * TICKS_PER_BEAT)
 
 
 def _mido() -> Any:

@@ -16,9 +16,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ugosa_client.marks.csv_rows import csv_rows
 from ugosa_client.marks.regions import OF_UGOSA, Position, Region, clock_text, in_samples, parse_time
-from ugosa_client.marks.text import first_line
+from ugosa_client.marks.text import csv_rows, first_line
 
 DECIMALS = 6  # they give every frame back at any rate below 1 MHz
 BEATS = re.compile(r"\d+\.\d+\.\d+")

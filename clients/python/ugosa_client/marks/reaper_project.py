@@ -37,7 +37,6 @@ class SongItem:
     position_s: Position
     """Start of the item in the project."""
     length_s: Position
-    """Length of the item."""
     offset_s: Position
     """Start of the item in the file."""
 

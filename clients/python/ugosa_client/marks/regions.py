@@ -33,8 +33,7 @@ class Position:
 
     def frame(self, sample_rate_hz: int) -> int:
         """Return the nearest frame; halves round up."""
-        frames = self.value if self.in_frames else self.value * sample_rate_hz
-        return int((frames + Fraction(1, 2)) // 1)
+        return rounded(self.value if self.in_frames else self.value * sample_rate_hz)
 
     def seconds(self, sample_rate_hz: int | None) -> Fraction:
         """Return the time in seconds.
@@ -62,7 +61,6 @@ class Region:
     name: str
     """Name that the musician wrote, for example "no vocals"."""
     start: Position
-    """Its first moment."""
     end: Position
     """Its end, exclusive."""
     line: int = 0
@@ -153,17 +151,22 @@ def in_samples(times: Iterable[str]) -> bool:
     return True
 
 
+def rounded(number: Fraction) -> int:
+    """Return the nearest whole number; halves round up."""
+    return int((number + Fraction(1, 2)) // 1)
+
+
 def format_seconds(seconds: Fraction, decimals: int) -> str:
     """Write seconds with so many decimals, halves rounded up."""
     unit = 10**decimals
-    units = int((seconds * unit + Fraction(1, 2)) // 1)
+    units = rounded(seconds * unit)
     sign = "-" if units < 0 else ""
     return f"{sign}{abs(units) // unit}.{abs(units) % unit:0{decimals}d}"
 
 
 def clock_text(seconds: Fraction, decimals: int) -> str:
     """Write a time of the clock, `m:ss` and so many decimals, halves rounded up."""
-    minutes, rest = divmod(int((abs(seconds) * 10**decimals + Fraction(1, 2)) // 1), 60 * 10**decimals)
+    minutes, rest = divmod(rounded(abs(seconds) * 10**decimals), 60 * 10**decimals)
     sign = "-" if seconds < 0 else ""
     return (
         f"{sign}{minutes}:{format_seconds(Fraction(rest, 10**decimals), decimals).rjust(decimals + 3, '0')}"

@@ -25,9 +25,7 @@ class Line:
     """One line that is not a block."""
 
     tokens: list[str]
-    """Tokens without their quotes."""
     number: int
-    """Line number in the file, from 1."""
 
     @property
     def key(self) -> str:
@@ -42,11 +40,9 @@ class Block:
     key: str
     """For example "ITEM"."""
     arguments: list[str]
-    """Tokens after the key on its line."""
     number: int
     """Line of the key, from 1."""
     children: list[Line | Block] = field(default_factory=list)
-    """Lines and blocks."""
     end: int = 0
     """Line of the `>` that closes it, from 1."""
 

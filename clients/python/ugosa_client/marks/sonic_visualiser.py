@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 
-from ugosa_client.marks.csv_rows import csv_rows
-from ugosa_client.marks.regions import Position, Region, format_seconds, in_samples, parse_seconds
+from ugosa_client.marks.regions import Position, Region, format_seconds, in_samples, parse_seconds, rounded
+from ugosa_client.marks.text import csv_rows
 
 DECIMALS = 9  # as Sonic Visualiser writes them
 COLUMNS = 4
@@ -59,8 +59,8 @@ def format_sonic_visualiser(regions: Iterable[Region], sample_rate_hz: int | Non
     heights: dict[str, int] = {}
     unit = 10**DECIMALS
     for region in regions:
-        start = _units(region.start.seconds(sample_rate_hz), unit)
-        end = _units(region.end.seconds(sample_rate_hz), unit)
+        start = rounded(region.start.seconds(sample_rate_hz) * unit)
+        end = rounded(region.end.seconds(sample_rate_hz) * unit)
         writer.writerow(
             [
                 format_seconds(Fraction(start, unit), DECIMALS),
@@ -70,10 +70,6 @@ def format_sonic_visualiser(regions: Iterable[Region], sample_rate_hz: int | Non
             ]
         )
     return text.getvalue()
-
-
-def _units(seconds: Fraction, unit: int) -> int:
-    return int((seconds * unit + Fraction(1, 2)) // 1)
 
 
 def _is_header(row: list[str]) -> bool:

@@ -5,27 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ugosa_client.marks.regions import Region, regions_of_marks
-from ugosa_client.resources import Mark
+
+if TYPE_CHECKING:  # the calls of the server need this module
+    from ugosa_client.advice import Suggestion
 
 SUGGESTION = re.compile(r"(?P<said>.*?)(?:\s+(?P<percent>\d{1,3})%)?\s+\?\s*", re.DOTALL)
 
 
-class MarkWithConfidence(Protocol):
-    """A suggestion of a server."""
-
-    @property
-    def mark(self) -> Mark:
-        """The mark."""
-
-    @property
-    def confidence(self) -> float:
-        """Confidence of the model, 0 to 1."""
-
-
-def regions_of_suggestions(suggestions: Iterable[MarkWithConfidence]) -> list[Region]:
+def regions_of_suggestions(suggestions: Iterable[Suggestion]) -> list[Region]:
     """Write suggestions as regions that do not count yet, in the order of time."""
     regions = []
     in_order = sorted(suggestions, key=lambda s: (s.mark.start_frame, s.mark.end_frame, s.mark.source))

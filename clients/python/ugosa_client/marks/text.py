@@ -1,10 +1,13 @@
-"""Bytes of marks files to text, text to lines, and file names in one form."""
+"""Bytes of marks files to text, text to lines and rows, and file names in one form."""
 
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import re
 import unicodedata
+from collections.abc import Iterator
 
 # Control characters, ends of lines, halves of characters, and what is none.
 UNWRITABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
@@ -47,6 +50,22 @@ def lines_with_ends(text: str) -> list[str]:
 def first_line(text: str) -> str:
     """Return the first line that is not blank; empty if there is none."""
     return next((match[0] for match in LINE.finditer(text) if match[0].strip()), "").rstrip("\r\n")
+
+
+def csv_rows(
+    text: str, delimiter: str = ",", *, skip_spaces: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line a row ends on, and its cells; lines may end as on any system.
+
+    Raises:
+        ValueError: what follows is no CSV, for example a cell of more than 128 KiB.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=skip_spaces)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
 
 
 def one_line(name: str) -> str:

@@ -105,8 +105,7 @@ class Access:
                 self._key, self._key_is_used = secrets.token_urlsafe(KEY_BYTES), False
                 self._on_new_key(self.address)
             return PlainTextResponse(
-                "this address was used before; open the newest that `ugosa web` has printed\n",
-                403,
+                "this address was used before; open the newest that `ugosa web` has printed\n", 403
             )
         self._key_is_used = True
         response = RedirectResponse("/", 303)

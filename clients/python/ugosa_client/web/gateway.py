@@ -34,7 +34,15 @@ from ugosa_client.marks.regions import regions_of_marks
 from ugosa_client.resources import Model
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.web.byte_ranges import range_response
-from ugosa_client.web.json_forms import event_json, job_json, marks_json, marks_of, options_of, song_json
+from ugosa_client.web.json_forms import (
+    event_json,
+    job_json,
+    marks_json,
+    marks_of,
+    options_of,
+    picked,
+    song_json,
+)
 from ugosa_client.web.song_versions import song_versions, versions_json
 from ugosa_client.web.songs import Songs
 from ugosa_client.web.stem_routes import StemRoutes
@@ -106,13 +114,8 @@ class Gateway:
             {"name": f.name, "title": f.title, "suffix": f.suffixes[0]} for f in FORMATS if f.suffixes
         ]
         models = [
-            {
-                "name": model.name,
-                "description": model.description,
-                "sources": model.sources,
-                "strategies": [strategy.name for strategy in model.strategies],
-                "is_default": model.is_default,
-            }
+            picked(model, "name", "description", "sources", "is_default")
+            | {"strategies": [strategy.name for strategy in model.strategies]}
             for model in self._client.models()
         ]
         return JSONResponse({"models": models, "marks_formats": marks_formats})
@@ -162,18 +165,8 @@ class Gateway:
         lint = await run_in_threadpool(
             self._client.lint_marks, request.path_params["song"], marks, model=model
         )
-        findings = [
-            {
-                "code": finding.code,
-                "severity": finding.severity,
-                "message": finding.message,
-                "fix": finding.fix,
-                "source": finding.source,
-                "start_frame": finding.start_frame,
-                "end_frame": finding.end_frame,
-            }
-            for finding in lint.findings
-        ]
+        names = ("code", "severity", "message", "fix", "source", "start_frame", "end_frame")
+        findings = [picked(finding, *names) for finding in lint.findings]
         return JSONResponse({"findings": findings, "analysed": lint.analysed})
 
     async def _analyse(self, request: Request) -> Response:

@@ -8,19 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from ugosa_client.errors import BadInputError, BadOptionError
-from ugosa_client.events import BaseStemsReady, JobEvent, Notice, PreviewReady, Progress, StateChanged
+from ugosa_client.events import EVENT_NAMES, JobEvent
 from ugosa_client.option_table import option_table
 from ugosa_client.resources import ENUM_OPTIONS, Job, JobOptions, Mark, MarkState
 from ugosa_client.web.audio import frames_per_peak
 from ugosa_client.web.songs import Song
 
-EVENT_NAMES = {
-    StateChanged: "state",
-    Progress: "progress",
-    Notice: "notice",
-    BaseStemsReady: "base_stems",
-    PreviewReady: "preview",
-}
 SIGHT_FIELDS = ("visual_frames", "pictures", "video")  # binary, and not of this page
 TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
@@ -28,6 +21,11 @@ TYPES: dict[str, tuple[type, ...]] = {
     "names": (list,),
     "switch": (bool,),
 }
+
+
+def picked(resource: object, *names: str) -> dict[str, Any]:
+    """Return some fields of a resource."""
+    return {name: getattr(resource, name) for name in names}
 
 
 def song_json(song: Song) -> dict[str, Any]:

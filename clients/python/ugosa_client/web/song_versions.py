@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ugosa_client.resources import Job, JobState, Stem, VerdictOutcome
+from ugosa_client.resources import UNADAPTED, Job, JobState, Stem, VerdictOutcome
 from ugosa_client.versions import Version, versions_of
 from ugosa_client.web.json_forms import job_json
 
-NO_ADAPTATION = "B0"
 START_CHANGED = "start_from "  # begins what is said of that option
 WITHOUT_MARKS, UNDER_MARKS, ADAPTED = "Without marks", "Under your marks", "Adapted"
 
@@ -22,7 +21,6 @@ class Take:
     name: str
     """Name for people."""
     job: Job
-    """The job that made them."""
     is_base: bool = False
     """Whether they are `Job.base_stems`."""
 
@@ -57,7 +55,7 @@ def song_versions(jobs: Sequence[Job]) -> list[SongVersion]:
 
 def is_base(job: Job) -> bool:
     """Return whether a job leaves the model as it is."""
-    return job.options.strategy == NO_ADAPTATION or not job.marks
+    return job.options.strategy == UNADAPTED or not job.marks
 
 
 def versions_json(versions: Sequence[SongVersion]) -> list[dict[str, Any]]:

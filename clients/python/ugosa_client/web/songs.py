@@ -37,7 +37,6 @@ class Song:
     file_name: str
     """Name for display."""
     audio: AudioInfo
-    """Properties of the song."""
     can_be_heard: bool
     """Whether the mix itself is on this machine; if not, it is heard as the sum of stems."""
 

@@ -17,7 +17,7 @@ from ugosa_server.jobs.runs import RunFailed, RunNotice, RunProgress, RunSucceed
 from ugosa_server.models.checkpoints import save_checkpoint, weights_digest
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.pipeline import resident as resident_networks
-from ugosa_server.pipeline.memory_fallback import is_out_of_memory, smaller_adaptation, smaller_separation
+from ugosa_server.pipeline.memory import is_out_of_memory, smaller_adaptation, smaller_separation
 from ugosa_server.pipeline.resident import ResidentNetwork
 from ugosa_server.pipeline.run import ResidentNetworks, run_job
 from ugosa_server.separation.options import SeparationOptions
