@@ -33,8 +33,9 @@ class Readback:
             self._arrived.record(torch.cuda.current_stream(tensor.device))
 
     def array(self) -> NDArray[Any]:
-        """Return the result; block until the copy has finished."""
+        """Hand over the result, once; block until the copy has finished."""
         if self._arrived is not None:
             self._arrived.synchronize()
         array: NDArray[Any] = self._host.numpy()
+        del self._host  # whoever holds the readback holds no memory
         return array

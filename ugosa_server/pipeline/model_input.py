@@ -105,11 +105,13 @@ def estimates_at_source(
 
     def frames_of_all_stems() -> Iterator[NDArray[np.float32]]:
         nonlocal n_sources
-        for block in estimates:
-            n_sources = len(block)
-            restored = with_channels(block, source.channels) * np.float32(mix.std)
-            restored += np.float32(mix.mean / n_sources)
-            yield restored.reshape(-1, restored.shape[-1]).T  # [n, S * C]
+        for segment in estimates:
+            n_sources = len(segment)
+            for start in range(0, segment.shape[-1], BLOCK_FRAMES):  # what follows makes many copies
+                block = segment[..., start : start + BLOCK_FRAMES]
+                restored = with_channels(block, source.channels) * np.float32(mix.std)
+                restored += np.float32(mix.mean / n_sources)
+                yield restored.reshape(-1, restored.shape[-1]).T  # [n, S * C]
 
     for block in resample_blocks(
         frames_of_all_stems(), mix.audio.sample_rate_hz, source.sample_rate_hz, source.frames

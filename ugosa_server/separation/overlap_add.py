@@ -96,7 +96,9 @@ def separate_in_segments(
         estimate = readback.array()  # [S, C, segment]
         if weighted_sum is None:
             weighted_sum = np.zeros_like(estimate)
-        weighted_sum += weights * estimate
+        estimate *= weights
+        weighted_sum += estimate
+        del estimate
         weight_sum += weights
         done_frames = next_start - start
         yield weighted_sum[..., :done_frames] / weight_sum[:done_frames]

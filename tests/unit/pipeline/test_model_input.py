@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.tiny_network import TINY
 from ugosa_server.audio.formats import SourceAudio
-from ugosa_server.audio.frames import SourceFrames
+from ugosa_server.audio.frames import BLOCK_FRAMES, SourceFrames
 from ugosa_server.errors import UploadDamagedError
 from ugosa_server.pipeline.model_input import estimates_at_source, prepare_steps, write_model_mix
 
@@ -82,6 +82,15 @@ def test_mean_comes_back_once_in_the_sum_of_the_stems(tmp_path):
     halves = iter([np.stack([0.25 * samples, 0.75 * samples])])
     stems = next(estimates_at_source(halves, mix, source))
     np.testing.assert_allclose(stems.sum(axis=0), song.T, atol=1e-5)
+
+
+def test_long_segments_go_on_in_short_blocks(tmp_path):
+    n_frames = 2 * BLOCK_FRAMES + 5
+    source = write_song(tmp_path, smooth_song(n_frames, 8000, 1), 8000)
+    mix, _ = prepared(source, TINY, tmp_path)
+    segment = np.zeros((3, 2, n_frames), np.float32)
+    blocks = estimates_at_source(iter([segment]), mix, source)
+    assert [block.shape[-1] for block in blocks] == [BLOCK_FRAMES, BLOCK_FRAMES, 5]
 
 
 @pytest.mark.parametrize("n_frames", [1, 5000])

@@ -143,9 +143,13 @@ class SpleeterNetwork(SeparationNetwork):
         [B, S, C, K, 1024], one for all bins above [B, S, C, K, 1], [B, C, K, F] -> [B, S, C, n_samples]
         """
         above = above.expand(*masks.shape[:-1], spectrum.shape[-1] - SEEN_BINS)
-        stems = torch.cat([masks, above], dim=-1).to(spectrum.dtype)
-        one = spectrum.unsqueeze(1)
-        return self.waveform(stems * one if torch.is_grad_enabled() else stems.mul_(one), n_samples)
+        if torch.is_grad_enabled():
+            return self.waveform(
+                torch.cat([masks, above], -1).to(spectrum.dtype) * spectrum[:, None], n_samples
+            )
+        sources = zip(masks.unbind(1), above.unbind(1), strict=True)  # one by one, for a third of the memory
+        stems = (torch.cat(pair, dim=-1).to(spectrum.dtype).mul_(spectrum) for pair in sources)
+        return torch.stack([self.waveform(stem, n_samples) for stem in stems], dim=1)
 
     def waveform(self, spectrum: Tensor, n_samples: int) -> Tensor:
         """Inverse of `spectrum`: complex [..., K, F] -> [..., n_samples]."""
