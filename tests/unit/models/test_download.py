@@ -122,7 +122,7 @@ def test_a_full_disk_is_no_fault_of_the_download(server, tmp_path):
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("this user may not mount a disk")
     try:
-        with pytest.raises(DownloadError, match="has no room for .* free some space"):
+        with pytest.raises(DownloadError, match=r"has no room for .* free some space"):
             fetch(server, disk)
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
