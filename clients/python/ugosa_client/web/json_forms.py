@@ -21,6 +21,7 @@ EVENT_NAMES = {
     BaseStemsReady: "base_stems",
     PreviewReady: "preview",
 }
+NUMBERS_END = 2**63  # of what the wire holds
 SIGHT_FIELDS = ("visual_frames", "pictures", "video")  # binary, and not of this page
 TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
@@ -80,7 +81,8 @@ def options_of(values: Any) -> JobOptions:
         if name not in kinds:
             raise BadOptionError(f"there is no option {name!r}; there are {', '.join(kinds)}")
         types = TYPES.get(kinds[name], (str,))
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        is_typed = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+        if not is_typed or (isinstance(value, int) and abs(value) >= NUMBERS_END):
             raise BadOptionError(f"{name} is {value!r}, which is not of kind {kinds[name]}")
         fields[name] = tuple(map(str, value)) if isinstance(value, list) else value
     try:
