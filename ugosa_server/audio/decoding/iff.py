@@ -217,7 +217,8 @@ def _find_chunks(file: BinaryIO, start: int, stop: int, kind: _Kind) -> tuple[di
         if chunk is None:
             break
         if chunk.name == kind.samples and data is None:
-            data = chunk
+            following = _chunk_at(file, chunk.start, kind) if chunk.size == 0 else None
+            data = chunk if following is None or following.name != kind.samples else None
         elif chunk.name in kind.wanted:
             found.setdefault(chunk.name, chunk)
         if data is not None and all(name in found for name in kind.wanted[:1]):
