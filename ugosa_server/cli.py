@@ -15,13 +15,14 @@ from typing import Any, NoReturn
 
 from ugosa_server import __version__
 from ugosa_server.backup import add_backup_command
-from ugosa_server.errors import BadOptionError, UgosaError, did_you_mean
+from ugosa_server.errors import BadOptionError, UgosaError, did_you_mean, reason_of
 from ugosa_server.models.commands import add_models_commands
 from ugosa_server.tokens import add_token_commands
 from ugosa_server.video.commands import add_video_commands
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 COMMANDS_GROUP = "ugosa_server.commands"  # entry points: functions that add a sub-command
 INVALID_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 RESEARCH_COMMANDS = {
@@ -72,6 +73,14 @@ def main(arguments: list[str] | None = None) -> int:
     except UgosaError as error:
         print(f"ugosa-server: {error.message}", file=sys.stderr)
         return EXIT_USAGE
+    except OSError as error:  # of a path that the user named, or of the disk under it
+        if options.command == "serve":
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"ugosa-server: {place}{reason_of(error)}", file=sys.stderr)
+        return EXIT_FAILURE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     return status
 
 

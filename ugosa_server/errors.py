@@ -230,8 +230,13 @@ class ConfigError(UgosaError):
 
 
 DISK_FULL_MESSAGE = (
-    "the disk of the state directory is full; delete old jobs or free some space, then try again"
+    "the disk of the state directory takes nothing more: it is full, or can only be read; delete old jobs or"
+    " free some space, then try again"
 )
+
+
+# EROFS: what Linux makes of a disk that fails; EFBIG: beyond the limit on the size of a file.
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 JOB_DAMAGED_MESSAGE = (
@@ -251,5 +256,5 @@ def reason_of(error: Exception) -> str:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error of the system means that no room, or no quota, is left."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    """Return whether an error of the system means that a disk, or a limit on it, takes nothing more."""
+    return isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -260,14 +261,54 @@ async def test_bad_marks_are_findings_and_refusals(page: Page, song_path: Path) 
         {"options": {"epochs": True}},
         {"options": {"volume": 11}},
         {"options": {"stem_encoding": "mp3"}},
+        {"options": {"learning_rate": 10**400}},
         {"options": []},
+        {"song": "half a character: \ud800"},
+        {"request_id": 5},
     ],
 )
 @pytest.mark.asyncio
 async def test_malformed_jobs_are_refused_in_words(page: Page, song_path: Path, body: Any) -> None:
-    answer = await page.http.post("/api/jobs", json={"song": "x", **body})
+    content = json.dumps({"song": "x", **body})
+    answer = await page.http.post("/api/jobs", content=content)
     assert answer.status_code == 400
     assert answer.json()["message"]
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"model": 5, "marks": []}', '{"format": [], "marks": []}'])
+@pytest.mark.parametrize("route", ["lint", "marks/write"])
+@pytest.mark.asyncio
+async def test_malformed_marks_are_refused_in_words(page: Page, route: str, body: str) -> None:
+    answer = await page.http.post(f"/api/songs/x/{route}", content=body)
+    assert answer.status_code in (400, 404)
+    assert answer.json()["message"]
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 30, "\xb2", "", "-1"])
+@pytest.mark.asyncio
+async def test_odd_numbers_are_refused_or_ignored(page: Page, song_path: Path, number: str) -> None:
+    song = await add_song(page, song_path)
+    job = await separate(page, song)
+    address = f"/api/jobs/{job['job_id']}"
+    odd = number.encode("latin-1")
+    events = await page.http.get(f"{address}/events", headers={b"last-event-id": odd})
+    step = await page.http.get(f"{address}/stems/vocals/wav", params={"take": "preview", "step": number})
+    assert (events.status_code, step.status_code) == (400, 400)
+    part = await page.http.get(f"{address}/stems/vocals", headers={b"range": b"bytes=" + odd + b"-"})
+    assert part.status_code in (200, 206, 416)
+
+
+@pytest.mark.asyncio
+async def test_a_song_that_finds_no_room_is_told_and_leaves_nothing(page: Page, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        answer = await page.http.put("/api/songs", params={"name": "a.wav"}, content=bytes(200_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert answer.status_code == 507
+    assert "free some space" in answer.json()["message"]
+    assert list(tmp_path.rglob("a.wav")) == []
 
 
 @pytest.mark.asyncio

@@ -25,6 +25,12 @@ from ugosa_server.separation import SeparationOptions
 
 Kind = Literal["word", "integer", "number", "switch", "names", "message"]
 OptionValue = str | int | float
+PYTHON_TYPES: Mapping[Kind, type | tuple[type, ...]] = {
+    "word": str,
+    "integer": int,
+    "number": (int, float),
+    "switch": bool,
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,8 @@ class JobOption:
             BadOptionError: with the value, and what it must be.
         """
         label = f"{self.name} ({self.symbol})" if self.symbol else self.name
+        if self.kind in PYTHON_TYPES and not isinstance(value, PYTHON_TYPES[self.kind]):  # of a model's file
+            raise BadOptionError(f"{label} is {value!r}, but its kind of value is: {self.kind}")
         if self.choices and value not in self.choices:
             raise BadOptionError(f"{label} is {value!r}, but must be {', '.join(self.choices)}")
         if self.low is None or self.high is None or isinstance(value, str):
@@ -199,7 +207,7 @@ def options_of(owner: type) -> list[JobOption]:
 
 
 def check_values(options: object, highest: Mapping[str, float] | None = None) -> None:
-    """Check every value of an owner against the table; None passes.
+    """Check every value of an owner against the table; None passes where it is the default.
 
     Args:
         options: JobOptions, AdaptationOptions or SeparationOptions.
@@ -210,7 +218,7 @@ def check_values(options: object, highest: Mapping[str, float] | None = None) ->
     """
     for option in options_of(type(options)):
         value = getattr(options, option.owner_field)
-        if value is not None:
+        if value is not None or option.default is not None:
             option.check(value, (highest or {}).get(option.name))
 
 

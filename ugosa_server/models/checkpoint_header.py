@@ -57,6 +57,8 @@ def open_safetensors(path: Path, kind: str = "checkpoint", framework: str = "num
     Raises:
         CheckpointError: the file is missing or unreadable.
     """
+    if path.exists() and not path.is_file():  # opening a pipe waits for whoever writes to it
+        raise CheckpointError(f"{path} is a folder, a pipe or a device, and no {kind}")
     with safetensors_errors_explained(path, kind), safe_open(path, framework=framework) as file:
         yield file
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from ugosa_server import __version__
 from ugosa_server.addresses import loopback_ip
-from ugosa_server.errors import CheckpointError, DownloadError, reason_of
+from ugosa_server.errors import CheckpointError, DownloadError, is_disk_full, reason_of
 from ugosa_server.models.checkpoint_header import NAME_DIGITS, require_sha256
 
 BLOCK_BYTES = 1 << 18
@@ -58,10 +58,14 @@ def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgr
     try:
         yield from _fetch(url, part)
     except urllib.error.HTTPError as error:
-        raise DownloadError(
-            f"{url} answers {error.code} {error.reason}; another mirror may have it"
-        ) from error
-    except (OSError, http.client.HTTPException) as error:
+        is_redirect = error.code < http.HTTPStatus.BAD_REQUEST
+        reason = "and leads on to nothing, or in circles" if is_redirect else error.reason
+        raise DownloadError(f"{url} answers {error.code} {reason}; another mirror may have it") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: an address that is none
+        if is_disk_full(error):
+            raise DownloadError(
+                f"{part.parent} has no room for what {url} sends; free some space and try again to continue"
+            ) from error
         inner = getattr(error, "reason", None)  # of what urllib wraps
         why = reason_of(inner if isinstance(inner, OSError) else error)
         raise DownloadError(
@@ -115,7 +119,10 @@ def _check_size(size_bytes: int, part: Path) -> None:
 
 def is_safe(url: str) -> bool:
     """Return whether nobody between here and the server can change what it sends: https, or this machine."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:  # no address at all
+        return False
     return parts.scheme == "https" or (
         parts.scheme == "http" and loopback_ip(parts.hostname or "") is not None
     )

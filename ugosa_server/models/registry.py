@@ -35,6 +35,7 @@ HOW_TO_GET_BETTER = (
 STARTER_DIR = WEIGHTS_DIR / "starter"
 BAND_DIR = WEIGHTS_DIR / "band"  # of a part of it: `models pull band` makes it whole
 CUNET_DIR = WEIGHTS_DIR / "cunet"
+MAX_DESCRIPTION_LETTERS = 1000  # lists of models go to clients as one message
 log = logging.getLogger(__name__)
 
 SHIPPED_DIRS = (STARTER_DIR, CUNET_DIR)
@@ -176,12 +177,14 @@ def read_model_info(path: Path) -> ModelInfo:
     Raises:
         CheckpointError: the file is unreadable or does not say what it is.
     """
+    if not path.stem.isprintable():
+        raise CheckpointError(f"{path.parent / ascii(path.stem)} has a name that cannot be shown; rename it")
     header = read_header(path)
     depths = [(str(depth), depth.trained_count(header.config)) for depth in depths_of(header.config)]
     return ModelInfo(
         name=path.stem,
         architecture=architecture_of(header.config).name,
-        description=header.metadata.get("description", ""),
+        description=_one_line(header.metadata.get("description", "")),
         config=header.config,
         parameters=sum(math.prod(shape) for shape in header.config.parameter_shapes().values()),
         sha256=sha256_of_file(path),
@@ -204,5 +207,12 @@ def _stated_options(
     text = metadata.get(kind, "{}")
     try:
         return msgspec.json.decode(text, type=dict[str, str | bool | int | float | None])
-    except ValueError as error:
-        raise CheckpointError(f"{path} states {kind} options that are no JSON object: {text!r}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} states {kind} options that are no JSON object: {text[:100]!r}"
+        ) from error
+
+
+def _one_line(text: str) -> str:
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[:MAX_DESCRIPTION_LETTERS])
+    return " ".join(shown.split())

@@ -101,6 +101,12 @@ def test_samples_beyond_the_count_are_refused_with_both_sizes(folder, song, prom
     refused(folder, song, f"{promised} bytes of samples by the header, but {found} are there")
 
 
+def test_an_empty_chunk_of_samples_before_theirs_is_no_sound(folder):
+    np.testing.assert_array_equal(
+        decoded(folder, wav(PCM, before=b"data" + bytes(4))), decoded(folder, wav(PCM))
+    )
+
+
 def test_a_wav_size_that_wrapped_past_4_gib_counts_all(folder):
     size = 2**32 + BYTES
     path = folder / "long.wav"

@@ -8,8 +8,9 @@ import pytest
 from ugosa_server.engines.base import failure_of
 
 
-def test_unexpected_error_is_internal_unless_the_disk_is_full():
-    full = failure_of(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG])
+def test_unexpected_error_is_internal_unless_the_disk_is_full(number):
+    full = failure_of(OSError(number, os.strerror(number)))
     assert full.reason == "DISK_FULL"
     assert "free some space" in full.message
     other = failure_of(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/var/lib/ugosa/jobs"))

@@ -80,6 +80,12 @@ def test_every_choice_has_its_number_on_the_wire(option):
         ({"pitch_shifts": 11}, "pitch_shifts is 11, .* at most 10"),
         ({"batch_size": 0}, "batch_size is 0, .* at least 1"),
         ({"strategy": "P-L9:D"}, "no strategy 'P-L9:D'"),
+        ({"strategy": 3}, "strategy is 3, but its kind of value is: word"),
+        ({"epochs": 1.5}, "epochs is 1.5, but its kind of value is: integer"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast', but its kind of value is: number"),
+        ({"learning_rate": None}, "learning_rate is None, but its kind of value is: number"),
+        ({"learning_rate": {"a": 1}}, "learning_rate is {'a': 1}, but its kind of value is: number"),
+        ({"guard": 1}, "guard is 1, but its kind of value is: switch"),
     ],
 )
 def test_adaptation_out_of_range_is_refused_with_both_values(wrong, words):

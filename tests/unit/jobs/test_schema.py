@@ -1,11 +1,13 @@
 """A new store is durable by its settings; one that this server cannot read is refused and left as it is."""
 
+import contextlib
+
 import apsw
 import pytest
 
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.store import Store
-from ugosa_server.jobs.store.schema import VERSION, open_database
+from ugosa_server.jobs.store.schema import APPLICATION_ID, SCHEMA, VERSION, open_database
 
 
 @pytest.fixture
@@ -28,6 +30,42 @@ def test_a_store_survives_power_failures_by_its_settings(path):
     assert connection.pragma("journal_mode") == "wal"
     assert connection.pragma("synchronous") == 2, "FULL"
     assert connection.pragma("integrity_check") == "ok"
+
+
+def test_two_processes_may_make_the_store_at_once(path):
+    def make_it_too(cursor, sql, values):
+        if "user_version" in sql and hook in apsw.connection_hooks:
+            apsw.connection_hooks.remove(hook)
+            other = apsw.Connection(str(path))
+            with contextlib.suppress(apsw.BusyError):  # a process would wait
+                other.execute(f"BEGIN; {SCHEMA}")
+                other.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}")
+                other.execute("COMMIT")
+            other.close(True)
+        return True
+
+    def hook(connection):
+        connection.exec_trace = make_it_too
+
+    apsw.connection_hooks.append(hook)
+    open_database(path).close()
+    assert hook not in apsw.connection_hooks
+
+
+def test_a_new_store_waits_for_another_that_makes_it(path, monkeypatch):
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("time.sleep", lambda seconds: other.execute("ROLLBACK"))
+    open_database(path).close()
+
+
+def test_a_store_that_stays_locked_is_not_called_broken(path, monkeypatch):
+    monkeypatch.setattr("ugosa_server.jobs.store.schema.BUSY_TIMEOUT_MS", 10)
+    Store(path).close()
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ConfigError, match="another process is writing to it; try again"):
+        Store(path)
 
 
 @pytest.mark.parametrize("version", [1, 5])

@@ -61,6 +61,14 @@ def test_a_clock_set_back_revives_no_token(tmp_path):
     store.close()
 
 
+def test_a_token_made_after_the_clock_was_ahead_is_good(tmp_path):
+    store = Store(tmp_path / STORE_FILE_NAME)
+    assert store.clock.believe(time.time() + 70 * 365 * 86_400)  # of a new server on a machine set wrong
+    token = store.tokens.create("anna", 60.0)
+    assert store.tokens.principal_of(token) == "anna"
+    store.close()
+
+
 def test_the_secret_is_nowhere_on_disk(tokens, tmp_path):
     secret = tokens.create("anna", None).split("_", 2)[2]
     files = [path.read_bytes() for path in tmp_path.iterdir()]

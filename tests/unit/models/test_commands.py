@@ -129,6 +129,14 @@ def test_training_checkpoint_is_converted_with_its_sha256(home, capsys):
     assert "there is a model 'mine' already" in capsys.readouterr().err
 
 
+def test_folders_that_cannot_be_made_are_named(home, mirror, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["models", "pull", "small", "--mirror", mirror.url, "--into", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err.endswith("file/small.download: Not a directory\n")
+    assert main(["models", "convert", str(tmp_path), "--name", "mine"]) == 1
+    assert capsys.readouterr().err == f"ugosa-server: {tmp_path}: Is a directory\n"
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden"])
 def test_a_name_cannot_leave_the_folder(home, name, capsys):
     assert main(["models", "convert", str(PLAIN), "--name", name]) != 0

@@ -1,6 +1,7 @@
 """A download is the right file, whole, or it is not there; what broke off is continued."""
 
 import hashlib
+import subprocess
 
 import pytest
 
@@ -107,6 +108,26 @@ def test_only_http_is_spoken(server, tmp_path, url):
         fetch(server, tmp_path, name="moved")
 
 
+@pytest.mark.parametrize("url", ["https://a..example/w", "http://[::1/w", "/moved"])
+def test_redirects_that_lead_nowhere_are_told_as_failed(server, tmp_path, url):
+    server.redirects["/moved"] = url
+    with pytest.raises(DownloadError, match=r"failed: |302 and leads on to nothing, or in circles; another"):
+        fetch(server, tmp_path, name="moved")
+
+
+def test_a_full_disk_is_no_fault_of_the_download(server, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("this user may not mount a disk")
+    try:
+        with pytest.raises(DownloadError, match=r"has no room for .* free some space"):
+            fetch(server, disk)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
 def test_a_redirect_never_leaves_https(server, tmp_path):
     server.redirects["/moved"] = "http://mirror.example/weights"
     with pytest.raises(DownloadError, match="not https"):
@@ -122,6 +143,7 @@ def test_a_redirect_never_leaves_https(server, tmp_path):
         ("http://a.example/x", False),
         ("http://127.0.0.1.example/", False),
         ("ftp://127.0.0.1/x", False),
+        ("http://[::1/x", False),
     ],
 )
 def test_https_or_this_machine_is_safe(url, safe):

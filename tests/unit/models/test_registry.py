@@ -1,6 +1,8 @@
 """The registry says what models there are, without torch."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -95,6 +97,36 @@ def test_sizes_beyond_measure_cost_that_model_alone(folder, sizes):
     assert [model.name for model in registry.models()] == ["tiny"]
     with pytest.raises(UnknownModelError, match="cannot be read"):
         registry.get("huge")
+
+
+@pytest.mark.parametrize("name", [b"two\nlines", b"\xff latin-1", b"\x1b[31mred"])
+def test_a_name_that_cannot_be_shown_is_left_out(folder, name):
+    shutil.copy(folder / "tiny.safetensors", os.fsencode(folder) + b"/" + name + b".safetensors")
+    assert [model.name for model in ModelRegistry(shipped_dirs=[folder]).models()] == ["tiny"]
+
+
+def test_what_is_no_file_is_left_out_unopened(folder):
+    os.mkfifo(folder / "pipe.safetensors")
+    (folder / "folder.safetensors").mkdir()
+    registry = ModelRegistry(shipped_dirs=[folder])
+    assert [model.name for model in registry.models()] == ["tiny"]
+    for name in ("pipe", "folder"):
+        with pytest.raises(UnknownModelError, match=rf"{name}\.safetensors is a folder, a pipe or a device"):
+            registry.get(name)
+
+
+def test_a_description_is_one_line_of_bounded_length(folder):
+    words = {"description": "red\x1b[31m\ntwo " + "x" * 5_000_000}
+    save_checkpoint(folder / "long.safetensors", tiny_network().state_dict(), TINY, words)
+    description = ModelRegistry(shipped_dirs=[folder]).get("long").description
+    assert description.startswith("red [31m two xxx")
+    assert len(description) <= 1000
+
+
+def test_options_nested_without_end_cost_that_model_alone(folder):
+    words = {"adaptation": "[" * 1_000_000}
+    save_checkpoint(folder / "deep.safetensors", tiny_network().state_dict(), TINY, words)
+    assert [model.name for model in ModelRegistry(shipped_dirs=[folder]).models()] == ["tiny"]
 
 
 def test_listing_models_and_validating_options_needs_no_torch():

@@ -195,7 +195,8 @@ def _find_chunks(file: BinaryIO, start: int, stop: int, kind: _Kind) -> tuple[di
         if chunk is None:
             break
         if chunk.name == kind.samples and data is None:
-            data = chunk
+            following = _chunk_at(file, chunk.start, kind) if chunk.size == 0 else None
+            data = chunk if following is None or following.name != kind.samples else None
         elif chunk.name in kind.wanted and chunk.name not in found:
             file.seek(chunk.start)
             found[chunk.name] = file.read(min(chunk.size, MAX_HEADER_BYTES, max(0, stop - chunk.start)))

@@ -36,11 +36,11 @@ R = TypeVar("R")
 
 
 def is_full(error: apsw.Error, path: Path) -> bool:
-    """Return whether an error of the store at `path` means that its disk is full.
+    """Return whether an error of the store at `path` means that its disk is full, or can only be read.
 
     SQLite says so of the database and its log, but of their shared memory only that it could not be made.
     """
-    if isinstance(error, apsw.FullError):
+    if isinstance(error, apsw.FullError | apsw.ReadOnlyError):
         return True
     return isinstance(error, apsw.IOError) and shutil.disk_usage(path.parent).free < SHARED_MEMORY_BYTES
 
@@ -54,7 +54,12 @@ class Store:
         except apsw.Error as error:
             if is_full(error, path):
                 raise DiskFullError(
-                    f"the store {path} cannot be opened: the disk is full; free some space and start again"
+                    f"the store {path} cannot be opened: the disk is full, or can only be read; free some"
+                    " space and start again"
+                ) from error
+            if isinstance(error, apsw.BusyError):
+                raise ConfigError(
+                    f"cannot open the store {path}: another process is writing to it; try again in a minute"
                 ) from error
             raise ConfigError(
                 f"cannot open the store {path}: {error}; put back a copy of it, or choose"

@@ -5,6 +5,7 @@ From the first release on, SCHEMA is edited no more: a later version migrates fr
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import apsw
@@ -12,7 +13,8 @@ import apsw
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.store.rows import Database
 
-BUSY_TIMEOUT_MS = 5000
+BUSY_TIMEOUT_MS = 30_000  # a disk can stand still for seconds
+RETRY_S = 0.01
 # In the header of the file; stores made before the first release have 0.
 APPLICATION_ID = int.from_bytes(b"UGOS")
 VERSION = 1
@@ -253,7 +255,7 @@ def _prepare(connection: apsw.Connection, path: Path, *, locks_whole: bool) -> N
     if locks_whole:
         connection.pragma("locking_mode", "exclusive")
     _is_new(connection, path)  # before the first write
-    connection.pragma("journal_mode", "wal")
+    _log_ahead(connection)
     connection.pragma("synchronous", "full")
     # One that a second process, opening it at the same time, waits for.
     with Database(connection).transaction():
@@ -264,11 +266,28 @@ def _prepare(connection: apsw.Connection, path: Path, *, locks_whole: bool) -> N
         connection.execute(LATER_TABLES)
 
 
+def _log_ahead(connection: apsw.Connection) -> None:
+    """Change to a write-ahead log; where another process does just that, SQLite itself would not wait."""
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(RETRY_S)
+        else:
+            return
+
+
 def _is_new(connection: apsw.Connection, path: Path) -> bool:
     """Return whether the database is still empty; check that otherwise it is a store of this version."""
     database = Database(connection)
+    connection.execute("SAVEPOINT seen")  # all as of one moment: another process may just make the tables
     application_id = database.value(int, "PRAGMA application_id")
     version = database.value(int, "PRAGMA user_version")
+    tables = database.value(int, "SELECT count(*) FROM sqlite_schema")
+    connection.execute("RELEASE seen")
     if (application_id, version) == (APPLICATION_ID, VERSION):
         return False
     if application_id == APPLICATION_ID:
@@ -276,7 +295,7 @@ def _is_new(connection: apsw.Connection, path: Path) -> bool:
             f"the store {path} has version {version}, but this server reads version {VERSION}; upgrade"
             " ugosa-server, or choose another state directory"
         )
-    if version or database.value(int, "SELECT count(*) FROM sqlite_schema"):
+    if version or tables:
         raise ConfigError(
             f"the store {path} was made before the first release (version {version}), and this server reads"
             f" version {VERSION} of a release; empty the state directory and send the songs again, or choose"

@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 from dataclasses import dataclass
 
 from ugosa_server.errors import NotFoundError
@@ -49,7 +48,7 @@ class TokenTable:
         """Make a token and return it whole; this is the only time that its secret exists here."""
         check_principal(principal)
         token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(SECRET_BYTES)
-        now_s = time.time()
+        now_s = self._clock.latest_s()  # which its end is compared with
         self._db.execute(
             "INSERT INTO tokens (token_id, principal, secret_sha256, create_time_s, expire_time_s)"
             " VALUES (?, ?, ?, ?, ?)",

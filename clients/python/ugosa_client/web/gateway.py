@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from ugosa_client.errors import (
     ServerUnavailableError,
     UgosaClientError,
     WrongStateError,
+    reason_of,
 )
 from ugosa_client.events import JobEvent, StateChanged
 from ugosa_client.marks.file import read_marks
@@ -51,6 +53,8 @@ STATIC = Path(__file__).with_name("static")
 NONCE = "NONCE"  # stands for it in index.html
 MAX_MARKS_FILE_BYTES = 64 << 20
 RECONNECT_MS = 1000
+NUMBER = re.compile(r"[0-9]{1,18}")
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 WATCHES = 200  # threads that may wait for events of jobs; one per open page and job
 
 STATUSES: tuple[tuple[type[UgosaClientError], int], ...] = (
@@ -102,7 +106,7 @@ class Gateway:
                 *StemRoutes(self._client, self._songs).routes(job),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
-            exception_handlers={UgosaClientError: _refusal},
+            exception_handlers={UgosaClientError: _refusal, OSError: _disk_refusal},
         )
 
     async def _page(self, request: Request) -> Response:
@@ -132,7 +136,7 @@ class Gateway:
                 async for part in request.stream():
                     await file.write(part)
             song = await run_in_threadpool(self._songs.add, path, name)
-        except (UgosaClientError, ClientDisconnect):
+        except (UgosaClientError, ClientDisconnect, OSError):
             path.unlink(missing_ok=True)
             raise
         return JSONResponse(song_json(song), 201)
@@ -161,7 +165,7 @@ class Gateway:
 
     async def _lint(self, request: Request) -> Response:
         body = await _body(request)
-        marks, model = marks_of(body.get("marks")), body.get("model")
+        marks, model = marks_of(body.get("marks")), _word(body, "model")
         lint = await run_in_threadpool(
             self._client.lint_marks, request.path_params["song"], marks, model=model
         )
@@ -172,7 +176,7 @@ class Gateway:
     async def _analyse(self, request: Request) -> Response:
         body = await _body(request)
         job = await run_in_threadpool(
-            self._client.analyse, request.path_params["song"], model=body.get("model")
+            self._client.analyse, request.path_params["song"], model=_word(body, "model")
         )
         return JSONResponse(job_json(job))
 
@@ -204,7 +208,7 @@ class Gateway:
 
     async def _write_marks(self, request: Request) -> Response:
         body = await _body(request)
-        marks, name = marks_of(body.get("marks")), body.get("format", "audacity")
+        marks, name = marks_of(body.get("marks")), _word(body, "format") or "audacity"
         if name not in {known.name for known in FORMATS}:
             raise BadInputError(f"there is no format {name!r} of marks")
 
@@ -220,12 +224,13 @@ class Gateway:
     async def _create_job(self, request: Request) -> Response:
         body = await _body(request)
         marks, options = marks_of(body.get("marks", [])), options_of(body.get("options", {}))
+        song, request_id = _word(body, "song") or "", _word(body, "request_id")
         job = await run_in_threadpool(
             lambda: self._client.create_job(
-                str(body.get("song")),
+                song,
                 marks=marks,
                 options=options,
-                request_id=body.get("request_id"),
+                request_id=request_id,
                 reuse=body.get("reuse") is True,
             )
         )
@@ -248,9 +253,7 @@ class Gateway:
     async def _events(self, request: Request) -> Response:
         """Send the events of a job as server-sent events; their ids are its sequence numbers."""
         last = request.headers.get("last-event-id", request.query_params.get("after", "0"))
-        if not last.isdigit():
-            raise BadInputError(f"Last-Event-ID is {last!r}, which is no number of an event")
-        watch = self._client.watch(request.path_params["job"], int(last))
+        watch = self._client.watch(request.path_params["job"], _number(last, "Last-Event-ID"))
         first = await self._next(watch)  # here, so that an unknown job is a plain refusal
         return StreamingResponse(self._stream(watch, first), media_type="text/event-stream")
 
@@ -283,11 +286,26 @@ async def _body(request: Request) -> dict[str, Any]:
     data = await _bounded(request, MAX_MARKS_FILE_BYTES)
     try:
         body = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInputError(f"the body is no JSON: {error}") from error
     if not isinstance(body, dict):
         raise BadInputError("the body is not an object")
     return body
+
+
+def _word(body: dict[str, Any], name: str) -> str | None:
+    """Return a field that is text; BadInputError if it is anything else, None if it is not there."""
+    value = body.get(name)
+    if value is not None and (not isinstance(value, str) or HALF_CHARACTER.search(value)):
+        raise BadInputError(f"{name} is {value!r}, which is no text")
+    return value
+
+
+def _number(text: str, name: str) -> int:
+    """Return a number of events or steps; BadInputError if it is none."""
+    if not NUMBER.fullmatch(text):
+        raise BadInputError(f"{name} is {text[:100]!r}, which is no number of 1 to 18 digits")
+    return int(text)
 
 
 async def _bounded(request: Request, max_bytes: int) -> bytes:
@@ -297,6 +315,11 @@ async def _bounded(request: Request, max_bytes: int) -> bytes:
         if len(data) > max_bytes:
             raise BadInputError(f"more than {max_bytes} bytes; that is more than any marks need")
     return bytes(data)
+
+
+async def _disk_refusal(request: Request, error: Exception) -> Response:
+    message = f"this machine's disk did not take it: {reason_of(error)}; free some space, then try again"
+    return JSONResponse({"reason": "DISK", "message": message}, 507)
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from ugosa_client.resources import ENUM_OPTIONS, Job, JobOptions, Mark, MarkStat
 from ugosa_client.web.audio import frames_per_peak
 from ugosa_client.web.songs import Song
 
+NUMBERS_END = 2**63  # of what the wire holds
 SIGHT_FIELDS = ("visual_frames", "pictures", "video")  # binary, and not of this page
 TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
@@ -78,7 +79,8 @@ def options_of(values: Any) -> JobOptions:
         if name not in kinds:
             raise BadOptionError(f"there is no option {name!r}; there are {', '.join(kinds)}")
         types = TYPES.get(kinds[name], (str,))
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        is_typed = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+        if not is_typed or (isinstance(value, int) and abs(value) >= NUMBERS_END):
             raise BadOptionError(f"{name} is {value!r}, which is not of kind {kinds[name]}")
         fields[name] = tuple(map(str, value)) if isinstance(value, list) else value
     try:

@@ -24,6 +24,8 @@ from ugosa_client.web.byte_ranges import attachment, range_response, zip_parts
 from ugosa_client.web.songs import Songs
 from ugosa_client.web.stem_projects import PROJECTS
 
+MAX_STEP_DIGITS = 18
+
 
 class StemRoutes:
     """Stems of all jobs, over one client."""
@@ -66,7 +68,7 @@ class StemRoutes:
 
     def _preview_wav(self, request: Request) -> Response:
         step = request.query_params.get("step", "")
-        if not step.isdecimal():
+        if not step.isdecimal() or len(step) > MAX_STEP_DIGITS:
             raise BadInputError(f"step is {step!r}, which is no number of steps")
         wav = self._songs.preview_wav(request.path_params["job"], request.path_params["source"], int(step))
         return range_response(request, wav.read, wav.size_bytes, "audio/wav")
