@@ -16,7 +16,7 @@ from ugosa_client.cli.reporter import Reporter
 from ugosa_client.cli.separate import add_out
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError
-from ugosa_client.resources import JobState
+from ugosa_client.resources import Job, JobState
 
 CONDITIONED = "conditioned_unet"  # the architecture of models that are told which instruments play
 
@@ -112,13 +112,18 @@ def run_fetch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
 def run_cancel(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Ask the job to end."""
     job = client.cancel(arguments.job_id)
-    reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
+    reporter.result({"job": job}, _state_text(job))
 
 
 def run_accept(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Ask the job to take what it has learned."""
     job = client.accept(arguments.job_id)
-    reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
+    reporter.result({"job": job}, _state_text(job))
+
+
+def _state_text(job: Job) -> str:
+    ended = job.state in (JobState.SUCCEEDED, JobState.FAILED)
+    return f"job {job.job_id} " + (f"has ended already ({job.state})" if ended else f"is {job.state}")
 
 
 def run_delete(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
