@@ -18,8 +18,6 @@ from ugosa_client.client import UgosaClient
 from ugosa_client.errors import JobCancelledError, JobFailedError
 from ugosa_client.resources import Job, JobState
 
-CONDITIONED = "conditioned_unet"  # the architecture of models that are told which instruments play
-
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the parsers of this file."""
@@ -187,7 +185,7 @@ def megabytes(size_bytes: int) -> str:
 def run_models(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """List models; those that are told who plays only where all are asked for."""
     found = client.models()
-    shown = [model for model in found if arguments.all or model.architecture != CONDITIONED]
+    shown = [model for model in found if arguments.all or not model.is_of_ensembles]
     table = Table("model", "architecture", "sources", "rate", "parameters", "description", box=None)
     for model in shown:
         table.add_row(

@@ -114,6 +114,7 @@ class Gateway:
                 "is_default": model.is_default,
             }
             for model in self._client.models()
+            if model.is_default or not model.is_of_ensembles
         ]
         return JSONResponse({"models": models, "marks_formats": marks_formats})
 
