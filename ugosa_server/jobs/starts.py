@@ -160,8 +160,8 @@ def check_start(keys: AdapterKeys, draft: JobDraft, model: ModelInfo) -> None:
         if lost:
             start_s, end_s = (frame / model.sample_rate_hz for frame in lost[0])
             raise BadOptionError(
-                f"start_from: that has learned that {source} is silent from {clock(start_s)} to {clock(end_s)}, which"
-                " is not marked any more; start from the model as it is (none)"
+                f"start_from: that has learned that {source} is silent from {clock(start_s)} to"
+                f" {clock(end_s)}, which is not marked any more; start from the model as it is (none)"
             )
 
 
