@@ -507,5 +507,5 @@ class Model:
 
     @property
     def is_of_ensembles(self) -> bool:
-        """Whether it is told which instruments of an ensemble play."""
+        """True if it is told which instruments of an ensemble play."""
         return self.architecture == "conditioned_unet"
