@@ -227,7 +227,7 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
     try:
         config = msgspec.convert(values, ServerConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path or 'configuration'}: {error}") from error
+        raise ConfigError(f"{path or 'configuration'}: {str(error).replace('$.', '')}") from error
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, int | float) and not 0 <= value < math.inf:
             raise ConfigError(f"{name} is {value}, but must be at least 0")

@@ -44,6 +44,27 @@ def test_a_wrong_mark_is_warned_of_on_terminal_and_report(song, tmp_path, capsys
     assert warning in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_without_a_folder_stems_come_beside_the_work(song, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["separate", str(song)]) == 0
+    assert (tmp_path / "Mein Stück 1-stems" / "vocals.wav").exists()
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_page_never_stands_beside_stems_of_another_job(song, tmp_path, capsys):
+    first, second = tmp_path / "out", tmp_path / "out-2"
+    assert main(["separate", str(song), "-o", str(first)]) == 0
+    assert main(["separate", str(song), "--stems", "drums", "--no-page", "-o", str(first)]) == 0
+    page, job = (
+        (first / "report.html").read_bytes(),
+        json.loads((second / "report.json").read_text())["job_id"],
+    )
+    capsys.readouterr()
+    assert main(["report", job, "-o", str(first)]) == 0
+    assert capsys.readouterr().out.strip() == str(second / "report.html")
+    assert (first / "report.html").read_bytes() == page
+
+
 def test_a_chosen_stem_comes_with_the_exact_rest(song, tmp_path):
     marks = ["--marks", str(song.with_suffix(".txt")), "--epochs", "1"]
     assert main(["separate", str(song), *marks, "-o", str(tmp_path / "all")]) == 0
@@ -66,8 +87,10 @@ def test_a_page_is_made_on_demand_with_all_takes(song, tmp_path, capsys):
     words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--epochs", "1", "--no-page"]
     assert main([*words, "--name", "{song} - {stem}", "-o", str(out)]) == 0
     assert not (out / "report.html").exists()
-    assert f"; see {out / 'report.json'} (job-" in capsys.readouterr().err
     job = json.loads((out / "report.json").read_text())["job_id"]
+    assert (
+        f"; see {out / 'report.json'}, and `ugosa report {job} -o {out}` makes a" in capsys.readouterr().err
+    )
     words = ["report", job, "--name", "{song} - {stem}", "-o", str(out)]
     assert main(words) == 0
     page = (out / "report.html").read_text()
@@ -157,13 +180,14 @@ def test_an_equal_request_is_answered_with_the_stems_there(song, client, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["mp3", "ogg"])
-def test_lossy_stems_sound_like_the_exact_ones(song, tmp_path, kind):
+def test_lossy_stems_sound_like_the_exact_ones(song, tmp_path, capsys, kind):
     assert main(["separate", str(song), "--format", kind, "-o", str(tmp_path / "out"), "--detach"]) == 0
     assert not (tmp_path / "out").exists()
     words = ["separate", str(song), "--stems", "drums", "--format", kind]
     assert main([*words, "-o", str(tmp_path / "out")]) == 0
     names = {f"drums.{kind}", f"rest.{kind}", "report.json", "report.html"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    assert f"fetched rest.{kind}\n" in capsys.readouterr().err
     mix = read_audio(song)
     stems = [read_audio(tmp_path / "out" / f"{stem}.{kind}")[: len(mix)] for stem in ("drums", "rest")]
     error = sum(stems)[: len(mix)] - mix[: len(stems[0])]

@@ -35,8 +35,8 @@ def test_versions_say_what_changed_and_what_came_of_it(song, tmp_path, capsys):
     assert listed.index(second) < listed.index(first)
     assert listed.count("cannot tell") == 2
     assert "+ drums silent 0:00.0-0:01.0" in listed
-    assert "silence_weight 1 -> 2" in listed
-    assert f"start_from none -> {first}" in listed
+    assert "lambda 1 -> 2" in listed
+    assert f"start-from none -> {first}" in listed
     for name in (first, f"{said('songs', '--json') and first}"):
         assert said("versions", name) == listed
     compared = said("compare", second, first)

@@ -406,6 +406,10 @@ def test_a_check_finds_every_bad_marks_file_and_makes_no_job(server, songs, tmp_
     assert "ends at 0:09.0, but the song ends at 0:01.0" in error
     (songs / "b.txt").unlink()
     (songs / "a.txt").unlink()
+    (songs / "c.wav").write_text("no song")
+    assert main(arguments) == 2
+    assert "c.wav: it is no WAV file that can be read" in capsys.readouterr().err
+    (songs / "c.wav").unlink()
     assert main([*arguments, "--json"]) == 0
     result = json_lines(capsys)[-1]
     assert result["stems_bytes"] == 2 * 44100 * 2 * 4 * 4  # songs, frames, channels, stems, bytes

@@ -19,6 +19,7 @@ from ugosa_server.marks import (
     MarkSet,
     check_all_silent,
     check_marks_of_absent,
+    clock,
     marks_of_ensemble,
     playing_sources,
     validate_marks,
@@ -141,17 +142,17 @@ class JobDrafts:
 
 def _check_preview(options: JobOptions, song: SourceAudio) -> None:
     """Make sure that previews are made of a short stretch of the song, if of any."""
-    start, end = options.preview_start_frame, options.preview_end_frame
+    start, end, rate = options.preview_start_frame, options.preview_end_frame, song.sample_rate_hz
     if (start, end) == (0, 0):
         return
     if not start < end <= song.frames:
         raise BadOptionError(
-            f"the preview goes from frame {start} to {end}, but must lie within the {song.frames} frames of"
-            " the song, its end after its start"
+            f"the preview goes from {clock(start / rate)} to {clock(end / rate)}, but must lie within the"
+            f" song, which ends at {clock(song.frames / rate)}, its end after its start"
         )
-    if end - start > MAX_PREVIEW_S * song.sample_rate_hz:
+    if end - start > MAX_PREVIEW_S * rate:
         raise BadOptionError(
-            f"the preview is {(end - start) / song.sample_rate_hz:g} s long, but must be at most"
+            f"the preview is {(end - start) / rate:g} s long, but must be at most"
             f" {MAX_PREVIEW_S:g} s; name a shorter stretch"
         )
 

@@ -21,7 +21,7 @@ from ugosa_server.jobs.options import JobOptionsRequest, check_adaptation
 from ugosa_server.jobs.runs import JobKind, JobOptions
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import AsyncStore
-from ugosa_server.marks import complement, intersect
+from ugosa_server.marks import clock, complement, intersect
 from ugosa_server.models import ModelInfo
 
 AUTO = "auto"
@@ -138,10 +138,11 @@ def check_start(keys: AdapterKeys, draft: JobDraft, model: ModelInfo) -> None:
     assert song is not None
     if keys.base_sha256 != model.sha256:
         raise BadOptionError(
-            f"start_from: that was learned on another model than {model.name}, or on another version of it"
+            f"start_from: that was learned on another model than {model.name}, or on another version of it;"
+            " name that model, or start from auto or none"
         )
     if song.sha256 and keys.audio_sha256 != song.sha256:
-        raise BadOptionError("start_from: that was learned on another song")
+        raise BadOptionError("start_from: that was learned on another song; start from auto or none")
     if strategy.depth is None:
         raise BadOptionError(
             "start_from: strategy B0 learns nothing and separates with the model as it is; to separate with"
@@ -159,8 +160,8 @@ def check_start(keys: AdapterKeys, draft: JobDraft, model: ModelInfo) -> None:
         if lost:
             start_s, end_s = (frame / model.sample_rate_hz for frame in lost[0])
             raise BadOptionError(
-                f"start_from: that has learned that {source} is silent from {start_s:.3f} s to {end_s:.3f} s,"
-                " which is not marked any more; start from the model as it is (none)"
+                f"start_from: that has learned that {source} is silent from {clock(start_s)} to"
+                f" {clock(end_s)}, which is not marked any more; start from the model as it is (none)"
             )
 
 

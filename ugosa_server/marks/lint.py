@@ -14,7 +14,7 @@ import numpy as np
 from ugosa_server.audio.formats import SourceAudio, peak_dbfs
 from ugosa_server.marks.activity import fade_frames
 from ugosa_server.marks.levels import SongLevels
-from ugosa_server.marks.model import Interval, Mark, MarkSet, intersect, merge
+from ugosa_server.marks.model import Interval, Mark, MarkSet, clock, intersect, merge
 from ugosa_server.marks.suggest import SURE, frames_of_hops, playing_probability, runs
 from ugosa_server.marks.validate import Fault, Refusal, find_refusals, playing_sources, sounding_all_silent
 
@@ -110,7 +110,8 @@ def _all_silent(marks: MarkSet, sources: Sequence[str], song: SourceAudio) -> It
         yield Finding(
             "ALL_SILENT",
             Severity.ERROR,
-            f"all sources are marked silent from {_times((start, stop), song)}, but the mix sounds there "
+            f"all sources are marked silent from {clock(start / song.sample_rate_hz)} to "
+            f"{clock(stop / song.sample_rate_hz)}, but the mix sounds there "
             f"(peak {peak_dbfs(peak):.1f} dBFS)",
             "unmark the source that is heard there",
             span=(start, stop),
@@ -184,8 +185,8 @@ def silent_but_heard(marks: MarkSet, sources: Sequence[str], levels: SongLevels)
             yield Finding(
                 "SILENT_BUT_HEARD",
                 Severity.WARNING,
-                f"{source} is marked silent, but the model hears it from {start / rate:.3f} s to "
-                f"{stop / rate:.3f} s (up to {level_db:.1f} dBFS)",
+                f"{source} is marked silent, but the model hears it from {clock(start / rate)} to "
+                f"{clock(stop / rate)} (up to {level_db:.1f} dBFS)",
                 "listen there: shorten the mark if the source plays, keep it if the model is wrong",
                 source,
                 (start, stop),

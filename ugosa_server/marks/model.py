@@ -41,6 +41,12 @@ class Mark:
 Interval = tuple[int, int]
 
 
+def clock(time_s: float) -> str:
+    """Write a time in a song for people: 1:02.5."""
+    minutes, rest = divmod(round(time_s * 10), 600)
+    return f"{minutes}:{rest / 10:04.1f}"
+
+
 @dataclass(frozen=True)
 class MarkSet:
     """Marks of one song, with the merged spans of each source worked out once."""

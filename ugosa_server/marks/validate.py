@@ -28,7 +28,7 @@ from ugosa_server.errors import (
     did_you_mean,
 )
 from ugosa_server.marks.activity import fade_frames
-from ugosa_server.marks.model import Interval, Mark, MarkSet, MarkState, complement, intersect
+from ugosa_server.marks.model import Interval, Mark, MarkSet, MarkState, clock, complement, intersect
 
 MAX_SHOWN_CHARS = 100  # of a name that is no source's
 SILENCE_DBFS = -90.0  # a stem is silent when its peak is no higher
@@ -237,9 +237,9 @@ def check_all_silent(marks: MarkSet, sources: Sequence[str], song: SourceAudio) 
     """
     for start, stop, peak in sounding_all_silent(marks, sources, song):
         raise AllSilentError(
-            f"all sources are marked silent from {start / song.sample_rate_hz:.3f} s to "
-            f"{stop / song.sample_rate_hz:.3f} s (frames {start} to {stop}), but the mix sounds"
-            f" there (peak {peak_dbfs(peak):.1f} dBFS); unmark at least one source there",
+            f"all sources are marked silent from {clock(start / song.sample_rate_hz)} to "
+            f"{clock(stop / song.sample_rate_hz)}, but the mix sounds there (peak "
+            f"{peak_dbfs(peak):.1f} dBFS); unmark at least one source there",
             start_frame=start,
             end_frame=stop,
         )

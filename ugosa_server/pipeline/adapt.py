@@ -157,7 +157,8 @@ def adapt_network(
             f"{steps} of {all_steps} steps were learned when the job was to go on; --steps {steps}"
             f" --start-from {spec.options.start_from} gives the same stems again"
             if steps
-            else "nothing was learned yet when the job was to go on: it takes what it started from",
+            else "nothing was learned yet when the job was to go on: it takes "
+            + ("what it started from" if start else "the model as it is"),
             warning=False,
         )
         if not steps and start is None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ugosa_server.jobs import RunNotice
-from ugosa_server.marks import Interval, MarkSet, SongLevels, intersect, merge, silent_but_heard
+from ugosa_server.marks import Interval, MarkSet, SongLevels, clock, intersect, merge, silent_but_heard
 from ugosa_server.marks.suggest import LOUD_PERCENTILE, SILENT_MIX_DBFS, frames_of_hops, runs, smooth_dbfs
 from ugosa_server.pipeline.context import RunContext
 
@@ -79,13 +79,8 @@ def _places(spans: list[Interval], source: str, levels: SongLevels) -> str:
         hops = slice(start // levels.hop_frames, -(-stop // levels.hop_frames))
         level_dbfs = max(levels.sources_dbfs[source][hops])
         named.append(
-            f"from {_clock(start / rate_hz)} to {_clock(stop / rate_hz)} (up to {level_dbfs:.1f} dBFS)"
+            f"from {clock(start / rate_hz)} to {clock(stop / rate_hz)} (up to {level_dbfs:.1f} dBFS)"
         )
     text = ", ".join(named)
     further = len(spans) - len(named)
     return f"{text} and in {further} further {'place' if further == 1 else 'places'}" if further else text
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds * 10), 600)
-    return f"{minutes}:{rest / 10:04.1f}"

@@ -59,9 +59,9 @@ def effective_strategy(spec: RunSpec) -> tuple[Strategy, RunNotice | None]:
     if strategy.uses_marks and not MarkSet(spec.marks).has_silence:
         notice = RunNotice(
             "NO_MARKS",
-            f"no region is marked silent, so there is nothing for {strategy} to learn from: the song is "
-            "separated with the model as it is",
-            warning=True,
+            "no region is marked silent, so there is nothing to learn from: the song is separated with the "
+            "model as it is",
+            warning=bool(spec.marks),  # without any, this is what was asked for
         )
         return UNADAPTED, notice
     return strategy, None

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
+from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.report.data import JobReport, Listening, TakeKind
 from ugosa_server.report.svg import Waveform, lanes, leakage_table, loss_chart, timing_bars
-from ugosa_server.report.text import Card, cards, clock, count
+from ugosa_server.report.text import Card, cards, clock, count, level
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -84,8 +85,8 @@ def _leakage_intro(report: JobReport) -> str:
             where += " (the adapted network was not kept)"
     return (
         f"<p>The level of what the network itself gives for an instrument {where}, as it came and after it "
-        "was adapted, in dBFS; lower is better. The last column is the peak in the file, with your marks "
-        "applied.</p>"
+        f"was adapted, in dBFS; lower is better, and what is below {level(SILENCE_DBFS)} is silence. The"
+        " last column is the peak in the file, with your marks applied.</p>"
     )
 
 

@@ -159,7 +159,7 @@ def _leakage_row(index: int, stem: StemReport, before: float | None, after: floa
     change, trend = "\N{EN DASH}", ""
     if changed_db is not None:
         change = f"{'+' if changed_db > 0 else ''}{number(changed_db)}"
-        trend = "better" if changed_db < 0 else "worse"
+        trend = "better" if changed_db < 0 else "worse" if changed_db > 0 else ""
     return (
         f'<tr style="--colour:{source_colour(index)}">'
         f'<th scope="row"><i class="dot"></i>{escape(stem.source)}</th>'

@@ -48,8 +48,8 @@ REFUSAL = (
 )
 
 BAD_TOKEN = (
-    "this server does not accept the token that came with the call: it is mistyped, or was revoked; whoever"
-    " runs the server can make another one with `ugosa-server token create`"
+    "this server does not accept the token that came with the call: it is mistyped, expired or revoked;"
+    " whoever runs the server can make another one with `ugosa-server token create`"
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]

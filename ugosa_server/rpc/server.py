@@ -165,7 +165,10 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
         pair = (files.key.read_bytes(), files.certificate.read_bytes())
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         named = ", ".join(str(path) for path in (files.certificate, files.key, files.client_ca) if path)
-        raise ConfigError(f"TLS cannot be set up with {named}: {reason_of(error)}") from error
+        raise ConfigError(
+            f"TLS cannot be set up with {named}: {reason_of(error)}; all are PEM files, tls_cert the"
+            " certificate and tls_key its key"
+        ) from error
     return grpc.ssl_server_credentials(
         [pair], root_certificates=client_ca, require_client_auth=client_ca is not None
     )

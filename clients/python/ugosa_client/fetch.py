@@ -200,7 +200,7 @@ def _fetch_stems(
         else:
             check_lossy_rate(stem_files.lossy, stem.sample_rate_hz)
             whole = path.with_name(path.name + stem.encoding.suffix)
-            _fetch_stem(connection, job_id, stem, whole, on_progress)
+            _fetch_stem(connection, job_id, stem, whole, on_progress, path.name)
             encode_lossy(whole, path)
             whole.unlink()
 
@@ -258,9 +258,14 @@ def _is_stem(path: Path, stem: Stem) -> bool:
 
 
 def _fetch_stem(
-    connection: Connection, job_id: str, stem: Stem, path: Path, on_progress: OnFetchProgress | None
+    connection: Connection,
+    job_id: str,
+    stem: Stem,
+    path: Path,
+    on_progress: OnFetchProgress | None,
+    shown_name: str = "",
 ) -> None:
-    name = f"{BASE_FOLDER}/{path.name}" if stem.is_base else path.name
+    name = f"{BASE_FOLDER}/{shown_name or path.name}" if stem.is_base else shown_name or path.name
     if _is_stem(path, stem):
         if on_progress is not None:
             on_progress(name, stem.size_bytes, stem.size_bytes)
@@ -339,7 +344,7 @@ def fetch_adapter(
     adapter = job.adapter
     if adapter is None:
         raise NotFoundError(
-            f"job {job_id} is {job.state} and has no adapter: it learned nothing, or kept the model as it is"
+            f"job {job_id} ({job.state}) has no adapter: it learned nothing, or kept the model as it is"
         )
     target = Path(path or safe_file_name(Path(job.file_name).stem) + ADAPTER_SUFFIX)
     if target.exists() and not overwrite:

@@ -479,3 +479,8 @@ class Model:
     """Fine-tuning depths that it offers."""
     is_default: bool
     """Whether jobs that name no model get this one."""
+
+    @property
+    def is_of_ensembles(self) -> bool:
+        """True if it is told which instruments of an ensemble play."""
+        return self.architecture == "conditioned_unet"

@@ -13,7 +13,7 @@ from ugosa_client.events import JobEvent
 from ugosa_client.fetch import REPORT_HTML, OnFetchProgress, fetch_base_stems, fetch_report, stem_file_names
 from ugosa_client.jobs import create_job, get_job
 from ugosa_client.resources import UNADAPTED, Job, JobState, MarkState, StemEncoding, VerdictOutcome
-from ugosa_client.result_folders import BASE_FOLDER, STEMS, job_of_folder, name_files
+from ugosa_client.result_folders import BASE_FOLDER, STEMS, free_folder, job_of_folder, name_files
 from ugosa_client.separate import finish
 from ugosa_client.stem_files import PLAIN, StemFiles
 from ugosa_client.wire.ugosa.v1 import job_service_pb2
@@ -34,6 +34,8 @@ def fetch_page(
 ) -> Path:
     """Write the page of a job into the folder of its stems; return its path.
 
+    Where the folder holds another job's, it is the one of its row with this job's, `folder`-2, -3 ...
+
     Args:
         connection: to the server.
         job_id: of a job that succeeded.
@@ -51,7 +53,7 @@ def fetch_page(
     job = get_job(connection, job_id)
     if job.state is not JobState.SUCCEEDED:
         raise JobNotFinishedError(f"job {job_id} is {job.state}, and has no report", "JOB_NOT_FINISHED")
-    page = Path(folder) / REPORT_HTML
+    page = free_folder(Path(folder), job_id) / REPORT_HTML
     page.parent.mkdir(parents=True, exist_ok=True)
     sources = [stem.source for stem in job.stems]
     takes = {STEMS: dict(zip(sources, stem_file_names(job, stem_files), strict=True))}

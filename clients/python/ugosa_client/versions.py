@@ -53,10 +53,11 @@ def marks_changed(before: Sequence[Mark], after: Sequence[Mark], job: Job) -> tu
 
 
 def options_changed(before: JobOptions, after: JobOptions) -> tuple[str, ...]:
-    """Return the options that differ, by their names in the API, with both values."""
+    """Return the options that differ, by their names on the command line, with both values."""
     rows = [row for row in option_table() if row.field not in OF_PREVIEWS]
-    pairs = [(row.name, getattr(before, row.field), getattr(after, row.field)) for row in rows]
-    return tuple(f"{name} {_text(old)} -> {_text(new)}" for name, old, new in pairs if old != new)
+    pairs = [(row.flag, getattr(before, row.field), getattr(after, row.field)) for row in rows]
+    changed = [(flag.removeprefix("--"), old, new) for flag, old, new in pairs if old != new]
+    return tuple(f"{name} {_text(old)} -> {_text(new)}" for name, old, new in changed)
 
 
 def mark_text(mark: Mark, sample_rate_hz: int) -> str:

@@ -143,7 +143,9 @@ export const separating = {
 
   async restart_of_the_server_loses_no_event({ drag, page, until }) {
     await drag("vocals", 0.05, 0.45);
+    await page.route("**/events*", (route) => route.fulfill({ status: 503 }), { times: 1 }); // as while no server answers
     await page.keyboard.press("r");
+    await until(() => window.ugosa.runs.all.some((run) => run.text === "waits for the server"));
     await until(() => window.ugosa.runs.all.some((run) => run.text.startsWith("learns")));
     await ask("restart");
     await until(hasSucceeded);

@@ -85,7 +85,7 @@ class JobReader:
         """
         job = self.find(principal, job_id)
         if job is None:
-            raise NotFoundError(f"no job {job_id!r}")
+            raise NotFoundError(f"no job {job_id!r}; `ugosa jobs` lists yours")
         return job
 
     def with_player_frames(self, job: Job) -> Job:
@@ -130,7 +130,7 @@ class JobReader:
             (job_id, principal),
         )
         if row is None:
-            raise NotFoundError(f"no job {job_id!r}")
+            raise NotFoundError(f"no job {job_id!r}; `ugosa jobs` lists yours")
         return row
 
     def page(

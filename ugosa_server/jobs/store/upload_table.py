@@ -100,7 +100,7 @@ class UploadTable:
             (upload_id, principal),
         )
         if row is None:
-            raise NotFoundError(f"no upload {upload_id!r}")
+            raise NotFoundError(f"no upload {upload_id!r}; `ugosa songs` lists yours")
         return self._upload(row)
 
     def page(

@@ -43,6 +43,8 @@ class Parser(argparse.ArgumentParser):
             word, choices = match[1], re.findall(r"[^\s,']+", match[2])
             if near := difflib.get_close_matches(word, choices, n=1):
                 message += f"; did you mean {near[0]!r}?"
+        if message.endswith(("required: COMMAND", "required: ACTION")):
+            message += f"; `{self.prog} --help` lists them"
         super().error(message)
 
 

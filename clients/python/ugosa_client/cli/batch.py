@@ -172,13 +172,14 @@ def result_word(outcome: SongOutcome) -> str:
 
 def summary(outcomes: list[SongOutcome]) -> str:
     """Return the closing table."""
-    table = Table("song", "result", "marks", "time", "where", box=None)
+    table = Table("song", "result", "marks", "verdict", "time", "where", box=None)
     for outcome in outcomes:
         ok = outcome.exit_code is ExitCode.OK
         table.add_row(
             escape(outcome.song),
             result_word(outcome),
             str(outcome.marks),
+            escape(outcome.verdict.partition(":")[0]),
             f"{outcome.elapsed_s:.1f} s",
             escape(outcome.out_dir if ok else outcome.message),
         )

@@ -13,12 +13,13 @@ from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import UgosaClientError, message_of
+from ugosa_client.errors import BadInputError, UgosaClientError, message_of
 from ugosa_client.marks.file import read_marks
 from ugosa_client.resources import JobOptions, Model
 from ugosa_client.separate import find_model, stems_bytes
 from ugosa_client.song import FileSong, lossless_length
 
+READ_HERE = (".wav", ".flac", ".aif", ".aiff")  # by libsndfile, whole; of others only some
 LONGEST_SONG_FRAMES = 1 << 40  # for songs whose length only the server knows: no mark lies beyond
 
 
@@ -47,13 +48,14 @@ def check_songs(
     checked = [_check(tree, song, model, options) for song in songs]
     wrong = [song for song in checked if song.error]
     needed = sum(song.stems_bytes for song in checked)
-    unknown = sum(not song.stems_bytes and not song.error for song in checked)
+    unknown = [song.song for song in checked if not song.stems_bytes and not song.error]
+    unmarked = sum(not song.marks and not song.error for song in checked)
     place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
-    text = f"{len(checked)} songs, {sum(not song.marks for song in checked)} of them without marks\n"
-    text += f"stems: up to {needed / 1e9:.1f} GB, and as much at the server; {free / 1e9:.1f} GB free here"
+    text = f"{len(checked)} songs, {unmarked} of them without marks\n"
+    text += f"stems: up to {needed / 1e6:,.0f} MB, and as much at the server; {free / 1e6:,.0f} MB free here"
     if unknown:
-        text += f"\n{unknown} songs are not counted: only the server can tell their length"
+        text += f"\nnot counted, since only the server can tell their length: {', '.join(unknown)}"
     if needed > free:
         text += "\nthat does not fit: make room, or take --format flac-pcm24, or fewer --stems"
     values = {"songs": checked, "stems_bytes": needed, "free_bytes": free}
@@ -71,19 +73,28 @@ def _check(tree: SongTree, song: Path, model: Model, options: JobOptions) -> Che
     try:
         FileSong(song)
         length = lossless_length(song)
+        n_samples = _samples(song)
         path = tree.marks(song)
         if path is not None:
             rate, frames = (length.sample_rate_hz, length.frames) if length else (48_000, LONGEST_SONG_FRAMES)
             n_marks = len(read_marks(path, model.sources, rate, frames))
     except (UgosaClientError, OSError) as error:
         return CheckedSong(name, error=message_of(error))
-    return CheckedSong(name, n_marks, stems_bytes(_samples(song), options, model))
+    return CheckedSong(name, n_marks, stems_bytes(n_samples, options, model))
 
 
 def _samples(song: Path) -> int:
-    """Return the number of samples of all channels; 0 if it is not known here."""
+    """Return the number of samples of all channels; 0 if it is not known here.
+
+    Raises:
+        BadInputError: the file is none of its suffix's kind.
+    """
     try:
         info = soundfile.info(song)
-    except soundfile.LibsndfileError:
+    except soundfile.LibsndfileError as error:
+        if song.suffix.lower() in READ_HERE:
+            raise BadInputError(
+                f"it is no {song.suffix[1:].upper()} file that can be read; export it again"
+            ) from error
         return 0
     return int(info.frames) * int(info.channels)

@@ -16,9 +16,7 @@ from ugosa_client.cli.reporter import Reporter
 from ugosa_client.cli.separate import add_out
 from ugosa_client.client import UgosaClient
 from ugosa_client.jobs import require_success
-from ugosa_client.resources import JobState
-
-CONDITIONED = "conditioned_unet"  # the architecture of models that are told which instruments play
+from ugosa_client.resources import Job, JobState
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -143,7 +141,12 @@ def run_adapter(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
 def run_ask(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Ask the job to end, or to take what it has learned."""
     job = (client.cancel if arguments.command == "cancel" else client.accept)(arguments.job_id)
-    reporter.result({"job": job}, f"job {job.job_id} is {job.state}")
+    reporter.result({"job": job}, _state_text(job))
+
+
+def _state_text(job: Job) -> str:
+    ended = job.state in (JobState.SUCCEEDED, JobState.FAILED)
+    return f"job {job.job_id} " + (f"has ended already ({job.state})" if ended else f"is {job.state}")
 
 
 def run_delete(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
@@ -212,7 +215,7 @@ def megabytes(size_bytes: int) -> str:
 def run_models(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """List models; those that are told who plays only where all are asked for."""
     found = client.models()
-    shown = [model for model in found if arguments.all or model.architecture != CONDITIONED]
+    shown = [model for model in found if arguments.all or not model.is_of_ensembles]
     table = Table("model", "architecture", "sources", "rate", "parameters", "description", box=None)
     for model in shown:
         table.add_row(

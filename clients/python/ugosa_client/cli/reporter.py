@@ -227,11 +227,11 @@ def report_error(error: UgosaClientError | OSError, reporter: Reporter) -> ExitC
 def describe(event: JobEvent) -> str:
     """Describe an event in words."""
     if isinstance(event, StateChanged):
-        return f"{event.state}: {event.failure.message}" if event.failure else str(event.state)
+        return str(event.state)  # why it failed is the command's last word
     if isinstance(event, Notice):
         return f"{'warning' if event.warning else 'note'}: {event.message}"
     if isinstance(event, BaseStemsReady):
-        return "the stems of the model as it is are there, in base/; better ones may follow"
+        return "the stems of the model as it is are there; better ones may follow"
     if isinstance(event, PreviewReady):
         return f"a preview after {event.step} steps of epoch {event.epoch} is there"
     text = event.phase.replace("_", " ")

@@ -22,9 +22,11 @@ from ugosa_client.cli.job_options import add_job_options, add_name, job_options,
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError
+from ugosa_client.events import BaseStemsReady, JobEvent
 from ugosa_client.marks.file import read_marks_of_stretch
 from ugosa_client.marks.regions import Position, parse_time
 from ugosa_client.resources import BaseStems
+from ugosa_client.result_folders import BASE_FOLDER, free_folder
 from ugosa_client.separate import Separation, SeparationRequest, find_model, take_project
 from ugosa_client.stretch import cut_times
 from ugosa_client.video import Sight, parse_boxes
@@ -59,12 +61,14 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def add_out(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     """Add the directory of one song's results."""
+    default = "" if required else " (default: SONG-stems)"
     parser.add_argument(
         "-o",
         "--out",
         required=required,
         metavar="DIR",
-        help="directory for stems and report; results of another job stay there, and DIR-2, DIR-3 ... follow",
+        help=f"directory for stems and report{default}; results of another job stay there, and DIR-2, DIR-3"
+        " ... follow",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what is in DIR, whoever wrote it")
 
@@ -153,7 +157,7 @@ def places_of(arguments: argparse.Namespace) -> Sight:
 def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Upload, make the job, watch it, and fetch its results."""
     if arguments.out is None and not arguments.detach:
-        raise BadInputError("name the folder for the stems with -o DIR, or make only the job with --detach")
+        arguments.out = f"{Path(arguments.song).stem}-stems"
     rule = stem_files(arguments)
     if is_watched(arguments):
         arguments.base_stems = BaseStems.EARLY.value
@@ -174,11 +178,19 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
     if arguments.detach:
         reporter.result({"job": job}, job.job_id)
         return
-    reporter.job_made(job)
+    if not is_reused:
+        reporter.job_made(job)
     with Interrupts(client, job, reporter) as interrupts:
-        on_event = interrupts.happened
+
+        def on_event(event: JobEvent) -> None:
+            interrupts.happened(event)
+            if isinstance(event, BaseStemsReady):
+                folder = free_folder(Path(arguments.out), job.job_id) / BASE_FOLDER
+                reporter.say(f"listen meanwhile: {folder}")
+
+        shown = on_event
         if arguments.audition is not None:
-            on_event = Audition(client, arguments.audition, reporter, on_event).happened
+            shown = Audition(client, arguments.audition, reporter, on_event).happened
         separation = client.finish(
             job,
             arguments.out,
@@ -186,7 +198,7 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
             overwrite=arguments.overwrite,
             beside=not arguments.overwrite,
             stem_files=rule,
-            on_event=on_event,
+            on_event=shown,
             on_fetch=reporter.fetched,
         )
     listing = [str(path) for path in separation.files.paths]
@@ -217,7 +229,9 @@ def closing_line(separation: Separation) -> str:
     """Say whether fine-tuning helped, where to listen, which job it was, and how long it took."""
     job, files = separation.job, separation.files
     sentence = job.verdict.message if job.verdict else "done"
-    where = f"listen with {files.report_html}" if files.report_html else f"see {files.report_json}"
+    where = f"see {files.report_json}, and `ugosa report {job.job_id} -o {files.folder}` makes a page"
+    if files.report_html:
+        where = f"listen with {files.report_html}"
     took = ""
     if job.start_time and job.end_time:
         took = f", {(job.end_time - job.start_time).total_seconds():.0f} s"

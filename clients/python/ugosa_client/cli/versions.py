@@ -88,7 +88,8 @@ def run_compare(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
         if marks:
             lines.append("(each under its own marks: where those differ, so does what is measured)")
     values = {"marks": marks, "options": options, "jobs": [first, second], "leakage_dbfs": leakage}
-    reporter.result(values, "\n".join(lines))
+    hint = "`ugosa star JOB` keeps one for good, `ugosa fetch JOB -o DIR` brings its stems"
+    reporter.result(values, "\n".join(lines), closing=hint)
 
 
 def run_star(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:

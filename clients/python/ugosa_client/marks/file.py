@@ -196,4 +196,5 @@ def _refuse_foreign_text(path: Path, data: bytes) -> None:
     try:
         decode_text(data)
     except ValueError as error:
-        raise MarksFileError(f"{path} is no marks file of a known format: {error}") from None
+        reason = "it is no text; is it the song?" if b"\0" in data else error
+        raise MarksFileError(f"{path} is no marks file of a known format: {reason}") from None

@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 
 from ugosa_client.client import UgosaClient
+from ugosa_client.errors import UgosaClientError
 from ugosa_client.resources import Stem
 
 PEAKS_PER_S = 100
@@ -30,6 +31,8 @@ class StemReader(io.RawIOBase):
         self._stem = stem
         self._position = 0
         self._start, self._ahead = 0, b""  # bytes that were read, and where they begin
+        self.error: UgosaClientError | None = None
+        """Why the file ended early; libsndfile lets no exception through."""
 
     def readable(self) -> bool:
         """Return True."""
@@ -56,10 +59,13 @@ class StemReader(io.RawIOBase):
         if start >= end:
             return 0
         if start < self._start or end > self._start + len(self._ahead):
-            ahead = self._client.read_stem(
-                self._job_id, self._stem, start, max(end, start + READ_AHEAD_BYTES)
-            )
-            self._start, self._ahead = start, b"".join(ahead)
+            last = max(end, start + READ_AHEAD_BYTES)
+            try:
+                ahead = b"".join(self._client.read_stem(self._job_id, self._stem, start, last))
+            except UgosaClientError as error:
+                self.error = error
+                return 0
+            self._start, self._ahead = start, ahead
         buffer[: end - start] = self._ahead[start - self._start : end - self._start]
         self._position = end
         return end - start
@@ -127,8 +133,15 @@ def file_peaks(path: Path) -> bytes:
 def stem_peaks(client: UgosaClient, job_id: str, stem: Stem) -> bytes:
     """Return the peaks of a stem on the server, read in constant memory."""
     reader = StemReader(client, job_id, stem)
-    with soundfile.SoundFile(reader) as file:
-        return _peaks(file)
+    try:
+        with soundfile.SoundFile(reader) as file:
+            peaks = _peaks(file)
+    except soundfile.LibsndfileError:
+        if reader.error is None:
+            raise
+    if reader.error is not None:
+        raise reader.error
+    return peaks
 
 
 def frames_per_peak(sample_rate_hz: int) -> int:

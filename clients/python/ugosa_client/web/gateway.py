@@ -121,6 +121,7 @@ class Gateway:
             picked(model, "name", "description", "sources", "is_default")
             | {"strategies": [strategy.name for strategy in model.strategies]}
             for model in self._client.models()
+            if model.is_default or not model.is_of_ensembles
         ]
         return JSONResponse({"models": models, "marks_formats": marks_formats})
 

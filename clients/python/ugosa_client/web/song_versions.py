@@ -10,7 +10,7 @@ from ugosa_client.resources import UNADAPTED, Job, JobState, Stem, VerdictOutcom
 from ugosa_client.versions import Version, versions_of
 from ugosa_client.web.json_forms import job_json
 
-START_CHANGED = "start_from "  # begins what is said of that option
+START_CHANGED = "start-from "  # begins what is said of that option
 WITHOUT_MARKS, UNDER_MARKS, ADAPTED = "Without marks", "Under your marks", "Adapted"
 
 

@@ -65,7 +65,7 @@ class SynthPatch:
 
 
 def family_of(program: int) -> str | None:
-    """The family of a General MIDI program."""
+    """Return the family of a General MIDI program, None for voices and effects."""
     return next((family for family, programs in FAMILIES.items() if program in programs), None)
 
 

@@ -22,6 +22,8 @@
 /** @typedef {{number: number, job: Job, marks_changed: string[], options_changed: string[], started_from: number|null,
  *   takes: Take[]}} Version */
 
+const RETRY_MS = 3000;
+
 /**
  * Call a route; an answer that is no success is an Error with the server's own words.
  * @param {string} path
@@ -207,19 +209,36 @@ export const api = {
       request.send(file);
     }),
   /**
-   * Follow a job to its end. After a break the browser goes on behind the last event that arrived.
+   * Follow a job to its end. After a break it goes on behind the last event that arrived.
    * @param {string} id
    * @param {(event: JobEvent) => void} onEvent
    * @param {() => void} onEnd
+   * @param {() => void} onBreak
    * @returns {() => void} ends it
    */
-  watch: (id, onEvent, onEnd) => {
-    const events = new EventSource(`${job(id)}/events`);
-    events.onmessage = (message) => onEvent(JSON.parse(message.data));
-    events.addEventListener("end", () => {
+  watch: (id, onEvent, onEnd, onBreak) => {
+    /** @type {EventSource} */ let events;
+    /** @type {number|undefined} */ let timer;
+    let last = "0";
+    const open = () => {
+      events = new EventSource(`${job(id)}/events?after=${last}`);
+      events.onmessage = (message) => {
+        last = message.lastEventId;
+        onEvent(JSON.parse(message.data));
+      };
+      events.onerror = () => {
+        onBreak();
+        if (events.readyState === EventSource.CLOSED) timer = window.setTimeout(open, RETRY_MS); // refused: the browser gives up
+      };
+      events.addEventListener("end", () => {
+        events.close();
+        onEnd();
+      });
+    };
+    open();
+    return () => {
+      clearTimeout(timer);
       events.close();
-      onEnd();
-    });
-    return () => events.close();
+    };
   },
 };

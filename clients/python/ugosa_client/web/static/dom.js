@@ -86,7 +86,7 @@ export function say(text, isError = false) {
   toast.textContent = text;
   toast.className = isError ? "shown bad" : "shown";
   clearTimeout(toastTimer);
-  toastTimer = window.setTimeout(() => (toast.className = ""), isError ? 12000 : 4000);
+  toastTimer = window.setTimeout(() => (toast.className = ""), isError ? Math.max(12000, 90 * text.length) : 4000); // as long as it is read
 }
 
 /**

@@ -30,12 +30,19 @@ async function show() {
   if (mine !== visit) return;
   if (!made) {
     if (match) location.hash = "";
+    else if (!screen) showNothing();
     return;
   }
   screen?.close();
   screen = made();
   document.title = screen instanceof SongScreen ? `${screen.song.file_name} · UGOSA` : "UGOSA";
   /** @type {any} */ (window).ugosa = screen;
+}
+
+/** Say that there is nothing to show yet; the reason stands in a toast. */
+function showNothing() {
+  const again = element("button", { type: "button", onclick: () => void show() }, "Try again");
+  root.replaceChildren(element("div", { class: "first" }, element("h1", {}, "UGOSA"), element("p", { class: "lead" }, "The server does not answer."), again));
 }
 
 /** @param {DragEvent} event */

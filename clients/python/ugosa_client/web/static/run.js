@@ -78,6 +78,11 @@ export class Runs {
           this.onEnd(ended);
         }
       },
+      () => {
+        run.text = "waits for the server";
+        run.eta = null;
+        this.onProgress();
+      },
     );
     this.onProgress();
   }

@@ -195,7 +195,7 @@ export class SongScreen {
       await this.#showSuggestions?.();
       return;
     }
-    if (job.state === "failed") say(job.failure?.message ?? "the job failed", true);
+    if (job.state === "failed") this.#notice({ reason: "FAILED", message: job.failure?.message ?? "the job failed", isWarning: true });
     await Promise.all([this.#reload(), this.editor.lint()]); // a job has analysed the song, too
   }
 
