@@ -261,6 +261,8 @@ def take_start(
     path = context.out_dir / ADAPTER_NAME
     with replacing(path) as file:
         file.write(Path(context.spec.start_path).read_bytes())
+    if not context.spec.options.adaptation.calibration:
+        calibration = None
     return AdaptationResult((), _adapter_file(path), context.strategy, None, calibration=calibration)
 
 

@@ -34,7 +34,7 @@ def timid(window):
     spectrum = torch.fft.rfft(window)
     hz = torch.linspace(0, RATE_HZ / 2, spectrum.shape[-1])
     estimates = torch.zeros(len(SOURCES), *window.shape)
-    estimates[VOCALS] = 0.3 * torch.fft.irfft(spectrum * ((500 < hz) & (hz < 900)), window.shape[-1])
+    estimates[VOCALS] = 0.3 * torch.fft.irfft(spectrum * ((hz > 500) & (hz < 900)), window.shape[-1])
     estimates[DRUMS] = window - estimates[VOCALS]
     return estimates
 
