@@ -26,6 +26,9 @@ lost in its silence, times `COMPANY`: where a source plays, more of the others l
 lose more than all of itself, hence the E. Where q is no more than `UNHEARD_SHARE` of the mix it plays nowhere
 for sure, and nothing can be said of harm.
 
+A calibration of the masks (`calibration.py`) is judged in the same way behind the network that is kept, the
+Wiener filter with it against the filter without.
+
 A network that learns that q plays nowhere, or takes from q what the base was not sure of, does well on
 leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is a guess, so no
 single loss counts for more than 1 dB.
@@ -35,7 +38,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -152,6 +155,9 @@ Figures = Mapping[str, SourceFigures]
 Separate = Callable[[Tensor, int, str], Tensor]
 """Separates one window [C, T] with its first frame in the song and a name of its own: [S, C, T]."""
 
+Filter = Callable[[Tensor, Tensor], Tensor]
+"""Filters the estimates of a window by the window itself: [S, C, T], [C, T] -> [S, C, T]."""
+
 
 @dataclass(frozen=True)
 class GuardState:
@@ -234,6 +240,7 @@ class Guard:
         self._figures: list[Figures] = []
         self._kept_epoch = 0
         self._kept: dict[str, Tensor] = {}
+        self._calibrated: tuple[Figures, Figures] | None = None
 
     @property
     def state(self) -> GuardState:
@@ -254,11 +261,25 @@ class Guard:
     def judge(self, separate: Separate, parameters: Mapping[str, nn.Parameter]) -> None:
         """Measure the network as it is now; the first call is for the base."""
         with torch.no_grad():
-            self._figures.append(self._measure(separate))
+            self._figures += self._measure(separate, [_as_they_are])
         epoch = len(self._figures) - 1
         if epoch and self._score_db(epoch) > max(MIN_SCORE_DB, self._score_db(self._kept_epoch)):
             self._kept_epoch = epoch
             self._kept = {name: p.detach().to("cpu", copy=True) for name, p in parameters.items()}
+
+    @property
+    def keeps_base(self) -> bool:
+        """Whether no epoch so far was better than the base."""
+        return self._kept_epoch == 0
+
+    def judge_calibration(self, separate: Separate, plain: Filter, calibrated: Filter) -> bool:
+        """Return whether a calibration of the masks is better than none, for the network that is kept."""
+        with torch.no_grad():
+            before, after = self._measure(separate, [plain, calibrated])
+        if score_db(before, after, self._held.pieces) <= MIN_SCORE_DB:
+            return False
+        self._calibrated = before, after
+        return True
 
     @property
     def change_db(self) -> float | None:
@@ -280,21 +301,29 @@ class Guard:
         Args:
             std: factor from the network's scale to the song's.
         """
-        shown = self._kept_epoch or len(self._figures) - 1
-        base, after = self._figures[0], self._figures[shown]
+        is_calibrated = self._calibrated is not None
+        shown = 0 if is_calibrated and self.keeps_base else self._kept_epoch or len(self._figures) - 1
+        pairs = [(self._figures[0], self._figures[shown])] + ([self._calibrated] if self._calibrated else [])
         rows = tuple(
             SourceVerdict(
                 name,
                 (stop - start) / self._sample_rate_hz,
-                level_dbfs(base[name].leakage, std),
-                level_dbfs(after[name].leakage, std),
+                before_dbfs := level_dbfs(self._figures[0][name].leakage, std),
+                before_dbfs
+                + math.fsum(_ratio_db(after[name].leakage, before[name].leakage) for before, after in pairs),
             )
             for name, (start, stop) in self._held.spans.items()
         )
-        outcome = Outcome.HELPED if self._kept_epoch else Outcome.DID_NOT
-        kept_epoch = max(0, self._kept_epoch - self._has_start)
-        seconds = math.fsum(row.held_back_s for row in rows)
-        return Verdict(outcome, kept_epoch, seconds, rows, remixes_db(base, after))
+        gains = [gain for pair in pairs if (gain := remixes_db(*pair)) is not None]
+        return Verdict(
+            Outcome.HELPED if self._kept_epoch or is_calibrated else Outcome.DID_NOT,
+            max(0, self._kept_epoch - self._has_start),
+            math.fsum(row.held_back_s for row in rows),
+            rows,
+            math.fsum(gains) if gains else None,
+            self.keeps_base,
+            is_calibrated,
+        )
 
     def _windows_of(self, span: Interval) -> list[tuple[int, Interval]]:
         """First frames of the windows over a span, and the parts of them that count."""
@@ -308,35 +337,58 @@ class Guard:
         starts = [max(0, min(start + i * step, last)) for i in range(count)]
         return [(first, _clipped(span, first, self._length)) for first in starts]
 
-    def _measure(self, separate: Separate) -> Figures:
-        rows: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in self._held.spans}
+    def _measure(self, separate: Separate, filters: Sequence[Filter]) -> list[Figures]:
+        """Measure the network with each of the filters behind it."""
+        tables = [_Rows(self._held.spans) for _ in filters]
         for window in self._leaks:
-            row, mix = rows[self._sources[window.source]], self._plain(window)
-            row["leakage"].append(_power(self._estimate(separate, window, mix)[window.source], window.span))
-            row["silence_power"].append(_power(torch.from_numpy(mix), window.span))
+            for row, mix, estimate in self._rows(tables, separate, filters, window, self._plain(window)):
+                row["leakage"].append(_power(estimate[window.source], window.span))
+                row["silence_power"].append(_power(mix, window.span))
         for window, remix in self._remixes:
-            row = rows[self._sources[window.source]]
-            mix, targets = self._pool.build(remix, self._length)
-            estimate = self._estimate(separate, window, mix).cpu()
-            errors = torch.einsum("gs,sct->gct", targets.groups, estimate) - targets.sounds
-            row["rest_error"].append(_power(errors[0], window.span))
-            row["own_error"].append(sum(_power(error, window.span) for error in errors[1:]))
-            row["own_power"].append(sum(_power(sound, window.span) for sound in targets.sounds[1:]))
+            remixed, targets = self._pool.build(remix, self._length)
+            for row, _, estimate in self._rows(tables, separate, filters, window, remixed):
+                errors = torch.einsum("gs,sct->gct", targets.groups, estimate) - targets.sounds
+                row["rest_error"].append(_power(errors[0], window.span))
+                row["own_error"].append(sum(_power(error, window.span) for error in errors[1:]))
+                row["own_power"].append(sum(_power(sound, window.span) for sound in targets.sounds[1:]))
         for window in self._sure:
-            row, mix = rows[self._sources[window.source]], self._plain(window)
-            row["sure_power"].append(
-                _power(self._estimate(separate, window, mix)[window.source], window.span)
+            for row, mix, estimate in self._rows(tables, separate, filters, window, self._plain(window)):
+                row["sure_power"].append(_power(estimate[window.source], window.span))
+                row["sure_mix_power"].append(_power(mix, window.span))
+        return [table.figures() for table in tables]
+
+    def _rows(
+        self,
+        tables: Sequence[_Rows],
+        separate: Separate,
+        filters: Sequence[Filter],
+        window: _Window,
+        mix: NDArray[np.float32],
+    ) -> Iterator[tuple[dict[str, list[float]], Tensor, Tensor]]:
+        """Separate a window once; yield for each filter the row to fill, the mix, and the estimates."""
+        self._check_cancel()
+        estimates = separate(torch.from_numpy(mix), window.start, window.name).cpu()
+        for table, apply in zip(tables, filters, strict=True):
+            yield (
+                table[self._sources[window.source]],
+                torch.from_numpy(mix),
+                apply(estimates, torch.from_numpy(mix)),
             )
-            row["sure_mix_power"].append(_power(torch.from_numpy(mix), window.span))
-        names = [figure.name for figure in fields(SourceFigures)]
-        return {name: SourceFigures(*(_mean(row[key]) for key in names)) for name, row in rows.items()}
 
     def _plain(self, window: _Window) -> NDArray[np.float32]:
         return np.ascontiguousarray(self._mix[window.start : window.start + self._length].T)
 
-    def _estimate(self, separate: Separate, window: _Window, mix: NDArray[np.float32]) -> Tensor:
-        self._check_cancel()
-        return separate(torch.from_numpy(mix), window.start, window.name)
+
+class _Rows(dict[str, dict[str, list[float]]]):
+    """Powers of every window, by source and figure."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__({name: defaultdict(list) for name in names})
+
+    def figures(self) -> Figures:
+        """Return the means."""
+        keys = [figure.name for figure in fields(SourceFigures)]
+        return {name: SourceFigures(*(_mean(row[key]) for key in keys)) for name, row in self.items()}
 
 
 def remixes_db(base: Figures, after: Figures) -> float | None:
@@ -414,6 +466,10 @@ def _clipped(span: Interval, start: int, length: int) -> Interval:
 
 def _power(audio: Tensor, span: Interval) -> float:
     return float(audio[..., span[0] : span[1]].double().square().mean())
+
+
+def _as_they_are(estimates: Tensor, _: Tensor) -> Tensor:
+    return estimates
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -48,6 +48,8 @@ class AdaptationOptions:
     """Seconds of wall time for the whole run, in which it ends with stems if it can; 0 = no limit."""
     guard: bool = True
     """Whether marked silence is held back, and the epoch kept that is best on it."""
+    calibration: bool = True
+    """Whether `R-` ends with a calibration of the masks; without a Wiener filter there is none."""
 
 
 OptionValues = Mapping[str, str | int | float | None]

@@ -16,9 +16,9 @@ class Outcome(StrEnum):
     """Answer to the question whether an adaptation helped."""
 
     HELPED = "helped"
-    """An adapted network was kept."""
+    """An adapted network or a calibration of the masks was kept."""
     DID_NOT = "did not"
-    """The network was kept as it was."""
+    """Everything was kept as it was."""
     CANNOT_TELL = "cannot tell"
     """Too little silence is marked to hold any back; the adapted network was kept, unjudged."""
 
@@ -57,6 +57,10 @@ class Verdict:
 
     Of the kept network; that of the last epoch if the base was kept; None where nothing could be remixed.
     """
+    keeps_base: bool = False
+    """True if the network itself was kept as it was."""
+    is_calibrated: bool = False
+    """True if a calibration of its masks was kept."""
 
     @property
     def sentence(self) -> str:
@@ -70,6 +74,10 @@ class Verdict:
             sentence = "kept the network as it was: fine-tuning did not help this song"
             return f"{sentence} (after its last epoch: {changes})" if changes else sentence
         kept = f"epoch {self.kept_epoch}" if self.kept_epoch else "what it started from"
+        if self.keeps_base:
+            kept = "the network as it was"
+        if self.is_calibrated:
+            kept += " and calibrated its masks"
         return f"kept {kept}: {changes or 'better by less than 0.1 dB on silence it had not seen'}"
 
     def _changes(self) -> str:

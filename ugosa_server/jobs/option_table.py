@@ -152,6 +152,9 @@ OPTIONS = (
     _of_adaptation("guard", "switch", metavar="on|off",
         help="whether part of the marked silence is held back, and the epoch kept that is best on it, or"
              " the model as it is"),
+    _of_adaptation("calibration", "switch", metavar="on|off",
+        help="whether `R-` learns from the remixes, too, how loud each source is to be taken in every band;"
+             " it needs the Wiener filter"),
     _of_job("start_from", "word", metavar="auto|none|JOB",
         help="start of learning: none = the model as it is, a job that has an adapter, or auto = your"
              " newest one of this song, model and strategy, unless silence that it learned is not marked"

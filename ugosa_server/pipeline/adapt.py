@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ugosa_server.adaptation import AdaptationOptions, Outcome, Verdict
 from ugosa_server.adaptation.adapter_file import apply_adapter, load_adapter, save_adapter
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
+from ugosa_server.adaptation.calibration import REMIXES, fit_calibration
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
-from ugosa_server.adaptation.guard import Guard, HeldBack, hold_back
+from ugosa_server.adaptation.guard import Filter, Guard, HeldBack, hold_back
 from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, segment_length
 from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.remix import RemixPool, SongEstimates
@@ -28,10 +29,14 @@ from ugosa_server.pipeline.memory import own_bytes
 from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.pipeline.previews import Previews
 from ugosa_server.report import EpochLoss
+from ugosa_server.separation.calibration import MaskCalibration
+from ugosa_server.separation.wiener import filtered_window
 
 ADAPTER_NAME = "adapter.safetensors"
 VERDICT_REASON = "VERDICT"
 ACCEPTED_REASON = "ACCEPTED"
+CALIBRATION_COST = 2.5  # of a pass of the network over its remixes: that pass, the fit, and the guard's look
+BUDGET_LENIENCE = 0.8  # of that cost, below which a run within a budget calibrates nothing
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,12 @@ class AdaptationResult:
     verdict: Verdict | None
     """Judgement of the guard; None = nobody asked."""
     steps: int = 0
+    calibration: MaskCalibration | None = None
+    """Calibration of the masks; None = none was kept."""
 
     @property
     def keeps_base(self) -> bool:
-        """True if the guard found no epoch better than the base."""
+        """True if the guard found neither an epoch nor a calibration better than the base."""
         return self.verdict is not None and self.verdict.outcome is Outcome.DID_NOT
 
 
@@ -62,7 +69,7 @@ def adapt_network(
     spec, config, journal = context.spec, context.config, context.journal
     settings = context.networks.settings
     marks = context.ensemble.marks.at_rate(spec.source.sample_rate_hz, config.sample_rate_hz)
-    keys, start = _load_start(context) if spec.start_path else (None, None)
+    keys, start, _ = _load_start(context) if spec.start_path else (None, None, None)
     learned = keys.silence if keys else {}
     held = HeldBack({}, marks)
     if spec.options.adaptation.guard:
@@ -111,6 +118,7 @@ def adapt_network(
             has_start=start is not None,
         )
     context.check_cancel()
+    base = {name: parameter.detach().clone() for name, parameter in trained.items()}
     previews = Previews(context, mix)
     epoch_losses: list[EpochLoss] = []
     steps = 0
@@ -130,7 +138,7 @@ def adapt_network(
             lambda steps: (
                 context.is_accepted()
                 or 0 < options.max_steps <= steps
-                or (steps > 0 and journal.is_budget_spent())
+                or (steps > 0 and journal.is_budget_spent(more_cost=calibration_cost(context, strategy)))
             ),
             start,
         ):
@@ -150,7 +158,11 @@ def adapt_network(
             context.check_cancel()
             yield from previews.after_step(step)
         if guard is not None:
+            if guard.keeps_base:
+                apply_adapter(trained, base)
             guard.restore_kept(trained)
+    cost = calibration_cost(context, strategy)
+    calibrates = cost > 0 and not journal.is_budget_spent(more_cost=BUDGET_LENIENCE * cost)
     if context.is_accepted() and steps < all_steps:
         yield journal.notice(
             ACCEPTED_REASON,
@@ -167,23 +179,67 @@ def adapt_network(
         yield journal.notice(
             "BUDGET",
             f"{steps} of {all_steps} steps were learned, for the job to be done in {options.max_s:g} s; "
-            f"--steps {steps} --start-from {spec.options.start_from} gives the same stems again",
+            f"--steps {steps} --start-from {spec.options.start_from}"
+            f"{'' if calibrates or not cost else ' --calibration off'} gives the same stems again",
             warning=False,
         )
+    calibration = _calibrate(context, mix, pool, guard, options) if calibrates else None
     verdict = None
     if spec.options.adaptation.guard:
         verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, len(epoch_losses), 0.0)
         yield journal.notice(VERDICT_REASON, verdict.sentence, warning=False)
-    result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict, steps)
+    result = AdaptationResult(tuple(epoch_losses), None, strategy, verdict, steps, calibration)
     if not result.keeps_base:
         training = held.training_marks if strategy.uses_marks else MarkSet()
         silence = {
             name: tuple(merge((*learned.get(name, ()), *training.silent(name))))
             for name in sorted({*learned, *training.sources})
         }
-        result = replace(result, adapter=_write_adapter(context, mix, trained, strategy, silence))
+        tensors = {**trained, **(calibration.tensors if calibration is not None else {})}
+        result = replace(result, adapter=_write_adapter(context, mix, tensors, strategy, silence))
     reach("worker.adapted")
     return result
+
+
+def calibration_cost(context: RunContext, strategy: Strategy) -> float:
+    """Return the cost of a calibration in seconds of audio through the network; 0 = the run makes none."""
+    options = context.spec.options
+    is_wanted = options.adaptation.calibration and options.separation.wiener_exponent > 0
+    if not is_wanted or strategy.objective is not Objective.REMIX or context.config.mask_grid is not None:
+        return 0.0
+    return CALIBRATION_COST * REMIXES * options.adaptation.segment_s
+
+
+def _calibrate(
+    context: RunContext, mix: ModelMix, pool: RemixPool, guard: Guard | None, options: AdaptationOptions
+) -> MaskCalibration | None:
+    """Calibrate the masks of the network as it is now; None where that does not help."""
+    network, device = context.model.network, context.model.device
+    sample_rate_hz, exponent = context.config.sample_rate_hz, context.spec.options.separation.wiener_exponent
+    window_frames = segment_length(len(mix.frames), sample_rate_hz, options)
+
+    def separate(window: Tensor) -> Tensor:
+        return network(window.unsqueeze(0).to(device))[0]
+
+    calibration = fit_calibration(
+        separate,
+        pool,
+        exponent,
+        sample_rate_hz,
+        window_frames,
+        context.spec.options.seed,
+        context.check_cancel,
+    )
+    if calibration is None or guard is None:
+        return calibration
+
+    def behind(calibration: MaskCalibration | None) -> Filter:
+        return lambda estimates, mix: filtered_window(estimates, mix, exponent, sample_rate_hz, calibration)
+
+    helps = guard.judge_calibration(
+        lambda window, start, name: separate(window), behind(None), behind(calibration)
+    )
+    return calibration if helps else None
 
 
 def _cache_bytes(context: RunContext) -> int:
@@ -198,17 +254,20 @@ def take_start(
     context: RunContext, trained: Mapping[str, nn.Parameter]
 ) -> Generator[RunEvent, None, AdaptationResult]:
     """Take the adapter that the run starts from as it is; it is the run's own too."""
-    _, tensors = _load_start(context)
+    _, tensors, calibration = _load_start(context)
     apply_adapter(trained, tensors)
     yield _start_notice(context)
     path = context.out_dir / ADAPTER_NAME
     with replacing(path) as file:
         file.write(Path(context.spec.start_path).read_bytes())
-    return AdaptationResult((), _adapter_file(path), context.strategy, None)
+    if not context.spec.options.adaptation.calibration:
+        calibration = None
+    return AdaptationResult((), _adapter_file(path), context.strategy, None, calibration=calibration)
 
 
-def _load_start(context: RunContext) -> tuple[AdapterKeys, dict[str, Tensor]]:
-    return load_adapter(Path(context.spec.start_path), context.model.info.sha256)
+def _load_start(context: RunContext) -> tuple[AdapterKeys, dict[str, Tensor], MaskCalibration | None]:
+    keys, tensors = load_adapter(Path(context.spec.start_path), context.model.info.sha256)
+    return keys, tensors, MaskCalibration.taken_from(tensors)
 
 
 def _start_notice(context: RunContext) -> RunNotice:
@@ -225,7 +284,7 @@ def _adapter_file(path: Path) -> AdapterFile:
 def _write_adapter(
     context: RunContext,
     mix: ModelMix,
-    trained: Mapping[str, nn.Parameter],
+    tensors: Mapping[str, Tensor],
     strategy: Strategy,
     silence: Mapping[str, tuple[Interval, ...]],
 ) -> AdapterFile:
@@ -238,7 +297,7 @@ def _write_adapter(
         silence={name: spans for name, spans in silence.items() if spans},
     )
     path = context.out_dir / ADAPTER_NAME
-    save_adapter(path, trained, keys)
+    save_adapter(path, tensors, keys)
     return _adapter_file(path)
 
 

@@ -21,6 +21,7 @@ from ugosa_server.pipeline.plan import (
 )
 from ugosa_server.pipeline.progress import RunJournal
 from ugosa_server.pipeline.resident import ResidentNetwork, ResidentNetworks
+from ugosa_server.separation.calibration import MaskCalibration
 
 Result = TypeVar("Result")
 
@@ -55,6 +56,8 @@ class RunContext:
     """Asked between steps and between segments."""
     is_accepted: Callable[[], bool]
     """Asked between steps: whether what has been learned so far is to be taken."""
+    calibration: MaskCalibration | None = None
+    """Calibration of the masks that was learned from the song."""
 
     @classmethod
     def of(

@@ -82,7 +82,7 @@ def filtered(
     exponent = context.spec.options.separation.wiener_exponent
     if exponent == 0:
         return estimates
-    return wiener_filtered(estimates, mix, gains, exponent, context.model.device)
+    return wiener_filtered(estimates, mix, gains, exponent, context.model.device, context.calibration)
 
 
 def _with_margin(context: RunContext) -> Interval:

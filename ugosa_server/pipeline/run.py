@@ -3,7 +3,7 @@
     PREPARE          the song at the network's rate, normalised (model_input.py)
     BASE_SEPARATION  stems of the unadapted network, for the adaptation, the report, and whoever wants them
                      early; only if it will be adapted
-    ADAPTATION       fine-tuning on this song under its marks (adapt.py)
+    ADAPTATION       fine-tuning on this song under its marks, and calibration of the masks (adapt.py)
     SEPARATION       estimates -> source rate -> Wiener filter, if wanted -> marks and mixture consistency ->
                      stem files, one stream (separate.py)
     REPORT           the stems read back, the promises measured, the report written (report.py)
@@ -188,6 +188,7 @@ def _adapted_stems(
             )
         (context.out_dir / ESTIMATES_NAME).unlink()
         if adaptation is not None and not adaptation.keeps_base:
+            context = replace(context, calibration=adaptation.calibration)
             context, stems = yield from _stems(context, mix)
             yield from warn_of_doubtful_marks(context, stems.levels)
             return context, adaptation, stems

@@ -8,14 +8,15 @@ that of the mix,
 
 alpha = 2 is the Wiener filter proper, alpha = 1 the ratio mask of magnitudes; less is softer. The phase is
 the mix's, and so the stems add up to it. Estimates are faded out first where their source is marked silent,
-so that their part of the mix goes to the others by what these have at that time and frequency.
+so that their part of the mix goes to the others by what these have at that time and frequency. A calibration
+(`calibration.py`) corrects |E_i| first, as it has learned from the song.
 
 A stream: memory depends on the window, never on the song.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -23,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ugosa_server.audio import SourceFrames
-from ugosa_server.marks import SilenceGains
+from ugosa_server.marks import MarkSet, SilenceGains
 from ugosa_server.models import MaskGrid
+from ugosa_server.separation.calibration import MaskCalibration, band_weights
 from ugosa_server.separation.masks import masked_stems
 from ugosa_server.separation.mixture_consistency import require_finite
 
@@ -45,6 +47,7 @@ def wiener_filtered(
     gains: SilenceGains,
     exponent: float,
     device: torch.device | str = "cpu",
+    calibration: MaskCalibration | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Yield filtered estimates [S, C, n]; together they have exactly T frames.
 
@@ -54,6 +57,7 @@ def wiener_filtered(
         gains: of the S estimates in order.
         exponent: alpha, above 0.
         device: where to compute.
+        calibration: of the S estimates; None = none.
 
     Raises:
         SeparationFailedError: an estimate has a sample that is NaN or infinite.
@@ -61,9 +65,34 @@ def wiener_filtered(
     sample_rate_hz = gains.sample_rate_hz
     grid = wiener_grid(sample_rate_hz)
     audible = _faded(estimates, gains)
-    masks = _masks(audible, len(mix), grid, exponent, device)
+    window = torch.hann_window(grid.fft_samples, dtype=torch.float64).float().to(device)
+    bands = band_weights(sample_rate_hz, grid.bins).to(device)
+
+    def masks_of(squares: Tensor) -> Tensor:  # |E_i|^2, all channels together: [S, n, F] -> [S, n, F]
+        if calibration is not None:
+            return calibration.masks(squares, exponent, bands)
+        shares = squares.pow_(exponent / 2)
+        total = shares.sum(dim=0)
+        return torch.where(total == 0, 1 / len(shares), shares / total)
+
+    masks = _masks(audible, len(mix), grid, window, masks_of)
     for stems in masked_stems(masks, mix, sample_rate_hz, grid, sample_rate_hz, device):
         yield stems[:-1]  # the masks leave nothing to the residual
+
+
+def filtered_window(
+    estimates: Tensor,
+    mix: Tensor,
+    exponent: float,
+    sample_rate_hz: int,
+    calibration: MaskCalibration | None = None,
+) -> Tensor:
+    """Filter the estimates [S, C, T] of a short mix [C, T] without marks; see `wiener_filtered`."""
+    nothing = SilenceGains(MarkSet(), ["" for _ in estimates], mix.shape[-1], sample_rate_hz)
+    blocks = wiener_filtered(
+        iter([estimates.numpy()]), mix.numpy().T, nothing, exponent, calibration=calibration
+    )
+    return torch.from_numpy(np.concatenate(list(blocks), axis=-1))
 
 
 def _faded(estimates: Iterable[NDArray[np.float32]], gains: SilenceGains) -> Iterator[NDArray[np.float32]]:
@@ -80,12 +109,11 @@ def _masks(
     estimates: Iterable[NDArray[np.float32]],
     n_samples: int,
     grid: MaskGrid,
-    exponent: float,
-    device: torch.device | str,
+    window: Tensor,
+    masks_of: Callable[[Tensor], Tensor],
 ) -> Iterator[NDArray[np.float32]]:
     """Yield masks [S, F, n] of all frames, whose centres are multiples of the hop."""
     fft, hop, half = grid.fft_samples, grid.hop_samples, grid.fft_samples // 2
-    window = torch.hann_window(fft, dtype=torch.float64).float().to(device)
     n_frames = n_samples // hop + 1
     group = fft + (FRAMES_AT_ONCE - 1) * hop  # samples of a full group of frames
     held, made = None, 0
@@ -93,24 +121,21 @@ def _masks(
         silence = np.zeros((*block.shape[:2], half), np.float32)
         held = np.concatenate([silence if held is None else held, block], axis=-1)
         while held.shape[-1] >= group:
-            yield _ratios(held[..., :group], window, hop, exponent)
+            yield _masks_of_stretch(held[..., :group], window, hop, masks_of)
             held, made = held[..., FRAMES_AT_ONCE * hop :], made + FRAMES_AT_ONCE
     if held is not None:
         held = np.pad(held, ((0, 0), (0, 0), (0, half)))
         while made < n_frames:
             count = min(FRAMES_AT_ONCE, n_frames - made)
-            yield _ratios(held[..., : fft + (count - 1) * hop], window, hop, exponent)
+            yield _masks_of_stretch(held[..., : fft + (count - 1) * hop], window, hop, masks_of)
             held, made = held[..., count * hop :], made + count
 
 
-def _ratios(
-    audio: NDArray[np.float32], window: Tensor, hop_samples: int, exponent: float
+def _masks_of_stretch(
+    audio: NDArray[np.float32], window: Tensor, hop_samples: int, masks_of: Callable[[Tensor], Tensor]
 ) -> NDArray[np.float32]:
     """Compute M_i in a stretch of the estimates: [S, C, n samples] -> [S, F, n]."""
     frames = torch.from_numpy(audio).to(window.device).unfold(-1, len(window), hop_samples)  # [S, C, n, fft]
     spectra = torch.view_as_real(torch.fft.rfft(window * frames))  # [S, C, n, F, 2]
     squares = spectra.square_().sum(dim=1)  # over both parts too, it would take seven times as long
-    shares = (squares[..., 0] + squares[..., 1]).pow_(exponent / 2)  # [S, n, F]
-    total = shares.sum(dim=0)
-    masks = torch.where(total == 0, 1 / len(shares), shares / total)
-    return masks.transpose(1, 2).cpu().numpy()
+    return masks_of(squares[..., 0] + squares[..., 1]).transpose(1, 2).cpu().numpy()

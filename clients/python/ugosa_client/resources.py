@@ -245,6 +245,8 @@ class JobOptions:
     """Seconds for the whole job, stems included: learning ends early for it; 0 = no limit."""
     guard: bool | None = None
     """Whether marked silence is held back, and the epoch kept that is best on it, or the model as it is."""
+    calibration: bool | None = None
+    """Whether "R-..." learns, too, how loud each source is to be taken in every band."""
     start_from: str | None = None
     """Start of learning: "none", the id of a job or of an uploaded adapter, or "auto" = the newest job."""
     max_memory_bytes: int | None = None

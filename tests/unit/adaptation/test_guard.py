@@ -154,6 +154,44 @@ def test_network_that_falls_silent_everywhere_is_not_kept(vocals):
     assert verdict.sentence.startswith("kept the network as it was: fine-tuning did not help this song (")
 
 
+def moving(share):
+    """A filter that gives to the drums a share of their estimate, taken from the vocals."""
+
+    def apply(estimates, mix):
+        filtered = estimates.clone()
+        filtered[VOCALS] -= share * estimates[0]
+        filtered[0] = mix - filtered[VOCALS]
+        return filtered
+
+    return apply
+
+
+def test_calibration_that_helps_is_kept_behind_the_base():
+    guard, _ = judged(LinearNetwork(0.5, 0.15))
+    assert guard.judge_calibration(BASE, moving(0), moving(0.2 / 0.7))
+    verdict = guard.verdict(std=0.1)
+    assert (verdict.outcome, verdict.kept_epoch) == (Outcome.HELPED, 0)
+    assert verdict.sources[0].change_db == pytest.approx(20 * np.log10(0.1 / 0.3), abs=1e-4)
+    assert verdict.remixes_db > 3
+    assert verdict.sentence.startswith(
+        "kept the network as it was and calibrated its masks: leakage of vocals -9.5 dB"
+    )
+
+
+def test_calibration_adds_to_what_an_epoch_gained():
+    guard, _ = judged(LinearNetwork(1.0, 0.2))
+    assert guard.judge_calibration(LinearNetwork(1.0, 0.2), moving(0), moving(0.1 / 0.8))
+    verdict = guard.verdict(std=0.1)
+    assert verdict.sources[0].change_db == pytest.approx(20 * np.log10(0.1 / 0.3), abs=1e-4)
+    assert verdict.sentence.startswith("kept epoch 1 and calibrated its masks: leakage of vocals -9.5 dB")
+
+
+def test_calibration_that_does_not_help_is_not_kept():
+    guard, before = judged(LinearNetwork(0.5, 0.15))
+    assert not guard.judge_calibration(BASE, moving(0), moving(-0.3))
+    assert guard.verdict(std=0.1) == before
+
+
 class FiltersRemixes(LinearNetwork):
     """Gives remixes back better than the base, but takes from the vocals of the song itself."""
 

@@ -1,0 +1,86 @@
+"""What a network takes for too loud throughout a song is learned from its remixes."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.two_part_song import (
+    DRUMS,
+    MARKS,
+    RATE_HZ,
+    SILENT_UNTIL,
+    SOURCES,
+    VOCALS,
+    estimates_of,
+    two_part_stems,
+)
+from ugosa_server.adaptation.calibration import fit_calibration
+from ugosa_server.adaptation.remix import RemixPool
+from ugosa_server.marks import MarkSet, SilenceGains
+from ugosa_server.separation.calibration import band_weights
+from ugosa_server.separation.wiener import wiener_filtered
+
+STEMS = two_part_stems()
+MIX = np.ascontiguousarray(STEMS.sum(axis=0).T)  # [T, C]
+EXPONENT = 0.8
+
+
+def pool_of(marks=MARKS):
+    return RemixPool(MIX, marks, SOURCES, estimates_of(STEMS), RATE_HZ)
+
+
+def timid(window):
+    """A network whose vocals are a third of what is between 500 and 900 Hz: [C, T] -> [S, C, T]."""
+    spectrum = torch.fft.rfft(window)
+    hz = torch.linspace(0, RATE_HZ / 2, spectrum.shape[-1])
+    estimates = torch.zeros(len(SOURCES), *window.shape)
+    estimates[VOCALS] = 0.3 * torch.fft.irfft(spectrum * ((hz > 500) & (hz < 900)), window.shape[-1])
+    estimates[DRUMS] = window - estimates[VOCALS]
+    return estimates
+
+
+def fit(pool, seed=0, **options):
+    return fit_calibration(timid, pool, EXPONENT, RATE_HZ, RATE_HZ, seed, **options)
+
+
+def error_of(calibration):
+    """Power of the error of the vocals in the second half of the song, under the marks."""
+    estimates = timid(torch.from_numpy(MIX.T.copy())).numpy()
+    gains = SilenceGains(MARKS, SOURCES, len(MIX), RATE_HZ)
+    blocks = wiener_filtered(iter([estimates]), MIX, gains, EXPONENT, calibration=calibration)
+    errors = np.concatenate(list(blocks), axis=-1) - STEMS
+    return float(np.square(errors[VOCALS, :, SILENT_UNTIL:]).mean())
+
+
+def test_it_learns_where_the_vocals_are_too_quiet():
+    calibration = fit(pool_of())
+    louder = (calibration.offsets[VOCALS] - calibration.offsets[DRUMS]) @ band_weights(
+        RATE_HZ, RATE_HZ // 2 + 1
+    )
+    assert louder[700] > 0.1
+    assert abs(louder[3000]) < 0.5 * louder[700]
+    assert error_of(calibration) < 0.8 * error_of(None)
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    one, again, other = fit(pool_of()), fit(pool_of()), fit(pool_of(), seed=1)
+    assert torch.equal(one.offsets, again.offsets)
+    assert torch.equal(one.slopes, again.slopes)
+    assert not torch.equal(one.offsets, other.offsets)
+
+
+def test_without_remixes_there_is_none():
+    assert fit(pool_of(MarkSet())) is None
+
+
+def test_a_cancelled_fit_ends_at_once():
+    calls = []
+
+    def cancel():
+        calls.append(1)
+        if len(calls) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fit(pool_of(), check_cancel=cancel)
+    assert len(calls) == 3

@@ -1,0 +1,155 @@
+"""Calibration of the masks under remix supervision, the last step of `R-`.
+
+Some thousand numbers (`separation/calibration.py`) say in which bands a network takes a source for louder or
+softer than it is in this song, and for which other source it takes it. They are learned from remixes
+(`remix.py`), in which both parts are known. With R the groups of sources whose sums remixes ask for, e_g the
+energy of the error of the sum of g in R after the Wiener filter, over all remixes and frames, and p_g that of
+the sum itself,
+
+    L = mean over R of 10 log10(e_g / p_g + `LEAST_ERROR`)
+        + `PULL` (mean over i, f of c_i^2 + `SLOPE_PULL` mean over i, f of sum_j a_ij^2).
+
+A number holds for a band throughout the song, so what it gains in a stretch it gains elsewhere. Only frames
+count whose window lies inside the stretch. A source that is silent in an example is silent for the filter
+too, as it will be under the marks.
+
+The constants were chosen on songs that the network was trained on (research/README.md).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ugosa_server.adaptation.remix import RemixPool, RemixTargets
+from ugosa_server.separation.calibration import MaskCalibration, band_weights
+from ugosa_server.separation.wiener import wiener_grid
+
+REMIXES = 48
+STEPS = 40
+LEARNING_RATE = 0.1  # of Adam for half of the steps, then falling to 0
+PULL = 6.0  # dB a square neper
+SLOPE_PULL = 2.0
+STRENGTH = 0.5  # of what is learned that is taken: remixes are made of estimates, and ask for too much
+LEAST_ERROR = 1e-3  # -30 dB
+QUIET_SHARE = 1e-3  # of the energy of all groups: one with less says nothing
+HOPS_A_FRAME = 4  # hops of the filter from one frame that counts to the next
+
+
+@dataclass(frozen=True)
+class _Example:
+    """Spectra Z, E and Y of one remix, its estimates and its sums, in the frames that count.
+
+    The error of a sum is |M Z - Y|^2 = M^2 |Z|^2 - 2 M Re(Z* Y) + |Y|^2, over audio channels.
+    """
+
+    mix: Tensor
+    """|Z|^2, [n, F]."""
+    estimates: Tensor
+    """|E|^2, [S, n, F]."""
+    groups: Tensor
+    """1 for the sources of each sum, [G, S]."""
+    products: Tensor
+    """Re(Z* Y), [G, n, F]."""
+    powers: Tensor
+    """|Y|^2 over all frames and bins, [G]."""
+
+
+def fit_calibration(
+    separate: Callable[[Tensor], Tensor],
+    pool: RemixPool,
+    exponent: float,
+    sample_rate_hz: int,
+    window_frames: int,
+    seed: int,
+    check_cancel: Callable[[], None] = lambda: None,
+) -> MaskCalibration | None:
+    """Learn the calibration of a network's estimates; None where no remix tells anything.
+
+    Args:
+        separate: separates one window [C, T] at the network's scale: [S, C, T].
+        pool: remixes of the song, without what is held back.
+        exponent: alpha of the Wiener filter.
+        sample_rate_hz: of the network.
+        window_frames: length of a remix.
+        seed: of the remixes.
+        check_cancel: called between windows and steps; what it raises ends it.
+    """
+    examples = []
+    for remix in pool.draw(REMIXES, window_frames, np.random.default_rng((seed, 4))):
+        check_cancel()
+        mix, targets = pool.build(remix, window_frames)
+        with torch.no_grad():
+            estimates = separate(torch.from_numpy(mix)).cpu()
+        example = _example(torch.from_numpy(mix), estimates, targets, sample_rate_hz)
+        if example is not None:
+            examples.append(example)
+    if not examples:
+        return None
+    bands = band_weights(sample_rate_hz, examples[0].mix.shape[-1])
+    neutral = MaskCalibration.neutral(len(examples[0].estimates))
+    offsets, slopes = neutral.offsets.requires_grad_(), neutral.slopes.requires_grad_()
+    optimiser = torch.optim.Adam([offsets, slopes], betas=(0.9, 0.95))
+    for step in range(STEPS):
+        check_cancel()
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * min(1.0, 2 * (1 - step / STEPS))
+        loss = _error_db(MaskCalibration(offsets, slopes), examples, exponent, bands)
+        loss = loss + PULL * (offsets.square().mean() + SLOPE_PULL * slopes.square().sum(dim=1).mean())
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return MaskCalibration(STRENGTH * offsets.detach(), STRENGTH * slopes.detach())
+
+
+def _example(mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_hz: int) -> _Example | None:
+    """Return the spectra of a remix, or None if its stretch is shorter than a window of the filter."""
+    grid = wiener_grid(sample_rate_hz)
+    hop = HOPS_A_FRAME * grid.hop_samples
+    if len(targets.weights) < grid.fft_samples:
+        return None
+    inside = (targets.weights > 0).unfold(0, grid.fft_samples, hop).all(dim=1)  # [n]
+    if not inside.any():
+        return None
+    window = torch.hann_window(grid.fft_samples)
+
+    def spectra(audio: Tensor) -> Tensor:  # [..., T] -> [..., n, F, 2]
+        frames = audio.unfold(-1, grid.fft_samples, hop)[..., inside, :]
+        return torch.view_as_real(torch.fft.rfft(window * frames))
+
+    sounds = targets.sounds.abs().amax(dim=(1, 2)) > 0
+    silent = targets.groups[~sounds].sum(dim=0) > 0
+    mix_spectra, sums = spectra(mix), spectra(targets.sounds[sounds])
+    return _Example(
+        mix_spectra.square().sum(dim=(0, -1)),
+        spectra(estimates).square().sum(dim=(1, -1)) * ~silent[:, None, None],
+        targets.groups[sounds],
+        (mix_spectra * sums).sum(dim=(1, -1)),
+        sums.square().sum(dim=(1, 2, 3, 4)),
+    )
+
+
+def _error_db(
+    calibration: MaskCalibration, examples: list[_Example], exponent: float, bands: Tensor
+) -> Tensor:
+    """Return the first term of the loss."""
+    errors: dict[tuple[float, ...], Tensor] = {}
+    powers: dict[tuple[float, ...], float] = defaultdict(float)
+    for example in examples:
+        masks = calibration.masks(example.estimates, exponent, bands)
+        for group, product, power in zip(example.groups, example.products, example.powers, strict=True):
+            key = tuple(group.tolist())
+            mask = masks[group > 0].sum(dim=0)
+            error = (mask * (mask * example.mix - 2 * product)).sum() + power
+            errors[key] = errors[key] + error if key in errors else error
+            powers[key] += float(power)
+    least = QUIET_SHARE * sum(powers.values())
+    told = [
+        10 * (errors[key] / power + LEAST_ERROR).log10() for key, power in powers.items() if power > least
+    ]
+    return torch.stack(told).mean()
