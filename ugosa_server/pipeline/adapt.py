@@ -219,7 +219,8 @@ def _calibrate(
     window_frames = segment_length(len(mix.frames), sample_rate_hz, options)
 
     def separate(window: Tensor) -> Tensor:
-        return network(window.unsqueeze(0).to(device))[0]
+        stems: Tensor = network(window.unsqueeze(0).to(device))[0]
+        return stems
 
     calibration = fit_calibration(
         separate,

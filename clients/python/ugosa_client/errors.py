@@ -146,7 +146,7 @@ class ClosedError(UgosaClientError):
     """The call was ended because the client was closed."""
 
 
-def reason_of(error: OSError | ValueError) -> str:
+def reason_of(error: Exception) -> str:
     """Return the system's words for an error, without its number and its path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or "it failed"
 
