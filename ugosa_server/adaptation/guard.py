@@ -27,7 +27,8 @@ lose more than all of itself, hence the E. Where q is no more than `UNHEARD_SHAR
 for sure, and nothing can be said of harm.
 
 A calibration of the masks (`calibration.py`) is judged in the same way behind the network that is kept, the
-Wiener filter with it against the filter without.
+Wiener filter with it against the filter without. It is kept unless it scores below
+`MIN_CALIBRATION_SCORE_DB`: on songs with known stems it gained even where its score was 0.
 
 A network that learns that q plays nowhere, or takes from q what the base was not sure of, does well on
 leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is a guess, so no
@@ -62,6 +63,7 @@ UNHEARD_SHARE = 0.01  # of the power of the mix
 INAUDIBLE_SHARE = 1e-9  # of it
 SAME_SHARE = 0.5  # of the shorter of two held-back spans: if more is common to both, they are one piece
 MIN_SCORE_DB = 0.2  # of an epoch that is better than the base
+MIN_CALIBRATION_SCORE_DB = -0.1  # of a calibration that is no harm: it is far safer than new weights
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
 
 NOTHING: Mapping[str, Sequence[Interval]] = {}
@@ -273,10 +275,10 @@ class Guard:
         return self._kept_epoch == 0
 
     def judge_calibration(self, separate: Separate, plain: Filter, calibrated: Filter) -> bool:
-        """Return whether a calibration of the masks is better than none, for the network that is kept."""
+        """Return whether a calibration of the masks does no harm behind the network that is kept."""
         with torch.no_grad():
             before, after = self._measure(separate, [plain, calibrated])
-        if score_db(before, after, self._held.pieces) <= MIN_SCORE_DB:
+        if score_db(before, after, self._held.pieces) <= MIN_CALIBRATION_SCORE_DB:
             return False
         self._calibrated = before, after
         return True
