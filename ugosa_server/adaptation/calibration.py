@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ugosa_server.adaptation.remix import RemixPool, RemixTargets
-from ugosa_server.separation.calibration import MaskCalibration, band_weights
+from ugosa_server.separation.calibration import MaskCalibration, band_weights, band_width_hz
 from ugosa_server.separation.wiener import wiener_grid
 
 REMIXES = 48
@@ -39,11 +39,12 @@ STRENGTH = 0.5  # of what is learned that is taken: remixes are made of estimate
 LEAST_ERROR = 1e-3  # -30 dB
 QUIET_SHARE = 1e-3  # of the energy of all groups: one with less says nothing
 HOPS_A_FRAME = 4  # hops of the filter from one frame that counts to the next
+BINS_A_BAND = 8  # that are looked at, where a band has more
 
 
 @dataclass(frozen=True)
 class _Example:
-    """Spectra Z, E and Y of one remix, its estimates and its sums, in the frames that count.
+    """Spectra Z, E and Y of one remix, its estimates and its sums, in the frames and bins that count.
 
     The error of a sum is |M Z - Y|^2 = M^2 |Z|^2 - 2 M Re(Z* Y) + |Y|^2, over audio channels.
     """
@@ -91,7 +92,8 @@ def fit_calibration(
             examples.append(example)
     if not examples:
         return None
-    bands = band_weights(sample_rate_hz, examples[0].mix.shape[-1])
+    bins, _ = _sampled_bins(sample_rate_hz)
+    bands = band_weights(sample_rate_hz, wiener_grid(sample_rate_hz).bins)[:, bins]
     neutral = MaskCalibration.neutral(len(examples[0].estimates))
     offsets, slopes = neutral.offsets.requires_grad_(), neutral.slopes.requires_grad_()
     optimiser = torch.optim.Adam([offsets, slopes], betas=(0.9, 0.95))
@@ -117,10 +119,12 @@ def _example(mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_
     if not inside.any():
         return None
     window = torch.hann_window(grid.fft_samples)
+    bins, counts = _sampled_bins(sample_rate_hz)
+    scale = counts.sqrt().unsqueeze(1)
 
     def spectra(audio: Tensor) -> Tensor:  # [..., T] -> [..., n, F, 2]
         frames = audio.unfold(-1, grid.fft_samples, hop)[..., inside, :]
-        return torch.view_as_real(torch.fft.rfft(window * frames))
+        return scale * torch.view_as_real(torch.fft.rfft(window * frames)[..., bins])
 
     sounds = targets.sounds.abs().amax(dim=(1, 2)) > 0
     silent = targets.groups[~sounds].sum(dim=0) > 0
@@ -132,6 +136,15 @@ def _example(mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_
         (mix_spectra * sums).sum(dim=(1, -1)),
         sums.square().sum(dim=(1, 2, 3, 4)),
     )
+
+
+def _sampled_bins(sample_rate_hz: int) -> tuple[Tensor, Tensor]:
+    """Return the bins that are looked at and for how many each stands, [F] each."""
+    hz = np.linspace(0.0, sample_rate_hz / 2, wiener_grid(sample_rate_hz).bins)
+    bins_a_band = band_width_hz(hz) / hz[1]
+    places = np.floor(np.cumsum(1 / np.maximum(1.0, bins_a_band / BINS_A_BAND)))
+    _, bins, counts = np.unique(places, return_index=True, return_counts=True)
+    return torch.from_numpy(bins), torch.from_numpy(counts).float()
 
 
 def _error_db(

@@ -14,10 +14,12 @@ the filter as it is. Only ratios of estimates count, whatever the level of the s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ugosa_server.errors import CheckpointError
@@ -25,6 +27,7 @@ from ugosa_server.errors import CheckpointError
 BANDS = 48
 HIGHEST_BAND_HZ = 14_000.0  # above it the numbers are its own
 WARP_HZ = 200.0  # bands are apart by equal steps of log(1 + f / WARP_HZ)
+BAND_STEP = math.log1p(HIGHEST_BAND_HZ / WARP_HZ) / (BANDS - 1)
 DEEPEST = 4.6  # nepers: 40 dB
 LEAST_SQUARE = 1e-24  # of a silent estimate, where the mix has a power of 1 or less
 OFFSETS, SLOPES = "calibration.offsets", "calibration.slopes"  # in an adapter
@@ -81,7 +84,11 @@ class MaskCalibration:
 
 def band_weights(sample_rate_hz: int, n_bins: int) -> Tensor:
     """Return the share of each band in each bin of a spectrum up to half the sample rate, [BANDS, F]."""
-    bins = np.log1p(np.linspace(0.0, sample_rate_hz / 2, n_bins) / WARP_HZ)
-    centres = np.linspace(0.0, np.log1p(HIGHEST_BAND_HZ / WARP_HZ), BANDS)
-    rows = [np.interp(bins, centres, row) for row in np.eye(BANDS)]
+    bins = np.log1p(np.linspace(0.0, sample_rate_hz / 2, n_bins) / WARP_HZ) / BAND_STEP
+    rows = [np.interp(bins, np.arange(BANDS), row) for row in np.eye(BANDS)]
     return torch.from_numpy(np.stack(rows)).float()
+
+
+def band_width_hz(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distance of the bands at some frequencies."""
+    return BAND_STEP * (hz + WARP_HZ)
