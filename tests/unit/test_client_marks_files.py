@@ -210,9 +210,13 @@ def test_all_slips_of_a_file_are_listed_in_clock_times(tmp_path):
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):
     path = tmp_path / "song.wav"
-    path.write_bytes(b"RIFF\xff\xfe\x00")
-    with pytest.raises(MarksFileError, match="not text in UTF-8"):
-        read_marks(path, SOURCES, RATE, RATE)
+    for data, why in (
+        (b"RIFF\xff\xfe\x00", "no text; is it the song"),
+        (b"0\t1\tno \xfcber\n", "not text in UTF-8"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(MarksFileError, match=why):
+            read_marks(path, SOURCES, RATE, RATE)
 
 
 def test_an_empty_file_marks_nothing(tmp_path):

@@ -147,8 +147,9 @@ def _check_preview(options: JobOptions, song: SourceAudio) -> None:
         return
     if not start < end <= song.frames:
         raise BadOptionError(
-            f"the preview goes from {clock(start / rate)} to {clock(end / rate)}, but must lie within the"
-            f" song, which ends at {clock(song.frames / rate)}, its end after its start"
+            f"the preview goes from {clock(start / rate)} to {clock(end / rate)} (frames {start} to {end}),"
+            f" but must lie within the song, which ends at {clock(song.frames / rate)} (frame {song.frames}),"
+            " its end after its start"
         )
     if end - start > MAX_PREVIEW_S * rate:
         raise BadOptionError(
