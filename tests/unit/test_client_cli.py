@@ -63,11 +63,14 @@ def test_separate_brings_stems_and_prints_their_paths(server, songs, tmp_path, c
 def test_a_marks_file_is_read_once_so_that_it_may_be_a_pipe(server, songs, tmp_path, capsys):
     pipe = tmp_path / "marks"
     os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_text, args=("0.25\t0.5\tno vocals\n",))
+    rows = "#,Name,Start,End,Length\nR1,no vocals,0:00.000,0:00.010,0:00.010\nR2,Verse,0:00.0,0:00.1,0:00.1\n"
+    writer = threading.Thread(target=pipe.write_text, args=(rows,))
     writer.start()
     assert main(["submit", str(songs / "a.wav"), "--marks", str(pipe), "--json"]) == 0
     writer.join()
-    assert len(json_lines(capsys)[-1]["job"]["marks"]) == 1
+    lines = json_lines(capsys)
+    assert len(lines[-1]["job"]["marks"]) == 1
+    assert ["'Verse'" in line["message"] for line in lines if line["event"] == "message"] == [True]
 
 
 def test_a_folder_that_takes_no_file_costs_no_upload(server, songs, capsys):
@@ -108,6 +111,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--steps": "40",
         "--for": "1:30",
         "--guard": "off",
+        "--calibration": "off",
         "--memory": "1.5 GB",
         "--start-from": "none",
         "--seed": "7",
@@ -144,7 +148,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
             0.5,
             40,
             90.0,
-            False,
+            *(False, False),
             "none",
             1_500_000_000,
             7,

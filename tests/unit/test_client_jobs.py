@@ -48,6 +48,7 @@ ALL_OPTIONS = JobOptions(
     max_steps=100,
     max_s=60.0,
     guard=False,
+    calibration=False,
     start_from="job-1",
     max_memory_bytes=2**40,
     seed=-1,

@@ -1,4 +1,4 @@
-"""What a network takes for too loud throughout a song is learned from its remixes."""
+"""Sources that a network takes for too loud throughout a song are calibrated by its remixes."""
 
 import numpy as np
 import pytest
