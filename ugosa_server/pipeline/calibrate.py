@@ -1,0 +1,59 @@
+"""The last step of ADAPTATION: masks are calibrated behind the network that is kept, if the guard agrees."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ugosa_server.adaptation.calibration import REMIXES, fit_calibration
+from ugosa_server.adaptation.guard import Filter, Guard
+from ugosa_server.adaptation.loop import segment_length
+from ugosa_server.adaptation.remix import RemixPool
+from ugosa_server.adaptation.strategies import Objective, Strategy
+from ugosa_server.pipeline.context import RunContext
+from ugosa_server.pipeline.model_input import ModelMix
+from ugosa_server.separation.calibration import MaskCalibration
+from ugosa_server.separation.wiener import filtered_window
+
+CALIBRATION_COST = 2.5  # of a pass of the network over its remixes: that pass, the fit, and the guard's look
+
+
+def calibration_cost(context: RunContext, strategy: Strategy) -> float:
+    """Return the cost of a calibration in seconds of audio through the network; 0 = the run makes none."""
+    options = context.spec.options
+    is_wanted = options.adaptation.calibration and options.separation.wiener_exponent > 0
+    if not is_wanted or strategy.objective is not Objective.REMIX or context.config.mask_grid is not None:
+        return 0.0
+    return CALIBRATION_COST * REMIXES * options.adaptation.segment_s
+
+
+def calibrate(
+    context: RunContext, mix: ModelMix, pool: RemixPool, guard: Guard | None
+) -> MaskCalibration | None:
+    """Calibrate the masks of the network as it is now; None where that does not help."""
+    network, device = context.model.network, context.model.device
+    sample_rate_hz, exponent = context.config.sample_rate_hz, context.spec.options.separation.wiener_exponent
+    window_frames = segment_length(len(mix.frames), sample_rate_hz, context.spec.options.adaptation)
+
+    def separate(window: Tensor) -> Tensor:
+        stems: Tensor = network(window.unsqueeze(0).to(device))[0]
+        return stems
+
+    calibration = fit_calibration(
+        separate,
+        pool,
+        exponent,
+        sample_rate_hz,
+        window_frames,
+        context.spec.options.seed,
+        context.check_cancel,
+    )
+    if calibration is None or guard is None:
+        return calibration
+
+    def behind(calibration: MaskCalibration | None) -> Filter:
+        return lambda estimates, mix: filtered_window(estimates, mix, exponent, sample_rate_hz, calibration)
+
+    helps = guard.judge_calibration(
+        lambda window, start, name: separate(window), behind(None), behind(calibration)
+    )
+    return calibration if helps else None
