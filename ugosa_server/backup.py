@@ -9,6 +9,7 @@ no server takes the copy for a state directory.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -51,7 +52,7 @@ def back_up(state_dir: Path, target: Path) -> int:
     database = state_dir / STORE_FILE_NAME
     if not database.is_file():
         raise ConfigError(f"{state_dir} has no {STORE_FILE_NAME}: it is no state directory of ugosa-server")
-    if target.resolve().is_relative_to(state_dir.resolve()):
+    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(state_dir)):
         raise ConfigError(f"{target} lies in the state directory {state_dir}; name a folder elsewhere")
     if target.is_dir() and any(target.iterdir()):
         raise ConfigError(f"{target} is not empty; name a new or an empty folder")
