@@ -9,13 +9,15 @@ no server takes the copy for a state directory.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ugosa_server.config import load_config
-from ugosa_server.errors import ConfigError
-from ugosa_server.files import disk_full_explained, make_state_dir, publish, tmp_path_of
+from ugosa_server.errors import ConfigError, DiskFullError, is_disk_full
+from ugosa_server.files import make_state_dir, publish, tmp_path_of
 from ugosa_server.jobs.spool import SPOOL_FOLDERS
 from ugosa_server.jobs.store import STORE_FILE_NAME, copy_database, folders_of
 
@@ -51,7 +53,7 @@ def back_up(state_dir: Path, target: Path) -> int:
     database = state_dir / STORE_FILE_NAME
     if not database.is_file():
         raise ConfigError(f"{state_dir} has no {STORE_FILE_NAME}: it is no state directory of ugosa-server")
-    if target.resolve().is_relative_to(state_dir.resolve()):
+    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(state_dir)):
         raise ConfigError(f"{target} lies in the state directory {state_dir}; name a folder elsewhere")
     if target.is_dir() and any(target.iterdir()):
         raise ConfigError(f"{target} is not empty; name a new or an empty folder")
@@ -60,7 +62,7 @@ def back_up(state_dir: Path, target: Path) -> int:
         (copy / name).mkdir(mode=0o700)
     unfinished = tmp_path_of(copy / STORE_FILE_NAME)
     copied: frozenset[tuple[str, str]] = frozenset()
-    with disk_full_explained():
+    with _full_disk_explained(copy):
         while True:
             copy_database(database, unfinished)
             unfinished.chmod(0o600)
@@ -74,6 +76,19 @@ def back_up(state_dir: Path, target: Path) -> int:
                 break
         publish(unfinished, copy / STORE_FILE_NAME)
     return sum((copy / folder).is_dir() for folder, _ in copied)
+
+
+@contextmanager
+def _full_disk_explained(copy: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, DiskFullError) as error:
+        if not (isinstance(error, DiskFullError) or is_disk_full(error)):
+            raise
+        raise DiskFullError(
+            f"{copy} cannot be written whole: its disk is full, or fails; make room there, delete it, and try"
+            " again"
+        ) from error
 
 
 def _copy_folder(source: Path, target: Path) -> None:

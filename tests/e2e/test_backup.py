@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from tests.helpers.songs import make_song, write_song
 from ugosa_client import JobState
 from ugosa_server.backup import back_up
 from ugosa_server.cli import main
-from ugosa_server.errors import ConfigError
+from ugosa_server.errors import ConfigError, DiskFullError
+from ugosa_server.jobs.model import UploadFormat
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 MARKS = [silent("vocals", 10000, 30000)]
 
@@ -50,6 +53,24 @@ def test_a_server_starts_on_a_copy_made_while_another_works(
         client.cancel(running.job_id)
         list(client.watch(waiting.job_id))
         assert client.get_job(waiting.job_id).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("file_limit", [8192, 1_000_000])  # less than the database, less than the song
+def test_a_copy_that_finds_no_room_is_told_with_its_place(tmp_path: Path, file_limit: int) -> None:
+    state_dir = tmp_path / "state"
+    song = state_dir / "uploads" / "upload-1" / "audio.f32"
+    song.parent.mkdir(parents=True)
+    song.write_bytes(bytes(2_000_000))
+    store = Store(state_dir / STORE_FILE_NAME)
+    store.uploads.create("upload-1", "anna", "r", "d", UploadFormat())
+    store.close()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, limits[1]))
+    try:
+        with pytest.raises(DiskFullError, match=r"copy cannot be written whole: .* make room there"):
+            back_up(state_dir, tmp_path / "copy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_what_is_no_state_directory_or_no_new_folder_is_refused(

@@ -60,6 +60,15 @@ def test_everything_that_is_left_out_is_named_with_the_way_out(folder, tmp_path)
     assert "a.mp4" not in [entry.name for entry in songs.left_out(tmp_path / "out", with_sight=True)]
 
 
+def test_links_in_a_circle_are_left_out_by_name(folder, tmp_path):
+    folder("song.wav", "out/", "album/")
+    (tmp_path / "circle.wav").symlink_to("circle.wav")
+    (tmp_path / "album" / "back").symlink_to(tmp_path / "album" / "back")
+    tree = SongTree(tmp_path, recursive=True, out=tmp_path / "out")
+    assert tree.songs() == [tmp_path / "song.wav"]
+    assert [entry.name for entry in tree.left_out(with_sight=False)] == ["circle.wav", "album/back"]
+
+
 def test_a_pipe_is_left_out_and_never_waited_for(folder, tmp_path):
     for name in ("a.txt", "b.wav"):
         os.mkfifo(tmp_path / name)

@@ -205,6 +205,12 @@ def test_a_request_that_is_wrong_says_where(tmp_path, values, message):
         read_request(write_request(tmp_path, **values))
 
 
+def test_a_request_nested_without_end_cannot_be_read(tmp_path):
+    (tmp_path / "request.json").write_text("[" * 100_000)
+    with pytest.raises(BadInputError, match="cannot read the request"):
+        read_request(tmp_path / "request.json")
+
+
 def test_a_request_says_everything_there_is_to_say(tmp_path):
     mark = {"source": "bass", "state": "active", "start_frame": 1, "end_frame": 2}
     options = {"model": "tiny", "stem_encoding": "flac-pcm24"}

@@ -6,11 +6,12 @@ From the first release on, SCHEMA is edited no more: a later version migrates fr
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import apsw
 
-from ugosa_server.errors import ConfigError
+from ugosa_server.errors import ConfigError, DiskFullError
 from ugosa_server.jobs.store.rows import Database
 
 BUSY_TIMEOUT_MS = 30_000  # a disk can stand still for seconds
@@ -222,17 +223,22 @@ def open_read_only(path: Path) -> apsw.Connection:
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a database beside whoever writes to it; `target` is replaced."""
+    """Copy a database beside whoever writes to it; `target` is replaced.
+
+    Raises:
+        DiskFullError: the copy cannot be written.
+    """
     target.unlink(missing_ok=True)
-    reader = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
-    writer = apsw.Connection(str(target))
     try:
-        with writer.backup("main", reader, "main") as backup:
-            backup.step()  # of all pages
-        writer.execute("PRAGMA journal_mode = DELETE")  # one file, until a server opens it
-    finally:
-        writer.close()
-        reader.close()
+        with (
+            closing(apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)) as reader,
+            closing(apsw.Connection(str(target))) as writer,
+        ):
+            with writer.backup("main", reader, "main") as backup:
+                backup.step()  # of all pages
+            writer.execute("PRAGMA journal_mode = DELETE")  # one file, until a server opens it
+    except (apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:
+        raise DiskFullError(f"{target} cannot be written: its disk is full, or fails") from error
 
 
 def folders_of(database: Path) -> frozenset[tuple[str, str]]:

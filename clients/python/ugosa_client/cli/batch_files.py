@@ -6,6 +6,7 @@ may be written otherwise than its neighbour. A file of exactly another song's na
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -103,7 +104,7 @@ class SongFolder:
         return [
             LeftOut(f"{path.name}/" if path.is_dir() else path.name, _why(path))
             for path in self._entries
-            if path not in used and path.resolve() != out.resolve()
+            if path not in used and _real(path) != _real(out)
         ]
 
     def _beside(self, song: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -111,6 +112,11 @@ class SongFolder:
         same = [path for suffix in suffixes for path in self._by_name[one_form(song.stem + suffix)]]
         others = {other.stem for other in self._songs} - {song.stem}
         return [path for path in same if path.stem not in others]
+
+
+def _real(path: Path) -> Path:
+    """Return the path without links; a link that leads back to itself stays."""
+    return Path(os.path.realpath(path))
 
 
 class SongTree:
@@ -132,7 +138,7 @@ class SongTree:
         if recursive:
             for folder in sorted(directory.rglob("*/")):
                 within = folder.relative_to(directory).parts
-                is_out = out.resolve() in (folder.resolve(), *folder.resolve().parents)
+                is_out = _real(out) in (_real(folder), *_real(folder).parents)
                 is_sight = folder.suffix.lower() == ".frames"
                 if not (is_out or is_sight or any(name.startswith(".") for name in within)):
                     self._folders[folder] = SongFolder(folder)

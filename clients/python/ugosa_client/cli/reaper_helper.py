@@ -181,7 +181,7 @@ def read_request(path: str | os.PathLike[str]) -> HelperRequest:
 def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInputError(f"cannot read the request {path}: {reason_of(error)}") from None
     if not isinstance(values, dict):
         raise BadInputError(f"the request {path} is not a JSON object")
