@@ -55,7 +55,7 @@ class WorkerSettings:
     memory_bytes: int = 0
     """Memory that a worker may hold during a job on the CPU, that of the network included: the job goes on in
     smaller pieces then, and ends where the smallest do not fit. 0 = all that there is. On Linux."""
-    prefix_cache_bytes: int = GIB // 2
+    prefix_cache_bytes: int = GIB // 8
     """Budget of the frozen-prefix cache in the worker's memory."""
     prefix_cache_disk_bytes: int = 4 * GIB
     """Budget of the frozen-prefix cache on disk, in the job's folder, beyond that in memory; 0 = none."""

@@ -21,6 +21,11 @@ def keep_freed_memory() -> None:
 def give_back_freed_memory() -> None:
     """Give back what is free, and from now on what gets free, as a bound on memory wants it."""
     _set(GIVEN_BLOCK_BYTES, GIVEN_BYTES)
+    trim_freed_memory()
+
+
+def trim_freed_memory() -> None:
+    """Give back what is free now."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 

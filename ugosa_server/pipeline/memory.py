@@ -21,7 +21,11 @@ import torch
 from ugosa_server.adaptation import AdaptationOptions
 from ugosa_server.errors import DeviceMemoryError, MemoryBudgetError
 from ugosa_server.jobs import RunEvent, RunPhase
-from ugosa_server.pipeline.allocator import give_back_freed_memory, keep_freed_memory
+from ugosa_server.pipeline.allocator import (
+    give_back_freed_memory,
+    keep_freed_memory,
+    trim_freed_memory,
+)
 from ugosa_server.pipeline.context import Result, RunContext
 from ugosa_server.separation import SeparationOptions
 
@@ -60,6 +64,7 @@ def within_memory(
         MemoryError: this machine has too little; another try may find more.
     """
     while True:
+        trim_freed_memory()  # pieces that the phase before has left are of other sizes than it will need
         try:
             result = yield from work(context)
             return context, result
