@@ -24,11 +24,12 @@ from ugosa_server.files import replacing, sha256_of_file
 from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
 from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.marks.activity import activity
-from ugosa_server.pipeline.calibrate import calibrate, calibration_cost
+from ugosa_server.pipeline.calibrate import calibrate
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
 from ugosa_server.pipeline.memory import own_bytes
 from ugosa_server.pipeline.model_input import ModelMix
+from ugosa_server.pipeline.plan import calibration_cost
 from ugosa_server.pipeline.previews import Previews
 from ugosa_server.report import EpochLoss
 from ugosa_server.separation.calibration import MaskCalibration
@@ -36,7 +37,7 @@ from ugosa_server.separation.calibration import MaskCalibration
 ADAPTER_NAME = "adapter.safetensors"
 VERDICT_REASON = "VERDICT"
 ACCEPTED_REASON = "ACCEPTED"
-BUDGET_LENIENCE = 0.8  # of the cost of a calibration, below which a run within a budget calibrates nothing
+BUDGET_LENIENCE = 0.2  # of the cost of a calibration, which a run within a budget may lack
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def adapt_network(
     context.check_cancel()
     with restore_on_error(trained):
         steps, epoch_losses = yield from _learn(context, mix, trained, material)
-    cost = calibration_cost(context, strategy)
-    calibrates = cost > 0 and not journal.is_budget_spent(more_cost=BUDGET_LENIENCE * cost)
+    cost = calibration_cost(context.spec, strategy, context.config)
+    calibrates = cost > 0 and not journal.is_budget_spent(spared_cost=BUDGET_LENIENCE * cost)
     if steps < all_steps:
         yield from _say_shortened(context, steps, all_steps, leaves_calibration=cost > 0 and not calibrates)
         if context.is_accepted() and not steps and material.start is None:
@@ -158,7 +159,7 @@ def _learn(
 ) -> Generator[RunEvent, None, tuple[int, list[EpochLoss]]]:
     """Fine-tune, and restore what the guard keeps; return the steps made and the losses of the epochs."""
     spec, journal, options = context.spec, context.journal, material.options
-    guard, cost = material.guard, calibration_cost(context, material.strategy)
+    guard = material.guard
     checkpoint = _epoch_checkpoint(context, mix, options)
     if checkpoint is not None and checkpoint.epochs_done:
         yield journal.notice(
@@ -172,7 +173,7 @@ def _learn(
         return activity(material.held.training_marks, context.config.sources, start, stop)
 
     def is_enough(steps_done: int) -> bool:
-        is_short_of_time = steps_done > 0 and journal.is_budget_spent(more_cost=cost)
+        is_short_of_time = steps_done > 0 and journal.is_budget_spent()
         return context.is_accepted() or 0 < options.max_steps <= steps_done or is_short_of_time
 
     base = {name: parameter.detach().clone() for name, parameter in trained.items()}

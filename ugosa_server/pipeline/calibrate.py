@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ugosa_server.adaptation.calibration import REMIXES, fit_calibration
+from ugosa_server.adaptation.calibration import fit_calibration
 from ugosa_server.adaptation.guard import Filter, Guard
 from ugosa_server.adaptation.loop import segment_length
 from ugosa_server.adaptation.remix import RemixPool
-from ugosa_server.adaptation.strategies import Objective, Strategy
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.separation.calibration import MaskCalibration
 from ugosa_server.separation.wiener import filtered_window
-
-CALIBRATION_COST = 2.5  # of a pass of the network over its remixes: that pass, the fit, and the guard's look
-
-
-def calibration_cost(context: RunContext, strategy: Strategy) -> float:
-    """Return the cost of a calibration in seconds of audio through the network; 0 = the run makes none."""
-    options = context.spec.options
-    is_wanted = options.adaptation.calibration and options.separation.wiener_exponent > 0
-    if not is_wanted or strategy.objective is not Objective.REMIX or context.config.mask_grid is not None:
-        return 0.0
-    return CALIBRATION_COST * REMIXES * options.adaptation.segment_s
 
 
 def calibrate(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ugosa_server.adaptation.calibration import REMIXES
 from ugosa_server.adaptation.loop import count_steps
-from ugosa_server.adaptation.strategies import UNADAPTED, Strategy, parse_strategy
+from ugosa_server.adaptation.strategies import UNADAPTED, Objective, Strategy, parse_strategy
 from ugosa_server.audio import SourceAudio
 from ugosa_server.jobs import RunNotice, RunPhase, RunSpec
 from ugosa_server.jobs.stem_choice import StemChoice
@@ -20,6 +21,7 @@ from ugosa_server.report.clips import can_encode, clip_seconds
 from ugosa_server.separation.masks import mask_plan
 from ugosa_server.separation.overlap_add import SegmentPlan
 
+CALIBRATION_COST = 2.5  # of a pass of the network over its remixes: that pass, the fit, and the guard's look
 TRAINING_COST = 3.0  # of forward and backward through the trained part, where forward costs 1
 
 # Seconds on one core of a 3 GHz CPU, measured as process time.
@@ -180,7 +182,9 @@ def plan_phases(
         return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
     if strategy.depth is not None:
         phases.append(PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost))
+    calibration = 0.0  # comes last in its phase, so that time is left for it with the next
     if strategy.depth is not None and adaptation.epochs:
+        calibration = calibration_cost(spec, strategy, config)
         steps = count_steps(model_frames(spec.source, config), config.sample_rate_hz, adaptation)
         seconds_per_epoch = steps / adaptation.epochs * adaptation.batch_size * adaptation.segment_s
         epoch_passes = 1 + adaptation.epochs * TRAINING_COST * config.trained_share(
@@ -197,9 +201,18 @@ def plan_phases(
         report_s += clip_s * n_clips / min(threads, n_clips)
     return [
         *phases,
-        PhasePlan(RunPhase.SEPARATION, segments, separation_cost),
+        PhasePlan(RunPhase.SEPARATION, segments, separation_cost + calibration),
         PhasePlan(RunPhase.REPORT, report_steps(spec.source, n_clips), other_s=report_s),
     ]
+
+
+def calibration_cost(spec: RunSpec, strategy: Strategy, config: NetworkConfig) -> float:
+    """Return the cost of a calibration in seconds of audio through the network; 0 = the run makes none."""
+    adaptation = spec.options.adaptation
+    is_wanted = adaptation.calibration and spec.options.separation.wiener_exponent > 0
+    if not is_wanted or strategy.objective is not Objective.REMIX or config.mask_grid is not None:
+        return 0.0
+    return CALIBRATION_COST * REMIXES * min(adaptation.segment_s, _duration_s(spec.source))
 
 
 def _duration_s(source: SourceAudio) -> float:

@@ -101,11 +101,11 @@ class RunJournal:
             return []
         return [replace(self._event(epoch, epochs, loss), held_back_db=held_back_db)]
 
-    def is_budget_spent(self, more_cost: float = 0.0) -> bool:
+    def is_budget_spent(self, spared_cost: float = 0.0) -> bool:
         """Return whether the phases after this one need all that is left of the budget.
 
         Args:
-            more_cost: work of the network that comes before them, besides the steps of this phase.
+            spared_cost: work of the network in them that can be left out.
         """
         if not self._budget_s:
             return False
@@ -113,7 +113,7 @@ class RunJournal:
         expected_s = self._expected_s(s_per_cost)
         phases = list(expected_s)
         after_s = sum(expected_s[phase] for phase in phases[phases.index(self._phase) + 1 :])
-        after_s += more_cost * s_per_cost.get(RunPhase.BASE_SEPARATION, TYPICAL_S_PER_COST)
+        after_s -= spared_cost * s_per_cost.get(RunPhase.BASE_SEPARATION, TYPICAL_S_PER_COST)
         return self._left_s() <= after_s + BUDGET_MARGIN * self._budget_s
 
     def _left_s(self) -> float:
