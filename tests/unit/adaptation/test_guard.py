@@ -168,27 +168,32 @@ def moving(share):
 
 def test_calibration_that_helps_is_kept_behind_the_base():
     guard, _ = judged(LinearNetwork(0.5, 0.15))
-    assert guard.judge_calibration(BASE, moving(0), moving(0.2 / 0.7))
+    assert guard.judge_calibrations(BASE, moving(0), [moving(0.04 / 0.7)]) == 0
     verdict = guard.verdict(std=0.1)
     assert (verdict.outcome, verdict.kept_epoch) == (Outcome.HELPED, 0)
-    assert verdict.sources[0].change_db == pytest.approx(20 * np.log10(0.1 / 0.3), abs=1e-4)
-    assert verdict.remixes_db > 3
+    assert verdict.sources[0].change_db == pytest.approx(20 * np.log10(0.26 / 0.3), abs=1e-4)
     assert verdict.sentence.startswith(
-        "kept the network as it was and calibrated its masks: leakage of vocals -9.5 dB"
+        "kept the network as it was and calibrated its masks: leakage of vocals -1.2 dB"
     )
+
+
+def test_calibration_that_is_too_good_to_be_true_is_taken_weaker():
+    guard, _ = judged(LinearNetwork(0.5, 0.15))
+    assert guard.judge_calibrations(BASE, moving(0), [moving(0.2 / 0.7), moving(0.04 / 0.7)]) == 1
+    assert guard.verdict(std=0.1).sources[0].change_db == pytest.approx(20 * np.log10(0.26 / 0.3), abs=1e-4)
 
 
 def test_calibration_adds_to_what_an_epoch_gained():
     guard, _ = judged(LinearNetwork(1.0, 0.2))
-    assert guard.judge_calibration(LinearNetwork(1.0, 0.2), moving(0), moving(0.1 / 0.8))
+    assert guard.judge_calibrations(LinearNetwork(1.0, 0.2), moving(0), [moving(0.02 / 0.8)]) == 0
     verdict = guard.verdict(std=0.1)
-    assert verdict.sources[0].change_db == pytest.approx(20 * np.log10(0.1 / 0.3), abs=1e-4)
-    assert verdict.sentence.startswith("kept epoch 1 and calibrated its masks: leakage of vocals -9.5 dB")
+    assert verdict.sources[0].change_db == pytest.approx(20 * np.log10(0.18 / 0.3), abs=1e-4)
+    assert verdict.sentence.startswith("kept epoch 1 and calibrated its masks: leakage of vocals -4.4 dB")
 
 
 def test_calibration_that_does_not_help_is_not_kept():
     guard, before = judged(LinearNetwork(0.5, 0.15))
-    assert not guard.judge_calibration(BASE, moving(0), moving(-0.3))
+    assert guard.judge_calibrations(BASE, moving(0), [moving(-0.3), moving(-0.15)]) is None
     assert guard.verdict(std=0.1) == before
 
 
