@@ -279,15 +279,22 @@ class Guard:
     def judge_calibrations(
         self, separate: Separate, plain: Filter, calibrated: Sequence[Filter]
     ) -> int | None:
-        """Return the place of the first calibration that can be believed, for the network that is kept.
+        """Return the place of the first calibration that can be believed, behind the network that is kept.
 
-        None = all do harm, or are too good to be true.
+        None = one does harm, or all are too good to be true.
+
+        Args:
+            separate: the network.
+            plain: the filter without a calibration.
+            calibrated: the filter with one of falling strength.
         """
         with torch.no_grad():
             before, *tried = self._measure(separate, [plain, *calibrated])
         for place, after in enumerate(tried):
             score = score_db(before, after, self._held.pieces)
-            if MIN_CALIBRATION_SCORE_DB < score < MAX_CALIBRATION_SCORE_DB:
+            if score <= MIN_CALIBRATION_SCORE_DB:
+                break
+            if score < MAX_CALIBRATION_SCORE_DB:
                 self._calibrated = before, after
                 return place
         return None

@@ -193,7 +193,7 @@ def test_calibration_adds_to_what_an_epoch_gained():
 
 def test_calibration_that_does_not_help_is_not_kept():
     guard, before = judged(LinearNetwork(0.5, 0.15))
-    assert guard.judge_calibrations(BASE, moving(0), [moving(-0.3), moving(-0.15)]) is None
+    assert guard.judge_calibrations(BASE, moving(0), [moving(-0.3), moving(0.04 / 0.7)]) is None
     assert guard.verdict(std=0.1) == before
 
 
