@@ -35,7 +35,7 @@ STEPS = 40
 LEARNING_RATE = 0.1  # of Adam for half of the steps, then falling to 0
 PULL = 6.0  # dB a square neper
 SLOPE_PULL = 2.0
-STRENGTHS = (0.5, 0.25)  # of what is learned: remixes are made of estimates, and ask for too much
+STRENGTH = 0.5  # of what is learned that is taken: remixes are made of estimates, and ask for too much
 LEAST_ERROR = 1e-3  # -30 dB
 QUIET_SHARE = 1e-3  # of the energy of all groups: one with less says nothing
 HOPS_A_FRAME = 4  # hops of the filter from one frame that counts to the next
@@ -106,7 +106,7 @@ def fit_calibration(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    return MaskCalibration(offsets.detach(), slopes.detach())
+    return MaskCalibration(STRENGTH * offsets.detach(), STRENGTH * slopes.detach())
 
 
 def _example(mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_hz: int) -> _Example | None:

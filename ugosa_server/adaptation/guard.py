@@ -27,9 +27,9 @@ lose more than all of itself, hence the E. Where q is no more than `UNHEARD_SHAR
 for sure, and nothing can be said of harm.
 
 A calibration of the masks (`calibration.py`) is judged in the same way behind the network that is kept, the
-Wiener filter with it against the filter without. It is kept at the largest strength that scores between
-`MIN_CALIBRATION_SCORE_DB` and `MAX_CALIBRATION_SCORE_DB`. On songs with known stems it gained even where its
-score was 0, and lost where it was far above what was won elsewhere.
+Wiener filter with it against the filter without. It is kept if it scores between `MIN_CALIBRATION_SCORE_DB` and
+`MAX_CALIBRATION_SCORE_DB`: on songs with known stems it gained even where its score was 0, and lost where the
+score was far above what was won elsewhere, since there the estimates in the remixes are wrong.
 
 A network that learns that q plays nowhere, or takes from q what the base was not sure of, does well on
 leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is a guess, so no
@@ -65,7 +65,7 @@ INAUDIBLE_SHARE = 1e-9  # of it
 SAME_SHARE = 0.5  # of the shorter of two held-back spans: if more is common to both, they are one piece
 MIN_SCORE_DB = 0.2  # of an epoch that is better than the base
 MIN_CALIBRATION_SCORE_DB = -0.1  # of a calibration that is no harm: it is far safer than new weights
-MAX_CALIBRATION_SCORE_DB = 1.5  # of one that is true: the remixes of more are of estimates that teach wrongly
+MAX_CALIBRATION_SCORE_DB = 1.5  # of one that is not too good to be true
 TINY_POWER = 1e-12  # at the scale of the network, where a song has a power of 1
 
 NOTHING: Mapping[str, Sequence[Interval]] = {}
@@ -276,28 +276,15 @@ class Guard:
         """Whether no epoch so far was better than the base."""
         return self._kept_epoch == 0
 
-    def judge_calibrations(
-        self, separate: Separate, plain: Filter, calibrated: Sequence[Filter]
-    ) -> int | None:
-        """Return the place of the first calibration that can be believed, behind the network that is kept.
-
-        None = one does harm, or all are too good to be true.
-
-        Args:
-            separate: the network.
-            plain: the filter without a calibration.
-            calibrated: the filter with one of falling strength.
-        """
+    def judge_calibration(self, separate: Separate, plain: Filter, calibrated: Filter) -> bool:
+        """Return whether a calibration of the masks can be believed, behind the network that is kept."""
         with torch.no_grad():
-            before, *tried = self._measure(separate, [plain, *calibrated])
-        for place, after in enumerate(tried):
-            score = score_db(before, after, self._held.pieces)
-            if score <= MIN_CALIBRATION_SCORE_DB:
-                break
-            if score < MAX_CALIBRATION_SCORE_DB:
-                self._calibrated = before, after
-                return place
-        return None
+            before, after = self._measure(separate, [plain, calibrated])
+        score = score_db(before, after, self._held.pieces)
+        if not MIN_CALIBRATION_SCORE_DB < score < MAX_CALIBRATION_SCORE_DB:
+            return False
+        self._calibrated = before, after
+        return True
 
     @property
     def change_db(self) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ugosa_server.adaptation.calibration import STRENGTHS, fit_calibration
+from ugosa_server.adaptation.calibration import fit_calibration
 from ugosa_server.adaptation.guard import Filter, Guard
 from ugosa_server.adaptation.loop import segment_length
 from ugosa_server.adaptation.remix import RemixPool
@@ -17,7 +17,7 @@ from ugosa_server.separation.wiener import filtered_window
 def calibrate(
     context: RunContext, mix: ModelMix, pool: RemixPool, guard: Guard | None
 ) -> MaskCalibration | None:
-    """Calibrate the masks of the network as it is now; None where none can be believed."""
+    """Calibrate the masks of the network as it is now; None where the guard does not believe it."""
     network, device = context.model.network, context.model.device
     sample_rate_hz, exponent = context.config.sample_rate_hz, context.spec.options.separation.wiener_exponent
     window_frames = segment_length(len(mix.frames), sample_rate_hz, context.spec.options.adaptation)
@@ -35,16 +35,13 @@ def calibrate(
         context.spec.options.seed,
         context.check_cancel,
     )
-    if calibration is None:
-        return None
-    strengths = [calibration.at(strength) for strength in STRENGTHS]
-    if guard is None:
-        return strengths[0]
+    if calibration is None or guard is None:
+        return calibration
 
     def behind(calibration: MaskCalibration | None) -> Filter:
         return lambda estimates, mix: filtered_window(estimates, mix, exponent, sample_rate_hz, calibration)
 
-    place = guard.judge_calibrations(
-        lambda window, start, name: separate(window), behind(None), [behind(one) for one in strengths]
+    is_believed = guard.judge_calibration(
+        lambda window, start, name: separate(window), behind(None), behind(calibration)
     )
-    return None if place is None else strengths[place]
+    return calibration if is_believed else None

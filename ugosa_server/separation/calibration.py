@@ -67,10 +67,6 @@ class MaskCalibration:
         """Tensors for an adapter."""
         return {OFFSETS: self.offsets, SLOPES: self.slopes}
 
-    def at(self, strength: float) -> MaskCalibration:
-        """Return the calibration with a share of its numbers."""
-        return MaskCalibration(strength * self.offsets, strength * self.slopes)
-
     def masks(self, squares: Tensor, exponent: float, bands: Tensor) -> Tensor:
         """Compute masks that add up to 1.
 

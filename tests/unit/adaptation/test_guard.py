@@ -168,7 +168,7 @@ def moving(share):
 
 def test_calibration_that_helps_is_kept_behind_the_base():
     guard, _ = judged(LinearNetwork(0.5, 0.15))
-    assert guard.judge_calibrations(BASE, moving(0), [moving(0.04 / 0.7)]) == 0
+    assert guard.judge_calibration(BASE, moving(0), moving(0.04 / 0.7))
     verdict = guard.verdict(std=0.1)
     assert (verdict.outcome, verdict.kept_epoch) == (Outcome.HELPED, 0)
     assert verdict.sources[0].change_db == pytest.approx(20 * np.log10(0.26 / 0.3), abs=1e-4)
@@ -177,23 +177,18 @@ def test_calibration_that_helps_is_kept_behind_the_base():
     )
 
 
-def test_calibration_that_is_too_good_to_be_true_is_taken_weaker():
-    guard, _ = judged(LinearNetwork(0.5, 0.15))
-    assert guard.judge_calibrations(BASE, moving(0), [moving(0.2 / 0.7), moving(0.04 / 0.7)]) == 1
-    assert guard.verdict(std=0.1).sources[0].change_db == pytest.approx(20 * np.log10(0.26 / 0.3), abs=1e-4)
-
-
 def test_calibration_adds_to_what_an_epoch_gained():
     guard, _ = judged(LinearNetwork(1.0, 0.2))
-    assert guard.judge_calibrations(LinearNetwork(1.0, 0.2), moving(0), [moving(0.02 / 0.8)]) == 0
+    assert guard.judge_calibration(LinearNetwork(1.0, 0.2), moving(0), moving(0.02 / 0.8))
     verdict = guard.verdict(std=0.1)
     assert verdict.sources[0].change_db == pytest.approx(20 * np.log10(0.18 / 0.3), abs=1e-4)
     assert verdict.sentence.startswith("kept epoch 1 and calibrated its masks: leakage of vocals -4.4 dB")
 
 
-def test_calibration_that_does_not_help_is_not_kept():
+@pytest.mark.parametrize("share", [-0.3, 0.2 / 0.7], ids=["harm", "too good to be true"])
+def test_calibration_that_is_not_believed_is_not_kept(share):
     guard, before = judged(LinearNetwork(0.5, 0.15))
-    assert guard.judge_calibrations(BASE, moving(0), [moving(-0.3), moving(0.04 / 0.7)]) is None
+    assert not guard.judge_calibration(BASE, moving(0), moving(share))
     assert guard.verdict(std=0.1) == before
 
 
