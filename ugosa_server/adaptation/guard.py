@@ -27,9 +27,10 @@ lose more than all of itself, hence the E. Where q is no more than `UNHEARD_SHAR
 for sure, and nothing can be said of harm.
 
 A calibration of the masks (`calibration.py`) is judged in the same way behind the network that is kept, the
-Wiener filter with it against the filter without. It is kept if it scores between `MIN_CALIBRATION_SCORE_DB` and
-`MAX_CALIBRATION_SCORE_DB`: on songs with known stems it gained even where its score was 0, and lost where the
-score was far above what was won elsewhere, since there the estimates in the remixes are wrong.
+Wiener filter with it against the filter without. It is kept if it scores between
+`MIN_CALIBRATION_SCORE_DB` and `MAX_CALIBRATION_SCORE_DB`: on songs with known stems it gained even where its
+score was 0, and lost where the score was far above what was won elsewhere, since there the estimates in the
+remixes are wrong.
 
 A network that learns that q plays nowhere, or takes from q what the base was not sure of, does well on
 leakage, and even on remixes, whose q is what the base made of it; the harm shows it. It is a guess, so no
