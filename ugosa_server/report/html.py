@@ -81,7 +81,7 @@ def _leakage_intro(report: JobReport) -> str:
     where = "where you marked it silent"
     if report.verdict is not None and report.verdict.sources:
         where = "in marked silence that was held back from training"
-        if not report.verdict.kept_epoch:
+        if report.verdict.keeps_base:
             where += " (the adapted network was not kept)"
     return (
         f"<p>The level of what the network itself gives for an instrument {where}, as it came and after it "
