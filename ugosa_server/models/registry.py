@@ -133,7 +133,7 @@ class ModelRegistry:
         try:
             self._models[path.stem] = read_model_info(path)
         except (CheckpointError, OSError) as error:
-            log.warning("the model %s is left out: %s", path.stem, error)
+            log.warning("the model %r is left out: %s", path.stem, error)
             self._models.pop(path.stem, None)  # another one of that name would be mistaken for it
             self._unreadable[path.stem] = str(error).replace(f"{path.parent}/", "")  # who asks may be a guest
 
