@@ -20,8 +20,8 @@ from tests.helpers.jobs import QUICK, silent, states
 from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import make_song, read_audio, write_song
 from ugosa_client import JobEvent, JobState, UgosaClient
+from ugosa_client.connection import RetryPolicy
 from ugosa_client.errors import ServerUnavailableError, TransferInterruptedError
-from ugosa_client.retry import RetryPolicy
 from ugosa_server.failpoints import NAMES
 
 T = TypeVar("T")

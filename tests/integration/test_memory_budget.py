@@ -11,13 +11,13 @@ from ugosa_client import JobFailedError, JobOptions, Notice, SeparationRequest
 
 RATE = 44100
 LONG = JobOptions(model="tiny", strategy="B0", separation_segment_s=60.0)
-BUDGET_BYTES = 700_000_000
+BUDGET_BYTES = 500_000_000
 SHARED_BYTES = 250_000_000  # libraries, which the system counts as resident
 
 
 @pytest.fixture
 def song(tmp_path):
-    """A minute, which the tiny network takes some 1.2 GB for in one piece."""
+    """A minute, which the tiny network takes some 0.9 GB for in one piece."""
     return write_song(make_song(60 * RATE, RATE), tmp_path / "song.wav")
 
 
@@ -47,7 +47,7 @@ def test_a_budget_is_kept_by_smaller_pieces(start_server, song, tmp_path, of_job
         reason, message = notices[0]
         assert reason == "CPU_MEMORY"
         assert (
-            "700 MB of memory are too little for separation in segments of 60 s: going on with 30 s"
+            "500 MB of memory are too little for separation in segments of 60 s: going on with 30 s"
             in message
         )
         if of_job:
