@@ -62,7 +62,7 @@ class AdaptationResult:
 
 @dataclass(frozen=True)
 class _Material:
-    """What a run learns from, and what judges it."""
+    """Material of one adaptation: marks, remixes, and the guard that judges by what is held back."""
 
     strategy: Strategy
     """That of the run, or what stands in for it."""
