@@ -110,7 +110,7 @@ def fit_calibration(
 
 
 def _example(mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_hz: int) -> _Example | None:
-    """Return the spectra of a remix, or None if its stretch is shorter than a window of the filter."""
+    """Return the spectra of a remix, or None if nothing sounds in a whole window of the filter."""
     grid = wiener_grid(sample_rate_hz)
     hop = HOPS_A_FRAME * grid.hop_samples
     if len(targets.weights) < grid.fft_samples:
@@ -129,6 +129,8 @@ def _example(mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_
     sounds = targets.sounds.abs().amax(dim=(1, 2)) > 0
     silent = targets.groups[~sounds].sum(dim=0) > 0
     mix_spectra, sums = spectra(mix), spectra(targets.sounds[sounds])
+    if not sums.any():
+        return None
     return _Example(
         mix_spectra.square().sum(dim=(0, -1)),
         spectra(estimates).square().sum(dim=(1, -1)) * ~silent[:, None, None],
