@@ -24,6 +24,7 @@ from ugosa_server.files import replacing, sha256_of_file
 from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
 from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.marks.activity import activity
+from ugosa_server.pipeline.allocator import trim_freed_memory
 from ugosa_server.pipeline.calibrate import calibrate
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
@@ -199,6 +200,7 @@ def _learn(
         steps = step.step
         if step.ends_epoch:
             epoch_losses.append(EpochLoss(step.epoch, step.loss))
+            trim_freed_memory()  # the guard's windows have left holes among those of the steps
         if step.resumed:
             journal.skip(step.step)
         yield from journal.advance(
