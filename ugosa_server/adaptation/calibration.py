@@ -81,18 +81,18 @@ def fit_calibration(
         seed: of the remixes.
         check_cancel: called between windows and steps; what it raises ends it.
     """
+    bins, counts = _sampled_bins(sample_rate_hz)
     examples = []
     for remix in pool.draw(REMIXES, window_frames, np.random.default_rng((seed, 4))):
         check_cancel()
         mix, targets = pool.build(remix, window_frames)
         with torch.no_grad():
             estimates = separate(torch.from_numpy(mix)).cpu()
-        example = _example(torch.from_numpy(mix), estimates, targets, sample_rate_hz)
+        example = _example(torch.from_numpy(mix), estimates, targets, sample_rate_hz, bins, counts)
         if example is not None:
             examples.append(example)
     if not examples:
         return None
-    bins, _ = _sampled_bins(sample_rate_hz)
     bands = band_weights(sample_rate_hz, wiener_grid(sample_rate_hz).bins)[:, bins]
     neutral = MaskCalibration.neutral(len(examples[0].estimates))
     offsets, slopes = neutral.offsets.requires_grad_(), neutral.slopes.requires_grad_()
@@ -109,7 +109,9 @@ def fit_calibration(
     return MaskCalibration(STRENGTH * offsets.detach(), STRENGTH * slopes.detach())
 
 
-def _example(mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_hz: int) -> _Example | None:
+def _example(
+    mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_hz: int, bins: Tensor, counts: Tensor
+) -> _Example | None:
     """Return the spectra of a remix, or None if nothing sounds in a whole window of the filter."""
     grid = wiener_grid(sample_rate_hz)
     hop = HOPS_A_FRAME * grid.hop_samples
@@ -119,7 +121,6 @@ def _example(mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_
     if not inside.any():
         return None
     window = torch.hann_window(grid.fft_samples)
-    bins, counts = _sampled_bins(sample_rate_hz)
     scale = counts.sqrt().unsqueeze(1)
 
     def spectra(audio: Tensor) -> Tensor:  # [..., T] -> [..., n, F, 2]

@@ -69,11 +69,11 @@ def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[di
 
 
 @contextmanager
-def restore_on_error(trained: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """Restore the parameters if the block raises, so that it may be tried again."""
+def restore_on_error(trained: Mapping[str, nn.Parameter]) -> Iterator[dict[str, Tensor]]:
+    """Yield a copy of the parameters, and restore them if the block raises, so that it may be tried again."""
     before = {name: parameter.detach().to("cpu", copy=True) for name, parameter in trained.items()}
     try:
-        yield
+        yield before
     except BaseException:
         _restore(trained, before)
         raise

@@ -99,8 +99,12 @@ def adapt_network(
     if material.start is not None:
         yield _start_notice(context)
     context.check_cancel()
-    with restore_on_error(trained):
+    with restore_on_error(trained) as before:
         steps, epoch_losses = yield from _learn(context, mix, trained, material)
+        if guard is not None:
+            if guard.keeps_base:
+                apply_adapter(trained, before)
+            guard.restore_kept(trained)
     cost = calibration_cost(context.spec, strategy, context.config)
     calibrates = cost > 0 and not journal.is_budget_spent(spared_cost=BUDGET_LENIENCE * cost)
     if steps < all_steps:
@@ -158,7 +162,7 @@ def _material(context: RunContext, mix: ModelMix, song: SongEstimates) -> _Mater
 def _learn(
     context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], material: _Material
 ) -> Generator[RunEvent, None, tuple[int, list[EpochLoss]]]:
-    """Fine-tune, and restore what the guard keeps; return the steps made and the losses of the epochs."""
+    """Fine-tune; return the steps made and the losses of the epochs."""
     spec, journal, options = context.spec, context.journal, material.options
     guard = material.guard
     checkpoint = _epoch_checkpoint(context, mix, options)
@@ -177,7 +181,6 @@ def _learn(
         is_short_of_time = steps_done > 0 and journal.is_budget_spent()
         return context.is_accepted() or 0 < options.max_steps <= steps_done or is_short_of_time
 
-    base = {name: parameter.detach().clone() for name, parameter in trained.items()}
     previews = Previews(context, mix)
     epoch_losses: list[EpochLoss] = []
     steps = 0
@@ -213,10 +216,6 @@ def _learn(
         )
         context.check_cancel()
         yield from previews.after_step(step)
-    if guard is not None:
-        if guard.keeps_base:
-            apply_adapter(trained, base)
-        guard.restore_kept(trained)
     return steps, epoch_losses
 
 

@@ -17,6 +17,7 @@ A stream: memory depends on the window, never on the song.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -66,15 +67,10 @@ def wiener_filtered(
     grid = wiener_grid(sample_rate_hz)
     audible = _faded(estimates, gains)
     window = torch.hann_window(grid.fft_samples, dtype=torch.float64).float().to(device)
-    bands = band_weights(sample_rate_hz, grid.bins).to(device)
-
-    def masks_of(squares: Tensor) -> Tensor:  # |E_i|^2, all channels together: [S, n, F] -> [S, n, F]
-        if calibration is not None:
-            return calibration.masks(squares, exponent, bands)
-        shares = squares.pow_(exponent / 2)
-        total = shares.sum(dim=0)
-        return torch.where(total == 0, 1 / len(shares), shares / total)
-
+    masks_of = partial(_ratios, exponent=exponent)
+    if calibration is not None:
+        bands = band_weights(sample_rate_hz, grid.bins).to(device)
+        masks_of = partial(calibration.masks, exponent=exponent, bands=bands)
     masks = _masks(audible, len(mix), grid, window, masks_of)
     for stems in masked_stems(masks, mix, sample_rate_hz, grid, sample_rate_hz, device):
         yield stems[:-1]  # the masks leave nothing to the residual
@@ -139,3 +135,10 @@ def _masks_of_stretch(
     spectra = torch.view_as_real(torch.fft.rfft(window * frames))  # [S, C, n, F, 2]
     squares = spectra.square_().sum(dim=1)  # over both parts too, it would take seven times as long
     return masks_of(squares[..., 0] + squares[..., 1]).transpose(1, 2).cpu().numpy()
+
+
+def _ratios(squares: Tensor, exponent: float) -> Tensor:
+    """Compute M_i of |E_i|^2, all channels together: [S, n, F] each."""
+    shares = squares.pow_(exponent / 2)
+    total = shares.sum(dim=0)
+    return torch.where(total == 0, 1 / len(shares), shares / total)
