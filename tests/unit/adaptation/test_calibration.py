@@ -7,26 +7,20 @@ import torch
 from tests.helpers.two_part_song import (
     DRUMS,
     MARKS,
+    MIX,
     RATE_HZ,
     SILENT_UNTIL,
     SOURCES,
+    STEMS,
     VOCALS,
-    estimates_of,
-    two_part_stems,
+    pool_of,
 )
 from ugosa_server.adaptation.calibration import fit_calibration
-from ugosa_server.adaptation.remix import RemixPool
 from ugosa_server.marks import MarkSet, SilenceGains
 from ugosa_server.separation.calibration import band_weights
 from ugosa_server.separation.wiener import wiener_filtered
 
-STEMS = two_part_stems()
-MIX = np.ascontiguousarray(STEMS.sum(axis=0).T)  # [T, C]
 EXPONENT = 0.8
-
-
-def pool_of(marks=MARKS):
-    return RemixPool(MIX, marks, SOURCES, estimates_of(STEMS), RATE_HZ)
 
 
 def timid(window):

@@ -9,12 +9,13 @@ import torch
 from tests.helpers.tiny_network import tiny_network
 from tests.helpers.two_part_song import (
     MARKS,
+    MIX,
     RATE_HZ,
     SILENT_UNTIL,
     SOURCES,
+    STEMS,
     VOCALS,
     estimates_of,
-    two_part_stems,
 )
 from ugosa_server.adaptation import Outcome
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
@@ -26,8 +27,6 @@ from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.marks import Mark, MarkSet, MarkState
 from ugosa_server.marks.activity import activity
 
-STEMS = two_part_stems()
-MIX = np.ascontiguousarray(STEMS.sum(axis=0).T)
 PLAYING = ("drums", "vocals")
 HELD = hold_back(MARKS, PLAYING, RATE_HZ)
 ACCOMPANIMENT = torch.from_numpy(STEMS[:VOCALS].sum(axis=0))

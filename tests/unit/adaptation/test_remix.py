@@ -12,12 +12,14 @@ from tests.helpers.two_part_song import (
     DRUMS,
     FRAMES,
     MARKS,
+    MIX,
     RATE_HZ,
     SILENT_UNTIL,
     SOURCES,
+    STEMS,
     VOCALS,
     estimates_of,
-    two_part_stems,
+    pool_of,
 )
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
 from ugosa_server.adaptation.loop import adapt, adaptation_of, count_steps
@@ -37,18 +39,12 @@ from ugosa_server.marks import Mark, MarkSet, MarkState
 from ugosa_server.marks.activity import activity
 from ugosa_server.models.checkpoints import weights_digest
 
-STEMS = two_part_stems()
-MIX = np.ascontiguousarray(STEMS.sum(axis=0).T)  # [T, C]
 WINDOW = RATE_HZ
 OPTIONS = AdaptationOptions("R-L3:D", learning_rate=1e-2, epochs=2, segment_s=1.0)
 
 
 def silent(source, start, stop):
     return Mark(source, MarkState.SILENT, start, stop)
-
-
-def pool_of(marks=MARKS, left_out=()):
-    return RemixPool(MIX, marks, SOURCES, estimates_of(STEMS), RATE_HZ, left_out)
 
 
 def draw(pool, count=24, seed=0):
