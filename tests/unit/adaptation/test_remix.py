@@ -18,7 +18,6 @@ from tests.helpers.two_part_song import (
     SOURCES,
     STEMS,
     VOCALS,
-    estimates_of,
     pool_of,
 )
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
@@ -28,7 +27,6 @@ from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.remix import (
     GAIN_DB,
     RECORDED_WEIGHT,
-    RemixPool,
     RemixTargets,
     Stretch,
     remix_objective,
@@ -211,9 +209,7 @@ def powers(network):
 
 def test_remixes_do_not_teach_silence_everywhere_as_eq_2_does():
     held = MarkSet((silent("vocals", 0, SILENT_UNTIL - 2 * RATE_HZ), *MARKS.marks[1:]))
-    pool = RemixPool(
-        MIX, held, SOURCES, estimates_of(STEMS), RATE_HZ, [(SILENT_UNTIL - 2 * RATE_HZ, SILENT_UNTIL)]
-    )
+    pool = pool_of(held, [(SILENT_UNTIL - 2 * RATE_HZ, SILENT_UNTIL)])
     after = {}
     for name in ("P-L1:D", "R-L1:D"):
         options = AdaptationOptions(name, 1.0, learning_rate=1e-2, epochs=12, segment_s=1.0)
