@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from ugosa_research.evaluation.datasets import SOURCES, check_stem_sources, find_songs
+from ugosa_research.evaluation.datasets import SOURCES, find_songs, marks_of_network, stems_of_network
 from ugosa_research.evaluation.stem_reading import decode_stems
 from ugosa_server.audio.frames import SourceFrames
 from ugosa_server.errors import BadAudioError
+from ugosa_server.marks import Mark, MarkState
 
 RATE_HZ = 44_100
 FRAMES = 22_050
@@ -85,7 +86,7 @@ def test_a_game_song_is_guitar_against_the_rest(tmp_path):
         ("other", ("other",)),
         ("rest", ("drums", "bass", "vocals")),
     ]
-    check_stem_sources(song.stems, SOURCES)
+    assert stems_of_network(song.stems, SOURCES) == song.stems
 
 
 def test_one_missing_source_is_the_rest_itself(tmp_path):
@@ -125,4 +126,23 @@ def test_stems_must_hold_what_the_model_separates(tmp_path):
     write(tmp_path / "song", guitar=tone(300), song=tone(100))
     (song,) = find_songs(tmp_path)
     with pytest.raises(BadAudioError, match="piano"):
-        check_stem_sources(song.stems, (*SOURCES, "piano"))
+        stems_of_network(song.stems, (*SOURCES, "piano"))
+
+
+def test_a_rest_is_the_accompaniment_of_a_network_of_two(tmp_path):
+    write(tmp_path / "song", vocals=tone(300), rest=tone(100))
+    (song,) = find_songs(tmp_path)
+    stems = stems_of_network(song.stems, ("vocals", "accompaniment"))
+    assert [stem.sources for stem in stems] == [("vocals",), ("accompaniment",)]
+    vocals, *rest = (Mark(name, MarkState.SILENT, 0, 9) for name in ("vocals", "drums", "bass", "other"))
+    assert marks_of_network([vocals, *rest], song.stems, stems) == (
+        vocals,
+        Mark("accompaniment", MarkState.SILENT, 0, 9),
+    )
+
+
+def test_an_isolated_guitar_does_not_tell_the_accompaniment(tmp_path):
+    write(tmp_path / "song", guitar=tone(300), song=tone(100))
+    (song,) = find_songs(tmp_path)
+    with pytest.raises(BadAudioError, match="accompaniment"):
+        stems_of_network(song.stems, ("vocals", "accompaniment"))

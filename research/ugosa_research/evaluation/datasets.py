@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ugosa_research.evaluation.stem_mp4 import SOURCES
 from ugosa_server.errors import BadAudioError
+from ugosa_server.marks import Mark
 
 ALIASES = {"guitar": "other"}
 REST_NAMES = ("rest", "song", "accompaniment", "backing")
@@ -111,14 +112,33 @@ def _stems_in(directory: Path) -> tuple[StemGroup, ...]:
     return (*stems, StemGroup(missing[0] if len(missing) == 1 else REST, missing, str(rest)))
 
 
-def check_stem_sources(stems: Sequence[StemGroup], sources: Sequence[str]) -> None:
-    """Refuse stems that hold other sources than a network separates.
+def stems_of_network(stems: Sequence[StemGroup], sources: Sequence[str]) -> tuple[StemGroup, ...]:
+    """Return the stems with the sources that a network separates.
+
+    A rest of several sources is the one that a network has in their place: `accompaniment` of two stems.
 
     Raises:
-        BadAudioError: names both.
+        BadAudioError: they hold others; names both.
     """
     held = [source for stem in stems for source in stem.sources]
-    if sorted(held) != sorted(sources):
+    lacking = tuple(source for source in sources if source not in held)
+    if len(lacking) == 1:
+        beyond = tuple(source for source in held if source not in sources)
+        stems = [replace(stem, sources=lacking) if stem.sources == beyond else stem for stem in stems]
+    if sorted(source for stem in stems for source in stem.sources) != sorted(sources):
         raise BadAudioError(
             f"the stems hold {', '.join(sorted(held))}, but the model separates {', '.join(sorted(sources))}"
         )
+    return tuple(stems)
+
+
+def marks_of_network(
+    marks: Sequence[Mark], stems: Sequence[StemGroup], network_stems: Sequence[StemGroup]
+) -> tuple[Mark, ...]:
+    """Return the marks of the sources of `stems` as marks of those that a network has in their place."""
+    names = {
+        source: source if source in network.sources else network.sources[0]
+        for stem, network in zip(stems, network_stems, strict=True)
+        for source in stem.sources
+    }
+    return tuple(dict.fromkeys(replace(mark, source=names[mark.source]) for mark in marks))

@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ugosa_research.evaluation.datasets import StemGroup, check_stem_sources
+from ugosa_research.evaluation.datasets import StemGroup, marks_of_network, stems_of_network
 from ugosa_research.evaluation.marks_files import read_marks
 from ugosa_research.evaluation.methods import Method
 from ugosa_research.evaluation.preparation import EXACT_MARKS, HUMAN_MARKS, MIX_FILE, PreparedSong
@@ -98,7 +98,7 @@ def run_experiment(
             f"there is no BSS Eval {options.scoring.bss_eval!r}; use {', '.join(BSS_ENGINES)}"
         )
     for song in songs:
-        check_stem_sources(song.stems, options.model.sources)
+        stems_of_network(song.stems, options.model.sources)
     adaptations = {method.name: method.options(options.model, options.preset) for method in methods}
     (out / SCORES_DIR).mkdir(parents=True, exist_ok=True)
     _check_same_experiment(out / "experiment.json", options)
@@ -186,10 +186,11 @@ class _Bench:
     def run(self, song: PreparedSong, method: Method, adaptation: AdaptationOptions) -> None:
         """Separate, judge, write the scores."""
         options = self._options
-        marks = read_marks(song.folder / MARKS_FILES[options.marks])
+        stems = stems_of_network(song.stems, options.model.sources)
+        marks = marks_of_network(read_marks(song.folder / MARKS_FILES[options.marks]), song.stems, stems)
         with tempfile.TemporaryDirectory() as scratch:
             result = _run(song, marks, adaptation, options, self._networks, Path(scratch))
-            estimates = _grouped(result.stems, song.stems, Path(scratch), options.model.sources)
+            estimates = _grouped(result.stems, stems, Path(scratch), options.model.sources)
         scores = self._scorer(song).score(estimates)
         document = {
             "schema_version": SCHEMA_VERSION,
