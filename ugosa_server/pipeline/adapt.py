@@ -136,8 +136,15 @@ def _material(context: RunContext, mix: ModelMix, song: SongEstimates) -> _Mater
     held = HeldBack({}, marks)
     if options.guard:
         held = hold_back(marks, context.ensemble.playing, sample_rate_hz, learned)
+    # Silence of one source that is held back may be all of another's. Then stretches reach into it, where
+    # the training marks do not tell that the first one is silent.
     left_out = list(held.spans.values())
-    pool = RemixPool(mix.frames, held.training_marks, config.sources, song, sample_rate_hz, left_out)
+    pool, beside = (
+        RemixPool(mix.frames, held.training_marks, config.sources, song, sample_rate_hz, spans)
+        for spans in ([], left_out)
+    )
+    if beside.is_usable:
+        pool = beside
     strategy = context.strategy
     if strategy.objective is Objective.REMIX and not pool.is_usable:
         strategy = replace(strategy, objective=Objective.MARKS)

@@ -193,6 +193,22 @@ def test_remixes_without_a_usable_stretch_give_way_to_marks(make_spec, networks)
     assert report["adaptation"]["strategy"] == "P-L3:D"
 
 
+def test_silence_held_back_leaves_remixes_of_other_sources(make_spec, networks, monkeypatch):
+    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in songs of three seconds
+    n_frames = 3 * RATE_HZ
+    spec = make_spec(
+        marks=(
+            Mark("vocals", MarkState.SILENT, 0, n_frames),  # the last 0.75 s are held back
+            Mark("bass", MarkState.SILENT, n_frames - 7 * RATE_HZ // 10, n_frames),
+        ),
+        adaptation=AdaptationOptions("R-L3:D", learning_rate=1e-3, epochs=2, segment_s=1.0),
+    )
+    *events, ending = run_job(spec, networks, never)
+    assert "NO_REMIX" not in {e.reason for e in events if isinstance(e, RunNotice)}
+    report = json.loads((Path(spec.out_dir) / ending.report_json).read_text())
+    assert report["adaptation"]["strategy"] == "R-L3:D"
+
+
 def listening_of(spec):
     """Return the takes that the page of a run plays."""
     page = (Path(spec.out_dir) / "report.html").read_text()
