@@ -13,6 +13,10 @@ A number holds for a band throughout the song, so what it gains in a stretch it 
 count whose window lies inside the stretch. A source that is silent in an example is silent for the filter
 too, as it will be under the marks.
 
+Stretches are not used in which a source is silent that is so for less than `MIN_SILENCE_S` in all. Sources
+that are in the same sums of all remixes share their numbers: nothing is known of what belongs to which of
+them, so the ratio of their masks stays as the network has it.
+
 The constants were chosen on songs that the network was trained on (research/README.md).
 """
 
@@ -27,10 +31,11 @@ import torch
 from torch import Tensor
 
 from ugosa_server.adaptation.remix import RemixPool, RemixTargets
-from ugosa_server.separation.calibration import MaskCalibration, band_weights, band_width_hz
+from ugosa_server.separation.calibration import BANDS, MaskCalibration, band_weights, band_width_hz
 from ugosa_server.separation.wiener import wiener_grid
 
 REMIXES = 48
+MIN_SILENCE_S = 3.0  # of a source, in stretches: less tells too little about the rest of the song
 STEPS = 40
 LEARNING_RATE = 0.1  # of Adam for half of the steps, then falling to 0
 PULL = 6.0  # dB a square neper
@@ -83,7 +88,8 @@ def fit_calibration(
     """
     bins, counts = _sampled_bins(sample_rate_hz)
     examples = []
-    for remix in pool.draw(REMIXES, window_frames, np.random.default_rng((seed, 4))):
+    within = pool.stretches_of_well_known(round(MIN_SILENCE_S * sample_rate_hz))
+    for remix in pool.draw(REMIXES, window_frames, np.random.default_rng((seed, 4)), within):
         check_cancel()
         mix, targets = pool.build(remix, window_frames)
         with torch.no_grad():
@@ -94,19 +100,24 @@ def fit_calibration(
     if not examples:
         return None
     bands = band_weights(sample_rate_hz, wiener_grid(sample_rate_hz).bins)[:, bins]
-    neutral = MaskCalibration.neutral(len(examples[0].estimates))
-    offsets, slopes = neutral.offsets.requires_grad_(), neutral.slopes.requires_grad_()
+    sets = _told_apart(examples)
+    n_sources, n_sets = sets.shape
+    offsets = torch.zeros(n_sets, BANDS, requires_grad=True)
+    slopes = torch.zeros(n_sets, n_sources, BANDS, requires_grad=True)
     optimiser = torch.optim.Adam([offsets, slopes], betas=(0.9, 0.95))
     for step in range(STEPS):
         check_cancel()
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, 2 * (1 - step / STEPS))
-        loss = _error_db(MaskCalibration(offsets, slopes), examples, exponent, bands)
-        loss = loss + PULL * (offsets.square().mean() + SLOPE_PULL * slopes.square().sum(dim=1).mean())
+        calibration = _of_sources(sets, offsets, slopes)
+        pull = (
+            calibration.offsets.square().mean() + SLOPE_PULL * calibration.slopes.square().sum(dim=1).mean()
+        )
+        loss = _error_db(calibration, examples, exponent, bands) + PULL * pull
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    return MaskCalibration(STRENGTH * offsets.detach(), STRENGTH * slopes.detach())
+    return _of_sources(sets, STRENGTH * offsets.detach(), STRENGTH * slopes.detach())
 
 
 def _example(
@@ -139,6 +150,18 @@ def _example(
         (mix_spectra * sums).sum(dim=(1, -1)),
         sums.square().sum(dim=(1, 2, 3, 4)),
     )
+
+
+def _told_apart(examples: list[_Example]) -> Tensor:
+    """Return 1 for the sources of each set that some sum tells from the others, [S, sets]."""
+    sums = np.unique(np.concatenate([example.groups.numpy() for example in examples]), axis=0)  # [n, S]
+    _, sets = np.unique(sums, axis=1, return_inverse=True)
+    return torch.from_numpy(np.eye(sets.max() + 1, dtype=np.float32)[sets.ravel()])
+
+
+def _of_sources(sets: Tensor, offsets: Tensor, slopes: Tensor) -> MaskCalibration:
+    """Return the numbers of sources from those of their sets, [sets, BANDS] and [sets, S, BANDS]."""
+    return MaskCalibration(sets @ offsets, torch.tensordot(sets, slopes, dims=1))
 
 
 def _sampled_bins(sample_rate_hz: int) -> tuple[Tensor, Tensor]:

@@ -189,6 +189,13 @@ class RemixPool:
     def _is_usable(self, stretch: Stretch) -> bool:
         return any(self._sure[q].any() for q in stretch.silent) or bool(self._complements(stretch))
 
+    def stretches_of_well_known(self, least_frames: int) -> list[Stretch]:
+        """Return the stretches each of whose silent sources is so in at least as many frames of stretches."""
+        frames = np.zeros(self._n_sources, dtype=int)
+        for stretch in self.stretches:
+            frames[list(stretch.silent)] += stretch.stop - stretch.start
+        return [stretch for stretch in self.stretches if frames[list(stretch.silent)].min() >= least_frames]
+
     def draw(
         self,
         count: int,

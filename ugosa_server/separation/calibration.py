@@ -43,11 +43,6 @@ class MaskCalibration:
     """a_ij, [S, S, BANDS]."""
 
     @classmethod
-    def neutral(cls, n_sources: int) -> MaskCalibration:
-        """Return the calibration that changes nothing."""
-        return cls(torch.zeros(n_sources, BANDS), torch.zeros(n_sources, n_sources, BANDS))
-
-    @classmethod
     def taken_from(cls, tensors: dict[str, Tensor]) -> MaskCalibration | None:
         """Take the calibration out of the tensors of an adapter; None if there is none.
 

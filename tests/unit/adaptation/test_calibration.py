@@ -16,7 +16,7 @@ from tests.helpers.two_part_song import (
     pool_of,
 )
 from ugosa_server.adaptation.calibration import fit_calibration
-from ugosa_server.marks import MarkSet, SilenceGains
+from ugosa_server.marks import Mark, MarkSet, MarkState, SilenceGains
 from ugosa_server.separation.calibration import band_weights
 from ugosa_server.separation.wiener import wiener_filtered
 
@@ -61,6 +61,23 @@ def test_the_same_seed_gives_the_same_numbers():
     assert torch.equal(one.offsets, again.offsets)
     assert torch.equal(one.slopes, again.slopes)
     assert not torch.equal(one.offsets, other.offsets)
+
+
+def no_vocals(seconds):
+    return MarkSet((Mark("vocals", MarkState.SILENT, 0, seconds * RATE_HZ),))
+
+
+def test_sources_that_no_sum_tells_apart_share_numbers():
+    calibration = fit(pool_of(no_vocals(8)))
+    rest = [i for i in range(len(SOURCES)) if i != VOCALS]
+    for numbers in (calibration.offsets, calibration.slopes):
+        assert all(torch.equal(numbers[i], numbers[DRUMS]) for i in rest)
+        assert not torch.allclose(numbers[VOCALS], numbers[DRUMS], atol=0.01)
+
+
+def test_a_moment_of_silence_calibrates_nothing():
+    assert fit(pool_of(no_vocals(2))) is None
+    assert fit(pool_of(no_vocals(4))) is not None
 
 
 def test_without_remixes_there_is_none():

@@ -19,7 +19,9 @@ FILTER = SeparationOptions(segment_s=1.0, wiener_exponent=0.8)
 
 
 @pytest.fixture
-def run(tmp_path, checkpoint, networks):
+def run(tmp_path, checkpoint, networks, monkeypatch):
+    monkeypatch.setattr("ugosa_server.adaptation.calibration.MIN_SILENCE_S", 0.5)  # in songs of three seconds
+
     def run(adaptation=REMIXES, separation=FILTER, **changes):
         spec = run_spec(tmp_path, checkpoint, adaptation=adaptation, separation=separation)
         spec = changed(spec, **changes)
