@@ -38,6 +38,7 @@ from ugosa_server.separation.calibration import MaskCalibration
 ADAPTER_NAME = "adapter.safetensors"
 VERDICT_REASON = "VERDICT"
 ACCEPTED_REASON = "ACCEPTED"
+STEPS_A_TRIM = 12
 BUDGET_LENIENCE = 0.2  # of the cost of a calibration, which a run within a budget may lack
 
 
@@ -210,7 +211,8 @@ def _learn(
         steps = step.step
         if step.ends_epoch:
             epoch_losses.append(EpochLoss(step.epoch, step.loss))
-            trim_freed_memory()  # the guard's windows have left holes among those of the steps
+        if step.ends_epoch or step.step % STEPS_A_TRIM == 0:
+            trim_freed_memory()  # windows of other sizes have left holes; the longer the epoch, the more
         if step.resumed:
             journal.skip(step.step)
         yield from journal.advance(
