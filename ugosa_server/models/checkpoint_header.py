@@ -1,7 +1,13 @@
-"""Header and sha256 of a checkpoint: read without its weights and without torch, to list models."""
+"""Kinds of network, and the header of a checkpoint: read without its weights and without torch.
+
+A checkpoint is a safetensors file. Its metadata state the kind of network ("format"), its sizes as JSON
+("config"), and free words. `network.py` says how to add a kind.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,15 +15,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from safetensors import SafetensorError, safe_open
 
-from ugosa_server.errors import CheckpointError
+from ugosa_server.errors import CheckpointError, UgosaError
 from ugosa_server.files import sha256_of_file
-from ugosa_server.models.architectures import ARCHITECTURES
+from ugosa_server.models.band.config import BandConfig
 from ugosa_server.models.config import NetworkConfig
+from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
+from ugosa_server.models.cunet.config import ConditionedUNetConfig
+from ugosa_server.models.demucs.config import DemucsConfig
+from ugosa_server.models.spleeter.config import SpleeterConfig
 
 PROOF_DIGITS = 32  # hex; 128 bits cannot be met by trying
 NAME_DIGITS = 8  # hex; a fingerprint in a file's name tells of damage, but can be forged within minutes
+MAX_CONFIG_CHARS = 10_000_000  # demucs lists its tensors there
+MAX_SIZE = 1_000_000
+MAX_ITEMS = 10_000
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One kind of network."""
+
+    name: str
+    """Name for people and on the wire, for example "conv_tasnet"."""
+    format: str
+    """Format in the header of its checkpoints, for example "ugosa-convtasnet-1"."""
+    config_class: type[Any]
+    """Class of its sizes, a dataclass that fulfils `NetworkConfig`."""
+    network: str
+    """Class of the network, in `network.py` beside the sizes; imported by `network.build_network`."""
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    architecture.format: architecture
+    for architecture in (
+        Architecture("conv_tasnet", "ugosa-convtasnet-1", ConvTasNetConfig, "ConvTasNet"),
+        Architecture("demucs", "ugosa-demucs-1", DemucsConfig, "DemucsNetwork"),
+        Architecture("conditioned_unet", "ugosa-cunet-1", ConditionedUNetConfig, "ConditionedUNet"),
+        Architecture("spleeter", "ugosa-spleeter-1", SpleeterConfig, "SpleeterNetwork"),
+        Architecture("band", "ugosa-band-1", BandConfig, "BandNetwork"),
+    )
+}
+"""By format."""
+
+
+def architecture_of(config: NetworkConfig) -> Architecture:
+    """Return the architecture that sizes belong to."""
+    return next(a for a in ARCHITECTURES.values() if isinstance(config, a.config_class))
 
 
 @dataclass(frozen=True)
@@ -65,19 +111,38 @@ def open_safetensors(path: Path, kind: str = "checkpoint", framework: str = "num
 
 def parse_header(words: Mapping[str, str] | None, path: Path) -> CheckpointHeader:
     """Split the metadata of a safetensors file into sizes and free words; `path` is for messages."""
-    words = words or {}
-    architecture = ARCHITECTURES.get(words.get("format", ""))
+    words = dict(words or {})
+    name, sizes = words.pop("format", None), words.pop("config", "null")
+    architecture = ARCHITECTURES.get(name or "")
     if architecture is None:
-        raise CheckpointError(
-            f"{path} has format {words.get('format')!r}, expected one of {', '.join(ARCHITECTURES)}"
-        )
+        raise CheckpointError(f"{path} has format {name!r}, expected one of {', '.join(ARCHITECTURES)}")
     try:
-        config = architecture.read_config(words.get("config", "null"))
-    except CheckpointError as error:
-        raise CheckpointError(f"{path} states no sizes of a network: {error.message}") from error
-    return CheckpointHeader(
-        config, {key: word for key, word in words.items() if key not in ("format", "config")}
-    )
+        return CheckpointHeader(_read_config(sizes, architecture), words)
+    except (UgosaError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise CheckpointError(f"{path} states no sizes of a network: {error}") from error
+
+
+def _read_config(text: str, architecture: Architecture) -> NetworkConfig:
+    if len(text) > MAX_CONFIG_CHARS:
+        raise CheckpointError(f"its sizes take {len(text)} characters; at most {MAX_CONFIG_CHARS}")
+    fields = json.loads(text)
+    _check_bounds(fields)
+    unknown = set(fields) - {field.name for field in dataclasses.fields(architecture.config_class)}
+    if unknown:
+        raise CheckpointError(f"{architecture.name} has no size named {', '.join(sorted(unknown))}")
+    config: NetworkConfig = msgspec.convert(fields, architecture.config_class)
+    return config
+
+
+def _check_bounds(value: Any) -> None:
+    """Refuse sizes of which even the list of tensors would be endless."""
+    if isinstance(value, dict | list):
+        if len(value) > MAX_ITEMS:
+            raise CheckpointError(f"a list of {len(value)} sizes; at most {MAX_ITEMS} are taken")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_bounds(item)
+    elif isinstance(value, int | float) and not -MAX_SIZE <= value <= MAX_SIZE:
+        raise CheckpointError(f"a size of {value}; at most {MAX_SIZE} is taken")
 
 
 def require_sha256(path: Path, expected: str, min_digits: int = PROOF_DIGITS) -> None:

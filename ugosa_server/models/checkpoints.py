@@ -10,14 +10,14 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from ugosa_server.errors import CheckpointError
 from ugosa_server.files import replacing
-from ugosa_server.models.architectures import architecture_of, config_json
-from ugosa_server.models.checkpoint_header import open_safetensors, parse_header
+from ugosa_server.models.checkpoint_header import architecture_of, open_safetensors, parse_header
 from ugosa_server.models.config import NetworkConfig
 
 
@@ -38,7 +38,11 @@ def save_checkpoint(
         dtype: type of stored floats; a tensor with a value beyond its range keeps its own.
     """
     tensors = {name: _stored(tensor.detach().cpu(), dtype) for name, tensor in state.items()}
-    header = {"format": architecture_of(config).format, "config": config_json(config)} | dict(metadata or {})
+    header = {
+        "format": architecture_of(config).format,
+        "config": msgspec.json.encode(config).decode(),
+        **(metadata or {}),
+    }
     with replacing(path) as file:
         file.write(save(tensors, metadata=header))
 

@@ -1,6 +1,6 @@
 """Interface of separation networks, as adaptation and separation use it.
 
-To add a backend, write a folder of two files and add one line to `architectures.ARCHITECTURES`:
+To add a backend, write a folder of two files and add one line to `checkpoint_header.ARCHITECTURES`:
 
 - `config.py`, a frozen dataclass that fulfils `NetworkConfig`, with `NetworkDefaults` as its base: sources,
   rate, channels, the parameters, and which of them each depth `Lx:y` trains. It must import without torch
@@ -21,7 +21,7 @@ from importlib import import_module
 
 from torch import Tensor, nn
 
-from ugosa_server.models.architectures import architecture_of
+from ugosa_server.models.checkpoint_header import architecture_of
 from ugosa_server.models.config import Depth, MaskKind, NetworkConfig
 
 

@@ -10,8 +10,9 @@ from tests.helpers.tiny_band import SHARES, TINY_SECOND, tiny_band
 from ugosa_server.adaptation.loop import adaptation_of
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.architectures import architecture_of, config_json
 from ugosa_server.models.band.config import BandConfig
+from ugosa_server.models.checkpoint_header import read_header
+from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.config import ALL_DEPTHS, Depth, depths_of
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.spleeter.config import SpleeterConfig
@@ -103,13 +104,14 @@ def test_the_deepest_level_learns_from_marks_of_the_vocals():
     assert {name for name in trained if name.startswith("first.unets.0.up")} <= reached
 
 
-def test_the_config_knows_its_shapes_and_can_be_written():
+def test_the_config_knows_its_shapes_and_can_be_written(tmp_path):
     band = tiny_band()
     parameters = {name: tuple(p.shape) for name, p in band.named_parameters()}
     assert list(band.config.parameter_shapes().items()) == list(parameters.items())
     state = {name: tuple(tensor.shape) for name, tensor in band.state_dict().items()}
     assert state == {**parameters, **band.config.buffer_shapes()}
-    assert architecture_of(band.config).read_config(config_json(band.config)) == band.config
+    save_checkpoint(tmp_path / "band.safetensors", band.state_dict(), band.config)
+    assert read_header(tmp_path / "band.safetensors").config == band.config
 
 
 def test_shares_of_the_work_grow_with_the_depth():
