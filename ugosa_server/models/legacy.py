@@ -6,9 +6,8 @@ and refuses every other name in the file. The older layouts name a few more thin
 - the network's class, by a `ClassReference`, which only knows its name: a file that tries to make one, or to
   give one a state, is refused;
 - the command line that demucs 2 keeps, an `argparse.Namespace` with paths in it, by `Discarded` objects,
-  which drop whatever they are given.
-
-Exact fractions (the segment length of Hybrid Transformer Demucs) are read as such.
+  which drop whatever they are given;
+- exact fractions (the segment length of Hybrid Transformer Demucs), by `small_fraction`.
 
 demucs' ConvTasNet comes in three layouts:
 
@@ -27,7 +26,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import pickletools
 import re
 import tarfile
 import zipfile
@@ -53,8 +51,7 @@ COMMAND_LINE_CLASSES = (
     "pathlib._local.WindowsPath",
 )
 CLASS_NAMES = ("demucs.tasnet.ConvTasNet",)
-PUBLISHED_SOURCES = ("drums", "bass", "other", "vocals")
-PUBLISHED_SAMPLE_RATE_HZ = 44100
+PUBLISHED = ConvTasNetConfig()
 ONLY_VARIANT = {"norm_type": "gLN", "causal": False, "mask_nonlinear": "relu"}
 """Arguments of the published network; a checkpoint of another variant has the same names and shapes."""
 
@@ -66,6 +63,8 @@ READER_ERRORS = (
 
 SMALL_FRACTION = re.compile(r"(-?[0-9]{1,18})(?:/([0-9]{1,18}))?")
 _BLOCK = re.compile(r"separator\.network\.2\.(\d+)\.(\d+)\.")
+_CLASS_WITH_SOURCE = re.compile(rb"\(X\x06\0\0\0moduleq.(c[^\n]+\n[^\n]+\nq.)(?=X)", re.DOTALL)
+"""The beginning of a class in a file of torch before 1.6; the group is the class alone."""
 
 
 class ClassReference:
@@ -83,11 +82,6 @@ class Discarded:
     def __init__(self, *args: object) -> None: ...
 
     def __setstate__(self, state: object) -> None: ...
-
-
-def reference(full_name: str) -> type[ClassReference]:
-    """Return the stand-in for a class."""
-    return type("ClassReference", (ClassReference,), {"full_name": full_name})
 
 
 def small_fraction(*parts: object) -> Fraction:
@@ -108,7 +102,7 @@ def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
         CheckpointError: the file is missing, is no such file, or names anything else.
     """
     known: list[Any] = [
-        *((reference(name), name) for name in class_names),
+        *((type("ClassReference", (ClassReference,), {"full_name": name}), name) for name in class_names),
         *((Discarded, name) for name in COMMAND_LINE_CLASSES),
         (small_fraction, "fractions.Fraction"),
     ]
@@ -128,32 +122,16 @@ def read_legacy_pickle(path: Path, class_names: Iterable[str] = ()) -> Any:
 def _without_class_sources(data: bytes) -> bytes:
     """Make a file of torch before 1.6 readable with `weights_only`, and change nothing else.
 
-    Such a file is a row of pickles (magic number, version, system, object, storage keys) and raw numbers.
-    In the object's pickle a network's class is a persistent id made of the tuple ("module", class, name of
-    its source file, source text), which torch's reader refuses. Only the class is left.
+    There a network's class is a persistent id made of the tuple ("module", class, name of its source file,
+    source text), which torch's reader refuses. Only the class is left.
     """
-    stream = io.BytesIO(data)
-    for _ in range(3):
-        for _opcode in pickletools.genops(stream):
-            pass
-    start = stream.tell()
-    opcodes = [
-        (op.name, argument, start + (at or 0)) for op, argument, at in pickletools.genops(data[start:])
-    ]
-    names = [name for name, _, _ in opcodes]
-    pieces, copied = [], 0
-    for i, (name, argument, _) in enumerate(opcodes):
-        if (
-            (name, argument) == ("BINUNICODE", "module")
-            and names[i - 1] == "MARK"
-            and names[i + 1 : i + 4] == ["BINPUT", "GLOBAL", "BINPUT"]
-            and "BINPERSID" in names[i:]
-        ):
-            mark, class_name, end_of_class = (opcodes[j][2] for j in (i - 1, i + 2, i + 4))
-            end = opcodes[names.index("BINPERSID", i)][2] + 1
-            pieces += [data[copied:mark], data[class_name:end_of_class]]
-            copied = end
-    return b"".join([*pieces, data[copied:]])
+    found = _CLASS_WITH_SOURCE.search(data)
+    if found is None:
+        return data
+    end = found.end()
+    for _ in ("name of its source file", "source text"):  # each is X, length, text, q, number
+        end += 5 + int.from_bytes(data[end + 1 : end + 5], "little") + 2
+    return data[: found.start()] + found[1] + data[end + len("tq#Q") :]
 
 
 def _reason(error: Exception) -> str:
@@ -178,12 +156,12 @@ def read_legacy_checkpoint(
     try:
         content = read_legacy_pickle(path, CLASS_NAMES if sha256 is not None else ())
     except CheckpointError as error:
-        if sha256 is None:
-            raise CheckpointError(
-                f"{error.message}. (A checkpoint that names its network's class is opened only if you say "
-                "its sha256, as published by whom you have it from.)"
-            ) from error
-        raise
+        if sha256 is not None:
+            raise
+        raise CheckpointError(
+            f"{error.message}. (A checkpoint that names its network's class is opened only if you say "
+            "its sha256, as published by whom you have it from.)"
+        ) from error
     args, kwargs, state = _parts(content, path)
     config = _config(args, kwargs, state, sources, path)
     require_weights(path, state, config, "ConvTasNet of demucs")
@@ -193,9 +171,7 @@ def read_legacy_checkpoint(
 def _parts(content: Any, path: Path) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Tensor]]:
     """Return arguments and state dict of any layout."""
     match content:
-        case {"klass": klass, "args": args, "kwargs": kwargs, "state": state}:
-            pass
-        case [klass, args, kwargs, state]:
+        case {"klass": klass, "args": args, "kwargs": kwargs, "state": state} | [klass, args, kwargs, state]:
             pass
         case _:
             klass, args, kwargs, state = ClassReference, (), {}, content
@@ -240,17 +216,17 @@ def _config(
     blocks = [(int(match[1]), int(match[2])) for match in map(_BLOCK.match, state) if match]
     n_sources = n_masks // n
     names = sources or kwargs.get("sources") or named
-    if names is None and n_sources == len(PUBLISHED_SOURCES):
-        names = PUBLISHED_SOURCES
+    if names is None and n_sources == len(PUBLISHED.sources):
+        names = PUBLISHED.sources
     if names is None or len(names) != n_sources or not all(isinstance(name, str) for name in names):
         raise CheckpointError(
             f"{path} has {n_sources} sources, but their names are {names}; say them in order"
         )
     try:
-        config = ConvTasNetConfig(
+        return ConvTasNetConfig(
             sources=tuple(names),
             audio_channels=c,
-            sample_rate_hz=int(kwargs.get("samplerate", PUBLISHED_SAMPLE_RATE_HZ)),
+            sample_rate_hz=int(kwargs.get("samplerate", PUBLISHED.sample_rate_hz)),
             encoder_filters=n,
             encoder_length=length,
             bottleneck_channels=b,
@@ -261,4 +237,3 @@ def _config(
         )
     except (BadOptionError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} holds sizes that cannot work: {error}") from error
-    return config
