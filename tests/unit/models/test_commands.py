@@ -17,7 +17,7 @@ from ugosa_server.config import WorkerSettings
 from ugosa_server.models import commands
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
 from ugosa_server.models.legacy import read_legacy_checkpoint
-from ugosa_server.models.published import PUBLISHED, PublishedWeights
+from ugosa_server.models.published import DEMUCS_URL, PUBLISHED, PublishedWeights
 from ugosa_server.models.registry import ModelRegistry, user_model_dir
 from ugosa_server.pipeline.resident import ResidentNetworks
 
@@ -34,7 +34,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def mirror(monkeypatch):
-    small = PublishedWeights("small", "v3.0", (PLAIN.name,), "a small one")
+    small = PublishedWeights("small", "conv_tasnet", DEMUCS_URL, (PLAIN.name,), "a small one")
     monkeypatch.setattr(commands, "PUBLISHED", {**PUBLISHED, "small": small})
     with file_server(**{PLAIN.name: PLAIN.read_bytes()}) as server:
         yield server
@@ -61,7 +61,7 @@ def test_a_bag_of_demucs_is_pulled_file_by_file(home, tmp_path, monkeypatch):
     repo.mkdir()
     write_repo(repo)
     files = sorted(repo.glob("hy00000*.th"))
-    both = PublishedWeights("both", "x", tuple(file.name for file in files), "two", is_demucs_4=True)
+    both = PublishedWeights("both", "demucs 4", DEMUCS_URL, tuple(file.name for file in files), "two")
     monkeypatch.setattr(commands, "PUBLISHED", {"both": both})
     monkeypatch.setattr(pretrained, "REMOTE_ROOT", repo)
     with file_server(**{file.name: file.read_bytes() for file in files}) as server:

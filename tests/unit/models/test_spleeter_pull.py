@@ -51,8 +51,8 @@ def publisher(tmp_path, monkeypatch):
             server.files[f"/v1.4.0/{name}.tar.gz"] = content
             there = dataclasses.replace(
                 PUBLISHED[f"spleeter-{name}"],
-                root=server.url + "/",
-                sha256s={f"{name}.tar.gz": hashlib.sha256(content).hexdigest()},
+                folder_url=server.url + "/v1.4.0",
+                whole_sha256=hashlib.sha256(content).hexdigest(),
             )
             monkeypatch.setitem(commands.PUBLISHED, f"spleeter-{name}", there)
         yield server
@@ -177,7 +177,7 @@ def test_an_archive_of_another_network_is_refused(home, publisher, capsys, tmp_p
     content = release(tmp_path, keras_tensors(1, TINY_FILTERS))
     publisher.files["/v1.4.0/2stems.tar.gz"] = content
     weights = dataclasses.replace(
-        commands.PUBLISHED["spleeter-2stems"], sha256s={"2stems.tar.gz": hashlib.sha256(content).hexdigest()}
+        commands.PUBLISHED["spleeter-2stems"], whole_sha256=hashlib.sha256(content).hexdigest()
     )
     monkeypatch.setitem(commands.PUBLISHED, "spleeter-2stems", weights)
     assert pull("spleeter-2stems") != 0
