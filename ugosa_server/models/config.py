@@ -32,8 +32,8 @@ from typing import Literal, Protocol, get_args, get_origin, get_type_hints
 
 from ugosa_server.errors import BadOptionError
 
-LEVELS = (1, 2, 3, 4, 5)
-ENDS = ("D", "M", "3")
+AdaptationDefaults = Mapping[str, str | int | float | None]
+"""Adaptation options that suit a network better than the paper's, by field name."""
 
 MaskKind = Literal["soft", "hard", "shared"]
 """Masks as a network outputs them, rounded to 0 or 1, or each bin shared out among the sources."""
@@ -91,9 +91,13 @@ class NetworkDefaults(Protocol):
         return None
 
     @property
-    def adaptation_defaults(self) -> Mapping[str, str | int | float | None]:
-        """Adaptation options that suit this kind of network better than the paper's, by field name."""
+    def adaptation_defaults(self) -> AdaptationDefaults:
+        """Options that suit this kind of network; empty: the paper's."""
         return {}
+
+    def parameters_under(self: NetworkConfig, *prefixes: str) -> tuple[str, ...]:
+        """Names of the parameters that begin with any of these, in the network's order."""
+        return tuple(name for name in self.parameter_shapes() if name.startswith(prefixes))
 
     def buffer_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Name and shape of the rest of a checkpoint, such as statistics of batch norms."""
@@ -152,7 +156,7 @@ class Depth:
         return sum(math.prod(shapes[name]) for name in self.trained_names(config))
 
 
-ALL_DEPTHS = tuple(Depth(level, end) for level in LEVELS for end in (ENDS if level < 5 else ("D",)))
+ALL_DEPTHS = (*(Depth(level, end) for level in (1, 2, 3, 4) for end in "DM3"), Depth(5, "D"))
 
 
 def depths_of(config: NetworkConfig) -> tuple[Depth, ...]:

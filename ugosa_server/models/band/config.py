@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import Depth, NetworkDefaults
+from ugosa_server.models.config import AdaptationDefaults, Depth, NetworkDefaults
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.spleeter.config import (
     AUDIO_CHANNELS,
@@ -68,10 +68,8 @@ class BandConfig(NetworkDefaults):
                 f"{VOCALS}, not {len(self.decoder_shares)}"
             )
         if not all(0 < share < 1 for share in self.decoder_shares):
-            raise BadOptionError(
-                "decoder_shares must be above 0 and below 1, got "
-                + ", ".join(f"{share:g}" for share in self.decoder_shares)
-            )
+            shares = ", ".join(f"{share:g}" for share in self.decoder_shares)
+            raise BadOptionError(f"decoder_shares must be above 0 and below 1, got {shares}")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -89,7 +87,7 @@ class BandConfig(NetworkDefaults):
         return self.second.sample_rate_hz
 
     @property
-    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
+    def adaptation_defaults(self) -> AdaptationDefaults:
         """Segments that suit the first stage."""
         return self.first.adaptation_defaults
 
@@ -124,12 +122,10 @@ class BandConfig(NetworkDefaults):
             names = (*(FIRST + name for name in vocals), *names)
         stop = {"D": LAST_UP + 1, "M": LAST_UP, "3": LAST_UP - 1}[depth.end]
         layers = range(self.first_decoder_layer(depth), stop)
-        prefixes = tuple(
-            f"{DECODER}head." if k == LAST_UP else f"{DECODER}{part}.{k}."
-            for k in layers
-            for part in ("up", "up_norm")
-        )
-        return names + tuple(name for name in self.parameter_shapes() if name.startswith(prefixes))
+        parts = [f"{part}.{k}" for k in layers if k < LAST_UP for part in ("up", "up_norm")]
+        if LAST_UP in layers:
+            parts.append("head")
+        return names + self.parameters_under(*(f"{DECODER}{part}." for part in parts))
 
     def trained_share(self, depth: Depth) -> float:
         """A part of both decoders and of the second stage; at `L1` of the first one too."""

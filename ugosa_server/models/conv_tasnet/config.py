@@ -100,14 +100,13 @@ class ConvTasNetConfig(NetworkDefaults):
         if depth.level <= 3:
             prefixes += [f"separator.network.2.{r}." for r in range(self.frozen_repeats(depth), self.repeats)]
         elif depth.level == 4:
-            prefixes.append(
-                f"separator.network.2.{self.repeats - 1}.{self.blocks_per_repeat - 1}.net.3.net.3."
-            )
+            last_block = f"{self.repeats - 1}.{self.blocks_per_repeat - 1}"
+            prefixes.append(f"separator.network.2.{last_block}.net.3.net.3.")
         if depth.level <= 4 and depth.end in ("D", "M"):
             prefixes.append("separator.network.3.")
         if depth.end == "D":
             prefixes.append("decoder.")
-        return tuple(name for name in self.parameter_shapes() if name.startswith(tuple(prefixes)))
+        return self.parameters_under(*prefixes)
 
     def trained_share(self, depth: Depth) -> float:
         """Return the share of repeats that are trained through; what comes after them counts as one."""

@@ -30,10 +30,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import Depth, MaskGrid, NetworkDefaults, VideoInput, check_words
+from ugosa_server.models.config import (
+    AdaptationDefaults,
+    Depth,
+    MaskGrid,
+    NetworkDefaults,
+    VideoInput,
+    check_words,
+)
 
 INSTRUMENTS = (
     "bassoon", "cello", "clarinet", "doublebass", "flute", "horn", "oboe", "saxophone", "trombone",
@@ -95,6 +102,13 @@ class ConditionedUNetConfig(NetworkDefaults):
     rectified_logits: bool = False
     """True: logits end in a ReLU, as in the authors' checkpoints; a mask is 0 where its logit is."""
 
+    audio_channels: ClassVar[int] = 1  # the mono mean; masks are applied to every channel
+    sample_rate_hz: ClassVar[int] = SAMPLE_RATE_HZ
+    max_segment_s: ClassVar[float] = WINDOW_SAMPLES / SAMPLE_RATE_HZ  # the window, about 5.94 s
+    mask_grid: ClassVar[MaskGrid] = GRID
+    adaptation_defaults: ClassVar[AdaptationDefaults] = {"strategy": "B0", "segment_s": max_segment_s}
+    """No adaptation, of which no gain has been shown (marks act without); segments of a window."""
+
     def __post_init__(self) -> None:
         if not self.instruments or len(set(self.instruments)) != len(self.instruments):
             raise BadOptionError(f"a network needs distinct instrument names, got {self.instruments!r}")
@@ -123,37 +137,12 @@ class ConditionedUNetConfig(NetworkDefaults):
         return (*self.instruments, RESIDUAL)
 
     @property
-    def audio_channels(self) -> int:
-        """1: the mono mean; masks are applied to every channel."""
-        return 1
-
-    @property
-    def sample_rate_hz(self) -> int:
-        """Sample rate of the input, 11,025 Hz."""
-        return SAMPLE_RATE_HZ
-
-    @property
-    def max_segment_s(self) -> float:
-        """Length of the window, about 5.94 s."""
-        return WINDOW_SAMPLES / SAMPLE_RATE_HZ
-
-    @property
-    def mask_grid(self) -> MaskGrid:
-        """The STFT of the paper."""
-        return GRID
-
-    @property
     def video(self) -> VideoInput | None:
         """One picture of each player a window, or N of them; None with labels or without conditioning."""
         if self.context == "labels" or self.conditioning == "none":
             return None
         pictures = self.context_frames if self.context == "frames" else 1
         return VideoInput(PLAYERS, self.max_segment_s / pictures)
-
-    @property
-    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
-        """No adaptation, of which no gain has been shown (marks act without); segments of a window."""
-        return {"strategy": "B0", "segment_s": self.max_segment_s}
 
     @property
     def encoder_channels(self) -> tuple[int, ...]:
@@ -245,7 +234,7 @@ class ConditionedUNetConfig(NetworkDefaults):
             if depth.end != "D":
                 return ()
             last_norms = tuple(f"decoders.{d}.{BLOCKS - 1}.norm." for d in range(len(self.decoder_outputs)))
-            return self._names(*(("film.",) if self.film_channels else last_norms))
+            return self.parameters_under(*(("film.",) if self.film_channels else last_norms))
         first = {1: 0, 2: 0, 3: BLOCKS - 2, 4: BLOCKS - 1}[depth.level]
         last = BLOCKS - 1 - {"D": 0, "M": 1, "3": 2}[depth.end]
         prefixes = [
@@ -253,7 +242,4 @@ class ConditionedUNetConfig(NetworkDefaults):
         ]
         if depth.level == 1:
             prefixes += [f"encoder.{BLOCKS - 1}.", "film."]
-        return self._names(*prefixes)
-
-    def _names(self, *prefixes: str) -> tuple[str, ...]:
-        return tuple(name for name in self.parameter_shapes() if name.startswith(prefixes))
+        return self.parameters_under(*prefixes)

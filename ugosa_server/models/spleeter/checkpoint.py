@@ -24,9 +24,22 @@ import torch
 from torch import Tensor
 
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.spleeter.config import N_LAYERS, SpleeterConfig, norm_channels, unet_parameter_shapes
+from ugosa_server.models.spleeter.config import (
+    N_LAYERS,
+    SpleeterConfig,
+    statistics_shapes,
+    unet_parameter_shapes,
+)
 from ugosa_server.models.spleeter.tensor_bundle import MAX_INDEX_BYTES, TensorBundle
 
+VARIABLES = {
+    "down": ("conv2d", N_LAYERS + 1, 0),
+    "mask": ("conv2d", N_LAYERS + 1, N_LAYERS),
+    "up": ("conv2d_transpose", N_LAYERS, 0),
+    "down_norm": ("batch_normalization", 2 * N_LAYERS, 0),
+    "up_norm": ("batch_normalization", 2 * N_LAYERS, N_LAYERS),
+}
+"""For each kind of layer: name of its variables, how many of that name a source has, number of the first."""
 NORM_PARTS = {
     "weight": "gamma",
     "bias": "beta",
@@ -48,44 +61,30 @@ BLOCK_BYTES = 1 << 20
 def read_spleeter_checkpoint(prefix: Path, config: SpleeterConfig) -> dict[str, Tensor]:
     """Read the tensor bundle PREFIX.index, PREFIX.data-00000-of-00001 as a network of these sizes."""
     bundle = TensorBundle(prefix)
-    norms = norm_channels(config.filters)
-    state = {}
-    for i in range(len(config.sources)):
-        for name, shape in unet_parameter_shapes(config.filters).items():
-            layer, _, part = name.rpartition(".")
-            if layer not in norms:
-                state[f"unets.{i}.{name}"] = _convolution(bundle, i, layer, part, shape)
-        for layer, channels in norms.items():
-            variable = _numbered("batch_normalization", 2 * N_LAYERS * i + _norm_number(layer))
-            for part, tf_part in NORM_PARTS.items():
-                values = bundle.read(f"{variable}/{tf_part}", (channels,))
-                state[f"unets.{i}.{layer}.{part}"] = torch.from_numpy(values)
-    return state
+    shapes = unet_parameter_shapes(config.filters)
+    shapes |= statistics_shapes(shapes)
+    return {
+        f"unets.{source}.{name}": _read(bundle, source, name, shape)
+        for source in range(len(config.sources))
+        for name, shape in shapes.items()
+    }
 
 
-def _convolution(bundle: TensorBundle, source: int, layer: str, part: str, shape: tuple[int, ...]) -> Tensor:
-    """Kernel or bias of one convolution, as torch has it."""
-    if layer.startswith("up."):
-        variable = _numbered("conv2d_transpose", N_LAYERS * source + int(layer.removeprefix("up.")))
-    else:
-        number = N_LAYERS if layer == "mask" else int(layer.removeprefix("down."))
-        variable = _numbered("conv2d", (N_LAYERS + 1) * source + number)
-    if part == "bias":
-        return torch.from_numpy(bundle.read(f"{variable}/bias", shape))
-    # [h, w, in, out], or [h, w, out, in] of a transposed one, to [out, in, h, w] and [in, out, h, w]
-    first, second, height, width = shape
-    kernel = bundle.read(f"{variable}/kernel", (height, width, second, first))
-    return torch.from_numpy(kernel).permute(3, 2, 0, 1).contiguous()
-
-
-def _norm_number(layer: str) -> int:
-    kind, _, number = layer.partition(".")
-    return int(number) + (N_LAYERS if kind == "up_norm" else 0)
-
-
-def _numbered(name: str, number: int) -> str:
-    """Keras' names: the first variable of a kind has no number."""
-    return f"{name}_{number}" if number else name
+def _read(bundle: TensorBundle, source: int, name: str, shape: tuple[int, ...]) -> Tensor:
+    layer, _, part = name.rpartition(".")
+    kind, _, number_in_source = layer.partition(".")
+    variable, per_source, first = VARIABLES[kind]
+    number = per_source * source + first + int(number_in_source or 0)
+    if number:  # the first of a name has none
+        variable = f"{variable}_{number}"
+    if kind.endswith("norm"):
+        return torch.from_numpy(bundle.read(f"{variable}/{NORM_PARTS[part]}", shape))
+    if part == "weight":
+        # [h, w, in, out], or [h, w, out, in] of a transposed one, to [out, in, h, w] and [in, out, h, w]
+        first_axis, second_axis, height, width = shape
+        kernel = bundle.read(f"{variable}/kernel", (height, width, second_axis, first_axis))
+        return torch.from_numpy(kernel).permute(3, 2, 0, 1).contiguous()
+    return torch.from_numpy(bundle.read(f"{variable}/bias", shape))
 
 
 def unpack_release(archive: Path, folder: Path) -> Path:

@@ -29,10 +29,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.models.config import Depth, NetworkDefaults, check_words
+from ugosa_server.models.config import AdaptationDefaults, Depth, NetworkDefaults, check_words
 
 Activation = Literal["leaky_relu", "elu"]
 """Leaky ReLU (0.2) on the way down and ReLU on the way up, or ELU on both."""
@@ -82,6 +82,10 @@ class SpleeterConfig(NetworkDefaults):
     filters: tuple[int, ...] = PUBLISHED_FILTERS
     """Channels after each of the six convolutions of a U-Net."""
 
+    audio_channels: ClassVar[int] = AUDIO_CHANNELS
+    sample_rate_hz: ClassVar[int] = SAMPLE_RATE_HZ
+    adaptation_defaults: ClassVar[AdaptationDefaults] = {"segment_s": 4.43}  # fills a multiple of 64 frames
+
     def __post_init__(self) -> None:
         if len(self.filters) != N_LAYERS or min(self.filters) < 1:
             raise BadOptionError(f"filters must be {N_LAYERS} numbers of at least 1, got {self.filters}")
@@ -90,21 +94,6 @@ class SpleeterConfig(NetworkDefaults):
         check_words(self)
         if not 0 < self.song_std < math.inf:
             raise BadOptionError(f"song_std must be above 0, got {self.song_std:g}")
-
-    @property
-    def audio_channels(self) -> int:
-        """Stereo."""
-        return AUDIO_CHANNELS
-
-    @property
-    def sample_rate_hz(self) -> int:
-        """The rate of the training data."""
-        return SAMPLE_RATE_HZ
-
-    @property
-    def adaptation_defaults(self) -> dict[str, str | int | float | None]:
-        """Segments that fill a multiple of 64 frames."""
-        return {"segment_s": 4.43}
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter, in the network's order."""
@@ -125,16 +114,11 @@ class SpleeterConfig(NetworkDefaults):
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
         """The parameters that a depth trains; none for `L4:3` and what trains nothing."""
         layers = range(_STARTS[depth.level], _ENDS[depth.end] + 1)
-        prefixes = tuple(
-            prefix
-            for layer in layers
-            for prefix in (("mask.",) if layer == MASK_LAYER else (f"up.{layer}.", f"up_norm.{layer}."))
-        )
-        return tuple(
-            f"unets.{i}.{name}"
-            for i in range(len(self.sources))
-            for name in unet_parameter_shapes(self.filters)
-            if name.startswith(prefixes)
+        parts = [f"{part}.{k}" for k in layers if k < MASK_LAYER for part in ("up", "up_norm")]
+        if MASK_LAYER in layers:
+            parts.append("mask")
+        return self.parameters_under(
+            *(f"unets.{i}.{part}." for i in range(len(self.sources)) for part in parts)
         )
 
     def trained_share(self, depth: Depth) -> float:
@@ -175,15 +159,16 @@ def decoder_parameter_shapes(channels: tuple[tuple[int, int], ...]) -> dict[str,
 
 
 def unet_parameter_shapes(filters: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters of one U-Net."""
+    """Names and shapes of the parameters of one U-Net; no norm follows the deepest convolution."""
     shapes = decoder_parameter_shapes(up_channels(filters))
     for k, (before, after) in enumerate(down_channels(filters)):
         shapes |= {f"down.{k}.weight": (after, before, KERNEL, KERNEL), f"down.{k}.bias": (after,)}
-    for layer, channels in norm_channels(filters).items():
-        if layer.startswith("down"):
-            shapes |= {f"{layer}.weight": (channels,), f"{layer}.bias": (channels,)}
-    shapes |= {"mask.weight": (AUDIO_CHANNELS, 1, MASK_KERNEL, MASK_KERNEL), "mask.bias": (AUDIO_CHANNELS,)}
-    return shapes
+    for k, channels in enumerate(filters[:-1]):
+        shapes |= {f"down_norm.{k}.weight": (channels,), f"down_norm.{k}.bias": (channels,)}
+    return shapes | {
+        "mask.weight": (AUDIO_CHANNELS, 1, MASK_KERNEL, MASK_KERNEL),
+        "mask.bias": (AUDIO_CHANNELS,),
+    }
 
 
 def statistics_shapes(parameter_shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -194,9 +179,3 @@ def statistics_shapes(parameter_shapes: dict[str, tuple[int, ...]]) -> dict[str,
         if "_norm." in name and name.endswith("weight")
         for statistic in ("running_mean", "running_var")
     }
-
-
-def norm_channels(filters: tuple[int, ...]) -> dict[str, int]:
-    """Channels of the norms of one U-Net; none follows the deepest convolution."""
-    downs = {f"down_norm.{k}": channels for k, channels in enumerate(filters[:-1])}
-    return downs | {f"up_norm.{k}": channels for k, (_, channels) in enumerate(up_channels(filters))}
