@@ -55,6 +55,11 @@ class MaskNetwork(SeparationNetwork):
     epoch to epoch.
     """
 
+    context_shape: tuple[int, ...]
+    """Shape of the conditioning of one window."""
+    takes_labels: bool
+    """True if conditioned on a label of 0 or 1 per source, from marks; False: on video."""
+
     @abstractmethod
     def forward(self, mix: Tensor, activity: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """Separate a normalised mix by soft masks: [B, C, T] -> [B, S, C, T].
@@ -68,16 +73,6 @@ class MaskNetwork(SeparationNetwork):
 
         The mix is mono, with a standard deviation of 1; its conditioning is `context`, [B, *context_shape].
         """
-
-    @property
-    @abstractmethod
-    def context_shape(self) -> tuple[int, ...]:
-        """Shape of the conditioning of one window."""
-
-    @property
-    @abstractmethod
-    def takes_labels(self) -> bool:
-        """True if conditioned on a label of 0 or 1 per source, from marks; False: on video."""
 
 
 def build_network(config: NetworkConfig) -> SeparationNetwork:

@@ -22,8 +22,8 @@ from torch.autograd.function import FunctionCtx
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ugosa_server.models.conv_tasnet.config import NORM_EPS
-from ugosa_server.models.conv_tasnet.fast_block import blocks
-from ugosa_server.models.conv_tasnet.fast_block.layers import BlockWeights, Scratch, chunks
+from ugosa_server.models.conv_tasnet.fast_block.blocks import run_blocks
+from ugosa_server.models.conv_tasnet.fast_block.layers import Scratch, chunks
 
 __all__ = ["Scratch", "bottleneck", "encode", "masked_frames", "overlap_add", "run_blocks", "spread"]
 
@@ -68,15 +68,6 @@ def bottleneck(w: Tensor, norm: nn.Module, conv: nn.Module) -> Tensor:
     gamma, beta = norm.gamma.flatten(), norm.beta.flatten()  # type: ignore[operator]
     normalised = F.layer_norm(w, (w.shape[-1],), gamma, beta, NORM_EPS)
     return normalised @ conv.weight.squeeze(-1).t()  # type: ignore[operator]
-
-
-def run_blocks(features: Tensor, temporal_blocks: list[nn.Module], scratch: Scratch) -> Tensor:
-    """Run temporal blocks one after the other: [K, B] -> [K, B]."""
-    layers = []
-    for temporal_block in temporal_blocks:
-        (dilation,) = temporal_block.net[3].net[0].dilation  # type: ignore[index, union-attr]
-        layers.append(blocks.Layer(BlockWeights(*temporal_block.parameters()), int(dilation)))
-    return blocks.run(features, layers, scratch)
 
 
 def masked_frames(

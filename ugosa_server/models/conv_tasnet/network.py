@@ -170,13 +170,12 @@ class ConvTasNet(SeparationNetwork):
         if self.training or torch.is_autocast_enabled(mix.device.type):
             return self.plain_forward(mix)
         scratch = fast.Scratch()
-        return torch.stack([self._separate(example, scratch) for example in mix])
-
-    def _separate(self, mix: Tensor, scratch: fast.Scratch) -> Tensor:
-        """Separate one example by the fast path: [C, T] -> [S, C, T]."""
-        w, features = self._front(mix)
-        features = fast.run_blocks(features, self._blocks(), scratch)
-        return self._tail(w, features, mix.shape[-1], scratch)
+        stems = []
+        for example in mix:
+            w, features = self._front(example)
+            features = fast.run_blocks(features, self._blocks(), scratch)
+            stems.append(self._tail(w, features, mix.shape[-1], scratch))
+        return torch.stack(stems)
 
     def _front(self, mix: Tensor) -> tuple[Tensor, Tensor]:
         """Run encoder, first norm and bottleneck: [C, T] -> w [K, N] and features [K, B_ch]."""

@@ -80,6 +80,8 @@ class ConditionedUNet(MaskNetwork):
     def __init__(self, config: ConditionedUNetConfig = ConditionedUNetConfig()) -> None:  # noqa: B008
         super().__init__()
         self.config = config
+        self.context_shape = config.context_shape
+        self.takes_labels = config.context == "labels"
         channels = config.encoder_channels
         self.encoder = nn.ModuleList(
             EncoderBlock(config, before, after, norm=i < BLOCKS - 1)
@@ -137,16 +139,6 @@ class ConditionedUNet(MaskNetwork):
             logits = logits.masked_fill((context == 0).unsqueeze(-1).unsqueeze(-1), SILENT_LOGIT)
         return logits
 
-    @property
-    def context_shape(self) -> tuple[int, ...]:
-        """Shape of one window's context."""
-        return self.config.context_shape
-
-    @property
-    def takes_labels(self) -> bool:
-        """True if conditioned on instrument labels rather than video."""
-        return self.config.context == "labels"
-
     def masks(self, frames: Tensor, context: Tensor | None = None, *, kind: MaskKind = "soft") -> Tensor:
         """Compute masks for the `spectrum` of a mix: complex [B, 512, T'] -> [B, K, 512, T'].
 
@@ -170,19 +162,18 @@ class ConditionedUNet(MaskNetwork):
 
     def context_of(self, activity: Tensor | None, mix: Tensor) -> Tensor:
         """Return the context without video: labels from h, or all-zero features. [B, *context_shape]."""
-        if self.config.context == "labels" and activity is not None:
+        if self.takes_labels and activity is not None:
             return activity.amax(dim=-1)
-        shape = (len(mix), *self.config.context_shape)
-        return mix.new_ones(shape) if self.config.context == "labels" else mix.new_zeros(shape)
+        shape = (len(mix), *self.context_shape)
+        return mix.new_ones(shape) if self.takes_labels else mix.new_zeros(shape)
 
     def _film(self, context: Tensor | None) -> list[Tensor]:
         """Return (gamma, beta) of each modulated layer, [B, 2 C]."""
         if self.config.conditioning == "none":
             return []
-        expected = self.config.context_shape
-        if context is None or context.shape[1:] != expected:
+        if context is None or context.shape[1:] != self.context_shape:
             shape = None if context is None else tuple(context.shape)
-            raise ValueError(f"the context has shape {shape}, but must be [B, *{expected}]")
+            raise ValueError(f"the context has shape {shape}, but must be [B, *{self.context_shape}]")
         if not len(self.film):
             return []
         seen = context.any(dim=-1, keepdim=True)  # a bias changes zeros too

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from ugosa_server.models.conv_tasnet.fast_block.layers import (
@@ -23,29 +23,21 @@ from ugosa_server.models.conv_tasnet.fast_block.layers import (
 _T = TypeVar("_T")
 
 
-class Layer(NamedTuple):
-    """One block."""
-
-    weights: BlockWeights
-    dilation: int
-    """Frames from one tap to the next."""
-
-
-def run(x: Tensor, layers: Sequence[Layer], scratch: Scratch) -> Tensor:
-    """Run temporal blocks one after the other: [K, B] -> [K, B]."""
-    trained = [x.requires_grad, *(any(tensor.requires_grad for tensor in block) for block, _ in layers)]
-    first = max(trained.index(True) - 1, 0) if torch.is_grad_enabled() and any(trained) else len(layers)
+def run_blocks(x: Tensor, temporal_blocks: Sequence[nn.Module], scratch: Scratch) -> Tensor:
+    """Run `network.TemporalBlock`s one after the other: [K, B] -> [K, B]."""
+    weights = [BlockWeights(*block.parameters()) for block in temporal_blocks]
+    dilations = [block.net[3].net[0].dilation[0] for block in temporal_blocks]  # type: ignore[index, union-attr]
+    trained = [x.requires_grad, *(any(tensor.requires_grad for tensor in block) for block in weights)]
+    first = max(trained.index(True) - 1, 0) if torch.is_grad_enabled() and any(trained) else len(weights)
     if first > 0:
         x = x.clone()
         with torch.no_grad():
-            for weights, dilation in layers[:first]:
-                _forward_in_place(x, FoldedWeights(weights, dilation), scratch)
-    if first == len(layers):
+            for frozen, dilation in zip(weights[:first], dilations[:first], strict=True):
+                _forward_in_place(x, FoldedWeights(frozen, dilation), scratch)
+    if first == len(weights):
         return x
-    tensors = [tensor for layer in layers[first:] for tensor in layer.weights]
-    out: Tensor = _Blocks.apply(  # type: ignore[no-untyped-call]
-        x, [layer.dilation for layer in layers[first:]], scratch, *tensors
-    )
+    tensors = [tensor for block in weights[first:] for tensor in block]
+    out: Tensor = _Blocks.apply(x, dilations[first:], scratch, *tensors)  # type: ignore[no-untyped-call]
     return out
 
 
