@@ -99,6 +99,31 @@ def test_sizes_beyond_measure_cost_that_model_alone(folder, sizes):
         registry.get("huge")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"segment": "1/0"},
+        {"segment": "1e999999999"},
+        {"segment": "-1"},
+        {"shapes": {}},
+        {"shapes": {"encoder.0.conv.weight": [1]}},
+        {"shapes": {f"decoder.{'9' * 5000}.conv_tr.weight": [1]}},
+    ],
+)
+def test_an_odd_member_of_a_bag_costs_that_model_alone(folder, changes):
+    shapes = {"decoder.0.conv_tr.weight": [1]}
+    member = {"kind": "HTDemucs", "arguments": {}, "segment": "39/5", "weights": [1.0], "shapes": shapes}
+    sizes = {"sources": ["a"], "audio_channels": 2, "sample_rate_hz": 44100}
+    for name, odd in (("bag", {}), ("odd", changes)):
+        config = json.dumps(sizes | {"members": [member | odd]})
+        words = {"format": "ugosa-demucs-1", "config": config}
+        save_file({"x": np.zeros(1, np.float32)}, folder / f"{name}.safetensors", words)
+    registry = ModelRegistry(shipped_dirs=[folder])
+    assert [model.name for model in registry.models()] == ["bag", "tiny"]
+    with pytest.raises(UnknownModelError, match="cannot be read"):
+        registry.get("odd")
+
+
 @pytest.mark.parametrize("name", [b"two\nlines", b"\xff latin-1", b"\x1b[31mred"])
 def test_a_name_that_cannot_be_shown_is_left_out(folder, name):
     shutil.copy(folder / "tiny.safetensors", os.fsencode(folder) + b"/" + name + b".safetensors")

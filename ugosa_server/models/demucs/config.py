@@ -39,7 +39,8 @@ KINDS = ("HTDemucs", "HDemucs")
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_DECODER_LAYER = re.compile(r"t?decoder\.(\d+)\.")
+_SEGMENT = re.compile(r"[1-9][0-9]{0,17}(/[1-9][0-9]{0,17})?")
+_DECODER_LAYER = re.compile(r"t?decoder\.(\d{1,3})\.")
 _ENCODER_LAYER = re.compile(r"encoder\.\d+\.")
 
 
@@ -61,8 +62,10 @@ class DemucsMember:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise BadOptionError(f"there is no demucs network {self.kind!r}, only {', '.join(KINDS)}")
-        if Fraction(self.segment) <= 0:
-            raise BadOptionError(f"a segment must be longer than 0 s, got {self.segment}")
+        if not _SEGMENT.fullmatch(self.segment):
+            raise BadOptionError(f"a segment is seconds above 0, such as 39/5, not {self.segment[:50]!r}")
+        if not any(_DECODER_LAYER.match(name) for name in self.shapes):
+            raise BadOptionError("a demucs network has decoder layers, but no tensor here is of one")
 
     def trained_names(self, depth: Depth) -> tuple[str, ...]:
         """Return the parameters that a depth trains, in the network's own order."""
