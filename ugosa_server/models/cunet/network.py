@@ -104,9 +104,12 @@ class ConditionedUNet(MaskNetwork):
             if config.film_channels and config.context == "frames"
             else None
         )
-        self.film = nn.ModuleList(
-            _film_generator(config.context_features, after) for after in config.film_channels
-        )
+        self.film = nn.ModuleList()  # generators f of Eq. 9
+        for after in config.film_channels:
+            generator = nn.Linear(config.context_features, 2 * after)
+            nn.init.xavier_uniform_(generator.weight)
+            nn.init.constant_(generator.bias, FILM_BIAS)
+            self.film.append(generator)
 
     def mask_logits(self, network_values: Tensor, context: Tensor | None = None) -> Tensor:
         """Compute the logits of the masks: [B, 1, F, T'] -> [B, K, F, T'].
@@ -184,14 +187,6 @@ class ConditionedUNet(MaskNetwork):
             _, (hidden, _) = self.motion(context.flatten(0, 1))  # [1, B K', 1024]
             context = hidden[0].reshape(batch, players, MOTION_FEATURES) * seen.any(dim=2)
         return [generator(context.flatten(1)) for generator in self.film]
-
-
-def _film_generator(context_features: int, channels: int) -> nn.Linear:
-    """Build the generator f of Eq. 9, of one layer."""
-    generator = nn.Linear(context_features, 2 * channels)
-    nn.init.xavier_uniform_(generator.weight)
-    nn.init.constant_(generator.bias, FILM_BIAS)
-    return generator
 
 
 def _decode(decoder: nn.Module, skips: list[Tensor]) -> Tensor:
