@@ -61,8 +61,8 @@ READER_ERRORS = (
 )  # fmt: skip
 """Raised by torch's reader in broken files."""
 
-SMALL_FRACTION = re.compile(r"(-?[0-9]{1,18})(?:/([0-9]{1,18}))?")
-_BLOCK = re.compile(r"separator\.network\.2\.(\d+)\.(\d+)\.")
+SMALL_FRACTION = re.compile(r"(-?[0-9]{1,18})(?:/([1-9][0-9]{0,17}))?")
+_BLOCK = re.compile(r"separator\.network\.2\.(\d{1,4})\.(\d{1,4})\.")
 _CLASS_WITH_SOURCE = re.compile(rb"\(X\x06\0\0\0moduleq.(c[^\n]+\n[^\n]+\nq.)(?=X)", re.DOTALL)
 """The beginning of a class in a file of torch before 1.6; the group is the class alone."""
 
