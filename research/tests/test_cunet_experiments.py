@@ -1,6 +1,5 @@
 """Every network of the paper's Tables 1 to 3 has its size, can be built, and learns."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -92,7 +91,6 @@ def test_every_row_has_a_size():
 def test_the_network_of_every_row_has_the_papers_size(name):
     config = EXPERIMENTS[name].network
     assert (config.instruments, config.first_channels) == (INSTRUMENTS, 16)
-    assert sum(math.prod(shape) for shape in config.parameter_shapes().values()) == PARAMETERS[name]
     with torch.device("meta"):
         network = ConditionedUNet(config)
     assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[name]

@@ -54,9 +54,7 @@ def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[di
     Yields:
         The trainable parameters by name, in the network's order; none for `B0`.
     """
-    names = strategy.depth.trained_names(network.config) if strategy.depth else ()
-    parameters = dict(network.named_parameters())
-    trained = {name: parameters[name] for name in names}
+    trained = network.trained_parameters(strategy.depth) if strategy.depth else {}
     base: dict[str, Tensor] = {name: parameter.detach().clone() for name, parameter in trained.items()}
     network.requires_grad_(False)
     for parameter in trained.values():

@@ -43,10 +43,6 @@ class Strategy:
         """True if it learns from marked silence: `P-` and `R-`."""
         return self.depth is not None and self.objective is not Objective.SUM
 
-    def trainable_count(self, config: NetworkConfig) -> int:
-        """Number of parameters that it trains in a network of these sizes."""
-        return self.depth.trained_count(config) if self.depth else 0
-
 
 UNADAPTED = Strategy(Objective.SUM, depth=None)
 ALL_STRATEGIES = (*(Strategy(goal, depth) for goal in Objective for depth in ALL_DEPTHS), UNADAPTED)

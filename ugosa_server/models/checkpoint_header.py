@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ NAME_DIGITS = 8  # hex; a fingerprint in a file's name tells of damage, but can 
 MAX_CONFIG_CHARS = 10_000_000  # demucs lists its tensors there
 MAX_SIZE = 1_000_000
 MAX_ITEMS = 10_000
+NORM_STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class CheckpointHeader:
     config: NetworkConfig
     metadata: Mapping[str, str]
     """Free words beside the weights (description, recipe, seed, hours)."""
+    parameter_counts: Mapping[str, int]
+    """How many numbers each parameter has, by name; statistics of batch norms are no parameters."""
 
 
 def read_header(path: Path) -> CheckpointHeader:
@@ -82,7 +86,7 @@ def read_header(path: Path) -> CheckpointHeader:
         CheckpointError: the file is missing, unreadable, or of another format.
     """
     with open_safetensors(path) as file:
-        return parse_header(file.metadata(), path)
+        return parse_header(file, path)
 
 
 @contextmanager
@@ -109,17 +113,23 @@ def open_safetensors(path: Path, kind: str = "checkpoint", framework: str = "num
         yield file
 
 
-def parse_header(words: Mapping[str, str] | None, path: Path) -> CheckpointHeader:
-    """Split the metadata of a safetensors file into sizes and free words; `path` is for messages."""
-    words = dict(words or {})
+def parse_header(file: Any, path: Path) -> CheckpointHeader:
+    """Read the header of a file of `open_safetensors`; `path` is for messages."""
+    words = dict(file.metadata() or {})
     name, sizes = words.pop("format", None), words.pop("config", "null")
     architecture = ARCHITECTURES.get(name or "")
     if architecture is None:
         raise CheckpointError(f"{path} has format {name!r}, expected one of {', '.join(ARCHITECTURES)}")
     try:
-        return CheckpointHeader(_read_config(sizes, architecture), words)
+        config = _read_config(sizes, architecture)
     except (UgosaError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise CheckpointError(f"{path} states no sizes of a network: {error}") from error
+    names = file.keys()
+    if len(names) > MAX_ITEMS:
+        raise CheckpointError(f"{path} holds {len(names)} tensors; at most {MAX_ITEMS} are taken")
+    names = [name for name in names if not name.endswith(NORM_STATISTICS)]
+    counts = {name: math.prod(file.get_slice(name).get_shape()) for name in names}
+    return CheckpointHeader(config, words, counts)
 
 
 def _read_config(text: str, architecture: Architecture) -> NetworkConfig:

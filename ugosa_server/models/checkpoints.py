@@ -19,6 +19,7 @@ from ugosa_server.errors import CheckpointError
 from ugosa_server.files import replacing
 from ugosa_server.models.checkpoint_header import architecture_of, open_safetensors, parse_header
 from ugosa_server.models.config import NetworkConfig
+from ugosa_server.models.network import build_network
 
 
 def save_checkpoint(
@@ -61,7 +62,7 @@ def load_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
         CheckpointError: the file is missing, unreadable, or of another format.
     """
     with open_safetensors(path, framework="pt") as file:
-        header = parse_header(file.metadata(), path)
+        header = parse_header(file, path)
         return header.config, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
 
 
@@ -71,14 +72,18 @@ def require_weights(path: Path, state: Mapping[str, Tensor], config: NetworkConf
     Raises:
         CheckpointError: a tensor is missing, too many, of another shape, no float, NaN or infinite.
     """
-    parameters = config.parameter_shapes()
-    expected = {**parameters, **config.buffer_shapes()}
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    odd = sorted({name for name, _ in shapes.items() ^ expected.items()})
+    try:
+        with torch.device("meta"):
+            expected = build_network(config).state_dict()
+    except Exception as error:  # each kind of network has its own ways to fail at sizes that cannot work
+        raise CheckpointError(f"{path} holds no {what}: none can be built: {error}") from error
+    shapes, expected_shapes = ({n: t.shape for n, t in tensors.items()} for tensors in (state, expected))
+    odd = sorted({name for name, _ in shapes.items() ^ expected_shapes.items()})
     if odd:
         raise CheckpointError(f"{path} holds no {what}: {odd[0]} (of {len(odd)}) does not fit")
     for name, tensor in state.items():
-        if not tensor.isfinite().all() or (name in parameters and not tensor.is_floating_point()):
+        is_float = tensor.is_floating_point()
+        if not tensor.isfinite().all() or (expected[name].is_floating_point() and not is_float):
             raise CheckpointError(f"{path}: {name} has values that are no floats, NaN or infinite")
 
 

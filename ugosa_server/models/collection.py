@@ -192,9 +192,9 @@ def verify(path: Path) -> str:
     """Read a whole checkpoint; return a sentence about what was checked."""
     config, state = load_checkpoint(path)
     require_weights(path, state, config, "network of the sizes that it states")
-    n_parameters = sum(math.prod(shape) for shape in config.parameter_shapes().values())
-    size = f"{n_parameters:,} parameters of the right shapes, all finite"
-    recorded = read_header(path).metadata.get(DIGEST)
+    header = read_header(path)
+    size = f"{sum(header.parameter_counts.values()):,} parameters of the right shapes, all finite"
+    recorded = header.metadata.get(DIGEST)
     if recorded is None:
         return f"{size}; no digest is recorded to compare them with"
     if recorded != weights_digest(state):

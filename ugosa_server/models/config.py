@@ -95,14 +95,6 @@ class NetworkDefaults(Protocol):
         """Options that suit this kind of network; empty: the paper's."""
         return {}
 
-    def parameters_under(self: NetworkConfig, *prefixes: str) -> tuple[str, ...]:
-        """Names of the parameters that begin with any of these, in the network's order."""
-        return tuple(name for name in self.parameter_shapes() if name.startswith(prefixes))
-
-    def buffer_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Name and shape of the rest of a checkpoint, such as statistics of batch norms."""
-        return {}
-
     def trained_share(self, depth: Depth) -> float:
         """Share of the network that every step of a fine-tuning at this depth runs, 0 < share <= 1."""
         return 1.0
@@ -123,11 +115,8 @@ class NetworkConfig(NetworkDefaults, Protocol):
     def sample_rate_hz(self) -> int:
         """The rate the weights were trained at."""
 
-    def parameter_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Name and shape of every parameter, in the network's order."""
-
-    def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains, in the network's order; none: it has no such depth."""
+    def trained_prefixes(self, depth: Depth) -> tuple[str, ...]:
+        """Beginnings of the names of the parameters that a depth trains; none: there is no such depth."""
 
 
 @dataclass(frozen=True)
@@ -144,16 +133,7 @@ class Depth:
 
     def exists_in(self, config: NetworkConfig) -> bool:
         """Return whether it trains anything in a network of these sizes."""
-        return bool(self.trained_names(config))
-
-    def trained_names(self, config: NetworkConfig) -> tuple[str, ...]:
-        """Return the parameters that it trains, in the network's order."""
-        return config.trained_names(self)
-
-    def trained_count(self, config: NetworkConfig) -> int:
-        """Return how many numbers it trains (#TP of the paper's Table 1)."""
-        shapes = config.parameter_shapes()
-        return sum(math.prod(shapes[name]) for name in self.trained_names(config))
+        return bool(config.trained_prefixes(self))
 
 
 ALL_DEPTHS = (*(Depth(level, end) for level in (1, 2, 3, 4) for end in "DM3"), Depth(5, "D"))

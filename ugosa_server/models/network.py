@@ -3,7 +3,7 @@
 To add a backend, write a folder of two files and add one line to `checkpoint_header.ARCHITECTURES`:
 
 - `config.py`, a frozen dataclass that fulfils `NetworkConfig`, with `NetworkDefaults` as its base: sources,
-  rate, channels, the parameters, and which of them each depth `Lx:y` trains. It must import without torch
+  rate, channels, and where the parameters lie that each depth `Lx:y` trains. It must import without torch
   (the front process reads it);
 - `network.py`, a `SeparationNetwork` that is built from it and separates in `forward`.
 
@@ -43,6 +43,11 @@ class SeparationNetwork(nn.Module, ABC):
         """Run the other layers: `trained_part(mix, frozen_part(mix, depth), depth)` is `forward(mix)`."""
         stems: Tensor = self(mix)
         return stems
+
+    def trained_parameters(self, depth: Depth) -> dict[str, nn.Parameter]:
+        """Return the parameters that a depth trains by name, in the network's order."""
+        prefixes = self.config.trained_prefixes(depth)
+        return {name: tensor for name, tensor in self.named_parameters() if name.startswith(prefixes)}
 
     def release_memory(self) -> None:
         """Free memory that is kept from one training step to the next; by default there is none."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +81,10 @@ class ModelInfo:
     """Adaptation options that suit this model, by field name; empty = the paper's."""
     separation_defaults: Mapping[str, str | int | float | None]
     """Separation options that suit it, by field name."""
+
+    def trainable_parameters(self, strategy: str) -> int:
+        """Return how many numbers a strategy of this model trains (#TP of the paper's Table 1)."""
+        return next(info.trainable_parameters for info in self.strategies if info.name == strategy)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -179,17 +182,21 @@ def read_model_info(path: Path) -> ModelInfo:
     if not path.stem.isprintable():
         raise CheckpointError(f"{path.parent / ascii(path.stem)} has a name that cannot be shown; rename it")
     header = read_header(path)
-    depths = [(str(depth), depth.trained_count(header.config)) for depth in depths_of(header.config)]
+    counts = header.parameter_counts
+    trained = {}
+    for depth in depths_of(header.config):
+        prefixes = header.config.trained_prefixes(depth)
+        trained[depth] = sum(count for name, count in counts.items() if name.startswith(prefixes))
     return ModelInfo(
         name=path.stem,
         architecture=architecture_of(header.config).name,
         description=_one_line(header.metadata.get("description", "")),
         config=header.config,
-        parameters=sum(math.prod(shape) for shape in header.config.parameter_shapes().values()),
+        parameters=sum(counts.values()),
         sha256=sha256_of_file(path),
         path=path,
         strategies=(
-            *(StrategyInfo(f"{prefix}-{depth}", count) for prefix in "PRB" for depth, count in depths),
+            *(StrategyInfo(f"{goal}-{depth}", n) for goal in "PRB" for depth, n in trained.items()),
             StrategyInfo("B0", 0),
         ),
         adaptation_defaults={

@@ -119,7 +119,7 @@ def _job_report(
         model_sha256=model.sha256,
         adapter_sha256=adaptation.adapter.sha256 if adaptation and adaptation.adapter else None,
         strategy=str(strategy),
-        trainable_parameters=strategy.trainable_count(context.config),
+        trainable_parameters=model.trainable_parameters(str(strategy)),
         options=_options_as_used(spec, choice.names, 0 if adaptation is None else adaptation.steps),
         seed=spec.options.seed,
         device=context.networks.name_of(context.model.device),

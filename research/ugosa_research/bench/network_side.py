@@ -29,6 +29,7 @@ from ugosa_server.adaptation.loop import adapt, segment_starts
 from ugosa_server.adaptation.objective import silence_aware_objective
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
+from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.separation.options import SeparationOptions
@@ -184,8 +185,7 @@ class Ours(Side):
         """Adapt with the loop of a job; also the seconds of a prefix and of a step."""
         assert isinstance(self.network, ConvTasNet)
         options = AdaptationOptions(strategy, learning_rate=LEARNING_RATE, epochs=epochs, segment_s=SEGMENT_S)
-        parameters = dict(self.network.named_parameters())
-        trained = {n: parameters[n] for n in _trained_names(strategy)}
+        trained = self.network.trained_parameters(_depth(strategy))
         for parameter in trained.values():
             parameter.requires_grad_(True)
         begun_s = self.now_s()
@@ -231,7 +231,8 @@ class Peer(Side):
         import torch_optimizer
 
         parameters = dict(self.network.named_parameters())
-        trained = [parameters[name].requires_grad_(True) for name in _trained_names(strategy)]
+        prefixes = CONFIG.trained_prefixes(_depth(strategy))
+        trained = [p.requires_grad_(True) for name, p in parameters.items() if name.startswith(prefixes)]
         optimiser = torch_optimizer.Ranger(trained, lr=LEARNING_RATE, **RANGER)
         segment = SEGMENT_S * SAMPLE_RATE_HZ
         starts = segment_starts(len(mix), segment, segment)
@@ -256,10 +257,10 @@ class Peer(Side):
         return torch.from_numpy(np.ascontiguousarray(values))[None].to(self.device)
 
 
-def _trained_names(strategy: str) -> tuple[str, ...]:
+def _depth(strategy: str) -> Depth:
     depth = parse_strategy(strategy).depth
     assert depth is not None
-    return depth.trained_names(CONFIG)
+    return depth
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def test_a_loaded_adapter_gives_the_adapted_network_again(tmp_path):
         apply_adapter(parameters, tensors)
         assert weights_digest(network.state_dict()) == adapted
     assert keys == KEYS
-    assert set(tensors) == set(strategy.depth.trained_names(network.config))
+    assert set(tensors) == set(network.trained_parameters(strategy.depth))
 
 
 def test_the_same_adapter_is_the_same_bytes(tmp_path):

@@ -16,6 +16,7 @@ from ugosa_server.cli import main
 from ugosa_server.config import WorkerSettings
 from ugosa_server.models import commands
 from ugosa_server.models.checkpoints import load_checkpoint, save_checkpoint, weights_digest
+from ugosa_server.models.demucs.config import DemucsConfig, DemucsMember
 from ugosa_server.models.legacy import read_legacy_checkpoint
 from ugosa_server.models.published import DEMUCS_URL, PUBLISHED, PublishedWeights
 from ugosa_server.models.registry import ModelRegistry, user_model_dir
@@ -162,6 +163,15 @@ def test_verify_reports_a_network_that_does_not_fit(home, capsys):
     save_checkpoint(home / "half.safetensors", tiny_network().state_dict(), TINY)
     assert main(["models", "verify", "half"]) == 0
     assert "no digest is recorded" in capsys.readouterr().out
+
+
+def test_verify_reports_sizes_of_which_nothing_can_be_built(home, capsys):
+    shapes = {"decoder.0.conv_tr.weight": (1,)}
+    member = DemucsMember("HTDemucs", {"no such argument": 1}, "39/5", (1.0,), shapes)
+    home.mkdir(parents=True)
+    save_checkpoint(home / "odd.safetensors", {}, DemucsConfig(("a",), 2, 44100, (member,)))
+    assert main(["models", "verify", "odd"]) == 1
+    assert "odd.safetensors holds no network of the sizes that it states" in capsys.readouterr().err
 
 
 def test_list_shows_what_is_here_and_what_could_be(home, capsys):

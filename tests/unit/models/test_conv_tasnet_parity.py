@@ -100,7 +100,7 @@ def test_l3_trains_the_parameters_that_the_authors_unfreeze():
             parameter.requires_grad_(False)
     network.encoder.requires_grad_(False)
     unfrozen = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
-    assert unfrozen == set(parse_strategy("P-L3:D").depth.trained_names(network.config))
+    assert unfrozen == set(network.trained_parameters(parse_strategy("P-L3:D").depth))
 
 
 @pytest.mark.slow

@@ -14,8 +14,6 @@ from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.adaptation import ALL_STRATEGIES
 from ugosa_server.errors import CheckpointError, UnknownModelError
 from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
-from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.registry import ModelRegistry
 
 
@@ -42,13 +40,6 @@ def test_model_is_described_by_its_header(folder):
     assert set(names) == {str(strategy) for strategy in ALL_STRATEGIES}
     assert names["P-L5:D"] == names["B-L5:D"] == 32 * 16
     assert names["B0"] == 0
-
-
-@pytest.mark.parametrize("config", [TINY, ConvTasNetConfig(sources=("a",), audio_channels=1, repeats=2)])
-def test_parameter_shapes_are_those_of_the_network(config):
-    state = ConvTasNet(config).state_dict()
-    assert {n: tuple(t.shape) for n, t in state.items()} == config.parameter_shapes()
-    assert list(state) == list(config.parameter_shapes())
 
 
 def test_unknown_name_is_answered_with_the_nearest(folder):
@@ -105,6 +96,7 @@ def test_sizes_beyond_measure_cost_that_model_alone(folder, sizes):
         {"segment": "1/0"},
         {"segment": "1e999999999"},
         {"segment": "-1"},
+        {"arguments": {"depth": 1_000_000, "growth": 1}},
         {"shapes": {}},
         {"shapes": {"encoder.0.conv.weight": [1]}},
         {"shapes": {f"decoder.{'9' * 5000}.conv_tr.weight": [1]}},
@@ -138,6 +130,19 @@ def test_what_is_no_file_is_left_out_unopened(folder):
     for name in ("pipe", "folder"):
         with pytest.raises(UnknownModelError, match=rf"{name}\.safetensors is a folder, a pipe or a device"):
             registry.get(name)
+
+
+def test_a_file_of_endless_tensors_costs_that_model_alone(folder):
+    content = (folder / "tiny.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    none = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    crowd = json.dumps({f"x.{i}": none for i in range(10_001)} | {"__metadata__": header["__metadata__"]})
+    (folder / "crowd.safetensors").write_bytes(len(crowd).to_bytes(8, "little") + crowd.encode())
+    registry = ModelRegistry(shipped_dirs=[folder])
+    assert [model.name for model in registry.models()] == ["tiny"]
+    with pytest.raises(UnknownModelError, match="holds 10001 tensors; at most 10000 are taken"):
+        registry.get("crowd")
 
 
 def test_a_description_is_one_line_of_bounded_length(folder):

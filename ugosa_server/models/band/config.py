@@ -13,19 +13,11 @@ from dataclasses import dataclass
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import AdaptationDefaults, Depth, NetworkDefaults
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
-from ugosa_server.models.spleeter.config import (
-    AUDIO_CHANNELS,
-    LAST_UP,
-    SpleeterConfig,
-    decoder_parameter_shapes,
-    statistics_shapes,
-    up_channels,
-)
+from ugosa_server.models.spleeter.config import LAST_UP, SpleeterConfig
 
 VOCALS = "vocals"
 FIRST, SECOND, DECODER = "first.", "second.", "decoder."
 VOCALS_UNET = "unets.0."
-HEAD_KERNEL = 3
 TRAINED_SHARES = {1: 0.80, 2: 0.28, 3: 0.14, 4: 0.10, 5: 0.10}
 """Multiply-adds of every step of a fine-tuning, of all, by level; with the shipped sizes."""
 SHIPPED_SHARES = (0.6, 0.4, 0.3)  # of the shipped decoder: drums, bass, other
@@ -91,19 +83,6 @@ class BandConfig(NetworkDefaults):
         """Segments that suit the first stage."""
         return self.first.adaptation_defaults
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter: the first stage's, the second's, the decoder's."""
-        first = {FIRST + name: shape for name, shape in self.first.parameter_shapes().items()}
-        second = {SECOND + name: shape for name, shape in self.second.parameter_shapes().items()}
-        decoder = decoder_parameter_shapes(up_channels(self.first.filters)[:LAST_UP])
-        head = (4 * (len(self.sources) - 1) * AUDIO_CHANNELS, 2 * self.first.filters[0])
-        decoder |= {"head.weight": (*head, HEAD_KERNEL, HEAD_KERNEL), "head.bias": head[:1]}
-        return first | second | {DECODER + name: shape for name, shape in decoder.items()}
-
-    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Statistics of the norms of the first stage and of the decoder."""
-        return statistics_shapes(self.parameter_shapes())
-
     def trains_vocals(self, depth: Depth) -> bool:
         """Whether a depth trains the vocals' decoder too."""
         return depth.level == 1
@@ -112,20 +91,21 @@ class BandConfig(NetworkDefaults):
         """Where training of the accompaniment's decoder begins: a layer, or LAST_UP for its head."""
         return min(self.first.first_trained_layer(depth), LAST_UP)
 
-    def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains; none if the second stage has no such depth."""
-        names = tuple(SECOND + name for name in self.second.trained_names(depth))
-        if not names:
+    def trained_prefixes(self, depth: Depth) -> tuple[str, ...]:
+        """Where the parameters of a depth lie; none if the second stage has no such depth."""
+        second = [SECOND + prefix for prefix in self.second.trained_prefixes(depth)]
+        if not second:
             return ()
+        vocals = []
         if self.trains_vocals(depth):
-            vocals = (name for name in self.first.trained_names(depth) if name.startswith(VOCALS_UNET))
-            names = (*(FIRST + name for name in vocals), *names)
+            first = self.first.trained_prefixes(depth)
+            vocals = [FIRST + prefix for prefix in first if prefix.startswith(VOCALS_UNET)]
         stop = {"D": LAST_UP + 1, "M": LAST_UP, "3": LAST_UP - 1}[depth.end]
         layers = range(self.first_decoder_layer(depth), stop)
         parts = [f"{part}.{k}" for k in layers if k < LAST_UP for part in ("up", "up_norm")]
         if LAST_UP in layers:
             parts.append("head")
-        return names + self.parameters_under(*(f"{DECODER}{part}." for part in parts))
+        return (*vocals, *second, *(f"{DECODER}{part}." for part in parts))
 
     def trained_share(self, depth: Depth) -> float:
         """A part of both decoders and of the second stage; at `L1` of the first one too."""

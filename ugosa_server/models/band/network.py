@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ugosa_server.models.band.config import HEAD_KERNEL, VOCALS, BandConfig
+from ugosa_server.models.band.config import VOCALS, BandConfig
 from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.network import SeparationNetwork
@@ -26,6 +26,7 @@ from ugosa_server.models.spleeter.config import AUDIO_CHANNELS, LAST_UP, SEEN_BI
 from ugosa_server.models.spleeter.network import SpleeterNetwork, flat, kept_shapes, padded_frames, unflat
 from ugosa_server.models.spleeter.unet import Decoder, from_parities
 
+HEAD_KERNEL = 3
 FIRST_HIGH_BIN = 768  # of 1024: above 11 kHz a mask is the mean of what it is from 8 kHz on
 
 

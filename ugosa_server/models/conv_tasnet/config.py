@@ -53,36 +53,6 @@ class ConvTasNetConfig(NetworkDefaults):
         """Samples from one frame to the next: L / 2."""
         return self.encoder_length // 2
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return name and shape of every parameter, in the network's order."""
-        n, b, h = self.encoder_filters, self.bottleneck_channels, self.block_channels
-        block = {
-            "net.0.weight": (h, b, 1),
-            "net.1.weight": (1,),
-            "net.2.gamma": (1, h, 1),
-            "net.2.beta": (1, h, 1),
-            "net.3.net.0.weight": (h, 1, self.kernel_size),
-            "net.3.net.1.weight": (1,),
-            "net.3.net.2.gamma": (1, h, 1),
-            "net.3.net.2.beta": (1, h, 1),
-            "net.3.net.3.weight": (b, h, 1),
-        }
-        repeats = {
-            f"separator.network.2.{r}.{x}.{name}": shape
-            for r in range(self.repeats)
-            for x in range(self.blocks_per_repeat)
-            for name, shape in block.items()
-        }
-        return {
-            "encoder.conv1d_U.weight": (n, self.audio_channels, self.encoder_length),
-            "separator.network.0.gamma": (1, n, 1),
-            "separator.network.0.beta": (1, n, 1),
-            "separator.network.1.weight": (b, n, 1),
-            **repeats,
-            "separator.network.3.weight": (len(self.sources) * n, b, 1),
-            "decoder.basis_signals.weight": (self.audio_channels * self.encoder_length, n),
-        }
-
     def frozen_repeats(self, depth: Depth) -> int:
         """Return how many repeats come before anything that is trained; all, if the decoder alone is.
 
@@ -92,8 +62,8 @@ class ConvTasNetConfig(NetworkDefaults):
             return self.repeats
         return self.repeats - max(4 - depth.level, 1)
 
-    def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """Return the parameters that a depth trains, see `models.config`; none: too few repeats."""
+    def trained_prefixes(self, depth: Depth) -> tuple[str, ...]:
+        """Return where the parameters of a depth lie, see `models.config`; none: too few repeats."""
         if self.frozen_repeats(depth) < 0:
             return ()
         prefixes: list[str] = []
@@ -106,7 +76,7 @@ class ConvTasNetConfig(NetworkDefaults):
             prefixes.append("separator.network.3.")
         if depth.end == "D":
             prefixes.append("decoder.")
-        return self.parameters_under(*prefixes)
+        return tuple(prefixes)
 
     def trained_share(self, depth: Depth) -> float:
         """Return the share of repeats that are trained through; what comes after them counts as one."""

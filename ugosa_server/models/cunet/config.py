@@ -181,46 +181,6 @@ class ConditionedUNetConfig(NetworkDefaults):
         k = len(self.instruments)
         return (k,) if self.decoder == "unet" else (1,) * k
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return name and shape of every parameter, in the network's order."""
-        shapes: dict[str, tuple[int, ...]] = {}
-
-        def block(name: str, before: int, after: int, kernel: int, *, norm: bool = True) -> None:
-            shapes[f"{name}.conv.weight"] = (after, before, kernel, kernel)
-            if self.bias:
-                shapes[f"{name}.conv.bias"] = (after,)
-            if norm:
-                shapes[f"{name}.norm.weight"] = shapes[f"{name}.norm.bias"] = (after,)
-
-        encoder = self.encoder_channels
-        for i, (before, after) in enumerate(zip((1, *encoder), encoder, strict=False)):
-            block(f"encoder.{i}", before, after, 4, norm=i < BLOCKS - 1)
-        for d, outputs in enumerate(self.decoder_outputs):
-            for i, (before, after) in enumerate(self.decoder_channels(outputs)):
-                block(f"decoders.{d}.{i}", before, after, 3)
-        if self.visual_fine_tuning:
-            shapes["visual_head.weight"] = (VISUAL_FEATURES, VISUAL_FEATURES)
-            shapes["visual_head.bias"] = (VISUAL_FEATURES,)
-        if self.film_channels and self.context == "frames":
-            gates = 4 * MOTION_FEATURES
-            shapes["motion.weight_ih_l0"] = (gates, VISUAL_FEATURES)
-            shapes["motion.weight_hh_l0"] = (gates, MOTION_FEATURES)
-            shapes["motion.bias_ih_l0"] = shapes["motion.bias_hh_l0"] = (gates,)
-        for i, channels in enumerate(self.film_channels):
-            shapes[f"film.{i}.weight"] = (2 * channels, self.context_features)
-            shapes[f"film.{i}.bias"] = (2 * channels,)
-        return shapes
-
-    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return name and shape of the statistics of batch norms."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, shape in self.parameter_shapes().items():
-            if name.endswith(".norm.weight"):
-                norm = name.removesuffix("weight")
-                shapes |= {f"{norm}running_mean": shape, f"{norm}running_var": shape}
-                shapes[f"{norm}num_batches_tracked"] = ()
-        return shapes
-
     def decoder_channels(self, outputs: int) -> tuple[tuple[int, int], ...]:
         """Return channels before (skip connection and block before) and after each decoder block."""
         skips = (1, *self.encoder_channels[:-1])[::-1]  # 256, 128 ... 16, and the raw input
@@ -228,13 +188,13 @@ class ConditionedUNetConfig(NetworkDefaults):
         before = (self.encoder_channels[-1], *after)
         return tuple((skip + x, y) for skip, x, y in zip(skips, before, after, strict=False))
 
-    def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """Return the parameters that a depth trains, see above; none where it would train nothing."""
+    def trained_prefixes(self, depth: Depth) -> tuple[str, ...]:
+        """Return where the parameters of a depth lie, see above; none where it would train nothing."""
         if depth.level == 5:
             if depth.end != "D":
                 return ()
             last_norms = tuple(f"decoders.{d}.{BLOCKS - 1}.norm." for d in range(len(self.decoder_outputs)))
-            return self.parameters_under(*(("film.",) if self.film_channels else last_norms))
+            return ("film.",) if self.film_channels else last_norms
         first = {1: 0, 2: 0, 3: BLOCKS - 2, 4: BLOCKS - 1}[depth.level]
         last = BLOCKS - 1 - {"D": 0, "M": 1, "3": 2}[depth.end]
         prefixes = [
@@ -242,4 +202,4 @@ class ConditionedUNetConfig(NetworkDefaults):
         ]
         if depth.level == 1:
             prefixes += [f"encoder.{BLOCKS - 1}.", "film."]
-        return self.parameters_under(*prefixes)
+        return tuple(prefixes)

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -36,12 +36,13 @@ from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import Depth, NetworkDefaults
 
 KINDS = ("HTDemucs", "HDemucs")
-
-Shapes = Mapping[str, tuple[int, ...]]
+MAX_LAYERS = 100  # of each sort; the published networks have at most 6
+_LAYER_COUNTS = ("depth", "dconv_depth", "t_layers")
 
 _SEGMENT = re.compile(r"[1-9][0-9]{0,17}(/[1-9][0-9]{0,17})?")
-_DECODER_LAYER = re.compile(r"t?decoder\.(\d{1,3})\.")
-_ENCODER_LAYER = re.compile(r"encoder\.\d+\.")
+_DECODER_MODULE = re.compile(r"t?decoder\.(\d{1,3})\.\w+\.")
+_ENCODER_LAYER = re.compile(r"encoder\.\d+\.")  # with an LSTM it is the bottleneck of HDemucs
+_BOTTLENECK = re.compile(r"(crosstransformer|channel_\w+)\.")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class DemucsMember:
     """The longest segment that it takes, in seconds, as a fraction such as "39/5"."""
     weights: tuple[float, ...]
     """Its share in every source; the shares of all members are divided by their sum."""
-    shapes: Shapes
+    shapes: Mapping[str, tuple[int, ...]]
     """Name and shape of every parameter, in its own order."""
 
     def __post_init__(self) -> None:
@@ -64,36 +65,31 @@ class DemucsMember:
             raise BadOptionError(f"there is no demucs network {self.kind!r}, only {', '.join(KINDS)}")
         if not _SEGMENT.fullmatch(self.segment):
             raise BadOptionError(f"a segment is seconds above 0, such as 39/5, not {self.segment[:50]!r}")
-        if not any(_DECODER_LAYER.match(name) for name in self.shapes):
+        counts = [self.arguments.get(name) for name in _LAYER_COUNTS]
+        if any(isinstance(count, int) and count > MAX_LAYERS for count in counts):
+            raise BadOptionError(f"a demucs network has at most {MAX_LAYERS} layers of a sort, got {counts}")
+        if not any(_DECODER_MODULE.match(name) for name in self.shapes):
             raise BadOptionError("a demucs network has decoder layers, but no tensor here is of one")
 
-    def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """Return the parameters that a depth trains, in the network's own order."""
-        last = max(int(match[1]) for name in self.shapes if (match := _DECODER_LAYER.match(name)))
+    def trained_prefixes(self, depth: Depth) -> tuple[str, ...]:
+        """Return the modules that a depth trains."""
+        decoder = {m[0]: int(m[1]) for name in self.shapes if (m := _DECODER_MODULE.match(name))}
+        last = max(decoder.values())
         # Where the parts of the network stand, counted from the inside out.
         bottleneck, final_conv = -1, last + 1
+        places = {
+            module: final_conv if layer == last and module.endswith(".conv_tr.") else layer
+            for module, layer in decoder.items()
+        }
+        for name in self.shapes:
+            match = _ENCODER_LAYER.match(name) if ".lstm." in name else _BOTTLENECK.match(name)
+            if match:
+                places[match[0]] = bottleneck
         start = {1: bottleneck, 2: 0, 3: last - 1, 4: last, 5: final_conv}[depth.level]
         end = {"D": final_conv, "M": last, "3": last - 1}[depth.end]
         if depth.level == 3 and start < 1:
             return ()  # the network is so shallow that L3 would be L2
-        bottleneck_layers = {  # of HDemucs
-            match[0] for name in self.shapes if ".lstm." in name and (match := _ENCODER_LAYER.match(name))
-        }
-        places = {name: _place(name, last, bottleneck_layers) for name in self.shapes}
-        return tuple(name for name, place in places.items() if place is not None and start <= place <= end)
-
-
-def _place(name: str, last: int, bottleneck_layers: Set[str]) -> int | None:
-    """Return the place of a parameter, None in the encoder.
-
-    -1 is the bottleneck, i decoder layer i, last + 1 the last transposed convolutions.
-    """
-    if match := _DECODER_LAYER.match(name):
-        layer = int(match[1])
-        return last + 1 if layer == last and ".conv_tr." in name else layer
-    if name.startswith(("crosstransformer.", "channel_", *bottleneck_layers)):
-        return -1
-    return None
+        return tuple(module for module, place in places.items() if start <= place <= end)
 
 
 @dataclass(frozen=True)
@@ -121,18 +117,10 @@ class DemucsConfig(NetworkDefaults):
         lengths_s = [float(Fraction(m.segment)) for m in self.members if m.kind == "HTDemucs"]
         return min(lengths_s, default=math.inf)
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return name and shape of every parameter of all members, in the network's order."""
-        return {
-            f"members.{i}.{name}": tuple(shape)
-            for i, member in enumerate(self.members)
-            for name, shape in member.shapes.items()
-        }
-
-    def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """Return the parameters that a depth trains in all members."""
+    def trained_prefixes(self, depth: Depth) -> tuple[str, ...]:
+        """Return the modules that a depth trains in all members."""
         return tuple(
-            f"members.{i}.{name}"
+            f"members.{i}.{module}"
             for i, member in enumerate(self.members)
-            for name in member.trained_names(depth)
+            for module in member.trained_prefixes(depth)
         )

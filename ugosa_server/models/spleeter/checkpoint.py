@@ -24,13 +24,9 @@ import torch
 from torch import Tensor
 
 from ugosa_server.errors import CheckpointError
-from ugosa_server.models.spleeter.config import (
-    N_LAYERS,
-    SpleeterConfig,
-    statistics_shapes,
-    unet_parameter_shapes,
-)
+from ugosa_server.models.spleeter.config import N_LAYERS, SpleeterConfig
 from ugosa_server.models.spleeter.tensor_bundle import MAX_INDEX_BYTES, TensorBundle
+from ugosa_server.models.spleeter.unet import UNet
 
 VARIABLES = {
     "down": ("conv2d", N_LAYERS + 1, 0),
@@ -61,12 +57,12 @@ BLOCK_BYTES = 1 << 20
 def read_spleeter_checkpoint(prefix: Path, config: SpleeterConfig) -> dict[str, Tensor]:
     """Read the tensor bundle PREFIX.index, PREFIX.data-00000-of-00001 as a network of these sizes."""
     bundle = TensorBundle(prefix)
-    shapes = unet_parameter_shapes(config.filters)
-    shapes |= statistics_shapes(shapes)
+    with torch.device("meta"):
+        unet = UNet(config.filters, config.activation).state_dict()
     return {
-        f"unets.{source}.{name}": _read(bundle, source, name, shape)
+        f"unets.{source}.{name}": _read(bundle, source, name, tuple(tensor.shape))
         for source in range(len(config.sources))
-        for name, shape in shapes.items()
+        for name, tensor in unet.items()
     }
 
 

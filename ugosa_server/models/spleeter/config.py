@@ -95,31 +95,17 @@ class SpleeterConfig(NetworkDefaults):
         if not 0 < self.song_std < math.inf:
             raise BadOptionError(f"song_std must be above 0, got {self.song_std:g}")
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter, in the network's order."""
-        return {
-            f"unets.{i}.{name}": shape
-            for i in range(len(self.sources))
-            for name, shape in unet_parameter_shapes(self.filters).items()
-        }
-
-    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Mean and variance of every norm."""
-        return statistics_shapes(self.parameter_shapes())
-
     def first_trained_layer(self, depth: Depth) -> int:
         """Where training begins: a transposed convolution, from 0 on, or MASK_LAYER."""
         return _STARTS[depth.level]
 
-    def trained_names(self, depth: Depth) -> tuple[str, ...]:
-        """The parameters that a depth trains; none for `L4:3` and what trains nothing."""
+    def trained_prefixes(self, depth: Depth) -> tuple[str, ...]:
+        """Where the parameters of a depth lie; none for `L4:3` and what trains nothing."""
         layers = range(_STARTS[depth.level], _ENDS[depth.end] + 1)
         parts = [f"{part}.{k}" for k in layers if k < MASK_LAYER for part in ("up", "up_norm")]
         if MASK_LAYER in layers:
             parts.append("mask")
-        return self.parameters_under(
-            *(f"unets.{i}.{part}." for i in range(len(self.sources)) for part in parts)
-        )
+        return tuple(f"unets.{i}.{part}." for i in range(len(self.sources)) for part in parts)
 
     def trained_share(self, depth: Depth) -> float:
         """A part of the decoder."""
@@ -146,36 +132,3 @@ def up_channels(filters: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     after = (*reversed(filters[:-1]), 1)
     before = (filters[-1], *(2 * channels for channels in after[:-1]))
     return tuple(zip(before, after, strict=True))
-
-
-def decoder_parameter_shapes(channels: tuple[tuple[int, int], ...]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters of the layers up, by their channels as in `up_channels`."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for k, (before, after) in enumerate(channels):
-        shapes |= {f"up.{k}.weight": (before, after, KERNEL, KERNEL), f"up.{k}.bias": (after,)}
-    for k, (_, after) in enumerate(channels):
-        shapes |= {f"up_norm.{k}.weight": (after,), f"up_norm.{k}.bias": (after,)}
-    return shapes
-
-
-def unet_parameter_shapes(filters: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters of one U-Net; no norm follows the deepest convolution."""
-    shapes = decoder_parameter_shapes(up_channels(filters))
-    for k, (before, after) in enumerate(down_channels(filters)):
-        shapes |= {f"down.{k}.weight": (after, before, KERNEL, KERNEL), f"down.{k}.bias": (after,)}
-    for k, channels in enumerate(filters[:-1]):
-        shapes |= {f"down_norm.{k}.weight": (channels,), f"down_norm.{k}.bias": (channels,)}
-    return shapes | {
-        "mask.weight": (AUDIO_CHANNELS, 1, MASK_KERNEL, MASK_KERNEL),
-        "mask.bias": (AUDIO_CHANNELS,),
-    }
-
-
-def statistics_shapes(parameter_shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the statistics of all norms among these parameters."""
-    return {
-        name.removesuffix("weight") + statistic: shape
-        for name, shape in parameter_shapes.items()
-        if "_norm." in name and name.endswith("weight")
-        for statistic in ("running_mean", "running_var")
-    }
