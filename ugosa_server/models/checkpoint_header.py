@@ -76,7 +76,7 @@ class CheckpointHeader:
     metadata: Mapping[str, str]
     """Free words beside the weights (description, recipe, seed, hours)."""
     parameter_counts: Mapping[str, int]
-    """How many numbers each parameter has, by name; statistics of batch norms are no parameters."""
+    """Number of values of each parameter, by name; statistics of batch norms are no parameters."""
 
 
 def read_header(path: Path) -> CheckpointHeader:
