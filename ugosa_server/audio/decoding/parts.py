@@ -26,9 +26,7 @@ class PartsFile(io.RawIOBase):
         """True."""
         return True
 
-    def seekable(self) -> bool:
-        """True."""
-        return True
+    seekable = readable
 
     def tell(self) -> int:
         """Return the position in bytes."""
@@ -52,19 +50,18 @@ class PartsFile(io.RawIOBase):
             if number == len(self._parts):
                 break
             part = self._parts[number]
-            skip = self._position - (self._ends[number] - _size(part))
-            count = min(len(view) - done, _size(part) - skip)
+            left = self._ends[number] - self._position
+            count = min(len(view) - done, left)
             if isinstance(part, bytes):
-                view[done : done + count] = part[skip : skip + count]
+                data = part[len(part) - left :][:count]
             else:
-                self._file.seek(part[0] + skip)
+                self._file.seek(part[1] - left)
                 data = self._file.read(count)
-                view[done : done + len(data)] = data
-                if len(data) < count:  # the file was cut meanwhile
-                    self._position += len(data)
-                    return done + len(data)
-            done += count
-            self._position += count
+            view[done : done + len(data)] = data
+            done += len(data)
+            self._position += len(data)
+            if len(data) < count:  # the file was cut meanwhile
+                break
         return done
 
 

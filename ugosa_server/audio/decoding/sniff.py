@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import BinaryIO
 
 from ugosa_server.audio.decoding.mpeg import find_first_frame
-from ugosa_server.audio.decoding.tags import after_tags, before_tags
+from ugosa_server.audio.decoding.tags import after_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 ACCEPTED = "WAV, FLAC, AIFF, MP3, OGG or M4A"
@@ -47,19 +47,15 @@ class Container(StrEnum):
 
 
 def sniff(file: BinaryIO) -> tuple[Container, int, int]:
-    """Tell a file's container from its magic bytes, and the positions [start, stop) between its tags.
-
-    Some tags after it are found from the front only, and not left out.
-    """
-    size_bytes = os.fstat(file.fileno()).st_size
-    if not size_bytes:
+    """Tell a file's container from its magic bytes; return it, its start after tags, and the file's end."""
+    stop = os.fstat(file.fileno()).st_size
+    if not stop:
         raise BadAudioError("the file is empty: it has no bytes of audio")
-    stop = before_tags(file, size_bytes)
     start = after_tags(file, 0, stop)
     file.seek(start)
     head = file.read(min(16, stop - start))
     if not head:
-        raise BadAudioError(f"the file has {size_bytes} bytes of tags or zeros and no audio; export it again")
+        raise BadAudioError(f"the file has {stop} bytes of tags or zeros and no audio; export it again")
     container = _container(head)
     if container is not None:
         return container, start, stop

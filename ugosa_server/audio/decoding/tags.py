@@ -12,9 +12,7 @@ ID3V1_BYTES, ID3V1_EXTENSION_BYTES = 128, 227
 ID3V2_BYTES = 10  # of the header, and of the footer
 APE_BYTES = 32  # of the header, and of the footer
 APE_SIZE_BYTES = 4  # at the beginning of an item
-APE_HAS_HEADER = 1 << 31
 LYRICS_BEGIN, LYRICS1_END, LYRICS2_END = b"LYRICSBEGIN", b"LYRICSEND", b"LYRICS200"
-LYRICS1_MAX_BYTES = 5100
 LYRICS_MAX_BYTES = 1_000_000 + 15  # six digits, and what they do not count
 
 
@@ -98,50 +96,3 @@ def after_zeros(file: BinaryIO, position: int, stop: int) -> int:
         if rest:
             break
     return position
-
-
-def before_tags(file: BinaryIO, stop: int) -> int:
-    """Return the position before the tags at the end of the file that say there how long they are.
-
-    Zero bytes between two tags are passed over; those before the first tag belong to the audio.
-    """
-    position: int | None = stop
-    while position:
-        stop = position
-        position = _before_tag(file, stop)
-    return stop
-
-
-def _before_tag(file: BinaryIO, stop: int) -> int | None:
-    """Return the position of the tag that ends at `stop`, or in the zeros before; None if none does.
-
-    Tags may end with zeros themselves, ID3v1 with all of it but its name.
-    """
-    start = max(0, stop - BLOCK_BYTES)
-    file.seek(start)
-    tail: bytes = file.read(stop - start)
-    used = len(tail.rstrip(b"\0"))
-    for end in (len(tail), *range(used, min(used + ID3V1_BYTES, len(tail)))):
-        size = _tag_bytes(tail[max(0, end - LYRICS1_MAX_BYTES - 20) : end])
-        if 0 < size < start + end:
-            before: int = start + end - size
-            return before
-    return None
-
-
-def _tag_bytes(tail: bytes) -> int:
-    """Size of the tag that ends here; 0 if none does."""
-    if tail[-APE_BYTES:].startswith(b"APETAGEX") and len(tail) >= APE_BYTES:
-        has_header = int.from_bytes(tail[-12:-8], "little") & APE_HAS_HEADER
-        return int.from_bytes(tail[-20:-16], "little") + (APE_BYTES if has_header else 0)
-    is_id3v1 = len(tail) >= ID3V1_BYTES and tail[-ID3V1_BYTES:].startswith(b"TAG")
-    if is_id3v1 and tail[-ID3V1_BYTES - 3 : -ID3V1_BYTES] != b"APE":  # else it is in "APETAGEX"
-        extended = tail[-ID3V1_BYTES - ID3V1_EXTENSION_BYTES :].startswith(b"TAG+")
-        return ID3V1_BYTES + (ID3V1_EXTENSION_BYTES if extended else 0)
-    if tail[-ID3V2_BYTES:].startswith(b"3DI") and len(tail) >= ID3V2_BYTES:
-        return _id3v2_bytes(tail[-ID3V2_BYTES:])
-    if tail.endswith(LYRICS2_END) and tail[-15:-9].isdigit():
-        return int(tail[-15:-9]) + 15
-    if tail.endswith(LYRICS1_END) and LYRICS_BEGIN in tail:
-        return len(tail) - tail.rfind(LYRICS_BEGIN)
-    return 0
