@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ugosa_server.audio.decoding.mp4 import seconds_of_mp4
 from ugosa_server.audio.decoding.mpeg import read_mpeg_song
 from ugosa_server.audio.decoding.parts import PartsFile
-from ugosa_server.audio.decoding.promise import damaged, require_all
+from ugosa_server.audio.decoding.promise import damaged, occurs, require_all
 from ugosa_server.audio.decoding.readers import AudioStream, Block, Blocks, require_same
 from ugosa_server.audio.decoding.sniff import Container
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
@@ -24,7 +24,6 @@ MP4_CODECS = {"aac": "M4A AAC", "alac": "M4A ALAC"}
 AV_SCALES = {"s16": 2.0**-15, "s32": 2.0**-31, "flt": 1.0, "dbl": 1.0}  # FFmpeg's sample formats
 APPLE_GAPS = re.compile(r"\s*(?:[0-9A-Fa-f]+\s+){3}([0-9A-Fa-f]{1,16})\b")  # four hexadecimal numbers
 MAX_FILL_FRAMES = 4096  # of a last packet that an encoder has filled up
-MAX_REST_BYTES = 1 << 26  # looked at after a FLAC's last frame
 STREAMINFO_BYTES = 42  # of a FLAC: its magic, a block header, and the first block
 FLAC_HEADER = "the FLAC file is damaged: its header cannot be read; export or copy it again"
 
@@ -119,13 +118,6 @@ def open_flac(file: BinaryIO, start: int, stop: int) -> AudioStream:
     track.codec_context.options = {"err_detect": "crccheck+explode"}
     check = hashlib.md5(usedforsecurity=False)
 
-    def is_junk(position: int | None) -> bool:
-        """Whether no other song begins among the bytes that are left after all that was promised."""
-        if position is None:
-            return False
-        file.seek(start + position)
-        return head[:4] not in file.read(min(stop - start - position, MAX_REST_BYTES))
-
     def decoded() -> Blocks:
         done = 0
         is_proven = not any(digest)  # nothing to prove it by
@@ -135,9 +127,10 @@ def open_flac(file: BinaryIO, start: int, stop: int) -> AudioStream:
                     frames = packet.decode()
                 except av.FFmpegError as error:
                     require_all(Container.FLAC, promised, done, "frames")
-                    if not promised or not is_junk(packet.pos):
+                    position = start + packet.pos if promised and packet.pos is not None else stop
+                    if position == stop or occurs(head[:4], file, position, stop):
                         raise damaged(Container.FLAC, done) from error
-                    break
+                    break  # all that was promised is there, and what follows it is no other song
                 for frame in frames:
                     require_same(Container.FLAC, stream, frame.sample_rate, frame.layout.nb_channels)
                     done += frame.samples

@@ -13,27 +13,28 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ugosa_server.audio.decoding.parts import PartsFile, Span
-from ugosa_server.audio.decoding.promise import damaged, refuse_surplus
+from ugosa_server.audio.decoding.promise import damaged, occurs, refuse_surplus
 from ugosa_server.audio.decoding.tags import after_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 HEADER_BYTES = 27
-BLOCK_BYTES = 65_536
 CHECKSUM = slice(22, 26)  # of a page
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 ALL_BITS = 2**32 - 1
 BEGINS, ENDS = 0x02, 0x04  # bits of a page's type
 NO_GRANULE = 2**64 - 1  # of a page in which no packet ends
 CONTAINER = "OGG"
-ACCEPTED = {b"\x01vorbis": "Vorbis", b"OpusHead": "Opus"}
-OTHER = {
+ACCEPTED = ("Vorbis", "Opus")
+CODECS = {
+    b"\x01vorbis": "Vorbis",
+    b"OpusHead": "Opus",
     b"Speex   ": "Speex",
     b"\x7fFLAC": "FLAC",
     b"fLaC": "FLAC",
     b"\x80theora": "Theora",
     b"PCM     ": "PCM",
     b"CELT    ": "CELT",
-}
+}  # by the beginning of their first page
 CUT = "the OGG file is cut short: its last page does not end the stream; export or copy it again"
 
 
@@ -56,7 +57,6 @@ class _Stream:
 
     codec: str
     """Name, "" if it is unknown."""
-    is_accepted: bool
     spans: list[Span] = field(default_factory=list)
     """Bytes of its pages, neighbours joined."""
     sequence: int = 0
@@ -76,13 +76,13 @@ def read_songs(file: BinaryIO, start: int, stop: int) -> Iterator[PartsFile]:
                 yield _song(file, link)
                 link = {}
             is_beginning = True
-            link[page.serial] = _begin(file, page)
+            link[page.serial] = _Stream(_codec(file, page))
         else:
             is_beginning = False
         stream = link.get(page.serial)
         if stream is None:
             raise damaged(CONTAINER, 0)
-        if stream.is_accepted:
+        if stream.codec in ACCEPTED:
             _check(file, page)
             _add(stream, page)
     if link:
@@ -90,30 +90,22 @@ def read_songs(file: BinaryIO, start: int, stop: int) -> Iterator[PartsFile]:
 
 
 def _song(file: BinaryIO, link: dict[int, _Stream]) -> PartsFile:
-    stream = _audio(link)
-    if not stream.ended:
+    accepted = [stream for stream in link.values() if stream.codec in ACCEPTED]
+    if not accepted:
+        names = [stream.codec for stream in link.values() if stream.codec]
+        raise UnsupportedEncodingError(
+            f"{CONTAINER} with {' and '.join(names) or 'streams of an unknown kind'} is not accepted; export "
+            f"it as {CONTAINER} with {' or '.join(ACCEPTED)}, or as FLAC"
+        )
+    if not accepted[0].ended:
         raise BadAudioError(CUT)
-    return PartsFile(file, stream.spans)
+    return PartsFile(file, accepted[0].spans)
 
 
-def _audio(link: dict[int, _Stream]) -> _Stream:
-    for stream in link.values():
-        if stream.is_accepted:
-            return stream
-    names = [stream.codec for stream in link.values() if stream.codec]
-    raise UnsupportedEncodingError(
-        f"{CONTAINER} with {' and '.join(names) or 'streams of an unknown kind'} is not accepted; export it "
-        f"as {CONTAINER} with {' or '.join(ACCEPTED.values())}, or as FLAC"
-    )
-
-
-def _begin(file: BinaryIO, page: _Page) -> _Stream:
+def _codec(file: BinaryIO, page: _Page) -> str:
     file.seek(page.data_start)
     head = file.read(min(16, page.stop - page.data_start))
-    for magic, name in (ACCEPTED | OTHER).items():
-        if head.startswith(magic):
-            return _Stream(name, magic in ACCEPTED)
-    return _Stream("", is_accepted=False)
+    return next((name for magic, name in CODECS.items() if head.startswith(magic)), "")
 
 
 def _check(file: BinaryIO, page: _Page) -> None:
@@ -163,7 +155,7 @@ def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
         if head[:4] != b"OggS":
             after = after_tags(file, position, stop)
             file.seek(after)
-            if after == stop or (done and not _has_page(file, after, stop)):
+            if after == stop or (done and not occurs(b"OggS", file, after, stop)):
                 return
             if after == position or file.read(4) != b"OggS":
                 raise BadAudioError(
@@ -182,14 +174,3 @@ def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
         yield _Page(position, end, head[5], granule, serial, sequence, data_start)
         done = bool(head[5] & ENDS)
         position = end
-
-
-def _has_page(file: BinaryIO, position: int, stop: int) -> bool:
-    """Return whether another page follows somewhere."""
-    file.seek(position)
-    kept = b""
-    while block := file.read(min(BLOCK_BYTES, stop - file.tell())):
-        if b"OggS" in kept + block:
-            return True
-        kept = block[-3:]
-    return False
