@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ugosa_server.audio import SourceFrames
 from ugosa_server.files import replacing
+from ugosa_server.marks.model import Interval
 
 HOP_S = 0.05
 FLOOR_DBFS = -120.0  # digital silence; JSON knows no infinity
@@ -36,6 +37,14 @@ class SongLevels:
     """Levels of the mix, [K]."""
     sources_dbfs: dict[str, tuple[float, ...]]
     """Levels of each source's estimate, [K], in the model's order."""
+
+    def hops_of(self, span: Interval) -> slice:
+        """Return the hops that hold frames of a span."""
+        return slice(span[0] // self.hop_frames, -(-span[1] // self.hop_frames))
+
+    def loudest_dbfs(self, source: str, span: Interval) -> float:
+        """Return the highest level of a source's estimate in a span."""
+        return max(self.sources_dbfs[source][self.hops_of(span)])
 
 
 class HopPowers:

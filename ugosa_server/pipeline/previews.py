@@ -115,11 +115,5 @@ def _short_file(context: RunContext, like: SourceAudio, frames: NDArray[np.float
 
 
 def _cut_marks(marks: MarkSet, start: int, stop: int) -> MarkSet:
-    spans = ((mark, (mark.start_frame, mark.end_frame)) for mark in marks.marks)
-    return MarkSet(
-        tuple(
-            Mark(mark.source, mark.state, *part)
-            for mark, span in spans
-            for part in inside([span], start, stop)
-        )
-    )
+    parts = ((mark, part) for mark in marks.marks for part in inside([mark.span], start, stop))
+    return MarkSet(tuple(Mark(mark.source, mark.state, *part) for mark, part in parts))
