@@ -15,17 +15,15 @@ from numpy.typing import NDArray
 from ugosa_server.audio.decoding.mp4 import seconds_of_mp4
 from ugosa_server.audio.decoding.mpeg import read_mpeg_song
 from ugosa_server.audio.decoding.parts import PartsFile
-from ugosa_server.audio.decoding.promise import damaged, occurs, require_all
+from ugosa_server.audio.decoding.promise import Container, damaged, occurs, require_all
 from ugosa_server.audio.decoding.readers import AudioStream, Block, Blocks, require_same
-from ugosa_server.audio.decoding.sniff import Container
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 MP4_CODECS = {"aac": "M4A AAC", "alac": "M4A ALAC"}
 AV_SCALES = {"s16": 2.0**-15, "s32": 2.0**-31, "flt": 1.0, "dbl": 1.0}  # FFmpeg's sample formats
 APPLE_GAPS = re.compile(r"\s*(?:[0-9A-Fa-f]+\s+){3}([0-9A-Fa-f]{1,16})\b")  # four hexadecimal numbers
 MAX_FILL_FRAMES = 4096  # of a last packet that an encoder has filled up
-STREAMINFO_BYTES = 42  # of a FLAC: its magic, a block header, and the first block
-FLAC_HEADER = "the FLAC file is damaged: its header cannot be read; export or copy it again"
+STREAMINFO_BYTES = 34  # of the first block of a FLAC (RFC 9639, section 8.2)
 
 
 def open_mp3(file: BinaryIO, start: int, stop: int) -> AudioStream:
@@ -104,17 +102,14 @@ def open_mp4(file: BinaryIO, start: int, stop: int) -> AudioStream:
 
 def open_flac(file: BinaryIO, start: int, stop: int) -> AudioStream:
     """Read all frames of a FLAC, whatever it counts, and prove them by the digest in its header."""
-    file.seek(start)
-    head = file.read(min(STREAMINFO_BYTES, stop - start))
-    if len(head) < STREAMINFO_BYTES or head[4] & 0x7F != 0:
-        raise BadAudioError(FLAC_HEADER)
-    bits = (int.from_bytes(head[20:22], "big") >> 4 & 0x1F) + 1
-    promised = int.from_bytes(head[21:26], "big") & (1 << 36) - 1  # 0 = unknown
-    digest = head[26:42]
     container = _open_av(PartsFile(file, [(start, stop)]), Container.FLAC, "flac")
-    if not container.streams.audio or container.streams.audio[0].codec_context is None:
-        raise BadAudioError(FLAC_HEADER)
-    track = container.streams.audio[0]
+    track = container.streams.audio[0] if container.streams.audio else None
+    header = b"" if track is None or track.codec_context is None else track.codec_context.extradata or b""
+    if track is None or len(header) < STREAMINFO_BYTES:
+        raise BadAudioError("the FLAC file is damaged: its header cannot be read; export or copy it again")
+    bits = (int.from_bytes(header[12:14], "big") >> 4 & 0x1F) + 1
+    promised = int.from_bytes(header[13:18], "big") & (1 << 36) - 1  # 0 = unknown
+    digest = header[18:34]
     track.codec_context.options = {"err_detect": "crccheck+explode"}
     check = hashlib.md5(usedforsecurity=False)
 
@@ -128,7 +123,7 @@ def open_flac(file: BinaryIO, start: int, stop: int) -> AudioStream:
                 except av.FFmpegError as error:
                     require_all(Container.FLAC, promised, done, "frames")
                     position = start + packet.pos if promised and packet.pos is not None else stop
-                    if position == stop or occurs(head[:4], file, position, stop):
+                    if position == stop or occurs(b"fLaC", file, position, stop):
                         raise damaged(Container.FLAC, done) from error
                     break  # all that was promised is there, and what follows it is no other song
                 for frame in frames:

@@ -28,8 +28,9 @@ from ugosa_server.audio.decoding.av_readers import open_flac, open_mp3, open_mp4
 from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
 from ugosa_server.audio.decoding.iff import read_aiff, read_wav
 from ugosa_server.audio.decoding.ogg import read_songs
+from ugosa_server.audio.decoding.promise import Container
 from ugosa_server.audio.decoding.readers import AudioStream, check_layout, open_chain, open_pcm, open_sound
-from ugosa_server.audio.decoding.sniff import Container, sniff
+from ugosa_server.audio.decoding.sniff import sniff
 from ugosa_server.audio.formats import SourceAudio, peak_dbfs
 from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError, UgosaError
 from ugosa_server.files import disk_full_explained, replacing

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from ugosa_server.audio.decoding.parts import PartsFile, Span
-from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, is_open_end, refuse_surplus, require_all
+from ugosa_server.audio.decoding.promise import (
+    MAX_JUNK_BYTES,
+    Container,
+    is_open_end,
+    refuse_surplus,
+    require_all,
+)
 from ugosa_server.audio.decoding.tags import after_tag, after_zeros
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
@@ -57,7 +63,7 @@ class _Chunk:
 class _Kind:
     """The differences between WAV and AIFF."""
 
-    container: str
+    container: Container
     order: Literal["little", "big"]
     samples: bytes
     """Name of the chunk with samples."""
@@ -70,7 +76,7 @@ def read_wav(file: BinaryIO, start: int, stop: int) -> PartsFile:
     file.seek(start)
     is_big_endian = file.read(4) == b"RIFX"
     riff_size = int.from_bytes(file.read(4), "little")
-    kind = _Kind("WAV", "big" if is_big_endian else "little", b"data", (b"fmt ", b"fact", b"ds64"))
+    kind = _Kind(Container.WAV, "big" if is_big_endian else "little", b"data", (b"fmt ", b"fact", b"ds64"))
     body, data = _find_chunks(file, start, stop, kind)
     promised = data.size
     if promised == UNKNOWN_BYTES and len(body.get(b"ds64", b"")) >= 16:
@@ -101,7 +107,7 @@ def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
     """Return an AIFF or AIFF-C whose header is true, with all its samples."""
     file.seek(start + 8)
     form = file.read(4)
-    kind = _Kind("AIFF", "big", b"SSND", (b"COMM", b"FVER"))
+    kind = _Kind(Container.AIFF, "big", b"SSND", (b"COMM", b"FVER"))
     body, data = _find_chunks(file, start, stop, kind)
     file.seek(data.start)
     offset = int.from_bytes(file.read(4), "big")  # of the first sample; then comes a block size of no use
@@ -116,9 +122,9 @@ def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
     samples = _samples(file, first, max(0, promised), stop, frame_bytes, kind)
     size = samples[1] - samples[0]
     if counted and not is_open_end(counted):
-        require_all("AIFF", counted, size, SAMPLES)
+        require_all(Container.AIFF, counted, size, SAMPLES)
         if counted + frame_bytes <= size - size % frame_bytes:
-            raise refuse_surplus("AIFF", counted, size, SAMPLES)
+            raise refuse_surplus(Container.AIFF, counted, size, SAMPLES)
     comm = comm[:2] + struct.pack(">I", size // frame_bytes) + comm[6:]
     head = b"".join(_packed(name, text, kind) for name, text in (body | {b"COMM": comm}).items() if text)
     head += b"SSND" + struct.pack(">III", (size + 8) % RIFF_SIZES, 0, 0)

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ugosa_server.audio.decoding.promise import refuse_surplus, require_all
+from ugosa_server.audio.decoding.promise import Container, refuse_surplus, require_all
 from ugosa_server.errors import BadAudioError
 
-CONTAINER = "M4A"
 MAX_BOXES = 100_000
 MAX_BODY_BYTES = 20 * MAX_BOXES
 LONG_SIZE, TO_THE_END = 1, 0  # sizes with a meaning of their own
@@ -40,16 +39,16 @@ def seconds_of_mp4(file: BinaryIO, start: int, stop: int) -> float | None:
     in_fragments = False
     for box in _boxes(file, start, stop):
         if box.name in KNOWN:
-            require_all(CONTAINER, box.promised_stop - start, stop - start, "bytes")
+            require_all(Container.MP4, box.promised_stop - start, stop - start, "bytes")
         movies += [box] * (box.name == b"moov")
         in_fragments = in_fragments or box.name == b"moof"
     if not movies:
         raise BadAudioError(
-            f"the {CONTAINER} file was never finished or is cut short: it has no 'moov' box, which says "
+            "the M4A file was never finished or is cut short: it has no 'moov' box, which says "
             "where its audio lies; export or copy it again"
         )
     if len(movies) > 1:
-        raise refuse_surplus(CONTAINER, 1, len(movies), "movies")
+        raise refuse_surplus(Container.MP4, 1, len(movies), "movies")
     return None if in_fragments else _seconds(file, movies[0])
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, damaged, require_all
+from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, Container, damaged, require_all
 from ugosa_server.audio.decoding.tags import after_tags, bytes_of_no_tag
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
@@ -27,7 +27,6 @@ SIDE_BYTES = {(True, 2): 32, (True, 1): 17, (False, 2): 17, (False, 1): 9}  # by
 MAX_PADDING_FRAMES = 2 * 1152  # what an encoder needs at most to get its last frames out; more is nonsense
 UNKNOWN_COUNT = 2**32 - 1
 LAME_BYTES = 24  # of the part of LAME's extension that is read here
-CONTAINER = "MP3"
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
     """Find all frames between two positions; compare them with the count of the first."""
     first = _header_at(file, start, stop)
     if first is None:
-        raise damaged(CONTAINER, 0)
+        raise damaged(Container.MP3, 0)
     file.seek(start)
     count = _parse_count(file.read(first.size_bytes), first)
     found, end = 0, start
@@ -142,7 +141,7 @@ def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
         found, end = found + 1, span[1]
     is_whole = count is not None and count.mpeg_frames is not None  # or is refused below
     if not is_whole and bytes_of_no_tag(file, end, stop) > MAX_JUNK_BYTES:
-        raise damaged(CONTAINER, found * first.samples)
+        raise damaged(Container.MP3, found * first.samples)
     spans = _spans(file, start, stop, first)
     if count is None:
         return MpegSong(first.sample_rate_hz, first.channels, spans, 0, found * first.samples)
@@ -153,7 +152,7 @@ def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
         # Some programs count the first frame too; then all the bytes that it counts are there.
         counts_itself = found + 1 == count.mpeg_frames and end - start >= (count.size_bytes or 0)
         promised = count.mpeg_frames - counts_itself
-        require_all(CONTAINER, promised, found, "MPEG frames")
+        require_all(Container.MP3, promised, found, "MPEG frames")
         # Where more is there (files that were joined), the padding it speaks of is somewhere in the song.
         is_sound = promised == found and count.padding_frames <= MAX_PADDING_FRAMES
         length -= max(0, count.padding_frames - DECODER_DELAY_FRAMES) if is_sound else 0
@@ -175,7 +174,7 @@ def _spans(file: BinaryIO, position: int, stop: int, first: FrameHeader) -> Iter
             end = position + header.size_bytes
             if end > stop:
                 raise BadAudioError(
-                    f"the {CONTAINER} file is cut short: its last frame has {header.size_bytes} bytes, but "
+                    f"the MP3 file is cut short: its last frame has {header.size_bytes} bytes, but "
                     f"{stop - position} are there; export or copy it again"
                 )
             yield position, end
@@ -187,13 +186,13 @@ def _spans(file: BinaryIO, position: int, stop: int, first: FrameHeader) -> Iter
         other = None if following is None else _header_at(file, following, stop)
         if other is not None and not other.fits(first):
             raise UnsupportedEncodingError(
-                f"the {CONTAINER} changes from {first.sample_rate_hz} Hz to {other.sample_rate_hz} Hz after "
+                f"the MP3 changes from {first.sample_rate_hz} Hz to {other.sample_rate_hz} Hz after "
                 f"frame {done}; export it again at one rate"
             )
         if following is None:
             return
         if following != after or _all_zeros(file, position, after):
-            raise damaged(CONTAINER, done)
+            raise damaged(Container.MP3, done)
         position = after
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ugosa_server.audio.decoding.parts import PartsFile, Span
-from ugosa_server.audio.decoding.promise import damaged, occurs, refuse_surplus
+from ugosa_server.audio.decoding.promise import Container, damaged, occurs, refuse_surplus
 from ugosa_server.audio.decoding.tags import after_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
@@ -23,7 +23,6 @@ MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 ALL_BITS = 2**32 - 1
 BEGINS, ENDS = 0x02, 0x04  # bits of a page's type
 NO_GRANULE = 2**64 - 1  # of a page in which no packet ends
-CONTAINER = "OGG"
 ACCEPTED = ("Vorbis", "Opus")
 CODECS = {
     b"\x01vorbis": "Vorbis",
@@ -81,7 +80,7 @@ def read_songs(file: BinaryIO, start: int, stop: int) -> Iterator[PartsFile]:
             is_beginning = False
         stream = link.get(page.serial)
         if stream is None:
-            raise damaged(CONTAINER, 0)
+            raise damaged(Container.OGG, 0)
         if stream.codec in ACCEPTED:
             _check(file, page)
             _add(stream, page)
@@ -94,8 +93,8 @@ def _song(file: BinaryIO, link: dict[int, _Stream]) -> PartsFile:
     if not accepted:
         names = [stream.codec for stream in link.values() if stream.codec]
         raise UnsupportedEncodingError(
-            f"{CONTAINER} with {' and '.join(names) or 'streams of an unknown kind'} is not accepted; export "
-            f"it as {CONTAINER} with {' or '.join(ACCEPTED)}, or as FLAC"
+            f"OGG with {' and '.join(names) or 'streams of an unknown kind'} is not accepted; export "
+            f"it as OGG with {' or '.join(ACCEPTED)}, or as FLAC"
         )
     if not accepted[0].ended:
         raise BadAudioError(CUT)
@@ -119,18 +118,18 @@ def _check(file: BinaryIO, page: _Page) -> None:
     found = int(f"{mirrored:032b}"[::-1], 2)
     if found != promised:
         raise BadAudioError(
-            f"the {CONTAINER} file is damaged: page {page.sequence} has the checksum {promised:08x}, but its "
+            f"the OGG file is damaged: page {page.sequence} has the checksum {promised:08x}, but its "
             f"bytes give {found:08x}; export or copy it again"
         )
 
 
 def _add(stream: _Stream, page: _Page) -> None:
     if stream.ended:
-        raise refuse_surplus(CONTAINER, stream.sequence, stream.sequence + 1, "pages")
+        raise refuse_surplus(Container.OGG, stream.sequence, stream.sequence + 1, "pages")
     # What was recorded of radio goes on with any number after the pages of its head.
     if page.sequence != stream.sequence and stream.granule > 0:
         raise BadAudioError(
-            f"the {CONTAINER} file is damaged: page {page.sequence} follows page {stream.sequence - 1}; "
+            f"the OGG file is damaged: page {page.sequence} follows page {stream.sequence - 1}; "
             "export or copy it again"
         )
     stream.sequence = page.sequence + 1
@@ -139,7 +138,7 @@ def _add(stream: _Stream, page: _Page) -> None:
         raise BadAudioError(CUT)  # a packet begins in it, and ends nowhere
     if page.granule != NO_GRANULE:
         if page.granule < stream.granule:
-            raise refuse_surplus(CONTAINER, page.granule, stream.granule, "frames")
+            raise refuse_surplus(Container.OGG, page.granule, stream.granule, "frames")
         stream.granule = page.granule
     if stream.spans and stream.spans[-1][1] == page.start:
         stream.spans[-1] = (stream.spans[-1][0], page.stop)
@@ -159,7 +158,7 @@ def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
                 return
             if after == position or file.read(4) != b"OggS":
                 raise BadAudioError(
-                    f"the {CONTAINER} file is damaged at byte {position}: no page begins there; export or "
+                    f"the OGG file is damaged at byte {position}: no page begins there; export or "
                     "copy it again"
                 )
             position = after

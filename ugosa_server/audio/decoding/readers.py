@@ -30,8 +30,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from ugosa_server.audio.decoding.parts import PartsFile
-from ugosa_server.audio.decoding.promise import damaged, require_all
-from ugosa_server.audio.decoding.sniff import Container
+from ugosa_server.audio.decoding.promise import Container, damaged, require_all
 from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.audio.frames import BLOCK_FRAMES
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from typing import BinaryIO
 
 from ugosa_server.audio.decoding.mpeg import find_first_frame
+from ugosa_server.audio.decoding.promise import Container
 from ugosa_server.audio.decoding.tags import after_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
@@ -33,17 +33,6 @@ OTHER_KINDS = {
     b"FLV": "Flash video",
     b"PK\x03\x04": "ZIP",
 }
-
-
-class Container(StrEnum):
-    """The kinds of file that are accepted."""
-
-    WAV = "WAV"
-    AIFF = "AIFF"
-    FLAC = "FLAC"
-    OGG = "OGG"
-    MP3 = "MP3"
-    MP4 = "M4A"
 
 
 def sniff(file: BinaryIO) -> tuple[Container, int, int]:
