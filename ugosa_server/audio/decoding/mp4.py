@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
+from ugosa_server.audio.decoding.parts import SongFile
 from ugosa_server.audio.decoding.promise import Container, refuse_surplus, require_all
 from ugosa_server.errors import BadAudioError
 
@@ -33,13 +33,13 @@ class _Box:
     """Position after it, as its size says."""
 
 
-def seconds_of_mp4(file: BinaryIO, start: int, stop: int) -> float | None:
+def seconds_of_mp4(song: SongFile, start: int) -> float | None:
     """Check that the file is whole and one movie; return how long its first audio track plays, if known."""
     movies: list[_Box] = []
     in_fragments = False
-    for box in _boxes(file, start, stop):
+    for box in _boxes(song, start, song.size_bytes):
         if box.name in KNOWN:
-            require_all(Container.MP4, box.promised_stop - start, stop - start, "bytes")
+            require_all(Container.MP4, box.promised_stop - start, song.size_bytes - start, "bytes")
         movies += [box] * (box.name == b"moov")
         in_fragments = in_fragments or box.name == b"moof"
     if not movies:
@@ -49,22 +49,22 @@ def seconds_of_mp4(file: BinaryIO, start: int, stop: int) -> float | None:
         )
     if len(movies) > 1:
         raise refuse_surplus(Container.MP4, 1, len(movies), "movies")
-    return None if in_fragments else _seconds(file, movies[0])
+    return None if in_fragments else _seconds(song, movies[0])
 
 
-def _seconds(file: BinaryIO, movie: _Box) -> float | None:
+def _seconds(song: SongFile, movie: _Box) -> float | None:
     """Length of the first audio track, by its edit list and its media."""
-    for track in _inner(file, movie, b"trak"):
-        if _body(file, track, b"mdia", b"hdlr")[8:12] == b"soun":
+    for track in _inner(song, movie, b"trak"):
+        if _body(song, track, b"mdia", b"hdlr")[8:12] == b"soun":
             break
     else:
         return None
-    movie_scale, _ = _scale_and_duration(_body(file, movie, b"mvhd"))
-    scale, duration = _scale_and_duration(_body(file, track, b"mdia", b"mdhd"))
+    movie_scale, _ = _scale_and_duration(_body(song, movie, b"mvhd"))
+    scale, duration = _scale_and_duration(_body(song, track, b"mdia", b"mdhd"))
     if not scale or not duration:
         return None
     media_s = duration / scale
-    played = [(length, begin) for length, begin in _edits(_body(file, track, b"edts", b"elst")) if begin >= 0]
+    played = [(length, begin) for length, begin in _edits(_body(song, track, b"edts", b"elst")) if begin >= 0]
     if not played:
         return media_s
     if len(played) > 1 or not movie_scale:
@@ -76,13 +76,12 @@ def _seconds(file: BinaryIO, movie: _Box) -> float | None:
     return edit_s if length and edit_s < media_s - 1 / movie_scale else media_s
 
 
-def _boxes(file: BinaryIO, position: int, stop: int) -> Iterator[_Box]:
+def _boxes(song: SongFile, position: int, stop: int) -> Iterator[_Box]:
     """Yield the boxes between two positions, as far as there are any."""
     for _ in range(MAX_BOXES):
         if position + 8 > stop:
             return
-        file.seek(position)
-        head = file.read(16)
+        head = song.read(position, 16)
         size, body = int.from_bytes(head[:4], "big"), position + 8
         if size == LONG_SIZE:
             size, body = int.from_bytes(head[8:16], "big"), position + 16
@@ -94,18 +93,17 @@ def _boxes(file: BinaryIO, position: int, stop: int) -> Iterator[_Box]:
         position += size
 
 
-def _inner(file: BinaryIO, box: _Box, *path: bytes) -> Iterator[_Box]:
+def _inner(song: SongFile, box: _Box, *path: bytes) -> Iterator[_Box]:
     """Yield the boxes at the end of a path of names, which begins inside a box."""
-    for found in _boxes(file, box.start, box.stop):
+    for found in _boxes(song, box.start, box.stop):
         if found.name == path[0]:
-            yield from _inner(file, found, *path[1:]) if path[1:] else (found,)
+            yield from _inner(song, found, *path[1:]) if path[1:] else (found,)
 
 
-def _body(file: BinaryIO, box: _Box, *path: bytes) -> bytes:
+def _body(song: SongFile, box: _Box, *path: bytes) -> bytes:
     """Read the first box at the end of a path; nothing if there is none."""
-    for found in _inner(file, box, *path):
-        file.seek(found.start)
-        return file.read(min(found.stop - found.start, MAX_BODY_BYTES))
+    for found in _inner(song, box, *path):
+        return song.read(found.start, min(found.stop - found.start, MAX_BODY_BYTES))
     return b""
 
 

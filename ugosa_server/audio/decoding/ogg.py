@@ -10,10 +10,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
-from ugosa_server.audio.decoding.parts import PartsFile, Span
-from ugosa_server.audio.decoding.promise import Container, damaged, occurs, refuse_surplus
+from ugosa_server.audio.decoding.parts import PartsFile, SongFile, Span
+from ugosa_server.audio.decoding.promise import Container, damaged, refuse_surplus
 from ugosa_server.audio.decoding.tags import after_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
@@ -65,30 +64,30 @@ class _Stream:
     ended: bool = False
 
 
-def read_songs(file: BinaryIO, start: int, stop: int) -> Iterator[PartsFile]:
+def read_songs(song: SongFile, start: int) -> Iterator[PartsFile]:
     """Yield the audio of each link of a chain as a file of its own."""
     link: dict[int, _Stream] = {}
     is_beginning = True
-    for page in _pages(file, start, stop):
+    for page in _pages(song, start):
         if page.kind & BEGINS:
             if not is_beginning:
-                yield _song(file, link)
+                yield _link(song, link)
                 link = {}
             is_beginning = True
-            link[page.serial] = _Stream(_codec(file, page))
+            link[page.serial] = _Stream(_codec(song, page))
         else:
             is_beginning = False
         stream = link.get(page.serial)
         if stream is None:
             raise damaged(Container.OGG, 0)
         if stream.codec in ACCEPTED:
-            _check(file, page)
+            _check(song, page)
             _add(stream, page)
     if link:
-        yield _song(file, link)
+        yield _link(song, link)
 
 
-def _song(file: BinaryIO, link: dict[int, _Stream]) -> PartsFile:
+def _link(song: SongFile, link: dict[int, _Stream]) -> PartsFile:
     accepted = [stream for stream in link.values() if stream.codec in ACCEPTED]
     if not accepted:
         names = [stream.codec for stream in link.values() if stream.codec]
@@ -98,19 +97,17 @@ def _song(file: BinaryIO, link: dict[int, _Stream]) -> PartsFile:
         )
     if not accepted[0].ended:
         raise BadAudioError(CUT)
-    return PartsFile(file, accepted[0].spans)
+    return PartsFile(song, accepted[0].spans)
 
 
-def _codec(file: BinaryIO, page: _Page) -> str:
-    file.seek(page.data_start)
-    head = file.read(min(16, page.stop - page.data_start))
+def _codec(song: SongFile, page: _Page) -> str:
+    head = song.read(page.data_start, min(16, page.stop - page.data_start))
     return next((name for magic, name in CODECS.items() if head.startswith(magic)), "")
 
 
-def _check(file: BinaryIO, page: _Page) -> None:
+def _check(song: SongFile, page: _Page) -> None:
     """Compare a page with its checksum; libsndfile leaves out one that differs, in silence."""
-    file.seek(page.start)
-    data = bytearray(file.read(page.stop - page.start))
+    data = bytearray(song.read(page.start, page.stop - page.start))
     promised = int.from_bytes(data[CHECKSUM], "little")
     data[CHECKSUM] = bytes(4)
     # RFC 3533, section 6: the polynomial of zlib, but with the highest bit first and nothing inverted
@@ -146,17 +143,14 @@ def _add(stream: _Stream, page: _Page) -> None:
         stream.spans.append((page.start, page.stop))
 
 
-def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
+def _pages(song: SongFile, position: int) -> Iterator[_Page]:
     done = False
-    while position < stop:
-        file.seek(position)
-        head = file.read(min(HEADER_BYTES + 255, stop - position))
+    while head := song.read(position, HEADER_BYTES + 255):
         if head[:4] != b"OggS":
-            after = after_tags(file, position, stop)
-            file.seek(after)
-            if after == stop or (done and not occurs(b"OggS", file, after, stop)):
+            after = after_tags(song, position)
+            if after == song.size_bytes or (done and not song.has(b"OggS", after)):
                 return
-            if after == position or file.read(4) != b"OggS":
+            if after == position or song.read(after, 4) != b"OggS":
                 raise BadAudioError(
                     f"the OGG file is damaged at byte {position}: no page begins there; export or "
                     "copy it again"
@@ -166,7 +160,7 @@ def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
         segments = head[HEADER_BYTES : HEADER_BYTES + head[26]] if len(head) >= HEADER_BYTES else b""
         data_start = position + HEADER_BYTES + len(segments)
         end = data_start + sum(segments)
-        if len(head) < HEADER_BYTES or len(segments) < head[26] or end > stop:
+        if len(head) < HEADER_BYTES or len(segments) < head[26] or end > song.size_bytes:
             raise BadAudioError(CUT)
         granule = int.from_bytes(head[6:14], "little")
         serial, sequence = (int.from_bytes(head[i : i + 4], "little") for i in (14, 18))

@@ -15,7 +15,6 @@ Programs that stream and cannot go back to their header write counts that also p
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import BinaryIO
 
 from ugosa_server.errors import BadAudioError
 
@@ -25,7 +24,6 @@ MAX_JUNK_BYTES = 65_536  # padding, or bytes of no known kind, that may stand be
 # number, SoX's for AIFF and WAV. Some subtract the header from them or round to whole frames.
 OPEN_ENDS = (0x7F00_0000, 0x7FFF_F000, 0x7FFF_FFFF, 0xFFFF_FFFF, 2**63 - 1, 2**64 - 1)
 OPEN_END_SLACK_BYTES = 64
-BLOCK_BYTES = 65_536
 
 
 class Container(StrEnum):
@@ -68,14 +66,3 @@ def damaged(container: str, done_frames: int) -> BadAudioError:
         f"the {container} file is damaged after frame {done_frames}: what follows cannot be decoded; export "
         "or copy it again"
     )
-
-
-def occurs(magic: bytes, file: BinaryIO, position: int, stop: int) -> bool:
-    """Return whether bytes that begin audio occur somewhere between two positions."""
-    file.seek(position)
-    kept = b""
-    while block := file.read(min(BLOCK_BYTES, stop - file.tell())):
-        if magic in kept + block:
-            return True
-        kept = block[1 - len(magic) :]
-    return False
