@@ -66,7 +66,8 @@ class HopPowers:
         """Return the mean squares of the whole stream, [rows, K]."""
         lengths = np.full(self.n_hops, self.hop_frames)
         lengths[-1] = self._n_frames - (self.n_hops - 1) * self.hop_frames
-        return self._energy / lengths
+        powers: NDArray[np.float64] = self._energy / lengths
+        return powers
 
 
 class LevelMeter:
