@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import chain
@@ -82,7 +82,7 @@ def _takes(
         return dict.fromkeys(kinds, ())
     of_base = stems if base is None else base.stems
     uncalibrated = replace(context, calibration=None)
-    made = {
+    made: dict[TakeKind, Callable[[], NDArray[np.float32]]] = {
         TakeKind.BASE: partial(stems_without_marks, uncalibrated, of_base.excerpt_estimates),
         TakeKind.MARKED: of_base.excerpt.audio,
         TakeKind.ADAPTED: stems.excerpt.audio,

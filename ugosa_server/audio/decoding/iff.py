@@ -18,7 +18,7 @@ from ugosa_server.audio.decoding.promise import (
     refuse_surplus,
     require_all,
 )
-from ugosa_server.audio.decoding.tags import after_tag, after_zeros
+from ugosa_server.audio.decoding.tags import after_tag
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 MAX_CHUNKS = 10_000  # a header with more chunks than this is not audio
@@ -162,7 +162,8 @@ def _is_rest(song: SongFile, position: int, frame_bytes: int, kind: _Kind) -> bo
     for _ in range(MAX_CHUNKS):
         after = after_tag(song, position)
         if after == position:
-            after = after_zeros(song, position)
+            block = song.read(position, MAX_JUNK_BYTES + 1)
+            after += len(block) - len(block.lstrip(b"\0"))
             zeros += after - position
         if zeros > MAX_JUNK_BYTES:
             return False
