@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import soundfile
@@ -125,12 +124,10 @@ def _refusal_explained() -> Iterator[None]:
         ) from error
 
 
-def read_blocks(
-    path: str | Path, block_frames: int = BLOCK_FRAMES, dtype: Literal["float32", "float64"] = "float32"
-) -> Generator[NDArray[np.floating], None, None]:
-    """Yield the `[n, C]` blocks of a stem; integer samples come back exactly as x / 2^23."""
+def read_blocks(path: str | Path) -> Generator[NDArray[np.float32], None, None]:
+    """Yield the `[n, C]` blocks of a stem, BLOCK_FRAMES a block; its samples are exact in float32."""
     with soundfile.SoundFile(path) as file:
-        while len(block := file.read(block_frames, dtype=dtype, always_2d=True)):
+        while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
             yield block
 
 

@@ -2,7 +2,7 @@
 
 Levels in dBFS: decibels relative to full scale, where a sample of absolute value 1 is 0 dBFS.
 
-Digital silence is minus infinity; callers that write JSON, which knows no infinity, pass a `floor_dbfs`.
+Digital silence is minus infinity.
 """
 
 from __future__ import annotations
@@ -69,14 +69,11 @@ class StemEncoding(StrEnum):
         return ".flac" if self is StemEncoding.FLAC_PCM24 else ".wav"
 
 
-FULL_SCALE = 1.0
-
-
-def peak_dbfs(peak: float, floor_dbfs: float = -math.inf) -> float:
-    """Level of the largest absolute sample value: 20 log10(peak), at least `floor_dbfs`."""
+def peak_dbfs(peak: float) -> float:
+    """Level of the largest absolute sample value: 20 log10(peak)."""
     if peak < 0:
         raise ValueError(f"a peak is an absolute value, got {peak}")
-    return max(floor_dbfs, 20.0 * math.log10(peak / FULL_SCALE)) if peak > 0 else floor_dbfs
+    return 20.0 * math.log10(peak) if peak > 0 else -math.inf
 
 
 def energy_dbfs(mean_square: float, floor_dbfs: float = -math.inf) -> float:
@@ -86,9 +83,9 @@ def energy_dbfs(mean_square: float, floor_dbfs: float = -math.inf) -> float:
     """
     if mean_square < 0:
         raise ValueError(f"a mean square is not negative, got {mean_square}")
-    return max(floor_dbfs, 10.0 * math.log10(mean_square / FULL_SCALE**2)) if mean_square > 0 else floor_dbfs
+    return max(floor_dbfs, 10.0 * math.log10(mean_square)) if mean_square > 0 else floor_dbfs
 
 
 def amplitude(level_dbfs: float) -> float:
     """Absolute sample value of a peak level: the inverse of `peak_dbfs`."""
-    return FULL_SCALE * math.pow(10.0, level_dbfs / 20.0)
+    return math.pow(10.0, level_dbfs / 20.0)

@@ -32,8 +32,8 @@ class SourceFrames:
         Raises:
             UploadDamagedError: the file is gone or is not as long as `source` says.
         """
+        self.source = source
         self.shape = (source.frames, source.channels)
-        self._path = source.path
         self._frame_bytes = SAMPLE_BYTES * source.channels
         try:
             self._fd = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)

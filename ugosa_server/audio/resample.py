@@ -20,40 +20,33 @@ def resampled_frames(frames: int, from_rate_hz: int, to_rate_hz: int) -> int:
 
 
 def resample_blocks(
-    blocks: Iterable[NDArray[np.float32]], from_rate_hz: int, to_rate_hz: int, out_frames: int | None = None
+    blocks: Iterable[NDArray[np.float32]], from_rate_hz: int, to_rate_hz: int, out_frames: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Convert the rate of a stream of `[n, C]` blocks.
+    """Convert the rate of a stream of `[n, C]` blocks to exactly `out_frames` frames in all.
 
-    Blocks may be of any size, also empty, and all have the same C. The output has exactly `out_frames` frames
-    in all, by default `resampled_frames` of what came in; the few frames that the filter gives more or less
-    at the very end are cut, or filled with zeros.
+    Blocks may be of any size, also empty, and all have the same C. The few frames that the filter gives more
+    or less at the very end are cut, or filled with zeros.
     """
-    channels, came, done = 1, 0, 0
-
-    def converted() -> Iterator[NDArray[np.float32]]:
-        nonlocal channels, came
-        stream = None
-        for block in blocks:
-            came += len(block)
-            channels = block.shape[1]
-            if from_rate_hz == to_rate_hz:
-                yield block
-            elif len(block):
-                stream = stream or soxr.ResampleStream(
-                    from_rate_hz, to_rate_hz, channels, dtype="float32", quality=QUALITY
-                )
-                yield stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
-        if stream is not None:
-            yield stream.resample_chunk(np.empty((0, channels), dtype=np.float32), last=True)
-
-    def bound() -> int:
-        # Without `out_frames` it grows as input comes and is met by the last block only: soxr lags.
-        return resampled_frames(came, from_rate_hz, to_rate_hz) if out_frames is None else out_frames
-
-    for block in converted():
-        part = block[: bound() - done]
+    channels, done = 1, 0
+    for block in blocks if from_rate_hz == to_rate_hz else _converted(blocks, from_rate_hz, to_rate_hz):
+        channels = block.shape[1]
+        part = block[: out_frames - done]
         done += len(part)
         if len(part):
             yield part
-    if done < bound():
-        yield np.zeros((bound() - done, channels), dtype=np.float32)
+    if done < out_frames:
+        yield np.zeros((out_frames - done, channels), dtype=np.float32)
+
+
+def _converted(
+    blocks: Iterable[NDArray[np.float32]], from_rate_hz: int, to_rate_hz: int
+) -> Iterator[NDArray[np.float32]]:
+    stream = None
+    for block in blocks:
+        if stream is None:
+            channels = block.shape[1]
+            stream = soxr.ResampleStream(from_rate_hz, to_rate_hz, channels, dtype="float32", quality=QUALITY)
+        if len(block):
+            yield stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
+    if stream is not None:
+        yield stream.resample_chunk(np.empty((0, channels), dtype=np.float32), last=True)

@@ -2,7 +2,7 @@
 
 from ugosa_server.marks.activity import SilenceGains, fade_frames
 from ugosa_server.marks.levels import LevelMeter, SongLevels, load_levels, save_levels
-from ugosa_server.marks.lint import Finding, Severity, lint_marks, silent_but_heard
+from ugosa_server.marks.lint import heard_silence, lint_marks
 from ugosa_server.marks.model import (
     Interval,
     Mark,
@@ -16,6 +16,8 @@ from ugosa_server.marks.model import (
 )
 from ugosa_server.marks.suggest import Suggestion, suggest_marks
 from ugosa_server.marks.validate import (
+    Finding,
+    Severity,
     check_all_silent,
     check_marks_of_absent,
     marks_of_ensemble,
@@ -29,7 +31,7 @@ from ugosa_server.marks.validate import (
 __all__ = [
     "Finding", "Interval", "LevelMeter", "Mark", "MarkSet", "MarkState", "Severity", "SilenceGains",
     "SongLevels", "Suggestion", "check_all_silent", "check_marks_of_absent", "clock", "complement",
-    "fade_frames", "inside", "intersect", "lint_marks", "load_levels", "marks_of_ensemble", "merge",
-    "playing_sources", "save_levels", "silent_but_heard", "suggest_marks", "validate_instruments",
-    "validate_marks", "validate_stems", "without_all_silent",
+    "fade_frames", "heard_silence", "inside", "intersect", "lint_marks", "load_levels",
+    "marks_of_ensemble", "merge", "playing_sources", "save_levels", "suggest_marks",
+    "validate_instruments", "validate_marks", "validate_stems", "without_all_silent",
 ]  # fmt: skip

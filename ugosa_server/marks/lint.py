@@ -6,47 +6,25 @@ Errors are what a job would refuse. Warnings are about marks that would be obeye
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 
-import numpy as np
-
-from ugosa_server.audio.formats import SourceAudio, peak_dbfs
+from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.marks.activity import fade_frames
 from ugosa_server.marks.levels import SongLevels
 from ugosa_server.marks.model import Interval, Mark, MarkSet, clock, intersect, merge
 from ugosa_server.marks.suggest import SURE, frames_of_hops, playing_probability, runs
-from ugosa_server.marks.validate import Fault, Refusal, find_refusals, playing_sources, sounding_all_silent
+from ugosa_server.marks.validate import (
+    CONTRADICTION,
+    Finding,
+    Severity,
+    find_all_silent,
+    find_refusals,
+    playing_sources,
+)
 
 MAX_FINDINGS = 1000
 THIN_S = 4.0  # of marked silence, all sources together: one training segment of the paper
 MIN_HEARD_S = 0.3  # a shorter sound in a silence is a leak or a cymbal's tail
-
-
-class Severity(StrEnum):
-    """Weight of a finding; findings come in this order."""
-
-    ERROR = "error"
-    """A job would refuse the marks."""
-    WARNING = "warning"
-    """The marks would be obeyed, and the stems may suffer."""
-    INFO = "info"
-    """Worth knowing."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found."""
-
-    code: str
-    """Stable word, for example "CONTRADICTION"."""
-    severity: Severity
-    message: str
-    fix: str
-    source: str = ""
-    """Empty if it is about none in particular."""
-    span: Interval | None = None
-    """Where in the song, in frames; None if it is about no place."""
 
 
 def lint_marks(
@@ -70,17 +48,15 @@ def lint_marks(
             leave out: it does not play.
     """
     names = (*sources, *residual)
-    refusals = list(find_refusals(marks, names, song.frames))
-    found = [_of_refusal(refusal, song) for refusal in refusals]
-    refused = {(r.source, r.span) for r in refusals if r.fault is not Fault.CONTRADICTION}
-    known = [m for m in marks if m.source in names]
-    sound = MarkSet(tuple(m for m in known if (m.source, (m.start_frame, m.end_frame)) not in refused))
+    found = [_in_seconds(refusal, song) for refusal in find_refusals(marks, names, song.frames)]
+    refused = {(f.source, f.span) for f in found if f.code != CONTRADICTION}
+    sound = MarkSet(tuple(m for m in marks if m.source in names and (m.source, m.span) not in refused))
     playing = playing_sources((), sound, sources, song.frames) if residual else sources
-    found += _all_silent(sound, (*playing, *residual), song)
+    found += find_all_silent(sound, (*playing, *residual), song)
     found += _short_silences(sound, song)
     found += _coverage(sound, playing, song)
     if levels is not None:
-        found += silent_but_heard(sound, names, levels)
+        found += _silent_but_heard(sound, names, levels)
     order = list(Severity)
     found.sort(key=lambda f: (order.index(f.severity), f.span or (0, 0), f.source, f.code))
     if len(found) <= MAX_FINDINGS:
@@ -88,34 +64,6 @@ def lint_marks(
     more = len(found) - MAX_FINDINGS
     message = f"there are {more} further findings, which are left out"
     return [*found[:MAX_FINDINGS], Finding("MORE_FINDINGS", Severity.INFO, message, "mend these first")]
-
-
-FIXES = {
-    Fault.UNKNOWN_SOURCE: "rename it, or name a model that has this source",
-    Fault.BAD_REGION: "give it a start and a later end, both between 0 and {frames}",
-    Fault.CONTRADICTION: "shorten one of the two marks",
-}
-
-
-def _of_refusal(refusal: Refusal, song: SourceAudio) -> Finding:
-    message = refusal.message
-    if refusal.fault is Fault.CONTRADICTION:
-        message = f"{refusal.source} is marked both active and silent from {_times(refusal.span, song)}"
-    fix = FIXES[refusal.fault].format(frames=song.frames)
-    return Finding(refusal.fault.value, Severity.ERROR, message, fix, refusal.source, refusal.span)
-
-
-def _all_silent(marks: MarkSet, sources: Sequence[str], song: SourceAudio) -> Iterator[Finding]:
-    for start, stop, peak in sounding_all_silent(marks, sources, song):
-        yield Finding(
-            "ALL_SILENT",
-            Severity.ERROR,
-            f"all sources are marked silent from {clock(start / song.sample_rate_hz)} to "
-            f"{clock(stop / song.sample_rate_hz)}, but the mix sounds there "
-            f"(peak {peak_dbfs(peak):.1f} dBFS)",
-            "unmark the source that is heard there",
-            span=(start, stop),
-        )
 
 
 def _short_silences(marks: MarkSet, song: SourceAudio) -> Iterator[Finding]:
@@ -164,33 +112,38 @@ def _coverage(marks: MarkSet, sources: Sequence[str], song: SourceAudio) -> Iter
         )
 
 
-def silent_but_heard(marks: MarkSet, sources: Sequence[str], levels: SongLevels) -> Iterator[Finding]:
-    """Yield a warning for each stretch of marked silence in which the model takes the source to play.
-
-    Args:
-        marks: sound ones.
-        sources: of the model; marks of others are passed over.
-        levels: of the song as the unadapted model heard it.
-    """
-    rate = levels.sample_rate_hz
-    for source, plays in playing_probability(levels).items():
-        if source not in sources:
-            continue
-        heard = merge(frames_of_hops(*run, levels) for run in runs(plays >= SURE))
-        for start, stop in intersect(heard, marks.silent(source)):
-            if stop - start < MIN_HEARD_S * rate:
-                continue
-            hops = slice(start // levels.hop_frames, -(-stop // levels.hop_frames))
-            level_db = float(np.max(levels.sources_dbfs[source][hops]))
+def _silent_but_heard(marks: MarkSet, sources: Sequence[str], levels: SongLevels) -> Iterator[Finding]:
+    rate_hz = levels.sample_rate_hz
+    for source, spans in heard_silence(marks, levels).items():
+        for start, stop in spans if source in sources else ():
             yield Finding(
                 "SILENT_BUT_HEARD",
                 Severity.WARNING,
-                f"{source} is marked silent, but the model hears it from {clock(start / rate)} to "
-                f"{clock(stop / rate)} (up to {level_db:.1f} dBFS)",
+                f"{source} is marked silent, but the model hears it from {clock(start / rate_hz)} to "
+                f"{clock(stop / rate_hz)} (up to {levels.loudest_dbfs(source, (start, stop)):.1f} dBFS)",
                 "listen there: shorten the mark if the source plays, keep it if the model is wrong",
                 source,
                 (start, stop),
             )
+
+
+def heard_silence(marks: MarkSet, levels: SongLevels) -> dict[str, list[Interval]]:
+    """Return the stretches of each source's marked silence in which the unadapted model takes it to play."""
+    shortest = MIN_HEARD_S * levels.sample_rate_hz
+    found = {}
+    for source, plays in playing_probability(levels).items():
+        heard = merge(frames_of_hops(*run, levels) for run in runs(plays >= SURE))
+        spans = intersect(heard, marks.silent(source))
+        found[source] = [(start, stop) for start, stop in spans if stop - start >= shortest]
+    return found
+
+
+def _in_seconds(refusal: Finding, song: SourceAudio) -> Finding:
+    """Return a refusal with the place of a contradiction in seconds."""
+    if refusal.code != CONTRADICTION or refusal.span is None:
+        return refusal
+    message = f"{refusal.source} is marked both active and silent from {_times(refusal.span, song)}"
+    return replace(refusal, message=message)
 
 
 def _times(span: Interval, song: SourceAudio) -> str:

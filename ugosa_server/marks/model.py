@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+Interval = tuple[int, int]
+
 
 class MarkState(StrEnum):
     """State of a source in a mark; unmarked time is neither."""
@@ -37,8 +39,10 @@ class Mark:
     end_frame: int
     """One past the last frame, at most the number of frames of the song."""
 
-
-Interval = tuple[int, int]
+    @property
+    def span(self) -> Interval:
+        """Frames of the region."""
+        return self.start_frame, self.end_frame
 
 
 def clock(time_s: float) -> str:
@@ -59,7 +63,7 @@ class MarkSet:
     def __post_init__(self) -> None:
         regions: dict[tuple[str, MarkState], list[Interval]] = defaultdict(list)
         for mark in self.marks:
-            regions[mark.source, mark.state].append((mark.start_frame, mark.end_frame))
+            regions[mark.source, mark.state].append(mark.span)
         spans = {key: tuple(merge(found)) for key, found in regions.items()}
         object.__setattr__(self, "_spans", spans)
 

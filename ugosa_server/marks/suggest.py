@@ -54,22 +54,27 @@ def suggest_marks(levels: SongLevels) -> list[Suggestion]:
     """Propose marks for every source, in the order of time; time of doubt stays unmarked."""
     probability = playing_probability(levels)
     heard = np.asarray(levels.mix_dbfs) > SILENT_MIX_DBFS
-    found: dict[Mark, float] = {}
+    found: list[Mark] = []
     for source, plays in probability.items():
         sure = SURE_OF.get(source, SURE)
         is_silent = _joined(plays <= 1.0 - sure, plays < 0.5, levels)
-        for span in _spans(is_silent, levels, MIN_SILENT_S, SILENT_MARGIN_S):
-            found[Mark(source, MarkState.SILENT, *span)] = 1.0 - _mean(plays, span, levels)
+        silences = _spans(is_silent, levels, MIN_SILENT_S, SILENT_MARGIN_S)
+        found += (Mark(source, MarkState.SILENT, *span) for span in silences)
         is_active = _joined((plays >= sure) & heard, plays > 0.5, levels)
-        for span in _spans(is_active, levels, MIN_ACTIVE_S, 0.0):
-            found[Mark(source, MarkState.ACTIVE, *span)] = _mean(plays, span, levels)
+        found += (Mark(source, MarkState.ACTIVE, *span) for span in _spans(is_active, levels, MIN_ACTIVE_S))
     left = without_all_silent(MarkSet(tuple(found)), tuple(probability))
     shortest = MIN_SILENT_S * levels.sample_rate_hz  # of what is left of a silence
-    marks = tuple(
-        m for m in left.marks if m.state is MarkState.ACTIVE or m.end_frame - m.start_frame >= shortest
-    )
+
+    def confidence(mark: Mark) -> float:
+        plays = float(probability[mark.source][levels.hops_of(mark.span)].mean())
+        return round(plays if mark.state is MarkState.ACTIVE else 1.0 - plays, 3)
+
     return sorted(
-        (Suggestion(mark, round(_confidence(mark, found, probability, levels), 3)) for mark in marks),
+        (
+            Suggestion(mark, confidence(mark))
+            for mark in left.marks
+            if mark.state is MarkState.ACTIVE or mark.end_frame - mark.start_frame >= shortest
+        ),
         key=lambda suggestion: (suggestion.mark.start_frame, suggestion.mark),
     )
 
@@ -125,7 +130,9 @@ def _joined(sure: NDArray[np.bool_], likely: NDArray[np.bool_], levels: SongLeve
     return joined
 
 
-def _spans(mask: NDArray[np.bool_], levels: SongLevels, min_s: float, margin_s: float) -> Iterator[Interval]:
+def _spans(
+    mask: NDArray[np.bool_], levels: SongLevels, min_s: float, margin_s: float = 0.0
+) -> Iterator[Interval]:
     """Frames of the runs of a mask, without a margin at edges inside the song, if long enough."""
     margin = round(margin_s * levels.sample_rate_hz)
     for run in runs(mask):
@@ -134,21 +141,6 @@ def _spans(mask: NDArray[np.bool_], levels: SongLevels, min_s: float, margin_s: 
         stop -= margin if stop < levels.frames else 0
         if stop - start >= min_s * levels.sample_rate_hz:
             yield start, stop
-
-
-def _confidence(
-    mark: Mark, found: dict[Mark, float], probability: dict[str, NDArray[np.float64]], levels: SongLevels
-) -> float:
-    """That of the mark as found, or of what is left of it."""
-    if mark in found:
-        return found[mark]
-    plays = _mean(probability[mark.source], (mark.start_frame, mark.end_frame), levels)
-    return plays if mark.state is MarkState.ACTIVE else 1.0 - plays
-
-
-def _mean(plays: NDArray[np.float64], span: Interval, levels: SongLevels) -> float:
-    first, stop = span[0] // levels.hop_frames, -(-span[1] // levels.hop_frames)
-    return float(plays[first:stop].mean())
 
 
 def smooth_dbfs(dbfs: tuple[float, ...], levels: SongLevels) -> NDArray[np.float64]:

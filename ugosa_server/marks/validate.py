@@ -31,35 +31,38 @@ from ugosa_server.marks.activity import fade_frames
 from ugosa_server.marks.model import Interval, Mark, MarkSet, MarkState, clock, complement, intersect
 
 MAX_SHOWN_CHARS = 100  # of a name that is no source's
+UNKNOWN_SOURCE, CONTRADICTION = "UNKNOWN_SOURCE", "CONTRADICTION"  # codes of findings
 SILENCE_DBFS = -90.0  # a stem is silent when its peak is no higher
 
 
-class Fault(StrEnum):
-    """Kinds of marks that no job takes."""
+class Severity(StrEnum):
+    """Weight of a finding; findings come in this order."""
 
-    UNKNOWN_SOURCE = "UNKNOWN_SOURCE"
-    """The model has no such source."""
-    BAD_REGION = "BAD_REGION"
-    """Empty, reversed, or not within the song."""
-    CONTRADICTION = "CONTRADICTION"
-    """A source is active and silent at once."""
+    ERROR = "error"
+    """A job would refuse the marks."""
+    WARNING = "warning"
+    """The marks would be obeyed, and the stems may suffer."""
+    INFO = "info"
+    """Worth knowing."""
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """One fault of a set of marks."""
+class Finding:
+    """One thing that was found."""
 
-    fault: Fault
-    source: str
-    """Source that the marks in question name."""
-    span: Interval
-    """Frames: of the mark, or those in which two contradict each other."""
+    code: str
+    """Stable word, for example "CONTRADICTION"."""
+    severity: Severity
     message: str
-    """For people, with places in frames."""
+    fix: str
+    source: str = ""
+    """Empty if it is about none in particular."""
+    span: Interval | None = None
+    """Where in the song, in frames; None if it is about no place."""
 
 
-def find_refusals(marks: Sequence[Mark], sources: Sequence[str], frames: int) -> Iterator[Refusal]:
-    """Yield every fault of a client's marks: of single ones first, then contradictions of the sound ones."""
+def find_refusals(marks: Sequence[Mark], sources: Sequence[str], frames: int) -> Iterator[Finding]:
+    """Yield what a job refuses marks for: faults of single ones, then contradictions of the sound ones."""
     sound: list[Mark] = []
     for mark in marks:
         refusal = _unknown_source(mark, sources) or _bad_region(mark, frames)
@@ -80,28 +83,29 @@ def validate_marks(marks: Sequence[Mark], sources: Sequence[str], frames: int) -
         BadRegionError: a mark is empty, reversed or out of the song, or two of one source contradict.
     """
     for refusal in find_refusals(marks, sources, frames):
-        unknown = refusal.fault is Fault.UNKNOWN_SOURCE
-        error = UnknownSourceError if unknown else BadRegionError
+        error = UnknownSourceError if refusal.code == UNKNOWN_SOURCE else BadRegionError
         raise error(refusal.message, source=refusal.source)
     return MarkSet(tuple(marks)).joined()
 
 
-def _unknown_source(mark: Mark, sources: Sequence[str]) -> Refusal | None:
+def _unknown_source(mark: Mark, sources: Sequence[str]) -> Finding | None:
     if mark.source in sources:
         return None
     name = mark.source[:MAX_SHOWN_CHARS]  # it can have millions
     near = difflib.get_close_matches(name.casefold(), sources, n=1)
     hint = f'did you mean "{near[0]}"? ' if near else ""
-    return Refusal(
-        Fault.UNKNOWN_SOURCE,
-        name,
-        (mark.start_frame, mark.end_frame),
+    return Finding(
+        UNKNOWN_SOURCE,
+        Severity.ERROR,
         f'a mark names the source "{name}", which the model does not have; {hint}'
         f"Its sources are {', '.join(sources)}",
+        "rename it, or name a model that has this source",
+        name,
+        mark.span,
     )
 
 
-def _bad_region(mark: Mark, frames: int) -> Refusal | None:
+def _bad_region(mark: Mark, frames: int) -> Finding | None:
     start, end = mark.start_frame, mark.end_frame
     if start < 0:
         problem = f"starts at frame {start}, but a song starts at frame 0"
@@ -113,18 +117,27 @@ def _bad_region(mark: Mark, frames: int) -> Refusal | None:
         problem = f"is reversed: it starts at frame {start} and ends at frame {end}"
     else:
         return None
-    return Refusal(Fault.BAD_REGION, mark.source, (start, end), f"region of {mark.source} {problem}")
+    return Finding(
+        "BAD_REGION",
+        Severity.ERROR,
+        f"region of {mark.source} {problem}",
+        f"give it a start and a later end, both between 0 and {frames}",
+        mark.source,
+        mark.span,
+    )
 
 
-def _contradictions(marks: MarkSet, sources: Sequence[str]) -> Iterator[Refusal]:
+def _contradictions(marks: MarkSet, sources: Sequence[str]) -> Iterator[Finding]:
     for source in sources:
         for start, stop in intersect(marks.active(source), marks.silent(source)):
-            yield Refusal(
-                Fault.CONTRADICTION,
-                source,
-                (start, stop),
+            yield Finding(
+                CONTRADICTION,
+                Severity.ERROR,
                 f"{source} is marked both active and silent in frames {start} to {stop}; shorten one of the "
                 "two marks",
+                "shorten one of the two marks",
+                source,
+                (start, stop),
             )
 
 
@@ -235,20 +248,16 @@ def check_all_silent(marks: MarkSet, sources: Sequence[str], song: SourceAudio) 
     Raises:
         AllSilentError: names the first such span, its times, and the mix's level there.
     """
-    for start, stop, peak in sounding_all_silent(marks, sources, song):
+    for finding in find_all_silent(marks, sources, song):
+        assert finding.span is not None
+        start, stop = finding.span
         raise AllSilentError(
-            f"all sources are marked silent from {clock(start / song.sample_rate_hz)} to "
-            f"{clock(stop / song.sample_rate_hz)}, but the mix sounds there (peak "
-            f"{peak_dbfs(peak):.1f} dBFS); unmark at least one source there",
-            start_frame=start,
-            end_frame=stop,
+            f"{finding.message}; unmark at least one source there", start_frame=start, end_frame=stop
         )
 
 
-def sounding_all_silent(
-    marks: MarkSet, sources: Sequence[str], song: SourceAudio
-) -> Iterator[tuple[int, int, float]]:
-    """Yield (start, stop, peak of the mix) of spans in which no stem may sound but the mix does."""
+def find_all_silent(marks: MarkSet, sources: Sequence[str], song: SourceAudio) -> Iterator[Finding]:
+    """Yield the spans in which no stem may sound but the mix does."""
     spans = all_silent_spans(marks, sources, song.frames, song.sample_rate_hz)
     if not spans:
         return
@@ -256,7 +265,15 @@ def sounding_all_silent(
         for start, stop in spans:
             peak = max(float(np.abs(block).max()) for block in frames.blocks(start, stop))
             if peak > amplitude(SILENCE_DBFS):
-                yield start, stop, peak
+                yield Finding(
+                    "ALL_SILENT",
+                    Severity.ERROR,
+                    f"all sources are marked silent from {clock(start / song.sample_rate_hz)} to "
+                    f"{clock(stop / song.sample_rate_hz)}, but the mix sounds there (peak "
+                    f"{peak_dbfs(peak):.1f} dBFS)",
+                    "unmark the source that is heard there",
+                    span=(start, stop),
+                )
 
 
 def _shared_silence(marks: MarkSet, sources: Sequence[str]) -> list[Interval]:

@@ -8,13 +8,12 @@ leak.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
 
 from ugosa_server.jobs import RunNotice
-from ugosa_server.marks import Interval, MarkSet, SongLevels, clock, intersect, merge, silent_but_heard
+from ugosa_server.marks import Interval, MarkSet, SongLevels, clock, heard_silence, intersect, merge
 from ugosa_server.marks.suggest import LOUD_PERCENTILE, SILENT_MIX_DBFS, frames_of_hops, runs, smooth_dbfs
 from ugosa_server.pipeline.context import RunContext
 
@@ -25,17 +24,15 @@ MAX_PLACES = 4  # that one notice names of one source
 
 def warn_of_heard_silence(context: RunContext, levels: SongLevels) -> list[RunNotice]:
     """Return a notice for each source that the unadapted network hears in its marked silence."""
-    places = defaultdict(list)
-    for finding in silent_but_heard(context.marks, context.ensemble.playing, levels):
-        assert finding.span is not None
-        places[finding.source].append(finding.span)
+    heard = heard_silence(context.marks, levels)
     return [
         context.journal.notice(
             "SILENT_BUT_HEARD",
             f"{source} is marked silent, but the model hears it {_places(spans, source, levels)}; listen "
             "there: shorten the mark if the source plays, keep it if the model is wrong",
         )
-        for source, spans in places.items()
+        for source in context.ensemble.playing
+        if (spans := heard[source])
     ]
 
 
@@ -57,8 +54,8 @@ def still_sounding(marks: MarkSet, source: str, levels: SongLevels) -> Iterator[
     silent = marks.silent(source)
     level = smooth_dbfs(levels.sources_dbfs[source], levels)  # [K]
     is_free = np.ones(len(level), dtype=bool)
-    for start, stop in silent:
-        is_free[start // levels.hop_frames : -(-stop // levels.hop_frames)] = False
+    for span in silent:
+        is_free[levels.hops_of(span)] = False
     if not silent or not is_free.any():
         return
     own_dbfs = float(np.percentile(level[is_free], LOUD_PERCENTILE))
@@ -76,8 +73,7 @@ def _places(spans: list[Interval], source: str, levels: SongLevels) -> str:
     rate_hz = levels.sample_rate_hz
     named = []
     for start, stop in spans[:MAX_PLACES]:
-        hops = slice(start // levels.hop_frames, -(-stop // levels.hop_frames))
-        level_dbfs = max(levels.sources_dbfs[source][hops])
+        level_dbfs = levels.loudest_dbfs(source, (start, stop))
         named.append(
             f"from {clock(start / rate_hz)} to {clock(stop / rate_hz)} (up to {level_dbfs:.1f} dBFS)"
         )

@@ -29,10 +29,8 @@ SILENT_STD = 1e-8  # a song with less is not scaled up
 class ModelMix:
     """The normalised song on disk, at the network's rate and channel count."""
 
-    audio: SourceAudio
-    """The file, [T, C]."""
     frames: SourceFrames
-    """Its frames, open."""
+    """The file, open: [T, C]."""
     mean: float
     """Mean of the mono mean before normalisation."""
     std: float
@@ -90,7 +88,7 @@ def write_model_mix(
     audio = SourceAudio(
         str(path), config.sample_rate_hz, config.audio_channels, n_model_frames, "work file", source.peak
     )
-    return ModelMix(audio, SourceFrames(audio), mean, std, digest.hexdigest())
+    return ModelMix(SourceFrames(audio), mean, std, digest.hexdigest())
 
 
 def estimates_at_source(
@@ -114,7 +112,7 @@ def estimates_at_source(
                 yield restored.reshape(-1, restored.shape[-1]).T  # [n, S * C]
 
     for block in resample_blocks(
-        frames_of_all_stems(), mix.audio.sample_rate_hz, source.sample_rate_hz, source.frames
+        frames_of_all_stems(), mix.frames.source.sample_rate_hz, source.sample_rate_hz, source.frames
     ):
         yield block.T.reshape(n_sources, source.channels, -1)  # [S, C, n]
 

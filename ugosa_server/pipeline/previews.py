@@ -13,11 +13,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ugosa_server.adaptation.loop import AdaptationStep
-from ugosa_server.audio import SourceAudio, SourceFrames, StemEncoding
+from ugosa_server.audio import SourceFrames, StemEncoding
 from ugosa_server.errors import UgosaError
 from ugosa_server.jobs import RunNotice, RunPhase, RunPreview
 from ugosa_server.marks import Mark, MarkSet, inside
@@ -84,10 +81,9 @@ def _cut(context: RunContext, mix: ModelMix, start: int, stop: int) -> tuple[Run
     spec, rate_hz = context.spec, context.spec.source.sample_rate_hz
     model_rate_hz = context.config.sample_rate_hz
     start -= start % (rate_hz // math.gcd(rate_hz, model_rate_hz))  # a whole number at the model's rate
-    source = _short_file(context, spec.source, context.frames[start:stop])
+    frames = _short_song(context, context.frames, start, stop)
     first = start * model_rate_hz // rate_hz
-    input_frames = mix.frames[first : first + model_frames(source, context.config)]
-    audio = _short_file(context, mix.audio, input_frames)
+    last = first + model_frames(frames.source, context.config)
     options = replace(
         spec.options,
         stem_encoding=StemEncoding.FLAC_PCM24,
@@ -96,30 +92,25 @@ def _cut(context: RunContext, mix: ModelMix, start: int, stop: int) -> tuple[Run
     )
     short = replace(
         context,
-        spec=replace(spec, source=source, options=options),
-        frames=SourceFrames(source),
+        spec=replace(spec, source=frames.source, options=options),
+        frames=frames,
         marks=_cut_marks(context.marks, start, stop),
         ensemble=replace(context.ensemble, marks=_cut_marks(context.ensemble.marks, start, stop)),
         excerpt=(0, 0),
     )
-    short_mix = replace(mix, audio=audio, frames=SourceFrames(audio))
-    for file in (source, audio):
-        Path(file.path).unlink()  # they are open
-    return short, short_mix
+    return short, replace(mix, frames=_short_song(context, mix.frames, first, last))
 
 
-def _short_file(context: RunContext, like: SourceAudio, frames: NDArray[np.float32]) -> SourceAudio:
-    path = context.out_dir / f"{PREVIEW_NAME}-{Path(like.path).name}"
-    frames.astype("<f4").tofile(path)
-    return replace(like, path=str(path), frames=len(frames))
+def _short_song(context: RunContext, song: SourceFrames, start: int, stop: int) -> SourceFrames:
+    """Return the frames [start, stop) in a file of their own, which lasts for as long as it is open."""
+    frames = song[start:stop]
+    path = context.out_dir / f"{PREVIEW_NAME}-{Path(song.source.path).name}"
+    frames.tofile(path)
+    short = SourceFrames(replace(song.source, path=str(path), frames=len(frames)))
+    path.unlink()
+    return short
 
 
 def _cut_marks(marks: MarkSet, start: int, stop: int) -> MarkSet:
-    spans = ((mark, (mark.start_frame, mark.end_frame)) for mark in marks.marks)
-    return MarkSet(
-        tuple(
-            Mark(mark.source, mark.state, *part)
-            for mark, span in spans
-            for part in inside([span], start, stop)
-        )
-    )
+    parts = ((mark, part) for mark in marks.marks for part in inside([mark.span], start, stop))
+    return MarkSet(tuple(Mark(mark.source, mark.state, *part) for mark, part in parts))

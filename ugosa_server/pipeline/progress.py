@@ -99,7 +99,7 @@ class RunJournal:
         is_due = self._now_s() - self._last_event_s >= MIN_INTERVAL_S
         if not (is_due or ends_epoch or step == phase_steps):
             return []
-        return [replace(self._event(epoch, epochs, loss), held_back_db=held_back_db)]
+        return [replace(self._event(), epoch=epoch, epochs=epochs, loss=loss, held_back_db=held_back_db)]
 
     def is_budget_spent(self, spared_cost: float = 0.0) -> bool:
         """Return whether the phases after this one need all that is left of the budget.
@@ -122,7 +122,7 @@ class RunJournal:
     def _measure(self) -> None:
         self.timings_s[self._phase.value] = self._now_s() - self._started_s[self._phase]
 
-    def _event(self, epoch: int = 0, epochs: int = 0, loss: LossTerms | None = None) -> RunProgress:
+    def _event(self) -> RunProgress:
         self._last_event_s = self._now_s()
         s_per_cost = self._measured_s_per_cost()
         expected_s = self._expected_s(s_per_cost)
@@ -132,16 +132,8 @@ class RunJournal:
         eta_s = total_s - done_s if s_per_cost else None
         if eta_s is not None and self._budget_s and self._phase is RunPhase.ADAPTATION:
             eta_s = min(eta_s, self._left_s())
-        return RunProgress(
-            self._phase,
-            self._fraction,
-            eta_s,
-            self._steps_done[self._phase],
-            self._plan[self._phase].steps,
-            epoch,
-            epochs,
-            loss,
-        )
+        steps_done, steps = self._steps_done[self._phase], self._plan[self._phase].steps
+        return RunProgress(self._phase, self._fraction, eta_s, steps_done, steps)
 
     def _share_done(self, phase: RunPhase) -> float:
         return self._steps_done[phase] / self._plan[phase].steps

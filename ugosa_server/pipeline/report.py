@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial, reduce
 from itertools import chain
 
 import numpy as np
@@ -13,11 +14,13 @@ from ugosa_server import __version__
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs import RunEvent, RunPhase, RunSpec
 from ugosa_server.jobs.option_table import values_in_report
+from ugosa_server.jobs.stem_choice import REST, StemChoice
+from ugosa_server.marks import Mark, MarkSet, MarkState, intersect
 from ugosa_server.pipeline.adapt import VERDICT_REASON, AdaptationResult
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.plan import report_steps, takes_of
-from ugosa_server.pipeline.rest_stem import levels_of_choice, marks_of_rest
-from ugosa_server.pipeline.separate import BaseEstimates, StemSet
+from ugosa_server.pipeline.separate import BaseEstimates
+from ugosa_server.pipeline.stems import StemSet, stems_without_marks
 from ugosa_server.pipeline.verify import CheckedStems, check_stems, stem_check_steps
 from ugosa_server.report import JobReport, Listening, OptionValue, StemReport, Take, TakeKind, write_report
 from ugosa_server.report.clips import clip_bit_rate, clip_data_uri, encoding_threads
@@ -48,7 +51,7 @@ def report_run(
         check = yield from context.follow(
             check_stems(
                 [context.out_dir / file.file_name for file in stems.files],
-                marks_of_rest(context.marks, choice),
+                _marks_of_rest(context.marks, choice),
                 choice.names,
                 context.frames,
                 rate_hz,
@@ -77,11 +80,12 @@ def _takes(
     first, last = context.excerpt
     if first == last:
         return dict.fromkeys(kinds, ())
-    of_base = stems.excerpt if base is None else base.stems.excerpt
-    made = {
-        TakeKind.BASE: of_base.stems_without_marks,
-        TakeKind.MARKED: of_base.stems,
-        TakeKind.ADAPTED: stems.excerpt.stems,
+    of_base = stems if base is None else base.stems
+    uncalibrated = replace(context, calibration=None)
+    made: dict[TakeKind, Callable[[], NDArray[np.float32]]] = {
+        TakeKind.BASE: partial(stems_without_marks, uncalibrated, of_base.excerpt_estimates),
+        TakeKind.MARKED: of_base.excerpt.audio,
+        TakeKind.ADAPTED: stems.excerpt.audio,
     }
     return {kind: tuple(made[kind]()) for kind in kinds}
 
@@ -104,8 +108,8 @@ def _job_report(
             choice.names,
             check.peaks_dbfs,
             check.silence_peaks_dbfs,
-            levels_of_choice(before, choice),
-            levels_of_choice(after, choice),
+            _levels_of_choice(before, choice),
+            _levels_of_choice(after, choice),
             strict=True,
         )
     )
@@ -158,3 +162,17 @@ def _options_as_used(spec: RunSpec, stem_names: Sequence[str], steps: int) -> di
         "base_stems": options.base_stems.value,
         "excerpt": options.excerpt,
     }
+
+
+def _marks_of_rest(marks: MarkSet, choice: StemChoice) -> MarkSet:
+    """Add the silence of the rest: where all stems are marked silent that it is the sum of."""
+    if not choice.others:
+        return marks
+    shared = reduce(intersect, (list(marks.silent(name)) for name in choice.others))
+    return MarkSet((*marks.marks, *(Mark(REST, MarkState.SILENT, *span) for span in shared)))
+
+
+def _levels_of_choice(levels: Sequence[float | None], choice: StemChoice) -> list[float | None]:
+    """Return a level for each stem to write, of those of all stems; None for the rest, which has none."""
+    by_name = dict(zip(choice.made, levels, strict=True))
+    return [by_name.get(name) for name in choice.names]

@@ -26,7 +26,7 @@ from pathlib import Path
 from ugosa_server.adaptation.loop import adaptation_of
 from ugosa_server.adaptation.strategies import UNADAPTED
 from ugosa_server.audio import SourceFrames
-from ugosa_server.errors import CheckpointError, UgosaError
+from ugosa_server.errors import CheckpointError, NoVideoEncoderError, UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs import (
     BaseStems,
@@ -38,12 +38,13 @@ from ugosa_server.jobs import (
     RunSucceeded,
     StemFile,
 )
+from ugosa_server.marks.players import VisualFrame
 from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, take_start
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
 from ugosa_server.pipeline.memory import bounded_memory, within_memory
-from ugosa_server.pipeline.model_input import ModelMix, write_model_mix
-from ugosa_server.pipeline.player_frames import with_player_frames
+from ugosa_server.pipeline.model_input import ModelMix, prepare_steps, write_model_mix
+from ugosa_server.pipeline.plan import video_times_s
 from ugosa_server.pipeline.previews import remove_previews
 from ugosa_server.pipeline.report import report_run
 from ugosa_server.pipeline.resident import ResidentNetworks
@@ -51,11 +52,12 @@ from ugosa_server.pipeline.separate import (
     ESTIMATES_NAME,
     LEVELS_NAME,
     BaseEstimates,
-    StemSet,
     analyse,
     estimate_base,
     separate,
 )
+from ugosa_server.pipeline.stems import StemSet
+from ugosa_server.video.features import PictureEncoder, features_of_pictures, features_of_video
 
 MODEL_MIX_NAME = "model-mix.f32"
 
@@ -165,8 +167,46 @@ def _prepare(context: RunContext) -> Generator[RunEvent, None, tuple[RunContext,
     mix = yield from context.follow(
         write_model_mix(context.spec.source, context.frames, path, context.config)
     )
-    context = yield from with_player_frames(context)
+    context = yield from _with_player_frames(context)
     return context, mix
+
+
+def _with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunContext]:
+    """Encode the pictures of the players, if there are any, into a context with their features.
+
+    Raises:
+        NoVideoEncoderError: the server was started again without its encoder.
+        BadOptionError, BadVideoError: a picture or the video cannot be used.
+    """
+    if not (context.spec.options.pictures or context.spec.options.video):
+        return context
+    encoder = context.networks.video_encoder
+    if encoder is None:
+        raise NoVideoEncoderError("this server makes no features of pictures; set video_encoder")
+    frames: list[VisualFrame] = []
+    for frame in _player_frames(context, encoder):
+        frames.append(frame)
+        yield from context.journal.advance(prepare_steps(context.spec.source) + len(frames))
+    players = sorted({frame.player for frame in frames})
+    slots = ", ".join(str(player) for player in players)
+    yield context.journal.notice(
+        "SEEN",
+        f"the players are seen in {len(frames)} pictures of {len(players)} players (slots: {slots})"
+        if frames
+        else "no player is seen: the video shows none of the song's time",
+        warning=not frames,
+    )
+    in_order = tuple(sorted(frames, key=lambda frame: (frame.player, frame.frame)))
+    return context.with_options(visual_frames=in_order)
+
+
+def _player_frames(context: RunContext, encoder: PictureEncoder) -> Iterator[VisualFrame]:
+    spec, options = context.spec, context.spec.options
+    if options.video is None:
+        return features_of_pictures(encoder, options.pictures, context.check_cancel)
+    times_s = video_times_s(spec, context.config)
+    rate_hz = spec.source.sample_rate_hz
+    return features_of_video(encoder, options.video, spec.video_path, times_s, rate_hz, context.check_cancel)
 
 
 def _stems(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, tuple[RunContext, StemSet]]:

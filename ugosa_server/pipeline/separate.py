@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.adaptation.remix import SongEstimates
-from ugosa_server.audio.encode import StemWriter
+from ugosa_server.audio import SourceAudio, SourceFrames
+from ugosa_server.audio.resample import resample_blocks
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs import BaseStems, RunBaseStems, RunEvent, RunNotice, RunPhase, StemFile
-from ugosa_server.marks import LevelMeter, SilenceGains, SongLevels, save_levels
+from ugosa_server.marks import SongLevels, save_levels
+from ugosa_server.marks.levels import HopPowers
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence
 from ugosa_server.pipeline.estimate import NetworkPass
-from ugosa_server.pipeline.excerpt import ExcerptRecorder, filtered
-from ugosa_server.pipeline.leakage import LeakageMeter
-from ugosa_server.pipeline.model_input import ModelMix
-from ugosa_server.pipeline.rest_stem import StemChooser
-from ugosa_server.pipeline.song_estimates import write_estimates
-from ugosa_server.separation.mixture_consistency import MixtureConsistency
+from ugosa_server.pipeline.model_input import ModelMix, with_channels
+from ugosa_server.pipeline.stems import StemSet, level_meter, open_stems
 
+CELL_S = 0.25  # of the powers by which remixes are chosen
 LEVELS_NAME = "levels.json"
 ESTIMATES_NAME = "estimates.f32"
 STEM_NAME = "stem"  # of the files, before their number
 BASE_STEM_NAME = "base"
-
-
-@dataclass(frozen=True)
-class StemSet:
-    """Stems of one pass."""
-
-    files: tuple[StemFile, ...]
-    """In the run's order; durable. Empty where a base pass writes none."""
-    levels: SongLevels
-    """Levels of the estimates that the stems were made of."""
-    leakage_dbfs: list[float | None]
-    """Level of each estimate in its own marked silence; None where nothing is marked silent."""
-    excerpt: ExcerptRecorder
-    clipping: str = ""
-    """Sentence on what 24 bits could not hold; empty = nothing."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +42,7 @@ def analyse(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, Non
     """Measure the levels of the unadapted network's estimates."""
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
-    meter = _level_meter(context)
+    meter = level_meter(context)
     for block in over_song.estimates():
         meter.add(block)
         yield from over_song.progress()
@@ -75,11 +57,8 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
     are_wanted = context.spec.options.base_stems is not BaseStems.NONE
-    with _Stems(context, over_song, BASE_STEM_NAME if are_wanted else "") as stems:
-        path = context.out_dir / ESTIMATES_NAME
-        song = yield from context.follow(
-            write_estimates(stems.blocks(), context, mix, path, steps_done=lambda: over_song.segments_done)
-        )
+    with open_stems(context, over_song, BASE_STEM_NAME if are_wanted else "") as stems:
+        song = yield from _write_estimates(over_song, stems.blocks())
         base = BaseEstimates(stems.finish(), song)
     yield from _of_base(context, base.stems.levels)
     if base.stems.files:
@@ -92,7 +71,7 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
     """Separate, obey the marks, add up to the mix, write: one stream from segments to files."""
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.SEPARATION)
-    with _Stems(context, over_song, STEM_NAME) as stems:
+    with open_stems(context, over_song, STEM_NAME) as stems:
         for _ in stems.blocks():
             yield from over_song.progress()
         made = stems.finish()
@@ -104,95 +83,52 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
 
 def separate_quietly(context: RunContext, mix: ModelMix, name: str) -> tuple[StemFile, ...]:
     """Separate into files of a name, without events."""
-    with _Stems(context, NetworkPass(context, mix), name) as stems:
+    with open_stems(context, NetworkPass(context, mix), name) as stems:
         for _ in stems.blocks():
             pass
         return stems.finish().files
-
-
-class _Stems:
-    """Stems of a pass as they are made: measured, recorded, and written if they have a name."""
-
-    def __init__(self, context: RunContext, over_song: NetworkPass, name: str) -> None:
-        spec, source = context.spec, context.spec.source
-        self._levels = _level_meter(context)
-        self._context, self._over_song = context, over_song
-        self._leakage = LeakageMeter(context.marks, context.ensemble.stems)
-        self._excerpt = ExcerptRecorder(context)
-        self._gains = SilenceGains(
-            context.marks, context.ensemble.stems, source.frames, source.sample_rate_hz
-        )
-        self._consistency = MixtureConsistency(context.frames, self._gains, spec.options.stem_encoding)
-        self._chooser = StemChooser(context.ensemble.choice, context.frames, spec.options.stem_encoding)
-        self._names = context.ensemble.choice.names if name else ()
-        self._paths = [
-            context.out_dir / f"{name}-{i}{spec.options.stem_encoding.suffix}"
-            for i in range(len(self._names))
-        ]
-        self._files = ExitStack()
-        self._writers: list[StemWriter] = []
-
-    def __enter__(self) -> _Stems:
-        source = self._context.spec.source
-        encoding = self._context.spec.options.stem_encoding
-        with ExitStack() as files:
-            self._writers = [
-                files.enter_context(
-                    StemWriter(path, encoding, source.sample_rate_hz, source.channels, source.frames)
-                )
-                for path in self._paths
-            ]
-            self._files = files.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._files.close()
-
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Yield all stems [S, C, n] after those that the run gives were written."""
-        wanted = filtered(self._context, self._measured(), self._gains, self._context.frames)
-        for made in self._consistency.process(wanted):
-            stems = self._chooser.chosen(made)
-            for writer, stem in zip(self._writers, stems, strict=False):  # without a name there is none
-                writer.write(stem.T)
-            self._excerpt.add_stems(stems)
-            yield made
-
-    def _measured(self) -> Iterator[NDArray[np.float32]]:
-        for block in self._over_song.estimates():
-            for add in (self._levels.add, self._leakage.add, self._excerpt.add_estimates):
-                add(block)
-            yield block
-
-    def finish(self) -> StemSet:
-        """Make the files durable."""
-        files = tuple(
-            StemFile(name, path.name, written.frames, written.size_bytes, written.sha256)
-            for name, path, written in zip(
-                self._names, self._paths, (writer.finish() for writer in self._writers), strict=True
-            )
-        )
-        levels = self._levels.levels(self._context.model.info.sha256)
-        return StemSet(files, levels, self._leakage.levels_dbfs(), self._excerpt, self._clipping())
-
-    def _clipping(self) -> str:
-        samples = self._consistency.clipped_samples + self._chooser.clipped_samples
-        if not samples:
-            return ""
-        what = "the song" if self._consistency.clipped_samples else "the sum of the other stems"
-        return (
-            f"{samples} samples of the stems were clipped: {what} is above full scale there, which 24 bits "
-            "cannot hold; float32 stems can"
-        )
-
-
-def _level_meter(context: RunContext) -> LevelMeter:
-    return LevelMeter(context.ensemble.playing, context.frames, context.spec.source.sample_rate_hz)
 
 
 def _of_base(context: RunContext, levels: SongLevels) -> list[RunNotice]:
     """Keep what the unadapted network was measured to give; return what that says against the marks."""
     save_levels(context.out_dir / LEVELS_NAME, levels)
     return warn_of_heard_silence(context, levels)
+
+
+def _write_estimates(
+    over_song: NetworkPass, stems: Iterator[NDArray[np.float32]]
+) -> Generator[RunEvent, None, SongEstimates]:
+    """Write stems [S', C', n] of what plays, at the network's rate and scale; return their reader."""
+    context, mix, config = over_song.context, over_song.mix, over_song.context.config
+    playing, channels, n_frames = context.ensemble.playing, config.audio_channels, len(mix.frames)
+    rows = [context.ensemble.stems.index(name) for name in playing]
+    places = [config.sources.index(name) for name in playing]
+
+    def frames_of_all() -> Iterator[NDArray[np.float32]]:
+        for block in stems:
+            part = with_channels(block[rows], channels) - np.float32(mix.mean / len(rows))
+            yield (part / np.float32(mix.std)).reshape(-1, block.shape[-1]).T  # [n, S C]
+
+    path = context.out_dir / ESTIMATES_NAME
+    cells = HopPowers(len(rows), n_frames, max(1, round(CELL_S * config.sample_rate_hz)))
+    with path.open("wb") as file:
+        for block in resample_blocks(
+            frames_of_all(), context.spec.source.sample_rate_hz, config.sample_rate_hz, n_frames
+        ):
+            file.write(block.astype("<f4").tobytes())
+            squares = np.square(block, dtype=np.float64).reshape(len(block), len(rows), -1)
+            cells.add(squares.mean(axis=2).T)  # [S, n]
+            yield from over_song.progress()
+    frames = SourceFrames(
+        SourceAudio(str(path), config.sample_rate_hz, len(rows) * channels, n_frames, "work file", 0.0)
+    )
+
+    def read(start: int, stop: int) -> NDArray[np.float32]:
+        part = frames[start:stop]
+        estimates = np.zeros((len(config.sources), channels, len(part)), dtype=np.float32)
+        estimates[places] = part.T.reshape(len(places), channels, -1)
+        return estimates
+
+    powers = np.zeros((len(config.sources), cells.n_hops))
+    powers[places] = cells.powers()
+    return SongEstimates(read, powers, cells.hop_frames)

@@ -53,7 +53,7 @@ def check_stems(
     null_peak = 0.0
     silence_peaks: list[float | None] = [None] * len(paths)
     with ExitStack() as files:
-        readers = [files.enter_context(closing(read_blocks(path, BLOCK_FRAMES))) for path in paths]
+        readers = [files.enter_context(closing(read_blocks(path))) for path in paths]
         for step, mix in enumerate(frames.blocks(), start=1):
             start = (step - 1) * BLOCK_FRAMES
             left = -mix.astype(np.float64)  # [n, C]; the samples of the files are exact in float32

@@ -23,7 +23,7 @@ def write(path, encoding: StemEncoding, samples: np.ndarray, block_frames: int =
 
 
 def read(path) -> np.ndarray:
-    return np.concatenate(list(read_blocks(path, 777, "float64")))
+    return np.concatenate(list(read_blocks(path))).astype(np.float64)
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -16,6 +16,7 @@ from ugosa_server.audio import SourceFrames
 from ugosa_server.audio.decoding import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
 from ugosa_server.audio.decoding.iff import read_wav
+from ugosa_server.audio.decoding.parts import SongFile
 from ugosa_server.errors import BadAudioError, InvalidInputError, UnsupportedEncodingError
 
 SECOND, HALF = tones(RATE_HZ), tones(RATE_HZ // 2, seed=1)
@@ -116,7 +117,7 @@ def test_a_wav_size_that_wrapped_past_4_gib_counts_all(folder):
         file.seek(0, os.SEEK_END)
         file.write(b"LIST\4\0\0\0INFO")
     with path.open("rb") as file:
-        mended = soundfile.SoundFile(io.BufferedReader(read_wav(file, 0, path.stat().st_size)))
+        mended = soundfile.SoundFile(io.BufferedReader(read_wav(SongFile(file), 0)))
         assert mended.frames == size // 4
     path.unlink()
 

@@ -59,8 +59,8 @@ def test_input_is_normalised_and_one_estimate_restores_the_song(
     song = smooth_song(n_frames, rate_hz, channels)
     source = write_song(tmp_path, song, rate_hz)
     mix, done = prepared(source, replace(TINY, audio_channels=model_channels), tmp_path)
-    samples = np.fromfile(mix.audio.path, "<f4").reshape(mix.audio.frames, model_channels)
-    assert mix.audio.frames == round(n_frames * 8000 / rate_hz)
+    samples = np.fromfile(mix.frames.source.path, "<f4").reshape(mix.frames.source.frames, model_channels)
+    assert mix.frames.source.frames == round(n_frames * 8000 / rate_hz)
     assert samples.mean() == pytest.approx(0, abs=1e-4)
     assert samples.mean(axis=1).std() == pytest.approx(1, abs=1e-4)
     assert done[-1] == prepare_steps(source)
@@ -78,7 +78,7 @@ def test_mean_comes_back_once_in_the_sum_of_the_stems(tmp_path):
     song = smooth_song(8000, 8000, 2)
     source = write_song(tmp_path, song, 8000)
     mix, _ = prepared(source, TINY, tmp_path)
-    samples = np.fromfile(mix.audio.path, "<f4").reshape(-1, 2).T
+    samples = np.fromfile(mix.frames.source.path, "<f4").reshape(-1, 2).T
     halves = iter([np.stack([0.25 * samples, 0.75 * samples])])
     stems = next(estimates_at_source(halves, mix, source))
     np.testing.assert_allclose(stems.sum(axis=0), song.T, atol=1e-5)
@@ -97,4 +97,4 @@ def test_long_segments_go_on_in_short_blocks(tmp_path):
 def test_silence_stays_silence(tmp_path, n_frames):
     mix, _ = prepared(write_song(tmp_path, np.zeros((n_frames, 2)), 48_000), TINY, tmp_path)
     assert mix.std == 1
-    assert not np.fromfile(mix.audio.path, "<f4").any()
+    assert not np.fromfile(mix.frames.source.path, "<f4").any()

@@ -120,7 +120,7 @@ def test_stems_null_exactly_after_they_were_written_and_read(tmp_path, encoding)
         with StemWriter(tmp_path / source, encoding, 44_100, 2, len(mix)) as writer:
             writer.write(stem.T)
             writer.finish()
-        read.append(np.concatenate(list(read_blocks(tmp_path / source, dtype="float64"))))
+        read.append(np.concatenate(list(read_blocks(tmp_path / source))).astype(np.float64))
     np.testing.assert_array_equal(np.sum(read, axis=0), mix)
 
 

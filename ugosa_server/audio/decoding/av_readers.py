@@ -6,7 +6,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -14,30 +14,26 @@ from numpy.typing import NDArray
 
 from ugosa_server.audio.decoding.mp4 import seconds_of_mp4
 from ugosa_server.audio.decoding.mpeg import read_mpeg_song
-from ugosa_server.audio.decoding.parts import PartsFile
-from ugosa_server.audio.decoding.promise import damaged, require_all
+from ugosa_server.audio.decoding.parts import PartsFile, SongFile
+from ugosa_server.audio.decoding.promise import Container, damaged, require_all
 from ugosa_server.audio.decoding.readers import AudioStream, Block, Blocks, require_same
-from ugosa_server.audio.decoding.sniff import Container
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 MP4_CODECS = {"aac": "M4A AAC", "alac": "M4A ALAC"}
 AV_SCALES = {"s16": 2.0**-15, "s32": 2.0**-31, "flt": 1.0, "dbl": 1.0}  # FFmpeg's sample formats
 APPLE_GAPS = re.compile(r"\s*(?:[0-9A-Fa-f]+\s+){3}([0-9A-Fa-f]{1,16})\b")  # four hexadecimal numbers
 MAX_FILL_FRAMES = 4096  # of a last packet that an encoder has filled up
-MAX_REST_BYTES = 1 << 26  # looked at after a FLAC's last frame
-STREAMINFO_BYTES = 42  # of a FLAC: its magic, a block header, and the first block
-FLAC_HEADER = "the FLAC file is damaged: its header cannot be read; export or copy it again"
+STREAMINFO_BYTES = 34  # of the first block of a FLAC (RFC 9639, section 8.2)
 
 
-def open_mp3(file: BinaryIO, start: int, stop: int) -> AudioStream:
+def open_mp3(file: SongFile, start: int) -> AudioStream:
     """Decode the MPEG frames of an MP3 that hold music, and drop the encoder's delay and padding."""
-    song = read_mpeg_song(file, start, stop)
+    song = read_mpeg_song(file, start)
     codec = cast("av.AudioCodecContext", av.CodecContext.create("mp3float", "r"))
 
     def packets() -> Iterator[av.Packet[Any] | None]:
         for first, last in song.spans:
-            file.seek(first)
-            yield av.Packet(file.read(last - first))
+            yield av.Packet(file.read(first, last - first))
         yield None
 
     def decoded() -> Blocks:
@@ -45,22 +41,21 @@ def open_mp3(file: BinaryIO, start: int, stop: int) -> AudioStream:
         try:
             for packet in packets():
                 for frame in codec.decode(packet):
-                    require_same(Container.MP3, stream, frame.sample_rate, frame.layout.nb_channels)
                     done += frame.samples
-                    yield _av_samples(frame)
+                    yield _av_samples(frame, Container.MP3, stream)
         except av.FFmpegError as error:
             raise damaged(Container.MP3, max(0, done - song.start_frame)) from error
         require_all(Container.MP3, song.stop_frame, done, "frames")
 
     blocks = _between(decoded(), song.start_frame, song.stop_frame)
-    stream = AudioStream(song.sample_rate_hz, song.channels, "MP3", blocks)
+    stream = AudioStream(song.first.sample_rate_hz, song.first.channels, "MP3", blocks)
     return stream
 
 
-def open_mp4(file: BinaryIO, start: int, stop: int) -> AudioStream:
+def open_mp4(file: SongFile, start: int) -> AudioStream:
     """Read the first audio track of an M4A."""
-    seconds = seconds_of_mp4(file, start, stop)
-    container = _open_av(PartsFile(file, [(start, stop)]), Container.MP4, "mp4")
+    seconds = seconds_of_mp4(file, start)
+    container = _open_av(file, start, Container.MP4, "mp4")
     if not container.streams.audio:
         raise BadAudioError("the M4A file has no audio track; send one that has")
     track = container.streams.audio[0]
@@ -91,9 +86,8 @@ def open_mp4(file: BinaryIO, start: int, stop: int) -> AudioStream:
                         require_all(Container.MP4, promised, packets - 1, "packets of audio")
                         raise damaged(Container.MP4, done)
                     for frame in packet.decode():
-                        require_same(Container.MP4, stream, frame.sample_rate, frame.layout.nb_channels)
                         done += frame.samples
-                        yield _av_samples(frame)
+                        yield _av_samples(frame, Container.MP4, stream)
             except av.FFmpegError as error:
                 raise damaged(Container.MP4, done) from error
         require_all(Container.MP4, promised, packets, "packets of audio")
@@ -103,28 +97,18 @@ def open_mp4(file: BinaryIO, start: int, stop: int) -> AudioStream:
     return stream
 
 
-def open_flac(file: BinaryIO, start: int, stop: int) -> AudioStream:
+def open_flac(file: SongFile, start: int) -> AudioStream:
     """Read all frames of a FLAC, whatever it counts, and prove them by the digest in its header."""
-    file.seek(start)
-    head = file.read(min(STREAMINFO_BYTES, stop - start))
-    if len(head) < STREAMINFO_BYTES or head[4] & 0x7F != 0:
-        raise BadAudioError(FLAC_HEADER)
-    bits = (int.from_bytes(head[20:22], "big") >> 4 & 0x1F) + 1
-    promised = int.from_bytes(head[21:26], "big") & (1 << 36) - 1  # 0 = unknown
-    digest = head[26:42]
-    container = _open_av(PartsFile(file, [(start, stop)]), Container.FLAC, "flac")
-    if not container.streams.audio or container.streams.audio[0].codec_context is None:
-        raise BadAudioError(FLAC_HEADER)
-    track = container.streams.audio[0]
+    container = _open_av(file, start, Container.FLAC, "flac")
+    track = container.streams.audio[0] if container.streams.audio else None
+    header = b"" if track is None or track.codec_context is None else track.codec_context.extradata or b""
+    if track is None or len(header) < STREAMINFO_BYTES:
+        raise BadAudioError("the FLAC file is damaged: its header cannot be read; export or copy it again")
+    bits = (int.from_bytes(header[12:14], "big") >> 4 & 0x1F) + 1
+    promised = int.from_bytes(header[13:18], "big") & (1 << 36) - 1  # 0 = unknown
+    digest = header[18:34]
     track.codec_context.options = {"err_detect": "crccheck+explode"}
     check = hashlib.md5(usedforsecurity=False)
-
-    def is_junk(position: int | None) -> bool:
-        """Whether no other song begins among the bytes that are left after all that was promised."""
-        if position is None:
-            return False
-        file.seek(start + position)
-        return head[:4] not in file.read(min(stop - start - position, MAX_REST_BYTES))
 
     def decoded() -> Blocks:
         done = 0
@@ -135,16 +119,15 @@ def open_flac(file: BinaryIO, start: int, stop: int) -> AudioStream:
                     frames = packet.decode()
                 except av.FFmpegError as error:
                     require_all(Container.FLAC, promised, done, "frames")
-                    if not promised or not is_junk(packet.pos):
+                    if not promised or packet.pos is None or file.has(b"fLaC", start + packet.pos):
                         raise damaged(Container.FLAC, done) from error
-                    break
+                    break  # all that was promised is there, and what follows it is no other song
                 for frame in frames:
-                    require_same(Container.FLAC, stream, frame.sample_rate, frame.layout.nb_channels)
                     done += frame.samples
                     if not is_proven:
                         check.update(_flac_bytes(frame, bits))
                         is_proven = done == promised and check.digest() == digest
-                    yield _av_samples(frame)
+                    yield _av_samples(frame, Container.FLAC, stream)
         require_all(Container.FLAC, promised, done, "frames")
         if not is_proven and check.digest() != digest:
             raise BadAudioError(
@@ -167,7 +150,8 @@ def _flac_bytes(frame: av.AudioFrame, bits: int) -> bytes:
     return whole.view(np.uint8)[:, : -(-bits // 8)].tobytes()
 
 
-def _open_av(parts: PartsFile, container: Container, demuxer: str) -> av.container.InputContainer:
+def _open_av(file: SongFile, start: int, container: Container, demuxer: str) -> av.container.InputContainer:
+    parts = PartsFile(file, [(start, file.size_bytes)])
     try:
         # A file object and a fixed format: FFmpeg opens nothing else, whatever the bytes say.
         return av.open(parts, "r", format=demuxer)
@@ -203,7 +187,8 @@ def _without_fill(blocks: Blocks, frames: int) -> Blocks:
             fill, frames = [], sys.maxsize
 
 
-def _av_samples(frame: av.AudioFrame) -> Block:
+def _av_samples(frame: av.AudioFrame, container: Container, stream: AudioStream) -> Block:
+    require_same(container, stream, frame.sample_rate, frame.layout.nb_channels)
     kind = frame.format.name.removesuffix("p")
     if kind not in AV_SCALES:
         raise UnsupportedEncodingError(f"audio that decodes to {frame.format.name} samples is not accepted")

@@ -28,8 +28,10 @@ from ugosa_server.audio.decoding.av_readers import open_flac, open_mp3, open_mp4
 from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
 from ugosa_server.audio.decoding.iff import read_aiff, read_wav
 from ugosa_server.audio.decoding.ogg import read_songs
+from ugosa_server.audio.decoding.parts import SongFile
+from ugosa_server.audio.decoding.promise import Container
 from ugosa_server.audio.decoding.readers import AudioStream, check_layout, open_chain, open_pcm, open_sound
-from ugosa_server.audio.decoding.sniff import Container, sniff
+from ugosa_server.audio.decoding.sniff import sniff
 from ugosa_server.audio.formats import SourceAudio, peak_dbfs
 from ugosa_server.errors import BadAudioError, DiskFullError, QuotaError, UgosaError
 from ugosa_server.files import disk_full_explained, replacing
@@ -49,7 +51,8 @@ def decode(request: DecodeRequest) -> SourceAudio:
     """
     out_path = Path(request.out_path)
     with Path(request.path).open("rb") as file:
-        stream = _open_song(file) if request.pcm is None else open_pcm(file, request.pcm)
+        song = SongFile(file)
+        stream = _open_song(song) if request.pcm is None else open_pcm(song, request.pcm)
         with closing(stream.blocks):
             check_layout(stream.sample_rate_hz, stream.channels)
             with replacing(out_path) as out:
@@ -59,21 +62,21 @@ def decode(request: DecodeRequest) -> SourceAudio:
         )
 
 
-def _open_song(file: BinaryIO) -> AudioStream:
-    container, start, stop = sniff(file)
+def _open_song(song: SongFile) -> AudioStream:
+    container, start = sniff(song)
     match container:
         case Container.WAV:
-            return open_sound(read_wav(file, start, stop), container)
+            return open_sound(read_wav(song, start), container)
         case Container.AIFF:
-            return open_sound(read_aiff(file, start, stop), container)
+            return open_sound(read_aiff(song, start), container)
         case Container.OGG:
-            return open_chain(read_songs(file, start, stop))
+            return open_chain(read_songs(song, start))
         case Container.FLAC:
-            return open_flac(file, start, stop)
+            return open_flac(song, start)
         case Container.MP3:
-            return open_mp3(file, start, stop)
+            return open_mp3(song, start)
         case Container.MP4:
-            return open_mp4(file, start, stop)
+            return open_mp4(song, start)
 
 
 def _write_frames(stream: AudioStream, out: BinaryIO, limits: DecodeLimits) -> tuple[int, float, str]:

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import Literal
 
-from ugosa_server.audio.decoding.parts import PartsFile, Span
-from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, is_open_end, refuse_surplus, require_all
-from ugosa_server.audio.decoding.tags import after_tag, after_zeros
+from ugosa_server.audio.decoding.parts import PartsFile, SongFile, Span
+from ugosa_server.audio.decoding.promise import (
+    MAX_JUNK_BYTES,
+    Container,
+    is_open_end,
+    refuse_surplus,
+    require_all,
+)
+from ugosa_server.audio.decoding.tags import after_tag
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 MAX_CHUNKS = 10_000  # a header with more chunks than this is not audio
@@ -57,7 +63,7 @@ class _Chunk:
 class _Kind:
     """The differences between WAV and AIFF."""
 
-    container: str
+    container: Container
     order: Literal["little", "big"]
     samples: bytes
     """Name of the chunk with samples."""
@@ -65,13 +71,12 @@ class _Kind:
     """Names of the chunks that a decoder needs beside them."""
 
 
-def read_wav(file: BinaryIO, start: int, stop: int) -> PartsFile:
+def read_wav(song: SongFile, start: int) -> PartsFile:
     """Return a WAV whose header is true, with all samples of a RIFF, RIFX, RF64 or BW64 file."""
-    file.seek(start)
-    is_big_endian = file.read(4) == b"RIFX"
-    riff_size = int.from_bytes(file.read(4), "little")
-    kind = _Kind("WAV", "big" if is_big_endian else "little", b"data", (b"fmt ", b"fact", b"ds64"))
-    body, data = _find_chunks(file, start, stop, kind)
+    riff = song.read(start, 8)
+    is_big_endian, riff_size = riff[:4] == b"RIFX", int.from_bytes(riff[4:], "little")
+    kind = _Kind(Container.WAV, "big" if is_big_endian else "little", b"data", (b"fmt ", b"fact", b"ds64"))
+    body, data = _find_chunks(song, start, kind)
     promised = data.size
     if promised == UNKNOWN_BYTES and len(body.get(b"ds64", b"")) >= 16:
         promised = int.from_bytes(body[b"ds64"][8:16], "little")  # 64-bit sizes: RIFF, data (EBU Tech 3306)
@@ -84,7 +89,7 @@ def read_wav(file: BinaryIO, start: int, stop: int) -> PartsFile:
     if tag not in PLAIN_TAGS:
         raise _unsupported(kind, OTHER_TAGS.get(tag, f"0x{tag:04x}"))
     frame_bytes = max(1, int.from_bytes(fmt[12:14], kind.order))
-    samples = _samples(file, data.start, promised, stop, frame_bytes, kind)
+    samples = _samples(song, data.start, promised, frame_bytes, kind)
     size = samples[1] - samples[0]
     head = b"".join(_packed(name, body[name], kind) for name in (b"fmt ", b"fact") if name in body)
     if size + HEADER_ROOM_BYTES < RIFF_SIZES or is_big_endian:
@@ -94,18 +99,16 @@ def read_wav(file: BinaryIO, start: int, stop: int) -> PartsFile:
         sizes = UNKNOWN_BYTES, UNKNOWN_BYTES
         ds64 = struct.pack("<4sIQQQI", b"ds64", 28, size + len(head) + 48, size, size // frame_bytes, 0)
         riff = b"RF64" + struct.pack("<I", sizes[0]) + b"WAVE" + ds64
-    return PartsFile(file, [riff + head + b"data" + sizes[1].to_bytes(4, kind.order), samples])
+    return PartsFile(song, [riff + head + b"data" + sizes[1].to_bytes(4, kind.order), samples])
 
 
-def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
+def read_aiff(song: SongFile, start: int) -> PartsFile:
     """Return an AIFF or AIFF-C whose header is true, with all its samples."""
-    file.seek(start + 8)
-    form = file.read(4)
-    kind = _Kind("AIFF", "big", b"SSND", (b"COMM", b"FVER"))
-    body, data = _find_chunks(file, start, stop, kind)
-    file.seek(data.start)
-    offset = int.from_bytes(file.read(4), "big")  # of the first sample; then comes a block size of no use
-    first = min(data.start + 8 + offset, stop)
+    form = song.read(start + 8, 4)
+    kind = _Kind(Container.AIFF, "big", b"SSND", (b"COMM", b"FVER"))
+    body, data = _find_chunks(song, start, kind)
+    offset = int.from_bytes(song.read(data.start, 4), "big")  # of the first sample, beyond a block size
+    first = min(data.start + 8 + offset, song.size_bytes)
     comm = body[b"COMM"]
     if form == b"AIFC" and comm[18:22] not in PLAIN_TYPES:
         raise _unsupported(kind, comm[18:22].decode("ascii", "replace").strip().upper() or "unknown")
@@ -113,17 +116,17 @@ def read_aiff(file: BinaryIO, start: int, stop: int) -> PartsFile:
     frame_bytes = max(1, channels * -(-bits // 8))
     counted = int.from_bytes(comm[2:6], "big") * frame_bytes
     promised = data.size if is_open_end(data.size) else data.size - 8 - offset
-    samples = _samples(file, first, max(0, promised), stop, frame_bytes, kind)
+    samples = _samples(song, first, max(0, promised), frame_bytes, kind)
     size = samples[1] - samples[0]
     if counted and not is_open_end(counted):
-        require_all("AIFF", counted, size, SAMPLES)
+        require_all(Container.AIFF, counted, size, SAMPLES)
         if counted + frame_bytes <= size - size % frame_bytes:
-            raise refuse_surplus("AIFF", counted, size, SAMPLES)
+            raise refuse_surplus(Container.AIFF, counted, size, SAMPLES)
     comm = comm[:2] + struct.pack(">I", size // frame_bytes) + comm[6:]
     head = b"".join(_packed(name, text, kind) for name, text in (body | {b"COMM": comm}).items() if text)
     head += b"SSND" + struct.pack(">III", (size + 8) % RIFF_SIZES, 0, 0)
     form_size = struct.pack(">I", (4 + len(head) + size) % RIFF_SIZES)
-    return PartsFile(file, [b"FORM" + form_size + form + head, samples])
+    return PartsFile(song, [b"FORM" + form_size + form + head, samples])
 
 
 def _packed(name: bytes, body: bytes, kind: _Kind) -> bytes:
@@ -138,71 +141,70 @@ def _unsupported(kind: _Kind, encoding: str) -> UnsupportedEncodingError:
     )
 
 
-def _samples(file: BinaryIO, first: int, promised: int, stop: int, frame_bytes: int, kind: _Kind) -> Span:
+def _samples(song: SongFile, first: int, promised: int, frame_bytes: int, kind: _Kind) -> Span:
     """Return where the samples are, whatever the header says of their size."""
-    found = max(0, stop - first)
-    if promised == 0 and _is_rest(file, first, stop, frame_bytes, kind):
+    found = max(0, song.size_bytes - first)
+    if promised == 0 and _is_rest(song, first, frame_bytes, kind):
         return first, first
     if promised == 0 or (promised > found and is_open_end(promised)):
         return first, first + found  # the header was never finished
     require_all(kind.container, promised, found, SAMPLES)
     wrapped = promised + (found - promised) // RIFF_SIZES * RIFF_SIZES
     for size in dict.fromkeys((promised, wrapped)):
-        if _is_rest(file, first + size, stop, frame_bytes, kind):
+        if _is_rest(song, first + size, frame_bytes, kind):
             return first, first + size
     raise refuse_surplus(kind.container, promised, found, SAMPLES)
 
 
-def _is_rest(file: BinaryIO, position: int, stop: int, frame_bytes: int, kind: _Kind) -> bool:
+def _is_rest(song: SongFile, position: int, frame_bytes: int, kind: _Kind) -> bool:
     """Return whether nothing after the samples can be samples: other chunks, tags, padding, half a frame."""
     zeros = 0
     for _ in range(MAX_CHUNKS):
-        after = after_tag(file, position, stop)
+        after = after_tag(song, position)
         if after == position:
-            after = after_zeros(file, position, min(stop, position + MAX_JUNK_BYTES + 1))
+            block = song.read(position, MAX_JUNK_BYTES + 1)
+            after += len(block) - len(block.lstrip(b"\0"))
             zeros += after - position
         if zeros > MAX_JUNK_BYTES:
             return False
-        if stop - after < max(frame_bytes, 2) or _is_text(file, after, stop):
+        if song.size_bytes - after < max(frame_bytes, 2) or _is_text(song, after):
             return True
         if after > position:
             position = after
             continue
-        chunk = _chunk_at(file, position, kind)
+        chunk = _chunk_at(song, position, kind)
         if chunk is None or chunk.name in AUDIO_CHUNKS:
             return False
-        if chunk.start + chunk.size > stop:
+        if chunk.start + chunk.size > song.size_bytes:
             return chunk.name in OTHER_CHUNKS
-        position = _after_chunk(file, chunk, stop, kind)
+        position = _after_chunk(song, chunk, kind)
     return False
 
 
-def _is_text(file: BinaryIO, position: int, stop: int) -> bool:
+def _is_text(song: SongFile, position: int) -> bool:
     """Return whether all that is left is a little plain text, which samples never are."""
-    if stop - position > MAX_JUNK_BYTES:
+    if song.size_bytes - position > MAX_JUNK_BYTES:
         return False
-    file.seek(position)
-    return all(byte in TEXT for byte in file.read(stop - position))
+    return all(byte in TEXT for byte in song.read(position, MAX_JUNK_BYTES))
 
 
-def _find_chunks(file: BinaryIO, start: int, stop: int, kind: _Kind) -> tuple[dict[bytes, bytes], _Chunk]:
+def _find_chunks(song: SongFile, start: int, kind: _Kind) -> tuple[dict[bytes, bytes], _Chunk]:
     """Return the bodies of the chunks that a decoder needs, and the first chunk with samples."""
     found: dict[bytes, bytes] = {}
     data = None
     position = start + 12
     for _ in range(MAX_CHUNKS):
-        chunk = _chunk_at(file, position, kind) if position + 8 <= stop else None
+        chunk = _chunk_at(song, position, kind)
         if chunk is None:
             break
         if chunk.name == kind.samples and data is None:
-            following = _chunk_at(file, chunk.start, kind) if chunk.size == 0 else None
+            following = _chunk_at(song, chunk.start, kind) if chunk.size == 0 else None
             data = chunk if following is None or following.name != kind.samples else None
         elif chunk.name in kind.wanted and chunk.name not in found:
-            file.seek(chunk.start)
-            found[chunk.name] = file.read(min(chunk.size, MAX_HEADER_BYTES, max(0, stop - chunk.start)))
+            found[chunk.name] = song.read(chunk.start, min(chunk.size, MAX_HEADER_BYTES))
         if data is not None and kind.wanted[0] in found:
             return found, data
-        position = _after_chunk(file, chunk, stop, kind)
+        position = _after_chunk(song, chunk, kind)
     if data is None:
         raise BadAudioError(
             f"the {kind.container} file is damaged or cut short: it has no {kind.samples.decode()!r} chunk "
@@ -214,20 +216,18 @@ def _find_chunks(file: BinaryIO, start: int, stop: int, kind: _Kind) -> tuple[di
     )
 
 
-def _chunk_at(file: BinaryIO, position: int, kind: _Kind) -> _Chunk | None:
+def _chunk_at(song: SongFile, position: int, kind: _Kind) -> _Chunk | None:
     """Read a chunk's header; None if there is none that can be."""
-    file.seek(position)
-    head = file.read(8)
+    head = song.read(position, 8)
     if len(head) < 8 or not all(0x20 <= byte < 0x7F for byte in head[:4]):
         return None
     return _Chunk(head[:4], position + 8, int.from_bytes(head[4:8], kind.order))
 
 
-def _after_chunk(file: BinaryIO, chunk: _Chunk, stop: int, kind: _Kind) -> int:
+def _after_chunk(song: SongFile, chunk: _Chunk, kind: _Kind) -> int:
     """Return where the next chunk begins: some programs leave the byte out that pads to an even size."""
     end = chunk.start + chunk.size
-    if chunk.size % 2 == 0 or end >= stop:
+    if chunk.size % 2 == 0 or end >= song.size_bytes:
         return end
-    file.seek(end)
-    is_padded = file.read(1) == b"\0" or _chunk_at(file, end, kind) is None
+    is_padded = song.read(end, 1) == b"\0" or _chunk_at(song, end, kind) is None
     return end + is_padded

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, damaged, require_all
+from ugosa_server.audio.decoding.parts import SongFile, Span
+from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, Container, damaged, require_all
 from ugosa_server.audio.decoding.tags import after_tags, bytes_of_no_tag
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 HEADER_BYTES = 4
-BLOCK_BYTES = 65_536
 RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 KBITS_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 KBITS_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -27,7 +26,6 @@ SIDE_BYTES = {(True, 2): 32, (True, 1): 17, (False, 2): 17, (False, 1): 9}  # by
 MAX_PADDING_FRAMES = 2 * 1152  # what an encoder needs at most to get its last frames out; more is nonsense
 UNKNOWN_COUNT = 2**32 - 1
 LAME_BYTES = 24  # of the part of LAME's extension that is read here
-CONTAINER = "MP3"
 
 
 @dataclass(frozen=True)
@@ -71,12 +69,9 @@ class Count:
 class MpegSong:
     """The music in an MP3."""
 
-    sample_rate_hz: int
-    """Audio frames a second."""
-    channels: int
-    """1 or 2, of the first frame."""
-    spans: Iterator[tuple[int, int]]
-    """Bytes [start, stop) of the MPEG frames with music, in order; found while the file is read."""
+    first: FrameHeader
+    spans: Iterator[Span]
+    """Bytes of the MPEG frames with music, in order; found while the file is read."""
     start_frame: int
     """First decoded audio frame of the song; those before it are the encoder's and the decoder's delay."""
     stop_frame: int
@@ -96,56 +91,51 @@ def parse_header(head: bytes) -> FrameHeader | None:
     return FrameHeader(version, rate_hz, 1 if head[3] >> 6 == 3 else 2, size)
 
 
-def find_first_frame(
-    file: BinaryIO, position: int, stop: int, reach_bytes: int = MAX_JUNK_BYTES
-) -> int | None:
+def find_first_frame(song: SongFile, position: int, reach_bytes: int = MAX_JUNK_BYTES) -> int | None:
     """Return the position of the first of two frames in a row, or of a single one that ends the file.
 
     Looks no further than `reach_bytes`: a file may begin in the middle of a frame, or with bytes of no kind.
     """
-    end = min(stop, position + reach_bytes)
-    while position < end:
-        file.seek(position)
-        window = file.read(min(BLOCK_BYTES, end - position))
-        if not window:
-            break
-        at = window.find(b"\xff")
-        while at >= 0:
-            if _is_frame(file, position + at, stop):
+    end = position + reach_bytes
+    for block in song.blocks(position):
+        at = block.find(b"\xff")
+        while 0 <= at < end - position:
+            if _is_frame(song, position + at):
                 return position + at
-            at = window.find(b"\xff", at + 1)
-        position += len(window)
+            at = block.find(b"\xff", at + 1)
+        position += len(block)
+        if position >= end:
+            break
     return None
 
 
-def _is_frame(file: BinaryIO, position: int, stop: int) -> bool:
+def _is_frame(song: SongFile, position: int) -> bool:
     """Return whether a frame begins here and another follows, or nothing but tags does."""
-    header = _header_at(file, position, stop)
+    header = _header_at(song, position)
     if header is None:
         return False
     end = position + header.size_bytes
-    following = _header_at(file, end, stop)
+    following = _header_at(song, end)
     if following is not None:
         return following.fits(header)
-    return end <= stop and after_tags(file, end, stop) == stop
+    return end <= song.size_bytes and after_tags(song, end) == song.size_bytes
 
 
-def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
-    """Find all frames between two positions; compare them with the count of the first."""
-    first = _header_at(file, start, stop)
+def read_mpeg_song(song: SongFile, start: int) -> MpegSong:
+    """Find all frames from a position on; compare them with the count of the first."""
+    first = _header_at(song, start)
     if first is None:
-        raise damaged(CONTAINER, 0)
-    file.seek(start)
-    count = _parse_count(file.read(first.size_bytes), first)
+        raise damaged(Container.MP3, 0)
+    count = _parse_count(song.read(start, first.size_bytes), first)
     found, end = 0, start
-    for span in _spans(file, start, stop, first):
+    for span in _spans(song, start, first):
         found, end = found + 1, span[1]
     is_whole = count is not None and count.mpeg_frames is not None  # or is refused below
-    if not is_whole and bytes_of_no_tag(file, end, stop) > MAX_JUNK_BYTES:
-        raise damaged(CONTAINER, found * first.samples)
-    spans = _spans(file, start, stop, first)
+    if not is_whole and bytes_of_no_tag(song, end) > MAX_JUNK_BYTES:
+        raise damaged(Container.MP3, found * first.samples)
+    spans = _spans(song, start, first)
     if count is None:
-        return MpegSong(first.sample_rate_hz, first.channels, spans, 0, found * first.samples)
+        return MpegSong(first, spans, 0, found * first.samples)
     next(spans)
     found -= 1
     length = found * first.samples
@@ -153,54 +143,46 @@ def read_mpeg_song(file: BinaryIO, start: int, stop: int) -> MpegSong:
         # Some programs count the first frame too; then all the bytes that it counts are there.
         counts_itself = found + 1 == count.mpeg_frames and end - start >= (count.size_bytes or 0)
         promised = count.mpeg_frames - counts_itself
-        require_all(CONTAINER, promised, found, "MPEG frames")
+        require_all(Container.MP3, promised, found, "MPEG frames")
         # Where more is there (files that were joined), the padding it speaks of is somewhere in the song.
         is_sound = promised == found and count.padding_frames <= MAX_PADDING_FRAMES
         length -= max(0, count.padding_frames - DECODER_DELAY_FRAMES) if is_sound else 0
-    return MpegSong(first.sample_rate_hz, first.channels, spans, count.delay_frames, length)
+    return MpegSong(first, spans, count.delay_frames, length)
 
 
-def _header_at(file: BinaryIO, position: int, stop: int) -> FrameHeader | None:
-    if position + HEADER_BYTES > stop:
-        return None
-    file.seek(position)
-    return parse_header(file.read(HEADER_BYTES))
+def _header_at(song: SongFile, position: int) -> FrameHeader | None:
+    return parse_header(song.read(position, HEADER_BYTES))
 
 
-def _spans(file: BinaryIO, position: int, stop: int, first: FrameHeader) -> Iterator[tuple[int, int]]:
+def _spans(song: SongFile, position: int, first: FrameHeader) -> Iterator[Span]:
     done = 0
-    while position < stop:
-        header = _header_at(file, position, stop)
+    while position < song.size_bytes:
+        header = _header_at(song, position)
         if header is not None and header.fits(first):
             end = position + header.size_bytes
-            if end > stop:
+            if end > song.size_bytes:
                 raise BadAudioError(
-                    f"the {CONTAINER} file is cut short: its last frame has {header.size_bytes} bytes, but "
-                    f"{stop - position} are there; export or copy it again"
+                    f"the MP3 file is cut short: its last frame has {header.size_bytes} bytes, but "
+                    f"{song.size_bytes - position} are there; export or copy it again"
                 )
             yield position, end
             position = end
             done += header.samples
             continue
-        after = after_tags(file, position, stop)
-        following = find_first_frame(file, after, stop, reach_bytes=stop - after)
-        other = None if following is None else _header_at(file, following, stop)
+        after = after_tags(song, position)
+        following = find_first_frame(song, after, reach_bytes=song.size_bytes)
+        other = None if following is None else _header_at(song, following)
         if other is not None and not other.fits(first):
             raise UnsupportedEncodingError(
-                f"the {CONTAINER} changes from {first.sample_rate_hz} Hz to {other.sample_rate_hz} Hz after "
+                f"the MP3 changes from {first.sample_rate_hz} Hz to {other.sample_rate_hz} Hz after "
                 f"frame {done}; export it again at one rate"
             )
         if following is None:
             return
-        if following != after or _all_zeros(file, position, after):
-            raise damaged(CONTAINER, done)
+        gap = song.read(position, min(after - position, MAX_JUNK_BYTES))
+        if following != after or not any(gap):  # zeros are lost bytes, not tags
+            raise damaged(Container.MP3, done)
         position = after
-
-
-def _all_zeros(file: BinaryIO, start: int, stop: int) -> bool:
-    """Return whether a gap between frames is one of lost bytes, not one of tags."""
-    file.seek(start)
-    return not any(file.read(min(stop - start, MAX_JUNK_BYTES)))
 
 
 def _parse_count(frame: bytes, header: FrameHeader) -> Count | None:
@@ -212,12 +194,12 @@ def _parse_count(frame: bytes, header: FrameHeader) -> Count | None:
         return None
     flags = _int32(frame, at + 4)
     at += 8
-    places = {}
+    fields = {}
     for bit, field_bytes in XING_FIELDS.items():
         if flags & bit:
-            places[bit] = at
+            fields[bit] = _int32(frame, at)
             at += field_bytes
-    mpeg_frames, size = (_known(_int32(frame, places[bit])) if bit in places else None for bit in (1, 2))
+    mpeg_frames, size = (_known(fields.get(bit, 0)) for bit in (1, 2))
     lame = frame[at : at + LAME_BYTES]
     if len(lame) < LAME_BYTES or lame[:4] not in (b"LAME", b"Lavf", b"Lavc"):
         return Count(mpeg_frames, size)

@@ -10,30 +10,29 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
-from ugosa_server.audio.decoding.parts import PartsFile, Span
-from ugosa_server.audio.decoding.promise import damaged, refuse_surplus
+from ugosa_server.audio.decoding.parts import PartsFile, SongFile, Span
+from ugosa_server.audio.decoding.promise import Container, damaged, refuse_surplus
 from ugosa_server.audio.decoding.tags import after_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 HEADER_BYTES = 27
-BLOCK_BYTES = 65_536
 CHECKSUM = slice(22, 26)  # of a page
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 ALL_BITS = 2**32 - 1
 BEGINS, ENDS = 0x02, 0x04  # bits of a page's type
 NO_GRANULE = 2**64 - 1  # of a page in which no packet ends
-CONTAINER = "OGG"
-ACCEPTED = {b"\x01vorbis": "Vorbis", b"OpusHead": "Opus"}
-OTHER = {
+ACCEPTED = ("Vorbis", "Opus")
+CODECS = {
+    b"\x01vorbis": "Vorbis",
+    b"OpusHead": "Opus",
     b"Speex   ": "Speex",
     b"\x7fFLAC": "FLAC",
     b"fLaC": "FLAC",
     b"\x80theora": "Theora",
     b"PCM     ": "PCM",
     b"CELT    ": "CELT",
-}
+}  # by the beginning of their first page
 CUT = "the OGG file is cut short: its last page does not end the stream; export or copy it again"
 
 
@@ -56,7 +55,6 @@ class _Stream:
 
     codec: str
     """Name, "" if it is unknown."""
-    is_accepted: bool
     spans: list[Span] = field(default_factory=list)
     """Bytes of its pages, neighbours joined."""
     sequence: int = 0
@@ -66,60 +64,50 @@ class _Stream:
     ended: bool = False
 
 
-def read_songs(file: BinaryIO, start: int, stop: int) -> Iterator[PartsFile]:
+def read_songs(song: SongFile, start: int) -> Iterator[PartsFile]:
     """Yield the audio of each link of a chain as a file of its own."""
     link: dict[int, _Stream] = {}
     is_beginning = True
-    for page in _pages(file, start, stop):
+    for page in _pages(song, start):
         if page.kind & BEGINS:
             if not is_beginning:
-                yield _song(file, link)
+                yield _link(song, link)
                 link = {}
             is_beginning = True
-            link[page.serial] = _begin(file, page)
+            link[page.serial] = _Stream(_codec(song, page))
         else:
             is_beginning = False
         stream = link.get(page.serial)
         if stream is None:
-            raise damaged(CONTAINER, 0)
-        if stream.is_accepted:
-            _check(file, page)
+            raise damaged(Container.OGG, 0)
+        if stream.codec in ACCEPTED:
+            _check(song, page)
             _add(stream, page)
     if link:
-        yield _song(file, link)
+        yield _link(song, link)
 
 
-def _song(file: BinaryIO, link: dict[int, _Stream]) -> PartsFile:
-    stream = _audio(link)
-    if not stream.ended:
+def _link(song: SongFile, link: dict[int, _Stream]) -> PartsFile:
+    accepted = [stream for stream in link.values() if stream.codec in ACCEPTED]
+    if not accepted:
+        names = [stream.codec for stream in link.values() if stream.codec]
+        raise UnsupportedEncodingError(
+            f"OGG with {' and '.join(names) or 'streams of an unknown kind'} is not accepted; export "
+            f"it as OGG with {' or '.join(ACCEPTED)}, or as FLAC"
+        )
+    if not accepted[0].ended:
         raise BadAudioError(CUT)
-    return PartsFile(file, stream.spans)
+    return PartsFile(song, accepted[0].spans)
 
 
-def _audio(link: dict[int, _Stream]) -> _Stream:
-    for stream in link.values():
-        if stream.is_accepted:
-            return stream
-    names = [stream.codec for stream in link.values() if stream.codec]
-    raise UnsupportedEncodingError(
-        f"{CONTAINER} with {' and '.join(names) or 'streams of an unknown kind'} is not accepted; export it "
-        f"as {CONTAINER} with {' or '.join(ACCEPTED.values())}, or as FLAC"
-    )
+def _codec(song: SongFile, page: _Page) -> str:
+    head = song.read(page.data_start, min(16, page.stop - page.data_start))
+    return next((name for magic, name in CODECS.items() if head.startswith(magic)), "")
 
 
-def _begin(file: BinaryIO, page: _Page) -> _Stream:
-    file.seek(page.data_start)
-    head = file.read(min(16, page.stop - page.data_start))
-    for magic, name in (ACCEPTED | OTHER).items():
-        if head.startswith(magic):
-            return _Stream(name, magic in ACCEPTED)
-    return _Stream("", is_accepted=False)
-
-
-def _check(file: BinaryIO, page: _Page) -> None:
+def _check(song: SongFile, page: _Page) -> None:
     """Compare a page with its checksum; libsndfile leaves out one that differs, in silence."""
-    file.seek(page.start)
-    data = bytearray(file.read(page.stop - page.start))
+    data = bytearray(song.read(page.start, page.stop - page.start))
     promised = int.from_bytes(data[CHECKSUM], "little")
     data[CHECKSUM] = bytes(4)
     # RFC 3533, section 6: the polynomial of zlib, but with the highest bit first and nothing inverted
@@ -127,18 +115,18 @@ def _check(file: BinaryIO, page: _Page) -> None:
     found = int(f"{mirrored:032b}"[::-1], 2)
     if found != promised:
         raise BadAudioError(
-            f"the {CONTAINER} file is damaged: page {page.sequence} has the checksum {promised:08x}, but its "
+            f"the OGG file is damaged: page {page.sequence} has the checksum {promised:08x}, but its "
             f"bytes give {found:08x}; export or copy it again"
         )
 
 
 def _add(stream: _Stream, page: _Page) -> None:
     if stream.ended:
-        raise refuse_surplus(CONTAINER, stream.sequence, stream.sequence + 1, "pages")
+        raise refuse_surplus(Container.OGG, stream.sequence, stream.sequence + 1, "pages")
     # What was recorded of radio goes on with any number after the pages of its head.
     if page.sequence != stream.sequence and stream.granule > 0:
         raise BadAudioError(
-            f"the {CONTAINER} file is damaged: page {page.sequence} follows page {stream.sequence - 1}; "
+            f"the OGG file is damaged: page {page.sequence} follows page {stream.sequence - 1}; "
             "export or copy it again"
         )
     stream.sequence = page.sequence + 1
@@ -147,7 +135,7 @@ def _add(stream: _Stream, page: _Page) -> None:
         raise BadAudioError(CUT)  # a packet begins in it, and ends nowhere
     if page.granule != NO_GRANULE:
         if page.granule < stream.granule:
-            raise refuse_surplus(CONTAINER, page.granule, stream.granule, "frames")
+            raise refuse_surplus(Container.OGG, page.granule, stream.granule, "frames")
         stream.granule = page.granule
     if stream.spans and stream.spans[-1][1] == page.start:
         stream.spans[-1] = (stream.spans[-1][0], page.stop)
@@ -155,19 +143,16 @@ def _add(stream: _Stream, page: _Page) -> None:
         stream.spans.append((page.start, page.stop))
 
 
-def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
+def _pages(song: SongFile, position: int) -> Iterator[_Page]:
     done = False
-    while position < stop:
-        file.seek(position)
-        head = file.read(min(HEADER_BYTES + 255, stop - position))
+    while head := song.read(position, HEADER_BYTES + 255):
         if head[:4] != b"OggS":
-            after = after_tags(file, position, stop)
-            file.seek(after)
-            if after == stop or (done and not _has_page(file, after, stop)):
+            after = after_tags(song, position)
+            if after == song.size_bytes or (done and not song.has(b"OggS", after)):
                 return
-            if after == position or file.read(4) != b"OggS":
+            if after == position or song.read(after, 4) != b"OggS":
                 raise BadAudioError(
-                    f"the {CONTAINER} file is damaged at byte {position}: no page begins there; export or "
+                    f"the OGG file is damaged at byte {position}: no page begins there; export or "
                     "copy it again"
                 )
             position = after
@@ -175,21 +160,10 @@ def _pages(file: BinaryIO, position: int, stop: int) -> Iterator[_Page]:
         segments = head[HEADER_BYTES : HEADER_BYTES + head[26]] if len(head) >= HEADER_BYTES else b""
         data_start = position + HEADER_BYTES + len(segments)
         end = data_start + sum(segments)
-        if len(head) < HEADER_BYTES or len(segments) < head[26] or end > stop:
+        if len(head) < HEADER_BYTES or len(segments) < head[26] or end > song.size_bytes:
             raise BadAudioError(CUT)
         granule = int.from_bytes(head[6:14], "little")
         serial, sequence = (int.from_bytes(head[i : i + 4], "little") for i in (14, 18))
         yield _Page(position, end, head[5], granule, serial, sequence, data_start)
         done = bool(head[5] & ENDS)
         position = end
-
-
-def _has_page(file: BinaryIO, position: int, stop: int) -> bool:
-    """Return whether another page follows somewhere."""
-    file.seek(position)
-    kept = b""
-    while block := file.read(min(BLOCK_BYTES, stop - file.tell())):
-        if b"OggS" in kept + block:
-            return True
-        kept = block[-3:]
-    return False

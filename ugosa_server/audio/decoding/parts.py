@@ -1,23 +1,55 @@
-"""A file put together of parts of another: a mended header before its samples, a song without its tags."""
+"""An uploaded file, and files put together of parts of it: a mended header before its samples, say."""
 
 from __future__ import annotations
 
 import io
+import os
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import BinaryIO
 
 Span = tuple[int, int]
-"""Bytes [start, stop) of the file underneath."""
+"""Bytes [start, stop) of an uploaded file."""
+
+BLOCK_BYTES = 65_536
+
+
+class SongFile:
+    """The bytes of an uploaded file, read where they are asked for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size_bytes = os.fstat(file.fileno()).st_size
+
+    def read(self, position: int, n_bytes: int) -> bytes:
+        """Return `n_bytes` bytes from a position on, fewer where the file ends."""
+        if position >= self.size_bytes:
+            return b""
+        self._file.seek(position)
+        return self._file.read(min(n_bytes, self.size_bytes - position))
+
+    def blocks(self, position: int) -> Iterator[bytes]:
+        """Yield all that follows a position, in blocks."""
+        while block := self.read(position, BLOCK_BYTES):
+            yield block
+            position += len(block)
+
+    def has(self, magic: bytes, position: int) -> bool:
+        """Return whether some bytes occur anywhere from a position on."""
+        kept = b""
+        for block in self.blocks(position):
+            if magic in kept + block:
+                return True
+            kept = block[1 - len(magic) :]
+        return False
 
 
 class PartsFile(io.RawIOBase):
-    """Read-only file of byte strings and spans of another file, one after the other."""
+    """Read-only file of byte strings and spans of an uploaded file, one after the other."""
 
-    def __init__(self, file: BinaryIO, parts: Iterable[bytes | Span]) -> None:
-        """Take the file underneath, which must be seekable, and the parts; nothing is read yet."""
-        self._file = file
+    def __init__(self, song: SongFile, parts: Iterable[bytes | Span]) -> None:
+        self._song = song
         self._parts = [part for part in parts if _size(part)]
         self._ends = list(accumulate(map(_size, self._parts)))
         self._position = 0
@@ -26,9 +58,7 @@ class PartsFile(io.RawIOBase):
         """True."""
         return True
 
-    def seekable(self) -> bool:
-        """True."""
-        return True
+    seekable = readable
 
     def tell(self) -> int:
         """Return the position in bytes."""
@@ -52,19 +82,17 @@ class PartsFile(io.RawIOBase):
             if number == len(self._parts):
                 break
             part = self._parts[number]
-            skip = self._position - (self._ends[number] - _size(part))
-            count = min(len(view) - done, _size(part) - skip)
+            left = self._ends[number] - self._position
+            count = min(len(view) - done, left)
             if isinstance(part, bytes):
-                view[done : done + count] = part[skip : skip + count]
+                data = part[len(part) - left :][:count]
             else:
-                self._file.seek(part[0] + skip)
-                data = self._file.read(count)
-                view[done : done + len(data)] = data
-                if len(data) < count:  # the file was cut meanwhile
-                    self._position += len(data)
-                    return done + len(data)
-            done += count
-            self._position += count
+                data = self._song.read(part[1] - left, count)
+            view[done : done + len(data)] = data
+            done += len(data)
+            self._position += len(data)
+            if len(data) < count:  # the file was cut meanwhile
+                break
         return done
 
 

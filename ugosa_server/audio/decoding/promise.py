@@ -14,6 +14,8 @@ Programs that stream and cannot go back to their header write counts that also p
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from ugosa_server.errors import BadAudioError
 
 MAX_JUNK_BYTES = 65_536  # padding, or bytes of no known kind, that may stand beside a song
@@ -22,6 +24,17 @@ MAX_JUNK_BYTES = 65_536  # padding, or bytes of no known kind, that may stand be
 # number, SoX's for AIFF and WAV. Some subtract the header from them or round to whole frames.
 OPEN_ENDS = (0x7F00_0000, 0x7FFF_F000, 0x7FFF_FFFF, 0xFFFF_FFFF, 2**63 - 1, 2**64 - 1)
 OPEN_END_SLACK_BYTES = 64
+
+
+class Container(StrEnum):
+    """The kinds of file that are accepted."""
+
+    WAV = "WAV"
+    AIFF = "AIFF"
+    FLAC = "FLAC"
+    OGG = "OGG"
+    MP3 = "MP3"
+    MP4 = "M4A"
 
 
 def is_open_end(promised_bytes: int) -> bool:

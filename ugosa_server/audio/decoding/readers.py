@@ -20,18 +20,15 @@ where its audio is of a kind that is not accepted.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ugosa_server.audio.decoding.parts import PartsFile
-from ugosa_server.audio.decoding.promise import damaged, require_all
-from ugosa_server.audio.decoding.sniff import Container
+from ugosa_server.audio.decoding.parts import PartsFile, SongFile
+from ugosa_server.audio.decoding.promise import Container, damaged, require_all
 from ugosa_server.audio.formats import PcmEncoding, RawPcm
 from ugosa_server.audio.frames import BLOCK_FRAMES
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
@@ -60,18 +57,17 @@ class AudioStream:
     """The samples, [n, C] a block. Raises BadAudioError where the file is damaged."""
 
 
-def open_pcm(file: BinaryIO, pcm: RawPcm) -> AudioStream:
+def open_pcm(song: SongFile, pcm: RawPcm) -> AudioStream:
     """Read raw samples."""
     check_layout(pcm.sample_rate_hz, pcm.channels)
     frame_bytes = pcm.encoding.sample_bytes * pcm.channels
-    size_bytes = os.fstat(file.fileno()).st_size
-    if size_bytes % frame_bytes:
+    if song.size_bytes % frame_bytes:
         raise BadAudioError(
-            f"the audio has {size_bytes} bytes, which is not a whole number of frames: a frame of "
+            f"the audio has {song.size_bytes} bytes, which is not a whole number of frames: a frame of "
             f"{pcm.channels} channel(s) of {pcm.encoding} takes {frame_bytes} bytes"
         )
     layout = soundfile.SoundFile(
-        file,
+        PartsFile(song, [(0, song.size_bytes)]),
         samplerate=pcm.sample_rate_hz,
         channels=pcm.channels,
         format="RAW",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from enum import StrEnum
-from typing import BinaryIO
-
 from ugosa_server.audio.decoding.mpeg import find_first_frame
-from ugosa_server.audio.decoding.tags import after_tags, before_tags
+from ugosa_server.audio.decoding.parts import SongFile
+from ugosa_server.audio.decoding.promise import Container
+from ugosa_server.audio.decoding.tags import after_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 ACCEPTED = "WAV, FLAC, AIFF, MP3, OGG or M4A"
@@ -35,40 +33,25 @@ OTHER_KINDS = {
 }
 
 
-class Container(StrEnum):
-    """The kinds of file that are accepted."""
-
-    WAV = "WAV"
-    AIFF = "AIFF"
-    FLAC = "FLAC"
-    OGG = "OGG"
-    MP3 = "MP3"
-    MP4 = "M4A"
-
-
-def sniff(file: BinaryIO) -> tuple[Container, int, int]:
-    """Tell a file's container from its magic bytes, and the positions [start, stop) between its tags.
-
-    Some tags after it are found from the front only, and not left out.
-    """
-    size_bytes = os.fstat(file.fileno()).st_size
-    if not size_bytes:
+def sniff(song: SongFile) -> tuple[Container, int]:
+    """Tell a file's container from its magic bytes; return it, and where it begins after tags."""
+    if not song.size_bytes:
         raise BadAudioError("the file is empty: it has no bytes of audio")
-    stop = before_tags(file, size_bytes)
-    start = after_tags(file, 0, stop)
-    file.seek(start)
-    head = file.read(min(16, stop - start))
+    start = after_tags(song, 0)
+    head = song.read(start, 16)
     if not head:
-        raise BadAudioError(f"the file has {size_bytes} bytes of tags or zeros and no audio; export it again")
+        raise BadAudioError(
+            f"the file has {song.size_bytes} bytes of tags or zeros and no audio; export it again"
+        )
     container = _container(head)
     if container is not None:
-        return container, start, stop
+        return container, start
     box = head.find(b"ftyp", 0, 7)  # the zeros before it were the first bytes of its size
     if box > 0 and start + box >= 4:
-        return Container.MP4, start + box - 4, stop
-    first = find_first_frame(file, start, stop)
+        return Container.MP4, start + box - 4
+    first = find_first_frame(song, start)
     if first is not None:
-        return Container.MP3, first, stop
+        return Container.MP3, first
     raise UnsupportedEncodingError(_refusal(head))
 
 

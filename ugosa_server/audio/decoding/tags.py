@@ -5,70 +5,61 @@ ID3v1, ID3v2 (id3.org), APEv1 and APEv2, Lyrics3v1 and v2. Zero bytes beside the
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from ugosa_server.audio.decoding.parts import BLOCK_BYTES, SongFile
 
-BLOCK_BYTES = 65_536
 ID3V1_BYTES, ID3V1_EXTENSION_BYTES = 128, 227
 ID3V2_BYTES = 10  # of the header, and of the footer
 APE_BYTES = 32  # of the header, and of the footer
 APE_SIZE_BYTES = 4  # at the beginning of an item
-APE_HAS_HEADER = 1 << 31
 LYRICS_BEGIN, LYRICS1_END, LYRICS2_END = b"LYRICSBEGIN", b"LYRICSEND", b"LYRICS200"
-LYRICS1_MAX_BYTES = 5100
 LYRICS_MAX_BYTES = 1_000_000 + 15  # six digits, and what they do not count
 
 
-def after_tags(file: BinaryIO, position: int, stop: int) -> int:
-    """Return the position after all tags and zero bytes from `position` on; `stop` if nothing follows."""
-    while position < stop:
-        after = after_zeros(file, after_tag(file, position, stop), stop)
-        if after == position:
-            break
+def after_tags(song: SongFile, position: int) -> int:
+    """Return the position after all tags and zero bytes from `position` on."""
+    while (after := after_zeros(song, after_tag(song, position))) != position:
         position = after
     return position
 
 
-def bytes_of_no_tag(file: BinaryIO, position: int, stop: int) -> int:
+def bytes_of_no_tag(song: SongFile, position: int) -> int:
     """Count the bytes that belong to no tag, zeros too; all that follows the first unknown one counts."""
     count = 0
-    while position < stop:
-        after = after_tag(file, position, stop)
+    while position < song.size_bytes:
+        after = after_tag(song, position)
         if after == position:
-            after = after_zeros(file, position, stop)
+            after = after_zeros(song, position)
             count += after - position
         if after == position:
-            return count + stop - position
+            return count + song.size_bytes - position
         position = after
     return count
 
 
-def after_tag(file: BinaryIO, position: int, stop: int) -> int:
+def after_tag(song: SongFile, position: int) -> int:
     """Return the position after the tag that begins at `position`, or `position` if none does."""
-    file.seek(position)
-    head = file.read(min(APE_BYTES, stop - position))
+    head = song.read(position, APE_BYTES)
+    left = song.size_bytes - position
     size = 0
     if head[:3] == b"ID3" and len(head) >= ID3V2_BYTES:
         size = _id3v2_bytes(head)
     elif head[:8] == b"APETAGEX" and len(head) == APE_BYTES:
         size = APE_BYTES + int.from_bytes(head[12:16], "little")
     elif head.startswith(LYRICS_BEGIN):
-        file.seek(position)
-        text = file.read(min(LYRICS_MAX_BYTES, stop - position))
+        text = song.read(position, LYRICS_MAX_BYTES)
         ends = [text.find(end) for end in (LYRICS1_END, LYRICS2_END) if end in text]
         size = min(ends) + len(LYRICS1_END) if ends else 0
-    elif head[:4] == b"TAG+" and stop - position >= ID3V1_EXTENSION_BYTES:
+    elif head[:4] == b"TAG+" and left >= ID3V1_EXTENSION_BYTES:
         size = ID3V1_EXTENSION_BYTES
-    elif head[:3] == b"TAG" and stop - position >= ID3V1_BYTES:
+    elif head[:3] == b"TAG" and left >= ID3V1_BYTES:
         size = ID3V1_BYTES
     elif head:
-        size = _ape_without_header(file, position, stop)
-    return min(position + size, stop)
+        size = _ape_without_header(song.read(position, BLOCK_BYTES))
+    return position + min(size, left)
 
 
-def _ape_without_header(file: BinaryIO, position: int, stop: int) -> int:
-    """Size of an APE tag without a header, known by its footer only; 0 if none begins here."""
-    file.seek(position)
-    block = file.read(min(BLOCK_BYTES, stop - position))
+def _ape_without_header(block: bytes) -> int:
+    """Size of an APE tag without a header, known by its footer only; 0 if none begins the block."""
     at = block.find(b"APETAGEX")
     while at >= 0:
         missing = int.from_bytes(block[at + 12 : at + 16], "little") - at - APE_BYTES
@@ -86,62 +77,11 @@ def _id3v2_bytes(head: bytes) -> int:
     return ID3V2_BYTES + size + (ID3V2_BYTES if head[5] & 0x10 else 0)
 
 
-def after_zeros(file: BinaryIO, position: int, stop: int) -> int:
+def after_zeros(song: SongFile, position: int) -> int:
     """Return the position after the zero bytes from `position` on."""
-    file.seek(position)
-    while position < stop:
-        block = file.read(min(BLOCK_BYTES, stop - position))
-        if not block:
-            break
+    for block in song.blocks(position):
         rest = block.lstrip(b"\0")
         position += len(block) - len(rest)
         if rest:
             break
     return position
-
-
-def before_tags(file: BinaryIO, stop: int) -> int:
-    """Return the position before the tags at the end of the file that say there how long they are.
-
-    Zero bytes between two tags are passed over; those before the first tag belong to the audio.
-    """
-    position: int | None = stop
-    while position:
-        stop = position
-        position = _before_tag(file, stop)
-    return stop
-
-
-def _before_tag(file: BinaryIO, stop: int) -> int | None:
-    """Return the position of the tag that ends at `stop`, or in the zeros before; None if none does.
-
-    Tags may end with zeros themselves, ID3v1 with all of it but its name.
-    """
-    start = max(0, stop - BLOCK_BYTES)
-    file.seek(start)
-    tail: bytes = file.read(stop - start)
-    used = len(tail.rstrip(b"\0"))
-    for end in (len(tail), *range(used, min(used + ID3V1_BYTES, len(tail)))):
-        size = _tag_bytes(tail[max(0, end - LYRICS1_MAX_BYTES - 20) : end])
-        if 0 < size < start + end:
-            before: int = start + end - size
-            return before
-    return None
-
-
-def _tag_bytes(tail: bytes) -> int:
-    """Size of the tag that ends here; 0 if none does."""
-    if tail[-APE_BYTES:].startswith(b"APETAGEX") and len(tail) >= APE_BYTES:
-        has_header = int.from_bytes(tail[-12:-8], "little") & APE_HAS_HEADER
-        return int.from_bytes(tail[-20:-16], "little") + (APE_BYTES if has_header else 0)
-    is_id3v1 = len(tail) >= ID3V1_BYTES and tail[-ID3V1_BYTES:].startswith(b"TAG")
-    if is_id3v1 and tail[-ID3V1_BYTES - 3 : -ID3V1_BYTES] != b"APE":  # else it is in "APETAGEX"
-        extended = tail[-ID3V1_BYTES - ID3V1_EXTENSION_BYTES :].startswith(b"TAG+")
-        return ID3V1_BYTES + (ID3V1_EXTENSION_BYTES if extended else 0)
-    if tail[-ID3V2_BYTES:].startswith(b"3DI") and len(tail) >= ID3V2_BYTES:
-        return _id3v2_bytes(tail[-ID3V2_BYTES:])
-    if tail.endswith(LYRICS2_END) and tail[-15:-9].isdigit():
-        return int(tail[-15:-9]) + 15
-    if tail.endswith(LYRICS1_END) and LYRICS_BEGIN in tail:
-        return len(tail) - tail.rfind(LYRICS_BEGIN)
-    return 0

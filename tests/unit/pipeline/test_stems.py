@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ugosa_server.marks import Mark, MarkSet, MarkState
-from ugosa_server.pipeline.leakage import LeakageMeter
+from ugosa_server.pipeline.stems import LeakageMeter
 
 SILENT, ACTIVE = MarkState.SILENT, MarkState.ACTIVE
 MARKS = MarkSet((Mark("bass", SILENT, 10, 20), Mark("bass", SILENT, 15, 40), Mark("drums", ACTIVE, 0, 90)))
