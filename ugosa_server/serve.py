@@ -28,7 +28,7 @@ from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import AUTO, FALLBACK, HOW_TO_GET_BETTER, ModelRegistry
-from ugosa_server.osc import JobFeed, OscOptions, OscService
+from ugosa_server.osc import JobFeed, OscService
 from ugosa_server.rpc import Authenticator, RpcServer, raise_descriptor_limit
 from ugosa_server.scheduling import Scheduler
 from ugosa_server.supervision import Supervisor, end, keep_running
@@ -173,11 +173,8 @@ async def _start_osc(
         return
     feed = JobFeed(store, jobs, hub, LOCAL_PRINCIPAL)
     await feed.load()
-    options = OscOptions(
-        listen=_osc_address(config.osc) if config.osc else None,
-        peers=tuple(_osc_address(peer) for peer in config.osc_peers),
-    )
-    service = OscService(options, feed)
+    listen = _osc_address(config.osc) if config.osc else None
+    service = OscService(feed, listen, [_osc_address(peer) for peer in config.osc_peers])
     await service.start()
     stack.push_async_callback(service.close)
     if service.listen_address is not None:

@@ -17,7 +17,7 @@ Out, to configured peers and to subscribers:
 - OSC 1.0 allows ASCII; strings here are UTF-8, as song names are, which liblo and python-osc read
   correctly. Text that is too long ends in an ellipsis, never inside a character.
 
-In, on a loopback address (`OscOptions.listen`):
+In, on a loopback address (`--osc`):
 
 | address                 | type tags  | arguments         | effect                                        |
 |-------------------------|------------|-------------------|-----------------------------------------------|
@@ -40,7 +40,7 @@ In, on a loopback address (`OscOptions.listen`):
   on a machine whose other users you do not trust.
 """
 
-from ugosa_server.osc.service import OscOptions, OscService
+from ugosa_server.osc.service import OscService
 from ugosa_server.osc.snapshot import JobFeed, JobSnapshot
 
-__all__ = ["JobFeed", "JobSnapshot", "OscOptions", "OscService"]
+__all__ = ["JobFeed", "JobSnapshot", "OscService"]

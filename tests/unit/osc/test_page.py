@@ -16,7 +16,7 @@ import pytest
 
 import ugosa_server.osc
 from ugosa_server.errors import NotFoundError
-from ugosa_server.osc import JobSnapshot, OscOptions, OscService
+from ugosa_server.osc import JobSnapshot, OscService
 
 PAGE_DIR = Path(__file__).parents[3] / "clients" / "osc"
 PAGE = (PAGE_DIR.parents[1] / "docs" / "osc.md").read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_page_lists_addresses_types_and_arguments() -> None:
 def test_shell_example_subscribes_shows_and_cancels() -> None:
     async def run() -> str:
         jobs, port = Jobs(), free_port()
-        osc = OscService(OscOptions(listen=(LOOPBACK, 0)), jobs)
+        osc = OscService(jobs, (LOOPBACK, 0))
         await osc.start()
         assert osc.listen_address is not None
         example = blocks("sh")[1].replace("9001", str(port)).replace("9000", str(osc.listen_address[1]))
@@ -110,7 +110,7 @@ def test_shell_example_subscribes_shows_and_cancels() -> None:
 @needs("pd", package="puredata-core")
 def test_pd_patch_subscribes_and_shows_progress(tmp_path: Path) -> None:
     async def run() -> str:
-        osc = OscService(OscOptions(listen=(LOOPBACK, 0)), Jobs())
+        osc = OscService(Jobs(), (LOOPBACK, 0))
         await osc.start()
         assert osc.listen_address is not None
         patch = (PAGE_DIR / "ugosa.pd").read_text(encoding="utf-8")
