@@ -29,7 +29,7 @@ from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import AUTO, FALLBACK, HOW_TO_GET_BETTER, ModelRegistry
 from ugosa_server.osc import JobFeed, OscService
-from ugosa_server.rpc import Authenticator, RpcServer, raise_descriptor_limit
+from ugosa_server.rpc import RpcServer, raise_descriptor_limit
 from ugosa_server.scheduling import Scheduler
 from ugosa_server.supervision import Supervisor, end, keep_running
 
@@ -98,8 +98,15 @@ async def serve(config: ServerConfig) -> str:
             await metrics.start(config.metrics)
             stack.push_async_callback(metrics.close)
             print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
-        authenticator = Authenticator(store, require_token_on_loopback=config.require_token_on_loopback)
-        rpc = RpcServer(uploads, jobs, arrays, registry, model.name, authenticator)
+        rpc = RpcServer(
+            store,
+            uploads,
+            jobs,
+            arrays,
+            registry,
+            model.name,
+            require_token_on_loopback=config.require_token_on_loopback,
+        )
         addresses = await rpc.start(
             config.listen,
             tls_files(config.tls_cert, config.tls_key, config.tls_client_ca),
@@ -180,7 +187,9 @@ async def _start_osc(
     if service.listen_address is not None:
         host, port = service.listen_address
         print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
-    stack.push_async_callback(end, keep_running(feed.run(service.publish, service.discard), "osc"))
+    stack.push_async_callback(
+        end, keep_running(feed.run(service.publisher.publish, service.publisher.discard), "osc")
+    )
 
 
 def _osc_address(text: str) -> tuple[str, int]:

@@ -24,7 +24,7 @@ from ugosa_server.osc.commands import (
     parse,
 )
 from ugosa_server.osc.sending import ProgressPublisher
-from ugosa_server.osc.snapshot import JobFeed, JobSnapshot
+from ugosa_server.osc.snapshot import JobFeed
 
 DEFAULT_TTL_S = 60  # of a subscription
 
@@ -45,20 +45,21 @@ class OscService(asyncio.DatagramProtocol):
             listen: loopback address and port for control; port 0 takes a free one; None = no control.
             peers: receivers of progress without a subscription; hosts need not be of this machine.
         """
+        self._loop = asyncio.get_running_loop()
         self.counters: Counter[str] = Counter()
         """Datagrams `sent`, `commands` carried out, `malformed` datagrams, `refused` commands (a value out of
         range, no such job), and datagrams and commands dropped as `rate_limited`."""
         self.listen_address: Address | None = None
         """Where commands arrive, with the real port; None before `start` and without control."""
+        self.publisher = ProgressPublisher(self._loop, self._send_to_all)
+        """Sends the new state of a job, as often as it changes."""
         self._feed = feed
         self._listen = listen
         self._peers = peers
-        self._loop = asyncio.get_running_loop()
         self._subscribers = Subscribers()
         self._rate_limit = RateLimit()
         self._receiver: asyncio.DatagramTransport | None = None
         self._senders: dict[socket.AddressFamily, asyncio.DatagramTransport] = {}
-        self._publisher = ProgressPublisher(self._loop, self._send_to_all)
         self._tasks: set[asyncio.Task[None]] = set()
         self._actions: dict[str, Callable[..., Awaitable[None]]] = {
             SUBSCRIBE: self._subscribe,
@@ -84,20 +85,12 @@ class OscService(asyncio.DatagramProtocol):
             raise
         self._send_live_jobs()
 
-    def publish(self, snapshot: JobSnapshot) -> None:
-        """Send the new state of a job, as often as it changes."""
-        self._publisher.publish(snapshot)
-
-    def discard(self, job_id: str) -> None:
-        """Send nothing more of a job that was deleted."""
-        self._publisher.discard(job_id)
-
     async def close(self) -> None:
         """Close the sockets; commands that are being carried out are awaited."""
         if self._receiver is not None:
             self._receiver.close()
         await asyncio.gather(*self._tasks)
-        self._publisher.close()
+        self.publisher.close()
         for sender in self._senders.values():
             sender.close()
 
@@ -181,11 +174,11 @@ class OscService(asyncio.DatagramProtocol):
         if job_id is None:
             self._send_live_jobs()
         else:
-            self._publisher.publish(await self._feed.snapshot(job_id), again=True)
+            self.publisher.publish(await self._feed.snapshot(job_id), again=True)
 
     def _send_live_jobs(self) -> None:
         for snapshot in self._feed.live_jobs():
-            self._publisher.publish(snapshot, again=True)
+            self.publisher.publish(snapshot, again=True)
 
     def _send_to_all(self, datagram: bytes) -> None:
         for target in {*self._peers, *self._subscribers.active(self._loop.time())}:

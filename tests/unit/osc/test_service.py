@@ -112,7 +112,7 @@ def test_peers_get_live_jobs_at_start_and_every_change() -> None:
             message = await display.next()
             assert message.address == "/ugosa/v1/job/progress"
             assert message.params == ["job-1", 3, "RUNNING", 0.5, 12.0, "epoch 5 of 10"]
-            osc.publish(replace(RUNNING, seq=4, fraction=0.75))
+            osc.publisher.publish(replace(RUNNING, seq=4, fraction=0.75))
             assert (await display.next()).params[:4] == ["job-1", 4, "RUNNING", 0.75]
 
     asyncio.run(run())
@@ -121,7 +121,7 @@ def test_peers_get_live_jobs_at_start_and_every_change() -> None:
 def test_end_of_a_job_is_sent_five_times() -> None:
     async def run() -> list[int]:
         async with inbox() as display, service(Jobs(), [display]) as osc:
-            osc.publish(replace(RUNNING, seq=9, state="SUCCEEDED"))
+            osc.publisher.publish(replace(RUNNING, seq=9, state="SUCCEEDED"))
             return [(await display.next()).params[1] for _ in range(5)]
 
     assert asyncio.run(run()) == [9] * 5
@@ -137,7 +137,7 @@ def test_subscriber_gets_progress_until_it_unsubscribes() -> None:
             async with inbox() as other:
                 send(osc, "/ugosa/v1/subscribe", other.port)
                 while (await other.next()).params[0] != "job-2":
-                    osc.publish(replace(RUNNING, job_id="job-2"))
+                    osc.publisher.publish(replace(RUNNING, job_id="job-2"))
             arrived = [(await display.next()).params[0] for _ in range(display.waiting)]
             assert "job-2" not in arrived
 
