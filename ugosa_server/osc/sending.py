@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ugosa_server.jobs.events import JobState
 from ugosa_server.osc.snapshot import JobSnapshot, encode
 
 MIN_INTERVAL_S = 0.25
@@ -62,7 +63,7 @@ class ProgressPublisher:
     def discard(self, job_id: str) -> None:
         """Send nothing more of a live job that was deleted; the repeats of an end go on."""
         job = self._jobs.get(job_id)
-        if job is not None and not job.snapshot.ended:
+        if job is not None and not job.snapshot.state.ended:
             self._drop(job)
 
     def close(self) -> None:
@@ -83,11 +84,11 @@ class ProgressPublisher:
     def _send_now(self, job: _Job) -> None:
         job.last_sent_s = self._loop.time()
         job.timer = None
-        if job.snapshot.ended:
+        if job.snapshot.state.ended:
             job.repeats_left -= 1
         if job.repeats_left == 0:
             self._drop(job)
-        elif not job.snapshot.waits:
-            interval_s = TERMINAL_INTERVAL_S if job.snapshot.ended else HEARTBEAT_S
+        elif job.snapshot.state is not JobState.QUEUED:
+            interval_s = TERMINAL_INTERVAL_S if job.snapshot.state.ended else HEARTBEAT_S
             self._send_at(job.last_sent_s + interval_s, job)
         self._send(encode(job.snapshot))  # last: one that fails must not be the last of its job

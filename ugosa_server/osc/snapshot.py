@@ -20,9 +20,7 @@ from ugosa_server.jobs.store import AsyncStore, Store
 PROGRESS_ADDRESS = "/ugosa/v1/job/progress"
 MAX_DATAGRAM_BYTES = 1400  # below the MTU of Ethernet (1500) less IP and UDP headers: never fragmented
 ETA_UNKNOWN_S = -1.0
-WAITING_STATE = "QUEUED"
 MAX_WAITING = 20  # jobs that wait and are sent to who asks for all: a queue may have hundreds
-TERMINAL_STATES = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 PHASE_TEXTS = {
     RunPhase.PREPARE: "preparing",
@@ -47,24 +45,13 @@ class JobSnapshot:
     """Server-made id."""
     seq: int
     """Sequence number of the job's newest event; 0 <= seq < 2^31."""
-    state: str
-    """QUEUED, RUNNING, CANCELLING, SUCCEEDED, FAILED or CANCELLED."""
+    state: JobState
     fraction: float
     """Share of the job that is done, 0 to 1."""
     eta_s: float | None
     """Seconds to the end; None = unknown."""
     text: str
     """For people, for example "adapting, epoch 3 of 10"."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.state in TERMINAL_STATES
-
-    @property
-    def waits(self) -> bool:
-        """True while the job is in the queue."""
-        return self.state == WAITING_STATE
 
 
 def encode(snapshot: JobSnapshot) -> bytes:
@@ -78,7 +65,7 @@ def _message(snapshot: JobSnapshot, text: str) -> bytes:
     eta_s = ETA_UNKNOWN_S if snapshot.eta_s is None else snapshot.eta_s
     builder.add_arg(snapshot.job_id, "s")
     builder.add_arg(snapshot.seq, "i")
-    builder.add_arg(snapshot.state, "s")
+    builder.add_arg(snapshot.state.upper(), "s")
     builder.add_arg(snapshot.fraction, "f")
     builder.add_arg(eta_s, "f")
     builder.add_arg(text, "s")
@@ -139,8 +126,9 @@ class JobFeed:
 
     def live_jobs(self) -> Sequence[JobSnapshot]:
         """Return a snapshot of every job that runs, and of the first MAX_WAITING that wait."""
-        waiting = [snapshot for snapshot in self._live.values() if snapshot.waits]
-        return [*(snapshot for snapshot in self._live.values() if not snapshot.waits), *waiting[:MAX_WAITING]]
+        running = [live for live in self._live.values() if live.state is not JobState.QUEUED]
+        waiting = [live for live in self._live.values() if live.state is JobState.QUEUED]
+        return running + waiting[:MAX_WAITING]
 
     async def snapshot(self, job_id: str) -> JobSnapshot:
         """Return a snapshot of a job, ended or not.
@@ -162,12 +150,12 @@ class JobFeed:
         snapshot = JobSnapshot(
             job_id=job.job_id,
             seq=job.last_seq,
-            state=job.state.value.upper(),
+            state=job.state,
             fraction=job.fraction,
             eta_s=newest.eta_s if isinstance(newest, RunProgress) else None,
             text=_text(job, newest),
         )
-        if not snapshot.ended:
+        if not job.state.ended:
             self._live[job_id] = snapshot
         return snapshot
 

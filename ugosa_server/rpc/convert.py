@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -42,12 +41,17 @@ DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
 
 M = TypeVar("M", bound=Message)
+AnyEnum = Any
+"""Descriptor of an enum: one of two classes, in Python or in C."""
+AnyField = Any
+"""Descriptor of a field, likewise."""
 
 
-def number_of(word: str, enum: EnumDescriptor) -> int:
+def number_of(word: str, enum: AnyEnum) -> int:
     """Return the number of a word on the wire, where its name is that of the word in capitals."""
     prefix = enum.values[0].name.removesuffix("UNSPECIFIED")
-    return enum.values_by_name[prefix + word.upper().replace(" ", "_").replace("-", "_")].number
+    number: int = enum.values_by_name[prefix + word.upper().replace(" ", "_").replace("-", "_")].number
+    return number
 
 
 JOB_STATE_OF_WIRE = {number_of(word, job_pb2.JobState.DESCRIPTOR): word for word in JobState}
@@ -80,7 +84,7 @@ def _attribute(field_name: str) -> str:
     return f"{field_name.removesuffix('_seconds')}_s" if field_name.endswith("_seconds") else field_name
 
 
-def _value_of(field: FieldDescriptor, value: Any) -> Any:
+def _value_of(field: AnyField, value: Any) -> Any:
     if value is None:
         return None
     if field.enum_type is not None:

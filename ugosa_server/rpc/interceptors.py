@@ -124,7 +124,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     async def _principal_of(self, context: Context) -> str:
         """Return the caller's name; raise UnauthenticatedError if it proves nothing, or something false."""
-        token = _bearer_token(context.invocation_metadata() or ())
+        token = _bearer_token(tuple(context.invocation_metadata() or ()))
         auth = context.auth_context()  # empty without TLS
         principal: str | None = None
         if token is not None:

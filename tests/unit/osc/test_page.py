@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ugosa_server.errors import NotFoundError
+from ugosa_server.jobs import JobState
 from ugosa_server.osc import JobSnapshot, OscService
 from ugosa_server.osc.commands import COMMANDS
 from ugosa_server.osc.snapshot import PROGRESS_ADDRESS
@@ -24,7 +25,7 @@ PAGE_DIR = Path(__file__).parents[3] / "clients" / "osc"
 PAGE = (PAGE_DIR.parents[1] / "docs" / "osc.md").read_text(encoding="utf-8")
 LOOPBACK = "127.0.0.1"
 WAIT_S = 20.0
-RUNNING = JobSnapshot("job-1", seq=3, state="RUNNING", fraction=0.5, eta_s=12.0, text="epoch 5 of 10")
+RUNNING = JobSnapshot("job-1", seq=3, state=JobState.RUNNING, fraction=0.5, eta_s=12.0, text="epoch 5 of 10")
 
 
 class Jobs:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from pythonosc.osc_message import OscMessage
 
+from ugosa_server.jobs import JobState
 from ugosa_server.osc.sending import ProgressPublisher
 from ugosa_server.osc.snapshot import JobSnapshot
 
@@ -79,7 +80,7 @@ class Publishing:
         return [(time_s, message.params[1]) for time_s, message in self._sent]
 
 
-def snapshot(seq: int, state: str = "RUNNING", job_id: str = "j") -> JobSnapshot:
+def snapshot(seq: int, state: JobState = JobState.RUNNING, job_id: str = "j") -> JobSnapshot:
     return JobSnapshot(job_id, seq, state, fraction=0.5, eta_s=None, text="")
 
 
@@ -105,22 +106,22 @@ def test_live_job_without_changes_is_sent_once_a_second() -> None:
 
 def test_a_job_that_waits_is_sent_when_it_changes_and_no_more() -> None:
     publishing = Publishing()
-    publishing.at(0.0, snapshot(1, "QUEUED"))
-    publishing.at(100.0, snapshot(1, "QUEUED"), again=True)
-    publishing.at(200.0, snapshot(2, "RUNNING"))
+    publishing.at(0.0, snapshot(1, JobState.QUEUED))
+    publishing.at(100.0, snapshot(1, JobState.QUEUED), again=True)
+    publishing.at(200.0, snapshot(2, JobState.RUNNING))
     assert publishing.sent(until_s=201.5) == [(0.0, 1), (100.0, 1), (200.0, 2), (201.0, 2)]
 
 
 def test_end_of_a_job_is_sent_five_times_over_two_seconds() -> None:
     publishing = Publishing()
     publishing.at(0.0, snapshot(1))
-    publishing.at(0.5, snapshot(2, "SUCCEEDED"))
+    publishing.at(0.5, snapshot(2, JobState.SUCCEEDED))
     assert publishing.sent(until_s=100.0) == [(0.0, 1), (0.5, 2), (1.0, 2), (1.5, 2), (2.0, 2), (2.5, 2)]
 
 
 def test_discarded_live_job_is_not_sent_but_an_end_is() -> None:
     publishing = Publishing()
-    publishing.at(0.0, snapshot(1, "RUNNING", "gone"), snapshot(2, "SUCCEEDED", "ended"))
+    publishing.at(0.0, snapshot(1, JobState.RUNNING, "gone"), snapshot(2, JobState.SUCCEEDED, "ended"))
     for job_id in ("gone", "ended", "never seen"):
         publishing.publisher.discard(job_id)
     assert publishing.sent(until_s=100.0) == [(0.0, 2), (0.5, 2), (1.0, 2), (1.5, 2), (2.0, 2)]
@@ -128,7 +129,7 @@ def test_discarded_live_job_is_not_sent_but_an_end_is() -> None:
 
 def test_closed_publisher_sends_nothing_more() -> None:
     publishing = Publishing()
-    publishing.at(0.0, snapshot(1), snapshot(1, "FAILED", "ended"))
+    publishing.at(0.0, snapshot(1), snapshot(1, JobState.FAILED, "ended"))
     publishing.publisher.close()
     assert publishing.sent(until_s=100.0) == []
 
@@ -136,13 +137,13 @@ def test_closed_publisher_sends_nothing_more() -> None:
 def test_end_of_a_job_keeps_the_rate() -> None:
     publishing = Publishing()
     publishing.at(0.0, snapshot(1))
-    publishing.at(0.125, snapshot(2, "CANCELLED"))
+    publishing.at(0.125, snapshot(2, JobState.CANCELLED))
     assert publishing.sent(until_s=0.5) == [(0.0, 1), (0.25, 2)]
 
 
 def test_older_snapshot_changes_nothing() -> None:
     publishing = Publishing()
-    publishing.at(0.0, snapshot(5, "SUCCEEDED"), snapshot(4), snapshot(5))
+    publishing.at(0.0, snapshot(5, JobState.SUCCEEDED), snapshot(4), snapshot(5))
     assert publishing.sent(until_s=100.0) == [(0.0, 5), (0.5, 5), (1.0, 5), (1.5, 5), (2.0, 5)]
 
 
@@ -156,7 +157,7 @@ def test_sending_again_keeps_the_rate() -> None:
 
 def test_sending_an_old_end_again_repeats_it() -> None:
     publishing = Publishing()
-    publishing.at(50.0, snapshot(9, "FAILED"), again=True)
+    publishing.at(50.0, snapshot(9, JobState.FAILED), again=True)
     assert [seq for _, seq in publishing.sent(until_s=100.0)] == [9] * 5
 
 

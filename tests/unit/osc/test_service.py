@@ -14,11 +14,12 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 
 from ugosa_server.errors import ConfigError, NotFoundError
+from ugosa_server.jobs import JobState
 from ugosa_server.osc import JobSnapshot, OscService
 
 WAIT_S = 10.0
 LOOPBACK = "127.0.0.1"
-RUNNING = JobSnapshot("job-1", seq=3, state="RUNNING", fraction=0.5, eta_s=12.0, text="epoch 5 of 10")
+RUNNING = JobSnapshot("job-1", seq=3, state=JobState.RUNNING, fraction=0.5, eta_s=12.0, text="epoch 5 of 10")
 
 needs_liblo = pytest.mark.skipif(
     shutil.which("oscdump") is None or shutil.which("oscsend") is None,
@@ -35,7 +36,7 @@ class Jobs:
         self.accepted: asyncio.Queue[str] = asyncio.Queue()
 
     def live_jobs(self) -> Sequence[JobSnapshot]:
-        return [snapshot for snapshot in self.by_id.values() if not snapshot.ended]
+        return [snapshot for snapshot in self.by_id.values() if not snapshot.state.ended]
 
     async def snapshot(self, job_id: str) -> JobSnapshot:
         if job_id not in self.by_id:
@@ -44,7 +45,7 @@ class Jobs:
 
     async def cancel(self, job_id: str) -> None:
         job = await self.snapshot(job_id)
-        self.by_id[job_id] = replace(job, seq=job.seq + 1, state="CANCELLED")
+        self.by_id[job_id] = replace(job, seq=job.seq + 1, state=JobState.CANCELLED)
         self.cancelled.put_nowait(job_id)
 
     async def accept(self, job_id: str) -> None:
@@ -121,7 +122,7 @@ def test_peers_get_live_jobs_at_start_and_every_change() -> None:
 def test_end_of_a_job_is_sent_five_times() -> None:
     async def run() -> list[int]:
         async with inbox() as display, service(Jobs(), [display]) as osc:
-            osc.publisher.publish(replace(RUNNING, seq=9, state="SUCCEEDED"))
+            osc.publisher.publish(replace(RUNNING, seq=9, state=JobState.SUCCEEDED))
             return [(await display.next()).params[1] for _ in range(5)]
 
     assert asyncio.run(run()) == [9] * 5
@@ -161,7 +162,7 @@ def test_sender_of_a_packet_is_never_answered() -> None:
 
 def test_query_sends_a_job_that_has_ended() -> None:
     async def run() -> None:
-        jobs = Jobs(replace(RUNNING, state="FAILED", seq=8))
+        jobs = Jobs(replace(RUNNING, state=JobState.FAILED, seq=8))
         async with inbox() as display, service(jobs, [display]) as osc:
             send(osc, "/ugosa/v1/query", "job-1")
             assert (await display.next()).params[:3] == ["job-1", 8, "FAILED"]
