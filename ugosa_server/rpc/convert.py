@@ -41,14 +41,10 @@ DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
 
 M = TypeVar("M", bound=Message)
-AnyEnum = Any
-"""Descriptor of an enum: one of two classes, in Python or in C."""
-AnyField = Any
-"""Descriptor of a field, likewise."""
 
 
-def number_of(word: str, enum: AnyEnum) -> int:
-    """Return the number of a word on the wire, where its name is that of the word in capitals."""
+def number_of(word: str, enum: Any) -> int:
+    """Return the number of a word on the wire by the enum's descriptor: its name is the word in capitals."""
     prefix = enum.values[0].name.removesuffix("UNSPECIFIED")
     number: int = enum.values_by_name[prefix + word.upper().replace(" ", "_").replace("-", "_")].number
     return number
@@ -84,7 +80,7 @@ def _attribute(field_name: str) -> str:
     return f"{field_name.removesuffix('_seconds')}_s" if field_name.endswith("_seconds") else field_name
 
 
-def _value_of(field: AnyField, value: Any) -> Any:
+def _value_of(field: Any, value: Any) -> Any:
     if value is None:
         return None
     if field.enum_type is not None:
