@@ -159,7 +159,8 @@ async def _keep_health(
         if health.refusal:
             raise ConfigError(health.refusal)
         rpc.set_serving(serving=health.ready)
-        if quotas.open_streams or await store(lambda s: s.jobs.unfinished_ids()):
+        unfinished = await store(lambda s: s.jobs.unfinished_ids())
+        if quotas.open_streams or unfinished:
             busy_s = now_s()
         if 0 < idle_limit_s <= now_s() - max(busy_s, rpc.last_call_s):
             log.info("idle for as long as exit_when_idle_s: the server ends")
