@@ -7,12 +7,13 @@ import ipaddress
 import os
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from ugosa_server.errors import ConfigError, reason_of
-from ugosa_server.home import expanded
+from ugosa_server.files import expanded
 
 PORT = re.compile("[0-9]{1,5}")
 MAX_PORT = 65535
@@ -95,27 +96,60 @@ def parse_address(text: str) -> UnixAddress | TcpAddress:
     return TcpAddress(*found)
 
 
-def check_reach(address: UnixAddress | TcpAddress, *, has_tls: bool, knows_callers: bool) -> None:
-    """Make sure that an address which other machines can reach is encrypted and knows who calls.
+@dataclass(frozen=True)
+class TlsFiles:
+    """PEM files; read once, at the start."""
+
+    certificate: Path
+    """The server's certificate, with its chain."""
+    key: Path
+    client_ca: Path | None = None
+    """Issuer of clients' certificates. Set: a client without one is not let in. None: not asked."""
+
+
+def tls_files(certificate: str, key: str, client_ca: str) -> TlsFiles | None:
+    """Return the files that the configuration names; None when it names none.
 
     Raises:
-        ConfigError: it would not be; the message names what is missing.
+        ConfigError: one is named without the other that it needs.
     """
-    if isinstance(address, UnixAddress) or address.is_loopback:
-        return
-    if not has_tls:
-        missing = "there is no TLS: set tls_cert and tls_key, and give every user a token or a certificate"
-    elif not knows_callers:
-        missing = (
-            "nobody could call: make a token with `ugosa-server token create --principal NAME`, or set"
-            " tls_client_ca"
+    if not (certificate or key or client_ca):
+        return None
+    if not (certificate and key):
+        missing = "tls_key" if certificate else "tls_cert"
+        raise ConfigError(f"TLS needs a certificate and its key, but {missing} is not set")
+    return TlsFiles(expanded(certificate), expanded(key), expanded(client_ca) if client_ca else None)
+
+
+def checked_addresses(
+    texts: Iterable[str], tls: TlsFiles | None, *, has_tokens: bool
+) -> list[UnixAddress | TcpAddress]:
+    """Read addresses; one that other machines can reach must be encrypted and know who calls.
+
+    Raises:
+        ConfigError: a text is no address, or other machines could reach it so; the message names what is
+            missing.
+    """
+    addresses = [parse_address(text) for text in texts]
+    for address in addresses:
+        if isinstance(address, UnixAddress) or address.is_loopback:
+            continue
+        if tls is None:
+            missing = (
+                "there is no TLS: set tls_cert and tls_key, and give every user a token or a certificate"
+            )
+        elif tls.client_ca is None and not has_tokens:
+            missing = (
+                "nobody could call: make a token with `ugosa-server token create --principal NAME`, or set"
+                " tls_client_ca"
+            )
+        else:
+            continue
+        raise ConfigError(
+            f"will not listen on {address.target}: other machines could reach it, and {missing}. Or listen on"
+            " 127.0.0.1 and use an SSH tunnel: ssh -L 50051:127.0.0.1:50051 THIS_MACHINE"
         )
-    else:
-        return
-    raise ConfigError(
-        f"will not listen on {address.target}: other machines could reach it, and {missing}. Or listen on"
-        " 127.0.0.1 and use an SSH tunnel: ssh -L 50051:127.0.0.1:50051 THIS_MACHINE"
-    )
+    return addresses
 
 
 def lock_file(path: Path, what: str) -> IO[str]:
@@ -173,28 +207,3 @@ def _check_folder(folder: Path) -> None:
             f" {status.st_uid}: others could replace the socket. Choose another one, or make it yours alone"
             f" (chmod 700 {folder})"
         )
-
-
-@dataclass(frozen=True)
-class TlsFiles:
-    """PEM files; read once, at the start."""
-
-    certificate: Path
-    """The server's certificate, with its chain."""
-    key: Path
-    client_ca: Path | None = None
-    """Issuer of clients' certificates. Set: a client without one is not let in. None: not asked."""
-
-
-def tls_files(certificate: str, key: str, client_ca: str) -> TlsFiles | None:
-    """Return the files that the configuration names; None when it names none.
-
-    Raises:
-        ConfigError: one is named without the other that it needs.
-    """
-    if not (certificate or key or client_ca):
-        return None
-    if not (certificate and key):
-        missing = "tls_key" if certificate else "tls_cert"
-        raise ConfigError(f"TLS needs a certificate and its key, but {missing} is not set")
-    return TlsFiles(expanded(certificate), expanded(key), expanded(client_ca) if client_ca else None)

@@ -15,7 +15,9 @@ from typing import Any, NoReturn
 
 from ugosa_server import __version__
 from ugosa_server.backup import add_backup_command
+from ugosa_server.config import ServerConfig, default_text, load_config, settings_help
 from ugosa_server.errors import BadOptionError, UgosaError, did_you_mean, reason_of
+from ugosa_server.log import start_logging
 from ugosa_server.models.commands import add_models_commands
 from ugosa_server.tokens import add_token_commands
 from ugosa_server.video.commands import add_video_commands
@@ -53,21 +55,8 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
-    parser: argparse.ArgumentParser = Parser(
-        prog="ugosa-server", description="Music source separation server."
-    )
-    parser.add_argument("--version", action="version", version=f"ugosa-server {__version__}")
-    commands: argparse._SubParsersAction[Any] = parser.add_subparsers(dest="command", required=True)
-    _add_serve(commands)
-    add_models_commands(commands)
-    add_video_commands(commands)
-    _add_demo(commands)
-    add_token_commands(commands)
-    add_backup_command(commands)
-    _add_doctor(commands)
     words = sys.argv[1:] if arguments is None else arguments
-    _add_installed(commands, words[0] if words else None)
-    options = parser.parse_args(arguments)
+    options = _parser(words[0] if words else None).parse_args(words)
     try:
         status: int = options.run(options)
     except UgosaError as error:
@@ -84,16 +73,36 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("serve", help="run the server until SIGTERM, then drain it")
-    _add_settings(parser)
-    parser.set_defaults(run=_serve)
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = Parser(
+        prog="ugosa-server", description="Music source separation server."
+    )
+    parser.add_argument("--version", action="version", version=f"ugosa-server {__version__}")
+    commands: argparse._SubParsersAction[Any] = parser.add_subparsers(dest="command", required=True)
+    server = commands.add_parser("serve", help="run the server until SIGTERM, then drain it")
+    _add_settings(server)
+    server.set_defaults(run=_serve)
+    add_models_commands(commands)
+    add_video_commands(commands)
+    demo = commands.add_parser("demo", help="separate a real song through a real server and client")
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
+    demo.add_argument("--model-dir", action="append", default=[], metavar="DIR", help="as for serve")
+    demo.add_argument("--web", action="store_true", help="then open it in a browser (ugosa-client[web])")
+    demo.set_defaults(run=_demo)
+    add_token_commands(commands)
+    add_backup_command(commands)
+    doctor = commands.add_parser(
+        "doctor", help="check device, models, disk and addresses, and separate one second of noise"
+    )
+    _add_settings(doctor)
+    doctor.add_argument("--json", action="store_true", help="one JSON object a finding")
+    doctor.set_defaults(run=_doctor)
+    _add_installed(commands, command)
+    return parser
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--config` and a flag for every setting, with the names of lists in the singular."""
-    from ugosa_server.config import default_text, settings_help
-
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; flags come on top")
     for setting, text in settings_help().items():
         several = str(setting.type).startswith("tuple")
@@ -112,19 +121,16 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, dest=setting.name, default=None, help=text.replace("%", "%%"), **how)
 
 
-def _settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that were given as flags; None where one was not."""
-    from ugosa_server.config import ServerConfig
-
-    return {field.name: getattr(options, field.name) for field in fields(ServerConfig)}
+def _config(options: argparse.Namespace) -> ServerConfig:
+    return load_config(
+        options.config, {field.name: getattr(options, field.name) for field in fields(ServerConfig)}
+    )
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from ugosa_server.config import load_config
-    from ugosa_server.log import start_logging
     from ugosa_server.serve import serve
 
-    config = load_config(options.config, _settings_of(options))
+    config = _config(options)
     start_logging(config.log_level, config.log_format)
 
     async def serve_to_the_end() -> int:
@@ -140,14 +146,6 @@ def _serve(options: argparse.Namespace) -> int:
         return status
 
     return asyncio.run(serve_to_the_end())
-
-
-def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("demo", help="separate a real song through a real server and client")
-    parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
-    parser.add_argument("--model-dir", action="append", default=[], metavar="DIR", help="as for serve")
-    parser.add_argument("--web", action="store_true", help="then open it in a browser (ugosa-client[web])")
-    parser.set_defaults(run=_demo)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -179,21 +177,10 @@ def _explain_research(options: argparse.Namespace) -> int:
     )
 
 
-def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "doctor", help="check device, models, disk and addresses, and separate one second of noise"
-    )
-    _add_settings(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object a finding")
-    parser.set_defaults(run=_doctor)
-
-
 def _doctor(options: argparse.Namespace) -> int:
-    from ugosa_server.config import load_config
     from ugosa_server.doctor import examine, report
 
-    config = load_config(options.config, _settings_of(options))
-    return report(examine(config), as_json=options.json)
+    return report(examine(_config(options)), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from ugosa_server.errors import ConfigError, did_you_mean, reason_of
-from ugosa_server.home import expanded, home_dir
+from ugosa_server.files import expanded, home_dir
 from ugosa_server.log import LogFormat
 
 GIB = 1024**3

@@ -25,11 +25,11 @@ import numpy as np
 import soundfile
 
 from ugosa_server import __version__
-from ugosa_server.addresses import TcpAddress, check_reach, lock_file, parse_address, tls_files
+from ugosa_server.addresses import TcpAddress, checked_addresses, lock_file, tls_files
 from ugosa_server.audio.formats import amplitude
 from ugosa_server.config import ServerConfig
 from ugosa_server.errors import ConfigError, UgosaError
-from ugosa_server.home import expanded
+from ugosa_server.files import expanded
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.models import ModelInfo, ModelRegistry
@@ -148,10 +148,7 @@ def _addresses(config: ServerConfig) -> str:
         with contextlib.closing(Store(store_path, read_only=True)) as store:
             has_tokens = store.tokens.any_valid()
     findings = []
-    for text in config.listen:
-        address = parse_address(text)
-        knows_callers = has_tokens or (tls is not None and tls.client_ca is not None)
-        check_reach(address, has_tls=tls is not None, knows_callers=knows_callers)
+    for address in checked_addresses(config.listen, tls, has_tokens=has_tokens):
         taken = _answers(address) if isinstance(address, TcpAddress) else address.path.exists()
         findings.append(f"{address.target} is {'in use' if taken else 'free'}")
     return ", ".join(findings)

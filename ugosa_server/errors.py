@@ -19,11 +19,13 @@ class UgosaError(Exception):
 
     reason: ClassVar[str] = "INTERNAL"
     """Stable word for clients; derived from the class name where the class does not state it."""
+    by_reason: ClassVar[dict[str, type[UgosaError]]] = {}
 
     def __init_subclass__(cls) -> None:
         if "reason" not in vars(cls):
             words = re.findall("[A-Z][a-z0-9]*", cls.__name__.removesuffix("Error"))
             cls.reason = "_".join(words).upper()
+        cls.by_reason[cls.reason] = cls
 
     def __init__(self, message: str, **metadata: str | int | float) -> None:
         super().__init__(message)
@@ -211,8 +213,6 @@ class DeviceMemoryError(UgosaError):
 
 class MemoryBudgetError(UgosaError):
     """The memory that a job may take is too little, even for the smallest pieces."""
-
-    reason = "MEMORY_BUDGET"
 
 
 class DivergedError(UgosaError):

@@ -1,6 +1,7 @@
 """Durable and private files: written beside their place, synced, renamed, and the folder synced.
 
-Everything that the server makes on disk belongs to its user alone.
+Everything that the server makes on disk belongs to its user alone. Not every user has a home directory: one
+without an entry in /etc/passwd, as in containers, has none.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import BinaryIO
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError, is_disk_full, reason_of
 from ugosa_server.failpoints import reach
-from ugosa_server.home import expanded
 
 
 def tmp_path_of(path: Path) -> Path:
@@ -119,3 +119,27 @@ def make_state_dir(state_dir: str) -> Path:
             " as the user that it belongs to"
         )
     return path
+
+
+def home_dir(way_out: str) -> Path:
+    """Return this user's home directory.
+
+    Raises:
+        ConfigError: there is none; the message says the way out.
+    """
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise ConfigError(f"this user has no home directory; {way_out}, or set HOME") from None
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path in which `~` stands for a home directory.
+
+    Raises:
+        ConfigError: there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"there is no home directory for the ~ of {path}; write the whole path") from None

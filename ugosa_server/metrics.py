@@ -12,7 +12,6 @@ import asyncio
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
@@ -22,7 +21,6 @@ from prometheus_client.registry import Collector
 from ugosa_server.addresses import TcpAddress, parse_address
 from ugosa_server.engines import Engine, EngineHealth
 from ugosa_server.errors import ConfigError, reason_of
-from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.store import AsyncStore, PrincipalTotals, Store
 from ugosa_server.jobs.uploads import Uploads
 
@@ -36,21 +34,13 @@ HTTP_HEAD = (
 )
 MAX_PRINCIPALS = 20
 OTHERS = "(others)"  # which is no principal's name
+PRINCIPAL_GAUGES = {
+    "jobs": ("ugosa_principal_jobs", "Jobs kept, by principal."),
+    "queued": ("ugosa_principal_queued_jobs", "Those of them that wait."),
+    "stored_bytes": ("ugosa_principal_stored_bytes", "Songs and stems on disk, by principal."),
+}
+"""Name and meaning, by field of PrincipalTotals."""
 DURATION_BUCKETS_S = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 14400)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Values of the store and the engine at one moment."""
-
-    jobs: dict[JobState, int]
-    upload_bytes: int
-    """Stored songs of all principals."""
-    stem_bytes: int
-    """Stored stems of all principals."""
-    principals: list[PrincipalTotals]
-    """Sums of each principal, and of all others."""
-    health: EngineHealth
 
 
 class Metrics(Collector):
@@ -78,12 +68,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read everything; called on a thread, never on the event loop."""
-        reading = asyncio.run_coroutine_threadsafe(self._read(), self._loop).result(READ_TIMEOUT_S)
-        jobs = {state.value: count for state, count in reading.jobs.items()}
-        yield _by("state", "ugosa_jobs", "Jobs kept, by state; the queue is `queued`.", jobs)
-        stored = {"uploads": reading.upload_bytes, "stems": reading.stem_bytes}
-        yield _by("kind", "ugosa_stored_bytes", "Bytes on disk, by what they are.", stored)
-        yield from _by_principal(reading.principals)
+        yield from asyncio.run_coroutine_threadsafe(self._read(), self._loop).result(READ_TIMEOUT_S)
         free_bytes = shutil.disk_usage(self._state_dir).free
         yield GaugeMetricFamily(
             "ugosa_disk_free_bytes", "Free on the disk of the state directory.", free_bytes
@@ -91,25 +76,14 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "ugosa_received_bytes", "Bytes of songs received since the start.", self._uploads.received_bytes
         )
-        health = reading.health
-        yield GaugeMetricFamily("ugosa_worker_ready", "1 when a job would start now.", int(health.ready))
-        yield GaugeMetricFamily("ugosa_workers", "Workers that the engine keeps.", health.workers)
-        yield GaugeMetricFamily(
-            "ugosa_workers_ready", "Workers that could run a job or are running one.", health.workers_ready
-        )
-        yield CounterMetricFamily("ugosa_worker_restarts", "Workers that were replaced.", health.restarts)
-        if health.gpu_memory_bytes is not None:
-            yield GaugeMetricFamily(
-                "ugosa_gpu_memory_bytes", "Reserved by the worker on its GPU.", health.gpu_memory_bytes
-            )
         for histogram in (self._waits, self._runs, self._phases):
             yield from histogram.collect()
 
-    async def _read(self) -> Reading:
+    async def _read(self) -> list[Metric]:
         health = await self._engine.health()
-        return await self._store(lambda s: self._read_store(s, health))
+        return [*await self._store(self._read_store), *_of_workers(health)]
 
-    def _read_store(self, store: Store, health: EngineHealth) -> Reading:
+    def _read_store(self, store: Store) -> list[Metric]:
         for job in store.totals.ended_after(self._observed_until_s):
             self._observed_until_s = job.end_time_s
             if job.wait_s is not None and job.run_s is not None:
@@ -117,23 +91,38 @@ class Metrics(Collector):
                 self._runs.labels(job.state.value).observe(job.run_s)
             for phase, phase_s in job.phases_s.items():
                 self._phases.labels(phase).observe(phase_s)
-        upload_bytes, stem_bytes = store.totals.stored_bytes()
-        principals = bounded(store.totals.by_principal())
-        return Reading(store.totals.jobs(), upload_bytes, stem_bytes, principals, health)
+        jobs = {state.value: count for state, count in store.totals.jobs().items()}
+        stored = dict(zip(("uploads", "stems"), store.totals.stored_bytes(), strict=True))
+        totals = bounded(store.totals.by_principal())
+        return [
+            _by("state", "ugosa_jobs", "Jobs kept, by state; the queue is `queued`.", jobs),
+            _by("kind", "ugosa_stored_bytes", "Bytes on disk, by what they are.", stored),
+            *(
+                _by("principal", name, text, {one.principal: getattr(one, field) for one in totals})
+                for field, (name, text) in PRINCIPAL_GAUGES.items()
+            ),
+        ]
+
+
+def _of_workers(health: EngineHealth) -> Iterator[Metric]:
+    yield GaugeMetricFamily("ugosa_worker_ready", "1 when a job would start now.", int(health.ready))
+    yield GaugeMetricFamily("ugosa_workers", "Workers that the engine keeps.", health.workers)
+    yield GaugeMetricFamily(
+        "ugosa_workers_ready", "Workers that could run a job or are running one.", health.workers_ready
+    )
+    yield CounterMetricFamily("ugosa_worker_restarts", "Workers that were replaced.", health.restarts)
+    if health.gpu_memory_bytes is not None:
+        yield GaugeMetricFamily(
+            "ugosa_gpu_memory_bytes", "Reserved by the worker on its GPU.", health.gpu_memory_bytes
+        )
 
 
 def bounded(totals: list[PrincipalTotals]) -> list[PrincipalTotals]:
     """Return the first `MAX_PRINCIPALS`, and the sum of all others if there are any."""
     shown, others = totals[:MAX_PRINCIPALS], totals[MAX_PRINCIPALS:]
     if others:
-        shown.append(
-            PrincipalTotals(
-                OTHERS,
-                sum(one.jobs for one in others),
-                sum(one.queued for one in others),
-                sum(one.stored_bytes for one in others),
-            )
-        )
+        sums = {field: sum(getattr(one, field) for one in others) for field in PRINCIPAL_GAUGES}
+        shown.append(PrincipalTotals(OTHERS, **sums))
     return shown
 
 
@@ -142,16 +131,6 @@ def _by(label: str, name: str, text: str, values: Mapping[str, int]) -> Metric:
     for value_of, value in values.items():
         family.add_metric([value_of], value)
     return family
-
-
-def _by_principal(totals: list[PrincipalTotals]) -> Iterator[Metric]:
-    names = [one.principal for one in totals]
-    for name, text, values in (
-        ("jobs", "Jobs kept, by principal.", [one.jobs for one in totals]),
-        ("queued_jobs", "Those of them that wait.", [one.queued for one in totals]),
-        ("stored_bytes", "Songs and stems on disk, by principal.", [one.stored_bytes for one in totals]),
-    ):
-        yield _by("principal", f"ugosa_principal_{name}", text, dict(zip(names, values, strict=True)))
 
 
 class MetricsServer:

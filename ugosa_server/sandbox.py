@@ -15,7 +15,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ugosa_server.errors import (
@@ -144,7 +144,7 @@ def answer_of_error(error: UgosaError) -> dict[str, Any]:
 def error_of_answer(answer: dict[str, Any]) -> UgosaError:
     """Return the error that a child has answered with."""
     error = answer["error"]
-    return _error_class(error["reason"])(error["message"], **error["metadata"])
+    return UgosaError.by_reason.get(error["reason"], BadAudioError)(error["message"], **error["metadata"])
 
 
 def ending_of(returncode: int) -> str:
@@ -152,13 +152,3 @@ def ending_of(returncode: int) -> str:
     if returncode >= 0:
         return f"failed (exit status {returncode})"
     return f"crashed ({signal.Signals(-returncode).name})"
-
-
-def _error_class(reason: str) -> type[UgosaError]:
-    return next((error for error in _descendants(UgosaError) if error.reason == reason), BadAudioError)
-
-
-def _descendants(error: type[UgosaError]) -> Iterator[type[UgosaError]]:
-    for child in error.__subclasses__():
-        yield child
-        yield from _descendants(child)

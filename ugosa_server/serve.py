@@ -28,8 +28,8 @@ from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.metrics import Metrics, MetricsServer
 from ugosa_server.models.registry import AUTO, FALLBACK, HOW_TO_GET_BETTER, ModelRegistry
-from ugosa_server.osc import JobFeed, OscOptions, OscService
-from ugosa_server.rpc import Authenticator, RpcServer, raise_descriptor_limit
+from ugosa_server.osc import JobFeed, OscService
+from ugosa_server.rpc import RpcServer, raise_descriptor_limit
 from ugosa_server.scheduling import Scheduler
 from ugosa_server.supervision import Supervisor, end, keep_running
 
@@ -98,8 +98,15 @@ async def serve(config: ServerConfig) -> str:
             await metrics.start(config.metrics)
             stack.push_async_callback(metrics.close)
             print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
-        authenticator = Authenticator(store, require_token_on_loopback=config.require_token_on_loopback)
-        rpc = RpcServer(uploads, jobs, arrays, registry, model.name, authenticator)
+        rpc = RpcServer(
+            store,
+            uploads,
+            jobs,
+            arrays,
+            registry,
+            model.name,
+            require_token_on_loopback=config.require_token_on_loopback,
+        )
         addresses = await rpc.start(
             config.listen,
             tls_files(config.tls_cert, config.tls_key, config.tls_client_ca),
@@ -111,8 +118,7 @@ async def serve(config: ServerConfig) -> str:
         for address in addresses:
             print(f"ugosa-server listens on {address}", flush=True)
 
-        idleness = Idleness(config.exit_when_idle_s, store, quotas, rpc)
-        await _keep_health(engine, rpc, idleness, stopping, supervisor)
+        await _keep_health(config.exit_when_idle_s, store, quotas, engine, rpc, stopping, supervisor)
         failure = supervisor.failure  # from here on tasks may end
         log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
         uploads.draining = jobs.draining = True
@@ -134,36 +140,33 @@ async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> 
 
 
 async def _keep_health(
-    engine: Engine, rpc: RpcServer, idleness: Idleness, stopping: asyncio.Event, supervisor: Supervisor
+    idle_limit_s: float,
+    store: AsyncStore,
+    quotas: Quotas,
+    engine: Engine,
+    rpc: RpcServer,
+    stopping: asyncio.Event,
+    supervisor: Supervisor,
 ) -> None:
-    """Report the engine's health by the health service, until the server is stopped, idle or fails."""
+    """Report the engine's health by the health service, until the server is stopped, idle or fails.
+
+    Idle: without an unfinished job, an open stream and a call for `idle_limit_s` seconds; 0 = never.
+    """
+    now_s = asyncio.get_running_loop().time
+    busy_s = now_s()
     while not (stopping.is_set() or supervisor.failed.is_set()):
         health = await engine.health()
         if health.refusal:
             raise ConfigError(health.refusal)
         rpc.set_serving(serving=health.ready)
-        if await idleness.is_over_limit():
+        unfinished = await store(lambda s: s.jobs.unfinished_ids())
+        if quotas.open_streams or unfinished:
+            busy_s = now_s()
+        if 0 < idle_limit_s <= now_s() - max(busy_s, rpc.last_call_s):
             log.info("idle for as long as exit_when_idle_s: the server ends")
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), HEALTH_INTERVAL_S)
-
-
-class Idleness:
-    """Time in which the server has no unfinished job, no open stream and no call."""
-
-    def __init__(self, limit_s: float, store: AsyncStore, quotas: Quotas, rpc: RpcServer) -> None:
-        """Begin to count; a limit of 0 seconds is never reached."""
-        self._limit_s, self._store, self._quotas, self._rpc = limit_s, store, quotas, rpc
-        self._busy_s = asyncio.get_running_loop().time()
-
-    async def is_over_limit(self) -> bool:
-        """Return whether it has lasted as long as the limit; to be asked again and again."""
-        now_s = asyncio.get_running_loop().time()
-        unfinished = await self._store(lambda s: s.jobs.unfinished_ids())
-        if self._quotas.open_streams or unfinished:
-            self._busy_s = now_s
-        return 0 < self._limit_s <= now_s - max(self._busy_s, self._rpc.last_call_s)
 
 
 async def _start_osc(
@@ -173,17 +176,16 @@ async def _start_osc(
         return
     feed = JobFeed(store, jobs, hub, LOCAL_PRINCIPAL)
     await feed.load()
-    options = OscOptions(
-        listen=_osc_address(config.osc) if config.osc else None,
-        peers=tuple(_osc_address(peer) for peer in config.osc_peers),
-    )
-    service = OscService(options, feed)
+    listen = _osc_address(config.osc) if config.osc else None
+    service = OscService(feed, listen, [_osc_address(peer) for peer in config.osc_peers])
     await service.start()
     stack.push_async_callback(service.close)
     if service.listen_address is not None:
         host, port = service.listen_address
         print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
-    stack.push_async_callback(end, keep_running(feed.run(service.publish, service.discard), "osc"))
+    stack.push_async_callback(
+        end, keep_running(feed.run(service.publisher.publish, service.publisher.discard), "osc")
+    )
 
 
 def _osc_address(text: str) -> tuple[str, int]:

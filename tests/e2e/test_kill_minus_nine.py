@@ -16,13 +16,13 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
+from tests.helpers.failpoints import NAMES
 from tests.helpers.jobs import QUICK, silent, states
 from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import make_song, read_audio, write_song
 from ugosa_client import JobEvent, JobState, UgosaClient
 from ugosa_client.connection import RetryPolicy
 from ugosa_client.errors import ServerUnavailableError, TransferInterruptedError
-from ugosa_server.failpoints import NAMES
 
 T = TypeVar("T")
 

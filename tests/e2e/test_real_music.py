@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from tests.helpers.jobs import silent
 from tests.helpers.songs import read_audio
 from ugosa_client import JobOptions, SeparationRequest, UgosaClient
-from ugosa_server.demo.song import load_demo_song, write_mix
+from ugosa_server.demo.run import load_demo_song
 
 FADE_S = 0.010
 
@@ -17,7 +18,7 @@ FADE_S = 0.010
 def test_steps_at_edges_of_marks_are_no_larger_than_in_the_mix(client: UgosaClient, tmp_path: Path):
     song = load_demo_song()
     path = tmp_path / "mix.wav"
-    write_mix(song, path)
+    soundfile.write(path, song.mix, song.sample_rate_hz, subtype="PCM_24")
     marks = [silent(mark.source, mark.start_frame, mark.end_frame) for mark in song.marks]
     request = SeparationRequest(path, marks=marks, options=JobOptions(model="starter", epochs=2))
     stems = client.separate(request, tmp_path / "stems").files.stems

@@ -8,8 +8,7 @@ from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import build_msg
 
 from tests.helpers.mutations import hostile
-from ugosa_server.osc.commands import Cancel, MalformedError, Query, Subscribe, Unsubscribe, parse
-from ugosa_server.osc.frames import MAX_MESSAGES
+from ugosa_server.osc.commands import COMMANDS, MAX_MESSAGES, MalformedError, parse
 
 MESSAGES = [
     build_msg("/ugosa/v1/subscribe", [9000, "127.0.0.1", 60]),
@@ -59,5 +58,7 @@ def check(datagram):
         commands = parse(datagram)
     except MalformedError:
         return
-    assert all(isinstance(command, Subscribe | Unsubscribe | Query | Cancel) for command in commands)
+    for address, arguments in commands:
+        tags = "".join("i" if isinstance(value, int) else "s" for value in arguments.values())
+        assert COMMANDS[address, f",{tags}"] == tuple(arguments)
     assert len(commands) <= MAX_MESSAGES, "no datagram unfolds into more than it says"

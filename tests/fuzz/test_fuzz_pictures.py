@@ -15,7 +15,7 @@ from ugosa_server.errors import BadVideoError, UgosaError
 from ugosa_server.jobs.options import resolve_job_options
 from ugosa_server.marks.players import MAX_PICTURE_PIXELS, jpeg_size
 from ugosa_server.models.registry import read_model_info
-from ugosa_server.rpc.options import options_from_wire, options_to_wire
+from ugosa_server.rpc.convert import options_from_wire, options_to_wire
 from ugosa_server.video.decode import probe_video, read_jpegs, read_video
 from ugosa_server.wire.ugosa.v1 import job_pb2
 

@@ -18,10 +18,11 @@ from ugosa_server.models.registry import read_model_info
 from ugosa_server.rpc.convert import (
     marks_from_wire,
     marks_to_wire,
+    options_from_wire,
+    options_to_wire,
     upload_format_from_wire,
     upload_format_to_wire,
 )
-from ugosa_server.rpc.options import options_from_wire, options_to_wire
 from ugosa_server.wire.ugosa.v1 import audio_pb2, job_pb2, marks_pb2
 
 FRAMES = 100_000

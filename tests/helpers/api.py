@@ -10,7 +10,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
 from tests.helpers.front import running_front, wav_bytes
-from ugosa_server.rpc import Authenticator, RpcServer
+from ugosa_server.rpc import RpcServer
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
     job_service_pb2,
@@ -100,8 +100,15 @@ async def listening(
 ):
     """A front and the addresses that it serves on."""
     async with running_front(tmp_path, *scripts, **options) as front:
-        authenticator = Authenticator(front.store, require_token_on_loopback=require_token_on_loopback)
-        server = RpcServer(front.uploads, front.jobs, front.arrays, front.registry, "tiny", authenticator)
+        server = RpcServer(
+            front.store,
+            front.uploads,
+            front.jobs,
+            front.arrays,
+            front.registry,
+            "tiny",
+            require_token_on_loopback=require_token_on_loopback,
+        )
         addresses = await server.start(listen or [f"unix:{tmp_path}/u.sock"], tls, has_tokens=has_tokens)
         server.set_serving(serving=True)
         front.rpc = server

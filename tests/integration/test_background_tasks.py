@@ -70,7 +70,7 @@ async def test_progress_over_osc_goes_on_after_a_store_error(tmp_path, monkeypat
         monkeypatch.setattr("ugosa_server.jobs.store.job_reader.JobReader.find", fail_once)
         gate.open()
         async with asyncio.timeout(10):
-            while not (await published.get()).ended:
+            while not (await published.get()).state.ended:
                 pass
         assert not errors
         assert (await front.jobs.get(PRINCIPAL, job.job_id)).state.ended

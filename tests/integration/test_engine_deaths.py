@@ -16,9 +16,9 @@ from tests.helpers.engines import (
     run_through,
     until,
 )
+from tests.helpers.failpoints import PHASES
 from tests.helpers.run_specs import ENDLESS, RunSpecs
 from ugosa_server.errors import WorkerLostError
-from ugosa_server.failpoints import PHASES
 
 pytestmark = pytest.mark.asyncio
 

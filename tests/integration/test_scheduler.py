@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from tests.helpers.failpoints import PHASES
 from tests.helpers.faulty_engine import DUPLICATES, LATE, LOST_RESULT, FaultyEngine
 from tests.helpers.front import PRINCIPAL, Front, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, ScriptedEngine, progress, succeed
@@ -23,7 +24,6 @@ from ugosa_server.errors import (
     UnsupportedEncodingError,
     WorkerLostError,
 )
-from ugosa_server.failpoints import PHASES
 from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.runs import RunFailed, RunNotice, RunProgress

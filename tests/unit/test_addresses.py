@@ -3,13 +3,16 @@
 import os
 import socket
 import stat
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from ugosa_server.addresses import (
     TcpAddress,
+    TlsFiles,
     UnixAddress,
-    check_reach,
+    checked_addresses,
     claim_socket,
     loopback_ip,
     parse_address,
@@ -28,18 +31,18 @@ from ugosa_server.errors import ConfigError
     ],
 )
 def test_address_of_this_machine_needs_no_tls(text, target):
-    address = parse_address(text)
+    (address,) = checked_addresses([text], None, has_tokens=False)
     assert address.target == target
-    check_reach(address, has_tls=False, knows_callers=False)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:50051", "[::]:50051", "192.168.1.5:50051", "studio.example:50051"])
 def test_wider_address_without_tls_and_identities_is_refused(text):
-    address = parse_address(text)
-    for has_tls, knows_callers in ((False, False), (False, True), (True, False)):
+    tls = TlsFiles(Path("cert.pem"), Path("key.pem"))
+    for files, has_tokens in ((None, False), (None, True), (tls, False)):
         with pytest.raises(ConfigError, match="SSH tunnel"):
-            check_reach(address, has_tls=has_tls, knows_callers=knows_callers)
-    check_reach(address, has_tls=True, knows_callers=True)
+            checked_addresses([text], files, has_tokens=has_tokens)
+    assert checked_addresses([text], tls, has_tokens=True)
+    assert checked_addresses([text], replace(tls, client_ca=Path("ca.pem")), has_tokens=False)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

@@ -1,6 +1,6 @@
 """The one table of a job's options: their names, ranges, choices and meanings.
 
-The checks of values and their messages follow from it, both directions of `rpc/options.py`, "options used" in
+The checks of values and their messages follow from it, both directions of `rpc/convert.py`, "options used" in
 the report, the flags of `ugosa separate`, and docs/options.md.
 
 To add an option: add a row here and a field of its `owner`, from which the code that obeys it reads it; add a

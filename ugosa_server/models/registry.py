@@ -17,8 +17,7 @@ from pathlib import Path
 import msgspec
 
 from ugosa_server.errors import CheckpointError, ConfigError, UnknownModelError, did_you_mean
-from ugosa_server.files import sha256_of_file
-from ugosa_server.home import home_dir
+from ugosa_server.files import home_dir, sha256_of_file
 from ugosa_server.models.checkpoint_header import architecture_of, read_header
 from ugosa_server.models.config import NetworkConfig, depths_of
 from ugosa_server.models.published import PUBLISHED

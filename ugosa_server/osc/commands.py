@@ -1,42 +1,124 @@
-"""Commands in datagrams, the limit on their rate, and the subscriptions that they make."""
+"""Commands in datagrams, the limit on their rate, and the subscriptions that they make.
+
+Bundles are strangers' bytes, read on the event loop, and are taken apart here in a bounded number of steps:
+every element lies within its bundle and takes at least four bytes, so that each step goes forward.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from ugosa_server.addresses import MAX_PORT, loopback_ip
-from ugosa_server.osc.frames import MAX_MESSAGES, MalformedError, OscMessage, read_messages
+from pythonosc.parsing.osc_types import ParseError, get_int, get_string
+
+from ugosa_server.addresses import MAX_PORT
+from ugosa_server.errors import BadOptionError
 from ugosa_server.osc.snapshot import MAX_DATAGRAM_BYTES
 
 Address = tuple[str, int]
 """An IP address in text and a UDP port."""
 
-SUBSCRIBE_ADDRESS = "/ugosa/v1/subscribe"
-UNSUBSCRIBE_ADDRESS = "/ugosa/v1/unsubscribe"
-QUERY_ADDRESS = "/ugosa/v1/query"
-CANCEL_ADDRESS = "/ugosa/v1/cancel"
-ACCEPT_ADDRESS = "/ugosa/v1/accept"
+SUBSCRIBE = "/ugosa/v1/subscribe"
+UNSUBSCRIBE = "/ugosa/v1/unsubscribe"
+QUERY = "/ugosa/v1/query"
+CANCEL = "/ugosa/v1/cancel"
+ACCEPT = "/ugosa/v1/accept"
+
+COMMANDS = {
+    (SUBSCRIBE, ",i"): ("port",),
+    (SUBSCRIBE, ",ii"): ("port", "ttl_s"),
+    (SUBSCRIBE, ",is"): ("port", "host"),
+    (SUBSCRIBE, ",isi"): ("port", "host", "ttl_s"),
+    (UNSUBSCRIBE, ",i"): ("port",),
+    (UNSUBSCRIBE, ",is"): ("port", "host"),
+    (QUERY, ","): (),
+    (QUERY, ",s"): ("job_id",),
+    (CANCEL, ",s"): ("job_id",),
+    (ACCEPT, ",s"): ("job_id",),
+}
+"""Names of the arguments, by address and type tags."""
+READERS = {"i": get_int, "s": get_string}
+
+BUNDLE_START = b"#bundle\0"
+TIME_TAG_BYTES = 8
+WORD_BYTES = 4  # everything in OSC takes a multiple of this
+MAX_NESTING = 4
+MAX_MESSAGES = 20  # of a datagram
 MAX_MESSAGES_PER_S = MAX_MESSAGES  # so that a full bundle can be carried out
-DEFAULT_TTL_S = 60
 MAX_TTL_S = 3600
 MAX_SUBSCRIBERS = 32
 
 
-class SubscriptionRefusedError(Exception):
-    """Refusal of a subscription; the message gives the reason."""
+class MalformedError(Exception):
+    """A datagram that is no command of this version; the message gives the reason."""
 
 
-def subscriber_ip(host: str) -> str:
-    """Return the loopback IP address of a subscriber's host.
+class Command(NamedTuple):
+    """A message that stands in COMMANDS."""
+
+    address: str
+    arguments: dict[str, Any]
+    """By name; values are unchecked."""
+
+
+def parse(datagram: bytes) -> list[Command]:
+    """Return the commands of a datagram in the order in which they stand; time tags are ignored.
 
     Raises:
-        SubscriptionRefusedError: the host is neither `localhost` nor a loopback address.
+        MalformedError: one of them is not understood; then none is to be carried out.
     """
-    ip = loopback_ip(host)
-    if ip is None:
-        raise SubscriptionRefusedError(f"host {host!r} is neither localhost nor a loopback IP address")
-    return ip
+    if len(datagram) > MAX_DATAGRAM_BYTES:
+        raise MalformedError(f"datagram has {len(datagram)} bytes; at most {MAX_DATAGRAM_BYTES} are read")
+    try:
+        return [_command(message) for message in _messages(datagram)]
+    except (ParseError, UnicodeDecodeError) as error:
+        raise MalformedError(str(error)) from error
+
+
+def _messages(datagram: bytes) -> list[bytes]:
+    messages: list[bytes] = []
+    waiting = [(datagram, 0)]  # elements still to be read, the next one last, and how deep each lies
+    while waiting:
+        element, nesting = waiting.pop()
+        if not element.startswith(BUNDLE_START):
+            messages.append(element)
+        elif nesting == MAX_NESTING:
+            raise MalformedError(f"bundles are nested more than {MAX_NESTING} deep")
+        else:
+            waiting += [(inner, nesting + 1) for inner in reversed(_elements(element))]
+        if len(messages) + len(waiting) > MAX_MESSAGES:
+            raise MalformedError(f"a datagram may hold at most {MAX_MESSAGES} messages")
+    return messages
+
+
+def _elements(bundle: bytes) -> list[bytes]:
+    """Return the elements of a bundle: each its size, a positive multiple of four, and as many bytes."""
+    position = len(BUNDLE_START) + TIME_TAG_BYTES
+    if len(bundle) < position:
+        raise MalformedError("a bundle ends within its time tag")
+    elements = []
+    while position < len(bundle):
+        size, position = get_int(bundle, position)
+        if size <= 0 or size % WORD_BYTES or position + size > len(bundle):
+            raise MalformedError(f"an element says {size} bytes; {len(bundle) - position} are left")
+        elements.append(bundle[position : position + size])
+        position += size
+    return elements
+
+
+def _command(message: bytes) -> Command:
+    address, position = get_string(message, 0)
+    tags = ","
+    if position < len(message):  # old senders leave out the type tags where there are no arguments
+        tags, position = get_string(message, position)
+    names = COMMANDS.get((address, tags))
+    if names is None:
+        raise MalformedError(f"{address!r} with type tags {tags!r} is not a command")
+    arguments: dict[str, Any] = {}
+    for name, tag in zip(names, tags[1:], strict=True):
+        arguments[name], position = READERS[tag](message, position)
+    if position < len(message):
+        raise MalformedError(f"{address} has {len(message) - position} bytes after its last argument")
+    return Command(address, arguments)
 
 
 class Subscribers:
@@ -49,17 +131,15 @@ class Subscribers:
         """Add or renew a subscription.
 
         Raises:
-            SubscriptionRefusedError: a value is out of its range, or there are `MAX_SUBSCRIBERS` others.
+            BadOptionError: a value is out of its range, or there are `MAX_SUBSCRIBERS` others.
         """
         if not 1 <= ttl_s <= MAX_TTL_S:
-            raise SubscriptionRefusedError(f"time to live is {ttl_s} s; it must be 1 to {MAX_TTL_S} s")
+            raise BadOptionError(f"time to live is {ttl_s} s; it must be 1 to {MAX_TTL_S} s")
         if not 1 <= address[1] <= MAX_PORT:
-            raise SubscriptionRefusedError(f"port is {address[1]}; it must be 1 to {MAX_PORT}")
+            raise BadOptionError(f"port is {address[1]}; it must be 1 to {MAX_PORT}")
         others = [other for other in self.active(now_s) if other != address]
         if len(others) >= MAX_SUBSCRIBERS:
-            raise SubscriptionRefusedError(
-                f"there are {len(others)} subscribers; at most {MAX_SUBSCRIBERS} are served"
-            )
+            raise BadOptionError(f"there are {len(others)} subscribers; at most {MAX_SUBSCRIBERS} are served")
         self._expiry_s[address] = now_s + ttl_s
 
     def remove(self, address: Address) -> None:
@@ -72,97 +152,17 @@ class Subscribers:
         return list(self._expiry_s)
 
 
-@dataclass(frozen=True)
-class Subscribe:
-    """Send progress to a port."""
-
-    port: int
-    """UDP port, unchecked."""
-    host: str | None = None
-    """As sent, unchecked; None = the address that the control socket listens on."""
-    ttl_s: int = DEFAULT_TTL_S
-    """Seconds until the subscription ends, unchecked."""
-
-
-@dataclass(frozen=True)
-class Unsubscribe:
-    """Send no more progress to a port."""
-
-    port: int
-    host: str | None = None
-
-
-@dataclass(frozen=True)
-class Query:
-    """Send a snapshot."""
-
-    job_id: str | None = None
-    """None = of every live job."""
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """Cancel a job."""
-
-    job_id: str
-    """Unchecked."""
-
-
-@dataclass(frozen=True)
-class Accept:
-    """Have a job learn no more and go on to its stems."""
-
-    job_id: str
-    """Unchecked."""
-
-
-Command = Subscribe | Unsubscribe | Query | Cancel | Accept
-
-
-def parse(datagram: bytes) -> list[Command]:
-    """Return the commands of a datagram, of which a bundle may hold several.
-
-    Raises:
-        MalformedError: one of them is not understood; then none is to be carried out.
-    """
-    if len(datagram) > MAX_DATAGRAM_BYTES:
-        raise MalformedError(f"datagram has {len(datagram)} bytes; at most {MAX_DATAGRAM_BYTES} are read")
-    return [_command(message) for message in read_messages(datagram)]
-
-
-_COMMANDS: dict[tuple[str, str], Callable[..., Command]] = {
-    (SUBSCRIBE_ADDRESS, "i"): Subscribe,
-    (SUBSCRIBE_ADDRESS, "ii"): lambda port, ttl_s: Subscribe(port, ttl_s=ttl_s),
-    (SUBSCRIBE_ADDRESS, "is"): Subscribe,
-    (SUBSCRIBE_ADDRESS, "isi"): Subscribe,
-    (UNSUBSCRIBE_ADDRESS, "i"): Unsubscribe,
-    (UNSUBSCRIBE_ADDRESS, "is"): Unsubscribe,
-    (QUERY_ADDRESS, ""): Query,
-    (QUERY_ADDRESS, "s"): Query,
-    (CANCEL_ADDRESS, "s"): Cancel,
-    (ACCEPT_ADDRESS, "s"): Accept,
-}
-
-
-def _command(message: OscMessage) -> Command:
-    command = _COMMANDS.get((message.address, message.tags))
-    if command is None:
-        raise MalformedError(f"{message.address} with type tags ',{message.tags}' is not a command")
-    return command(*message.arguments)
-
-
 class RateLimit:
     """A token bucket: at most `per_s` permits at once, and a second on average; the time is passed in."""
 
     def __init__(self, per_s: int = MAX_MESSAGES_PER_S) -> None:
         self._per_s = per_s
         self._tokens = float(per_s)
-        self._filled_s: float | None = None
+        self._filled_s = 0.0
 
     def permit(self, now_s: float) -> bool:
         """Take a permit, if there is one."""
-        if self._filled_s is not None:
-            self._tokens = min(float(self._per_s), self._tokens + (now_s - self._filled_s) * self._per_s)
+        self._tokens = min(float(self._per_s), self._tokens + (now_s - self._filled_s) * self._per_s)
         self._filled_s = now_s
         if self._tokens < 1:
             return False

@@ -5,77 +5,69 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 
 from ugosa_server.addresses import loopback_ip
-from ugosa_server.errors import ConfigError, UgosaError, reason_of
+from ugosa_server.errors import BadOptionError, ConfigError, UgosaError, reason_of
 from ugosa_server.osc.commands import (
-    Accept,
+    ACCEPT,
+    CANCEL,
+    QUERY,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
     Address,
-    Cancel,
     Command,
-    Query,
+    MalformedError,
     RateLimit,
-    Subscribe,
     Subscribers,
-    SubscriptionRefusedError,
-    Unsubscribe,
     parse,
-    subscriber_ip,
 )
-from ugosa_server.osc.frames import MalformedError
 from ugosa_server.osc.sending import ProgressPublisher
-from ugosa_server.osc.snapshot import JobFeed, JobSnapshot
+from ugosa_server.osc.snapshot import JobFeed
+
+DEFAULT_TTL_S = 60  # of a subscription
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class OscOptions:
-    """Addresses of control and of the configured peers."""
+class OscService(asyncio.DatagramProtocol):
+    """Publishes progress, and carries out the commands that reach its control socket.
 
-    listen: Address | None = None
-    """Loopback address and port of the control socket; port 0 takes a free one; None = no control."""
-    peers: tuple[Address, ...] = ()
-    """Receivers of progress without a subscription; hosts need not be of this machine."""
+    Belongs to the event loop on which it is made.
+    """
 
+    def __init__(self, feed: JobFeed, listen: Address | None = None, peers: Sequence[Address] = ()) -> None:
+        """Prepare the service.
 
-@dataclass
-class OscCounters:
-    """Counts since the service started."""
-
-    sent: int = 0
-    commands: int = 0
-    malformed: int = 0
-    """Datagrams that were no command of this version."""
-    refused: int = 0
-    """Commands with a value out of range, or about a job that does not exist."""
-    rate_limited: int = 0
-    """Datagrams and commands dropped, unread, because there were too many."""
-
-
-class OscService:
-    """Publishes progress and carries out commands. Belongs to the event loop's thread."""
-
-    def __init__(self, options: OscOptions, feed: JobFeed) -> None:
-        self.counters = OscCounters()
-        self._options = options
+        Args:
+            feed: of the jobs.
+            listen: loopback address and port for control; port 0 takes a free one; None = no control.
+            peers: receivers of progress without a subscription; hosts need not be of this machine.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.counters: Counter[str] = Counter()
+        """Datagrams `sent`, `commands` carried out, `malformed` datagrams, `refused` commands (a value out of
+        range, no such job), and datagrams and commands dropped as `rate_limited`."""
+        self.listen_address: Address | None = None
+        """Where commands arrive, with the real port; None before `start` and without control."""
+        self.publisher = ProgressPublisher(self._loop, self._send_to_all)
+        """Sends the new state of a job, as often as it changes."""
         self._feed = feed
+        self._listen = listen
+        self._peers = peers
         self._subscribers = Subscribers()
         self._rate_limit = RateLimit()
-        self._peers: list[Address] = []
-        self._listen: Address | None = None
         self._receiver: asyncio.DatagramTransport | None = None
         self._senders: dict[socket.AddressFamily, asyncio.DatagramTransport] = {}
-        self._publisher: ProgressPublisher | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def listen_address(self) -> Address | None:
-        """Where commands arrive, with the real port; None before `start` and without control."""
-        return self._listen
+        self._actions: dict[str, Callable[..., Awaitable[None]]] = {
+            SUBSCRIBE: self._subscribe,
+            UNSUBSCRIBE: self._unsubscribe,
+            QUERY: self._query,
+            CANCEL: feed.cancel,
+            ACCEPT: feed.accept,
+        }
 
     async def start(self) -> None:
         """Open the sockets and begin to publish the live jobs.
@@ -84,181 +76,121 @@ class OscService:
             ConfigError: the control address is not loopback or is taken, or a peer cannot be resolved.
         """
         try:
-            await self._open()
+            self._peers = [await _resolved(*peer) for peer in self._peers]
+            await self._open_senders()
+            if self._listen is not None:
+                await self._open_receiver(*self._listen)
         except ConfigError:
             await self.close()
             raise
-
-    def publish(self, snapshot: JobSnapshot) -> None:
-        """Send the new state of a job, as often as it changes. Does nothing unless started."""
-        if self._publisher is not None:
-            self._publisher.publish([snapshot])
-
-    def discard(self, job_id: str) -> None:
-        """Send nothing more of a job that was deleted. Does nothing unless started."""
-        if self._publisher is not None:
-            self._publisher.discard(job_id)
+        self._send_live_jobs()
 
     async def close(self) -> None:
         """Close the sockets; commands that are being carried out are awaited."""
         if self._receiver is not None:
             self._receiver.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._publisher is not None:
-            self._publisher.close()
-            self._publisher = None
+        await asyncio.gather(*self._tasks)
+        self.publisher.close()
         for sender in self._senders.values():
             sender.close()
 
-    async def _open(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._peers = [await _resolved(peer) for peer in self._options.peers]
+    async def _open_senders(self) -> None:
         for family in (socket.AF_INET, socket.AF_INET6):
             try:
-                sender, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, family=family)
+                sender, _ = await self._loop.create_datagram_endpoint(asyncio.DatagramProtocol, family=family)
             except OSError as error:  # a machine without IPv6
                 log.debug("no OSC over %s: %s", family.name, error)
             else:
                 self._senders[family] = sender
-        if self._options.listen is not None:
-            await self._open_receiver(self._options.listen)
-        self._publisher = ProgressPublisher(self._send_to_all)
-        self._send_live_jobs()
 
-    async def _open_receiver(self, listen: Address) -> None:
-        host, port = listen
+    async def _open_receiver(self, host: str, port: int) -> None:
         ip = loopback_ip(host)
         if ip is None:
             raise ConfigError(
                 f"OSC control cannot listen on {host}:{port}: not an address of this machine's loopback"
                 " interface; use 127.0.0.1 or ::1"
             )
-        loop = asyncio.get_running_loop()
         try:
-            await loop.create_datagram_endpoint(
-                lambda: _Receiver(self._connected, self._receive), local_addr=(ip, port)
-            )
+            await self._loop.create_datagram_endpoint(lambda: self, local_addr=(ip, port))
         except OSError as error:
             raise ConfigError(
                 f"OSC control cannot listen on {host}:{port}: {reason_of(error)}; choose another port"
             ) from error
 
-    def _connected(self, receiver: asyncio.DatagramTransport) -> None:
-        self._receiver = receiver
-        self._listen = receiver.get_extra_info("sockname")[:2]
-
-    def _send_to_all(self, datagram: bytes) -> None:
-        for target in {*self._peers, *self._subscribers.active(_now_s())}:
-            sender = self._senders.get(_family(target))
-            if sender is not None:
-                sender.sendto(datagram, target)
-                self.counters.sent += 1
-
-    def _receive(self, datagram: bytes) -> None:
-        if not self._rate_limit.permit(_now_s()):  # before a byte is looked at
-            self.counters.rate_limited += 1
-            return
-        try:
-            commands = parse(datagram)
-        except MalformedError as error:
-            self.counters.malformed += 1
-            log.debug("OSC datagram dropped: %s", error)
-            return
-        for number, command in enumerate(commands):
-            if number > 0 and not self._rate_limit.permit(_now_s()):
-                self.counters.rate_limited += 1
-                continue
-            try:
-                self._carry_out(command)
-            except SubscriptionRefusedError as error:
-                self._refuse(command, error)
-            else:
-                self.counters.commands += 1
-
-    def _carry_out(self, command: Command) -> None:
-        match command:
-            case Subscribe(port, host, ttl_s):
-                address = self._subscriber_address(host, port)
-                if address == self._listen:
-                    raise SubscriptionRefusedError(f"port {port} is the one that commands are sent to")
-                self._subscribers.add(address, ttl_s, _now_s())
-                self._send_live_jobs()
-            case Unsubscribe(port, host):
-                self._subscribers.remove(self._subscriber_address(host, port))
-            case Query(None):
-                self._send_live_jobs()
-            case Query(str(job_id)):
-                self._spawn(self._answered(command, self._query(job_id)))
-            case Cancel(job_id):
-                self._spawn(self._answered(command, self._feed.cancel(job_id)))
-            case Accept(job_id):
-                self._spawn(self._answered(command, self._feed.accept(job_id)))
-
-    def _subscriber_address(self, host: str | None, port: int) -> Address:
-        assert self._listen is not None  # a command has arrived there
-        return (self._listen[0] if host is None else subscriber_ip(host), port)
-
-    async def _query(self, job_id: str) -> None:
-        self._send_again([await self._feed.snapshot(job_id)])
-
-    async def _answered(self, command: Command, work: Coroutine[Any, Any, None]) -> None:
-        """Carry out a command about a job, and count a refusal."""
-        try:
-            await work
-        except UgosaError as error:
-            self._refuse(command, error)
-
-    def _send_live_jobs(self) -> None:
-        self._send_again(self._feed.live_jobs())
-
-    def _send_again(self, snapshots: Sequence[JobSnapshot]) -> None:
-        if self._publisher is not None:
-            self._publisher.publish(snapshots, again=True)
-
-    def _refuse(self, command: Command, error: Exception) -> None:
-        self.counters.refused += 1
-        log.info("OSC %s refused: %s", type(command).__name__.lower(), error)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("an OSC command failed", exc_info=error)
-
-
-class _Receiver(asyncio.DatagramProtocol):
-    """Passes datagrams on without their source address, which can be forged."""
-
-    def __init__(
-        self, connected: Callable[[asyncio.DatagramTransport], None], received: Callable[[bytes], None]
-    ) -> None:
-        self._connected = connected
-        self._received = received
-
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
-        self._connected(transport)
+        """Note the control socket."""
+        self._receiver = transport
+        self.listen_address = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        self._received(data)
+        """Carry out the commands of a datagram; its source address, which can be forged, is ignored."""
+        if not self._permits():  # before a byte is looked at
+            return
+        try:
+            commands = parse(data)
+        except MalformedError as error:
+            self.counters["malformed"] += 1
+            log.debug("OSC datagram dropped: %s", error)
+            return
+        permitted = [command for place, command in enumerate(commands) if place == 0 or self._permits()]
+        task = self._loop.create_task(self._carry_out(permitted))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _permits(self) -> bool:
+        permitted = self._rate_limit.permit(self._loop.time())
+        self.counters["rate_limited"] += not permitted
+        return permitted
+
+    async def _carry_out(self, commands: Sequence[Command]) -> None:
+        for address, arguments in commands:
+            try:
+                await self._actions[address](**arguments)
+                self.counters["commands"] += 1
+            except UgosaError as error:
+                self.counters["refused"] += 1
+                log.info("OSC %s refused: %s", address.rpartition("/")[2], error)
+            except Exception:
+                log.exception("an OSC command failed")
+
+    async def _subscribe(self, port: int, host: str | None = None, ttl_s: int = DEFAULT_TTL_S) -> None:
+        address = self._subscriber_address(port, host)
+        if address == self.listen_address:
+            raise BadOptionError(f"port {port} is the one that commands are sent to")
+        self._subscribers.add(address, ttl_s, self._loop.time())
+        self._send_live_jobs()
+
+    async def _unsubscribe(self, port: int, host: str | None = None) -> None:
+        self._subscribers.remove(self._subscriber_address(port, host))
+
+    def _subscriber_address(self, port: int, host: str | None) -> Address:
+        assert self.listen_address is not None  # a command has arrived there
+        ip = self.listen_address[0] if host is None else loopback_ip(host)
+        if ip is None:
+            raise BadOptionError(f"host {host!r} is neither localhost nor a loopback IP address")
+        return ip, port
+
+    async def _query(self, job_id: str | None = None) -> None:
+        if job_id is None:
+            self._send_live_jobs()
+        else:
+            self.publisher.publish(await self._feed.snapshot(job_id), again=True)
+
+    def _send_live_jobs(self) -> None:
+        for snapshot in self._feed.live_jobs():
+            self.publisher.publish(snapshot, again=True)
+
+    def _send_to_all(self, datagram: bytes) -> None:
+        for target in {*self._peers, *self._subscribers.active(self._loop.time())}:
+            sender = self._senders.get(socket.AF_INET6 if ":" in target[0] else socket.AF_INET)
+            if sender is not None:
+                sender.sendto(datagram, target)
+                self.counters["sent"] += 1
 
 
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _family(address: Address) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-
-
-async def _resolved(peer: Address) -> Address:
-    host, port = peer
-    loop = asyncio.get_running_loop()
+async def _resolved(host: str, port: int) -> Address:
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as error:
         raise ConfigError(
             f"OSC peer {host}:{port} cannot be found: {reason_of(error)}; give its IP address"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
+from ugosa_server.jobs.events import EventBody, EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPhase, RunPreview, RunProgress
@@ -20,9 +20,7 @@ from ugosa_server.jobs.store import AsyncStore, Store
 PROGRESS_ADDRESS = "/ugosa/v1/job/progress"
 MAX_DATAGRAM_BYTES = 1400  # below the MTU of Ethernet (1500) less IP and UDP headers: never fragmented
 ETA_UNKNOWN_S = -1.0
-WAITING_STATE = "QUEUED"
 MAX_WAITING = 20  # jobs that wait and are sent to who asks for all: a queue may have hundreds
-TERMINAL_STATES = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 PHASE_TEXTS = {
     RunPhase.PREPARE: "preparing",
@@ -47,24 +45,13 @@ class JobSnapshot:
     """Server-made id."""
     seq: int
     """Sequence number of the job's newest event; 0 <= seq < 2^31."""
-    state: str
-    """QUEUED, RUNNING, CANCELLING, SUCCEEDED, FAILED or CANCELLED."""
+    state: JobState
     fraction: float
     """Share of the job that is done, 0 to 1."""
     eta_s: float | None
     """Seconds to the end; None = unknown."""
     text: str
     """For people, for example "adapting, epoch 3 of 10"."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.state in TERMINAL_STATES
-
-    @property
-    def waits(self) -> bool:
-        """True while the job is in the queue."""
-        return self.state == WAITING_STATE
 
 
 def encode(snapshot: JobSnapshot) -> bytes:
@@ -78,7 +65,7 @@ def _message(snapshot: JobSnapshot, text: str) -> bytes:
     eta_s = ETA_UNKNOWN_S if snapshot.eta_s is None else snapshot.eta_s
     builder.add_arg(snapshot.job_id, "s")
     builder.add_arg(snapshot.seq, "i")
-    builder.add_arg(snapshot.state, "s")
+    builder.add_arg(snapshot.state.upper(), "s")
     builder.add_arg(snapshot.fraction, "f")
     builder.add_arg(eta_s, "f")
     builder.add_arg(text, "s")
@@ -129,11 +116,9 @@ class JobFeed:
             while self._news:
                 job_id = self._news.pop()
                 try:
-                    job, event = await self._read(job_id)
-                    if job is not None:
-                        publish(self._remember(job, event))
-                    else:
-                        discard(job_id)
+                    publish(await self.snapshot(job_id))
+                except NotFoundError:
+                    discard(job_id)
                 except Exception:  # such as a store that cannot be read now: the job is read again
                     log.exception("job %s cannot be published; trying again in %.0f s", job_id, RETRY_S)
                     self._news.add(job_id)
@@ -141,8 +126,9 @@ class JobFeed:
 
     def live_jobs(self) -> Sequence[JobSnapshot]:
         """Return a snapshot of every job that runs, and of the first MAX_WAITING that wait."""
-        waiting = [snapshot for snapshot in self._live.values() if snapshot.waits]
-        return [*(snapshot for snapshot in self._live.values() if not snapshot.waits), *waiting[:MAX_WAITING]]
+        running = [live for live in self._live.values() if live.state is not JobState.QUEUED]
+        waiting = [live for live in self._live.values() if live.state is JobState.QUEUED]
+        return running + waiting[:MAX_WAITING]
 
     async def snapshot(self, job_id: str) -> JobSnapshot:
         """Return a snapshot of a job, ended or not.
@@ -150,63 +136,44 @@ class JobFeed:
         Raises:
             NotFoundError: there is no such job.
         """
-        job, event = await self._read(job_id)
+
+        def read(store: Store) -> tuple[Job | None, Sequence[JobEvent]]:
+            job = store.jobs.find(self._principal, job_id, marks=False)
+            return job, [] if job is None else store.events.after(job_id, job.last_seq - 1, 1)
+
+        job, events = await self._store(read)  # in one step: the job could end between two
+        if job is None or job.state.ended:
+            self._live.pop(job_id, None)
         if job is None:
             raise NotFoundError(f"no job {job_id!r}")
-        return self._remember(job, event)
+        newest = events[0].body if events else None
+        snapshot = JobSnapshot(
+            job_id=job.job_id,
+            seq=job.last_seq,
+            state=job.state,
+            fraction=job.fraction,
+            eta_s=newest.eta_s if isinstance(newest, RunProgress) else None,
+            text=_text(job, newest),
+        )
+        if not job.state.ended:
+            self._live[job_id] = snapshot
+        return snapshot
 
     async def cancel(self, job_id: str) -> None:
-        """Ask a job to end; one that has ended stays as it is.
-
-        Raises:
-            NotFoundError: there is no such job.
-        """
+        """Ask a job to end; raise NotFoundError if there is none. One that has ended stays as it is."""
         await self._jobs.cancel(self._principal, job_id)
 
     async def accept(self, job_id: str) -> None:
-        """Ask a job to go on to the stems of what it has learned; one that has ended stays as it is.
-
-        Raises:
-            NotFoundError: there is no such job.
-        """
+        """Ask a job to go on to the stems of what it has learned, as `cancel` does."""
         await self._jobs.accept(self._principal, job_id)
 
     def _on_news(self, job_id: str) -> None:
         self._news.add(job_id)
         self._woken.set()
 
-    async def _read(self, job_id: str) -> tuple[Job | None, JobEvent | None]:
-        """Return the job and its newest event; None for one that has been deleted or is another's."""
 
-        def read(store: Store) -> tuple[Job | None, JobEvent | None]:
-            job = store.jobs.find(self._principal, job_id, marks=False)
-            events = [] if job is None else store.events.after(job_id, job.last_seq - 1, 1)
-            return job, events[0] if events else None
-
-        job, event = await self._store(read)  # in one step: the job could end between two
-        if job is None:
-            self._live.pop(job_id, None)
-        return job, event
-
-    def _remember(self, job: Job, event: JobEvent | None) -> JobSnapshot:
-        progress = event.body if event and isinstance(event.body, RunProgress) else None
-        snapshot = JobSnapshot(
-            job_id=job.job_id,
-            seq=job.last_seq,
-            state=job.state.value.upper(),
-            fraction=job.fraction,
-            eta_s=progress.eta_s if progress else None,
-            text=_text(job, event),
-        )
-        if snapshot.ended:
-            self._live.pop(job.job_id, None)
-        else:
-            self._live[job.job_id] = snapshot
-        return snapshot
-
-
-def _text(job: Job, event: JobEvent | None) -> str:
-    match event.body if event else None:
+def _text(job: Job, newest: EventBody | None) -> str:
+    match newest:
         case RunProgress(phase=RunPhase.ADAPTATION, epoch=epoch, epochs=epochs):
             return f"{PHASE_TEXTS[RunPhase.ADAPTATION]}, epoch {epoch} of {epochs}"
         case RunProgress(phase=phase):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ugosa_server.adaptation import AdaptationOptions, Outcome, Verdict
+from ugosa_server.adaptation import AdaptationOptions, LossTerms, Outcome, Verdict
 from ugosa_server.adaptation.adapter_file import apply_adapter, load_adapter, save_adapter
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
@@ -32,7 +32,6 @@ from ugosa_server.pipeline.memory import own_bytes
 from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.pipeline.plan import calibration_cost
 from ugosa_server.pipeline.previews import Previews
-from ugosa_server.report import EpochLoss
 from ugosa_server.separation.calibration import MaskCalibration
 
 ADAPTER_NAME = "adapter.safetensors"
@@ -46,7 +45,7 @@ BUDGET_LENIENCE = 0.2  # of the cost of a calibration, which a run within a budg
 class AdaptationResult:
     """Losses of an adaptation, and its adapter."""
 
-    epoch_losses: tuple[EpochLoss, ...]
+    epoch_losses: tuple[LossTerms, ...]
     adapter: AdapterFile | None
     """The file of changed tensors; None when the base was kept."""
     strategy: Strategy
@@ -169,7 +168,7 @@ def _material(context: RunContext, mix: ModelMix, song: SongEstimates) -> _Mater
 
 def _learn(
     context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], material: _Material
-) -> Generator[RunEvent, None, tuple[int, list[EpochLoss]]]:
+) -> Generator[RunEvent, None, tuple[int, list[LossTerms]]]:
     """Fine-tune; return the steps made and the losses of the epochs."""
     spec, journal, options = context.spec, context.journal, material.options
     guard = material.guard
@@ -190,7 +189,7 @@ def _learn(
         return context.is_accepted() or 0 < options.max_steps <= steps_done or is_short_of_time
 
     previews = Previews(context, mix)
-    epoch_losses: list[EpochLoss] = []
+    epoch_losses: list[LossTerms] = []
     steps = 0
     disk_bytes = context.networks.settings.prefix_cache_disk_bytes
     for step in adapt(
@@ -210,7 +209,7 @@ def _learn(
     ):
         steps = step.step
         if step.ends_epoch:
-            epoch_losses.append(EpochLoss(step.epoch, step.loss))
+            epoch_losses.append(step.loss)
         if step.ends_epoch or step.step % STEPS_A_TRIM == 0:
             trim_freed_memory()  # windows of other sizes have left holes; the longer the epoch, the more
         if step.resumed:

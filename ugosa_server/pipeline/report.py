@@ -22,7 +22,7 @@ from ugosa_server.pipeline.plan import report_steps, takes_of
 from ugosa_server.pipeline.separate import BaseEstimates
 from ugosa_server.pipeline.stems import StemSet, stems_without_marks
 from ugosa_server.pipeline.verify import CheckedStems, check_stems, stem_check_steps
-from ugosa_server.report import JobReport, Listening, OptionValue, StemReport, Take, TakeKind, write_report
+from ugosa_server.report import JobReport, Listening, StemReport, TakeKind, write_report
 from ugosa_server.report.clips import clip_bit_rate, clip_data_uri, encoding_threads
 
 
@@ -61,8 +61,8 @@ def report_run(
             uri.result()
             context.check_cancel()
             yield from journal.advance(stem_check_steps(source.frames) + n_encoded)
-    clips = [Take(kind, tuple(uri.result() for uri in uris[kind])) for kind in takes]
-    listening = Listening(tuple(clips), first, last - first)
+    clips = {kind: [uri.result() for uri in encoded] for kind, encoded in uris.items()}
+    listening = Listening(clips, first, last - first)
     report = _job_report(context, base, adaptation, stems, check)
     names = write_report(report, listening, check.mix, check.stems, context.out_dir)
     reach("worker.report_written")
@@ -128,10 +128,7 @@ def _job_report(
         seed=spec.options.seed,
         device=context.networks.name_of(context.model.device),
         threads=context.networks.threads,
-        sample_rate_hz=spec.source.sample_rate_hz,
-        channels=spec.source.channels,
-        frames=spec.source.frames,
-        source_encoding=spec.source.encoding,
+        source=spec.source,
         stem_encoding=spec.options.stem_encoding.value,
         marks=spec.marks,
         timings_s=dict(context.journal.timings_s),
@@ -145,7 +142,7 @@ def _job_report(
     )
 
 
-def _options_as_used(spec: RunSpec, stem_names: Sequence[str], steps: int) -> dict[str, OptionValue]:
+def _options_as_used(spec: RunSpec, stem_names: Sequence[str], steps: int) -> dict[str, object]:
     """Return every option of the run, by the names of the table of options, and the steps made."""
     options = spec.options
     hop_s = options.adaptation.segment_s if options.adaptation.hop_s is None else options.adaptation.hop_s

@@ -4,10 +4,7 @@ The worker fills a `JobReport` and a `Listening` with its measurements and calls
 imports torch, and nothing here measures but `WaveformMeter`, which bins samples for a drawing.
 """
 
-from ugosa_server.report.data import EpochLoss, JobReport, Listening, OptionValue, StemReport, Take, TakeKind
+from ugosa_server.report.data import JobReport, Listening, StemReport, TakeKind
 from ugosa_server.report.write import write_report
 
-__all__ = [
-    "EpochLoss", "JobReport", "Listening", "OptionValue", "StemReport", "Take", "TakeKind",
-    "write_report",
-]  # fmt: skip
+__all__ = ["JobReport", "Listening", "StemReport", "TakeKind", "write_report"]

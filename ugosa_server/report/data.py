@@ -6,24 +6,13 @@ level of None says that there was nothing to measure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ugosa_server.adaptation import LossTerms, Verdict
+from ugosa_server.audio import SourceAudio
 from ugosa_server.marks import Mark
-
-OptionValue = bool | int | float | str | None
-
-
-@dataclass(frozen=True)
-class EpochLoss:
-    """Loss of one epoch of the adaptation."""
-
-    epoch: int
-    """Counts from 1."""
-    terms: LossTerms
-    """Means over the epoch."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +48,14 @@ class TakeKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Take:
-    """The stems of a song as they sound in one way."""
-
-    kind: TakeKind
-    clips: tuple[str, ...] = ()
-    """The excerpt of every stem as a data URI (`clips.py`), in the report's order; empty = there is none."""
-
-
-@dataclass(frozen=True)
 class Listening:
     """Takes to compare; the last one is that of the stem files."""
 
-    takes: tuple[Take, ...]
-    """In the order of `TakeKind`, at least one."""
+    takes: Mapping[TakeKind, Sequence[str]]
+    """The excerpt of every stem as a data URI (`clips.py`), in the report's order; empty = there is none.
+
+    In the order of `TakeKind`, at least one.
+    """
     start_frame: int = 0
     """Where the excerpt starts in the song, at the source rate."""
     frames: int = 0
@@ -99,29 +82,23 @@ class JobReport:
     """Strategy in the paper's names, for example "P-L3:D"; "B0" when nothing was adapted."""
     trainable_parameters: int
     """Number of trained parameters; 0 when nothing was adapted."""
-    options: Mapping[str, OptionValue]
+    options: Mapping[str, object]
     """Every option as used, named as in the job's options."""
     seed: int
     """Seed of every random choice of the run."""
     device: str
     """Device of the network, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
     threads: int
-    sample_rate_hz: int
-    """Sample rate of the song and its stems."""
-    channels: int
-    """Audio channels of the song and its stems."""
-    frames: int
-    """Length of the song and of every stem."""
-    source_encoding: str
-    """Container and sample format of the song as found, for example "WAV PCM_24"."""
+    source: SourceAudio
+    """The song as found; stems have its rate, channels and length."""
     stem_encoding: str
     """Format of the stem files, for example "wav-float32"."""
     marks: tuple[Mark, ...]
     """The marks that were obeyed, in frames at the source rate; empty = plain separation."""
     timings_s: Mapping[str, float]
     """Wall time of each phase in seconds, in the order in which the phases ran."""
-    epoch_losses: tuple[EpochLoss, ...]
-    """The loss by epoch; empty when nothing was adapted."""
+    epoch_losses: Sequence[LossTerms]
+    """Means over the epochs, from 1; empty when nothing was adapted."""
     null_peak_dbfs: float
     """Peak of sum(stems) - mix, read back from the written files; -inf when the sum is exact."""
     stems: tuple[StemReport, ...]

@@ -91,12 +91,13 @@ def _leakage_intro(report: JobReport) -> str:
 
 
 def _header(report: JobReport) -> str:
-    channels = {1: "mono", 2: "stereo"}.get(report.channels, f"{report.channels} channels")
+    song = report.source
+    channels = {1: "mono", 2: "stereo"}.get(song.channels, f"{song.channels} channels")
     facts = (
-        clock(report.frames / report.sample_rate_hz),
-        f"{report.sample_rate_hz / 1000:g} kHz",
+        clock(song.frames / song.sample_rate_hz),
+        f"{song.sample_rate_hz / 1000:g} kHz",
         channels,
-        report.source_encoding,
+        song.encoding,
         f"{len(report.stems)} stems",
     )
     said = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
@@ -116,8 +117,8 @@ def _card(card: Card) -> str:
 def _transport(listening: Listening) -> str:
     """Return the buttons above the lanes, which the page's script serves."""
     takes = "".join(
-        f'<button class="take"><b>{key}</b> {TAKE_TITLES[take.kind]}<small></small></button>'
-        for key, take in zip(TAKE_KEYS, listening.takes, strict=False)
+        f'<button class="take"><b>{key}</b> {TAKE_TITLES[kind]}<small></small></button>'
+        for key, kind in zip(TAKE_KEYS, listening.takes, strict=False)
     )
     return (
         '<div class="transport"><button class="play" aria-label="play" title="Space"></button>'
@@ -143,13 +144,13 @@ def _hints(report: JobReport) -> str:
 
 def _listening(report: JobReport, listening: Listening) -> dict[str, object]:
     """Return what the page's script plays."""
-    rate = report.sample_rate_hz
+    rate = report.source.sample_rate_hz
     return {
         "sources": [stem.source for stem in report.stems],
-        "song_s": report.frames / rate,
+        "song_s": report.source.frames / rate,
         "start_s": listening.start_frame / rate,
         "end_s": (listening.start_frame + listening.frames) / rate,
-        "takes": [{"kind": take.kind, "clips": take.clips} for take in listening.takes],
+        "takes": [{"kind": kind, "clips": clips} for kind, clips in listening.takes.items()],
     }
 
 

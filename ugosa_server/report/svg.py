@@ -7,16 +7,18 @@ the lowest and highest sample of every bin, taken block by block.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
+from ugosa_server.adaptation import LossTerms
+from ugosa_server.audio import SourceAudio
 from ugosa_server.marks import Mark
 from ugosa_server.marks.validate import SILENCE_DBFS
-from ugosa_server.report.data import EpochLoss, JobReport, StemReport
+from ugosa_server.report.data import JobReport, StemReport
 from ugosa_server.report.text import bare_level, change_db, clock, duration, leakage_dbfs, number
 
 BINS = 1000  # more than a phone has pixels, about as many as a page on a screen
@@ -72,27 +74,26 @@ class WaveformMeter:
         return Waveform(self._low, self._high)
 
 
-CURVES: tuple[tuple[str, Callable[[EpochLoss], float]], ...] = (
-    ("total", lambda loss: loss.terms.total),
-    ("reconstruction", lambda loss: loss.terms.reconstruction),
-    ("silence", lambda loss: loss.terms.silence),
-)
+CURVES = ("total", "reconstruction", "silence")  # fields of LossTerms
 PLOT_WIDTH, PLOT_HEIGHT = 1000, 300  # SVG units; the page stretches them
 LEAKAGE_FLOOR_DBFS = SILENCE_DBFS  # left end of the leakage drawing; the right end is 0 dBFS
 
 
-def loss_chart(losses: Sequence[EpochLoss]) -> str:
+def loss_chart(losses: Sequence[LossTerms]) -> str:
     """Return the terms of Eq. 2 by epoch, from 0 upwards, without values that are no numbers."""
-    values = [curve(loss) for _, curve in CURVES for loss in losses]
-    top = max((value for value in values if math.isfinite(value)), default=0.0) or 1.0
+    curves = {name: [float(getattr(loss, name)) for loss in losses] for name in CURVES}
+    numbers = [value for curve in curves.values() for value in curve if math.isfinite(value)]
+    top = max(numbers, default=0.0) or 1.0
+    places = [PLOT_WIDTH / 2] if len(losses) == 1 else list(np.linspace(0, PLOT_WIDTH, len(losses)))
     lines, keys = [], []
-    for name, curve in CURVES:
-        points = [(loss.epoch, curve(loss)) for loss in losses if math.isfinite(curve(loss))]
-        lines.append(_line(name, points, len(losses), top))
+    for name, curve in curves.items():
+        points = [(x, value) for x, value in zip(places, curve, strict=True) if math.isfinite(value)]
+        lines.append(_line(name, points, top))
         keys.append(_key(name, [value for _, value in points]))
+    step = max(1, math.ceil(len(losses) / 10))
     epochs = "".join(
-        f'<span class="tick" style="left:{_x(loss.epoch, len(losses)) / PLOT_WIDTH:.2%}">{loss.epoch}</span>'
-        for loss in _thinned(losses)
+        f'<span class="tick" style="left:{x / PLOT_WIDTH:.2%}">{place * step + 1}</span>'
+        for place, x in enumerate(places[::step])
     )
     return (
         f'<div class="loss"><ul class="keys">{"".join(keys)}</ul>'
@@ -133,12 +134,8 @@ def timing_bars(report: JobReport) -> str:
     return f'<div class="timings">{rows}</div>{total}'
 
 
-def _x(epoch: int, epochs: int) -> float:
-    return PLOT_WIDTH / 2 if epochs == 1 else (epoch - 1) / (epochs - 1) * PLOT_WIDTH
-
-
-def _line(name: str, points: Sequence[tuple[int, float]], epochs: int, top: float) -> str:
-    places = [f"{_x(epoch, epochs):.1f} {(1 - value / top) * PLOT_HEIGHT:.1f}" for epoch, value in points]
+def _line(name: str, points: Sequence[tuple[float, float]], top: float) -> str:
+    places = [f"{x:.1f} {(1 - value / top) * PLOT_HEIGHT:.1f}" for x, value in points]
     if not places:
         return ""
     # A curve of one point is a line of no length, which round ends make a dot.
@@ -148,10 +145,6 @@ def _line(name: str, points: Sequence[tuple[int, float]], epochs: int, top: floa
 def _key(name: str, values: Sequence[float]) -> str:
     said = f"{values[0]:.3g} \N{RIGHTWARDS ARROW} {values[-1]:.3g}" if values else "no number"
     return f'<li class="{name}"><b>{name}</b> {said}</li>'
-
-
-def _thinned(losses: Sequence[EpochLoss]) -> Sequence[EpochLoss]:
-    return losses[:: max(1, math.ceil(len(losses) / 10))]
 
 
 def _leakage_row(index: int, stem: StemReport, before: float | None, after: float | None) -> str:
@@ -203,10 +196,10 @@ def lanes(report: JobReport, mix: Waveform, stems: Sequence[Waveform], excerpt: 
     scale = _scale(mix)
     rows = [_lane("mix", "var(--mix)", mix, scale, "", "")]
     for index, (stem, wave) in enumerate(zip(report.stems, stems, strict=True)):
-        marks = "".join(_mark(mark, report) for mark in report.marks if mark.source == stem.source)
+        marks = "".join(_mark(mark, report.source) for mark in report.marks if mark.source == stem.source)
         buttons = _buttons(stem.source, index)
         rows.append(_lane(stem.source, source_colour(index), wave, scale, marks, buttons))
-    return f'<div class="lanes">{"".join(rows)}{_axis(report, excerpt)}</div>'
+    return f'<div class="lanes">{"".join(rows)}{_axis(report.source, excerpt)}</div>'
 
 
 def outline(wave: Waveform, scale: float) -> str:
@@ -250,21 +243,21 @@ def _lane(name: str, colour: str, wave: Waveform, scale: float, marks: str, butt
     )
 
 
-def _mark(mark: Mark, report: JobReport) -> str:
-    start_s, end_s = mark.start_frame / report.sample_rate_hz, mark.end_frame / report.sample_rate_hz
-    said = f"{mark.source} marked {mark.state} from {clock(start_s)} to {clock(end_s)}"
-    place = _place(mark.start_frame, mark.end_frame, report.frames)
+def _mark(mark: Mark, song: SourceAudio) -> str:
+    start, end = (clock(frame / song.sample_rate_hz) for frame in (mark.start_frame, mark.end_frame))
+    said = f"{mark.source} marked {mark.state} from {start} to {end}"
+    place = _place(mark.start_frame, mark.end_frame, song.frames)
     return f'<div class="mark {mark.state}" style="{place}" title="{escape(said)}"></div>'
 
 
-def _axis(report: JobReport, excerpt: tuple[int, int]) -> str:
-    length_s = report.frames / report.sample_rate_hz
+def _axis(song: SourceAudio, excerpt: tuple[int, int]) -> str:
+    length_s = song.frames / song.sample_rate_hz
     step_s = next((step for step in TICK_STEPS_S if length_s / step <= MAX_TICKS), TICK_STEPS_S[-1])
     ticks = "".join(
         f'<span class="tick" style="left:{100 * second / length_s:.3f}%">{clock(second)}</span>'
         for second in range(0, int(length_s) + 1, step_s)
     )
-    preview = f'<div class="excerpt" style="{_place(*excerpt, report.frames)}"><span>excerpt</span></div>'
+    preview = f'<div class="excerpt" style="{_place(*excerpt, song.frames)}"><span>excerpt</span></div>'
     plot = f'<div class="lane-plot">{preview}{ticks}</div>'
     return f'<div class="lane axis"><div class="lane-name"></div>{plot}</div>'
 

@@ -13,6 +13,11 @@ from ugosa_server.report.data import JobReport, StemReport
 NULL_PROMISE_DBFS = -140.0
 
 MINUS = "\N{MINUS SIGN}"
+ANSWERS = {
+    Outcome.HELPED: "helped",
+    Outcome.DID_NOT: "did not help",
+    Outcome.CANNOT_TELL: "cannot tell",
+}
 
 
 @dataclass(frozen=True)
@@ -135,12 +140,6 @@ def _verdict(report: JobReport) -> Card:
     made += f" in {duration(took)}." if took is not None else "."
     if report.verdict is None:
         return Card(title, "not judged", made)
-    detail = f"{capitalised(report.verdict.sentence)}. {made}"
-    if report.verdict.outcome is Outcome.CANNOT_TELL:
-        return Card(title, "cannot tell", detail)
-    return Card(title, "helped" if report.verdict.outcome is Outcome.HELPED else "did not help", detail)
-
-
-def capitalised(sentence: str) -> str:
-    """Return the sentence with a capital, and true minus signs."""
-    return (sentence[:1].upper() + sentence[1:]).replace(" -", f" {MINUS}")
+    said = report.verdict.sentence
+    said = (said[:1].upper() + said[1:]).replace(" -", f" {MINUS}")
+    return Card(title, ANSWERS[report.verdict.outcome], f"{said}. {made}")

@@ -32,10 +32,10 @@ def json_report(report: JobReport) -> str:
         "file_name": report.file_name,
         "server_version": report.server_version,
         "audio": {
-            "sample_rate_hz": report.sample_rate_hz,
-            "channels": report.channels,
-            "frames": report.frames,
-            "encoding": report.source_encoding,
+            "sample_rate_hz": report.source.sample_rate_hz,
+            "channels": report.source.channels,
+            "frames": report.source.frames,
+            "encoding": report.source.encoding,
         },
         "model": {
             "name": report.model_name,
@@ -49,7 +49,9 @@ def json_report(report: JobReport) -> str:
             "verdict": None
             if report.verdict is None
             else {**asdict(report.verdict), "sentence": report.verdict.sentence},
-            "epoch_losses": [{"epoch": loss.epoch, **asdict(loss.terms)} for loss in report.epoch_losses],
+            "epoch_losses": [
+                {"epoch": epoch, **asdict(loss)} for epoch, loss in enumerate(report.epoch_losses, start=1)
+            ],
         },
         "options": dict(report.options),
         "seed": report.seed,

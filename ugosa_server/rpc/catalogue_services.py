@@ -10,14 +10,8 @@ from ugosa_server.jobs import JobKind
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.marks import lint_marks, suggest_marks
-from ugosa_server.models import ModelRegistry
-from ugosa_server.rpc.convert import (
-    finding_to_wire,
-    job_to_wire,
-    marks_from_wire,
-    model_to_wire,
-    suggestion_to_wire,
-)
+from ugosa_server.models import ModelInfo, ModelRegistry
+from ugosa_server.rpc.convert import finding_to_wire, job_to_wire, marks_from_wire, message_of
 from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.wire.ugosa.v1 import marks_service_pb2 as marks_wire
 from ugosa_server.wire.ugosa.v1 import model_service_pb2 as wire
@@ -34,16 +28,15 @@ class ModelService(ModelServiceServicer):
 
     async def ListModels(self, request: wire.ListModelsRequest, context: Context) -> wire.ListModelsResponse:
         return wire.ListModelsResponse(
-            models=[
-                model_to_wire(model, is_default=model.name == self._default_model)
-                for model in self._registry.models()
-            ],
-            presets=PRESETS,
+            models=[self._to_wire(model) for model in self._registry.models()], presets=PRESETS
         )
 
     async def GetModel(self, request: wire.GetModelRequest, context: Context) -> wire.GetModelResponse:
         model = self._registry.get(request.name or self._default_model)
-        return wire.GetModelResponse(model=model_to_wire(model, is_default=model.name == self._default_model))
+        return wire.GetModelResponse(model=self._to_wire(model))
+
+    def _to_wire(self, model: ModelInfo) -> wire.Model:
+        return message_of(wire.Model, model, is_default=model.name == self._default_model)
 
 
 class MarksService(MarksServiceServicer):
@@ -89,4 +82,6 @@ class MarksService(MarksServiceServicer):
                 f"{model.name} has not analysed this song; call Listen and wait for its job"
             )
         suggestions = await asyncio.to_thread(suggest_marks, heard[1])
-        return marks_wire.SuggestMarksResponse(suggestions=[suggestion_to_wire(s) for s in suggestions])
+        return marks_wire.SuggestMarksResponse(
+            suggestions=[message_of(marks_wire.SuggestedMark, one) for one in suggestions]
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -27,18 +28,22 @@ async def first_message(messages: AsyncIterator[M], idle_timeout_s: float) -> M 
     Raises:
         UploadIdleError: it did not come within `idle_timeout_s` seconds.
     """
+    async with _no_longer_than(idle_timeout_s):
+        return await anext(aiter(messages), None)
+
+
+@asynccontextmanager
+async def _no_longer_than(idle_timeout_s: float) -> AsyncIterator[None]:
+    # Not wait_for, which before Python 3.12 loses a cancel that comes together with its result: a client that
+    # goes also ends its messages, and would seem to have sent all of its song.
     try:
         async with asyncio.timeout(idle_timeout_s):
-            return await anext(aiter(messages), None)
+            yield
     except TimeoutError:
-        raise _idle(idle_timeout_s) from None
-
-
-def _idle(idle_timeout_s: float) -> UploadIdleError:
-    return UploadIdleError(
-        f"nothing has come for {idle_timeout_s:g} s; the stream ends, and the upload can be taken up again"
-        " from its committed size"
-    )
+        raise UploadIdleError(
+            f"nothing has come for {idle_timeout_s:g} s; the stream ends, and the upload can be taken up"
+            " again from its committed size"
+        ) from None
 
 
 def received_chunk(chunk: audio_pb2.Chunk) -> ReceivedChunk:
@@ -50,16 +55,16 @@ class BatchReader(Generic[M]):
     """Reads a call's messages ahead on a task of its own, and gives them in batches of all that wait."""
 
     def __init__(self, messages: AsyncIterator[M], idle_timeout_s: float) -> None:
+        self._messages = messages
         self._idle_timeout_s = idle_timeout_s
         self._queue: asyncio.Queue[M | Exception | None] = asyncio.Queue()
         self._waiting_bytes = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
-        self._reader = asyncio.create_task(self._read(messages))
 
-    async def _read(self, messages: AsyncIterator[M]) -> None:
+    async def _read(self) -> None:
         try:
-            async for message in messages:
+            async for message in self._messages:
                 await self._queue.put(message)
                 self._waiting_bytes += message.ByteSize()
                 if self._waiting_bytes >= MAX_WAITING_BYTES:
@@ -71,39 +76,33 @@ class BatchReader(Generic[M]):
             await self._queue.put(None)
 
     async def batches(self) -> AsyncGenerator[list[M], None]:
-        """Yield non-empty batches until the client half-closes.
+        """Yield non-empty batches until the client half-closes, or the generator is closed.
 
         Raises:
             UploadIdleError: nothing came for `idle_timeout_s` seconds, while somebody waited for it here.
         """
+        reader = asyncio.create_task(self._read())
         ended = False
-        while not ended:
-            batch: list[M] = []
-            try:
-                # Not wait_for, which before Python 3.12 loses a cancel that comes together with its result: a
-                # client that goes also ends its messages, and would seem to have sent all of its song.
-                async with asyncio.timeout(self._idle_timeout_s):
-                    item = await self._queue.get()
-            except TimeoutError:
-                raise _idle(self._idle_timeout_s) from None
-            while True:
-                if isinstance(item, Exception):
-                    raise item
-                if item is None:
-                    ended = True
-                    break
-                batch.append(item)
-                if self._queue.empty():
-                    break
-                item = self._queue.get_nowait()
-            self._waiting_bytes = 0
-            self._has_room.set()
-            if batch:
-                yield batch
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._reader.cancel()
+        try:
+            while not ended:
+                async with _no_longer_than(self._idle_timeout_s):
+                    items = [await self._queue.get()]
+                while not self._queue.empty():
+                    items.append(self._queue.get_nowait())
+                self._waiting_bytes = 0
+                self._has_room.set()
+                batch = []
+                for item in items:
+                    if isinstance(item, Exception):
+                        raise item
+                    if item is None:
+                        ended = True
+                    else:
+                        batch.append(item)
+                if batch:
+                    yield batch
+        finally:
+            reader.cancel()
 
 
 async def read_chunks(file: ResultFile, offset: int, length: int) -> AsyncIterator[audio_pb2.Chunk]:

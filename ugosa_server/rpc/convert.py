@@ -1,63 +1,103 @@
-"""Conversion between the wire and the domain. Only this file and `options.py` know both."""
+"""Conversion between the wire and the domain. Only the files of this package know both.
+
+Most messages are made of a domain object field by field (`message_of`), and a job's options by the table of
+options; what is written out here is where the two differ.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
-from enum import StrEnum
 from typing import Any, TypeVar
 
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ugosa_server.adaptation import Outcome, Verdict
-from ugosa_server.audio import PcmEncoding, RawPcm, SourceAudio
+from ugosa_server.adaptation import AdaptationOptions, Verdict
+from ugosa_server.audio import PcmEncoding, RawPcm
 from ugosa_server.errors import BadOptionError, BadRegionError
-from ugosa_server.jobs.events import JobError, JobEvent, JobState, StateChanged
-from ugosa_server.jobs.model import Job, Upload, UploadFormat, UploadState
-from ugosa_server.jobs.runs import (
-    JobKind,
-    RunBaseStems,
-    RunNotice,
-    RunPhase,
-    RunPreview,
-    RunProgress,
-    StemFile,
-)
-from ugosa_server.marks import Finding, Mark, MarkState, Severity, Suggestion
-from ugosa_server.models import ModelInfo
-from ugosa_server.rpc.options import options_to_wire, stem_encoding_to_wire
+from ugosa_server.jobs import JobArray, JobOptions
+from ugosa_server.jobs.events import JobEvent, JobState, StateChanged
+from ugosa_server.jobs.model import Job, Upload, UploadFormat
+from ugosa_server.jobs.option_table import OPTIONS, options_of
+from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPreview, RunProgress, StemFile
+from ugosa_server.marks import Finding, Mark, MarkState
+from ugosa_server.marks.players import PlayerBox, PlayerPicture, VideoSource, VisualFrame
+from ugosa_server.separation import SeparationOptions
 from ugosa_server.wire.ugosa.v1 import (
     audio_pb2,
+    job_array_service_pb2,
     job_pb2,
     marks_pb2,
     marks_service_pb2,
-    model_service_pb2,
     upload_service_pb2,
 )
 
 MAX_FILE_NAME_CHARS = 255
 MAX_MARKS = 20_000  # a song of an hour has some hundreds; each is work for everybody who waits
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
 
-Word = TypeVar("Word", bound=StrEnum)
-
-
-def _numbers(words: type[Word], enum: EnumTypeWrapper, prefix: str) -> dict[Word, Any]:
-    """Return the number of each word on the wire, where its name is that of the word in capitals."""
-    return {word: enum.Value(f"{prefix}_{word.upper().replace(' ', '_')}") for word in words}
+M = TypeVar("M", bound=Message)
 
 
-JOB_STATES = _numbers(JobState, job_pb2.JobState, "JOB_STATE")
-JOB_STATE_OF_WIRE = {wire: state for state, wire in JOB_STATES.items()}
-PHASES = _numbers(RunPhase, job_pb2.JobPhase, "JOB_PHASE")
-PCM_ENCODINGS = _numbers(PcmEncoding, audio_pb2.PcmEncoding, "PCM_ENCODING")
-PCM_ENCODING_OF_WIRE = {wire: encoding for encoding, wire in PCM_ENCODINGS.items()}
-MARK_STATES = _numbers(MarkState, marks_pb2.MarkState, "MARK_STATE")
-MARK_STATE_OF_WIRE = {wire: state for state, wire in MARK_STATES.items()}
-JOB_KINDS = _numbers(JobKind, job_pb2.JobKind, "JOB_KIND")
-SEVERITIES = _numbers(Severity, marks_service_pb2.FindingSeverity, "FINDING_SEVERITY")
-OUTCOMES = _numbers(Outcome, job_pb2.VerdictOutcome, "VERDICT_OUTCOME")
+def number_of(word: str, enum: Any) -> int:
+    """Return the number of a word on the wire by the enum's descriptor: its name is the word in capitals."""
+    prefix = enum.values[0].name.removesuffix("UNSPECIFIED")
+    number: int = enum.values_by_name[prefix + word.upper().replace(" ", "_").replace("-", "_")].number
+    return number
+
+
+JOB_STATE_OF_WIRE = {number_of(word, job_pb2.JobState.DESCRIPTOR): word for word in JobState}
+PCM_ENCODING_OF_WIRE = {number_of(word, audio_pb2.PcmEncoding.DESCRIPTOR): word for word in PcmEncoding}
+MARK_STATE_OF_WIRE = {number_of(word, marks_pb2.MarkState.DESCRIPTOR): word for word in MarkState}
+MARK_STATES: dict[MarkState, Any] = {state: wire for wire, state in MARK_STATE_OF_WIRE.items()}
+OPTION_FIELDS = job_pb2.JobOptions.DESCRIPTOR.fields_by_name
+WORDS_OF_OPTIONS = {
+    option.name: {number_of(word, enum): word for word in option.choices}
+    for option in OPTIONS
+    if (enum := OPTION_FIELDS[option.name].enum_type) is not None
+}
+
+
+def message_of(kind: type[M], value: object, /, **others: Any) -> M:
+    """Return the message of a domain object, every field from the attribute of its name.
+
+    Words become numbers of enums, and other objects messages of their own; `create_time` is made of
+    `create_time_s`, and `held_back_seconds` of `held_back_s`. None leaves a field unset. `others` are the
+    fields of which the object has no such attribute.
+    """
+    fields = {field.name: field for field in kind.DESCRIPTOR.fields if field.name not in others}
+    values = {name: _value_of(field, getattr(value, _attribute(name))) for name, field in fields.items()}
+    return kind(**values, **others)
+
+
+def _attribute(field_name: str) -> str:
+    if field_name.endswith("_time"):
+        return f"{field_name}_s"
+    return f"{field_name.removesuffix('_seconds')}_s" if field_name.endswith("_seconds") else field_name
+
+
+def _value_of(field: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if field.enum_type is not None:
+        return number_of(value, field.enum_type)
+    if field.message_type is None:
+        return value
+    if field.message_type is Timestamp.DESCRIPTOR:
+        return timestamp(value)
+    kind = GetMessageClass(field.message_type)
+    return [message_of(kind, item) for item in value] if field.is_repeated else message_of(kind, value)
+
+
+def timestamp(time_s: float) -> Timestamp:
+    """Return the wire form of a Unix time."""
+    message = Timestamp()
+    message.FromNanoseconds(round(time_s * 1e9))
+    return message
 
 
 def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
@@ -66,70 +106,37 @@ def upload_format_from_wire(message: audio_pb2.AudioFormat) -> UploadFormat:
     Raises:
         BadOptionError: no format is set, or raw samples without their encoding.
     """
-    match message.WhichOneof("format"):
-        case "pcm":
-            if message.pcm.encoding not in PCM_ENCODING_OF_WIRE:
-                raise BadOptionError("format.pcm.encoding must be S16LE, S24LE or F32LE")
-            encoding = PCM_ENCODING_OF_WIRE[message.pcm.encoding]
-            return UploadFormat(RawPcm(encoding, message.pcm.sample_rate_hz, message.pcm.channels))
-        case "encoded":
-            return UploadFormat(file_name=_file_name(message.encoded.file_name))
-        case "video":
-            return UploadFormat(file_name=_file_name(message.video.file_name), is_video=True)
-        case "adapter":
-            return UploadFormat(file_name=_file_name(message.adapter.file_name), is_adapter=True)
-    raise BadOptionError(
-        "format must be set: `pcm` for raw samples, `encoded` for the bytes of a file, `video` for a video,"
-        " `adapter` for an adapter"
+    kind = message.WhichOneof("format")
+    if kind is None:
+        raise BadOptionError(
+            "format must be set: `pcm` for raw samples, `encoded` for the bytes of a file, `video` for a"
+            " video, `adapter` for an adapter"
+        )
+    if kind == "pcm":
+        if message.pcm.encoding not in PCM_ENCODING_OF_WIRE:
+            raise BadOptionError("format.pcm.encoding must be S16LE, S24LE or F32LE")
+        encoding = PCM_ENCODING_OF_WIRE[message.pcm.encoding]
+        return UploadFormat(RawPcm(encoding, message.pcm.sample_rate_hz, message.pcm.channels))
+    name = "".join(char for char in getattr(message, kind).file_name if char.isprintable())
+    return UploadFormat(
+        file_name=name[-MAX_FILE_NAME_CHARS:], is_video=kind == "video", is_adapter=kind == "adapter"
     )
-
-
-def _file_name(name: str) -> str:
-    return "".join(char for char in name if char.isprintable())[-MAX_FILE_NAME_CHARS:]
 
 
 def upload_format_to_wire(upload_format: UploadFormat) -> audio_pb2.AudioFormat:
     """Return the wire form of a format."""
+    if upload_format.pcm is not None:
+        return audio_pb2.AudioFormat(pcm=message_of(audio_pb2.PcmFormat, upload_format.pcm))
     if upload_format.is_video:
-        return audio_pb2.AudioFormat(video=audio_pb2.VideoFormat(file_name=upload_format.file_name))
+        return audio_pb2.AudioFormat(video=message_of(audio_pb2.VideoFormat, upload_format))
     if upload_format.is_adapter:
-        return audio_pb2.AudioFormat(adapter=audio_pb2.AdapterFormat(file_name=upload_format.file_name))
-    if upload_format.pcm is None:
-        return audio_pb2.AudioFormat(encoded=audio_pb2.EncodedFormat(file_name=upload_format.file_name))
-    pcm = upload_format.pcm
-    return audio_pb2.AudioFormat(
-        pcm=audio_pb2.PcmFormat(
-            encoding=PCM_ENCODINGS[pcm.encoding], sample_rate_hz=pcm.sample_rate_hz, channels=pcm.channels
-        )
-    )
+        return audio_pb2.AudioFormat(adapter=message_of(audio_pb2.AdapterFormat, upload_format))
+    return audio_pb2.AudioFormat(encoded=message_of(audio_pb2.EncodedFormat, upload_format))
 
 
 def upload_to_wire(upload: Upload) -> upload_service_pb2.Upload:
     """Return the wire form of an upload."""
-    return upload_service_pb2.Upload(
-        upload_id=upload.upload_id,
-        state=upload_service_pb2.UPLOAD_STATE_COMPLETE
-        if upload.state is UploadState.COMPLETE
-        else upload_service_pb2.UPLOAD_STATE_RECEIVING,
-        format=upload_format_to_wire(upload.format),
-        committed_size=upload.committed_size,
-        sha256=upload.sha256,
-        audio=None if upload.audio is None else audio_to_wire(upload.audio),
-        create_time=timestamp(upload.create_time_s),
-        video=None if upload.video is None else audio_pb2.VideoInfo(**asdict(upload.video)),
-        stored_bytes=upload.stored_bytes,
-    )
-
-
-def audio_to_wire(audio: SourceAudio) -> audio_pb2.AudioInfo:
-    """Return the wire form of decoded audio; its path stays here."""
-    return audio_pb2.AudioInfo(
-        sample_rate_hz=audio.sample_rate_hz,
-        channels=audio.channels,
-        frames=audio.frames,
-        encoding=audio.encoding,
-        peak=audio.peak,
-    )
+    return message_of(upload_service_pb2.Upload, upload, format=upload_format_to_wire(upload.format))
 
 
 def marks_from_wire(message: marks_pb2.Marks) -> tuple[Mark, ...]:
@@ -152,7 +159,7 @@ def marks_from_wire(message: marks_pb2.Marks) -> tuple[Mark, ...]:
 
 
 def marks_to_wire(marks: Iterable[Mark]) -> marks_pb2.Marks:
-    """Return the wire form of marks."""
+    """Return the wire form of marks: written out, as `message_of` takes four times as long for many."""
     return marks_pb2.Marks(
         marks=[
             marks_pb2.Mark(
@@ -168,74 +175,47 @@ def marks_to_wire(marks: Iterable[Mark]) -> marks_pb2.Marks:
 
 def finding_to_wire(finding: Finding) -> marks_service_pb2.Finding:
     """Return the wire form of a finding."""
-    message = marks_service_pb2.Finding(
-        code=finding.code,
-        severity=SEVERITIES[finding.severity],
-        source=finding.source,
-        message=finding.message,
-        fix=finding.fix,
-    )
-    if finding.span is not None:
-        message.start_frame, message.end_frame = finding.span
-    return message
-
-
-def suggestion_to_wire(suggestion: Suggestion) -> marks_service_pb2.SuggestedMark:
-    """Return the wire form of a suggestion."""
-    (mark,) = marks_to_wire([suggestion.mark]).marks
-    return marks_service_pb2.SuggestedMark(mark=mark, confidence=suggestion.confidence)
+    start_frame, end_frame = finding.span or (None, None)
+    return message_of(marks_service_pb2.Finding, finding, start_frame=start_frame, end_frame=end_frame)
 
 
 def job_to_wire(job: Job) -> job_pb2.Job:
     """Return the wire form of a job."""
-    adapter = job.result.adapter if job.result else None
-    return job_pb2.Job(
-        job_id=job.job_id,
-        request_id=job.request_id,
-        upload_id=job.upload_id,
-        state=JOB_STATES[job.state],
+    result = job.result
+    return message_of(
+        job_pb2.Job,
+        job,
         options=options_to_wire(job.options),
         marks=marks_to_wire(job.marks),
-        attempt=job.attempt,
-        queue_position=job.queue_position,
-        fraction=job.fraction,
-        last_seq=job.last_seq,
-        create_time=timestamp(job.create_time_s),
-        start_time=timestamp(job.start_time_s),
-        end_time=timestamp(job.end_time_s),
-        error=_error_to_wire(job.error),
-        stems=[_stem_to_wire(stem, job) for stem in job.result.stems] if job.result else [],
-        audio=audio_to_wire(job.audio),
-        file_name=job.file_name,
-        kind=JOB_KINDS[job.options.kind],
-        array_id=job.array_id,
-        verdict=verdict_to_wire(job.result.verdict) if job.result and job.result.verdict else None,
+        stems=[_stem_to_wire(stem, job) for stem in result.stems] if result else [],
+        kind=number_of(job.options.kind, job_pb2.JobKind.DESCRIPTOR),
+        verdict=verdict_to_wire(result.verdict) if result and result.verdict else None,
         base_stems=[_stem_to_wire(stem, job) for stem in job.base_stems],
-        accepted=job.accepted,
-        adapter=job_pb2.Adapter(size_bytes=adapter.size_bytes, sha256=adapter.sha256) if adapter else None,
-        starred=job.starred,
+        adapter=message_of(job_pb2.Adapter, result.adapter) if result and result.adapter else None,
         song_sha256=job.upload_sha256,
+    )
+
+
+def _stem_to_wire(stem: StemFile, job: Job) -> job_pb2.Stem:
+    return message_of(
+        job_pb2.Stem,
+        stem,
+        encoding=number_of(job.options.stem_encoding, job_pb2.StemEncoding.DESCRIPTOR),
+        sample_rate_hz=job.audio.sample_rate_hz,
+        channels=job.audio.channels,
     )
 
 
 def verdict_to_wire(verdict: Verdict) -> job_pb2.Verdict:
     """Return the wire form of a verdict."""
-    return job_pb2.Verdict(
-        outcome=OUTCOMES[verdict.outcome],
-        kept_epoch=verdict.kept_epoch,
-        held_back_seconds=verdict.held_back_s,
-        sources=[
-            job_pb2.SourceVerdict(
-                source=row.source,
-                held_back_seconds=row.held_back_s,
-                before_dbfs=row.before_dbfs,
-                after_dbfs=row.after_dbfs,
-            )
-            for row in verdict.sources
-        ],
-        message=verdict.sentence,
-        remixes_db=verdict.remixes_db,
-    )
+    return message_of(job_pb2.Verdict, verdict, message=verdict.sentence)
+
+
+def array_to_wire(array: JobArray) -> job_array_service_pb2.JobArray:
+    """Return the wire form of a job array."""
+    states = job_pb2.JobState.DESCRIPTOR
+    counts = [{"state": number_of(state, states), "jobs": jobs} for state, jobs in array.counts.items()]
+    return message_of(job_array_service_pb2.JobArray, array, counts=counts)
 
 
 def event_to_wire(event: JobEvent) -> job_pb2.JobEvent:
@@ -244,84 +224,106 @@ def event_to_wire(event: JobEvent) -> job_pb2.JobEvent:
         job_id=event.job_id, seq=event.seq, attempt=event.attempt, time=timestamp(event.time_s)
     )
     match event.body:
-        case StateChanged(state, error):
-            message.state_changed.CopyFrom(
-                job_pb2.JobStateChanged(state=JOB_STATES[state], error=_error_to_wire(error))
-            )
+        case StateChanged() as changed:
+            message.state_changed.CopyFrom(message_of(job_pb2.JobStateChanged, changed))
         case RunProgress() as progress:
-            message.progress.CopyFrom(_progress_to_wire(progress))
-        case RunNotice(reason, text, warning):
-            level = job_pb2.NOTICE_LEVEL_WARNING if warning else job_pb2.NOTICE_LEVEL_INFO
-            message.notice.CopyFrom(job_pb2.JobNotice(level=level, reason=reason, message=text))
+            eta_s = progress.eta_s if progress.eta_s is not None and math.isfinite(progress.eta_s) else None
+            message.progress.CopyFrom(message_of(job_pb2.JobProgress, progress, eta_seconds=eta_s))
+        case RunNotice() as notice:
+            level = job_pb2.NOTICE_LEVEL_WARNING if notice.warning else job_pb2.NOTICE_LEVEL_INFO
+            message.notice.CopyFrom(message_of(job_pb2.JobNotice, notice, level=level))
         case RunBaseStems(stems):
             message.base_stems.CopyFrom(job_pb2.JobBaseStems(sources=[stem.source for stem in stems]))
-        case RunPreview(stems, epoch, step, start, end):
-            message.preview.CopyFrom(
-                job_pb2.JobPreview(
-                    sources=[stem.source for stem in stems],
-                    epoch=epoch,
-                    step=step,
-                    start_frame=start,
-                    end_frame=end,
+        case RunPreview(stems) as preview:
+            sources = [stem.source for stem in stems]
+            message.preview.CopyFrom(message_of(job_pb2.JobPreview, preview, sources=sources))
+    return message
+
+
+def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
+    """Return the options that a client states; fields it leaves out are absent.
+
+    Raises:
+        BadOptionError: the stem encoding or the kind of masks is not one that this server knows.
+    """
+    return JobOptionsRequest(
+        **_stated(message, JobOptions),
+        adaptation=_stated(message, AdaptationOptions),
+        separation=_stated(message, SeparationOptions),
+        instruments=tuple(message.instruments),
+        stems=tuple(message.stems),
+        visual_frames=tuple(
+            VisualFrame(seen.player, seen.frame, seen.features) for seen in message.visual_frames
+        ),
+        pictures=tuple(PlayerPicture(shown.player, shown.frame, shown.jpeg) for shown in message.pictures),
+        video=_video_from_wire(message.video) if message.HasField("video") else None,
+    )
+
+
+def _stated(message: job_pb2.JobOptions, owner: type) -> dict[str, Any]:
+    """Return the values that a client states of the options of an owner, by field."""
+    values = {}
+    for option in options_of(owner):
+        if option.kind != "names" and message.HasField(option.name):
+            value = getattr(message, option.name)
+            words = WORDS_OF_OPTIONS.get(option.name)
+            if words and value not in words:
+                raise BadOptionError(
+                    f"{option.name} has the number {value} of this protocol, but must be {option.range_text}"
                 )
-            )
-    return message
+            values[option.owner_field] = words[value] if words else value
+    return values
 
 
-def model_to_wire(model: ModelInfo, *, is_default: bool) -> model_service_pb2.Model:
-    """Return the wire form of a model."""
-    return model_service_pb2.Model(
-        name=model.name,
-        architecture=model.architecture,
-        description=model.description,
-        sources=model.sources,
-        sample_rate_hz=model.sample_rate_hz,
-        audio_channels=model.audio_channels,
-        parameters=model.parameters,
-        sha256=model.sha256,
-        strategies=[model_service_pb2.Strategy(**asdict(strategy)) for strategy in model.strategies],
-        is_default=is_default,
+def _video_from_wire(message: job_pb2.VideoSource) -> VideoSource:
+    return VideoSource(
+        message.upload_id,
+        tuple(PlayerBox(box.left, box.top, box.width, box.height) for box in message.players),
+        message.every_seconds,
+        message.start_frame,
     )
 
 
-def _progress_to_wire(progress: RunProgress) -> job_pb2.JobProgress:
-    message = job_pb2.JobProgress(
-        phase=PHASES[progress.phase],
-        fraction=progress.fraction,
-        step=progress.step,
-        steps=progress.steps,
-        epoch=progress.epoch,
-        epochs=progress.epochs,
-    )
-    if progress.eta_s is not None and math.isfinite(progress.eta_s):
-        message.eta_seconds = progress.eta_s
-    if progress.held_back_db is not None:
-        message.held_back_db = progress.held_back_db
-    if progress.loss is not None:
-        message.loss.CopyFrom(job_pb2.LossTerms(**asdict(progress.loss)))
-    return message
+def options_to_wire(options: JobOptions) -> job_pb2.JobOptions:
+    """Return options with every field set (but the preset and hop that a job does not have)."""
+    video = options.video
+    values: dict[str, Any] = {"instruments": options.instruments, "stems": options.stems}
+    if video is not None:
+        values["video"] = message_of(job_pb2.VideoSource, video, every_seconds=video.interval_s)
+    for part in (options, options.adaptation, options.separation):
+        for option in options_of(type(part)):
+            value = getattr(part, option.owner_field)
+            if option.kind != "names" and value != "":
+                values[option.name] = _value_of(OPTION_FIELDS[option.name], value)
+    return job_pb2.JobOptions(**values)
 
 
-def _stem_to_wire(stem: StemFile, job: Job) -> job_pb2.Stem:
-    return job_pb2.Stem(
-        source=stem.source,
-        encoding=stem_encoding_to_wire(job.options.stem_encoding),
-        sample_rate_hz=job.audio.sample_rate_hz,
-        channels=job.audio.channels,
-        frames=stem.frames,
-        size_bytes=stem.size_bytes,
-        sha256=stem.sha256,
-    )
+def checked_page_size(page_size: int) -> int:
+    """Return the number of items of a page; 0 of a client = the default.
+
+    Raises:
+        BadOptionError: it is negative or too large.
+    """
+    if not 0 <= page_size <= MAX_PAGE_SIZE:
+        raise BadOptionError(f"page_size is {page_size}, but must be at most {MAX_PAGE_SIZE}")
+    return page_size or DEFAULT_PAGE_SIZE
 
 
-def _error_to_wire(error: JobError | None) -> job_pb2.JobError | None:
-    return None if error is None else job_pb2.JobError(**asdict(error))
+def token_of_place(place: tuple[float, str] | None) -> str:
+    """Return the page token of a time and an id; empty on the last page."""
+    return "" if place is None else f"{place[0]!r} {place[1]}"
 
 
-def timestamp(time_s: float | None) -> Timestamp | None:
-    """Return the wire form of a Unix time."""
-    if time_s is None:
+def place_of_token(token: str) -> tuple[float, str] | None:
+    """Return the time and the id of a page token; None for the first page.
+
+    Raises:
+        BadOptionError: it is not one that a list gave.
+    """
+    if not token:
         return None
-    message = Timestamp()
-    message.FromNanoseconds(round(time_s * 1e9))
-    return message
+    time_text, _, item_id = token.partition(" ")
+    try:
+        return float(time_text), item_id
+    except ValueError:
+        raise BadOptionError(f"page_token {token!r} is not one that a list gave") from None

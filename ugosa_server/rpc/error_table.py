@@ -64,19 +64,19 @@ def set_status(context: grpc.aio.ServicerContext[Any, Any], error: Exception, me
 
     The status has the error's message and ErrorInfo (reason, domain, metadata).
     """
-    if not isinstance(error, errors.UgosaError):
+    if isinstance(error, errors.UgosaError):
+        answer = error
+    else:
         log.error("%s failed", method, exc_info=error)
+        name = type(error).__name__
+        answer = errors.UgosaError(f"internal error ({name}); the server's log has the details")
     traceback.clear_frames(error.__traceback__)
     error.__traceback__ = None
-    if not isinstance(error, errors.UgosaError):
-        error = errors.UgosaError(
-            f"internal error ({type(error).__name__}); the server's log has the details"
-        )
-    code = status_of(error)
-    message = shortened(error.message, MAX_MESSAGE_BYTES)
-    metadata = {name: shortened(value, MAX_VALUE_BYTES) for name, value in error.metadata.items()}
+    code = status_of(answer)
+    message = shortened(answer.message, MAX_MESSAGE_BYTES)
+    metadata = {name: shortened(value, MAX_VALUE_BYTES) for name, value in answer.metadata.items()}
     detail = AnyMessage()
-    detail.Pack(ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata))
+    detail.Pack(ErrorInfo(reason=answer.reason, domain=ERROR_DOMAIN, metadata=metadata))
     status = rpc_status.to_status(Status(code=code.value[0], message=message, details=[detail]))
     context.set_code(code)
     context.set_details(message)

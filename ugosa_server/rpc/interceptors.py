@@ -27,7 +27,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
@@ -64,39 +63,78 @@ def current_principal() -> str:
     return _principal.get()
 
 
-class Authenticator:
-    """Finds the principal of a call by its token, certificate or transport."""
+class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Lets a call through to its handler once its caller is known by token, certificate or transport."""
 
     def __init__(self, store: AsyncStore, *, require_token_on_loopback: bool = False) -> None:
         self._store = store
         self._require_token_on_loopback = require_token_on_loopback
         self._log_again_s = 0.0
         self._unlogged = 0
+        self.last_call_s = asyncio.get_running_loop().time()
+        """When the newest call began, on the event loop's clock; at first when this was made."""
 
-    async def principal(
-        self, metadata: Sequence[tuple[str, str | bytes]], peer: str, auth: Mapping[str, Iterable[bytes]]
-    ) -> str:
-        """Return the caller's name.
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """See grpc.aio.ServerInterceptor."""
+        self.last_call_s = asyncio.get_running_loop().time()
+        handler = cast(Any, await continuation(handler_call_details))
+        method = handler_call_details.method
+        if handler is None:
+            handler = grpc.stream_unary_rpc_method_handler(_unimplemented)
+        behaviour = (
+            handler.unary_stream
+            or handler.stream_stream
+            or _of_one_answer(handler.unary_unary or handler.stream_unary)
+        )
+        read = handler.request_deserializer
+        guarded: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
+            self._guarded(behaviour, method, read, handler.request_streaming),
+            response_serializer=handler.response_serializer,
+        )
+        return guarded
 
-        Args:
-            metadata: of the call.
-            peer: the caller's address in gRPC's form: "unix:...", "ipv4:127.0.0.1:40000".
-            auth: gRPC's authentication context; empty without TLS.
+    def _guarded(
+        self,
+        behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]],
+        method: str,
+        read: Callable[[bytes], Any],
+        takes_stream: bool,
+    ) -> Callable[..., AsyncIterator[Any]]:
+        async def guarded(_: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            now_s = asyncio.get_running_loop().time
+            try:
+                _principal.set(await self._principal_of(context))
+                checked_s = now_s()
+                messages = _messages(context, read)
+                request = messages if takes_stream else await _only(messages)
+                async with contextlib.aclosing(behaviour(request, context)) as answers:
+                    async for answer in answers:
+                        if now_s() > checked_s + RECHECK_S:
+                            _principal.set(await self._principal_of(context))
+                            checked_s = now_s()
+                        yield answer
+            except Exception as error:
+                set_status(context, error, method)
 
-        Raises:
-            UnauthenticatedError: the call proves nothing, or something false.
-        """
-        token = _bearer_token(metadata)
+        return guarded
+
+    async def _principal_of(self, context: Context) -> str:
+        """Return the caller's name; raise UnauthenticatedError if it proves nothing, or something false."""
+        token = _bearer_token(tuple(context.invocation_metadata() or ()))
+        auth = context.auth_context()  # empty without TLS
+        principal: str | None = None
         if token is not None:
             principal = await self._store(lambda s: s.tokens.principal_of(token))
         elif b"ssl" in auth.get("transport_security_type", ()):
             principal = _certificate_principal(auth)
-        elif peer.startswith("unix:") or not self._require_token_on_loopback:
+        elif context.peer().startswith("unix:") or not self._require_token_on_loopback:
             principal = LOCAL_PRINCIPAL  # without TLS the server binds nothing but the socket and loopback
-        else:
-            principal = None
         if principal is None:
-            self._log_refusal(peer, "bad token" if token else "no proof of identity")
+            self._log_refusal(context.peer(), "bad token" if token else "no proof of identity")
             raise UnauthenticatedError(REFUSAL if token is None else BAD_TOKEN)
         return principal
 
@@ -128,66 +166,6 @@ def _certificate_principal(auth: Mapping[str, Iterable[bytes]]) -> str | None:
     return names[0]
 
 
-class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Lets a call through to its handler once its caller is known."""
-
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
-        self.last_call_s = asyncio.get_running_loop().time()
-        """When the newest call began, on the event loop's clock."""
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
-        """See grpc.aio.ServerInterceptor."""
-        self.last_call_s = asyncio.get_running_loop().time()
-        handler = cast(Any, await continuation(handler_call_details))
-        method = handler_call_details.method
-        if handler is None:
-            return grpc.stream_stream_rpc_method_handler(
-                self._guarded(_of_one_answer(_unimplemented), method, True)
-            )
-        behaviour = (
-            handler.unary_stream
-            or handler.stream_stream
-            or _of_one_answer(handler.unary_unary or handler.stream_unary)
-        )
-        guarded: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
-            self._guarded(behaviour, method, handler.request_streaming),
-            tolerant(handler.request_deserializer),
-            handler.response_serializer,
-        )
-        return guarded
-
-    def _guarded(
-        self, behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]], method: str, takes_stream: bool
-    ) -> Callable[..., AsyncIterator[Any]]:
-        async def guarded(_: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            now_s = asyncio.get_running_loop().time
-            try:
-                await self._admit(context)
-                checked_s = now_s()
-                request = await _request(context, takes_stream)
-                async with contextlib.aclosing(behaviour(request, context)) as messages:
-                    async for message in messages:
-                        if now_s() > checked_s + RECHECK_S:
-                            await self._admit(context)
-                            checked_s = now_s()
-                        yield message
-            except Exception as error:
-                set_status(context, error, method)
-
-        return guarded
-
-    async def _admit(self, context: Context) -> None:
-        principal = await self._authenticator.principal(
-            tuple(context.invocation_metadata() or ()), context.peer(), context.auth_context()
-        )
-        _principal.set(principal)
-
-
 def _of_one_answer(
     behaviour: Callable[[Any, Context], Awaitable[Any]],
 ) -> Callable[[Any, Context], AsyncGenerator[Any, None]]:
@@ -199,62 +177,31 @@ def _of_one_answer(
     return answers
 
 
-async def _request(context: Context, takes_stream: bool) -> Any:
-    """Return the request, or an iterator over requests.
-
-    gRPC's own iterator is left alone: it and its generator hold each other, and the call, until Python
-    collects cycles (see error_table.py).
-    """
-    messages = _messages(context)
-    if takes_stream:
-        return messages
-    async with contextlib.aclosing(messages):
-        async for message in messages:
-            return message
-    raise BadMessageError("the call ended before its request came")
-
-
 async def _unimplemented(request: Any, context: Context) -> None:
     context.set_code(grpc.StatusCode.UNIMPLEMENTED)
     context.set_details("this server has no such method")
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """Stand-in for a request that cannot be decoded."""
+async def _messages(context: Context, read: Callable[[bytes], Any]) -> AsyncGenerator[Any, None]:
+    """Yield the messages of a call; raise BadMessageError at one that cannot be read.
 
-    size_bytes: int
-    """Bytes received."""
-
-    def error(self) -> BadMessageError:
-        """Return the error that refuses the request."""
-        return BadMessageError(
-            f"cannot parse the request ({self.size_bytes} bytes): the client's .proto version does not match"
-            " this server"
-        )
-
-
-def tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
-    """Wrap a deserializer, so that it returns `Unreadable` where it would raise."""
-    if deserialize is None:
-        return None
-
-    def read(data: bytes) -> Any:
-        try:
-            return deserialize(data)
-        except DecodeError:
-            return Unreadable(len(data))
-
-    return read
-
-
-async def _messages(context: Context) -> AsyncGenerator[Any, None]:
-    """Yield the messages of a call.
-
-    Raises:
-        BadMessageError: one could not be read.
+    gRPC's own iterator is left alone: it and its generator hold each other, and the call, until Python
+    collects cycles (see error_table.py).
     """
-    while (message := await context.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
-        if isinstance(message, Unreadable):
-            raise message.error()
+    while (data := await context.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
+        try:
+            message = read(data)
+        except DecodeError:
+            raise BadMessageError(
+                f"cannot parse the request ({len(data)} bytes): the client's .proto version does not match"
+                " this server"
+            ) from None
         yield message
+
+
+async def _only(messages: AsyncGenerator[Any, None]) -> Any:
+    """Return the request of a call that sends one."""
+    async with contextlib.aclosing(messages):
+        async for message in messages:
+            return message
+    raise BadMessageError("the call ended before its request came")

@@ -7,21 +7,19 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs import JobArray
 from ugosa_server.jobs.arrays import ArrayItem, JobArrays
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.rpc.chunks import read_chunks
 from ugosa_server.rpc.convert import (
     JOB_STATE_OF_WIRE,
-    JOB_STATES,
+    array_to_wire,
+    checked_page_size,
     event_to_wire,
     job_to_wire,
     marks_from_wire,
-    timestamp,
+    options_from_wire,
 )
 from ugosa_server.rpc.interceptors import Context, current_principal
-from ugosa_server.rpc.options import options_from_wire
-from ugosa_server.rpc.pages import checked_page_size
 from ugosa_server.wire.ugosa.v1 import job_array_service_pb2 as array_wire
 from ugosa_server.wire.ugosa.v1 import job_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.job_array_service_pb2_grpc import JobArrayServiceServicer
@@ -150,13 +148,13 @@ class JobArrayService(JobArrayServiceServicer):
             for item in request.items
         ]
         array = await self._arrays.create(current_principal(), request.request_id, items)
-        return array_wire.CreateJobArrayResponse(array=_array_to_wire(array))
+        return array_wire.CreateJobArrayResponse(array=array_to_wire(array))
 
     async def GetJobArray(
         self, request: array_wire.GetJobArrayRequest, context: Context
     ) -> array_wire.GetJobArrayResponse:
         array = await self._arrays.get(current_principal(), request.array_id)
-        return array_wire.GetJobArrayResponse(array=_array_to_wire(array))
+        return array_wire.GetJobArrayResponse(array=array_to_wire(array))
 
     async def WatchJobArray(
         self, request: array_wire.WatchJobArrayRequest, context: Context
@@ -171,18 +169,4 @@ class JobArrayService(JobArrayServiceServicer):
         self, request: array_wire.CancelJobArrayRequest, context: Context
     ) -> array_wire.CancelJobArrayResponse:
         array = await self._arrays.cancel(current_principal(), request.array_id)
-        return array_wire.CancelJobArrayResponse(array=_array_to_wire(array))
-
-
-def _array_to_wire(array: JobArray) -> array_wire.JobArray:
-    return array_wire.JobArray(
-        array_id=array.array_id,
-        request_id=array.request_id,
-        job_ids=array.job_ids,
-        last_seq=array.last_seq,
-        create_time=timestamp(array.create_time_s),
-        counts=[
-            array_wire.JobStateCount(state=JOB_STATES[state], jobs=jobs)
-            for state, jobs in array.counts.items()
-        ],
-    )
+        return array_wire.CancelJobArrayResponse(array=array_to_wire(array))

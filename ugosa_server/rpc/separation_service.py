@@ -12,18 +12,18 @@ import grpc
 
 from ugosa_server.errors import BadOptionError, NotFoundError, UgosaError, UploadInUseError
 from ugosa_server.jobs import JobState
-from ugosa_server.jobs.model import Job, Upload, new_id
+from ugosa_server.jobs.model import Upload, new_id
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.jobs.uploads import OpenUpload, Uploads
+from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.rpc.chunks import BatchReader, first_message, read_chunks, received_chunk
 from ugosa_server.rpc.convert import (
     event_to_wire,
     job_to_wire,
     marks_from_wire,
+    options_from_wire,
     upload_format_from_wire,
 )
 from ugosa_server.rpc.interceptors import Context, current_principal
-from ugosa_server.rpc.options import options_from_wire
 from ugosa_server.wire.ugosa.v1 import audio_pb2, job_pb2, marks_pb2
 from ugosa_server.wire.ugosa.v1 import separation_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.separation_service_pb2_grpc import (
@@ -48,14 +48,19 @@ class SeparationService(SeparationServiceServicer):
         first = await first_message(request_iterator, self._uploads.limits.upload_idle_timeout_s)
         if first is None or first.WhichOneof("part") != "header":
             raise BadOptionError("the first message of Separate must be `header`")
-        principal = current_principal()
-        call = _Call(principal, first.header)
-        upload = await self._uploads.create(principal, new_id("separate"), call.format, 0)
+        principal, header, marks = current_principal(), first.header, marks_pb2.Marks()
+        upload_format, options = upload_format_from_wire(header.format), options_from_wire(header.options)
+        upload = await self._uploads.create(principal, new_id("separate"), upload_format, 0)
         try:
-            async with aclosing(self._receive(call, upload, request_iterator)) as answers:
+            async with aclosing(self._receive(upload, request_iterator, marks)) as answers:
                 async for answer in answers:
                     yield answer
-            job = await self._make_job(call, await self._uploads.get(principal, upload.upload_id))
+            request_id = header.request_id or new_id("separate")
+            job = await self._jobs.create(
+                principal, request_id, upload.upload_id, options, marks_from_wire(marks)
+            )
+            if job.upload_id != upload.upload_id:  # the call was sent before; its job has the song already
+                await self._uploads.delete(principal, upload.upload_id)
         except UgosaError:
             await self._discard(upload)
             raise
@@ -84,55 +89,30 @@ class SeparationService(SeparationServiceServicer):
             await self._uploads.delete(upload.principal, upload.upload_id)
 
     async def _receive(
-        self, call: _Call, upload: Upload, request_iterator: AsyncIterator[wire.SeparateRequest]
+        self, upload: Upload, messages: AsyncIterator[wire.SeparateRequest], marks: marks_pb2.Marks
     ) -> AsyncGenerator[wire.SeparateResponse, None]:
-        """Receive the song until its upload is COMPLETE."""
-        reader = BatchReader(request_iterator, self._uploads.limits.upload_idle_timeout_s)
-        try:
-            async with self._uploads.open(call.principal, upload.upload_id) as opened:
-                async with aclosing(call.receive(opened, reader)) as answers:
-                    async for answer in answers:
-                        yield answer
-                await opened.finish(opened.committed_size, "")
-        finally:
-            reader.close()
-
-    async def _make_job(self, call: _Call, upload: Upload) -> Job:
-        request_id = call.header.request_id or new_id("separate")
-        marks = marks_from_wire(call.marks)
-        job = await self._jobs.create(call.principal, request_id, upload.upload_id, call.options, marks)
-        if job.upload_id != upload.upload_id:  # the call was sent before; its job has the song already
-            await self._uploads.delete(call.principal, upload.upload_id)
-        return job
-
-
-class _Call:
-    """One Separate call: its header, and the marks received so far."""
-
-    def __init__(self, principal: str, header: wire.SeparateHeader) -> None:
-        self.principal = principal
-        self.header = header
-        self.format = upload_format_from_wire(header.format)
-        self.options = options_from_wire(header.options)
-        self.marks = marks_pb2.Marks()
-
-    async def receive(
-        self, opened: OpenUpload, reader: BatchReader[wire.SeparateRequest]
-    ) -> AsyncGenerator[wire.SeparateResponse, None]:
-        """Receive chunks and marks in any order until the half-close."""
-        async for batch in reader.batches():
-            chunks = []
-            for message in batch:
-                match message.WhichOneof("part"):
-                    case "chunk":
-                        chunks.append(received_chunk(message.chunk))
-                    case "marks":
-                        self.marks = message.marks
-                    case other:
-                        raise BadOptionError(f"after `header`, Separate takes chunks and marks, not {other}")
-            if chunks:
-                size = await opened.write(chunks)
-                yield wire.SeparateResponse(received=wire.SeparateReceived(committed_size=size))
+        """Receive chunks and marks in any order until the half-close; then the upload is COMPLETE."""
+        reader = BatchReader(messages, self._uploads.limits.upload_idle_timeout_s)
+        async with (
+            self._uploads.open(upload.principal, upload.upload_id) as opened,
+            aclosing(reader.batches()) as batches,
+        ):
+            async for batch in batches:
+                chunks = []
+                for message in batch:
+                    match message.WhichOneof("part"):
+                        case "chunk":
+                            chunks.append(received_chunk(message.chunk))
+                        case "marks":
+                            marks.CopyFrom(message.marks)
+                        case other:
+                            raise BadOptionError(
+                                f"after `header`, Separate takes chunks and marks, not {other}"
+                            )
+                if chunks:
+                    size = await opened.write(chunks)
+                    yield wire.SeparateResponse(received=wire.SeparateReceived(committed_size=size))
+            await opened.finish(opened.committed_size, "")
 
 
 def separate_once(

@@ -6,54 +6,87 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from ugosa_server.addresses import TlsFiles, UnixAddress, check_reach, claim_socket, parse_address
+from ugosa_server.addresses import TlsFiles, UnixAddress, checked_addresses, claim_socket
 from ugosa_server.errors import ConfigError, reason_of
 from ugosa_server.files import private_umask
 from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.models import ModelRegistry
 from ugosa_server.rpc.catalogue_services import MarksService, ModelService
-from ugosa_server.rpc.health import HealthService
-from ugosa_server.rpc.interceptors import Authenticator, AuthInterceptor
+from ugosa_server.rpc.interceptors import AuthInterceptor, Context, current_principal
 from ugosa_server.rpc.job_services import JobArrayService, JobService
 from ugosa_server.rpc.limits import MAX_PORT_CALLS, SERVER_OPTIONS, port_options
 from ugosa_server.rpc.separation_service import SeparationService
 from ugosa_server.rpc.upload_service import UploadService
-from ugosa_server.wire.ugosa.v1 import (
-    job_array_service_pb2,
-    job_array_service_pb2_grpc,
-    job_service_pb2,
-    job_service_pb2_grpc,
-    marks_service_pb2,
-    marks_service_pb2_grpc,
-    model_service_pb2,
-    model_service_pb2_grpc,
-    separation_service_pb2,
-    separation_service_pb2_grpc,
-    upload_service_pb2,
-    upload_service_pb2_grpc,
-)
+from ugosa_server.wire.ugosa.v1.job_array_service_pb2_grpc import add_JobArrayServiceServicer_to_server
+from ugosa_server.wire.ugosa.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from ugosa_server.wire.ugosa.v1.marks_service_pb2_grpc import add_MarksServiceServicer_to_server
+from ugosa_server.wire.ugosa.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
+from ugosa_server.wire.ugosa.v1.separation_service_pb2_grpc import add_SeparationServiceServicer_to_server
+from ugosa_server.wire.ugosa.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
 
 FLUSH_S = 1.0  # for the last bytes of all connections
 
 log = logging.getLogger(__name__)
 
-SERVICE_NAMES = (
-    upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"].full_name,
-    job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
-    job_array_service_pb2.DESCRIPTOR.services_by_name["JobArrayService"].full_name,
-    marks_service_pb2.DESCRIPTOR.services_by_name["MarksService"].full_name,
-    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
-    separation_service_pb2.DESCRIPTOR.services_by_name["SeparationService"].full_name,
+SERVICE_NAMES = tuple(
+    f"ugosa.v1.{name}Service" for name in ("Upload", "Job", "JobArray", "Marks", "Model", "Separation")
 )
-HEALTH_SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+HEALTH_SERVICE_NAME = "grpc.health.v1.Health"
+HEALTH: Any = health_pb2.HealthCheckResponse  # the package has no types
+
+
+class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+    """The standard health service: whether jobs would start now, under every service's name and "".
+
+    See grpc/health/v1/health.proto; watches count as those of jobs do. grpcio-health-checking's own servicer
+    holds a lock while it writes to a watcher, so that one who takes no byte stops every change, and with it
+    whoever makes it.
+    """
+
+    def __init__(self, jobs: JobQueue) -> None:
+        self._jobs = jobs
+        self._status = HEALTH.NOT_SERVING
+        self._changed = asyncio.Event()
+
+    def set(self, *, serving: bool) -> None:
+        """Set the status of all services, and tell all watchers."""
+        self._status = HEALTH.SERVING if serving else HEALTH.NOT_SERVING
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> Any:  # noqa: N802
+        """See the proto."""
+        if request.service not in ("", *SERVICE_NAMES):
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            context.set_details("this server has no such service")
+        return HEALTH(status=self._status)
+
+    async def Watch(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> AsyncGenerator[Any, None]:
+        """See the proto."""
+        with self._jobs.watching(current_principal()):
+            sent: int | None = None
+            while True:
+                changed = self._changed
+                known = request.service in ("", *SERVICE_NAMES)
+                status = self._status if known else HEALTH.SERVICE_UNKNOWN
+                if status != sent:
+                    sent = status
+                    yield HEALTH(status=status)
+                    continue  # it may have changed while the watcher took its time
+                await changed.wait()
 
 
 class RpcServer:
@@ -61,31 +94,30 @@ class RpcServer:
 
     def __init__(
         self,
+        store: AsyncStore,
         uploads: Uploads,
         jobs: JobQueue,
         arrays: JobArrays,
         registry: ModelRegistry,
         default_model: str,
-        authenticator: Authenticator,
+        *,
+        require_token_on_loopback: bool = False,
     ) -> None:
-        self._interceptor = AuthInterceptor(authenticator)
+        self._interceptor = AuthInterceptor(store, require_token_on_loopback=require_token_on_loopback)
         interceptors = [self._interceptor]
         self._sockets = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
         self._ports = grpc.aio.server(
             options=port_options(), interceptors=interceptors, maximum_concurrent_rpcs=MAX_PORT_CALLS
         )
-        self._health = HealthService(("", *SERVICE_NAMES), jobs)
-        for server in (self._sockets, self._ports):
-            upload_service_pb2_grpc.add_UploadServiceServicer_to_server(UploadService(uploads), server)
-            job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(jobs), server)
-            job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(arrays), server)
-            marks_service_pb2_grpc.add_MarksServiceServicer_to_server(MarksService(jobs), server)
-            model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-                ModelService(registry, default_model), server
-            )
-            separation_service_pb2_grpc.add_SeparationServiceServicer_to_server(
-                SeparationService(uploads, jobs), server
-            )
+        self._servers = (self._sockets, self._ports)
+        self._health = HealthService(jobs)
+        for server in self._servers:
+            add_UploadServiceServicer_to_server(UploadService(uploads), server)
+            add_JobServiceServicer_to_server(JobService(jobs), server)
+            add_JobArrayServiceServicer_to_server(JobArrayService(arrays), server)
+            add_MarksServiceServicer_to_server(MarksService(jobs), server)
+            add_ModelServiceServicer_to_server(ModelService(registry, default_model), server)
+            add_SeparationServiceServicer_to_server(SeparationService(uploads, jobs), server)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             reflection.enable_server_reflection(
                 (*SERVICE_NAMES, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME), server
@@ -101,12 +133,8 @@ class RpcServer:
             ConfigError: an address is taken, or reachable from other machines without TLS and identities.
         """
         bound: list[str] = []
-        parsed = [parse_address(text) for text in addresses]
         credentials = server_credentials(tls) if tls else None
-        knows_callers = has_tokens or (tls is not None and tls.client_ca is not None)
-        for address in parsed:
-            check_reach(address, has_tls=tls is not None, knows_callers=knows_callers)
-        for address in parsed:
+        for address in checked_addresses(addresses, tls, has_tokens=has_tokens):
             if isinstance(address, UnixAddress):
                 self._held.enter_context(claim_socket(address))
             try:
@@ -124,7 +152,7 @@ class RpcServer:
                 ) from error
             bound.append(address.target if isinstance(address, UnixAddress) else f"{address.host}:{port}")
         self.set_serving(serving=False)  # until the engine says that it is ready
-        for server in (self._sockets, self._ports):
+        for server in self._servers:
             await server.start()
         return bound
 
@@ -142,7 +170,7 @@ class RpcServer:
 
         gRPC waits until a connection has taken all its bytes; one that takes none is not waited for.
         """
-        stopping = [asyncio.ensure_future(server.stop(grace_s)) for server in (self._sockets, self._ports)]
+        stopping = [asyncio.ensure_future(server.stop(grace_s)) for server in self._servers]
         _, pending = await asyncio.wait(stopping, timeout=grace_s + FLUSH_S)
         if pending:
             log.warning("a connection takes nothing more, not even its end; it is left behind")

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs import UploadState
-from ugosa_server.jobs.uploads import OpenUpload, Uploads
+from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.rpc.chunks import BatchReader, first_message, received_chunk
-from ugosa_server.rpc.convert import upload_format_from_wire, upload_to_wire
+from ugosa_server.rpc.convert import (
+    checked_page_size,
+    message_of,
+    place_of_token,
+    token_of_place,
+    upload_format_from_wire,
+    upload_to_wire,
+)
 from ugosa_server.rpc.interceptors import Context, current_principal
-from ugosa_server.rpc.pages import checked_page_size, place_of_token, token_of_place
 from ugosa_server.wire.ugosa.v1 import upload_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1.upload_service_pb2_grpc import UploadServiceServicer
 
@@ -37,7 +42,8 @@ class UploadService(UploadServiceServicer):
     async def WriteUpload(
         self, request_iterator: AsyncIterator[wire.WriteUploadRequest], context: Context
     ) -> AsyncGenerator[wire.WriteUploadResponse, None]:
-        first = await first_message(request_iterator, self._uploads.limits.upload_idle_timeout_s)
+        idle_timeout_s = self._uploads.limits.upload_idle_timeout_s
+        first = await first_message(request_iterator, idle_timeout_s)
         if first is None or first.WhichOneof("part") != "open":
             raise BadOptionError("the first message of WriteUpload must be `open`")
         principal, upload_id = current_principal(), first.open.upload_id
@@ -47,32 +53,24 @@ class UploadService(UploadServiceServicer):
                 committed_size=upload.committed_size, upload=upload_to_wire(upload)
             )
             return
-        async with self._uploads.open(principal, upload_id) as opened:
+        async with (
+            self._uploads.open(principal, upload_id) as opened,
+            aclosing(BatchReader(request_iterator, idle_timeout_s).batches()) as batches,
+        ):
             yield wire.WriteUploadResponse(committed_size=opened.committed_size)
-            reader = BatchReader(request_iterator, self._uploads.limits.upload_idle_timeout_s)
-            try:
-                async with aclosing(self._write(opened, reader)) as answers:
-                    async for answer in answers:
-                        yield answer
-            finally:
-                reader.close()
-
-    async def _write(
-        self, opened: OpenUpload, reader: BatchReader[wire.WriteUploadRequest]
-    ) -> AsyncGenerator[wire.WriteUploadResponse, None]:
-        async for batch in reader.batches():
-            finish = batch.pop().finish if batch[-1].WhichOneof("part") == "finish" else None
-            if any(message.WhichOneof("part") != "chunk" for message in batch):
-                raise BadOptionError("after `open`, WriteUpload takes chunks and, last, one `finish`")
-            if batch:
-                size = await opened.write([received_chunk(message.chunk) for message in batch])
-                yield wire.WriteUploadResponse(committed_size=size)
-            if finish is not None:
-                upload = await opened.finish(finish.size_bytes, finish.sha256)
-                yield wire.WriteUploadResponse(
-                    committed_size=upload.committed_size, upload=upload_to_wire(upload)
-                )
-                return
+            async for batch in batches:
+                finish = batch.pop().finish if batch[-1].WhichOneof("part") == "finish" else None
+                if any(message.WhichOneof("part") != "chunk" for message in batch):
+                    raise BadOptionError("after `open`, WriteUpload takes chunks and, last, one `finish`")
+                if batch:
+                    size = await opened.write([received_chunk(message.chunk) for message in batch])
+                    yield wire.WriteUploadResponse(committed_size=size)
+                if finish is not None:
+                    upload = await opened.finish(finish.size_bytes, finish.sha256)
+                    yield wire.WriteUploadResponse(
+                        committed_size=upload.committed_size, upload=upload_to_wire(upload)
+                    )
+                    return
 
     async def GetUpload(self, request: wire.GetUploadRequest, context: Context) -> wire.GetUploadResponse:
         upload = await self._uploads.get(current_principal(), request.upload_id)
@@ -89,7 +87,7 @@ class UploadService(UploadServiceServicer):
         )
 
     async def GetUsage(self, request: wire.GetUsageRequest, context: Context) -> wire.GetUsageResponse:
-        return wire.GetUsageResponse(**asdict(await self._uploads.usage(current_principal())))
+        return message_of(wire.GetUsageResponse, await self._uploads.usage(current_principal()))
 
     async def DeleteUpload(
         self, request: wire.DeleteUploadRequest, context: Context

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ugosa_server.demo.song import FOLDER, load_demo_song
+from ugosa_server.demo.run import FOLDER, load_demo_song
 
 SILENT_DBFS = -60.0
 

@@ -12,7 +12,7 @@ from ugosa_server.jobs.option_table import OPTIONS, options_of, values_in_report
 from ugosa_server.jobs.options import check_adaptation, check_separation
 from ugosa_server.jobs.runs import JobOptions
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
-from ugosa_server.rpc.options import options_from_wire, options_to_wire
+from ugosa_server.rpc.convert import options_from_wire, options_to_wire
 from ugosa_server.separation.options import SeparationOptions
 from ugosa_server.wire.ugosa.v1 import job_pb2
 

@@ -36,7 +36,7 @@ async def test_job_that_ends_during_a_query_is_not_live_again(tmp_path):
         await gate.reached.wait()
         query = asyncio.create_task(feed.snapshot(job.job_id))
         publishing = asyncio.create_task(
-            feed.run(lambda snapshot: ended.set() if snapshot.ended else None, no_job_is_gone)
+            feed.run(lambda snapshot: ended.set() if snapshot.state.ended else None, no_job_is_gone)
         )
         await query
         assert feed.live_jobs() == []
@@ -54,7 +54,7 @@ async def test_of_a_long_queue_only_its_head_is_sent_to_who_asks(tmp_path):
             await front.jobs.create(PRINCIPAL, f"r{number}", upload.upload_id, JobOptionsRequest(), ())
         await gate.reached.wait()
         await feed.load()
-        states = [live.state for live in feed.live_jobs()]
+        states = [live.state.upper() for live in feed.live_jobs()]
         assert states == ["RUNNING", *["QUEUED"] * MAX_WAITING]
 
 

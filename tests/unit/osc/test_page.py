@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import re
 import shlex
 import shutil
@@ -14,15 +15,17 @@ from pathlib import Path
 
 import pytest
 
-import ugosa_server.osc
 from ugosa_server.errors import NotFoundError
-from ugosa_server.osc import JobSnapshot, OscOptions, OscService
+from ugosa_server.jobs import JobState
+from ugosa_server.osc import JobSnapshot, OscService
+from ugosa_server.osc.commands import COMMANDS
+from ugosa_server.osc.snapshot import PROGRESS_ADDRESS
 
 PAGE_DIR = Path(__file__).parents[3] / "clients" / "osc"
 PAGE = (PAGE_DIR.parents[1] / "docs" / "osc.md").read_text(encoding="utf-8")
 LOOPBACK = "127.0.0.1"
 WAIT_S = 20.0
-RUNNING = JobSnapshot("job-1", seq=3, state="RUNNING", fraction=0.5, eta_s=12.0, text="epoch 5 of 10")
+RUNNING = JobSnapshot("job-1", seq=3, state=JobState.RUNNING, fraction=0.5, eta_s=12.0, text="epoch 5 of 10")
 
 
 class Jobs:
@@ -75,16 +78,21 @@ def free_port() -> int:
 
 
 def test_page_lists_addresses_types_and_arguments() -> None:
-    documented = table_rows(ugosa_server.osc.__doc__ or "")
-    assert len(documented) == 10
-    assert table_rows(PAGE) == documented
+    listed = {}
+    for address, types, arguments in table_rows(PAGE):
+        names = tuple(name.strip(" []").replace("job", "job_id") for name in arguments.split(",") if name)
+        for tags in re.findall(r",[a-z]+", types) or [","]:
+            listed[address.strip("`"), tags] = names[: len(tags) - 1]
+    progress = listed.pop((PROGRESS_ADDRESS, ",sisffs"))
+    assert progress == tuple(field.name for field in dataclasses.fields(JobSnapshot))
+    assert listed == COMMANDS
 
 
 @needs("oscdump", "oscsend", package="liblo-tools")
 def test_shell_example_subscribes_shows_and_cancels() -> None:
     async def run() -> str:
         jobs, port = Jobs(), free_port()
-        osc = OscService(OscOptions(listen=(LOOPBACK, 0)), jobs)
+        osc = OscService(jobs, (LOOPBACK, 0))
         await osc.start()
         assert osc.listen_address is not None
         example = blocks("sh")[1].replace("9001", str(port)).replace("9000", str(osc.listen_address[1]))
@@ -110,7 +118,7 @@ def test_shell_example_subscribes_shows_and_cancels() -> None:
 @needs("pd", package="puredata-core")
 def test_pd_patch_subscribes_and_shows_progress(tmp_path: Path) -> None:
     async def run() -> str:
-        osc = OscService(OscOptions(listen=(LOOPBACK, 0)), Jobs())
+        osc = OscService(Jobs(), (LOOPBACK, 0))
         await osc.start()
         assert osc.listen_address is not None
         patch = (PAGE_DIR / "ugosa.pd").read_text(encoding="utf-8")

@@ -1,109 +1,174 @@
-"""When datagrams go out, at times that the tests choose."""
+"""When datagrams go out, on a clock that the tests move."""
 
-from ugosa_server.osc.sending import SnapshotSchedule
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from pythonosc.osc_message import OscMessage
+
+from ugosa_server.jobs import JobState
+from ugosa_server.osc.sending import ProgressPublisher
 from ugosa_server.osc.snapshot import JobSnapshot
 
 
-def snapshot(seq: int, state: str = "RUNNING", job_id: str = "j") -> JobSnapshot:
+class Timer:
+    def __init__(self, when_s: float, action: Callable[[], None]) -> None:
+        self._when_s = when_s
+        self.action = action
+        self.cancelled = False
+
+    def when(self) -> float:
+        return self._when_s
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock:
+    """The part of an event loop that has to do with time."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._timers: list[Timer] = []
+
+    def time(self) -> float:
+        return self.now_s
+
+    def call_at(self, when_s: float, action: Callable[..., None], *arguments: object) -> Timer:
+        timer = Timer(when_s, lambda: action(*arguments))
+        self._timers.append(timer)
+        return timer
+
+    def move_to(self, time_s: float) -> None:
+        """Run what is due up to a time, in order."""
+        while due := [one for one in self._timers if not one.cancelled and one.when() <= time_s]:
+            timer = min(due, key=Timer.when)
+            self._timers.remove(timer)
+            self.now_s = max(self.now_s, timer.when())
+            with contextlib.suppress(OSError):  # which a loop logs
+                timer.action()
+        self.now_s = time_s
+
+
+class Publishing:
+    """A publisher, its clock, and what it has sent."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self._failures = failures
+        self._clock = Clock()
+        self._sent: list[tuple[float, OscMessage]] = []
+        loop: asyncio.AbstractEventLoop = self._clock  # type: ignore[assignment]
+        self.publisher = ProgressPublisher(loop, self._send)
+
+    def _send(self, datagram: bytes) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise OSError("no buffer")
+        self._sent.append((self._clock.now_s, OscMessage(datagram)))
+
+    def at(self, time_s: float, *snapshots: JobSnapshot, again: bool = False) -> None:
+        """Publish snapshots at a time."""
+        self._clock.move_to(time_s)
+        for one in snapshots:
+            self.publisher.publish(one, again=again)
+
+    def sent(self, until_s: float) -> list[tuple[float, int]]:
+        """Time and seq of every datagram up to a time."""
+        self._clock.move_to(until_s)
+        return [(time_s, message.params[1]) for time_s, message in self._sent]
+
+
+def snapshot(seq: int, state: JobState = JobState.RUNNING, job_id: str = "j") -> JobSnapshot:
     return JobSnapshot(job_id, seq, state, fraction=0.5, eta_s=None, text="")
 
 
-def run(schedule: SnapshotSchedule, until_s: float) -> list[tuple[float, int]]:
-    """Take everything when it is due, as a driver does: [(time, seq)]."""
-    sent: list[tuple[float, int]] = []
-    while (due_s := schedule.next_due_s()) is not None and due_s <= until_s:
-        sent += [(due_s, taken.seq) for taken in schedule.take_due(due_s)]
-    return sent
-
-
 def test_first_snapshot_of_a_job_is_sent_at_once() -> None:
-    schedule = SnapshotSchedule()
-    assert schedule.next_due_s() is None
-    schedule.offer(snapshot(1), now_s=10.0)
-    assert run(schedule, until_s=10.0) == [(10.0, 1)]
+    publishing = Publishing()
+    publishing.at(10.0, snapshot(1))
+    assert publishing.sent(until_s=10.0) == [(10.0, 1)]
 
 
 def test_newest_change_is_sent_at_most_four_times_a_second() -> None:
-    schedule = SnapshotSchedule()
-    sent = []
-    for seq in range(1, 101):  # a hundred events in a second
-        now_s = 5.0 + (seq - 1) / 100
-        schedule.offer(snapshot(seq), now_s)
-        sent += [(now_s, taken.seq) for taken in schedule.take_due(now_s)]
-    assert sent == [(5.0, 1), (5.25, 26), (5.5, 51), (5.75, 76)]
-    assert run(schedule, until_s=6.0) == [(6.0, 100)]
+    publishing = Publishing()
+    for number in range(100):  # a hundred events in a second
+        publishing.at(5.0 + number / 128, snapshot(number))
+    sent = [(5.0, 0), (5.25, 31), (5.5, 63), (5.75, 95), (6.0, 99)]
+    assert publishing.sent(until_s=6.5) == sent
 
 
 def test_live_job_without_changes_is_sent_once_a_second() -> None:
-    schedule = SnapshotSchedule()
-    schedule.offer(snapshot(1), now_s=0.0)
-    assert run(schedule, until_s=3.5) == [(0.0, 1), (1.0, 1), (2.0, 1), (3.0, 1)]
+    publishing = Publishing()
+    publishing.at(0.0, snapshot(1))
+    assert publishing.sent(until_s=3.5) == [(0.0, 1), (1.0, 1), (2.0, 1), (3.0, 1)]
 
 
 def test_a_job_that_waits_is_sent_when_it_changes_and_no_more() -> None:
-    schedule = SnapshotSchedule()
-    schedule.offer(snapshot(1, "QUEUED"), now_s=0.0)
-    assert run(schedule, until_s=100.0) == [(0.0, 1)]
-    assert schedule.next_due_s() is None
-    schedule.offer(snapshot(1, "QUEUED"), now_s=100.0, again=True)
-    schedule.offer(snapshot(2, "RUNNING"), now_s=100.0)
-    assert run(schedule, until_s=101.5) == [(100.0, 2), (101.0, 2)]
+    publishing = Publishing()
+    publishing.at(0.0, snapshot(1, JobState.QUEUED))
+    publishing.at(100.0, snapshot(1, JobState.QUEUED), again=True)
+    publishing.at(200.0, snapshot(2, JobState.RUNNING))
+    assert publishing.sent(until_s=201.5) == [(0.0, 1), (100.0, 1), (200.0, 2), (201.0, 2)]
 
 
 def test_end_of_a_job_is_sent_five_times_over_two_seconds() -> None:
-    schedule = SnapshotSchedule()
-    schedule.offer(snapshot(1), now_s=0.0)
-    assert run(schedule, until_s=0.5) == [(0.0, 1)]
-    schedule.offer(snapshot(2, "SUCCEEDED"), now_s=0.5)
-    assert run(schedule, until_s=100.0) == [(0.5, 2), (1.0, 2), (1.5, 2), (2.0, 2), (2.5, 2)]
-    assert schedule.next_due_s() is None
+    publishing = Publishing()
+    publishing.at(0.0, snapshot(1))
+    publishing.at(0.5, snapshot(2, JobState.SUCCEEDED))
+    assert publishing.sent(until_s=100.0) == [(0.0, 1), (0.5, 2), (1.0, 2), (1.5, 2), (2.0, 2), (2.5, 2)]
 
 
 def test_discarded_live_job_is_not_sent_but_an_end_is() -> None:
-    schedule = SnapshotSchedule()
-    for job_id, state in (("gone", "RUNNING"), ("ended", "SUCCEEDED")):
-        schedule.offer(snapshot(1, state, job_id), now_s=0.0)
+    publishing = Publishing()
+    publishing.at(0.0, snapshot(1, JobState.RUNNING, "gone"), snapshot(2, JobState.SUCCEEDED, "ended"))
     for job_id in ("gone", "ended", "never seen"):
-        schedule.discard(job_id)
-    assert run(schedule, until_s=100.0) == [(0.0, 1), (0.5, 1), (1.0, 1), (1.5, 1), (2.0, 1)]
+        publishing.publisher.discard(job_id)
+    assert publishing.sent(until_s=100.0) == [(0.0, 2), (0.5, 2), (1.0, 2), (1.5, 2), (2.0, 2)]
+
+
+def test_closed_publisher_sends_nothing_more() -> None:
+    publishing = Publishing()
+    publishing.at(0.0, snapshot(1), snapshot(1, JobState.FAILED, "ended"))
+    publishing.publisher.close()
+    assert publishing.sent(until_s=100.0) == []
 
 
 def test_end_of_a_job_keeps_the_rate() -> None:
-    schedule = SnapshotSchedule()
-    schedule.offer(snapshot(1), now_s=0.0)
-    schedule.take_due(0.0)
-    schedule.offer(snapshot(2, "CANCELLED"), now_s=0.125)
-    assert schedule.take_due(0.125) == []
-    assert run(schedule, until_s=100.0)[0] == (0.25, 2)
+    publishing = Publishing()
+    publishing.at(0.0, snapshot(1))
+    publishing.at(0.125, snapshot(2, JobState.CANCELLED))
+    assert publishing.sent(until_s=0.5) == [(0.0, 1), (0.25, 2)]
 
 
 def test_older_snapshot_changes_nothing() -> None:
-    schedule = SnapshotSchedule()
-    schedule.offer(snapshot(5, "SUCCEEDED"), now_s=0.0)
-    schedule.offer(snapshot(4, "RUNNING"), now_s=0.0)
-    schedule.offer(snapshot(5, "RUNNING"), now_s=0.0)
-    assert [taken.state for taken in schedule.take_due(0.0)] == ["SUCCEEDED"]
-    assert schedule.next_due_s() == 0.5
+    publishing = Publishing()
+    publishing.at(0.0, snapshot(5, JobState.SUCCEEDED), snapshot(4), snapshot(5))
+    assert publishing.sent(until_s=100.0) == [(0.0, 5), (0.5, 5), (1.0, 5), (1.5, 5), (2.0, 5)]
 
 
 def test_sending_again_keeps_the_rate() -> None:
-    schedule = SnapshotSchedule()
-    schedule.offer(snapshot(1), now_s=0.0)
-    schedule.take_due(0.0)
+    publishing = Publishing()
+    publishing.at(0.0, snapshot(1))
     for _ in range(50):
-        schedule.offer(snapshot(1), now_s=0.125, again=True)
-    assert run(schedule, until_s=1.0) == [(0.25, 1)]
+        publishing.at(0.125, snapshot(1), again=True)
+    assert publishing.sent(until_s=1.0) == [(0.0, 1), (0.25, 1)]
 
 
 def test_sending_an_old_end_again_repeats_it() -> None:
-    schedule = SnapshotSchedule()
-    schedule.offer(snapshot(9, "FAILED"), now_s=50.0, again=True)
-    assert [seq for _, seq in run(schedule, until_s=100.0)] == [9] * 5
+    publishing = Publishing()
+    publishing.at(50.0, snapshot(9, JobState.FAILED), again=True)
+    assert [seq for _, seq in publishing.sent(until_s=100.0)] == [9] * 5
 
 
 def test_jobs_do_not_wait_for_each_other() -> None:
-    schedule = SnapshotSchedule()
-    schedule.offer(snapshot(1, job_id="a"), now_s=0.0)
-    schedule.take_due(0.0)
-    schedule.offer(snapshot(1, job_id="b"), now_s=0.1)
-    assert [taken.job_id for taken in schedule.take_due(0.1)] == ["b"]
+    publishing = Publishing()
+    publishing.at(0.0, snapshot(1, job_id="a"))
+    publishing.at(0.125, snapshot(2, job_id="b"))
+    assert publishing.sent(until_s=0.25) == [(0.0, 1), (0.125, 2)]
+
+
+def test_datagram_that_cannot_be_sent_is_not_the_last() -> None:
+    publishing = Publishing(failures=1)
+    publishing.at(0.0, snapshot(1))
+    assert publishing.sent(until_s=1.5) == [(1.0, 1)]

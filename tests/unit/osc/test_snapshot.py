@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pythonosc.osc_message import OscMessage
 
+from ugosa_server.jobs import JobState
 from ugosa_server.osc.snapshot import MAX_DATAGRAM_BYTES, JobSnapshot, encode
 
 
@@ -12,7 +13,7 @@ def snapshot(**changes: object) -> JobSnapshot:
     values = {
         "job_id": "j1",
         "seq": 7,
-        "state": "RUNNING",
+        "state": JobState.RUNNING,
         "fraction": 0.25,
         "eta_s": 12.5,
         "text": "epoch 3",
@@ -34,7 +35,7 @@ TABLE = [
         id="unknown eta is -1 and an empty string is four NULs",
     ),
     pytest.param(
-        snapshot(job_id="job9", seq=258, state="SUCCEEDED", fraction=1.0, eta_s=0.0, text="done"),
+        snapshot(job_id="job9", seq=258, state=JobState.SUCCEEDED, fraction=1.0, eta_s=0.0, text="done"),
         HEAD + b"job9\0\0\0\0\0\0\x01\x02SUCCEEDED\0\0\0\x3f\x80\0\0\0\0\0\0done\0\0\0\0",
         id="strings of a multiple of four take four NULs more",
     ),

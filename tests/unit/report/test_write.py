@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from ugosa_server.adaptation.objective import LossTerms
+from ugosa_server.audio import SourceAudio
 from ugosa_server.marks import Mark, MarkState
-from ugosa_server.report import EpochLoss, JobReport, Listening, StemReport, Take, TakeKind, write_report
+from ugosa_server.report import JobReport, Listening, StemReport, TakeKind, write_report
 from ugosa_server.report.clips import clip_data_uri
 from ugosa_server.report.svg import Waveform, WaveformMeter
 
@@ -38,14 +39,11 @@ REPORT = JobReport(
     seed=0,
     device="cpu",
     threads=2,
-    sample_rate_hz=RATE_HZ,
-    channels=2,
-    frames=FRAMES,
-    source_encoding="WAV PCM_16",
+    source=SourceAudio("song.f32", RATE_HZ, 2, FRAMES, "WAV PCM_16", 0.5),
     stem_encoding="wav-float32",
     marks=(Mark("drums", MarkState.SILENT, 0, RATE_HZ), Mark("vocals", MarkState.ACTIVE, RATE_HZ, FRAMES)),
     timings_s={"prepare": 0.5, "adaptation": 75.0},
-    epoch_losses=(EpochLoss(1, LossTerms(0.06, 0.04, 0.02)), EpochLoss(2, LossTerms(0.03, 0.02, 0.01))),
+    epoch_losses=(LossTerms(0.06, 0.04, 0.02), LossTerms(0.03, 0.02, 0.01)),
     null_peak_dbfs=-math.inf,
     stems=(
         StemReport("drums", -3.0, -math.inf, -31.5, -44.0),
@@ -64,8 +62,8 @@ class Song:
         self.mix, *self.stems = (_waveform(audio) for audio in (stems.sum(axis=0), *stems))
         excerpt = stems[:, : min(frames, RATE_HZ // 4)]
         clips = tuple(clip_data_uri(audio.T, RATE_HZ, 64_000) for audio in excerpt)
-        self.listening = Listening(tuple(Take(kind, clips) for kind in TakeKind), 0, excerpt.shape[1])
-        self.report = replace(REPORT, frames=frames)
+        self.listening = Listening(dict.fromkeys(TakeKind, clips), 0, excerpt.shape[1])
+        self.report = replace(REPORT, source=replace(REPORT.source, frames=frames))
         self.folder = folder
 
     def write(self, **changes: object) -> tuple[dict[str, object], str]:
@@ -126,7 +124,7 @@ def song(tmp_path: Path) -> Song:
 
 
 def test_json_is_strict_and_says_digital_silence_as_a_word(song: Song) -> None:
-    document, _ = song.write(epoch_losses=(EpochLoss(1, LossTerms(math.nan, math.inf, 0.0)),))
+    document, _ = song.write(epoch_losses=(LossTerms(math.nan, math.inf, 0.0),))
     assert document["schema_version"] == 1
     assert document["null_peak_dbfs"] == "-inf"
     assert document["stems"][0]["silence_peak_dbfs"] == "-inf"  # type: ignore[index]
@@ -160,7 +158,7 @@ def test_text_from_outside_cannot_become_markup(song: Song) -> None:
     plain = Page(song.write()[1])
     page = song.write(
         file_name=EVIL, stems=stems, marks=marks, notices=(EVIL,), model_name=EVIL, device=EVIL,
-        source_encoding=EVIL, options={"<i>": EVIL},
+        source=replace(REPORT.source, encoding=EVIL), options={"<i>": EVIL},
     )[1]  # fmt: skip
     evil = Page(page)
     assert evil.count("script") == plain.count("script") == 3
@@ -198,7 +196,7 @@ def test_the_page_has_every_take_and_stays_small(song: Song) -> None:
 
 
 def test_a_page_without_excerpt_is_a_drawing_and_a_player(song: Song) -> None:
-    _, page = song.write(listening=Listening((Take(TakeKind.MARKED),)))
+    _, page = song.write(listening=Listening({TakeKind.MARKED: ()}))
     assert len(page) < 200_000
     assert data_of(page, "listening")["takes"] == [{"kind": "marked", "clips": []}]
 
@@ -232,7 +230,7 @@ def test_plain_separation_makes_a_page_without_empty_charts(song: Song) -> None:
     stems = tuple(StemReport(source, -6.0) for source in SOURCES)
     _, html = song.write(
         marks=(), epoch_losses=(), stems=stems, adapter_sha256=None, trainable_parameters=0, strategy="B0",
-        notices=(), listening=Listening((Take(TakeKind.BASE),)),
+        notices=(), listening=Listening({TakeKind.BASE: ()}),
     )  # fmt: skip
     page = Page(html)
     assert page.count("svg") == 1 + len(SOURCES)

@@ -24,16 +24,12 @@ async def test_batch_reader_holds_at_most_a_window(chunk_bytes):
             read.append(chunk)
             yield chunk
 
-    reader = BatchReader(messages(), idle_timeout_s=10)
-    try:
-        batches = []
-        async for batch in reader.batches():
-            batches.append(batch)
-            await asyncio.sleep(0)  # the disk is busy
-            waiting = read[sum(len(taken) for taken in batches) :]
-            assert sum(chunk.ByteSize() for chunk in waiting) < MAX_WAITING_BYTES + sent[0].ByteSize() + 10
-    finally:
-        reader.close()
+    batches = []
+    async for batch in BatchReader(messages(), idle_timeout_s=10).batches():
+        batches.append(batch)
+        await asyncio.sleep(0)  # the disk is busy
+        waiting = read[sum(len(taken) for taken in batches) :]
+        assert sum(chunk.ByteSize() for chunk in waiting) < MAX_WAITING_BYTES + sent[0].ByteSize() + 10
     assert [chunk for batch in batches for chunk in batch] == sent
     assert len(batches) > 1
 

@@ -28,7 +28,7 @@ from ugosa_server.engines.ray.actor import CONCURRENCY_GROUPS, GROUP_OF_METHOD, 
 from ugosa_server.engines.ray.files import NodeFolder
 from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
 from ugosa_server.errors import ConfigError
-from ugosa_server.home import expanded
+from ugosa_server.files import expanded
 from ugosa_server.jobs import RunSpec
 from ugosa_server.supervision import end, keep_running
 

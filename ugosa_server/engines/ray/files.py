@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ugosa_server.errors import CheckpointError, WorkerLostError
-from ugosa_server.files import publish, sha256_of_file, tmp_path_of
-from ugosa_server.home import expanded
+from ugosa_server.files import expanded, publish, sha256_of_file, tmp_path_of
 from ugosa_server.jobs import RunSpec, StemFile
 
 CHUNK_BYTES = 1024**2
