@@ -28,7 +28,7 @@ class _Job:
     snapshot: JobSnapshot
     """The newest."""
     timer: asyncio.TimerHandle | None = None
-    """Of its next datagram; None = not before a change."""
+    """Due time of its next datagram; None = not before a change."""
     last_sent_s: float = -math.inf
     repeats_left: int = TERMINAL_REPEATS
 
