@@ -19,7 +19,7 @@ from ugosa_server.jobs.drafts import stems_of_job
 from ugosa_server.jobs.events import EventHub, JobError, JobState
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
-from ugosa_server.jobs.retries import pause_s, verdict
+from ugosa_server.jobs.retries import LostRuns, pause_s, verdict
 from ugosa_server.jobs.runs import (
     RunBaseStems,
     RunCancelled,
@@ -33,8 +33,7 @@ from ugosa_server.jobs.runs import (
 )
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.starts import NO_START
-from ugosa_server.jobs.store import AsyncStore, Store
-from ugosa_server.jobs.store.lost_run_table import LostRuns
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.models import ModelRegistry
 from ugosa_server.supervision import keep_running
 
@@ -348,7 +347,7 @@ class Scheduler:
             reason_at_last: of the error; empty = `reason`.
         """
         kept = await asyncio.to_thread(self._spool.checkpoint_path(job.job_id, job.attempt).exists)
-        before = LostRuns() if kept else await self._store(lambda s: s.lost_runs.get(job.job_id))
+        before = LostRuns() if kept else await self._store(lambda s: s.jobs.lost_runs(job.job_id))
         lost = LostRuns(*(old + new for old, new in zip(before, lost, strict=True)))
         if last_words := verdict(lost):
             error = JobError(reason_at_last or reason, f"{message}; {last_words}")
@@ -358,12 +357,7 @@ class Scheduler:
         notice = RunNotice(reason, text, warning=True)
         log.warning("job %s: %s; queued again", job.job_id, message)
 
-        def requeue(store: Store) -> bool:
-            store.lost_runs.set(job.job_id, lost)
-            return store.jobs.requeue(job.job_id, job.attempt, notice)
-
-        queued = await self._store(requeue)
-        if not queued:
+        if not await self._store(lambda s: s.jobs.requeue(job.job_id, job.attempt, notice, lost)):
             await self._end(job, JobState.CANCELLED)
             return
         self._hub.announce(job.job_id)

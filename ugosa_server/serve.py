@@ -67,10 +67,10 @@ async def serve(config: ServerConfig) -> str:
         check_state_dir(state_dir)
         stack.enter_context(lock_file(state_dir / "lock", f"the state directory {state_dir}"))
         spool = Spool(state_dir, config.min_free_bytes)
-        store = await spool.ballast.deleting(partial(_open_store, state_dir))
+        store = await spool.deleting(partial(_open_store, state_dir))
         stack.callback(store.close)
         clean = partial(remove_leftovers, store, spool, move_unknown=config.move_unknown)
-        await spool.ballast.deleting(clean)
+        await spool.deleting(clean)
 
         hub = EventHub()
         quotas = Quotas(config)
@@ -89,8 +89,8 @@ async def serve(config: ServerConfig) -> str:
         engine = await _start_engine(config, state_dir, str(model.path))
         stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
         scheduler = Scheduler(store, spool, jobs, hub, registry, engine, config.cancel_deadline_s)
-        await spool.ballast.deleting(scheduler.recover)
-        spool.ballast.take()
+        await spool.deleting(scheduler.recover)
+        spool.take_ballast()
 
         await _start_osc(config, store, jobs, hub, stack)
         if config.metrics:

@@ -9,10 +9,9 @@ from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import BadOptionError, NoVideoEncoderError, UploadDamagedError
 from ugosa_server.jobs.model import Job, JobDraft, Upload, request_digest, require_song, require_video
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
-from ugosa_server.jobs.runs import BaseStems, JobKind, JobOptions
+from ugosa_server.jobs.runs import BaseStems, JobKind, JobOptions, StemChoice
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.starts import AUTO, NO_START, Starts
-from ugosa_server.jobs.stem_choice import StemChoice
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.marks import (
     Mark,
@@ -126,11 +125,15 @@ class JobDrafts:
             check_marks_of_absent(checked, options.instruments, model.config.sources)
             stems = stems_of_job(options.instruments, checked, model, song)
             check_all_silent(MarkSet(checked), stems, song)
-            choice = StemChoice(stems, options.stems)
-            choice.check()
+            for name in options.stems:
+                if name not in stems:
+                    raise BadOptionError(
+                        f"the stem {name!r} was chosen, but this job makes {', '.join(stems)}; add {name} to"
+                        " the instruments that play, or choose other stems"
+                    )
             playing = tuple(name for name in stems if name in model.config.sources)
             of_ensemble = marks_of_ensemble(MarkSet(checked), playing, model.config.sources, song.frames)
-            return checked, of_ensemble, choice
+            return checked, of_ensemble, StemChoice(stems, options.stems)
 
         _check_preview(options, song)
         checked, of_ensemble, choice = await asyncio.to_thread(check)

@@ -69,7 +69,7 @@ async def remove_leftovers(store: AsyncStore, spool: Spool, *, move_unknown: boo
         "jobs": await store(lambda s: s.jobs.all_ids()),
         "checkpoints": await store(lambda s: s.jobs.unfinished_ids()),
     }
-    deleted = await store(lambda s: s.deletions.ids()) | (known["jobs"] - known["checkpoints"])
+    deleted = await store(lambda s: s.deleted_ids()) | (known["jobs"] - known["checkpoints"])
     left = [
         path
         for name, ids in known.items()
@@ -92,7 +92,7 @@ async def remove_leftovers(store: AsyncStore, spool: Spool, *, move_unknown: boo
         else:
             log.info("%s was left of something deleted; removed", path)
             spool.remove(path)
-    await store(lambda s: s.deletions.clear())
+    await store(lambda s: s.clear_deleted_ids())
 
 
 def remove_long_lost(spool: Spool, now_s: float) -> None:

@@ -223,7 +223,7 @@ class JobQueue:
 
     async def cancel(self, principal: str, job_id: str) -> Job:
         """Ask a job to end; one that has ended is returned as it is."""
-        job = await self._spool.ballast.deleting(
+        job = await self._spool.deleting(
             lambda: self._store(lambda s: s.jobs.request_cancel(principal, job_id))
         )
         if job.state is JobState.CANCELLED:  # it may have waited for another attempt
@@ -244,7 +244,7 @@ class JobQueue:
         Raises:
             JobNotFinishedError: it has not ended.
         """
-        await self._spool.ballast.deleting(lambda: self._store(lambda s: s.jobs.delete(principal, job_id)))
+        await self._spool.deleting(lambda: self._store(lambda s: s.jobs.delete(principal, job_id)))
         await asyncio.to_thread(self._spool.delete_job, job_id)
         self._hub.announce(job_id)
 
@@ -253,7 +253,7 @@ class JobQueue:
 
         Of those that did not end before `adapters_before_s`, an adapter stays, and the job without its stems.
         """
-        job_ids, with_adapter = await self._spool.ballast.deleting(
+        job_ids, with_adapter = await self._spool.deleting(
             lambda: self._store(lambda s: s.jobs.sweep_ended(before_s, adapters_before_s))
         )
         for job_id in job_ids:

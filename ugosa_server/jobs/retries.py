@@ -7,7 +7,7 @@ memory, descriptors or disk ran out ----> counts apart; after some in a row the 
 
 from __future__ import annotations
 
-from ugosa_server.jobs.store.lost_run_table import LostRuns
+from typing import NamedTuple
 
 MAX_LOST_RUNS = 5  # a restart is not the job's fault, up to a point
 MAX_LOST_WORKERS = 2  # a lost worker is replaced once; a job that loses two is not tried again
@@ -16,6 +16,17 @@ MAX_MACHINE_FAULTS = 10  # with the pauses between them about an hour
 FAULTS_BEFORE_PAUSE = 3
 PAUSE_S = 60.0  # doubled with each fault that follows, up to PAUSE_MAX_S
 PAUSE_MAX_S = 600.0
+
+
+class LostRuns(NamedTuple):
+    """Runs of a job that were lost since it last kept an epoch; all 0 for most."""
+
+    runs: int = 0
+    """By a death of the server or of a worker."""
+    workers: int = 0
+    """Lost runs whose worker died while the server lived."""
+    machine_faults: int = 0
+    """Runs that ended for lack of memory, descriptors or disk; they are no fault of the job."""
 
 
 def verdict(lost: LostRuns) -> str:

@@ -14,6 +14,30 @@ from ugosa_server.marks import Interval, Mark
 from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
 from ugosa_server.separation import SeparationOptions
 
+REST = "rest"
+
+
+@dataclass(frozen=True)
+class StemChoice:
+    """Stems to give: some of those that a job makes, and the sum of the others."""
+
+    made: tuple[str, ...]
+    """Names of all stems, in the model's order; their sum is the mix."""
+    chosen: tuple[str, ...] = ()
+    """Those that are given by themselves; empty = all."""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the stems whose sum is given as `REST`; none if each is given by itself."""
+        return tuple(name for name in self.made if name not in self.chosen) if self.chosen else ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the stems that are given, in order."""
+        if not self.others:
+            return self.made
+        return (*(name for name in self.made if name in self.chosen), REST)
+
 
 class BaseStems(StrEnum):
     """Stems of the model as it is, under the marks, in a job that adapts it."""

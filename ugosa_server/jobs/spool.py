@@ -4,7 +4,7 @@
     <state>/uploads/<upload_id>/audio.f32    decoded (audio/formats.py)
     <state>/jobs/<job_id>/<attempt>/         stems and reports of one attempt
     <state>/checkpoints/<job_id>/<attempt>.safetensors   state of an attempt's adaptation
-    <state>/ballast                          room for deletions on a full disk (ballast.py)
+    <state>/ballast                          room for deletions on a full disk (`Spool.deleting`)
     <state>/lost+found/                      folders that the database did not know (leftovers.py)
 
 Ids are made by the server; no name from outside touches the file system.
@@ -12,17 +12,26 @@ Ids are made by the server; no name from outside touches the file system.
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
 import shutil
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import DiskFullError
 from ugosa_server.files import make_folder, sync
-from ugosa_server.jobs.ballast import Ballast
 from ugosa_server.jobs.model import Upload
 
 SPOOL_FOLDERS = ("uploads", "jobs", "checkpoints")
+BALLAST_BYTES = 4 * 1024 * 1024
+
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Spool:
         self.state_dir = state_dir
         self._uploads, self._jobs, self._checkpoints = (state_dir / name for name in SPOOL_FOLDERS)
         self.min_free_bytes = min_free_bytes
-        self.ballast = Ballast(state_dir)
+        self._ballast = state_dir / "ballast"
         for folder in (self._uploads, self._jobs, self._checkpoints):
             make_folder(folder)
 
@@ -112,20 +121,20 @@ class Spool:
     def delete_upload(self, upload_id: str) -> None:
         """Remove everything of an upload."""
         shutil.rmtree(self.upload_dir(upload_id), ignore_errors=True)
-        self.ballast.take()
+        self.take_ballast()
 
     def delete_job(self, job_id: str) -> None:
         """Remove everything of a job."""
         shutil.rmtree(self._jobs / job_id, ignore_errors=True)
         self.delete_checkpoints(job_id)
-        self.ballast.take()
+        self.take_ballast()
 
     def keep_file(self, job_id: str, attempt: int, name: str) -> None:
         """Remove everything of a job but one file."""
         for path in self.attempt_dir(job_id, attempt).iterdir():
             if path.name != name:
                 path.unlink(missing_ok=True)
-        self.ballast.take()
+        self.take_ballast()
 
     def delete_checkpoints(self, job_id: str) -> None:
         """Remove the checkpoints that a job keeps for further attempts."""
@@ -166,3 +175,32 @@ class Spool:
                 f"{needed_bytes / 1e6:.0f} MB are needed, but the state directory has {free / 1e6:.0f} MB"
                 f" free and keeps {self.min_free_bytes / 1e6:.0f} MB; delete old jobs or free some space"
             )
+
+    def take_ballast(self) -> None:
+        """Make the file that `deleting` gives up, unless it is there; without room there is none."""
+        if self._ballast.exists():
+            return
+        try:
+            with self._ballast.open("xb") as stream:
+                os.posix_fallocate(stream.fileno(), 0, BALLAST_BYTES)
+        except OSError as error:
+            log.warning("no room for %s: %s", self._ballast, error)
+            self._ballast.unlink(missing_ok=True)
+
+    async def deleting(self, work: Callable[[], Awaitable[R]]) -> R:
+        """Return what `work` returns; where the disk is full, of a second try without the ballast.
+
+        On a full disk nobody could delete anything, since SQLite writes a log before it frees a page.
+
+        Raises:
+            DiskFullError: there is no room even so.
+        """
+        try:
+            return await work()
+        except DiskFullError as error:
+            try:
+                await asyncio.to_thread(self._ballast.unlink)
+            except FileNotFoundError:
+                raise error from None
+            log.warning("the disk is full; %s was given up so that something can be deleted", self._ballast)
+            return await work()

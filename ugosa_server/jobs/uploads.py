@@ -200,15 +200,13 @@ class Uploads:
         """
         if upload_id in self._being_written:
             raise UploadBusyError(f"upload {upload_id} is being written; end that stream first")
-        await self.spool.ballast.deleting(
-            lambda: self.store(lambda s: s.uploads.delete(principal, upload_id))
-        )
+        await self.spool.deleting(lambda: self.store(lambda s: s.uploads.delete(principal, upload_id)))
         await asyncio.to_thread(self.spool.delete_upload, upload_id)
 
     async def delete_unused(self, before_s: float) -> int:
         """Remove uploads made before a time that no job has needed since; return how many."""
         being_written = set(self._being_written)
-        upload_ids = await self.spool.ballast.deleting(
+        upload_ids = await self.spool.deleting(
             lambda: self.store(lambda s: s.uploads.delete_unused(before_s, being_written))
         )
         for upload_id in upload_ids:

@@ -9,7 +9,7 @@ from ugosa_server.adaptation.loop import count_steps
 from ugosa_server.adaptation.strategies import UNADAPTED, Objective, Strategy, parse_strategy
 from ugosa_server.audio import SourceAudio
 from ugosa_server.jobs import RunNotice, RunPhase, RunSpec
-from ugosa_server.jobs.stem_choice import StemChoice
+from ugosa_server.jobs.runs import StemChoice
 from ugosa_server.marks import Interval, MarkSet, marks_of_ensemble
 from ugosa_server.marks.players import picture_times_s
 from ugosa_server.models import NetworkConfig

@@ -14,7 +14,7 @@ from ugosa_server import __version__
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs import RunEvent, RunPhase, RunSpec
 from ugosa_server.jobs.option_table import values_in_report
-from ugosa_server.jobs.stem_choice import REST, StemChoice
+from ugosa_server.jobs.runs import REST, StemChoice
 from ugosa_server.marks import Mark, MarkSet, MarkState, intersect
 from ugosa_server.pipeline.adapt import VERDICT_REASON, AdaptationResult
 from ugosa_server.pipeline.context import RunContext

@@ -20,7 +20,7 @@ from ugosa_server.audio import SourceFrames, StemEncoding
 from ugosa_server.audio.encode import PCM24_STEPS, StemWriter
 from ugosa_server.audio.formats import energy_dbfs
 from ugosa_server.jobs import StemFile
-from ugosa_server.jobs.stem_choice import REST, StemChoice
+from ugosa_server.jobs.runs import REST, StemChoice
 from ugosa_server.marks import Interval, LevelMeter, MarkSet, SilenceGains, SongLevels, inside
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import NetworkPass

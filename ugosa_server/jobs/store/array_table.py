@@ -9,7 +9,6 @@ from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import JobArray, JobDraft, new_id
 from ugosa_server.jobs.store.job_table import JobTable
-from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import Database
 
 
@@ -26,7 +25,7 @@ class ArrayTable:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
         """
-        array_id = find_request(self._db, Requested.ARRAY, principal, request_id, request_digest)
+        array_id = self._db.find_request("job_arrays", principal, request_id, request_digest)
         return None if array_id is None else self.get(principal, array_id)
 
     def create(

@@ -18,10 +18,8 @@ import apsw
 from ugosa_server.errors import DISK_FULL_MESSAGE, ConfigError, DiskFullError, StoreDamagedError
 from ugosa_server.jobs.store.array_table import ArrayTable
 from ugosa_server.jobs.store.clock_table import ClockTable
-from ugosa_server.jobs.store.deletion_table import DeletionTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_table import JobTable
-from ugosa_server.jobs.store.lost_run_table import LostRunTable
 from ugosa_server.jobs.store.rows import Database
 from ugosa_server.jobs.store.schema import open_database, open_read_only
 from ugosa_server.jobs.store.statistics import Totals
@@ -70,11 +68,17 @@ class Store:
         self.jobs = JobTable(self._db, self.events, self.clock)
         self.arrays = ArrayTable(self._db, self.jobs)
         self.uploads = UploadTable(self._db, self.clock)
-        self.lost_runs = LostRunTable(self._db)
-        self.deletions = DeletionTable(self._db)
         self.tokens = TokenTable(self._db, self.clock)
         self.totals = Totals(self._db)
         self._version = self._data_version()
+
+    def deleted_ids(self) -> set[str]:
+        """Return the ids of uploads and jobs whose row was removed while their folder may still be there."""
+        return set(self._db.strings("SELECT id FROM deletions"))  # written by triggers
+
+    def clear_deleted_ids(self) -> None:
+        """Remove them, once no folder of theirs is left."""
+        self._db.execute("DELETE FROM deletions")
 
     def has_news(self) -> bool:
         """Return whether another process has written since this was last asked."""

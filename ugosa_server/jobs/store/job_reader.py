@@ -12,8 +12,8 @@ from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamagedError
 from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.model import Job
+from ugosa_server.jobs.retries import LostRuns
 from ugosa_server.jobs.runs import BaseStems, JobOptions, RunBaseStems, RunSucceeded, StemFile
-from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import Database, columns_of, from_json
 from ugosa_server.jobs.store.turns import Turns
 from ugosa_server.marks import Mark
@@ -74,7 +74,7 @@ class JobReader:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
         """
-        job_id = find_request(self._db, Requested.JOB, principal, request_id, request_digest)
+        job_id = self._db.find_request("jobs", principal, request_id, request_digest)
         return None if job_id is None else self.get(principal, job_id)
 
     def get(self, principal: str, job_id: str) -> Job:
@@ -199,6 +199,13 @@ class JobReader:
             (*contents, principal, JobState.SUCCEEDED.value),
         )
         return None if row is None else self.get(principal, row[0])
+
+    def lost_runs(self, job_id: str) -> LostRuns:
+        """Return the lost runs of a job."""
+        row = self._db.row(
+            LostRuns, "SELECT runs, workers, machine_faults FROM lost_runs WHERE job_id = ?", (job_id,)
+        )
+        return row or LostRuns()
 
     def all_ids(self) -> set[str]:
         """Return the ids of all jobs, for the sweep of the spool."""

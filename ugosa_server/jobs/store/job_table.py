@@ -8,12 +8,15 @@ from dataclasses import replace
 from ugosa_server.errors import JobInUseError, JobNotFinishedError, JobStartedError, NotFoundError
 from ugosa_server.jobs.events import EventBody, JobError, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobDraft
+from ugosa_server.jobs.retries import LostRuns
 from ugosa_server.jobs.runs import RunNotice, RunSucceeded
 from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_reader import JobReader
 from ugosa_server.jobs.store.rows import START_FROM, Database, as_json
 from ugosa_server.marks import Mark
+
+NO_LOST_RUNS = LostRuns()
 
 
 class JobTable(JobReader):
@@ -176,11 +179,15 @@ class JobTable(JobReader):
             self._events.append(job_id, attempt, StateChanged(state, error))
             return True
 
-    def requeue(self, job_id: str, attempt: int, notice: RunNotice) -> bool:
-        """Put a RUNNING job back into its place in the queue, saying why; False when it is not RUNNING so."""
+    def requeue(self, job_id: str, attempt: int, notice: RunNotice, lost: LostRuns = NO_LOST_RUNS) -> bool:
+        """Put a RUNNING job back into its place in the queue, saying why; False when it is not RUNNING so.
+
+        `lost` replaces the lost runs of the job.
+        """
         with self._db.transaction():
             if not self._is_live(job_id, attempt, (JobState.RUNNING,)):
                 return False
+            self._db.execute("INSERT OR REPLACE INTO lost_runs VALUES (?, ?, ?, ?)", (job_id, *lost))
             self._events.append(job_id, attempt, notice)
             self._db.execute(
                 "UPDATE jobs SET state = ?, fraction = 0 WHERE job_id = ?", (JobState.QUEUED.value, job_id)

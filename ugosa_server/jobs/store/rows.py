@@ -15,12 +15,18 @@ from typing import TypeVar, get_type_hints
 import apsw
 import msgspec
 
-from ugosa_server.errors import StoreDamagedError
+from ugosa_server.errors import RequestIdConflictError, StoreDamagedError
 
 R = TypeVar("R")
 START_FROM = "coalesce(iif(json_valid(options), options ->> '$.start_from', ''), '')"
 """SQL of the job or upload whose adapter a job starts from; never NULL, whatever the row holds."""
 Value = str | int | float | None
+REQUESTED = {
+    "uploads": ("upload_id", "upload"),
+    "jobs": ("job_id", "job"),
+    "job_arrays": ("array_id", "job array"),
+}
+"""Column of the id and name in sentences of what requests make, by its table."""
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +58,31 @@ class Database:
     def strings(self, sql: str, values: Sequence[Value] = ()) -> list[str]:
         """Return the one column of a statement, such as ids."""
         return [value for (value,) in self.rows(tuple[str], sql, values)]
+
+    def find_request(self, table: str, principal: str, request_id: str, request_digest: str) -> str | None:
+        """Return the id of the row of a table that this request made before, or None.
+
+        A client makes up a request_id and may send its request again when it has not seen the answer. Each
+        row keeps the request_id that made it and a digest of the request's content. Only in the transaction
+        that makes the row does None mean that it can be made.
+
+        Raises:
+            RequestIdConflictError: the request_id belongs to another request.
+        """
+        id_column, name = REQUESTED[table]
+        row = self.row(
+            tuple[str, str],
+            f"SELECT {id_column}, request_digest FROM {table} WHERE principal = ? AND request_id = ?",
+            (principal, request_id),
+        )
+        if row is None:
+            return None
+        known_id, known_digest = row
+        if known_digest != request_digest:
+            raise RequestIdConflictError(
+                f"request_id {request_id!r} was used for a different {name}; use a new one"
+            )
+        return known_id
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -11,7 +11,6 @@ from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.store.clock_table import ClockTable
-from ugosa_server.jobs.store.requests import Requested, find_request
 from ugosa_server.jobs.store.rows import START_FROM, Database, as_json, columns_of, from_json
 from ugosa_server.marks.players import VideoInfo
 
@@ -62,7 +61,7 @@ class UploadTable:
             RequestIdConflictError: the request_id belongs to another request.
         """
         with self._db.transaction():
-            known_id = find_request(self._db, Requested.UPLOAD, principal, request_id, request_digest)
+            known_id = self._db.find_request("uploads", principal, request_id, request_digest)
             if known_id is not None:
                 known = self.get(principal, known_id)
                 if not known.damaged:
