@@ -45,20 +45,17 @@ class ArrayTable:
             if known is not None:
                 return known
             array_id = new_id("array")
-            self._db.execute(
-                "INSERT INTO job_arrays (array_id, principal, request_id, request_digest, create_time_s)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (array_id, principal, request_id, request_digest, time.time()),
+            self._db.insert(
+                "job_arrays",
+                array_id=array_id,
+                principal=principal,
+                request_id=request_id,
+                request_digest=request_digest,
+                create_time_s=time.time(),
             )
             for number, draft in enumerate(drafts, start=1):
                 admit(draft)
-                self._jobs.create(
-                    new_id("job"),
-                    f"{array_id}/{number}",
-                    "",
-                    draft,
-                    array_id=array_id,
-                )
+                self._jobs.create(new_id("job"), f"{array_id}/{number}", "", draft, array_id=array_id)
             return self.get(principal, array_id)
 
     def has_ended(self, principal: str, array_id: str) -> bool:
@@ -96,13 +93,6 @@ class ArrayTable:
         if row is None or not jobs:
             raise NotFoundError(f"no job array {array_id!r}")
         request_id, last_seq, create_time_s = row
-        states = [state for _, state in jobs]
-        return JobArray(
-            array_id=array_id,
-            principal=principal,
-            request_id=request_id,
-            job_ids=tuple(job_id for job_id, _ in jobs),
-            counts={state: states.count(state) for state in JobState if state in states},
-            last_seq=last_seq,
-            create_time_s=create_time_s,
-        )
+        job_ids, states = zip(*jobs, strict=True)
+        counts = {state: states.count(state) for state in JobState if state in states}
+        return JobArray(array_id, principal, request_id, job_ids, counts, last_seq, create_time_s)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ugosa_server.errors import StoreDamagedError
 from ugosa_server.jobs.events import EventBody, JobEvent, StateChanged
 from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPreview, RunProgress
-from ugosa_server.jobs.store.rows import Table, as_json, from_json
+from ugosa_server.jobs.store.rows import Table, from_json
 
 KINDS: dict[str, type[EventBody]] = {
     "state": StateChanged,
@@ -52,9 +52,14 @@ class EventTable(Table):
                 raise LookupError(f"no job {job_id}")
             seq, array_id = row
             event = JobEvent(job_id, seq, attempt, time.time(), body)
-            self._db.execute(
-                "INSERT INTO events (job_id, seq, attempt, time_s, kind, body) VALUES (?, ?, ?, ?, ?, ?)",
-                (job_id, seq, attempt, event.time_s, KIND_OF_TYPE[type(body)], as_json(body)),
+            self._db.insert(
+                "events",
+                job_id=job_id,
+                seq=seq,
+                attempt=attempt,
+                time_s=event.time_s,
+                kind=KIND_OF_TYPE[type(body)],
+                body=body,
             )
             if array_id is not None:
                 self._db.execute(
@@ -66,7 +71,7 @@ class EventTable(Table):
                     "UPDATE job_arrays SET last_seq = last_seq + 1 WHERE array_id = ?", (array_id,)
                 )
             if isinstance(body, RunProgress):
-                self._db.execute("UPDATE jobs SET fraction = ? WHERE job_id = ?", (body.fraction, job_id))
+                self._db.update("jobs", "job_id", job_id, fraction=body.fraction)
         return event
 
     def after(self, job_id: str, seq: int, limit: int) -> list[JobEvent]:

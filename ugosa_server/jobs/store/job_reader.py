@@ -146,7 +146,7 @@ class JobReader:
         With a `song_sha256` they are those of one song. A page ends before `limit` where its jobs would take
         more than MAX_PAGE_BYTES.
         """
-        wanted = [state.value for state in states or JobState]
+        wanted = states or tuple(JobState)
         # Row by row: those that are too much for the page are not read.
         rows = self._db.execute(
             f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND number < ?"
@@ -175,7 +175,7 @@ class JobReader:
         rows = self._db.rows(
             JobRow,
             f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs WHERE state = ? ORDER BY number",
-            (state.value,),
+            (state,),
         )
         return [self._job(row) for row in rows]
 
@@ -185,7 +185,7 @@ class JobReader:
             JobRow,
             f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs"
             " WHERE principal = ? AND upload_sha256 = ? AND state = ? ORDER BY number DESC",
-            (principal, upload_sha256, JobState.SUCCEEDED.value),
+            (principal, upload_sha256, JobState.SUCCEEDED),
         )
         return [self._job(row) for row in rows]
 
@@ -196,7 +196,7 @@ class JobReader:
             "SELECT job_id FROM jobs JOIN job_contents USING (job_id)"
             f" WHERE content_sha256 IN ({', '.join('?' * len(contents))}) AND principal = ? AND state = ?"
             " ORDER BY number DESC",
-            (*contents, principal, JobState.SUCCEEDED.value),
+            (*contents, principal, JobState.SUCCEEDED),
         )
         return None if row is None else self.get(principal, row[0])
 
@@ -217,14 +217,14 @@ class JobReader:
 
     def count(self, state: JobState) -> int:
         """Return how many jobs are in a state."""
-        return self._db.value(int, "SELECT count(*) FROM jobs WHERE state = ?", (state.value,))
+        return self._db.value(int, "SELECT count(*) FROM jobs WHERE state = ?", (state,))
 
     def count_queued(self, principal: str) -> int:
         """Return how many jobs of a principal wait."""
         return self._db.value(
             int,
             "SELECT count(*) FROM jobs WHERE principal = ? AND state = ?",
-            (principal, JobState.QUEUED.value),
+            (principal, JobState.QUEUED),
         )
 
     def stored_bytes(self, principal: str) -> int:
@@ -234,7 +234,6 @@ class JobReader:
         )
 
     def _job(self, row: JobRow) -> Job:
-        is_queued = row.state is JobState.QUEUED
         name = f"job {row.job_id}"
         audio = from_json(row.audio, SourceAudio, NO_AUDIO, name)
         options = from_json(row.options, JobOptions, NO_OPTIONS, name)
@@ -245,26 +244,17 @@ class JobReader:
         if result is NO_RESULT:
             state, error, result = JobState.FAILED, DAMAGED, None
         base_stems = result.base_stems if result else ()
-        if options.base_stems is not BaseStems.NONE and not (is_queued or state.ended):
+        if options.base_stems is not BaseStems.NONE and state in (JobState.RUNNING, JobState.CANCELLING):
             base_stems = self._early_stems(row.job_id, row.attempt)
-        return Job(
-            job_id=row.job_id,
-            principal=row.principal,
-            request_id=row.request_id,
-            upload_id=row.upload_id,
-            upload_sha256=row.upload_sha256,
+        values = row._asdict()
+        number = values.pop("number")
+        values.update(
             file_name=row.file_name.decode(errors="replace"),
             audio=audio,
             options=options,
             marks=marks,
             state=state,
-            attempt=row.attempt,
-            fraction=row.fraction,
-            last_seq=row.last_seq,
-            queue_position=self._turns.position(row.principal, row.number) if is_queued else 0,
-            create_time_s=row.create_time_s,
-            start_time_s=row.start_time_s,
-            end_time_s=row.end_time_s,
+            queue_position=self._turns.position(row.principal, number) if state is JobState.QUEUED else 0,
             error=error,
             result=result,
             array_id=row.array_id or "",
@@ -273,6 +263,7 @@ class JobReader:
             starred=bool(row.starred),
             damaged=audio is NO_AUDIO or options is NO_OPTIONS or (marks is NO_MARKS and row.marks != b"[]"),
         )
+        return Job(**values)
 
     def _early_stems(self, job_id: str, attempt: int) -> tuple[StemFile, ...]:
         """Return the stems of the unadapted network that an attempt in progress has written."""

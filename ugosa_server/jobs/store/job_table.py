@@ -13,7 +13,7 @@ from ugosa_server.jobs.runs import RunNotice, RunSucceeded
 from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_reader import JobReader
-from ugosa_server.jobs.store.rows import START_FROM, Database, as_json
+from ugosa_server.jobs.store.rows import START_FROM, Database
 from ugosa_server.marks import Mark
 
 NO_LOST_RUNS = LostRuns()
@@ -55,40 +55,34 @@ class JobTable(JobReader):
             for upload_id in needed + [options.start_from] * options.start_from.startswith("upload-"):
                 if not self._db.value(int, "SELECT count(*) FROM uploads WHERE upload_id = ?", (upload_id,)):
                     raise NotFoundError(f"no upload {upload_id!r}")
-            self._db.execute(
-                "INSERT INTO jobs (job_id, principal, request_id, request_digest, upload_id,"
-                " upload_sha256, file_name, audio, options, marks, state, create_time_s,"
-                " array_id, video_upload_id, stored_bytes)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job_id,
-                    upload.principal,
-                    request_id,
-                    request_digest,
-                    upload.upload_id,
-                    upload.sha256,
-                    upload.format.file_name,
-                    as_json(upload.audio),
-                    as_json(replace(options, visual_frames=(), pictures=())),
-                    "[]",  # they are beside the row
-                    JobState.QUEUED.value,
-                    self._clock.stamp_s(),
-                    array_id,
-                    options.video.upload_id if options.video else None,
-                    draft.stems_bytes,
-                ),
+            self._db.insert(
+                "jobs",
+                job_id=job_id,
+                principal=upload.principal,
+                request_id=request_id,
+                request_digest=request_digest,
+                array_id=array_id,
+                upload_id=upload.upload_id,
+                upload_sha256=upload.sha256,
+                video_upload_id=options.video.upload_id if options.video else None,
+                file_name=upload.format.file_name,
+                audio=upload.audio,
+                options=replace(options, visual_frames=(), pictures=()),
+                marks=(),  # they and the frames are beside the row
+                state=JobState.QUEUED,
+                stored_bytes=draft.stems_bytes,
+                create_time_s=self._clock.stamp_s(),
             )
-            self._write_marks(job_id, draft.marks)
+            self._db.insert("job_marks", job_id=job_id, marks=draft.marks)
             if options.visual_frames or options.pictures:
-                self._db.execute(
-                    "INSERT INTO job_player_frames (job_id, visual_frames, pictures) VALUES (?, ?, ?)",
-                    (job_id, as_json(options.visual_frames), as_json(options.pictures)),
+                self._db.insert(
+                    "job_player_frames",
+                    job_id=job_id,
+                    visual_frames=options.visual_frames,
+                    pictures=options.pictures,
                 )
             if draft.content_sha256:
-                self._db.execute(
-                    "INSERT INTO job_contents (job_id, content_sha256) VALUES (?, ?)",
-                    (job_id, draft.content_sha256),
-                )
+                self._db.insert("job_contents", job_id=job_id, content_sha256=draft.content_sha256)
             self._events.append(job_id, 0, StateChanged(JobState.QUEUED))
             return self.get(upload.principal, job_id)
 
@@ -116,13 +110,11 @@ class JobTable(JobReader):
                 )
             stored = self._db.value(int, "SELECT stored_bytes FROM jobs WHERE job_id = ?", (job_id,))
             admit(stems_bytes - stored)
-            self._db.execute("UPDATE jobs SET stored_bytes = ? WHERE job_id = ?", (stems_bytes, job_id))
-            self._write_marks(job_id, marks)
+            self._db.update("jobs", "job_id", job_id, stored_bytes=stems_bytes)
+            self._db.execute("DELETE FROM job_marks WHERE job_id = ?", (job_id,))
+            self._db.insert("job_marks", job_id=job_id, marks=marks)
             self._db.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
             return self.get(principal, job_id)
-
-    def _write_marks(self, job_id: str, marks: tuple[Mark, ...]) -> None:
-        self._db.execute("INSERT OR REPLACE INTO job_marks VALUES (?, ?)", (job_id, as_json(marks)))
 
     def claim_next(self) -> Job | None:
         """Move the QUEUED job whose turn it is to RUNNING as a new attempt, or return None."""
@@ -136,7 +128,7 @@ class JobTable(JobReader):
                 tuple[str, int],
                 "UPDATE jobs SET state = ?, attempt = attempt + 1, fraction = 0,"
                 " start_time_s = coalesce(start_time_s, ?) WHERE number = ? RETURNING job_id, attempt",
-                (JobState.RUNNING.value, self._clock.stamp_s(), number),
+                (JobState.RUNNING, self._clock.stamp_s(), number),
             )
             assert claimed is not None
             job_id, attempt = claimed
@@ -163,20 +155,16 @@ class JobTable(JobReader):
         with self._db.transaction():
             if not self._is_live(job_id, attempt):
                 return False
-            self._db.execute(
-                "UPDATE jobs SET state = ?, end_time_s = ?, error = ?, result = ?, stored_bytes = ?,"
-                " fraction = CASE WHEN ? THEN 1.0 ELSE fraction END WHERE job_id = ?",
-                (
-                    state.value,
-                    self._clock.stamp_s(),
-                    as_json(error),
-                    as_json(result),
-                    0 if result is None else result.stored_bytes,
-                    state is JobState.SUCCEEDED,
-                    job_id,
-                ),
+            self._enter(
+                job_id,
+                attempt,
+                StateChanged(state, error),
+                end_time_s=self._clock.stamp_s(),
+                error=error,
+                result=result,
+                stored_bytes=result.stored_bytes if result else 0,
+                **({"fraction": 1.0} if state is JobState.SUCCEEDED else {}),
             )
-            self._events.append(job_id, attempt, StateChanged(state, error))
             return True
 
     def requeue(self, job_id: str, attempt: int, notice: RunNotice, lost: LostRuns = NO_LOST_RUNS) -> bool:
@@ -189,10 +177,7 @@ class JobTable(JobReader):
                 return False
             self._db.execute("INSERT OR REPLACE INTO lost_runs VALUES (?, ?, ?, ?)", (job_id, *lost))
             self._events.append(job_id, attempt, notice)
-            self._db.execute(
-                "UPDATE jobs SET state = ?, fraction = 0 WHERE job_id = ?", (JobState.QUEUED.value, job_id)
-            )
-            self._events.append(job_id, attempt, StateChanged(JobState.QUEUED))
+            self._enter(job_id, attempt, StateChanged(JobState.QUEUED), fraction=0.0)
             return True
 
     def request_cancel(self, principal: str, job_id: str) -> Job:
@@ -200,16 +185,10 @@ class JobTable(JobReader):
         with self._db.transaction():
             job = self.get(principal, job_id)
             if job.state is JobState.QUEUED:
-                self._db.execute(
-                    "UPDATE jobs SET state = ?, end_time_s = ?, stored_bytes = 0 WHERE job_id = ?",
-                    (JobState.CANCELLED.value, self._clock.stamp_s(), job_id),
-                )
-                self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLED))
+                ended = StateChanged(JobState.CANCELLED)
+                self._enter(job_id, job.attempt, ended, end_time_s=self._clock.stamp_s(), stored_bytes=0)
             elif job.state is JobState.RUNNING:
-                self._db.execute(
-                    "UPDATE jobs SET state = ? WHERE job_id = ?", (JobState.CANCELLING.value, job_id)
-                )
-                self._events.append(job_id, job.attempt, StateChanged(JobState.CANCELLING))
+                self._enter(job_id, job.attempt, StateChanged(JobState.CANCELLING))
             return self.get(principal, job_id)
 
     def request_accept(self, principal: str, job_id: str) -> Job:
@@ -292,10 +271,7 @@ class JobTable(JobReader):
         if job.result is None or not job.result.stems:
             return
         result = replace(job.result, stems=(), base_stems=(), report_json="", report_html="", levels="")
-        self._db.execute(
-            "UPDATE jobs SET result = ?, stored_bytes = 0, request_id = job_id WHERE job_id = ?",
-            (as_json(result), job.job_id),
-        )
+        self._db.update("jobs", "job_id", job.job_id, result=result, stored_bytes=0, request_id=job.job_id)
         self._db.execute("DELETE FROM job_contents WHERE job_id = ?", (job.job_id,))
 
     def _delete(self, job_id: str) -> None:
@@ -308,6 +284,11 @@ class JobTable(JobReader):
             " (SELECT 1 FROM jobs WHERE array_id = ?1)",
             row,
         )
+
+    def _enter(self, job_id: str, attempt: int, event: StateChanged, **columns: object) -> None:
+        """Move a job to a state: in its row, with other columns of it, and by an event."""
+        self._db.update("jobs", "job_id", job_id, state=event.state, **columns)
+        self._events.append(job_id, attempt, event)
 
     def _is_live(
         self,

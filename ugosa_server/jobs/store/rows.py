@@ -84,6 +84,18 @@ class Database:
             )
         return known_id
 
+    def insert(self, table: str, **columns: object) -> None:
+        """Insert a row; what is neither text nor a number is written as JSON."""
+        places = ", ".join("?" * len(columns))
+        values = [_column(value) for value in columns.values()]
+        self.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", values)
+
+    def update(self, table: str, id_column: str, row_id: str, **columns: object) -> None:
+        """Change columns of a row; what is neither text nor a number is written as JSON."""
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        values = [_column(value) for value in columns.values()]
+        self.execute(f"UPDATE {table} SET {changes} WHERE {id_column} = ?", (*values, row_id))
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run the block all or nothing; an inner transaction becomes part of the outer one.
@@ -142,6 +154,7 @@ def from_json(data: bytes | None, value_type: type[R], instead: R, row: str) -> 
         return instead
 
 
-def as_json(value: object) -> str | None:
-    """Encode a value for a column that holds JSON; None is NULL."""
-    return None if value is None else msgspec.json.encode(value).decode()
+def _column(value: object) -> Value:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return msgspec.json.encode(value).decode()

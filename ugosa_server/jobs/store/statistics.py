@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.store.rows import Table
@@ -23,8 +24,7 @@ class EndedJob:
     """Durations of the last attempt's phases, from a phase's first progress to the next one's or the end."""
 
 
-@dataclass(frozen=True)
-class PrincipalTotals:
+class PrincipalTotals(NamedTuple):
     """Sums of one principal, or of several."""
 
     principal: str
@@ -54,14 +54,13 @@ class Totals(Table):
 
     def by_principal(self) -> list[PrincipalTotals]:
         """Return the sums of every principal that has anything here, the one who stores most first."""
-        rows = self._db.rows(
-            tuple[str, int, int, int],
+        return self._db.rows(
+            PrincipalTotals,
             "SELECT principal, sum(jobs), sum(queued), sum(bytes) FROM"
             " (SELECT principal, 0 AS jobs, 0 AS queued, stored_bytes AS bytes FROM uploads UNION ALL"
             " SELECT principal, 1, state = 'queued', iif(end_time_s IS NULL, 0, stored_bytes) FROM jobs)"
             " GROUP BY principal ORDER BY sum(bytes) DESC, principal",
         )
-        return [PrincipalTotals(*row) for row in rows]
 
     def ended_after(self, time_s: float) -> list[EndedJob]:
         """Return the jobs that ended after a time, in the order of their ends."""

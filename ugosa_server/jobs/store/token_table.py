@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.model import check_principal
@@ -23,8 +23,7 @@ SECRET_BYTES = 32
 NO_SUCH_SECRET = hashlib.sha256(b"").hexdigest()  # what the secret of an unknown id is compared with
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A token as it is kept."""
 
     token_id: str
@@ -49,10 +48,13 @@ class TokenTable:
         check_principal(principal)
         token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(SECRET_BYTES)
         now_s = self._clock.latest_s()  # which its end is compared with
-        self._db.execute(
-            "INSERT INTO tokens (token_id, principal, secret_sha256, create_time_s, expire_time_s)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (token_id, principal, _sha256(secret), now_s, None if lifetime_s is None else now_s + lifetime_s),
+        self._db.insert(
+            "tokens",
+            token_id=token_id,
+            principal=principal,
+            secret_sha256=_sha256(secret),
+            create_time_s=now_s,
+            expire_time_s=None if lifetime_s is None else now_s + lifetime_s,
         )
         return f"ugosa_{token_id}_{secret}"
 
@@ -73,11 +75,10 @@ class TokenTable:
 
     def all(self) -> list[Token]:
         """Return all tokens, oldest first; expired ones too."""
-        rows = self._db.rows(
-            tuple[str, str, float, float | None],
+        return self._db.rows(
+            Token,
             "SELECT token_id, principal, create_time_s, expire_time_s FROM tokens ORDER BY create_time_s",
         )
-        return [Token(*row) for row in rows]
 
     def any_valid(self) -> bool:
         """Return whether there is a token that has not expired."""

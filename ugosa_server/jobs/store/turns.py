@@ -9,7 +9,7 @@ from __future__ import annotations
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.store.rows import Table
 
-QUEUED = JobState.QUEUED.value
+QUEUED = JobState.QUEUED
 # Steps from principal to principal along the index, however many jobs each of them has.
 WAITING = f"""
     WITH RECURSIVE waiting (principal) AS (

@@ -11,7 +11,7 @@ from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.store.clock_table import ClockTable
-from ugosa_server.jobs.store.rows import START_FROM, Database, as_json, columns_of, from_json
+from ugosa_server.jobs.store.rows import START_FROM, Database, columns_of, from_json
 from ugosa_server.marks.players import VideoInfo
 
 
@@ -66,24 +66,19 @@ class UploadTable:
                 known = self.get(principal, known_id)
                 if not known.damaged:
                     return known
-                self._db.execute(
-                    "UPDATE uploads SET format = ? WHERE upload_id = ?", (as_json(upload_format), known_id)
-                )
+                self._db.update("uploads", "upload_id", known_id, format=upload_format)
                 self.receive_again(known_id)
                 return self.get(principal, known_id)
             admit()
-            self._db.execute(
-                "INSERT INTO uploads (upload_id, principal, request_id, request_digest, format, state,"
-                " create_time_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    upload_id,
-                    principal,
-                    request_id,
-                    request_digest,
-                    as_json(upload_format),
-                    UploadState.RECEIVING.value,
-                    self._clock.stamp_s(),
-                ),
+            self._db.insert(
+                "uploads",
+                upload_id=upload_id,
+                principal=principal,
+                request_id=request_id,
+                request_digest=request_digest,
+                format=upload_format,
+                state=UploadState.RECEIVING,
+                create_time_s=self._clock.stamp_s(),
             )
             return self.get(principal, upload_id)
 
@@ -122,37 +117,31 @@ class UploadTable:
         upload_format = from_json(row.format, UploadFormat, NO_FORMAT, name)
         audio = None if row.audio is None else from_json(row.audio, SourceAudio, NO_AUDIO, name)
         video = None if row.video is None else from_json(row.video, VideoInfo, NO_VIDEO, name)
-        damaged = upload_format is NO_FORMAT or audio is NO_AUDIO or video is NO_VIDEO
-        return Upload(
-            upload_id=row.upload_id,
-            principal=row.principal,
-            format=upload_format,
-            state=UploadState.RECEIVING if damaged else row.state,
-            committed_size=row.committed_size,
-            sha256=row.sha256,
-            audio=None if damaged else audio,
-            create_time_s=row.create_time_s,
-            video=None if damaged else video,
-            stored_bytes=row.stored_bytes,
-            damaged=damaged,
-        )
+        values = {**row._asdict(), "format": upload_format, "audio": audio, "video": video}
+        if upload_format is NO_FORMAT or audio is NO_AUDIO or video is NO_VIDEO:
+            values.update(state=UploadState.RECEIVING, audio=None, video=None, damaged=True)
+        return Upload(**values)
 
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:
         """Record that this many bytes are on disk."""
-        self._db.execute(
-            "UPDATE uploads SET committed_size = ?, stored_bytes = ? WHERE upload_id = ?",
-            (committed_size, committed_size, upload_id),
+        self._db.update(
+            "uploads", "upload_id", upload_id, committed_size=committed_size, stored_bytes=committed_size
         )
 
     def complete(
         self, upload_id: str, sha256: str, audio: SourceAudio | None = None, video: VideoInfo | None = None
     ) -> None:
         """Record that an upload is verified and decoded; a video and an adapter stay as they came."""
-        decoded_bytes = None if audio is None else audio.frames * audio.channels * SAMPLE_BYTES
-        self._db.execute(
-            "UPDATE uploads SET state = ?, sha256 = ?, audio = ?, video = ?,"
-            " stored_bytes = coalesce(?, stored_bytes) WHERE upload_id = ?",
-            (UploadState.COMPLETE.value, sha256, as_json(audio), as_json(video), decoded_bytes, upload_id),
+        decoded = {"stored_bytes": audio.frames * audio.channels * SAMPLE_BYTES} if audio else {}
+        self._db.update(
+            "uploads",
+            "upload_id",
+            upload_id,
+            state=UploadState.COMPLETE,
+            sha256=sha256,
+            audio=audio,
+            video=video,
+            **decoded,
         )
 
     def receive_again(self, upload_id: str) -> None:
@@ -160,7 +149,7 @@ class UploadTable:
         self._db.execute(
             "UPDATE uploads SET state = ?, committed_size = 0, stored_bytes = 0, sha256 = '', audio = NULL,"
             " video = NULL, create_time_s = ? WHERE upload_id = ?",
-            (UploadState.RECEIVING.value, self._clock.stamp_s(), upload_id),
+            (UploadState.RECEIVING, self._clock.stamp_s(), upload_id),
         )
 
     def delete(self, principal: str, upload_id: str) -> None:
