@@ -199,7 +199,7 @@ class Front:
         spool = Spool(state_dir, 0)
         quotas = Quotas(QuotaSettings(PLENTY, PLENTY, PLENTY, PLENTY, PLENTY))
         self.jobs = JobQueue(self.store, spool, registry, self.hub, "starter", PLENTY, quotas)
-        self.scheduler = Scheduler(self.store, spool, self.jobs, self.hub, registry, engine, 15.0)
+        self.scheduler = Scheduler(self.jobs, engine, 15.0)
         self._engine = engine
 
     async def make_job(self, number: int) -> None:

@@ -16,7 +16,7 @@ from ugosa_server.engines.base import MACHINE_FAULTS, failure_of
 from ugosa_server.errors import DiskFullError, UgosaError, UploadDamagedError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
-from ugosa_server.jobs.events import EventHub, JobError, JobState
+from ugosa_server.jobs.events import JobError, JobState
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.retries import LostRuns, pause_s, verdict
@@ -31,10 +31,7 @@ from ugosa_server.jobs.runs import (
     RunStep,
     RunSucceeded,
 )
-from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.starts import NO_START
-from ugosa_server.jobs.store import AsyncStore
-from ugosa_server.models import ModelRegistry
 from ugosa_server.supervision import keep_running
 
 WORKER_RETRY = "WORKER_RETRY"  # reason of the notice that a job goes on after a lost worker
@@ -64,21 +61,8 @@ class ActiveRun:
 class Scheduler:
     """Keeps every slot of the engine busy. Belongs to the event loop's thread."""
 
-    def __init__(
-        self,
-        store: AsyncStore,
-        spool: Spool,
-        jobs: JobQueue,
-        hub: EventHub,
-        registry: ModelRegistry,
-        engine: Engine,
-        cancel_deadline_s: float,
-    ) -> None:
-        self._store = store
-        self._spool = spool
-        self._jobs = jobs
-        self._hub = hub
-        self._registry = registry
+    def __init__(self, jobs: JobQueue, engine: Engine, cancel_deadline_s: float) -> None:
+        self._jobs, self._store, self._spool, self._hub = jobs, jobs.store, jobs.spool, jobs.hub
         self._engine = engine
         self._cancel_deadline_s = cancel_deadline_s
         self._active: dict[str, ActiveRun] = {}
@@ -285,7 +269,7 @@ class Scheduler:
         job.require_whole()
         job = await self._store(lambda s: s.jobs.with_player_frames(job))
         options = job.options
-        model = self._registry.get(options.model)
+        model = self._jobs.registry.get(options.model)
         start_path = ""
         if options.start_from != NO_START:
             start_path = str(await self._jobs.drafts.starts.path(job.principal, options.start_from))

@@ -85,10 +85,10 @@ async def serve(config: ServerConfig) -> str:
             quotas,
             sees_pictures=bool(config.video_encoder),
         )
-        arrays = JobArrays(store, spool, jobs, hub, quotas)
+        arrays = JobArrays(jobs)
         engine = await _start_engine(config, state_dir, str(model.path))
         stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
-        scheduler = Scheduler(store, spool, jobs, hub, registry, engine, config.cancel_deadline_s)
+        scheduler = Scheduler(jobs, engine, config.cancel_deadline_s)
         await spool.deleting(scheduler.recover)
         spool.take_ballast()
 

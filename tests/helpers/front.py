@@ -58,11 +58,9 @@ class Front:
         limits = UploadSettings(max_upload_bytes, upload_idle_timeout_s=idle_timeout_s)
         self.uploads = Uploads(self.store, self.spool, limits, self.quotas)
         self.jobs = JobQueue(self.store, self.spool, self.registry, self.hub, "tiny", max_queued, self.quotas)
-        self.arrays = JobArrays(self.store, self.spool, self.jobs, self.hub, self.quotas)
+        self.arrays = JobArrays(self.jobs)
         self.engine = engine
-        self.scheduler = Scheduler(
-            self.store, self.spool, self.jobs, self.hub, self.registry, engine, cancel_deadline_s=5
-        )
+        self.scheduler = Scheduler(self.jobs, engine, cancel_deadline_s=5)
 
     async def upload(self, data=None):
         """Upload a song and return it COMPLETE."""

@@ -295,7 +295,7 @@ async def test_invalid_request_is_refused_before_it_is_queued(tmp_path, options,
     async with running_front(tmp_path) as front:
         with pytest.raises(error, match=words):
             await submit(front, options=options, marks=marks)
-        assert await front.jobs.page(PRINCIPAL, (), None, 10) == ([], None)
+        assert await front.store(lambda s: s.jobs.page(PRINCIPAL, (), None, 10)) == ([], None)
         assert front.engine.runs == []
 
 

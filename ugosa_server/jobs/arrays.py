@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from ugosa_server.errors import BadOptionError, DrainingError, UgosaError
-from ugosa_server.jobs.events import EventHub, JobEvent
+from ugosa_server.jobs.events import JobEvent
 from ugosa_server.jobs.model import JobArray, JobDraft, check_request_id, request_digest
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import EVENTS_PER_READ, JobQueue
-from ugosa_server.jobs.quotas import Quotas, Stream
-from ugosa_server.jobs.spool import Spool
-from ugosa_server.jobs.store import AsyncStore, Store
+from ugosa_server.jobs.store import Store
 from ugosa_server.marks import Mark
 
 MAX_ITEMS = 1000
@@ -34,14 +34,9 @@ class ArrayItem:
 class JobArrays:
     """All job arrays of the server. Everything is durable when a method returns."""
 
-    def __init__(
-        self, store: AsyncStore, spool: Spool, jobs: JobQueue, hub: EventHub, quotas: Quotas
-    ) -> None:
-        self._store = store
-        self._spool = spool
+    def __init__(self, jobs: JobQueue) -> None:
         self._jobs = jobs
-        self._hub = hub
-        self._quotas = quotas
+        self._store = jobs.store
 
     async def create(self, principal: str, request_id: str, items: Sequence[ArrayItem]) -> JobArray:
         """Queue a job for each item, or return the array that this request made before.
@@ -62,17 +57,13 @@ class JobArrays:
         if self._jobs.draining:
             raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
         drafts = [await self._draft(principal, number, item) for number, item in enumerate(items, start=1)]
-        await asyncio.to_thread(self._spool.check_free, sum(draft.stems_bytes for draft in drafts))
+        await asyncio.to_thread(self._jobs.spool.check_free, sum(draft.stems_bytes for draft in drafts))
 
-        def create(store: Store) -> JobArray:
-            def admit(draft: JobDraft) -> None:
-                self._jobs.admit(store, draft)
-
-            return store.arrays.create(principal, request_id, digest, drafts, admit)
-
-        array = await self._store(create)
+        array = await self._store(
+            lambda s: s.arrays.create(principal, request_id, digest, drafts, partial(self._jobs.admit, s))
+        )
         for job_id in array.job_ids:
-            self._hub.announce(job_id)
+            self._jobs.hub.announce(job_id)
         self._jobs.arrived.set()
         return array
 
@@ -94,22 +85,15 @@ class JobArrays:
             DrainingError: the server is shutting down; reconnect later with the last array_seq.
             QuotaError: the principal watches too much at once.
         """
+
+        def read(store: Store, seq: int) -> tuple[bool, list[tuple[int, JobEvent]]]:
+            ended = store.arrays.has_ended(principal, array_id)
+            return ended, store.events.after_in_array(array_id, seq, EVENTS_PER_READ)
+
         job_ids = (await self.get(principal, array_id)).job_ids
-        with self._quotas.streaming(Stream.WATCH, principal), self._hub.listen(*job_ids) as changed:
-            while True:
-                changed.clear()
-                has_ended = await self._store(lambda s: s.arrays.has_ended(principal, array_id))
-                events = await self._events_after(array_id, after_seq)
-                for array_seq, event in events:
-                    yield array_seq, event
-                    after_seq = array_seq
-                if events:
-                    continue
-                if has_ended:
-                    return
-                if self._hub.closed:
-                    raise DrainingError("the server is shutting down; watch again later with the last seq")
-                await changed.wait()
+        async with aclosing(self._jobs.follow(principal, job_ids, after_seq, read)) as events:
+            async for numbered in events:
+                yield numbered
 
     async def cancel(self, principal: str, array_id: str) -> JobArray:
         """Ask all jobs of an array to end; those that have ended stay as they are."""
@@ -123,6 +107,3 @@ class JobArrays:
             return await self._jobs.drafts.draft(upload, item.options, item.marks)
         except UgosaError as error:
             raise error.at(f"item {number}") from error
-
-    async def _events_after(self, array_id: str, after_seq: int) -> list[tuple[int, JobEvent]]:
-        return await self._store(lambda s: s.events.after_in_array(array_id, after_seq, EVENTS_PER_READ))

@@ -7,8 +7,9 @@ import dataclasses
 import logging
 import stat
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
-from contextlib import AbstractContextManager
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,7 @@ from ugosa_server.errors import (
 )
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import JobDrafts
-from ugosa_server.jobs.events import EventHub, JobEvent, JobState, StateChanged
+from ugosa_server.jobs.events import EventHub, JobEvent, JobState
 from ugosa_server.jobs.model import (
     Job,
     JobDraft,
@@ -70,11 +71,8 @@ class JobQueue:
         *,
         sees_pictures: bool = False,
     ) -> None:
-        self._store = store
-        self._spool = spool
-        self._hub = hub
+        self.store, self.spool, self.registry, self.hub, self.quotas = store, spool, registry, hub, quotas
         self._max_queued = max_queued
-        self._quotas = quotas
         self.drafts = JobDrafts(store, spool, registry, default_model, takes_pictures=sees_pictures)
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
@@ -107,10 +105,10 @@ class JobQueue:
         digest = request_digest(options_request, marks)
         # Asked early so that the answer is the same though the server drains, or song or model have gone
         # since. Two calls at once make one job because the transaction below asks again.
-        known = await self._store(lambda s: s.jobs.find_request(principal, request_id, digest))
+        known = await self.store(lambda s: s.jobs.find_request(principal, request_id, digest))
         if known is not None and known.upload_id == upload_id:
             return known
-        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
+        upload = await self.store(lambda s: s.uploads.get(principal, upload_id))
         if known is not None:
             return _of_same_song(known, upload)
         if self.draining:
@@ -118,14 +116,14 @@ class JobQueue:
         draft = await self.drafts.draft(upload, options_request, marks)
         if reuse and (same := await self._same_content(draft)):
             return same
-        await asyncio.to_thread(self._spool.check_free, draft.stems_bytes)
-        job = await self._store(
+        await asyncio.to_thread(self.spool.check_free, draft.stems_bytes)
+        job = await self.store(
             lambda s: s.jobs.create(
                 new_id("job"), request_id, digest, draft, admit=lambda: self.admit(s, draft)
             )
         )
         reach("job.created")
-        self._hub.announce(job.job_id)
+        self.hub.announce(job.job_id)
         self.arrived.set()
         return _of_same_song(job, upload)
 
@@ -140,7 +138,7 @@ class JobQueue:
             raise QueueFullError(
                 f"{queued} jobs are waiting and the queue takes {self._max_queued}; try again later"
             )
-        self._quotas.check_new_job(store, draft.upload.principal, draft.stems_bytes)
+        self.quotas.check_new_job(store, draft.upload.principal, draft.stems_bytes)
 
     async def get(self, principal: str, job_id: str) -> Job:
         """Return a job.
@@ -148,30 +146,7 @@ class JobQueue:
         Raises:
             NotFoundError: there is none of that id.
         """
-        return await self._store(lambda s: s.jobs.get(principal, job_id))
-
-    async def page(
-        self,
-        principal: str,
-        states: Collection[JobState],
-        before_number: int | None,
-        limit: int,
-        song_sha256: str = "",
-    ) -> tuple[list[Job], int | None]:
-        """Return jobs newest first, of a song alone if one is given, and where the next page starts."""
-        return await self._store(lambda s: s.jobs.page(principal, states, before_number, limit, song_sha256))
-
-    async def star(self, principal: str, job_id: str, *, starred: bool) -> Job:
-        """Keep a job for ever, or no longer.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        return await self._store(lambda s: s.jobs.star(principal, job_id, starred=starred))
-
-    async def unfinished(self, state: JobState) -> list[Job]:
-        """Return the jobs of all principals in a state, oldest first."""
-        return await self._store(lambda s: s.jobs.unfinished(state))
+        return await self.store(lambda s: s.jobs.get(principal, job_id))
 
     async def set_marks(self, principal: str, job_id: str, marks: Iterable[Mark]) -> Job:
         """Replace the marks of a job that has not started.
@@ -183,15 +158,15 @@ class JobQueue:
         """
         job = await self.get(principal, job_id)
         job.require_whole()
-        upload = await self._store(lambda s: s.uploads.get(principal, job.upload_id))
+        upload = await self.store(lambda s: s.uploads.get(principal, job.upload_id))
         draft = await self.drafts.with_marks(job, upload, tuple(marks))
-        return await self._store(
+        return await self.store(
             lambda s: s.jobs.set_marks(
                 principal,
                 job_id,
                 draft.marks,
                 draft.stems_bytes,
-                admit=lambda more: self._quotas.check_bytes(s, principal, more),
+                admit=lambda more: self.quotas.check_bytes(s, principal, more),
             )
         )
 
@@ -203,38 +178,59 @@ class JobQueue:
             DrainingError: the server is shutting down; reconnect later with the last seq.
             QuotaError: the principal watches too much at once.
         """
-        with self._quotas.streaming(Stream.WATCH, principal), self._hub.listen(job_id) as changed:
+
+        def read(store: Store, seq: int) -> tuple[bool, list[tuple[int, JobEvent]]]:
+            ended = store.jobs.state_of(principal, job_id).ended
+            events = store.events.after(job_id, seq, EVENTS_PER_READ)
+            return ended, [(event.seq, event) for event in events]
+
+        async with aclosing(self.follow(principal, [job_id], after_seq, read)) as events:
+            async for _, event in events:
+                yield event
+
+    async def follow(
+        self,
+        principal: str,
+        job_ids: Collection[str],
+        after_seq: int,
+        read: Callable[[Store, int], tuple[bool, list[tuple[int, JobEvent]]]],
+    ) -> AsyncGenerator[tuple[int, JobEvent], None]:
+        """Yield the numbered events of some jobs after `after_seq`, as they come.
+
+        `read` returns whether all the jobs have ended, and at most EVENTS_PER_READ events after a number.
+
+        Raises:
+            DrainingError, QuotaError: see `watch`.
+        """
+        with self.quotas.streaming(Stream.WATCH, principal), self.hub.listen(*job_ids) as changed:
             while True:
                 changed.clear()
-                state, last_seq = await self._store(lambda s: s.jobs.progress(principal, job_id))
-                events = await self._events_after(job_id, after_seq)
-                for event in events:
-                    yield event
-                    after_seq = event.seq
-                    if isinstance(event.body, StateChanged) and event.body.state.ended:
-                        return
-                if state.ended and after_seq >= last_seq:
-                    return
-                if events:
+                ended, events = await self.store(partial(read, seq=after_seq))
+                for seq, event in events:
+                    yield seq, event
+                    after_seq = seq
+                if len(events) == EVENTS_PER_READ:
                     continue
-                if self._hub.closed:
+                if ended:
+                    return
+                if self.hub.closed:
                     raise DrainingError("the server is shutting down; watch again later with the last seq")
                 await changed.wait()
 
     async def cancel(self, principal: str, job_id: str) -> Job:
         """Ask a job to end; one that has ended is returned as it is."""
-        job = await self._spool.deleting(
-            lambda: self._store(lambda s: s.jobs.request_cancel(principal, job_id))
+        job = await self.spool.deleting(
+            lambda: self.store(lambda s: s.jobs.request_cancel(principal, job_id))
         )
         if job.state is JobState.CANCELLED:  # it may have waited for another attempt
-            await asyncio.to_thread(self._spool.delete_job, job_id)
-        self._hub.announce(job_id)
+            await asyncio.to_thread(self.spool.delete_job, job_id)
+        self.hub.announce(job_id)
         self.on_request(job_id)
         return job
 
     async def accept(self, principal: str, job_id: str) -> Job:
         """Ask a job to go on to the stems of what it has learned; one that has ended is returned as it is."""
-        job = await self._store(lambda s: s.jobs.request_accept(principal, job_id))
+        job = await self.store(lambda s: s.jobs.request_accept(principal, job_id))
         self.on_request(job_id)
         return job
 
@@ -244,26 +240,26 @@ class JobQueue:
         Raises:
             JobNotFinishedError: it has not ended.
         """
-        await self._spool.deleting(lambda: self._store(lambda s: s.jobs.delete(principal, job_id)))
-        await asyncio.to_thread(self._spool.delete_job, job_id)
-        self._hub.announce(job_id)
+        await self.spool.deleting(lambda: self.store(lambda s: s.jobs.delete(principal, job_id)))
+        await asyncio.to_thread(self.spool.delete_job, job_id)
+        self.hub.announce(job_id)
 
     async def sweep_ended(self, before_s: float, adapters_before_s: float) -> int:
         """Remove jobs of all principals that ended before a time, with their stems; return how many.
 
         Of those that did not end before `adapters_before_s`, an adapter stays, and the job without its stems.
         """
-        job_ids, with_adapter = await self._spool.deleting(
-            lambda: self._store(lambda s: s.jobs.sweep_ended(before_s, adapters_before_s))
+        job_ids, with_adapter = await self.spool.deleting(
+            lambda: self.store(lambda s: s.jobs.sweep_ended(before_s, adapters_before_s))
         )
         for job_id in job_ids:
-            await asyncio.to_thread(self._spool.delete_job, job_id)
-            self._hub.announce(job_id)
+            await asyncio.to_thread(self.spool.delete_job, job_id)
+            self.hub.announce(job_id)
         for job in with_adapter:
             assert job.result is not None
             assert job.result.adapter is not None
             await asyncio.to_thread(
-                self._spool.keep_file, job.job_id, job.attempt, job.result.adapter.file_name
+                self.spool.keep_file, job.job_id, job.attempt, job.result.adapter.file_name
             )
         return len(job_ids)
 
@@ -277,24 +273,24 @@ class JobQueue:
             NotFoundError: it has no stem of that name, or not any more.
         """
         job = await self.get(principal, job_id)
-        self._check_kept(job)
+        _check_kept(job)
         if of_base and not job.base_stems:
             raise NotFoundError(
                 f"job {job_id} is {job.state.value} and has no stems of the model as it is; its option"
                 f" base_stems is {job.options.base_stems.value}"
             )
         stems = job.base_stems if of_base else _result(job).stems
-        files = {stem.source: stem for stem in stems}
-        if source in files:
-            try:
-                return await self._file(job, files[source].file_name, files[source].size_bytes)
-            except ResultDamagedError:
-                if not of_base or job.state.ended:
-                    raise
-                raise NotFoundError(
-                    f"job {job_id} ends, and has just dropped the stems of the model as it is"
-                ) from None
-        names = ", ".join(files)
+        for stem in stems:
+            if stem.source == source:
+                try:
+                    return await self._file(job, stem.file_name, stem.size_bytes)
+                except ResultDamagedError:
+                    if not of_base or job.state.ended:
+                        raise
+                    raise NotFoundError(
+                        f"job {job_id} ends, and has just dropped the stems of the model as it is"
+                    ) from None
+        names = ", ".join(stem.source for stem in stems)
         it_has = f"its stems are {names}" if names else "it is an analysis job and has no stems"
         raise NotFoundError(f"job {job_id} has no stem {source!r}; {it_has}")
 
@@ -306,9 +302,9 @@ class JobQueue:
         """
         job = await self.get(principal, job_id)
         if not job.state.ended:
-            preview = await self._store(lambda s: s.events.newest_preview(job_id, job.attempt))
+            preview = await self.store(lambda s: s.events.newest_preview(job_id, job.attempt))
             for stem in preview.stems if preview else ():
-                path = self._spool.attempt_dir(job_id, job.attempt) / stem.file_name
+                path = self.spool.attempt_dir(job_id, job.attempt) / stem.file_name
                 size_bytes = await asyncio.to_thread(_plain_size, path) if stem.source == source else None
                 if size_bytes is not None:
                     return ResultFile(path, size_bytes)
@@ -324,7 +320,7 @@ class JobQueue:
         """
         job = await self.get(principal, job_id)
         result = _result(job)
-        self._check_kept(job)
+        _check_kept(job)
         if not result.report_json:
             raise NotFoundError(f"job {job_id} is an analysis job and has no report")
         return await self._file(job, result.report_html if html else result.report_json)
@@ -351,34 +347,18 @@ class JobQueue:
             NotFoundError, UploadIncompleteError: there is no such song (yet).
             UnknownModelError: there is no such model.
         """
-        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
+        upload = await self.store(lambda s: s.uploads.get(principal, upload_id))
         require_song(upload)
         return upload, self.drafts.model(model_name)
-
-    def watching(self, principal: str) -> AbstractContextManager[None]:
-        """Count a watch for as long as the block lasts.
-
-        Raises:
-            QuotaError: the principal watches too much at once.
-        """
-        return self._quotas.streaming(Stream.WATCH, principal)
-
-    def reading(self, principal: str) -> AbstractContextManager[None]:
-        """Count a stream of stems or reports for as long as the block lasts.
-
-        Raises:
-            QuotaError: the principal has too many open.
-        """
-        return self._quotas.streaming(Stream.READ, principal)
 
     async def find_analysis(
         self, principal: str, upload: Upload, model: ModelInfo
     ) -> tuple[Job, SongLevels] | None:
         """Return the newest job in which the model analysed the song, and its levels; None: no job has."""
-        for job in await self._store(lambda s: s.jobs.succeeded_of_song(principal, upload.sha256)):
+        for job in await self.store(lambda s: s.jobs.succeeded_of_song(principal, upload.sha256)):
             if job.options.model != model.name or job.result is None or not job.result.levels:
                 continue
-            path = self._spool.attempt_dir(job.job_id, job.attempt) / job.result.levels
+            path = self.spool.attempt_dir(job.job_id, job.attempt) / job.result.levels
             try:
                 levels = await asyncio.to_thread(load_levels, path)
             except FileNotFoundError:  # deleted meanwhile
@@ -390,12 +370,9 @@ class JobQueue:
                 return await self.get(principal, job.job_id), levels
         return None
 
-    async def _events_after(self, job_id: str, seq: int) -> list[JobEvent]:
-        return await self._store(lambda s: s.events.after(job_id, seq, EVENTS_PER_READ))
-
     async def _file(self, job: Job, file_name: str, size_bytes: int | None = None) -> ResultFile:
         """Return a file of a job; refuse one that is gone, or has another size than it had."""
-        path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
+        path = self.spool.attempt_dir(job.job_id, job.attempt) / file_name
         found = await asyncio.to_thread(_plain_size, path)
         if found is None or size_bytes not in (None, found):
             log.error("the file %s of job %s is gone or damaged", path, job.job_id)
@@ -407,7 +384,7 @@ class JobQueue:
 
     async def _same_content(self, draft: JobDraft) -> Job | None:
         """Return a job of an equal request whose stems are there."""
-        job = await self._store(lambda s: s.jobs.find_content(draft.upload.principal, draft.equal_contents))
+        job = await self.store(lambda s: s.jobs.find_content(draft.upload.principal, draft.equal_contents))
         if job is None or job.result is None:
             return None
         try:
@@ -416,14 +393,6 @@ class JobQueue:
         except ResultDamagedError:
             return None
         return job
-
-    def _check_kept(self, job: Job) -> None:
-        """Refuse a job of which only the adapter is kept any more."""
-        if job.result and job.result.adapter and not job.result.stems:
-            raise NotFoundError(
-                f"the stems of job {job.job_id} have been kept long enough and are gone; its adapter is here:"
-                f" a job of the same song with start_from {job.job_id} and epochs 0 makes them again"
-            )
 
 
 def _plain_size(path: Path) -> int | None:
@@ -451,6 +420,15 @@ def _of_same_song(job: Job, upload: Upload) -> Job:
             f"request_id {job.request_id!r} was used for a job of another song; use a new one"
         )
     return job
+
+
+def _check_kept(job: Job) -> None:
+    """Refuse a job of which only the adapter is kept any more."""
+    if job.result and job.result.adapter and not job.result.stems:
+        raise NotFoundError(
+            f"the stems of job {job.job_id} have been kept long enough and are gone; its adapter is here:"
+            f" a job of the same song with start_from {job.job_id} and epochs 0 makes them again"
+        )
 
 
 def _result(job: Job) -> RunSucceeded:

@@ -101,7 +101,7 @@ class JobFeed:
     async def load(self) -> None:
         """Read the jobs that an earlier server process left."""
         for state in (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING):
-            for job in await self._jobs.unfinished(state):
+            for job in await self._store(lambda s, state=state: s.jobs.unfinished(state)):
                 if job.principal == self._principal:
                     await self.snapshot(job.job_id)
 

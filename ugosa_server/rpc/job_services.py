@@ -9,6 +9,7 @@ from contextlib import aclosing
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.arrays import ArrayItem, JobArrays
 from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.quotas import Stream
 from ugosa_server.rpc.chunks import read_chunks
 from ugosa_server.rpc.convert import (
     JOB_STATE_OF_WIRE,
@@ -55,12 +56,10 @@ class JobService(JobServiceServicer):
         for state in request.states:
             if state not in JOB_STATE_OF_WIRE:
                 raise BadOptionError(f"there is no job state {state}")
-        jobs, next_number = await self._jobs.page(
-            current_principal(),
-            [JOB_STATE_OF_WIRE[state] for state in request.states],
-            int(request.page_token) if request.page_token else None,
-            page_size,
-            request.song_sha256,
+        principal, states = current_principal(), [JOB_STATE_OF_WIRE[state] for state in request.states]
+        before_number = int(request.page_token) if request.page_token else None
+        jobs, next_number = await self._jobs.store(
+            lambda s: s.jobs.page(principal, states, before_number, page_size, request.song_sha256)
         )
         return wire.ListJobsResponse(
             jobs=[job_to_wire(job) for job in jobs],
@@ -93,7 +92,10 @@ class JobService(JobServiceServicer):
         return wire.DeleteJobResponse()
 
     async def StarJob(self, request: wire.StarJobRequest, context: Context) -> wire.StarJobResponse:
-        job = await self._jobs.star(current_principal(), request.job_id, starred=request.starred)
+        principal = current_principal()
+        job = await self._jobs.store(
+            lambda s: s.jobs.star(principal, request.job_id, starred=request.starred)
+        )
         return wire.StarJobResponse(job=job_to_wire(job))
 
     async def ReadStem(
@@ -104,7 +106,7 @@ class JobService(JobServiceServicer):
             file = await self._jobs.preview_file(*wanted)
         else:
             file = await self._jobs.stem_file(*wanted, of_base=request.take == wire.STEM_TAKE_BASE)
-        with self._jobs.reading(current_principal()):
+        with self._jobs.quotas.streaming(Stream.READ, current_principal()):
             async for chunk in read_chunks(file, request.offset, request.length):
                 yield wire.ReadStemResponse(chunk=chunk)
 
@@ -112,7 +114,7 @@ class JobService(JobServiceServicer):
         self, request: wire.ReadAdapterRequest, context: Context
     ) -> AsyncGenerator[wire.ReadAdapterResponse, None]:
         file = await self._jobs.adapter_file(current_principal(), request.job_id)
-        with self._jobs.reading(current_principal()):
+        with self._jobs.quotas.streaming(Stream.READ, current_principal()):
             async for chunk in read_chunks(file, request.offset, 0):
                 yield wire.ReadAdapterResponse(chunk=chunk)
 
@@ -124,7 +126,7 @@ class JobService(JobServiceServicer):
         file = await self._jobs.report_file(
             current_principal(), request.job_id, html=request.format == wire.REPORT_FORMAT_HTML
         )
-        with self._jobs.reading(current_principal()):
+        with self._jobs.quotas.streaming(Stream.READ, current_principal()):
             async for chunk in read_chunks(file, 0, 0):
                 yield wire.ReadReportResponse(chunk=chunk)
 

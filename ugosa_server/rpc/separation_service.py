@@ -14,6 +14,7 @@ from ugosa_server.errors import BadOptionError, NotFoundError, UgosaError, Uploa
 from ugosa_server.jobs import JobState
 from ugosa_server.jobs.model import Upload, new_id
 from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.quotas import Stream
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.rpc.chunks import BatchReader, first_message, read_chunks, received_chunk
 from ugosa_server.rpc.convert import (
@@ -75,7 +76,7 @@ class SeparationService(SeparationServiceServicer):
                 yield wire.SeparateResponse(event=event_to_wire(event))
         job = await self._jobs.get(principal, job.job_id)
         if job.state is JobState.SUCCEEDED and job.result is not None:
-            with self._jobs.reading(principal):
+            with self._jobs.quotas.streaming(Stream.READ, principal):
                 for stem in job.result.stems:
                     file = await self._jobs.stem_file(principal, job.job_id, stem.source)
                     async for chunk in read_chunks(file, 0, 0):

@@ -19,6 +19,7 @@ from ugosa_server.errors import ConfigError, reason_of
 from ugosa_server.files import private_umask
 from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.quotas import Stream
 from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 from ugosa_server.models import ModelRegistry
@@ -76,7 +77,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncGenerator[Any, None]:
         """See the proto."""
-        with self._jobs.watching(current_principal()):
+        with self._jobs.quotas.streaming(Stream.WATCH, current_principal()):
             sent: int | None = None
             while True:
                 changed = self._changed

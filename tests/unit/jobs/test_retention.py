@@ -68,10 +68,10 @@ def test_an_adapter_outlives_the_stems_of_its_job(tmp_path):
             upload = await front.upload()
             job = await make_job(front, upload)
             await front.events(job.job_id)
-            await front.jobs.star(PRINCIPAL, job.job_id, starred=True)
+            await front.store(lambda s: s.jobs.star(PRINCIPAL, job.job_id, starred=True))
             assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(30.1)) == (1, 0)
             assert len((await front.jobs.get(PRINCIPAL, job.job_id)).result.stems) == 4
-            await front.jobs.star(PRINCIPAL, job.job_id, starred=False)
+            await front.store(lambda s: s.jobs.star(PRINCIPAL, job.job_id, starred=False))
             for _ in range(2):  # the second sweep finds nothing more to do
                 assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(30.1)) == (0, 0)
                 (left,) = front.spool.attempt_dir(job.job_id, 1).iterdir()

@@ -118,20 +118,20 @@ class JobReader:
         )
         return None if row is None else self._job(row)
 
-    def progress(self, principal: str, job_id: str) -> tuple[JobState, int]:
-        """Return a job's state and the number of its last event.
+    def state_of(self, principal: str, job_id: str) -> JobState:
+        """Return a job's state.
 
         Raises:
             NotFoundError: there is none of that id.
         """
         row = self._db.row(
-            tuple[JobState, int],
-            "SELECT state, last_seq FROM jobs WHERE job_id = ? AND principal = ?",
+            tuple[JobState],
+            "SELECT state FROM jobs WHERE job_id = ? AND principal = ?",
             (job_id, principal),
         )
         if row is None:
             raise NotFoundError(f"no job {job_id!r}; `ugosa jobs` lists yours")
-        return row
+        return row[0]
 
     def page(
         self,

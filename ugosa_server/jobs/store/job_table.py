@@ -102,7 +102,7 @@ class JobTable(JobReader):
             JobStartedError: it is no longer QUEUED.
         """
         with self._db.transaction():
-            state, _ = self.progress(principal, job_id)
+            state = self.state_of(principal, job_id)
             if state is not JobState.QUEUED:
                 raise JobStartedError(
                     f"job {job_id} is {state.value}; marks can be replaced only while it is queued:"
@@ -228,7 +228,7 @@ class JobTable(JobReader):
             JobInUseError: a job that has not ended starts from it.
         """
         with self._db.transaction():
-            state, _ = self.progress(principal, job_id)
+            state = self.state_of(principal, job_id)
             if not state.ended:
                 raise JobNotFinishedError(f"job {job_id} is {state.value}; cancel it first")
             needing = self._db.strings(
