@@ -9,6 +9,7 @@ from pathlib import Path
 import google_crc32c
 
 from ugosa_server.errors import BadOptionError, CrcMismatchError, OffsetMismatchError, Sha256MismatchError
+from ugosa_server.files import sha256_of_file
 
 MAX_CHUNK_BYTES = 3 * 1024 * 1024
 
@@ -22,9 +23,8 @@ class UploadWriter:
         os.ftruncate(self._descriptor, committed_size)  # bytes that no acknowledgement covers are not trusted
         self.committed_size = committed_size
         self.size = committed_size
-        self._hash = (
-            hashlib.sha256() if committed_size == 0 else None
-        )  # None: hashed from the file at the end
+        # None: hashed from the file at the end
+        self._hash = hashlib.sha256() if committed_size == 0 else None
 
     def append(self, offset: int, data: bytes, crc32c: int | None) -> None:
         """Write a chunk behind the last one; not durable before `sync`.
@@ -60,13 +60,6 @@ class UploadWriter:
         os.fdatasync(self._descriptor)
         return self.size
 
-    def sha256(self) -> str:
-        """Return the hex sha256 of all bytes."""
-        if self._hash is None:
-            with self._path.open("rb") as stream:
-                self._hash = hashlib.file_digest(stream, hashlib.sha256)
-        return self._hash.hexdigest()
-
     def verify(self, size_bytes: int, sha256: str) -> str:
         """Check the whole against what the client says, and return its sha256.
 
@@ -79,7 +72,7 @@ class UploadWriter:
                 f"finish says {size_bytes} bytes, but {self.size} have arrived",
                 committed_size=self.committed_size,
             )
-        actual = self.sha256()
+        actual = self._hash.hexdigest() if self._hash else sha256_of_file(self._path)
         if sha256 and sha256.lower() != actual:
             raise Sha256MismatchError(
                 f"the received bytes have sha256 {actual}, not {sha256}; delete this upload and send it again"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -77,8 +77,12 @@ class OpenUpload:
 
         If one is refused, those before it are committed and the error's metadata `committed_size` says so.
         """
+        more = sum(len(chunk.data) for chunk in chunks)
         try:
-            await self._uploads.check_growth(self.upload, self._writer.size, chunks)
+            await self._uploads.check_room(self._writer.size, more)
+            await self._uploads.store(
+                lambda s: self._uploads.quotas.check_bytes(s, self.upload.principal, more)
+            )
             await _whole_in_thread(lambda: self._append(chunks))
             reach("upload.appended")
         except (OffsetMismatchError, CrcMismatchError) as error:
@@ -123,7 +127,7 @@ class Uploads:
         self.limits = limits
         self.spool = spool
         """Folders of all songs."""
-        self._quotas = quotas
+        self.quotas = quotas
         self._being_written: set[str] = set()
         self._decoders = asyncio.Semaphore(MAX_DECODERS)
         self.received_bytes = 0
@@ -159,7 +163,7 @@ class Uploads:
                 request_id,
                 digest,
                 upload_format,
-                admit=lambda: self._quotas.check_new_upload(s, principal, size_bytes),
+                admit=lambda: self.quotas.check_new_upload(s, principal, size_bytes),
             )
         )
         if upload.state is UploadState.COMPLETE and not await asyncio.to_thread(self.spool.is_whole, upload):
@@ -180,15 +184,9 @@ class Uploads:
         """
         return await self.store(lambda s: s.uploads.get(principal, upload_id))
 
-    async def page(
-        self, principal: str, after: tuple[float, str] | None, limit: int
-    ) -> tuple[list[Upload], tuple[float, str] | None]:
-        """Return uploads newest first, and after which the next page starts (None on the last page)."""
-        return await self.store(lambda s: s.uploads.page(principal, after, limit))
-
     async def usage(self, principal: str) -> Usage:
         """Return how much a principal stores, and may store."""
-        return await self.store(lambda s: self._quotas.usage(s, principal))
+        return await self.store(lambda s: self.quotas.usage(s, principal))
 
     async def delete(self, principal: str, upload_id: str) -> None:
         """Remove an upload with its audio.
@@ -229,37 +227,20 @@ class Uploads:
             raise UploadBusyError(
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size
             )
-        with self._quotas.streaming(Stream.UPLOAD, principal), self._marked_as_being_written(upload_id):
-            if upload.committed_size == 0 and not self.spool.bytes_path(upload_id).exists():
-                # a crash came between its row and its folder
-                with disk_full_explained():
-                    await asyncio.to_thread(self.spool.make_upload, upload_id)
-            writer = UploadWriter(self.spool.bytes_path(upload_id), upload.committed_size)
+        with self.quotas.streaming(Stream.UPLOAD, principal):
+            self._being_written.add(upload_id)
             try:
-                yield OpenUpload(upload, writer, self)
+                if upload.committed_size == 0 and not self.spool.bytes_path(upload_id).exists():
+                    # a crash came between its row and its folder
+                    with disk_full_explained():
+                        await asyncio.to_thread(self.spool.make_upload, upload_id)
+                with closing(UploadWriter(self.spool.bytes_path(upload_id), upload.committed_size)) as writer:
+                    yield OpenUpload(upload, writer, self)
             finally:
-                writer.close()
-
-    @contextmanager
-    def _marked_as_being_written(self, upload_id: str) -> Iterator[None]:
-        self._being_written.add(upload_id)
-        try:
-            yield
-        finally:
-            self._being_written.discard(upload_id)
-
-    async def check_growth(self, upload: Upload, size: int, chunks: Sequence[ReceivedChunk]) -> None:
-        """Make sure that these chunks may be appended to an upload of `size` bytes.
-
-        Raises:
-            BadOptionError, DiskFullError: see `check_room`. QuotaError: the principal has too much here.
-        """
-        more = sum(len(chunk.data) for chunk in chunks)
-        await self.check_room(size, more)
-        await self.store(lambda s: self._quotas.check_bytes(s, upload.principal, more))
+                self._being_written.discard(upload_id)
 
     async def check_room(self, size: int, more: int) -> None:
-        """Make sure that an upload may grow from `size` by `more` bytes.
+        """Make sure that there is room for an upload to grow from `size` by `more` bytes.
 
         Raises:
             BadOptionError: it would be larger than the server takes.

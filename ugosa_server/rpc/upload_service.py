@@ -79,9 +79,9 @@ class UploadService(UploadServiceServicer):
     async def ListUploads(
         self, request: wire.ListUploadsRequest, context: Context
     ) -> wire.ListUploadsResponse:
-        uploads, following = await self._uploads.page(
-            current_principal(), place_of_token(request.page_token), checked_page_size(request.page_size)
-        )
+        principal, after = current_principal(), place_of_token(request.page_token)
+        page_size = checked_page_size(request.page_size)
+        uploads, following = await self._uploads.store(lambda s: s.uploads.page(principal, after, page_size))
         return wire.ListUploadsResponse(
             uploads=[upload_to_wire(upload) for upload in uploads], next_page_token=token_of_place(following)
         )
