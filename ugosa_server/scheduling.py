@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from ugosa_server.engines import Engine, Run
@@ -21,12 +20,9 @@ from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.retries import LostRuns, pause_s, verdict
 from ugosa_server.jobs.runs import (
-    RunBaseStems,
     RunCancelled,
     RunFailed,
     RunNotice,
-    RunPreview,
-    RunProgress,
     RunSpec,
     RunStep,
     RunSucceeded,
@@ -77,7 +73,7 @@ class Scheduler:
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.CANCELLING)):
             await self._end(job, JobState.CANCELLED)
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.RUNNING)):
-            begun = await self._has_begun(job)
+            begun = await self._store(lambda s, job=job: s.events.has_progress(job.job_id, job.attempt))
             await self._retry(job, "SERVER_RESTART", "the server was restarted", LostRuns(runs=int(begun)))
 
     def start(self) -> None:
@@ -162,18 +158,9 @@ class Scheduler:
             active = self._active[job.job_id] = ActiveRun(job)
             try:
                 await self._run(active)
-            except Exception as error:
+            except Exception as error:  # such as a store that takes neither event nor end
                 log.exception("job %s: the scheduler failed", job.job_id)
-                failure = failure_of(error)
-                if failure.reason in MACHINE_FAULTS:  # such as a store that takes neither event nor end
-                    self._faults_in_a_row += 1
-                    lost = LostRuns(machine_faults=1)
-                    write = partial(self._retry, job, failure.reason, failure.message, lost)
-                else:
-                    write = partial(
-                        self._end, job, JobState.FAILED, JobError(failure.reason, failure.message)
-                    )
-                await self._at_last(job, write)
+                await self._fail_at_last(job, failure_of(error))
             finally:
                 del self._active[job.job_id]
             if pause := pause_s(self._faults_in_a_row):
@@ -231,20 +218,19 @@ class Scheduler:
                 async for event in events:
                     ended = not isinstance(event, RunStep)
                     match event:
-                        case RunProgress() | RunNotice() | RunBaseStems() | RunPreview():
-                            await self._record(job, event)
                         case RunSucceeded():
                             await self._end(job, JobState.SUCCEEDED, result=event)
                             self._faults_in_a_row = 0
-                        case RunFailed(reason, message) if reason in MACHINE_FAULTS:
-                            self._faults_in_a_row += 1
-                            await self._retry(job, reason, message, LostRuns(machine_faults=1))
-                        case RunFailed(reason, message):
-                            if reason == UploadDamagedError.reason:
-                                await self._store(lambda s: s.uploads.receive_again(job.upload_id))
-                            await self._end(job, JobState.FAILED, JobError(reason, message))
+                        case RunFailed():
+                            await self._fail(job, event)
                         case RunCancelled():
                             await self._end(job, JobState.CANCELLED)
+                        case step:
+                            await self._store(
+                                lambda s, step=step: s.jobs.append_event(job.job_id, job.attempt, step)
+                            )
+                            reach("job.event_recorded")
+                            self._hub.announce(job.job_id)
                     if ended:
                         return
             raise WorkerLostError("the run stopped without a result")
@@ -255,11 +241,21 @@ class Scheduler:
             if not ended and not self._draining.is_set():
                 await run.cancel(self._cancel_deadline_s)
 
-    async def _at_last(self, job: Job, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """End or retry a job however long the store cannot be written: its slot must not be lost."""
+    async def _fail(self, job: Job, failure: RunFailed) -> None:
+        """Fail a job; where the machine is to blame, queue it again."""
+        if failure.reason in MACHINE_FAULTS:
+            await self._retry(job, failure.reason, failure.message, LostRuns(machine_faults=1))
+            self._faults_in_a_row += 1
+            return
+        if failure.reason == UploadDamagedError.reason:
+            await self._store(lambda s: s.uploads.receive_again(job.upload_id))
+        await self._end(job, JobState.FAILED, JobError(failure.reason, failure.message))
+
+    async def _fail_at_last(self, job: Job, failure: RunFailed) -> None:
+        """Fail a job however long the store cannot be written: its slot must not be lost."""
         while True:
             try:
-                await write()
+                await self._fail(job, failure)
                 return
             except Exception:
                 log.exception("job %s cannot be written; trying again in %.0f s", job.job_id, STORE_RETRY_S)
@@ -291,11 +287,6 @@ class Scheduler:
             start_path=start_path,
         )
 
-    async def _record(self, job: Job, body: RunStep) -> None:
-        await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, body))
-        reach("job.event_recorded")
-        self._hub.announce(job.job_id)
-
     async def _end(
         self, job: Job, state: JobState, error: JobError | None = None, result: RunSucceeded | None = None
     ) -> None:
@@ -305,18 +296,12 @@ class Scheduler:
         reach("job.ended")
         delete = self._spool.delete_checkpoints if state is JobState.SUCCEEDED else self._spool.delete_job
         await asyncio.to_thread(delete, job.job_id)
-        log.info(
-            "job %s: %s%s",
-            job.job_id,
-            state.value,
-            f" ({error.reason}: {error.message})" if error else "",
-            extra=_log_fields(job, state),
-        )
+        fields: dict[str, object] = {"principal": job.principal, "song": job.file_name, "state": state.value}
+        if job.start_time_s is not None:
+            fields["seconds"] = round(time.time() - job.start_time_s, 3)
+        why = f" ({error.reason}: {error.message})" if error else ""
+        log.info("job %s: %s%s", job.job_id, state.value, why, extra=fields)
         self._hub.announce(job.job_id)
-
-    async def _has_begun(self, job: Job) -> bool:
-        """Return whether a worker had begun with the attempt that a dead server left."""
-        return await self._store(lambda s: s.events.has_progress(job.job_id, job.attempt))
 
     async def _retry(
         self, job: Job, reason: str, message: str, lost: LostRuns, reason_at_last: str = ""
@@ -346,11 +331,3 @@ class Scheduler:
             return
         self._hub.announce(job.job_id)
         self._jobs.arrived.set()
-
-
-def _log_fields(job: Job, state: JobState) -> dict[str, str | float]:
-    """Return the fields of the log line on a job's end; seconds count from its first start."""
-    fields: dict[str, str | float] = {"principal": job.principal, "song": job.file_name, "state": state.value}
-    if job.start_time_s is not None:
-        fields["seconds"] = round(time.time() - job.start_time_s, 3)
-    return fields
