@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.run_specs import RunSpecs
 from tests.helpers.runs import changed
-from ugosa_server.engines.ray.files import CHUNK_BYTES, ContentDigests, NodeFiles, NodeFolder, send_run
+from ugosa_server.engines.ray.files import CHUNK_BYTES, FileDigest, FileSender, NodeFiles, NodeFolder
 from ugosa_server.marks.players import VideoSource
 
 
@@ -78,7 +78,7 @@ def test_results_are_listed_read_in_chunks_and_removed(files):
     content = bytes(CHUNK_BYTES + 5)
     (folder / "stem-0.wav").write_bytes(content)
     (result,) = files.results("job", 1)
-    assert (result.name, result.size_bytes, result.sha256) == ("stem-0.wav", len(content), digest(content))
+    assert result == FileDigest("stem-0.wav", len(content), digest(content))
     chunks = [files.read_result("job", 1, "stem-0.wav", offset) for offset in (0, CHUNK_BYTES)]
     assert b"".join(chunks) == content
     assert not list(files.make_run("job", 2).iterdir())
@@ -112,7 +112,7 @@ def test_send_run_replaces_paths_by_the_digests_sent(tmp_path):
     adapter = tmp_path / "adapter"
     adapter.write_bytes(b"learned" * 1000)
     spec = changed(specs.make("j1"), video=VideoSource("v1"), video_path=str(video), start_path=str(adapter))
-    sent = asyncio.run(send_run(node, spec, ContentDigests()))
+    sent = asyncio.run(FileSender().send_run(node, spec))
     for digest, path in (
         (sent.source.path, specs.song_path),
         (sent.model_path, specs.model_path),
@@ -120,5 +120,5 @@ def test_send_run_replaces_paths_by_the_digests_sent(tmp_path):
         (sent.start_path, adapter),
     ):
         assert node.files.path_of(digest).read_bytes() == path.read_bytes()
-    blind = asyncio.run(send_run(node, specs.make("j2"), ContentDigests()))
+    blind = asyncio.run(FileSender().send_run(node, specs.make("j2")))
     assert (blind.video_path, blind.start_path) == ("", "")

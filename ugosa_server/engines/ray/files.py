@@ -15,7 +15,6 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ SEND_ATTEMPTS = 3  # of a file that arrives damaged
 class FileDigest:
     """Content identity of a file: size and sha256."""
 
-    name: str
+    file_name: str
     """Name without a folder."""
     size_bytes: int
     sha256: str
@@ -135,75 +134,67 @@ class NodeFiles:
                 path.unlink(missing_ok=True)
 
 
-class ContentDigests:
-    """sha256 of files that do not change while they are used; each is read once."""
+class FileSender:
+    """Sends files that do not change while they are used; each is read once for its sha256."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int, int], str] = {}
 
-    async def of(self, path: str) -> tuple[str, int]:
-        """Return (sha256, size in bytes) of a file."""
+    async def send(self, actor: Any, path: str) -> str:
+        """Send a file to the actor's node and return its sha256; nothing is sent if it is there.
+
+        Raises:
+            OSError: the file cannot be read.
+            WorkerLostError: it does not arrive intact.
+        """
         status = await asyncio.to_thread(Path(path).stat)
         key = (path, status.st_size, status.st_mtime_ns)
         if key not in self._known:
             self._known[key] = await asyncio.to_thread(sha256_of_file, Path(path))
-        return self._known[key], status.st_size
+        sha256 = self._known[key]
+        for _ in range(SEND_ATTEMPTS):
+            if await _send_rest(actor, path, sha256, status.st_size):
+                return sha256
+        raise WorkerLostError(f"{path} did not arrive whole at the worker in {SEND_ATTEMPTS} attempts")
+
+    async def send_run(self, actor: Any, spec: RunSpec) -> RunSpec:
+        """Send the inputs of a run to the actor's node; return its spec with digests in the place of paths.
+
+        No epoch checkpoint is kept on a node: another attempt may run elsewhere.
+
+        Raises:
+            CheckpointError: the model is not there.
+            OSError, WorkerLostError: as for `send`.
+        """
+        try:
+            model_path = await self.send(actor, spec.model_path)
+        except OSError as error:
+            raise CheckpointError(f"cannot read {spec.model_path}: {error.strerror}") from error
+        return replace(
+            spec,
+            source=replace(spec.source, path=await self.send(actor, spec.source.path)),
+            model_path=model_path,
+            video_path=await self.send(actor, spec.video_path) if spec.video_path else "",
+            start_path=await self.send(actor, spec.start_path) if spec.start_path else "",
+            checkpoint_path="",
+            resume_path="",
+        )
 
 
-async def send_file(actor: Any, path: str, sha256: str, size_bytes: int) -> None:
-    """Send a file to the actor's node, from where an earlier transfer stopped; nothing if it is there.
-
-    Raises:
-        WorkerLostError: it does not arrive intact.
-    """
-    for _ in range(SEND_ATTEMPTS):
-        offset = await actor.received_bytes.remote(sha256, size_bytes)
-        with Path(path).open("rb") as stream:
-            stream.seek(offset)
-            arrived = True
-            while offset < size_bytes:
-                chunk = await asyncio.to_thread(stream.read, CHUNK_BYTES)
-                if not chunk:
-                    raise WorkerLostError(f"{path} became shorter while it was sent")
-                offset += len(chunk)
-                arrived = await actor.receive.remote(
-                    sha256, offset - len(chunk), chunk, last=offset == size_bytes
-                )
-        if arrived:
-            return
-    raise WorkerLostError(f"{path} did not arrive whole at the worker in {SEND_ATTEMPTS} attempts")
-
-
-async def send_run(actor: Any, spec: RunSpec, digests: ContentDigests) -> RunSpec:
-    """Send the inputs of a run to the actor's node; return its spec with digests in the place of paths.
-
-    No epoch checkpoint is kept on a node: another attempt may run elsewhere.
-
-    Raises:
-        CheckpointError: the model is not there.
-        WorkerLostError: a file does not arrive intact.
-    """
-
-    async def send(path: str) -> str:
-        if not path:
-            return ""
-        sha256, size_bytes = await digests.of(path)
-        await send_file(actor, path, sha256, size_bytes)
-        return sha256
-
-    try:
-        await digests.of(spec.model_path)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {spec.model_path}: {error.strerror}") from error
-    return replace(
-        spec,
-        source=replace(spec.source, path=await send(spec.source.path)),
-        model_path=await send(spec.model_path),
-        video_path=await send(spec.video_path),
-        start_path=await send(spec.start_path),
-        checkpoint_path="",
-        resume_path="",
-    )
+async def _send_rest(actor: Any, path: str, sha256: str, size_bytes: int) -> bool:
+    """Send a file from where an earlier transfer stopped; return False if it arrived damaged."""
+    offset = await actor.received_bytes.remote(sha256, size_bytes)
+    arrived = True
+    with Path(path).open("rb") as stream:
+        stream.seek(offset)
+        while offset < size_bytes:
+            chunk = await asyncio.to_thread(stream.read, CHUNK_BYTES)
+            if not chunk:
+                raise WorkerLostError(f"{path} became shorter while it was sent")
+            is_last = offset + len(chunk) == size_bytes
+            arrived = await actor.receive.remote(sha256, offset, chunk, last=is_last)
+            offset += len(chunk)
+    return arrived
 
 
 async def fetch_results(actor: Any, spec: RunSpec) -> None:
@@ -216,41 +207,35 @@ async def fetch_results(actor: Any, spec: RunSpec) -> None:
     """
     results = await actor.results.remote(spec.job_id, spec.attempt)
     early = {path.name: path for path in Path(spec.out_dir).iterdir()}
-    for digest in results:
-        path = early.pop(digest.name, None)
-        if path is None or await asyncio.to_thread(sha256_of_file, path) != digest.sha256:
-            await _fetch_file(actor, spec, digest)
+    for file in results:
+        path = early.pop(file.file_name, None)
+        if path is None or await asyncio.to_thread(sha256_of_file, path) != file.sha256:
+            await fetch_file(actor, spec, file)
     for path in early.values():
         path.unlink()
     await actor.delete_run.remote(spec.job_id)
 
 
-async def fetch_early(actor: Any, spec: RunSpec, stems: Iterable[StemFile]) -> None:
-    """Fetch stems of a run that goes on.
+async def fetch_file(actor: Any, spec: RunSpec, file: FileDigest | StemFile) -> None:
+    """Fetch a file of a run into its `out_dir`, durably.
 
     Raises:
-        WorkerLostError: one does not arrive intact.
+        WorkerLostError: it does not arrive intact.
     """
-    for stem in stems:
-        await _fetch_file(actor, spec, FileDigest(stem.file_name, stem.size_bytes, stem.sha256))
-
-
-async def _fetch_file(actor: Any, spec: RunSpec, digest: FileDigest) -> None:
-    path = Path(spec.out_dir) / digest.name
+    path = Path(spec.out_dir) / file.file_name
     unfinished = tmp_path_of(path)
-    sha256 = hashlib.sha256()
-    offset = 0
+    sha256, offset = hashlib.sha256(), 0
     try:
         with unfinished.open("wb") as stream:
-            while offset < digest.size_bytes:
-                chunk = await actor.read_result.remote(spec.job_id, spec.attempt, digest.name, offset)
+            while offset < file.size_bytes:
+                chunk = await actor.read_result.remote(spec.job_id, spec.attempt, file.file_name, offset)
                 if not chunk:
                     break
                 await asyncio.to_thread(stream.write, chunk)
                 sha256.update(chunk)
                 offset += len(chunk)
-        if sha256.hexdigest() != digest.sha256:
-            raise WorkerLostError(f"{digest.name} of job {spec.job_id} did not arrive whole from its worker")
+        if sha256.hexdigest() != file.sha256:
+            raise WorkerLostError(f"{path.name} of job {spec.job_id} did not arrive whole from its worker")
         await asyncio.to_thread(publish, unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ugosa_server.engines.base import Wish, Worker, WorkerReady, WorkerRefused, WorkerRun, spends_worker
 from ugosa_server.engines.ray.actor import ActorHealth
-from ugosa_server.engines.ray.files import ContentDigests, fetch_early, fetch_results, send_file, send_run
+from ugosa_server.engines.ray.files import FileSender, fetch_file, fetch_results
 from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.jobs import (
     RunBaseStems,
@@ -75,7 +75,7 @@ class RayWorker(Worker):
         self._changed = changed
         self._actor: Any = None
         self._shares_files = True
-        self._digests = ContentDigests()
+        self._sender = FileSender()
         self._lost = asyncio.Event()
         self._loss = ("", False)
         self._calls_under_way: set[asyncio.Task[Any]] = set()
@@ -164,8 +164,7 @@ class RayWorker(Worker):
         self._shares_files = await self._calls.sees_files(actor)
         model = self._preload
         if not self._shares_files:
-            model, size_bytes = await self._digests.of(self._preload)
-            await send_file(actor, self._preload, model, size_bytes)
+            model = await self._sender.send(actor, self._preload)
         match await actor.prepare.remote(model):
             case WorkerReady(device):
                 self.health = await actor.health.remote()
@@ -230,13 +229,14 @@ class RayWorker(Worker):
                 event = await reference
                 if sent and isinstance(event, RunSucceeded):
                     await fetch_results(actor, run.spec)
-                if sent and isinstance(event, RunBaseStems):
-                    await fetch_early(actor, run.spec, event.stems)
-                if sent and isinstance(event, RunPreview):
+                if sent and isinstance(event, RunBaseStems | RunPreview):
                     try:
-                        await fetch_early(actor, run.spec, event.stems)
-                    except WorkerLostError:  # a newer one has taken its place on the way: that one comes too
-                        continue
+                        for stem in event.stems:
+                            await fetch_file(actor, run.spec, stem)
+                    except WorkerLostError:
+                        if isinstance(event, RunPreview):
+                            continue  # a newer one has taken its place on the way: that one comes too
+                        raise
                 if isinstance(event, RunFailed) and spends_worker(event, self.device):
                     self.lose(f"failed job {run.spec.job_id}: {event.message}", kill=True)
                 self._release(run, event)
@@ -253,7 +253,7 @@ class RayWorker(Worker):
 
     async def _send(self, actor: Any, run: WorkerRun) -> RunSpec | None:
         """Send the inputs of a run to the node; return None if it is cancelled meanwhile."""
-        sending = asyncio.create_task(send_run(actor, run.spec, self._digests))
+        sending = asyncio.create_task(self._sender.send_run(actor, run.spec))
         cancelled = asyncio.create_task(run.cancel_requested.wait())
         try:
             await asyncio.wait({sending, cancelled}, return_when=asyncio.FIRST_COMPLETED)
