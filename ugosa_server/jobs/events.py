@@ -7,7 +7,6 @@ says that a job has new events; watchers read them from the store.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,14 +70,15 @@ class EventHub:
     """Wakes the watchers of jobs. Belongs to the event loop's thread."""
 
     def __init__(self) -> None:
-        self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listeners: dict[asyncio.Event, frozenset[str]] = {}
         self._taps: list[Callable[[str], None]] = []
         self.closed = False
 
     def announce(self, job_id: str) -> None:
         """Wake the watchers of a job, after a change of its events or state is durable."""
-        for listener in self._listeners.get(job_id, ()):
-            listener.set()
+        for changed, job_ids in self._listeners.items():
+            if job_id in job_ids:
+                changed.set()
         for tap in self._taps:
             tap(job_id)
 
@@ -89,25 +89,20 @@ class EventHub:
     @property
     def watched(self) -> set[str]:
         """Ids of the jobs that somebody watches."""
-        return set(self._listeners)
+        return {job_id for job_ids in self._listeners.values() for job_id in job_ids}
 
     @contextmanager
     def listen(self, *job_ids: str) -> Iterator[asyncio.Event]:
         """Give an event that is set at every announcement of one of the jobs (and when the hub closes)."""
         changed = asyncio.Event()
-        for job_id in job_ids:
-            self._listeners[job_id].add(changed)
+        self._listeners[changed] = frozenset(job_ids)
         try:
             yield changed
         finally:
-            for job_id in job_ids:
-                self._listeners[job_id].discard(changed)
-                if not self._listeners[job_id]:
-                    del self._listeners[job_id]
+            del self._listeners[changed]
 
     def close(self) -> None:
         """Wake everyone for the last time; `closed` is the reason."""
         self.closed = True
-        for listeners in self._listeners.values():
-            for listener in listeners:
-                listener.set()
+        for changed in self._listeners:
+            changed.set()

@@ -338,23 +338,20 @@ class JobQueue:
             raise NotFoundError(f"job {job_id} has no adapter: the model was kept as it is")
         return await self._file(job, adapter.file_name, adapter.size_bytes)
 
-    async def song_and_model(
+    async def find_analysis(
         self, principal: str, upload_id: str, model_name: str
-    ) -> tuple[Upload, ModelInfo]:
-        """Return a complete upload, and the model of that name or the default one.
+    ) -> tuple[SourceAudio, ModelInfo, tuple[Job, SongLevels] | None]:
+        """Return a song, the model of that name or the default one, and what that has analysed of the song.
+
+        Returns:
+            The last is the newest job in which it did, with its levels; None if no job has.
 
         Raises:
             NotFoundError, UploadIncompleteError: there is no such song (yet).
             UnknownModelError: there is no such model.
         """
         upload = await self.store(lambda s: s.uploads.get(principal, upload_id))
-        require_song(upload)
-        return upload, self.drafts.model(model_name)
-
-    async def find_analysis(
-        self, principal: str, upload: Upload, model: ModelInfo
-    ) -> tuple[Job, SongLevels] | None:
-        """Return the newest job in which the model analysed the song, and its levels; None: no job has."""
+        song, model = require_song(upload), self.drafts.model(model_name)
         for job in await self.store(lambda s: s.jobs.succeeded_of_song(principal, upload.sha256)):
             if job.options.model != model.name or job.result is None or not job.result.levels:
                 continue
@@ -366,9 +363,12 @@ class JobQueue:
             except (OSError, msgspec.DecodeError):
                 log.warning("%s is damaged; the song counts as not analysed by job %s", path, job.job_id)
                 continue
-            if levels.model_sha256 == model.sha256 and _same_audio(job.audio, upload.audio):
-                return await self.get(principal, job.job_id), levels
-        return None
+            # Equal bytes may be decoded otherwise: the rate of raw samples is stated beside them. Songs that
+            # an earlier version decoded have no digest.
+            same_song = dataclasses.replace(job.audio, path=song.path, sha256=song.sha256) == song
+            if levels.model_sha256 == model.sha256 and same_song:
+                return song, model, (await self.get(principal, job.job_id), levels)
+        return song, model, None
 
     async def _file(self, job: Job, file_name: str, size_bytes: int | None = None) -> ResultFile:
         """Return a file of a job; refuse one that is gone, or has another size than it had."""
@@ -402,14 +402,6 @@ def _plain_size(path: Path) -> int | None:
     except OSError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _same_audio(first: SourceAudio, second: SourceAudio | None) -> bool:
-    """Return whether equal bytes were also decoded alike: the rate of raw samples is stated beside them."""
-    if second is None:
-        return False
-    # Songs that an earlier version decoded have no digest.
-    return dataclasses.replace(first, path=second.path, sha256=second.sha256) == second
 
 
 def _of_same_song(job: Job, upload: Upload) -> Job:

@@ -47,12 +47,11 @@ class MarksService(MarksServiceServicer):
 
     async def Listen(self, request: marks_wire.ListenRequest, context: Context) -> marks_wire.ListenResponse:
         principal = current_principal()
-        upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
-        heard = await self._jobs.find_analysis(principal, upload, model)
+        _, model, heard = await self._jobs.find_analysis(principal, request.upload_id, request.model)
         if heard is not None:
             return marks_wire.ListenResponse(job=job_to_wire(heard[0]))
         options = JobOptionsRequest(model=model.name, adaptation={"strategy": "B0"}, kind=JobKind.ANALYSIS)
-        job = await self._jobs.create(principal, request.request_id, upload.upload_id, options, ())
+        job = await self._jobs.create(principal, request.request_id, request.upload_id, options, ())
         return marks_wire.ListenResponse(job=job_to_wire(job))
 
     async def LintMarks(
@@ -60,12 +59,10 @@ class MarksService(MarksServiceServicer):
     ) -> marks_wire.LintMarksResponse:
         principal = current_principal()
         marks = marks_from_wire(request.marks)
-        upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
-        heard = await self._jobs.find_analysis(principal, upload, model)
+        song, model, heard = await self._jobs.find_analysis(principal, request.upload_id, request.model)
         levels = None if heard is None else heard[1]
-        assert upload.audio is not None
         findings = await asyncio.to_thread(
-            lint_marks, marks, model.config.sources, upload.audio, levels, residual=model.residual
+            lint_marks, marks, model.config.sources, song, levels, residual=model.residual
         )
         return marks_wire.LintMarksResponse(
             findings=[finding_to_wire(finding) for finding in findings], heard=heard is not None
@@ -75,8 +72,7 @@ class MarksService(MarksServiceServicer):
         self, request: marks_wire.SuggestMarksRequest, context: Context
     ) -> marks_wire.SuggestMarksResponse:
         principal = current_principal()
-        upload, model = await self._jobs.song_and_model(principal, request.upload_id, request.model)
-        heard = await self._jobs.find_analysis(principal, upload, model)
+        _, model, heard = await self._jobs.find_analysis(principal, request.upload_id, request.model)
         if heard is None:
             raise NotAnalysedError(
                 f"{model.name} has not analysed this song; call Listen and wait for its job"

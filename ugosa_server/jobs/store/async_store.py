@@ -8,7 +8,6 @@ import shutil
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,7 +47,7 @@ class Store:
 
     def __init__(self, path: Path, vfs: str | None = None, *, read_only: bool = False) -> None:
         try:
-            self._db = Database(open_read_only(path) if read_only else open_database(path, vfs))
+            self.database = Database(open_read_only(path) if read_only else open_database(path, vfs))
         except apsw.Error as error:
             if is_full(error, path):
                 raise DiskFullError(
@@ -63,22 +62,22 @@ class Store:
                 f"cannot open the store {path}: {error}; put back a copy of it, or choose"
                 " another state directory"
             ) from error
-        self.events = EventTable(self._db)
-        self.clock = ClockTable(self._db)
-        self.jobs = JobTable(self._db, self.events, self.clock)
-        self.arrays = ArrayTable(self._db, self.jobs)
-        self.uploads = UploadTable(self._db, self.clock)
-        self.tokens = TokenTable(self._db, self.clock)
-        self.totals = Totals(self._db)
+        self.events = EventTable(self.database)
+        self.clock = ClockTable(self.database)
+        self.jobs = JobTable(self.database, self.events, self.clock)
+        self.arrays = ArrayTable(self.database, self.jobs)
+        self.uploads = UploadTable(self.database, self.clock)
+        self.tokens = TokenTable(self.database, self.clock)
+        self.totals = Totals(self.database)
         self._version = self._data_version()
 
     def deleted_ids(self) -> set[str]:
         """Return the ids of uploads and jobs whose row was removed while their folder may still be there."""
-        return set(self._db.strings("SELECT id FROM deletions"))  # written by triggers
+        return set(self.database.strings("SELECT id FROM deletions"))  # written by triggers
 
     def clear_deleted_ids(self) -> None:
         """Remove them, once no folder of theirs is left."""
-        self._db.execute("DELETE FROM deletions")
+        self.database.execute("DELETE FROM deletions")
 
     def has_news(self) -> bool:
         """Return whether another process has written since this was last asked."""
@@ -86,20 +85,11 @@ class Store:
         return self._version != before
 
     def _data_version(self) -> int:
-        return self._db.value(int, "PRAGMA data_version")  # changes with others' commits alone
-
-    @property
-    def in_transaction(self) -> bool:
-        """True while a transaction is open; SQLite ends one by itself where the disk is full."""
-        return self._db.connection.in_transaction
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Run the block all or nothing; an inner transaction becomes part of the outer one."""
-        return self._db.transaction()
+        return self.database.value(int, "PRAGMA data_version")  # changes with others' commits alone
 
     def close(self) -> None:
         """Close the database; the write-ahead log is folded back."""
-        self._db.connection.close()
+        self.database.connection.close()
 
 
 @dataclass
@@ -165,16 +155,17 @@ class AsyncStore:
 
     def _commit(self, group: list[_Waiting]) -> None:
         """Do all in one transaction; where that cannot be committed, each in one of its own."""
+        database = self._store.database
         try:
-            with self._store.transaction():
+            with database.transaction():
                 for waiting in group:
                     waiting.error = None
                     try:
-                        with self._store.transaction():
+                        with database.transaction():
                             waiting.result = waiting.work(self._store)
                     except Exception as error:
-                        if not self._store.in_transaction:
-                            raise
+                        if not database.connection.in_transaction:
+                            raise  # SQLite ends one by itself where the disk is full
                         waiting.error = error
         except Exception as error:  # nothing of the group is on disk
             if len(group) == 1:

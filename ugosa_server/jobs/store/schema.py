@@ -78,9 +78,7 @@ SCHEMA = """
 
     -- Beside the rows of jobs, which are read often and whole.
     CREATE TABLE job_player_frames (
-        job_id TEXT PRIMARY KEY,
-        visual_frames TEXT NOT NULL,
-        pictures TEXT NOT NULL
+        job_id TEXT PRIMARY KEY, visual_frames TEXT NOT NULL, pictures TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE events (
@@ -114,10 +112,7 @@ SCHEMA = """
     CREATE INDEX array_events_by_job ON array_events (job_id);
 
     -- When each principal's last turn was (store/turns.py).
-    CREATE TABLE turns (
-        principal TEXT PRIMARY KEY,
-        turn INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE turns (principal TEXT PRIMARY KEY, turn INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX turns_by_turn ON turns (turn);
 
     CREATE TABLE tokens (
@@ -157,8 +152,7 @@ LATER_TABLES = """
 
     -- What a job was asked to do, so that an equal request finds its stems; no row where that is unknown.
     CREATE TABLE IF NOT EXISTS job_contents (
-        job_id TEXT PRIMARY KEY,
-        content_sha256 TEXT NOT NULL
+        job_id TEXT PRIMARY KEY, content_sha256 TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS jobs_by_content ON job_contents (content_sha256);
     CREATE TRIGGER IF NOT EXISTS job_of_content_deleted AFTER DELETE ON jobs

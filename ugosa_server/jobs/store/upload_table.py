@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -187,20 +188,15 @@ class UploadTable:
 
         A job needs its upload until it has ended. Those in `but` are being written.
         """
-        with self._db.transaction():
-            old = self._db.strings(
-                "SELECT upload_id FROM uploads WHERE create_time_s < ? AND NOT EXISTS (SELECT 1 FROM jobs"
-                " WHERE jobs.upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
-                " AND NOT EXISTS (SELECT 1 FROM jobs"
-                " WHERE jobs.video_upload_id = uploads.upload_id AND coalesce(end_time_s, ?) >= ?)"
-                f" AND upload_id NOT IN (SELECT {START_FROM} FROM jobs"
-                " WHERE end_time_s IS NULL)",
-                (before_s,) * 5,
-            )
-            ids = [upload_id for upload_id in old if upload_id not in but]
-            for upload_id in ids:
-                self._db.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
-            return ids
+        return self._db.strings(
+            "DELETE FROM uploads WHERE create_time_s < ?1"
+            " AND upload_id NOT IN (SELECT value FROM json_each(?2))"
+            " AND NOT EXISTS (SELECT 1 FROM jobs WHERE coalesce(end_time_s, ?1) >= ?1"
+            " AND (jobs.upload_id = uploads.upload_id OR video_upload_id = uploads.upload_id))"
+            f" AND upload_id NOT IN (SELECT {START_FROM} FROM jobs WHERE end_time_s IS NULL)"
+            " RETURNING upload_id",
+            (before_s, json.dumps(list(but))),
+        )
 
     def all_ids(self) -> set[str]:
         """Return the ids of all uploads, for the sweep of the spool."""
