@@ -182,7 +182,7 @@ class WorkerEngine(Engine):
     def __init__(self, start_timeout_s: float) -> None:
         """Keep no worker yet; one has `start_timeout_s` seconds to start and make its model resident."""
         self._start_timeout_s = start_timeout_s
-        self._changed = asyncio.Event()
+        self._changed = asyncio.Event()  # set for those who wait for a worker, to look again
 
     async def wait_ready(self) -> None:
         """See Engine.wait_ready."""
@@ -206,10 +206,6 @@ class WorkerEngine(Engine):
     @abstractmethod
     def _free_worker(self, spec: RunSpec | None) -> Worker | None:
         """Return the worker that the run, or any run, should get now; None while all are busy or starting."""
-
-    def _wake_waiting_runs(self) -> None:
-        """Have the starts that wait for a worker look again."""
-        self._changed.set()
 
 
 def is_machine_fault(error: Exception) -> bool:

@@ -1,6 +1,6 @@
 """The worker process: keeps networks resident on one device and runs jobs, one at a time.
 
-Started as `python -m ugosa_server.pipeline` by `engines/process.py`; commands come in on stdin, messages go
+Started as `python -m ugosa_server.pipeline` by `engines/local.py`; commands come in on stdin, messages go
 out on what was stdout (`engines/base.py`). When stdin closes, the front process is gone and
 the worker ends at once.
 """

@@ -11,7 +11,7 @@ from ugosa_server.config import (
     UploadSettings,
     WorkerSettings,
 )
-from ugosa_server.engines.process import worker_command
+from ugosa_server.engines.local import worker_command
 from ugosa_server.engines.ray.engine import settings_of_actor
 from ugosa_server.pipeline.__main__ import parse_arguments
 

@@ -287,7 +287,7 @@ class RayEngine(WorkerEngine):
             self._preload,
             config.ray_start_timeout_s,
             config.heartbeat_timeout_s,
-            self._wake_waiting_runs,
+            self._changed.set,
         )
 
     def _make_probe(self) -> Path:
