@@ -277,8 +277,3 @@ class JobArray:
     """array_seq of the newest event."""
     create_time_s: float
     """Unix time."""
-
-    @property
-    def ended(self) -> bool:
-        """True when all jobs have ended."""
-        return all(state.ended for state in self.counts)

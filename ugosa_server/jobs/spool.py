@@ -114,10 +114,6 @@ class Spool:
             size_bytes = upload.audio.frames * upload.audio.channels * SAMPLE_BYTES
         return path.exists() and path.stat().st_size == size_bytes
 
-    def delete_bytes(self, upload_id: str) -> None:
-        """Remove the bytes as received."""
-        self.bytes_path(upload_id).unlink(missing_ok=True)
-
     def delete_upload(self, upload_id: str) -> None:
         """Remove everything of an upload."""
         shutil.rmtree(self.upload_dir(upload_id), ignore_errors=True)

@@ -102,9 +102,9 @@ class Starts:
             except (BadOptionError, CheckpointError):
                 return cold
             warm = _with_few_epochs(replace(cold, start_from=job.job_id), request)
-            earlier = await self._with_marks(job)
+            whole = await self._store(lambda s, job=job: s.jobs.get(principal, job.job_id))
             if (
-                sorted(earlier.marks) == sorted(draft.marks)
+                sorted(whole.marks) == sorted(draft.marks)
                 and learned in (cold.adaptation, warm.adaptation)
                 and not job.accepted  # then it has learned less than its options say
                 and (job.options.seed, job.options.instruments) == (cold.seed, cold.instruments)
@@ -112,9 +112,6 @@ class Starts:
                 return replace(warm, adaptation=replace(warm.adaptation, epochs=0))
             return warm
         return cold
-
-    async def _with_marks(self, job: Job) -> Job:
-        return await self._store(lambda s: s.jobs.get(job.principal, job.job_id))
 
     def _path_of(self, job: Job) -> Path | None:
         if job.result is None or job.result.adapter is None:

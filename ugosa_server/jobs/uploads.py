@@ -8,9 +8,11 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from ugosa_server.adaptation.adapter_keys import read_adapter_keys
+from ugosa_server.audio import SourceAudio
 from ugosa_server.audio.decoding import DecodeLimits, DecodeRequest, decode_in_child
 from ugosa_server.config import UploadSettings
 from ugosa_server.errors import (
@@ -258,60 +260,52 @@ class Uploads:
             InvalidInputError: the audio or video cannot be used; the upload is gone then.
             QuotaError, DiskFullError: no room for the decoded audio; the received bytes stay.
         """
+        upload_id, path = upload.upload_id, self.spool.bytes_path(upload.upload_id)
+        audio = video = None
         try:
             async with self._decoders:
                 if upload.format.is_adapter:
-                    await self._check_adapter(upload, sha256)
+                    await asyncio.to_thread(_check_adapter, path, upload.format.file_name)
                 elif upload.format.is_video:
-                    await self._probe(upload, sha256)
+                    video = await probe_in_child(path, self.limits.decode_timeout_s)
                 else:
-                    await self._decode(upload, sha256)
+                    audio = await self._decode(upload)
+                    reach("upload.decoded")
         except DecoderCrashedError:
             raise  # not the song's fault for certain: the bytes stay, and `finish` can be sent again
         except InvalidInputError:
-            await self.store(lambda s: s.uploads.delete(upload.principal, upload.upload_id))
-            await asyncio.to_thread(self.spool.delete_upload, upload.upload_id)
+            await self.store(lambda s: s.uploads.delete(upload.principal, upload_id))
+            await asyncio.to_thread(self.spool.delete_upload, upload_id)
             raise
-        return await self.get(upload.principal, upload.upload_id)
+        await self.store(lambda s: s.uploads.complete(upload_id, sha256, audio, video))
+        reach("upload.completed")
+        if audio is not None:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        fields = {"principal": upload.principal, "song": upload.format.file_name}
+        found = audio or video
+        log.info("upload %s: %s", upload_id, found.encoding if found else "adapter", extra=fields)
+        return await self.get(upload.principal, upload_id)
 
-    async def _check_adapter(self, upload: Upload, sha256: str) -> None:
-        try:
-            await asyncio.to_thread(read_adapter_keys, self.spool.bytes_path(upload.upload_id))
-        except CheckpointError as error:
-            raise CheckpointError(f"{upload.format.file_name} is no adapter of a job") from error
-        await self.store(lambda s: s.uploads.complete(upload.upload_id, sha256))
-
-    async def _probe(self, upload: Upload, sha256: str) -> None:
+    async def _decode(self, upload: Upload) -> SourceAudio:
+        """Decode the received bytes into the upload's audio file, as far as its owner may store it."""
         path = self.spool.bytes_path(upload.upload_id)
-        video = await probe_in_child(path, self.limits.decode_timeout_s)
-        await self.store(lambda s: s.uploads.complete(upload.upload_id, sha256, video=video))
-        log.info("upload %s: %s, %d x %d", upload.upload_id, video.encoding, video.width, video.height)
-
-    async def _decode(self, upload: Upload, sha256: str) -> None:
-        upload_id = upload.upload_id
         left = (await self.usage(upload.principal)).bytes_left
         request = DecodeRequest(
-            path=str(self.spool.bytes_path(upload_id)),
-            out_path=str(self.spool.audio_path(upload_id)),
+            path=str(path),
+            out_path=str(self.spool.audio_path(upload.upload_id)),
             pcm=upload.format.pcm,
             limits=DecodeLimits(
-                max_bytes=left + self.spool.bytes_path(upload_id).stat().st_size,
-                min_free_bytes=self.spool.min_free_bytes,
+                max_bytes=left + path.stat().st_size, min_free_bytes=self.spool.min_free_bytes
             ),
         )
-        audio = await decode_in_child(request, timeout_s=self.limits.decode_timeout_s)
-        reach("upload.decoded")
-        await self.store(lambda s: s.uploads.complete(upload_id, sha256, audio))
-        reach("upload.completed")
-        await asyncio.to_thread(self.spool.delete_bytes, upload_id)
-        log.info(
-            "upload %s: %s, %d frames at %d Hz",
-            upload_id,
-            audio.encoding,
-            audio.frames,
-            audio.sample_rate_hz,
-            extra={"principal": upload.principal, "song": upload.format.file_name},
-        )
+        return await decode_in_child(request, timeout_s=self.limits.decode_timeout_s)
+
+
+def _check_adapter(path: Path, file_name: str) -> None:
+    try:
+        read_adapter_keys(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file_name} is no adapter of a job") from error
 
 
 async def _whole_in_thread(work: Callable[[], R]) -> R:
