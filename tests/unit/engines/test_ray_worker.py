@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from tests.helpers.run_specs import RunSpecs
+from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import WorkerReady, WorkerRefused
 from ugosa_server.engines.ray import worker as ray_worker
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.engine import preferred_worker
-from ugosa_server.engines.ray.worker import ActorCalls, RayWorker
+from ugosa_server.engines.ray.worker import RayWorker
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import RunPhase, RunProgress, RunSucceeded
 
@@ -70,7 +71,9 @@ class Actor:
 
 
 class Fleet:
-    """Makes the given actors one after the other, and notes which are killed."""
+    """A session that makes the given actors one after the other, and notes which are killed."""
+
+    errors = (GoneError,)
 
     def __init__(self, *actors):
         self._actors = list(actors)
@@ -78,7 +81,7 @@ class Fleet:
         self.made_s = []
         self.killed = []
 
-    def make(self):
+    def make_actor(self, name, settings):
         self.made.append(self._actors.pop(0))
         self.made_s.append(asyncio.get_running_loop().time())
         return self.made[-1]
@@ -86,16 +89,14 @@ class Fleet:
     async def sees_files(self, actor):
         return True
 
-    def calls(self):
-        return ActorCalls(
-            self.make, lambda actor, _: self.killed.append(actor), (GoneError,), self.sees_files
-        )
+    def kill(self, actor, may_restart):
+        self.killed.append(actor)
 
 
 @contextlib.asynccontextmanager
 async def kept(fleet):
     changed = asyncio.Event()
-    worker = RayWorker("w", fleet.calls(), "/model", 10, 10, changed.set)
+    worker = RayWorker("w", fleet, WorkerSettings(heartbeat_timeout_s=10), "/model", 10, changed.set)
     keeper = asyncio.create_task(worker.keep())
     try:
         yield worker, changed

@@ -100,8 +100,8 @@ class WorkerActor(NodeFiles):
                 spec,
                 source=replace(spec.source, path=self._path(spec.source.path)),
                 model_path=self._path(spec.model_path),
-                video_path=self._path(spec.video_path) if spec.video_path else "",
-                start_path=self._path(spec.start_path) if spec.start_path else "",
+                video_path=self._path(spec.video_path),
+                start_path=self._path(spec.start_path),
                 out_dir=str(self.make_run(spec.job_id, spec.attempt)),
             )
         key = (spec.job_id, spec.attempt)
@@ -134,6 +134,5 @@ class WorkerActor(NodeFiles):
             return False
 
     def _path(self, path_or_sha256: str) -> str:
-        if "/" in path_or_sha256:
-            return path_or_sha256
-        return str(self.path_of(path_or_sha256))
+        is_digest = path_or_sha256 and "/" not in path_or_sha256
+        return str(self.path_of(path_or_sha256)) if is_digest else path_or_sha256

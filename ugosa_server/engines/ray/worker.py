@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import Wish, Worker, WorkerReady, WorkerRefused, WorkerRun, spends_worker
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.files import FileSender, fetch_file, fetch_results
+from ugosa_server.engines.ray.session import RaySession
 from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.jobs import (
     RunBaseStems,
@@ -31,47 +32,33 @@ RETRY_DELAY_MAX_S = 60.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ActorCalls:
-    """Functions that make, kill and ask actors; those of `engine.py` use Ray."""
-
-    make: Callable[[], Any]
-    """Return the handle of a new actor, which may still be waiting for a node."""
-    kill: Callable[[Any, bool], None]
-    """End an actor's process; the second argument: whether it may start again."""
-    errors: tuple[type[Exception], ...]
-    """Exceptions that a call of a lost actor raises."""
-    sees_files: Callable[[Any], Any]
-    """Return, when awaited, whether an actor reads and writes the server's own files."""
-
-
 class RayWorker(Worker):
     """Keeps one actor alive. `ready` is whether it could run a job or is running one."""
 
     def __init__(
         self,
         name: str,
-        calls: ActorCalls,
+        session: RaySession,
+        settings: WorkerSettings,
         preload: str,
         start_timeout_s: float,
-        heartbeat_timeout_s: float,
         changed: Callable[[], None],
     ) -> None:
         """Make no actor before `keep`.
 
         Args:
-            name: for the log.
-            calls: how actors are made and killed.
+            name: for the log, and of its files on a node.
+            session: makes and kills actors.
+            settings: of the actors; one that does not answer for `heartbeat_timeout_s` is taken for hung.
             preload: checkpoint that is resident before the first job.
             start_timeout_s: time for a node to appear and for the model to become resident.
-            heartbeat_timeout_s: an actor that does not answer for so long is taken for hung and killed.
             changed: called when the worker has become ready or free.
         """
         self.name = name
-        self._calls = calls
+        self._session = session
+        self._settings = settings
         self._preload = preload
         self._start_timeout_s = start_timeout_s
-        self._heartbeat_timeout_s = heartbeat_timeout_s
         self._changed = changed
         self._actor: Any = None
         self._shares_files = True
@@ -104,7 +91,7 @@ class RayWorker(Worker):
         self._in_background(self._ask(spec, wish))
 
     async def _ask(self, spec: RunSpec, wish: Wish) -> None:
-        with contextlib.suppress(*self._calls.errors):
+        with contextlib.suppress(*self._session.errors):
             await self._actor.ask.remote(spec.job_id, spec.attempt, wish)
 
     async def end_overdue(self, run: WorkerRun, reason: str) -> None:
@@ -124,7 +111,7 @@ class RayWorker(Worker):
         try:
             while True:
                 if self._actor is None:
-                    self._actor = self._calls.make()
+                    self._actor = self._session.make_actor(self.name, self._settings)
                 if await self._prepare():
                     delay_s = RETRY_DELAY_S
                     await self._watch()
@@ -147,7 +134,7 @@ class RayWorker(Worker):
                 while True:
                     try:
                         return await self._prepare_once()
-                    except self._calls.errors as error:
+                    except self._session.errors as error:
                         if type(error).__name__ != "ActorUnavailableError":
                             raise
                         await asyncio.sleep(0.2)
@@ -155,13 +142,13 @@ class RayWorker(Worker):
             log.error("%s did not start within %.0f s", self.name, self._start_timeout_s)
         except (WorkerLostError, OSError) as error:
             log.error("%s did not start: %s", self.name, error)
-        except self._calls.errors as error:
+        except self._session.errors as error:
             log.warning("%s is gone: %s", self.name, str(error).splitlines()[0])
         return False
 
     async def _prepare_once(self) -> bool:
         actor = self._actor
-        self._shares_files = await self._calls.sees_files(actor)
+        self._shares_files = await self._session.sees_files(actor)
         model = self._preload
         if not self._shares_files:
             model = await self._sender.send(actor, self._preload)
@@ -192,15 +179,16 @@ class RayWorker(Worker):
         incarnation = self.health.incarnation if self.health else ""
         if kill or await self._still_lives(incarnation):
             # Its run must write nothing more: another attempt may begin at once.
-            self._calls.kill(self._actor, True)
+            self._session.kill(self._actor, True)
         self._become_unready(reason)
 
     async def _beat(self) -> None:
+        timeout_s = self._settings.heartbeat_timeout_s
         try:
-            self.health = await asyncio.wait_for(self._ask_health(), self._heartbeat_timeout_s)
+            self.health = await asyncio.wait_for(self._ask_health(), timeout_s)
         except TimeoutError:
-            self.lose(f"did not answer for {self._heartbeat_timeout_s:.0f} s", kill=True)
-        except self._calls.errors:
+            self.lose(f"did not answer for {timeout_s:.0f} s", kill=True)
+        except self._session.errors:
             self.lose("died", kill=False)
 
     async def _still_lives(self, incarnation: str) -> bool:
@@ -209,7 +197,7 @@ class RayWorker(Worker):
             health = await asyncio.wait_for(self._ask_health(), PROBE_TIMEOUT_S)
         except TimeoutError:
             return True
-        except self._calls.errors:
+        except self._session.errors:
             return False
         return health.incarnation == incarnation
 
@@ -243,7 +231,7 @@ class RayWorker(Worker):
             self._lose_run(run, "stopped without a result", kill=True)
         except CheckpointError as error:
             self._release(run, RunFailed(error.reason, error.message))
-        except self._calls.errors as error:
+        except self._session.errors as error:
             self._lose_run(run, f"died: {str(error).splitlines()[0]}", kill=False)
         except (WorkerLostError, OSError) as error:
             self._lose_run(run, str(error), kill=True)
@@ -284,7 +272,7 @@ class RayWorker(Worker):
 
     def _drop_actor(self) -> None:
         if self._actor is not None:
-            self._calls.kill(self._actor, False)
+            self._session.kill(self._actor, False)
             self._actor = None
 
     def _in_background(self, work: Any) -> None:
