@@ -12,10 +12,9 @@ from ugosa_server.adaptation.presets import (
     uses_model_defaults,
 )
 from ugosa_server.adaptation.strategies import parse_strategy, require_strategy_exists
-from ugosa_server.audio import StemEncoding
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.option_table import check_values
-from ugosa_server.jobs.runs import BaseStems, JobKind, JobOptions
+from ugosa_server.jobs.runs import JobKind, JobOptions
 from ugosa_server.marks import validate_instruments, validate_stems
 from ugosa_server.marks.players import (
     PlayerPicture,
@@ -39,17 +38,11 @@ class JobOptionsRequest:
     """By field name of AdaptationOptions."""
     separation: OptionValues = field(default_factory=dict)
     """By field name of SeparationOptions."""
-    stem_encoding: StemEncoding | None = None
-    base_stems: BaseStems | None = None
-    preview_start_frame: int | None = None
-    preview_end_frame: int | None = None
-    seed: int | None = None
-    max_memory_bytes: int | None = None
-    start_from: str | None = None
+    others: OptionValues = field(default_factory=dict)
+    """Words, numbers and switches by field name of JobOptions."""
     kind: JobKind = JobKind.SEPARATION
     instruments: tuple[str, ...] = ()
     stems: tuple[str, ...] = ()
-    excerpt: bool | None = None
     visual_frames: tuple[VisualFrame, ...] = ()
     pictures: tuple[PlayerPicture, ...] = ()
     video: VideoSource | None = None
@@ -72,27 +65,21 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
         raise BadOptionError("a job takes one of visual_frames, pictures and video, not several")
     video = model.config.video
     slots = video.slots if video else 0
+    others = {name: value for name, value in request.others.items() if value != ""}
     options = JobOptions(
         model=model.name,
         kind=request.kind,
         preset=request.preset or "",
         adaptation=adaptation,
         separation=separation,
-        stem_encoding=request.stem_encoding or StemEncoding.WAV_FLOAT32,
-        base_stems=request.base_stems or BaseStems.NONE,
-        preview_start_frame=request.preview_start_frame or 0,
-        preview_end_frame=request.preview_end_frame or 0,
-        seed=request.seed or 0,
-        max_memory_bytes=request.max_memory_bytes or 0,
-        start_from=request.start_from or "none",
         instruments=validate_instruments(
             request.instruments, model.config.sources, model.config.stems, model.name
         ),
         stems=validate_stems(request.stems, model.config.stems, model.name),
-        excerpt=request.excerpt is not False,
         visual_frames=validate_visual_frames(request.visual_frames, slots, model.name),
         pictures=validate_pictures(request.pictures, slots, model.name),
         video=validate_video(request.video, slots, model.name),
+        **others,  # type: ignore[arg-type]
     )
     check_values(options)
     return options

@@ -246,8 +246,11 @@ def options_from_wire(message: job_pb2.JobOptions) -> JobOptionsRequest:
     Raises:
         BadOptionError: the stem encoding or the kind of masks is not one that this server knows.
     """
+    others = _stated(message, JobOptions)
     return JobOptionsRequest(
-        **_stated(message, JobOptions),
+        model=others.pop("model", None),
+        preset=others.pop("preset", None),
+        others=others,
         adaptation=_stated(message, AdaptationOptions),
         separation=_stated(message, SeparationOptions),
         instruments=tuple(message.instruments),
