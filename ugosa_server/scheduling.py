@@ -15,12 +15,13 @@ from ugosa_server.engines.base import MACHINE_FAULTS, failure_of
 from ugosa_server.errors import DiskFullError, UgosaError, UploadDamagedError, WorkerLostError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import stems_of_job
-from ugosa_server.jobs.events import JobError, JobState
+from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.retries import LostRuns, pause_s, verdict
 from ugosa_server.jobs.runs import (
     RunCancelled,
+    RunEnd,
     RunFailed,
     RunNotice,
     RunSpec,
@@ -71,7 +72,7 @@ class Scheduler:
     async def recover(self) -> None:
         """Resume the work of an earlier server process: queue running jobs again, complete cancels."""
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.CANCELLING)):
-            await self._end(job, JobState.CANCELLED)
+            await self._end(job, RunCancelled())
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.RUNNING)):
             begun = await self._store(lambda s, job=job: s.events.has_progress(job.job_id, job.attempt))
             await self._retry(job, "SERVER_RESTART", "the server was restarted", LostRuns(runs=int(begun)))
@@ -195,7 +196,7 @@ class Scheduler:
             except asyncio.CancelledError:
                 if not active.is_cancelling:
                     raise
-                await self._end(job, JobState.CANCELLED)
+                await self._end(job, RunCancelled())
                 return
             self._look_for_requests(job.job_id)  # and again while the engine was starting it
             await self._follow(job, active.run)
@@ -205,7 +206,7 @@ class Scheduler:
         except DiskFullError:
             raise
         except UgosaError as error:
-            await self._end(job, JobState.FAILED, JobError(error.reason, error.message))
+            await self._end(job, RunFailed(error.reason, error.message))
 
     async def _follow(self, job: Job, run: Run) -> None:
         """Record the events of a run in the store, to its first ending; later ones are ignored.
@@ -219,12 +220,12 @@ class Scheduler:
                     ended = not isinstance(event, RunStep)
                     match event:
                         case RunSucceeded():
-                            await self._end(job, JobState.SUCCEEDED, result=event)
+                            await self._end(job, event)
                             self._faults_in_a_row = 0
                         case RunFailed():
                             await self._fail(job, event)
                         case RunCancelled():
-                            await self._end(job, JobState.CANCELLED)
+                            await self._end(job, event)
                         case step:
                             await self._store(
                                 lambda s, step=step: s.jobs.append_event(job.job_id, job.attempt, step)
@@ -249,7 +250,7 @@ class Scheduler:
             return
         if failure.reason == UploadDamagedError.reason:
             await self._store(lambda s: s.uploads.receive_again(job.upload_id))
-        await self._end(job, JobState.FAILED, JobError(failure.reason, failure.message))
+        await self._end(job, failure)
 
     async def _fail_at_last(self, job: Job, failure: RunFailed) -> None:
         """Fail a job however long the store cannot be written: its slot must not be lost."""
@@ -287,11 +288,10 @@ class Scheduler:
             start_path=start_path,
         )
 
-    async def _end(
-        self, job: Job, state: JobState, error: JobError | None = None, result: RunSucceeded | None = None
-    ) -> None:
+    async def _end(self, job: Job, ending: RunEnd) -> None:
         reach("job.run_ended")
-        if not await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, state, error, result)):
+        state = await self._store(lambda s: s.jobs.end(job.job_id, job.attempt, ending))
+        if state is None:
             return  # it has ended before, or another attempt runs: its files are not ours
         reach("job.ended")
         delete = self._spool.delete_checkpoints if state is JobState.SUCCEEDED else self._spool.delete_job
@@ -299,7 +299,7 @@ class Scheduler:
         fields: dict[str, object] = {"principal": job.principal, "song": job.file_name, "state": state.value}
         if job.start_time_s is not None:
             fields["seconds"] = round(time.time() - job.start_time_s, 3)
-        why = f" ({error.reason}: {error.message})" if error else ""
+        why = f" ({ending.reason}: {ending.message})" if isinstance(ending, RunFailed) else ""
         log.info("job %s: %s%s", job.job_id, state.value, why, extra=fields)
         self._hub.announce(job.job_id)
 
@@ -319,15 +319,14 @@ class Scheduler:
         before = LostRuns() if kept else await self._store(lambda s: s.jobs.lost_runs(job.job_id))
         lost = LostRuns(*(old + new for old, new in zip(before, lost, strict=True)))
         if last_words := verdict(lost):
-            error = JobError(reason_at_last or reason, f"{message}; {last_words}")
-            await self._end(job, JobState.FAILED, error)
+            await self._end(job, RunFailed(reason_at_last or reason, f"{message}; {last_words}"))
             return
         text = f"{message}; the job will be run again (attempt {job.attempt + 1})"
         notice = RunNotice(reason, text, warning=True)
         log.warning("job %s: %s; queued again", job.job_id, message)
 
         if not await self._store(lambda s: s.jobs.requeue(job.job_id, job.attempt, notice, lost)):
-            await self._end(job, JobState.CANCELLED)
+            await self._end(job, RunCancelled())
             return
         self._hub.announce(job.job_id)
         self._jobs.arrived.set()

@@ -26,7 +26,7 @@ from ugosa_server.errors import (
 )
 from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.runs import RunFailed, RunNotice, RunProgress
+from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.marks import Mark, MarkState
@@ -412,7 +412,7 @@ async def test_abandoned_attempt_writes_nothing_into_the_next(tmp_path):
         await gate.reached.wait()
         stale = front.engine.runs[0].spec
         assert not await front.store(lambda s: s.jobs.append_event(job.job_id, stale.attempt, progress(4)))
-        assert not await front.store(lambda s: s.jobs.end(job.job_id, stale.attempt, JobState.FAILED))
+        assert not await front.store(lambda s: s.jobs.end(job.job_id, stale.attempt, RunCancelled()))
         with pytest.raises(FileNotFoundError):
             succeed(stale)
         gate.open()

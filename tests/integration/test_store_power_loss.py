@@ -14,7 +14,7 @@ from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.errors import ConfigError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import JobDraft, UploadFormat
-from ugosa_server.jobs.runs import JobOptions, RunNotice
+from ugosa_server.jobs.runs import JobOptions, RunNotice, RunSucceeded
 from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
@@ -39,7 +39,7 @@ def history(store):
         yield lambda s, j=job_id: s.jobs.get("me", j).attempt >= 1 or fail(j)
         store.jobs.append_event(job_id, 1, RunNotice("NOTE", "words"))
         yield lambda s, j=job_id: len(s.events.after(j, 0, 9)) >= 3 or fail(j)
-        store.jobs.end(job_id, 1, JobState.SUCCEEDED)
+        store.jobs.end(job_id, 1, RunSucceeded((), "", ""))
         yield lambda s, j=job_id: s.jobs.get("me", j).state is JobState.SUCCEEDED or fail(j)
 
 

@@ -22,7 +22,7 @@ from typing import get_args
 import msgspec
 
 from ugosa_server.errors import DISK_FULL_MESSAGE, DiskFullError, WorkerLostError, is_disk_full
-from ugosa_server.jobs import RunCancelled, RunEvent, RunFailed, RunSpec, RunStep, RunSucceeded
+from ugosa_server.jobs import RunCancelled, RunEnd, RunEvent, RunFailed, RunSpec, RunStep
 
 MACHINE_FAULT = "MACHINE_FAULT"  # reason of a run that ended for lack of memory, descriptors or processes
 SEE_LOG = "the server's log has the details"
@@ -154,7 +154,7 @@ class WorkerRun(Run):
             if isinstance(event, WorkerLostError):
                 raise event
             yield event
-            if isinstance(event, RunSucceeded | RunFailed | RunCancelled):
+            if isinstance(event, RunEnd):
                 return
 
     async def cancel(self, deadline_s: float) -> None:

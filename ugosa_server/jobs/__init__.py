@@ -4,7 +4,7 @@ The services are `queue.JobQueue`, `arrays.JobArrays`, `uploads.Uploads`, `quota
 `retention` and `store.AsyncStore`; the table of options is `option_table.OPTIONS`.
 """
 
-from ugosa_server.jobs.events import EventBody, EventHub, JobError, JobEvent, JobState, StateChanged
+from ugosa_server.jobs.events import EventBody, EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobArray, JobDraft, Upload, UploadFormat, UploadState
 from ugosa_server.jobs.runs import (
     AdapterFile,
@@ -13,6 +13,7 @@ from ugosa_server.jobs.runs import (
     JobOptions,
     RunBaseStems,
     RunCancelled,
+    RunEnd,
     RunEvent,
     RunFailed,
     RunNotice,
@@ -26,8 +27,8 @@ from ugosa_server.jobs.runs import (
 )
 
 __all__ = [
-    "AdapterFile", "BaseStems", "EventBody", "EventHub", "Job", "JobArray", "JobDraft", "JobError",
-    "JobEvent", "JobKind", "JobOptions", "JobState", "RunBaseStems", "RunCancelled", "RunEvent",
+    "AdapterFile", "BaseStems", "EventBody", "EventHub", "Job", "JobArray", "JobDraft",
+    "JobEvent", "JobKind", "JobOptions", "JobState", "RunBaseStems", "RunCancelled", "RunEnd", "RunEvent",
     "RunFailed", "RunNotice", "RunPhase", "RunPreview", "RunProgress", "RunSpec", "RunStep",
     "RunSucceeded", "StateChanged", "StemFile", "Upload", "UploadFormat", "UploadState",
 ]  # fmt: skip

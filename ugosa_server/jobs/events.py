@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ugosa_server.jobs.runs import RunStep
+from ugosa_server.jobs.runs import RunFailed, RunStep
 
 
 class JobState(StrEnum):
@@ -32,20 +32,11 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True)
-class JobError:
-    """Why a job failed."""
-
-    reason: str
-    """Stable word, for example "WORKER_LOST"."""
-    message: str
-
-
-@dataclass(frozen=True)
 class StateChanged:
     """The job entered a state."""
 
     state: JobState
-    error: JobError | None = None
+    error: RunFailed | None = None
     """Set when FAILED."""
 
 

@@ -18,8 +18,8 @@ from ugosa_server.errors import (
     UploadDamagedError,
     UploadIncompleteError,
 )
-from ugosa_server.jobs.events import JobError, JobState
-from ugosa_server.jobs.runs import JobOptions, RunSucceeded, StemFile
+from ugosa_server.jobs.events import JobState
+from ugosa_server.jobs.runs import JobOptions, RunFailed, RunSucceeded, StemFile
 from ugosa_server.marks import Mark, MarkSet
 from ugosa_server.marks.players import VideoInfo
 
@@ -236,7 +236,7 @@ class Job:
     """Unix time of the first run's start."""
     end_time_s: float | None = None
     """Unix time of the terminal state."""
-    error: JobError | None = None
+    error: RunFailed | None = None
     """Set when FAILED."""
     result: RunSucceeded | None = None
     """Set when SUCCEEDED; without stems once they have been kept long enough."""

@@ -166,9 +166,10 @@ class RunSucceeded:
 
 @dataclass(frozen=True)
 class RunFailed:
-    """The last event of a run that failed for a reason that another attempt would meet again."""
+    """The last event of a run that failed, and why its job did."""
 
     reason: str
+    """Stable word, for example "WORKER_LOST"."""
     message: str
 
 
@@ -273,4 +274,6 @@ class AdapterFile:
 RunStep = RunProgress | RunNotice | RunBaseStems | RunPreview
 """An event after which the run goes on."""
 
-RunEvent = RunStep | RunSucceeded | RunFailed | RunCancelled
+RunEnd = RunSucceeded | RunFailed | RunCancelled
+
+RunEvent = RunStep | RunEnd

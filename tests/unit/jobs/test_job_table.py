@@ -11,9 +11,9 @@ from ugosa_server.errors import (
     RequestIdConflictError,
     UploadInUseError,
 )
-from ugosa_server.jobs.events import JobError, JobState, StateChanged
+from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.model import JobDraft, UploadFormat
-from ugosa_server.jobs.runs import JobOptions, RunNotice, RunSucceeded, StemFile
+from ugosa_server.jobs.runs import JobOptions, RunCancelled, RunFailed, RunNotice, RunSucceeded, StemFile
 from ugosa_server.jobs.store import Store
 from ugosa_server.marks import Mark, MarkState
 from ugosa_server.marks.players import PlayerPicture, VideoInfo, VideoSource, VisualFrame
@@ -137,7 +137,7 @@ def test_events_have_no_gaps_and_stale_attempts_write_nothing(store):
     store.jobs.requeue("j1", 1, NOTICE)
     store.jobs.claim_next()
     assert not store.jobs.append_event("j1", 1, RunNotice("LATE", "from the first attempt"))
-    assert not store.jobs.end("j1", 1, JobState.SUCCEEDED)
+    assert not store.jobs.end("j1", 1, RunCancelled())
     assert store.jobs.append_event("j1", 2, RunNotice("NOW", "from the second"))
     events = store.events.after("j1", 0, 100)
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
@@ -150,10 +150,10 @@ def test_an_ended_job_never_changes_again(store):
     queue(store, "j1")
     store.jobs.claim_next()
     result = RunSucceeded((StemFile("drums", "stem-0.wav", 9, 9, "aa"),), "report.json", "report.html")
-    assert store.jobs.end("j1", 1, JobState.SUCCEEDED, result=result)
+    assert store.jobs.end("j1", 1, result)
     ended = store.jobs.get("me", "j1")
     assert (ended.result, ended.fraction) == (result, 1.0)
-    assert not store.jobs.end("j1", 1, JobState.FAILED, JobError("X", "x"))
+    assert not store.jobs.end("j1", 1, RunFailed("X", "x"))
     assert not store.jobs.requeue("j1", 1, NOTICE)
     assert store.jobs.request_cancel("me", "j1") == ended
 
@@ -165,7 +165,7 @@ def test_cancel_ends_a_queued_job_and_marks_a_running_one(store):
     store.jobs.claim_next()
     assert store.jobs.request_cancel("me", "j2").state is JobState.CANCELLING
     assert not store.jobs.requeue("j2", 1, NOTICE)
-    assert store.jobs.end("j2", 1, JobState.CANCELLED)
+    assert store.jobs.end("j2", 1, RunCancelled())
     states = [e.body.state for e in store.events.after("j2", 0, 9) if isinstance(e.body, StateChanged)]
     assert states == [JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING, JobState.CANCELLED]
 
@@ -179,7 +179,7 @@ def test_a_job_is_found_by_its_content_while_that_is_its_own(store):
     store.jobs.set_marks("me", "j3", ())
     for _ in range(3):
         job = store.jobs.claim_next()
-        store.jobs.end(job.job_id, 1, JobState.SUCCEEDED, result=RunSucceeded((), "r.json", "r.html"))
+        store.jobs.end(job.job_id, 1, RunSucceeded((), "r.json", "r.html"))
     assert store.jobs.find_content("me", ("b", "c")).job_id == "j2"
     assert store.jobs.find_content("you", ("c",)) is None
     store.jobs.delete("me", "j2")
@@ -191,7 +191,7 @@ def test_a_job_that_learns_less_is_no_equal_one(store):
     store.jobs.create("j1", "r", "d", draft)
     assert store.jobs.request_accept("me", "j1").accepted
     store.jobs.claim_next()
-    store.jobs.end("j1", 1, JobState.SUCCEEDED, result=RunSucceeded((), "r.json", "r.html"))
+    store.jobs.end("j1", 1, RunSucceeded((), "r.json", "r.html"))
     assert store.jobs.find_content("me", "c") is None
 
 

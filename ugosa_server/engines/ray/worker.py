@@ -17,6 +17,7 @@ from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.jobs import (
     RunBaseStems,
     RunCancelled,
+    RunEnd,
     RunEvent,
     RunFailed,
     RunPreview,
@@ -256,7 +257,7 @@ class RayWorker(Worker):
             self.lose(f"{reason} (job {run.spec.job_id})", kill=kill)
 
     def _release(self, run: WorkerRun, event: RunEvent) -> None:
-        if isinstance(event, RunSucceeded | RunFailed | RunCancelled) and self.current is run:
+        if isinstance(event, RunEnd) and self.current is run:
             if not isinstance(event, RunFailed):
                 self.models.add(run.spec.model_path)
             self.current = None

@@ -10,10 +10,10 @@ import msgspec
 
 from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamagedError
-from ugosa_server.jobs.events import JobError, JobState
+from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.retries import LostRuns
-from ugosa_server.jobs.runs import BaseStems, JobOptions, RunBaseStems, RunSucceeded, StemFile
+from ugosa_server.jobs.runs import BaseStems, JobOptions, RunBaseStems, RunFailed, RunSucceeded, StemFile
 from ugosa_server.jobs.store.rows import Database, columns_of, from_json
 from ugosa_server.jobs.store.turns import Turns
 from ugosa_server.marks import Mark
@@ -52,7 +52,7 @@ STARRED = "(SELECT count(*) FROM stars WHERE stars.job_id = jobs.job_id)"
 ACCEPTED = "(SELECT count(*) FROM accepted_jobs a WHERE a.job_id = jobs.job_id)"
 COLUMNS = columns_of(JobRow, marks=f"CAST({MARKS} AS BLOB)", starred=STARRED, accepted=ACCEPTED)
 COLUMNS_WITHOUT_MARKS = columns_of(JobRow, marks="CAST('[]' AS BLOB)", starred=STARRED, accepted=ACCEPTED)
-DAMAGED = JobError(StoreDamagedError.reason, JOB_DAMAGED_MESSAGE)
+DAMAGED = RunFailed(StoreDamagedError.reason, JOB_DAMAGED_MESSAGE)
 NO_AUDIO = SourceAudio("", 0, 0, 0, "", 0.0)  # in place of what is damaged
 NO_OPTIONS = JobOptions("")
 NO_MARKS: tuple[Mark, ...] = ()
@@ -238,7 +238,7 @@ class JobReader:
         audio = from_json(row.audio, SourceAudio, NO_AUDIO, name)
         options = from_json(row.options, JobOptions, NO_OPTIONS, name)
         marks = from_json(row.marks, tuple[Mark, ...], NO_MARKS, name)
-        error = None if row.error is None else from_json(row.error, JobError, DAMAGED, name)
+        error = None if row.error is None else from_json(row.error, RunFailed, DAMAGED, name)
         result = None if row.result is None else from_json(row.result, RunSucceeded, NO_RESULT, name)
         state = row.state
         if result is NO_RESULT:

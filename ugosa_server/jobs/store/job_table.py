@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ugosa_server.errors import JobInUseError, JobNotFinishedError, JobStartedError, NotFoundError
-from ugosa_server.jobs.events import EventBody, JobError, JobState, StateChanged
+from ugosa_server.jobs.events import EventBody, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobDraft
 from ugosa_server.jobs.retries import LostRuns
-from ugosa_server.jobs.runs import RunNotice, RunSucceeded
+from ugosa_server.jobs.runs import RunEnd, RunFailed, RunNotice, RunSucceeded
 from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.job_reader import JobReader
@@ -143,29 +143,22 @@ class JobTable(JobReader):
             self._events.append(job_id, attempt, body)
             return True
 
-    def end(
-        self,
-        job_id: str,
-        attempt: int,
-        state: JobState,
-        error: JobError | None = None,
-        result: RunSucceeded | None = None,
-    ) -> bool:
-        """Move a RUNNING or CANCELLING job to a terminal state; False when the attempt is stale."""
+    def end(self, job_id: str, attempt: int, ending: RunEnd) -> JobState | None:
+        """Move a RUNNING or CANCELLING job to the state of its run's end; None when the attempt is stale."""
         with self._db.transaction():
             if not self._is_live(job_id, attempt):
-                return False
-            self._enter(
-                job_id,
-                attempt,
-                StateChanged(state, error),
-                end_time_s=self._clock.stamp_s(),
-                error=error,
-                result=result,
-                stored_bytes=result.stored_bytes if result else 0,
-                **({"fraction": 1.0} if state is JobState.SUCCEEDED else {}),
-            )
-            return True
+                return None
+            columns: dict[str, object] = {"end_time_s": self._clock.stamp_s(), "stored_bytes": 0}
+            if isinstance(ending, RunSucceeded):
+                changed = StateChanged(JobState.SUCCEEDED)
+                columns |= {"result": ending, "stored_bytes": ending.stored_bytes, "fraction": 1.0}
+            elif isinstance(ending, RunFailed):
+                changed = StateChanged(JobState.FAILED, ending)
+                columns["error"] = ending
+            else:
+                changed = StateChanged(JobState.CANCELLED)
+            self._enter(job_id, attempt, changed, **columns)
+            return changed.state
 
     def requeue(self, job_id: str, attempt: int, notice: RunNotice, lost: LostRuns = NO_LOST_RUNS) -> bool:
         """Put a RUNNING job back into its place in the queue, saying why; False when it is not RUNNING so.
