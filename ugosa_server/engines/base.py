@@ -208,21 +208,15 @@ class WorkerEngine(Engine):
         """Return the worker that the run, or any run, should get now; None while all are busy or starting."""
 
 
-def is_machine_fault(error: Exception) -> bool:
-    """Return whether memory, descriptors or processes of the machine ran out, whatever the job is."""
-    return (
-        isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno in EXHAUSTED)
-        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))  # torch's, on the CPU
-    )
-
-
 def failure_of(error: Exception) -> RunFailed:
     """Return the end of a run that an unexpected error has ended."""
     if is_disk_full(error) or isinstance(error, DiskFullError):
         return RunFailed(DiskFullError.reason, DISK_FULL_MESSAGE)
-    if is_machine_fault(error):
-        lacking = EXHAUSTED.get(error.errno or 0, "memory") if isinstance(error, OSError) else "memory"
+    lacking = EXHAUSTED.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+    is_torchs = isinstance(error, RuntimeError) and "allocate memory" in str(error)  # on the CPU
+    if isinstance(error, MemoryError) or is_torchs:
+        lacking = "memory"
+    if lacking:
         return RunFailed(MACHINE_FAULT, f"this machine ran short of {lacking}; {SEE_LOG}")
     return RunFailed("INTERNAL", f"internal error ({type(error).__name__}); {SEE_LOG}")
 
