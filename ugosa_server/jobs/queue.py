@@ -209,10 +209,10 @@ class JobQueue:
                 for seq, event in events:
                     yield seq, event
                     after_seq = seq
-                if len(events) == EVENTS_PER_READ:
-                    continue
-                if ended:
+                if ended and len(events) < EVENTS_PER_READ:
                     return
+                if events:
+                    continue
                 if self.hub.closed:
                     raise DrainingError("the server is shutting down; watch again later with the last seq")
                 await changed.wait()
