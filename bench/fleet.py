@@ -183,7 +183,7 @@ class FleetEngine(Engine):
 
     async def health(self) -> EngineHealth:
         """See Engine.health."""
-        return EngineHealth(ready=True, device="none", detail="")
+        return EngineHealth(workers_ready=1)
 
     async def close(self, grace_s: float) -> None:
         """See Engine.close."""

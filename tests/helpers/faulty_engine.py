@@ -186,7 +186,7 @@ class FaultyEngine(Engine):
         return run
 
     async def health(self):
-        return EngineHealth(ready=True, device="none", detail="", restarts=self.restarts)
+        return EngineHealth(restarts=self.restarts, workers_ready=1)
 
     async def close(self, grace_s):
         for run in self.runs:

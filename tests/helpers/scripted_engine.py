@@ -109,7 +109,7 @@ class ScriptedEngine(Engine):
         return run
 
     async def health(self):
-        return EngineHealth(ready=True, device="script", detail="")
+        return EngineHealth(workers_ready=1)
 
     async def close(self, grace_s):
         pass

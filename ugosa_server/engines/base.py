@@ -42,11 +42,6 @@ log = logging.getLogger(__name__)
 class EngineHealth:
     """State of an engine at one moment."""
 
-    ready: bool
-    """Whether a job would start now."""
-    device: str
-    """Device in use, for example "cpu" or "cuda:0 (NVIDIA H200)"."""
-    detail: str
     refusal: str = ""
     """Reason why no job can ever start with these settings; empty = one may."""
     restarts: int = 0
@@ -57,6 +52,11 @@ class EngineHealth:
     """Number of workers that the engine keeps."""
     workers_ready: int = 0
     """Number of those that could run a job or are running one."""
+
+    @property
+    def ready(self) -> bool:
+        """True if a worker is there for jobs."""
+        return self.workers_ready > 0
 
 
 class Run(ABC):
@@ -104,7 +104,7 @@ class Engine(ABC):
 
     @abstractmethod
     async def health(self) -> EngineHealth:
-        """Return whether jobs would start now, and on which device."""
+        """Return the state of the engine."""
 
     @abstractmethod
     async def close(self, grace_s: float) -> None:

@@ -176,11 +176,7 @@ class LocalEngine(WorkerEngine):
     async def health(self) -> EngineHealth:
         """See Engine.health."""
         worker = self._free_worker(None)
-        starting = self._refusal or "the worker process is starting"
         return EngineHealth(
-            ready=worker is not None,
-            device=worker.device if worker else "",
-            detail=f"worker process {worker.pid}" if worker else starting,
             refusal="" if self._was_ready else self._refusal,
             restarts=self._restarts,
             gpu_memory_bytes=worker.gpu_memory_bytes if worker else None,

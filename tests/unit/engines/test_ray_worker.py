@@ -50,7 +50,7 @@ class Actor:
                 raise self._prepare
             return self._prepare
         if method == "health":
-            return ActorHealth(self.name, 1, None)
+            return ActorHealth(self.name, None)
         return None
 
     async def _run(self):

@@ -8,7 +8,6 @@ so that the front process can load this file.
 from __future__ import annotations
 
 import logging
-import os
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -52,7 +51,6 @@ class ActorHealth:
 
     incarnation: str
     """Id of the process; another one after each restart."""
-    pid: int
     gpu_memory_bytes: int | None
     """Reserved on its GPU; None without one."""
 
@@ -124,7 +122,7 @@ class WorkerActor(NodeFiles):
     def health(self) -> ActorHealth:
         """Return the state of the actor."""
         networks = self.networks
-        return ActorHealth(self._incarnation, os.getpid(), networks.gpu_memory_bytes if networks else None)
+        return ActorHealth(self._incarnation, networks.gpu_memory_bytes if networks else None)
 
     def reads(self, path: str, content: str) -> bool:
         """Return whether this node sees the same file at that path as the server."""

@@ -89,9 +89,6 @@ class RayEngine(WorkerEngine):
         memory = [worker.health.gpu_memory_bytes for worker in ready if worker.health]
         known = [size for size in memory if size is not None]
         return EngineHealth(
-            ready=bool(ready),
-            device=", ".join(sorted({worker.device for worker in ready})),
-            detail=f"{len(ready)} of {len(self._workers)} workers on Ray",
             refusal="" if self._was_ready else self._refusal(),
             restarts=sum(worker.restarts for worker in self._workers),
             gpu_memory_bytes=sum(known) if known else None,
