@@ -302,8 +302,7 @@ class JobQueue:
         """
         job = await self.get(principal, job_id)
         if not job.state.ended:
-            preview = await self.store(lambda s: s.events.newest_preview(job_id, job.attempt))
-            for stem in preview.stems if preview else ():
+            for stem in await self.store(lambda s: s.events.newest_stems(job_id, job.attempt, "preview")):
                 path = self.spool.attempt_dir(job_id, job.attempt) / stem.file_name
                 size_bytes = await asyncio.to_thread(_plain_size, path) if stem.source == source else None
                 if size_bytes is not None:

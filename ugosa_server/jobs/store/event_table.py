@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ugosa_server.errors import StoreDamagedError
 from ugosa_server.jobs.events import EventBody, JobEvent, StateChanged
-from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPreview, RunProgress
+from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPreview, RunProgress, StemFile
 from ugosa_server.jobs.store.rows import Table, from_json
 
 KINDS: dict[str, type[EventBody]] = {
@@ -20,8 +20,10 @@ KINDS: dict[str, type[EventBody]] = {
 DAMAGED = RunNotice(
     StoreDamagedError.reason, "what the server's database held of this event is damaged", warning=True
 )
-NO_PREVIEW = RunPreview((), 0, 0, 0, 0)
 KIND_OF_TYPE = {body_type: kind for kind, body_type in KINDS.items()}
+
+
+COLUMNS = "job_id, seq, attempt, time_s, kind, CAST(body AS BLOB)"
 
 
 class EventRow(NamedTuple):
@@ -40,7 +42,7 @@ class EventRow(NamedTuple):
 class EventTable(Table):
     """Reads and writes events."""
 
-    def append(self, job_id: str, attempt: int, body: EventBody) -> JobEvent:
+    def append(self, job_id: str, attempt: int, body: EventBody) -> None:
         """Append an event and move the job's `last_seq` (and `fraction`) with it, in one transaction."""
         with self._db.transaction():
             row = self._db.row(
@@ -51,13 +53,12 @@ class EventTable(Table):
             if row is None:
                 raise LookupError(f"no job {job_id}")
             seq, array_id = row
-            event = JobEvent(job_id, seq, attempt, time.time(), body)
             self._db.insert(
                 "events",
                 job_id=job_id,
                 seq=seq,
                 attempt=attempt,
-                time_s=event.time_s,
+                time_s=time.time(),
                 kind=KIND_OF_TYPE[type(body)],
                 body=body,
             )
@@ -72,35 +73,33 @@ class EventTable(Table):
                 )
             if isinstance(body, RunProgress):
                 self._db.update("jobs", "job_id", job_id, fraction=body.fraction)
-        return event
 
     def after(self, job_id: str, seq: int, limit: int) -> list[JobEvent]:
         """Return at most `limit` events with a larger sequence number, in order."""
         rows = self._db.rows(
             EventRow,
-            "SELECT job_id, seq, attempt, time_s, kind, CAST(body AS BLOB) FROM events"
-            " WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+            f"SELECT {COLUMNS} FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
             (job_id, seq, limit),
         )
         return [_event(row) for row in rows]
 
-    def newest_preview(self, job_id: str, attempt: int) -> RunPreview | None:
-        """Return the newest preview of an attempt; None if there is none."""
+    def newest_stems(self, job_id: str, attempt: int, kind: str) -> tuple[StemFile, ...]:
+        """Return the stems of the newest event of an attempt, "base_stems" or "preview"; none without one."""
         row = self._db.row(
-            tuple[bytes],
-            "SELECT CAST(body AS BLOB) FROM events WHERE job_id = ? AND attempt = ? AND kind = 'preview'"
+            EventRow,
+            f"SELECT {COLUMNS} FROM events WHERE job_id = ? AND attempt = ? AND kind = ?"
             " ORDER BY seq DESC LIMIT 1",
-            (job_id, attempt),
+            (job_id, attempt, kind),
         )
-        return None if row is None else from_json(row[0], RunPreview, NO_PREVIEW, f"job {job_id}")
+        body = None if row is None else _event(row).body
+        return body.stems if isinstance(body, RunBaseStems | RunPreview) else ()
 
     def after_in_array(self, array_id: str, array_seq: int, limit: int) -> list[tuple[int, JobEvent]]:
         """Return at most `limit` events of an array's jobs with a larger array_seq, and that, in order."""
         rows = self._db.rows(
             EventRow,
-            "SELECT job_id, seq, attempt, time_s, kind, CAST(body AS BLOB), array_seq FROM array_events"
-            " JOIN events USING (job_id, seq) WHERE array_id = ? AND array_seq > ?"
-            " ORDER BY array_seq LIMIT ?",
+            f"SELECT {COLUMNS}, array_seq FROM array_events JOIN events USING (job_id, seq)"
+            " WHERE array_id = ? AND array_seq > ? ORDER BY array_seq LIMIT ?",
             (array_id, array_seq, limit),
         )
         return [(row.array_seq, _event(row)) for row in rows]

@@ -13,7 +13,8 @@ from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamaged
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.retries import LostRuns
-from ugosa_server.jobs.runs import BaseStems, JobOptions, RunBaseStems, RunFailed, RunSucceeded, StemFile
+from ugosa_server.jobs.runs import BaseStems, JobOptions, RunFailed, RunSucceeded
+from ugosa_server.jobs.store.event_table import EventTable
 from ugosa_server.jobs.store.rows import Database, columns_of, from_json
 from ugosa_server.jobs.store.turns import Turns
 from ugosa_server.marks import Mark
@@ -57,15 +58,15 @@ NO_AUDIO = SourceAudio("", 0, 0, 0, "", 0.0)  # in place of what is damaged
 NO_OPTIONS = JobOptions("")
 NO_MARKS: tuple[Mark, ...] = ()
 NO_RESULT = RunSucceeded((), "", "")
-NO_STEMS = RunBaseStems(())
 MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 
 
 class JobReader:
     """Reads jobs."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, events: EventTable) -> None:
         self._db = database
+        self._events = events
         self._turns = Turns(database)
 
     def find_request(self, principal: str, request_id: str, request_digest: str) -> Job | None:
@@ -245,7 +246,7 @@ class JobReader:
             state, error, result = JobState.FAILED, DAMAGED, None
         base_stems = result.base_stems if result else ()
         if options.base_stems is not BaseStems.NONE and state in (JobState.RUNNING, JobState.CANCELLING):
-            base_stems = self._early_stems(row.job_id, row.attempt)
+            base_stems = self._events.newest_stems(row.job_id, row.attempt, "base_stems")
         values = row._asdict()
         number = values.pop("number")
         values.update(
@@ -264,12 +265,3 @@ class JobReader:
             damaged=audio is NO_AUDIO or options is NO_OPTIONS or (marks is NO_MARKS and row.marks != b"[]"),
         )
         return Job(**values)
-
-    def _early_stems(self, job_id: str, attempt: int) -> tuple[StemFile, ...]:
-        """Return the stems of the unadapted network that an attempt in progress has written."""
-        row = self._db.row(
-            tuple[bytes],
-            "SELECT CAST(body AS BLOB) FROM events WHERE job_id = ? AND attempt = ? AND kind = 'base_stems'",
-            (job_id, attempt),
-        )
-        return () if row is None else from_json(row[0], RunBaseStems, NO_STEMS, f"job {job_id}").stems

@@ -23,8 +23,7 @@ class JobTable(JobReader):
     """Reads and writes jobs. Every method is one transaction, durable when it returns."""
 
     def __init__(self, database: Database, events: EventTable, clock: ClockTable) -> None:
-        super().__init__(database)
-        self._events = events
+        super().__init__(database, events)
         self._clock = clock
 
     def create(
