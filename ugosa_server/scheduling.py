@@ -74,7 +74,7 @@ class Scheduler:
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.CANCELLING)):
             await self._end(job, RunCancelled())
         for job in await self._store(lambda s: s.jobs.unfinished(JobState.RUNNING)):
-            begun = await self._store(lambda s, job=job: s.events.has_progress(job.job_id, job.attempt))
+            begun = await self._has_begun(job)
             await self._retry(job, "SERVER_RESTART", "the server was restarted", LostRuns(runs=int(begun)))
 
     def start(self) -> None:
@@ -227,11 +227,7 @@ class Scheduler:
                         case RunCancelled():
                             await self._end(job, event)
                         case step:
-                            await self._store(
-                                lambda s, step=step: s.jobs.append_event(job.job_id, job.attempt, step)
-                            )
-                            reach("job.event_recorded")
-                            self._hub.announce(job.job_id)
+                            await self._record(job, step)
                     if ended:
                         return
             raise WorkerLostError("the run stopped without a result")
@@ -241,6 +237,15 @@ class Scheduler:
         finally:
             if not ended and not self._draining.is_set():
                 await run.cancel(self._cancel_deadline_s)
+
+    async def _record(self, job: Job, step: RunStep) -> None:
+        await self._store(lambda s: s.jobs.append_event(job.job_id, job.attempt, step))
+        reach("job.event_recorded")
+        self._hub.announce(job.job_id)
+
+    async def _has_begun(self, job: Job) -> bool:
+        """Return whether a worker had begun with the attempt that a dead server left."""
+        return await self._store(lambda s: s.events.has_progress(job.job_id, job.attempt))
 
     async def _fail(self, job: Job, failure: RunFailed) -> None:
         """Fail a job; where the machine is to blame, queue it again."""

@@ -86,7 +86,7 @@ class JobArrays:
             QuotaError: the principal watches too much at once.
         """
 
-        def read(store: Store, seq: int) -> tuple[bool, list[tuple[int, JobEvent]]]:
+        def read(seq: int, store: Store) -> tuple[bool, list[tuple[int, JobEvent]]]:
             ended = store.arrays.has_ended(principal, array_id)
             return ended, store.events.after_in_array(array_id, seq, EVENTS_PER_READ)
 

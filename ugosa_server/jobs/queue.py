@@ -179,7 +179,7 @@ class JobQueue:
             QuotaError: the principal watches too much at once.
         """
 
-        def read(store: Store, seq: int) -> tuple[bool, list[tuple[int, JobEvent]]]:
+        def read(seq: int, store: Store) -> tuple[bool, list[tuple[int, JobEvent]]]:
             ended = store.jobs.state_of(principal, job_id).ended
             events = store.events.after(job_id, seq, EVENTS_PER_READ)
             return ended, [(event.seq, event) for event in events]
@@ -193,7 +193,7 @@ class JobQueue:
         principal: str,
         job_ids: Collection[str],
         after_seq: int,
-        read: Callable[[Store, int], tuple[bool, list[tuple[int, JobEvent]]]],
+        read: Callable[[int, Store], tuple[bool, list[tuple[int, JobEvent]]]],
     ) -> AsyncGenerator[tuple[int, JobEvent], None]:
         """Yield the numbered events of some jobs after `after_seq`, as they come.
 
@@ -205,7 +205,7 @@ class JobQueue:
         with self.quotas.streaming(Stream.WATCH, principal), self.hub.listen(*job_ids) as changed:
             while True:
                 changed.clear()
-                ended, events = await self.store(partial(read, seq=after_seq))
+                ended, events = await self.store(partial(read, after_seq))
                 for seq, event in events:
                     yield seq, event
                     after_seq = seq

@@ -15,6 +15,7 @@ import time
 from ugosa_server.config import RetentionSettings
 from ugosa_server.jobs.leftovers import S_PER_DAY, remove_long_lost
 from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import Uploads
 
 SWEEP_INTERVAL_S = 3600.0
@@ -38,6 +39,12 @@ async def sweep(
     return swept_uploads, swept_jobs
 
 
+async def believed_time_s(store: AsyncStore) -> float | None:
+    """Return the Unix time, or None where the clock has jumped: see ClockTable.believe."""
+    now_s = time.time()
+    return now_s if await store(lambda s: s.clock.believe(now_s)) else None
+
+
 async def keep_sweeping(uploads: Uploads, jobs: JobQueue, settings: RetentionSettings) -> None:
     """Sweep now and then every hour, until cancelled. A sweep that fails is logged and tried again.
 
@@ -45,8 +52,7 @@ async def keep_sweeping(uploads: Uploads, jobs: JobQueue, settings: RetentionSet
     """
     while True:
         try:
-            now_s = time.time()
-            if await uploads.store(lambda s, now_s=now_s: s.clock.believe(now_s)):
+            if (now_s := await believed_time_s(uploads.store)) is not None:
                 await sweep(uploads, jobs, settings, now_s)
                 await asyncio.to_thread(remove_long_lost, uploads.spool, now_s)
             else:

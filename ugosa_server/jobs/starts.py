@@ -102,7 +102,7 @@ class Starts:
             except (BadOptionError, CheckpointError):
                 return cold
             warm = _with_few_epochs(replace(cold, start_from=job.job_id), request)
-            whole = await self._store(lambda s, job=job: s.jobs.get(principal, job.job_id))
+            whole = await self._with_marks(job)
             if (
                 sorted(whole.marks) == sorted(draft.marks)
                 and learned in (cold.adaptation, warm.adaptation)
@@ -112,6 +112,9 @@ class Starts:
                 return replace(warm, adaptation=replace(warm.adaptation, epochs=0))
             return warm
         return cold
+
+    async def _with_marks(self, job: Job) -> Job:
+        return await self._store(lambda s: s.jobs.get(job.principal, job.job_id))
 
     def _path_of(self, job: Job) -> Path | None:
         if job.result is None or job.result.adapter is None:

@@ -100,10 +100,11 @@ class JobFeed:
 
     async def load(self) -> None:
         """Read the jobs that an earlier server process left."""
-        for state in (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING):
-            for job in await self._store(lambda s, state=state: s.jobs.unfinished(state)):
-                if job.principal == self._principal:
-                    await self.snapshot(job.job_id)
+        states = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
+        jobs = await self._store(lambda s: [job for state in states for job in s.jobs.unfinished(state)])
+        for job in jobs:
+            if job.principal == self._principal:
+                await self.snapshot(job.job_id)
 
     async def run(self, publish: Callable[[JobSnapshot], None], discard: Callable[[str], None]) -> None:
         """Publish news for ever; several events of a job that wait together become one snapshot.
