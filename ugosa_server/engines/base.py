@@ -5,7 +5,7 @@ retries, attempt numbers and sequence numbers. `engines/local.py` is the default
 the same contract. Both of ours give each run to a `Worker` of their own.
 
 A message between the front process and a worker is one JSON object a line:
-`{"kind": "RunProgress", "body": {...}}`.
+`{"kind": "RunProgress", "body": {...}}`. A RunSpec, sent only when no run is in progress, starts its run.
 """
 
 from __future__ import annotations
@@ -226,13 +226,6 @@ def spends_worker(failure: RunFailed, device: str) -> bool:
     return failure.reason == MACHINE_FAULT or (failure.reason == "INTERNAL" and "cuda" in device)
 
 
-@dataclass(frozen=True)
-class StartRun:
-    """To the worker: run this attempt. Sent only when no other is in progress."""
-
-    spec: RunSpec
-
-
 class Wish(StrEnum):
     """Wishes that a run in progress can be asked for."""
 
@@ -275,7 +268,7 @@ class Heartbeat:
     """Reserved on its GPU; None without one."""
 
 
-Message = StartRun | AskRun | WorkerReady | WorkerRefused | Heartbeat | RunEvent
+Message = RunSpec | AskRun | WorkerReady | WorkerRefused | Heartbeat | RunEvent
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 

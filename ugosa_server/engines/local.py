@@ -17,7 +17,6 @@ from ugosa_server.engines.base import (
     Heartbeat,
     Message,
     RunKey,
-    StartRun,
     Wish,
     Worker,
     WorkerEngine,
@@ -91,7 +90,7 @@ class WorkerProcess(Worker):
         """See Worker.run; it must also be ready."""
         run = WorkerRun(spec, self)
         self.current = run
-        self.send(StartRun(spec))
+        self.send(spec)
         return run
 
     def ask(self, spec: RunSpec, wish: Wish) -> None:

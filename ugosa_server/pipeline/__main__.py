@@ -27,7 +27,6 @@ from ugosa_server.engines.base import (
     Heartbeat,
     Message,
     RunKey,
-    StartRun,
     Wish,
     WorkerReady,
     WorkerRefused,
@@ -77,7 +76,7 @@ class Inbox:
     def _read(self) -> None:
         for line in self._stream:
             match decode_line(line)[0]:
-                case StartRun(spec):
+                case RunSpec() as spec:
                     self._runs.put(spec)
                 case AskRun() as wish:
                     self._wishes.add(wish)
