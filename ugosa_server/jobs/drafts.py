@@ -9,7 +9,7 @@ from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import BadOptionError, NoVideoEncoderError, UploadDamagedError
 from ugosa_server.jobs.model import Job, JobDraft, Upload, request_digest, require_song, require_video
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
-from ugosa_server.jobs.runs import BaseStems, JobKind, JobOptions, StemChoice
+from ugosa_server.jobs.runs import BaseStems, JobOptions, StemChoice
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.starts import AUTO, NO_START, Starts
 from ugosa_server.jobs.store import AsyncStore
@@ -73,7 +73,7 @@ class JobDrafts:
         model = self.model(options_request.model)
         options = resolve_job_options(options_request, model)
         await self._check_pictures(upload.principal, options, model, song)
-        draft = await self._checked(upload, options, marks, model)
+        draft = await asyncio.to_thread(_checked, upload, options, marks, model)
         resolved = await self.starts.choose(draft, options_request, model)
         is_cold = resolved.start_from == NO_START
         equal_starts = (AUTO, NO_START) if options.start_from == AUTO else (options.start_from,)
@@ -113,34 +113,30 @@ class JobDrafts:
                 f"job {job.job_id} starts from {job.options.start_from}, chosen for the marks that it has;"
                 " make a new job with the others"
             )
-        return await self._checked(upload, job.options, marks, self.model(job.options.model))
+        model = self.model(job.options.model)
+        return await asyncio.to_thread(_checked, upload, job.options, marks, model)
 
-    async def _checked(
-        self, upload: Upload, options: JobOptions, marks: tuple[Mark, ...], model: ModelInfo
-    ) -> JobDraft:
-        song = require_song(upload)
 
-        def check() -> tuple[tuple[Mark, ...], MarkSet, StemChoice]:
-            checked = validate_marks(marks, model.sources, song.frames)
-            check_marks_of_absent(checked, options.instruments, model.config.sources)
-            stems = stems_of_job(options.instruments, checked, model, song)
-            check_all_silent(MarkSet(checked), stems, song)
-            for name in options.stems:
-                if name not in stems:
-                    raise BadOptionError(
-                        f"the stem {name!r} was chosen, but this job makes {', '.join(stems)}; add {name} to"
-                        " the instruments that play, or choose other stems"
-                    )
-            playing = tuple(name for name in stems if name in model.config.sources)
-            of_ensemble = marks_of_ensemble(MarkSet(checked), playing, model.config.sources, song.frames)
-            return checked, of_ensemble, StemChoice(stems, options.stems)
-
-        _check_preview(options, song)
-        checked, of_ensemble, choice = await asyncio.to_thread(check)
-        n_stems = len(choice.names) if options.kind is JobKind.SEPARATION else 0
-        n_stems *= 1 if options.base_stems is BaseStems.NONE else 2
-        stems_bytes = n_stems * song.frames * song.channels * MAX_STEM_SAMPLE_BYTES
-        return JobDraft(upload, options, checked, of_ensemble, stems_bytes)
+def _checked(upload: Upload, options: JobOptions, marks: tuple[Mark, ...], model: ModelInfo) -> JobDraft:
+    """Return a draft whose marks, stems and preview fit its song; slow where the marks are many."""
+    song = require_song(upload)
+    _check_preview(options, song)
+    marks = validate_marks(marks, model.sources, song.frames)
+    check_marks_of_absent(marks, options.instruments, model.config.sources)
+    stems = stems_of_job(options.instruments, marks, model, song)
+    check_all_silent(MarkSet(marks), stems, song)
+    for name in options.stems:
+        if name not in stems:
+            raise BadOptionError(
+                f"the stem {name!r} was chosen, but this job makes {', '.join(stems)}; add {name} to the"
+                " instruments that play, or choose other stems"
+            )
+    playing = tuple(name for name in stems if name in model.config.sources)
+    of_ensemble = marks_of_ensemble(MarkSet(marks), playing, model.config.sources, song.frames)
+    n_stems = 0 if options.is_analysis else len(StemChoice(stems, options.stems).names)
+    n_stems *= 1 if options.base_stems is BaseStems.NONE else 2
+    stems_bytes = n_stems * song.frames * song.channels * MAX_STEM_SAMPLE_BYTES
+    return JobDraft(upload, options, marks, of_ensemble, stems_bytes)
 
 
 def _check_preview(options: JobOptions, song: SourceAudio) -> None:
