@@ -72,7 +72,7 @@ class EventTable(Table):
                     "UPDATE job_arrays SET last_seq = last_seq + 1 WHERE array_id = ?", (array_id,)
                 )
             if isinstance(body, RunProgress):
-                self._db.update("jobs", "job_id", job_id, fraction=body.fraction)
+                self._db.update("jobs", job_id, fraction=body.fraction)
 
     def after(self, job_id: str, seq: int, limit: int) -> list[JobEvent]:
         """Return at most `limit` events with a larger sequence number, in order."""

@@ -109,7 +109,7 @@ class JobTable(JobReader):
                 )
             stored = self._db.value(int, "SELECT stored_bytes FROM jobs WHERE job_id = ?", (job_id,))
             admit(stems_bytes - stored)
-            self._db.update("jobs", "job_id", job_id, stored_bytes=stems_bytes)
+            self._db.update("jobs", job_id, stored_bytes=stems_bytes)
             self._db.execute("DELETE FROM job_marks WHERE job_id = ?", (job_id,))
             self._db.insert("job_marks", job_id=job_id, marks=marks)
             self._db.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
@@ -263,7 +263,7 @@ class JobTable(JobReader):
         if job.result is None or not job.result.stems:
             return
         result = replace(job.result, stems=(), base_stems=(), report_json="", report_html="", levels="")
-        self._db.update("jobs", "job_id", job.job_id, result=result, stored_bytes=0, request_id=job.job_id)
+        self._db.update("jobs", job.job_id, result=result, stored_bytes=0, request_id=job.job_id)
         self._db.execute("DELETE FROM job_contents WHERE job_id = ?", (job.job_id,))
 
     def _delete(self, job_id: str) -> None:
@@ -279,7 +279,7 @@ class JobTable(JobReader):
 
     def _enter(self, job_id: str, attempt: int, event: StateChanged, **columns: object) -> None:
         """Move a job to a state: in its row, with other columns of it, and by an event."""
-        self._db.update("jobs", "job_id", job_id, state=event.state, **columns)
+        self._db.update("jobs", job_id, state=event.state, **columns)
         self._events.append(job_id, attempt, event)
 
     def _is_live(

@@ -90,8 +90,9 @@ class Database:
         values = [_column(value) for value in columns.values()]
         self.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", values)
 
-    def update(self, table: str, id_column: str, row_id: str, **columns: object) -> None:
+    def update(self, table: str, row_id: str, **columns: object) -> None:
         """Change columns of a row; what is neither text nor a number is written as JSON."""
+        id_column, _ = REQUESTED[table]
         changes = ", ".join(f"{name} = ?" for name in columns)
         values = [_column(value) for value in columns.values()]
         self.execute(f"UPDATE {table} SET {changes} WHERE {id_column} = ?", (*values, row_id))

@@ -67,7 +67,7 @@ class UploadTable:
                 known = self.get(principal, known_id)
                 if not known.damaged:
                     return known
-                self._db.update("uploads", "upload_id", known_id, format=upload_format)
+                self._db.update("uploads", known_id, format=upload_format)
                 self.receive_again(known_id)
                 return self.get(principal, known_id)
             admit()
@@ -125,9 +125,7 @@ class UploadTable:
 
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:
         """Record that this many bytes are on disk."""
-        self._db.update(
-            "uploads", "upload_id", upload_id, committed_size=committed_size, stored_bytes=committed_size
-        )
+        self._db.update("uploads", upload_id, committed_size=committed_size, stored_bytes=committed_size)
 
     def complete(
         self, upload_id: str, sha256: str, audio: SourceAudio | None = None, video: VideoInfo | None = None
@@ -136,7 +134,6 @@ class UploadTable:
         decoded = {"stored_bytes": audio.frames * audio.channels * SAMPLE_BYTES} if audio else {}
         self._db.update(
             "uploads",
-            "upload_id",
             upload_id,
             state=UploadState.COMPLETE,
             sha256=sha256,
