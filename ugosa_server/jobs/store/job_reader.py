@@ -111,13 +111,9 @@ class JobReader:
 
     def find(self, principal: str, job_id: str, *, marks: bool = True) -> Job | None:
         """Return a job of this principal, or None; without its marks, which can be many, if so asked."""
-        row = self._db.row(
-            JobRow,
-            f"SELECT {COLUMNS if marks else COLUMNS_WITHOUT_MARKS} FROM jobs"
-            " WHERE job_id = ? AND principal = ?",
-            (job_id, principal),
-        )
-        return None if row is None else self._job(row)
+        columns = COLUMNS if marks else COLUMNS_WITHOUT_MARKS
+        jobs = self._select(columns, "job_id = ? AND principal = ?", (job_id, principal))
+        return jobs[0] if jobs else None
 
     def state_of(self, principal: str, job_id: str) -> JobState:
         """Return a job's state.
@@ -173,22 +169,15 @@ class JobReader:
 
     def unfinished(self, state: JobState) -> list[Job]:
         """Return all jobs in a state, oldest first, without their marks."""
-        rows = self._db.rows(
-            JobRow,
-            f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs WHERE state = ? ORDER BY number",
-            (state,),
-        )
-        return [self._job(row) for row in rows]
+        return self._select(COLUMNS_WITHOUT_MARKS, "state = ? ORDER BY number", (state,))
 
     def succeeded_of_song(self, principal: str, upload_sha256: str) -> list[Job]:
         """Return the jobs that SUCCEEDED with a song of these bytes, newest first, without their marks."""
-        rows = self._db.rows(
-            JobRow,
-            f"SELECT {COLUMNS_WITHOUT_MARKS} FROM jobs"
-            " WHERE principal = ? AND upload_sha256 = ? AND state = ? ORDER BY number DESC",
+        return self._select(
+            COLUMNS_WITHOUT_MARKS,
+            "principal = ? AND upload_sha256 = ? AND state = ? ORDER BY number DESC",
             (principal, upload_sha256, JobState.SUCCEEDED),
         )
-        return [self._job(row) for row in rows]
 
     def find_content(self, principal: str, contents: Collection[str]) -> Job | None:
         """Return the newest job that SUCCEEDED with one of these contents (JobDraft), or None."""
@@ -233,6 +222,10 @@ class JobReader:
         return self._db.value(
             int, "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?", (principal,)
         )
+
+    def _select(self, columns: str, condition: str, values: tuple[str, ...]) -> list[Job]:
+        rows = self._db.rows(JobRow, f"SELECT {columns} FROM jobs WHERE {condition}", values)
+        return [self._job(row) for row in rows]
 
     def _job(self, row: JobRow) -> Job:
         name = f"job {row.job_id}"
