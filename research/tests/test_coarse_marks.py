@@ -38,6 +38,11 @@ def test_short_sounds_between_silences_are_overlooked():
     assert spans(marks, replace(CAREFUL, min_sound_s=0.5)) == [(100, 800), (900, 990)]
 
 
+def test_a_beat_is_no_silence():
+    rests = [silent(start, start + 5) for start in range(300, 2000, 45)]
+    assert spans([silent(0, 260), *rests], Carelessness(jitter_s=0.0, drop_share=0.0)) == [(0, 260)]
+
+
 def test_edges_jitter_except_at_the_ends_of_the_song():
     marks = [silent(0, 500), silent(1000, 2000), silent(5000, FRAMES)]
     shifts = []

@@ -23,7 +23,7 @@ class Carelessness:
     min_silence_s: float = 1.0
     """Silences shorter than this are not marked; seconds."""
     min_sound_s: float = 0.5
-    """Sounds shorter than this between two silences are not noticed; seconds."""
+    """Sounds shorter than this, and than the silences around them, are not noticed; seconds."""
     jitter_s: float = 0.15
     """Standard deviation of an edge, seconds."""
     drop_share: float = 0.2
@@ -61,11 +61,12 @@ def coarse_marks(
 
 
 def _bridged(spans: Sequence[Interval], longest_gap: int) -> list[Interval]:
-    """Spans with the gaps closed that are shorter than `longest_gap`."""
+    """Spans with the gaps closed that are shorter than `longest_gap` and both spans: a beat stays a beat."""
     bridged: list[Interval] = []
     for start, stop in spans:
-        if bridged and start - bridged[-1][1] < longest_gap:
-            bridged[-1] = (bridged[-1][0], stop)
+        first, last = bridged[-1] if bridged else (start, start)
+        if start - last < min(longest_gap, last - first, stop - start):
+            bridged[-1] = (first, stop)
         else:
             bridged.append((start, stop))
     return bridged
