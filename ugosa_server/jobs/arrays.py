@@ -88,7 +88,7 @@ class JobArrays:
 
         def read(seq: int, store: Store) -> tuple[bool, list[tuple[int, JobEvent]]]:
             ended = store.arrays.has_ended(principal, array_id)
-            return ended, store.events.after_in_array(array_id, seq, EVENTS_PER_READ)
+            return ended, store.events.after_in_array(array_id, seq, EVENTS_PER_READ + 1)
 
         job_ids = (await self.get(principal, array_id)).job_ids
         async with aclosing(self._jobs.follow(principal, job_ids, after_seq, read)) as events:

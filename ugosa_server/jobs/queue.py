@@ -181,7 +181,7 @@ class JobQueue:
 
         def read(seq: int, store: Store) -> tuple[bool, list[tuple[int, JobEvent]]]:
             ended = store.jobs.state_of(principal, job_id).ended
-            events = store.events.after(job_id, seq, EVENTS_PER_READ)
+            events = store.events.after(job_id, seq, EVENTS_PER_READ + 1)
             return ended, [(event.seq, event) for event in events]
 
         async with aclosing(self.follow(principal, [job_id], after_seq, read)) as events:
@@ -197,7 +197,8 @@ class JobQueue:
     ) -> AsyncGenerator[tuple[int, JobEvent], None]:
         """Yield the numbered events of some jobs after `after_seq`, as they come.
 
-        `read` returns whether all the jobs have ended, and at most EVENTS_PER_READ events after a number.
+        `read` returns whether all the jobs have ended, and the events after a number: at most one more than
+        EVENTS_PER_READ, which says that there are more, so that after the last one nothing is read again.
 
         Raises:
             DrainingError, QuotaError: see `watch`.
@@ -206,10 +207,10 @@ class JobQueue:
             while True:
                 changed.clear()
                 ended, events = await self.store(partial(read, after_seq))
-                for seq, event in events:
+                for seq, event in events[:EVENTS_PER_READ]:
                     yield seq, event
                     after_seq = seq
-                if ended and len(events) < EVENTS_PER_READ:
+                if ended and len(events) <= EVENTS_PER_READ:
                     return
                 if events:
                     continue
