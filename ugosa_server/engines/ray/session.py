@@ -93,7 +93,8 @@ class RaySession:
                 f"cannot use the Ray cluster {self._config.ray_address!r}; does it run, and is ray_token_file"
                 f" its token? Ray says: {why}"
             ) from error
-        self._probe.write_text(secrets.token_hex(16))
+        if not self._probe.exists():  # a disk that has filled up must not end a later connection
+            self._probe.write_text(secrets.token_hex(16))
         return resources
 
     def _connect(self) -> None:
