@@ -174,11 +174,11 @@ class Spool:
 
     def take_ballast(self) -> None:
         """Make the file that `deleting` gives up, unless it is there; without room there is none."""
-        if self._ballast.exists():
-            return
         try:
             with self._ballast.open("xb") as stream:
                 os.posix_fallocate(stream.fileno(), 0, BALLAST_BYTES)
+        except FileExistsError:  # or another deletion is just making it
+            return
         except OSError as error:
             log.warning("no room for %s: %s", self._ballast, error)
             self._ballast.unlink(missing_ok=True)
