@@ -6,6 +6,7 @@ ID3v1, ID3v2 (id3.org), APEv1 and APEv2, Lyrics3v1 and v2. Zero bytes beside the
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from ugosa_server.audio.decoding.parts import BLOCK_BYTES, SongFile
 
@@ -16,6 +17,7 @@ APE_SIZE_BYTES = 4  # at the beginning of an item
 LYRICS_BEGIN, LYRICS1_END, LYRICS2_END = b"LYRICSBEGIN", b"LYRICSEND", b"LYRICS200"
 LYRICS_MAX_BYTES = 1_000_000 + 15  # six digits, and what they do not count
 LAST_TAG = re.compile(rb"TAG|APETAGEX|LYRICSBEGIN")  # magic words of the tags that stand at the end
+MAX_TRIES = 16  # of such words, which are rare in samples
 
 
 def after_tags(song: SongFile, position: int) -> int:
@@ -27,7 +29,8 @@ def after_tags(song: SongFile, position: int) -> int:
 
 def before_last_tags(song: SongFile, start: int, stop: int) -> int:
     """Return the first position in [start, stop) from which on nothing but tags follows, else `stop`."""
-    for found in LAST_TAG.finditer(song.read(start, stop - start + len(LYRICS_BEGIN) - 1)):
+    block = song.read(start, stop - start + len(LYRICS_BEGIN) - 1)
+    for found in islice(LAST_TAG.finditer(block), MAX_TRIES):
         position = start + found.start()
         if position < stop and after_tags(song, position) == song.size_bytes:
             return position
