@@ -33,6 +33,7 @@ NAME_DIGITS = 8  # hex; a fingerprint in a file's name tells of damage, but can 
 MAX_CONFIG_CHARS = 10_000_000  # demucs lists its tensors there
 MAX_SIZE = 1_000_000
 MAX_ITEMS = 10_000
+MAX_SOURCES = 100  # some networks are built of a whole U-Net for each
 NORM_STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
@@ -141,6 +142,8 @@ def _read_config(text: str, architecture: Architecture) -> NetworkConfig:
     if unknown:
         raise CheckpointError(f"{architecture.name} has no size named {', '.join(sorted(unknown))}")
     config: NetworkConfig = msgspec.convert(fields, architecture.config_class)
+    if len(config.sources) > MAX_SOURCES:
+        raise CheckpointError(f"it has {len(config.sources)} sources; at most {MAX_SOURCES} are taken")
     return config
 
 

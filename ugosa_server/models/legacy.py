@@ -63,7 +63,7 @@ READER_ERRORS = (
 
 SMALL_FRACTION = re.compile(r"(-?[0-9]{1,18})(?:/([1-9][0-9]{0,17}))?")
 _BLOCK = re.compile(r"separator\.network\.2\.(\d{1,4})\.(\d{1,4})\.")
-_CLASS_WITH_SOURCE = re.compile(rb"\(X\x06\0\0\0moduleq.(c[^\n]+\n[^\n]+\nq.)(?=X)", re.DOTALL)
+_CLASS_WITH_SOURCE = re.compile(rb"\(X\x06\0\0\0moduleq.(c[^\n]{1,200}\n[^\n]{1,200}\nq.)(?=X)", re.DOTALL)
 """The beginning of a class in a file of torch before 1.6; the group is the class alone."""
 
 

@@ -114,6 +114,23 @@ def test_an_mp3_may_begin_in_the_middle_of_a_frame(folder, bare):
     assert len(frames) >= FRAMES
 
 
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "MP3"])
+@pytest.mark.parametrize("tags", [id3v1(b"title"), apev2(b"t" * 90), apev2(b"t" * 90) + id3v1(b"title")])
+def test_a_cut_song_stays_one_under_its_tags(folder, kind, tags):
+    song = SONGS[kind]
+    if kind == "MP3":  # its count tells only of whole frames
+        song = song.replace(b"Info", b"none").replace(b"Xing", b"none")
+    with pytest.raises(BadAudioError, match="are there"):
+        decoded(folder, song[:-40] + tags)
+
+
+@pytest.mark.parametrize("tags", [id3v1(b"title"), apev2(b"t" * 90) + id3v1(b"title")])
+def test_tags_after_samples_of_unknown_size_are_no_sound(folder, tags):
+    song = wav(bytes(range(256)) * 40, size=0xFFFFFFFF)
+    _, bare = decoded(folder, song)
+    assert np.array_equal(decoded(folder, song + tags)[1], bare)
+
+
 def test_tags_without_a_song_are_refused(folder):
     with pytest.raises(BadAudioError, match="610 bytes of tags or zeros and no audio"):
         decoded(folder, id3v2(bytes(600)))

@@ -116,6 +116,16 @@ def test_an_odd_member_of_a_bag_costs_that_model_alone(folder, changes):
         registry.get("odd")
 
 
+def test_a_network_of_endless_sources_costs_that_model_alone(folder):
+    config = json.dumps({"sources": [f"s{i}" for i in range(101)]})
+    words = {"format": "ugosa-spleeter-1", "config": config}
+    save_file({"x": np.zeros(1, np.float32)}, folder / "choir.safetensors", words)
+    registry = ModelRegistry(shipped_dirs=[folder])
+    assert [model.name for model in registry.models()] == ["tiny"]
+    with pytest.raises(UnknownModelError, match="101 sources; at most 100 are taken"):
+        registry.get("choir")
+
+
 @pytest.mark.parametrize("name", [b"two\nlines", b"\xff latin-1", b"\x1b[31mred"])
 def test_a_name_that_cannot_be_shown_is_left_out(folder, name):
     shutil.copy(folder / "tiny.safetensors", os.fsencode(folder) + b"/" + name + b".safetensors")

@@ -18,7 +18,7 @@ from ugosa_server.audio.decoding.promise import (
     refuse_surplus,
     require_all,
 )
-from ugosa_server.audio.decoding.tags import after_tag
+from ugosa_server.audio.decoding.tags import after_tag, before_last_tags
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 MAX_CHUNKS = 10_000  # a header with more chunks than this is not audio
@@ -143,7 +143,8 @@ def _unsupported(kind: _Kind, encoding: str) -> UnsupportedEncodingError:
 
 def _samples(song: SongFile, first: int, promised: int, frame_bytes: int, kind: _Kind) -> Span:
     """Return where the samples are, whatever the header says of their size."""
-    found = max(0, song.size_bytes - first)
+    stop = before_last_tags(song, max(first, song.size_bytes - MAX_JUNK_BYTES), song.size_bytes)
+    found = max(0, stop - first)
     if promised == 0 and _is_rest(song, first, frame_bytes, kind):
         return first, first
     if promised == 0 or (promised > found and is_open_end(promised)):

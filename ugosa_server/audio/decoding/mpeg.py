@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ugosa_server.audio.decoding.parts import SongFile, Span
 from ugosa_server.audio.decoding.promise import MAX_JUNK_BYTES, Container, damaged, require_all
-from ugosa_server.audio.decoding.tags import after_tags, bytes_of_no_tag
+from ugosa_server.audio.decoding.tags import after_tags, before_last_tags, bytes_of_no_tag
 from ugosa_server.errors import BadAudioError, UnsupportedEncodingError
 
 HEADER_BYTES = 4
@@ -127,9 +127,11 @@ def read_mpeg_song(song: SongFile, start: int) -> MpegSong:
     if first is None:
         raise damaged(Container.MP3, 0)
     count = _parse_count(song.read(start, first.size_bytes), first)
-    found, end = 0, start
+    found, last = 0, (start, start)
     for span in _spans(song, start, first):
-        found, end = found + 1, span[1]
+        found, last = found + 1, span
+    _require_whole(last, before_last_tags(song, last[0], last[1]))
+    end = last[1]
     is_whole = count is not None and count.mpeg_frames is not None  # or is refused below
     if not is_whole and bytes_of_no_tag(song, end) > MAX_JUNK_BYTES:
         raise damaged(Container.MP3, found * first.samples)
@@ -160,11 +162,7 @@ def _spans(song: SongFile, position: int, first: FrameHeader) -> Iterator[Span]:
         header = _header_at(song, position)
         if header is not None and header.fits(first):
             end = position + header.size_bytes
-            if end > song.size_bytes:
-                raise BadAudioError(
-                    f"the MP3 file is cut short: its last frame has {header.size_bytes} bytes, but "
-                    f"{song.size_bytes - position} are there; export or copy it again"
-                )
+            _require_whole((position, end), song.size_bytes)
             yield position, end
             position = end
             done += header.samples
@@ -183,6 +181,15 @@ def _spans(song: SongFile, position: int, first: FrameHeader) -> Iterator[Span]:
         if following != after or not any(gap):  # zeros are lost bytes, not tags
             raise damaged(Container.MP3, done)
         position = after
+
+
+def _require_whole(frame: Span, stop: int) -> None:
+    """Refuse an MP3 whose last frame reaches beyond what is there of it."""
+    if frame[1] > stop:
+        raise BadAudioError(
+            f"the MP3 file is cut short: its last frame has {frame[1] - frame[0]} bytes, but "
+            f"{stop - frame[0]} are there; export or copy it again"
+        )
 
 
 def _parse_count(frame: bytes, header: FrameHeader) -> Count | None:

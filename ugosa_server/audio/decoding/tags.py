@@ -5,6 +5,9 @@ ID3v1, ID3v2 (id3.org), APEv1 and APEv2, Lyrics3v1 and v2. Zero bytes beside the
 
 from __future__ import annotations
 
+import re
+from itertools import islice
+
 from ugosa_server.audio.decoding.parts import BLOCK_BYTES, SongFile
 
 ID3V1_BYTES, ID3V1_EXTENSION_BYTES = 128, 227
@@ -13,6 +16,8 @@ APE_BYTES = 32  # of the header, and of the footer
 APE_SIZE_BYTES = 4  # at the beginning of an item
 LYRICS_BEGIN, LYRICS1_END, LYRICS2_END = b"LYRICSBEGIN", b"LYRICSEND", b"LYRICS200"
 LYRICS_MAX_BYTES = 1_000_000 + 15  # six digits, and what they do not count
+LAST_TAG = re.compile(rb"TAG|APETAGEX|LYRICSBEGIN")  # magic words of the tags that stand at the end
+MAX_TRIES = 16  # of such words, which are rare in samples
 
 
 def after_tags(song: SongFile, position: int) -> int:
@@ -20,6 +25,16 @@ def after_tags(song: SongFile, position: int) -> int:
     while (after := after_zeros(song, after_tag(song, position))) != position:
         position = after
     return position
+
+
+def before_last_tags(song: SongFile, start: int, stop: int) -> int:
+    """Return the first position in [start, stop) from which on nothing but tags follows, else `stop`."""
+    block = song.read(start, stop - start + len(LYRICS_BEGIN) - 1)
+    for found in islice(LAST_TAG.finditer(block), MAX_TRIES):
+        position = start + found.start()
+        if position < stop and after_tags(song, position) == song.size_bytes:
+            return position
+    return stop
 
 
 def bytes_of_no_tag(song: SongFile, position: int) -> int:

@@ -37,6 +37,7 @@ from ugosa_server.models.config import Depth, NetworkDefaults
 
 KINDS = ("HTDemucs", "HDemucs")
 MAX_LAYERS = 100  # of each sort; the published networks have at most 6
+MAX_MEMBERS = 100  # the published bags have at most 4
 _LAYER_COUNTS = ("depth", "dconv_depth", "t_layers")
 
 _SEGMENT = re.compile(r"[1-9][0-9]{0,17}(/[1-9][0-9]{0,17})?")
@@ -103,8 +104,8 @@ class DemucsConfig(NetworkDefaults):
     """The networks; their weighted mean is the result."""
 
     def __post_init__(self) -> None:
-        if not self.members:
-            raise BadOptionError("a bag of demucs networks needs at least one")
+        if not 1 <= len(self.members) <= MAX_MEMBERS:
+            raise BadOptionError(f"a bag holds 1 to {MAX_MEMBERS} demucs networks, not {len(self.members)}")
         for member in self.members:
             if len(member.weights) != len(self.sources):
                 raise BadOptionError(
