@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -136,15 +137,12 @@ def _material(context: RunContext, mix: ModelMix, song: SongEstimates) -> _Mater
     held = HeldBack({}, marks)
     if options.guard:
         held = hold_back(marks, context.ensemble.playing, sample_rate_hz, learned)
-    # Silence of one source that is held back may be all of another's. Then stretches reach into it, where
-    # the training marks do not tell that the first one is silent.
-    left_out = list(held.spans.values())
-    pool, beside = (
-        RemixPool(mix.frames, held.training_marks, config.sources, song, sample_rate_hz, spans)
-        for spans in ([], left_out)
-    )
-    if beside.is_usable:
-        pool = beside
+    remixes_of = partial(RemixPool, mix.frames, held.training_marks, config.sources, song, sample_rate_hz)
+    pool = remixes_of(list(held.spans.values()))
+    if not pool.is_usable:
+        # What is held back of one source is all of another's silence. Then stretches reach into it, where
+        # the training marks do not tell that the first one is silent.
+        pool = remixes_of()
     strategy = context.strategy
     if strategy.objective is Objective.REMIX and not pool.is_usable:
         strategy = replace(strategy, objective=Objective.MARKS)
