@@ -159,7 +159,7 @@ class _DiskTier:
         self.kept_bytes = 0
 
     def keep(self, features: Tensor) -> _Load | None:
-        n_bytes, offset = features.nbytes, self.kept_bytes
+        n_bytes, shape, offset = features.nbytes, features.shape, self.kept_bytes
         room_bytes = min(
             self._budget_bytes - offset, shutil.disk_usage(self._folder).free - DISK_RESERVE_BYTES
         )
@@ -174,7 +174,7 @@ class _DiskTier:
             self._budget_bytes = 0
             return None
         self.kept_bytes += n_bytes
-        return lambda: self._read(offset, features.shape)
+        return lambda: self._read(offset, shape)
 
     def _read(self, offset: int, shape: torch.Size) -> Tensor:
         values = np.empty(shape, np.float32)

@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+import weakref
 from collections import Counter
 from contextlib import contextmanager
 
@@ -71,6 +72,26 @@ def tiny_network_counting_nothing():
     network = tiny_network()
     network.computed = Counter()
     return network
+
+
+def test_features_on_disk_leave_the_memory(network, tmp_path, monkeypatch):
+    made = []
+    frozen_part = network.frozen_part
+
+    def watched(mix, depth):
+        features = frozen_part(mix, depth)
+        made.append(weakref.ref(features))
+        return features
+
+    monkeypatch.setattr(network, "frozen_part", watched)
+    with PrefixCache(network, DEPTH, CacheBudget(2 * FEATURE_BYTES, LOTS, tmp_path)) as cache:
+        for key, segment in enumerate(SEGMENTS):
+            with torch.no_grad():
+                cache.separate([segment], [key], MARKS)
+        held = [features for ref in made if (features := ref()) is not None]
+    assert len(made) == len(SEGMENTS)
+    assert len(held) == 2
+    assert sum(features.untyped_storage().nbytes() for features in held) == 2 * FEATURE_BYTES
 
 
 def test_the_disk_keeps_its_reserve(network, tmp_path, monkeypatch):
