@@ -25,7 +25,6 @@ from ugosa_server.files import replacing, sha256_of_file
 from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
 from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.marks.activity import activity
-from ugosa_server.pipeline.allocator import trim_freed_memory
 from ugosa_server.pipeline.calibrate import calibrate
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
@@ -38,7 +37,6 @@ from ugosa_server.separation.calibration import MaskCalibration
 ADAPTER_NAME = "adapter.safetensors"
 VERDICT_REASON = "VERDICT"
 ACCEPTED_REASON = "ACCEPTED"
-STEPS_A_TRIM = 12
 BUDGET_LENIENCE = 0.2  # of the cost of a calibration, which a run within a budget may lack
 
 
@@ -208,8 +206,6 @@ def _learn(
         steps = step.step
         if step.ends_epoch:
             epoch_losses.append(step.loss)
-        if step.ends_epoch or step.step % STEPS_A_TRIM == 0:
-            trim_freed_memory()  # windows of other sizes have left holes; the longer the epoch, the more
         if step.resumed:
             journal.skip(step.step)
         yield from journal.advance(
