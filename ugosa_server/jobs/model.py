@@ -228,10 +228,12 @@ class Job:
     """Share done, 0 to 1."""
     last_seq: int
     """Sequence number of the newest event."""
-    queue_position: int
-    """1 = next to run; 0 when not QUEUED."""
     create_time_s: float
     """Unix time."""
+    number: int
+    """Counts all jobs in the order in which they were made, with gaps."""
+    queue_position: int = 0
+    """1 = next to run; 0 when not QUEUED."""
     start_time_s: float | None = None
     """Unix time of the first run's start."""
     end_time_s: float | None = None

@@ -121,5 +121,5 @@ class EventTable(Table):
 
 def _event(row: EventRow) -> JobEvent:
     name = f"event {row.seq} of job {row.job_id}"
-    body: EventBody = from_json(row.body, KINDS.get(row.kind, RunNotice), DAMAGED, name)
+    body = from_json(row.body, KINDS.get(row.kind, RunNotice), name) or DAMAGED
     return JobEvent(row.job_id, row.seq, row.attempt, row.time_s, body)

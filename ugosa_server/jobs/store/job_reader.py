@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -13,51 +13,36 @@ from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamaged
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.retries import LostRuns
-from ugosa_server.jobs.runs import BaseStems, JobOptions, RunFailed, RunSucceeded
+from ugosa_server.jobs.runs import BaseStems, JobOptions, RunFailed
 from ugosa_server.jobs.store.event_table import EventTable
-from ugosa_server.jobs.store.rows import Database, columns_of, from_json
+from ugosa_server.jobs.store.rows import Database, Record
 from ugosa_server.jobs.store.turns import Turns
-from ugosa_server.marks import Mark
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
 
-
-class JobRow(NamedTuple):
-    """The columns of a job that are read; those in bytes are JSON, but for `file_name`."""
-
-    number: int
-    job_id: str
-    principal: str
-    request_id: str
-    upload_id: str
-    upload_sha256: str
-    file_name: bytes
-    audio: bytes
-    options: bytes
-    marks: bytes
-    state: JobState
-    attempt: int
-    fraction: float
-    last_seq: int
-    create_time_s: float
-    start_time_s: float | None
-    end_time_s: float | None
-    error: bytes | None
-    result: bytes | None
-    array_id: str | None
-    starred: int
-    accepted: int
-
-
-MARKS = "coalesce((SELECT m.marks FROM job_marks m WHERE m.job_id = jobs.job_id), marks)"
-STARRED = "(SELECT count(*) FROM stars WHERE stars.job_id = jobs.job_id)"
-ACCEPTED = "(SELECT count(*) FROM accepted_jobs a WHERE a.job_id = jobs.job_id)"
-COLUMNS = columns_of(JobRow, marks=f"CAST({MARKS} AS BLOB)", starred=STARRED, accepted=ACCEPTED)
-COLUMNS_WITHOUT_MARKS = columns_of(JobRow, marks="CAST('[]' AS BLOB)", starred=STARRED, accepted=ACCEPTED)
 DAMAGED = RunFailed(StoreDamagedError.reason, JOB_DAMAGED_MESSAGE)
-NO_AUDIO = SourceAudio("", 0, 0, 0, "", 0.0)  # in place of what is damaged
-NO_OPTIONS = JobOptions("")
-NO_MARKS: tuple[Mark, ...] = ()
-NO_RESULT = RunSucceeded((), "", "")
+NEEDED: dict[str, object] = {
+    "audio": SourceAudio("", 0, 0, 0, "", 0.0),
+    "options": JobOptions(""),
+    "marks": (),
+}
+"""Fields without which a job cannot be run, and what stands in place of damaged ones."""
+JOB = Record(
+    Job,
+    {"file_name": "", "error": DAMAGED, "result": None, **NEEDED},
+    without=("queue_position", "base_stems", "damaged"),
+)
+COLUMNS_WITHOUT_MARKS, COLUMNS = (
+    JOB.columns(
+        array_id="coalesce(array_id, '')",
+        starred="(SELECT count(*) FROM stars WHERE stars.job_id = jobs.job_id)",
+        accepted="(SELECT count(*) FROM accepted_jobs a WHERE a.job_id = jobs.job_id)",
+        marks=marks,
+    )
+    for marks in (
+        "'[]'",
+        "coalesce((SELECT m.marks FROM job_marks m WHERE m.job_id = jobs.job_id), marks)",
+    )
+)
 MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 
 
@@ -157,15 +142,14 @@ class JobReader:
                 limit + 1,
             ),
         )
-        page: list[JobRow] = []
+        page: list[Job] = []
         size_bytes = 0
-        for columns in rows:
-            row = msgspec.convert(columns, JobRow)
+        for row in rows:
             size_bytes += sum(len(value) for value in row if isinstance(value, str | bytes))
             if len(page) == limit or (page and size_bytes > MAX_PAGE_BYTES):
-                return [self._job(row) for row in page], page[-1].number
-            page.append(row)
-        return [self._job(row) for row in page], None
+                return page, page[-1].number
+            page.append(self._job(row))
+        return page, None
 
     def unfinished(self, state: JobState) -> list[Job]:
         """Return all jobs in a state, oldest first, without their marks."""
@@ -224,37 +208,16 @@ class JobReader:
         )
 
     def _select(self, columns: str, condition: str, values: tuple[str, ...]) -> list[Job]:
-        rows = self._db.rows(JobRow, f"SELECT {columns} FROM jobs WHERE {condition}", values)
+        rows = self._db.execute(f"SELECT {columns} FROM jobs WHERE {condition}", values).fetchall()
         return [self._job(row) for row in rows]
 
-    def _job(self, row: JobRow) -> Job:
-        name = f"job {row.job_id}"
-        audio = from_json(row.audio, SourceAudio, NO_AUDIO, name)
-        options = from_json(row.options, JobOptions, NO_OPTIONS, name)
-        marks = from_json(row.marks, tuple[Mark, ...], NO_MARKS, name)
-        error = None if row.error is None else from_json(row.error, RunFailed, DAMAGED, name)
-        result = None if row.result is None else from_json(row.result, RunSucceeded, NO_RESULT, name)
-        state = row.state
-        if result is NO_RESULT:
-            state, error, result = JobState.FAILED, DAMAGED, None
-        base_stems = result.base_stems if result else ()
-        if options.base_stems is not BaseStems.NONE and state in (JobState.RUNNING, JobState.CANCELLING):
-            base_stems = self._events.newest_stems(row.job_id, row.attempt, "base_stems")
-        values = row._asdict()
-        number = values.pop("number")
-        values.update(
-            file_name=row.file_name.decode(errors="replace"),
-            audio=audio,
-            options=options,
-            marks=marks,
-            state=state,
-            queue_position=self._turns.position(row.principal, number) if state is JobState.QUEUED else 0,
-            error=error,
-            result=result,
-            array_id=row.array_id or "",
-            base_stems=base_stems,
-            accepted=bool(row.accepted),
-            starred=bool(row.starred),
-            damaged=audio is NO_AUDIO or options is NO_OPTIONS or (marks is NO_MARKS and row.marks != b"[]"),
-        )
-        return Job(**values)
+    def _job(self, row: Sequence[Any]) -> Job:
+        values, damaged = JOB.values(row)
+        if "result" in damaged:
+            values.update(state=JobState.FAILED, error=DAMAGED)
+        job = Job(**values, damaged=not damaged.isdisjoint(NEEDED))
+        if job.state is JobState.QUEUED:
+            return replace(job, queue_position=self._turns.position(job.principal, job.number))
+        if job.options.base_stems is not BaseStems.NONE and not job.state.ended:
+            return replace(job, base_stems=self._events.newest_stems(job.job_id, job.attempt, "base_stems"))
+        return replace(job, base_stems=job.result.base_stems) if job.result else job

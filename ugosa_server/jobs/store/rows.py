@@ -8,9 +8,9 @@ costs their row and not the list that it stands in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import apsw
 import msgspec
@@ -124,35 +124,59 @@ class Table:
         self._db = database
 
 
-def _typed(row: object, row_type: type[R]) -> R:
+class Record:
+    """A dataclass whose fields are columns of a table, each by its name."""
+
+    def __init__(self, kind: type, instead: Mapping[str, object], *, without: Collection[str] = ()) -> None:
+        """Describe the columns.
+
+        Args:
+            kind: the dataclass; its first field is the id.
+            instead: fields that are JSON, or names for display, and what stands in place of a damaged one.
+            without: fields that are no columns.
+        """
+        self._name = kind.__name__.lower()
+        self._instead = instead
+        self._types = {name: type_ for name, type_ in get_type_hints(kind).items() if name not in without}
+
+    def columns(self, **sql: str) -> str:
+        """Return the columns for a SELECT; those named in `sql` are read as that says."""
+        read = {name: sql.get(name, name) for name in self._types}
+        return ", ".join(
+            f"CAST({read[name]} AS BLOB)" if name in self._instead else read[name] for name in read
+        )
+
+    def values(self, row: Sequence[Any]) -> tuple[dict[str, Any], set[str]]:
+        """Return the values of the fields in a row of `columns`, and the names of the damaged ones."""
+        values: dict[str, Any] = {}
+        damaged = set()
+        for (name, value_type), value in zip(self._types.items(), row, strict=True):
+            if value is None or name not in self._instead:
+                values[name] = _typed(value, value_type)
+            elif value_type is str:
+                values[name] = value.decode(errors="replace")
+            else:
+                values[name] = from_json(value, value_type, f"{self._name} {row[0]}")
+                if values[name] is None:
+                    values[name] = self._instead[name]
+                    damaged.add(name)
+        return values, damaged
+
+
+def _typed(value: object, value_type: type[R]) -> R:
     try:
-        return msgspec.convert(row, row_type)
+        return msgspec.convert(value, value_type, strict=False)  # SQLite's switches are 0 and 1
     except msgspec.ValidationError as error:
         raise StoreDamagedError("a row of the server's database is damaged; others are not") from error
 
 
-def columns_of(row_type: type[tuple[object, ...]], **instead: str) -> str:
-    """Return the columns of a NamedTuple for a SELECT; those of type bytes hold text.
-
-    Args:
-        row_type: of the rows.
-        instead: what is read in place of some columns.
-    """
-    bytes_types = (bytes, bytes | None)
-    in_bytes = [name for name, kind in get_type_hints(row_type).items() if kind in bytes_types]
-    return ", ".join(
-        instead.get(name, f"CAST({name} AS BLOB)" if name in in_bytes else name)
-        for name in get_type_hints(row_type)
-    )
-
-
-def from_json(data: bytes | None, value_type: type[R], instead: R, row: str) -> R:
-    """Decode a column of JSON; where its bytes are damaged, log that of `row`, and return `instead`."""
+def from_json(data: bytes, value_type: type[R], row: str) -> R | None:
+    """Decode a column of JSON; None where its bytes are damaged, which is logged as of `row`."""
     try:
-        return msgspec.json.decode(data or b"", type=value_type)
+        return msgspec.json.decode(data, type=value_type)
     except (msgspec.DecodeError, UnicodeDecodeError):
         log.error("the row of %s is damaged", row)
-        return instead
+        return None
 
 
 def _column(value: object) -> Value:

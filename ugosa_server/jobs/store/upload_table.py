@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ugosa_server.audio import SourceAudio
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import NotFoundError, UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.store.clock_table import ClockTable
-from ugosa_server.jobs.store.rows import START_FROM, Database, columns_of, from_json
+from ugosa_server.jobs.store.rows import START_FROM, Database, Record
 from ugosa_server.marks.players import VideoInfo
 
-
-class UploadRow(NamedTuple):
-    """The columns of an upload that are read; those in bytes are JSON."""
-
-    upload_id: str
-    principal: str
-    format: bytes
-    state: UploadState
-    committed_size: int
-    sha256: str
-    audio: bytes | None
-    create_time_s: float
-    video: bytes | None
-    stored_bytes: int
-
-
-COLUMNS = columns_of(UploadRow)
-NO_FORMAT = UploadFormat()  # in place of what is damaged
-NO_AUDIO = SourceAudio("", 0, 0, 0, "", 0.0)
-NO_VIDEO = VideoInfo(0, 0, "")
+UPLOAD = Record(Upload, {"format": UploadFormat(), "audio": None, "video": None}, without=("damaged",))
+COLUMNS = UPLOAD.columns()
 
 
 class UploadTable:
@@ -89,39 +71,24 @@ class UploadTable:
         Raises:
             NotFoundError: there is none of that id.
         """
-        row = self._db.row(
-            UploadRow,
-            f"SELECT {COLUMNS} FROM uploads WHERE upload_id = ? AND principal = ?",
-            (upload_id, principal),
-        )
+        row = self._db.execute(
+            f"SELECT {COLUMNS} FROM uploads WHERE upload_id = ? AND principal = ?", (upload_id, principal)
+        ).fetchone()
         if row is None:
             raise NotFoundError(f"no upload {upload_id!r}; `ugosa songs` lists yours")
-        return self._upload(row)
+        return _upload(row)
 
     def page(
         self, principal: str, after: tuple[float, str] | None, limit: int
     ) -> tuple[list[Upload], tuple[float, str] | None]:
         """Return uploads newest first, and after which the next page starts (None on the last page)."""
-        rows = self._db.rows(
-            UploadRow,
+        rows = self._db.execute(
             f"SELECT {COLUMNS} FROM uploads WHERE principal = ? AND (create_time_s, upload_id) < (?, ?)"
             " ORDER BY create_time_s DESC, upload_id DESC LIMIT ?",
             (principal, *(after or (math.inf, "")), limit + 1),
-        )
-        page, has_more = rows[:limit], len(rows) > limit
-        return [self._upload(row) for row in page], (
-            (page[-1].create_time_s, page[-1].upload_id) if has_more else None
-        )
-
-    def _upload(self, row: UploadRow) -> Upload:
-        name = f"upload {row.upload_id}"
-        upload_format = from_json(row.format, UploadFormat, NO_FORMAT, name)
-        audio = None if row.audio is None else from_json(row.audio, SourceAudio, NO_AUDIO, name)
-        video = None if row.video is None else from_json(row.video, VideoInfo, NO_VIDEO, name)
-        values = {**row._asdict(), "format": upload_format, "audio": audio, "video": video}
-        if upload_format is NO_FORMAT or audio is NO_AUDIO or video is NO_VIDEO:
-            values.update(state=UploadState.RECEIVING, audio=None, video=None, damaged=True)
-        return Upload(**values)
+        ).fetchall()
+        page = [_upload(row) for row in rows[:limit]]
+        return page, (page[-1].create_time_s, page[-1].upload_id) if len(rows) > limit else None
 
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:
         """Record that this many bytes are on disk."""
@@ -198,3 +165,10 @@ class UploadTable:
     def all_ids(self) -> set[str]:
         """Return the ids of all uploads, for the sweep of the spool."""
         return set(self._db.strings("SELECT upload_id FROM uploads"))
+
+
+def _upload(row: Sequence[Any]) -> Upload:
+    values, damaged = UPLOAD.values(row)
+    if damaged:
+        values.update(state=UploadState.RECEIVING, audio=None, video=None, damaged=True)
+    return Upload(**values)
