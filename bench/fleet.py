@@ -197,8 +197,8 @@ class Front:
         self.hub = EventHub()
         registry = ModelRegistry()
         spool = Spool(state_dir, 0)
-        quotas = Quotas(QuotaSettings(PLENTY, PLENTY, PLENTY, PLENTY, PLENTY))
-        self.jobs = JobQueue(self.store, spool, registry, self.hub, "starter", PLENTY, quotas)
+        quotas = Quotas(QuotaSettings(PLENTY, PLENTY, PLENTY, PLENTY, PLENTY, PLENTY))
+        self.jobs = JobQueue(self.store, spool, registry, self.hub, quotas, "starter")
         self.scheduler = Scheduler(self.jobs, engine, 15.0)
         self._engine = engine
 

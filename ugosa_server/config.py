@@ -81,8 +81,10 @@ class UploadSettings:
 
 @dataclass(frozen=True)
 class QuotaSettings:
-    """Limits of each principal."""
+    """Limits of the queue, and of each principal."""
 
+    max_queued: int = 1000
+    """Jobs that may wait."""
     quota_uploads: int = 10_000
     """Songs kept for one principal."""
     quota_stored_bytes: int = 512 * GIB
@@ -161,8 +163,6 @@ class ServerConfig(RetentionSettings, QuotaSettings, UploadSettings, WorkerSetti
     """HOST:PORT on loopback for OSC commands; empty = none."""
     osc_peers: tuple[str, ...] = ()
     """HOST:PORT of receivers of progress by OSC without a subscription."""
-    max_queued: int = 1000
-    """Jobs that may wait."""
     min_free_bytes: int = GIB // 2
     """Free disk space that uploads and jobs leave alone."""
     cancel_deadline_s: float = 15.0

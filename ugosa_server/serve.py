@@ -17,7 +17,6 @@ from ugosa_server.engines.ray import RayEngine
 from ugosa_server.errors import ConfigError
 from ugosa_server.files import make_state_dir
 from ugosa_server.jobs import EventHub
-from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.leftovers import check_state_dir, remove_leftovers
 from ugosa_server.jobs.model import LOCAL_PRINCIPAL
 from ugosa_server.jobs.queue import JobQueue
@@ -75,17 +74,8 @@ async def serve(config: ServerConfig) -> str:
         hub = EventHub()
         quotas = Quotas(config)
         uploads = Uploads(store, spool, config, quotas)
-        jobs = JobQueue(
-            store,
-            spool,
-            registry,
-            hub,
-            model.name,
-            config.max_queued,
-            quotas,
-            sees_pictures=bool(config.video_encoder),
-        )
-        arrays = JobArrays(jobs)
+        sees_pictures = bool(config.video_encoder)
+        jobs = JobQueue(store, spool, registry, hub, quotas, model.name, sees_pictures=sees_pictures)
         engine = await _start_engine(config, state_dir, str(model.path))
         stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
         scheduler = Scheduler(jobs, engine, config.cancel_deadline_s)
@@ -98,15 +88,7 @@ async def serve(config: ServerConfig) -> str:
             await metrics.start(config.metrics)
             stack.push_async_callback(metrics.close)
             print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
-        rpc = RpcServer(
-            store,
-            uploads,
-            jobs,
-            arrays,
-            registry,
-            model.name,
-            require_token_on_loopback=config.require_token_on_loopback,
-        )
+        rpc = RpcServer(uploads, jobs, require_token_on_loopback=config.require_token_on_loopback)
         addresses = await rpc.start(
             config.listen,
             tls_files(config.tls_cert, config.tls_key, config.tls_client_ca),

@@ -101,12 +101,8 @@ async def listening(
     """A front and the addresses that it serves on."""
     async with running_front(tmp_path, *scripts, **options) as front:
         server = RpcServer(
-            front.store,
             front.uploads,
             front.jobs,
-            front.arrays,
-            front.registry,
-            "tiny",
             require_token_on_loopback=require_token_on_loopback,
         )
         addresses = await server.start(listen or [f"unix:{tmp_path}/u.sock"], tls, has_tokens=has_tokens)

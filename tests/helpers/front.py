@@ -3,6 +3,7 @@
 import contextlib
 import io
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import soundfile
@@ -54,10 +55,10 @@ class Front:
         self.store = AsyncStore(state_dir / "ugosa.sqlite")
         self.spool = Spool(state_dir, min_free_bytes=0)
         self.hub = EventHub()
-        self.quotas = Quotas(quotas)
+        self.quotas = Quotas(replace(quotas, max_queued=max_queued))
         limits = UploadSettings(max_upload_bytes, upload_idle_timeout_s=idle_timeout_s)
         self.uploads = Uploads(self.store, self.spool, limits, self.quotas)
-        self.jobs = JobQueue(self.store, self.spool, self.registry, self.hub, "tiny", max_queued, self.quotas)
+        self.jobs = JobQueue(self.store, self.spool, self.registry, self.hub, self.quotas, "tiny")
         self.arrays = JobArrays(self.jobs)
         self.engine = engine
         self.scheduler = Scheduler(self.jobs, engine, cancel_deadline_s=5)

@@ -45,8 +45,8 @@ async def test_a_decayed_stem_is_told_and_never_reused(tmp_path):
             assert (await finished(front, upload, f"again {number}", reuse=True)).job_id == job.job_id
             damage(front.spool.attempt_dir(job.job_id, job.attempt) / job.result.stems[0].file_name)
             with pytest.raises(ResultDamagedError, match=r"stem-0\.wav of job .* is gone or damaged; delete"):
-                await front.jobs.stem_file(PRINCIPAL, job.job_id, job.result.stems[0].source)
-            assert (await front.jobs.stem_file(PRINCIPAL, job.job_id, "bass")).size_bytes > 0
+                await front.jobs.results.stem_file(PRINCIPAL, job.job_id, job.result.stems[0].source)
+            assert (await front.jobs.results.stem_file(PRINCIPAL, job.job_id, "bass")).size_bytes > 0
 
 
 async def test_a_lost_report_is_told(tmp_path):
@@ -54,7 +54,7 @@ async def test_a_lost_report_is_told(tmp_path):
         job = await finished(front, await front.upload())
         lose(front.spool.attempt_dir(job.job_id, job.attempt) / "report.json")
         with pytest.raises(ResultDamagedError, match=r"report\.json"):
-            await front.jobs.report_file(PRINCIPAL, job.job_id, html=False)
+            await front.jobs.results.report_file(PRINCIPAL, job.job_id, html=False)
 
 
 @pytest.mark.parametrize("data", [b"", b"junk", b'{"model_sha256": 5}', b"\xff"])
@@ -64,5 +64,5 @@ async def test_damaged_levels_count_as_no_analysis(tmp_path, data):
         upload = await front.upload()
         job = await finished(front, upload)
         (front.spool.attempt_dir(job.job_id, job.attempt) / "levels.json").write_bytes(data)
-        _, _, analysis = await front.jobs.find_analysis(PRINCIPAL, upload.upload_id, "tiny")
+        _, _, analysis = await front.jobs.results.find_analysis(PRINCIPAL, upload.upload_id, "tiny")
         assert analysis is None

@@ -53,10 +53,10 @@ async def test_a_job_goes_from_queue_to_stems(tmp_path):
         job = await submit(front)
         events = await front.events(job.job_id)
         assert states(events) == [JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED]
-        stem = await front.jobs.stem_file(PRINCIPAL, job.job_id, "drums")
+        stem = await front.jobs.results.stem_file(PRINCIPAL, job.job_id, "drums")
         assert stem.path.read_bytes().startswith(job.job_id.encode())
         with pytest.raises(NotFoundError, match="drums, bass, other, vocals"):
-            await front.jobs.stem_file(PRINCIPAL, job.job_id, "guitar")
+            await front.jobs.results.stem_file(PRINCIPAL, job.job_id, "guitar")
 
 
 async def test_a_cancel_in_the_store_reaches_run_and_watchers(tmp_path):
@@ -104,7 +104,7 @@ async def test_a_failure_that_would_repeat_is_not_retried(tmp_path):
         job = await front.jobs.get(PRINCIPAL, job.job_id)
         assert (job.state, job.error.reason, job.attempt) == (JobState.FAILED, "NONFINITE_LOSS", 1)
         with pytest.raises(JobNotFinishedError, match="loss is NaN"):
-            await front.jobs.stem_file(PRINCIPAL, job.job_id, "drums")
+            await front.jobs.results.stem_file(PRINCIPAL, job.job_id, "drums")
 
 
 async def test_a_cancelled_run_frees_the_worker_and_the_queue_moves_on(tmp_path):
@@ -356,7 +356,7 @@ async def test_job_that_cannot_be_recorded_is_run_again(tmp_path, monkeypatch):
         assert (await front.jobs.get(PRINCIPAL, first.job_id)).attempt == 2
         assert (await front.jobs.get(PRINCIPAL, first.job_id)).state is JobState.SUCCEEDED
         assert front.engine.runs[0].cancel_calls == 1
-        stem = await front.jobs.stem_file(PRINCIPAL, second.job_id, "drums")
+        stem = await front.jobs.results.stem_file(PRINCIPAL, second.job_id, "drums")
         assert stem.path.read_bytes().startswith(second.job_id.encode())
 
 
@@ -393,7 +393,7 @@ async def test_job_has_one_end_whatever_the_engine_yields(tmp_path, habits):
             assert states(events)[-1] is JobState.SUCCEEDED
             assert sum(state.ended for state in states(events)) == 1
             assert await front.events(job.job_id) == events
-            stem = await front.jobs.stem_file(PRINCIPAL, job.job_id, "drums")
+            stem = await front.jobs.results.stem_file(PRINCIPAL, job.job_id, "drums")
             job = await front.jobs.get(PRINCIPAL, job.job_id)
             assert stem.path.read_bytes().startswith(f"{job.job_id} {job.attempt} drums".encode())
         assert len(engine.runs) == len(jobs) + (LOST_RESULT in habits)
@@ -406,7 +406,7 @@ async def test_job_whose_worker_dies_has_stems_of_attempt_two(tmp_path, place):
         events = await front.events(job.job_id)
         assert states(events)[-1] is JobState.SUCCEEDED
         assert {event.attempt for event in events} == {0, 1, 2}
-        stem = await front.jobs.stem_file(PRINCIPAL, job.job_id, "drums")
+        stem = await front.jobs.results.stem_file(PRINCIPAL, job.job_id, "drums")
         assert stem.path.read_bytes().startswith(f"{job.job_id} 2 drums".encode())
         assert not front.spool.attempt_dir(job.job_id, 1).exists()
 

@@ -60,7 +60,9 @@ class JobArrays:
         await asyncio.to_thread(self._jobs.spool.check_free, sum(draft.stems_bytes for draft in drafts))
 
         array = await self._store(
-            lambda s: s.arrays.create(principal, request_id, digest, drafts, partial(self._jobs.admit, s))
+            lambda s: s.arrays.create(
+                principal, request_id, digest, drafts, partial(self._jobs.quotas.check_new_job, s)
+            )
         )
         for job_id in array.job_ids:
             self._jobs.hub.announce(job_id)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ugosa_server.audio import SourceAudio
 from ugosa_server.errors import BadOptionError, NoVideoEncoderError, UploadDamagedError
-from ugosa_server.jobs.model import Job, JobDraft, Upload, request_digest, require_song, require_video
+from ugosa_server.jobs.model import Job, JobDraft, Upload, request_digest
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
 from ugosa_server.jobs.runs import BaseStems, JobOptions, StemChoice
 from ugosa_server.jobs.spool import Spool
@@ -45,7 +45,7 @@ class JobDrafts:
         self._store, self._spool = store, spool
         self.starts = Starts(store, spool)
         self._registry = registry
-        self._default_model = default_model
+        self.default_model = default_model
         self._takes_pictures = takes_pictures
 
     def model(self, name: str | None) -> ModelInfo:
@@ -54,7 +54,7 @@ class JobDrafts:
         Raises:
             UnknownModelError: there is no such model.
         """
-        return self._registry.get(name or self._default_model)
+        return self._registry.get(name or self.default_model)
 
     async def draft(
         self, upload: Upload, options_request: JobOptionsRequest, marks: tuple[Mark, ...]
@@ -66,7 +66,7 @@ class JobDrafts:
             UploadIncompleteError: the song is not there yet.
             UploadDamagedError: its file is gone or damaged; it can be sent again.
         """
-        song = require_song(upload)
+        song = upload.require_song()
         if not await asyncio.to_thread(self._spool.is_whole, upload):
             await self._store(lambda s: s.uploads.receive_again(upload.upload_id))
             raise UploadDamagedError("the song on the server's disk is gone or damaged; send it again")
@@ -97,8 +97,13 @@ class JobDrafts:
             )
         if options.video is not None:
             video_id = options.video.upload_id
-            video = require_video(await self._store(lambda s: s.uploads.get(principal, video_id)))
-            check_boxes(options.video.players, video.width, video.height)
+            upload = await self._store(lambda s: s.uploads.get(principal, video_id))
+            upload.require_complete()
+            if upload.video is None:
+                raise BadOptionError(
+                    f"upload {video_id} is a song, not a video of players; upload one as VideoFormat"
+                )
+            check_boxes(options.video.players, upload.video.width, upload.video.height)
             assert model.config.video is not None  # or its options would have been refused
             picture_times_s(options.video, model.config.video.interval_s, song.frames / song.sample_rate_hz)
 
@@ -119,7 +124,7 @@ class JobDrafts:
 
 def _checked(upload: Upload, options: JobOptions, marks: tuple[Mark, ...], model: ModelInfo) -> JobDraft:
     """Return a draft whose marks, stems and preview fit its song; slow where the marks are many."""
-    song = require_song(upload)
+    song = upload.require_song()
     _check_preview(options, song)
     marks = validate_marks(marks, model.sources, song.frames)
     check_marks_of_absent(marks, options.instruments, model.config.sources)
@@ -158,7 +163,7 @@ def _check_preview(options: JobOptions, song: SourceAudio) -> None:
 
 
 def _content_sha256(draft: JobDraft, model: ModelInfo, start_from: str) -> str:
-    song = require_song(draft.upload)
+    song = draft.upload.require_song()
     # Previews change no stem.
     options = replace(draft.options, start_from=start_from, preview_start_frame=0, preview_end_frame=0)
     # Raw samples of equal bytes differ in what is stated beside them; where they lie is no part of them.

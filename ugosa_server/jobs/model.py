@@ -112,75 +112,49 @@ class Upload:
     damaged: bool = False
     """True if its format or audio can no longer be read; the same request again makes it anew."""
 
+    def require_whole(self) -> None:
+        """Make sure that its row is whole.
 
-def require_song(upload: Upload) -> SourceAudio:
-    """Return the song of an upload.
+        Raises:
+            UploadDamagedError: it is not.
+        """
+        if self.damaged:
+            raise UploadDamagedError(
+                f"what the server's database held of upload {self.upload_id} is damaged; send the song again"
+            )
 
-    Raises:
-        UploadIncompleteError: it is still RECEIVING.
-        BadOptionError: it is a video or an adapter.
-    """
-    _require_complete(upload)
-    if upload.format.is_adapter:
-        raise BadOptionError(
-            f"upload {upload.upload_id} is an adapter, not a song; name it in the option `start_from`"
-        )
-    if upload.audio is None:
-        raise BadOptionError(
-            f"upload {upload.upload_id} is a video of players, not a song; name it in the option `video`"
-        )
-    return upload.audio
+    def require_complete(self) -> None:
+        """Make sure that all its bytes have come.
 
+        Raises:
+            UploadDamagedError: its row is not whole.
+            UploadIncompleteError: it is still RECEIVING.
+        """
+        self.require_whole()
+        if self.state is not UploadState.COMPLETE:
+            raise UploadIncompleteError(
+                f"upload {self.upload_id} has {self.committed_size} bytes and is not finished; send the rest"
+                " and `finish`",
+                committed_size=self.committed_size,
+            )
 
-def require_video(upload: Upload) -> VideoInfo:
-    """Return size and encoding of the video of an upload.
+    def require_song(self) -> SourceAudio:
+        """Return the decoded song.
 
-    Raises:
-        UploadIncompleteError: it is still RECEIVING.
-        BadOptionError: it is a song.
-    """
-    _require_complete(upload)
-    if upload.video is None:
-        raise BadOptionError(
-            f"upload {upload.upload_id} is a song, not a video of players; upload one as VideoFormat"
-        )
-    return upload.video
-
-
-def require_readable(upload: Upload) -> None:
-    """Make sure that an upload's row is whole.
-
-    Raises:
-        UploadDamagedError: it is not.
-    """
-    if upload.damaged:
-        raise UploadDamagedError(
-            f"what the server's database held of upload {upload.upload_id} is damaged; send the song again"
-        )
-
-
-def require_adapter(upload: Upload) -> None:
-    """Make sure that an upload is an adapter.
-
-    Raises:
-        UploadIncompleteError: it is still RECEIVING.
-        BadOptionError: it is a song or a video.
-    """
-    _require_complete(upload)
-    if not upload.format.is_adapter:
-        raise BadOptionError(
-            f"start_from: upload {upload.upload_id} is no adapter; upload one as AdapterFormat"
-        )
-
-
-def _require_complete(upload: Upload) -> None:
-    require_readable(upload)
-    if upload.state is not UploadState.COMPLETE:
-        raise UploadIncompleteError(
-            f"upload {upload.upload_id} has {upload.committed_size} bytes and is not finished; send the rest"
-            " and `finish`",
-            committed_size=upload.committed_size,
-        )
+        Raises:
+            UploadDamagedError, UploadIncompleteError: see `require_complete`.
+            BadOptionError: it is a video or an adapter.
+        """
+        self.require_complete()
+        if self.format.is_adapter:
+            raise BadOptionError(
+                f"upload {self.upload_id} is an adapter, not a song; name it in the option `start_from`"
+            )
+        if self.audio is None:
+            raise BadOptionError(
+                f"upload {self.upload_id} is a video of players, not a song; name it in the option `video`"
+            )
+        return self.audio
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Limits of one principal at once, so that no one's songs or streams crowd out another's.
+"""Limits of the queue, and of one principal, so that no one's songs or streams crowd out another's.
 
 Counts and bytes are asked of the store, in the transaction that makes the new row, so they hold exactly.
 Bytes of an upload are asked before each batch of chunks, so that parallel streams of one principal can exceed
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ugosa_server.config import QuotaSettings
-from ugosa_server.errors import QuotaError
+from ugosa_server.errors import QueueFullError, QuotaError
+from ugosa_server.jobs.events import JobState
+from ugosa_server.jobs.model import JobDraft
 from ugosa_server.jobs.store import Store
 
 
@@ -32,14 +34,16 @@ class Usage:
 
     uploads: int
     """Uploads, finished or not."""
-    max_uploads: int
-    """The most that it may have."""
     upload_bytes: int
     """Bytes of uploads on disk."""
+    queued_jobs: int
+    """Jobs that wait."""
     stem_bytes: int
     """Bytes of finished stems, and the most that those of jobs that have not ended can take."""
+    max_uploads: int
+    """The most that it may have."""
     max_stored_bytes: int
-    """The most that both may be together."""
+    """The most that uploads and stems may be together."""
 
     @property
     def bytes_left(self) -> int:
@@ -48,7 +52,7 @@ class Usage:
 
 
 class Quotas:
-    """Holds principals to their limits."""
+    """Holds the queue and its principals to their limits."""
 
     def __init__(self, limits: QuotaSettings) -> None:
         self._limits = limits
@@ -65,26 +69,29 @@ class Quotas:
         Raises:
             QuotaError: it is not.
         """
-        if store.uploads.count(principal) >= self._limits.quota_uploads:
+        usage = self.usage(store, principal)
+        if usage.uploads >= usage.max_uploads:
             raise _exceeded(
                 "uploads",
-                self._limits.quota_uploads,
+                usage.max_uploads,
                 "songs are kept for you, as many as may be; `ugosa songs` lists them, and with --delete SONG"
                 " deletes one",
             )
-        self.check_bytes(store, principal, size_bytes)
+        _check_bytes(usage, size_bytes)
 
-    def check_new_job(self, store: Store, principal: str, stems_bytes: int) -> None:
-        """Make sure that one more job, with stems of so many bytes, is permitted.
+    def check_new_job(self, store: Store, draft: JobDraft) -> None:
+        """Make sure that there is room for one more job; called in the transaction that makes it.
 
         Raises:
-            QuotaError: it is not.
+            QueueFullError, QuotaError: there is none.
         """
-        if store.jobs.count_queued(principal) >= self._limits.quota_queued_jobs:
-            raise _exceeded(
-                "queued_jobs", self._limits.quota_queued_jobs, "of your jobs wait; try again later"
-            )
-        self.check_bytes(store, principal, stems_bytes)
+        queued, most = store.jobs.count(JobState.QUEUED), self._limits.max_queued
+        if queued >= most:
+            raise QueueFullError(f"{queued} jobs are waiting and the queue takes {most}; try again later")
+        usage, most = self.usage(store, draft.upload.principal), self._limits.quota_queued_jobs
+        if usage.queued_jobs >= most:
+            raise _exceeded("queued_jobs", most, "of your jobs wait; try again later")
+        _check_bytes(usage, draft.stems_bytes)
 
     def check_bytes(self, store: Store, principal: str, more: int) -> None:
         """Make sure that so many more bytes may be stored.
@@ -92,24 +99,13 @@ class Quotas:
         Raises:
             QuotaError: they may not.
         """
-        usage = self.usage(store, principal)
-        if more > usage.bytes_left:
-            raise _exceeded(
-                "stored_bytes",
-                self._limits.quota_stored_bytes,
-                f"bytes may be stored for you: songs take {_megabytes(usage.upload_bytes)}, stems"
-                f" {_megabytes(usage.stem_bytes)}, and {_megabytes(more)} more do not fit into"
-                f" {_megabytes(usage.max_stored_bytes)}; `ugosa songs` and `ugosa jobs` list them,"
-                " `ugosa songs --delete SONG` and `ugosa delete JOB` make room",
-            )
+        _check_bytes(self.usage(store, principal), more)
 
     def usage(self, store: Store, principal: str) -> Usage:
         """Return how much a principal stores, and may store."""
         return Usage(
-            uploads=store.uploads.count(principal),
+            *store.totals.of_principal(principal),
             max_uploads=self._limits.quota_uploads,
-            upload_bytes=store.uploads.stored_bytes(principal),
-            stem_bytes=store.jobs.stored_bytes(principal),
             max_stored_bytes=self._limits.quota_stored_bytes,
         )
 
@@ -130,6 +126,18 @@ class Quotas:
             self._open[kind, principal] -= 1
             if not self._open[kind, principal]:
                 del self._open[kind, principal]
+
+
+def _check_bytes(usage: Usage, more: int) -> None:
+    if more > usage.bytes_left:
+        raise _exceeded(
+            "stored_bytes",
+            usage.max_stored_bytes,
+            f"bytes may be stored for you: songs take {_megabytes(usage.upload_bytes)}, stems"
+            f" {_megabytes(usage.stem_bytes)}, and {_megabytes(more)} more do not fit into"
+            f" {_megabytes(usage.max_stored_bytes)}; `ugosa songs` and `ugosa jobs` list them,"
+            " `ugosa songs --delete SONG` and `ugosa delete JOB` make room",
+        )
 
 
 def _megabytes(size_bytes: int) -> str:

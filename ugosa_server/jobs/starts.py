@@ -16,7 +16,7 @@ from ugosa_server.adaptation import parse_strategy
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, read_adapter_keys
 from ugosa_server.adaptation.presets import uses_model_defaults
 from ugosa_server.errors import BadOptionError, CheckpointError
-from ugosa_server.jobs.model import Job, JobDraft, require_adapter
+from ugosa_server.jobs.model import Job, JobDraft
 from ugosa_server.jobs.options import JobOptionsRequest, check_adaptation
 from ugosa_server.jobs.runs import JobKind, JobOptions
 from ugosa_server.jobs.spool import Spool
@@ -45,8 +45,12 @@ class Starts:
         """
         if start_from.startswith("upload-"):
             upload = await self._store(lambda s: s.uploads.get(principal, start_from))
-            require_adapter(upload)
-            return self._spool.bytes_path(upload.upload_id)
+            upload.require_complete()
+            if not upload.format.is_adapter:
+                raise BadOptionError(
+                    f"start_from: upload {start_from} is no adapter; upload one as AdapterFormat"
+                )
+            return self._spool.bytes_path(start_from)
         if not start_from.startswith("job-"):
             raise BadOptionError(
                 f"start_from is {start_from!r}, but must be auto, none, the id of a job, or that of an"

@@ -34,7 +34,6 @@ from ugosa_server.jobs.model import (
     check_request_id,
     new_id,
     request_digest,
-    require_readable,
 )
 from ugosa_server.jobs.quotas import Quotas, Stream, Usage
 from ugosa_server.jobs.spool import Spool
@@ -224,7 +223,7 @@ class Uploads:
             QuotaError: the principal has too many streams open.
         """
         upload = await self.get(principal, upload_id)
-        require_readable(upload)
+        upload.require_whole()
         if upload_id in self._being_written:
             raise UploadBusyError(
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size

@@ -10,7 +10,7 @@ from ugosa_server.jobs import JobKind
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.marks import lint_marks, suggest_marks
-from ugosa_server.models import ModelInfo, ModelRegistry
+from ugosa_server.models import ModelInfo
 from ugosa_server.rpc.convert import finding_to_wire, job_to_wire, marks_from_wire, message_of
 from ugosa_server.rpc.interceptors import Context, current_principal
 from ugosa_server.wire.ugosa.v1 import marks_service_pb2 as marks_wire
@@ -22,21 +22,20 @@ from ugosa_server.wire.ugosa.v1.model_service_pb2_grpc import ModelServiceServic
 class ModelService(ModelServiceServicer):
     """See protos/ugosa/v1/model_service.proto."""
 
-    def __init__(self, registry: ModelRegistry, default_model: str) -> None:
-        self._registry = registry
-        self._default_model = default_model
+    def __init__(self, jobs: JobQueue) -> None:
+        self._jobs = jobs
 
     async def ListModels(self, request: wire.ListModelsRequest, context: Context) -> wire.ListModelsResponse:
         return wire.ListModelsResponse(
-            models=[self._to_wire(model) for model in self._registry.models()], presets=PRESETS
+            models=[self._to_wire(model) for model in self._jobs.registry.models()], presets=PRESETS
         )
 
     async def GetModel(self, request: wire.GetModelRequest, context: Context) -> wire.GetModelResponse:
-        model = self._registry.get(request.name or self._default_model)
+        model = self._jobs.drafts.model(request.name)
         return wire.GetModelResponse(model=self._to_wire(model))
 
     def _to_wire(self, model: ModelInfo) -> wire.Model:
-        return message_of(wire.Model, model, is_default=model.name == self._default_model)
+        return message_of(wire.Model, model, is_default=model.name == self._jobs.drafts.default_model)
 
 
 class MarksService(MarksServiceServicer):
@@ -47,7 +46,7 @@ class MarksService(MarksServiceServicer):
 
     async def Listen(self, request: marks_wire.ListenRequest, context: Context) -> marks_wire.ListenResponse:
         principal = current_principal()
-        _, model, heard = await self._jobs.find_analysis(principal, request.upload_id, request.model)
+        _, model, heard = await self._jobs.results.find_analysis(principal, request.upload_id, request.model)
         if heard is not None:
             return marks_wire.ListenResponse(job=job_to_wire(heard[0]))
         options = JobOptionsRequest(model=model.name, adaptation={"strategy": "B0"}, kind=JobKind.ANALYSIS)
@@ -59,7 +58,9 @@ class MarksService(MarksServiceServicer):
     ) -> marks_wire.LintMarksResponse:
         principal = current_principal()
         marks = marks_from_wire(request.marks)
-        song, model, heard = await self._jobs.find_analysis(principal, request.upload_id, request.model)
+        song, model, heard = await self._jobs.results.find_analysis(
+            principal, request.upload_id, request.model
+        )
         levels = None if heard is None else heard[1]
         findings = await asyncio.to_thread(
             lint_marks, marks, model.config.sources, song, levels, residual=model.residual
@@ -72,7 +73,7 @@ class MarksService(MarksServiceServicer):
         self, request: marks_wire.SuggestMarksRequest, context: Context
     ) -> marks_wire.SuggestMarksResponse:
         principal = current_principal()
-        _, model, heard = await self._jobs.find_analysis(principal, request.upload_id, request.model)
+        _, model, heard = await self._jobs.results.find_analysis(principal, request.upload_id, request.model)
         if heard is None:
             raise NotAnalysedError(
                 f"{model.name} has not analysed this song; call Listen and wait for its job"

@@ -12,7 +12,7 @@ import google_crc32c
 from google.protobuf.message import Message
 
 from ugosa_server.errors import NotFoundError, RangeError, ResultDamagedError, UploadIdleError
-from ugosa_server.jobs.queue import ResultFile
+from ugosa_server.jobs.results import ResultFile
 from ugosa_server.jobs.uploads import ReceivedChunk
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 

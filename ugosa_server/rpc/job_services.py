@@ -103,9 +103,9 @@ class JobService(JobServiceServicer):
     ) -> AsyncGenerator[wire.ReadStemResponse, None]:
         wanted = (current_principal(), request.job_id, request.source)
         if request.take == wire.STEM_TAKE_PREVIEW:
-            file = await self._jobs.preview_file(*wanted)
+            file = await self._jobs.results.preview_file(*wanted)
         else:
-            file = await self._jobs.stem_file(*wanted, of_base=request.take == wire.STEM_TAKE_BASE)
+            file = await self._jobs.results.stem_file(*wanted, of_base=request.take == wire.STEM_TAKE_BASE)
         with self._jobs.quotas.streaming(Stream.READ, current_principal()):
             async for chunk in read_chunks(file, request.offset, request.length):
                 yield wire.ReadStemResponse(chunk=chunk)
@@ -113,7 +113,7 @@ class JobService(JobServiceServicer):
     async def ReadAdapter(
         self, request: wire.ReadAdapterRequest, context: Context
     ) -> AsyncGenerator[wire.ReadAdapterResponse, None]:
-        file = await self._jobs.adapter_file(current_principal(), request.job_id)
+        file = await self._jobs.results.adapter_file(current_principal(), request.job_id)
         with self._jobs.quotas.streaming(Stream.READ, current_principal()):
             async for chunk in read_chunks(file, request.offset, 0):
                 yield wire.ReadAdapterResponse(chunk=chunk)
@@ -123,7 +123,7 @@ class JobService(JobServiceServicer):
     ) -> AsyncGenerator[wire.ReadReportResponse, None]:
         if request.format not in (wire.REPORT_FORMAT_JSON, wire.REPORT_FORMAT_HTML):
             raise BadOptionError("format must be JSON or HTML")
-        file = await self._jobs.report_file(
+        file = await self._jobs.results.report_file(
             current_principal(), request.job_id, html=request.format == wire.REPORT_FORMAT_HTML
         )
         with self._jobs.quotas.streaming(Stream.READ, current_principal()):

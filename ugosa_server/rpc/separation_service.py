@@ -78,7 +78,7 @@ class SeparationService(SeparationServiceServicer):
         if job.state is JobState.SUCCEEDED and job.result is not None:
             with self._jobs.quotas.streaming(Stream.READ, principal):
                 for stem in job.result.stems:
-                    file = await self._jobs.stem_file(principal, job.job_id, stem.source)
+                    file = await self._jobs.results.stem_file(principal, job.job_id, stem.source)
                     async for chunk in read_chunks(file, 0, 0):
                         part = wire.SeparateStemChunk(source=stem.source, chunk=chunk)
                         yield wire.SeparateResponse(stem=part)

@@ -20,9 +20,7 @@ from ugosa_server.files import private_umask
 from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import Stream
-from ugosa_server.jobs.store import AsyncStore
 from ugosa_server.jobs.uploads import Uploads
-from ugosa_server.models import ModelRegistry
 from ugosa_server.rpc.catalogue_services import MarksService, ModelService
 from ugosa_server.rpc.interceptors import AuthInterceptor, Context, current_principal
 from ugosa_server.rpc.job_services import JobArrayService, JobService
@@ -93,18 +91,8 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 class RpcServer:
     """Serves the API on its addresses: one gRPC server for the Unix sockets, one for the ports."""
 
-    def __init__(
-        self,
-        store: AsyncStore,
-        uploads: Uploads,
-        jobs: JobQueue,
-        arrays: JobArrays,
-        registry: ModelRegistry,
-        default_model: str,
-        *,
-        require_token_on_loopback: bool = False,
-    ) -> None:
-        self._interceptor = AuthInterceptor(store, require_token_on_loopback=require_token_on_loopback)
+    def __init__(self, uploads: Uploads, jobs: JobQueue, *, require_token_on_loopback: bool = False) -> None:
+        self._interceptor = AuthInterceptor(jobs.store, require_token_on_loopback=require_token_on_loopback)
         interceptors = [self._interceptor]
         self._sockets = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
         self._ports = grpc.aio.server(
@@ -115,9 +103,9 @@ class RpcServer:
         for server in self._servers:
             add_UploadServiceServicer_to_server(UploadService(uploads), server)
             add_JobServiceServicer_to_server(JobService(jobs), server)
-            add_JobArrayServiceServicer_to_server(JobArrayService(arrays), server)
+            add_JobArrayServiceServicer_to_server(JobArrayService(JobArrays(jobs)), server)
             add_MarksServiceServicer_to_server(MarksService(jobs), server)
-            add_ModelServiceServicer_to_server(ModelService(registry, default_model), server)
+            add_ModelServiceServicer_to_server(ModelService(jobs), server)
             add_SeparationServiceServicer_to_server(SeparationService(uploads, jobs), server)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             reflection.enable_server_reflection(

@@ -78,10 +78,10 @@ def test_an_adapter_outlives_the_stems_of_its_job(tmp_path):
                 assert left.read_bytes() == b"learned"
             swept = await front.jobs.get(PRINCIPAL, job.job_id)
             assert (swept.result.stems, swept.result.adapter.size_bytes) == ((), 7)
-            assert (await front.jobs.adapter_file(PRINCIPAL, job.job_id)).size_bytes == 7
+            assert (await front.jobs.results.adapter_file(PRINCIPAL, job.job_id)).size_bytes == 7
             for read in (
-                front.jobs.stem_file(PRINCIPAL, job.job_id, "drums"),
-                front.jobs.report_file(PRINCIPAL, job.job_id, html=False),
+                front.jobs.results.stem_file(PRINCIPAL, job.job_id, "drums"),
+                front.jobs.results.report_file(PRINCIPAL, job.job_id, html=False),
             ):
                 with pytest.raises(NotFoundError, match=f"start_from {job.job_id} and epochs 0"):
                     await read

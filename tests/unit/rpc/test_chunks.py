@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs.queue import ResultFile
+from ugosa_server.jobs.results import ResultFile
 from ugosa_server.jobs.upload_writer import MAX_CHUNK_BYTES
 from ugosa_server.rpc.chunks import CHUNK_BYTES, MAX_WAITING_BYTES, BatchReader, read_chunks
 from ugosa_server.wire.ugosa.v1 import audio_pb2

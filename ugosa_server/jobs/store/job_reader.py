@@ -193,20 +193,6 @@ class JobReader:
         """Return how many jobs are in a state."""
         return self._db.value(int, "SELECT count(*) FROM jobs WHERE state = ?", (state,))
 
-    def count_queued(self, principal: str) -> int:
-        """Return how many jobs of a principal wait."""
-        return self._db.value(
-            int,
-            "SELECT count(*) FROM jobs WHERE principal = ? AND state = ?",
-            (principal, JobState.QUEUED),
-        )
-
-    def stored_bytes(self, principal: str) -> int:
-        """Return how many bytes the stems of a principal's jobs hold on disk, or can come to hold."""
-        return self._db.value(
-            int, "SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?", (principal,)
-        )
-
     def _select(self, columns: str, condition: str, values: tuple[str, ...]) -> list[Job]:
         rows = self._db.execute(f"SELECT {columns} FROM jobs WHERE {condition}", values).fetchall()
         return [self._job(row) for row in rows]

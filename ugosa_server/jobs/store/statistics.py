@@ -62,6 +62,21 @@ class Totals(Table):
             " GROUP BY principal ORDER BY sum(bytes) DESC, principal",
         )
 
+    def of_principal(self, principal: str) -> tuple[int, int, int, int]:
+        """Return a principal's (uploads, their bytes, jobs that wait, bytes of stems).
+
+        Stems count with what they take on disk, or can come to take.
+        """
+        (row,) = self._db.rows(
+            tuple[int, int, int, int],
+            "SELECT (SELECT count(*) FROM uploads WHERE principal = ?1),"
+            " (SELECT coalesce(sum(stored_bytes), 0) FROM uploads WHERE principal = ?1),"
+            " (SELECT count(*) FROM jobs WHERE principal = ?1 AND state = ?2),"
+            " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE principal = ?1)",
+            (principal, JobState.QUEUED),
+        )
+        return row
+
     def ended_after(self, time_s: float) -> list[EndedJob]:
         """Return the jobs that ended after a time, in the order of their ends."""
         rows = self._db.rows(

@@ -137,16 +137,6 @@ class UploadTable:
                 )
             self._db.execute("DELETE FROM uploads WHERE upload_id = ?", (upload_id,))
 
-    def count(self, principal: str) -> int:
-        """Return how many uploads a principal has."""
-        return self._db.value(int, "SELECT count(*) FROM uploads WHERE principal = ?", (principal,))
-
-    def stored_bytes(self, principal: str) -> int:
-        """Return how many bytes a principal's uploads hold on disk."""
-        return self._db.value(
-            int, "SELECT coalesce(sum(stored_bytes), 0) FROM uploads WHERE principal = ?", (principal,)
-        )
-
     def delete_unused(self, before_s: float, but: set[str]) -> list[str]:
         """Remove uploads made before a time that no job has needed since; return their ids.
 
