@@ -10,7 +10,6 @@ import soundfile
 
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.config import QuotaSettings, UploadSettings
-from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.events import EventHub
 from ugosa_server.jobs.model import UploadFormat
 from ugosa_server.jobs.queue import JobQueue
@@ -59,7 +58,6 @@ class Front:
         limits = UploadSettings(max_upload_bytes, upload_idle_timeout_s=idle_timeout_s)
         self.uploads = Uploads(self.store, self.spool, limits, self.quotas)
         self.jobs = JobQueue(self.store, self.spool, self.registry, self.hub, self.quotas, "tiny")
-        self.arrays = JobArrays(self.jobs)
         self.engine = engine
         self.scheduler = Scheduler(self.jobs, engine, cancel_deadline_s=5)
 

@@ -12,9 +12,8 @@ from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_client import ArrayItem, JobState, StateChanged, UgosaClient
 from ugosa_client import JobOptions as ClientOptions
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs import arrays as job_arrays
-from ugosa_server.jobs.arrays import ArrayItem as Item
 from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.queue import ArrayItem as Item
 from ugosa_server.wire.ugosa.v1 import job_array_service_pb2 as wire
 from ugosa_server.wire.ugosa.v1 import job_pb2, job_service_pb2
 from ugosa_server.wire.ugosa.v1.job_array_service_pb2_grpc import JobArrayServiceStub
@@ -99,12 +98,12 @@ async def test_an_array_survives_a_restart_and_its_numbers_go_on(tmp_path):
     async with running_front(tmp_path, [progress(1), gate]) as front:
         upload = await front.upload()
         items = [Item(upload.upload_id, JobOptionsRequest(), ())] * 2
-        array = await front.arrays.create(PRINCIPAL, "night", items)
+        array = await front.jobs.create_array(PRINCIPAL, "night", items)
         await gate.reached.wait()
         before = await front.store(lambda s: s.events.after_in_array(array.array_id, 0, 100))
     async with running_front(tmp_path) as front:
-        assert (await front.arrays.create(PRINCIPAL, "night", items)).array_id == array.array_id
-        seen = [item async for item in front.arrays.watch(PRINCIPAL, array.array_id, 0)]
+        assert (await front.jobs.create_array(PRINCIPAL, "night", items)).array_id == array.array_id
+        seen = [item async for item in front.jobs.watch_array(PRINCIPAL, array.array_id, 0)]
         assert seen[: len(before)] == before
         assert [seq for seq, _ in seen] == list(range(1, len(seen) + 1))
 
@@ -112,23 +111,23 @@ async def test_an_array_survives_a_restart_and_its_numbers_go_on(tmp_path):
 async def test_deleting_its_jobs_ends_an_array_and_others_never_see_it(tmp_path):
     async with running_front(tmp_path) as front:
         upload = await front.upload()
-        array = await front.arrays.create(
+        array = await front.jobs.create_array(
             PRINCIPAL, "night", [Item(upload.upload_id, JobOptionsRequest(), ())] * 2
         )
         with pytest.raises(NotFoundError):
-            await front.arrays.get("somebody else", array.array_id)
-        seen = [item async for item in front.arrays.watch(PRINCIPAL, array.array_id, 0)]
+            await front.jobs.get_array("somebody else", array.array_id)
+        seen = [item async for item in front.jobs.watch_array(PRINCIPAL, array.array_id, 0)]
         first, second = array.job_ids
         await front.jobs.delete(PRINCIPAL, first)
-        rest = [item async for item in front.arrays.watch(PRINCIPAL, array.array_id, 0)]
+        rest = [item async for item in front.jobs.watch_array(PRINCIPAL, array.array_id, 0)]
         assert rest == [item for item in seen if item[1].job_id == second]
         await front.jobs.delete(PRINCIPAL, second)
         with pytest.raises(NotFoundError):
-            await front.arrays.get(PRINCIPAL, array.array_id)
+            await front.jobs.get_array(PRINCIPAL, array.array_id)
 
 
 async def test_the_number_of_items_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(job_arrays, "MAX_ITEMS", 2)
+    monkeypatch.setattr("ugosa_server.jobs.queue.MAX_ITEMS", 2)
     async with serving(tmp_path) as api:
         upload = (await api.upload()).upload_id
         with pytest.raises(grpc.aio.AioRpcError, match="1 to 2"):

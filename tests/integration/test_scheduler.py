@@ -24,7 +24,7 @@ from ugosa_server.errors import (
     UnsupportedEncodingError,
     WorkerLostError,
 )
-from ugosa_server.jobs.arrays import ArrayItem
+from ugosa_server.jobs.queue import ArrayItem
 from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress
@@ -221,15 +221,14 @@ async def test_a_watcher_that_comes_back_sees_each_event_once(tmp_path):
 @pytest.mark.parametrize("per_read", [1, 2, 4])
 async def test_a_watch_ends_well_though_its_ended_job_is_deleted(tmp_path, monkeypatch, per_read):
     monkeypatch.setattr("ugosa_server.jobs.queue.EVENTS_PER_READ", per_read)
-    monkeypatch.setattr("ugosa_server.jobs.arrays.EVENTS_PER_READ", per_read)
     async with running_front(tmp_path, [progress(1), succeed]) as front:
         items = [ArrayItem((await front.upload()).upload_id, OPTIONS, MARKS)]
-        array = await front.arrays.create(PRINCIPAL, "r", items)
+        array = await front.jobs.create_array(PRINCIPAL, "r", items)
         (job_id,) = array.job_ids
         events = await front.events(job_id)
         assert len(events) == 4
         watch = front.jobs.watch(PRINCIPAL, job_id, 0)
-        watch_of_array = front.arrays.watch(PRINCIPAL, array.array_id, 0)
+        watch_of_array = front.jobs.watch_array(PRINCIPAL, array.array_id, 0)
         assert [await anext(watch) for _ in events] == events
         assert [await anext(watch_of_array) for _ in events] == list(enumerate(events, start=1))
         await front.jobs.delete(PRINCIPAL, job_id)

@@ -1,6 +1,6 @@
 """Durable jobs: uploads, queue, arrays and their store. Exported is the vocabulary, which is cheap to import.
 
-The services are `queue.JobQueue`, `arrays.JobArrays`, `uploads.Uploads`, `quotas.Quotas`, `spool.Spool`,
+The services are `queue.JobQueue`, `uploads.Uploads`, `quotas.Quotas`, `spool.Spool`,
 `retention` and `store.AsyncStore`; the table of options is `option_table.OPTIONS`.
 """
 

@@ -1,26 +1,18 @@
-"""Jobs from the user's side: create, watch, cancel, delete. `scheduling.py` runs them."""
+"""Jobs and job arrays from the user's side: create, watch, cancel, delete. `scheduling.py` runs them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 
-from ugosa_server.errors import (
-    DrainingError,
-    RequestIdConflictError,
-)
+from ugosa_server.errors import BadOptionError, DrainingError, RequestIdConflictError, UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import JobDrafts
 from ugosa_server.jobs.events import EventHub, JobEvent, JobState
-from ugosa_server.jobs.model import (
-    Job,
-    Upload,
-    check_request_id,
-    new_id,
-    request_digest,
-)
+from ugosa_server.jobs.model import Job, JobArray, JobDraft, Upload, check_request_id, new_id, request_digest
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.quotas import Quotas, Stream
 from ugosa_server.jobs.results import JobResults
@@ -29,11 +21,27 @@ from ugosa_server.jobs.store import AsyncStore, Store
 from ugosa_server.marks import Mark
 from ugosa_server.models import ModelRegistry
 
+MAX_ITEMS = 1000  # of an array
 EVENTS_PER_READ = 100
 
 
+@dataclass(frozen=True)
+class ArrayItem:
+    """One song of an array as it is asked for."""
+
+    upload_id: str
+    """A COMPLETE upload."""
+    options: JobOptionsRequest
+    """Options of the item, or of the array."""
+    marks: tuple[Mark, ...]
+    """Marks as received, not yet checked."""
+
+
 class JobQueue:
-    """All jobs of the server. Everything is durable when a method returns."""
+    """All jobs and job arrays of the server. Everything is durable when a method returns.
+
+    NotFoundError is raised where a principal has none of an id, or not any more.
+    """
 
     def __init__(
         self,
@@ -86,8 +94,7 @@ class JobQueue:
         upload = await self.store(lambda s: s.uploads.get(principal, upload_id))
         if known is not None:
             return _of_same_song(known, upload)
-        if self.draining:
-            raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
+        self._require_not_draining()
         draft = await self.drafts.draft(upload, options_request, marks)
         if reuse:
             same = await self.store(lambda s: s.jobs.find_content(principal, draft.equal_contents))
@@ -104,13 +111,51 @@ class JobQueue:
         self.arrived.set()
         return _of_same_song(job, upload)
 
-    async def get(self, principal: str, job_id: str) -> Job:
-        """Return a job.
+    async def create_array(self, principal: str, request_id: str, items: Sequence[ArrayItem]) -> JobArray:
+        """Queue a job for each item, or return the array that this request made before.
 
         Raises:
-            NotFoundError: there is none of that id.
+            BadOptionError: there are no items, or too many.
+            InvalidInputError, NotFoundError, UploadIncompleteError: of the first item that can never work.
+            QueueFullError, QuotaError, DiskFullError, DrainingError: not now.
         """
+        check_request_id(request_id)
+        if not 1 <= len(items) <= MAX_ITEMS:
+            raise BadOptionError(f"the array has {len(items)} items, but must have 1 to {MAX_ITEMS}")
+        digest = request_digest(items)
+        known = await self.store(lambda s: s.arrays.find_request(principal, request_id, digest))
+        if known is not None:  # asked early for the same reasons as in `create`
+            return known
+        self._require_not_draining()
+        drafts = [await self._draft(principal, number, item) for number, item in enumerate(items, start=1)]
+        await asyncio.to_thread(self.spool.check_free, sum(draft.stems_bytes for draft in drafts))
+        admit = self.quotas.check_new_job
+        array = await self.store(
+            lambda s: s.arrays.create(principal, request_id, digest, drafts, partial(admit, s))
+        )
+        for job_id in array.job_ids:
+            self.hub.announce(job_id)
+        self.arrived.set()
+        return array
+
+    async def _draft(self, principal: str, number: int, item: ArrayItem) -> JobDraft:
+        try:
+            upload = await self.store(lambda s: s.uploads.get(principal, item.upload_id))
+            return await self.drafts.draft(upload, item.options, item.marks)
+        except UgosaError as error:
+            raise error.at(f"item {number}") from error
+
+    def _require_not_draining(self) -> None:
+        if self.draining:
+            raise DrainingError("the server is shutting down and takes no new jobs; try again in a minute")
+
+    async def get(self, principal: str, job_id: str) -> Job:
+        """Return a job."""
         return await self.store(lambda s: s.jobs.get(principal, job_id))
+
+    async def get_array(self, principal: str, array_id: str) -> JobArray:
+        """Return an array."""
+        return await self.store(lambda s: s.arrays.get(principal, array_id))
 
     async def set_marks(self, principal: str, job_id: str, marks: Iterable[Mark]) -> Job:
         """Replace the marks of a job that has not started.
@@ -138,7 +183,6 @@ class JobQueue:
         """Yield the job's events after `after_seq`, each once and in order, to the terminal one.
 
         Raises:
-            NotFoundError: there is no such job (any more).
             DrainingError: the server is shutting down; reconnect later with the last seq.
             QuotaError: the principal watches too much at once.
         """
@@ -148,11 +192,29 @@ class JobQueue:
             events = store.events.after(job_id, seq, EVENTS_PER_READ + 1)
             return ended, [(event.seq, event) for event in events]
 
-        async with aclosing(self.follow(principal, [job_id], after_seq, read)) as events:
+        async with aclosing(self._follow(principal, [job_id], after_seq, read)) as events:
             async for _, event in events:
                 yield event
 
-    async def follow(
+    async def watch_array(
+        self, principal: str, array_id: str, after_seq: int
+    ) -> AsyncGenerator[tuple[int, JobEvent], None]:
+        """Yield (array_seq, event) after `after_seq`, each once and in order, to the end of the last job.
+
+        Raises:
+            DrainingError, QuotaError: see `watch`.
+        """
+
+        def read(seq: int, store: Store) -> tuple[bool, list[tuple[int, JobEvent]]]:
+            ended = store.arrays.has_ended(principal, array_id)
+            return ended, store.events.after_in_array(array_id, seq, EVENTS_PER_READ + 1)
+
+        job_ids = (await self.get_array(principal, array_id)).job_ids
+        async with aclosing(self._follow(principal, job_ids, after_seq, read)) as events:
+            async for numbered in events:
+                yield numbered
+
+    async def _follow(
         self,
         principal: str,
         job_ids: Collection[str],
@@ -163,9 +225,6 @@ class JobQueue:
 
         `read` returns whether all the jobs have ended, and the events after a number: at most one more than
         EVENTS_PER_READ, which says that there are more, so that after the last one nothing is read again.
-
-        Raises:
-            DrainingError, QuotaError: see `watch`.
         """
         with self.quotas.streaming(Stream.WATCH, principal), self.hub.listen(*job_ids) as changed:
             while True:
@@ -192,6 +251,12 @@ class JobQueue:
         self.hub.announce(job_id)
         self.on_request(job_id)
         return job
+
+    async def cancel_array(self, principal: str, array_id: str) -> JobArray:
+        """Ask all jobs of an array to end; those that have ended stay as they are."""
+        for job_id in (await self.get_array(principal, array_id)).job_ids:
+            await self.cancel(principal, job_id)
+        return await self.get_array(principal, array_id)
 
     async def accept(self, principal: str, job_id: str) -> Job:
         """Ask a job to go on to the stems of what it has learned; one that has ended is returned as it is."""

@@ -7,8 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from ugosa_server.errors import BadOptionError
-from ugosa_server.jobs.arrays import ArrayItem, JobArrays
-from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.queue import ArrayItem, JobQueue
 from ugosa_server.jobs.quotas import Stream
 from ugosa_server.rpc.chunks import read_chunks
 from ugosa_server.rpc.convert import (
@@ -134,8 +133,8 @@ class JobService(JobServiceServicer):
 class JobArrayService(JobArrayServiceServicer):
     """See protos/ugosa/v1/job_array_service.proto."""
 
-    def __init__(self, arrays: JobArrays) -> None:
-        self._arrays = arrays
+    def __init__(self, jobs: JobQueue) -> None:
+        self._jobs = jobs
 
     async def CreateJobArray(
         self, request: array_wire.CreateJobArrayRequest, context: Context
@@ -149,20 +148,20 @@ class JobArrayService(JobArrayServiceServicer):
             )
             for item in request.items
         ]
-        array = await self._arrays.create(current_principal(), request.request_id, items)
+        array = await self._jobs.create_array(current_principal(), request.request_id, items)
         return array_wire.CreateJobArrayResponse(array=array_to_wire(array))
 
     async def GetJobArray(
         self, request: array_wire.GetJobArrayRequest, context: Context
     ) -> array_wire.GetJobArrayResponse:
-        array = await self._arrays.get(current_principal(), request.array_id)
+        array = await self._jobs.get_array(current_principal(), request.array_id)
         return array_wire.GetJobArrayResponse(array=array_to_wire(array))
 
     async def WatchJobArray(
         self, request: array_wire.WatchJobArrayRequest, context: Context
     ) -> AsyncGenerator[array_wire.WatchJobArrayResponse, None]:
         async with aclosing(
-            self._arrays.watch(current_principal(), request.array_id, request.after_seq)
+            self._jobs.watch_array(current_principal(), request.array_id, request.after_seq)
         ) as events:
             async for array_seq, event in events:
                 yield array_wire.WatchJobArrayResponse(array_seq=array_seq, event=event_to_wire(event))
@@ -170,5 +169,5 @@ class JobArrayService(JobArrayServiceServicer):
     async def CancelJobArray(
         self, request: array_wire.CancelJobArrayRequest, context: Context
     ) -> array_wire.CancelJobArrayResponse:
-        array = await self._arrays.cancel(current_principal(), request.array_id)
+        array = await self._jobs.cancel_array(current_principal(), request.array_id)
         return array_wire.CancelJobArrayResponse(array=array_to_wire(array))

@@ -17,7 +17,6 @@ from grpc_reflection.v1alpha import reflection
 from ugosa_server.addresses import TlsFiles, UnixAddress, checked_addresses, claim_socket
 from ugosa_server.errors import ConfigError, reason_of
 from ugosa_server.files import private_umask
-from ugosa_server.jobs.arrays import JobArrays
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import Stream
 from ugosa_server.jobs.uploads import Uploads
@@ -103,7 +102,7 @@ class RpcServer:
         for server in self._servers:
             add_UploadServiceServicer_to_server(UploadService(uploads), server)
             add_JobServiceServicer_to_server(JobService(jobs), server)
-            add_JobArrayServiceServicer_to_server(JobArrayService(JobArrays(jobs)), server)
+            add_JobArrayServiceServicer_to_server(JobArrayService(jobs), server)
             add_MarksServiceServicer_to_server(MarksService(jobs), server)
             add_ModelServiceServicer_to_server(ModelService(jobs), server)
             add_SeparationServiceServicer_to_server(SeparationService(uploads, jobs), server)
