@@ -11,20 +11,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ugosa_server.addresses import TcpAddress, parse_address
 from ugosa_server.engines import Engine, EngineHealth
 from ugosa_server.errors import ConfigError, reason_of
-from ugosa_server.jobs.store import AsyncStore, PrincipalTotals, Store
+from ugosa_server.jobs.store import PrincipalTotals, Store
 from ugosa_server.jobs.uploads import Uploads
 
-READ_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 10.0
 MAX_REQUESTS = 8
 MAX_REQUEST_BYTES = 16 * 1024
@@ -43,45 +41,41 @@ PRINCIPAL_GAUGES = {
 DURATION_BUCKETS_S = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 14400)
 
 
-class Metrics(Collector):
-    """Collector for Prometheus, called on a thread; the store stays on its own."""
+class Families(list[Metric], Collector):
+    """Metrics as they were read."""
 
-    def __init__(self, store: AsyncStore, uploads: Uploads, engine: Engine, state_dir: Path) -> None:
-        self._store = store
+    def collect(self) -> Iterable[Metric]:
+        """Return them."""
+        return self
+
+
+class Metrics:
+    """Reads the metrics of a server."""
+
+    def __init__(self, uploads: Uploads, engine: Engine) -> None:
         self._uploads = uploads
         self._engine = engine
-        self._state_dir = state_dir
-        self._loop = asyncio.get_running_loop()
         self._observed_until_s = time.time()
-        self.registry = CollectorRegistry()
         self._waits = self._histogram("ugosa_job_wait_seconds", "From a job's creation to its first start.")
         self._runs = self._histogram("ugosa_job_seconds", "From first start to end, by end state.", "state")
         self._phases = self._histogram("ugosa_job_phase_seconds", "Of the last attempt, by phase.", "phase")
-        self.registry.register(self)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, registry=None, buckets=DURATION_BUCKETS_S)
 
-    def describe(self) -> list[Metric]:
-        """Return nothing: describing by collecting would wait for the loop that registers this."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Read everything; called on a thread, never on the event loop."""
-        yield from asyncio.run_coroutine_threadsafe(self._read(), self._loop).result(READ_TIMEOUT_S)
-        free_bytes = shutil.disk_usage(self._state_dir).free
-        yield GaugeMetricFamily(
-            "ugosa_disk_free_bytes", "Free on the disk of the state directory.", free_bytes
-        )
-        yield CounterMetricFamily(
-            "ugosa_received_bytes", "Bytes of songs received since the start.", self._uploads.received_bytes
+    async def read(self) -> Families:
+        """Read everything."""
+        free = shutil.disk_usage(self._uploads.spool.state_dir).free
+        received = self._uploads.received_bytes
+        families = Families(await self._uploads.store(self._read_store))
+        families += _of_workers(await self._engine.health())
+        families += (
+            GaugeMetricFamily("ugosa_disk_free_bytes", "Free on the disk of the state directory.", free),
+            CounterMetricFamily("ugosa_received_bytes", "Bytes of songs received since the start.", received),
         )
         for histogram in (self._waits, self._runs, self._phases):
-            yield from histogram.collect()
-
-    async def _read(self) -> list[Metric]:
-        health = await self._engine.health()
-        return [*await self._store(self._read_store), *_of_workers(health)]
+            families += histogram.collect()
+        return families
 
     def _read_store(self, store: Store) -> list[Metric]:
         for job in store.totals.ended_after(self._observed_until_s):
@@ -89,7 +83,7 @@ class Metrics(Collector):
             if job.wait_s is not None and job.run_s is not None:
                 self._waits.observe(job.wait_s)
                 self._runs.labels(job.state.value).observe(job.run_s)
-            for phase, phase_s in job.phases_s.items():
+            for phase, phase_s in store.totals.phases_s(job).items():
                 self._phases.labels(phase).observe(phase_s)
         jobs = {state.value: count for state, count in store.totals.jobs().items()}
         stored = dict(zip(("uploads", "stems"), store.totals.stored_bytes(), strict=True))
@@ -171,7 +165,7 @@ class MetricsServer:
             if self._requests <= MAX_REQUESTS:
                 async with asyncio.timeout(REQUEST_TIMEOUT_S):
                     await reader.readuntil(b"\r\n\r\n")
-                    text = await asyncio.to_thread(generate_latest, self._metrics.registry)
+                    text = await asyncio.to_thread(generate_latest, await self._metrics.read())
                     writer.write(HTTP_HEAD.format(len(text)).encode() + text)
                     await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):

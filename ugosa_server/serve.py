@@ -82,9 +82,9 @@ async def serve(config: ServerConfig) -> str:
         await spool.deleting(scheduler.recover)
         spool.take_ballast()
 
-        await _start_osc(config, store, jobs, hub, stack)
+        await _start_osc(config, jobs, stack)
         if config.metrics:
-            metrics = MetricsServer(Metrics(store, uploads, engine, state_dir))
+            metrics = MetricsServer(Metrics(uploads, engine))
             await metrics.start(config.metrics)
             stack.push_async_callback(metrics.close)
             print(f"ugosa-server answers Prometheus on http://{metrics.address}/metrics", flush=True)
@@ -100,7 +100,7 @@ async def serve(config: ServerConfig) -> str:
         for address in addresses:
             print(f"ugosa-server listens on {address}", flush=True)
 
-        await _keep_health(config.exit_when_idle_s, store, quotas, engine, rpc, stopping, supervisor)
+        await _keep_health(config.exit_when_idle_s, jobs, engine, rpc, stopping, supervisor)
         failure = supervisor.failure  # from here on tasks may end
         log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
         uploads.draining = jobs.draining = True
@@ -123,8 +123,7 @@ async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> 
 
 async def _keep_health(
     idle_limit_s: float,
-    store: AsyncStore,
-    quotas: Quotas,
+    jobs: JobQueue,
     engine: Engine,
     rpc: RpcServer,
     stopping: asyncio.Event,
@@ -141,8 +140,8 @@ async def _keep_health(
         if health.refusal:
             raise ConfigError(health.refusal)
         rpc.set_serving(serving=health.ready)
-        unfinished = await store(lambda s: s.jobs.unfinished_ids())
-        if quotas.open_streams or unfinished:
+        unfinished = await jobs.store(lambda s: s.jobs.unfinished_ids())
+        if jobs.quotas.open_streams or unfinished:
             busy_s = now_s()
         if 0 < idle_limit_s <= now_s() - max(busy_s, rpc.last_call_s):
             log.info("idle for as long as exit_when_idle_s: the server ends")
@@ -151,12 +150,10 @@ async def _keep_health(
             await asyncio.wait_for(stopping.wait(), HEALTH_INTERVAL_S)
 
 
-async def _start_osc(
-    config: ServerConfig, store: AsyncStore, jobs: JobQueue, hub: EventHub, stack: contextlib.AsyncExitStack
-) -> None:
+async def _start_osc(config: ServerConfig, jobs: JobQueue, stack: contextlib.AsyncExitStack) -> None:
     if not config.osc and not config.osc_peers:
         return
-    feed = JobFeed(store, jobs, hub, LOCAL_PRINCIPAL)
+    feed = JobFeed(jobs, LOCAL_PRINCIPAL)
     await feed.load()
     listen = _osc_address(config.osc) if config.osc else None
     service = OscService(feed, listen, [_osc_address(peer) for peer in config.osc_peers])

@@ -24,9 +24,9 @@ from ugosa_server.errors import (
     UnsupportedEncodingError,
     WorkerLostError,
 )
-from ugosa_server.jobs.queue import ArrayItem
 from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.queue import ArrayItem
 from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.jobs.store.job_table import JobTable
@@ -314,7 +314,7 @@ async def test_invalid_request_is_refused_before_it_is_queued(tmp_path, options,
     async with running_front(tmp_path) as front:
         with pytest.raises(error, match=words):
             await submit(front, options=options, marks=marks)
-        assert await front.store(lambda s: s.jobs.page(PRINCIPAL, (), None, 10)) == ([], None)
+        assert await front.store(lambda s: s.jobs.page(PRINCIPAL, (), "", 10)) == ([], "")
         assert front.engine.runs == []
 
 

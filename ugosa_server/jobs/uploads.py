@@ -121,7 +121,7 @@ class OpenUpload:
 
 
 class Uploads:
-    """All uploads of the server."""
+    """All uploads of the server. NotFoundError is raised where a principal has none of an id."""
 
     def __init__(self, store: AsyncStore, spool: Spool, limits: UploadSettings, quotas: Quotas) -> None:
         self.store = store
@@ -178,11 +178,7 @@ class Uploads:
         return upload
 
     async def get(self, principal: str, upload_id: str) -> Upload:
-        """Return an upload.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
+        """Return an upload."""
         return await self.store(lambda s: s.uploads.get(principal, upload_id))
 
     async def usage(self, principal: str) -> Usage:
@@ -193,7 +189,6 @@ class Uploads:
         """Remove an upload with its audio.
 
         Raises:
-            NotFoundError: there is none of that id.
             UploadBusyError: it is being written.
             UploadInUseError: a job that has not ended needs it.
         """
@@ -217,7 +212,6 @@ class Uploads:
         """Open an upload that is RECEIVING, for one stream at a time.
 
         Raises:
-            NotFoundError: there is none of that id.
             UploadDamagedError: what the database held of it is damaged; the same request makes it anew.
             UploadBusyError: another stream is writing it.
             QuotaError: the principal has too many streams open.

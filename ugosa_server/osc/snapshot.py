@@ -8,14 +8,14 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pythonosc.osc_message_builder import OscMessageBuilder
+from pythonosc.osc_message_builder import build_msg
 
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs.events import EventBody, EventHub, JobEvent, JobState, StateChanged
+from ugosa_server.jobs.events import EventBody, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.runs import RunBaseStems, RunNotice, RunPhase, RunPreview, RunProgress
-from ugosa_server.jobs.store import AsyncStore, Store
+from ugosa_server.jobs.store import Store
 
 PROGRESS_ADDRESS = "/ugosa/v1/job/progress"
 MAX_DATAGRAM_BYTES = 1400  # below the MTU of Ethernet (1500) less IP and UDP headers: never fragmented
@@ -61,15 +61,10 @@ def encode(snapshot: JobSnapshot) -> bytes:
 
 
 def _message(snapshot: JobSnapshot, text: str) -> bytes:
-    builder = OscMessageBuilder(PROGRESS_ADDRESS)
     eta_s = ETA_UNKNOWN_S if snapshot.eta_s is None else snapshot.eta_s
-    builder.add_arg(snapshot.job_id, "s")
-    builder.add_arg(snapshot.seq, "i")
-    builder.add_arg(snapshot.state.upper(), "s")
-    builder.add_arg(snapshot.fraction, "f")
-    builder.add_arg(eta_s, "f")
-    builder.add_arg(text, "s")
-    return bytes(builder.build().dgram)
+    numbers = [float(snapshot.fraction), float(eta_s)]
+    arguments = [snapshot.job_id, snapshot.seq, snapshot.state.upper(), *numbers, text]
+    return bytes(build_msg(PROGRESS_ADDRESS, arguments).dgram)
 
 
 def _one_line(text: str) -> str:
@@ -89,19 +84,18 @@ def _truncated(text: str, max_bytes: int) -> str:
 class JobFeed:
     """One principal's jobs as snapshots, read from the store. Belongs to the event loop's thread."""
 
-    def __init__(self, store: AsyncStore, jobs: JobQueue, hub: EventHub, principal: str) -> None:
-        self._store = store
+    def __init__(self, jobs: JobQueue, principal: str) -> None:
         self._jobs = jobs
         self._principal = principal
         self._live: dict[str, JobSnapshot] = {}
         self._news: set[str] = set()
         self._woken = asyncio.Event()
-        hub.tap(self._on_news)
+        jobs.hub.tap(self._on_news)
 
     async def load(self) -> None:
         """Read the jobs that an earlier server process left."""
         states = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
-        jobs = await self._store(lambda s: [job for state in states for job in s.jobs.unfinished(state)])
+        jobs = await self._jobs.store(lambda s: [job for state in states for job in s.jobs.unfinished(state)])
         for job in jobs:
             if job.principal == self._principal:
                 await self.snapshot(job.job_id)
@@ -138,15 +132,15 @@ class JobFeed:
             NotFoundError: there is no such job.
         """
 
-        def read(store: Store) -> tuple[Job | None, Sequence[JobEvent]]:
-            job = store.jobs.find(self._principal, job_id, marks=False)
-            return job, [] if job is None else store.events.after(job_id, job.last_seq - 1, 1)
+        def read(store: Store) -> tuple[Job, Sequence[JobEvent]]:
+            job = store.jobs.get(self._principal, job_id, marks=False)
+            return job, store.events.after(job_id, job.last_seq - 1, 1)
 
-        job, events = await self._store(read)  # in one step: the job could end between two
-        if job is None or job.state.ended:
+        try:
+            job, events = await self._jobs.store(read)  # in one step: the job could end between two
+        except NotFoundError:
             self._live.pop(job_id, None)
-        if job is None:
-            raise NotFoundError(f"no job {job_id!r}")
+            raise
         newest = events[0].body if events else None
         snapshot = JobSnapshot(
             job_id=job.job_id,
@@ -156,7 +150,9 @@ class JobFeed:
             eta_s=newest.eta_s if isinstance(newest, RunProgress) else None,
             text=_text(job, newest),
         )
-        if not job.state.ended:
+        if job.state.ended:
+            self._live.pop(job_id, None)
+        else:
             self._live[job_id] = snapshot
         return snapshot
 

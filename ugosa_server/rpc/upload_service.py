@@ -12,8 +12,6 @@ from ugosa_server.rpc.chunks import BatchReader, first_message, received_chunk
 from ugosa_server.rpc.convert import (
     checked_page_size,
     message_of,
-    place_of_token,
-    token_of_place,
     upload_format_from_wire,
     upload_to_wire,
 )
@@ -79,11 +77,12 @@ class UploadService(UploadServiceServicer):
     async def ListUploads(
         self, request: wire.ListUploadsRequest, context: Context
     ) -> wire.ListUploadsResponse:
-        principal, after = current_principal(), place_of_token(request.page_token)
-        page_size = checked_page_size(request.page_size)
-        uploads, following = await self._uploads.store(lambda s: s.uploads.page(principal, after, page_size))
+        principal, page_size = current_principal(), checked_page_size(request.page_size)
+        uploads, token = await self._uploads.store(
+            lambda s: s.uploads.page(principal, request.page_token, page_size)
+        )
         return wire.ListUploadsResponse(
-            uploads=[upload_to_wire(upload) for upload in uploads], next_page_token=token_of_place(following)
+            uploads=[upload_to_wire(upload) for upload in uploads], next_page_token=token
         )
 
     async def GetUsage(self, request: wire.GetUsageRequest, context: Context) -> wire.GetUsageResponse:

@@ -215,19 +215,19 @@ def test_nobody_sees_another_principals_things(store):
     ):
         with pytest.raises(NotFoundError):
             look()
-    assert store.jobs.page("you", (), None, 10) == ([], None)
+    assert store.jobs.page("you", (), "", 10) == ([], "")
 
 
 def test_pages_are_newest_first_and_cover_all(store):
     for number in range(5):
         queue(store, f"j{number}")
-    first, token = store.jobs.page("me", (), None, 2)
+    first, token = store.jobs.page("me", (), "", 2)
     second, token = store.jobs.page("me", (), token, 2)
     third, token = store.jobs.page("me", (), token, 2)
     assert [job.job_id for job in first + second + third] == ["j4", "j3", "j2", "j1", "j0"]
-    assert token is None
+    assert token == ""
     store.jobs.request_cancel("me", "j3")
-    only, _ = store.jobs.page("me", [JobState.CANCELLED], None, 10)
+    only, _ = store.jobs.page("me", [JobState.CANCELLED], "", 10)
     assert [job.job_id for job in only] == ["j3"]
 
 
@@ -254,7 +254,7 @@ def test_a_damaged_row_costs_that_job_alone(tmp_path):
     connection.execute("UPDATE jobs SET options = '{' WHERE job_id = 'j2'")
     connection.close()
     store = Store(path)
-    listed, _ = store.jobs.page("me", (), None, 10)
+    listed, _ = store.jobs.page("me", (), "", 10)
     assert [(job.job_id, job.damaged) for job in listed] == [("j3", False), ("j2", True), ("j1", False)]
     unfinished = store.jobs.unfinished(JobState.QUEUED)
     assert [(job.job_id, job.damaged) for job in unfinished] == [("j1", False), ("j2", True), ("j3", False)]

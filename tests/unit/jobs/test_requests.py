@@ -61,7 +61,7 @@ def test_one_request_id_for_two_songs_at_once_makes_one_job(tmp_path):
                 front.jobs.create(PRINCIPAL, "r", song.upload_id, JobOptionsRequest(), ()) for song in songs
             )
             results = await asyncio.gather(*calls, return_exceptions=True)
-            jobs, _ = await front.store(lambda s: s.jobs.page(PRINCIPAL, (), None, 10))
+            jobs, _ = await front.store(lambda s: s.jobs.page(PRINCIPAL, (), "", 10))
             assert {type(result) for result in results} == {Job, RequestIdConflictError}
             assert [job.job_id for job in jobs] == [job.job_id for job in results if isinstance(job, Job)]
 

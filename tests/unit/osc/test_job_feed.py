@@ -1,6 +1,7 @@
 """The feed of OSC: a job is live until it ends, whoever asks meanwhile."""
 
 import asyncio
+import copy
 
 import pytest
 
@@ -30,7 +31,9 @@ async def test_job_that_ends_during_a_query_is_not_live_again(tmp_path):
                 await ended.wait()
             return await front.store(work)
 
-        feed = JobFeed(store, front.jobs, front.hub, PRINCIPAL)
+        jobs = copy.copy(front.jobs)
+        jobs.store = store
+        feed = JobFeed(jobs, PRINCIPAL)
         upload = await front.upload()
         job = await front.jobs.create(PRINCIPAL, "r", upload.upload_id, JobOptionsRequest(), ())
         await gate.reached.wait()
@@ -48,7 +51,7 @@ async def test_job_that_ends_during_a_query_is_not_live_again(tmp_path):
 async def test_of_a_long_queue_only_its_head_is_sent_to_who_asks(tmp_path):
     gate = Gate()
     async with running_front(tmp_path, [progress(1), gate, succeed], max_queued=100) as front:
-        feed = JobFeed(front.store, front.jobs, front.hub, PRINCIPAL)
+        feed = JobFeed(front.jobs, PRINCIPAL)
         upload = await front.upload()
         for number in range(MAX_WAITING + 5):
             await front.jobs.create(PRINCIPAL, f"r{number}", upload.upload_id, JobOptionsRequest(), ())
@@ -61,7 +64,7 @@ async def test_of_a_long_queue_only_its_head_is_sent_to_who_asks(tmp_path):
 async def test_job_deleted_before_its_end_was_seen_is_discarded(tmp_path):
     gate = Gate()
     async with running_front(tmp_path, [progress(1), gate, succeed]) as front:
-        feed = JobFeed(front.store, front.jobs, front.hub, PRINCIPAL)
+        feed = JobFeed(front.jobs, PRINCIPAL)
         upload = await front.upload()
         job = await front.jobs.create(PRINCIPAL, "r", upload.upload_id, JobOptionsRequest(), ())
         await gate.reached.wait()

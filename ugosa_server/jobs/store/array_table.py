@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import JobArray, JobDraft, new_id
 from ugosa_server.jobs.store.job_table import JobTable
@@ -13,7 +12,10 @@ from ugosa_server.jobs.store.rows import Database
 
 
 class ArrayTable:
-    """Reads and writes job arrays. Every method is one transaction, durable when it returns."""
+    """Reads and writes job arrays. Every method is one transaction, durable when it returns.
+
+    NotFoundError is raised where a principal has none of an id.
+    """
 
     def __init__(self, database: Database, jobs: JobTable) -> None:
         self._db = database
@@ -59,40 +61,21 @@ class ArrayTable:
             return self.get(principal, array_id)
 
     def has_ended(self, principal: str, array_id: str) -> bool:
-        """Return whether all jobs of an array have ended; cheap while one of the first has not.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        ended = self._db.row(
-            tuple[int],
-            "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE array_id = ?1 AND end_time_s IS NULL)"
-            " FROM job_arrays WHERE array_id = ?1 AND principal = ?2",
-            (array_id, principal),
-        )
-        if ended is None:
-            raise NotFoundError(f"no job array {array_id!r}")
-        return bool(ended[0])
+        """Return whether all jobs of an array have ended; cheap while one of the first has not."""
+        unfinished = "SELECT 1 FROM jobs WHERE jobs.array_id = job_arrays.array_id AND end_time_s IS NULL"
+        ended = f"NOT EXISTS ({unfinished})"
+        return self._db.owned(tuple[bool], "job_arrays", ended, principal, array_id)[0]
 
     def get(self, principal: str, array_id: str) -> JobArray:
-        """Return an array of this principal.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        row = self._db.row(
-            tuple[str, int, float],
-            "SELECT request_id, last_seq, create_time_s FROM job_arrays WHERE array_id = ? AND principal = ?",
-            (array_id, principal),
-        )
+        """Return an array of this principal."""
+        columns = "request_id, last_seq, create_time_s"
+        row = self._db.owned(tuple[str, int, float], "job_arrays", columns, principal, array_id)
         jobs = self._db.rows(
             tuple[str, JobState],
             "SELECT job_id, state FROM jobs WHERE array_id = ? ORDER BY number",
             (array_id,),
         )
-        if row is None or not jobs:
-            raise NotFoundError(f"no job array {array_id!r}")
-        request_id, last_seq, create_time_s = row
-        job_ids, states = zip(*jobs, strict=True)
+        job_ids, states = zip(*jobs, strict=True)  # the last job takes its array along
         counts = {state: states.count(state) for state in JobState if state in states}
+        request_id, last_seq, create_time_s = row
         return JobArray(array_id, principal, request_id, job_ids, counts, last_seq, create_time_s)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from ugosa_server.audio import SourceAudio
-from ugosa_server.errors import JOB_DAMAGED_MESSAGE, NotFoundError, StoreDamagedError
+from ugosa_server.errors import JOB_DAMAGED_MESSAGE, StoreDamagedError
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.retries import LostRuns
 from ugosa_server.jobs.runs import BaseStems, JobOptions, RunFailed
 from ugosa_server.jobs.store.event_table import EventTable
-from ugosa_server.jobs.store.rows import Database, Record
+from ugosa_server.jobs.store.rows import Database, Record, place_of_token, token_of_place
 from ugosa_server.jobs.store.turns import Turns
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
 
@@ -43,11 +43,13 @@ COLUMNS_WITHOUT_MARKS, COLUMNS = (
         "coalesce((SELECT m.marks FROM job_marks m WHERE m.job_id = jobs.job_id), marks)",
     )
 )
+MAX_NUMBER = 2**62
+Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
 
 
 class JobReader:
-    """Reads jobs."""
+    """Reads jobs. NotFoundError is raised where a principal has none of an id."""
 
     def __init__(self, database: Database, events: EventTable) -> None:
         self._db = database
@@ -63,16 +65,10 @@ class JobReader:
         job_id = self._db.find_request("jobs", principal, request_id, request_digest)
         return None if job_id is None else self.get(principal, job_id)
 
-    def get(self, principal: str, job_id: str) -> Job:
-        """Return a job of this principal.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        job = self.find(principal, job_id)
-        if job is None:
-            raise NotFoundError(f"no job {job_id!r}; `ugosa jobs` lists yours")
-        return job
+    def get(self, principal: str, job_id: str, *, marks: bool = True) -> Job:
+        """Return a job of this principal; without its marks, which can be many, if so asked."""
+        columns = COLUMNS if marks else COLUMNS_WITHOUT_MARKS
+        return self._job(self._db.owned(tuple[Any, ...], "jobs", columns, principal, job_id))
 
     def with_player_frames(self, job: Job) -> Job:
         """Return a job with what it sees of the players, which is left out of it everywhere else."""
@@ -94,39 +90,25 @@ class JobReader:
             raise StoreDamagedError(JOB_DAMAGED_MESSAGE) from None
         return replace(job, options=options)
 
-    def find(self, principal: str, job_id: str, *, marks: bool = True) -> Job | None:
-        """Return a job of this principal, or None; without its marks, which can be many, if so asked."""
-        columns = COLUMNS if marks else COLUMNS_WITHOUT_MARKS
-        jobs = self._select(columns, "job_id = ? AND principal = ?", (job_id, principal))
-        return jobs[0] if jobs else None
-
     def state_of(self, principal: str, job_id: str) -> JobState:
-        """Return a job's state.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        row = self._db.row(
-            tuple[JobState],
-            "SELECT state FROM jobs WHERE job_id = ? AND principal = ?",
-            (job_id, principal),
-        )
-        if row is None:
-            raise NotFoundError(f"no job {job_id!r}; `ugosa jobs` lists yours")
-        return row[0]
+        """Return a job's state."""
+        return self._db.owned(tuple[JobState], "jobs", "state", principal, job_id)[0]
 
     def page(
         self,
         principal: str,
         states: Collection[JobState],
-        before_number: int | None,
+        token: str,
         limit: int,
         song_sha256: str = "",
-    ) -> tuple[list[Job], int | None]:
-        """Return jobs newest first, and where the next page starts (None on the last page).
+    ) -> tuple[list[Job], str]:
+        """Return jobs newest first, and the token of the next page; empty tokens: the first, none more.
 
         With a `song_sha256` they are those of one song. A page ends before `limit` where its jobs would take
         more than MAX_PAGE_BYTES.
+
+        Raises:
+            BadOptionError: the token is not one of this list.
         """
         wanted = states or tuple(JobState)
         # Row by row: those that are too much for the page are not read.
@@ -134,22 +116,16 @@ class JobReader:
             f"SELECT {COLUMNS} FROM jobs WHERE principal = ? AND number < ?"
             f" AND state IN ({', '.join('?' * len(wanted))}) AND ? IN ('', upload_sha256)"
             " ORDER BY number DESC LIMIT ?",
-            (
-                principal,
-                before_number if before_number is not None else 2**62,
-                *wanted,
-                song_sha256,
-                limit + 1,
-            ),
+            (principal, place_of_token(token, MAX_NUMBER, Number), *wanted, song_sha256, limit + 1),
         )
         page: list[Job] = []
         size_bytes = 0
         for row in rows:
             size_bytes += sum(len(value) for value in row if isinstance(value, str | bytes))
             if len(page) == limit or (page and size_bytes > MAX_PAGE_BYTES):
-                return page, page[-1].number
+                return page, token_of_place(page[-1].number)
             page.append(self._job(row))
-        return page, None
+        return page, ""
 
     def unfinished(self, state: JobState) -> list[Job]:
         """Return all jobs in a state, oldest first, without their marks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ugosa_server.errors import JobInUseError, JobNotFinishedError, JobStartedError, NotFoundError
+from ugosa_server.errors import JobInUseError, JobNotFinishedError, JobStartedError
 from ugosa_server.jobs.events import EventBody, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobDraft
 from ugosa_server.jobs.retries import LostRuns
@@ -20,7 +20,10 @@ NO_LOST_RUNS = LostRuns()
 
 
 class JobTable(JobReader):
-    """Reads and writes jobs. Every method is one transaction, durable when it returns."""
+    """Reads and writes jobs. Every method is one transaction, durable when it returns.
+
+    NotFoundError is raised where a principal has none of an id.
+    """
 
     def __init__(self, database: Database, events: EventTable, clock: ClockTable) -> None:
         super().__init__(database, events)
@@ -49,11 +52,10 @@ class JobTable(JobReader):
                 return known
             admit()
             if options.start_from.startswith("job-"):
-                self.get(upload.principal, options.start_from)
+                self.state_of(upload.principal, options.start_from)
             needed = [upload.upload_id, *([options.video.upload_id] if options.video else [])]
             for upload_id in needed + [options.start_from] * options.start_from.startswith("upload-"):
-                if not self._db.value(int, "SELECT count(*) FROM uploads WHERE upload_id = ?", (upload_id,)):
-                    raise NotFoundError(f"no upload {upload_id!r}")
+                self._db.owned(tuple[int], "uploads", "1", upload.principal, upload_id)
             self._db.insert(
                 "jobs",
                 job_id=job_id,
@@ -186,7 +188,7 @@ class JobTable(JobReader):
     def request_accept(self, principal: str, job_id: str) -> Job:
         """Note that a job is to learn no more; leave one that is ending or has ended as it is."""
         with self._db.transaction():
-            if self.get(principal, job_id).state in (JobState.QUEUED, JobState.RUNNING):
+            if self.state_of(principal, job_id) in (JobState.QUEUED, JobState.RUNNING):
                 self._db.execute("INSERT OR IGNORE INTO accepted_jobs VALUES (?)", (job_id,))
                 # Its stems will not be those that an equal request asks for.
                 self._db.execute("DELETE FROM job_contents WHERE job_id = ?", (job_id,))
@@ -205,7 +207,7 @@ class JobTable(JobReader):
     def star(self, principal: str, job_id: str, *, starred: bool) -> Job:
         """Keep a job for ever, or no longer."""
         with self._db.transaction():
-            self.get(principal, job_id)
+            self.state_of(principal, job_id)
             self._db.execute(
                 "INSERT OR IGNORE INTO stars VALUES (?)" if starred else "DELETE FROM stars WHERE job_id = ?",
                 (job_id,),

@@ -15,18 +15,18 @@ from typing import Any, TypeVar, get_type_hints
 import apsw
 import msgspec
 
-from ugosa_server.errors import RequestIdConflictError, StoreDamagedError
+from ugosa_server.errors import BadOptionError, NotFoundError, RequestIdConflictError, StoreDamagedError
 
 R = TypeVar("R")
 START_FROM = "coalesce(iif(json_valid(options), options ->> '$.start_from', ''), '')"
 """SQL of the job or upload whose adapter a job starts from; never NULL, whatever the row holds."""
 Value = str | int | float | None
-REQUESTED = {
-    "uploads": ("upload_id", "upload"),
-    "jobs": ("job_id", "job"),
-    "job_arrays": ("array_id", "job array"),
+OWNED = {
+    "uploads": ("upload_id", "upload", "; `ugosa songs` lists yours"),
+    "jobs": ("job_id", "job", "; `ugosa jobs` lists yours"),
+    "job_arrays": ("array_id", "job array", ""),
 }
-"""Column of the id and name in sentences of what requests make, by its table."""
+"""Column of the id, name in sentences, and advice, of what principals' requests make, by its table."""
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Database:
         Raises:
             RequestIdConflictError: the request_id belongs to another request.
         """
-        id_column, name = REQUESTED[table]
+        id_column, name, _ = OWNED[table]
         row = self.row(
             tuple[str, str],
             f"SELECT {id_column}, request_digest FROM {table} WHERE principal = ? AND request_id = ?",
@@ -84,6 +84,19 @@ class Database:
             )
         return known_id
 
+    def owned(self, row_type: type[R], table: str, columns: str, principal: str, row_id: str) -> R:
+        """Return columns of a principal's row as `row_type`.
+
+        Raises:
+            NotFoundError: there is none of that id, or it is another principal's.
+        """
+        id_column, name, advice = OWNED[table]
+        sql = f"SELECT {columns} FROM {table} WHERE {id_column} = ? AND principal = ?"
+        row = self.row(row_type, sql, (row_id, principal))
+        if row is None:
+            raise NotFoundError(f"no {name} {row_id!r}{advice}")
+        return row
+
     def insert(self, table: str, **columns: object) -> None:
         """Insert a row; what is neither text nor a number is written as JSON."""
         places = ", ".join("?" * len(columns))
@@ -92,7 +105,7 @@ class Database:
 
     def update(self, table: str, row_id: str, **columns: object) -> None:
         """Change columns of a row; what is neither text nor a number is written as JSON."""
-        id_column, _ = REQUESTED[table]
+        id_column, *_ = OWNED[table]
         changes = ", ".join(f"{name} = ?" for name in columns)
         values = [_column(value) for value in columns.values()]
         self.execute(f"UPDATE {table} SET {changes} WHERE {id_column} = ?", (*values, row_id))
@@ -177,6 +190,23 @@ def from_json(data: bytes, value_type: type[R], row: str) -> R | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         log.error("the row of %s is damaged", row)
         return None
+
+
+def token_of_place(place: object) -> str:
+    """Return the page token of the place after which the next page starts."""
+    return msgspec.json.encode(place).decode()
+
+
+def place_of_token(token: str, first: R, place_type: type[R]) -> R:
+    """Return the place of a page token; `first` of an empty one.
+
+    Raises:
+        BadOptionError: it is not one that a list gave.
+    """
+    try:
+        return msgspec.json.decode(token, type=place_type) if token else first
+    except msgspec.DecodeError:
+        raise BadOptionError(f"page_token {token!r} is not one that a list gave") from None
 
 
 def _column(value: object) -> Value:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ugosa_server.jobs.events import JobState
 from ugosa_server.jobs.store.rows import Table
 
 
-@dataclass(frozen=True)
-class EndedJob:
-    """Durations of a job."""
+class EndedJob(NamedTuple):
+    """The last attempt of a job that has ended, and the job's durations."""
 
+    job_id: str
+    attempt: int
     state: JobState
     end_time_s: float
     """Unix time."""
@@ -20,8 +20,6 @@ class EndedJob:
     """From its creation to its first start; None when it never started."""
     run_s: float | None
     """From its first start to its end; None when it never started."""
-    phases_s: dict[str, float]
-    """Durations of the last attempt's phases, from a phase's first progress to the next one's or the end."""
 
 
 class PrincipalTotals(NamedTuple):
@@ -79,29 +77,23 @@ class Totals(Table):
 
     def ended_after(self, time_s: float) -> list[EndedJob]:
         """Return the jobs that ended after a time, in the order of their ends."""
-        rows = self._db.rows(
-            tuple[str, int, JobState, float, float | None, float],
-            "SELECT job_id, attempt, state, create_time_s, start_time_s, end_time_s FROM jobs"
-            " WHERE end_time_s > ? ORDER BY end_time_s",
+        return self._db.rows(
+            EndedJob,
+            "SELECT job_id, attempt, state, end_time_s, start_time_s - create_time_s,"
+            " end_time_s - start_time_s FROM jobs WHERE end_time_s > ? ORDER BY end_time_s",
             (time_s,),
         )
-        return [
-            EndedJob(
-                state,
-                ended_s,
-                None if started_s is None else started_s - made_s,
-                None if started_s is None else ended_s - started_s,
-                self._phases(job_id, attempt, ended_s),
-            )
-            for job_id, attempt, state, made_s, started_s, ended_s in rows
-        ]
 
-    def _phases(self, job_id: str, attempt: int, ended_s: float) -> dict[str, float]:
+    def phases_s(self, job: EndedJob) -> dict[str, float]:
+        """Return the durations of an attempt's phases.
+
+        A phase goes from its first progress to the first of the next one, or to the end.
+        """
         starts = self._db.rows(
             tuple[str, float],
             "SELECT json_extract(body, '$.phase'), min(time_s) FROM events"
             " WHERE job_id = ? AND attempt = ? AND kind = 'progress' GROUP BY 1 ORDER BY 2",
-            (job_id, attempt),
+            (job.job_id, job.attempt),
         )
-        ends = [start_s for _, start_s in starts[1:]] + [ended_s]
+        ends = [start_s for _, start_s in starts[1:]] + [job.end_time_s]
         return {phase: end_s - start_s for (phase, start_s), end_s in zip(starts, ends, strict=True)}

@@ -9,10 +9,10 @@ from typing import Any
 
 from ugosa_server.audio import SourceAudio
 from ugosa_server.audio.frames import SAMPLE_BYTES
-from ugosa_server.errors import NotFoundError, UploadInUseError
+from ugosa_server.errors import UploadInUseError
 from ugosa_server.jobs.model import Upload, UploadFormat, UploadState
 from ugosa_server.jobs.store.clock_table import ClockTable
-from ugosa_server.jobs.store.rows import START_FROM, Database, Record
+from ugosa_server.jobs.store.rows import START_FROM, Database, Record, place_of_token, token_of_place
 from ugosa_server.marks.players import VideoInfo
 
 UPLOAD = Record(Upload, {"format": UploadFormat(), "audio": None, "video": None}, without=("damaged",))
@@ -20,7 +20,10 @@ COLUMNS = UPLOAD.columns()
 
 
 class UploadTable:
-    """Reads and writes uploads. Every method is one transaction, durable when it returns."""
+    """Reads and writes uploads. Every method is one transaction, durable when it returns.
+
+    NotFoundError is raised where a principal has none of an id.
+    """
 
     def __init__(self, database: Database, clock: ClockTable) -> None:
         self._db = database
@@ -66,29 +69,24 @@ class UploadTable:
             return self.get(principal, upload_id)
 
     def get(self, principal: str, upload_id: str) -> Upload:
-        """Return an upload of this principal.
+        """Return an upload of this principal."""
+        return _upload(self._db.owned(tuple[Any, ...], "uploads", COLUMNS, principal, upload_id))
+
+    def page(self, principal: str, token: str, limit: int) -> tuple[list[Upload], str]:
+        """Return uploads newest first, and the token of the next page; empty tokens: the first, none more.
 
         Raises:
-            NotFoundError: there is none of that id.
+            BadOptionError: the token is not one of this list.
         """
-        row = self._db.execute(
-            f"SELECT {COLUMNS} FROM uploads WHERE upload_id = ? AND principal = ?", (upload_id, principal)
-        ).fetchone()
-        if row is None:
-            raise NotFoundError(f"no upload {upload_id!r}; `ugosa songs` lists yours")
-        return _upload(row)
-
-    def page(
-        self, principal: str, after: tuple[float, str] | None, limit: int
-    ) -> tuple[list[Upload], tuple[float, str] | None]:
-        """Return uploads newest first, and after which the next page starts (None on the last page)."""
+        place = place_of_token(token, (math.inf, ""), tuple[float, str])
         rows = self._db.execute(
             f"SELECT {COLUMNS} FROM uploads WHERE principal = ? AND (create_time_s, upload_id) < (?, ?)"
             " ORDER BY create_time_s DESC, upload_id DESC LIMIT ?",
-            (principal, *(after or (math.inf, "")), limit + 1),
+            (principal, *place, limit + 1),
         ).fetchall()
         page = [_upload(row) for row in rows[:limit]]
-        return page, (page[-1].create_time_s, page[-1].upload_id) if len(rows) > limit else None
+        has_more = len(rows) > limit
+        return page, token_of_place((page[-1].create_time_s, page[-1].upload_id)) if has_more else ""
 
     def set_committed_size(self, upload_id: str, committed_size: int) -> None:
         """Record that this many bytes are on disk."""
@@ -121,11 +119,10 @@ class UploadTable:
         """Remove an upload.
 
         Raises:
-            NotFoundError: there is none of that id.
             UploadInUseError: a job that has not ended needs it.
         """
         with self._db.transaction():
-            self.get(principal, upload_id)
+            self._db.owned(tuple[int], "uploads", "1", principal, upload_id)
             job_ids = self._db.strings(
                 "SELECT job_id FROM jobs WHERE (upload_id = ?1 OR video_upload_id = ?1"
                 f" OR {START_FROM} = ?1) AND end_time_s IS NULL",
