@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pythonosc.osc_message import OscMessage
 
 from ugosa_server.jobs import JobState
-from ugosa_server.osc.sending import ProgressPublisher
+from ugosa_server.osc.service import ProgressPublisher
 from ugosa_server.osc.snapshot import JobSnapshot
 
 
