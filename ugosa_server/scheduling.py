@@ -31,7 +31,8 @@ from ugosa_server.jobs.runs import (
 from ugosa_server.jobs.starts import NO_START
 from ugosa_server.supervision import keep_running
 
-WORKER_RETRY = "WORKER_RETRY"  # reason of the notice that a job goes on after a lost worker
+REASONS_OF_NOTICES = {WorkerLostError.reason: "WORKER_RETRY"}
+"""Reason of the notice that a job is run again, where that is another one than the error's."""
 
 STORE_RETRY_S = 5.0  # between attempts to write to a store that refuses
 OTHERS_INTERVAL_S = 1.0  # between looks for what other processes have written
@@ -202,7 +203,7 @@ class Scheduler:
             await self._follow(job, active.run)
         except WorkerLostError as error:
             lost = LostRuns() if active.run is None else LostRuns(runs=1, workers=1)
-            await self._retry(job, WORKER_RETRY, error.message, lost, reason_at_last=error.reason)
+            await self._retry(job, error.reason, error.message, lost)
         except DiskFullError:
             raise
         except UgosaError as error:
@@ -308,26 +309,23 @@ class Scheduler:
         log.info("job %s: %s%s", job.job_id, state.value, why, extra=fields)
         self._hub.announce(job.job_id)
 
-    async def _retry(
-        self, job: Job, reason: str, message: str, lost: LostRuns, reason_at_last: str = ""
-    ) -> None:
+    async def _retry(self, job: Job, reason: str, message: str, lost: LostRuns) -> None:
         """Queue a job again; fail it when it lost too many runs, end it when it was cancelled.
 
         Args:
             job: as it was claimed.
-            reason: of the notice.
-            message: of the notice, and of the error.
+            reason: of the run's end.
+            message: of the notice, or of the error.
             lost: what this attempt adds to the job's lost runs; those before a kept epoch are dropped.
-            reason_at_last: of the error; empty = `reason`.
         """
         kept = await asyncio.to_thread(self._spool.checkpoint_path(job.job_id, job.attempt).exists)
         before = LostRuns() if kept else await self._store(lambda s: s.jobs.lost_runs(job.job_id))
         lost = LostRuns(*(old + new for old, new in zip(before, lost, strict=True)))
         if last_words := verdict(lost):
-            await self._end(job, RunFailed(reason_at_last or reason, f"{message}; {last_words}"))
+            await self._end(job, RunFailed(reason, f"{message}; {last_words}"))
             return
         text = f"{message}; the job will be run again (attempt {job.attempt + 1})"
-        notice = RunNotice(reason, text, warning=True)
+        notice = RunNotice(REASONS_OF_NOTICES.get(reason, reason), text, warning=True)
         log.warning("job %s: %s; queued again", job.job_id, message)
 
         if not await self._store(lambda s: s.jobs.requeue(job.job_id, job.attempt, notice, lost)):

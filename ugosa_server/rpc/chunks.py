@@ -82,25 +82,20 @@ class BatchReader(Generic[M]):
             UploadIdleError: nothing came for `idle_timeout_s` seconds, while somebody waited for it here.
         """
         reader = asyncio.create_task(self._read())
-        ended = False
         try:
-            while not ended:
+            while True:
                 async with _no_longer_than(self._idle_timeout_s):
                     items = [await self._queue.get()]
                 while not self._queue.empty():
                     items.append(self._queue.get_nowait())
                 self._waiting_bytes = 0
                 self._has_room.set()
-                batch = []
-                for item in items:
-                    if isinstance(item, Exception):
-                        raise item
-                    if item is None:
-                        ended = True
-                    else:
-                        batch.append(item)
-                if batch:
+                if isinstance(items[-1], Exception):
+                    raise items[-1]
+                if batch := [item for item in items if isinstance(item, Message)]:
                     yield batch
+                if items[-1] is None:
+                    return
         finally:
             reader.cancel()
 
