@@ -94,31 +94,33 @@ class Starts:
         if depth is None or cold.adaptation.epochs == 0 or not uses_model_defaults(request.preset):
             return cold
         principal, sha256 = draft.upload.principal, draft.upload.sha256
-        for job in await self._store(lambda s: s.jobs.succeeded_of_song(principal, sha256)):
-            path = self._path_of(job)
-            learned = job.options.adaptation
-            is_other = job.options.model != model.name or learned.strategy != cold.adaptation.strategy
-            # A job that learned nothing has the adapter of the one that it started from, which comes later.
-            if path is None or is_other or learned.epochs == 0:
-                continue
-            try:
-                check_start(await asyncio.to_thread(read_adapter_keys, path), draft, model)
-            except (BadOptionError, CheckpointError):
-                return cold
-            warm = _with_few_epochs(replace(cold, start_from=job.job_id), request)
-            whole = await self._with_marks(job)
-            if (
-                sorted(whole.marks) == sorted(draft.marks)
-                and learned in (cold.adaptation, warm.adaptation)
-                and not job.accepted  # then it has learned less than its options say
-                and (job.options.seed, job.options.instruments) == (cold.seed, cold.instruments)
-            ):
-                return replace(warm, adaptation=replace(warm.adaptation, epochs=0))
-            return warm
-        return cold
-
-    async def _with_marks(self, job: Job) -> Job:
-        return await self._store(lambda s: s.jobs.get(job.principal, job.job_id))
+        jobs = await self._store(lambda s: s.jobs.succeeded_of_song(principal, sha256))
+        # A job that learned nothing has the adapter of the one that it started from, which comes later.
+        alike = [
+            (job.job_id, path)
+            for job in jobs
+            if (path := self._path_of(job)) is not None
+            and job.options.model == model.name
+            and job.options.adaptation.strategy == cold.adaptation.strategy
+            and job.options.adaptation.epochs > 0
+        ]
+        if not alike:
+            return cold
+        job_id, path = alike[0]
+        try:
+            check_start(await asyncio.to_thread(read_adapter_keys, path), draft, model)
+        except (BadOptionError, CheckpointError):
+            return cold
+        warm = _with_few_epochs(replace(cold, start_from=job_id), request)
+        job = await self._store(lambda s: s.jobs.get(principal, job_id))  # with its marks
+        if (
+            sorted(job.marks) == sorted(draft.marks)
+            and job.options.adaptation in (cold.adaptation, warm.adaptation)
+            and not job.accepted  # then it has learned less than its options say
+            and (job.options.seed, job.options.instruments) == (cold.seed, cold.instruments)
+        ):
+            return replace(warm, adaptation=replace(warm.adaptation, epochs=0))
+        return warm
 
     def _path_of(self, job: Job) -> Path | None:
         if job.result is None or job.result.adapter is None:
