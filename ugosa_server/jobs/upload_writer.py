@@ -19,15 +19,17 @@ class UploadWriter:
 
     def __init__(self, path: Path, committed_size: int) -> None:
         self._path = path
+        self.size = committed_size
+        """Bytes so far, those included that are not durable yet."""
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.ftruncate(self._descriptor, committed_size)  # bytes that no acknowledgement covers are not trusted
-        self.committed_size = committed_size
-        self.size = committed_size
         # None: hashed from the file at the end
         self._hash = hashlib.sha256() if committed_size == 0 else None
 
     def append(self, offset: int, data: bytes, crc32c: int | None) -> None:
         """Write a chunk behind the last one; not durable before `sync`.
+
+        What a refusal names as committed is durable after the `sync` that is to follow it.
 
         Raises:
             OffsetMismatchError: the chunk does not start where the bytes end.
@@ -37,7 +39,7 @@ class UploadWriter:
         if offset != self.size:
             raise OffsetMismatchError(
                 f"chunk starts at byte {offset}, but byte {self.size} is next",
-                committed_size=self.committed_size,
+                committed_size=self.size,
             )
         if len(data) > MAX_CHUNK_BYTES:
             raise BadOptionError(f"chunk of {len(data)} bytes; at most {MAX_CHUNK_BYTES} are taken at once")
@@ -46,7 +48,7 @@ class UploadWriter:
             raise CrcMismatchError(
                 f"chunk at byte {offset} has crc32c {google_crc32c.value(data):#010x}, not {crc32c:#010x};"
                 f" {advice}",
-                committed_size=self.committed_size,
+                committed_size=self.size,
             )
         written = 0
         while written < len(data):  # a disk that fills up takes a part first and refuses only the rest
@@ -70,7 +72,7 @@ class UploadWriter:
         if size_bytes != self.size:
             raise OffsetMismatchError(
                 f"finish says {size_bytes} bytes, but {self.size} have arrived",
-                committed_size=self.committed_size,
+                committed_size=self.size,
             )
         actual = self._hash.hexdigest() if self._hash else sha256_of_file(self._path)
         if sha256 and sha256.lower() != actual:

@@ -65,13 +65,10 @@ class OpenUpload:
 
     def __init__(self, upload: Upload, writer: UploadWriter, uploads: Uploads) -> None:
         self.upload = upload
+        self.committed_size = upload.committed_size
+        """Bytes that are durable."""
         self._writer = writer
         self._uploads = uploads
-
-    @property
-    def committed_size(self) -> int:
-        """Bytes that are durable."""
-        return self._writer.committed_size
 
     async def write(self, chunks: Sequence[ReceivedChunk]) -> int:
         """Append chunks and return the committed size, which then covers all of them.
@@ -86,9 +83,8 @@ class OpenUpload:
             )
             await _whole_in_thread(lambda: self._append(chunks))
             reach("upload.appended")
-        except (OffsetMismatchError, CrcMismatchError) as error:
+        except (OffsetMismatchError, CrcMismatchError):
             await self._commit()
-            error.metadata["committed_size"] = str(self.committed_size)
             raise
         return await self._commit()
 
@@ -103,7 +99,7 @@ class OpenUpload:
         self._uploads.received_bytes += size - self.committed_size
         reach("upload.synced")
         await self._uploads.store(lambda s: s.uploads.set_committed_size(self.upload.upload_id, size))
-        self._writer.committed_size = size
+        self.committed_size = size
         reach("upload.committed")
         return size
 
