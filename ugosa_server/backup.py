@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from ugosa_server.config import load_config
-from ugosa_server.errors import ConfigError, DiskFullError, is_disk_full
-from ugosa_server.files import make_state_dir, publish, tmp_path_of
+from ugosa_server.errors import ConfigError, DiskFullError
+from ugosa_server.files import disk_full_explained, make_state_dir, publish, tmp_path_of
 from ugosa_server.jobs.spool import SPOOL_FOLDERS
 from ugosa_server.jobs.store import STORE_FILE_NAME, copy_database, folders_of
 
@@ -58,37 +57,34 @@ def back_up(state_dir: Path, target: Path) -> int:
     if target.is_dir() and any(target.iterdir()):
         raise ConfigError(f"{target} is not empty; name a new or an empty folder")
     copy = make_state_dir(str(target))
-    for name in SPOOL_FOLDERS:
-        (copy / name).mkdir(mode=0o700)
-    unfinished = tmp_path_of(copy / STORE_FILE_NAME)
-    copied: frozenset[tuple[str, str]] = frozenset()
-    with _full_disk_explained(copy):
-        while True:
-            copy_database(database, unfinished)
-            unfinished.chmod(0o600)
-            wanted = folders_of(unfinished)
-            for folder, _ in copied - wanted:
-                shutil.rmtree(copy / folder, ignore_errors=True)
-            for folder, _ in wanted - copied:
-                _copy_folder(state_dir / folder, copy / folder)
-            copied = wanted
-            if wanted <= folders_of(database):  # nothing has gone, nothing has become something else
-                break
-        publish(unfinished, copy / STORE_FILE_NAME)
-    return sum((copy / folder).is_dir() for folder, _ in copied)
-
-
-@contextmanager
-def _full_disk_explained(copy: Path) -> Iterator[None]:
     try:
-        yield
-    except (OSError, DiskFullError) as error:
-        if not (isinstance(error, DiskFullError) or is_disk_full(error)):
-            raise
+        with disk_full_explained():
+            return _copy(state_dir, copy)
+    except DiskFullError as error:
         raise DiskFullError(
             f"{copy} cannot be written whole: its disk is full, or fails; make room there, delete it, and try"
             " again"
         ) from error
+
+
+def _copy(state_dir: Path, copy: Path) -> int:
+    database, unfinished = state_dir / STORE_FILE_NAME, tmp_path_of(copy / STORE_FILE_NAME)
+    for name in SPOOL_FOLDERS:
+        (copy / name).mkdir(mode=0o700)
+    copied: frozenset[tuple[str, str]] = frozenset()
+    while True:
+        copy_database(database, unfinished)
+        unfinished.chmod(0o600)
+        wanted = folders_of(unfinished)
+        for folder, _ in copied - wanted:
+            shutil.rmtree(copy / folder, ignore_errors=True)
+        for folder, _ in wanted - copied:
+            _copy_folder(state_dir / folder, copy / folder)
+        copied = wanted
+        if wanted <= folders_of(database):  # nothing has gone, nothing has become something else
+            break
+    publish(unfinished, copy / STORE_FILE_NAME)
+    return sum((copy / folder).is_dir() for folder, _ in copied)
 
 
 def _copy_folder(source: Path, target: Path) -> None:

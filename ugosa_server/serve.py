@@ -66,7 +66,7 @@ async def serve(config: ServerConfig) -> str:
         check_state_dir(state_dir)
         stack.enter_context(lock_file(state_dir / "lock", f"the state directory {state_dir}"))
         spool = Spool(state_dir, config.min_free_bytes)
-        store = await spool.deleting(partial(_open_store, state_dir))
+        store = await spool.deleting(partial(asyncio.to_thread, AsyncStore, state_dir / STORE_FILE_NAME))
         stack.callback(store.close)
         clean = partial(remove_leftovers, store, spool, move_unknown=config.move_unknown)
         await spool.deleting(clean)
@@ -109,10 +109,6 @@ async def serve(config: ServerConfig) -> str:
         hub.close()
     log.info("drained")
     return failure
-
-
-async def _open_store(state_dir: Path) -> AsyncStore:
-    return AsyncStore(state_dir / STORE_FILE_NAME)
 
 
 async def _start_engine(config: ServerConfig, state_dir: Path, preload: str) -> Engine:

@@ -52,10 +52,8 @@ def _store(options: argparse.Namespace) -> Iterator[Store]:
     check_state_dir(state_dir)
     with private_umask():
         store = Store(state_dir / STORE_FILE_NAME)
-    try:
+    with contextlib.closing(store):
         yield store
-    finally:
-        store.close()
 
 
 def _create(options: argparse.Namespace) -> int:
