@@ -21,8 +21,6 @@ DAMAGED = RunNotice(
     StoreDamagedError.reason, "what the server's database held of this event is damaged", warning=True
 )
 KIND_OF_TYPE = {body_type: kind for kind, body_type in KINDS.items()}
-
-
 COLUMNS = "job_id, seq, attempt, time_s, kind, CAST(body AS BLOB)"
 
 
@@ -45,14 +43,11 @@ class EventTable(Table):
     def append(self, job_id: str, attempt: int, body: EventBody) -> None:
         """Append an event and move the job's `last_seq` (and `fraction`) with it, in one transaction."""
         with self._db.transaction():
-            row = self._db.row(
+            ((seq, array_id),) = self._db.rows(
                 tuple[int, str | None],
                 "UPDATE jobs SET last_seq = last_seq + 1 WHERE job_id = ? RETURNING last_seq, array_id",
                 (job_id,),
             )
-            if row is None:
-                raise LookupError(f"no job {job_id}")
-            seq, array_id = row
             self._db.insert(
                 "events",
                 job_id=job_id,

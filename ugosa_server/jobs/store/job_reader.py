@@ -1,4 +1,4 @@
-"""The rows of jobs, read: one by one, in pages, and counted."""
+"""The rows of jobs, read: one by one, in pages, counted, and in the order of the queue."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.retries import LostRuns
 from ugosa_server.jobs.runs import BaseStems, JobOptions, RunFailed
 from ugosa_server.jobs.store.event_table import EventTable
-from ugosa_server.jobs.store.rows import Database, Record, place_of_token, token_of_place
-from ugosa_server.jobs.store.turns import Turns
+from ugosa_server.jobs.store.rows import Database, Record, Table, place_of_token, token_of_place
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
 
 DAMAGED = RunFailed(StoreDamagedError.reason, JOB_DAMAGED_MESSAGE)
@@ -46,6 +45,21 @@ COLUMNS_WITHOUT_MARKS, COLUMNS = (
 MAX_NUMBER = 2**62
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 MAX_PAGE_BYTES = 1_000_000  # of JSON; a message of gRPC has at most 4 MiB
+
+# Turn, oldest job and name of each principal that waits, in the order of their turns: steps from
+# principal to principal along the index, however many jobs each of them has.
+WAITING = """
+    WITH RECURSIVE waiting (principal) AS (
+        SELECT min(principal) FROM jobs WHERE state = ?1
+        UNION ALL
+        SELECT (SELECT min(principal) FROM jobs WHERE state = ?1 AND principal > waiting.principal)
+        FROM waiting WHERE waiting.principal IS NOT NULL
+    )
+    SELECT coalesce(turn, 0) AS turn, (
+        SELECT min(number) FROM jobs WHERE state = ?1 AND principal = waiting.principal
+    ) AS oldest, waiting.principal
+    FROM waiting LEFT JOIN turns USING (principal) WHERE waiting.principal IS NOT NULL ORDER BY turn, oldest
+"""
 
 
 class JobReader:
@@ -183,3 +197,42 @@ class JobReader:
         if job.options.base_stems is not BaseStems.NONE and not job.state.ended:
             return replace(job, base_stems=self._events.newest_stems(job.job_id, job.attempt, "base_stems"))
         return replace(job, base_stems=job.result.base_stems) if job.result else job
+
+
+class Turns(Table):
+    """Order of the queue: principals with queued jobs take turns, and each one's oldest job goes first.
+
+    One principal's night of songs so delays another's single song by one job at most. The turns are rows of
+    the store: a restart does not begin the round anew.
+    """
+
+    def next_job(self) -> tuple[str, int] | None:
+        """Return the principal whose turn it is and the number of its oldest queued job, if any."""
+        for _, oldest, principal in self._waiting():
+            return principal, oldest
+        return None
+
+    def take(self, principal: str) -> None:
+        """Note that a principal has had its turn."""
+        self._db.execute(
+            "INSERT INTO turns SELECT ?, coalesce(max(turn), 0) + 1 FROM turns WHERE true"
+            " ON CONFLICT (principal) DO UPDATE SET turn = excluded.turn",
+            (principal,),
+        )
+
+    def position(self, principal: str, number: int) -> int:
+        """Return the place of a queued job if no other is made: 1 = next to run."""
+        position = rounds = self._count("principal = ? AND number <= ?", (principal, number))
+        for _, _, other in self._waiting():
+            if other == principal:
+                rounds -= 1  # those after it have had one turn less by then
+            else:
+                position += min(rounds, self._count("principal = ?", (other,)))
+        return position
+
+    def _waiting(self) -> list[tuple[int, int, str]]:
+        return self._db.rows(tuple[int, int, str], WAITING, (JobState.QUEUED,))
+
+    def _count(self, condition: str, values: tuple[str | int, ...]) -> int:
+        sql = f"SELECT count(*) FROM jobs WHERE state = ? AND {condition}"
+        return self._db.value(int, sql, (JobState.QUEUED, *values))

@@ -125,14 +125,12 @@ class JobTable(JobReader):
                 return None
             principal, number = next_job
             self._turns.take(principal)
-            claimed = self._db.row(
+            ((job_id, attempt),) = self._db.rows(
                 tuple[str, int],
                 "UPDATE jobs SET state = ?, attempt = attempt + 1, fraction = 0,"
                 " start_time_s = coalesce(start_time_s, ?) WHERE number = ? RETURNING job_id, attempt",
                 (JobState.RUNNING, self._clock.stamp_s(), number),
             )
-            assert claimed is not None
-            job_id, attempt = claimed
             self._events.append(job_id, attempt, StateChanged(JobState.RUNNING))
             return self.get(principal, job_id)
 

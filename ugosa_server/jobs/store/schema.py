@@ -111,7 +111,7 @@ SCHEMA = """
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX array_events_by_job ON array_events (job_id);
 
-    -- When each principal's last turn was (store/turns.py).
+    -- When each principal's last turn was (store/job_reader.py).
     CREATE TABLE turns (principal TEXT PRIMARY KEY, turn INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX turns_by_turn ON turns (turn);
 
