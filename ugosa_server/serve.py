@@ -17,11 +17,10 @@ from ugosa_server.engines.ray import RayEngine
 from ugosa_server.errors import ConfigError
 from ugosa_server.files import make_state_dir
 from ugosa_server.jobs import EventHub
-from ugosa_server.jobs.leftovers import check_state_dir, remove_leftovers
 from ugosa_server.jobs.model import LOCAL_PRINCIPAL
 from ugosa_server.jobs.queue import JobQueue
 from ugosa_server.jobs.quotas import Quotas
-from ugosa_server.jobs.retention import keep_sweeping
+from ugosa_server.jobs.retention import check_state_dir, keep_sweeping, remove_leftovers
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, AsyncStore
 from ugosa_server.jobs.uploads import Uploads
@@ -104,7 +103,7 @@ async def serve(config: ServerConfig) -> str:
         failure = supervisor.failure  # from here on tasks may end
         log.info("draining: nothing new is taken; a running job has %.0f s to end", config.drain_grace_s)
         uploads.draining = jobs.draining = True
-        rpc.set_serving(serving=False)
+        rpc.health.set(serving=False)
         await scheduler.drain(config.drain_grace_s)
         hub.close()
     log.info("drained")
@@ -135,7 +134,7 @@ async def _keep_health(
         health = await engine.health()
         if health.refusal:
             raise ConfigError(health.refusal)
-        rpc.set_serving(serving=health.ready)
+        rpc.health.set(serving=health.ready)
         unfinished = await jobs.store(lambda s: s.jobs.unfinished_ids())
         if jobs.quotas.open_streams or unfinished:
             busy_s = now_s()

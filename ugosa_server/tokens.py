@@ -15,7 +15,7 @@ from pathlib import Path
 from ugosa_server.config import load_config
 from ugosa_server.errors import BadOptionError
 from ugosa_server.files import make_state_dir, private_umask
-from ugosa_server.jobs.leftovers import S_PER_DAY, check_state_dir
+from ugosa_server.jobs.retention import S_PER_DAY, check_state_dir
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 MAX_EXPIRES_DAYS = 36_500

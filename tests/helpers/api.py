@@ -106,7 +106,7 @@ async def listening(
             require_token_on_loopback=require_token_on_loopback,
         )
         addresses = await server.start(listen or [f"unix:{tmp_path}/u.sock"], tls, has_tokens=has_tokens)
-        server.set_serving(serving=True)
+        server.health.set(serving=True)
         front.rpc = server
         try:
             yield front, addresses

@@ -29,7 +29,7 @@ async def test_a_watcher_that_takes_nothing_stops_nobody(tmp_path):
             watch = health.Watch(health_pb2.HealthCheckRequest())
             assert (await watch.read()).status == SERVING
             for serving_now in (False, True, False):
-                front.rpc.set_serving(serving=serving_now)
+                front.rpc.health.set(serving=serving_now)
                 expected = SERVING if serving_now else NOT_SERVING
                 assert (await asyncio.wait_for(watch.read(), 5)).status == expected
                 assert (await health.Check(health_pb2.HealthCheckRequest())).status == expected

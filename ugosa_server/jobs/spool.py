@@ -5,7 +5,7 @@
     <state>/jobs/<job_id>/<attempt>/         stems and reports of one attempt
     <state>/checkpoints/<job_id>/<attempt>.safetensors   state of an attempt's adaptation
     <state>/ballast                          room for deletions on a full disk (`Spool.deleting`)
-    <state>/lost+found/                      folders that the database did not know (leftovers.py)
+    <state>/lost+found/                      folders that the database did not know (retention.py)
 
 Ids are made by the server; no name from outside touches the file system.
 """

@@ -98,7 +98,8 @@ class RpcServer:
             options=port_options(), interceptors=interceptors, maximum_concurrent_rpcs=MAX_PORT_CALLS
         )
         self._servers = (self._sockets, self._ports)
-        self._health = HealthService(jobs)
+        self.health = HealthService(jobs)
+        """Reports whether jobs would start now."""
         for server in self._servers:
             add_UploadServiceServicer_to_server(UploadService(uploads), server)
             add_JobServiceServicer_to_server(JobService(jobs), server)
@@ -106,7 +107,7 @@ class RpcServer:
             add_MarksServiceServicer_to_server(MarksService(jobs), server)
             add_ModelServiceServicer_to_server(ModelService(jobs), server)
             add_SeparationServiceServicer_to_server(SeparationService(uploads, jobs), server)
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
             reflection.enable_server_reflection(
                 (*SERVICE_NAMES, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME), server
             )
@@ -139,14 +140,10 @@ class RpcServer:
                     " this machine; choose another with --listen, port 0 for a free one"
                 ) from error
             bound.append(address.target if isinstance(address, UnixAddress) else f"{address.host}:{port}")
-        self.set_serving(serving=False)  # until the engine says that it is ready
+        self.health.set(serving=False)  # until the engine says that it is ready
         for server in self._servers:
             await server.start()
         return bound
-
-    def set_serving(self, *, serving: bool) -> None:
-        """Report by the standard health service whether jobs would start now."""
-        self._health.set(serving=serving)
 
     @property
     def last_call_s(self) -> float:

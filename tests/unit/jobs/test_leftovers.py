@@ -10,9 +10,9 @@ import pytest
 from tests.helpers.front import PRINCIPAL, Front, running_front
 from ugosa_server.cli import main
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs.leftovers import MAX_LOST_BYTES, check_state_dir, remove_leftovers, remove_long_lost
 from ugosa_server.jobs.model import UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
+from ugosa_server.jobs.retention import MAX_LOST_BYTES, check_state_dir, remove_leftovers, remove_long_lost
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 

@@ -15,10 +15,9 @@ from tests.helpers.scripted_engine import Gate, progress, succeed
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.config import RetentionSettings
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs.leftovers import S_PER_DAY
 from ugosa_server.jobs.model import JobDraft, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
-from ugosa_server.jobs.retention import believed_time_s, keep_sweeping, sweep
+from ugosa_server.jobs.retention import S_PER_DAY, believed_time_s, keep_sweeping, sweep
 from ugosa_server.jobs.runs import AdapterFile, JobOptions
 from ugosa_server.jobs.store import Store
 
