@@ -52,10 +52,10 @@ class JobQueue:
         quotas: Quotas,
         default_model: str,
         *,
-        sees_pictures: bool = False,
+        takes_pictures: bool = False,
     ) -> None:
         self.store, self.spool, self.registry, self.hub, self.quotas = store, spool, registry, hub, quotas
-        self.drafts = JobDrafts(store, spool, registry, default_model, takes_pictures=sees_pictures)
+        self.drafts = JobDrafts(store, spool, registry, default_model, takes_pictures=takes_pictures)
         self.results = JobResults(store, spool, self.drafts)
         self.arrived = asyncio.Event()
         """Set when a job has been queued; the scheduler clears it."""
