@@ -185,7 +185,7 @@ class FleetEngine(Engine):
         """See Engine.health."""
         return EngineHealth(workers_ready=1)
 
-    async def close(self, grace_s: float) -> None:
+    async def close(self) -> None:
         """See Engine.close."""
 
 

@@ -33,7 +33,6 @@ from ugosa_server.supervision import Supervisor, end, keep_running
 
 HEALTH_INTERVAL_S = 0.5
 RPC_STOP_GRACE_S = 2.0
-WORKER_STOP_GRACE_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ async def serve(config: ServerConfig) -> str:
         takes_pictures = bool(config.video_encoder)
         jobs = JobQueue(store, spool, registry, hub, quotas, model.name, takes_pictures=takes_pictures)
         engine = await _start_engine(config, state_dir, str(model.path))
-        stack.push_async_callback(engine.close, WORKER_STOP_GRACE_S)
+        stack.push_async_callback(engine.close)
         scheduler = Scheduler(jobs, engine, config.cancel_deadline_s)
         await spool.deleting(scheduler.recover)
         spool.take_ballast()

@@ -188,6 +188,6 @@ class FaultyEngine(Engine):
     async def health(self):
         return EngineHealth(restarts=self.restarts, workers_ready=1)
 
-    async def close(self, grace_s):
+    async def close(self):
         for run in self.runs:
             run.lose("was closed")

@@ -111,5 +111,5 @@ class ScriptedEngine(Engine):
     async def health(self):
         return EngineHealth(workers_ready=1)
 
-    async def close(self, grace_s):
+    async def close(self):
         pass

@@ -26,13 +26,13 @@ async def test_a_failed_fork_is_tried_again(tmp_path, monkeypatch):
         return await spawn(*arguments, **options)
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", fail_at_first)
-    monkeypatch.setattr("ugosa_server.engines.local.RESPAWN_DELAY_S", 0.0)
+    monkeypatch.setattr("ugosa_server.engines.base.START_DELAY_S", 0.0)
     engine = await Local().start(RunSpecs(tmp_path))
     try:
         assert (await engine.health()).ready
         assert not failures
     finally:
-        await engine.close(grace_s=2)
+        await engine.close()
 
 
 def test_a_server_whose_background_task_ends_stops_with_a_reason(tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ async def engine(harness, specs):
     """One engine for all tests: whatever one of them does to it, it serves the next."""
     engine = await harness.start(specs)
     yield engine
-    await engine.close(grace_s=2)
+    await engine.close()
     await until(lambda: harness.processes() == [], "the end of all processes")
 
 

@@ -56,7 +56,7 @@ async def test_next_attempt_succeeds_after_a_death_anywhere(harness, specs):
         assert (await engine.health()).restarts == len(places)
     finally:
         os.environ.pop("UGOSA_FAILPOINT", None)
-        await engine.close(grace_s=2)
+        await engine.close()
 
 
 async def test_closing_ends_a_run_in_progress_and_every_process(harness, specs):
@@ -65,7 +65,7 @@ async def test_closing_ends_a_run_in_progress_and_every_process(harness, specs):
     run = await engine.start(specs.make("job", epochs=ENDLESS))
     async with aclosing(run.events()) as events:
         await reach_adaptation(events)
-        await engine.close(grace_s=2)
+        await engine.close()
         with pytest.raises(WorkerLostError):
             await read_on(events)
     await until(lambda: harness.processes() == before, "the end of all processes")

@@ -8,10 +8,10 @@ import pytest
 
 from tests.helpers.run_specs import RunSpecs
 from ugosa_server.config import WorkerSettings
-from ugosa_server.engines.base import WorkerReady, WorkerRefused
+from ugosa_server.engines import base
+from ugosa_server.engines.base import WorkerEngine, WorkerReady, WorkerRefused
 from ugosa_server.engines.ray import worker as ray_worker
 from ugosa_server.engines.ray.actor import ActorHealth
-from ugosa_server.engines.ray.engine import preferred_worker
 from ugosa_server.engines.ray.worker import RayWorker
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import RunPhase, RunProgress, RunSucceeded
@@ -112,7 +112,7 @@ def spec(tmp_path):
 
 
 async def test_start_that_fails_is_tried_again_with_growing_delays(monkeypatch):
-    monkeypatch.setattr(ray_worker, "RETRY_DELAY_S", 0.02)
+    monkeypatch.setattr(base, "START_DELAY_S", 0.02)
     occupied = GoneError("CUDA error: out of memory")
     fleet = Fleet(Actor("a", occupied), Actor("b", occupied), Actor("c", occupied), Actor("d"))
     async with kept(fleet) as (worker, changed):
@@ -124,7 +124,7 @@ async def test_start_that_fails_is_tried_again_with_growing_delays(monkeypatch):
 
 
 async def test_refusal_is_cleared_once_an_actor_starts(monkeypatch):
-    monkeypatch.setattr(ray_worker, "RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr(base, "START_DELAY_S", 0.01)
     fleet = Fleet(Actor("a", WorkerRefused("install the same version everywhere")), Actor("b"))
     async with kept(fleet) as (worker, changed):
         await changed.wait()
@@ -146,7 +146,7 @@ async def test_lost_actor_that_answers_is_killed_before_its_run_ends(spec, monke
 
 async def test_late_end_of_an_earlier_actor_leaves_the_next_one_alone(spec, monkeypatch):
     monkeypatch.setattr(ray_worker, "HEALTH_INTERVAL_S", 0.01)
-    monkeypatch.setattr(ray_worker, "RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr(base, "START_DELAY_S", 0.01)
     late = asyncio.Event()
     done = RunSucceeded((), "report.json", "report.html")
     first = Actor("a", events=[late, GoneError("a died")])
@@ -168,11 +168,27 @@ async def test_late_end_of_an_earlier_actor_leaves_the_next_one_alone(spec, monk
         assert spec.model_path in worker.models
 
 
-async def test_worker_with_the_model_resident_is_preferred():
-    def worker(*models, free=True):
-        return SimpleNamespace(free=free, models=set(models))
+class Workers(WorkerEngine):
+    """An engine of the given workers."""
 
+    def __init__(self, *workers):
+        super().__init__(start_timeout_s=0.01)
+        self.workers = workers
+
+    async def close(self):
+        pass
+
+
+async def test_worker_with_the_model_resident_is_preferred(tmp_path):
+    def worker(*models, free=True):
+        made = SimpleNamespace(free=free, models=set(models))
+        made.run = lambda spec: made
+        return made
+
+    specs = RunSpecs(tmp_path)
     busy, other, resident = worker("/m", free=False), worker("/x"), worker("/x", "/m")
-    assert preferred_worker([busy, other, resident], "/m") is resident
-    assert preferred_worker([busy, other, resident], "/new") is other
-    assert preferred_worker([busy], "/m") is None
+    engine = Workers(busy, other, resident)
+    assert await engine.start(specs.make("resident", model_path="/m")) is resident
+    assert await engine.start(specs.make("new", model_path="/new")) is other
+    with pytest.raises(WorkerLostError, match="no worker became ready"):
+        await Workers(busy).start(specs.make("waits"))

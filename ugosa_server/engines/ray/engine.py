@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from ugosa_server.config import ServerConfig, WorkerSettings
-from ugosa_server.engines.base import EngineHealth, WorkerEngine
+from ugosa_server.engines.base import WorkerEngine
 from ugosa_server.engines.ray.session import RaySession
 from ugosa_server.engines.ray.worker import RayWorker
 from ugosa_server.errors import ConfigError
-from ugosa_server.jobs import RunSpec
 from ugosa_server.supervision import end, keep_running
 
 SESSION_CHECK_S = 2.0
@@ -41,11 +39,10 @@ class RayEngine(WorkerEngine):
         """Use `connect`."""
         super().__init__(timeout_s)
         self._session = session
-        self._was_ready = False
         prefix = secrets.token_hex(4)
         names = [f"worker-{number}-{prefix}" for number in range(workers)]
         wake = self._changed.set
-        self._workers = [RayWorker(name, session, settings, preload, timeout_s, wake) for name in names]
+        self.workers = [RayWorker(name, session, settings, preload, timeout_s, wake) for name in names]
         self._keeper = keep_running(self._keep(), "engine")
 
     @classmethod
@@ -77,41 +74,15 @@ class RayEngine(WorkerEngine):
         settings = settings_of_actor(config, on_gpus=on_gpus)
         return cls(session, settings, workers, preload, config.ray_start_timeout_s)
 
-    @property
-    def slots(self) -> int:
-        """Number of workers: each has one run."""
-        return len(self._workers)
-
-    async def health(self) -> EngineHealth:
-        """See Engine.health."""
-        ready = [worker for worker in self._workers if worker.ready]
-        self._was_ready = self._was_ready or bool(ready)
-        memory = [worker.health.gpu_memory_bytes for worker in ready if worker.health]
-        known = [size for size in memory if size is not None]
-        return EngineHealth(
-            refusal="" if self._was_ready else self._refusal(),
-            restarts=sum(worker.restarts for worker in self._workers),
-            gpu_memory_bytes=sum(known) if known else None,
-            workers=len(self._workers),
-            workers_ready=len(ready),
-        )
-
-    async def close(self, grace_s: float) -> None:
-        """See Engine.close. Actors are killed at once: what they hold is in memory only."""
+    async def close(self) -> None:
+        """See Engine.close."""
         await end(self._keeper)
         await self._session.close()
-
-    def _refusal(self) -> str:
-        """Return the refusal of all workers; empty while one of them may still start."""
-        return self._workers[0].refusal if all(worker.refusal for worker in self._workers) else ""
-
-    def _free_worker(self, spec: RunSpec | None) -> RayWorker | None:
-        return preferred_worker(self._workers, spec.model_path if spec else "")
 
     async def _keep(self) -> None:
         """Keep the workers, and the connection that they need."""
         while True:
-            keepers = [keep_running(worker.keep(), worker.name) for worker in self._workers]
+            keepers = [keep_running(worker.keep(), worker.name) for worker in self.workers]
             try:
                 while await self._session.lives():
                     await asyncio.sleep(SESSION_CHECK_S)
@@ -128,9 +99,3 @@ class RayEngine(WorkerEngine):
                 except ConfigError as error:
                     log.error("%s; trying again in %.0f s", error.message, RECONNECT_DELAY_S)
                     await asyncio.sleep(RECONNECT_DELAY_S)
-
-
-def preferred_worker(workers: Iterable[RayWorker], model_path: str) -> RayWorker | None:
-    """Return a free worker, if possible one that has the model resident; None while all are busy."""
-    free = [worker for worker in workers if worker.free]
-    return min(free, key=lambda worker: model_path not in worker.models, default=None)
