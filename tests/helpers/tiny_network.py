@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from ugosa_server.marks import Mark, MarkSet, MarkState
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 
@@ -27,8 +28,6 @@ def noise_song(n_frames, channels=2, seed=0):
     return np.random.default_rng(seed).normal(size=(n_frames, channels)).astype(np.float32)
 
 
-def first_half_silent(source_index, n_frames, n_sources=4):
-    """A reader of h in which one source is silent in the first half of the song."""
-    h = np.ones((n_sources, n_frames), np.float32)
-    h[source_index, : n_frames // 2] = 0
-    return lambda start, stop: h[:, start:stop]
+def first_half_silent(source_index, n_frames, sources=TINY.sources):
+    """Marks in which one source is silent in the first half of the song."""
+    return MarkSet((Mark(sources[source_index], MarkState.SILENT, 0, n_frames // 2),))

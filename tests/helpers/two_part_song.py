@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.helpers.tiny_network import TINY
-from ugosa_server.adaptation.remix import RemixPool, SongEstimates
+from ugosa_server.adaptation.remix import EstimatedSong, RemixPool
 from ugosa_server.marks import Mark, MarkSet, MarkState
 
 RATE_HZ = TINY.sample_rate_hz
@@ -38,7 +38,8 @@ def estimates_of(stems):
     n_cells = -(-stems.shape[-1] // CELL_FRAMES)
     padded = np.pad(stems, ((0, 0), (0, 0), (0, n_cells * CELL_FRAMES - stems.shape[-1])))
     powers = np.square(padded.reshape(*stems.shape[:2], n_cells, CELL_FRAMES), dtype=np.float64)
-    return SongEstimates(lambda start, stop: stems[..., start:stop], powers.mean(axis=(1, 3)), CELL_FRAMES)
+    powers = powers.mean(axis=(1, 3))
+    return EstimatedSong(MIX, RATE_HZ, SOURCES, lambda a, b: stems[..., a:b], powers, CELL_FRAMES)
 
 
 STEMS = two_part_stems()
@@ -47,4 +48,4 @@ MIX = np.ascontiguousarray(STEMS.sum(axis=0).T)  # [T, C]
 
 def pool_of(marks=MARKS, left_out=()):
     """The remixes of the song, of its true stems."""
-    return RemixPool(MIX, marks, SOURCES, estimates_of(STEMS), RATE_HZ, left_out)
+    return RemixPool(estimates_of(STEMS), marks, left_out)

@@ -53,6 +53,12 @@ def apply_adapter(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, 
         )
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise CheckpointError("the adapter holds numbers that are not finite")
+    copy_into(parameters, tensors)
+
+
+def copy_into(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
+    """Give parameters the values of the tensors of their names, and no gradient."""
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])
+            parameter.grad = None

@@ -70,7 +70,6 @@ def fit_calibration(
     separate: Callable[[Tensor], Tensor],
     pool: RemixPool,
     exponent: float,
-    sample_rate_hz: int,
     window_frames: int,
     seed: int,
     check_cancel: Callable[[], None] = lambda: None,
@@ -81,11 +80,11 @@ def fit_calibration(
         separate: separates one window [C, T] at the network's scale: [S, C, T].
         pool: remixes of the song, without what is held back.
         exponent: alpha of the Wiener filter.
-        sample_rate_hz: of the network.
         window_frames: length of a remix.
         seed: of the remixes.
         check_cancel: called between windows and steps; what it raises ends it.
     """
+    sample_rate_hz = pool.song.sample_rate_hz
     bins, counts = _sampled_bins(sample_rate_hz)
     examples = []
     within = pool.stretches_of_well_known(round(MIN_SILENCE_S * sample_rate_hz))

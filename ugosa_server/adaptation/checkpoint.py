@@ -2,8 +2,8 @@
 
 The file holds the trained tensors, the optimiser's state (RAdam's moments, LookAhead's slow weights) and the
 losses of the epochs done; with a guard, its figures and the tensors of the best epoch so far. The order of
-observations needs no place in it: it follows from the seed and the
-number of epochs. What else decides the numbers stands in the keys; a file with other keys is not taken up.
+observations needs no place in it: it follows from the seed and the number of epochs. What else decides the
+numbers stands in the keys; a file with other keys is not taken up.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ import json
 import logging
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import msgspec
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ugosa_server.adaptation.guard import Guard, GuardState, SourceFigures
+from ugosa_server.adaptation.adapter_file import copy_into
+from ugosa_server.adaptation.guard import Guard, GuardState
+from ugosa_server.adaptation.guard_score import Figures
 from ugosa_server.adaptation.objective import LossTerms
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.ranger import Ranger
 from ugosa_server.failpoints import reach
 from ugosa_server.files import replacing
 
-FORMAT = "ugosa-epoch-2"
+FORMAT = "ugosa-epoch-3"
 MIN_INTERVAL_S = 2.0  # between two files, so that short epochs are not slowed down
 MAX_WRITING_SHARE = 0.1  # of the time of an adaptation
 PARAMETER = "parameter "
@@ -57,13 +60,27 @@ class AdaptationKeys:
 
 
 @dataclass(frozen=True)
+class _Words:
+    """Contents of a checkpoint file besides its tensors."""
+
+    keys: AdaptationKeys
+    losses: list[LossTerms]
+    numbers: dict[str, dict[str, int | float]]
+    """State of the optimiser that is no tensor, by parameter."""
+    figures: tuple[Figures, ...]
+    """Of the guard's state."""
+    kept_epoch: int
+    """Of the guard's state."""
+
+
+@dataclass(frozen=True)
 class _SavedEpoch:
     """Contents of a checkpoint file."""
 
     losses: list[LossTerms]
     parameters: dict[str, Tensor]
     optimiser: dict[int, dict[str, Any]]
-    guard: GuardState | None
+    guard: GuardState
 
 
 class EpochCheckpoint:
@@ -100,10 +117,8 @@ class EpochCheckpoint:
             return []
         groups = optimiser.state_dict()["param_groups"]  # settings: they follow from the keys
         optimiser.load_state_dict({"state": saved.optimiser, "param_groups": groups})
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(saved.parameters[name])
-        if guard is not None and saved.guard is not None:
+        copy_into(parameters, saved.parameters)
+        if guard is not None:
             guard.resume(saved.guard)
         return list(self._losses)
 
@@ -119,88 +134,56 @@ class EpochCheckpoint:
         begun_s = self._now_s()
         if begun_s < self._next_s:
             return
+        state = GuardState() if guard is None else guard.state
         try:
             with replacing(self._path) as file:
-                state = optimiser.state_dict()["state"]
-                file.write(
-                    _encode(
-                        self._keys,
-                        self._losses,
-                        parameters,
-                        state,
-                        guard.state if guard is not None else None,
-                    )
-                )
+                file.write(self._encode(parameters, optimiser, state))
         except OSError as error:  # a full disk, say: the adaptation itself needs none
             log.warning("epoch %d cannot be kept in %s: %s", len(self._losses), self._path, error)
         reach("worker.epoch_kept")
         ended_s = self._now_s()
         self._next_s = ended_s + max(self._min_interval_s, (ended_s - begun_s) / MAX_WRITING_SHARE)
 
-
-def _encode(
-    keys: AdaptationKeys,
-    losses: list[LossTerms],
-    parameters: Mapping[str, nn.Parameter],
-    optimiser: Mapping[int, Mapping[str, Any]],
-    guard: GuardState | None,
-) -> bytes:
-    tensors = {PARAMETER + name: parameter.detach() for name, parameter in parameters.items()}
-    numbers: dict[str, dict[str, Any]] = {}
-    for index, state in optimiser.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor):
-                tensors[f"{OPTIMISER}{index} {name}"] = value
-            else:
-                numbers.setdefault(str(index), {})[name] = value
-    words = {
-        "keys": asdict(keys),
-        "losses": [astuple(loss) for loss in losses],
-        "numbers": numbers,
-        "guard": None,
-    }
-    if guard is not None:
+    def _encode(self, parameters: Mapping[str, nn.Parameter], optimiser: Ranger, guard: GuardState) -> bytes:
+        tensors = {PARAMETER + name: parameter.detach() for name, parameter in parameters.items()}
         tensors |= {KEPT + name: tensor for name, tensor in guard.kept.items()}
-        figures = [{name: astuple(row) for name, row in epoch.items()} for epoch in guard.figures]
-        words["guard"] = {"kept_epoch": guard.kept_epoch, "figures": figures}
-    return save(
-        {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
-        metadata={FORMAT: json.dumps(words)},
-    )
+        numbers: dict[str, dict[str, int | float]] = defaultdict(dict)
+        for index, state in optimiser.state_dict()["state"].items():
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"{OPTIMISER}{index} {name}"] = value
+                else:
+                    numbers[str(index)][name] = value
+        words = _Words(self._keys, self._losses, numbers, guard.figures, guard.kept_epoch)
+        return save(
+            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+            metadata={FORMAT: json.dumps(msgspec.to_builtins(words))},  # figures may be nan
+        )
 
 
 def _read(path: Path, keys: AdaptationKeys) -> _SavedEpoch | None:
     """Read a checkpoint file; None when its keys are others or it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
-            words = json.loads((file.metadata() or {})[FORMAT])
-            if words["keys"] != json.loads(json.dumps(asdict(keys))):
-                log.warning("%s is of another adaptation; this one starts at its first epoch", path)
-                return None
-            state: dict[int, dict[str, Any]] = {
-                int(index): dict(values) for index, values in words["numbers"].items()
-            }
-            parameters: dict[str, Tensor] = {}
-            kept: dict[str, Tensor] = {}
-            for name in file.keys():  # noqa: SIM118
-                if name.startswith(PARAMETER):
-                    parameters[name.removeprefix(PARAMETER)] = file.get_tensor(name)
-                elif name.startswith(KEPT):
-                    kept[name.removeprefix(KEPT)] = file.get_tensor(name)
-                else:
-                    index, key = name.removeprefix(OPTIMISER).split(" ", 1)
-                    state.setdefault(int(index), {})[key] = file.get_tensor(name)
-            losses = [LossTerms(float(a), float(b), float(c)) for a, b, c in words["losses"]]
-            return _SavedEpoch(losses, parameters, state, _guard_state(words["guard"], kept))
+            words = msgspec.convert(json.loads((file.metadata() or {})[FORMAT]), _Words)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if words.keys != keys:
+            log.warning("%s is of another adaptation; this one starts at its first epoch", path)
+            return None
+        optimiser: dict[int, dict[str, Any]] = {
+            int(index): dict(values) for index, values in words.numbers.items()
+        }
+        for name, tensor in _of_kind(OPTIMISER, tensors).items():
+            index, key = name.split(" ", 1)
+            optimiser.setdefault(int(index), {})[key] = tensor
+        guard = GuardState(words.figures, words.kept_epoch, _of_kind(KEPT, tensors))
+        return _SavedEpoch(words.losses, _of_kind(PARAMETER, tensors), optimiser, guard)
     except FileNotFoundError:
         return None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
         log.warning("%s cannot be read (%s); the adaptation starts at its first epoch", path, error)
         return None
 
 
-def _guard_state(words: dict[str, Any] | None, kept: dict[str, Tensor]) -> GuardState | None:
-    if words is None:
-        return None
-    figures = tuple({name: SourceFigures(*row) for name, row in epoch.items()} for epoch in words["figures"])
-    return GuardState(figures, int(words["kept_epoch"]), kept)
+def _of_kind(kind: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ugosa_server.adaptation.adapter_file import apply_adapter
+from ugosa_server.adaptation.adapter_file import apply_adapter, copy_into
 from ugosa_server.adaptation.checkpoint import EpochCheckpoint
 from ugosa_server.adaptation.guard import Guard
 from ugosa_server.adaptation.objective import LossTerms, silence_aware_objective
@@ -32,13 +32,13 @@ from ugosa_server.adaptation.remix import Remix, RemixPool, RemixTargets, remix_
 from ugosa_server.adaptation.strategies import Objective, Strategy, parse_strategy
 from ugosa_server.audio import SourceFrames
 from ugosa_server.errors import DivergedError
+from ugosa_server.marks import MarkSet
+from ugosa_server.marks.activity import activity
 from ugosa_server.models.device_transfer import to_device
 from ugosa_server.models.network import SeparationNetwork
+from ugosa_server.separation.overlap_add import SegmentPlan
 
 MAX_SHIFT_SEMITONES = 12.0  # the authors' code
-
-ActivityReader = Callable[[int, int], NDArray[np.float32]]
-"""Returns h of the model-rate frames [start, stop): [S, n]."""
 
 ContextReader = Callable[[int, int], NDArray[np.float32]]
 """Returns the conditioning of the model-rate frames [start, stop): [*context_shape]."""
@@ -62,7 +62,7 @@ def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[di
     try:
         yield trained
     finally:
-        _restore(trained, base)
+        copy_into(trained, base)
         network.requires_grad_(False)
 
 
@@ -73,15 +73,8 @@ def restore_on_error(trained: Mapping[str, nn.Parameter]) -> Iterator[dict[str, 
     try:
         yield before
     except BaseException:
-        _restore(trained, before)
+        copy_into(trained, before)
         raise
-
-
-def _restore(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(values[name])
-            parameter.grad = None
 
 
 @dataclass(frozen=True)
@@ -103,13 +96,11 @@ class AdaptationStep:
     """True if an earlier attempt has made it: one such step for every epoch that is taken over."""
 
 
-def segment_starts(n_frames: int, segment_frames: int, hop_frames: int) -> list[int]:
-    """First frames of the segments of a song.
-
-    The last one is moved back to end where the song ends; a song shorter than a segment is one segment.
-    """
-    last_start = max(0, n_frames - segment_frames)
-    return [*range(0, last_start, hop_frames), last_start]
+def training_segments(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> SegmentPlan:
+    """Return the segments of a song of `n_frames` frames that every epoch visits."""
+    hop_s = options.segment_s if options.hop_s is None else options.hop_s
+    frames = (max(1, round(duration_s * sample_rate_hz)) for duration_s in (options.segment_s, hop_s))
+    return SegmentPlan.covering(n_frames, *frames)
 
 
 @dataclass(frozen=True)
@@ -135,7 +126,7 @@ def observations(starts: Sequence[int], pitch_shifts: int, seed: int) -> list[Ob
 
 def count_steps(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> int:
     """Optimiser steps of an adaptation to `n_frames` frames at the model's rate."""
-    n_segments = len(_starts(n_frames, sample_rate_hz, options))
+    n_segments = len(training_segments(n_frames, sample_rate_hz, options).starts)
     n_observations = n_segments * (1 + options.pitch_shifts)
     if parse_strategy(options.strategy).objective is Objective.REMIX:
         n_observations = n_segments + (n_observations if options.marks_weight else 0)
@@ -146,7 +137,7 @@ def adapt(
     network: SeparationNetwork,
     parameters: Mapping[str, nn.Parameter],
     mix: SourceFrames | NDArray[np.float32],
-    activity: ActivityReader,
+    marks: MarkSet,
     options: AdaptationOptions,
     seed: int,
     cache_budget: CacheBudget | None = None,
@@ -163,7 +154,7 @@ def adapt(
         network: on its device, inside `adaptation_of`.
         parameters: what that block yields.
         mix: the song at the model's rate, normalised, [T, C].
-        activity: h of Eq. 2; strategies without marks take 1 in its place there.
+        marks: at that rate; strategies without marks take h = 1 in Eq. 2.
         options: validated.
         seed: seeds the order of observations, their pitches, and the remixes.
         cache_budget: for features of the frozen prefix; None = the default.
@@ -182,9 +173,9 @@ def adapt(
     if strategy.depth is None:
         return
     sample_rate_hz = network.config.sample_rate_hz
-    segment_frames = segment_length(len(mix), sample_rate_hz, options)
-    examples = _examples(len(mix), sample_rate_hz, options, strategy, seed, remixes)
-    reader = _ExampleReader(network, mix, activity, context, remixes, segment_frames)
+    segments = training_segments(len(mix), sample_rate_hz, options)
+    examples = _examples(segments, options, strategy, seed, remixes)
+    reader = _ExampleReader(network, mix, marks, context, remixes, segments.segment_frames)
     optimiser = Ranger(parameters.values(), options.learning_rate)
     order = np.random.default_rng(seed)
     steps = count_steps(len(mix), sample_rate_hz, options)
@@ -275,20 +266,22 @@ class _ExampleReader:
         self,
         network: SeparationNetwork,
         mix: SourceFrames | NDArray[np.float32],
-        activity: ActivityReader,
+        marks: MarkSet,
         context: ContextReader | None,
         remixes: RemixPool | None,
         segment_frames: int,
     ) -> None:
         self.device = next(network.parameters()).device
-        self._mix, self._activity, self._context = mix, activity, context
+        self._mix, self._marks, self._context = mix, marks, context
+        self._sources = network.config.sources
         self._remixes, self._segment_frames = remixes, segment_frames
 
     def read(self, batch: Sequence[Example]) -> _BatchInputs:
         """Read the examples of a batch."""
         mixes, h, remixes = [], [], []
         for place, example in enumerate(batch):
-            h.append(self._activity(example.start, example.start + self._segment_frames))
+            stop = example.start + self._segment_frames
+            h.append(activity(self._marks, self._sources, example.start, stop))
             if isinstance(example, Observation):
                 mixes.append(self._observed(example))
                 continue
@@ -296,7 +289,6 @@ class _ExampleReader:
             mix, targets = self._remixes.build(example, self._segment_frames)
             mixes.append(mix)
             remixes.append((place, targets))
-            h[-1] = h[-1].copy()
             h[-1][[source for added in example.added for source in added.sources]] = 1
         return _BatchInputs(
             [to_device(mix, self.device) for mix in mixes],
@@ -346,36 +338,18 @@ def _objective(
 
 
 def _examples(
-    n_frames: int,
-    sample_rate_hz: int,
+    segments: SegmentPlan,
     options: AdaptationOptions,
     strategy: Strategy,
     seed: int,
     remixes: RemixPool | None,
 ) -> list[Example]:
     """Return what every epoch visits, as many as `count_steps` says."""
-    starts = _starts(n_frames, sample_rate_hz, options)
-    observed: list[Example] = [*observations(starts, options.pitch_shifts, seed)]
+    observed: list[Example] = [*observations(segments.starts, options.pitch_shifts, seed)]
     if strategy.objective is not Objective.REMIX:
         return observed
     if remixes is None or not remixes.is_usable:
         raise ValueError(f"{strategy} needs remixes")
-    segment_frames = segment_length(n_frames, sample_rate_hz, options)
-    drawn = remixes.draw(len(starts), segment_frames, np.random.default_rng((seed, 2)))
+    random = np.random.default_rng((seed, 2))
+    drawn = remixes.draw(len(segments.starts), segments.segment_frames, random)
     return [*drawn, *(observed if options.marks_weight else [])]
-
-
-def segment_length(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> int:
-    """Frames of a segment; at most the song's."""
-    return min(_frames(options.segment_s, sample_rate_hz), n_frames)
-
-
-def _starts(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> list[int]:
-    hop_s = options.segment_s if options.hop_s is None else options.hop_s
-    return segment_starts(
-        n_frames, _frames(options.segment_s, sample_rate_hz), _frames(hop_s, sample_rate_hz)
-    )
-
-
-def _frames(duration_s: float, sample_rate_hz: int) -> int:
-    return max(1, round(duration_s * sample_rate_hz))

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ugosa_server.audio import SourceFrames
-from ugosa_server.marks import Interval, MarkSet, complement, inside, merge
+from ugosa_server.marks import Interval, MarkSet, complement, inside, intersect
 
 RECORDED_WEIGHT = 2.0  # v of examples whose parts are both recordings
 RECORDED_SHARE = 0.5  # of the examples of a stretch that has a complement
@@ -47,9 +47,14 @@ SURE_COVERAGE = 0.5  # of a window that is taken
 
 
 @dataclass(frozen=True)
-class SongEstimates:
-    """Estimates of the base network for a song, at the network's rate and the scale of its input."""
+class EstimatedSong:
+    """A song as the base network takes it and separates it, at its rate and the scale of its input."""
 
+    mix: SourceFrames | NDArray[np.float32]
+    """[T, C], normalised."""
+    sample_rate_hz: int
+    sources: tuple[str, ...]
+    """Names of the network's outputs, S of them."""
     read: Callable[[int, int], NDArray[np.float32]]
     """Returns the estimates of the frames [start, stop): [S, C, n]; 0 for sources that do not play."""
     powers: NDArray[np.float64]
@@ -57,19 +62,16 @@ class SongEstimates:
     cell_frames: int
     """Length of a cell; the last one may be shorter."""
 
-    def sure_cells(
-        self, marks: MarkSet, sources: Sequence[str], left_out: Sequence[Interval]
-    ) -> NDArray[np.bool_]:
+    def sure_cells(self, marks: MarkSet, left_out: Sequence[Interval]) -> NDArray[np.bool_]:
         """Cells in which each source surely plays: [S, cells].
 
         Args:
             marks: at the network's rate.
-            sources: S names.
             left_out: frames that count for no source.
         """
         edges = np.arange(self.powers.shape[1]) * self.cell_frames
         sure = np.zeros(self.powers.shape, dtype=bool)
-        for row, powers, source in zip(sure, self.powers, sources, strict=True):
+        for row, powers, source in zip(sure, self.powers, self.sources, strict=True):
             row[:] = True
             for start, stop in (*marks.silent(source), *left_out):
                 row[(edges < stop) & (edges + self.cell_frames > start)] = False
@@ -86,6 +88,11 @@ class Stretch:
     stop: int
     silent: tuple[int, ...]
     """Q, by index, ascending."""
+
+    @property
+    def span(self) -> Interval:
+        """Its frames."""
+        return self.start, self.stop
 
 
 def stretches(marks: MarkSet, sources: Sequence[str], n_frames: int) -> list[Stretch]:
@@ -148,37 +155,25 @@ class RemixTargets:
 class RemixPool:
     """The remixes of one song."""
 
-    def __init__(
-        self,
-        mix: SourceFrames | NDArray[np.float32],
-        marks: MarkSet,
-        sources: Sequence[str],
-        estimates: SongEstimates,
-        sample_rate_hz: int,
-        left_out: Sequence[Interval] = (),
-    ) -> None:
+    def __init__(self, song: EstimatedSong, marks: MarkSet, left_out: Sequence[Interval] = ()) -> None:
         """Find the stretches, and the places where sources surely play.
 
         Args:
-            mix: the song at the network's rate, normalised, [T, C].
-            marks: at that rate.
-            sources: names of the network's outputs.
-            estimates: of the base network.
-            sample_rate_hz: the rate.
+            song: what remixes are made of.
+            marks: at the network's rate.
             left_out: frames that nothing is taken from.
         """
-        self._mix = mix
-        self._estimates = estimates
-        self._n_sources = len(sources)
-        self._fade_frames = max(1, round(FADE_S * sample_rate_hz))
-        self._sure = estimates.sure_cells(marks, sources, left_out)
-        kept = complement(merge(left_out), len(mix))
+        self.song = song
+        self._n_sources = len(song.sources)
+        self._fade_frames = max(1, round(FADE_S * song.sample_rate_hz))
+        self._sure = song.sure_cells(marks, left_out)
+        kept = complement(left_out, len(song.mix))
         self.stretches = [
             Stretch(start, stop, stretch.silent)
-            for stretch in stretches(marks, sources, len(mix))
-            if 0 < len(stretch.silent) < len(sources)
-            for start, stop in _common(kept, (stretch.start, stretch.stop))
-            if stop - start >= MIN_STRETCH_S * sample_rate_hz
+            for stretch in stretches(marks, song.sources, len(song.mix))
+            if 0 < len(stretch.silent) < len(song.sources)
+            for start, stop in intersect(kept, [stretch.span])
+            if stop - start >= MIN_STRETCH_S * song.sample_rate_hz
         ]
 
     @property
@@ -224,7 +219,7 @@ class RemixPool:
             index = int(np.searchsorted(ends, place, side="right").clip(0, len(usable) - 1))
             stretch = usable[index]
             middle = stretch.start + int(place - (ends[index] - lengths[index]))
-            start = _window_start(middle, stretch, window_frames, len(self._mix))
+            start = _window_start(middle, stretch, window_frames, len(self.song.mix))
             remixes.append(Remix(start, stretch, self._draw_added(stretch, start, window_frames, random)))
         return remixes
 
@@ -245,7 +240,7 @@ class RemixPool:
                     other.start + offset - (first - start),
                     _gain(random),
                     bool(random.integers(2)),
-                    (other.start, other.stop),
+                    other.span,
                 ),
             )
         return tuple(
@@ -262,12 +257,12 @@ class RemixPool:
 
     def _sure_start(self, source: int, window_frames: int, random: np.random.Generator) -> int:
         """Draw the first frame of a window in which a source surely plays."""
-        cell_frames, sure = self._estimates.cell_frames, self._sure[source]
+        cell_frames, sure = self.song.cell_frames, self._sure[source]
         n_cells = min(len(sure), max(1, -(-window_frames // cell_frames)))
         counts = np.convolve(sure, np.ones(n_cells, dtype=int), mode="valid")
         best = np.flatnonzero(counts >= min(SURE_COVERAGE * n_cells, counts.max()))
         start = int(best[random.integers(len(best))]) * cell_frames + int(random.integers(cell_frames))
-        return max(0, min(start, len(self._mix) - window_frames))
+        return max(0, min(start, len(self.song.mix) - window_frames))
 
     def build(self, remix: Remix, window_frames: int) -> tuple[NDArray[np.float32], RemixTargets]:
         """Return the input z [C, T] of an example, and its targets.
@@ -275,7 +270,7 @@ class RemixPool:
         The input is the sum of the sounds that the example knows, exactly so inside the stretch.
         """
         stop = remix.start + window_frames
-        stretch = np.ascontiguousarray(self._mix[remix.start : stop].T)  # [C, T]
+        stretch = np.ascontiguousarray(self.song.mix[remix.start : stop].T)  # [C, T]
         sounds = np.zeros((self._n_sources + 1, *stretch.shape), dtype=np.float32)
         groups = np.zeros((self._n_sources + 1, self._n_sources), dtype=np.float32)
         sounds[0] = stretch
@@ -289,7 +284,7 @@ class RemixPool:
             groups[row, source] = 1  # and the sound stays 0
         weights = np.zeros(window_frames, dtype=np.float32)
         recorded = any(added.recorded is not None for added in remix.added)
-        for first, last in inside([(remix.stretch.start, remix.stretch.stop)], remix.start, stop):
+        for first, last in inside([remix.stretch.span], remix.start, stop):
             weights[first:last] = RECORDED_WEIGHT if recorded else 1.0
         targets = RemixTargets(*(torch.from_numpy(array) for array in (groups, sounds, weights)))
         return sounds.sum(axis=0), targets
@@ -299,11 +294,11 @@ class RemixPool:
         stop = added.start + window_frames
         if added.recorded is None:
             (source,) = added.sources
-            sound = self._estimates.read(added.start, stop)[source]
+            sound = self.song.read(added.start, stop)[source]
         else:
-            sound = np.zeros((self._mix.shape[1], window_frames), dtype=np.float32)
+            sound = np.zeros((self.song.mix.shape[1], window_frames), dtype=np.float32)
             for first, last in inside([added.recorded], added.start, stop):
-                part = self._mix[added.start + first : added.start + last].T
+                part = self.song.mix[added.start + first : added.start + last].T
                 sound[:, first:last] = part * self._fades(last - first)
         if added.swapped:
             sound = sound[::-1]
@@ -328,10 +323,6 @@ def remix_objective(estimates: Tensor, targets: Sequence[RemixTargets]) -> tuple
     sums = torch.einsum("bgs,bsct->bgct", groups, estimates)
     distances = (sums - sounds).abs().mean(dim=2) * groups.amax(dim=2, keepdim=True) * weights.unsqueeze(1)
     return distances[:, 0].mean(), distances[:, 1:].sum(dim=1).mean()
-
-
-def _common(spans: Sequence[Interval], span: Interval) -> list[Interval]:
-    return [(a + span[0], b + span[0]) for a, b in inside(spans, *span)]
 
 
 def _window_start(middle: int, stretch: Stretch, window_frames: int, n_frames: int) -> int:

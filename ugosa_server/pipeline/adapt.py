@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ugosa_server.adaptation import AdaptationOptions, LossTerms, Outcome, Verdict
-from ugosa_server.adaptation.adapter_file import apply_adapter, load_adapter, save_adapter
+from ugosa_server.adaptation.adapter_file import apply_adapter, copy_into, load_adapter, save_adapter
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
-from ugosa_server.adaptation.guard import Guard, HeldBack, hold_back
-from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, segment_length
+from ugosa_server.adaptation.guard import Guard
+from ugosa_server.adaptation.held_back import HeldBack, hold_back
+from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, training_segments
 from ugosa_server.adaptation.prefix_cache import CacheBudget
-from ugosa_server.adaptation.remix import RemixPool, SongEstimates
+from ugosa_server.adaptation.remix import EstimatedSong, RemixPool
 from ugosa_server.adaptation.strategies import Objective, Strategy
 from ugosa_server.failpoints import reach
 from ugosa_server.files import replacing, sha256_of_file
 from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
 from ugosa_server.marks import Interval, MarkSet, merge
-from ugosa_server.marks.activity import activity
 from ugosa_server.pipeline.calibrate import calibrate
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.estimate import context_reader
@@ -78,7 +75,7 @@ class _Material:
 
 
 def adapt_network(
-    context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], song: SongEstimates
+    context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], song: EstimatedSong
 ) -> Generator[RunEvent, None, AdaptationResult | None]:
     """Fine-tune in place to what the guard keeps, and write the adapter file unless that is the base.
 
@@ -101,9 +98,7 @@ def adapt_network(
     with restore_on_error(trained) as before:
         steps, epoch_losses = yield from _learn(context, mix, trained, material)
         if guard is not None:
-            if guard.keeps_base:
-                apply_adapter(trained, before)
-            guard.restore_kept(trained)
+            copy_into(trained, guard.state.kept or before)
     cost = calibration_cost(context.spec, strategy, context.config)
     calibrates = cost > 0 and not journal.is_budget_spent(spared_cost=BUDGET_LENIENCE * cost)
     if steps < all_steps:
@@ -125,7 +120,7 @@ def adapt_network(
     return result
 
 
-def _material(context: RunContext, mix: ModelMix, song: SongEstimates) -> _Material:
+def _material(context: RunContext, mix: ModelMix, song: EstimatedSong) -> _Material:
     """Hold back what the guard judges by, and make remixes of the rest."""
     spec, config = context.spec, context.config
     sample_rate_hz, options = config.sample_rate_hz, spec.options.adaptation
@@ -135,28 +130,20 @@ def _material(context: RunContext, mix: ModelMix, song: SongEstimates) -> _Mater
     held = HeldBack({}, marks)
     if options.guard:
         held = hold_back(marks, context.ensemble.playing, sample_rate_hz, learned)
-    remixes_of = partial(RemixPool, mix.frames, held.training_marks, config.sources, song, sample_rate_hz)
-    pool = remixes_of(list(held.spans.values()))
+    pool = RemixPool(song, held.training_marks, list(held.spans.values()))
     if not pool.is_usable:
         # What is held back of one source is all of another's silence. Then stretches reach into it, where
         # the training marks do not tell that the first one is silent.
-        pool = remixes_of()
+        pool = RemixPool(song, held.training_marks)
     strategy = context.strategy
     if strategy.objective is Objective.REMIX and not pool.is_usable:
         strategy = replace(strategy, objective=Objective.MARKS)
     guard = None
     if held.spans:
+        segment_frames = training_segments(len(mix.frames), sample_rate_hz, options).segment_frames
+        has_start = start is not None
         guard = Guard(
-            mix.frames,
-            marks,
-            held,
-            config.sources,
-            song,
-            sample_rate_hz,
-            segment_length(len(mix.frames), sample_rate_hz, options),
-            spec.options.seed,
-            context.check_cancel,
-            has_start=start is not None,
+            song, marks, held, segment_frames, spec.options.seed, context.check_cancel, has_start=has_start
         )
     options = replace(options, strategy=str(strategy))
     return _Material(strategy, options, held, pool, guard, start, learned)
@@ -177,9 +164,6 @@ def _learn(
             warning=False,
         )
 
-    def activity_between(start: int, stop: int) -> NDArray[np.float32]:
-        return activity(material.held.training_marks, context.config.sources, start, stop)
-
     def is_enough(steps_done: int) -> bool:
         is_short_of_time = steps_done > 0 and journal.is_budget_spent()
         return context.is_accepted() or 0 < options.max_steps <= steps_done or is_short_of_time
@@ -192,7 +176,7 @@ def _learn(
         context.model.network,
         trained,
         mix.frames,
-        activity_between,
+        material.held.training_marks,
         options,
         spec.options.seed,
         cache_budget=CacheBudget(_cache_bytes(context), disk_bytes, context.out_dir),

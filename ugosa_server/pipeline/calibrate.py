@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ugosa_server.adaptation.calibration import fit_calibration
 from ugosa_server.adaptation.guard import Filter, Guard
-from ugosa_server.adaptation.loop import segment_length
+from ugosa_server.adaptation.loop import training_segments
 from ugosa_server.adaptation.remix import RemixPool
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.model_input import ModelMix
@@ -20,7 +20,7 @@ def calibrate(
     """Calibrate the masks of the network as it is now; None where the guard does not believe it."""
     network, device = context.model.network, context.model.device
     sample_rate_hz, exponent = context.config.sample_rate_hz, context.spec.options.separation.wiener_exponent
-    window_frames = segment_length(len(mix.frames), sample_rate_hz, context.spec.options.adaptation)
+    segments = training_segments(len(mix.frames), sample_rate_hz, context.spec.options.adaptation)
 
     def separate(window: Tensor) -> Tensor:
         stems: Tensor = network(window.unsqueeze(0).to(device))[0]
@@ -30,8 +30,7 @@ def calibrate(
         separate,
         pool,
         exponent,
-        sample_rate_hz,
-        window_frames,
+        segments.segment_frames,
         context.spec.options.seed,
         context.check_cancel,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ugosa_server.adaptation.remix import SongEstimates
+from ugosa_server.adaptation.remix import EstimatedSong
 from ugosa_server.audio import SourceAudio, SourceFrames
 from ugosa_server.audio.resample import resample_blocks
 from ugosa_server.failpoints import reach
@@ -34,7 +34,7 @@ class BaseEstimates:
 
     stems: StemSet
     """Measurements, and files if the job wants them."""
-    song: SongEstimates
+    song: EstimatedSong
     """The stems for the adaptation."""
 
 
@@ -97,7 +97,7 @@ def _of_base(context: RunContext, levels: SongLevels) -> list[RunNotice]:
 
 def _write_estimates(
     over_song: NetworkPass, stems: Iterator[NDArray[np.float32]]
-) -> Generator[RunEvent, None, SongEstimates]:
+) -> Generator[RunEvent, None, EstimatedSong]:
     """Write stems [S', C', n] of what plays, at the network's rate and scale; return their reader."""
     context, mix, config = over_song.context, over_song.mix, over_song.context.config
     playing, channels, n_frames = context.ensemble.playing, config.audio_channels, len(mix.frames)
@@ -131,4 +131,4 @@ def _write_estimates(
 
     powers = np.zeros((len(config.sources), cells.n_hops))
     powers[places] = cells.powers()
-    return SongEstimates(read, powers, cells.hop_frames)
+    return EstimatedSong(mix.frames, config.sample_rate_hz, config.sources, read, powers, cells.hop_frames)

@@ -46,11 +46,16 @@ class SegmentPlan:
 
     @staticmethod
     def of(n_frames: int, sample_rate_hz: float, options: SeparationOptions) -> SegmentPlan:
-        """Plan a song of `n_frames` frames, at least 1."""
+        """Plan the separation of a song of `n_frames` frames, at least 1."""
         segment_frames = min(max(1, round(options.segment_s * sample_rate_hz)), n_frames)
-        hop_frames = max(1, int((1 - options.overlap) * segment_frames))
+        return SegmentPlan.covering(n_frames, segment_frames, int((1 - options.overlap) * segment_frames))
+
+    @staticmethod
+    def covering(n_frames: int, segment_frames: int, hop_frames: int) -> SegmentPlan:
+        """Cover a song of `n_frames` frames; one that is shorter than a segment is one segment."""
+        segment_frames = min(segment_frames, n_frames)
         last_start = n_frames - segment_frames
-        return SegmentPlan(segment_frames, (*range(0, last_start, hop_frames), last_start))
+        return SegmentPlan(segment_frames, (*range(0, last_start, max(1, hop_frames)), last_start))
 
 
 def triangle(segment_frames: int) -> NDArray[np.float32]:

@@ -25,15 +25,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ugosa_server.adaptation.loop import adapt, segment_starts
+from ugosa_server.adaptation.loop import adapt
 from ugosa_server.adaptation.objective import silence_aware_objective
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
+from ugosa_server.marks import Mark, MarkSet, MarkState
+from ugosa_server.marks.activity import activity
 from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.separation.options import SeparationOptions
-from ugosa_server.separation.overlap_add import separate_in_segments
+from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments
 
 SAMPLE_RATE_HZ = 44100
 SEGMENT_S = 4
@@ -53,11 +55,11 @@ def song(duration_s: float) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((n_frames, 2), dtype=np.float32)
 
 
-def activity(start: int, stop: int) -> NDArray[np.float32]:
-    """Marks: bass is silent in the first three seconds of every four, [S, n]."""
-    h = np.ones((len(CONFIG.sources), stop - start), np.float32)
-    h[1, : 3 * SAMPLE_RATE_HZ] = 0
-    return h
+def marks_of(mix: NDArray[np.float32]) -> MarkSet:
+    """Return marks of a song: bass is silent in the first three seconds of every four."""
+    starts = range(0, len(mix), SEGMENT_S * SAMPLE_RATE_HZ)
+    silent_frames = 3 * SAMPLE_RATE_HZ
+    return MarkSet(tuple(Mark(CONFIG.sources[1], MarkState.SILENT, a, a + silent_frames) for a in starts))
 
 
 class Side:
@@ -191,7 +193,7 @@ class Ours(Side):
         begun_s = self.now_s()
         times = [begun_s]
         n_segments = 0
-        for step in islice(adapt(self.network, trained, mix, activity, options, SEED), max_steps):
+        for step in islice(adapt(self.network, trained, mix, marks_of(mix), options, SEED), max_steps):
             times.append(self.now_s())
             n_segments += step.epoch == 1
         self.network.requires_grad_(False)
@@ -235,7 +237,7 @@ class Peer(Side):
         trained = [p.requires_grad_(True) for name, p in parameters.items() if name.startswith(prefixes)]
         optimiser = torch_optimizer.Ranger(trained, lr=LEARNING_RATE, **RANGER)
         segment = SEGMENT_S * SAMPLE_RATE_HZ
-        starts = segment_starts(len(mix), segment, segment)
+        starts, marks = SegmentPlan.covering(len(mix), segment, segment).starts, marks_of(mix)
         shuffle = np.random.default_rng(SEED)
         steps_s = []
         begun_s = self.now_s()
@@ -243,7 +245,7 @@ class Peer(Side):
         for start in islice(order, max_steps):
             step_s = self.now_s()
             y = self._tensor(mix[start : start + segment].T)
-            h = self._tensor(activity(start, start + segment))
+            h = self._tensor(activity(marks, CONFIG.sources, start, start + segment))
             total, *_ = silence_aware_objective(self.network(y), y, h, 1.0)
             optimiser.zero_grad()
             total.backward()  # type: ignore[no-untyped-call]

@@ -34,7 +34,7 @@ def timid(window):
 
 
 def fit(pool, seed=0, **options):
-    return fit_calibration(timid, pool, EXPONENT, RATE_HZ, RATE_HZ, seed, **options)
+    return fit_calibration(timid, pool, EXPONENT, RATE_HZ, seed, **options)
 
 
 def error_of(calibration):

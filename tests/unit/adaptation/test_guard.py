@@ -18,14 +18,16 @@ from tests.helpers.two_part_song import (
     estimates_of,
 )
 from ugosa_server.adaptation import Outcome
+from ugosa_server.adaptation.adapter_file import copy_into
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
-from ugosa_server.adaptation.guard import Guard, SourceFigures, hold_back, score_db
+from ugosa_server.adaptation.guard import Guard
+from ugosa_server.adaptation.guard_score import SourceFigures, score_db
+from ugosa_server.adaptation.held_back import hold_back
 from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.remix import RemixPool
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.marks import Mark, MarkSet, MarkState
-from ugosa_server.marks.activity import activity
 
 PLAYING = ("drums", "vocals")
 HELD = hold_back(MARKS, PLAYING, RATE_HZ)
@@ -45,7 +47,7 @@ def leaky_stems(leakage=0.3):
 
 
 def guard_of(**options):
-    return Guard(MIX, MARKS, HELD, SOURCES, estimates_of(leaky_stems()), RATE_HZ, RATE_HZ, 0, **options)
+    return Guard(estimates_of(leaky_stems()), MARKS, HELD, RATE_HZ, 0, **options)
 
 
 class LinearNetwork:
@@ -115,8 +117,7 @@ def test_an_adapter_to_start_from_is_judged_and_can_be_kept():
     verdict = guard.verdict(1.0)
     assert (verdict.outcome, verdict.kept_epoch) == (Outcome.HELPED, 0)
     assert verdict.sentence.startswith("kept what it started from: leakage of vocals")
-    guard.restore_kept(parameters)
-    assert parameters["x"].item() == 1
+    assert guard.state.kept["x"].item() == 1
     guard.judge(LinearNetwork(1.0, 0.01), parameters)
     assert guard.verdict(1.0).kept_epoch == 2
 
@@ -227,20 +228,13 @@ def test_judging_twice_gives_the_same_figures():
 def run(options, checkpoint=None, stop_after=None):
     """Adapt under guard; return its verdict and the kept tensors."""
     network, guard = tiny_network(), guard_of()
-    pool = RemixPool(
-        MIX,
-        HELD.training_marks,
-        SOURCES,
-        estimates_of(leaky_stems()),
-        RATE_HZ,
-        list(HELD.spans.values()),
-    )
+    pool = RemixPool(estimates_of(leaky_stems()), HELD.training_marks, list(HELD.spans.values()))
     with adaptation_of(network, parse_strategy(options.strategy)) as parameters:
         for step in adapt(
             network,
             parameters,
             MIX,
-            lambda start, stop: activity(HELD.training_marks, SOURCES, start, stop),
+            HELD.training_marks,
             options,
             0,
             checkpoint=checkpoint,
@@ -249,7 +243,7 @@ def run(options, checkpoint=None, stop_after=None):
         ):
             if step.ends_epoch and step.epoch == stop_after:
                 break
-        guard.restore_kept(parameters)
+        copy_into(parameters, guard.state.kept)
         kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     return guard.verdict(0.1), kept
 

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
-from ugosa_server.adaptation.loop import adapt, adaptation_of, count_steps, segment_starts
+from ugosa_server.adaptation.loop import adapt, adaptation_of, count_steps, training_segments
 from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import ALL_STRATEGIES, Objective, parse_strategy
 from ugosa_server.errors import DivergedError
+from ugosa_server.marks.activity import activity
 from ugosa_server.models.checkpoints import weights_digest
 
 SONG = noise_song(8000)  # 1 s
@@ -90,7 +91,7 @@ def test_cached_split_gives_gradients_of_the_whole_network():
         gradients = {name: parameter.grad.clone() for name, parameter in parameters.items()}
     with adaptation_of(network, strategy) as parameters:
         mix = torch.from_numpy(song.T.copy())[None]
-        h = torch.from_numpy(MARKS(0, 2000))[None, :, None]
+        h = torch.from_numpy(activity(MARKS, network.config.sources, 0, 2000))[None, :, None]
         estimates = network(mix)
         loss = ((h * estimates).sum(1) - mix).abs().mean() + ((1 - h) * estimates).abs().sum(1).mean()
         loss.backward()
@@ -129,7 +130,7 @@ def test_b0_makes_no_step():
 def test_progress_counts_every_step_once():
     options = AdaptationOptions(learning_rate=1e-3, epochs=2, segment_s=0.3, hop_s=0.1, batch_size=2)
     _, steps = adapted_digest(tiny_network(), options)
-    assert len(segment_starts(8000, 2400, 800)) == 8
+    assert len(training_segments(8000, 8000, options).starts) == 8
     assert [step.step for step in steps] == list(range(1, 9))
     assert {step.steps for step in steps} == {8} == {count_steps(8000, 8000, options)}
     assert [step.epoch for step in steps] == [1] * 4 + [2] * 4
@@ -142,11 +143,13 @@ def test_a_song_shorter_than_a_segment_is_one_segment(n_frames):
     assert len(steps) == OPTIONS.epochs
 
 
-def test_segments_cover_the_song_and_the_last_one_ends_with_it():
-    assert segment_starts(10, 4, 4) == [0, 4, 6]
-    assert segment_starts(8, 4, 4) == [0, 4]
-    assert segment_starts(9, 4, 2) == [0, 2, 4, 5]
-    assert segment_starts(3, 4, 4) == [0]
+@pytest.mark.parametrize(
+    ("n_frames", "hop_s", "starts"),
+    [(10, None, (0, 4, 6)), (8, None, (0, 4)), (9, 2.0, (0, 2, 4, 5)), (3, None, (0,))],
+)
+def test_segments_cover_the_song_and_the_last_one_ends_with_it(n_frames, hop_s, starts):
+    segments = training_segments(n_frames, 1, AdaptationOptions(segment_s=4.0, hop_s=hop_s))
+    assert (segments.segment_frames, segments.starts) == (min(4, n_frames), starts)
 
 
 def test_a_diverging_run_stops_and_names_the_learning_rate():

@@ -34,7 +34,6 @@ from ugosa_server.adaptation.remix import (
 )
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.marks import Mark, MarkSet, MarkState
-from ugosa_server.marks.activity import activity
 from ugosa_server.models.checkpoints import weights_digest
 
 WINDOW = RATE_HZ
@@ -49,16 +48,12 @@ def draw(pool, count=24, seed=0):
     return pool.draw(count, WINDOW, np.random.default_rng(seed))
 
 
-def h(start, stop):
-    return activity(MARKS, SOURCES, start, stop)
-
-
 def adapted(options, checkpoint=None, stop_after=None, budget=None):
     """The digest of the weights, and the losses by epoch."""
     network = tiny_network()
     losses = []
     with adaptation_of(network, parse_strategy(options.strategy)) as parameters:
-        for step in adapt(network, parameters, MIX, h, options, 0, budget, checkpoint, remixes=pool_of()):
+        for step in adapt(network, parameters, MIX, MARKS, options, 0, budget, checkpoint, remixes=pool_of()):
             if step.ends_epoch:
                 losses.append(step.loss)
                 if step.epoch == stop_after:
@@ -152,7 +147,7 @@ def test_marks_need_silence_of_some_and_sound_of_others():
     assert not pool_of(never_plays).is_usable
     assert draw(pool_of(never_plays)) == []
     with pytest.raises(ValueError, match="R-L3:D needs remixes"):
-        next(adapt(tiny_network(), {"x": torch.nn.Parameter(torch.ones(1))}, MIX, h, OPTIONS, 0))
+        next(adapt(tiny_network(), {"x": torch.nn.Parameter(torch.ones(1))}, MIX, MARKS, OPTIONS, 0))
 
 
 def test_objective_is_that_of_the_docstring():
@@ -220,7 +215,7 @@ def test_remixes_do_not_teach_silence_everywhere_as_eq_2_does():
                 network,
                 parameters,
                 MIX,
-                lambda start, stop: activity(held, SOURCES, start, stop),
+                held,
                 options,
                 0,
                 remixes=pool,

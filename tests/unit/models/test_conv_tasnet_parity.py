@@ -14,6 +14,8 @@ from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.files import sha256_of_file
+from ugosa_server.marks import Mark, MarkSet, MarkState
+from ugosa_server.marks.activity import activity as activity_of
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.legacy import read_legacy_checkpoint
@@ -63,7 +65,10 @@ def test_there_is_a_golden_of_each_of_the_three_layouts():
 def test_the_first_losses_are_those_of_the_authors_loop():
     golden, song = json.loads((GOLDEN / "losses.json").read_text()), load_file(GOLDEN / "song.safetensors")
     network = network_of(GOLDEN / "v2_training.th").eval().requires_grad_(False)
-    activity = song["activity"].numpy()
+    sources, activity = network.config.sources, song["activity"].numpy()
+    silences = [Mark(sources[1], MarkState.SILENT, 0, 1666), Mark(sources[3], MarkState.SILENT, 2500, 5000)]
+    marks = MarkSet(tuple(silences))
+    np.testing.assert_array_equal(activity_of(marks, sources, 0, 5000), activity)
     options = AdaptationOptions(
         strategy="P-L3:D",
         silence_weight=golden["gamma"] / len(activity),  # theirs is a mean over sources
@@ -77,7 +82,7 @@ def test_the_first_losses_are_those_of_the_authors_loop():
                 network,
                 parameters,
                 song["song"].T.numpy(),
-                lambda start, stop: activity[:, start:stop],
+                marks,
                 options,
                 golden["seed"],
             )

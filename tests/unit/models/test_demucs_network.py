@@ -127,9 +127,9 @@ def test_depths_are_nested_and_end_before_the_encoder(folder, name):
 def test_fine_tuning_changes_its_depth_and_restores_the_base(folder, networks, name, strategy):
     network = networks.load(folder / f"{name}.safetensors").network
     base = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    song, n_sources = noise_song(SAMPLE_RATE_HZ), len(network.config.sources)
+    song = noise_song(SAMPLE_RATE_HZ)
     options = AdaptationOptions(strategy, learning_rate=1e-2, epochs=2, segment_s=0.5)
-    marks = first_half_silent(1, len(song), n_sources)
+    marks = first_half_silent(1, len(song), network.config.sources)
     with adaptation_of(network, parse_strategy(strategy)) as parameters:
         losses = [step.loss.total for step in adapt(network, parameters, song, marks, options, seed=0)]
         assert all(parameter.grad is not None for parameter in parameters.values())

@@ -18,7 +18,7 @@ LONG = AdaptationOptions(learning_rate=1e-3, epochs=1000, segment_s=0.5)  # many
 
 @pytest.fixture
 def networks(monkeypatch, networks):
-    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in a song of three seconds
+    monkeypatch.setattr("ugosa_server.adaptation.held_back.MIN_SILENCE_S", 0.5)  # in a song of three seconds
     return networks
 
 

@@ -59,7 +59,7 @@ def test_early_stems_change_no_result_and_are_removed(make_spec, networks, encod
 
 @pytest.mark.parametrize("base_stems", BaseStems)
 def test_a_base_that_is_kept_is_separated_once(make_spec, networks, monkeypatch, base_stems):
-    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in a song of three seconds
+    monkeypatch.setattr("ugosa_server.adaptation.held_back.MIN_SILENCE_S", 0.5)  # in a song of three seconds
     monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SCORE_DB", 100.0)  # which no epoch can reach
     plain = make_spec(adaptation=AdaptationOptions("B0"))
     *_, plain_ending = run_job(plain, networks, never)

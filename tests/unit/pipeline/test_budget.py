@@ -19,7 +19,7 @@ LONG = AdaptationOptions(learning_rate=1e-3, epochs=1000, segment_s=0.5, guard=F
 def test_a_budget_ends_the_learning_and_its_steps_repeat_it(
     tmp_path, checkpoint, networks, monkeypatch, guard
 ):
-    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in a song of three seconds
+    monkeypatch.setattr("ugosa_server.adaptation.held_back.MIN_SILENCE_S", 0.5)  # in a song of three seconds
     options = replace(LONG, guard=guard, max_s=3.0)
     timed = run_spec(tmp_path, checkpoint, rate_hz=8000, n_frames=24_000, adaptation=options)
     *events, ending = run_job(timed, networks, never)

@@ -216,7 +216,7 @@ def test_film_only_adaptation_lowers_leakage_and_keeps_the_base(make_spec, netwo
 
 
 def test_adaptation_that_makes_it_worse_keeps_the_base(make_spec, networks, tmp_path, monkeypatch):
-    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 1.0)  # in songs of three seconds
+    monkeypatch.setattr("ugosa_server.adaptation.held_back.MIN_SILENCE_S", 1.0)  # in songs of three seconds
     # Masks of nearly nothing, which a strategy without marks opens until they add up to the mix.
     closed = tiny_cunet(FILM)
     closed.decoders[0][-1].norm.bias.data.fill_(-5.0)

@@ -142,7 +142,7 @@ def test_report_holds_the_measurements(make_spec, networks, checkpoint):
 
 
 def test_guard_keeps_an_epoch_or_the_base_and_reports_which(make_spec, networks, monkeypatch):
-    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in songs of three seconds
+    monkeypatch.setattr("ugosa_server.adaptation.held_back.MIN_SILENCE_S", 0.5)  # in songs of three seconds
     (unadapted,) = (e for e in run_job(make_spec(marks=()), networks, never) if isinstance(e, RunSucceeded))
     outcomes = set()
     for strategy, learning_rate in (("R-L1:D", 3e-3), ("P-L1:D", 1e-9)):
@@ -194,7 +194,7 @@ def test_remixes_without_a_usable_stretch_give_way_to_marks(make_spec, networks)
 
 
 def test_silence_held_back_leaves_remixes_of_other_sources(make_spec, networks, monkeypatch):
-    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in songs of three seconds
+    monkeypatch.setattr("ugosa_server.adaptation.held_back.MIN_SILENCE_S", 0.5)  # in songs of three seconds
     n_frames = 3 * RATE_HZ
     spec = make_spec(
         marks=(

@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_started_from_fails_the_run_alone(run, networks, t
 
 
 def test_the_guard_holds_back_what_was_held_back_before(run, monkeypatch):
-    monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SILENCE_S", 0.5)  # in songs of three seconds
+    monkeypatch.setattr("ugosa_server.adaptation.held_back.MIN_SILENCE_S", 0.5)  # in songs of three seconds
     monkeypatch.setattr("ugosa_server.adaptation.guard.MIN_SCORE_DB", 0.02)
     marks = (Mark("bass", MarkState.SILENT, 0, 3 * RATE_HZ // 2), VOCALS)
     options = AdaptationOptions("R-L1:D", learning_rate=3e-3, epochs=4, segment_s=1.0)
