@@ -26,7 +26,7 @@ async def test_a_failed_fork_is_tried_again(tmp_path, monkeypatch):
         return await spawn(*arguments, **options)
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", fail_at_first)
-    monkeypatch.setattr("ugosa_server.engines.base.START_DELAY_S", 0.0)
+    monkeypatch.setattr("ugosa_server.engines.worker.START_DELAY_S", 0.0)
     engine = await Local().start(RunSpecs(tmp_path))
     try:
         assert (await engine.health()).ready

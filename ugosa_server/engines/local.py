@@ -18,14 +18,12 @@ from ugosa_server.engines.base import (
     Message,
     RunKey,
     Wish,
-    Worker,
-    WorkerEngine,
     WorkerReady,
     WorkerRefused,
-    WorkerRun,
     decode_line,
     encode_line,
 )
+from ugosa_server.engines.worker import Worker, WorkerEngine, WorkerRun
 from ugosa_server.jobs import RunEvent, RunSpec
 from ugosa_server.supervision import end, keep_running
 

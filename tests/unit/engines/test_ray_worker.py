@@ -8,11 +8,11 @@ import pytest
 
 from tests.helpers.run_specs import RunSpecs
 from ugosa_server.config import WorkerSettings
-from ugosa_server.engines import base
-from ugosa_server.engines.base import WorkerEngine, WorkerReady, WorkerRefused
+from ugosa_server.engines.base import WorkerReady, WorkerRefused
 from ugosa_server.engines.ray import worker as ray_worker
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.worker import RayWorker
+from ugosa_server.engines.worker import WorkerEngine
 from ugosa_server.errors import WorkerLostError
 from ugosa_server.jobs.runs import RunPhase, RunProgress, RunSucceeded
 
@@ -112,7 +112,7 @@ def spec(tmp_path):
 
 
 async def test_start_that_fails_is_tried_again_with_growing_delays(monkeypatch):
-    monkeypatch.setattr(base, "START_DELAY_S", 0.02)
+    monkeypatch.setattr("ugosa_server.engines.worker.START_DELAY_S", 0.02)
     occupied = GoneError("CUDA error: out of memory")
     fleet = Fleet(Actor("a", occupied), Actor("b", occupied), Actor("c", occupied), Actor("d"))
     async with kept(fleet) as (worker, changed):
@@ -124,7 +124,7 @@ async def test_start_that_fails_is_tried_again_with_growing_delays(monkeypatch):
 
 
 async def test_refusal_is_cleared_once_an_actor_starts(monkeypatch):
-    monkeypatch.setattr(base, "START_DELAY_S", 0.01)
+    monkeypatch.setattr("ugosa_server.engines.worker.START_DELAY_S", 0.01)
     fleet = Fleet(Actor("a", WorkerRefused("install the same version everywhere")), Actor("b"))
     async with kept(fleet) as (worker, changed):
         await changed.wait()
@@ -146,7 +146,7 @@ async def test_lost_actor_that_answers_is_killed_before_its_run_ends(spec, monke
 
 async def test_late_end_of_an_earlier_actor_leaves_the_next_one_alone(spec, monkeypatch):
     monkeypatch.setattr(ray_worker, "HEALTH_INTERVAL_S", 0.01)
-    monkeypatch.setattr(base, "START_DELAY_S", 0.01)
+    monkeypatch.setattr("ugosa_server.engines.worker.START_DELAY_S", 0.01)
     late = asyncio.Event()
     done = RunSucceeded((), "report.json", "report.html")
     first = Actor("a", events=[late, GoneError("a died")])

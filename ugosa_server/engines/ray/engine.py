@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ugosa_server.config import ServerConfig, WorkerSettings
-from ugosa_server.engines.base import WorkerEngine
 from ugosa_server.engines.ray.session import RaySession
 from ugosa_server.engines.ray.worker import RayWorker
+from ugosa_server.engines.worker import WorkerEngine
 from ugosa_server.errors import ConfigError
 from ugosa_server.supervision import end, keep_running
 

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ugosa_server.config import WorkerSettings
-from ugosa_server.engines.base import Wish, Worker, WorkerReady, WorkerRefused, WorkerRun
+from ugosa_server.engines.base import Wish, WorkerReady, WorkerRefused
 from ugosa_server.engines.ray.actor import ActorHealth
 from ugosa_server.engines.ray.files import FileSender, fetch_file, fetch_results
 from ugosa_server.engines.ray.session import RaySession
+from ugosa_server.engines.worker import Worker, WorkerRun
 from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.jobs import (
     RunBaseStems,
