@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ugosa_server.adaptation import AdaptationOptions, LossTerms, Outcome, Verdict
 from ugosa_server.adaptation.adapter_file import apply_adapter, copy_into, load_adapter, save_adapter
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
+from ugosa_server.adaptation.calibration import fit_calibration
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
-from ugosa_server.adaptation.guard import Guard
+from ugosa_server.adaptation.guard import Filter, Guard
 from ugosa_server.adaptation.held_back import HeldBack, hold_back
 from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, training_segments
 from ugosa_server.adaptation.prefix_cache import CacheBudget
@@ -22,14 +23,14 @@ from ugosa_server.failpoints import reach
 from ugosa_server.files import replacing, sha256_of_file
 from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
 from ugosa_server.marks import Interval, MarkSet, merge
-from ugosa_server.pipeline.calibrate import calibrate
 from ugosa_server.pipeline.context import RunContext
-from ugosa_server.pipeline.estimate import context_reader
 from ugosa_server.pipeline.memory import own_bytes
 from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.pipeline.plan import calibration_cost
 from ugosa_server.pipeline.previews import Previews
+from ugosa_server.pipeline.separate import context_reader
 from ugosa_server.separation.calibration import MaskCalibration
+from ugosa_server.separation.wiener import filtered_window
 
 ADAPTER_NAME = "adapter.safetensors"
 VERDICT_REASON = "VERDICT"
@@ -107,7 +108,7 @@ def adapt_network(
             return None
     calibration = None
     if calibrates:
-        calibration = calibrate(context, mix, material.pool, guard)
+        calibration = _calibrate(context, mix, material.pool, guard)
     verdict = None
     if options.guard:
         verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, len(epoch_losses), 0.0)
@@ -203,6 +204,38 @@ def _learn(
         context.check_cancel()
         yield from previews.after_step(step)
     return steps, epoch_losses
+
+
+def _calibrate(
+    context: RunContext, mix: ModelMix, pool: RemixPool, guard: Guard | None
+) -> MaskCalibration | None:
+    """Calibrate the masks of the network as it is now; None where the guard does not believe it."""
+    network, device = context.model.network, context.model.device
+    sample_rate_hz, exponent = context.config.sample_rate_hz, context.spec.options.separation.wiener_exponent
+    segments = training_segments(len(mix.frames), sample_rate_hz, context.spec.options.adaptation)
+
+    def separate(window: Tensor) -> Tensor:
+        stems: Tensor = network(window.unsqueeze(0).to(device))[0]
+        return stems
+
+    calibration = fit_calibration(
+        separate,
+        pool,
+        exponent,
+        segments.segment_frames,
+        context.spec.options.seed,
+        context.check_cancel,
+    )
+    if calibration is None or guard is None:
+        return calibration
+
+    def behind(calibration: MaskCalibration | None) -> Filter:
+        return lambda estimates, mix: filtered_window(estimates, mix, exponent, sample_rate_hz, calibration)
+
+    is_believed = guard.judge_calibration(
+        lambda window, start, name: separate(window), behind(None), behind(calibration)
+    )
+    return calibration if is_believed else None
 
 
 def _say_shortened(

@@ -44,8 +44,8 @@ def model_frames(source: SourceAudio, config: NetworkConfig) -> int:
     return max(1, resampled_frames(source.frames, source.sample_rate_hz, config.sample_rate_hz))
 
 
-def prepare_steps(source: SourceAudio) -> int:
-    """Number of source blocks that `write_model_mix` goes through."""
+def song_blocks(source: SourceAudio) -> int:
+    """Number of blocks in which the song, or a stem of it, is read."""
     return math.ceil(source.frames / BLOCK_FRAMES)
 
 

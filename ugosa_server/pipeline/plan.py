@@ -13,9 +13,8 @@ from ugosa_server.jobs.runs import StemChoice
 from ugosa_server.marks import Interval, MarkSet, marks_of_ensemble
 from ugosa_server.marks.players import picture_times_s
 from ugosa_server.models import NetworkConfig
-from ugosa_server.pipeline.model_input import model_frames, prepare_steps
+from ugosa_server.pipeline.model_input import model_frames, song_blocks
 from ugosa_server.pipeline.progress import PhasePlan
-from ugosa_server.pipeline.verify import stem_check_steps
 from ugosa_server.report import TakeKind
 from ugosa_server.report.clips import can_encode, clip_seconds
 from ugosa_server.separation.masks import mask_plan
@@ -164,7 +163,7 @@ def max_player_frames(spec: RunSpec, config: NetworkConfig) -> int:
 
 def report_steps(source: SourceAudio, n_clips: int) -> int:
     """Blocks of the stems to read back, the clips of the excerpt, and the writing of the report."""
-    return stem_check_steps(source.frames) + n_clips + 1
+    return song_blocks(source) + n_clips + 1
 
 
 def plan_phases(
@@ -177,7 +176,7 @@ def plan_phases(
     separation_cost = duration_s / (1 - separation.overlap) * max(1, separation.shifts)
     n_pictures = max_player_frames(spec, config)
     prepare_s = duration_s * PREPARE_S_PER_S + n_pictures * PICTURE_S
-    phases = [PhasePlan(RunPhase.PREPARE, prepare_steps(spec.source) + n_pictures, other_s=prepare_s)]
+    phases = [PhasePlan(RunPhase.PREPARE, song_blocks(spec.source) + n_pictures, other_s=prepare_s)]
     if spec.options.is_analysis:
         return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
     if strategy.depth is not None:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server import __version__
+from ugosa_server.audio.encode import read_blocks
+from ugosa_server.audio.formats import peak_dbfs
+from ugosa_server.audio.frames import BLOCK_FRAMES, SourceFrames
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs import RunEvent, RunPhase, RunSpec
 from ugosa_server.jobs.option_table import values_in_report
 from ugosa_server.jobs.runs import REST, StemChoice
-from ugosa_server.marks import Mark, MarkSet, MarkState, intersect
+from ugosa_server.marks import Interval, Mark, MarkSet, MarkState, fade_frames, inside, intersect
 from ugosa_server.pipeline.adapt import VERDICT_REASON, AdaptationResult
 from ugosa_server.pipeline.context import RunContext
+from ugosa_server.pipeline.model_input import song_blocks
 from ugosa_server.pipeline.plan import report_steps, takes_of
 from ugosa_server.pipeline.separate import BaseEstimates
 from ugosa_server.pipeline.stems import StemSet, stems_without_marks
-from ugosa_server.pipeline.verify import CheckedStems, check_stems, stem_check_steps
 from ugosa_server.report import JobReport, Listening, StemReport, TakeKind, write_report
 from ugosa_server.report.clips import clip_bit_rate, clip_data_uri, encoding_threads
+from ugosa_server.report.svg import Waveform, WaveformMeter
 
 
 def report_run(
@@ -54,13 +60,12 @@ def report_run(
                 _marks_of_rest(context.marks, choice),
                 choice.names,
                 context.frames,
-                rate_hz,
             )
         )
         for n_encoded, uri in enumerate(chain(*uris.values()), start=1):
             uri.result()
             context.check_cancel()
-            yield from journal.advance(stem_check_steps(source.frames) + n_encoded)
+            yield from journal.advance(song_blocks(source) + n_encoded)
     clips = {kind: [uri.result() for uri in encoded] for kind, encoded in uris.items()}
     listening = Listening(clips, first, last - first)
     report = _job_report(context, base, adaptation, stems, check)
@@ -173,3 +178,63 @@ def _levels_of_choice(levels: Sequence[float | None], choice: StemChoice) -> lis
     """Return a level for each stem to write, of those of all stems; None for the rest, which has none."""
     by_name = dict(zip(choice.made, levels, strict=True))
     return [by_name.get(name) for name in choice.names]
+
+
+@dataclass(frozen=True)
+class CheckedStems:
+    """Measurements of the stem files, read back next to the song."""
+
+    null_peak_dbfs: float
+    """Peak of sum(stems) - mix; -inf when exact."""
+    silence_peaks_dbfs: tuple[float | None, ...]
+    """Peak of each stem in its marked silence past the fades; None where there is no such frame."""
+    mix: Waveform
+    stems: tuple[Waveform, ...]
+
+    @property
+    def peaks_dbfs(self) -> list[float]:
+        """Peak of each stem."""
+        return [peak_dbfs(stem.peak) for stem in self.stems]
+
+
+def check_stems(
+    paths: Sequence[Path], marks: MarkSet, sources: Sequence[str], frames: SourceFrames
+) -> Generator[int, None, CheckedStems]:
+    """Read the files of finished stems back next to their song, yielding the number of blocks done."""
+    fade = fade_frames(frames.source.sample_rate_hz)
+    silences = [
+        [_without_fades(span, fade, len(frames)) for span in marks.silent(source)] for source in sources
+    ]
+    mix_waveform = WaveformMeter(len(frames))
+    waveforms = [WaveformMeter(len(frames)) for _ in paths]
+    null_peak = 0.0
+    silence_peaks: list[float | None] = [None] * len(paths)
+    with ExitStack() as files:
+        readers = [files.enter_context(closing(read_blocks(path))) for path in paths]
+        for step, mix in enumerate(frames.blocks(), start=1):
+            start = (step - 1) * BLOCK_FRAMES
+            left = -mix.astype(np.float64)  # [n, C]; the samples of the files are exact in float32
+            for i, reader in enumerate(readers):
+                stem = next(reader)
+                left += stem
+                waveforms[i].add(stem)
+                for first, last in inside(silences[i], start, start + len(stem)):
+                    silence_peaks[i] = max(silence_peaks[i] or 0.0, _peak(stem[first:last]))
+            null_peak = max(null_peak, _peak(left))
+            mix_waveform.add(mix)
+            yield step
+    return CheckedStems(
+        peak_dbfs(null_peak),
+        tuple(None if peak is None else peak_dbfs(peak) for peak in silence_peaks),
+        mix_waveform.waveform(),
+        tuple(meter.waveform() for meter in waveforms),
+    )
+
+
+def _without_fades(span: Interval, fade: int, n_frames: int) -> Interval:
+    start, stop = span
+    return (start + fade if start > 0 else start), (stop - fade if stop < n_frames else stop)
+
+
+def _peak(samples: NDArray[np.floating]) -> float:
+    return max(float(samples.max()), -float(samples.min()))

@@ -43,7 +43,7 @@ from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, take_st
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
 from ugosa_server.pipeline.memory import bounded_memory, within_memory
-from ugosa_server.pipeline.model_input import ModelMix, prepare_steps, write_model_mix
+from ugosa_server.pipeline.model_input import ModelMix, song_blocks, write_model_mix
 from ugosa_server.pipeline.plan import video_times_s
 from ugosa_server.pipeline.previews import remove_previews
 from ugosa_server.pipeline.report import report_run
@@ -186,7 +186,7 @@ def _with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunCon
     frames: list[VisualFrame] = []
     for frame in _player_frames(context, encoder):
         frames.append(frame)
-        yield from context.journal.advance(prepare_steps(context.spec.source) + len(frames))
+        yield from context.journal.advance(song_blocks(context.spec.source) + len(frames))
     players = sorted({frame.player for frame in frames})
     slots = ", ".join(str(player) for player in players)
     yield context.journal.notice(

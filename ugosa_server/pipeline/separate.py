@@ -1,4 +1,9 @@
-"""BASE_SEPARATION and SEPARATION: passes over the song are measured, and stems written."""
+"""BASE_SEPARATION and SEPARATION: passes of any network over the song are measured, and stems written.
+
+A network of waveforms separates the song at its own rate, and its estimates are brought to the song's. A
+network of masks is conditioned on the marks of every window; its masks are put on the song itself, and the
+residual that they leave is one more estimate.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +13,102 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ugosa_server.adaptation.loop import ContextReader
 from ugosa_server.adaptation.remix import EstimatedSong
 from ugosa_server.audio import SourceAudio, SourceFrames
 from ugosa_server.audio.resample import resample_blocks
 from ugosa_server.failpoints import reach
-from ugosa_server.jobs import BaseStems, RunBaseStems, RunEvent, RunNotice, RunPhase, StemFile
+from ugosa_server.jobs import (
+    BaseStems,
+    RunBaseStems,
+    RunEvent,
+    RunNotice,
+    RunPhase,
+    RunProgress,
+    RunSpec,
+    StemFile,
+)
 from ugosa_server.marks import SongLevels, save_levels
 from ugosa_server.marks.levels import HopPowers
+from ugosa_server.models.cunet.conditioning import LabelContexts, VideoContexts
+from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence
-from ugosa_server.pipeline.estimate import NetworkPass
-from ugosa_server.pipeline.model_input import ModelMix, with_channels
-from ugosa_server.pipeline.stems import StemSet, level_meter, open_stems
+from ugosa_server.pipeline.model_input import ModelMix, estimates_at_source, with_channels
+from ugosa_server.pipeline.plan import separation_steps
+from ugosa_server.pipeline.stems import Blocks, StemSet, level_meter, open_stems
+from ugosa_server.separation.masks import FrameContexts, mask_frames, masked_stems, song_masks
+from ugosa_server.separation.overlap_add import separate_in_segments
 
 CELL_S = 0.25  # of the powers by which remixes are chosen
 LEVELS_NAME = "levels.json"
 ESTIMATES_NAME = "estimates.f32"
 STEM_NAME = "stem"  # of the files, before their number
 BASE_STEM_NAME = "base"
+
+
+@dataclass
+class NetworkPass:
+    """One pass of the network, as its weights are now, over the song."""
+
+    context: RunContext
+    mix: ModelMix
+    """The song at the network's rate, normalised."""
+    segments_done: int = 0
+    """Segments or windows that the network has processed."""
+
+    def begin(self, phase: RunPhase) -> RunProgress:
+        """Enter the phase of the pass."""
+        steps = separation_steps(self.context.spec, self.context.config)
+        return self.context.journal.begin(phase, steps)
+
+    def progress(self) -> list[RunProgress]:
+        """Events of the segments done."""
+        return self.context.journal.advance(self.segments_done)
+
+    def estimates(self) -> Blocks:
+        """Yield estimates [S, C, n] of the run's stems, exactly as many frames as the song has.
+
+        Raises:
+            RunCancelledError: the run was asked to end.
+        """
+        context, spec, device = self.context, self.context.spec, self.context.model.device
+        network, config = context.model.network, context.config
+        if not isinstance(network, MaskNetwork):
+            segments = separate_in_segments(
+                lambda mix, start: network(mix),
+                self.mix.frames,
+                config.sample_rate_hz,
+                spec.options.separation,
+                spec.options.seed,
+                device,
+            )
+            return estimates_at_source(self._counted(segments), self.mix, spec.source)
+        assert config.mask_grid is not None
+        masks = song_masks(
+            network,
+            self.mix.frames,
+            _conditioning(context, network, len(self.mix.frames)),
+            [config.sources.index(name) for name in context.ensemble.playing],
+            spec.options.separation,
+            spec.options.seed,
+            device,
+        )
+        return masked_stems(
+            self._counted(masks),
+            context.frames,
+            spec.source.sample_rate_hz,
+            config.mask_grid,
+            config.sample_rate_hz,
+            device,
+        )
+
+    def _counted(self, segments: Blocks) -> Blocks:
+        self.context.check_cancel()
+        for block in segments:
+            self.context.check_cancel()
+            self.segments_done += 1
+            yield block
 
 
 @dataclass(frozen=True)
@@ -57,7 +140,7 @@ def estimate_base(context: RunContext, mix: ModelMix) -> Generator[RunEvent, Non
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.BASE_SEPARATION)
     are_wanted = context.spec.options.base_stems is not BaseStems.NONE
-    with open_stems(context, over_song, BASE_STEM_NAME if are_wanted else "") as stems:
+    with open_stems(context, over_song.estimates(), BASE_STEM_NAME if are_wanted else "") as stems:
         song = yield from _write_estimates(over_song, stems.blocks())
         base = BaseEstimates(stems.finish(), song)
     yield from _of_base(context, base.stems.levels)
@@ -71,7 +154,7 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
     """Separate, obey the marks, add up to the mix, write: one stream from segments to files."""
     over_song = NetworkPass(context, mix)
     yield over_song.begin(RunPhase.SEPARATION)
-    with open_stems(context, over_song, STEM_NAME) as stems:
+    with open_stems(context, over_song.estimates(), STEM_NAME) as stems:
         for _ in stems.blocks():
             yield from over_song.progress()
         made = stems.finish()
@@ -83,7 +166,7 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
 
 def separate_quietly(context: RunContext, mix: ModelMix, name: str) -> tuple[StemFile, ...]:
     """Separate into files of a name, without events."""
-    with open_stems(context, NetworkPass(context, mix), name) as stems:
+    with open_stems(context, NetworkPass(context, mix).estimates(), name) as stems:
         for _ in stems.blocks():
             pass
         return stems.finish().files
@@ -132,3 +215,46 @@ def _write_estimates(
     powers = np.zeros((len(config.sources), cells.n_hops))
     powers[places] = cells.powers()
     return EstimatedSong(mix.frames, config.sample_rate_hz, config.sources, read, powers, cells.hop_frames)
+
+
+def context_reader(network: SeparationNetwork, spec: RunSpec) -> ContextReader | None:
+    """Return a reader of the video of training segments; None = the network takes none."""
+    if not isinstance(network, MaskNetwork) or network.takes_labels:
+        return None
+    contexts = _video_contexts(network, spec)
+    assert network.config.mask_grid is not None
+    hop_samples = network.config.mask_grid.hop_samples
+
+    def read(start: int, stop: int) -> NDArray[np.float32]:  # model-rate frames -> [*context_shape]
+        first = start // hop_samples
+        (only,), _ = contexts.between(first, max(first + 1, stop // hop_samples))
+        return np.asarray(only, dtype=np.float32)
+
+    return read
+
+
+def _conditioning(context: RunContext, network: MaskNetwork, n_samples: int) -> FrameContexts:
+    config, source = network.config, context.spec.source
+    assert config.mask_grid is not None
+    if not network.takes_labels:
+        return _video_contexts(network, context.spec)
+    return LabelContexts(
+        context.ensemble.marks,
+        config.sources,
+        source.sample_rate_hz,
+        source.frames,
+        config.mask_grid,
+        config.sample_rate_hz,
+        mask_frames(n_samples, config.mask_grid),
+    )
+
+
+def _video_contexts(network: MaskNetwork, spec: RunSpec) -> VideoContexts:
+    config = network.config
+    assert config.mask_grid is not None
+    return VideoContexts(
+        spec.options.visual_frames,
+        network.context_shape,
+        spec.source.sample_rate_hz,
+        config.sample_rate_hz / config.mask_grid.hop_samples,
+    )

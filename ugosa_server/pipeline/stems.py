@@ -23,7 +23,6 @@ from ugosa_server.jobs import StemFile
 from ugosa_server.jobs.runs import REST, StemChoice
 from ugosa_server.marks import Interval, LevelMeter, MarkSet, SilenceGains, SongLevels, inside
 from ugosa_server.pipeline.context import RunContext
-from ugosa_server.pipeline.estimate import NetworkPass
 from ugosa_server.separation.mixture_consistency import MixtureConsistency
 from ugosa_server.separation.residual_weights import CELL_FRAMES
 from ugosa_server.separation.wiener import WINDOW_S, wiener_filtered
@@ -55,10 +54,10 @@ class StemSet:
 class StemStream:
     """Stems of a pass as they are made."""
 
-    def __init__(self, context: RunContext, over_song: NetworkPass, writers: dict[str, StemWriter]) -> None:
-        """Take a pass, and the writers of its stems by file name, in the run's order; none = no files."""
+    def __init__(self, context: RunContext, estimates: Blocks, writers: dict[str, StemWriter]) -> None:
+        """Take estimates of the song, and writers by file name, in the run's order; none = no files."""
         encoding = context.spec.options.stem_encoding
-        self._context, self._over_song, self._writers = context, over_song, writers
+        self._context, self._estimates, self._writers = context, estimates, writers
         self._levels = level_meter(context)
         self._leakage = LeakageMeter(context.marks, context.ensemble.stems)
         self._excerpt = Stretch(context.excerpt)
@@ -78,7 +77,7 @@ class StemStream:
             yield made
 
     def _measured(self) -> Blocks:
-        for block in self._over_song.estimates():
+        for block in self._estimates:
             for add in (self._levels.add, self._leakage.add, self._excerpt_estimates.add):
                 add(block)
             yield block
@@ -112,7 +111,7 @@ class StemStream:
 
 
 @contextmanager
-def open_stems(context: RunContext, over_song: NetworkPass, name: str) -> Iterator[StemStream]:
+def open_stems(context: RunContext, estimates: Blocks, name: str) -> Iterator[StemStream]:
     """Open a stream of stems, and its files if it has a name; of unfinished ones nothing is left."""
     source, encoding = context.spec.source, context.spec.options.stem_encoding
     n_files = len(context.ensemble.choice.names) if name else 0
@@ -122,7 +121,7 @@ def open_stems(context: RunContext, over_song: NetworkPass, name: str) -> Iterat
             path = context.out_dir / file_name
             writer = StemWriter(path, encoding, source.sample_rate_hz, source.channels, source.frames)
             writers[file_name] = files.enter_context(writer)
-        yield StemStream(context, over_song, writers)
+        yield StemStream(context, estimates, writers)
 
 
 class StemChooser:

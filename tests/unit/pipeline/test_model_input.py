@@ -11,7 +11,7 @@ from tests.helpers.tiny_network import TINY
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.audio.frames import BLOCK_FRAMES, SourceFrames
 from ugosa_server.errors import UploadDamagedError
-from ugosa_server.pipeline.model_input import estimates_at_source, prepare_steps, write_model_mix
+from ugosa_server.pipeline.model_input import estimates_at_source, song_blocks, write_model_mix
 
 
 def write_song(folder, samples, rate_hz):
@@ -63,7 +63,7 @@ def test_input_is_normalised_and_one_estimate_restores_the_song(
     assert mix.frames.source.frames == round(n_frames * 8000 / rate_hz)
     assert samples.mean() == pytest.approx(0, abs=1e-4)
     assert samples.mean(axis=1).std() == pytest.approx(1, abs=1e-4)
-    assert done[-1] == prepare_steps(source)
+    assert done[-1] == song_blocks(source)
     assert mix.source_sha256 == hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
 
     estimates = iter([samples.T[None, :, i : i + 777] for i in range(0, len(samples), 777)])  # one source

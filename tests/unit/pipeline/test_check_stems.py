@@ -12,7 +12,8 @@ from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.formats import SourceAudio, StemEncoding
 from ugosa_server.audio.frames import BLOCK_FRAMES, SourceFrames
 from ugosa_server.marks import Mark, MarkSet, MarkState
-from ugosa_server.pipeline.verify import check_stems, stem_check_steps
+from ugosa_server.pipeline.model_input import song_blocks
+from ugosa_server.pipeline.report import check_stems
 
 RATE_HZ = 44100
 FADE_FRAMES = 441
@@ -40,13 +41,13 @@ def check(folder, stems, mix, encoding=StemEncoding.WAV_FLOAT32):
             writer.write(stem)
             writer.finish()
     with SourceFrames(source) as frames:
-        steps = check_stems(paths, MARKS, SOURCES, frames, RATE_HZ)
+        steps = check_stems(paths, MARKS, SOURCES, frames)
         done = []
         while True:
             try:
                 done.append(next(steps))
             except StopIteration as end:
-                assert done == list(range(1, stem_check_steps(n_frames) + 1))
+                assert done == list(range(1, song_blocks(source) + 1))
                 return end.value
 
 
@@ -104,7 +105,7 @@ def test_a_long_song_is_checked_in_bounded_memory(tmp_path):
     tracemalloc.start()
     try:
         with SourceFrames(source) as frames:
-            list(check_stems(paths, MARKS, SOURCES, frames, RATE_HZ))
+            list(check_stems(paths, MARKS, SOURCES, frames))
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
