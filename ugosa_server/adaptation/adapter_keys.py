@@ -50,25 +50,11 @@ def encode_keys(keys: AdapterKeys) -> dict[str, str]:
     return {FORMAT: msgspec.json.encode(keys).decode()}
 
 
-def parse_keys(words: Mapping[str, str] | None, path: Path) -> AdapterKeys:
-    """Return the keys in the metadata of a safetensors file; `path` is for messages.
-
-    Raises:
-        CheckpointError: it is no adapter, or does not say where it comes from.
-    """
-    if FORMAT not in (words or {}):
-        raise CheckpointError(f"{path} is not an adapter of format {FORMAT!r}")
-    try:
-        return msgspec.json.decode((words or {})[FORMAT], type=AdapterKeys)
-    except msgspec.DecodeError as error:
-        raise CheckpointError(f"{path} does not hold the keys of its origin: {error}") from error
-
-
 def read_adapter_keys(path: Path) -> AdapterKeys:
     """Return the keys of an adapter's file.
 
     Raises:
-        CheckpointError: the file is missing or unreadable, or no adapter.
+        CheckpointError: the file is missing or unreadable, or no adapter that says where it comes from.
     """
     with safetensors_errors_explained(path, "adapter"):
         if path.stat().st_size > MAX_ADAPTER_BYTES:
@@ -77,4 +63,10 @@ def read_adapter_keys(path: Path) -> AdapterKeys:
             if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
                 raise CheckpointError(f"{path} is no adapter: its header is too large")
     with open_safetensors(path, "adapter") as adapter:
-        return parse_keys(adapter.metadata(), path)
+        words = adapter.metadata() or {}
+    if FORMAT not in words:
+        raise CheckpointError(f"{path} is not an adapter of format {FORMAT!r}")
+    try:
+        return msgspec.json.decode(words[FORMAT], type=AdapterKeys)
+    except msgspec.DecodeError as error:
+        raise CheckpointError(f"{path} does not hold the keys of its origin: {error}") from error

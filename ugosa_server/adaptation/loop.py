@@ -24,7 +24,7 @@ from ugosa_server.adaptation.adapter_file import apply_adapter, copy_into
 from ugosa_server.adaptation.checkpoint import EpochCheckpoint
 from ugosa_server.adaptation.guard import Guard
 from ugosa_server.adaptation.objective import LossTerms, silence_aware_objective
-from ugosa_server.adaptation.pitch_shift import pitch_shift
+from ugosa_server.adaptation.pitch_shift import Observation, observations, pitch_shift
 from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.ranger import Ranger
@@ -37,8 +37,6 @@ from ugosa_server.marks.activity import activity
 from ugosa_server.models.device_transfer import to_device
 from ugosa_server.models.network import SeparationNetwork
 from ugosa_server.separation.overlap_add import SegmentPlan
-
-MAX_SHIFT_SEMITONES = 12.0  # the authors' code
 
 ContextReader = Callable[[int, int], NDArray[np.float32]]
 """Returns the conditioning of the model-rate frames [start, stop): [*context_shape]."""
@@ -101,27 +99,6 @@ def training_segments(n_frames: int, sample_rate_hz: int, options: AdaptationOpt
     hop_s = options.segment_s if options.hop_s is None else options.hop_s
     frames = (max(1, round(duration_s * sample_rate_hz)) for duration_s in (options.segment_s, hop_s))
     return SegmentPlan.covering(n_frames, *frames)
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One training example, seen once in every epoch."""
-
-    start: int
-    semitones: float
-    """Pitch shift of the mix; 0 = the segment as it is."""
-
-
-def observations(starts: Sequence[int], pitch_shifts: int, seed: int) -> list[Observation]:
-    """Every segment as it is, and `pitch_shifts` times shifted, the same in all epochs."""
-    semitones = np.random.default_rng((seed, 1)).uniform(
-        -MAX_SHIFT_SEMITONES, MAX_SHIFT_SEMITONES, size=(len(starts), pitch_shifts)
-    )
-    return [
-        Observation(start, shift)
-        for start, shifts in zip(starts, semitones.tolist(), strict=True)
-        for shift in (0.0, *shifts)
-    ]
 
 
 def count_steps(n_frames: int, sample_rate_hz: int, options: AdaptationOptions) -> int:

@@ -9,6 +9,8 @@ observation is there to vary the input of the network, not to be played.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import soxr
@@ -19,6 +21,28 @@ from torch import Tensor
 FFT_SAMPLES = 2048
 HOP_SAMPLES = FFT_SAMPLES // 4
 SEMITONES_PER_OCTAVE = 12
+MAX_SHIFT_SEMITONES = 12.0  # the authors' code
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One training example, seen once in every epoch."""
+
+    start: int
+    semitones: float
+    """Pitch shift of the mix; 0 = the segment as it is."""
+
+
+def observations(starts: Sequence[int], pitch_shifts: int, seed: int) -> list[Observation]:
+    """Every segment as it is, and `pitch_shifts` times shifted, the same in all epochs."""
+    semitones = np.random.default_rng((seed, 1)).uniform(
+        -MAX_SHIFT_SEMITONES, MAX_SHIFT_SEMITONES, size=(len(starts), pitch_shifts)
+    )
+    return [
+        Observation(start, shift)
+        for start, shifts in zip(starts, semitones.tolist(), strict=True)
+        for shift in (0.0, *shifts)
+    ]
 
 
 def pitch_shift(audio: NDArray[np.float32], semitones: float) -> NDArray[np.float32]:

@@ -71,7 +71,7 @@ def require_strategy_exists(strategy: Strategy, config: NetworkConfig) -> None:
     Raises:
         BadOptionError: there is nothing in the network that it would train.
     """
-    if strategy.depth is not None and not strategy.depth.exists_in(config):
+    if strategy.depth is not None and not config.trained_prefixes(strategy.depth):
         offered = ", ".join(str(depth) for depth in depths_of(config))
         raise BadOptionError(
             f"strategy {strategy} is not for this model: it has no {strategy.depth}; its depths are {offered}"

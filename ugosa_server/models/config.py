@@ -131,17 +131,13 @@ class Depth:
     def __str__(self) -> str:
         return f"L{self.level}:{self.end}"
 
-    def exists_in(self, config: NetworkConfig) -> bool:
-        """Return whether it trains anything in a network of these sizes."""
-        return bool(config.trained_prefixes(self))
-
 
 ALL_DEPTHS = (*(Depth(level, end) for level in (1, 2, 3, 4) for end in "DM3"), Depth(5, "D"))
 
 
 def depths_of(config: NetworkConfig) -> tuple[Depth, ...]:
     """Return all depths that this network has, deepest first."""
-    return tuple(depth for depth in ALL_DEPTHS if depth.exists_in(config))
+    return tuple(depth for depth in ALL_DEPTHS if config.trained_prefixes(depth))
 
 
 def check_words(config: object) -> None:

@@ -57,7 +57,8 @@ from ugosa_server.pipeline.separate import (
     separate,
 )
 from ugosa_server.pipeline.stems import StemSet
-from ugosa_server.video.features import PictureEncoder, features_of_pictures, features_of_video
+from ugosa_server.video import TakenPicture, jpeg_pictures, video_pictures
+from ugosa_server.video.features import PictureEncoder
 
 MODEL_MIX_NAME = "model-mix.f32"
 
@@ -201,12 +202,25 @@ def _with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunCon
 
 
 def _player_frames(context: RunContext, encoder: PictureEncoder) -> Iterator[VisualFrame]:
-    spec, options = context.spec, context.spec.options
-    if options.video is None:
-        return features_of_pictures(encoder, options.pictures, context.check_cancel)
-    times_s = video_times_s(spec, context.config)
+    """Yield a vector for each picture, or for each player at the times that are taken of the video."""
+    spec, video = context.spec, context.spec.options.video
+    size, check = (encoder.width, encoder.height), context.check_cancel
+
+    def features(shown: TakenPicture) -> bytes:
+        return encoder.encode(shown.rgb).astype("<f2").tobytes()
+
+    if video is None:
+        pictures = spec.options.pictures
+        taken = jpeg_pictures([picture.jpeg for picture in pictures], *size, check)
+        for picture, shown in zip(pictures, taken, strict=True):
+            yield VisualFrame(picture.player, picture.frame, features(shown))
+        return
     rate_hz = spec.source.sample_rate_hz
-    return features_of_video(encoder, options.video, spec.video_path, times_s, rate_hz, context.check_cancel)
+    start_s = video.start_frame / rate_hz
+    in_video_s = [time_s - start_s for time_s in video_times_s(spec, context.config) if time_s >= start_s]
+    for shown in video_pictures(spec.video_path, video.players, in_video_s, *size, check):
+        frame = max(0, round((shown.time_s + start_s) * rate_hz))
+        yield VisualFrame(shown.player, frame, features(shown))
 
 
 def _stems(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, tuple[RunContext, StemSet]]:

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.audio import SourceFrames, StemEncoding
-from ugosa_server.audio.encode import PCM24_STEPS, StemWriter
+from ugosa_server.audio.encode import StemWriter
 from ugosa_server.audio.formats import energy_dbfs
 from ugosa_server.jobs import StemFile
 from ugosa_server.jobs.runs import REST, StemChoice
 from ugosa_server.marks import Interval, LevelMeter, MarkSet, SilenceGains, SongLevels, inside
 from ugosa_server.pipeline.context import RunContext
-from ugosa_server.separation.mixture_consistency import MixtureConsistency
+from ugosa_server.separation.mixture_consistency import PCM24_RANGE, MixtureConsistency
 from ugosa_server.separation.residual_weights import CELL_FRAMES
 from ugosa_server.separation.wiener import WINDOW_S, wiener_filtered
 
@@ -135,7 +135,7 @@ class StemChooser:
         self._choice, self._mix = choice, mix
         self._rows = [choice.made.index(name) for name in choice.names if name != REST]
         is_float = encoding is StemEncoding.WAV_FLOAT32
-        self._low, self._high = (-np.inf, np.inf) if is_float else (-1.0, 1.0 - 1.0 / PCM24_STEPS)
+        self._low, self._high = (-np.inf, np.inf) if is_float else PCM24_RANGE
         self._position = 0
         self.clipped_samples = 0
         """Number of samples of the rest so far that 24 bits cannot hold."""

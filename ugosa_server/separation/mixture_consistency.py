@@ -76,7 +76,10 @@ class MixtureConsistency:
         """
         before = np.empty((len(self._sources), 0))  # power of the cell before the group
         start = 0
-        for group, following in _with_next(self._groups(blocks)):
+        groups = self._groups(blocks)
+        group = next(groups, None)
+        while group is not None:
+            following = next(groups, None)
             stop = start + group.shape[2]
             inside = cell_powers(group)
             after = inside[:, :0] if following is None else cell_powers(following[..., :CELL_FRAMES])
@@ -88,37 +91,20 @@ class MixtureConsistency:
             )
             yield self._finish(group, powers, start, stop)
             before = inside[:, -1:]
-            start = stop
-        if start != self._mix.shape[0]:
-            raise ValueError(f"the estimates have {start} frames, but the mix has {self._mix.shape[0]}")
+            start, group = stop, following
 
     def _groups(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Yield the estimates, checked, in blocks of GROUP_FRAMES, the last one shorter."""
-        pending: list[NDArray[np.float32]] = []
-        pending_frames = done = 0
+        held, done = np.empty((len(self._sources), self._mix.shape[1], 0), np.float32), 0
         for block in blocks:
-            self._check(block, done)
+            require_finite(block, self._sources, done)
             done += block.shape[2]
-            while block.shape[2]:
-                part = block[..., : GROUP_FRAMES - pending_frames]
-                block = block[..., part.shape[2] :]
-                pending.append(part)
-                pending_frames += part.shape[2]
-                if pending_frames == GROUP_FRAMES:
-                    yield np.concatenate(pending, axis=2)
-                    pending, pending_frames = [], 0
-        if pending:
-            yield np.concatenate(pending, axis=2)
-
-    def _check(self, block: NDArray[np.float32], start_frame: int) -> None:
-        frames, channels = self._mix.shape
-        expected = (len(self._sources), channels)
-        if block.shape[:2] != expected or start_frame + block.shape[2] > frames:
-            raise ValueError(
-                f"estimates of shape {block.shape} from frame {start_frame} on do not fit {expected[0]}"
-                f" sources and a mix of {channels} channel(s) and {frames} frames"
-            )
-        require_finite(block, self._sources, start_frame)
+            held = np.concatenate([held, block], axis=2)
+            while held.shape[2] >= GROUP_FRAMES:
+                yield held[..., :GROUP_FRAMES]
+                held = held[..., GROUP_FRAMES:]
+        if held.shape[2]:
+            yield held
 
     def _finish(
         self, estimates: NDArray[np.float32], powers: NDArray[np.float64], start: int, stop: int
@@ -201,16 +187,3 @@ def _move_within(
     # No way to go (0 / 0) from out of range: a = 0.
     a = np.nan_to_num(steps, nan=0.0, posinf=0.0, neginf=0.0).min(axis=0).clip(0.0, 1.0)  # [C, n]
     return np.where(a == 1.0, outer, inner + a * way)
-
-
-def _with_next(
-    groups: Iterable[NDArray[np.float32]],
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
-    """Yield each group with the next one; None follows the last."""
-    current: NDArray[np.float32] | None = None
-    for following in groups:
-        if current is not None:
-            yield current, following
-        current = following
-    if current is not None:
-        yield current, None

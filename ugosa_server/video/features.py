@@ -10,7 +10,7 @@ A file of vectors holds `player` [n], `time_s` [n] and `features` [n, D] in floa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from ugosa_server.errors import BadOptionError
 from ugosa_server.files import replacing
-from ugosa_server.marks.players import MAX_FEATURES, PlayerPicture, VideoSource, VisualFrame
-from ugosa_server.video.child import TakenPicture, jpeg_pictures, video_pictures
+from ugosa_server.marks.players import MAX_FEATURES
 from ugosa_server.video.decode import resized
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
@@ -176,42 +175,3 @@ def write_feature_file(
             time_s=np.array(times_s, dtype=np.float64),
             features=np.stack(vectors).astype("<f2"),
         )
-
-
-def features_of_pictures(
-    encoder: PictureEncoder, pictures: Sequence[PlayerPicture], check: Callable[[], None]
-) -> Iterator[VisualFrame]:
-    """Yield a vector for each picture; `check` is called several times a second, to end it.
-
-    Raises:
-        BadVideoError: a picture cannot be decoded.
-    """
-    jpegs = [picture.jpeg for picture in pictures]
-    taken = jpeg_pictures(jpegs, encoder.width, encoder.height, check)
-    for picture, shown in zip(pictures, taken, strict=True):
-        yield VisualFrame(picture.player, picture.frame, _features(encoder, shown))
-
-
-def features_of_video(
-    encoder: PictureEncoder,
-    video: VideoSource,
-    path: str,
-    times_s: Sequence[float],
-    rate_hz: int,
-    check: Callable[[], None],
-) -> Iterator[VisualFrame]:
-    """Yield a vector for each player at each of the rising times of the song that the video covers.
-
-    Raises:
-        BadOptionError: a box lies outside of the video.
-        BadVideoError: the video cannot be decoded.
-    """
-    start_s = video.start_frame / rate_hz
-    in_video_s = [time_s - start_s for time_s in times_s if time_s >= start_s]
-    for shown in video_pictures(path, video.players, in_video_s, encoder.width, encoder.height, check):
-        frame = max(0, round((shown.time_s + start_s) * rate_hz))
-        yield VisualFrame(shown.player, frame, _features(encoder, shown))
-
-
-def _features(encoder: PictureEncoder, shown: TakenPicture) -> bytes:
-    return encoder.encode(shown.rgb).astype("<f2").tobytes()

@@ -5,15 +5,16 @@ import pytest
 import torch
 
 from tests.helpers.tiny_network import first_half_silent, noise_song, tiny_network
-from ugosa_server.adaptation.loop import (
+from ugosa_server.adaptation.loop import adapt, adaptation_of, count_steps
+from ugosa_server.adaptation.pitch_shift import (
+    FFT_SAMPLES,
+    HOP_SAMPLES,
     MAX_SHIFT_SEMITONES,
     Observation,
-    adapt,
-    adaptation_of,
-    count_steps,
     observations,
+    pitch_shift,
+    stretch_spectrum,
 )
-from ugosa_server.adaptation.pitch_shift import FFT_SAMPLES, HOP_SAMPLES, pitch_shift, stretch_spectrum
 from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy

@@ -250,13 +250,3 @@ def test_estimate_with_nan_is_an_error_that_names_the_source(value):
     guess[2, 1, 40_123] = value
     with pytest.raises(SeparationFailedError, match=r"the network's other is not audio.*at frame 40123"):
         finish(mix, guess, [])
-
-
-@pytest.mark.parametrize("frames", [99, 101])
-def test_estimates_of_the_wrong_length_are_an_error(frames):
-    with pytest.raises(ValueError, match="100"):
-        list(
-            MixtureConsistency(float_mix(100, 2), gains_of([], 100)).process(
-                [np.zeros((4, 2, frames), dtype=np.float32)]
-            )
-        )
