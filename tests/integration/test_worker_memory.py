@@ -43,7 +43,7 @@ def peak_of_job(folder: Path, seconds: int) -> int:
     )
     networks = ResidentNetworks(WorkerSettings("cpu", threads=1, prefix_cache_bytes=0))
     tracemalloc.start()
-    *_, last = run_job(spec, networks, lambda: False)
+    *_, last = run_job(spec, networks, lambda wish: False)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert isinstance(last, RunSucceeded)

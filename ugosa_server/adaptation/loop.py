@@ -81,11 +81,8 @@ class AdaptationStep:
 
     epoch: int
     """Counts from 1."""
-    epochs: int
     step: int
     """Steps done in all epochs."""
-    steps: int
-    """Steps of all epochs."""
     ends_epoch: bool
     """True for the last step of an epoch."""
     loss: LossTerms
@@ -177,7 +174,7 @@ def adapt(
         for epoch, loss in enumerate(losses_done, start=1):
             order.permutation(len(examples))
             step += steps // options.epochs
-            yield AdaptationStep(epoch, options.epochs, step, steps, True, loss, resumed=True)
+            yield AdaptationStep(epoch, step, True, loss, resumed=True)
         if is_enough(step):
             return
         for epoch in range(len(losses_done) + 1, options.epochs + 1):
@@ -214,7 +211,7 @@ def adapt(
                     guard.judge(separate, parameters)
                 if is_whole and checkpoint is not None:
                     checkpoint.epoch_ended(parameters, optimiser, loss, guard)
-                yield AdaptationStep(epoch, options.epochs, step, steps, ends_epoch, loss)
+                yield AdaptationStep(epoch, step, ends_epoch, loss)
                 if is_last:
                     return
 

@@ -32,11 +32,10 @@ from ugosa_server.engines.base import (
     WorkerRefused,
     decode_line,
     encode_line,
-    failure_of,
     spends_worker,
 )
 from ugosa_server.errors import UgosaError
-from ugosa_server.jobs import RunSpec
+from ugosa_server.jobs import RunFailed, RunSpec
 from ugosa_server.log import start_logging
 
 if TYPE_CHECKING:
@@ -113,17 +112,9 @@ def serve(networks: ResidentNetworks, channel: Channel, inbox: Inbox) -> None:
         spec = inbox.next_run()
         run = (spec.job_id, spec.attempt)
         log.info("job %s attempt %d: start", *run)
-        try:
-            is_cancelled, is_accepted = (
-                partial(inbox.wishes, spec, wish) for wish in (Wish.CANCEL, Wish.ACCEPT)
-            )
-            for event in run_job(spec, networks, is_cancelled, is_accepted):
-                channel.send(event, run)
-        except Exception as error:
-            log.exception("job %s attempt %d: failed", *run)
-            failure = failure_of(error)
-            channel.send(failure, run)
-            if spends_worker(failure, networks.device.type):
+        for event in run_job(spec, networks, partial(inbox.wishes, spec)):
+            channel.send(event, run)
+            if isinstance(event, RunFailed) and spends_worker(event, networks.device.type):
                 os._exit(1)
         log.info("job %s attempt %d: end", *run)
 

@@ -19,6 +19,7 @@ from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, t
 from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.remix import EstimatedSong, RemixPool
 from ugosa_server.adaptation.strategies import Objective, Strategy
+from ugosa_server.engines.base import Wish
 from ugosa_server.failpoints import reach
 from ugosa_server.files import replacing, sha256_of_file
 from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
@@ -104,7 +105,7 @@ def adapt_network(
     calibrates = cost > 0 and not journal.is_budget_spent(spared_cost=BUDGET_LENIENCE * cost)
     if steps < all_steps:
         yield from _say_shortened(context, steps, all_steps, leaves_calibration=cost > 0 and not calibrates)
-        if context.is_accepted() and not steps and material.start is None:
+        if context.is_asked(Wish.ACCEPT) and not steps and material.start is None:
             return None
     calibration = None
     if calibrates:
@@ -167,7 +168,7 @@ def _learn(
 
     def is_enough(steps_done: int) -> bool:
         is_short_of_time = steps_done > 0 and journal.is_budget_spent()
-        return context.is_accepted() or 0 < options.max_steps <= steps_done or is_short_of_time
+        return context.is_asked(Wish.ACCEPT) or 0 < options.max_steps <= steps_done or is_short_of_time
 
     previews = Previews(context, mix)
     epoch_losses: list[LossTerms] = []
@@ -196,7 +197,7 @@ def _learn(
         yield from journal.advance(
             step.step,
             epoch=step.epoch,
-            epochs=step.epochs,
+            epochs=options.epochs,
             loss=step.loss,
             held_back_db=guard.change_db if guard is not None else None,
             ends_epoch=step.ends_epoch,
@@ -245,7 +246,7 @@ def _say_shortened(
     options = context.spec.options
     again = f"--steps {steps} --start-from {options.start_from}"
     again += " --calibration off" if leaves_calibration else ""
-    if context.is_accepted():
+    if context.is_asked(Wish.ACCEPT):
         message = f"{steps} of {all_steps} steps were learned when the job was to go on; {again}"
         if not steps:
             message = "nothing was learned yet when the job was to go on: it takes "

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ugosa_server.adaptation import Strategy
 from ugosa_server.audio import SourceFrames
+from ugosa_server.engines.base import Wish
 from ugosa_server.jobs import JobOptions, RunEvent, RunSpec
 from ugosa_server.marks import Interval, MarkSet
 from ugosa_server.models import NetworkConfig
@@ -52,10 +53,8 @@ class RunContext:
     excerpt: Interval
     """Frames of the report's excerpt; none of them if the job wants none."""
     journal: RunJournal
-    is_cancelled: Callable[[], bool]
-    """Asked between steps and between segments."""
-    is_accepted: Callable[[], bool]
-    """Asked between steps: whether what has been learned so far is to be taken."""
+    is_asked: Callable[[Wish], bool]
+    """Says, between steps and between segments, what has been wished of the run."""
     calibration: MaskCalibration | None = None
     """Calibration of the masks that was learned from the song."""
 
@@ -66,8 +65,7 @@ class RunContext:
         frames: SourceFrames,
         model: ResidentNetwork,
         networks: ResidentNetworks,
-        is_cancelled: Callable[[], bool],
-        is_accepted: Callable[[], bool],
+        is_asked: Callable[[Wish], bool],
     ) -> RunContext:
         """Plan a run of a validated job; its first notices are in the journal."""
         config = model.info.config
@@ -94,8 +92,7 @@ class RunContext:
             ensemble=ensemble,
             excerpt=excerpt_span(spec, ensemble, strategy),
             journal=journal,
-            is_cancelled=is_cancelled,
-            is_accepted=is_accepted,
+            is_asked=is_asked,
         )
 
     @property
@@ -137,5 +134,5 @@ class RunContext:
         Raises:
             RunCancelledError: it was.
         """
-        if self.is_cancelled():
+        if self.is_asked(Wish.CANCEL):
             raise RunCancelledError

@@ -26,6 +26,7 @@ from pathlib import Path
 from ugosa_server.adaptation.loop import adaptation_of
 from ugosa_server.adaptation.strategies import UNADAPTED
 from ugosa_server.audio import SourceFrames
+from ugosa_server.engines.base import Wish, failure_of
 from ugosa_server.errors import CheckpointError, NoVideoEncoderError, UgosaError
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs import (
@@ -66,27 +67,25 @@ log = logging.getLogger(__name__)
 
 
 def run_job(
-    spec: RunSpec,
-    networks: ResidentNetworks,
-    is_cancelled: Callable[[], bool],
-    is_accepted: Callable[[], bool] = lambda: False,
+    spec: RunSpec, networks: ResidentNetworks, is_asked: Callable[[Wish], bool]
 ) -> Iterator[RunEvent]:
     """Run one attempt of a job; the last event says how it ended.
 
     Args:
         spec: the job, validated.
         networks: the networks and settings of this process.
-        is_cancelled: asked between steps and between segments.
-        is_accepted: asked between steps of learning; once True, the stems are those of what was learned.
+        is_asked: says, between steps and between segments, what has been wished of the run.
     """
     try:
-        succeeded = yield from _attempt(spec, networks, is_cancelled, is_accepted)
-        yield succeeded
+        yield (yield from _attempt(spec, networks, is_asked))
     except RunCancelledError:
         yield RunCancelled()
     except UgosaError as error:
         log.info("job %s attempt %d failed: %s", spec.job_id, spec.attempt, error.message)
         yield RunFailed(error.reason, _without_folders(error.message, spec))
+    except Exception as error:
+        log.exception("job %s attempt %d: failed", spec.job_id, spec.attempt)
+        yield failure_of(error)
 
 
 def _without_folders(message: str, spec: RunSpec) -> str:
@@ -98,10 +97,7 @@ def _without_folders(message: str, spec: RunSpec) -> str:
 
 
 def _attempt(
-    spec: RunSpec,
-    networks: ResidentNetworks,
-    is_cancelled: Callable[[], bool],
-    is_accepted: Callable[[], bool],
+    spec: RunSpec, networks: ResidentNetworks, is_asked: Callable[[Wish], bool]
 ) -> Generator[RunEvent, None, RunSucceeded]:
     """Run to the end, or leave no file behind."""
     out_dir = Path(spec.out_dir)
@@ -113,7 +109,7 @@ def _attempt(
                 " runs it starts it again"
             )
         with SourceFrames(spec.source) as frames:
-            context = RunContext.of(spec, frames, model, networks, is_cancelled, is_accepted)
+            context = RunContext.of(spec, frames, model, networks, is_asked)
             with bounded_memory(context.memory_budget_bytes):
                 succeeded = yield from _phases(context)
         (out_dir / MODEL_MIX_NAME).unlink()

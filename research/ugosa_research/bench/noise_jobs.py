@@ -50,7 +50,7 @@ def job_cost(
     with tempfile.TemporaryDirectory(dir=scratch) as out_dir:
         spec = RunSpec("bench", 1, source, "noise", marks, options, str(model.path), out_dir)
         networks.load(spec.model_path)  # as it is in a worker before a job comes
-        for event in run_job(spec, networks, lambda: False):
+        for event in run_job(spec, networks, lambda wish: False):
             if isinstance(event, RunFailed):
                 raise RuntimeError(event.message)
             if isinstance(event, RunProgress) and (not begun or begun[-1][0] is not event.phase):

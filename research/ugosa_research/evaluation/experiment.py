@@ -268,7 +268,7 @@ def _run(
         out_dir=str(out_dir),
     )
     ending: RunEvent | None = None
-    for event in run_job(spec, networks, lambda: False):
+    for event in run_job(spec, networks, lambda wish: False):
         ending = event
     if isinstance(ending, RunFailed):
         raise UgosaError(f"{song.name}, {adaptation.strategy}: {ending.message}")

@@ -133,7 +133,7 @@ def hear(song: PreparedSong, model: ModelInfo, networks: ResidentNetworks) -> So
             out_dir=str(out_dir),
         )
         ending: RunEvent | None = None
-        for event in run_job(spec, networks, lambda: False):
+        for event in run_job(spec, networks, lambda wish: False):
             ending = event
         if isinstance(ending, RunFailed):
             raise UgosaError(f"{song.name}: {ending.message}")

@@ -132,7 +132,7 @@ def test_progress_counts_every_step_once():
     _, steps = adapted_digest(tiny_network(), options)
     assert len(training_segments(8000, 8000, options).starts) == 8
     assert [step.step for step in steps] == list(range(1, 9))
-    assert {step.steps for step in steps} == {8} == {count_steps(8000, 8000, options)}
+    assert count_steps(8000, 8000, options) == len(steps)
     assert [step.epoch for step in steps] == [1] * 4 + [2] * 4
     assert [step.ends_epoch for step in steps] == [False, False, False, True] * 2
 

@@ -166,7 +166,7 @@ def test_six_source_job_nulls_obeys_marks_and_restores_base(tmp_path, folder, ne
         out_dir=str(tmp_path / "out"),
     )
     base = weights_digest(networks.load(path).network.state_dict())
-    *_, ending = run_job(spec, networks, lambda: False)
+    *_, ending = run_job(spec, networks, lambda wish: False)
     assert isinstance(ending, RunSucceeded)
     assert [stem.source for stem in ending.stems] == SIX_SOURCES
     stems = np.stack(

@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.runs import never, run_spec
 from ugosa_server.adaptation.presets import AdaptationOptions
+from ugosa_server.engines.base import Wish
 from ugosa_server.jobs.runs import BaseStems, RunNotice, RunPhase, RunProgress
 from ugosa_server.pipeline.run import run_job
 
@@ -30,7 +31,7 @@ def make_spec(tmp_path, checkpoint):
 def accepted_in(spec, networks, phase, step=0):
     """The events of a run that is accepted at a step of a phase."""
     asked, events = [], []
-    for event in run_job(spec, networks, never, lambda: bool(asked)):
+    for event in run_job(spec, networks, lambda wish: wish is Wish.ACCEPT and bool(asked)):
         events.append(event)
         if isinstance(event, RunProgress) and event.phase is phase and event.step >= step:
             asked.append(True)

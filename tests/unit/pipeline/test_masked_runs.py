@@ -13,6 +13,7 @@ from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.config import WorkerSettings
+from ugosa_server.engines.base import Wish
 from ugosa_server.jobs.runs import (
     JobKind,
     JobOptions,
@@ -35,7 +36,7 @@ UNADAPTED = AdaptationOptions("B0")
 FADE_S = 0.010
 
 
-def never():
+def never(wish):
     return False
 
 
@@ -291,7 +292,7 @@ def test_analysis_leaves_levels_of_the_instruments(make_spec, networks):
 def test_cancel_leaves_no_file(make_spec, networks):
     spec = make_spec(n_frames=20 * 44_100)
     asked = iter(range(10_000))
-    *_, ending = run_job(spec, networks, lambda: next(asked) > 20)
+    *_, ending = run_job(spec, networks, lambda wish: wish is Wish.CANCEL and next(asked) > 20)
     assert isinstance(ending, RunCancelled)
     assert not list(Path(spec.out_dir).iterdir())
 

@@ -96,7 +96,7 @@ def test_a_run_that_is_cancelled_leaves_no_preview(make_spec, networks):
     span = {"preview_start_frame": 0, "preview_end_frame": RATE_HZ}
     spec = make_spec(adaptation=replace(LEARNING, epochs=100), **span)
     previews = []
-    for event in run_job(spec, networks, partial(any, previews)):
-        previews += [event] * isinstance(event, RunPreview)
+    for event in run_job(spec, networks, lambda wish: any(previews)):
+        previews.extend([event] * isinstance(event, RunPreview))
     assert len(previews) == 1
     assert files_of(spec) == {}

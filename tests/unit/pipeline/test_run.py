@@ -16,6 +16,7 @@ from ugosa_server.adaptation import Outcome
 from ugosa_server.adaptation.adapter_file import load_adapter
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.config import WorkerSettings
+from ugosa_server.engines.base import Wish
 from ugosa_server.jobs.runs import (
     JobKind,
     RunCancelled,
@@ -68,7 +69,7 @@ def test_same_seed_gives_the_same_files_and_the_base_stays(make_spec, networks, 
 def test_cancel_in_any_phase_leaves_no_file_and_the_base(make_spec, networks, checkpoint, phase):
     base = weights_digest(networks.load(checkpoint).network.state_dict())
     spec, events, asked = make_spec(), [], []
-    for event in run_job(spec, networks, lambda: bool(asked)):
+    for event in run_job(spec, networks, lambda wish: wish is Wish.CANCEL and bool(asked)):
         events.append(event)
         if isinstance(event, RunProgress) and event.phase is phase:
             asked.append(True)

@@ -7,7 +7,6 @@ so that the front process can load this file.
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ugosa_server import __version__
 from ugosa_server.config import WorkerSettings
-from ugosa_server.engines.base import RunKey, Wish, WorkerReady, WorkerRefused, failure_of
+from ugosa_server.engines.base import RunKey, Wish, WorkerReady, WorkerRefused
 from ugosa_server.engines.ray.files import NodeFiles, NodeFolder
 from ugosa_server.errors import UgosaError
 from ugosa_server.jobs import RunEvent, RunSpec
@@ -41,8 +40,6 @@ GROUP_OF_METHOD = {
     "read_result": FILES,
     "delete_run": FILES,
 }
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,15 +100,10 @@ class WorkerActor(NodeFiles):
                 out_dir=str(self.make_run(spec.job_id, spec.attempt)),
             )
         key = (spec.job_id, spec.attempt)
-        run_job = import_module(f"{PIPELINE}.run").run_job
         try:
-            wishes = self._wishes[key]
-            is_cancelled, is_accepted = (lambda: Wish.CANCEL in wishes), (lambda: Wish.ACCEPT in wishes)
-            for event in run_job(spec, self.networks, is_cancelled, is_accepted):  # noqa: UP028
+            run_job = import_module(f"{PIPELINE}.run").run_job
+            for event in run_job(spec, self.networks, self._wishes[key].__contains__):  # noqa: UP028
                 yield event
-        except Exception as error:
-            log.exception("job %s attempt %d: failed", *key)
-            yield failure_of(error)
         finally:
             del self._wishes[key]
 

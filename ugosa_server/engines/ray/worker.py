@@ -59,8 +59,8 @@ class RayWorker(Worker):
         self._actor: Any = None
         self._shares_files = True
         self._sender = FileSender()
-        self._lost = asyncio.Event()
-        self._loss = ("", False)
+        self._loss: asyncio.Future[tuple[str, bool]] | None = None
+        """Of the actor: why it is lost, and whether it is to be killed."""
         self._incarnation = ""
         self._calls_under_way: set[asyncio.Task[Any]] = set()
 
@@ -81,10 +81,9 @@ class RayWorker(Worker):
 
     def _lose(self, reason: str, *, kill: bool) -> None:
         """Abandon the actor."""
-        if not self._lost.is_set():
+        if self._loss is not None and not self._loss.done():
             self.ready = False
-            self._loss = (reason, kill)
-            self._lost.set()
+            self._loss.set_result((reason, kill))
 
     async def keep(self) -> None:
         """See Worker.keep; in the end the actor is killed."""
@@ -105,7 +104,7 @@ class RayWorker(Worker):
 
     async def _prepare(self) -> WorkerReady | WorkerRefused | None:
         """Wait until the actor is there with its model, also when Ray is just starting it again."""
-        self._lost.clear()
+        self._loss = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._start_timeout_s):
                 while True:
@@ -138,12 +137,10 @@ class RayWorker(Worker):
 
     async def _live(self) -> str:
         """Poll the actor's health; when it is lost, kill it."""
-        while not self._lost.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), HEALTH_INTERVAL_S)
-                break
+        assert self._loss is not None
+        while not (await asyncio.wait({self._loss}, timeout=HEALTH_INTERVAL_S))[0]:
             await self._beat()
-        reason, kill = self._loss
+        reason, kill = self._loss.result()
         log.warning("%s %s", self.name, reason)
         if kill or await self._still_lives():
             # Its run must write nothing more: another attempt may begin at once.
