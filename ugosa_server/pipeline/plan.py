@@ -13,12 +13,10 @@ from ugosa_server.jobs.runs import StemChoice
 from ugosa_server.marks import Interval, MarkSet, marks_of_ensemble
 from ugosa_server.marks.players import picture_times_s
 from ugosa_server.models import NetworkConfig
-from ugosa_server.pipeline.model_input import model_frames, song_blocks
+from ugosa_server.pipeline.model_input import model_frames
 from ugosa_server.pipeline.progress import PhasePlan
 from ugosa_server.report import TakeKind
 from ugosa_server.report.clips import can_encode, clip_seconds
-from ugosa_server.separation.masks import mask_plan
-from ugosa_server.separation.overlap_add import SegmentPlan
 
 CALIBRATION_COST = 2.5  # of a pass of the network over its remixes: that pass, the fit, and the guard's look
 TRAINING_COST = 3.0  # of forward and backward through the trained part, where forward costs 1
@@ -139,14 +137,6 @@ def takes_of(spec: RunSpec, strategy: Strategy) -> tuple[TakeKind, ...]:
     return (TakeKind.BASE, *marked, *adapted)
 
 
-def separation_steps(spec: RunSpec, config: NetworkConfig) -> int:
-    """Number of segments or windows of one pass of the network over the song."""
-    n_frames, options = model_frames(spec.source, config), spec.options.separation
-    if config.mask_grid is not None:
-        return len(mask_plan(n_frames, config.sample_rate_hz, config.mask_grid, options).starts)
-    return len(SegmentPlan.of(n_frames, config.sample_rate_hz, options).starts)
-
-
 def video_times_s(spec: RunSpec, config: NetworkConfig) -> tuple[float, ...]:
     """Times of the pictures that are taken from the run's video."""
     assert spec.options.video is not None
@@ -161,26 +151,20 @@ def max_player_frames(spec: RunSpec, config: NetworkConfig) -> int:
     return len(video_times_s(spec, config)) * max(1, len(spec.options.video.players))
 
 
-def report_steps(source: SourceAudio, n_clips: int) -> int:
-    """Blocks of the stems to read back, the clips of the excerpt, and the writing of the report."""
-    return song_blocks(source) + n_clips + 1
-
-
 def plan_phases(
     spec: RunSpec, strategy: Strategy, ensemble: Ensemble, config: NetworkConfig, threads: int
 ) -> list[PhasePlan]:
-    """Return the phases of a run in order, with their steps and expected work."""
+    """Return the phases of a run in order, with their expected work."""
     adaptation, separation = spec.options.adaptation, spec.options.separation
     duration_s = _duration_s(spec.source)
-    segments = separation_steps(spec, config)
     separation_cost = duration_s / (1 - separation.overlap) * max(1, separation.shifts)
     n_pictures = max_player_frames(spec, config)
     prepare_s = duration_s * PREPARE_S_PER_S + n_pictures * PICTURE_S
-    phases = [PhasePlan(RunPhase.PREPARE, song_blocks(spec.source) + n_pictures, other_s=prepare_s)]
+    phases = [PhasePlan(RunPhase.PREPARE, other_s=prepare_s)]
     if spec.options.is_analysis:
-        return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost)]
+        return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, separation_cost)]
     if strategy.depth is not None:
-        phases.append(PhasePlan(RunPhase.BASE_SEPARATION, segments, separation_cost))
+        phases.append(PhasePlan(RunPhase.BASE_SEPARATION, separation_cost))
     calibration = 0.0  # comes last in its phase, so that time is left for it with the next
     if strategy.depth is not None and adaptation.epochs:
         calibration = calibration_cost(spec, strategy, config)
@@ -189,7 +173,7 @@ def plan_phases(
         epoch_passes = 1 + adaptation.epochs * TRAINING_COST * config.trained_share(
             strategy.depth
         )  # 1: the frozen prefix, once
-        phases.append(PhasePlan(RunPhase.ADAPTATION, steps, seconds_per_epoch * epoch_passes))
+        phases.append(PhasePlan(RunPhase.ADAPTATION, seconds_per_epoch * epoch_passes))
     n_stems = len(ensemble.choice.names)
     n_clips = 0
     report_s = duration_s * CHECK_S_PER_S * n_stems
@@ -200,8 +184,8 @@ def plan_phases(
         report_s += clip_s * n_clips / min(threads, n_clips)
     return [
         *phases,
-        PhasePlan(RunPhase.SEPARATION, segments, separation_cost + calibration),
-        PhasePlan(RunPhase.REPORT, report_steps(spec.source, n_clips), other_s=report_s),
+        PhasePlan(RunPhase.SEPARATION, separation_cost + calibration),
+        PhasePlan(RunPhase.REPORT, other_s=report_s),
     ]
 
 

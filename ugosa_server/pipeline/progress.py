@@ -21,8 +21,6 @@ class PhasePlan:
     """A phase of a run; its work is that of the network, or has a known speed."""
 
     phase: RunPhase
-    steps: int
-    """Number of steps, at least 1."""
     cost: float = 0.0
     """Expected work of the network: seconds of audio that it would process in that time."""
     other_s: float = 0.0
@@ -43,6 +41,7 @@ class RunJournal:
         """Notices so far."""
         self._plan = {phase.phase: phase for phase in plan}
         self._now_s = now_s
+        self._steps = dict.fromkeys(self._plan, 1)  # until the phase begins
         self._steps_done = dict.fromkeys(self._plan, 0)
         self._steps_skipped = dict.fromkeys(self._plan, 0)
         self._started_s: dict[RunPhase, float] = {}
@@ -56,8 +55,8 @@ class RunJournal:
         self.notices.append(notice)
         return notice
 
-    def begin(self, phase: RunPhase, steps: int | None = None) -> RunProgress:
-        """Enter a phase, of other `steps` than planned perhaps; the one before counts as done.
+    def begin(self, phase: RunPhase, steps: int) -> RunProgress:
+        """Enter a phase of `steps` steps, at least 1; the one before counts as done.
 
         A phase that is entered once more begins again, and the fraction waits until it has caught up.
         """
@@ -66,8 +65,7 @@ class RunJournal:
         reach(f"phase.{phase.value}.begun")
         self._phase = phase
         self._steps_done[phase] = self._steps_skipped[phase] = 0
-        if steps is not None:
-            self._plan[phase] = replace(self._plan[phase], steps=steps)
+        self._steps[phase] = steps
         self._started_s[phase] = self._now_s()
         return self._event()
 
@@ -75,7 +73,7 @@ class RunJournal:
         """Leave the phase."""
         if self._phase in self._started_s:
             self._measure()
-            self._steps_done[self._phase] = self._plan[self._phase].steps
+            self._steps_done[self._phase] = self._steps[self._phase]
 
     def skip(self, step: int) -> None:
         """Note that an earlier attempt did the first `step` steps, so that they took no time."""
@@ -93,7 +91,7 @@ class RunJournal:
     ) -> list[RunProgress]:
         """Note that `step` steps are done; return an event, or none just after another."""
         reach(f"phase.{self._phase.value}.step")
-        phase_steps = self._plan[self._phase].steps
+        phase_steps = self._steps[self._phase]
         self._steps_done[self._phase] = min(max(step, self._steps_done[self._phase]), phase_steps)
         self._measure()
         is_due = self._now_s() - self._last_event_s >= MIN_INTERVAL_S
@@ -132,15 +130,15 @@ class RunJournal:
         eta_s = total_s - done_s if s_per_cost else None
         if eta_s is not None and self._budget_s and self._phase is RunPhase.ADAPTATION:
             eta_s = min(eta_s, self._left_s())
-        steps_done, steps = self._steps_done[self._phase], self._plan[self._phase].steps
+        steps_done, steps = self._steps_done[self._phase], self._steps[self._phase]
         return RunProgress(self._phase, self._fraction, eta_s, steps_done, steps)
 
     def _share_done(self, phase: RunPhase) -> float:
-        return self._steps_done[phase] / self._plan[phase].steps
+        return self._steps_done[phase] / self._steps[phase]
 
     def _measured_cost(self, phase: RunPhase) -> float:
-        plan = self._plan[phase]
-        return plan.cost * (self._steps_done[phase] - self._steps_skipped[phase]) / plan.steps
+        steps = self._steps_done[phase] - self._steps_skipped[phase]
+        return self._plan[phase].cost * steps / self._steps[phase]
 
     def _measured_s_per_cost(self) -> dict[RunPhase, float]:
         """Speed of the network in each phase that has made steps."""

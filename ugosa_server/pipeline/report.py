@@ -24,7 +24,7 @@ from ugosa_server.marks import Interval, Mark, MarkSet, MarkState, fade_frames, 
 from ugosa_server.pipeline.adapt import VERDICT_REASON, AdaptationResult
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.model_input import song_blocks
-from ugosa_server.pipeline.plan import report_steps, takes_of
+from ugosa_server.pipeline.plan import takes_of
 from ugosa_server.pipeline.separate import BaseEstimates
 from ugosa_server.pipeline.stems import StemSet, stems_without_marks
 from ugosa_server.report import JobReport, Listening, StemReport, TakeKind, write_report
@@ -47,7 +47,8 @@ def report_run(
     takes = _takes(context, base, adaptation, stems)
     rate_hz, n_clips = source.sample_rate_hz, sum(len(take) for take in takes.values())
     first, last = context.excerpt
-    yield journal.begin(RunPhase.REPORT, report_steps(source, n_clips))
+    steps = song_blocks(source) + n_clips + 1  # stems to read back, clips to encode, the report to write
+    yield journal.begin(RunPhase.REPORT, steps)
     with encoding_threads(context.networks.threads) as encoders:
         bit_rate = clip_bit_rate(n_clips, (last - first) / rate_hz) if n_clips else 0
         uris = {
@@ -71,7 +72,7 @@ def report_run(
     report = _job_report(context, base, adaptation, stems, check)
     names = write_report(report, listening, check.mix, check.stems, context.out_dir)
     reach("worker.report_written")
-    yield from journal.advance(report_steps(source, n_clips))
+    yield from journal.advance(steps)
     return names
 
 

@@ -45,7 +45,7 @@ from ugosa_server.pipeline.context import RunCancelledError, RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
 from ugosa_server.pipeline.memory import bounded_memory, within_memory
 from ugosa_server.pipeline.model_input import ModelMix, song_blocks, write_model_mix
-from ugosa_server.pipeline.plan import video_times_s
+from ugosa_server.pipeline.plan import max_player_frames, video_times_s
 from ugosa_server.pipeline.previews import remove_previews
 from ugosa_server.pipeline.report import report_run
 from ugosa_server.pipeline.resident import ResidentNetworks
@@ -56,6 +56,7 @@ from ugosa_server.pipeline.separate import (
     analyse,
     estimate_base,
     separate,
+    separation_steps,
 )
 from ugosa_server.pipeline.stems import StemSet
 from ugosa_server.video import TakenPicture, jpeg_pictures, video_pictures
@@ -159,7 +160,8 @@ def _kept_base(context: RunContext, base: BaseEstimates, stems: StemSet) -> tupl
 def _prepare(context: RunContext) -> Generator[RunEvent, None, tuple[RunContext, ModelMix]]:
     """Write the song as the network takes it, and encode the pictures of its players."""
     reach("worker.run_started")
-    yield context.journal.begin(RunPhase.PREPARE)
+    n_pictures = max_player_frames(context.spec, context.config)
+    yield context.journal.begin(RunPhase.PREPARE, song_blocks(context.spec.source) + n_pictures)
     path = context.out_dir / MODEL_MIX_NAME
     mix = yield from context.follow(
         write_model_mix(context.spec.source, context.frames, path, context.config)
@@ -243,7 +245,7 @@ def _adapted_stems(
             yield from warn_of_doubtful_marks(context, stems.levels)
             return context, adaptation, stems
     if base.stems.files:
-        yield context.journal.begin(RunPhase.SEPARATION)
+        yield context.journal.begin(RunPhase.SEPARATION, separation_steps(context.spec, context.config))
         return context, adaptation, base.stems
     context, stems = yield from _stems(context, mix)
     return context, adaptation, stems

@@ -30,15 +30,15 @@ from ugosa_server.jobs import (
 )
 from ugosa_server.marks import SongLevels, save_levels
 from ugosa_server.marks.levels import HopPowers
+from ugosa_server.models import NetworkConfig
 from ugosa_server.models.cunet.conditioning import LabelContexts, VideoContexts
 from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence
-from ugosa_server.pipeline.model_input import ModelMix, estimates_at_source, with_channels
-from ugosa_server.pipeline.plan import separation_steps
+from ugosa_server.pipeline.model_input import ModelMix, estimates_at_source, model_frames, with_channels
 from ugosa_server.pipeline.stems import Blocks, StemSet, level_meter, open_stems
-from ugosa_server.separation.masks import FrameContexts, mask_frames, masked_stems, song_masks
-from ugosa_server.separation.overlap_add import separate_in_segments
+from ugosa_server.separation.masks import FrameContexts, mask_frames, mask_plan, masked_stems, song_masks
+from ugosa_server.separation.overlap_add import SegmentPlan, separate_in_segments
 
 CELL_S = 0.25  # of the powers by which remixes are chosen
 LEVELS_NAME = "levels.json"
@@ -59,8 +59,7 @@ class NetworkPass:
 
     def begin(self, phase: RunPhase) -> RunProgress:
         """Enter the phase of the pass."""
-        steps = separation_steps(self.context.spec, self.context.config)
-        return self.context.journal.begin(phase, steps)
+        return self.context.journal.begin(phase, separation_steps(self.context.spec, self.context.config))
 
     def progress(self) -> list[RunProgress]:
         """Events of the segments done."""
@@ -215,6 +214,14 @@ def _write_estimates(
     powers = np.zeros((len(config.sources), cells.n_hops))
     powers[places] = cells.powers()
     return EstimatedSong(mix.frames, config.sample_rate_hz, config.sources, read, powers, cells.hop_frames)
+
+
+def separation_steps(spec: RunSpec, config: NetworkConfig) -> int:
+    """Number of segments or windows of one pass of the network over the song."""
+    n_frames, options = model_frames(spec.source, config), spec.options.separation
+    if config.mask_grid is not None:
+        return len(mask_plan(n_frames, config.sample_rate_hz, config.mask_grid, options).starts)
+    return len(SegmentPlan.of(n_frames, config.sample_rate_hz, options).starts)
 
 
 def context_reader(network: SeparationNetwork, spec: RunSpec) -> ContextReader | None:
