@@ -146,8 +146,7 @@ class Guard:
         if count > 1:
             step = (stop - start - self._length) // (count - 1)
             starts = [start + i * step for i in range(count)]
-        last = len(self._song.mix) - self._length
-        return [max(0, min(start, last)) for start in starts]
+        return [self._song.start_within(start, self._length) for start in starts]
 
     def _inside(self, span: Interval, start: int) -> Interval:
         """Return the frames of a window that lie in a span, of which it holds some."""
@@ -265,7 +264,7 @@ def _powers(
 
 def _surest(sure: NDArray[np.bool_], song: EstimatedSong, source: int, window_frames: int) -> list[int]:
     """First frames of the windows in which a source plays most clearly, apart from each other."""
-    n_cells = min(len(sure), max(1, -(-window_frames // song.cell_frames)))
+    n_cells = song.cells_of(window_frames)
     total = song.powers.sum(axis=0) + TINY_POWER
     shares = np.where(sure, song.powers[source] / total, 0.0)
     clearness = np.convolve(shares, np.ones(n_cells), mode="valid")
@@ -274,7 +273,7 @@ def _surest(sure: NDArray[np.bool_], song: EstimatedSong, source: int, window_fr
         best = int(np.argmax(clearness))
         if clearness[best] <= 0:
             break
-        starts.append(max(0, min(best * song.cell_frames, len(song.mix) - window_frames)))
+        starts.append(song.start_within(best * song.cell_frames, window_frames))
         clearness[max(0, best - n_cells + 1) : best + n_cells] = 0
     return starts
 

@@ -62,6 +62,14 @@ class EstimatedSong:
     cell_frames: int
     """Length of a cell; the last one may be shorter."""
 
+    def start_within(self, start: int, window_frames: int) -> int:
+        """Return the first frame of a window that is moved into the song, which is at least as long."""
+        return max(0, min(start, len(self.mix) - window_frames))
+
+    def cells_of(self, window_frames: int) -> int:
+        """Return the number of cells that a window takes, at most all."""
+        return max(1, min(len(self.powers.T), -(-window_frames // self.cell_frames)))
+
     def sure_cells(self, marks: MarkSet, left_out: Sequence[Interval]) -> NDArray[np.bool_]:
         """Cells in which each source surely plays: [S, cells].
 
@@ -219,7 +227,7 @@ class RemixPool:
             index = int(np.searchsorted(ends, place, side="right").clip(0, len(usable) - 1))
             stretch = usable[index]
             middle = stretch.start + int(place - (ends[index] - lengths[index]))
-            start = _window_start(middle, stretch, window_frames, len(self.song.mix))
+            start = self.song.start_within(_window_start(middle, stretch, window_frames), window_frames)
             remixes.append(Remix(start, stretch, self._draw_added(stretch, start, window_frames, random)))
         return remixes
 
@@ -257,12 +265,11 @@ class RemixPool:
 
     def _sure_start(self, source: int, window_frames: int, random: np.random.Generator) -> int:
         """Draw the first frame of a window in which a source surely plays."""
-        cell_frames, sure = self.song.cell_frames, self._sure[source]
-        n_cells = min(len(sure), max(1, -(-window_frames // cell_frames)))
-        counts = np.convolve(sure, np.ones(n_cells, dtype=int), mode="valid")
+        cell_frames, n_cells = self.song.cell_frames, self.song.cells_of(window_frames)
+        counts = np.convolve(self._sure[source], np.ones(n_cells, dtype=int), mode="valid")
         best = np.flatnonzero(counts >= min(SURE_COVERAGE * n_cells, counts.max()))
         start = int(best[random.integers(len(best))]) * cell_frames + int(random.integers(cell_frames))
-        return max(0, min(start, len(self.song.mix) - window_frames))
+        return self.song.start_within(start, window_frames)
 
     def build(self, remix: Remix, window_frames: int) -> tuple[NDArray[np.float32], RemixTargets]:
         """Return the input z [C, T] of an example, and its targets.
@@ -325,13 +332,11 @@ def remix_objective(estimates: Tensor, targets: Sequence[RemixTargets]) -> tuple
     return distances[:, 0].mean(), distances[:, 1:].sum(dim=1).mean()
 
 
-def _window_start(middle: int, stretch: Stretch, window_frames: int, n_frames: int) -> int:
+def _window_start(middle: int, stretch: Stretch, window_frames: int) -> int:
     """Put a window around a frame of a stretch: inside the stretch if that is longer, else around it."""
     if stretch.stop - stretch.start >= window_frames:
-        start = min(max(middle - window_frames // 2, stretch.start), stretch.stop - window_frames)
-    else:
-        start = (stretch.start + stretch.stop - window_frames) // 2
-    return max(0, min(start, n_frames - window_frames))
+        return min(max(middle - window_frames // 2, stretch.start), stretch.stop - window_frames)
+    return (stretch.start + stretch.stop - window_frames) // 2
 
 
 def _gain(random: np.random.Generator) -> float:

@@ -108,13 +108,13 @@ class Worker(ABC):
 
     def _take(self, run: WorkerRun, event: RunEvent) -> None:
         """Pass an event on; the last one frees the worker, or ends it where it cannot be trusted any more."""
-        if isinstance(event, RunFailed) and spends_worker(event, self.device):
-            self.ready = False
-            self.end(f"failed job {run.spec.job_id}: {event.message}")
         if isinstance(event, RunEnd) and self.current is run:
+            self.current = None
             if not isinstance(event, RunFailed):
                 self.models.add(run.spec.model_path)
-            self.current = None
+            elif spends_worker(event, self.device):
+                self.ready = False
+                self.end(f"failed job {run.spec.job_id}: {event.message}")
             self._changed()
         run.put(event)
 
