@@ -2,7 +2,7 @@
 
 from ugosa_server.marks.activity import SilenceGains, fade_frames
 from ugosa_server.marks.levels import LevelMeter, SongLevels, load_levels, save_levels
-from ugosa_server.marks.lint import heard_silence, lint_marks
+from ugosa_server.marks.lint import heard_silence, lint_marks, still_sounding
 from ugosa_server.marks.model import (
     Interval,
     Mark,
@@ -32,6 +32,6 @@ __all__ = [
     "Finding", "Interval", "LevelMeter", "Mark", "MarkSet", "MarkState", "Severity", "SilenceGains",
     "SongLevels", "Suggestion", "check_all_silent", "check_marks_of_absent", "clock", "complement",
     "fade_frames", "heard_silence", "inside", "intersect", "lint_marks", "load_levels",
-    "marks_of_ensemble", "merge", "playing_sources", "save_levels", "suggest_marks",
-    "validate_instruments", "validate_marks", "validate_stems", "without_all_silent",
+    "marks_of_ensemble", "merge", "playing_sources", "save_levels", "still_sounding",
+    "suggest_marks", "validate_instruments", "validate_marks", "validate_stems", "without_all_silent",
 ]  # fmt: skip

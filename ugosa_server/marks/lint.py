@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from ugosa_server.audio.formats import SourceAudio
 from ugosa_server.marks.activity import fade_frames
 from ugosa_server.marks.levels import SongLevels
 from ugosa_server.marks.model import Interval, Mark, MarkSet, clock, intersect, merge
-from ugosa_server.marks.suggest import SURE, frames_of_hops, playing_probability, runs
+from ugosa_server.marks.suggest import (
+    LOUD_PERCENTILE,
+    SILENT_MIX_DBFS,
+    SURE,
+    frames_of_hops,
+    playing_probability,
+    runs,
+    smooth_dbfs,
+)
 from ugosa_server.marks.validate import (
     CONTRADICTION,
     Finding,
@@ -25,6 +35,8 @@ from ugosa_server.marks.validate import (
 MAX_FINDINGS = 1000
 THIN_S = 4.0  # of marked silence, all sources together: one training segment of the paper
 MIN_HEARD_S = 0.3  # a shorter sound in a silence is a leak or a cymbal's tail
+NEAR_OWN_LEVEL_DB = 10.0  # below how loud a source is where it plays
+MIN_DOUBTFUL_S = 1.0  # of a sound after learning: a shorter one is a leak, and a shorter rest is none
 
 
 def lint_marks(
@@ -136,6 +148,28 @@ def heard_silence(marks: MarkSet, levels: SongLevels) -> dict[str, list[Interval
         spans = intersect(heard, marks.silent(source))
         found[source] = [(start, stop) for start, stop in spans if stop - start >= shortest]
     return found
+
+
+def still_sounding(marks: MarkSet, source: str, levels: SongLevels) -> Iterator[Interval]:
+    """Yield stretches of a source's marked silence in which it is nearly as loud as where it plays.
+
+    After the network was trained to be silent there, that is hardly a leak: the mark may be wrong.
+    """
+    silent = marks.silent(source)
+    level = smooth_dbfs(levels.sources_dbfs[source], levels)  # [K]
+    is_free = np.ones(len(level), dtype=bool)
+    for span in silent:
+        is_free[levels.hops_of(span)] = False
+    if not silent or not is_free.any():
+        return
+    own_dbfs = float(np.percentile(level[is_free], LOUD_PERCENTILE))
+    is_loud = level >= max(own_dbfs - NEAR_OWN_LEVEL_DB, SILENT_MIX_DBFS)
+    shortest = round(MIN_DOUBTFUL_S * levels.sample_rate_hz)
+    loud = [frames_of_hops(*run, levels) for run in runs(is_loud)]
+    joined = merge((start, stop + shortest) for start, stop in loud)  # over shorter rests
+    for start, stop in intersect([(start, stop - shortest) for start, stop in joined], silent):
+        if stop - start >= shortest:
+            yield start, stop
 
 
 def _in_seconds(refusal: Finding, song: SourceAudio) -> Finding:

@@ -42,7 +42,6 @@ from ugosa_server.jobs import (
 from ugosa_server.marks.players import VisualFrame
 from ugosa_server.pipeline.adapt import AdaptationResult, adapt_network, take_start
 from ugosa_server.pipeline.context import RunCancelledError, RunContext
-from ugosa_server.pipeline.doubtful_marks import warn_of_doubtful_marks
 from ugosa_server.pipeline.memory import bounded_memory, within_memory
 from ugosa_server.pipeline.model_input import ModelMix, song_blocks, write_model_mix
 from ugosa_server.pipeline.plan import max_player_frames, video_times_s
@@ -57,6 +56,7 @@ from ugosa_server.pipeline.separate import (
     estimate_base,
     separate,
     separation_steps,
+    warn_of_doubtful_marks,
 )
 from ugosa_server.pipeline.stems import StemSet
 from ugosa_server.video import TakenPicture, jpeg_pictures, video_pictures

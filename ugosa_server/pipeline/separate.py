@@ -28,13 +28,12 @@ from ugosa_server.jobs import (
     RunSpec,
     StemFile,
 )
-from ugosa_server.marks import SongLevels, save_levels
+from ugosa_server.marks import Interval, SongLevels, clock, heard_silence, save_levels, still_sounding
 from ugosa_server.marks.levels import HopPowers
 from ugosa_server.models import NetworkConfig
 from ugosa_server.models.cunet.conditioning import LabelContexts, VideoContexts
 from ugosa_server.models.network import MaskNetwork, SeparationNetwork
 from ugosa_server.pipeline.context import RunContext
-from ugosa_server.pipeline.doubtful_marks import warn_of_heard_silence
 from ugosa_server.pipeline.model_input import ModelMix, estimates_at_source, model_frames, with_channels
 from ugosa_server.pipeline.stems import Blocks, StemSet, level_meter, open_stems
 from ugosa_server.separation.masks import FrameContexts, mask_frames, mask_plan, masked_stems, song_masks
@@ -45,6 +44,7 @@ LEVELS_NAME = "levels.json"
 ESTIMATES_NAME = "estimates.f32"
 STEM_NAME = "stem"  # of the files, before their number
 BASE_STEM_NAME = "base"
+MAX_PLACES = 4  # that one notice names of one source
 
 
 @dataclass
@@ -174,7 +174,52 @@ def separate_quietly(context: RunContext, mix: ModelMix, name: str) -> tuple[Ste
 def _of_base(context: RunContext, levels: SongLevels) -> list[RunNotice]:
     """Keep what the unadapted network was measured to give; return what that says against the marks."""
     save_levels(context.out_dir / LEVELS_NAME, levels)
-    return warn_of_heard_silence(context, levels)
+    return _warn_of_heard_silence(context, levels)
+
+
+def _warn_of_heard_silence(context: RunContext, levels: SongLevels) -> list[RunNotice]:
+    """Return a notice for each source that the unadapted network hears in its marked silence.
+
+    One wrong mark teaches a network that a sounding note is something else, and costs more than all right
+    ones gain.
+    """
+    heard = heard_silence(context.marks, levels)
+    return [
+        context.journal.notice(
+            "SILENT_BUT_HEARD",
+            f"{source} is marked silent, but the model hears it {_places(spans, source, levels)}; listen "
+            "there: shorten the mark if the source plays, keep it if the model is wrong",
+        )
+        for source in context.ensemble.playing
+        if (spans := heard[source])
+    ]
+
+
+def warn_of_doubtful_marks(context: RunContext, levels: SongLevels) -> list[RunNotice]:
+    """Return a notice for each source that still sounds in silence that the network has learned."""
+    return [
+        context.journal.notice(
+            "DOUBTFUL_MARK",
+            f"{source} still sounds {_places(spans, source, levels)} after learning that it is silent there, "
+            "nearly as loudly as where it plays: is the mark right?",
+        )
+        for source in context.ensemble.playing
+        if (spans := list(still_sounding(context.marks, source, levels)))
+    ]
+
+
+def _places(spans: list[Interval], source: str, levels: SongLevels) -> str:
+    """Name the first stretches with their loudest level, and count the others."""
+    rate_hz = levels.sample_rate_hz
+    named = []
+    for start, stop in spans[:MAX_PLACES]:
+        level_dbfs = levels.loudest_dbfs(source, (start, stop))
+        named.append(
+            f"from {clock(start / rate_hz)} to {clock(stop / rate_hz)} (up to {level_dbfs:.1f} dBFS)"
+        )
+    text = ", ".join(named)
+    further = len(spans) - len(named)
+    return f"{text} and in {further} further {'place' if further == 1 else 'places'}" if further else text
 
 
 def _write_estimates(

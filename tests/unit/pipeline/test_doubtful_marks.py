@@ -9,9 +9,8 @@ from tests.helpers.runs import never, run_spec
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.config import WorkerSettings
 from ugosa_server.jobs.runs import RunNotice, RunSucceeded
-from ugosa_server.marks import Mark, MarkSet, MarkState, SongLevels, lint_marks, load_levels
+from ugosa_server.marks import Mark, MarkSet, MarkState, SongLevels, lint_marks, load_levels, still_sounding
 from ugosa_server.models.checkpoints import save_checkpoint
-from ugosa_server.pipeline.doubtful_marks import still_sounding
 from ugosa_server.pipeline.run import ResidentNetworks, run_job
 
 RATE_HZ, HOP = 1000, 50
