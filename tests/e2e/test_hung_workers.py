@@ -20,7 +20,6 @@ from ugosa_server.wire.ugosa.v1 import audio_pb2, upload_service_pb2, upload_ser
 pytestmark = pytest.mark.xdist_group("serial")
 
 MARKS = [silent("vocals", 10000, 30000)]
-TERMINATE_S = 2.0  # between TERM and KILL
 SLACK_S = 3.0  # of a busy machine
 
 
@@ -73,7 +72,7 @@ def test_a_cancel_and_a_drain_end_in_time_whatever_hangs(start_server: StartServ
         asked_s = time.monotonic()
         client.cancel(job.job_id)
         rest = list(client.watch(job.job_id, after_seq=seen[-1].seq))
-        assert time.monotonic() - asked_s <= deadline_s + TERMINATE_S + SLACK_S
+        assert time.monotonic() - asked_s <= deadline_s + SLACK_S
         assert states(rest) == [JobState.CANCELLING, JobState.CANCELLED]
         assert not hung.is_running(), "it could wake up and write"
 
@@ -90,8 +89,8 @@ def test_a_cancel_and_a_drain_end_in_time_whatever_hangs(start_server: StartServ
         asked_s = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
-        calls_s, worker_s = 2.0, TERMINATE_S
-        assert time.monotonic() - asked_s <= grace_s + calls_s + worker_s + SLACK_S
+        calls_s = 2.0
+        assert time.monotonic() - asked_s <= grace_s + calls_s + SLACK_S
         assert not hung.is_running()
 
 

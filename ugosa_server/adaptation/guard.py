@@ -165,11 +165,6 @@ class Guard:
             kept = {name: p.detach().to("cpu", copy=True) for name, p in parameters.items()}
             self.state = replace(self.state, kept_epoch=epoch, kept=kept)
 
-    @property
-    def keeps_base(self) -> bool:
-        """Whether no epoch so far was better than the base."""
-        return self.state.kept_epoch == 0
-
     def judge_calibration(self, separate: Separate, plain: Filter, calibrated: Filter) -> bool:
         """Return whether a calibration of the masks can be believed, behind the network that is kept."""
         before, after = self._measure(separate, [plain, calibrated])
@@ -196,7 +191,7 @@ class Guard:
         """
         figures, kept_epoch = self.state.figures, self.state.kept_epoch
         is_calibrated = self._calibrated is not None
-        shown = 0 if is_calibrated and self.keeps_base else kept_epoch or len(figures) - 1
+        shown = kept_epoch or (0 if is_calibrated else len(figures) - 1)
         pairs = [(figures[0], figures[shown])] + ([self._calibrated] if self._calibrated else [])
         rows = tuple(
             SourceVerdict(
@@ -215,7 +210,7 @@ class Guard:
             math.fsum(row.held_back_s for row in rows),
             rows,
             math.fsum(gains) if gains else None,
-            self.keeps_base,
+            kept_epoch == 0,
             is_calibrated,
         )
 
