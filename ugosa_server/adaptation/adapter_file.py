@@ -57,8 +57,8 @@ def apply_adapter(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, 
 
 
 def copy_into(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
-    """Give parameters the values of the tensors of their names, and no gradient."""
+    """Give the parameters of these names the values of the tensors, and no gradient."""
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name])
-            parameter.grad = None
+        for name, tensor in tensors.items():
+            parameters[name].copy_(tensor)
+            parameters[name].grad = None

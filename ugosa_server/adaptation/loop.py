@@ -42,37 +42,38 @@ ContextReader = Callable[[int, int], NDArray[np.float32]]
 """Returns the conditioning of the model-rate frames [start, stop): [*context_shape]."""
 
 
+class TrainedParameters(dict[str, nn.Parameter]):
+    """Parameters that are trained, by name, and their values in the base."""
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Copy the values of the base; no other tensor of it changes."""
+        super().__init__(parameters)
+        self._base = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+    def restore(self) -> None:
+        """Give the parameters the values of the base."""
+        copy_into(self, self._base)
+
+
 @contextmanager
-def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[dict[str, nn.Parameter]]:
+def adaptation_of(network: SeparationNetwork, strategy: Strategy) -> Iterator[TrainedParameters]:
     """Make the strategy's parameters trainable in place; restore the base when the block ends.
 
     Only the trained tensors are copied, so a resident network costs no second network. No other parameter
     takes part in autograd inside or outside the block.
 
     Yields:
-        The trainable parameters by name, in the network's order; none for `B0`.
+        The trainable parameters, in the network's order; none for `B0`.
     """
-    trained = network.trained_parameters(strategy.depth) if strategy.depth else {}
-    base: dict[str, Tensor] = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    trained = TrainedParameters(network.trained_parameters(strategy.depth) if strategy.depth else {})
     network.requires_grad_(False)
     for parameter in trained.values():
         parameter.requires_grad_(True)
     try:
         yield trained
     finally:
-        copy_into(trained, base)
+        trained.restore()
         network.requires_grad_(False)
-
-
-@contextmanager
-def restore_on_error(trained: Mapping[str, nn.Parameter]) -> Iterator[dict[str, Tensor]]:
-    """Yield a copy of the parameters, and restore them if the block raises, so that it may be tried again."""
-    before = {name: parameter.detach().to("cpu", copy=True) for name, parameter in trained.items()}
-    try:
-        yield before
-    except BaseException:
-        copy_into(trained, before)
-        raise
 
 
 @dataclass(frozen=True)

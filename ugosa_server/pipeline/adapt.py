@@ -15,7 +15,7 @@ from ugosa_server.adaptation.calibration import fit_calibration
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
 from ugosa_server.adaptation.guard import Filter, Guard
 from ugosa_server.adaptation.held_back import HeldBack, hold_back
-from ugosa_server.adaptation.loop import adapt, count_steps, restore_on_error, training_segments
+from ugosa_server.adaptation.loop import TrainedParameters, adapt, count_steps, training_segments
 from ugosa_server.adaptation.prefix_cache import CacheBudget
 from ugosa_server.adaptation.remix import EstimatedSong, RemixPool
 from ugosa_server.adaptation.strategies import Objective, Strategy
@@ -77,7 +77,7 @@ class _Material:
 
 
 def adapt_network(
-    context: RunContext, mix: ModelMix, trained: Mapping[str, nn.Parameter], song: EstimatedSong
+    context: RunContext, mix: ModelMix, trained: TrainedParameters, song: EstimatedSong
 ) -> Generator[RunEvent, None, AdaptationResult | None]:
     """Fine-tune in place to what the guard keeps, and write the adapter file unless that is the base.
 
@@ -97,10 +97,11 @@ def adapt_network(
     if material.start is not None:
         yield _start_notice(context)
     context.check_cancel()
-    with restore_on_error(trained) as before:
-        steps, epoch_losses = yield from _learn(context, mix, trained, material)
-        if guard is not None:
-            copy_into(trained, guard.state.kept or before)
+    trained.restore()  # after a try that lacked memory
+    steps, epoch_losses = yield from _learn(context, mix, trained, material)
+    if guard is not None:
+        trained.restore()
+        copy_into(trained, guard.state.kept)  # none if the base is kept
     cost = calibration_cost(context.spec, strategy, context.config)
     calibrates = cost > 0 and not journal.is_budget_spent(spared_cost=BUDGET_LENIENCE * cost)
     if steps < all_steps:

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.helpers.runs import changed, files_of, never, run_spec, song_of, stems_of
+from ugosa_server.adaptation.calibration import fit_calibration
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.jobs.runs import RunNotice, RunSucceeded
 from ugosa_server.pipeline.run import run_job
@@ -56,6 +57,21 @@ def test_remixes_calibrate_the_masks_and_stems_obey(run):
     plain, _, _ = run(replace(REMIXES, calibration=False))
     assert not is_calibrated(plain)
     assert stems(plain) != stems(spec)
+
+
+def test_calibration_that_lacks_memory_learns_again_from_the_base(run, monkeypatch):
+    expected, _, _ = run()
+    shortages = [MemoryError()]
+
+    def cramped(*arguments):
+        if shortages:
+            raise shortages.pop()
+        return fit_calibration(*arguments)
+
+    monkeypatch.setattr("ugosa_server.pipeline.adapt.fit_calibration", cramped)
+    spec, _, _ = run(replace(REMIXES, segment_s=2 * REMIXES.segment_s))
+    assert shortages == []
+    assert stems(spec) == stems(expected)
 
 
 @pytest.mark.parametrize(
