@@ -68,9 +68,9 @@ class _Words:
     numbers: dict[str, dict[str, int | float]]
     """State of the optimiser that is no tensor, by parameter."""
     figures: tuple[Figures, ...]
-    """Of the guard's state."""
+    """Those in the guard's state."""
     kept_epoch: int
-    """Of the guard's state."""
+    """That in the guard's state."""
 
 
 @dataclass(frozen=True)

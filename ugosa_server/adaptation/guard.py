@@ -79,7 +79,7 @@ class _Window:
     figures: tuple[str, str] = ("", "")
     """Fields of `SourceFigures` that it measures: the power of the source's estimate, and that of the mix."""
     remix: Remix | None = None
-    """What is separated in place of the song, to measure errors."""
+    """Remix that is separated in place of the song, to measure errors."""
 
 
 class Guard:

@@ -40,7 +40,7 @@ class Worker(ABC):
         self._start_timeout_s = start_timeout_s
         self._changed = changed
         self.ready = False
-        """Whether it could run a job or is running one."""
+        """True if it could run a job or is running one."""
         self.device = ""
         self.refusal = ""
         """Reason why it can never start with these settings; empty = it may, or has."""

@@ -59,7 +59,7 @@ def test_remixes_calibrate_the_masks_and_stems_obey(run):
     assert stems(plain) != stems(spec)
 
 
-def test_calibration_that_lacks_memory_learns_again_from_the_base(run, monkeypatch):
+def test_calibration_short_of_memory_learns_again_from_the_base(run, monkeypatch):
     expected, _, _ = run()
     shortages = [MemoryError()]
 

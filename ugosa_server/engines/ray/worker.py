@@ -60,7 +60,7 @@ class RayWorker(Worker):
         self._shares_files = True
         self._sender = FileSender()
         self._loss: asyncio.Future[tuple[str, bool]] | None = None
-        """Of the actor: why it is lost, and whether it is to be killed."""
+        """Reason why the actor is lost, and whether it is to be killed."""
         self._incarnation = ""
         self._calls_under_way: set[asyncio.Task[Any]] = set()
 
