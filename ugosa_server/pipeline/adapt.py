@@ -84,7 +84,7 @@ def adapt_network(
     None is returned where the run was to go on before its first step.
     """
     journal = context.journal
-    material = _material(context, mix, song)
+    material = _material(context, song)
     strategy, options, guard = material.strategy, material.options, material.guard
     if strategy != context.strategy:
         yield journal.notice(
@@ -110,7 +110,7 @@ def adapt_network(
             return None
     calibration = None
     if calibrates:
-        calibration = _calibrate(context, mix, material.pool, guard)
+        calibration = _calibrate(context, material.pool, guard)
     verdict = None
     if options.guard:
         verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, len(epoch_losses), 0.0)
@@ -123,7 +123,7 @@ def adapt_network(
     return result
 
 
-def _material(context: RunContext, mix: ModelMix, song: EstimatedSong) -> _Material:
+def _material(context: RunContext, song: EstimatedSong) -> _Material:
     """Hold back what the guard judges by, and make remixes of the rest."""
     spec, config = context.spec, context.config
     sample_rate_hz, options = config.sample_rate_hz, spec.options.adaptation
@@ -143,7 +143,7 @@ def _material(context: RunContext, mix: ModelMix, song: EstimatedSong) -> _Mater
         strategy = replace(strategy, objective=Objective.MARKS)
     guard = None
     if held.spans:
-        segment_frames = training_segments(len(mix.frames), sample_rate_hz, options).segment_frames
+        segment_frames = training_segments(len(song.mix), sample_rate_hz, options).segment_frames
         has_start = start is not None
         guard = Guard(
             song, marks, held, segment_frames, spec.options.seed, context.check_cancel, has_start=has_start
@@ -208,13 +208,11 @@ def _learn(
     return steps, epoch_losses
 
 
-def _calibrate(
-    context: RunContext, mix: ModelMix, pool: RemixPool, guard: Guard | None
-) -> MaskCalibration | None:
+def _calibrate(context: RunContext, pool: RemixPool, guard: Guard | None) -> MaskCalibration | None:
     """Calibrate the masks of the network as it is now; None where the guard does not believe it."""
     network, device = context.model.network, context.model.device
     sample_rate_hz, exponent = context.config.sample_rate_hz, context.spec.options.separation.wiener_exponent
-    segments = training_segments(len(mix.frames), sample_rate_hz, context.spec.options.adaptation)
+    segments = training_segments(len(pool.song.mix), sample_rate_hz, context.spec.options.adaptation)
 
     def separate(window: Tensor) -> Tensor:
         stems: Tensor = network(window.unsqueeze(0).to(device))[0]
