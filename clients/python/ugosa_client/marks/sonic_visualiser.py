@@ -20,7 +20,7 @@ DECIMALS = 9  # as Sonic Visualiser writes them
 COLUMNS = 4
 
 
-def looks_like_sonic_visualiser(text: str) -> bool:
+def looks_like(text: str) -> bool:
     """Return whether the first row is a time, a value, a duration and a label, or their names."""
     try:
         row = next((row for _, row in csv_rows(text) if any(row)), [])
@@ -29,7 +29,7 @@ def looks_like_sonic_visualiser(text: str) -> bool:
     return _is_header(row) or _is_region(row)
 
 
-def parse_sonic_visualiser(text: str) -> list[Region]:
+def parse(text: str) -> list[Region]:
     """Read all regions.
 
     Raises:
@@ -52,7 +52,7 @@ def parse_sonic_visualiser(text: str) -> list[Region]:
     return regions
 
 
-def format_sonic_visualiser(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
+def write(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
     """Write regions in seconds, without a header, each label at a height of its own."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
