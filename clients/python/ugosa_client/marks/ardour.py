@@ -67,7 +67,7 @@ def write(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | N
 
 def with_id_counter(session: bytes, next_id: int) -> bytes:
     """Return the session with the id that Ardour is to give next."""
-    start, end = start_tag(session)
+    start, end = start_tag(session, "Session")
     counter = b'id-counter="%d"' % next_id
     return session[:start] + ID_COUNTER.sub(counter, session[start:end], count=1) + session[end:]
 
