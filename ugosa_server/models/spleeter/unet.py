@@ -71,16 +71,20 @@ class Decoder(nn.Module):
         )
         self.up_norm = nn.ModuleList([InferenceNorm(after) for _, after in channels])
 
-    def decode(self, skips: list[Tensor], below: Tensor, start: int, stop: int) -> Tensor:
+    def inputs(self, features: list[Tensor], start: int) -> list[Tensor]:
+        """Return what the layers from `start` on take of `UNet.encode`: from below, then the skips."""
+        return [self.decode(features, 0, start), *features[max(1, start) :]]
+
+    def decode(self, inputs: list[Tensor], start: int, stop: int) -> Tensor:
         """Go through the layers [start, stop).
 
         Args:
-            skips: what the encoder gives to the layers from `start` on, deepest first; none for layer 0.
-            below: what comes to `start` from the layer below; for layer 0 what the deepest convolution gives.
+            inputs: of the layers from `start` on; for layer 0 they are what `UNet.encode` gives.
             start: first layer.
             stop: the layer after the last; what it takes from below is returned, [B, C, K / 2^n, F / 2^n],
                 or [B, 4, K / 2, F / 2] for the mask layer.
         """
+        below, *skips = inputs
         waiting = iter(skips)
         features = below if start in (0, stop) else torch.cat([next(waiting), below], dim=1)
         for layer in range(start, stop):
@@ -159,12 +163,12 @@ class UNet(Decoder):
         self.register_buffer("_placement", _mask_placement(), persistent=False)
 
     def encode(self, magnitudes: Tensor) -> list[Tensor]:
-        """Return what the six convolutions give: [B, 2, K, F] -> [B, filters, K / 2^n, F / 2^n] each."""
-        outputs = []
+        """Return what the six convolutions give, deepest first: [B, 2, K, F] -> [B, C, K / 2^n, F / 2^n]."""
+        outputs: list[Tensor] = []
         padded = _padded(magnitudes)
         for k, conv in enumerate(self.down):
             features = conv(padded)
-            outputs.append(features)
+            outputs.insert(0, features)
             if k < len(self.down_norm):
                 padded = self._activated_down(features, *self.down_norm[k].scale_and_shift())  # type: ignore[operator]
         return outputs
