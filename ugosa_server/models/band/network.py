@@ -96,7 +96,9 @@ class BandNetwork(SeparationNetwork):
             return self._stems(mix, vocals, self.second(mix - vocals), masks)
         n_samples, n_inputs = mix[0].numel(), sum(part[0].numel() for part in inputs)
         vocals = frozen[:, :n_samples].reshape(mix.shape)
-        of_second = frozen[:, n_samples:-n_inputs].unflatten(1, (-1, self.config.second.bottleneck_channels))
+        of_second = frozen[:, n_samples:-n_inputs].reshape(
+            len(mix), -1, self.config.second.bottleneck_channels
+        )
         return self._stems(mix, vocals, self.second.trained_part(mix - vocals, of_second, depth), masks)
 
     def release_memory(self) -> None:
