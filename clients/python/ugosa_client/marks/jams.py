@@ -83,8 +83,7 @@ def write(regions: Sequence[Region], sample_rate_hz: int | None) -> str:
 
 def _region(row: Any) -> Region:
     start, duration = (parse_seconds(_field(row, name, str)) for name in ("time", "duration"))
-    end = Position(start.value + duration.value, start.resolution + duration.resolution)
-    return Region(_field(row, "value", str).strip(), start, end)
+    return Region(_field(row, "value", str).strip(), start, start + duration)
 
 
 def _field(of: Any, name: str, kind: type[T]) -> T:

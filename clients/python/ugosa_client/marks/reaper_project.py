@@ -202,8 +202,7 @@ def _lane_regions(project: Block) -> Iterator[Region]:
             if name and _take(item) is item and not list(item.blocks("SOURCE")):
                 start = parse_seconds(item.value("POSITION", "0"))
                 length = parse_seconds(item.value("LENGTH", "0"))
-                end = Position(start.value + length.value, start.resolution + length.resolution)
-                yield Region(name, start, end, item.number, from_lane=True)
+                yield Region(name, start, start + length, item.number, from_lane=True)
 
 
 def _silence_between(name: str, spans: Sequence[Region], item: SongItem) -> Iterator[Region]:

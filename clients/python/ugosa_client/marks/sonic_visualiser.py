@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 
-from ugosa_client.marks.regions import Position, Region, format_seconds, in_samples, parse_seconds, rounded
+from ugosa_client.marks.regions import Region, format_seconds, in_samples, parse_seconds, rounded
 from ugosa_client.marks.text import csv_rows
 
 DECIMALS = 9  # as Sonic Visualiser writes them
@@ -42,13 +42,8 @@ def parse(text: str) -> list[Region]:
     in_frames = in_samples(cell for _, row in rows for cell in (row[0], row[2]))
     regions = []
     for line, row in rows:
-        start, duration = parse_seconds(row[0]), parse_seconds(row[2])
-        end = Position(start.value + duration.value, start.resolution + duration.resolution)
-        regions.append(
-            Region(
-                row[3].strip(), replace(start, in_frames=in_frames), replace(end, in_frames=in_frames), line
-            )
-        )
+        start, duration = (replace(parse_seconds(cell), in_frames=in_frames) for cell in (row[0], row[2]))
+        regions.append(Region(row[3].strip(), start, start + duration, line))
     return regions
 
 
