@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugosa_client.cli.batch_files import SongFolder, SongTree, out_dirs
+from ugosa_client.cli.batch_files import SongTree, out_dirs
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def folder(tmp_path):
         for name in names:
             path = tmp_path / name
             path.mkdir() if name.endswith("/") else path.write_bytes(b"x")
-        return SongFolder(tmp_path)
+        return SongTree(tmp_path, recursive=False, out=tmp_path / "out")
 
     return make
 
@@ -50,14 +50,14 @@ def test_every_kind_that_the_server_reads_is_a_song(folder):
 
 def test_everything_that_is_left_out_is_named_with_the_way_out(folder, tmp_path):
     songs = folder("a.wav", "a.txt", "b.wma", "b.txt", "live/", "out/", "a.mp4", "cover.jpg", ".hidden")
-    assert {entry.name: entry.why for entry in songs.left_out(tmp_path / "out", with_sight=False)} == {
+    assert {entry.name: entry.why for entry in songs.left_out(with_sight=False)} == {
         "a.mp4": "for a song of its name, with --seen",
         "b.txt": "no song here has its name",
         "b.wma": "no server reads such files; export it as WAV or FLAC",
         "cover.jpg": "no audio file",
         "live/": "a folder; take what is in it too with --recursive",
     }
-    assert "a.mp4" not in [entry.name for entry in songs.left_out(tmp_path / "out", with_sight=True)]
+    assert "a.mp4" not in [entry.name for entry in songs.left_out(with_sight=True)]
 
 
 def test_links_in_a_circle_are_left_out_by_name(folder, tmp_path):
@@ -75,7 +75,7 @@ def test_a_pipe_is_left_out_and_never_waited_for(folder, tmp_path):
     songs = folder("a.wav")
     assert songs.songs() == [tmp_path / "a.wav"]
     assert songs.marks(tmp_path / "a.wav") is None
-    left_out = songs.left_out(tmp_path / "out", with_sight=False)
+    left_out = songs.left_out(with_sight=False)
     assert [(entry.name, entry.why.partition(",")[0]) for entry in left_out] == [
         ("a.txt", "no file"),
         ("b.wav", "no file"),

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ugosa_client.errors import MarksFileError
-from ugosa_client.marks.audacity import format_audacity, parse_audacity
+from ugosa_client.marks import audacity
 from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.file import read_marks, read_regions, write_regions
 from ugosa_client.marks.findings import Severity
@@ -260,5 +260,5 @@ def test_reaper_sample_positions_come_back_frame_for_frame(tmp_path_factory, son
 @given(songs_with_marks())
 def test_labels_can_be_parsed_line_by_line(song):
     rate, _, marks = song
-    text = format_audacity(regions_of_marks(marks), rate)
-    assert len(parse_audacity(text)) == len(text.splitlines()) == len(marks)
+    text = audacity.write(regions_of_marks(marks), rate)
+    assert len(audacity.parse(text)) == len(text.splitlines()) == len(marks)

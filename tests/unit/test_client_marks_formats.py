@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 
 from ugosa_client.advice import Suggestion
 from ugosa_client.errors import BadInputError, MarksFileError
-from ugosa_client.marks import ableton, ardour, jams, lab, midi, sonic_visualiser
+from ugosa_client.marks import ableton, ardour, jams, lab, midi, reaper_csv, sonic_visualiser
 from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.file import read_marks, read_regions, write_regions
 from ugosa_client.marks.findings import Severity
 from ugosa_client.marks.formats import FORMATS, format_named, format_of_bytes
-from ugosa_client.marks.reaper_csv import parse_reaper_csv
 from ugosa_client.marks.regions import regions_of_marks
-from ugosa_client.marks.sonic_visualiser import looks_like_sonic_visualiser, parse_sonic_visualiser
 from ugosa_client.marks.suggestions import is_suggestion, regions_of_suggestions
 from ugosa_client.marks.xml_insertion import insert_children
 from ugosa_client.resources import Mark, MarkState
@@ -80,7 +78,7 @@ def test_marks_come_back_frame_for_frame(tmp_path_factory, name, song):
 def test_midi_is_off_by_no_more_than_it_says(song):
     rate, frames, marks = song
     regions = regions_of_marks(marks)
-    read = midi.parse_midi(midi.format_midi(regions, rate))
+    read = midi.parse(midi.write(regions, rate))
 
     def spans(regions):
         return sorted((r.name, r.start.seconds(rate), r.end.seconds(rate)) for r in regions)
@@ -132,7 +130,7 @@ def test_a_format_that_needs_a_project_asks_for_one(tmp_path, name):
 
 
 def test_lab_takes_any_blanks():
-    assert [region.name for region in lab.parse_lab("0.5   1.25 no vocals\n2 3\tbass\n")] == [
+    assert [region.name for region in lab.parse("0.5   1.25 no vocals\n2 3\tbass\n")] == [
         "no vocals",
         "bass",
     ]
@@ -140,7 +138,7 @@ def test_lab_takes_any_blanks():
 
 def test_sonic_visualiser_in_frames_and_with_a_header():
     text = 'TIME,VALUE,DURATION,LABEL\n22050,1,33075,"no vocals, bass"\n'
-    (region,) = sonic_visualiser.parse_sonic_visualiser(text)
+    (region,) = sonic_visualiser.parse(text)
     assert (region.name, region.start.frame(44100), region.end.frame(44100)) == (
         "no vocals, bass",
         22050,
@@ -153,10 +151,10 @@ def test_jams_reads_tag_open_and_names_other_namespaces():
     document = {
         "annotations": [{"namespace": "tag_open", "data": [row]}, {"namespace": "beat", "data": [{}]}]
     }
-    (region,) = jams.parse_jams(json.dumps(document))
+    (region,) = jams.parse(json.dumps(document))
     assert (region.start.frame(44100), region.end.frame(44100)) == (22050, 55125)
     with pytest.raises(ValueError, match="no annotation of namespace 'tag_open', but beat"):
-        jams.parse_jams(json.dumps({"annotations": [{"namespace": "beat", "data": []}]}))
+        jams.parse(json.dumps({"annotations": [{"namespace": "beat", "data": []}]}))
 
 
 def test_ardour_ranges_are_read_and_its_own_ranges_left_alone():
@@ -166,14 +164,14 @@ def test_ardour_ranges_are_read_and_its_own_ranges_left_alone():
         '<Location name="verse" start="a0" end="a0" flags="IsMark"/>'
     )
     data = SESSION.replace(b"<Locations/>", f"<Locations>{ranges}</Locations>".encode())
-    (region,) = ardour.parse_ardour(data)
+    (region,) = ardour.parse(data)
     assert (region.name, region.start.frame(44100), region.end.frame(44100)) == ("no vocals", 22050, 55125)
     with pytest.raises(ValueError, match="'no vocals' is glued to bars and beats"):
-        ardour.parse_ardour(data.replace(b"a141120000", b"b1920"))
+        ardour.parse(data.replace(b"a141120000", b"b1920"))
 
 
 def test_ardour_keeps_what_the_session_has():
-    data = ardour.format_ardour(
+    data = ardour.write(
         regions_of_marks(NO_VOCALS),
         44100,
         SESSION.replace(b"<Locations/>", b"<Locations/><Routes id='200'/>"),
@@ -196,15 +194,15 @@ def test_a_tempo_ramp_takes_the_time_of_its_logarithm():
 
 
 def test_live_locators_without_their_partner_are_named():
-    data = ableton.format_ableton(regions_of_marks(NO_VOCALS), 44100, live_set())
-    assert [region.name for region in ableton.parse_ableton(data)] == ["no vocals"]
+    data = ableton.write(regions_of_marks(NO_VOCALS), 44100, live_set())
+    assert [region.name for region in ableton.parse(data)] == ["no vocals"]
     broken = gzip.compress(gzip.decompress(data).replace(b"no vocals end", b"Verse"))
     with pytest.raises(ValueError, match="'no vocals start' at beat 1 has no 'no vocals end'"):
-        ableton.parse_ableton(broken)
+        ableton.parse(broken)
 
 
 def test_locators_and_ranges_without_instrument_are_left_out(tmp_path):
-    data = ableton.format_ableton(regions_of_marks(NO_VOCALS), 44100, live_set())
+    data = ableton.write(regions_of_marks(NO_VOCALS), 44100, live_set())
     locators = "".join(
         f'<Locator Id="9{beat}"><Time Value="{beat}"/><Name Value="{name}"/></Locator>'
         for beat, name in enumerate(("The End", "Verse start", "Verse end", "Intro", "Build start"))
@@ -242,12 +240,12 @@ def test_an_xml_project_keeps_every_other_byte(texts, end, empty):
     counter = "id-counter = '90'"
     root = f"<Session {counter} a='1>'>{before}{ranges}{after}</Session>"
     session = f"<?xml version='1.0'?>{end}<!-- > -->{root}{end}"
-    added = ardour.format_ardour(regions_of_marks(NO_VOCALS), 44100, session.encode())
-    assert [region.name for region in ardour.parse_ardour(added)] == ["no vocals"]
+    added = ardour.write(regions_of_marks(NO_VOCALS), 44100, session.encode())
+    assert [region.name for region in ardour.parse(added)] == ["no vocals"]
     assert_only_added(added.replace(b'id-counter="91"', counter.encode()), session.encode(), empty)
     live = gzip.decompress(live_set())
     live = live.replace(b"</LiveSet>", f"<!--{end}-->{between}</LiveSet>".encode())
-    added = gzip.decompress(ableton.format_ableton(regions_of_marks(NO_VOCALS), 44100, gzip.compress(live)))
+    added = gzip.decompress(ableton.write(regions_of_marks(NO_VOCALS), 44100, gzip.compress(live)))
     assert_only_added(added, live, is_in_empty_element=True)
 
 
@@ -299,8 +297,8 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, magic, rest):
 
 @pytest.mark.parametrize("text", ["\r\x00", '#,Name,Start\r\x00R1,"x', "1,2,3," + "x" * 200_000])
 def test_what_is_no_csv_is_told_as_that(text):
-    assert looks_like_sonic_visualiser(text) is False
-    for parse in (parse_reaper_csv, parse_sonic_visualiser):
+    assert sonic_visualiser.looks_like(text) is False
+    for parse in (reaper_csv.parse, sonic_visualiser.parse):
         with pytest.raises(ValueError, match="line"):
             parse(text)
 

@@ -11,7 +11,7 @@ from ugosa_client.errors import BadInputError
 from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.file import read_marks, read_regions, write_regions
 from ugosa_client.marks.findings import Severity
-from ugosa_client.marks.reaper_project import format_reaper_project, project_song, regions_outside_song
+from ugosa_client.marks.reaper_project import project_song, regions_outside_song, write
 from ugosa_client.marks.regions import named_regions, regions_of_marks
 from ugosa_client.resources import Mark, MarkState
 from ugosa_client.separate import take_project
@@ -80,7 +80,7 @@ def test_regions_are_cut_at_the_item_and_those_outside_are_told(tmp_path):
         Mark("drums", ACTIVE, 5 * RATE, 6 * RATE),
         Mark("bass", ACTIVE, 24 * RATE, 25 * RATE),
     )
-    assert [outside.name for outside in regions_outside_song(text)] == ["vocals"]
+    assert [outside.name for outside in regions_outside_song(text.encode())] == ["vocals"]
 
 
 def test_a_track_lane_is_active_in_items_and_silent_between(tmp_path):
@@ -274,7 +274,7 @@ def test_a_project_keeps_every_byte_when_marks_are_added(note, end, has_marker, 
     lines = [b"<REAPER_PROJECT 0.1", *notes, *marker, b"  <TRACK", b"  >", *notes, b">"]
     before = (b"\xef\xbb\xbf" if bom else b"") + end.join(lines)  # the last line may lack its end
     regions = regions_of_marks([Mark("vocals", SILENT, RATE, 2 * RATE)])
-    after = format_reaper_project(regions, RATE, before)
+    after = write(regions, RATE, before)
     number = 5 if has_marker else 1
     added = [
         b'  MARKER %d 1.00000000000000 "no vocals" 1' % number,

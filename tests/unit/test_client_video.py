@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from ugosa_client.cli.batch import video_places
-from ugosa_client.cli.batch_files import SongFolder
+from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.batch_work import batch_request_id
 from ugosa_client.cli.separate import add_sight, add_video_places, sight_of
 from ugosa_client.errors import BadInputError
@@ -84,8 +84,9 @@ def test_a_batch_finds_what_is_seen_beside_each_song(tmp_path):
     for name in ("a.npz", "C.MP4", "a.wav", "b.wav", "c.wav", "d.wav"):
         (tmp_path / name).write_bytes(b"a")
     (tmp_path / "b.frames").mkdir()
-    a, b, c, d = SongFolder(tmp_path).songs()
-    seen = [SongFolder(tmp_path).sight(song, places) for song in (a, b, c, d)]
+    tree = SongTree(tmp_path, recursive=False, out=tmp_path / "out")
+    a, b, c, d = tree.songs()
+    seen = [tree.sight(song, places) for song in (a, b, c, d)]
     assert seen == [
         Sight(features=tmp_path / "a.npz"),
         Sight(pictures=tmp_path / "b.frames"),
@@ -94,7 +95,7 @@ def test_a_batch_finds_what_is_seen_beside_each_song(tmp_path):
     ]
     (tmp_path / "c.npz").write_bytes(b"c")
     with pytest.raises(BadInputError, match=r"c.wav has several things to see: c.npz and C.MP4; keep one"):
-        SongFolder(tmp_path).sight(c, places)
+        SongTree(tmp_path, recursive=False, out=tmp_path / "out").sight(c, places)
 
 
 def test_another_thing_seen_is_another_job_of_a_batch(tmp_path):

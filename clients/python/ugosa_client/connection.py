@@ -19,7 +19,7 @@ from ugosa_client.errors import (
     error_from_rpc,
     error_info,
 )
-from ugosa_client.identity import Identity, open_channel
+from ugosa_client.identity import Identity, call_metadata, open_channel
 from ugosa_client.wire.ugosa.v1.job_array_service_pb2_grpc import JobArrayServiceStub
 from ugosa_client.wire.ugosa.v1.job_service_pb2_grpc import JobServiceStub
 from ugosa_client.wire.ugosa.v1.marks_service_pb2_grpc import MarksServiceStub
@@ -97,6 +97,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._has_answered = False
         self._is_closed = False
+        self._metadata = call_metadata(identity)
         self._channel = open_channel(grpc_target(target), identity, credentials, CHANNEL_OPTIONS)
         self.uploads = UploadServiceStub(self._channel)
         self.jobs = JobServiceStub(self._channel)
@@ -120,7 +121,7 @@ class Connection:
         while True:
             try:
                 with self._errors():
-                    return method(request, timeout=self._timeout_s)
+                    return method(request, timeout=self._timeout_s, metadata=self._metadata)
             except ServerUnavailableError as error:
                 self.wait_or_raise(backoff, error)
 
@@ -128,7 +129,7 @@ class Connection:
     def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Iterator[Any]]:
         """Read the responses of a streaming call, which is cancelled when the block ends."""
         with self._errors():
-            call = method(request)
+            call = method(request, metadata=self._metadata)
             try:
                 yield self._noting_answers(call)
             finally:

@@ -320,9 +320,7 @@ def read_preview(connection: Connection, job_id: str, source: str) -> bytes:
     request = job_service_pb2.ReadStemRequest(
         job_id=job_id, source=source, take=job_service_pb2.STEM_TAKE_PREVIEW
     )
-    return _read_whole(
-        connection, lambda: connection.stream(connection.jobs.ReadStem, request), f"the preview of {source}"
-    )
+    return _read_whole(connection, connection.jobs.ReadStem, request, f"the preview of {source}")
 
 
 def fetch_adapter(
@@ -421,16 +419,16 @@ def _report(
     connection: Connection, job_id: str, report_format: job_service_pb2.ReportFormat, name: str
 ) -> bytes:
     request = job_service_pb2.ReadReportRequest(job_id=job_id, format=report_format)
-    return _read_whole(connection, lambda: connection.stream(connection.jobs.ReadReport, request), name)
+    return _read_whole(connection, connection.jobs.ReadReport, request, name)
 
 
-def _read_whole(connection: Connection, read: Callable[[], Stream], name: str) -> bytes:
+def _read_whole(connection: Connection, method: Callable[..., Any], request: Any, name: str) -> bytes:
     """Return the bytes of a small file, read anew after any break."""
     backoff = connection.backoff()
     while True:
         data = bytearray()
         try:
-            with read() as responses:
+            with connection.stream(method, request) as responses:
                 for response in responses:
                     data += checked_data(response.chunk, len(data), name)
             return bytes(data)

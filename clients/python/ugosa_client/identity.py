@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ def open_channel(
     """Open a channel: plain on this machine (unless an authority is named), else TLS.
 
     Raises:
-        BadInputError: a file is unreadable, a certificate lacks its key, or the token cannot be one.
+        BadInputError: a file is unreadable, or a certificate lacks its key.
     """
     if _is_loopback(address):
         options = [*options, ("grpc.enable_http_proxy", 0)]  # a proxy of the net has a loopback of its own
@@ -49,15 +48,21 @@ def open_channel(
         credentials = grpc.ssl_channel_credentials(
             _read(ca_file), _read(identity.key_file), _read(identity.certificate_file)
         )
-    channel: grpc.Channel = (
-        grpc.insecure_channel(address, options)
-        if credentials is None
-        else grpc.secure_channel(address, credentials, options)
-    )
+    if credentials is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, credentials, options)
+
+
+def call_metadata(identity: Identity) -> tuple[tuple[str, str], ...] | None:
+    """Return what every call says of its caller: the token, if there is one.
+
+    Raises:
+        BadInputError: the token cannot be one.
+    """
     token = identity.token or os.environ.get("UGOSA_TOKEN", "").strip()
     if not re.fullmatch(r"[!-~]*", token):
         raise BadInputError("the token has other characters than a token; give the one line that was printed")
-    return grpc.intercept_channel(channel, _WithToken(token)) if token else channel
+    return (("authorization", f"Bearer {token}"),) if token else None
 
 
 def _is_loopback(address: str) -> bool:
@@ -87,40 +92,3 @@ def read_token(path: str | Path) -> str:
     if not token:
         raise BadInputError(f"{path} holds no token; `ugosa-server token create` prints one")
     return token
-
-
-@dataclass(frozen=True)
-class _CallDetails(grpc.ClientCallDetails):
-    """Call details that gRPC takes from an interceptor."""
-
-    method: str
-    timeout: float | None
-    metadata: tuple[tuple[str, str | bytes], ...]
-    credentials: grpc.CallCredentials | None
-    wait_for_ready: bool | None
-    compression: Any = None
-
-
-class _WithToken(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
-):
-    """Interceptor that adds the token to every call."""
-
-    def __init__(self, token: str) -> None:
-        self._metadata = (("authorization", f"Bearer {token}"),)
-
-    def _call(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        with_token = _CallDetails(
-            details.method,
-            details.timeout,
-            (*(details.metadata or ()), *self._metadata),
-            details.credentials,
-            details.wait_for_ready,
-        )
-        return continuation(with_token, request)
-
-    intercept_unary_unary = _call  # type: ignore[assignment]
-    intercept_unary_stream = _call  # type: ignore[assignment]
-    intercept_stream_stream = _call  # type: ignore[assignment]

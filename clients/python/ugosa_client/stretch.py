@@ -35,16 +35,23 @@ def open_for_cutting(path: Path) -> Iterator[soundfile.SoundFile]:
 
 
 def cut_stretch(song: soundfile.SoundFile, start: int, end: int, path: Path) -> None:
-    """Write the frames [start, end) of a song as WAV: integers of the same width, all else as float."""
+    """Write the frames [start, end) of a song as WAV: integers of the same width, all else as float.
+
+    Raises:
+        BadInputError: they cannot be read or written.
+    """
     dtype, subtype = "float32", "FLOAT"
     if song.subtype in INTEGER_SUBTYPES:
         dtype, subtype = "int32", song.subtype
     elif song.subtype == "DOUBLE":
         dtype, subtype = "float64", "DOUBLE"
-    song.seek(start)
-    with soundfile.SoundFile(path, "w", song.samplerate, song.channels, subtype, format="WAV") as stretch:
-        for block in song.blocks(blocksize=BLOCK_FRAMES, frames=end - start, dtype=dtype):
-            stretch.write(block)
+    try:
+        song.seek(start)
+        with soundfile.SoundFile(path, "w", song.samplerate, song.channels, subtype, format="WAV") as stretch:
+            for block in song.blocks(blocksize=BLOCK_FRAMES, frames=end - start, dtype=dtype):
+                stretch.write(block)
+    except soundfile.LibsndfileError as error:
+        raise BadInputError(f"cannot cut the song {song.name}: {error.error_string}") from error
 
 
 def cut_times(path: Path, start: Position, end: Position | None, folder: Path) -> tuple[Path, int, int, int]:

@@ -60,7 +60,7 @@ def front() -> Work:
 
 
 def block_forward() -> Work:
-    """One block: x is read twice and written, y and p are written and read (`fast_block`)."""
+    """One block: x is read twice and written, y and p are written and read (`fast_blocks`)."""
     b, h = CONFIG.bottleneck_channels, CONFIG.block_channels
     return Work(_frames() * 2 * b * h, 4 * _frames() * (5 * b + 2 * h))
 

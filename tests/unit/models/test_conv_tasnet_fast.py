@@ -12,9 +12,9 @@ from ugosa_server.adaptation.loop import adapt, adaptation_of
 from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.models.config import ALL_DEPTHS
+from ugosa_server.models.conv_tasnet import fast_layers
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
 from ugosa_server.models.conv_tasnet.fast import have_opposite_halves
-from ugosa_server.models.conv_tasnet.fast_block import layers
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 
 SIZES = {
@@ -60,7 +60,7 @@ def awkward_network(config, shared=None):
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(layers, "CHUNK_FLOATS_A_THREAD", 1000)
+    monkeypatch.setattr(fast_layers, "CHUNK_FLOATS_A_THREAD", 1000)
 
 
 def assert_close(ours, plain, tolerance):
@@ -97,7 +97,7 @@ def test_gpu_branches_compute_the_same(config, monkeypatch):
     mix = torch.randn(2, config.audio_channels, 3001, dtype=torch.float64)
     results = []
     for on_cpu in (True, False):
-        monkeypatch.setattr(layers, "on_cpu", lambda x, on_cpu=on_cpu: on_cpu)
+        monkeypatch.setattr(fast_layers, "on_cpu", lambda x, on_cpu=on_cpu: on_cpu)
         network.zero_grad()
         stems = network(mix)
         stems.square().sum().backward()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import AdaptationDefaults, Depth, NetworkDefaults
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
-from ugosa_server.models.spleeter.config import LAST_UP, SpleeterConfig
+from ugosa_server.models.spleeter.config import LAST_UP, SpleeterConfig, decoder_parts
 
 VOCALS = "vocals"
 FIRST, SECOND, DECODER = "first.", "second.", "decoder."
@@ -100,12 +100,8 @@ class BandConfig(NetworkDefaults):
         if self.trains_vocals(depth):
             first = self.first.trained_prefixes(depth)
             vocals = [FIRST + prefix for prefix in first if prefix.startswith(VOCALS_UNET)]
-        stop = {"D": LAST_UP + 1, "M": LAST_UP, "3": LAST_UP - 1}[depth.end]
-        layers = range(self.first_decoder_layer(depth), stop)
-        parts = [f"{part}.{k}" for k in layers if k < LAST_UP for part in ("up", "up_norm")]
-        if LAST_UP in layers:
-            parts.append("head")
-        return (*vocals, *second, *(f"{DECODER}{part}." for part in parts))
+        parts = decoder_parts(depth, LAST_UP, "head")
+        return (*vocals, *second, *(DECODER + part for part in parts))
 
     def trained_share(self, depth: Depth) -> float:
         """A part of both decoders and of the second stage; at `L1` of the first one too."""

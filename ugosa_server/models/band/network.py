@@ -13,8 +13,6 @@ Shapes: batch B, sources S, channels C, samples T, frames K (of decoders a multi
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +20,8 @@ from ugosa_server.models.band.config import VOCALS, BandConfig
 from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.network import SeparationNetwork
-from ugosa_server.models.spleeter.config import AUDIO_CHANNELS, LAST_UP, SEEN_BINS, Activation, up_channels
-from ugosa_server.models.spleeter.network import SpleeterNetwork, flat, kept_shapes, padded_frames, unflat
+from ugosa_server.models.spleeter.config import AUDIO_CHANNELS, LAST_UP, Activation, up_channels
+from ugosa_server.models.spleeter.network import SpleeterNetwork, flat, input_shapes, padded_frames, unflat
 from ugosa_server.models.spleeter.unet import Decoder, from_parities
 
 HEAD_KERNEL = 3
@@ -43,13 +41,10 @@ class AccompanimentDecoder(Decoder):
         n_logits = 4 * n_sources * AUDIO_CHANNELS
         self.head = nn.Conv2d(2 * filters[0], n_logits, HEAD_KERNEL, padding=HEAD_KERNEL // 2)
 
-    def masks(self, skips: list[Tensor], below: Tensor, start: int = 0) -> Tensor:
-        """Return the masks of the sources, [B, S - 1, C, K, F].
-
-        `skips` is what the encoder gives to the layers from `start` on and to the head; see `Decoder.decode`.
-        """
-        up = self.decode(skips, below, start, LAST_UP)
-        logits: Tensor = self.head(torch.cat([skips[-1], up], dim=1))
+    def masks(self, inputs: list[Tensor], start: int = 0) -> Tensor:
+        """Return the masks of the sources, [B, S - 1, C, K, F], from `Decoder.inputs`."""
+        up = self.decode(inputs, start, LAST_UP)
+        logits: Tensor = self.head(torch.cat([inputs[-1], up], dim=1))
         batch, _, height, width = logits.shape
         return from_parities(logits.view(batch, -1, 4, AUDIO_CHANNELS, height, width)).softmax(dim=1)
 
@@ -70,10 +65,10 @@ class BandNetwork(SeparationNetwork):
 
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
-        stems, (*skips, deepest) = self.first.stems_and_features(mix)
+        stems, features = self.first.stems_and_features(mix)
         vocals = stems[:, 0]
-        masks = self.decoder.masks(skips[::-1], deepest)
-        del skips, deepest
+        masks = self.decoder.masks(features)
+        del features
         return self._stems(mix, vocals, self.second(mix - vocals), masks)
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
@@ -84,30 +79,27 @@ class BandNetwork(SeparationNetwork):
         """
         if self.config.trains_vocals(depth):
             return self.first.frozen_part(mix, depth)
-        stems, (*skips, deepest) = self.first.stems_and_features(mix)
+        stems, features = self.first.stems_and_features(mix)
         vocals = stems[:, 0]
-        features = self.second.frozen_part(mix - vocals, depth)  # [1, K, channels]
-        start, skips = self.config.first_decoder_layer(depth), skips[::-1]
-        below = self.decoder.decode(skips, deepest, 0, start)
-        kept = [below, *skips[max(0, start - 1) :]]
-        return torch.cat([vocals.flatten(1), features.flatten(1), *map(flat, kept)], dim=1)
+        of_second = self.second.frozen_part(mix - vocals, depth)  # [1, K, channels]
+        of_decoder = flat(self.decoder.inputs(features, self.config.first_decoder_layer(depth)))
+        return torch.cat([vocals.flatten(1), of_second.flatten(1), of_decoder], dim=1)
 
     def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
         """The rest: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
         assert frozen is not None
         start = self.config.first_decoder_layer(depth)
-        shapes = kept_shapes(self.config.first.filters, start, padded_frames(mix.shape[-1]), SEEN_BINS)
-        n_kept = sum(math.prod(shape) for shape in shapes)
-        parts = torch.split(frozen[:, -n_kept:], [math.prod(shape) for shape in shapes], dim=1)
-        below, *skips = map(unflat, parts, shapes)
-        masks = self.decoder.masks(skips, below, start)
-        if self.config.trains_vocals(depth):  # the first stage keeps the accompaniment's features last
+        inputs = unflat(frozen, input_shapes(self.config.first.filters, start, padded_frames(mix.shape[-1])))
+        masks = self.decoder.masks(inputs, start)  # what the decoder takes comes last, whatever else is kept
+        if self.config.trains_vocals(depth):
             vocals = self.first.trained_part(mix, frozen, depth)[:, 0]
             return self._stems(mix, vocals, self.second(mix - vocals), masks)
-        n_samples = mix[0].numel()
+        n_samples, n_inputs = mix[0].numel(), sum(part[0].numel() for part in inputs)
         vocals = frozen[:, :n_samples].reshape(mix.shape)
-        features = frozen[:, n_samples:-n_kept].reshape(len(mix), -1, self.config.second.bottleneck_channels)
-        return self._stems(mix, vocals, self.second.trained_part(mix - vocals, features, depth), masks)
+        of_second = frozen[:, n_samples:-n_inputs].reshape(
+            len(mix), -1, self.config.second.bottleneck_channels
+        )
+        return self._stems(mix, vocals, self.second.trained_part(mix - vocals, of_second, depth), masks)
 
     def release_memory(self) -> None:
         """Free what the second stage hands on from step to step."""

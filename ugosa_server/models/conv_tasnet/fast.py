@@ -1,7 +1,7 @@
 """Fast path of a ConvTasNet: the same network, one example at a time, frames first.
 
 The plain twin, and oracle of the tests, is `ConvTasNet.plain_forward`. Features are [K, channels] here; the
-docstring of `fast_block` says why. When nothing is trained, the masks of all sources exist for a chunk of
+docstring of `fast_blocks` says why. When nothing is trained, the masks of all sources exist for a chunk of
 frames at a time.
 
 Where every filter has one of the opposite sign in the other half, as in networks that started from cosines
@@ -22,8 +22,8 @@ from torch.autograd.function import FunctionCtx
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ugosa_server.models.conv_tasnet.config import NORM_EPS
-from ugosa_server.models.conv_tasnet.fast_block.blocks import run_blocks
-from ugosa_server.models.conv_tasnet.fast_block.layers import Scratch, chunks
+from ugosa_server.models.conv_tasnet.fast_blocks import run_blocks
+from ugosa_server.models.conv_tasnet.fast_layers import Scratch, chunks
 
 __all__ = ["Scratch", "bottleneck", "encode", "masked_frames", "overlap_add", "run_blocks", "spread"]
 

@@ -57,7 +57,6 @@ N_LAYERS = len(PUBLISHED_FILTERS)
 LAST_UP = N_LAYERS - 1
 MASK_LAYER = N_LAYERS
 _STARTS = {1: 0, 2: 2, 3: LAST_UP - 1, 4: LAST_UP, 5: MASK_LAYER}
-_ENDS = {"D": MASK_LAYER, "M": LAST_UP, "3": LAST_UP - 1}
 TRAINED_SHARES = {1: 0.64, 2: 0.43, 3: 0.16, 4: 0.02, 5: 0.003}
 """Multiply-adds from the first trained layer on, of all, by level; with the published filters."""
 
@@ -101,11 +100,8 @@ class SpleeterConfig(NetworkDefaults):
 
     def trained_prefixes(self, depth: Depth) -> tuple[str, ...]:
         """Where the parameters of a depth lie; none for `L4:3` and what trains nothing."""
-        layers = range(_STARTS[depth.level], _ENDS[depth.end] + 1)
-        parts = [f"{part}.{k}" for k in layers if k < MASK_LAYER for part in ("up", "up_norm")]
-        if MASK_LAYER in layers:
-            parts.append("mask")
-        return tuple(f"unets.{i}.{part}." for i in range(len(self.sources)) for part in parts)
+        parts = decoder_parts(depth, MASK_LAYER, "mask")
+        return tuple(f"unets.{i}.{part}" for i in range(len(self.sources)) for part in parts)
 
     def trained_share(self, depth: Depth) -> float:
         """A part of the decoder."""
@@ -132,3 +128,10 @@ def up_channels(filters: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     after = (*reversed(filters[:-1]), 1)
     before = (filters[-1], *(2 * channels for channels in after[:-1]))
     return tuple(zip(before, after, strict=True))
+
+
+def decoder_parts(depth: Depth, last: int, last_name: str) -> list[str]:
+    """Where the parameters of a depth lie in a decoder whose layer `last` is a convolution of that name."""
+    layers = range(min(_STARTS[depth.level], last), last + {"D": 1, "M": 0, "3": -1}[depth.end])
+    parts = [f"{part}.{k}." for k in layers if k < last for part in ("up", "up_norm")]
+    return [*parts, f"{last_name}."] if last in layers else parts

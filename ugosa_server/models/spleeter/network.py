@@ -56,7 +56,7 @@ class SpleeterNetwork(SeparationNetwork):
         return self.stems_and_features(mix)[0]
 
     def stems_and_features(self, mix: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the stems, and what the encoder of the last source gives, see `UNet.encode`."""
+        """Return the stems, and what `UNet.encode` gives for the last source."""
         spectrum = self.spectrum(mix)
         magnitudes = self._magnitudes(spectrum)
         logits = []
@@ -64,10 +64,7 @@ class SpleeterNetwork(SeparationNetwork):
         for unet in self.unets:
             features = []  # those of the source before it are of no use
             features = unet.encode(magnitudes)  # type: ignore[operator]
-            *skips, deepest = features
-            up = unet.decode(skips[::-1], deepest, 0, MASK_LAYER)  # type: ignore[operator]
-            del skips, deepest
-            logits.append(unet.logits(up))  # type: ignore[operator]
+            logits.append(unet.logits(unet.decode(features, 0, MASK_LAYER)))  # type: ignore[operator]
         return self._stems(mix, spectrum, magnitudes, logits), features
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
@@ -77,13 +74,10 @@ class SpleeterNetwork(SeparationNetwork):
         """
         start = self.config.first_trained_layer(depth)
         magnitudes = self._magnitudes(self.spectrum(mix))
-        kept = []
+        inputs = []
         for unet in self.unets:
-            *skips, deepest = unet.encode(magnitudes)  # type: ignore[operator]
-            skips = skips[::-1]
-            kept.append(unet.decode(skips, deepest, 0, start))  # type: ignore[operator]
-            kept += skips[max(0, start - 1) :]  # layer 0 takes none
-        return torch.cat([flat(features) for features in kept], dim=1)
+            inputs += unet.inputs(unet.encode(magnitudes), start)  # type: ignore[operator]
+        return flat(inputs)
 
     def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
         """The rest of the decoders: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
@@ -92,12 +86,11 @@ class SpleeterNetwork(SeparationNetwork):
         with torch.no_grad():
             spectrum = self.spectrum(mix)
             magnitudes = self._magnitudes(spectrum)
-        shapes = kept_shapes(self.config.filters, start, *magnitudes.shape[-2:])
-        parts = iter(torch.split(frozen, [math.prod(shape) for shape in shapes] * len(self.unets), dim=1))
+        shapes = input_shapes(self.config.filters, start, magnitudes.shape[-2])
         logits = []
-        for unet in self.unets:
-            below, *skips = (unflat(next(parts), shape) for shape in shapes)
-            logits.append(unet.logits(unet.decode(skips, below, start, MASK_LAYER)))  # type: ignore[operator]
+        for unet, part in zip(self.unets, frozen.chunk(len(self.unets), dim=1), strict=True):
+            inputs = unflat(part, shapes)
+            logits.append(unet.logits(unet.decode(inputs, start, MASK_LAYER)))  # type: ignore[operator]
         return self._stems(mix, spectrum, magnitudes, logits)
 
     def spectrum(self, mix: Tensor) -> Tensor:
@@ -189,24 +182,26 @@ def padded_frames(n_samples: int) -> int:
     return n_frames + -n_frames % FRAMES_MULTIPLE
 
 
-def kept_shapes(filters: tuple[int, ...], start: int, frames: int, bins: int) -> list[tuple[int, int, int]]:
-    """Channels, frames and bins of what is kept of a U-Net for decoder layers from `start` on."""
+def input_shapes(filters: tuple[int, ...], start: int, frames: int) -> list[tuple[int, int, int]]:
+    """Channels, frames and bins of what the decoder layers from `start` on take, see `Decoder.inputs`."""
 
     def shape(channels: int, layer: int) -> tuple[int, int, int]:  # of what enters that layer
         halvings = max(1, N_LAYERS - layer)  # the mask layer takes four parities at half the resolution
-        return channels, frames >> halvings, bins >> halvings
+        return channels, frames >> halvings, SEEN_BINS >> halvings
 
     below = {0: filters[-1], MASK_LAYER: 4}.get(start) or up_channels(filters)[start - 1][1]
     skips = [shape(filters[N_LAYERS - 1 - layer], layer) for layer in range(max(1, start), MASK_LAYER)]
     return [shape(below, start), *skips]
 
 
-def flat(features: Tensor) -> Tensor:
-    """[B, C, h, w] -> [B, h * w * C]: as channels last lie in memory."""
-    return features.permute(0, 2, 3, 1).flatten(1)
+def flat(inputs: list[Tensor]) -> Tensor:
+    """Inputs of a decoder in a row, as channels last lie in memory: [B, C, h, w] each -> [B, n]."""
+    return torch.cat([features.permute(0, 2, 3, 1).flatten(1) for features in inputs], dim=1)
 
 
-def unflat(flat: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Inverse of `_flat`."""
-    channels, height, width = shape
-    return flat.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+def unflat(flat: Tensor, shapes: list[tuple[int, int, int]]) -> list[Tensor]:
+    """Inverse of `flat`, whose end it reads."""
+    sizes = [math.prod(shape) for shape in shapes]
+    parts = torch.split(flat[:, -sum(sizes) :], sizes, dim=1)
+    shaped = zip(parts, shapes, strict=True)
+    return [part.reshape(-1, height, width, n).permute(0, 3, 1, 2) for part, (n, height, width) in shaped]

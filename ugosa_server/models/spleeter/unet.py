@@ -17,6 +17,7 @@ its activation before its norm. Padding is TensorFlow's "same" for a stride of t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -32,8 +33,8 @@ from ugosa_server.models.spleeter.config import (
     up_channels,
 )
 
-_Rule = Callable[..., Tensor]
-"""Applies to the values of a convolution, into `out` if it is given."""
+_Rule = Callable[[Tensor], Tensor]
+"""Applies to the values of a convolution."""
 
 NORM_EPS = 1e-3
 LEAKY_SLOPE = 0.2
@@ -71,50 +72,36 @@ class Decoder(nn.Module):
         )
         self.up_norm = nn.ModuleList([InferenceNorm(after) for _, after in channels])
 
-    def decode(self, skips: list[Tensor], below: Tensor, start: int, stop: int) -> Tensor:
+    def inputs(self, features: list[Tensor], start: int) -> list[Tensor]:
+        """Return what the layers from `start` on take of `UNet.encode`: from below, then the skips."""
+        return [self.decode(features, 0, start), *features[max(1, start) :]]
+
+    def decode(self, inputs: list[Tensor], start: int, stop: int) -> Tensor:
         """Go through the layers [start, stop).
 
         Args:
-            skips: what the encoder gives to the layers from `start` on, deepest first; none for layer 0.
-            below: what comes to `start` from the layer below; for layer 0 what the deepest convolution gives.
+            inputs: of the layers from `start` on; for layer 0 they are what `UNet.encode` gives.
             start: first layer.
             stop: the layer after the last; what it takes from below is returned, [B, C, K / 2^n, F / 2^n],
                 or [B, 4, K / 2, F / 2] for the mask layer.
         """
-        waiting = iter(skips)
-        features = below if start in (0, stop) else torch.cat([next(waiting), below], dim=1)
+        features, *skips = inputs
         for layer in range(start, stop):
-            if layer == LAST_UP:
-                return self._last_up(features)
-            features = self._up(layer, features, next(waiting) if layer + 1 < stop else None)
+            if layer > 0:
+                features = torch.cat([skips.pop(0), features], dim=1)
+            features = self._last_up(features) if layer == LAST_UP else self._up(layer, features)
         return features
 
-    def _up(self, layer: int, features: Tensor, skip: Tensor | None) -> Tensor:
-        """One transposed convolution, its activation and norm, behind the skip that the next layer takes.
-
-        [B, C, h, w], [B, C'', 2 h, 2 w] -> [B, C'' + C', 2 h, 2 w]
-        """
+    def _up(self, layer: int, features: Tensor) -> Tensor:
+        """One transposed convolution, its activation and norm: [B, C, h, w] -> [B, C', 2 h, 2 w]."""
         weight, bias, rule = self._rule(layer)
         taps = weight.transpose(0, 1).flip((2, 3))  # an output of odd index takes the even ones, 4, 2 and 0
-        batch, _, height, width = features.shape
-        in_place = not torch.is_grad_enabled()
-        n_skip = 0 if skip is None else skip.shape[1]
-        if in_place:
-            merged = features.new_empty(batch, 2 * height, 2 * width, n_skip + len(bias)).permute(0, 3, 1, 2)
-            if skip is not None:
-                merged[:, :n_skip] = skip
+        height, width = features.shape[-2:]
         parities = []
         for row, column in PARITIES:
             kernel = taps[:, :, 1 - row :: 2, 1 - column :: 2].contiguous(memory_format=torch.channels_last)
-            values = F.conv2d(features, kernel, bias, padding=1)[..., :height, :width]
-            if in_place:
-                rule(values, out=merged[:, n_skip:, row::2, column::2])
-            else:
-                parities.append(rule(values))
-        if in_place:
-            return merged
-        together = _interleave(parities)
-        return together if skip is None else torch.cat([skip, together], dim=1)
+            parities.append(rule(F.conv2d(features, kernel, bias, padding=1)[..., :height, :width]))
+        return _interleave(parities)
 
     def _last_up(self, features: Tensor) -> Tensor:
         """The last one, whose output has one channel, by parity: [B, C, h, w] -> [B, 4, h, w]."""
@@ -130,18 +117,11 @@ class Decoder(nn.Module):
         weight: Tensor = self.up[layer].weight  # type: ignore[assignment]
         bias: Tensor = self.up[layer].bias  # type: ignore[assignment]
         if self.activation == "elu":
-
-            def elu_and_norm(values: Tensor, out: Tensor | None = None) -> Tensor:
-                return torch.addcmul(_by_channel(shift), F.elu(values), _by_channel(scale), out=out)
-
-            return weight, bias, elu_and_norm
+            return weight, bias, lambda values: _affine(F.elu(values), scale, shift)
         infinite = torch.full_like(shift, torch.inf)
         low = _by_channel(torch.where(scale >= 0, shift, -infinite))
         high = _by_channel(torch.where(scale >= 0, infinite, shift))
-
-        def clamp(values: Tensor, out: Tensor | None = None) -> Tensor:
-            return torch.clamp(values, low, high, out=out)
-
+        clamp = partial(torch.clamp, min=low, max=high)
         return weight * scale[:, None, None], bias * scale + shift, clamp
 
 
@@ -159,12 +139,12 @@ class UNet(Decoder):
         self.register_buffer("_placement", _mask_placement(), persistent=False)
 
     def encode(self, magnitudes: Tensor) -> list[Tensor]:
-        """Return what the six convolutions give: [B, 2, K, F] -> [B, filters, K / 2^n, F / 2^n] each."""
-        outputs = []
+        """Return what the six convolutions give, deepest first: [B, 2, K, F] -> [B, C, K / 2^n, F / 2^n]."""
+        outputs: list[Tensor] = []
         padded = _padded(magnitudes)
         for k, conv in enumerate(self.down):
             features = conv(padded)
-            outputs.append(features)
+            outputs.insert(0, features)
             if k < len(self.down_norm):
                 padded = self._activated_down(features, *self.down_norm[k].scale_and_shift())  # type: ignore[operator]
         return outputs
@@ -179,17 +159,8 @@ class UNet(Decoder):
 
     def _activated_down(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Norm, activation and the padding of the next convolution: [B, C, h, w] -> [B, C, h + 3, w + 3]."""
-        in_place = not torch.is_grad_enabled()
-        if in_place:
-            padded, values = _empty_padded(features)
-            torch.addcmul(_by_channel(shift), features, _by_channel(scale), out=values)
-        else:
-            values = torch.addcmul(_by_channel(shift), features, _by_channel(scale))
-        if self.activation == "elu":
-            values = F.elu(values, inplace=in_place)
-        else:
-            values = F.leaky_relu(values, LEAKY_SLOPE, inplace=in_place)
-        return padded if in_place else _padded(values)
+        values = _affine(features, scale, shift)
+        return _padded(F.elu_(values) if self.activation == "elu" else F.leaky_relu_(values, LEAKY_SLOPE))
 
 
 def from_parities(values: Tensor) -> Tensor:
@@ -213,13 +184,9 @@ def _padded(features: Tensor) -> Tensor:
     return F.pad(features.contiguous(memory_format=torch.channels_last), SAME_PADDING)
 
 
-def _empty_padded(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Memory for `_padded` with its zeros, and the part of it that is to be filled, of the same shape."""
-    batch, channels, height, width = features.shape
-    padded = features.new_empty(batch, height + 3, width + 3, channels).permute(0, 3, 1, 2)
-    for edge in (padded[:, :, :1], padded[:, :, -2:], padded[..., :1], padded[..., -2:]):
-        edge.zero_()
-    return padded, padded[..., 1:-2, 1:-2]
+def _affine(values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Return a x + c, channel by channel: [B, C, h, w]."""
+    return torch.addcmul(_by_channel(shift), values, _by_channel(scale))
 
 
 def _by_channel(values: Tensor) -> Tensor:

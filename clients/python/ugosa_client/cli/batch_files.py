@@ -38,87 +38,6 @@ class LeftOut:
     """Reason, and the way out if it is meant for the batch."""
 
 
-class SongFolder:
-    """The directory of a batch."""
-
-    def __init__(self, directory: Path) -> None:
-        """Read the names of all entries, but those that begin with a dot.
-
-        Raises:
-            BadInputError: there is no such directory.
-        """
-        if not directory.is_dir():
-            raise BadInputError(f"{directory} is not a directory")
-        self._entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
-        self._by_name: dict[str, list[Path]] = defaultdict(list)
-        for path in self._entries:
-            if path.is_file() or path.is_dir():
-                self._by_name[one_form(path.name)].append(path)
-        audio = [path for path in self._entries if _has_suffix(path, AUDIO_SUFFIXES) and path.is_file()]
-        others = {one_form(path.stem) for path in audio if not _has_suffix(path, VIDEO_SUFFIXES)}
-        self._songs = [
-            path
-            for path in audio
-            if not (_has_suffix(path, VIDEO_SUFFIXES) and one_form(path.stem) in others)
-        ]
-
-    def songs(self) -> list[Path]:
-        """Return the audio files by name; a video beside a song of its name is none."""
-        return list(self._songs)
-
-    def marks(self, song: Path) -> Path | None:
-        """Return the marks file beside a song.
-
-        Raises:
-            BadInputError: there are several.
-        """
-        found = self._beside(song, MARKS_SUFFIXES)
-        if len(found) > 1:
-            names = " and ".join(path.name for path in found)
-            raise BadInputError(f"{song.name} has several marks files: {names}; keep one")
-        return found[0] if found else None
-
-    def sight(self, song: Path, places: Sight) -> Sight | None:
-        """Return the video, pictures or features beside a song.
-
-        Raises:
-            BadInputError: there are several.
-        """
-        found = [path for path in self._beside(song, SIGHT_SUFFIXES) if path != song]
-        if len(found) > 1:
-            names = " and ".join(path.name for path in found)
-            raise BadInputError(f"{song.name} has several things to see: {names}; keep one")
-        if not found:
-            return None
-        (path,) = found
-        if _has_suffix(path, [".npz"]):
-            return Sight(features=path)
-        if _has_suffix(path, [".frames"]):
-            return Sight(pictures=path)
-        return replace(places, video=path)
-
-    def left_out(self, out: Path, with_sight: bool) -> list[LeftOut]:
-        """Return all entries that no song uses, but the directory of results."""
-        suffixes = (*MARKS_SUFFIXES, *SIGHT_SUFFIXES) if with_sight else MARKS_SUFFIXES
-        used = {path for song in self._songs for path in (song, *self._beside(song, suffixes))}
-        return [
-            LeftOut(f"{path.name}/" if path.is_dir() else path.name, _why(path))
-            for path in self._entries
-            if path not in used and _real(path) != _real(out)
-        ]
-
-    def _beside(self, song: Path, suffixes: Iterable[str]) -> list[Path]:
-        """Return the files that differ from a song in their suffix only, and are no other song's."""
-        same = [path for suffix in suffixes for path in self._by_name[one_form(song.stem + suffix)]]
-        others = {other.stem for other in self._songs} - {song.stem}
-        return [path for path in same if path.stem not in others]
-
-
-def _real(path: Path) -> Path:
-    """Return the path without links; a link that leads back to itself stays."""
-    return Path(os.path.realpath(path))
-
-
 class SongTree:
     """The directory of a batch, alone or with all folders in it; each is as a batch of its own."""
 
@@ -133,23 +52,28 @@ class SongTree:
         Raises:
             BadInputError: there is no such directory.
         """
-        self._directory, self._out, self._recursive = directory, out, recursive
-        self._folders = {directory: SongFolder(directory)}
-        if recursive:
-            for folder in sorted(directory.rglob("*/")):
-                within = folder.relative_to(directory).parts
-                is_out = _real(out) in (_real(folder), *_real(folder).parents)
-                is_sight = folder.suffix.lower() == ".frames"
-                if not (is_out or is_sight or any(name.startswith(".") for name in within)):
-                    self._folders[folder] = SongFolder(folder)
+        if not directory.is_dir():
+            raise BadInputError(f"{directory} is not a directory")
+        self._directory, self._out = directory, out
+        inner = sorted(directory.rglob("*/")) if recursive else []
+        self._entries = {
+            folder: sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+            for folder in (directory, *filter(self._is_of_songs, inner))
+        }
+        self._songs = {folder: _songs_among(entries) for folder, entries in self._entries.items()}
+        self._by_name: dict[Path, list[Path]] = defaultdict(list)
+        """Entries by their paths with names in one form."""
+        for path in (path for entries in self._entries.values() for path in entries):
+            if path.is_file() or path.is_dir():
+                self._by_name[path.with_name(one_form(path.name))].append(path)
 
     def songs(self) -> list[Path]:
-        """Return the audio files, folder by folder.
+        """Return the audio files, folder by folder; a video beside a song of its name is none.
 
         Raises:
             BadInputError: there are none.
         """
-        found = [song for folder in self._folders.values() for song in folder.songs()]
+        found = [song for songs in self._songs.values() for song in songs]
         if not found:
             raise BadInputError(f"{self._directory} has no audio files ({', '.join(AUDIO_SUFFIXES)})")
         return found
@@ -159,30 +83,78 @@ class SongTree:
         return str(song.relative_to(self._directory))
 
     def marks(self, song: Path) -> Path | None:
-        """Return the marks file beside a song; see SongFolder."""
-        return self._folders[song.parent].marks(song)
+        """Return the marks file beside a song.
+
+        Raises:
+            BadInputError: there are several.
+        """
+        return self._only(song, MARKS_SUFFIXES, "marks files")
 
     def sight(self, song: Path, places: Sight) -> Sight | None:
-        """Return the video, pictures or features beside a song; see SongFolder."""
-        return self._folders[song.parent].sight(song, places)
+        """Return the video, pictures or features beside a song.
+
+        Raises:
+            BadInputError: there are several.
+        """
+        path = self._only(song, SIGHT_SUFFIXES, "things to see")
+        if path is None:
+            return None
+        if _has_suffix(path, [".npz"]):
+            return Sight(features=path)
+        if _has_suffix(path, [".frames"]):
+            return Sight(pictures=path)
+        return replace(places, video=path)
 
     def left_out(self, with_sight: bool) -> list[LeftOut]:
         """Return all entries that no song uses, but the directory of results."""
-        found = []
-        for path, folder in self._folders.items():
-            place = "".join(f"{name}/" for name in path.relative_to(self._directory).parts)
-            for entry in folder.left_out(self._out, with_sight):
-                if path / entry.name not in self._folders:
-                    found.append(LeftOut(place + entry.name, entry.why))
-        return found
+        suffixes = (*MARKS_SUFFIXES, *SIGHT_SUFFIXES) if with_sight else MARKS_SUFFIXES
+        songs = [song for songs in self._songs.values() for song in songs]
+        used = {path for song in songs for path in (song, *self._beside(song, suffixes))} | set(self._entries)
+        return [
+            LeftOut(f"{self.name(path)}/" if path.is_dir() else self.name(path), _why(path))
+            for entries in self._entries.values()
+            for path in entries
+            if path not in used and _real(path) != _real(self._out)
+        ]
 
     def out_dirs(self) -> dict[Path, Path]:
         """Return a directory per song, in folders like those of the songs, none of which the table takes."""
         found: dict[Path, Path] = {}
         taken = {place_form(self._out / SUMMARY_NAME)}
-        for path, folder in self._folders.items():
-            found |= out_dirs(folder.songs(), self._out / path.relative_to(self._directory), taken)
+        for folder, songs in self._songs.items():
+            found |= out_dirs(songs, self._out / folder.relative_to(self._directory), taken)
         return found
+
+    def _is_of_songs(self, folder: Path) -> bool:
+        """Return whether a folder is neither hidden, nor one of results or of a song's pictures."""
+        is_hidden = any(name.startswith(".") for name in folder.relative_to(self._directory).parts)
+        is_out = _real(self._out) in (_real(folder), *_real(folder).parents)
+        return not (is_hidden or is_out or _has_suffix(folder, [".frames"]))
+
+    def _only(self, song: Path, suffixes: Iterable[str], what: str) -> Path | None:
+        found = [path for path in self._beside(song, suffixes) if path != song]
+        if len(found) > 1:
+            names = " and ".join(path.name for path in found)
+            raise BadInputError(f"{song.name} has several {what}: {names}; keep one")
+        return found[0] if found else None
+
+    def _beside(self, song: Path, suffixes: Iterable[str]) -> list[Path]:
+        """Return the files that differ from a song in their suffix only, and are no other song's."""
+        places = [song.with_name(one_form(song.stem + suffix)) for suffix in suffixes]
+        others = {other.stem for other in self._songs[song.parent]} - {song.stem}
+        return [path for place in places for path in self._by_name.get(place, ()) if path.stem not in others]
+
+
+def _songs_among(entries: Iterable[Path]) -> list[Path]:
+    """Return the audio files of a folder; a video beside a song of its name is none."""
+    audio = [path for path in entries if _has_suffix(path, AUDIO_SUFFIXES) and path.is_file()]
+    others = {one_form(path.stem) for path in audio if not _has_suffix(path, VIDEO_SUFFIXES)}
+    return [p for p in audio if not (_has_suffix(p, VIDEO_SUFFIXES) and one_form(p.stem) in others)]
+
+
+def _real(path: Path) -> Path:
+    """Return the path without links; a link that leads back to itself stays."""
+    return Path(os.path.realpath(path))
 
 
 def out_dirs(songs: Sequence[Path], out: Path, taken: set[tuple[str, ...]]) -> dict[Path, Path]:

@@ -8,7 +8,6 @@ from ugosa_client.errors import (
     BadInputError,
     ClosedError,
     IntegrityError,
-    JobCancelledError,
     NotFoundError,
     ServerUnavailableError,
     UgosaClientError,
@@ -47,7 +46,7 @@ def exit_code(error: UgosaClientError | OSError) -> ExitCode:
             return ExitCode.BAD_INPUT
         case ServerUnavailableError():
             return ExitCode.SERVER_UNREACHABLE
-        case JobCancelledError():
+        case UgosaClientError(reason="CANCELLED"):
             return ExitCode.CANCELLED
         case IntegrityError():
             return ExitCode.INTEGRITY

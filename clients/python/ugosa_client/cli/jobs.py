@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,20 +22,25 @@ from ugosa_client.resources import Job, JobState
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the parsers of this file."""
-    watch = commands.add_parser("watch", parents=[common], help="show a job's progress up to its end")
-    watch.add_argument("job_id", metavar="JOB")
-    watch.add_argument("--after", type=_count, default=0, metavar="SEQ", help="only events after this number")
-    watch.set_defaults(run=run_watch)
 
-    fetch = commands.add_parser("fetch", parents=[common], help="get the stems and the report of a job")
-    fetch.add_argument("job_id", metavar="JOB")
+    def add(
+        name: str, run: Callable[..., None], text: str, *, of_job: bool = True
+    ) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = commands.add_parser(name, parents=[common], help=text)
+        if of_job:
+            command.add_argument("job_id", metavar="JOB")
+        command.set_defaults(run=run)
+        return command
+
+    watch = add("watch", run_watch, "show a job's progress up to its end")
+    watch.add_argument("--after", type=_count, default=0, metavar="SEQ", help="only events after this number")
+
+    fetch = add("fetch", run_fetch, "get the stems and the report of a job")
     add_out(fetch, required=True)
     add_name(fetch)
     add_lossy_format(fetch)
-    fetch.set_defaults(run=run_fetch)
 
-    report = commands.add_parser("report", parents=[common], help="get the page of a job, beside its stems")
-    report.add_argument("job_id", metavar="JOB")
+    report = add("report", run_report, "get the page of a job, beside its stems")
     report.add_argument("-o", "--out", required=True, metavar="DIR", help="directory of the job's stems")
     report.add_argument(
         "--takes",
@@ -43,7 +49,6 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     add_name(report)
     add_lossy_format(report)
-    report.set_defaults(run=run_report)
 
     adapter = commands.add_parser("adapter", help="get what a job has learned as a file")
     get = adapter.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
@@ -54,16 +59,11 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     get.add_argument("--overwrite", action="store_true", help="replace the file")
     get.set_defaults(run=run_adapter)
 
-    for name, run, text in (
-        ("cancel", run_ask, "ask a job to end"),
-        ("accept", run_ask, "have a job learn no more and go on to the stems"),
-        ("delete", run_delete, "delete an ended job with its stems"),
-    ):
-        command = commands.add_parser(name, parents=[common], help=text)
-        command.add_argument("job_id", metavar="JOB")
-        command.set_defaults(run=run)
+    add("cancel", run_ask, "ask a job to end")
+    add("accept", run_ask, "have a job learn no more and go on to the stems")
+    add("delete", run_delete, "delete an ended job with its stems")
 
-    jobs = commands.add_parser("jobs", parents=[common], help="list jobs, newest first")
+    jobs = add("jobs", run_jobs, "list jobs, newest first", of_job=False)
     jobs.add_argument(
         "--state",
         action="append",
@@ -73,18 +73,14 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         help="only these",
     )
     jobs.add_argument("--limit", type=_count, default=50, metavar="N", help="at most N, default %(default)s")
-    jobs.set_defaults(run=run_jobs)
 
-    songs = commands.add_parser("songs", parents=[common], help="list songs at the server, newest first")
+    songs = add("songs", run_songs, "list songs at the server, newest first", of_job=False)
     songs.add_argument("--delete", action="append", default=[], metavar="SONG", help="delete this one first")
-    songs.set_defaults(run=run_songs)
 
-    usage = commands.add_parser("usage", parents=[common], help="say how much you store at the server")
-    usage.set_defaults(run=run_usage)
+    add("usage", run_usage, "say how much you store at the server", of_job=False)
 
-    models = commands.add_parser("models", parents=[common], help="list separation networks")
+    models = add("models", run_models, "list separation networks", of_job=False)
     models.add_argument("--all", action="store_true", help="those for ensembles of instruments too")
-    models.set_defaults(run=run_models)
 
 
 def _count(text: str) -> int:

@@ -19,7 +19,6 @@ from ugosa_client.marks.formats import FORMATS, MarksFormat, format_named
 from ugosa_client.marks.reaper_project import regions_outside_song
 from ugosa_client.marks.regions import Region, clock_texts, cut_at_end, named_regions
 from ugosa_client.marks.suggestions import accept, regions_of_suggestions
-from ugosa_client.marks.text import decode_project
 from ugosa_client.resources import AudioInfo, JobState, Upload
 from ugosa_client.separate import find_model, take_project
 from ugosa_client.song import lossless_length
@@ -193,7 +192,7 @@ def _outside_item(path: Path) -> list[Finding]:
             line=region.line,
             region=region.name,
         )
-        for region in regions_outside_song(decode_project(path.read_bytes()))
+        for region in regions_outside_song(path.read_bytes())
     ]
 
 

@@ -17,8 +17,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-import soundfile
-
 from ugosa_client.cli.audition import Audition
 from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.private_server import ensure_server
@@ -89,10 +87,6 @@ class HelperRequest:
     """Folder for previews of what is being learned; None = they are not fetched."""
 
 
-class _CancelledBeforeJobError(UgosaClientError):
-    """The script cancelled while there was no job yet that the server could cancel."""
-
-
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the parsers of this file."""
     daw = commands.add_parser(
@@ -128,8 +122,8 @@ def run_helper(arguments: argparse.Namespace, client: UgosaClient, reporter: Rep
                     client.get_job(arguments.job_id) if arguments.job_id else _submit(request, client, lines)
                 )
                 _follow(job, request, client, lines, attendant)
-            except (UgosaClientError, OSError, soundfile.LibsndfileError) as error:
-                return _report_failure(error, lines)
+            except (UgosaClientError, OSError) as error:
+                return report_error(error, lines)
     return ExitCode.OK
 
 
@@ -216,7 +210,7 @@ def _submit(request: HelperRequest, client: UgosaClient, lines: JsonReporter) ->
     def uploaded(done_bytes: int, all_bytes: int) -> None:
         lines.uploaded(done_bytes, all_bytes)
         if request.cancel_file.exists():
-            raise _CancelledBeforeJobError("cancelled during the upload; no job was made", "CANCELLED")
+            raise UgosaClientError("cancelled during the upload; no job was made", "CANCELLED")
 
     request.out_dir.mkdir(parents=True, exist_ok=True)
     with stretch_of(request) as song:
@@ -246,16 +240,6 @@ def _follow(
     )
     values = {"job": separation.job, "stems": stems, "base_stems": base_stems, "report": files.report_html}
     lines.result(values, "")
-
-
-def _report_failure(error: Exception, lines: JsonReporter) -> ExitCode:
-    if isinstance(error, _CancelledBeforeJobError):
-        lines.failed(ExitCode.CANCELLED, error.reason, error.message, {})
-        return ExitCode.CANCELLED
-    if isinstance(error, UgosaClientError | OSError):
-        return report_error(error, lines)
-    lines.failed(ExitCode.BAD_INPUT, "", str(error), {})
-    return ExitCode.BAD_INPUT
 
 
 @contextmanager

@@ -31,12 +31,12 @@ FLAT_BPM = 1e-9  # a slope smaller than that a beat is none
 MAX_SET_BYTES = 256 * 2**20  # unpacked; the largest sets are some tens of MB
 
 
-def looks_like_ableton(data: bytes) -> bool:
+def looks_like(data: bytes) -> bool:
     """Return whether the data is gzipped; the rest shows when it is read."""
     return data.startswith(b"\x1f\x8b")
 
 
-def parse_ableton(data: bytes) -> list[Region]:
+def parse(data: bytes) -> list[Region]:
     """Return a region for each pair of locators; others (Verse, Chorus) are left alone.
 
     Raises:
@@ -75,7 +75,7 @@ def _unpaired(name: str, of: str, beat: float, missing: str) -> Region:
     return Region(name, Position(Fraction(0)), Position(Fraction(0)), named_freely=True)
 
 
-def format_ableton(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
+def write(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
     """Return the Live set with two locators more for each region; no other byte changes.
 
     Raises:

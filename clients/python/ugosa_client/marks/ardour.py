@@ -23,12 +23,12 @@ ID_COUNTER = re.compile(rb"""\bid-counter\s*=\s*(?:"[0-9]*"|'[0-9]*')""")
 OTHER_RANGES = {"IsSessionRange", "IsAutoLoop", "IsAutoPunch"}
 
 
-def looks_like_ardour(data: bytes) -> bool:
+def looks_like(data: bytes) -> bool:
     """Return whether the data is XML of a session."""
     return data.lstrip()[:1] == b"<" and b"<Session" in data[:4096]
 
 
-def parse_ardour(data: bytes) -> list[Region]:
+def parse(data: bytes) -> list[Region]:
     """Read all range markers.
 
     Raises:
@@ -41,7 +41,7 @@ def parse_ardour(data: bytes) -> list[Region]:
     ]
 
 
-def format_ardour(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
+def write(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
     """Return the session with a range marker more for each region, and its id counter raised.
 
     Raises:
@@ -67,7 +67,7 @@ def format_ardour(regions: Sequence[Region], sample_rate_hz: int | None, into: b
 
 def with_id_counter(session: bytes, next_id: int) -> bytes:
     """Return the session with the id that Ardour is to give next."""
-    start, end = start_tag(session)
+    start, end = start_tag(session, "Session")
     counter = b'id-counter="%d"' % next_id
     return session[:start] + ID_COUNTER.sub(counter, session[start:end], count=1) + session[end:]
 

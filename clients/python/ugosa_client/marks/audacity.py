@@ -16,7 +16,7 @@ from ugosa_client.marks.text import first_line, lines_of
 DECIMALS = 6  # as Audacity writes them; they give every frame back at any rate below 1 MHz
 
 
-def looks_like_audacity(text: str) -> bool:
+def looks_like(text: str) -> bool:
     """Return whether the first line that is not blank has two times and tabs."""
     start, *others = first_line(text).split("\t")
     try:
@@ -27,7 +27,7 @@ def looks_like_audacity(text: str) -> bool:
     return True
 
 
-def parse_audacity(text: str) -> list[Region]:
+def parse(text: str) -> list[Region]:
     """Read all labels.
 
     Raises:
@@ -50,7 +50,7 @@ def parse_audacity(text: str) -> list[Region]:
     return regions
 
 
-def format_audacity(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
+def write(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
     """Write regions as labels."""
     return "".join(
         f"{format_seconds(region.start.seconds(sample_rate_hz), DECIMALS)}\t"

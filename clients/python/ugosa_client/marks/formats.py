@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from ugosa_client.errors import BadInputError
 from ugosa_client.marks import (
@@ -18,12 +20,12 @@ from ugosa_client.marks import (
     sonic_visualiser,
 )
 from ugosa_client.marks.regions import Region
-from ugosa_client.marks.text import decode_project, decode_text
+from ugosa_client.marks.text import decode_text
 
 
 @dataclass(frozen=True)
 class MarksFormat:
-    """One format; `read` raises ValueError with a line."""
+    """One format."""
 
     name: str
     """Name in `--format`."""
@@ -31,42 +33,49 @@ class MarksFormat:
     suffixes: tuple[str, ...]
     """Suffixes of file names, with the dot; each belongs to one format."""
     looks_like: Callable[[bytes], bool]
+    """Return whether a file is of it; ValueError if it is no text, as a file of it is."""
     read: Callable[[bytes], list[Region]]
+    """Return the regions of a file; ValueError with a line if it cannot be read."""
     write: Callable[[Sequence[Region], int | None, bytes | None], bytes]
     """Return the file of regions, a sample rate, and the project to put them into."""
     takes_project: bool = False
     """Whether `write` can put regions into a project."""
 
 
-def text_format(
-    name: str,
-    title: str,
-    suffixes: tuple[str, ...],
-    looks_like: Callable[[str], bool],
-    parse: Callable[[str], list[Region]],
-    write: Callable[[Sequence[Region], int | None], str],
-) -> MarksFormat:
+class TextModule(Protocol):
+    """A module with the functions of a format of text."""
+
+    def looks_like(self, text: str) -> bool: ...  # noqa: D102
+    def parse(self, text: str) -> list[Region]: ...  # noqa: D102
+    def write(self, regions: Sequence[Region], sample_rate_hz: int | None) -> str: ...  # noqa: D102
+
+
+class ProjectModule(Protocol):
+    """A module with the functions of the projects of a program."""
+
+    def looks_like(self, data: bytes) -> bool: ...  # noqa: D102
+    def parse(self, data: bytes) -> list[Region]: ...  # noqa: D102
+    def write(  # noqa: D102
+        self, regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None
+    ) -> bytes: ...
+
+
+def text_format(name: str, title: str, suffixes: tuple[str, ...], module: TextModule) -> MarksFormat:
     """Make a format of functions on text."""
     return MarksFormat(
         name,
         title,
         suffixes,
-        _if_text(looks_like),
-        lambda data: parse(decode_text(data)),
-        lambda regions, sample_rate_hz, into: write(regions, sample_rate_hz).encode(),
+        lambda data: module.looks_like(decode_text(data)),
+        lambda data: module.parse(decode_text(data)),
+        lambda regions, sample_rate_hz, into: module.write(regions, sample_rate_hz).encode(),
     )
 
 
-def _if_text(
-    looks_like: Callable[[str], bool], decode: Callable[[bytes], str] = decode_text
-) -> Callable[[bytes], bool]:
-    def looks_like_bytes(data: bytes) -> bool:
-        try:
-            return looks_like(decode(data))
-        except ValueError:
-            return False
-
-    return looks_like_bytes
+def project_format(name: str, title: str, suffix: str, module: ProjectModule) -> MarksFormat:
+    """Make a format of functions on projects."""
+    functions = module.looks_like, module.parse, module.write
+    return MarksFormat(name, title, (suffix,), *functions, takes_project=True)
 
 
 # In the order in which a file's content is tried: the looser a format, the later.
@@ -75,69 +84,30 @@ FORMATS = (
         "midi",
         "MIDI file",
         (".mid", ".midi"),
-        midi.looks_like_midi,
-        midi.parse_midi,
-        lambda regions, sample_rate_hz, into: midi.format_midi(regions, sample_rate_hz),
+        midi.looks_like,
+        midi.parse,
+        lambda regions, sample_rate_hz, into: midi.write(regions, sample_rate_hz),
     ),
-    MarksFormat(
-        "ableton",
-        "Ableton Live set",
-        (".als",),
-        ableton.looks_like_ableton,
-        ableton.parse_ableton,
-        ableton.format_ableton,
-        takes_project=True,
-    ),
-    MarksFormat(
-        "rpp",
-        "REAPER project",
-        (".rpp",),
-        _if_text(reaper_project.looks_like_reaper_project, decode_project),
-        lambda data: reaper_project.parse_reaper_project(decode_project(data)),
-        reaper_project.format_reaper_project,
-        takes_project=True,
-    ),
-    MarksFormat(
-        "ardour",
-        "Ardour session",
-        (".ardour",),
-        ardour.looks_like_ardour,
-        ardour.parse_ardour,
-        ardour.format_ardour,
-        takes_project=True,
-    ),
-    text_format("jams", "JAMS", (".jams",), jams.looks_like_jams, jams.parse_jams, jams.format_jams),
+    project_format("ableton", "Ableton Live set", ".als", ableton),
+    project_format("rpp", "REAPER project", ".rpp", reaper_project),
+    project_format("ardour", "Ardour session", ".ardour", ardour),
+    text_format("jams", "JAMS", (".jams",), jams),
+    text_format("reaper-csv", "REAPER region list (header #,Name,Start,End,Length)", (".csv",), reaper_csv),
     text_format(
-        "reaper-csv",
-        "REAPER region list (header #,Name,Start,End,Length)",
-        (".csv",),
-        reaper_csv.looks_like_reaper_csv,
-        reaper_csv.parse_reaper_csv,
-        reaper_csv.format_reaper_csv,
+        "sonic-visualiser", "Sonic Visualiser regions (time,value,duration,label)", (), sonic_visualiser
     ),
-    text_format(
-        "sonic-visualiser",
-        "Sonic Visualiser regions (time,value,duration,label)",
-        (),
-        sonic_visualiser.looks_like_sonic_visualiser,
-        sonic_visualiser.parse_sonic_visualiser,
-        sonic_visualiser.format_sonic_visualiser,
-    ),
-    text_format(
-        "audacity",
-        "Audacity labels (start, tab, end, tab, name)",
-        (".txt",),
-        audacity.looks_like_audacity,
-        audacity.parse_audacity,
-        audacity.format_audacity,
-    ),
-    text_format("lab", ".lab (start end name)", (".lab",), lab.looks_like_lab, lab.parse_lab, lab.format_lab),
+    text_format("audacity", "Audacity labels (start, tab, end, tab, name)", (".txt",), audacity),
+    text_format("lab", ".lab (start end name)", (".lab",), lab),
 )
 
 
 def format_of_bytes(data: bytes) -> MarksFormat | None:
     """Return the format of a file's content, if it is known."""
-    return next((known for known in FORMATS if known.looks_like(data)), None)
+    for known in FORMATS:
+        with suppress(ValueError):
+            if known.looks_like(data):
+                return known
+    return None
 
 
 def format_of_name(file_name: str) -> MarksFormat:

@@ -20,12 +20,12 @@ VERSION = "0.3.4"
 T = TypeVar("T")
 
 
-def looks_like_jams(text: str) -> bool:
+def looks_like(text: str) -> bool:
     """Return whether the text is a JSON object with annotations."""
     return text.lstrip().startswith("{") and '"annotations"' in text
 
 
-def parse_jams(text: str) -> list[Region]:
+def parse(text: str) -> list[Region]:
     """Read all observations of all `tag_open` annotations.
 
     Raises:
@@ -46,7 +46,7 @@ def parse_jams(text: str) -> list[Region]:
     return [_region(row) for annotation in found for row in _field(annotation, "data", list)]
 
 
-def format_jams(regions: Sequence[Region], sample_rate_hz: int | None) -> str:
+def write(regions: Sequence[Region], sample_rate_hz: int | None) -> str:
     """Write one `tag_open` annotation."""
     spans = [(_units(region.start, sample_rate_hz), _units(region.end, sample_rate_hz)) for region in regions]
     end_s = max((end for _, end in spans), default=0) / 10**DECIMALS
@@ -83,8 +83,7 @@ def format_jams(regions: Sequence[Region], sample_rate_hz: int | None) -> str:
 
 def _region(row: Any) -> Region:
     start, duration = (parse_seconds(_field(row, name, str)) for name in ("time", "duration"))
-    end = Position(start.value + duration.value, start.resolution + duration.resolution)
-    return Region(_field(row, "value", str).strip(), start, end)
+    return Region(_field(row, "value", str).strip(), start, start + duration)
 
 
 def _field(of: Any, name: str, kind: type[T]) -> T:

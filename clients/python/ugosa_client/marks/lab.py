@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ugosa_client.marks.audacity import format_audacity
+from ugosa_client.marks import audacity
 from ugosa_client.marks.regions import Region, parse_time
 from ugosa_client.marks.text import first_line, lines_of
 
@@ -16,7 +16,7 @@ from ugosa_client.marks.text import first_line, lines_of
 BY_HAND = re.compile(r"(?P<start>[\d:.,]+)\s*[-\u2013\u2014]\s*(?P<end>[\d:.,]+)\s+(?P<name>\S.*)")
 
 
-def looks_like_lab(text: str) -> bool:
+def looks_like(text: str) -> bool:
     """Return whether the first line that is not blank is two times and a name."""
     first = first_line(text)
     try:
@@ -26,7 +26,7 @@ def looks_like_lab(text: str) -> bool:
     return True
 
 
-def parse_lab(text: str) -> list[Region]:
+def parse(text: str) -> list[Region]:
     """Read all lines.
 
     Raises:
@@ -36,9 +36,9 @@ def parse_lab(text: str) -> list[Region]:
     return [_parse_line(line, number) for number, line in lines if line.strip()]
 
 
-def format_lab(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
+def write(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
     """Write one line a region, parted by tabs."""
-    return format_audacity(regions, sample_rate_hz)
+    return audacity.write(regions, sample_rate_hz)
 
 
 def _parse_line(line: str, number: int) -> Region:

@@ -26,12 +26,12 @@ TOLERANCE_S = Fraction(MICROSECONDS_PER_BEAT, 2 * TICKS_PER_BEAT * 10**6)
 FIRST_PITCH = 60
 
 
-def looks_like_midi(data: bytes) -> bool:
+def looks_like(data: bytes) -> bool:
     """Return whether the data begins as every MIDI file does."""
     return data.startswith(b"MThd")
 
 
-def parse_midi(data: bytes) -> list[Region]:
+def parse(data: bytes) -> list[Region]:
     """Read the notes of all named tracks.
 
     Raises:
@@ -50,7 +50,7 @@ def parse_midi(data: bytes) -> list[Region]:
     return [region for track in file.tracks for region in _notes(track, clock)]
 
 
-def format_midi(regions: Sequence[Region], sample_rate_hz: int | None) -> bytes:
+def write(regions: Sequence[Region], sample_rate_hz: int | None) -> bytes:
     """Write a track for each name."""
     midi = _mido()
     file = midi.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT, charset="utf-8")

@@ -25,13 +25,13 @@ TIMECODE = re.compile(r"\d+:\d+:\d+:\d+")
 CHANGE_RULER = "in REAPER, right-click the ruler, choose Minutes:Seconds, and export again"
 
 
-def looks_like_reaper_csv(text: str) -> bool:
+def looks_like(text: str) -> bool:
     """Return whether the text has the header of REAPER's export."""
     first = first_line(text)
     return re.match(r'"?#"?\s*[,;]\s*"?Name"?\s*[,;]', first, re.IGNORECASE) is not None
 
 
-def parse_reaper_csv(text: str) -> list[Region]:
+def parse(text: str) -> list[Region]:
     """Read all regions.
 
     Raises:
@@ -92,7 +92,7 @@ def parse_ruler_time(text: str) -> Position:
     return replace(time, value=-time.value) if text.startswith("-") else time
 
 
-def format_reaper_csv(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
+def write(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
     """Write regions for the Region/Marker Manager's import."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")

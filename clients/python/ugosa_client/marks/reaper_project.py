@@ -20,7 +20,7 @@ from typing import Any
 from ugosa_client.marks.labels import says_more_than_names
 from ugosa_client.marks.regions import OF_UGOSA, Position, Region, format_seconds, parse_seconds, whole_number
 from ugosa_client.marks.rpp import LINE_END, Block, parse_rpp, quote
-from ugosa_client.marks.text import lines_with_ends, one_form
+from ugosa_client.marks.text import decode_project, lines_with_ends, one_form
 
 REGION_BIT = 1
 DECIMALS = 14  # as REAPER writes them
@@ -51,18 +51,18 @@ class SongItem:
         return self.offset_s.value, self.offset_s.value + self.length_s.value
 
 
-def looks_like_reaper_project(text: str) -> bool:
-    """Return whether the text begins as a project."""
-    return text.lstrip().startswith("<REAPER_PROJECT")
+def looks_like(data: bytes) -> bool:
+    """Return whether the data begins as a project; ValueError if it is no text."""
+    return decode_project(data).lstrip().startswith("<REAPER_PROJECT")
 
 
-def parse_reaper_project(text: str) -> list[Region]:
+def parse(data: bytes) -> list[Region]:
     """Read regions and lane items, in time of the song's file, cut at the ends of its item.
 
     Raises:
         ValueError: it is no project, or has several items that could be the song.
     """
-    project = parse_rpp(text)
+    project = parse_rpp(decode_project(data))
     item = find_song(project)
     ruler = list(_ruler_regions(project))
     lanes = list(_lane_regions(project))
@@ -79,9 +79,9 @@ def parse_reaper_project(text: str) -> list[Region]:
     return inside
 
 
-def regions_outside_song(text: str) -> list[Region]:
+def regions_outside_song(data: bytes) -> list[Region]:
     """Return the regions of the ruler that lie outside of the song's item, in project time."""
-    project = parse_rpp(text)
+    project = parse_rpp(decode_project(data))
     item = find_song(project)
     return [] if item is None else [r for r in _ruler_regions(project) if _in_item(r, item) is None]
 
@@ -130,7 +130,7 @@ def find_song(project: Block) -> SongItem | None:
     return _song_item(items[0][1]) if items else None
 
 
-def format_reaper_project(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
+def write(regions: Sequence[Region], sample_rate_hz: int | None, into: bytes | None) -> bytes:
     """Return a project with the regions, or the given one with lines for them added.
 
     No other byte of it changes. In a project that has the song as an item they are put where the item is.
@@ -202,8 +202,7 @@ def _lane_regions(project: Block) -> Iterator[Region]:
             if name and _take(item) is item and not list(item.blocks("SOURCE")):
                 start = parse_seconds(item.value("POSITION", "0"))
                 length = parse_seconds(item.value("LENGTH", "0"))
-                end = Position(start.value + length.value, start.resolution + length.resolution)
-                yield Region(name, start, end, item.number, from_lane=True)
+                yield Region(name, start, start + length, item.number, from_lane=True)
 
 
 def _silence_between(name: str, spans: Sequence[Region], item: SongItem) -> Iterator[Region]:

@@ -31,6 +31,11 @@ class Position:
     in_frames: bool = False
     """Whether the file counts samples."""
 
+    def __add__(self, length: Position) -> Position:
+        """Return where a stretch that begins here ends; errors of written digits add up."""
+        resolution = self.resolution + length.resolution
+        return replace(self, value=self.value + length.value, resolution=resolution)
+
     def frame(self, sample_rate_hz: int) -> int:
         """Return the nearest frame; halves round up."""
         return rounded(self.value if self.in_frames else self.value * sample_rate_hz)

@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 
-from ugosa_client.marks.regions import Position, Region, format_seconds, in_samples, parse_seconds, rounded
+from ugosa_client.marks.regions import Region, format_seconds, in_samples, parse_seconds, rounded
 from ugosa_client.marks.text import csv_rows
 
 DECIMALS = 9  # as Sonic Visualiser writes them
 COLUMNS = 4
 
 
-def looks_like_sonic_visualiser(text: str) -> bool:
+def looks_like(text: str) -> bool:
     """Return whether the first row is a time, a value, a duration and a label, or their names."""
     try:
         row = next((row for _, row in csv_rows(text) if any(row)), [])
@@ -29,7 +29,7 @@ def looks_like_sonic_visualiser(text: str) -> bool:
     return _is_header(row) or _is_region(row)
 
 
-def parse_sonic_visualiser(text: str) -> list[Region]:
+def parse(text: str) -> list[Region]:
     """Read all regions.
 
     Raises:
@@ -42,17 +42,12 @@ def parse_sonic_visualiser(text: str) -> list[Region]:
     in_frames = in_samples(cell for _, row in rows for cell in (row[0], row[2]))
     regions = []
     for line, row in rows:
-        start, duration = parse_seconds(row[0]), parse_seconds(row[2])
-        end = Position(start.value + duration.value, start.resolution + duration.resolution)
-        regions.append(
-            Region(
-                row[3].strip(), replace(start, in_frames=in_frames), replace(end, in_frames=in_frames), line
-            )
-        )
+        start, duration = (replace(parse_seconds(cell), in_frames=in_frames) for cell in (row[0], row[2]))
+        regions.append(Region(row[3].strip(), start, start + duration, line))
     return regions
 
 
-def format_sonic_visualiser(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
+def write(regions: Iterable[Region], sample_rate_hz: int | None) -> str:
     """Write regions in seconds, without a header, each label at a height of its own."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

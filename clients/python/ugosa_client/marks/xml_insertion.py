@@ -24,10 +24,7 @@ def insert_children(document: bytes, path: Sequence[str], children: Sequence[str
     """
     if document[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ValueError("its XML is UTF-16; save it as UTF-8")
-    found = _find(document, path)
-    if found is None:
-        raise ValueError(f"it has no <{path[-1]}>")
-    start, place = found
+    start, place = _find(document, path)
     texts = [child.encode("ascii", "xmlcharrefreplace") for child in children]
     if document[: _tag_end(document, start)].endswith(b"/>"):
         tag = path[-1].encode()
@@ -41,18 +38,10 @@ def insert_children(document: bytes, path: Sequence[str], children: Sequence[str
     return document[:line] + b"".join(indent + text + end for text in texts) + document[line:]
 
 
-def start_tag(document: bytes) -> tuple[int, int]:
+def start_tag(document: bytes, root: str) -> tuple[int, int]:
     """Return the first byte of the root's start tag and the one past its last."""
-    spans: list[int] = []
-    parser = expat.ParserCreate()
-
-    def started(_: str, __: dict[str, str]) -> None:
-        if not spans:
-            spans.append(parser.CurrentByteIndex)
-
-    parser.StartElementHandler = started
-    _parse(parser, document)
-    return spans[0], _tag_end(document, spans[0])
+    start, _ = _find(document, [root])
+    return start, _tag_end(document, start)
 
 
 def element(tag: str, attributes: dict[str, str], children: str = "") -> str:
@@ -61,10 +50,13 @@ def element(tag: str, attributes: dict[str, str], children: str = "") -> str:
     return f"<{tag}{values}>{children}</{tag}>" if children else f"<{tag}{values}/>"
 
 
-def _find(document: bytes, path: Sequence[str]) -> tuple[int, int] | None:
+def _find(document: bytes, path: Sequence[str]) -> tuple[int, int]:
     """Return where the start and the end tag of the first element at `path` begin.
 
     The end tag of an empty element, `<a/>`, begins past the start tag.
+
+    Raises:
+        ValueError: there is no such element.
     """
     open_tags: list[str] = []
     places: list[int] = []
@@ -81,8 +73,13 @@ def _find(document: bytes, path: Sequence[str]) -> tuple[int, int] | None:
         open_tags.pop()
 
     parser.StartElementHandler, parser.EndElementHandler = started, ended
-    _parse(parser, document)
-    return (places[0], places[1]) if places else None
+    try:
+        parser.Parse(document, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"it is not XML that can be read: {error}") from None
+    if not places:
+        raise ValueError(f"it has no <{path[-1]}>")
+    return places[0], places[1]
 
 
 def _tag_end(document: bytes, start: int) -> int:
@@ -91,10 +88,3 @@ def _tag_end(document: bytes, start: int) -> int:
     if match is None:
         raise ValueError("its XML has a tag without an end")  # a parser would not have taken it
     return match.end()
-
-
-def _parse(parser: expat.XMLParserType, document: bytes) -> None:
-    try:
-        parser.Parse(document, True)
-    except expat.ExpatError as error:
-        raise ValueError(f"it is not XML that can be read: {error}") from None

@@ -16,6 +16,7 @@ from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, UgosaClientError
 from ugosa_client.marks.file import read_marks
+from ugosa_client.separate import find_model
 
 KEEP_AWAKE_S = 120.0  # a server that a command has started ends when nobody calls it for long
 
@@ -54,7 +55,7 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
             reporter.say(f"sending {arguments.song}")
             song = songs.add(Path(arguments.song), Path(arguments.song).name)
             if arguments.marks:
-                sources = next(model.sources for model in client.models() if model.is_default)
+                sources = find_model(client.models(), None).sources
                 marks = read_marks(arguments.marks, sources, song.audio.sample_rate_hz, song.audio.frames)
                 songs.write_notes(song.upload_id, {**songs.notes(song.upload_id), "marks": marks_json(marks)})
             place = f"#song={song.upload_id}"

@@ -33,7 +33,7 @@ from ugosa_client.events import JobEvent, StateChanged
 from ugosa_client.marks.file import read_marks
 from ugosa_client.marks.formats import FORMATS, format_named
 from ugosa_client.marks.regions import regions_of_marks
-from ugosa_client.resources import Model
+from ugosa_client.separate import find_model
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.web.byte_ranges import range_response
 from ugosa_client.web.json_forms import (
@@ -198,9 +198,9 @@ class Gateway:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / name
                 path.write_bytes(data)
-                sources = self._model(request.query_params.get("model")).sources
+                model = find_model(self._client.models(), request.query_params.get("model") or None)
                 try:
-                    marks = read_marks(path, sources, song.audio.sample_rate_hz, song.audio.frames)
+                    marks = read_marks(path, model.sources, song.audio.sample_rate_hz, song.audio.frames)
                 except BadInputError as error:
                     raise BadInputError(error.message.replace(str(path), name)) from error
             return marks_json(marks)
@@ -275,12 +275,6 @@ class Gateway:
         return await anyio.to_thread.run_sync(
             lambda: next(watch, None), abandon_on_cancel=True, limiter=self._watches
         )
-
-    def _model(self, name: str | None) -> Model:
-        for model in self._client.models():
-            if model.name == name or (not name and model.is_default):
-                return model
-        raise BadInputError(f"the server has no model {name!r}")
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 import ugosa_client
-from ugosa_client.marks.audacity import format_audacity
-from ugosa_client.marks.reaper_project import format_reaper_project
+from ugosa_client.marks.formats import format_named
 from ugosa_client.marks.regions import regions_of_marks
 from ugosa_client.marks.rpp import LINE_END, quote
 from ugosa_client.resources import Job, Stem
@@ -62,7 +61,7 @@ def reaper_project(job: Job, song: str, file_names: Sequence[str]) -> StemProjec
             "  >",
         ]
     tracks = "".join(line + LINE_END for line in [*lines, ">"]).encode()
-    project = format_reaper_project(regions_of_marks(job.marks), _rate(job), tracks)
+    project = format_named("rpp").write(regions_of_marks(job.marks), _rate(job), tracks)
     folder = f"{song} stems"
     return StemProject(f"{folder} for REAPER.zip", folder, {f"{folder}/{song}.rpp": project})
 
@@ -70,7 +69,7 @@ def reaper_project(job: Job, song: str, file_names: Sequence[str]) -> StemProjec
 def audacity_project(job: Job, song: str, file_names: Sequence[str]) -> StemProject:
     """Return stems as a folder with a list that Audacity opens, and labels; see `reaper_project`."""
     listed = "".join(f'file "{name}"\n' for name in file_names).encode()
-    labels = format_audacity(regions_of_marks(job.marks), _rate(job)).encode()
+    labels = format_named("audacity").write(regions_of_marks(job.marks), _rate(job), None)
     folder = f"{song} stems"
     files = {f"{folder}/{song}.lof": listed, f"{folder}/{song} marks.txt": labels}
     return StemProject(f"{folder} for Audacity.zip", folder, files)
