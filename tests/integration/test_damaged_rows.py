@@ -5,7 +5,10 @@ import grpc
 import pytest
 
 from tests.helpers.api import FILE, SONG, Api, error_info, listening, write
+from tests.helpers.front import PRINCIPAL, running_front
 from tests.helpers.scripted_engine import Gate, progress, succeed
+from ugosa_server.jobs import JobState
+from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.wire.ugosa.v1 import job_pb2, job_service_pb2, upload_service_pb2
 
 pytestmark = pytest.mark.asyncio
@@ -51,6 +54,18 @@ async def test_a_damaged_job_is_told_listed_and_deleted(tmp_path):
                     assert len(job.stems) > 0
         await api.jobs.DeleteJob(job_service_pb2.DeleteJobRequest(job_id=damaged))
         assert (await get(api, whole)).state == job_pb2.JOB_STATE_SUCCEEDED
+
+
+async def test_a_job_whose_result_is_damaged_is_made_anew(tmp_path):
+    async with running_front(tmp_path, *[[progress(1), succeed]] * 2) as front:
+        upload = await front.upload()
+        first = await front.jobs.create(PRINCIPAL, "a", upload.upload_id, JobOptionsRequest(), ())
+        await front.events(first.job_id)
+        damage(tmp_path, "jobs", "result", b"{", first.job_id)
+        again = await front.jobs.create(PRINCIPAL, "b", upload.upload_id, JobOptionsRequest(), (), reuse=True)
+        assert again.job_id != first.job_id
+        await front.events(again.job_id)
+        assert (await front.jobs.get(PRINCIPAL, again.job_id)).state is JobState.SUCCEEDED
 
 
 async def test_a_damaged_job_fails_and_the_queue_goes_on(tmp_path):

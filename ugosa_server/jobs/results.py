@@ -156,9 +156,11 @@ class JobResults:
         return ResultFile(path, found)
 
     async def has_stems(self, job: Job) -> bool:
-        """Return whether all stems of a job that SUCCEEDED are on disk."""
+        """Return whether a job has a result, all of whose stems are on disk."""
+        if job.result is None:  # its row may be damaged, though it SUCCEEDED
+            return False
         try:
-            for stem in _result(job).stems:
+            for stem in job.result.stems:
                 await self._file(job, stem.file_name, stem.size_bytes)
         except ResultDamagedError:
             return False
