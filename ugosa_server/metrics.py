@@ -65,12 +65,12 @@ class Metrics:
 
     async def read(self) -> Families:
         """Read everything."""
-        free = shutil.disk_usage(self._uploads.spool.state_dir).free
+        disk = await asyncio.to_thread(shutil.disk_usage, self._uploads.spool.state_dir)
         received = self._uploads.received_bytes
         families = Families(await self._uploads.store(self._read_store))
         families += _of_workers(await self._engine.health())
         families += (
-            GaugeMetricFamily("ugosa_disk_free_bytes", "Free on the disk of the state directory.", free),
+            GaugeMetricFamily("ugosa_disk_free_bytes", "Free on the disk of the state directory.", disk.free),
             CounterMetricFamily("ugosa_received_bytes", "Bytes of songs received since the start.", received),
         )
         for histogram in (self._waits, self._runs, self._phases):
