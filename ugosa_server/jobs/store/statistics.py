@@ -1,4 +1,4 @@
-"""Sums over all principals, for metrics: how many, how large, how long."""
+"""Sums over one principal or all, for quotas and metrics: how many, how large, how long."""
 
 from __future__ import annotations
 
