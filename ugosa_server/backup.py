@@ -13,6 +13,7 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from ugosa_server.config import load_config
 from ugosa_server.errors import ConfigError, DiskFullError
@@ -37,7 +38,7 @@ def _backup(options: argparse.Namespace) -> int:
     n_folders = back_up(state_dir.expanduser(), options.target)
     print(
         f"{options.target} has the database and {n_folders} folders of songs and stems; "
-        f"`ugosa-server serve --state-dir {options.target}` starts on it"
+        f"`ugosa-server serve --state-dir {quote(str(options.target))}` starts on it"
     )
     return 0
 

@@ -244,6 +244,21 @@ def test_a_mistyped_word_is_told_the_nearest(words, near, capsys):
     assert f"; did you mean {near}?" in capsys.readouterr().err
 
 
+def test_an_option_after_two_dashes_is_told_as_a_surplus_name(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["separate", "--", "-a song.wav", "--page", "off"])
+    said = capsys.readouterr().err
+    assert "unrecognized arguments: --page off" in said
+    assert "did you mean" not in said
+
+
+def test_a_command_to_copy_quotes_the_names_in_it(server, songs, tmp_path, capsys):
+    server.outcomes["a.wav"] = SUCCEEDED
+    out = tmp_path / "my stems"
+    assert main(["separate", str(songs / "a.wav"), "-o", str(out), "--no-page"]) == 0
+    assert f" -o '{out}'` makes a page" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "flags"),
     [

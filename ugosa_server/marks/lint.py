@@ -66,7 +66,8 @@ def lint_marks(
     playing = playing_sources((), sound, sources, song.frames) if residual else sources
     found += find_all_silent(sound, (*playing, *residual), song)
     found += _short_silences(sound, song)
-    found += _coverage(sound, playing, song)
+    if not refused:  # else the marks to mend may be what seems to be missing
+        found += _coverage(sound, playing, song)
     if levels is not None:
         found += _silent_but_heard(sound, names, levels)
     order = list(Severity)

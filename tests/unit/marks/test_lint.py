@@ -57,6 +57,8 @@ def test_all_is_found_at_once_errors_first(song):
     assert 'did you mean "vocals"' in found[0].message
     assert "11.000 s to 12.000 s" in found[2].message
     assert all(finding.fix for finding in found)
+    found = lint_marks([silent("drums", 29, 30.001)], SOURCES, song, None)
+    assert [f.code for f in found] == ["BAD_REGION"]  # not: nothing is marked silent
 
 
 def test_all_silent_is_an_error_only_where_the_mix_sounds(song):

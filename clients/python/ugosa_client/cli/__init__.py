@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         for word in unknown:
             option = word.partition("=")[0]
             near = difflib.get_close_matches(option, self._option_string_actions, n=2, cutoff=0.7)
-            if option.startswith("-") and near:
+            if option.startswith("-") and near and option not in self._option_string_actions:
                 self.error(f"unknown option {option!r}; did you mean {' or '.join(map(repr, near))}?")
         return namespace, unknown
 

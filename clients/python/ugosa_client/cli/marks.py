@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ugosa_client.cli.exit_codes import ExitCode
@@ -22,6 +23,9 @@ from ugosa_client.marks.suggestions import accept, regions_of_suggestions
 from ugosa_client.resources import AudioInfo, JobState, Upload
 from ugosa_client.separate import find_model, take_project
 from ugosa_client.song import lossless_length
+
+COVERAGE = {"NO_SILENCE", "THIN_COVERAGE"}
+"""Findings on what all marks leave out, which say nothing where some marks could not be read."""
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -112,8 +116,10 @@ def run_lint(arguments: argparse.Namespace, client: UgosaClient, reporter: Repor
     marks, findings = examine_regions(regions, model.sources, audio.sample_rate_hz, audio.frames)
     findings += _outside_item(path)
     lint = client.lint_marks(upload.upload_id, marks, model=model.name)
+    is_whole = all(finding.severity is not Severity.ERROR for finding in findings)
+    of_song = [finding for finding in lint.findings if is_whole or finding.code not in COVERAGE]
     order = list(Severity)
-    everything = sorted([*findings, *lint.findings], key=lambda finding: order.index(finding.severity))
+    everything = sorted([*findings, *of_song], key=lambda finding: order.index(finding.severity))
     errors = sum(finding.severity is Severity.ERROR for finding in everything)
     values = {"findings": everything, "heard": lint.analysed, "audio": audio, "model": model.name}
     text = "\n".join(finding_text(finding, audio.sample_rate_hz) for finding in everything)
@@ -141,7 +147,7 @@ def run_suggest(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
     reporter.result(
         {"file": arguments.out, "suggestions": suggestions, "audio": upload.audio, "model": model.name},
         f"{arguments.out}: {len(regions)} suggestions; listen, and take the question mark off those that are "
-        f"right, or `ugosa marks convert {arguments.out} OUT --accept 90` those of 90 % and more",
+        f"right, or `ugosa marks convert {quote(str(arguments.out))} OUT --accept 90` those of 90 % and more",
     )
 
 

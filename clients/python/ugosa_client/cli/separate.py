@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ugosa_client.cli.audition import Audition, add_audition, audition_span
@@ -229,7 +230,9 @@ def closing_line(separation: Separation) -> str:
     """Say whether fine-tuning helped, where to listen, which job it was, and how long it took."""
     job, files = separation.job, separation.files
     sentence = job.verdict.message if job.verdict else "done"
-    where = f"see {files.report_json}, and `ugosa report {job.job_id} -o {files.folder}` makes a page"
+    where = (
+        f"see {files.report_json}, and `ugosa report {job.job_id} -o {quote(str(files.folder))}` makes a page"
+    )
     if files.report_html:
         where = f"listen with {files.report_html}"
     took = ""
