@@ -13,6 +13,7 @@ from ugosa_client import ServerUnavailableError, UgosaClient, UgosaClientError, 
 from ugosa_client.address import MAX_SOCKET_PATH_BYTES, grpc_target
 from ugosa_client.connection import RetryPolicy
 from ugosa_client.wire.ugosa.v1 import model_service_pb2_grpc
+from ugosa_server.config import ServerConfig
 
 
 def test_the_default_address_is_that_of_the_server(monkeypatch, tmp_path):
@@ -105,6 +106,26 @@ def test_an_absent_server_is_an_error_at_once(tmp_path):
         pytest.raises(ServerUnavailableError, match=r"none\.sock .*`ugosa-server serve`.*UGOSA_SERVER"),
     ):
         client.models()
+
+
+def test_a_server_that_is_gone_is_waited_for_only_once(tmp_path, monkeypatch):
+    waits_s: list[float] = []
+    monkeypatch.setattr("ugosa_client.connection.time.sleep", waits_s.append)
+    address = f"unix:{tmp_path}/s"
+    server = BreakingServer().serve(address)
+    with UgosaClient(address, retry=RetryPolicy(attempts=3)) as client:
+        assert client.models()
+        server.stop(grace=0).wait()
+        for _ in range(2):
+            with pytest.raises(ServerUnavailableError):
+                client.models()
+        assert len(waits_s) == 2
+
+
+def test_patience_outlasts_a_server_that_drains_and_starts():
+    policy = RetryPolicy()
+    patience_s = sum(policy.delay_s(failures) for failures in range(1, policy.attempts))
+    assert patience_s > ServerConfig().drain_grace_s + 30
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,9 @@ CHANNEL_OPTIONS = [
 class RetryPolicy:
     """Patience with broken calls."""
 
-    attempts: int = 8
-    """Failures in a row without progress, after which the error is raised; >= 1."""
+    attempts: int = 20
+    """Failures in a row without progress, after which the error is raised; >= 1. The default's 70 s outlast a
+    server that drains and starts again."""
     initial_s: float = 0.1
     """Wait after the first failure, in seconds; doubled after each further one."""
     maximum_s: float = 5.0
@@ -177,7 +178,11 @@ class Connection:
         self._has_answered = True
 
     def wait_or_raise(self, backoff: Backoff, error: UgosaClientError) -> None:
-        """Wait for the next attempt; raise for a server that has never answered."""
+        """Wait for the next attempt; raise for a server that has never answered, or is gone."""
         if isinstance(error, ServerUnavailableError) and not self._has_answered:
             raise error
-        backoff.wait_or_raise(error)
+        try:
+            backoff.wait_or_raise(error)
+        except ServerUnavailableError:
+            self._has_answered = False  # it is gone: what is asked next need not find that out again
+            raise

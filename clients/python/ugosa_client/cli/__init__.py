@@ -17,6 +17,7 @@ from ugosa_client.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from ugosa_client.cli.private_server import ensure_server
 from ugosa_client.cli.reporter import make_reporter, report_error
 from ugosa_client.client import UgosaClient
+from ugosa_client.connection import RetryPolicy
 from ugosa_client.errors import UgosaClientError
 from ugosa_client.identity import Identity, read_token
 from ugosa_client.web import command as web
@@ -60,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--json", action="store_true", help="JSON lines on stdout: one object an event, the last the result"
     )
-    common.set_defaults(needs_server=True)
+    common.set_defaults(needs_server=True, retry=RetryPolicy())
     remote = common.add_argument_group("a server on another machine")
     remote.add_argument("--token-file", metavar="FILE", help="holds the token (default: $UGOSA_TOKEN)")
     remote.add_argument("--ca", metavar="FILE", help="PEM of who issued the server's certificate ($UGOSA_CA)")
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if arguments.needs_server:
             ensure_server(arguments.server, reporter.say)
-        with UgosaClient(arguments.server, identity=identity) as client:
+        with UgosaClient(arguments.server, retry=arguments.retry, identity=identity) as client:
             code: ExitCode | None = arguments.run(arguments, client, reporter)
         return int(code or ExitCode.OK)
     except BrokenPipeError:

@@ -28,10 +28,13 @@ from ugosa_client.cli.jobs import table_text
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.cli.separate import add_video_places, places_of
 from ugosa_client.client import UgosaClient
+from ugosa_client.connection import RetryPolicy
 from ugosa_client.errors import BadInputError
 from ugosa_client.video import Sight
 
 IN_FLIGHT = 100
+OVERNIGHT = RetryPolicy(attempts=125)
+"""Ten minutes, for a machine that starts anew: nobody is there to run a batch again."""
 SUMMARY_COLUMNS = ["song", "result", "marks", "verdict", "computed", "seconds", "folder", "job", "message"]
 SHOWN = (
     *("--out", "--check", "--recursive", "--forget", "--name", "--page"),
@@ -77,7 +80,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         ".mov, .mkv or .webm",
     )
     add_video_places(group)
-    parser.set_defaults(run=run_batch)
+    parser.set_defaults(run=run_batch, retry=OVERNIGHT)
     show_only(parser, SHOWN)
 
 
