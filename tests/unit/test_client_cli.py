@@ -436,6 +436,39 @@ def test_a_check_finds_every_bad_marks_file_and_makes_no_job(server, songs, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_batch_whose_output_nobody_reads_blames_no_song(server, songs, tmp_path):
+    server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
+    (songs / "notes.md").unlink()  # what is shown first is shown for a song
+    out = tmp_path / "out"
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "ugosa_client.cli", "batch", str(songs), "-o", str(out)]
+    batch = subprocess.run(command, stderr=write_end, stdout=subprocess.DEVNULL, check=False)
+    os.close(write_end)
+    assert batch.returncode == 130
+    assert not (out / "summary.csv").exists()
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "aiff"])
+def test_a_check_finds_a_song_whose_copy_broke_off(server, songs, tmp_path, capsys, kind):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (44100, 2))
+    soundfile.write(songs / f"c.{kind}", noise, 44100)
+    check = ["batch", str(songs), "-o", str(tmp_path / "out"), "--check"]
+    assert main(check) == 0
+    whole = (songs / f"c.{kind}").read_bytes()
+    (songs / f"c.{kind}").write_bytes(whole[: len(whole) // 2])
+    capsys.readouterr()
+    assert main(check) == 2
+    assert f"\nc.{kind}: the {kind.upper()} file is damaged or cut short; " in capsys.readouterr().err
+
+
+def test_a_check_takes_a_song_whose_length_was_never_written(server, songs, tmp_path):
+    data = bytearray((songs / "a.wav").read_bytes())
+    data[40:44] = b"\xff\xff\xff\xff"
+    (songs / "a.wav").write_bytes(data)
+    assert main(["batch", str(songs), "-o", str(tmp_path / "out"), "--check"]) == 0
+
+
 def test_other_marks_or_options_make_other_jobs(server, songs, tmp_path):
     server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
     arguments = ["batch", str(songs), "-o", str(tmp_path / "out")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from ugosa_client.separate import find_model, stems_bytes
 from ugosa_client.song import FileSong, lossless_length
 
 READ_HERE = (".wav", ".flac", ".aif", ".aiff")  # by libsndfile, whole; of others only some
+COUNTED_BYTES = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile's log
+OPEN_END_BYTES = 0x7F00_0000 - 64  # larger counts are those of programs that stream
 LONGEST_SONG_FRAMES = 1 << 40  # for songs whose length only the server knows: no mark lies beyond
 
 
@@ -89,12 +92,26 @@ def _samples(song: Path) -> int:
     Raises:
         BadInputError: the file is none of its suffix's kind.
     """
+    is_read_here = song.suffix.lower() in READ_HERE
+    kind = song.suffix[1:].upper()
     try:
-        info = soundfile.info(song)
+        with soundfile.SoundFile(song) as file:
+            if is_read_here and _is_cut(file):
+                raise BadInputError(f"the {kind} file is damaged or cut short; export or copy it again")
+            return int(file.frames) * int(file.channels)
     except soundfile.LibsndfileError as error:
-        if song.suffix.lower() in READ_HERE:
-            raise BadInputError(
-                f"it is no {song.suffix[1:].upper()} file that can be read; export it again"
-            ) from error
+        if is_read_here:
+            raise BadInputError(f"it is no {kind} file that can be read; export it again") from error
         return 0
-    return int(info.frames) * int(info.channels)
+
+
+def _is_cut(file: soundfile.SoundFile) -> bool:
+    """Return whether a file ends before what its header counts, as a copy that was broken off does."""
+    counted = COUNTED_BYTES.search(file.extra_info)
+    if counted is not None and int(counted[2]) < int(counted[1]) < OPEN_END_BYTES:
+        return True
+    try:
+        file.seek(max(0, file.frames - 1))
+        return len(file.read(1)) < min(1, file.frames)
+    except soundfile.LibsndfileError:
+        return True

@@ -158,6 +158,8 @@ class Batch:
             if done := done_song(out_dir, self._request_id(song), self._stem_files):
                 return SentSong(song, out_dir, reporter, start_s, done=done)
             return SentSong(song, out_dir, reporter, start_s, self._job(song, out_dir, reporter))
+        except BrokenPipeError:  # nobody reads what is shown: that is no fault of a song, and ends the batch
+            raise
         except (UgosaClientError, OSError) as error:
             return SentSong(song, out_dir, reporter, start_s, error=error)
 
@@ -188,6 +190,8 @@ class Batch:
                 verdict = separation.job.verdict
                 if self._forget:
                     self._forget_job(sent, separation)
+            except BrokenPipeError:
+                raise
             except (UgosaClientError, OSError) as caught:
                 error = caught
         return SongOutcome(
