@@ -238,6 +238,17 @@ def test_uploads_come_page_by_page(client, song):
     assert len(listed) == len(set(listed)) == len(list(client.list_uploads()))
 
 
+def test_a_batch_that_forgets_its_songs_needs_little_room(start_server, tmp_path, monkeypatch, capsys):
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for number in range(3):
+        write_song(make_song(FRAMES, RATE, seed=number), songs / f"{number}.wav")
+    server = start_server("--quota-stored-bytes", "5000000")  # a song with its stems takes 3.5 MB
+    monkeypatch.setenv("UGOSA_SERVER", server.target)
+    assert main(["batch", str(songs), "-o", str(tmp_path / "out"), "--forget"]) == 0
+    assert "the room at the server is full; waiting" in capsys.readouterr().err
+
+
 def test_a_full_quota_says_the_numbers_and_the_way_out(start_server, tmp_path):
     path = write_song(make_song(FRAMES, RATE), tmp_path / "song.wav")
     with start_server("--quota-stored-bytes", "1000000").client() as client:

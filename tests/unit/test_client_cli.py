@@ -16,6 +16,7 @@ import soundfile
 
 from tests.helpers.breaking_server import breaking_server
 from ugosa_client.cli import main
+from ugosa_client.cli.batch import only_batch_into
 from ugosa_client.wire.ugosa.v1 import job_pb2
 
 SUCCEEDED, FAILED = job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED
@@ -434,6 +435,15 @@ def test_a_check_finds_every_bad_marks_file_and_makes_no_job(server, songs, tmp_
     assert result["stems_bytes"] == 2 * 44100 * 2 * 4 * 4  # songs, frames, channels, stems, bytes
     assert not server.jobs
     assert not (tmp_path / "out").exists()
+
+
+def test_two_batches_do_not_write_into_one_folder(server, songs, tmp_path, capsys):
+    server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
+    words = ["batch", str(songs), "-o", str(tmp_path / "out")]
+    with only_batch_into(tmp_path / "out"):
+        assert main(words) == 2
+        assert f"another `ugosa batch` writes into {tmp_path / 'out'}; " in capsys.readouterr().err
+    assert main(words) == 0
 
 
 def test_a_batch_whose_output_nobody_reads_blames_no_song(server, songs, tmp_path):

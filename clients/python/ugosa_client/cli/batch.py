@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +104,8 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     rule = stem_files(arguments)
     work = Batch(client, tree, options, arguments.overwrite, places, rule, forget=arguments.forget)
     start_s = time.monotonic()
-    outcomes = work.separate_all(tree.out_dirs(), arguments.in_flight, reporter)
+    with only_batch_into(out):
+        outcomes = work.separate_all(tree.out_dirs(), arguments.in_flight, reporter)
     elapsed_s = time.monotonic() - start_s
     ordered = [outcomes[song] for song in songs]
     failed = [outcome for outcome in ordered if outcome.exit_code is not ExitCode.OK]
@@ -144,6 +148,34 @@ def video_places(arguments: argparse.Namespace) -> Sight | None:
     if places != Sight():
         raise BadInputError("players' places and times are those of videos beside the songs; add --seen")
     return None
+
+
+@contextmanager
+def only_batch_into(out: Path) -> Iterator[None]:
+    """Hold a folder of results, where the system and the disk can.
+
+    Raises:
+        BadInputError: another batch holds it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        yield
+        return
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInputError(
+                f"another `ugosa batch` writes into {out}; wait for its end, or name another folder"
+            ) from error
+        except OSError:
+            pass  # some disks of a network have no locks
+        yield
+    finally:
+        os.close(folder)
 
 
 def write_summary(path: Path, outcomes: list[SongOutcome]) -> None:

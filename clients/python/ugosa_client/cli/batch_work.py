@@ -24,7 +24,7 @@ from ugosa_client.stem_files import PLAIN, StemFiles
 from ugosa_client.video import Sight
 
 DONE_NAME = ".ugosa-batch.json"  # says in the folder of a song that it is done; the server may forget it
-QUEUE_FULL_WAIT_S = 5.0
+FULL_WAIT_S = 5.0
 STOP_CHECK_S = 0.5
 SENDERS = 4  # songs that are sent at once
 FOLLOWERS = 16  # jobs that are watched or fetched at once
@@ -116,6 +116,8 @@ class Batch:
         ended_without_stems = (JobState.FAILED, JobState.CANCELLED)
         self._done_before = {job.request_id for job in client.list_jobs((JobState.SUCCEEDED,))}
         self._gone_wrong = {job.request_id for job in client.list_jobs(ended_without_stems)}
+        self._underway: set[str] = set()
+        """Songs that may yet make room at the server: sent or followed, and not refused for want of it."""
         self.stop = threading.Event()
         """Set when no further work should be begun."""
 
@@ -134,6 +136,7 @@ class Batch:
                     raise ClosedError("interrupted")
             sent = self.send(song, out_dir, reporter.for_song(self._tree.name(song)))
             following = followers.submit(self.follow, sent)
+            following.add_done_callback(lambda _: self._underway.discard(str(song)))
             following.add_done_callback(lambda _: room.release())
             return following
 
@@ -154,6 +157,7 @@ class Batch:
     def send(self, song: Path, out_dir: Path, reporter: Reporter) -> SentSong:
         """Upload a song and make its job."""
         start_s = time.monotonic()
+        self._underway.add(str(song))
         try:
             if done := done_song(out_dir, self._request_id(song), self._stem_files):
                 return SentSong(song, out_dir, reporter, start_s, done=done)
@@ -237,19 +241,25 @@ class Batch:
         while True:
             if self.stop.is_set():
                 raise ClosedError("interrupted")
+            others = self._underway - {str(song)}
             try:
-                return self._client.submit(
+                job = self._client.submit(
                     SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
                     out_dir=out_dir,
                     overwrite=self._overwrite,
                     stem_files=self._stem_files,
                     on_upload=reporter.uploaded,
                 )
+                self._underway.add(str(song))
+                return job
             except ResourceExhaustedError as error:
-                if error.reason != "QUEUE_FULL" and error.metadata.get("limit") != "quota_queued_jobs":
+                is_queue = error.reason == "QUEUE_FULL" or error.metadata.get("limit") == "quota_queued_jobs"
+                self._underway.discard(str(song))
+                if not is_queue and not (self._forget and others):
                     raise
-                reporter.say("the server's queue is full; waiting")
-                self.stop.wait(QUEUE_FULL_WAIT_S)
+                what = "the server's queue" if is_queue else "the room at the server"
+                reporter.say(f"{what} is full; waiting")
+                self.stop.wait(FULL_WAIT_S)
 
 
 def done_song(folder: Path, request_id: str, rule: StemFiles) -> DoneSong | None:
