@@ -23,6 +23,7 @@ from ugosa_client import (
 )
 from ugosa_client.convert import from_options, to_resource
 from ugosa_client.errors import (
+    BadInputError,
     BadRegionError,
     JobStartedError,
     MarksFileError,
@@ -173,6 +174,21 @@ def test_marks_in_seconds_become_frames_of_the_song(server_and_client, tmp_path)
         Mark("drums", MarkState.ACTIVE, rate // 4, rate),
     }
     assert Mark.silent("vocals", 0.1, 12.5).at_rate(48000) == Mark("vocals", MarkState.SILENT, 4800, 600000)
+
+
+def test_marks_of_a_generator_count_and_what_is_no_mark_is_refused(server_and_client, tmp_path):
+    server, client = server_and_client
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((100, 2)), 100)
+    for no_mark in (("vocals", 0, 1), {"source": "vocals"}, "no vocals"):
+        with pytest.raises(BadInputError, match=r"is no mark; write Mark\.silent"):
+            client.submit(SeparationRequest(song, marks=[no_mark]))
+    assert not server.uploads
+    marks = (Mark.silent(source, 0, 1) for source in ("drums", "bass"))
+    assert {mark.source for mark in client.submit(SeparationRequest(song, marks=marks)).marks} == {
+        "drums",
+        "bass",
+    }
 
 
 def test_slips_of_marks_in_seconds_are_listed_before_the_upload(server_and_client, tmp_path):

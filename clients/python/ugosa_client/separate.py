@@ -118,6 +118,10 @@ def submit(
     source, marks = take_project(request.song, request.marks)
     if isinstance(marks, str | os.PathLike):
         marks = RegionFile.read(marks)
+    elif not isinstance(marks, RegionFile):
+        marks = tuple(marks)
+        if wrong := [mark for mark in marks if not isinstance(mark, Mark | TimedMark)]:
+            raise BadInputError(f'{wrong[0]!r} is no mark; write Mark.silent("vocals", 0.0, 12.5)')
     song = open_song(source, request.sample_rate_hz)
     options = request.options
     model = find_model(list_models(connection), options.model)
