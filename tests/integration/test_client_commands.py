@@ -154,6 +154,15 @@ def test_a_second_run_leaves_the_first_and_names_its_folder(song, tmp_path, caps
     assert (out / "vocals.wav").read_bytes() == (tmp_path / "out-2" / "vocals.wav").read_bytes()
 
 
+def test_what_replaces_results_leaves_no_old_stem_among_them(song, tmp_path):
+    out = tmp_path / "out"
+    assert main(["separate", str(song), "-o", str(out)]) == 0
+    (out / "notes.txt").write_text("mine")
+    words = ["--stems", "vocals", "--no-page", "--overwrite"]
+    assert main(["separate", str(song), "-o", str(out), *words]) == 0
+    assert {path.name for path in out.iterdir()} == {"vocals.wav", "rest.wav", "report.json", "notes.txt"}
+
+
 def test_an_equal_request_is_answered_with_the_stems_there(song, client, tmp_path, capsys):
     def job_of(*words, out="out"):
         assert main(["separate", str(song), *words, "-o", str(tmp_path / out), "--json"]) == 0

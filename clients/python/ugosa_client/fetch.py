@@ -30,17 +30,18 @@ from ugosa_client.jobs import get_job
 from ugosa_client.resources import Job, JobState, Stem
 from ugosa_client.result_folders import (
     BASE_FOLDER,
+    REPORT_HTML,
     REPORT_JSON,
     STEMS,
     free_folder,
     job_of_folder,
     link_latest,
     name_files,
+    remove_replaced,
 )
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy, safe_file_name
 from ugosa_client.wire.ugosa.v1 import audio_pb2, job_service_pb2
 
-REPORT_HTML = "report.html"
 ADAPTER_SUFFIX = ".ugosa"
 Stream = AbstractContextManager[Iterator[Any]]
 OnFetchProgress = Callable[[str, int, int], None]
@@ -110,6 +111,7 @@ def fetch_results(
     paths = _paths(job, folder, stem_files, overwrite=overwrite)
     with _write_errors_explained(folder, job_id):
         folder.mkdir(parents=True, exist_ok=True)
+        remove_replaced(folder, job_id, stem_files, [path.name for path in paths.values()])
         # The report comes first: with it in place, an interrupted fetch finds its own stems again.
         fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, folder / REPORT_JSON)
         page = None

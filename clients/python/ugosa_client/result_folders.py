@@ -9,11 +9,15 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-REPORT_JSON = "report.json"
+from ugosa_client.resources import StemEncoding
+from ugosa_client.stem_files import StemFiles
+
+REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 LATEST = "-latest"
 BASE_FOLDER = "base"  # of stems of the model as it is, in the folder of the others
 STEMS = "stems"
@@ -23,14 +27,33 @@ FILES = re.compile(rb'(<script id="files" type="application/json">)[^<]*')
 
 def job_of_folder(folder: Path) -> str | None:
     """Return the id of the job whose results a folder holds; None = it is no folder of results."""
+    report = _report_of_folder(folder)
+    job_id = report.get("job_id", report.get("job"))
+    return None if job_id is None else str(job_id)
+
+
+def remove_replaced(folder: Path, job_id: str, rule: StemFiles, names: Iterable[str]) -> None:
+    """Remove the stems and the page of another job that files of these names are to replace.
+
+    Else they would stand among the new ones, as stems of the same song.
+    """
+    report = _report_of_folder(folder)
+    if job_of_folder(folder) in (None, job_id):
+        return
+    with suppress(KeyError, TypeError, ValueError):  # a report of somebody else, or of an older kind
+        sources = [str(stem["source"]) for stem in report["stems"]]
+        suffix = StemEncoding(report["stem_encoding"]).suffix
+        old = rule.names(str(report["file_name"]), sources, suffix)
+        for name in {*old, REPORT_HTML} - {*names}:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _report_of_folder(folder: Path) -> dict[str, Any]:
     try:
         report = json.loads((folder / REPORT_JSON).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    if not isinstance(report, dict) or "stems" not in report:
-        return None
-    job_id = report.get("job_id", report.get("job"))
-    return None if job_id is None else str(job_id)
+        return {}
+    return report if isinstance(report, dict) and "stems" in report else {}
 
 
 def free_folder(folder: Path, job_id: str) -> Path:

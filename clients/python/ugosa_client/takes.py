@@ -10,10 +10,17 @@ from pathlib import Path
 from ugosa_client.connection import Connection
 from ugosa_client.errors import JobNotFinishedError
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import REPORT_HTML, OnFetchProgress, fetch_base_stems, fetch_report, stem_file_names
+from ugosa_client.fetch import OnFetchProgress, fetch_base_stems, fetch_report, stem_file_names
 from ugosa_client.jobs import create_job, get_job
 from ugosa_client.resources import UNADAPTED, Job, JobState, MarkState, StemEncoding, VerdictOutcome
-from ugosa_client.result_folders import BASE_FOLDER, STEMS, free_folder, job_of_folder, name_files
+from ugosa_client.result_folders import (
+    BASE_FOLDER,
+    REPORT_HTML,
+    STEMS,
+    free_folder,
+    job_of_folder,
+    name_files,
+)
 from ugosa_client.separate import finish
 from ugosa_client.stem_files import PLAIN, StemFiles
 from ugosa_client.wire.ugosa.v1 import job_service_pb2
