@@ -18,6 +18,7 @@ from shlex import quote
 from ugosa_server.config import load_config
 from ugosa_server.errors import ConfigError, DiskFullError
 from ugosa_server.files import disk_full_explained, make_state_dir, publish, tmp_path_of
+from ugosa_server.jobs.retention import require_database
 from ugosa_server.jobs.spool import SPOOL_FOLDERS
 from ugosa_server.jobs.store import STORE_FILE_NAME, copy_database, folders_of
 
@@ -50,9 +51,8 @@ def back_up(state_dir: Path, target: Path) -> int:
         ConfigError: there is no database, or the target is not empty or lies in the state directory.
         DiskFullError: there is no room.
     """
+    require_database(state_dir)
     database = state_dir / STORE_FILE_NAME
-    if not database.is_file():
-        raise ConfigError(f"{state_dir} has no {STORE_FILE_NAME}: it is no state directory of ugosa-server")
     if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(state_dir)):
         raise ConfigError(f"{target} lies in the state directory {state_dir}; name a folder elsewhere")
     if target.is_dir() and any(target.iterdir()):

@@ -15,7 +15,7 @@ from pathlib import Path
 from ugosa_server.config import load_config
 from ugosa_server.errors import BadOptionError
 from ugosa_server.files import make_state_dir, private_umask
-from ugosa_server.jobs.retention import S_PER_DAY, check_state_dir
+from ugosa_server.jobs.retention import S_PER_DAY, check_state_dir, require_database
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
 MAX_EXPIRES_DAYS = 36_500
@@ -46,8 +46,10 @@ def add_token_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 @contextlib.contextmanager
-def _store(options: argparse.Namespace) -> Iterator[Store]:
+def _store(options: argparse.Namespace, *, may_make: bool = False) -> Iterator[Store]:
     config = load_config(options.config, {"state_dir": options.state_dir})
+    if not may_make:
+        require_database(Path(config.state_dir).expanduser())
     state_dir = make_state_dir(config.state_dir)
     check_state_dir(state_dir)
     with private_umask():
@@ -62,7 +64,7 @@ def _create(options: argparse.Namespace) -> int:
             f"--expires is {options.expires}, but must be a number of days above 0, at most"
             f" {MAX_EXPIRES_DAYS}; without it a token never expires"
         )
-    with _store(options) as store:
+    with _store(options, may_make=True) as store:
         lifetime_s = None if options.expires is None else options.expires * S_PER_DAY
         print(store.tokens.create(options.principal, lifetime_s))
     return 0

@@ -107,6 +107,19 @@ def check_state_dir(state_dir: Path) -> None:
         )
 
 
+def require_database(state_dir: Path) -> None:
+    """Refuse a folder that no server has worked in, for example one whose name has a slip.
+
+    Raises:
+        ConfigError: there is no database.
+    """
+    if not (state_dir / STORE_FILE_NAME).is_file():
+        raise ConfigError(
+            f"{state_dir} has no {STORE_FILE_NAME}: it is no state directory of ugosa-server; "
+            "name the right one with --state-dir"
+        )
+
+
 async def remove_leftovers(store: AsyncStore, spool: Spool, *, move_unknown: bool) -> None:
     """Remove what a crash left of deleted uploads and jobs, before a server begins to work.
 

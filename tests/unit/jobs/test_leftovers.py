@@ -154,7 +154,7 @@ def test_names_that_are_not_ours_are_never_touched(filled):
     assert {path for path in before if "models" not in path.parts} <= set(files(state_dir))
 
 
-@pytest.mark.parametrize("command", ["serve", "token list"])
+@pytest.mark.parametrize("command", ["serve", "token create --principal anna"])
 @pytest.mark.parametrize("name", ["train.py", "checkpoints/epoch-7/weights"])
 def test_a_folder_of_something_else_is_refused(tmp_path, capsys, command, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

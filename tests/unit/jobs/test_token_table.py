@@ -107,6 +107,13 @@ def test_the_commands_make_show_and_revoke(tmp_path, capsys):
         assert main(["token", "create", "--principal", "anna", "--expires", days, *state]) == 2
 
 
+def test_a_slip_in_the_state_directory_is_told_and_makes_none(tmp_path, capsys):
+    for words in (["list"], ["revoke", "0" * 12]):
+        assert main(["token", *words, "--state-dir", str(tmp_path / "stat")]) == 2
+        assert "it is no state directory of ugosa-server; name the right" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("flags", [[], ["--cancel-jobs"]])
 def test_revoking_cancels_the_jobs_of_its_principal_if_asked(tmp_path, capsys, flags):
     store = Store(tmp_path / STORE_FILE_NAME)
