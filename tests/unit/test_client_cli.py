@@ -324,6 +324,15 @@ def test_no_server_exits_with_3(tmp_path, capsys):
     assert "ugosa-server serve" in result["error"]["message"]
 
 
+def test_a_server_that_goes_away_leaves_the_way_back(server, songs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ugosa_client.connection.time.sleep", lambda _: None)
+    server.outcomes["a.wav"] = SUCCEEDED
+    server.breaks = [None] + [0] * 100
+    out = tmp_path / "my stems"
+    assert main(["separate", str(songs / "a.wav"), "-o", str(out)]) == 3
+    assert f"`ugosa watch j1` and `ugosa fetch j1 -o '{out}'` come back to it" in capsys.readouterr().err
+
+
 def test_damaged_results_exit_with_5(server, tmp_path, capsys):
     server.add_succeeded_job("j", {"drums": b"drums"})
     server.files["j", "drums"] = b"drumz"

@@ -22,7 +22,7 @@ from ugosa_client.cli.interrupts import Interrupts
 from ugosa_client.cli.job_options import add_job_options, add_name, job_options, stem_files
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import BadInputError
+from ugosa_client.errors import BadInputError, ServerUnavailableError
 from ugosa_client.events import BaseStemsReady, JobEvent
 from ugosa_client.marks.file import read_marks_of_stretch
 from ugosa_client.marks.regions import Position, parse_time
@@ -192,16 +192,23 @@ def run_separate(arguments: argparse.Namespace, client: UgosaClient, reporter: R
         shown = on_event
         if arguments.audition is not None:
             shown = Audition(client, arguments.audition, reporter, on_event).happened
-        separation = client.finish(
-            job,
-            arguments.out,
-            after_seq=job.last_seq if is_reused else 0,
-            overwrite=arguments.overwrite,
-            beside=not arguments.overwrite,
-            stem_files=rule,
-            on_event=shown,
-            on_fetch=reporter.fetched,
-        )
+        try:
+            separation = client.finish(
+                job,
+                arguments.out,
+                after_seq=job.last_seq if is_reused else 0,
+                overwrite=arguments.overwrite,
+                beside=not arguments.overwrite,
+                stem_files=rule,
+                on_event=shown,
+                on_fetch=reporter.fetched,
+            )
+        except ServerUnavailableError:
+            reporter.say(
+                f"the server keeps the job: `ugosa watch {job.job_id}` and "
+                f"`ugosa fetch {job.job_id} -o {quote(str(arguments.out))}` come back to it"
+            )
+            raise
     listing = [str(path) for path in separation.files.paths]
     reporter.result(
         {"job": separation.job, "folder": separation.files.folder, "files": listing},
