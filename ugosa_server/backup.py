@@ -52,7 +52,6 @@ def back_up(state_dir: Path, target: Path) -> int:
         DiskFullError: there is no room.
     """
     require_database(state_dir)
-    database = state_dir / STORE_FILE_NAME
     if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(state_dir)):
         raise ConfigError(f"{target} lies in the state directory {state_dir}; name a folder elsewhere")
     if target.is_dir() and any(target.iterdir()):

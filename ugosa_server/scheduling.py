@@ -304,7 +304,7 @@ class Scheduler:
         await asyncio.to_thread(delete, job.job_id)
         fields: dict[str, object] = {"principal": job.principal, "song": job.file_name, "state": state.value}
         if job.start_time_s is not None:
-            fields["seconds"] = round(time.time() - job.start_time_s, 3)
+            fields["seconds"] = round(max(0.0, time.time() - job.start_time_s), 3)
         why = f" ({ending.reason}: {ending.message})" if isinstance(ending, RunFailed) else ""
         log.info("job %s: %s%s", job.job_id, state.value, why, extra=fields)
         self._hub.announce(job.job_id)

@@ -244,6 +244,25 @@ def test_only_ended_jobs_and_then_their_uploads_are_deleted(store):
     assert store.jobs.all_ids() == store.uploads.all_ids() == set()
 
 
+def test_a_job_that_ends_before_any_phase_has_no_phases(store):
+    for job_id in ("j1", "j2"):
+        queue(store, job_id)
+    store.jobs.end("j1", store.jobs.claim_next().attempt, RunCancelled())
+    store.jobs.request_cancel("me", "j2")
+    assert [store.totals.phases_s(ended) for ended in store.totals.ended_after(0.0)] == [{}, {}]
+
+
+def test_no_job_takes_less_than_no_time_under_a_clock_set_back(store, monkeypatch):
+    times_s = iter(range(1_900_000_000, 1_899_000_000, -3600))
+    monkeypatch.setattr("time.time", lambda: float(next(times_s)))
+    queue(store, "j1")
+    store.jobs.end("j1", store.jobs.claim_next().attempt, RunCancelled())
+    job = store.jobs.get("me", "j1")
+    assert job.create_time_s <= job.start_time_s <= job.end_time_s
+    (ended,) = store.totals.ended_after(0.0)
+    assert (ended.wait_s, ended.run_s) == (0.0, 0.0)
+
+
 def test_a_damaged_row_costs_that_job_alone(tmp_path):
     path = tmp_path / "ugosa.sqlite"
     store = Store(path)

@@ -128,7 +128,8 @@ class JobTable(JobReader):
             ((job_id, attempt),) = self._db.rows(
                 tuple[str, int],
                 "UPDATE jobs SET state = ?, attempt = attempt + 1, fraction = 0,"
-                " start_time_s = coalesce(start_time_s, ?) WHERE number = ? RETURNING job_id, attempt",
+                " start_time_s = coalesce(start_time_s, max(?, create_time_s)) WHERE number = ?"
+                " RETURNING job_id, attempt",
                 (JobState.RUNNING, self._clock.stamp_s(), number),
             )
             self._events.append(job_id, attempt, StateChanged(JobState.RUNNING))
@@ -147,7 +148,12 @@ class JobTable(JobReader):
         with self._db.transaction():
             if not self._is_live(job_id, attempt):
                 return None
-            columns: dict[str, object] = {"end_time_s": self._clock.stamp_s(), "stored_bytes": 0}
+            end_time_s = self._db.value(  # not before its start, also under a clock that was set back
+                float,
+                "SELECT max(?, start_time_s) FROM jobs WHERE job_id = ?",
+                (self._clock.stamp_s(), job_id),
+            )
+            columns: dict[str, object] = {"end_time_s": end_time_s, "stored_bytes": 0}
             if isinstance(ending, RunSucceeded):
                 changed = StateChanged(JobState.SUCCEEDED)
                 columns |= {"result": ending, "stored_bytes": ending.stored_bytes, "fraction": 1.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from ugosa_server.jobs.events import JobState
@@ -95,5 +96,5 @@ class Totals(Table):
             " WHERE job_id = ? AND attempt = ? AND kind = 'progress' GROUP BY 1 ORDER BY 2",
             (job.job_id, job.attempt),
         )
-        ends = [start_s for _, start_s in starts[1:]] + [job.end_time_s]
-        return {phase: end_s - start_s for (phase, start_s), end_s in zip(starts, ends, strict=True)}
+        times = [*starts, ("end", job.end_time_s)]
+        return {phase: max(0.0, until_s - start_s) for (phase, start_s), (_, until_s) in pairwise(times)}
