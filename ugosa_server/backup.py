@@ -20,7 +20,7 @@ from ugosa_server.errors import ConfigError, DiskFullError
 from ugosa_server.files import disk_full_explained, make_state_dir, publish, tmp_path_of
 from ugosa_server.jobs.retention import require_database
 from ugosa_server.jobs.spool import SPOOL_FOLDERS
-from ugosa_server.jobs.store import STORE_FILE_NAME, copy_database, folders_of
+from ugosa_server.jobs.store import STORE_FILE_NAME, Store, copy_database, folders_of
 
 UNFINISHED = "*.tmp"
 
@@ -48,7 +48,8 @@ def back_up(state_dir: Path, target: Path) -> int:
     """Copy a state directory that may be in use; return the number of folders of songs and jobs.
 
     Raises:
-        ConfigError: there is no database, or the target is not empty or lies in the state directory.
+        ConfigError: there is no database, or none that this server can start on; or the target is not empty
+            or lies in the state directory.
         DiskFullError: there is no room.
     """
     require_database(state_dir)
@@ -56,6 +57,7 @@ def back_up(state_dir: Path, target: Path) -> int:
         raise ConfigError(f"{target} lies in the state directory {state_dir}; name a folder elsewhere")
     if target.is_dir() and any(target.iterdir()):
         raise ConfigError(f"{target} is not empty; name a new or an empty folder")
+    Store(state_dir / STORE_FILE_NAME, read_only=True).close()  # it says what is wrong with a damaged one
     copy = make_state_dir(str(target))
     try:
         with disk_full_explained():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,22 @@ def test_what_is_no_state_directory_or_no_new_folder_is_refused(
         back_up(tmp_path, tmp_path / "copy")
     with pytest.raises(ConfigError, match="lies in the state directory"):
         back_up(shared_server.state_dir, shared_server.state_dir / "copy")
+
+
+def test_a_database_no_server_can_start_on_is_not_copied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = tmp_path / "newer"
+    Store(newer).close()
+    with contextlib.closing(sqlite3.connect(newer)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    state_dir, copy = tmp_path / "state", tmp_path / "copy"
+    state_dir.mkdir()
+    for content, words in (
+        (b"garbage" * 1000, "file is not a database; put back a copy"),
+        (newer.read_bytes(), "has version 99, but this server reads version"),
+    ):
+        (state_dir / STORE_FILE_NAME).write_bytes(content)
+        assert main(["backup", str(copy), "--state-dir", str(state_dir)]) == 2
+        assert words in capsys.readouterr().err
+        assert not copy.exists()
