@@ -176,7 +176,7 @@ def test_marks_in_seconds_become_frames_of_the_song(server_and_client, tmp_path)
     assert Mark.silent("vocals", 0.1, 12.5).at_rate(48000) == Mark("vocals", MarkState.SILENT, 4800, 600000)
 
 
-def test_marks_of_a_generator_count_and_what_is_no_mark_is_refused(server_and_client, tmp_path):
+def test_marks_of_a_generator_count_and_no_marks_are_refused(server_and_client, tmp_path):
     server, client = server_and_client
     song = tmp_path / "song.wav"
     soundfile.write(song, np.zeros((100, 2)), 100)

@@ -112,6 +112,6 @@ def _is_cut(file: soundfile.SoundFile) -> bool:
         return True
     try:
         file.seek(max(0, file.frames - 1))
-        return len(file.read(1)) < min(1, file.frames)
+        return bool(len(file.read(1)) < min(1, file.frames))
     except soundfile.LibsndfileError:
         return True
