@@ -481,6 +481,12 @@ def test_a_check_finds_a_song_whose_copy_broke_off(server, songs, tmp_path, caps
     assert f"\nc.{kind}: the {kind.upper()} file is damaged or cut short; " in capsys.readouterr().err
 
 
+def test_a_check_finds_a_song_of_more_than_two_channels(server, songs, tmp_path, capsys):
+    soundfile.write(songs / "c.wav", np.zeros((44100, 6)), 44100)
+    assert main(["batch", str(songs), "-o", str(tmp_path / "out"), "--check"]) == 2
+    assert "\nc.wav: the audio has 6 channels; songs of 1 or 2 are accepted" in capsys.readouterr().err
+
+
 def test_a_check_takes_a_song_whose_length_was_never_written(server, songs, tmp_path):
     data = bytearray((songs / "a.wav").read_bytes())
     data[40:44] = b"\xff\xff\xff\xff"

@@ -22,6 +22,7 @@ from ugosa_client.song import FileSong, lossless_length
 
 READ_HERE = (".wav", ".flac", ".aif", ".aiff")  # by libsndfile, whole; of others only some
 COUNTED_BYTES = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile's log
+MAX_CHANNELS = 2
 OPEN_END_BYTES = 0x7F00_0000 - 64  # larger counts are those of programs that stream
 LONGEST_SONG_FRAMES = 1 << 40  # for songs whose length only the server knows: no mark lies beyond
 
@@ -98,6 +99,11 @@ def _samples(song: Path) -> int:
         with soundfile.SoundFile(song) as file:
             if is_read_here and _is_cut(file):
                 raise BadInputError(f"the {kind} file is damaged or cut short; export or copy it again")
+            if file.channels > MAX_CHANNELS:
+                raise BadInputError(
+                    f"the audio has {file.channels} channels; songs of 1 or {MAX_CHANNELS} are accepted. "
+                    "Export a stereo mix-down"
+                )
             return int(file.frames) * int(file.channels)
     except soundfile.LibsndfileError as error:
         if is_read_here:
