@@ -455,6 +455,23 @@ def test_two_batches_do_not_write_into_one_folder(server, songs, tmp_path, capsy
     assert main(words) == 0
 
 
+def test_a_summary_without_room_leaves_the_table(server, songs, tmp_path, capsys):
+    server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
+    (tmp_path / "out" / "summary.csv").mkdir(parents=True)
+    assert main(["batch", str(songs), "-o", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "3 computed" in said
+    assert "summary.csv cannot be written: Is a directory" in said
+
+
+def test_a_batch_needs_a_folder_it_can_write_into(server, songs, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    for out in (tmp_path / "out", "/proc/new"):
+        assert main(["batch", str(songs), "-o", str(out)]) == 2
+        assert " folder for the results" in capsys.readouterr().err
+    assert not server.uploads
+
+
 def test_a_batch_whose_output_nobody_reads_blames_no_song(server, songs, tmp_path):
     server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": SUCCEEDED, "b.flac": SUCCEEDED}
     (songs / "notes.md").unlink()  # what is shown first is shown for a song

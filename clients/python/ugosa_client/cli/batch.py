@@ -32,7 +32,8 @@ from ugosa_client.cli.reporter import Reporter
 from ugosa_client.cli.separate import add_video_places, places_of
 from ugosa_client.client import UgosaClient
 from ugosa_client.connection import RetryPolicy
-from ugosa_client.errors import BadInputError
+from ugosa_client.errors import BadInputError, reason_of
+from ugosa_client.fetch import require_folder
 from ugosa_client.video import Sight
 
 IN_FLIGHT = 100
@@ -114,7 +115,10 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     there = len(ordered) - len(failed) - computed
     text = f"{summary(ordered)}\n{computed} computed, {songs_per_hour:g} songs an hour"
     text += f"; {there} were there already" if there else ""
-    write_summary(out / SUMMARY_NAME, ordered)
+    try:
+        write_summary(out / SUMMARY_NAME, ordered)
+    except OSError as error:  # the disk is full: what became of the songs is said all the same
+        text += f"\n{out / SUMMARY_NAME} cannot be written: {reason_of(error)}"
     if left_out:
         text += f"\nleft out: {', '.join(entry.name for entry in left_out)}"
     result = {
@@ -155,8 +159,9 @@ def only_batch_into(out: Path) -> Iterator[None]:
     """Hold a folder of results, where the system and the disk can.
 
     Raises:
-        BadInputError: another batch holds it.
+        BadInputError: another batch holds it, or it cannot be written.
     """
+    require_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
