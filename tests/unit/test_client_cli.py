@@ -110,7 +110,7 @@ def test_every_job_option_has_its_flag(server, songs, capsys):
         "--remix-weight": "2",
         "--marks-weight": "0.5",
         "--steps": "40",
-        "--for": "1:30",
+        "--for": "1.5m",
         "--guard": "off",
         "--calibration": "off",
         "--memory": "1.5 GB",

@@ -12,6 +12,7 @@ from ugosa_client.resources import ENUM_OPTIONS, JobOptions
 from ugosa_client.stem_files import PLAIN, LossyFormat, StemFiles
 
 LOSSY_HELP = "; mp3 and ogg are lossy: such stems do not add up to the mix exactly"
+MINUTES = re.compile(r"(\d+(?:\.\d+)?) ?m(?:in)?", re.IGNORECASE)
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?((?:[KMGT]i?)?B?)", re.IGNORECASE)
 UNITS: dict[str, int] = {"": 1, "b": 1} | {
     letter + unit: base**power
@@ -99,8 +100,10 @@ def _type(row: OptionRow) -> Any:
 
 
 def seconds(text: str) -> float:
-    """Read a time such as 60, 60s or 1:30."""
+    """Read a time such as 60, 60s, 5m or 1:30."""
     try:
+        if minutes := MINUTES.fullmatch(text.strip()):
+            return 60 * float(minutes[1])
         return float(parse_time(text.strip().removesuffix("s")).value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
