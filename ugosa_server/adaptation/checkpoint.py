@@ -51,7 +51,7 @@ class AdaptationKeys:
     audio_sha256: str
     """Hex, of the decoded song's bytes."""
     marks_sha256: str
-    """Hex, see `adapter_file.marks_sha256`."""
+    """Hex, see `adapter_keys.marks_sha256`."""
     options: AdaptationOptions
     seed: int
     """Seed of the order of observations, and of their pitches."""

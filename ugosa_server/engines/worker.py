@@ -48,8 +48,9 @@ class Worker(ABC):
         """Number of times that it was lost."""
         self.gpu_memory_bytes: int | None = None
         self.models: set[str] = set()
-        """Paths of models that it has run since it started."""
+        """Paths of models that it has loaded since it started."""
         self.current: WorkerRun | None = None
+        self._was_ready = False
 
     @property
     def free(self) -> bool:
@@ -58,22 +59,23 @@ class Worker(ABC):
 
     async def keep(self) -> None:
         """Start the worker, and again whenever it is lost, until cancelled."""
-        delay_s, was_ready = START_DELAY_S, False
+        delay_s = START_DELAY_S
         try:
             while True:
                 answer = await self._start()
                 if isinstance(answer, WorkerReady):
                     log.info("the worker %s is ready on %s", self.name, answer.device)
-                    delay_s, was_ready = START_DELAY_S, True
+                    delay_s, self._was_ready = START_DELAY_S, True
                     self.device, self.refusal, self.ready = answer.device, "", True
                     self._changed()
                     self._abandon(await self._live())
                     self.restarts += 1
                     continue
-                if not was_ready:
-                    self.refusal = answer.message if answer else ""
+                refusal = answer.message if answer else ""
+                if not self._was_ready:
+                    self.refusal = refusal
                 log.error(
-                    "the worker %s did not start; trying again in %.0f s %s", self.name, delay_s, self.refusal
+                    "the worker %s did not start; trying again in %.0f s %s", self.name, delay_s, refusal
                 )
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, START_DELAY_MAX_S)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.helpers.engines import until
 from tests.helpers.run_specs import RunSpecs
 from ugosa_server.config import WorkerSettings
 from ugosa_server.engines.base import WorkerReady, WorkerRefused
@@ -93,13 +94,23 @@ class Fleet:
         self.killed.append(actor)
 
 
+def worker_of(fleet):
+    changed = asyncio.Event()
+    return RayWorker("w", fleet, WorkerSettings(heartbeat_timeout_s=10), "/model", 10, changed.set), changed
+
+
 @contextlib.asynccontextmanager
 async def kept(fleet):
-    changed = asyncio.Event()
-    worker = RayWorker("w", fleet, WorkerSettings(heartbeat_timeout_s=10), "/model", 10, changed.set)
+    worker, changed = worker_of(fleet)
+    async with keeping(worker):
+        yield worker, changed
+
+
+@contextlib.asynccontextmanager
+async def keeping(worker):
     keeper = asyncio.create_task(worker.keep())
     try:
-        yield worker, changed
+        yield
     finally:
         keeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -129,6 +140,27 @@ async def test_refusal_is_cleared_once_an_actor_starts(monkeypatch):
     async with kept(fleet) as (worker, changed):
         await changed.wait()
         assert (worker.refusal, worker.ready, len(fleet.made)) == ("", True, 2)
+
+
+async def test_refusal_of_a_later_start_is_logged(monkeypatch, caplog):
+    monkeypatch.setattr(ray_worker, "HEALTH_INTERVAL_S", 0.01)
+    monkeypatch.setattr("ugosa_server.engines.worker.START_DELAY_S", 0.01)
+    first = Actor("a")
+    async with kept(Fleet(first, Actor("b", WorkerRefused("no such device")), Actor("c"))) as (_, changed):
+        await changed.wait()
+        changed.clear()
+        first.gone = True
+        await changed.wait()
+    assert "no such device" in caplog.text
+
+
+async def test_refusal_after_a_reconnection_ends_no_server(caplog):
+    worker, changed = worker_of(Fleet(Actor("a"), Actor("b", WorkerRefused("no such device"))))
+    async with keeping(worker):
+        await changed.wait()
+    async with keeping(worker):
+        await until(lambda: "trying again" in caplog.text, "the refusal")
+        assert (await Workers(worker).health()).refusal == ""
 
 
 async def test_lost_actor_that_answers_is_killed_before_its_run_ends(spec, monkeypatch):
