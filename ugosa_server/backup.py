@@ -17,7 +17,7 @@ from shlex import quote
 
 from ugosa_server.config import load_config
 from ugosa_server.errors import ConfigError, DiskFullError
-from ugosa_server.files import disk_full_explained, make_state_dir, publish, tmp_path_of
+from ugosa_server.files import disk_full_explained, expanded, make_state_dir, publish, tmp_path_of
 from ugosa_server.jobs.retention import require_database
 from ugosa_server.jobs.spool import SPOOL_FOLDERS
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store, copy_database, folders_of
@@ -35,8 +35,8 @@ def add_backup_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def _backup(options: argparse.Namespace) -> int:
-    state_dir = Path(load_config(options.config, {"state_dir": options.state_dir}).state_dir)
-    n_folders = back_up(state_dir.expanduser(), options.target)
+    config = load_config(options.config, {"state_dir": options.state_dir})
+    n_folders = back_up(expanded(config.state_dir), options.target)
     print(
         f"{options.target} has the database and {n_folders} folders of songs and stems; "
         f"`ugosa-server serve --state-dir {quote(str(options.target))}` starts on it"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ugosa_server.config import load_config
 from ugosa_server.errors import BadOptionError
-from ugosa_server.files import make_state_dir, private_umask
+from ugosa_server.files import expanded, make_state_dir, private_umask
 from ugosa_server.jobs.retention import S_PER_DAY, check_state_dir, require_database
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 
@@ -49,7 +49,7 @@ def add_token_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 def _store(options: argparse.Namespace, *, may_make: bool = False) -> Iterator[Store]:
     config = load_config(options.config, {"state_dir": options.state_dir})
     if not may_make:
-        require_database(Path(config.state_dir).expanduser())
+        require_database(expanded(config.state_dir))
     state_dir = make_state_dir(config.state_dir)
     check_state_dir(state_dir)
     with private_umask():

@@ -23,7 +23,8 @@ def run(tmp_path, *words):
 
 
 def test_what_names_its_folders_needs_no_home(tmp_path):
-    answer = run(tmp_path, "ugosa_server.cli", "token", "list", "--state-dir", str(tmp_path / "s"))
+    words = ("token", "create", "--principal", "anna", "--state-dir", str(tmp_path / "s"))
+    answer = run(tmp_path, "ugosa_server.cli", *words)
     assert answer.returncode == 0
     answer = run(tmp_path, "ugosa_client.cli", "models", "--server", "127.0.0.1:1")
     assert answer.returncode == 3
@@ -35,6 +36,7 @@ def test_what_names_its_folders_needs_no_home(tmp_path):
     [
         (["ugosa_server.cli", "token", "list"], "name a folder with --state-dir, or set HOME"),
         (["ugosa_server.cli", "token", "list", "--state-dir", "~nobody-here/s"], "write the whole path"),
+        (["ugosa_server.cli", "backup", "copy", "--state-dir", "~nobody-here/s"], "write the whole path"),
         (["ugosa_client.cli", "models"], "name the server with --server or UGOSA_SERVER"),
         (["ugosa_client.cli", "models", "--server", "unix:~/u.sock"], "write the whole path"),
     ],
