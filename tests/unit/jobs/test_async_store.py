@@ -113,3 +113,13 @@ async def test_one_that_has_gone_does_not_hold_up_the_others(path):
     assert await store(upload("b")) == "b"
     assert await store(lambda s: s.uploads.all_ids()) == {"a", "b"}
     store.close()
+
+
+async def test_a_lock_of_another_process_stops_no_other_thread(path):
+    store = AsyncStore(path)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    asyncio.get_running_loop().call_later(0.2, other.execute, "COMMIT")  # only if this thread can go on
+    assert await store(upload("a")) == "a"
+    other.close()
+    store.close()

@@ -28,6 +28,12 @@ OWNED = {
 }
 """Column of the id, name in sentences, and advice, of what principals' requests make, by its table."""
 
+# A transaction that begins by reading and then finds that another process has written in between could not go
+# on; IMMEDIATE makes it wait at its start instead.
+OUTERMOST = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+INNER = ("SAVEPOINT part", "RELEASE part", "ROLLBACK TO part; RELEASE part")
+"""Statements that begin, keep and undo a transaction."""
+
 log = logging.getLogger(__name__)
 
 
@@ -114,20 +120,20 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Run the block all or nothing; an inner transaction becomes part of the outer one.
 
-        Where the disk is full or fails, SQLite itself undoes the outermost one
-        (sqlite.org/lang_transaction.html, 3.1). apsw then misses its savepoint and says only that; what went
-        wrong is what is raised here.
+        apsw's own `with connection` holds the interpreter's lock while it waits for another process that
+        writes (`ugosa-server token`), and with it the whole server.
         """
+        begin, commit, undo = INNER if self.connection.in_transaction else OUTERMOST
+        self.execute(begin)
         try:
-            with self.connection:
-                yield
-        except apsw.SQLError as error:
-            cause: BaseException | None = error
-            while isinstance(cause, apsw.SQLError):
-                cause = cause.__context__
-            if self.connection.in_transaction or not isinstance(cause, apsw.Error):
-                raise
-            raise cause from None
+            yield
+            self.execute(commit)
+        except BaseException:
+            # Where the disk is full or fails, SQLite itself undoes the outermost one
+            # (sqlite.org/lang_transaction.html, 3.1).
+            if self.connection.in_transaction:
+                self.execute(undo)
+            raise
 
 
 class Table:

@@ -249,9 +249,6 @@ def folders_of(database: Path) -> frozenset[tuple[str, str]]:
 
 def _prepare(connection: apsw.Connection, path: Path, *, locks_whole: bool) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    # A transaction that begins by reading and then finds that `ugosa-server token` has written in between
-    # could not go on; IMMEDIATE makes it wait at its start instead.
-    connection.transaction_mode = "IMMEDIATE"
     if locks_whole:
         connection.pragma("locking_mode", "exclusive")
     _is_new(connection, path)  # before the first write
