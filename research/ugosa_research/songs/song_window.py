@@ -48,8 +48,8 @@ class WindowPlan:
     songs_a_step: float = 0.5
     """Number of new songs a step: the rate of fresh data."""
     effects: str = "own"
-    """own, or pedalboard: further effects on every stem, see `pedalboard_effects.py`; what was done to a song is then in
-    a JSON file beside it."""
+    """own, or pedalboard: further effects on every stem (`pedalboard_effects.py`); what was done to a song is
+    then in a JSON file beside it."""
 
     def window(self, step: int) -> range:
         """The songs that a step may draw from."""
