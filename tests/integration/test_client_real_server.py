@@ -267,6 +267,15 @@ def test_an_audition_keeps_the_newest_ten(tmp_path):
     assert len(said) == 12
 
 
+def test_audition_without_previews_says_why(tmp_path):
+    said = []
+    audition = Audition(None, tmp_path / "empty", SimpleNamespace(say=said.append), lambda event: None)
+    audition.happened(StateChanged("job", 1, 1, None, JobState.RUNNING))
+    assert said == []
+    audition.happened(StateChanged("job", 1, 2, None, JobState.SUCCEEDED))
+    assert said == [f"no preview came into {tmp_path / 'empty'}: there was too little to learn"]
+
+
 def test_a_preview_is_a_short_stretch_of_the_song(client, tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, 0.1 * noise_song(17 * 8000, channels=1), 8000)

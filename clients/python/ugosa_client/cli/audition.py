@@ -12,7 +12,7 @@ from ugosa_client.cli.job_options import seconds
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, NotFoundError, OutputError, reason_of
-from ugosa_client.events import JobEvent, PreviewReady
+from ugosa_client.events import JobEvent, PreviewReady, StateChanged
 from ugosa_client.stem_files import safe_file_name
 
 KEPT = 10  # newest previews
@@ -71,6 +71,8 @@ class Audition:
         """
         if not isinstance(event, PreviewReady):
             self._on_event(event)
+            if isinstance(event, StateChanged) and event.state.is_terminal and not self._written:
+                self._reporter.say(f"no preview came into {self._folder}: there was too little to learn")
             return
         try:
             files = {source: self._client.read_preview(event.job_id, source) for source in event.sources}
