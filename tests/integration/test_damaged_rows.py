@@ -105,24 +105,24 @@ async def test_a_damaged_event_is_a_notice_and_ends_no_watch(tmp_path):
         assert {event.notice.reason for event in again} == {"STORE_DAMAGED"}
 
 
-async def test_a_damaged_upload_is_sent_again_under_its_request(tmp_path):
+@pytest.mark.parametrize("column", ["audio", "format"])
+async def test_a_damaged_upload_is_sent_again_under_its_request(tmp_path, column):
     async with listening(tmp_path) as (_, (address,)), grpc.aio.insecure_channel(address) as channel:
         api = Api(channel)
         fields = {"request_id": "r", "format": FILE, "size_bytes": len(SONG)}
-        for column in ("audio", "format"):
-            upload_id = (await api.create_upload(**fields)).upload_id
-            await send(api, upload_id)
-            damage(tmp_path, "uploads", column, b"{", upload_id, "upload_id")
-            with pytest.raises(grpc.aio.AioRpcError) as error:
-                await api.job(upload_id=upload_id)
-            assert error_info(error.value)[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_DAMAGED")
-            listed = await api.uploads.ListUploads(upload_service_pb2.ListUploadsRequest())
-            assert [upload.upload_id for upload in listed.uploads] == [upload_id]
-            assert (await api.create_upload(**fields)).upload_id == upload_id
-            await send(api, upload_id)
-            job = await api.job(upload_id=upload_id)
-            await api.watch(job.job_id)
-            assert (await get(api, job.job_id)).state == job_pb2.JOB_STATE_SUCCEEDED
+        upload_id = (await api.create_upload(**fields)).upload_id
+        await send(api, upload_id)
+        damage(tmp_path, "uploads", column, b"{", upload_id, "upload_id")
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await api.job(upload_id=upload_id)
+        assert error_info(error.value)[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_DAMAGED")
+        listed = await api.uploads.ListUploads(upload_service_pb2.ListUploadsRequest())
+        assert [upload.upload_id for upload in listed.uploads] == [upload_id]
+        assert (await api.create_upload(**fields)).upload_id == upload_id
+        await send(api, upload_id)
+        job = await api.job(upload_id=upload_id)
+        await api.watch(job.job_id)
+        assert (await get(api, job.job_id)).state == job_pb2.JOB_STATE_SUCCEEDED
 
 
 async def send(api, upload_id):

@@ -255,6 +255,7 @@ class Batch:
             except ResourceExhaustedError as error:
                 is_queue = error.reason == "QUEUE_FULL" or error.metadata.get("limit") == "quota_queued_jobs"
                 self._underway.discard(str(song))
+                others |= self._underway  # those before, for they may have made room since; those that came
                 if not is_queue and not (self._forget and others):
                     raise
                 what = "the server's queue" if is_queue else "the room at the server"
