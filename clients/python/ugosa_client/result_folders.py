@@ -27,9 +27,7 @@ FILES = re.compile(rb'(<script id="files" type="application/json">)[^<]*')
 
 def job_of_folder(folder: Path) -> str | None:
     """Return the id of the job whose results a folder holds; None = it is no folder of results."""
-    report = _report_of_folder(folder)
-    job_id = report.get("job_id", report.get("job"))
-    return None if job_id is None else str(job_id)
+    return _job_of_report(_report_of_folder(folder))
 
 
 def remove_replaced(folder: Path, job_id: str, rule: StemFiles, names: Iterable[str]) -> None:
@@ -38,7 +36,7 @@ def remove_replaced(folder: Path, job_id: str, rule: StemFiles, names: Iterable[
     Else they would stand among the new ones, as stems of the same song.
     """
     report = _report_of_folder(folder)
-    if job_of_folder(folder) in (None, job_id):
+    if _job_of_report(report) in (None, job_id):
         return
     with suppress(KeyError, TypeError, ValueError):  # a report of somebody else, or of an older kind
         sources = [str(stem["source"]) for stem in report["stems"]]
@@ -54,6 +52,11 @@ def _report_of_folder(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return report if isinstance(report, dict) and "stems" in report else {}
+
+
+def _job_of_report(report: Mapping[str, Any]) -> str | None:
+    job_id = report.get("job_id", report.get("job"))
+    return None if job_id is None else str(job_id)
 
 
 def free_folder(folder: Path, job_id: str) -> Path:

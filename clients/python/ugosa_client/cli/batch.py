@@ -185,7 +185,6 @@ def only_batch_into(out: Path) -> Iterator[None]:
 
 def write_summary(path: Path, outcomes: list[SongOutcome]) -> None:
     """Write a row for each song, for spreadsheets and scripts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(SUMMARY_COLUMNS)
