@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from threading import Event
 
 import numpy as np
 import pytest
 
 from tests.helpers.songs import SOURCES, make_song, read_audio, write_song
 from ugosa_client.cli import main
+from ugosa_client.cli.reporter import Reporter
+from ugosa_client.client import UgosaClient
 from ugosa_client.errors import ResourceExhaustedError
 
 RATE = 44100
@@ -254,6 +257,20 @@ def test_a_batch_that_forgets_its_songs_needs_little_room(start_server, tmp_path
         write_song(make_song(FRAMES, RATE, seed=number), songs / f"{number}.wav")
     server = start_server("--quota-stored-bytes", "5000000")  # a song with its stems takes 3.5 MB
     monkeypatch.setenv("UGOSA_SERVER", server.target)
+    another_waits = Event()
+    say, delete = Reporter.say, UgosaClient.delete
+
+    def say_and_notice(self, text):
+        say(self, text)
+        if "the room at the server is full; waiting" in text:
+            another_waits.set()
+
+    def delete_once_another_waits(self, job):
+        assert another_waits.wait(60)
+        delete(self, job)
+
+    monkeypatch.setattr(Reporter, "say", say_and_notice)
+    monkeypatch.setattr(UgosaClient, "delete", delete_once_another_waits)
     assert main(["batch", str(songs), "-o", str(tmp_path / "out"), "--forget"]) == 0
     assert "the room at the server is full; waiting" in capsys.readouterr().err
 
