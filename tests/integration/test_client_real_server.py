@@ -267,13 +267,21 @@ def test_an_audition_keeps_the_newest_ten(tmp_path):
     assert len(said) == 12
 
 
-def test_audition_without_previews_says_why(tmp_path):
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (JobState.SUCCEEDED, "there was too little to learn"),
+        (JobState.FAILED, "the job failed before the first one"),
+        (JobState.CANCELLED, "the job was cancelled before the first one"),
+    ],
+)
+def test_audition_without_previews_says_why(tmp_path, state, why):
     said = []
     audition = Audition(None, tmp_path / "empty", SimpleNamespace(say=said.append), lambda event: None)
     audition.happened(StateChanged("job", 1, 1, None, JobState.RUNNING))
     assert said == []
-    audition.happened(StateChanged("job", 1, 2, None, JobState.SUCCEEDED))
-    assert said == [f"no preview came into {tmp_path / 'empty'}: there was too little to learn"]
+    audition.happened(StateChanged("job", 1, 2, None, state))
+    assert said == [f"no preview came into {tmp_path / 'empty'}: {why}"]
 
 
 def test_a_preview_is_a_short_stretch_of_the_song(client, tmp_path):

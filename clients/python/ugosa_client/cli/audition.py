@@ -13,9 +13,16 @@ from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, NotFoundError, OutputError, reason_of
 from ugosa_client.events import JobEvent, PreviewReady, StateChanged
+from ugosa_client.resources import JobState
 from ugosa_client.stem_files import safe_file_name
 
 KEPT = 10  # newest previews
+WHY_NONE = {
+    JobState.SUCCEEDED: "there was too little to learn",
+    JobState.FAILED: "the job failed before the first one",
+    JobState.CANCELLED: "the job was cancelled before the first one",
+}
+"""Reason that a job had no preview, by its last state."""
 
 
 def add_audition(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +79,7 @@ class Audition:
         if not isinstance(event, PreviewReady):
             self._on_event(event)
             if isinstance(event, StateChanged) and event.state.is_terminal and not self._written:
-                self._reporter.say(f"no preview came into {self._folder}: there was too little to learn")
+                self._reporter.say(f"no preview came into {self._folder}: {WHY_NONE[event.state]}")
             return
         try:
             files = {source: self._client.read_preview(event.job_id, source) for source in event.sources}
