@@ -134,6 +134,9 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     message = f"{len(failed)} of {len(ordered)} songs failed; "
     if all(outcome.exit_code is ExitCode.BAD_INPUT for outcome in failed):
         message += "mend what the table lists, then run the same command again to try only these"
+    elif work.lacked_room and not arguments.forget:
+        message += "run the same command again with --forget, which makes room at the server by deleting"
+        message += " each song there once its stems are here"
     else:
         message += "run the same command again to try only these"
     reporter.failed(ExitCode.JOB_FAILED, "BATCH", f"{message}\n{text}", result)

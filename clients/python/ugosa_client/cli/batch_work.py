@@ -118,6 +118,8 @@ class Batch:
         self._gone_wrong = {job.request_id for job in client.list_jobs(ended_without_stems)}
         self._underway: set[str] = set()
         """Songs that may yet make room at the server: sent or followed, and not refused for want of it."""
+        self.lacked_room = False
+        """Whether a song was refused for want of room at the server."""
         self.stop = threading.Event()
         """Set when no further work should be begun."""
 
@@ -257,6 +259,7 @@ class Batch:
                 self._underway.discard(str(song))
                 others |= self._underway  # those before, for they may have made room since; those that came
                 if not is_queue and not (self._forget and others):
+                    self.lacked_room = True
                     raise
                 what = "the server's queue" if is_queue else "the room at the server"
                 reporter.say(f"{what} is full; waiting")
