@@ -106,6 +106,27 @@ def test_base_stems_replace_nothing_of_the_user(base_client, tmp_path):
     assert mine.read_bytes() == b"a take of mine"
 
 
+@pytest.mark.parametrize("source", ["vocals", None])
+def test_base_stems_of_another_job_leave_with_its_results(server_and_client, base_client, tmp_path, source):
+    server, _ = server_and_client
+    base_client.fetch("j", tmp_path / "out")
+    base = tmp_path / "out" / "base"
+    (base / "notes.txt").write_text("mine")
+    server.add_succeeded_job("k", {"drums": VOCALS})
+    server.files["k", str(job_service_pb2.REPORT_FORMAT_JSON)] = json.dumps(REPORT | {"job_id": "k"}).encode()
+    if source is not None:
+        server.files["k", f"base/{source}"] = VOCALS
+        server.jobs["k"].base_stems.add().CopyFrom(server.jobs["k"].stems[0])
+        server.jobs["k"].base_stems[0].source = source
+    base_client.fetch("k", tmp_path / "out", overwrite=True)
+    its_own = [] if source is None else [f"{source}.wav", "report.json"]
+    assert sorted(contents(base)) == sorted(["notes.txt", *its_own])
+    (base / "notes.txt").unlink()
+    for job_id in ("j", "k"):
+        base_client.fetch(job_id, tmp_path / "out", overwrite=True)
+    assert base.exists() == (source is not None)
+
+
 def test_early_stems_that_just_went_are_no_failure(server_and_client, base_client, tmp_path):
     server, _ = server_and_client
     del server.files["j", "base/drums"]
@@ -210,9 +231,11 @@ def test_nothing_of_the_user_is_replaced_by_the_link(server_and_client, tmp_path
     assert (tmp_path / "out-latest").read_text() == "mine"
 
 
-def test_the_song_itself_is_never_replaced(server_and_client, tmp_path):
+@pytest.mark.parametrize("folder", [".", "base"])
+def test_the_song_itself_is_never_replaced(server_and_client, tmp_path, folder):
     server, client = server_and_client
-    song = tmp_path / "drums.wav"
+    song = tmp_path / folder / "drums.wav"
+    song.parent.mkdir(exist_ok=True)
     song.write_bytes(b"the song")
     with pytest.raises(OutputExistsError, match="would replace the song"):
         client.separate(SeparationRequest(song), tmp_path, overwrite=True)

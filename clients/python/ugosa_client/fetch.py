@@ -112,6 +112,8 @@ def fetch_results(
     with _write_errors_explained(folder, job_id):
         folder.mkdir(parents=True, exist_ok=True)
         remove_replaced(folder, job_id, stem_files, [path.name for path in paths.values()])
+        if not (beside or job.base_stems):
+            remove_replaced(folder / BASE_FOLDER, job_id, stem_files, ())
         # The report comes first: with it in place, an interrupted fetch finds its own stems again.
         fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, folder / REPORT_JSON)
         page = None
@@ -150,8 +152,15 @@ def fetch_base_stems(
     paths = _paths(replace(job, stems=job.base_stems), folder, stem_files, overwrite=overwrite)
     with _write_errors_explained(folder, job.job_id):
         folder.mkdir(parents=True, exist_ok=True)
-        # By this a later fetch knows the files as ours.
-        note = {"job_id": job.job_id, "take": "base", "stems": [stem.source for stem in job.base_stems]}
+        remove_replaced(folder, job.job_id, stem_files, [path.name for path in paths.values()])
+        # By this a later fetch knows the files as ours; it has the fields of a report that say their names.
+        note = {
+            "job_id": job.job_id,
+            "take": "base",
+            "file_name": job.file_name,
+            "stem_encoding": job.base_stems[0].encoding.value,
+            "stems": [{"source": stem.source} for stem in job.base_stems],
+        }
         (folder / REPORT_JSON).write_text(json.dumps(note) + "\n", encoding="utf-8")
         try:
             _fetch_stems(connection, job.job_id, paths, stem_files, on_progress)

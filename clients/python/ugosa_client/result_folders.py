@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ def job_of_folder(folder: Path) -> str | None:
     return _job_of_report(_report_of_folder(folder))
 
 
-def remove_replaced(folder: Path, job_id: str, rule: StemFiles, names: Iterable[str]) -> None:
-    """Remove the stems and the page of another job that files of these names are to replace.
+def remove_replaced(folder: Path, job_id: str, rule: StemFiles, names: Collection[str]) -> None:
+    """Remove the results of another job that files of these names are to replace; with none, the folder too.
 
-    Else they would stand among the new ones, as stems of the same song.
+    Else they would stand among the new ones, as stems of the same song. What is not of that job stays.
     """
     report = _report_of_folder(folder)
     if _job_of_report(report) in (None, job_id):
@@ -44,6 +44,10 @@ def remove_replaced(folder: Path, job_id: str, rule: StemFiles, names: Iterable[
         old = rule.names(str(report["file_name"]), sources, suffix)
         for name in {*old, REPORT_HTML} - {*names}:
             (folder / name).unlink(missing_ok=True)
+        if not names:
+            (folder / REPORT_JSON).unlink()
+            with suppress(OSError):  # something else is in it
+                folder.rmdir()
 
 
 def _report_of_folder(folder: Path) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def submit(
     adapter = None if request.adapter is None else AdapterFile(request.adapter)
     if out_dir is not None:
         check_out_dir(song, out_dir, model.sources, overwrite, stem_files)
-        if options.base_stems not in (None, BaseStems.NONE):
+        if overwrite or options.base_stems not in (None, BaseStems.NONE):  # or old ones there would go
             check_out_dir(song, Path(out_dir) / BASE_FOLDER, model.sources, overwrite, stem_files)
     length = lossless_length(song.path) if isinstance(song, FileSong) else None
     if length is not None:
