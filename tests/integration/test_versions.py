@@ -16,7 +16,7 @@ def song(shared_server, tmp_path, monkeypatch):
     return write_song(make_song(2 * RATE, RATE, seed=4711), tmp_path / "song.wav")
 
 
-def test_versions_say_what_changed_and_what_came_of_it(song, tmp_path, capsys):
+def test_versions_say_what_changed_and_what_came_of_it(song, tmp_path, monkeypatch, capsys):
     marks = tmp_path / "marks.txt"
 
     def job_of(text, *words):
@@ -48,6 +48,10 @@ def test_versions_say_what_changed_and_what_came_of_it(song, tmp_path, capsys):
     assert "is kept until you delete it" in said("star", first)
     assert f"*1 {first}" in " ".join(said("versions", str(song)).split())
     assert "as long as others" in said("star", first, "--remove")
+    assert said("compare", "2", "1", "--song", str(song)) == compared
+    monkeypatch.chdir(tmp_path)
+    assert f"job {second} is kept until" in said("star", "2")
+    assert said("compare", "2", first) == compared
     again = json.loads(said("versions", str(song), "--json").splitlines()[-1])["versions"]
     assert [version["number"] for version in again] == [2, 1]
     assert main(["versions", str(tmp_path / "other.wav")]) == 2
@@ -59,3 +63,18 @@ def test_jobs_of_two_songs_are_not_compared(song, client, tmp_path, capsys):
     assert main(["compare", *jobs]) == 2
     assert "are of two songs" in capsys.readouterr().err
     assert main(["star", "job-0123456789abcdef"]) == 2
+
+
+def test_a_number_of_no_version_says_what_is_there(shared_server, tmp_path, monkeypatch, capsys):
+    def error_of(*words):
+        assert main([*words]) == 2
+        return capsys.readouterr().err
+
+    monkeypatch.setenv("UGOSA_SERVER", shared_server.target)
+    monkeypatch.chdir(tmp_path)
+    assert "has no audio files" in error_of("star", "1")
+    write_song(make_song(RATE, RATE, seed=4713), tmp_path / "new song.wav")
+    assert "new song.wav has 0 versions, and none is number 1; `ugosa versions 'new" in error_of("star", "1")
+    write_song(make_song(RATE, RATE, seed=4714), tmp_path / "other.wav")
+    assert "has 2 songs; name the one that is meant with --song" in error_of("compare", "1", "2")
+    assert "other.wav has 0 versions" in error_of("compare", "1", "2", "--song", "other.wav")

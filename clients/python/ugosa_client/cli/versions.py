@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.jobs import minute_text, table_text
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
@@ -17,7 +19,7 @@ from ugosa_client.errors import BadInputError, NotFoundError
 from ugosa_client.resources import Job, JobState, VerdictOutcome
 from ugosa_client.separate import take_project
 from ugosa_client.song import FileSong
-from ugosa_client.versions import marks_changed, options_changed, versions_of
+from ugosa_client.versions import Version, marks_changed, options_changed, versions_of
 
 ID = re.compile(r"(job|upload)-[0-9a-f]{16}")
 OUTCOMES = {
@@ -25,6 +27,7 @@ OUTCOMES = {
     VerdictOutcome.DID_NOT: "did not help",
     VerdictOutcome.CANNOT_TELL: "cannot tell",
 }
+JOB_HELP = "its id, or its number in `ugosa versions SONG`"
 MAX_CHANGES = 3  # that a line of the list names
 
 
@@ -38,19 +41,25 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     compare = commands.add_parser(
         "compare", parents=[common], help="say what differs between two jobs, and what came of it"
     )
-    compare.add_argument("first", metavar="JOB")
-    compare.add_argument("second", metavar="JOB")
+    compare.add_argument("first", metavar="JOB", help=JOB_HELP)
+    compare.add_argument("second", metavar="JOB", help=JOB_HELP)
     compare.set_defaults(run=run_compare)
     star = commands.add_parser("star", parents=[common], help="keep a job with its stems for ever")
-    star.add_argument("job_id", metavar="JOB")
+    star.add_argument("job", metavar="JOB", help=JOB_HELP)
     star.add_argument("--remove", action="store_true", help="keep it only as long as others")
     star.set_defaults(run=run_star)
+    for command in (compare, star):
+        command.add_argument(
+            "--song",
+            metavar="SONG",
+            help="whose versions have these numbers, as `ugosa versions` takes it (default: the only song in"
+            " this folder)",
+        )
 
 
 def run_versions(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """List the versions, newest first."""
-    sha256 = _song_sha256(arguments.song, client)
-    versions = versions_of(list(client.list_jobs(song_sha256=sha256)))
+    versions = _versions(arguments.song, client)
     table = Table("", "job", "made", "marks changed", "options changed", "verdict", box=None)
     for version in versions:
         job = version.job
@@ -68,7 +77,9 @@ def run_versions(arguments: argparse.Namespace, client: UgosaClient, reporter: R
 
 def run_compare(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Say what differs between two jobs of a song: marks, options, verdicts, leakage."""
-    first, second = client.get_job(arguments.first), client.get_job(arguments.second)
+    first, second = (
+        client.get_job(_job_id(job, arguments.song, client)) for job in (arguments.first, arguments.second)
+    )
     if first.song_sha256 != second.song_sha256:
         raise BadInputError(f"{first.job_id} and {second.job_id} are of two songs and cannot be compared")
     marks = marks_changed(first.marks, second.marks, second)
@@ -94,9 +105,38 @@ def run_compare(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
 
 def run_star(arguments: argparse.Namespace, client: UgosaClient, reporter: Reporter) -> None:
     """Keep the job, or no longer."""
-    job = client.star(arguments.job_id, starred=not arguments.remove)
+    job_id = _job_id(arguments.job, arguments.song, client)
+    job = client.star(job_id, starred=not arguments.remove)
     kept = "is kept until you delete it" if job.starred else "is kept as long as others"
     reporter.result({"job": job}, f"job {job.job_id} {kept}")
+
+
+def _job_id(job: str, song: str | None, client: UgosaClient) -> str:
+    """Return the id of a job given by it, or by its number among the versions of a song."""
+    if not job.isdecimal():
+        return job
+    song = song or _song_here()
+    versions = _versions(song, client)
+    for version in versions:
+        if version.number == int(job):
+            return version.job.job_id
+    raise NotFoundError(
+        f"{song} has {len(versions)} versions, and none is number {job}; `ugosa versions {quote(song)}`"
+        " lists them"
+    )
+
+
+def _song_here() -> str:
+    """Return the only song of the folder that the command runs in."""
+    here = Path.cwd()
+    songs = SongTree(here, recursive=False, out=here).songs()
+    if len(songs) > 1:
+        raise BadInputError(f"{here} has {len(songs)} songs; name the one that is meant with --song")
+    return songs[0].name
+
+
+def _versions(song: str, client: UgosaClient) -> list[Version]:
+    return versions_of(list(client.list_jobs(song_sha256=_song_sha256(song, client))))
 
 
 def _song_sha256(song: str, client: UgosaClient) -> str:
