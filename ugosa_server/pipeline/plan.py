@@ -165,7 +165,7 @@ def plan_phases(
         return [*phases, PhasePlan(RunPhase.BASE_SEPARATION, separation_cost)]
     if strategy.depth is not None:
         phases.append(PhasePlan(RunPhase.BASE_SEPARATION, separation_cost))
-    calibration = 0.0  # comes last in its phase, so that time is left for it with the next
+    calibration = 0.0
     if strategy.depth is not None and adaptation.epochs:
         calibration = calibration_cost(spec, strategy, config)
         steps = count_steps(model_frames(spec.source, config), config.sample_rate_hz, adaptation)
@@ -184,7 +184,7 @@ def plan_phases(
         report_s += clip_s * n_clips / min(threads, n_clips)
     return [
         *phases,
-        PhasePlan(RunPhase.SEPARATION, separation_cost + calibration),
+        PhasePlan(RunPhase.SEPARATION, separation_cost, lead_cost=calibration),
         PhasePlan(RunPhase.REPORT, other_s=report_s),
     ]
 

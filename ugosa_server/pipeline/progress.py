@@ -25,6 +25,8 @@ class PhasePlan:
     """Expected work of the network: seconds of audio that it would process in that time."""
     other_s: float = 0.0
     """Expected seconds of all other work."""
+    lead_cost: float = 0.0
+    """Expected work of the network before its first step, which the time of the phase before has in it."""
 
 
 class RunJournal:
@@ -154,5 +156,6 @@ class RunJournal:
         seconds = {}
         for phase, plan in self._plan.items():
             like = phase if phase in s_per_cost else SAME_WORK.get(phase, phase)
-            seconds[phase] = plan.cost * s_per_cost.get(like, overall) + plan.other_s
+            cost = plan.cost if phase in self._started_s else plan.cost + plan.lead_cost
+            seconds[phase] = cost * s_per_cost.get(like, overall) + plan.other_s
         return seconds

@@ -1,5 +1,7 @@
 """Progress never falls, its time left is measured, and it does not flood."""
 
+from dataclasses import replace
+
 import pytest
 
 from ugosa_server.jobs.runs import RunPhase
@@ -67,6 +69,23 @@ def test_time_left_takes_separation_as_fast_as_base_separation(clock):
     clock.now_s += 50
     (event,) = journal.advance(5)  # 5 s a unit of cost: 50 s left
     assert event.eta_s == pytest.approx(50 + 8 * 0.5 + 3)
+
+
+def test_work_before_a_phase_takes_no_time_once_it_begins(clock):
+    plan = [replace(phase, lead_cost=100 * (phase.phase is RunPhase.SEPARATION)) for phase in PLAN]
+    journal = RunJournal(plan, clock)
+    begin(journal, RunPhase.PREPARE)
+    begin(journal, RunPhase.BASE_SEPARATION)
+    clock.now_s += 4
+    journal.advance(4)  # 0.5 s a unit of cost
+    begin(journal, RunPhase.ADAPTATION)
+    clock.now_s += 10
+    (event,) = journal.advance(10)
+    assert event.eta_s == pytest.approx((100 + 8) * 0.5 + 3)
+    clock.now_s += 60
+    event = begin(journal, RunPhase.SEPARATION)
+    assert event.eta_s == pytest.approx(8 * 0.5 + 3)
+    assert event.fraction == pytest.approx(1 - 7 / (0.1 + 4 + 70 + 7))
 
 
 @pytest.mark.parametrize("speed", [0.1, 10])
