@@ -25,7 +25,7 @@ from ugosa_server.files import replacing, sha256_of_file
 from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
 from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.pipeline.context import RunContext
-from ugosa_server.pipeline.memory import own_bytes
+from ugosa_server.pipeline.memory import is_out_of_memory, memory_reason, own_bytes, too_little_memory
 from ugosa_server.pipeline.model_input import ModelMix
 from ugosa_server.pipeline.plan import calibration_cost
 from ugosa_server.pipeline.previews import Previews
@@ -110,7 +110,7 @@ def adapt_network(
             return None
     calibration = None
     if calibrates:
-        calibration = _calibrate(context, material.pool, guard)
+        calibration = yield from _calibrate_in_memory(context, material.pool, guard)
     verdict = None
     if options.guard:
         verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, len(epoch_losses), 0.0)
@@ -206,6 +206,24 @@ def _learn(
         context.check_cancel()
         yield from previews.after_step(step)
     return steps, epoch_losses
+
+
+def _calibrate_in_memory(
+    context: RunContext, pool: RemixPool, guard: Guard | None
+) -> Generator[RunEvent, None, MaskCalibration | None]:
+    """Calibrate; leave it out where memory is too little and another try would learn nothing, or less."""
+    try:
+        return _calibrate(context, pool, guard)
+    except (RuntimeError, MemoryError) as error:
+        learns_no_more = context.is_asked(Wish.ACCEPT) or context.journal.is_budget_spent()
+        if not (learns_no_more and is_out_of_memory(error)):
+            raise
+    yield context.journal.notice(
+        memory_reason(context),
+        f"{too_little_memory(context)} for more than what was learned: the calibration of the masks is left"
+        " out, and the same stems again take --calibration off too",
+    )
+    return None
 
 
 def _calibrate(context: RunContext, pool: RemixPool, guard: Guard | None) -> MaskCalibration | None:

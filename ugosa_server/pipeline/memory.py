@@ -72,9 +72,21 @@ def within_memory(
             if not is_out_of_memory(error):
                 raise
         # Outside of the handler: the error holds on to every tensor of the frames that it went through.
-        on_gpu = context.model.on_gpu
+        reason = memory_reason(context)
         context, message = _with_less(context, phase)
-        yield context.journal.notice("GPU_MEMORY" if on_gpu else "CPU_MEMORY", message)
+        yield context.journal.notice(reason, message)
+
+
+def memory_reason(context: RunContext) -> str:
+    """Return the reason of a notice that memory is too little."""
+    return "GPU_MEMORY" if context.model.on_gpu else "CPU_MEMORY"
+
+
+def too_little_memory(context: RunContext) -> str:
+    """Return whose memory is too little, in words that go on with "for ..."."""
+    if budget := context.memory_budget_bytes:
+        return f"{budget / 1e6:.0f} MB of memory are too little"
+    return f"{'the GPU' if context.model.on_gpu else 'this machine'}'s memory is too little"
 
 
 def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
@@ -106,10 +118,7 @@ def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
     gc.collect()
     torch.cuda.empty_cache()
     options = context.spec.options
-    memory = "the GPU's memory is" if context.model.on_gpu else "this machine's memory is"
-    if budget := context.memory_budget_bytes:
-        memory = f"{budget / 1e6:.0f} MB of memory are"
-    too_little = f"{memory} too little for {phase.value.replace('_', ' ')}"
+    too_little = f"{too_little_memory(context)} for {phase.value.replace('_', ' ')}"
     if phase is RunPhase.ADAPTATION:
         adaptation = smaller_adaptation(options.adaptation)
         if adaptation is not None:
@@ -127,7 +136,7 @@ def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
                 f"{too_little} in segments of {options.separation.segment_s:g} s: going on with"
                 f" {separation.segment_s:g} s",
             )
-    if budget:
+    if context.memory_budget_bytes:
         raise MemoryBudgetError(f"{too_little}, even in the smallest pieces; {WAY_OUT}")
     if not context.model.on_gpu:
         raise MemoryError(f"{too_little}, even in the smallest pieces")

@@ -13,8 +13,11 @@ from ugosa_server.adaptation.presets import AdaptationOptions
 from ugosa_server.engines.base import Wish
 from ugosa_server.jobs.runs import BaseStems, RunNotice, RunPhase, RunProgress
 from ugosa_server.pipeline.run import run_job
+from ugosa_server.separation.options import SeparationOptions
 
 LONG = AdaptationOptions(learning_rate=1e-3, epochs=1000, segment_s=0.5)  # many minutes; an epoch has 6 steps
+
+FILTER = SeparationOptions(segment_s=1.0, wiener_exponent=0.8)  # with which remixes calibrate the masks
 
 
 @pytest.fixture
@@ -85,4 +88,21 @@ def test_epochs_of_an_earlier_attempt_are_taken(make_spec, networks, tmp_path):
     assert {"RESUMED", "ACCEPTED"} <= notices(events).keys()
     assert notices(events)["ACCEPTED"].startswith("6 of 18 steps were learned")
     *_, counted = run_job(make_spec(adaptation=replace(options, max_steps=6)), networks, never)
+    assert digests(counted) == digests(ending)
+
+
+def test_a_calibration_short_of_memory_leaves_what_was_learned(make_spec, networks, monkeypatch):
+    def cramped(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("ugosa_server.pipeline.adapt.fit_calibration", cramped)
+    options = replace(LONG, strategy="R-L4:D", learning_rate=1e-4, guard=False)
+    spec = make_spec(adaptation=options, separation=FILTER)
+    *events, ending = accepted_in(spec, networks, RunPhase.ADAPTATION, step=2)
+    steps = int(notices(events)["ACCEPTED"].split()[0])
+    assert steps >= 2
+    assert ending.adapter is not None
+    assert "the calibration of the masks is left out" in notices(events)["CPU_MEMORY"]
+    options = replace(options, max_steps=steps, calibration=False)
+    *_, counted = run_job(make_spec(adaptation=options, separation=FILTER), networks, never)
     assert digests(counted) == digests(ending)
