@@ -64,7 +64,7 @@ class ArrayTable:
         """Return whether all jobs of an array have ended; cheap while one of the first has not."""
         unfinished = "SELECT 1 FROM jobs WHERE jobs.array_id = job_arrays.array_id AND end_time_s IS NULL"
         ended = f"NOT EXISTS ({unfinished})"
-        return self._db.owned(tuple[bool], "job_arrays", ended, principal, array_id)[0]
+        return self._db.owned(tuple[int], "job_arrays", ended, principal, array_id)[0] == 1
 
     def get(self, principal: str, array_id: str) -> JobArray:
         """Return an array of this principal."""

@@ -59,7 +59,7 @@ class Database:
     def value(self, value_type: type[R], sql: str, values: Sequence[Value] = ()) -> R:
         """Return the one value of a statement that always gives one row of one column, such as a count."""
         ((value,),) = self.execute(sql, values).fetchall()
-        return msgspec.convert(value, value_type)
+        return _typed(value, value_type)
 
     def strings(self, sql: str, values: Sequence[Value] = ()) -> list[str]:
         """Return the one column of a statement, such as ids."""
@@ -184,7 +184,7 @@ class Record:
 
 def _typed(value: object, value_type: type[R]) -> R:
     try:
-        return msgspec.convert(value, value_type, strict=False)  # SQLite's switches are 0 and 1
+        return msgspec.convert(value, value_type, strict=value_type is not bool)  # a switch is 0 or 1
     except msgspec.ValidationError as error:
         raise StoreDamagedError("a row of the server's database is damaged; others are not") from error
 
