@@ -23,7 +23,7 @@ The constants were chosen on songs that the network was trained on (research/REA
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,7 @@ from ugosa_server.separation.wiener import wiener_grid
 REMIXES = 48
 MIN_SILENCE_S = 3.0  # of a source, in stretches: less tells too little about the rest of the song
 STEPS = 40
+WORK_STEPS = REMIXES + STEPS
 LEARNING_RATE = 0.1  # of Adam for half of the steps, then falling to 0
 PULL = 6.0  # dB a square neper
 SLOPE_PULL = 2.0
@@ -72,9 +73,10 @@ def fit_calibration(
     exponent: float,
     window_frames: int,
     seed: int,
-    check_cancel: Callable[[], None] = lambda: None,
-) -> MaskCalibration | None:
+) -> Generator[int, None, MaskCalibration | None]:
     """Learn the calibration of a network's estimates; None where no remix tells anything.
+
+    Yields how many of `WORK_STEPS` are done.
 
     Args:
         separate: separates one window [C, T] at the network's scale: [S, C, T].
@@ -82,14 +84,14 @@ def fit_calibration(
         exponent: alpha of the Wiener filter.
         window_frames: length of a remix.
         seed: of the remixes.
-        check_cancel: called between windows and steps; what it raises ends it.
     """
     sample_rate_hz = pool.song.sample_rate_hz
     bins, counts = _sampled_bins(sample_rate_hz)
     examples = []
     within = pool.stretches_of_well_known(round(MIN_SILENCE_S * sample_rate_hz))
-    for remix in pool.draw(REMIXES, window_frames, np.random.default_rng((seed, 4)), within):
-        check_cancel()
+    remixes = pool.draw(REMIXES, window_frames, np.random.default_rng((seed, 4)), within)
+    for number, remix in enumerate(remixes):
+        yield number
         mix, targets = pool.build(remix, window_frames)
         with torch.no_grad():
             estimates = separate(torch.from_numpy(mix)).cpu()
@@ -105,7 +107,7 @@ def fit_calibration(
     slopes = torch.zeros(n_sets, n_sources, BANDS, requires_grad=True)
     optimiser = torch.optim.Adam([offsets, slopes], betas=(0.9, 0.95))
     for step in range(STEPS):
-        check_cancel()
+        yield REMIXES + step
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, 2 * (1 - step / STEPS))
         calibration = _of_sources(sets, offsets, slopes)

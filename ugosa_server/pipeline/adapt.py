@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from ugosa_server.adaptation import AdaptationOptions, LossTerms, Outcome, Verdict
 from ugosa_server.adaptation.adapter_file import apply_adapter, copy_into, load_adapter, save_adapter
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, marks_sha256
-from ugosa_server.adaptation.calibration import fit_calibration
+from ugosa_server.adaptation.calibration import WORK_STEPS, fit_calibration
 from ugosa_server.adaptation.checkpoint import AdaptationKeys, EpochCheckpoint
 from ugosa_server.adaptation.guard import Filter, Guard
 from ugosa_server.adaptation.held_back import HeldBack, hold_back
@@ -110,7 +111,9 @@ def adapt_network(
             return None
     calibration = None
     if calibrates:
-        calibration = yield from _calibrate_in_memory(context, material.pool, guard)
+        calibration = yield from _calibrate_in_memory(
+            context, material.pool, guard, is_late=journal.is_budget_spent()
+        )
     verdict = None
     if options.guard:
         verdict = guard.verdict(mix.std) if guard else Verdict(Outcome.CANNOT_TELL, len(epoch_losses), 0.0)
@@ -209,14 +212,16 @@ def _learn(
 
 
 def _calibrate_in_memory(
-    context: RunContext, pool: RemixPool, guard: Guard | None
+    context: RunContext, pool: RemixPool, guard: Guard | None, *, is_late: bool
 ) -> Generator[RunEvent, None, MaskCalibration | None]:
-    """Calibrate; leave it out where memory is too little and another try would learn nothing, or less."""
+    """Calibrate; leave it out where memory is too little and another try would learn nothing, or less.
+
+    It would where the run is to go on, or `is_late` for its budget.
+    """
     try:
-        return _calibrate(context, pool, guard)
+        return (yield from _calibrate(context, pool, guard))
     except (RuntimeError, MemoryError) as error:
-        learns_no_more = context.is_asked(Wish.ACCEPT) or context.journal.is_budget_spent()
-        if not (learns_no_more and is_out_of_memory(error)):
+        if not (is_late or context.is_asked(Wish.ACCEPT)) or not is_out_of_memory(error):
             raise
     yield context.journal.notice(
         memory_reason(context),
@@ -226,7 +231,9 @@ def _calibrate_in_memory(
     return None
 
 
-def _calibrate(context: RunContext, pool: RemixPool, guard: Guard | None) -> MaskCalibration | None:
+def _calibrate(
+    context: RunContext, pool: RemixPool, guard: Guard | None
+) -> Generator[RunEvent, None, MaskCalibration | None]:
     """Calibrate the masks of the network as it is now; None where the guard does not believe it."""
     network, device = context.model.network, context.model.device
     sample_rate_hz, exponent = context.config.sample_rate_hz, context.spec.options.separation.wiener_exponent
@@ -236,14 +243,8 @@ def _calibrate(context: RunContext, pool: RemixPool, guard: Guard | None) -> Mas
         stems: Tensor = network(window.unsqueeze(0).to(device))[0]
         return stems
 
-    calibration = fit_calibration(
-        separate,
-        pool,
-        exponent,
-        segments.segment_frames,
-        context.spec.options.seed,
-        context.check_cancel,
-    )
+    work = fit_calibration(separate, pool, exponent, segments.segment_frames, context.spec.options.seed)
+    calibration = yield from context.follow(work, partial(context.journal.advance_lead, steps=WORK_STEPS))
     if calibration is None or guard is None:
         return calibration
 

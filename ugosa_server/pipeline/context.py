@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ugosa_server.adaptation import Strategy
 from ugosa_server.audio import SourceFrames
 from ugosa_server.engines.base import Wish
-from ugosa_server.jobs import JobOptions, RunEvent, RunSpec
+from ugosa_server.jobs import JobOptions, RunEvent, RunProgress, RunSpec
 from ugosa_server.marks import Interval, MarkSet
 from ugosa_server.models import NetworkConfig
 from ugosa_server.pipeline.plan import (
@@ -117,8 +117,16 @@ class RunContext:
         """Return the context of the same run with some options changed."""
         return replace(self, spec=replace(self.spec, options=replace(self.spec.options, **changes)))
 
-    def follow(self, work: Generator[int, None, Result]) -> Generator[RunEvent, None, Result]:
-        """Drive work that yields the number of its steps done; return its result."""
+    def follow(
+        self,
+        work: Generator[int, None, Result],
+        advance: Callable[[int], list[RunProgress]] | None = None,
+    ) -> Generator[RunEvent, None, Result]:
+        """Drive work that yields the number of its steps done; return its result.
+
+        `advance` notes them; None = as those of the phase.
+        """
+        advance = advance or self.journal.advance
         while True:
             self.check_cancel()
             try:
@@ -126,7 +134,7 @@ class RunContext:
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            yield from self.journal.advance(step)
+            yield from advance(step)
 
     def check_cancel(self) -> None:
         """Unwind the run if it was asked to end.

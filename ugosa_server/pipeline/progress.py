@@ -48,6 +48,7 @@ class RunJournal:
         self._steps_skipped = dict.fromkeys(self._plan, 0)
         self._started_s: dict[RunPhase, float] = {}
         self._phase = plan[0].phase
+        self._lead_share = 0.0  # that is done of the work before the next phase
         self._fraction = 0.0
         self._last_event_s = float("-inf")
 
@@ -67,6 +68,7 @@ class RunJournal:
         reach(f"phase.{phase.value}.begun")
         self._phase = phase
         self._steps_done[phase] = self._steps_skipped[phase] = 0
+        self._lead_share = 0.0
         self._steps[phase] = steps
         self._started_s[phase] = self._now_s()
         return self._event()
@@ -96,10 +98,20 @@ class RunJournal:
         phase_steps = self._steps[self._phase]
         self._steps_done[self._phase] = min(max(step, self._steps_done[self._phase]), phase_steps)
         self._measure()
-        is_due = self._now_s() - self._last_event_s >= MIN_INTERVAL_S
-        if not (is_due or ends_epoch or step == phase_steps):
+        if not (self._is_due() or ends_epoch or step == phase_steps):
             return []
         return [replace(self._event(), epoch=epoch, epochs=epochs, loss=loss, held_back_db=held_back_db)]
+
+    def advance_lead(self, step: int, steps: int) -> list[RunProgress]:
+        """Note that `step` of `steps` steps before the next phase are done, as `advance` does.
+
+        This phase makes no more steps of its own.
+        """
+        done = max(1, self._steps_done[self._phase])
+        self._steps[self._phase] = self._steps_done[self._phase] = done
+        self._lead_share = step / steps
+        self._measure()
+        return [self._event()] if self._is_due() else []
 
     def is_budget_spent(self, spared_cost: float = 0.0) -> bool:
         """Return whether the phases after this one need all that is left of the budget.
@@ -115,6 +127,9 @@ class RunJournal:
         after_s = sum(expected_s[phase] for phase in phases[phases.index(self._phase) + 1 :])
         after_s -= spared_cost * s_per_cost.get(RunPhase.BASE_SEPARATION, TYPICAL_S_PER_COST)
         return self._left_s() <= after_s + BUDGET_MARGIN * self._budget_s
+
+    def _is_due(self) -> bool:
+        return self._now_s() - self._last_event_s >= MIN_INTERVAL_S
 
     def _left_s(self) -> float:
         return max(0.0, self._begun_s + self._budget_s - self._now_s())
@@ -156,6 +171,6 @@ class RunJournal:
         seconds = {}
         for phase, plan in self._plan.items():
             like = phase if phase in s_per_cost else SAME_WORK.get(phase, phase)
-            cost = plan.cost if phase in self._started_s else plan.cost + plan.lead_cost
-            seconds[phase] = cost * s_per_cost.get(like, overall) + plan.other_s
+            lead = 0.0 if phase in self._started_s else plan.lead_cost * (1 - self._lead_share)
+            seconds[phase] = (plan.cost + lead) * s_per_cost.get(like, overall) + plan.other_s
         return seconds

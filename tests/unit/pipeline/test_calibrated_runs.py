@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.helpers.runs import changed, files_of, never, run_spec, song_of, stems_of
-from ugosa_server.adaptation.calibration import fit_calibration
+from ugosa_server.adaptation.calibration import WORK_STEPS, fit_calibration
 from ugosa_server.adaptation.presets import AdaptationOptions
-from ugosa_server.jobs.runs import RunNotice, RunSucceeded
+from ugosa_server.jobs.runs import RunNotice, RunPhase, RunProgress, RunSucceeded
 from ugosa_server.pipeline.run import run_job
 from ugosa_server.separation.options import SeparationOptions
 
@@ -57,6 +57,16 @@ def test_remixes_calibrate_the_masks_and_stems_obey(run):
     plain, _, _ = run(replace(REMIXES, calibration=False))
     assert not is_calibrated(plain)
     assert stems(plain) != stems(spec)
+
+
+def test_the_time_left_falls_while_the_masks_are_calibrated(run, monkeypatch):
+    monkeypatch.setattr("ugosa_server.pipeline.progress.MIN_INTERVAL_S", 0.0)
+    _, events, _ = run()
+    progress = [event for event in events if isinstance(event, RunProgress)]
+    times_s = [e.eta_s for e in progress if e.phase is RunPhase.ADAPTATION and e.step == e.steps]
+    assert len(times_s) == 1 + WORK_STEPS
+    assert times_s == sorted(times_s, reverse=True)
+    assert times_s[-1] < 0.2 * times_s[0]
 
 
 def test_calibration_short_of_memory_learns_again_from_the_base(run, monkeypatch):

@@ -82,10 +82,27 @@ def test_work_before_a_phase_takes_no_time_once_it_begins(clock):
     clock.now_s += 10
     (event,) = journal.advance(10)
     assert event.eta_s == pytest.approx((100 + 8) * 0.5 + 3)
-    clock.now_s += 60
+    clock.now_s += 30
+    (event,) = journal.advance_lead(2, steps=5)
+    assert event.eta_s == pytest.approx((60 + 8) * 0.5 + 3)
+    assert event.fraction == pytest.approx(1 - 37 / (0.1 + 4 + 40 + 37))
+    assert journal.advance_lead(2, steps=5) == []  # just after another
+    clock.now_s += 30
     event = begin(journal, RunPhase.SEPARATION)
     assert event.eta_s == pytest.approx(8 * 0.5 + 3)
     assert event.fraction == pytest.approx(1 - 7 / (0.1 + 4 + 70 + 7))
+
+
+def test_work_before_a_phase_ends_the_steps_of_the_one_before(clock):
+    journal = RunJournal(PLAN, clock)
+    for plan in PLAN[:3]:
+        begin(journal, plan.phase)
+        clock.now_s += plan.cost / 2
+        journal.advance(2)
+    clock.now_s += 1
+    (event,) = journal.advance_lead(0, steps=5)
+    assert (event.step, event.steps) == (2, 2)
+    assert event.eta_s == pytest.approx(8 * 0.5 + 3)
 
 
 @pytest.mark.parametrize("speed", [0.1, 10])
