@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from tests.helpers.jobs import QUICK, silent, states, wait_for_adaptation
-from tests.helpers.server import Server, StartServer
+from tests.helpers.server import Server, StartServer, command_of
 from tests.helpers.songs import SOURCES, make_song, read_audio, write_song
 from ugosa_client import JobOptions, JobState, Notice, UgosaClient
 from ugosa_server.private_server import ServerDidNotStartError
@@ -42,7 +42,7 @@ TWO_WORKERS = ("--engine", "ray", "--ray-workers", "2", "--metrics", "127.0.0.1:
 def processes_of(server: Server, name: str) -> list[psutil.Process]:
     """The processes of the server's own Ray node of that name."""
     children = psutil.Process(server.process.pid).children(recursive=True)
-    return [child for child in children if child.is_running() and name in " ".join(child.cmdline()[:1])]
+    return [child for child in children if name in " ".join(command_of(child)[:1])]
 
 
 def check_job(client: UgosaClient, job_id: str, song: Path, out_dir: Path) -> list[str]:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.helpers.faulty_engine import FaultyEngine
+from tests.helpers.server import WORKER, command_of
 from ugosa_server.config import ServerConfig, WorkerSettings
 from ugosa_server.engines import LocalEngine
 from ugosa_server.engines.ray import RayEngine
@@ -75,9 +76,8 @@ class Local:
         worker.send_signal(signal.SIGSTOP)
 
     def processes(self):
-        return [  # not recursively: a server of other tests has a worker of its own
-            child for child in psutil.Process().children() if "ugosa_server.pipeline" in child.cmdline()
-        ]
+        # Not recursively: a server of other tests has a worker of its own.
+        return [child for child in psutil.Process().children() if WORKER in command_of(child)]
 
 
 class Ray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +14,15 @@ from ugosa_client.connection import RetryPolicy
 from ugosa_server.private_server import ServerProcess
 
 LISTEN_TIMEOUT_S = 60.0
+WORKER = "ugosa_server.pipeline"  # in the command of the process that holds the network
 PATIENT = RetryPolicy()
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Return the command line of a process; of one that has just ended, nothing."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
 
 
 class Server(ServerProcess):
@@ -34,13 +43,14 @@ class Server(ServerProcess):
         with grpc.insecure_channel(self.target) as channel:
             grpc.channel_ready_future(channel).result(LISTEN_TIMEOUT_S)
 
+    def workers(self) -> list[psutil.Process]:
+        """Return the process that holds the network; none while it is replaced."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if WORKER in command_of(child)]
+
     def worker(self) -> psutil.Process:
         """Return the process that holds the network."""
-        (worker,) = (
-            child
-            for child in psutil.Process(self.process.pid).children(recursive=True)
-            if "ugosa_server.pipeline" in child.cmdline()
-        )
+        (worker,) = self.workers()
         return worker
 
 
