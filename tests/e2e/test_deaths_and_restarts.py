@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
+import pytest
 
 from tests.helpers.jobs import LONG, QUICK, silent, states, wait_for_adaptation
 from tests.helpers.server import Server, StartServer
@@ -15,7 +19,7 @@ from ugosa_client import JobOptions, JobState, Notice, UgosaClient
 
 MARKS = [silent("vocals", 10000, 30000)]
 SOME_SECONDS = JobOptions(epochs=8)
-LONG_EPOCHS = JobOptions(epochs=6, segment_s=0.5, hop_s=0.1, learning_rate=1e-2, seed=3)
+SIX_EPOCHS = JobOptions(epochs=6, segment_s=0.5, hop_s=0.1, learning_rate=1e-2, seed=3)
 SONG_FRAMES = 3 * 44100
 
 
@@ -35,9 +39,11 @@ def test_a_killed_worker_is_replaced_and_its_job_retried_once(shared_server: Ser
     server = shared_server
     with server.client() as client:
         upload_id = client.upload(write_song(make_song(SONG_FRAMES), tmp_path / "song.wav")).upload_id
-        job = client.create_job(upload_id, marks=MARKS, options=SOME_SECONDS)
+        job = client.create_job(upload_id, marks=MARKS, options=LONG)
         wait_for_adaptation(client, job.job_id)
         server.worker().kill()
+        wait_for_adaptation(client, job.job_id, attempt=2)
+        client.accept(job.job_id)
         events = list(client.watch(job.job_id))
         assert states(events)[-1] is JobState.SUCCEEDED
         assert "WORKER_RETRY" in [event.reason for event in events if isinstance(event, Notice)]
@@ -80,27 +86,51 @@ def test_two_clients_watch_the_same_events(shared_server: Server, client: UgosaC
         assert list(other.watch(job.job_id)) == list(client.watch(job.job_id))
 
 
-def test_jobs_resume_bit_for_bit_whichever_process_died(start_server: StartServer, tmp_path: Path):
-    """A worker is killed, then its server, then the next server is drained, all during one adaptation."""
+def stopped_worker(server: Server) -> psutil.Process:
+    """Return the worker that runs now or next, once it stands still."""
+    until_s = time.monotonic() + 60
+    while time.monotonic() < until_s:
+        for worker in server.workers():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if worker.status() == psutil.STATUS_STOPPED:
+                    return worker
+        time.sleep(0.01)
+    raise AssertionError("no worker came so far")
+
+
+def test_jobs_resume_bit_for_bit_whichever_process_died(
+    start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A worker is killed, then its server, then the next server is drained, each after another epoch."""
+    next_kept = tmp_path / "next kept epoch"
+    places = (f"worker.epoch_kept:{count}:{next_kept}" for count in range(1, 20))
+    monkeypatch.setenv("UGOSA_FAILPOINT", ",".join(places))
+
+    def stop_at_next_kept_epoch():
+        next_kept.write_text(str(int(signal.SIGSTOP)))
+
     doors = ("--drain-grace-s", "0.5")
     server = start_server(*doors)
     with server.client() as client:
         upload_id = client.upload(write_song(make_song(SONG_FRAMES), tmp_path / "song.wav")).upload_id
-        whole = client.create_job(upload_id, marks=MARKS, options=LONG_EPOCHS)
-        broken = client.create_job(upload_id, marks=MARKS, options=LONG_EPOCHS)
-        queued = client.create_job(upload_id, marks=MARKS, options=QUICK)
+        whole = client.create_job(upload_id, marks=MARKS, options=SIX_EPOCHS)
         events_of_whole = list(client.watch(whole.job_id))
         assert states(events_of_whole)[-1] is JobState.SUCCEEDED
-        wait_for_adaptation(client, broken.job_id, attempt=1, epoch=2)
-        server.worker().kill()
-        seen = wait_for_adaptation(client, broken.job_id, attempt=2, epoch=3)
-    worker = server.worker()
+        stop_at_next_kept_epoch()
+        broken = client.create_job(upload_id, marks=MARKS, options=SIX_EPOCHS)
+        queued = client.create_job(upload_id, marks=MARKS, options=QUICK)
+        worker = stopped_worker(server)
+        stop_at_next_kept_epoch()
+        worker.kill()
+        seen = wait_for_adaptation(client, broken.job_id, attempt=2)
+    worker = stopped_worker(server)
     assert server.kill() == -signal.SIGKILL
-    worker.wait(timeout=10)  # it must not go on writing into a job of the next server
+    worker.send_signal(signal.SIGCONT)
+    worker.wait(timeout=60)  # it must not go on writing into a job of the next server
 
+    stop_at_next_kept_epoch()
     server = start_server(*doors)
-    with server.client() as client:
-        wait_for_adaptation(client, broken.job_id, attempt=3, epoch=4)
+    stopped_worker(server)
     assert server.stop() == 0  # drained in the middle of the adaptation
 
     server = start_server()
