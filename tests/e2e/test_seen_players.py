@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.jobs import silent
+from tests.helpers.jobs import LONG, silent
 from tests.helpers.players import (
     BLUE,
     GREEN,
@@ -225,11 +225,13 @@ def test_pictures_that_cannot_be_decoded_fail_only_their_job(client: UgosaClient
 def test_deleting_a_video_that_a_job_waits_for_is_refused(client: UgosaClient, song: Path, video: Path):
     upload = upload_song(client._connection, VideoFile(video))
     audio = client.upload(song)
-    options = replace(OPTIONS, video=VideoSource(upload.upload_id, (LEFT, RIGHT), 0.02))
+    busy = client.create_job(audio.upload_id, marks=[silent("vocals", 0, 60_000)], options=LONG)
+    options = replace(OPTIONS, video=VideoSource(upload.upload_id, (LEFT, RIGHT)))
     job = client.create_job(audio.upload_id, options=options)
     delete = upload_service_pb2.DeleteUploadRequest(upload_id=upload.upload_id)
     with pytest.raises(WrongStateError, match=f"job {job.job_id} needs upload {upload.upload_id}"):
         client._connection.unary(client._connection.uploads.DeleteUpload, delete)
-    client.cancel(job.job_id)
-    list(client.watch(job.job_id))
+    for job_id in (job.job_id, busy.job_id):
+        client.cancel(job_id)
+        list(client.watch(job_id))
     client._connection.unary(client._connection.uploads.DeleteUpload, delete)

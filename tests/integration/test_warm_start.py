@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers.jobs import LONG, silent
 from tests.helpers.songs import make_song, write_song
 from ugosa_client import JobPhase, Mark, Progress, SeparationRequest
 from ugosa_client.cli import main
@@ -124,14 +125,15 @@ def test_adapters_that_do_not_fit_are_refused_before_any_work(separate, client, 
 
 
 def test_an_accepted_job_is_gone_on_from(client, song):
-    request = SeparationRequest(song, marks=[VOCALS], options=replace(AUTO, epochs=500), reuse=True)
+    endless = replace(AUTO, epochs=LONG.epochs, segment_s=LONG.segment_s, hop_s=LONG.hop_s)
+    request = SeparationRequest(song, marks=[VOCALS], options=endless, reuse=True)
     job = client.submit(request)
     for event in client.watch(job.job_id):
         if isinstance(event, Progress) and event.phase is JobPhase.ADAPTATION and event.step:
             client.accept(job.job_id)
     assert client.get_job(job.job_id).adapter is not None
     again = client.submit(request)  # not answered by stems of fewer steps than it asks for
-    assert (again.options.start_from, again.options.epochs) == (job.job_id, 500)
+    assert (again.options.start_from, again.options.epochs) == (job.job_id, LONG.epochs)
     client.cancel(again.job_id)
     assert list(client.watch(again.job_id))
 
@@ -140,7 +142,7 @@ def test_what_a_waiting_job_starts_from_cannot_go(separate, client, song):
     first, _ = separate([VOCALS], replace(AUTO, epochs=1))
     path = client.fetch_adapter(first.job_id, song.with_suffix(".ugosa"))
     upload = client.upload(song)
-    busy = client.create_job(upload.upload_id, options=JobOptions(shifts=20))
+    busy = client.create_job(upload.upload_id, marks=[silent("vocals", 0, RATE)], options=LONG)
     waiting = client.submit(SeparationRequest(song, marks=[VOCALS, DRUMS], options=AUTO))
     other = client.submit(SeparationRequest(song, marks=[VOCALS], options=AUTO, adapter=path))
     assert other.options.start_from.startswith("upload-")
