@@ -28,7 +28,7 @@ def scraped(server: Server) -> dict[str, float]:
     """Every sample of a scrape, by name and labels."""
     lines = server.log_path.read_text().splitlines()
     (url,) = (line.removeprefix(METRICS_LINE) for line in lines if line.startswith(METRICS_LINE))
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         text = answer.read().decode()
     samples = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
     return {name: float(value) for name, value in samples}

@@ -109,5 +109,5 @@ def test_strangers_neither_stop_nor_slow_the_owner(server: NarrowServer, tmp_pat
         assert psutil.Process(server.process.pid).memory_info().rss < MEMORY_BYTES
     waits_s.sort()
     assert waits_s[int(0.9 * len(waits_s))] < ANSWER_S, f"{waits_s[-5:]}"
-    assert urllib.request.urlopen(f"http://{metrics[0]}:{metrics[1]}/metrics", timeout=10).status == 200
+    assert urllib.request.urlopen(f"http://{metrics[0]}:{metrics[1]}/metrics", timeout=60).status == 200
     assert server.stop() == 0

@@ -29,6 +29,7 @@ STEPS = 3
 DUPLICATES = "every event comes twice"
 LATE = "more events come after the last one, and those of another ending"
 LOST_RESULT = "the events end without a last one"
+HANGS = "a fault has the worker hang and not die"
 
 
 class _DiedError(Exception):
@@ -131,7 +132,9 @@ class FaultyRun(Run):
     def _reach(self, name):
         if self._engine.faults and self._engine.faults[0] == name:
             self._engine.faults.popleft()
-            raise _DiedError
+            if HANGS not in self._engine.habits:
+                raise _DiedError
+            self.hang()
 
 
 def succeed(spec):

@@ -69,7 +69,7 @@ async def test_progress_over_osc_goes_on_after_a_store_error(tmp_path, monkeypat
         job = await front.jobs.create(PRINCIPAL, "r", upload.upload_id, JobOptionsRequest(), ())
         monkeypatch.setattr("ugosa_server.jobs.store.job_reader.JobReader.get", fail_once)
         gate.open()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (await published.get()).state.ended:
                 pass
         assert not errors

@@ -83,7 +83,7 @@ def test_page_of_a_remote_server_is_served_here(remote, tmp_path):
         assert "tiny" in [model["name"] for model in models]
     finally:
         page.terminate()
-        page.wait(20)
+        page.wait(60)
 
 
 def test_cli_reads_token_and_authority_from_files_or_env(remote, monkeypatch, capsys):

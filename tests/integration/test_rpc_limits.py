@@ -184,7 +184,7 @@ async def test_client_that_leaves_a_watch_frees_its_place(tmp_path):
         await call.read()
         assert await refusal(api.watch(job.job_id)) == quota("watches", 1)
         call.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:  # the server hears of the cancel a moment later
                 again = api.jobs.WatchJob(request)
                 with contextlib.suppress(grpc.aio.AioRpcError):
@@ -226,7 +226,7 @@ async def test_open_upload_streams_are_counted(tmp_path):
 
 
 async def test_stalled_upload_loses_its_stream_and_no_bytes(tmp_path):
-    async with serving(tmp_path, idle_timeout_s=0.2) as api:
+    async with serving(tmp_path, idle_timeout_s=1.0) as api:
         upload = await api.create_upload()
         call = api.uploads.WriteUpload()
         opening = upload_service_pb2.WriteUploadOpen(upload_id=upload.upload_id)
@@ -240,7 +240,7 @@ async def test_stalled_upload_loses_its_stream_and_no_bytes(tmp_path):
 
 
 async def test_a_call_that_never_says_anything_is_ended(tmp_path):
-    async with serving(tmp_path, idle_timeout_s=0.1) as api:
+    async with serving(tmp_path, idle_timeout_s=1.0) as api:
         header = separation_service_pb2.SeparateHeader(format=(await api.create_upload()).format)
         speechless = (api.uploads.WriteUpload(), api.separation.Separate(), api.separation.Separate())
         await speechless[2].write(separation_service_pb2.SeparateRequest(header=header))

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from tests.helpers.failpoints import PHASES
-from tests.helpers.faulty_engine import DUPLICATES, LATE, LOST_RESULT, FaultyEngine
+from tests.helpers.faulty_engine import DUPLICATES, HANGS, LATE, LOST_RESULT, FaultyEngine
 from tests.helpers.front import PRINCIPAL, Front, running_front, wav_bytes
 from tests.helpers.scripted_engine import Gate, ScriptedEngine, progress, succeed
 from ugosa_server.errors import (
@@ -27,7 +27,7 @@ from ugosa_server.errors import (
 from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import ArrayItem
-from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunProgress
+from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.marks import Mark, MarkState
@@ -411,15 +411,9 @@ async def test_job_whose_worker_dies_has_stems_of_attempt_two(tmp_path, place):
 
 
 async def test_a_hung_worker_costs_an_attempt(tmp_path):
-    engine = FaultyEngine(patience_s=0.1, step_s=0.005)
+    engine = FaultyEngine(["phase.adaptation.step"], {HANGS}, patience_s=0.1)
     async with running_front(tmp_path, engine=engine) as front:
         hung = await submit(front, "hung")
-        watch = front.jobs.watch(PRINCIPAL, hung.job_id, 0)
-        async for event in watch:
-            if isinstance(event.body, RunProgress) and event.attempt == 1:
-                engine.runs[-1].hang()
-                break
-        await watch.aclose()
         assert states(await front.events(hung.job_id))[-1] is JobState.SUCCEEDED
         assert [run.spec.attempt for run in engine.runs] == [1, 2]
 

@@ -162,12 +162,14 @@ def test_an_accept_is_sent_once_and_a_cancel_after_it(tmp_path):
 
 def test_signs_of_life_come_between_whole_lines(tmp_path, monkeypatch):
     monkeypatch.setattr(reaper_helper, "ALIVE_S", 0.0005)
-    with reaper_helper.progress_lines(tmp_path / "progress.jsonl"):
+    path, sent = tmp_path / "progress.jsonl", 0
+    with reaper_helper.progress_lines(path):
         reporter = reaper_helper.JsonReporter()
-        for number in range(2000):
-            reporter.uploaded(number, 2000)
+        while sent < 2000 or '"alive"' not in path.read_text():
+            reporter.uploaded(sent, 2000)
+            sent += 1
     lines = progress(tmp_path)
-    assert [line["done_bytes"] for line in lines if line["event"] == "upload"] == list(range(2000))
+    assert [line["done_bytes"] for line in lines if line["event"] == "upload"] == list(range(sent))
     assert {"event": "alive"} in lines
 
 

@@ -23,7 +23,7 @@ def test_a_task_that_ends_is_reported(work, said):
     async def run():
         supervisor = Supervisor()
         keep_running(work(), "pump")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await supervisor.failed.wait()
         assert said in supervisor.failure
 

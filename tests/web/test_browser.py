@@ -94,7 +94,7 @@ class Page:
     def close(self) -> None:
         """End the gateway, as Ctrl-C does."""
         self._gateway.terminate()
-        self._gateway.wait(20)
+        self._gateway.wait(60)
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ async def test_start_that_fails_is_tried_again_with_growing_delays(monkeypatch):
         await changed.wait()
         assert worker.free
         waits_s = [later - earlier for earlier, later in zip(fleet.made_s, fleet.made_s[1:], strict=False)]
-        assert [wait_s >= delay_s for wait_s, delay_s in zip(waits_s, (0.02, 0.04, 0.08), strict=True)]
+        assert all(wait_s >= delay_s for wait_s, delay_s in zip(waits_s, (0.02, 0.04, 0.08), strict=True))
         assert fleet.killed == fleet.made[:3], "no actor is left behind on the GPU"
 
 

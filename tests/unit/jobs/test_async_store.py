@@ -42,7 +42,7 @@ def broken(name):
 async def together(store, *works):
     """Have all of them wait before the first is done."""
     held = threading.Event()
-    first = asyncio.create_task(store(lambda s: held.wait(10)))
+    first = asyncio.create_task(store(lambda s: held.wait(60)))
     tasks = [asyncio.create_task(store(work)) for work in works]
     await asyncio.sleep(0)
     held.set()

@@ -28,7 +28,7 @@ class SlowDisk:
 
     def pwrite(self, descriptor, data, offset):
         self.writing.set()
-        self.go_on.wait(10)
+        self.go_on.wait(60)
         try:
             return self._pwrite(descriptor, data, offset)
         except OSError:

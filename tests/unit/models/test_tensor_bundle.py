@@ -151,9 +151,9 @@ def test_one_block_named_again_and_again_is_refused_at_once(prefix):
     out += index + struct.pack("<I", masked_crc32c(index))
     footer = (varint(0) * 2 + varint(position) + varint(len(index) - 1)).ljust(40, b"\x00")
     index_of(prefix).write_bytes(out + footer + struct.pack("<Q", MAGIC))
-    begun_s = time.monotonic()
+    begun_s = time.process_time()
     refuses(prefix, "begins before byte")
-    assert time.monotonic() - begun_s < 5
+    assert time.process_time() - begun_s < 5
 
 
 def test_a_shape_of_unknown_sizes_is_refused(prefix):

@@ -78,6 +78,6 @@ async def test_job_deleted_before_its_end_was_seen_is_discarded(tmp_path):
         gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         published = []
         publishing = asyncio.create_task(feed.run(published.append, gone.set_result))
-        assert await asyncio.wait_for(gone, 10) == job.job_id
+        assert await asyncio.wait_for(gone, 60) == job.job_id
         assert published == feed.live_jobs() == []
         publishing.cancel()

@@ -24,7 +24,7 @@ from ugosa_server.osc.snapshot import PROGRESS_ADDRESS
 PAGE_DIR = Path(__file__).parents[3] / "clients" / "osc"
 PAGE = (PAGE_DIR.parents[1] / "docs" / "osc.md").read_text(encoding="utf-8")
 LOOPBACK = "127.0.0.1"
-WAIT_S = 20.0
+WAIT_S = 60.0
 RUNNING = JobSnapshot("job-1", seq=3, state=JobState.RUNNING, fraction=0.5, eta_s=12.0, text="epoch 5 of 10")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import socket
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from ugosa_server.errors import ConfigError, NotFoundError
 from ugosa_server.jobs import JobState
 from ugosa_server.osc import JobSnapshot, OscService
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 LOOPBACK = "127.0.0.1"
 RUNNING = JobSnapshot("job-1", seq=3, state=JobState.RUNNING, fraction=0.5, eta_s=12.0, text="epoch 5 of 10")
 
@@ -246,10 +247,12 @@ def test_flood_of_cancels_is_cut_to_the_rate() -> None:
     async def run() -> None:
         jobs = Jobs(RUNNING)
         async with service(jobs) as osc:
+            began_s = time.monotonic()
             for _ in range(100):
                 send(osc, "/ugosa/v1/cancel", "job-1")
             await until(lambda counters: counters["commands"] + counters["rate_limited"] == 100, osc)
-            assert osc.counters["rate_limited"] >= 70  # 20 at once, and 20 more for every second
+            passed_s = time.monotonic() - began_s
+            assert osc.counters["commands"] <= 20 + 20 * passed_s, "20 at once, and 20 more for every second"
 
     asyncio.run(run())
 
@@ -257,11 +260,12 @@ def test_flood_of_cancels_is_cut_to_the_rate() -> None:
 def test_flood_of_nonsense_is_cut_before_it_is_read() -> None:
     async def run() -> None:
         async with service(Jobs()) as osc:
+            began_s = time.monotonic()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 for _ in range(100):
                     sender.sendto(b"#bundle\0" * 4, osc.listen_address)
             await until(lambda counters: counters["malformed"] + counters["rate_limited"] == 100, osc)
-            assert osc.counters["rate_limited"] >= 70
+            assert osc.counters["malformed"] <= 20 + 20 * (time.monotonic() - began_s)
 
     asyncio.run(run())
 
@@ -271,11 +275,11 @@ def test_flood_of_queries_keeps_the_rate_of_progress() -> None:
         jobs = Jobs(RUNNING)
         async with inbox() as display, service(jobs, [display]) as osc:
             await display.next()
-            began_s = asyncio.get_running_loop().time()
+            began_s = time.monotonic()
             for _ in range(100):
                 send(osc, "/ugosa/v1/query", "job-1")
             await until(lambda counters: counters["commands"] + counters["rate_limited"] == 100, osc)
-            passed_s = asyncio.get_running_loop().time() - began_s
+            passed_s = time.monotonic() - began_s
             assert osc.counters["sent"] <= 2 + 4 * passed_s, "one datagram each, at most four a second"
 
     asyncio.run(run())
