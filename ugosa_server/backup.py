@@ -91,7 +91,10 @@ def _copy(state_dir: Path, copy: Path) -> int:
 
 def _copy_folder(source: Path, target: Path) -> None:
     """Copy a folder, as far as nobody deletes it meanwhile."""
-    for path in [source, *source.rglob("*")] if source.is_dir() else []:
+    paths = [source]
+    with suppress(FileNotFoundError):
+        paths += source.rglob("*")
+    for path in paths:
         if path.match(UNFINISHED):
             continue
         place = target / path.relative_to(source)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -57,8 +59,9 @@ def test_a_server_starts_on_a_copy_made_while_another_works(
         assert client.get_job(waiting.job_id).state is JobState.SUCCEEDED
 
 
-@pytest.mark.parametrize("file_limit", [8192, 1_000_000])  # less than the database, less than the song
-def test_a_copy_that_finds_no_room_is_told_with_its_place(tmp_path: Path, file_limit: int) -> None:
+@pytest.fixture
+def state_of_a_song(tmp_path: Path) -> Path:
+    """A state directory without a server, in which one song has 2 MB."""
     state_dir = tmp_path / "state"
     song = state_dir / "uploads" / "upload-1" / "audio.f32"
     song.parent.mkdir(parents=True)
@@ -66,11 +69,33 @@ def test_a_copy_that_finds_no_room_is_told_with_its_place(tmp_path: Path, file_l
     store = Store(state_dir / STORE_FILE_NAME)
     store.uploads.create("upload-1", "anna", "r", "d", UploadFormat())
     store.close()
+    return state_dir
+
+
+def test_a_song_that_goes_while_it_is_listed_is_left_out(
+    state_of_a_song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir, song_dir = os.scandir, state_of_a_song / "uploads" / "upload-1"
+
+    def delete_and_list(path):
+        if str(path) == str(song_dir):
+            shutil.rmtree(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", delete_and_list)
+    n_folders = back_up(state_of_a_song, tmp_path / "copy")
+    assert n_folders == len(list((tmp_path / "copy" / "uploads").iterdir()))
+
+
+@pytest.mark.parametrize("file_limit", [8192, 1_000_000])  # less than the database, less than the song
+def test_a_copy_that_finds_no_room_is_told_with_its_place(
+    state_of_a_song: Path, tmp_path: Path, file_limit: int
+) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, limits[1]))
     try:
         with pytest.raises(DiskFullError, match=r"copy cannot be written whole: .* make room there"):
-            back_up(state_dir, tmp_path / "copy")
+            back_up(state_of_a_song, tmp_path / "copy")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
