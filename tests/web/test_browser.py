@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,14 +99,15 @@ class Page:
 
 
 @pytest.fixture
-def open_page(shared_server: Server, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+def open_page(
+    shared_server: Server, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Page]]:
     """Open pages of songs, each of which no other test has sent before."""
     pages: list[Page] = []
 
     def open_page(server: Server = shared_server, song: Path | None = None) -> Page:
-        song = song or write_song(
-            make_song(SONG_S * 44100, seed=abs(hash(str(tmp_path)))), tmp_path / "song.wav"
-        )
+        seed = zlib.crc32(request.node.name.encode())
+        song = song or write_song(make_song(SONG_S * 44100, seed=seed), tmp_path / "song.wav")
         pages.append(Page(server, song, tmp_path))
         return pages[-1]
 

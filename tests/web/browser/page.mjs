@@ -65,6 +65,12 @@ function actions(page) {
             `${source} ${state} ${(start / window.ugosa.frames).toFixed(2)} ${(end / window.ugosa.frames).toFixed(2)}`,
         ),
       ),
+    /** Have the jobs of the page learn until what is learned is taken. */
+    learnForLong: () =>
+      page.route("**/api/jobs", (route) => {
+        const { options, ...rest } = route.request().postDataJSON();
+        return route.continue({ postData: JSON.stringify({ ...rest, options: { ...options, epochs: 1000 } }) });
+      }),
     /** Separate, and wait for all jobs to end. */
     async separate(versions) {
       await page.keyboard.press("r");

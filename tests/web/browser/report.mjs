@@ -57,15 +57,12 @@ const scenarios = {
     await page.mouse.move(x + (3.6 / SONG_S) * width, y + 20, { steps: 4 });
     await page.mouse.up();
     await page.keyboard.press("Space");
-    const places = new Set();
-    for (let n = 0; n < 30; n++) {
+    const places = [];
+    while (!places.some((at, n) => at < places[n - 1])) { // until it has gone round
       await page.waitForTimeout(60);
-      for (const at of await plays()) places.add(at);
+      places.push(...(await plays()).slice(0, 1));
+      assert.ok(Math.min(...places) > 2.9 && Math.max(...places) < 4.5, `${places}`);
     }
-    assert.ok(places.size > 10);
-    assert.ok(Math.min(...places) > 2.9 && Math.max(...places) < 4.5, `${[...places]}`);
-    const inOrder = [...places];
-    assert.ok(inOrder.some((at, n) => n && at < inOrder[n - 1]), "it went round");
   },
   async page_alone_plays_the_excerpt_of_every_take({ page, words, plays, troubles }) {
     assert.ok((await words()).every((text) => /^\d+ s from 0:0\d$/.test(text)), `${await words()}`);

@@ -78,7 +78,8 @@ export const separating = {
     await until(() => document.querySelectorAll(".lane.borrowed").length === 0);
   },
 
-  async base_is_heard_early_and_what_is_learned_is_taken({ drag, page, until }) {
+  async base_is_heard_early_and_what_is_learned_is_taken({ drag, learnForLong, page, until }) {
+    await learnForLong();
     await drag("vocals", 0.05, 0.45);
     await page.keyboard.press("r");
     await until(() => window.ugosa.playback.takes[0]?.name === "Under your marks" && window.ugosa.runs.all.length === 1);
@@ -90,7 +91,8 @@ export const separating = {
     assert.equal(await page.locator(".takes [aria-pressed=true]").textContent(), "A Under your marks"); // what plays goes on
   },
 
-  async what_is_learned_so_far_is_heard({ drag, page, until }) {
+  async what_is_learned_so_far_is_heard({ drag, learnForLong, page, until }) {
+    await learnForLong();
     await drag("vocals", 0.2, 0.45);
     await page.keyboard.press("r");
     await until(() => window.ugosa.runs.all[0]?.preview);
