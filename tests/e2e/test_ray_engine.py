@@ -21,10 +21,10 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.helpers.jobs import QUICK, silent, states, wait_for_adaptation
+from tests.helpers.jobs import LONG, QUICK, silent, states, wait_for_adaptation
 from tests.helpers.server import Server, StartServer, command_of
 from tests.helpers.songs import SOURCES, make_song, read_audio, write_song
-from ugosa_client import JobOptions, JobState, Notice, UgosaClient
+from ugosa_client import JobState, Notice, UgosaClient
 from ugosa_server.private_server import ServerDidNotStartError
 
 # Not importorskip: Ray reads how it authenticates when it is imported, and other tests use it here too.
@@ -34,7 +34,6 @@ pytestmark = [
 ]
 
 MARKS = [silent("vocals", 10000, 30000)]
-SOME_SECONDS = JobOptions(epochs=15)
 AGENTS = ("ray::DashboardAg", "ray::RuntimeEnvA")
 TWO_WORKERS = ("--engine", "ray", "--ray-workers", "2", "--metrics", "127.0.0.1:0")
 
@@ -92,14 +91,16 @@ def test_two_jobs_survive_kill_9_of_worker_and_node(start_server: StartServer, t
 
         def make_jobs(name: str) -> list[str]:
             jobs = [
-                client.create_job(upload, marks=MARKS, options=SOME_SECONDS, request_id=f"{name} {upload}")
+                client.create_job(upload, marks=MARKS, options=LONG, request_id=f"{name} {upload}").job_id
                 for upload in uploads
             ]
-            for job in jobs:  # both are in their adaptation before either has ended
-                wait_for_adaptation(client, job.job_id)
-            return [job.job_id for job in jobs]
+            for job in jobs:
+                wait_for_adaptation(client, job)
+            return jobs
 
         def check(jobs: list[str], name: str) -> list[list[str]]:
+            for job in jobs:
+                client.accept(job)
             folders = [tmp_path / f"{name} {number}" for number in range(2)]
             return list(pool.map(check_job, [client] * 2, jobs, songs, folders))
 
@@ -124,12 +125,13 @@ def test_killed_server_leaves_no_workers_and_resumes(start_server: StartServer, 
     song = write_song(make_song(5 * 44100), tmp_path / "song.wav")
     with server.client() as client:
         upload_id = client.upload(song).upload_id
-        job = client.create_job(upload_id, marks=MARKS, options=SOME_SECONDS)
+        job = client.create_job(upload_id, marks=MARKS, options=LONG)
         wait_for_adaptation(client, job.job_id)
     processes = EveryProcess(server)
     assert server.kill() == -signal.SIGKILL
     processes.check_gone()
     with start_server(*TWO_WORKERS).client() as client:
+        client.accept(job.job_id)
         assert "SERVER_RESTART" in check_job(client, job.job_id, song, tmp_path / "stems")
 
 

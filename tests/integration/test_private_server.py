@@ -87,8 +87,8 @@ def test_a_server_that_cannot_start_is_told_with_its_log(home):
 
 
 def test_an_idle_server_ends_but_not_before_its_jobs(start_server, tmp_path):
+    song = write_song(make_song(5 * 44100), tmp_path / "song.wav")
     server = start_server("--exit-when-idle-s", str(IDLE_S))
-    song = write_song(make_song(44100), tmp_path / "song.wav")
     with server.client() as client:
         job = client.submit(SeparationRequest(song, marks=[silent("vocals", 0, 22050)], options=LONG))
     with pytest.raises(subprocess.TimeoutExpired):  # nobody calls, but the job is not done
