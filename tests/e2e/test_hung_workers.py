@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.helpers.jobs import LONG, silent, states, wait_for_adaptation
-from tests.helpers.server import Server, StartServer
+from tests.helpers.server import Server, StartServer, replaced_and_stopped, stop
 from tests.helpers.songs import make_song, write_song
 from ugosa_client import JobState
 from ugosa_server.wire.ugosa.v1 import audio_pb2, upload_service_pb2, upload_service_pb2_grpc
@@ -28,37 +28,15 @@ def submit(client, tmp_path, options, frames=2 * 44100):
     return client.create_job(upload_id, marks=MARKS, options=options)
 
 
-def stop(worker: psutil.Process) -> psutil.Process:
-    """SIGSTOP: it stands still, as if hung in a driver."""
-    worker.send_signal(signal.SIGSTOP)
-    while worker.status() != psutil.STATUS_STOPPED:
-        time.sleep(0.01)  # on a busy machine the signal waits for its turn
-    return worker
-
-
 def test_a_cancel_needs_no_worker_while_one_is_starting(shared_server: Server, tmp_path: Path):
     server = shared_server
     with server.client() as client:
-        old = server.worker()
-        old.kill()
-        old.wait(60)
-        starting = stop(wait_for_worker(server))
+        starting = replaced_and_stopped(server)
         job = submit(client, tmp_path, LONG, frames=44100)
         client.cancel(job.job_id)  # it waits: a job begins when a worker is ready for it
         assert states(list(client.watch(job.job_id))) == [JobState.QUEUED, JobState.CANCELLED]
         assert starting.status() == psutil.STATUS_STOPPED
         starting.send_signal(signal.SIGCONT)
-
-
-def wait_for_worker(server: Server, timeout_s: float = 60.0) -> psutil.Process:
-    """Return the next worker process, as soon as there is one."""
-    until_s = time.monotonic() + timeout_s
-    while time.monotonic() < until_s:
-        try:
-            return server.worker()
-        except (ValueError, psutil.NoSuchProcess):
-            continue
-    raise AssertionError("no worker process was started")
 
 
 def test_a_cancel_and_a_drain_end_in_time_whatever_hangs(start_server: StartServer, tmp_path: Path):

@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.helpers.jobs import LONG, QUICK, silent, wait_for_adaptation
-from tests.helpers.server import Server, StartServer
+from tests.helpers.server import Server, StartServer, replaced_and_stopped
 from tests.helpers.songs import make_song, write_song
 from ugosa_server.cli import main
 
@@ -67,8 +67,9 @@ def test_health_metrics_and_log_show_job_death_and_drain(start_server: StartServ
             health_pb2.HealthCheckRequest(service="ugosa.v1.JobService"), timeout=HEALTH_TIMEOUT_S
         )
         assert next(health).status == SERVING
-        server.worker().kill()
+        starting = replaced_and_stopped(server)
         assert next(health).status == NOT_SERVING
+        starting.send_signal(signal.SIGCONT)
         assert next(health).status == SERVING
         assert scraped(server)["ugosa_worker_restarts_total"] == 1
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from ugosa_client import UgosaClient
 from ugosa_client.connection import RetryPolicy
 from ugosa_server.private_server import ServerProcess
 
-LISTEN_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 60.0  # of a server until it listens, and of the process of a worker
 WORKER = "ugosa_server.pipeline"  # in the command of the process that holds the network
 PATIENT = RetryPolicy()
 
@@ -41,7 +43,7 @@ class Server(ServerProcess):
     def wait_listening(self) -> None:
         """Return once the server takes calls; its worker may still be starting."""
         with grpc.insecure_channel(self.target) as channel:
-            grpc.channel_ready_future(channel).result(LISTEN_TIMEOUT_S)
+            grpc.channel_ready_future(channel).result(START_TIMEOUT_S)
 
     def workers(self) -> list[psutil.Process]:
         """Return the process that holds the network; none while it is replaced."""
@@ -52,6 +54,26 @@ class Server(ServerProcess):
         """Return the process that holds the network."""
         (worker,) = self.workers()
         return worker
+
+
+def stop(process: psutil.Process) -> psutil.Process:
+    """Have a process stand still, as if hung in a driver, and return it."""
+    process.send_signal(signal.SIGSTOP)
+    while process.status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)  # on a busy machine the signal waits for its turn
+    return process
+
+
+def replaced_and_stopped(server: Server) -> psutil.Process:
+    """Kill the worker of a server, and return the next one, which stands still before it is ready."""
+    old = server.worker()
+    old.kill()
+    old.wait(START_TIMEOUT_S)
+    until_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < until_s:
+        for worker in server.workers():
+            return stop(worker)
+    raise AssertionError("no worker process was started")
 
 
 StartServer = Callable[..., Server]
