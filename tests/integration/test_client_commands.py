@@ -1,6 +1,7 @@
 """The `ugosa` command as a musician sees it, against a real server process with a tiny network."""
 
 import json
+import os
 import shutil
 from threading import Event
 
@@ -142,6 +143,13 @@ def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):
     np.testing.assert_array_equal(sum(stems), read_audio(song)[RATE // 4 : 5 * RATE // 4])
     assert main([*words, "--from", "1:00", "-o", str(tmp_path / "out")]) == 2
     assert "goes from 0:00.0 to 0:02.0" in capsys.readouterr().err
+
+
+def test_a_song_whose_name_is_no_text_is_cut_and_encoded(song, tmp_path, capsys):
+    odd = song.rename(song.with_name(os.fsdecode(b"caf\xe9.wav")))
+    words = ["separate", str(odd), "--strategy", "B0", "--from", "0.5", "--stems", "drums", "--format", "mp3"]
+    assert main([*words, "-o", str(odd.with_name(os.fsdecode(b"out\xe9"))), "--json"]) == 0
+    assert sorted(path.suffix for path in tmp_path.rglob("*.mp3")) == [".mp3", ".mp3"]
 
 
 def test_a_second_run_leaves_the_first_and_names_its_folder(song, tmp_path, capsys):

@@ -371,6 +371,17 @@ def test_a_batch_separates_what_it_can_and_tells_of_the_rest(server, songs, tmp_
     assert marks == {"a.wav": 1, "b.wav": 0, "b.flac": 0}
 
 
+def test_a_batch_takes_a_song_whose_name_is_no_text(server, songs, tmp_path, capsys):
+    name = os.fsdecode("b\udcff.wav".encode(errors="surrogateescape"))
+    (songs / "b.wav").rename(songs / name)
+    server.outcomes |= {"a.wav": SUCCEEDED, "b?.wav": SUCCEEDED, "b.flac": SUCCEEDED}
+    words = ["batch", str(songs), "-o", str(tmp_path / "out")]
+    assert main([*words, "--check"]) == 0
+    assert main([*words, "--json"]) == 0
+    rows = (tmp_path / "out" / "summary.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["a.wav", "b.flac", "b\\udcff.wav"]
+
+
 def test_a_batch_again_tries_only_what_failed(server, songs, tmp_path, capsys):
     server.outcomes |= {"a.wav": SUCCEEDED, "b.wav": FAILED, "b.flac": SUCCEEDED}
     arguments = ["batch", str(songs), "-o", str(tmp_path / "out"), "--json"]

@@ -162,6 +162,11 @@ def display_name(name: str) -> str:
     return os.fsencode(name).decode("utf-8", errors="replace").replace("\N{REPLACEMENT CHARACTER}", "?")
 
 
+def sound_path(path: str | os.PathLike[str]) -> str | bytes:
+    """Return a path for libsndfile, whose binding takes a name that is no UTF-8 as bytes only."""
+    return os.fsencode(path) if os.name == "posix" else os.fspath(path)
+
+
 class SongLength(NamedTuple):
     """Length of a song."""
 
@@ -177,8 +182,8 @@ def lossless_length(path: str | os.PathLike[str]) -> SongLength | None:
     counts.
     """
     try:
-        info = soundfile.info(os.fspath(path))
-    except (soundfile.LibsndfileError, OSError, UnicodeError):
+        info = soundfile.info(sound_path(path))
+    except (soundfile.LibsndfileError, OSError):
         return None
     if info.format not in LOSSLESS_FORMATS:
         return None
