@@ -191,6 +191,16 @@ def test_marks_of_a_generator_count_and_no_marks_are_refused(server_and_client, 
     }
 
 
+def test_the_rest_comes_with_the_chosen_stems_unasked(server_and_client, tmp_path):
+    server, client = server_and_client
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((100, 2)), 100)
+    asked = SeparationRequest(song, options=JobOptions(stems=("vox", "Rest")))
+    assert client.submit(asked).options.stems == ("vocals",)
+    with pytest.raises(BadInputError, match="the rest is what others leave"):
+        client.submit(SeparationRequest(song, options=JobOptions(stems=("rest",))))
+
+
 def test_slips_of_marks_in_seconds_are_listed_before_the_upload(server_and_client, tmp_path):
     server, client = server_and_client
     song = tmp_path / "song.wav"

@@ -62,6 +62,9 @@ SAMPLE_BYTES = {
     StemEncoding.FLAC_PCM24: 3,  # at most
 }
 
+REST = "rest"
+"""Stem of all that the chosen ones leave of a song; it comes with them."""
+
 MarksSource = Sequence[Mark | TimedMark] | str | os.PathLike[str] | RegionFile
 """Marks in frames of the song or in seconds, or a marks file or its path."""
 
@@ -131,7 +134,7 @@ def submit(
     options = replace(
         options,
         instruments=_find_sources(options.instruments, model, "instruments"),
-        stems=_find_sources(options.stems, model, "stems"),
+        stems=_find_sources(_without_rest(options.stems), model, "stems"),
     )
     if request.sight is not None:
         request.sight.check()
@@ -305,6 +308,14 @@ def _require_known(kind: str, name: str | None, known: Sequence[str], model: str
     raise BadOptionError(f"{whose} has no {kind} {name!r}; {hint}", "BAD_OPTION")
 
 
+def _without_rest(stems: Sequence[str]) -> tuple[str, ...]:
+    """Return the stems beside which the rest comes anyway; by itself, it would be everyday's word for `other`."""
+    chosen = tuple(name for name in stems if name.casefold() != REST)
+    if stems and not chosen:
+        raise BadInputError("in the list of stems: the rest is what others leave of the song; name these")
+    return chosen
+
+
 def _find_sources(names: Sequence[str], model: Model, kind: str) -> tuple[str, ...]:
     """Return the model's own names of sources given in everyday words."""
     try:
@@ -331,7 +342,7 @@ def check_out_dir(
     names = [
         name
         for suffix in (".wav", ".flac")
-        for name in stem_files.names(song.name, (*sources, "rest"), suffix)
+        for name in stem_files.names(song.name, (*sources, REST), suffix)
     ]
     if isinstance(song, FileSong):
         for path in (folder / name for name in names):
