@@ -133,6 +133,20 @@ def test_stems_that_were_kept_are_a_take_of_the_page(song, tmp_path, capsys):
         shutil.rmtree(out / "base")  # the second time, they come from the server
 
 
+def test_a_page_that_came_before_its_stems_takes_them_beside_it(song, tmp_path, capsys):
+    out, own = tmp_path / "out", tmp_path / "own"
+    assert main(["separate", str(song), "--strategy", "B0", "-o", str(tmp_path / "first"), "--json"]) == 0
+    job = json.loads(capsys.readouterr().out.splitlines()[-1])["job"]["job_id"]
+    assert main(["report", job, "-o", str(out)]) == 0
+    assert main(["fetch", job, "-o", str(out)]) == 0
+    assert read_audio(out / "vocals.wav").any()
+    own.mkdir()
+    (own / "report.html").write_text("of another program")
+    assert main(["report", job, "-o", str(own)]) == 2
+    assert (own / "report.html").read_text() == "of another program"
+    assert main(["report", job, "-o", str(own), "--overwrite"]) == 0
+
+
 def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):
     words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--strategy", "B0"]
     assert main([*words, "--from", "0:00.25", "--to", "1.25", "-o", str(tmp_path / "out"), "--json"]) == 0

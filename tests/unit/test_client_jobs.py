@@ -192,7 +192,7 @@ def test_marks_of_a_generator_count_and_no_marks_are_refused(server_and_client, 
 
 
 def test_the_rest_comes_with_the_chosen_stems_unasked(server_and_client, tmp_path):
-    server, client = server_and_client
+    _server, client = server_and_client
     song = tmp_path / "song.wav"
     soundfile.write(song, np.zeros((100, 2)), 100)
     asked = SeparationRequest(song, options=JobOptions(stems=("vox", "Rest")))

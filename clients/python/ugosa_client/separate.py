@@ -309,7 +309,7 @@ def _require_known(kind: str, name: str | None, known: Sequence[str], model: str
 
 
 def _without_rest(stems: Sequence[str]) -> tuple[str, ...]:
-    """Return the stems beside which the rest comes anyway; by itself, it would be everyday's word for `other`."""
+    """Return the stems beside which the rest comes anyway; else it would be read as `other`."""
     chosen = tuple(name for name in stems if name.casefold() != REST)
     if stems and not chosen:
         raise BadInputError("in the list of stems: the rest is what others leave of the song; name these")
@@ -340,9 +340,7 @@ def check_out_dir(
     folder = Path(out_dir)
     require_folder(folder)
     names = [
-        name
-        for suffix in (".wav", ".flac")
-        for name in stem_files.names(song.name, (*sources, REST), suffix)
+        name for suffix in (".wav", ".flac") for name in stem_files.names(song.name, (*sources, REST), suffix)
     ]
     if isinstance(song, FileSong):
         for path in (folder / name for name in names):
