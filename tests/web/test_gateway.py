@@ -353,6 +353,23 @@ async def test_notes_are_kept_and_song_lists_its_versions(page: Page, song_path:
 
 
 @pytest.mark.asyncio
+async def test_a_song_that_is_sent_anew_is_as_it_was_left(page: Page, song_path: Path) -> None:
+    song, notes = await add_song(page, song_path), {"marks": [VOCALS_SILENT]}
+    await page.http.put(f"/api/songs/{song['upload_id']}/notes", json=notes)
+    job = await separate(page, song)
+    page.client.delete_upload(song["upload_id"])  # as the server does by itself after a week
+    refused = await page.http.post("/api/jobs", json={"song": song["upload_id"], "marks": []})
+    assert "drop its file here again" in refused.json()["message"]
+    again = await add_song(page, song_path)
+    assert again["upload_id"] != song["upload_id"]
+    address = f"/api/songs/{again['upload_id']}"
+    assert (await page.http.get(address + "/notes")).json() == notes
+    assert job["job_id"] in [job["job_id"] for job in (await page.http.get(address)).json()["jobs"]]
+    listed = [known["sha256"] for known in (await page.http.get("/api/songs")).json()]
+    assert listed.count(song["sha256"]) == 1
+
+
+@pytest.mark.asyncio
 async def test_base_stems_are_a_take_of_their_own(page: Page, song_path: Path) -> None:
     song = await add_song(page, song_path)
     body = {
