@@ -57,7 +57,8 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
             if arguments.marks:
                 sources = find_model(client.models(), None).sources
                 marks = read_marks(arguments.marks, sources, song.audio.sample_rate_hz, song.audio.frames)
-                songs.write_notes(song.upload_id, {**songs.notes(song.upload_id), "marks": marks_json(marks)})
+                read = {"read_marks": marks_json(marks)}  # beside those that were drawn: the page can undo it
+                songs.write_notes(song.upload_id, songs.notes(song.upload_id) | read)
             place = f"#song={song.upload_id}"
         stack.enter_context(server_kept_awake(client))
         listener = stack.enter_context(socket.socket())
