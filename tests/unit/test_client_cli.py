@@ -245,6 +245,17 @@ def test_a_mistyped_word_is_told_the_nearest(words, near, capsys):
     assert f"; did you mean {near}?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", [["separate"], ["batch", "-o", "out"], ["marks", "lint", "--marks", "a.txt"]]
+)
+def test_a_word_too_many_is_told_with_the_way_out(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "my", "song.wav"])
+    said = capsys.readouterr().err
+    assert f"usage: ugosa {words[0]}" in said
+    assert "'song.wav' is one word too many; a name with spaces stands in quotes" in said
+
+
 def test_an_option_after_two_dashes_is_told_as_a_surplus_name(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["separate", "--", "-a song.wav", "--page", "off"])
