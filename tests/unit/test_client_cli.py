@@ -220,7 +220,7 @@ def test_bad_input_exits_with_2_and_says_why(server, songs, tmp_path, capsys):
     assert "no job 'nothing'" in capsys.readouterr().err
     assert main([*arguments, "--start-from", "gone.ugosa"]) == 2
     captured = capsys.readouterr()
-    assert "cannot read the adapter gone.ugosa" in captured.err
+    assert "gone.ugosa: that is neither auto, none nor a job, and no file is there" in captured.err
     assert "upload" not in captured.err
     with pytest.raises(SystemExit, match="2"):
         main(["separate", "a.wav", "-o", "out", "--format", "wma"])

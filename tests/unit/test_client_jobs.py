@@ -268,6 +268,8 @@ def test_bad_marks_of_a_lossless_song_refuse_the_upload(server_and_client, tmp_p
         client.submit(SeparationRequest(song, marks=marks))
     with pytest.raises(UnknownModelError, match="'huge'; its models: tiny"):
         client.submit(SeparationRequest(song, options=replace(ALL_OPTIONS, model="huge")))
+    with pytest.raises(UnknownModelError, match=r"did you mean 'tiny'\? Its models: tiny"):
+        client.submit(SeparationRequest(song, options=JobOptions(model="tny")))
     assert server.uploads == {}
 
 

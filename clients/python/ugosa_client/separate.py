@@ -284,11 +284,13 @@ def find_model(models: Sequence[Model], name: str | None) -> Model:
     for model in models:
         if model.name == name or (name is None and model.is_default):
             return model
-    known = ", ".join(model.name for model in models) or "none"
+    known = [model.name for model in models]
+    near = difflib.get_close_matches(name or "", known, n=1)
+    hint = f"did you mean {near[0]!r}? Its" if near else "its"
     wanted = "a default model" if name is None else f"a model named {name!r}"
     raise UnknownModelError(
-        f"the server does not have {wanted}; its models: {known}; `ugosa-server models` lists those that "
-        "can be pulled to it",
+        f"the server does not have {wanted}; {hint} models: {', '.join(known) or 'none'};"
+        " `ugosa-server models` lists those that can be pulled to it",
         "UNKNOWN_MODEL",
     )
 
