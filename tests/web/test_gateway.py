@@ -299,6 +299,12 @@ async def test_odd_numbers_are_refused_or_ignored(page: Page, song_path: Path, n
 
 
 @pytest.mark.asyncio
+async def test_an_empty_song_is_named_as_it_was_dropped(page: Page) -> None:
+    answer = await page.http.put("/api/songs", params={"name": "My: song.wav"}, content=b"")
+    assert (answer.status_code, answer.json()["message"]) == (400, "the song My: song.wav is empty (0 bytes)")
+
+
+@pytest.mark.asyncio
 async def test_a_song_that_finds_no_room_is_told_and_leaves_nothing(page: Page, tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))

@@ -139,8 +139,10 @@ class Gateway:
                 async for part in request.stream():
                     await file.write(part)
             song = await run_in_threadpool(self._songs.add, path, name)
-        except (UgosaClientError, ClientDisconnect, OSError):
+        except (UgosaClientError, ClientDisconnect, OSError) as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, BadInputError):  # of a file whose path here nobody knows
+                raise BadInputError(error.message.replace(str(path), name), error.reason) from error
             raise
         return JSONResponse(song_json(song), 201)
 
