@@ -82,8 +82,9 @@ def docs() -> str:
     for option in OPTIONS:
         values = ", ".join(f"`{choice}`" for choice in option.choices) or option.range_text
         symbol = f"{option.symbol}: " if option.symbol else ""
+        words = option.metavar.replace("|", r"\|")  # else it ends the cell
         lines.append(
-            f"| `{flag(option)} {option.metavar}` | `{option.name}` | {symbol}{option.help} | {values} |"
+            f"| `{flag(option)} {words}` | `{option.name}` | {symbol}{option.help} | {values} |"
             f" {plain(option.default)} |"
         )
     lines += ["", PRESETS_TEXT, "| preset | sets | leaves the rest to |", "|---|---|---|"]

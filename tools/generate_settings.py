@@ -14,7 +14,7 @@ HEAD = """\
 
 Each is a name in the TOML file of `ugosa-server serve --config FILE`, and a flag that comes on top of it:
 `--state-dir` for `state_dir`, `--gpu-tf32` or `--no-gpu-tf32` for `gpu_tf32`, `--model-dir` once for each of
-`model_dirs`.
+`model_dirs`. The file writes a list in brackets, `model_dirs = ["/opt/ugosa/models"]`.
 This page is made by `tools/generate_settings.py`.
 
 | setting | default | meaning |

@@ -12,7 +12,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -21,6 +21,14 @@ from ugosa_server.files import expanded, home_dir
 from ugosa_server.log import LogFormat
 
 GIB = 1024**3
+KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text in quotes",
+    tuple[str, ...]: 'a list, such as ["..."]',
+}
+"""Values of a setting by its type."""
 
 
 def default_state_dir() -> Path:
@@ -227,7 +235,11 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
     try:
         config = msgspec.convert(values, ServerConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path or 'configuration'}: {str(error).replace('$.', '')}") from error
+        name = str(error).partition("$.")[2].partition("[")[0].rstrip("`")
+        is_now = json.dumps(values[name], default=str)
+        raise ConfigError(
+            f"{path or 'configuration'}: {name} is {is_now}, but must be {_kind(name)}"
+        ) from error
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, int | float) and not 0 <= value < math.inf:
             raise ConfigError(f"{name} is {value}, but must be at least 0")
@@ -235,3 +247,9 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
         raise ConfigError(f"log_level is {config.log_level!r}, but must be DEBUG, INFO, WARNING or ERROR")
     folders = tuple(str(expanded(folder)) for folder in config.model_dirs)
     return dataclasses.replace(config, model_dirs=folders)
+
+
+def _kind(name: str) -> str:
+    """Return the values that a setting takes, in words."""
+    kind = get_type_hints(ServerConfig)[name]
+    return KINDS.get(kind) or " or ".join(json.dumps(value) for value in get_args(kind))

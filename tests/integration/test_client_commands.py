@@ -1,6 +1,7 @@
 """The `ugosa` command as a musician sees it, against a real server process with a tiny network."""
 
 import json
+import os
 import shutil
 from threading import Event
 
@@ -132,6 +133,20 @@ def test_stems_that_were_kept_are_a_take_of_the_page(song, tmp_path, capsys):
         shutil.rmtree(out / "base")  # the second time, they come from the server
 
 
+def test_a_page_that_came_before_its_stems_takes_them_beside_it(song, tmp_path, capsys):
+    out, own = tmp_path / "out", tmp_path / "own"
+    assert main(["separate", str(song), "--strategy", "B0", "-o", str(tmp_path / "first"), "--json"]) == 0
+    job = json.loads(capsys.readouterr().out.splitlines()[-1])["job"]["job_id"]
+    assert main(["report", job, "-o", str(out)]) == 0
+    assert main(["fetch", job, "-o", str(out)]) == 0
+    assert read_audio(out / "vocals.wav").any()
+    own.mkdir()
+    (own / "report.html").write_text("of another program")
+    assert main(["report", job, "-o", str(own)]) == 2
+    assert (own / "report.html").read_text() == "of another program"
+    assert main(["report", job, "-o", str(own), "--overwrite"]) == 0
+
+
 def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):
     words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--strategy", "B0"]
     assert main([*words, "--from", "0:00.25", "--to", "1.25", "-o", str(tmp_path / "out"), "--json"]) == 0
@@ -142,6 +157,13 @@ def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):
     np.testing.assert_array_equal(sum(stems), read_audio(song)[RATE // 4 : 5 * RATE // 4])
     assert main([*words, "--from", "1:00", "-o", str(tmp_path / "out")]) == 2
     assert "goes from 0:00.0 to 0:02.0" in capsys.readouterr().err
+
+
+def test_a_song_whose_name_is_no_text_is_cut_and_encoded(song, tmp_path, capsys):
+    odd = song.rename(song.with_name(os.fsdecode(b"caf\xe9.wav")))
+    words = ["separate", str(odd), "--strategy", "B0", "--from", "0.5", "--stems", "drums", "--format", "mp3"]
+    assert main([*words, "-o", str(odd.with_name(os.fsdecode(b"out\xe9"))), "--json"]) == 0
+    assert sorted(path.suffix for path in tmp_path.rglob("*.mp3")) == [".mp3", ".mp3"]
 
 
 def test_a_second_run_leaves_the_first_and_names_its_folder(song, tmp_path, capsys):

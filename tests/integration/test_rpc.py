@@ -221,7 +221,7 @@ async def test_very_long_value_is_refused_in_a_short_message(tmp_path, name):
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await api.job(upload_id=upload.upload_id, marks=marks)
         assert error_info(error.value)[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_SOURCE")
-        assert error.value.details().endswith("Its sources are drums, bass, other, vocals")
+        assert error.value.details().endswith("; its sources are drums, bass, other, vocals")
 
 
 async def test_first_messages_are_required(tmp_path):

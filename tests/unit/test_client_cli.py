@@ -220,7 +220,7 @@ def test_bad_input_exits_with_2_and_says_why(server, songs, tmp_path, capsys):
     assert "no job 'nothing'" in capsys.readouterr().err
     assert main([*arguments, "--start-from", "gone.ugosa"]) == 2
     captured = capsys.readouterr()
-    assert "cannot read the adapter gone.ugosa" in captured.err
+    assert "gone.ugosa: that is neither auto, none nor a job, and no file is there" in captured.err
     assert "upload" not in captured.err
     with pytest.raises(SystemExit, match="2"):
         main(["separate", "a.wav", "-o", "out", "--format", "wma"])
@@ -243,6 +243,17 @@ def test_a_mistyped_word_is_told_the_nearest(words, near, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(words)
     assert f"; did you mean {near}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["separate"], ["batch", "-o", "out"], ["marks", "lint", "--marks", "a.txt"]]
+)
+def test_a_word_too_many_is_told_with_the_way_out(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "my", "song.wav"])
+    said = capsys.readouterr().err
+    assert f"usage: ugosa {words[0]}" in said
+    assert "'song.wav' is one word too many; a name with spaces stands in quotes" in said
 
 
 def test_an_option_after_two_dashes_is_told_as_a_surplus_name(capsys):
@@ -369,6 +380,17 @@ def test_a_batch_separates_what_it_can_and_tells_of_the_rest(server, songs, tmp_
     assert not (out / "a" / "report.html").exists()  # without --page on
     marks = {job.file_name: len(job.marks.marks) for job in server.jobs.values()}
     assert marks == {"a.wav": 1, "b.wav": 0, "b.flac": 0}
+
+
+def test_a_batch_takes_a_song_whose_name_is_no_text(server, songs, tmp_path, capsys):
+    name = os.fsdecode("b\udcff.wav".encode(errors="surrogateescape"))
+    (songs / "b.wav").rename(songs / name)
+    server.outcomes |= {"a.wav": SUCCEEDED, "b?.wav": SUCCEEDED, "b.flac": SUCCEEDED}
+    words = ["batch", str(songs), "-o", str(tmp_path / "out")]
+    assert main([*words, "--check"]) == 0
+    assert main([*words, "--json"]) == 0
+    rows = (tmp_path / "out" / "summary.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["a.wav", "b.flac", "b\\udcff.wav"]
 
 
 def test_a_batch_again_tries_only_what_failed(server, songs, tmp_path, capsys):

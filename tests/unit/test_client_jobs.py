@@ -19,6 +19,7 @@ from ugosa_client import (
     SeparationRequest,
     StateChanged,
     StemEncoding,
+    TimedMark,
     VideoSource,
 )
 from ugosa_client.convert import from_options, to_resource
@@ -191,6 +192,55 @@ def test_marks_of_a_generator_count_and_no_marks_are_refused(server_and_client, 
     }
 
 
+def test_words_and_numbers_of_a_plain_script_are_understood(server_and_client, tmp_path):
+    _server, client = server_and_client
+    song = tmp_path / "song.mp3"
+    song.write_bytes(b"an MP3")
+    timed = TimedMark("vocals", "active", np.float32(0.25), np.int64(1))
+    framed = Mark("bass", "silent", np.int64(3), 7)
+    options = JobOptions(stem_encoding="flac-pcm24", base_stems="kept")
+    job = client.submit(SeparationRequest(song, marks=[timed, framed], options=options))
+    assert set(job.marks) == {
+        Mark("vocals", MarkState.ACTIVE, 11025, 44100),
+        Mark("bass", MarkState.SILENT, 3, 7),
+    }
+    assert job.options.stem_encoding is StemEncoding.FLAC_PCM24
+    assert timed.at_rate(4) == Mark("vocals", "active", 1, 4)
+    assert list(client.list_jobs(["queued"])) == list(client.list_jobs([JobState.QUEUED]))
+
+
+def test_slips_of_a_plain_script_are_named(server_and_client, tmp_path):
+    _server, client = server_and_client
+    song = tmp_path / "song.mp3"
+    song.write_bytes(b"an MP3")
+
+    def refused(says, call):
+        with pytest.raises(BadInputError, match=says):
+            call()
+
+    refused(
+        "mp3.*it is one of wav-float32, ",
+        lambda: client.create_job("u", options=JobOptions(stem_encoding="mp3")),
+    )
+    refused(r"at_rate\(upload", lambda: client.create_job("u", marks=[Mark.silent("vocals", 0, 1)]))
+    refused("it is one of active, silent", lambda: client.create_job("u", marks=[Mark("bass", "mute", 0, 1)]))
+    timed = TimedMark("vocals", "mute", 0, 1)
+    refused("'mute' is not a valid", lambda: client.submit(SeparationRequest(song, marks=[timed])))
+    refused("it is one of queued, ", lambda: list(client.list_jobs("queued")))
+    refused("44100.5; give an int", lambda: client.upload(np.zeros(9), sample_rate_hz=44100.5))
+    refused("not of type list", lambda: client.upload([0.0, 0.1], sample_rate_hz=44100))
+
+
+def test_the_rest_comes_with_the_chosen_stems_unasked(server_and_client, tmp_path):
+    _server, client = server_and_client
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((100, 2)), 100)
+    asked = SeparationRequest(song, options=JobOptions(stems=("vox", "Rest")))
+    assert client.submit(asked).options.stems == ("vocals",)
+    with pytest.raises(BadInputError, match="the rest is what others leave"):
+        client.submit(SeparationRequest(song, options=JobOptions(stems=("rest",))))
+
+
 def test_slips_of_marks_in_seconds_are_listed_before_the_upload(server_and_client, tmp_path):
     server, client = server_and_client
     song = tmp_path / "song.wav"
@@ -218,6 +268,8 @@ def test_bad_marks_of_a_lossless_song_refuse_the_upload(server_and_client, tmp_p
         client.submit(SeparationRequest(song, marks=marks))
     with pytest.raises(UnknownModelError, match="'huge'; its models: tiny"):
         client.submit(SeparationRequest(song, options=replace(ALL_OPTIONS, model="huge")))
+    with pytest.raises(UnknownModelError, match=r"did you mean 'tiny'\? Its models: tiny"):
+        client.submit(SeparationRequest(song, options=JobOptions(model="tny")))
     assert server.uploads == {}
 
 

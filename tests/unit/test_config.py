@@ -59,7 +59,17 @@ def test_flags_come_on_top_of_the_file(tmp_path):
     ("text", "words"),
     [
         ("treads = 4\n", "did you mean 'threads'"),
-        ('threads = "four"\n', "threads"),
+        ('threads = "four"\n', 'threads is "four", but must be a whole number'),
+        ("threads = 2.5\n", "threads is 2.5, but must be a whole number"),
+        ('keep_jobs_days = "7d"\n', 'keep_jobs_days is "7d", but must be a number'),
+        ('cpu_fallback = "yes"\n', 'cpu_fallback is "yes", but must be true or false'),
+        ("state_dir = 1979-05-27\n", 'state_dir is "1979-05-27", but must be text in quotes'),
+        (
+            'listen = "0.0.0.0:50051"\n',
+            r'listen is "0\.0\.0\.0:50051", but must be a list, such as \["\.\.\."\]',
+        ),
+        ("listen = [50051]\n", r"listen is \[50051\], but must be a list"),
+        ('log_format = "JSON"\n', 'log_format is "JSON", but must be "plain" or "json"'),
         ("threads = \n", "cannot read"),
         ('log_level = "LOUD"\n', "LOUD"),
         ("threads = -1\n", "threads is -1, but must be at least 0"),

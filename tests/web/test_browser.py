@@ -45,11 +45,11 @@ pytestmark = [
 class Page:
     """`ugosa web` with a song, as a process, and scenarios in a browser on it."""
 
-    def __init__(self, server: Server, song: Path, out_dir: Path) -> None:
+    def __init__(self, server: Server, song: Path, out_dir: Path, *words: str) -> None:
         self._server = server
         self._out_dir = out_dir
         self._gateway = subprocess.Popen(
-            [sys.executable, "-m", "ugosa_client.cli", "web", str(song), "--no-browser"],
+            [sys.executable, "-m", "ugosa_client.cli", "web", str(song), "--no-browser", *words],
             env={**os.environ, "UGOSA_SERVER": server.target, "XDG_STATE_HOME": str(out_dir / "state")},
             stderr=subprocess.PIPE,
             text=True,
@@ -105,10 +105,10 @@ def open_page(
     """Open pages of songs, each of which no other test has sent before."""
     pages: list[Page] = []
 
-    def open_page(server: Server = shared_server, song: Path | None = None) -> Page:
+    def open_page(server: Server = shared_server, song: Path | None = None, *words: str) -> Page:
         seed = zlib.crc32(request.node.name.encode())
         song = song or write_song(make_song(SONG_S * 44100, seed=seed), tmp_path / "song.wav")
-        pages.append(Page(server, song, tmp_path))
+        pages.append(Page(server, song, tmp_path, *words))
         return pages[-1]
 
     yield open_page
@@ -137,6 +137,17 @@ def open_page(
 )
 def test_page(open_page: Callable[..., Page], scenario: str) -> None:
     open_page().run(scenario)
+
+
+def test_marks_of_the_command_can_be_undone(
+    open_page: Callable[..., Page], shared_server: Server, tmp_path: Path
+) -> None:
+    song = write_song(make_song(SONG_S * 44100, seed=7), tmp_path / "song.wav")
+    marks = tmp_path / "song.txt"
+    marks.write_text("1.2\t3\tno drums\n")
+    words = (shared_server, song, "--marks", str(marks))
+    open_page(*words).run("marks_of_a_file_are_there_and_one_is_drawn")
+    open_page(*words).run("marks_of_a_file_come_in_place_of_those_drawn_until_undone")
 
 
 def test_page_passes_axe(open_page: Callable[..., Page]) -> None:

@@ -299,6 +299,12 @@ async def test_odd_numbers_are_refused_or_ignored(page: Page, song_path: Path, n
 
 
 @pytest.mark.asyncio
+async def test_an_empty_song_is_named_as_it_was_dropped(page: Page) -> None:
+    answer = await page.http.put("/api/songs", params={"name": "My: song.wav"}, content=b"")
+    assert (answer.status_code, answer.json()["message"]) == (400, "the song My: song.wav is empty (0 bytes)")
+
+
+@pytest.mark.asyncio
 async def test_a_song_that_finds_no_room_is_told_and_leaves_nothing(page: Page, tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -350,6 +356,23 @@ async def test_notes_are_kept_and_song_lists_its_versions(page: Page, song_path:
     takes = {(take["name"], take["job_id"]) for version in versions for take in version["takes"]}
     assert ("Under your marks", job["job_id"]) in takes
     assert song["upload_id"] in [s["upload_id"] for s in (await page.http.get("/api/songs")).json()]
+
+
+@pytest.mark.asyncio
+async def test_a_song_that_is_sent_anew_is_as_it_was_left(page: Page, song_path: Path) -> None:
+    song, notes = await add_song(page, song_path), {"marks": [VOCALS_SILENT]}
+    await page.http.put(f"/api/songs/{song['upload_id']}/notes", json=notes)
+    job = await separate(page, song)
+    page.client.delete_upload(song["upload_id"])  # as the server does by itself after a week
+    refused = await page.http.post("/api/jobs", json={"song": song["upload_id"], "marks": []})
+    assert "drop its file here again" in refused.json()["message"]
+    again = await add_song(page, song_path)
+    assert again["upload_id"] != song["upload_id"]
+    address = f"/api/songs/{again['upload_id']}"
+    assert (await page.http.get(address + "/notes")).json() == notes
+    assert job["job_id"] in [job["job_id"] for job in (await page.http.get(address)).json()["jobs"]]
+    listed = [known["sha256"] for known in (await page.http.get("/api/songs")).json()]
+    assert listed.count(song["sha256"]) == 1
 
 
 @pytest.mark.asyncio

@@ -93,12 +93,12 @@ def _unknown_source(mark: Mark, sources: Sequence[str]) -> Finding | None:
         return None
     name = mark.source[:MAX_SHOWN_CHARS]  # it can have millions
     near = difflib.get_close_matches(name.casefold(), sources, n=1)
-    hint = f'did you mean "{near[0]}"? ' if near else ""
+    hint = f'did you mean "{near[0]}"? Its' if near else "its"
     return Finding(
         UNKNOWN_SOURCE,
         Severity.ERROR,
         f'a mark names the source "{name}", which the model does not have; {hint}'
-        f"Its sources are {', '.join(sources)}",
+        f" sources are {', '.join(sources)}",
         "rename it, or name a model that has this source",
         name,
         mark.span,

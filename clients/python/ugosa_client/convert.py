@@ -151,9 +151,22 @@ def to_word(enum: str, number: int) -> Any:
     return WORDS[enum][number]
 
 
-def to_number(word: StrEnum) -> Any:
-    """Look up the enum number of a word."""
-    return next(number for words in WORDS.values() for number, known in words.items() if known is word)
+def _number(kind: type[StrEnum], word: str) -> Any:
+    """Look up the enum number of a word; ValueError if it is none of that kind."""
+    numbers = {known: number for number, known in WORDS[kind.__name__].items()}
+    if word not in numbers:
+        raise ValueError(f"it is one of {', '.join(kind)}")
+    return numbers[kind(word)]
+
+
+def from_states(states: Iterable[JobState]) -> list[Any]:
+    """Convert states of jobs.
+
+    Raises:
+        BadInputError: there is no such state.
+    """
+    with _fits(BadInputError, f"a state among {states!r} is unknown"):
+        return [_number(JobState, state) for state in states]
 
 
 def to_upload(message: upload_service_pb2.Upload) -> Upload:
@@ -194,7 +207,8 @@ def from_options(options: JobOptions) -> job_pb2.JobOptions:
         value = getattr(options, row.field)
         if value is not None and row.kind != "names":
             with _fits(BadOptionError, f"the option {row.field} cannot be {value!r}"):
-                setattr(message, row.name, to_number(value) if row.field in ENUM_OPTIONS else value)
+                kind = ENUM_OPTIONS.get(row.field)
+                setattr(message, row.name, _number(kind, value) if kind else value)
     return message
 
 
@@ -216,14 +230,18 @@ def from_marks(marks: Iterable[Mark]) -> marks_pb2.Marks:
     """Convert Marks.
 
     Raises:
-        BadRegionError: a position does not fit the protocol.
+        BadRegionError: one is none, or does not fit the protocol.
     """
     message = marks_pb2.Marks()
     for mark in marks:
+        if not isinstance(mark, Mark):
+            raise BadRegionError(
+                f"{mark!r} is no mark in frames; write Mark.silent(...).at_rate(upload.audio.sample_rate_hz)"
+            )
         with _fits(BadRegionError, f"{mark} cannot be sent"):
             message.marks.add(
                 source=mark.source,
-                state=to_number(mark.state),
+                state=_number(MarkState, mark.state),
                 start_frame=mark.start_frame,
                 end_frame=mark.end_frame,
             )

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from ugosa_client.connection import Connection
-from ugosa_client.convert import from_marks, from_options, to_event, to_job, to_number, to_resource
+from ugosa_client.convert import from_marks, from_options, from_states, to_event, to_job, to_resource
 from ugosa_client.errors import JobCancelledError, JobFailedError
 from ugosa_client.events import JobEvent
 from ugosa_client.resources import MODEL_DEFAULTS, Job, JobOptions, JobState, Mark, Model
@@ -47,7 +47,7 @@ def list_jobs(
 ) -> Iterator[Job]:
     """Yield all jobs in one of `states` (empty = any), newest first; of one song if that is given."""
     request = job_service_pb2.ListJobsRequest(
-        page_size=page_size, states=[to_number(state) for state in states], song_sha256=song_sha256
+        page_size=page_size, states=from_states(states), song_sha256=song_sha256
     )
     for page in connection.pages(connection.jobs.ListJobs, request):
         for message in page.jobs:

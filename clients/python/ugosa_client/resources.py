@@ -58,9 +58,17 @@ class TimedMark:
     def at_rate(self, sample_rate_hz: int) -> Mark:
         """Return the mark in frames of a song of that rate; halves round up."""
         start_frame, end_frame = (
-            int(Fraction(time_s) * sample_rate_hz + Fraction(1, 2)) for time_s in (self.start_s, self.end_s)
+            int(exact_time(time_s) * sample_rate_hz + Fraction(1, 2)) for time_s in (self.start_s, self.end_s)
         )
         return Mark(self.source, self.state, start_frame, end_frame)
+
+
+def exact_time(time_s: float) -> Fraction:
+    """Return seconds as they are, of whatever kind of number: numpy's float32 is no float of Python's."""
+    try:
+        return Fraction(time_s)
+    except TypeError:
+        return Fraction(float(time_s))
 
 
 @dataclass(frozen=True)

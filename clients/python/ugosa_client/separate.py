@@ -62,6 +62,9 @@ SAMPLE_BYTES = {
     StemEncoding.FLAC_PCM24: 3,  # at most
 }
 
+REST = "rest"
+"""Stem of all that the chosen ones leave of a song; it comes with them."""
+
 MarksSource = Sequence[Mark | TimedMark] | str | os.PathLike[str] | RegionFile
 """Marks in frames of the song or in seconds, or a marks file or its path."""
 
@@ -131,7 +134,7 @@ def submit(
     options = replace(
         options,
         instruments=_find_sources(options.instruments, model, "instruments"),
-        stems=_find_sources(options.stems, model, "stems"),
+        stems=_find_sources(_without_rest(options.stems), model, "stems"),
     )
     if request.sight is not None:
         request.sight.check()
@@ -281,11 +284,13 @@ def find_model(models: Sequence[Model], name: str | None) -> Model:
     for model in models:
         if model.name == name or (name is None and model.is_default):
             return model
-    known = ", ".join(model.name for model in models) or "none"
+    known = [model.name for model in models]
+    near = difflib.get_close_matches(name or "", known, n=1)
+    hint = f"did you mean {near[0]!r}? Its" if near else "its"
     wanted = "a default model" if name is None else f"a model named {name!r}"
     raise UnknownModelError(
-        f"the server does not have {wanted}; its models: {known}; `ugosa-server models` lists those that "
-        "can be pulled to it",
+        f"the server does not have {wanted}; {hint} models: {', '.join(known) or 'none'};"
+        " `ugosa-server models` lists those that can be pulled to it",
         "UNKNOWN_MODEL",
     )
 
@@ -303,6 +308,14 @@ def _require_known(kind: str, name: str | None, known: Sequence[str], model: str
     hint = f"did you mean {found[0]!r}?" if found else f"known are {', '.join(known)}"
     whose = f"the model {model!r}" if model else "the server"
     raise BadOptionError(f"{whose} has no {kind} {name!r}; {hint}", "BAD_OPTION")
+
+
+def _without_rest(stems: Sequence[str]) -> tuple[str, ...]:
+    """Return the stems beside which the rest comes anyway; else it would be read as `other`."""
+    chosen = tuple(name for name in stems if name.casefold() != REST)
+    if stems and not chosen:
+        raise BadInputError("in the list of stems: the rest is what others leave of the song; name these")
+    return chosen
 
 
 def _find_sources(names: Sequence[str], model: Model, kind: str) -> tuple[str, ...]:
@@ -329,9 +342,7 @@ def check_out_dir(
     folder = Path(out_dir)
     require_folder(folder)
     names = [
-        name
-        for suffix in (".wav", ".flac")
-        for name in stem_files.names(song.name, (*sources, "rest"), suffix)
+        name for suffix in (".wav", ".flac") for name in stem_files.names(song.name, (*sources, REST), suffix)
     ]
     if isinstance(song, FileSong):
         for path in (folder / name for name in names):

@@ -91,21 +91,26 @@ class ArraySong(Song):
     def __init__(self, samples: np.ndarray[Any, Any], sample_rate_hz: int) -> None:
         if samples.ndim not in (1, 2) or samples.size == 0:
             raise BadAudioError(f"an array of shape {samples.shape} is not audio; give [T] or [T, C], T > 0")
-        self._channels = 1 if samples.ndim == 1 else samples.shape[1]
-        if self._channels > 2:
+        channels = 1 if samples.ndim == 1 else samples.shape[1]
+        if channels > 2:
             raise BadAudioError(
-                f"an array of shape {samples.shape} has {self._channels} channels, but a song has 1 or 2; "
+                f"an array of shape {samples.shape} has {channels} channels, but a song has 1 or 2; "
                 "frames come first: [T, C]"
             )
         if samples.dtype == np.int16:
-            self._encoding = audio_pb2.PCM_ENCODING_S16LE
+            encoding = audio_pb2.PCM_ENCODING_S16LE
             self._bytes = samples.astype("<i2").tobytes()
         elif samples.dtype.kind == "f":
-            self._encoding = audio_pb2.PCM_ENCODING_F32LE
+            encoding = audio_pb2.PCM_ENCODING_F32LE
             self._bytes = samples.astype("<f4").tobytes()
         else:
             raise BadAudioError(f"samples of type {samples.dtype} are not accepted; give int16 or float32")
-        self._sample_rate_hz = sample_rate_hz
+        try:
+            self._format = audio_pb2.AudioFormat(
+                pcm=audio_pb2.PcmFormat(encoding=encoding, sample_rate_hz=sample_rate_hz, channels=channels)
+            )
+        except (TypeError, ValueError) as error:
+            raise BadAudioError(f"sample_rate_hz is {sample_rate_hz!r}; give an int such as 44100") from error
         self.size_bytes = len(self._bytes)
         self.sha256 = hashlib.sha256(self._bytes).hexdigest()
 
@@ -115,23 +120,23 @@ class ArraySong(Song):
 
     def format(self) -> audio_pb2.AudioFormat:
         """Return the format of the bytes."""
-        return audio_pb2.AudioFormat(
-            pcm=audio_pb2.PcmFormat(
-                encoding=self._encoding, sample_rate_hz=self._sample_rate_hz, channels=self._channels
-            )
-        )
+        return self._format
 
 
 def open_song(song: SongSource, sample_rate_hz: int | None = None) -> Song:
     """Return the song of a path or an array.
 
     Raises:
-        BadInputError: no such file, an array without a rate, or a file with one.
+        BadInputError: no such file, neither path nor array, an array without a rate, or a file with one.
     """
     if isinstance(song, np.ndarray):
         if sample_rate_hz is None:
             raise BadInputError("an array has no rate of its own; pass sample_rate_hz")
         return ArraySong(song, sample_rate_hz)
+    if not isinstance(song, str | os.PathLike):
+        raise BadInputError(
+            f"a song is the path of a file or a numpy array, not of type {type(song).__name__}"
+        )
     if sample_rate_hz is not None:
         raise BadInputError(f"{os.fspath(song)} has its own rate; pass sample_rate_hz with arrays only")
     return FileSong(song)
@@ -162,6 +167,11 @@ def display_name(name: str) -> str:
     return os.fsencode(name).decode("utf-8", errors="replace").replace("\N{REPLACEMENT CHARACTER}", "?")
 
 
+def sound_path(path: str | os.PathLike[str]) -> str | bytes:
+    """Return a path for libsndfile, whose binding takes a name that is no UTF-8 as bytes only."""
+    return os.fsencode(path) if os.name == "posix" else os.fspath(path)
+
+
 class SongLength(NamedTuple):
     """Length of a song."""
 
@@ -177,8 +187,8 @@ def lossless_length(path: str | os.PathLike[str]) -> SongLength | None:
     counts.
     """
     try:
-        info = soundfile.info(os.fspath(path))
-    except (soundfile.LibsndfileError, OSError, UnicodeError):
+        info = soundfile.info(sound_path(path))
+    except (soundfile.LibsndfileError, OSError):
         return None
     if info.format not in LOSSLESS_FORMATS:
         return None

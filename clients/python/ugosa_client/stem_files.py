@@ -14,6 +14,7 @@ from pathlib import Path
 import soundfile
 
 from ugosa_client.errors import BadInputError, OutputError
+from ugosa_client.song import sound_path
 
 FIELDS = ("stem", "song")
 PATH_CHARACTERS = re.compile(r"[/\\]")
@@ -91,9 +92,10 @@ def encode_lossy(path: Path, target: Path) -> None:
     """
     partial = target.with_name(f"{target.name}.tmp")
     try:
-        with soundfile.SoundFile(path) as stem:
+        with soundfile.SoundFile(sound_path(path)) as stem:
             kind = target.suffix[1:].upper()
-            with soundfile.SoundFile(partial, "w", stem.samplerate, stem.channels, format=kind) as file:
+            name = sound_path(partial)
+            with soundfile.SoundFile(name, "w", stem.samplerate, stem.channels, format=kind) as file:
                 for block in stem.blocks(blocksize=1 << 16, dtype="float32"):
                     file.write(block.clip(-1.0, 1.0))
         os.replace(partial, target)

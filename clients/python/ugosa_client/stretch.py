@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import soundfile
 
 from ugosa_client.errors import BadInputError, reason_of
 from ugosa_client.marks.regions import Position, clock_texts
-from ugosa_client.song import require_plain_file
+from ugosa_client.song import require_plain_file, sound_path
 
 INTEGER_SUBTYPES = {"PCM_16", "PCM_24", "PCM_32"}  # cut as integers, so that every bit stays
 BLOCK_FRAMES = 1 << 16
@@ -25,7 +26,7 @@ def open_for_cutting(path: Path) -> Iterator[soundfile.SoundFile]:
     """
     try:
         require_plain_file(path)  # libsndfile says no more than "System error."
-        song = soundfile.SoundFile(path)
+        song = soundfile.SoundFile(sound_path(path))
     except OSError as error:
         raise BadInputError(f"cannot read the song {path}: {reason_of(error)}") from error
     except soundfile.LibsndfileError as error:
@@ -47,11 +48,12 @@ def cut_stretch(song: soundfile.SoundFile, start: int, end: int, path: Path) -> 
         dtype, subtype = "float64", "DOUBLE"
     try:
         song.seek(start)
-        with soundfile.SoundFile(path, "w", song.samplerate, song.channels, subtype, format="WAV") as stretch:
+        name = sound_path(path)
+        with soundfile.SoundFile(name, "w", song.samplerate, song.channels, subtype, format="WAV") as stretch:
             for block in song.blocks(blocksize=BLOCK_FRAMES, frames=end - start, dtype=dtype):
                 stretch.write(block)
     except soundfile.LibsndfileError as error:
-        raise BadInputError(f"cannot cut the song {song.name}: {error.error_string}") from error
+        raise BadInputError(f"cannot cut the song {os.fsdecode(song.name)}: {error.error_string}") from error
 
 
 def cut_times(path: Path, start: Position, end: Position | None, folder: Path) -> tuple[Path, int, int, int]:

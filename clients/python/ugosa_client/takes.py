@@ -10,12 +10,19 @@ from pathlib import Path
 from ugosa_client.connection import Connection
 from ugosa_client.errors import JobNotFinishedError
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import OnFetchProgress, fetch_base_stems, fetch_report, stem_file_names
+from ugosa_client.fetch import (
+    OnFetchProgress,
+    fetch_base_stems,
+    fetch_report,
+    refuse_foreign_files,
+    stem_file_names,
+)
 from ugosa_client.jobs import create_job, get_job
 from ugosa_client.resources import UNADAPTED, Job, JobState, MarkState, StemEncoding, VerdictOutcome
 from ugosa_client.result_folders import (
     BASE_FOLDER,
     REPORT_HTML,
+    REPORT_JSON,
     STEMS,
     free_folder,
     job_of_folder,
@@ -35,6 +42,7 @@ def fetch_page(
     folder: str | os.PathLike[str],
     *,
     all_takes: bool = False,
+    overwrite: bool = False,
     stem_files: StemFiles = PLAIN,
     on_event: Callable[[JobEvent], None] | None = None,
     on_fetch: OnFetchProgress | None = None,
@@ -50,18 +58,24 @@ def fetch_page(
         all_takes: whether the stems of the model as it is, without and under the marks, come into `takes`
             in the folder, as FLAC, for each of which the server separates the song once more; those under the
             marks are taken from `base` in it where they are there, or are kept at the server.
+        overwrite: whether a report may be replaced that no earlier fetch has written.
         stem_files: rule by which the stems in the folder were named.
         on_event: called with the events of these jobs.
         on_fetch: called as stems arrive.
 
     Raises:
         JobNotFinishedError: the job has no stems (yet).
+        OutputExistsError: a report is there that is none of this tool's.
     """
     job = get_job(connection, job_id)
     if job.state is not JobState.SUCCEEDED:
         raise JobNotFinishedError(f"job {job_id} is {job.state}, and has no report", "JOB_NOT_FINISHED")
     page = free_folder(Path(folder), job_id) / REPORT_HTML
+    if not overwrite:
+        refuse_foreign_files(page.parent, ())
     page.parent.mkdir(parents=True, exist_ok=True)
+    # By this a later fetch knows the folder as this job's.
+    fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, page.with_name(REPORT_JSON))
     sources = [stem.source for stem in job.stems]
     takes = {STEMS: dict(zip(sources, stem_file_names(job, stem_files), strict=True))}
     for kind in other_takes(job) if all_takes else ():

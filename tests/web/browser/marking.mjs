@@ -45,6 +45,23 @@ export const marking = {
     await until(() => window.ugosa.lanes && document.querySelector(".lane[data-source=vocals] .plot > div")?.shadowRoot?.querySelector("[part~=mark]"));
   },
 
+  async marks_of_a_file_are_there_and_one_is_drawn({ drag, marks, page }) {
+    assert.deepEqual(await marks(), ["drums silent 0.20 0.50"]);
+    await drag("vocals", 0.1, 0.5);
+    await page.evaluate(() => window.ugosa.editor.save());
+  },
+
+  async marks_of_a_file_come_in_place_of_those_drawn_until_undone({ marks, page }) {
+    assert.deepEqual(await marks(), ["drums silent 0.20 0.50"]);
+    assert.match(await page.locator("#toast").innerText(), /Ctrl Z brings yours back/);
+    await page.keyboard.press("Control+z");
+    assert.deepEqual((await marks()).sort(), ["drums silent 0.20 0.50", "vocals silent 0.10 0.50"]);
+    await page.evaluate(() => window.ugosa.editor.save());
+    await page.reload();
+    await page.waitForFunction(() => window.ugosa?.editor);
+    assert.equal((await marks()).length, 2);
+  },
+
   async finding_is_a_badge_on_its_mark({ drag, page, until }) {
     for (const source of ["drums", "bass", "other", "vocals"]) await drag(source, 0.3, 0.5);
     await until(() => window.ugosa.editor.findings.some((finding) => finding.code === "ALL_SILENT"));

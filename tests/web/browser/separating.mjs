@@ -42,6 +42,10 @@ export const separating = {
     assert.equal(await page.locator(".versions .star").nth(1).getAttribute("aria-pressed"), "true");
     await page.locator("button:has-text('Use marks')").nth(1).click();
     assert.equal(await page.evaluate(() => window.ugosa.editor.marks.all.length), 1);
+    await page.setViewportSize({ width: 390, height: 844 }); // of a phone: what is pressed next comes first
+    const [button, versions] = await Promise.all([".side .primary", ".versions"].map((name) => page.locator(name).boundingBox()));
+    assert.ok(button.y < versions.y);
+    assert.ok(await page.locator(".versions").evaluate((box) => box.scrollWidth <= box.clientWidth));
   },
 
   async job_goes_on_from_the_last_or_starts_fresh({ drag, page, separate }) {

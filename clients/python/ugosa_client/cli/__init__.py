@@ -29,13 +29,18 @@ class Parser(argparse.ArgumentParser):
     """A parser that proposes the nearest word for one that is no command, option or value."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; exit with 2 at an option that is nearly one of this command's."""
+        """Parse; exit with 2 at an option that is nearly one of this command's, or a word too many."""
         namespace, unknown = super().parse_known_args(args, namespace)
         for word in unknown:
             option = word.partition("=")[0]
             near = difflib.get_close_matches(option, self._option_string_actions, n=2, cutoff=0.7)
             if option.startswith("-") and near and option not in self._option_string_actions:
                 self.error(f"unknown option {option!r}; did you mean {' or '.join(map(repr, near))}?")
+        if unknown and not unknown[0].startswith("-"):
+            self.error(
+                f"{unknown[0]!r} is one word too many; a name with spaces stands in quotes, and a value comes"
+                " after its option, as in --marks FILE"
+            )
         return namespace, unknown
 
     def error(self, message: str) -> NoReturn:

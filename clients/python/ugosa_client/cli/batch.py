@@ -188,7 +188,7 @@ def only_batch_into(out: Path) -> Iterator[None]:
 
 def write_summary(path: Path, outcomes: list[SongOutcome]) -> None:
     """Write a row for each song, for spreadsheets and scripts."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         table = csv.writer(file)
         table.writerow(SUMMARY_COLUMNS)
         for outcome in outcomes:

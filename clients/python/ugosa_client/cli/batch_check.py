@@ -18,7 +18,7 @@ from ugosa_client.errors import BadInputError, UgosaClientError, message_of
 from ugosa_client.marks.file import read_marks
 from ugosa_client.resources import JobOptions, Model
 from ugosa_client.separate import find_model, stems_bytes
-from ugosa_client.song import FileSong, lossless_length
+from ugosa_client.song import FileSong, lossless_length, sound_path
 
 READ_HERE = (".wav", ".flac", ".aif", ".aiff")  # by libsndfile, whole; of others only some
 COUNTED_BYTES = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile's log
@@ -96,7 +96,7 @@ def _samples(song: Path) -> int:
     is_read_here = song.suffix.lower() in READ_HERE
     kind = song.suffix[1:].upper()
     try:
-        with soundfile.SoundFile(song) as file:
+        with soundfile.SoundFile(sound_path(song)) as file:
             if is_read_here and _is_cut(file):
                 raise BadInputError(f"the {kind} file is damaged or cut short; export or copy it again")
             if file.channels > MAX_CHANNELS:

@@ -42,6 +42,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
     report = add("report", run_report, "get the page of a job, beside its stems")
     report.add_argument("-o", "--out", required=True, metavar="DIR", help="directory of the job's stems")
+    report.add_argument("--overwrite", action="store_true", help="replace a report in DIR that others wrote")
     report.add_argument(
         "--takes",
         action="store_true",
@@ -121,6 +122,7 @@ def run_report(arguments: argparse.Namespace, client: UgosaClient, reporter: Rep
         arguments.job_id,
         arguments.out,
         all_takes=arguments.takes,
+        overwrite=arguments.overwrite,
         stem_files=stem_files(arguments),
         on_event=reporter.happened,
         on_fetch=reporter.fetched,

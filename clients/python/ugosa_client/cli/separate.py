@@ -253,6 +253,10 @@ def request_of(arguments: argparse.Namespace, client: UgosaClient) -> Iterator[S
     """Yield the request of parsed arguments; a part of the song is a temporary file meanwhile."""
     start = arguments.start_from or ("none" if arguments.again else "auto")
     is_file = not START.fullmatch(start)
+    if is_file and not Path(start).exists():
+        raise BadInputError(
+            f"--start-from {start}: that is neither auto, none nor a job, and no file is there"
+        )
     request = SeparationRequest(
         arguments.song,
         marks=arguments.marks or (),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 from ugosa_client.errors import MarksFileError, reason_of
@@ -15,7 +14,7 @@ from ugosa_client.marks.formats import FORMATS, MarksFormat, format_of_bytes, fo
 from ugosa_client.marks.labels import find_source
 from ugosa_client.marks.regions import Position, Region, regions_in_stretch
 from ugosa_client.marks.text import decode_text, one_line
-from ugosa_client.resources import Mark, MarkState, TimedMark
+from ugosa_client.resources import Mark, MarkState, TimedMark, exact_time
 
 MAX_SLIPS = 50  # that a message lists
 MAX_FILE_BYTES = 256_000_000  # projects with the data of plug-ins in them have tens of MB
@@ -74,11 +73,16 @@ def marks_of_times(
     for mark in marks:
         try:
             source = find_source(mark.source, sources)
-            start, end = (Position(Fraction(time_s)) for time_s in (mark.start_s, mark.end_s))
-        except (ValueError, OverflowError) as error:  # a name, or a time that is no number
+            start, end = (Position(exact_time(time_s)) for time_s in (mark.start_s, mark.end_s))
+            state = MarkState(mark.state)
+        except (
+            TypeError,
+            ValueError,
+            OverflowError,
+        ) as error:  # a name, a state, or a time that is none
             errors.append(f"the mark of {mark.source!r}: {error}")
             continue
-        regions.append(Region(source if mark.state is MarkState.ACTIVE else f"-{source}", start, end))
+        regions.append(Region(source if state is MarkState.ACTIVE else f"-{source}", start, end))
     return _checked("the list of marks", regions, sources, sample_rate_hz, frames, errors)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import BadInputError, UgosaClientError
+from ugosa_client.errors import BadInputError, UgosaClientError, reason_of
 from ugosa_client.marks.file import read_marks
-from ugosa_client.separate import find_model
+from ugosa_client.separate import find_model, take_project
 
 KEEP_AWAKE_S = 120.0  # a server that a command has started ends when nobody calls it for long
 
@@ -24,7 +24,12 @@ KEEP_AWAKE_S = 120.0  # a server that a command has started ends when nobody cal
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the parser of `ugosa web`."""
     web = commands.add_parser("web", parents=[common], help="mark, hear and compare in a browser")
-    web.add_argument("song", nargs="?", metavar="SONG", help="opened at once; others are dropped on the page")
+    web.add_argument(
+        "song",
+        nargs="?",
+        metavar="SONG",
+        help="a song or a REAPER project, opened at once; others are dropped on the page",
+    )
     web.add_argument("--marks", metavar="FILE", help="marks to begin with, of any format of `ugosa marks`")
     web.add_argument("--port", type=int, default=0, help="port of the page on 127.0.0.1 (default: any)")
     web.add_argument("--no-browser", action="store_true", help="print the page's address, open nothing")
@@ -51,19 +56,19 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
         drop_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ugosa-web-")))
         songs = Songs(client, default_notes_dir())
         place = ""
+        listener = stack.enter_context(page_socket(arguments.port))
         if arguments.song:
-            reporter.say(f"sending {arguments.song}")
-            song = songs.add(Path(arguments.song), Path(arguments.song).name)
-            if arguments.marks:
+            file, marks_file = take_project(arguments.song, arguments.marks or ())
+            assert isinstance(file, str | Path)
+            reporter.say(f"sending {file}")
+            song = songs.add(Path(file), Path(file).name)
+            if isinstance(marks_file, str) and marks_file:
                 sources = find_model(client.models(), None).sources
-                marks = read_marks(arguments.marks, sources, song.audio.sample_rate_hz, song.audio.frames)
-                songs.write_notes(song.upload_id, {**songs.notes(song.upload_id), "marks": marks_json(marks)})
+                marks = read_marks(marks_file, sources, song.audio.sample_rate_hz, song.audio.frames)
+                read = {"read_marks": marks_json(marks)}  # beside those that were drawn: the page can undo it
+                songs.write_notes(song.upload_id, songs.notes(song.upload_id) | read)
             place = f"#song={song.upload_id}"
         stack.enter_context(server_kept_awake(client))
-        listener = stack.enter_context(socket.socket())
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", arguments.port))
-        listener.listen()  # a browser that is quicker than the routes waits for them
         app = Access(
             Gateway(client, songs, drop_dir).app(),
             listener.getsockname()[1],
@@ -77,6 +82,24 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
         )
         with suppress(KeyboardInterrupt):  # the usual end
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def page_socket(port: int) -> socket.socket:
+    """Return a socket that listens on 127.0.0.1: a browser that is quicker than the routes waits for them.
+
+    Raises:
+        BadInputError: the port cannot be had.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+    except (OSError, OverflowError) as error:
+        listener.close()
+        why = reason_of(error) if isinstance(error, OSError) else "ports go from 0 to 65535"
+        raise BadInputError(f"--port {port}: {why}; name another one, or leave it out") from error
+    return listener
 
 
 @contextmanager

@@ -57,6 +57,8 @@ NUMBER = re.compile(r"[0-9]{1,18}")
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 WATCHES = 200  # threads that may wait for events of jobs; one per open page and job
 
+SONG_GONE = "the server keeps this song no more: drop its file here again; its marks and versions stay"
+
 STATUSES: tuple[tuple[type[UgosaClientError], int], ...] = (
     (BadInputError, 400),
     (PermissionDeniedError, 403),
@@ -137,8 +139,10 @@ class Gateway:
                 async for part in request.stream():
                     await file.write(part)
             song = await run_in_threadpool(self._songs.add, path, name)
-        except (UgosaClientError, ClientDisconnect, OSError):
+        except (UgosaClientError, ClientDisconnect, OSError) as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, BadInputError):  # of a file whose path here nobody knows
+                raise BadInputError(error.message.replace(str(path), name), error.reason) from error
             raise
         return JSONResponse(song_json(song), 201)
 
@@ -320,4 +324,5 @@ async def _disk_refusal(request: Request, error: Exception) -> Response:
 async def _refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, UgosaClientError)
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
-    return JSONResponse({"reason": error.reason, "message": error.message}, status)
+    message = SONG_GONE if error.message.startswith("no upload ") else error.message
+    return JSONResponse({"reason": error.reason, "message": message}, status)

@@ -23,7 +23,7 @@ from ugosa_client.web.audio import PlainWav, StemReader, file_peaks, stem_peaks
 MAX_CACHED_PEAKS = 200
 MAX_CACHED_PREVIEWS = 16  # of one source each, at most 15 s
 MAX_NOTES_BYTES = 8_000_000
-ID = re.compile(r"[\w.-]{1,128}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Key = TypeVar("Key")
 
@@ -33,7 +33,9 @@ class Song:
     """A song as the page knows it."""
 
     upload_id: str
-    """Id at the server."""
+    """Id at the server; a song that it has deleted gets another one when it is sent again."""
+    sha256: str
+    """Hex digest of its bytes, by which its jobs and notes are found however often it is sent."""
     file_name: str
     """Name for display."""
     audio: AudioInfo
@@ -50,6 +52,7 @@ class Songs:
         self._lock = threading.Lock()
         self._paths: dict[str, Path] = {}
         self._songs: dict[str, Song] = {}
+        self._sha256s: dict[str, str] = {}
         self._ended: dict[str, Job] = {}
         self._peaks: dict[tuple[str, str], bytes] = {}
         self._previews: dict[tuple[str, str, int], bytes] = {}
@@ -61,7 +64,7 @@ class Songs:
             BadAudioError: it is no audio.
         """
         upload = self._client.upload(path)
-        song = Song(upload.upload_id, file_name, _audio(upload), _is_readable(path))
+        song = Song(upload.upload_id, upload.sha256, file_name, _audio(upload), _is_readable(path))
         with self._lock:
             self._songs[song.upload_id] = song
             if song.can_be_heard:
@@ -69,16 +72,19 @@ class Songs:
         return song
 
     def all(self) -> list[Song]:
-        """Return the songs that are open or have jobs, the latest first."""
+        """Return the songs that are open or have jobs, each once, the latest first."""
         with self._lock:
-            songs = dict(self._songs)
+            songs = {song.sha256: song for song in self._songs.values()}
         for job in self._client.list_jobs():
             if job.kind is JobKind.SEPARATION and job.audio is not None:
-                songs.setdefault(job.upload_id, Song(job.upload_id, job.file_name, job.audio, False))
+                song = Song(job.upload_id, job.song_sha256, job.file_name, job.audio, False)
+                songs.setdefault(song.sha256, song)
         return list(songs.values())
 
     def song(self, upload_id: str) -> Song:
         """Return a song; NotFoundError if neither this machine nor a job has it."""
+        if song := self._songs.get(upload_id):
+            return song
         for song in self.all():
             if song.upload_id == upload_id:
                 return song
@@ -88,8 +94,8 @@ class Songs:
         """Return the separations of a song with their marks, newest first."""
         return [
             self.job(job.job_id)
-            for job in self._client.list_jobs()
-            if job.upload_id == upload_id and job.kind is JobKind.SEPARATION
+            for job in self._client.list_jobs(song_sha256=self._sha256(upload_id))
+            if job.kind is JobKind.SEPARATION
         ]
 
     def job(self, job_id: str) -> Job:
@@ -173,9 +179,14 @@ class Songs:
         os.replace(partial, path)
 
     def _notes_path(self, upload_id: str) -> Path:
-        if not ID.fullmatch(upload_id) or upload_id.startswith("."):
-            raise NotFoundError(f"{upload_id!r} is no id of a song")
-        return self._notes_dir / f"{upload_id}.json"
+        return self._notes_dir / f"{self._sha256(upload_id)}.json"
+
+    def _sha256(self, upload_id: str) -> str:
+        sha256 = self._sha256s.get(upload_id) or self.song(upload_id).sha256
+        if not SHA256.fullmatch(sha256):
+            raise NotFoundError(f"the server has sent no digest of the song {upload_id}")
+        self._sha256s[upload_id] = sha256
+        return sha256
 
     def _path(self, upload_id: str) -> Path:
         path = self._paths.get(upload_id)

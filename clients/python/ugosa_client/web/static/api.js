@@ -17,7 +17,7 @@
 /** @typedef {{event: "state"|"progress"|"notice"|"base_stems"|"preview", seq: number, state?: string, phase?: string, fraction?: number,
  *   eta_s?: number|null, epoch?: number, epochs?: number, reason?: string, message?: string, warning?: boolean,
  *   held_back_db?: number|null, failure?: {message: string}|null, step?: number, start_frame?: number, end_frame?: number}} JobEvent */
-/** @typedef {{marks?: Mark[]}} Notes */
+/** @typedef {{marks?: Mark[], read_marks?: Mark[]}} Notes those of the page, and those of a file to be put in their place */
 /** @typedef {{name: string, job_id: string, is_base: boolean, sources: string[]}} Take */
 /** @typedef {{number: number, job: Job, marks_changed: string[], options_changed: string[], started_from: number|null,
  *   takes: Take[]}} Version */

@@ -82,6 +82,7 @@ export class SongScreen {
     this.stopKeys = followKeys(this);
     for (const job of this.jobs) if (!isOver(job)) this.runs.follow(job);
     this.playback.setVersions(this.versions);
+    if (notes.read_marks) this.#takeMarks(notes.read_marks);
     void this.editor.lint();
     const animate = () => {
       this.lanes.showPosition(this.player.position, this.player.isPlaying);
@@ -89,6 +90,13 @@ export class SongScreen {
       this.#animation = requestAnimationFrame(animate);
     };
     animate();
+  }
+
+  /** @param {import("./api.js").Mark[]} marks of the file that `ugosa web` was started with */
+  #takeMarks(marks) {
+    const hadMarks = this.editor.marks.all.length > 0;
+    this.editor.marks.replaceAll(marks);
+    if (hadMarks && this.editor.marks.canUndo) say("the marks of the file; Ctrl Z brings yours back");
   }
 
   /** Leave the page; jobs go on at the server. */
