@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ugosa_server.adaptation.remix import RemixPool, RemixTargets
 from ugosa_server.separation.calibration import BANDS, MaskCalibration, band_weights, band_width_hz
-from ugosa_server.separation.wiener import wiener_grid
+from ugosa_server.separation.wiener import detail_of, ratios_of, squares_of, wiener_grid
 
 REMIXES = 48
 MIN_SILENCE_S = 3.0  # of a source, in stretches: less tells too little about the rest of the song
@@ -52,7 +52,8 @@ BINS_A_BAND = 8  # that are looked at, where a band has more
 class _Example:
     """Spectra Z, E and Y of one remix, its estimates and its sums, in the frames and bins that count.
 
-    The error of a sum is |M Z - Y|^2 = M^2 |Z|^2 - 2 M Re(Z* Y) + |Y|^2, over audio channels.
+    The filter adds the detail D of a sum whatever its masks are. With R = Y - D, the error of a sum is
+    |M Z - R|^2 = M^2 |Z|^2 - 2 M Re(Z* R) + |R|^2, over audio channels.
     """
 
     mix: Tensor
@@ -62,7 +63,9 @@ class _Example:
     groups: Tensor
     """1 for the sources of each sum, [G, S]."""
     products: Tensor
-    """Re(Z* Y), [G, n, F]."""
+    """Re(Z* R), [G, n, F]."""
+    remainders: Tensor
+    """|R|^2 over all frames and bins, [G]."""
     powers: Tensor
     """|Y|^2 over all frames and bins, [G]."""
 
@@ -95,7 +98,7 @@ def fit_calibration(
         mix, targets = pool.build(remix, window_frames)
         with torch.no_grad():
             estimates = separate(torch.from_numpy(mix)).cpu()
-        example = _example(torch.from_numpy(mix), estimates, targets, sample_rate_hz, bins, counts)
+        example = _example(torch.from_numpy(mix), estimates, targets, exponent, sample_rate_hz, bins, counts)
         if example is not None:
             examples.append(example)
     if not examples:
@@ -122,7 +125,13 @@ def fit_calibration(
 
 
 def _example(
-    mix: Tensor, estimates: Tensor, targets: RemixTargets, sample_rate_hz: int, bins: Tensor, counts: Tensor
+    mix: Tensor,
+    estimates: Tensor,
+    targets: RemixTargets,
+    exponent: float,
+    sample_rate_hz: int,
+    bins: Tensor,
+    counts: Tensor,
 ) -> _Example | None:
     """Return the spectra of a remix, or None if nothing sounds in a whole window of the filter."""
     grid = wiener_grid(sample_rate_hz)
@@ -133,23 +142,29 @@ def _example(
     if not inside.any():
         return None
     window = torch.hann_window(grid.fft_samples)
-    scale = counts.sqrt().unsqueeze(1)
+    scale = counts.sqrt()
 
-    def spectra(audio: Tensor) -> Tensor:  # [..., T] -> [..., n, F, 2]
+    def spectra(audio: Tensor) -> Tensor:  # [..., T] -> complex [..., n, F]
         frames = audio.unfold(-1, grid.fft_samples, hop)[..., inside, :]
-        return scale * torch.view_as_real(torch.fft.rfft(window * frames)[..., bins])
+        return scale * torch.fft.rfft(window * frames)[..., bins]
 
     sounds = targets.sounds.abs().amax(dim=(1, 2)) > 0
     silent = targets.groups[~sounds].sum(dim=0) > 0
-    mix_spectra, sums = spectra(mix), spectra(targets.sounds[sounds])
+    groups = targets.groups[sounds]
+    sums = spectra(targets.sounds[sounds])
     if not sums.any():
         return None
+    mix_spectra, estimated = spectra(mix), spectra(estimates * ~silent[:, None, None])
+    squares = squares_of(estimated)
+    detail = detail_of(estimated, ratios_of(squares, exponent))
+    rest = sums - torch.einsum("gi,icnf->gcnf", groups.to(detail), detail)
     return _Example(
-        mix_spectra.square().sum(dim=(0, -1)),
-        spectra(estimates).square().sum(dim=(1, -1)) * ~silent[:, None, None],
-        targets.groups[sounds],
-        (mix_spectra * sums).sum(dim=(1, -1)),
-        sums.square().sum(dim=(1, 2, 3, 4)),
+        squares_of(mix_spectra.unsqueeze(0))[0],
+        squares,
+        groups,
+        (mix_spectra.conj() * rest).real.sum(dim=1),
+        squares_of(rest).sum(dim=(1, 2)),
+        squares_of(sums).sum(dim=(1, 2)),
     )
 
 
@@ -182,10 +197,11 @@ def _error_db(
     powers: dict[tuple[float, ...], float] = defaultdict(float)
     for example in examples:
         masks = calibration.masks(example.estimates, exponent, bands)
-        for group, product, power in zip(example.groups, example.products, example.powers, strict=True):
+        of_sums = zip(example.groups, example.products, example.remainders, example.powers, strict=True)
+        for group, product, remainder, power in of_sums:
             key = tuple(group.tolist())
             mask = masks[group > 0].sum(dim=0)
-            error = (mask * (mask * example.mix - 2 * product)).sum() + power
+            error = (mask * (mask * example.mix - 2 * product)).sum() + remainder
             errors[key] = errors[key] + error if key in errors else error
             powers[key] += float(power)
     least = QUIET_SHARE * sum(powers.values())

@@ -214,34 +214,63 @@ def masked_stems(
         device: where to compute.
     """
     stft = SourceGrid.of(grid, model_rate_hz, source_rate_hz)
-    fft, hop, half = stft.fft_samples, stft.hop_samples, stft.fft_samples // 2
-    n_samples, channels = mix.shape
+    fft, hop = stft.fft_samples, stft.hop_samples
     song = SongMasks(masks)
-    window = torch.hann_window(fft, dtype=torch.float64).float().to(device)
+    window = filter_window(fft, device)
     band = BandInterpolation(stft, grid)
-    n_frames = n_samples // hop + 1
-    # Sums over the frames so far, from sample `position` on; the first half window lies before the song.
-    sums = torch.zeros(song.sources, channels, fft, device=device)
-    weights = torch.zeros(fft, device=device)
-    position = -half
-    for first in range(0, n_frames, FRAMES_AT_ONCE):
-        frames = np.arange(first, min(first + FRAMES_AT_ONCE, n_frames))
-        spectra = torch.fft.rfft(window * _cut(mix, frames * hop - half, fft).to(device))  # [C, n, bins]
-        found = torch.from_numpy(song.at(frames * stft.frames_per_frame)).to(device)  # [S, F, n]
+    sums = FrameSums(window, hop, len(mix))
+    for first in range(0, sums.n_frames, FRAMES_AT_ONCE):
+        last = min(first + FRAMES_AT_ONCE, sums.n_frames)
+        spectra = torch.fft.rfft(window * cut_frames(mix, first, last, fft, hop).to(device))  # [C, n, bins]
+        found = torch.from_numpy(song.at(np.arange(first, last) * stft.frames_per_frame)).to(
+            device
+        )  # [S, F, n]
         made = band.apply(found).transpose(1, 2).unsqueeze(1) * spectra[..., : band.bins]  # [S, C, n, bins]
-        audio = window * torch.fft.irfft(made, n=fft)  # [S, C, n, fft]
-        done = hop * len(frames)
-        sums = torch.nn.functional.pad(sums, (0, done))
-        weights = torch.nn.functional.pad(weights, (0, done))
-        for i in range(len(frames)):
-            sums[..., i * hop : i * hop + fft] += audio[:, :, i]
-            weights[i * hop : i * hop + fft] += window.square()
-        last = first + len(frames) == n_frames
-        if last:
-            done = n_samples - position
-        yield from _finished(sums[..., :done], weights[:done], mix, position)
-        sums, weights, position = sums[..., done:], weights[done:], position + done
+        start = sums.finished
+        stems = sums.add(torch.fft.irfft(made, n=fft))
+        part = mix[start : sums.finished].T  # [C, n]
+        yield np.concatenate([stems, (part - stems.sum(axis=0, dtype=np.float64))[None]]).astype(np.float32)
     song.finish()
+
+
+class FrameSums:
+    """Sum of STFT frames that are centred on multiples of the hop, made into samples as they come."""
+
+    def __init__(self, window: Tensor, hop_samples: int, n_samples: int) -> None:
+        """Take the window that the frames were analysed with, and the length of the song."""
+        self.n_frames = n_samples // hop_samples + 1
+        """Number of frames of the song."""
+        self.finished = 0
+        """Number of samples that have been returned."""
+        self._window, self._hop, self._n_samples = window, hop_samples, n_samples
+        self._position = -(len(window) // 2)  # of the first sample here: half a window lies before the song
+        self._left = self.n_frames
+        self._sums = window.new_zeros(len(window))
+        self._weights = window.new_zeros(len(window))
+
+    def add(self, frames: Tensor) -> NDArray[np.float32]:
+        """Add the next frames, [..., n, fft]; return the samples that no later one reaches, [..., m]."""
+        audio = self._window * frames
+        count, fft = audio.shape[-2:]
+        done = self._hop * count
+        sums = torch.nn.functional.pad(self._sums.expand(*audio.shape[:-2], -1), (0, done))
+        weights = torch.nn.functional.pad(self._weights, (0, done))
+        for i in range(count):
+            sums[..., i * self._hop : i * self._hop + fft] += audio[..., i, :]
+            weights[i * self._hop : i * self._hop + fft] += self._window.square()
+        self._left -= count
+        if self._left == 0:
+            done = self._n_samples - self._position
+        before = min(done, max(0, -self._position))
+        made: NDArray[np.float32] = (sums[..., before:done] / weights[before:done]).cpu().numpy()
+        self._sums, self._weights, self._position = sums[..., done:], weights[done:], self._position + done
+        self.finished += made.shape[-1]
+        return made
+
+
+def filter_window(fft_samples: int, device: torch.device | str) -> Tensor:
+    """Return the Hann window of a filter."""
+    return torch.hann_window(fft_samples, dtype=torch.float64).float().to(device)
 
 
 class BandInterpolation:
@@ -261,22 +290,10 @@ class BandInterpolation:
         return (1 - share) * masks[:, below] + share * masks[:, below + 1]
 
 
-def _cut(mix: SourceFrames | NDArray[np.float32], starts: NDArray[np.intp], length: int) -> Tensor:
-    """Cut stretches out of the song, with silence around it: [C, n, length]."""
-    first, last = int(starts[0]), int(starts[-1]) + length
-    hop = int(starts[1] - starts[0]) if len(starts) > 1 else length
-    return torch.from_numpy(cut(mix, first, last)).T.unfold(-1, length, hop)
-
-
-def _finished(
-    sums: Tensor, weights: Tensor, mix: SourceFrames | NDArray[np.float32], position: int
-) -> Iterator[NDArray[np.float32]]:
-    """Yield finished samples of all stems and of the residual, without those before the song."""
-    before = max(0, -position)
-    sums, weights = sums[..., before:], weights[before:]
-    if sums.shape[-1] == 0:
-        return
-    stems = (sums / weights).cpu().numpy()  # [S, C, n]
-    start = position + before
-    part = mix[start : start + stems.shape[-1]].T  # [C, n]
-    yield np.concatenate([stems, (part - stems.sum(axis=0, dtype=np.float64))[None]]).astype(np.float32)
+def cut_frames(
+    mix: SourceFrames | NDArray[np.float32], first: int, last: int, fft_samples: int, hop_samples: int
+) -> Tensor:
+    """Cut STFT frames from `first` to before `last` out of the song, with silence around it: [C, n, fft]."""
+    start = first * hop_samples - fft_samples // 2
+    stop = (last - 1) * hop_samples + fft_samples // 2
+    return torch.from_numpy(cut(mix, start, stop)).T.unfold(-1, fft_samples, hop_samples)

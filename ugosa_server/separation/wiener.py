@@ -4,20 +4,21 @@ Liutkus and Badeau, "Generalized Wiener filtering with fractional power spectrog
 spatial covariances. With E_i(f, k) the STFT of estimate i, |E_i| its root mean square over channels, and X
 that of the mix,
 
-    M_i = |E_i|^alpha / sum_j |E_j|^alpha,    s_i = iSTFT(M_i X).
+    R_i = |E_i|^alpha / sum_j |E_j|^alpha,    s_i = iSTFT(R_i X + D_i),    D_i = d (E_i - R_i sum_j E_j).
 
-alpha = 2 is the Wiener filter proper, alpha = 1 the ratio mask of magnitudes; less is softer. The phase is
-the mix's, and so the stems add up to it. Estimates are faded out first where their source is marked silent,
-so that their part of the mix goes to the others by what these have at that time and frequency. A calibration
-(`calibration.py`) corrects |E_i| first, as it has learned from the song.
+alpha = 2 is the Wiener filter proper, alpha = 1 the ratio mask of magnitudes; less is softer. Ratios have the
+mix's phase and know nothing of channels; D_i is what an estimate says beyond them, of which half is believed,
+d = `DETAIL`. The D_i add up to nothing, and so the stems add up to the mix. Estimates are faded out first
+where their source is marked silent, so that their part of the mix goes to the others by what these have at
+that time and frequency. A calibration (`calibration.py`) makes other masks than R_i of the estimates, as it
+has learned from the song.
 
 A stream: memory depends on the window, never on the song.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -28,12 +29,13 @@ from ugosa_server.audio import SourceFrames
 from ugosa_server.marks import MarkSet, SilenceGains
 from ugosa_server.models import MaskGrid
 from ugosa_server.separation.calibration import MaskCalibration, band_weights
-from ugosa_server.separation.masks import masked_stems
+from ugosa_server.separation.masks import FrameSums, cut_frames, filter_window
 from ugosa_server.separation.mixture_consistency import require_finite
 
 WINDOW_S = 4096 / 44_100
 HOPS_A_WINDOW = 4  # with 2, the last frames would end the song on windows of nearly 0
 FRAMES_AT_ONCE = 32
+DETAIL = 0.5
 
 
 def wiener_grid(sample_rate_hz: int) -> MaskGrid:
@@ -63,17 +65,23 @@ def wiener_filtered(
     Raises:
         SeparationFailedError: an estimate has a sample that is NaN or infinite.
     """
-    sample_rate_hz = gains.sample_rate_hz
-    grid = wiener_grid(sample_rate_hz)
-    audible = _faded(estimates, gains)
-    window = torch.hann_window(grid.fft_samples, dtype=torch.float64).float().to(device)
-    masks_of = partial(_ratios, exponent=exponent)
-    if calibration is not None:
-        bands = band_weights(sample_rate_hz, grid.bins).to(device)
-        masks_of = partial(calibration.masks, exponent=exponent, bands=bands)
-    masks = _masks(audible, len(mix), grid, window, masks_of)
-    for stems in masked_stems(masks, mix, sample_rate_hz, grid, sample_rate_hz, device):
-        yield stems[:-1]  # the masks leave nothing to the residual
+    grid = wiener_grid(gains.sample_rate_hz)
+    window = filter_window(grid.fft_samples, device)
+    bands = band_weights(gains.sample_rate_hz, grid.bins).to(device)
+    sums = FrameSums(window, grid.hop_samples, len(mix))
+    first = 0
+    for frames in _frames(_faded(estimates, gains), sums.n_frames, grid):  # [S, C, n, fft]
+        last = first + frames.shape[2]
+        audio = cut_frames(mix, first, last, grid.fft_samples, grid.hop_samples)  # [C, n, fft]
+        spectrum = torch.fft.rfft(window * audio.to(device))
+        estimated = torch.fft.rfft(window * frames.to(device))  # [S, C, n, F]
+        squares = squares_of(estimated)
+        masks = ratios = ratios_of(squares, exponent)
+        if calibration is not None:
+            masks = calibration.masks(squares, exponent, bands)
+        stems = masks.unsqueeze(1) * spectrum + detail_of(estimated, ratios)
+        yield sums.add(torch.fft.irfft(stems, n=grid.fft_samples))
+        first = last
 
 
 def filtered_window(
@@ -101,44 +109,40 @@ def _faded(estimates: Iterable[NDArray[np.float32]], gains: SilenceGains) -> Ite
         start = stop
 
 
-def _masks(
-    estimates: Iterable[NDArray[np.float32]],
-    n_samples: int,
-    grid: MaskGrid,
-    window: Tensor,
-    masks_of: Callable[[Tensor], Tensor],
-) -> Iterator[NDArray[np.float32]]:
-    """Yield masks [S, F, n] of all frames, whose centres are multiples of the hop."""
+def _frames(estimates: Iterable[NDArray[np.float32]], n_frames: int, grid: MaskGrid) -> Iterator[Tensor]:
+    """Yield the STFT frames of the estimates, [S, C, n, fft]: their centres are multiples of the hop."""
     fft, hop, half = grid.fft_samples, grid.hop_samples, grid.fft_samples // 2
-    n_frames = n_samples // hop + 1
     group = fft + (FRAMES_AT_ONCE - 1) * hop  # samples of a full group of frames
     held, made = None, 0
     for block in estimates:
         silence = np.zeros((*block.shape[:2], half), np.float32)
         held = np.concatenate([silence if held is None else held, block], axis=-1)
         while held.shape[-1] >= group:
-            yield _masks_of_stretch(held[..., :group], window, hop, masks_of)
+            yield torch.from_numpy(held[..., :group]).unfold(-1, fft, hop)
             held, made = held[..., FRAMES_AT_ONCE * hop :], made + FRAMES_AT_ONCE
     if held is not None:
         held = np.pad(held, ((0, 0), (0, 0), (0, half)))
         while made < n_frames:
             count = min(FRAMES_AT_ONCE, n_frames - made)
-            yield _masks_of_stretch(held[..., : fft + (count - 1) * hop], window, hop, masks_of)
+            yield torch.from_numpy(held[..., : fft + (count - 1) * hop]).unfold(-1, fft, hop)
             held, made = held[..., count * hop :], made + count
 
 
-def _masks_of_stretch(
-    audio: NDArray[np.float32], window: Tensor, hop_samples: int, masks_of: Callable[[Tensor], Tensor]
-) -> NDArray[np.float32]:
-    """Compute M_i in a stretch of the estimates: [S, C, n samples] -> [S, F, n]."""
-    frames = torch.from_numpy(audio).to(window.device).unfold(-1, len(window), hop_samples)  # [S, C, n, fft]
-    spectra = torch.view_as_real(torch.fft.rfft(window * frames))  # [S, C, n, F, 2]
-    squares = spectra.square_().sum(dim=1)  # over both parts too, it would take seven times as long
-    return masks_of(squares[..., 0] + squares[..., 1]).transpose(1, 2).cpu().numpy()
+def squares_of(spectra: Tensor) -> Tensor:
+    """Return |E_i|^2, all channels together: [S, C, n, F] -> [S, n, F]."""
+    squares = (
+        torch.view_as_real(spectra).square().sum(dim=1)
+    )  # with both parts it would take seven times as long
+    return squares[..., 0] + squares[..., 1]
 
 
-def _ratios(squares: Tensor, exponent: float) -> Tensor:
-    """Compute M_i of |E_i|^2, all channels together: [S, n, F] each."""
-    shares = squares.pow_(exponent / 2)
+def ratios_of(squares: Tensor, exponent: float) -> Tensor:
+    """Compute R_i of |E_i|^2, [S, n, F] each."""
+    shares = squares.pow(exponent / 2)
     total = shares.sum(dim=0)
     return torch.where(total == 0, 1 / len(shares), shares / total)
+
+
+def detail_of(estimates: Tensor, ratios: Tensor) -> Tensor:
+    """Compute D_i of complex estimates [S, C, n, F] and their R_i [S, n, F]."""
+    return DETAIL * (estimates - ratios.unsqueeze(1) * estimates.sum(dim=0))

@@ -38,8 +38,9 @@ def test_it_is_the_formula(exponent, channels):
         return np.fft.rfft(np.stack([window * padded[..., k : k + fft] for k in starts], axis=-2))
 
     levels = np.sqrt((np.abs(spectra(estimates)) ** 2).mean(axis=1))  # [S, frames, F]
-    masks = levels**exponent / (levels**exponent).sum(axis=0)
-    made = window * np.fft.irfft(masks[:, None] * spectra(mix.T), fft)  # [S, C, frames, fft]
+    ratios = (levels**exponent / (levels**exponent).sum(axis=0))[:, None]
+    detail = spectra(estimates) - ratios * spectra(estimates).sum(axis=0)
+    made = window * np.fft.irfft(ratios * spectra(mix.T) + 0.5 * detail, fft)  # [S, C, frames, fft]
     sums, weights = np.zeros((*estimates.shape[:2], len(mix) + 2 * fft)), np.zeros(len(mix) + 2 * fft)
     for frame, k in enumerate(starts):
         sums[..., k : k + fft] += made[:, :, frame]
