@@ -146,7 +146,8 @@ def _example(
 
     def spectra(audio: Tensor) -> Tensor:  # [..., T] -> complex [..., n, F]
         frames = audio.unfold(-1, grid.fft_samples, hop)[..., inside, :]
-        return scale * torch.fft.rfft(window * frames)[..., bins]
+        found: Tensor = scale * torch.fft.rfft(window * frames)[..., bins]
+        return found
 
     sounds = targets.sounds.abs().amax(dim=(1, 2)) > 0
     silent = targets.groups[~sounds].sum(dim=0) > 0

@@ -222,9 +222,8 @@ def masked_stems(
     for first in range(0, sums.n_frames, FRAMES_AT_ONCE):
         last = min(first + FRAMES_AT_ONCE, sums.n_frames)
         spectra = torch.fft.rfft(window * cut_frames(mix, first, last, fft, hop).to(device))  # [C, n, bins]
-        found = torch.from_numpy(song.at(np.arange(first, last) * stft.frames_per_frame)).to(
-            device
-        )  # [S, F, n]
+        positions = stft.frames_per_frame * np.arange(first, last, dtype=np.float64)
+        found = torch.from_numpy(song.at(positions)).to(device)  # [S, F, n]
         made = band.apply(found).transpose(1, 2).unsqueeze(1) * spectra[..., : band.bins]  # [S, C, n, bins]
         start = sums.finished
         stems = sums.add(torch.fft.irfft(made, n=fft))

@@ -130,9 +130,7 @@ def _frames(estimates: Iterable[NDArray[np.float32]], n_frames: int, grid: MaskG
 
 def squares_of(spectra: Tensor) -> Tensor:
     """Return |E_i|^2, all channels together: [S, C, n, F] -> [S, n, F]."""
-    squares = (
-        torch.view_as_real(spectra).square().sum(dim=1)
-    )  # with both parts it would take seven times as long
+    squares = torch.view_as_real(spectra).square().sum(dim=1)  # over both parts: seven times as long
     return squares[..., 0] + squares[..., 1]
 
 
