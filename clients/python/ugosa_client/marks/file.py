@@ -75,11 +75,7 @@ def marks_of_times(
             source = find_source(mark.source, sources)
             start, end = (Position(exact_time(time_s)) for time_s in (mark.start_s, mark.end_s))
             state = MarkState(mark.state)
-        except (
-            TypeError,
-            ValueError,
-            OverflowError,
-        ) as error:  # a name, a state, or a time that is none
+        except (TypeError, ValueError, OverflowError) as error:  # of a name, a state or a time
             errors.append(f"the mark of {mark.source!r}: {error}")
             continue
         regions.append(Region(source if state is MarkState.ACTIVE else f"-{source}", start, end))
