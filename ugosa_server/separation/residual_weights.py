@@ -46,8 +46,12 @@ def residual_weights(powers: NDArray[np.float64], gains: NDArray[np.float64]) ->
     fading = (gains > 0.0) & (gains < 1.0)  # [S, n]
     frames = np.flatnonzero(fading.any(axis=0))
     if len(frames):
-        rows = np.flatnonzero(fading.any(axis=1))
-        weights[:, frames] = _expected_shares(powers[:, frames] + EPS, gains[:, frames], rows)
+        # By the sources that fade at the same time, since their number decides how many sets A there are.
+        together, kind = np.unique(fading[:, frames], axis=1, return_inverse=True)
+        for number, rows in enumerate(together.T):
+            part = frames[kind.reshape(-1) == number]  # NumPy 2.0 gives `kind` two axes
+            shares = _expected_shares(powers[:, part] + EPS, gains[:, part], np.flatnonzero(rows))
+            weights[:, part] = shares
     return weights
 
 

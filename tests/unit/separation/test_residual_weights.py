@@ -45,6 +45,16 @@ def test_shares_are_the_documented_sum(powers, gains):
     assert np.all(weights[:, somebody][gains[:, somebody] == 0] == 0)
 
 
+def test_fades_of_many_sources_near_each_other_take_no_time():
+    n_sources, n_frames = 24, 2400
+    gains = np.ones((n_sources, n_frames))
+    for i in range(n_sources):  # no two at the same time: as sets of all of them, 2^24 to go through
+        gains[i, 100 * i : 100 * i + 50] = 0.5
+    weights = residual_weights(np.ones((n_sources, n_frames)), gains)
+    np.testing.assert_allclose(weights.sum(axis=0), 1)
+    np.testing.assert_allclose(weights[0, :50], 1 / n_sources / 2)
+
+
 def test_loud_silent_source_fades_out_of_the_mix_smoothly():
     fade = 0.5 * (1 + np.cos(np.pi * np.arange(442) / 441))
     gains = np.stack([fade, np.ones_like(fade)])
