@@ -57,6 +57,8 @@ def clip_data_uri(audio: npt.NDArray[np.float32], sample_rate_hz: int, bit_rate:
     playable = np.clip(audio, -1.0, 1.0).T  # [n, C]; the codec distorts what is above full scale
     if sample_rate_hz != RATE_HZ:
         playable = soxr.resample(playable, sample_rate_hz, RATE_HZ)
+    if not len(playable):  # of a song of a few frames; FFmpeg would say that memory is short
+        playable = np.zeros((1, len(audio)), np.float32)
     layout = "mono" if len(audio) == 1 else "stereo"
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="ogg") as file:

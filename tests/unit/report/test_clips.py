@@ -75,3 +75,10 @@ def test_clips_of_a_page_fit_into_it(n_clips):
     uri = clip_data_uri(noise, 48_000, clip_bit_rate(n_clips, seconds))
     assert seconds >= 2.0
     assert n_clips * len(base64.b64decode(uri.split(",")[1])) < 1.05 * clips_bytes(n_clips)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_song_of_one_frame_has_a_clip_at_every_rate(channels):
+    for rate_hz in (8_000, 48_000, 96_096, 384_000):
+        uri = clip_data_uri(np.full((channels, 1), 0.5, np.float32), rate_hz, BIT_RATE)
+        assert played_clip(uri).shape[0] == channels
