@@ -31,6 +31,7 @@ from ugosa_client import (
     Progress,
     SeparationRequest,
     StateChanged,
+    StemEncoding,
 )
 from ugosa_client.cli.audition import Audition
 from ugosa_client.errors import (
@@ -297,6 +298,14 @@ def test_a_preview_is_a_short_stretch_of_the_song(client, tmp_path):
             client.create_job(
                 upload.upload_id, options=JobOptions(preview_start_frame=span[0], preview_end_frame=span[1])
             )
+
+
+def test_flac_is_refused_at_once_where_it_holds_no_such_rate(client, tmp_path):
+    path = tmp_path / "pulled-up.wav"
+    soundfile.write(path, 0.1 * noise_song(9_000, channels=1), 96_096)
+    upload = client.upload(path)
+    with pytest.raises(BadInputError, match=r"has 96096 Hz, but above 65535 Hz FLAC .* wav-pcm24 holds every"):
+        client.create_job(upload.upload_id, options=JobOptions(stem_encoding=StemEncoding.FLAC_PCM24))
 
 
 @pytest.mark.parametrize("base_stems", [BaseStems.EARLY, BaseStems.KEPT])

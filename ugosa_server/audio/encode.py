@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ugosa_server.audio.formats import StemEncoding
+from ugosa_server.audio.formats import StemEncoding, check_stem_rate
 from ugosa_server.audio.frames import BLOCK_FRAMES
 from ugosa_server.errors import DiskFullError
 from ugosa_server.files import publish, sha256_of_file, tmp_path_of
@@ -50,7 +50,13 @@ class StemWriter:
     def __init__(
         self, path: str | Path, encoding: StemEncoding, sample_rate_hz: int, channels: int, frames: int
     ) -> None:
-        """Begin a file of `frames` frames; the number decides between RIFF and RF64 (above 4 GiB)."""
+        """Begin a file of `frames` frames; the number decides between RIFF and RF64 (above 4 GiB).
+
+        Raises:
+            BadOptionError: the encoding does not hold the rate.
+            DiskFullError: the disk does not take it.
+        """
+        check_stem_rate(encoding, sample_rate_hz)
         self._path = Path(path)
         self._tmp = tmp_path_of(self._path)
         self._encoding = encoding

@@ -11,6 +11,10 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ugosa_server.errors import BadOptionError
+
+MAX_FLAC_RATE_HZ = 65_535  # of any rate; RFC 9639, 9.1.2: above it a frame says it in tens
+
 
 class PcmEncoding(StrEnum):
     """Layout of raw samples; channels are interleaved, bytes little-endian."""
@@ -67,6 +71,19 @@ class StemEncoding(StrEnum):
     def suffix(self) -> str:
         """File suffix with its dot."""
         return ".flac" if self is StemEncoding.FLAC_PCM24 else ".wav"
+
+
+def check_stem_rate(encoding: StemEncoding, sample_rate_hz: int) -> None:
+    """Make sure that stems of a song of this rate can have an encoding.
+
+    Raises:
+        BadOptionError: they cannot.
+    """
+    if encoding is StemEncoding.FLAC_PCM24 and sample_rate_hz > MAX_FLAC_RATE_HZ and sample_rate_hz % 10:
+        raise BadOptionError(
+            f"the song has {sample_rate_hz} Hz, but above {MAX_FLAC_RATE_HZ} Hz FLAC holds multiples of 10"
+            f" alone; the stem_encoding {StemEncoding.WAV_PCM24.value} holds every rate"
+        )
 
 
 def peak_dbfs(peak: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from ugosa_server.audio import SourceAudio
+from ugosa_server.audio import SourceAudio, check_stem_rate
 from ugosa_server.errors import BadOptionError, NoVideoEncoderError, UploadDamagedError
 from ugosa_server.jobs.model import Job, JobDraft, Upload, request_digest
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
@@ -125,6 +125,7 @@ class JobDrafts:
 def _checked(upload: Upload, options: JobOptions, marks: tuple[Mark, ...], model: ModelInfo) -> JobDraft:
     """Return a draft whose marks, stems and preview fit its song; slow where the marks are many."""
     song = upload.require_song()
+    check_stem_rate(options.stem_encoding, song.sample_rate_hz)
     _check_preview(options, song)
     marks = validate_marks(marks, model.sources, song.frames)
     check_marks_of_absent(marks, options.instruments, model.config.sources)

@@ -62,7 +62,8 @@ class Previews:
                 raise
             self._is_wanted = False  # the job goes on without
             log.info("no more previews of job %s: %s", self._context.spec.job_id, error)
-            yield self._context.journal.notice("NO_PREVIEW", "there is no preview any more: too little room")
+            why = error.message if isinstance(error, UgosaError) else "too little memory"
+            yield self._context.journal.notice("NO_PREVIEW", f"there is no preview any more: {why}")
             return
         self._turn = 1 - self._turn  # whoever reads the one before this one has the time until the next
         self._learning_since_s = time.monotonic()

@@ -34,6 +34,7 @@ from ugosa_client.wire.ugosa.v1 import job_service_pb2
 
 TAKES_FOLDER = "takes"
 BASE, MARKED = "base", "marked"
+MAX_FLAC_RATE_HZ = 65_535  # above it FLAC holds multiples of 10 alone
 
 
 def fetch_page(
@@ -56,8 +57,9 @@ def fetch_page(
         job_id: of a job that succeeded.
         folder: of its stems.
         all_takes: whether the stems of the model as it is, without and under the marks, come into `takes`
-            in the folder, as FLAC, for each of which the server separates the song once more; those under the
-            marks are taken from `base` in it where they are there, or are kept at the server.
+            in the folder, as FLAC where that holds the song's rate, for each of which the server separates
+            the song once more; those under the marks are taken from `base` in it where they are there, or are
+            kept at the server.
         overwrite: whether a report may be replaced that no earlier fetch has written.
         stem_files: rule by which the stems in the folder were named.
         on_event: called with the events of these jobs.
@@ -110,12 +112,14 @@ def _kept_stems(
 
 def _take_job(connection: Connection, job: Job, kind: str) -> Job:
     """Return the job that makes a take, which is the same one whenever it is asked for."""
+    rate_hz = job.audio.sample_rate_hz if job.audio else 0
+    has_flac = rate_hz <= MAX_FLAC_RATE_HZ or rate_hz % 10 == 0
     options = replace(
         job.options,
         strategy=UNADAPTED,
         start_from="none",
         excerpt=False,
-        stem_encoding=StemEncoding.FLAC_PCM24,
+        stem_encoding=StemEncoding.FLAC_PCM24 if has_flac else StemEncoding.WAV_PCM24,
     )
     return create_job(
         connection,

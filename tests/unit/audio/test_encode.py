@@ -6,10 +6,11 @@ import resource
 
 import numpy as np
 import pytest
+import soundfile
 
 from ugosa_server.audio.encode import RIFF_MAX_BYTES, StemWriter, WrittenAudio, read_blocks
 from ugosa_server.audio.formats import StemEncoding
-from ugosa_server.errors import DiskFullError
+from ugosa_server.errors import BadOptionError, DiskFullError
 
 RATE_HZ = 48_000
 FULL_SCALE_24 = 1 - 2.0**-23
@@ -106,3 +107,23 @@ def test_a_disk_that_takes_no_more_is_named_and_nothing_is_left(tmp_path, encodi
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
+
+
+def write_at(path, encoding, rate_hz):
+    with StemWriter(path, encoding, rate_hz, 1, 1) as writer:
+        writer.write(np.zeros((1, 1), np.float32))
+        writer.finish()
+    return soundfile.info(path).samplerate
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 44_056, 65_535, 96_000, 352_800, 384_000])
+@pytest.mark.parametrize("encoding", list(StemEncoding))
+def test_every_encoding_holds_the_usual_rates(tmp_path, encoding, rate_hz):
+    assert write_at(tmp_path / "stem", encoding, rate_hz) == rate_hz
+
+
+@pytest.mark.parametrize("rate_hz", [65_536, 96_096, 191_808])
+def test_flac_is_refused_for_a_rate_that_wav_holds(tmp_path, rate_hz):
+    with pytest.raises(BadOptionError, match=f"has {rate_hz} Hz"):
+        write_at(tmp_path / "stem", StemEncoding.FLAC_PCM24, rate_hz)
+    assert write_at(tmp_path / "stem", StemEncoding.WAV_PCM24, rate_hz) == rate_hz

@@ -100,3 +100,12 @@ def test_a_run_that_is_cancelled_leaves_no_preview(make_spec, networks):
         previews.extend([event] * isinstance(event, RunPreview))
     assert len(previews) == 1
     assert files_of(spec) == {}
+
+
+@pytest.mark.usefixtures("always")
+def test_a_rate_that_flac_does_not_hold_has_no_previews(make_spec, networks):
+    spec = make_spec(rate_hz=96_096, preview_start_frame=0, preview_end_frame=FRAMES)
+    *events, ending = run_job(spec, networks, never)
+    assert isinstance(ending, RunSucceeded)
+    (notice,) = [event for event in events if getattr(event, "reason", "") == "NO_PREVIEW"]
+    assert "96096 Hz" in notice.message
