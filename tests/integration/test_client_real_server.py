@@ -304,7 +304,7 @@ def test_flac_is_refused_at_once_where_it_holds_no_such_rate(client, tmp_path):
     path = tmp_path / "pulled-up.wav"
     soundfile.write(path, 0.1 * noise_song(9_000, channels=1), 96_096)
     upload = client.upload(path)
-    with pytest.raises(BadInputError, match=r"has 96096 Hz, but above 65535 Hz FLAC .* wav-pcm24 holds every"):
+    with pytest.raises(BadInputError, match=r"has 96096 Hz, but above 65535 Hz FLAC .* wav-pcm24 holds"):
         client.create_job(upload.upload_id, options=JobOptions(stem_encoding=StemEncoding.FLAC_PCM24))
 
 

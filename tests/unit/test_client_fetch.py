@@ -5,12 +5,15 @@ import random
 import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.helpers.breaking_server import breaking_server
 from ugosa_client import Accepted, Done, Received, SeparationRequest, StateChanged, StemReceived
 from ugosa_client.errors import (
     BadAudioError,
+    BadInputError,
     IntegrityError,
     JobNotFinishedError,
     OutputError,
@@ -19,7 +22,7 @@ from ugosa_client.errors import (
 )
 from ugosa_client.fetch import require_folder, require_room, stem_file_names
 from ugosa_client.song import FileSong
-from ugosa_client.stem_files import safe_file_name
+from ugosa_client.stem_files import LossyFormat, check_lossy_rate, encode_lossy, safe_file_name
 from ugosa_client.wire.ugosa.v1 import job_pb2, job_service_pb2
 
 SIZE = 1_500_000
@@ -311,3 +314,17 @@ def test_a_broken_stream_names_its_job_and_leaves_no_half_files(server_and_clien
     with pytest.raises(ServerUnavailableError, match="ugosa fetch s1"):
         list(client.separate_stream(song, tmp_path / "out"))
     assert contents(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("lossy", list(LossyFormat))
+@pytest.mark.parametrize("rate_hz", [8_000, 44_056, 44_100, 48_000, 96_000, 192_192, 352_800])
+def test_a_rate_that_a_lossy_format_lacks_is_told_before_any_work(tmp_path, lossy, rate_hz):
+    stem, target = tmp_path / "stem.wav", tmp_path / f"stem{lossy.suffix}"
+    soundfile.write(stem, np.zeros((5_000, 2)), rate_hz)
+    try:
+        check_lossy_rate(lossy, rate_hz)
+    except BadInputError:
+        assert rate_hz not in (8_000, 44_100, 48_000)
+    else:
+        encode_lossy(stem, target)
+        assert soundfile.info(target).samplerate == rate_hz

@@ -18,7 +18,8 @@ from ugosa_client.song import sound_path
 
 FIELDS = ("stem", "song")
 PATH_CHARACTERS = re.compile(r"[/\\]")
-MAX_MP3_RATE_HZ = 48_000
+MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+MAX_VORBIS_RATE_HZ = 200_000  # its encoder has no mode above it, and libsndfile crashes
 WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {
     f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)
 }
@@ -110,13 +111,16 @@ def check_lossy_rate(lossy: LossyFormat | None, sample_rate_hz: int) -> None:
     """Refuse a format that has no such rate.
 
     Raises:
-        BadInputError: MP3 ends at 48 kHz.
+        BadInputError: MP3 has few rates, and OGG ends at 200 kHz.
     """
-    if lossy is LossyFormat.MP3 and sample_rate_hz > MAX_MP3_RATE_HZ:
-        raise BadInputError(
-            f"the song has {sample_rate_hz} Hz, but MP3 holds at most {MAX_MP3_RATE_HZ} Hz; "
-            "take --format ogg or flac-pcm24"
-        )
+    if lossy is LossyFormat.MP3 and sample_rate_hz not in MP3_RATES_HZ:
+        *rates, highest = map(str, MP3_RATES_HZ)
+        refusal = f"MP3 holds {', '.join(rates)} and {highest} Hz alone"
+    elif lossy is LossyFormat.OGG and sample_rate_hz > MAX_VORBIS_RATE_HZ:
+        refusal = f"OGG holds at most {MAX_VORBIS_RATE_HZ} Hz"
+    else:
+        return
+    raise BadInputError(f"the song has {sample_rate_hz} Hz, but {refusal}; take --format wav-pcm24")
 
 
 def safe_file_name(name: str) -> str:
