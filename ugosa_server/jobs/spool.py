@@ -126,8 +126,8 @@ class Spool:
         self.take_ballast()
 
     def keep_file(self, job_id: str, attempt: int, name: str) -> None:
-        """Remove everything of a job but one file."""
-        for path in self.attempt_dir(job_id, attempt).iterdir():
+        """Remove everything of a job but one file; of one that has just been deleted, there is nothing."""
+        for path in self.attempt_dir(job_id, attempt).glob("*"):
             if path.name != name:
                 path.unlink(missing_ok=True)
         self.take_ballast()

@@ -57,11 +57,12 @@ def test_a_job_and_its_song_go_with_their_files_after_their_days(tmp_path):
     asyncio.run(run())
 
 
-def test_an_adapter_outlives_the_stems_of_its_job(tmp_path):
-    def adapted(spec):
-        (Path(spec.out_dir) / "adapter.safetensors").write_bytes(b"learned")
-        return dataclasses.replace(succeed(spec), adapter=AdapterFile("adapter.safetensors", 7, "ab" * 32))
+def adapted(spec):
+    (Path(spec.out_dir) / "adapter.safetensors").write_bytes(b"learned")
+    return dataclasses.replace(succeed(spec), adapter=AdapterFile("adapter.safetensors", 7, "ab" * 32))
 
+
+def test_an_adapter_outlives_the_stems_of_its_job(tmp_path):
     async def run():
         async with running_front(tmp_path, [adapted]) as front:
             upload = await front.upload()
@@ -89,6 +90,21 @@ def test_an_adapter_outlives_the_stems_of_its_job(tmp_path):
             await front.events(again.job_id)
             assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(180.1)) == (1, 2)
             assert kept(front) == ([], [])
+
+    asyncio.run(run())
+
+
+def test_a_job_whose_folder_is_gone_stops_no_sweep(tmp_path):
+    async def run():
+        async with running_front(tmp_path, [adapted], [adapted]) as front:
+            upload = await front.upload()
+            jobs = [await make_job(front, upload, name) for name in ("first", "second")]
+            for job in jobs:
+                await front.events(job.job_id)
+            front.spool.delete_job(jobs[0].job_id)
+            assert await sweep(front.uploads, front.jobs, OPTIONS, in_days(30.1)) == (1, 0)
+            (left,) = front.spool.attempt_dir(jobs[1].job_id, 1).iterdir()
+            assert left.read_bytes() == b"learned"
 
     asyncio.run(run())
 
