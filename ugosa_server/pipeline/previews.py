@@ -1,6 +1,7 @@
 """Previews while a job learns: one stretch of the song, separated with the weights as they are at the time.
 
-The stretch is a short song of its own, cut out at frames that fall together at both rates. Nothing that the
+The stretch is a short song of its own, cut out from a frame on that falls together with one of the network's,
+of which what comes before the stretch is not written. Nothing that the
 learning reads is touched, so a job with previews gives the stems that it gives without.
 """
 
@@ -40,7 +41,9 @@ class Previews:
         self._context = context
         self._turn = 0
         if self._is_wanted:
-            self._stretch, self._mix = _cut(context, mix, start, stop)
+            rates = (context.spec.source.sample_rate_hz, context.config.sample_rate_hz)
+            self._lead_frames = start % (rates[0] // math.gcd(*rates))
+            self._stretch, self._mix = _cut(context, mix, start - self._lead_frames, stop)
             base_s = context.journal.timings_s.get(RunPhase.BASE_SEPARATION.value, 0.0)
             self._cost_s = base_s * (stop - start) / context.spec.source.frames
             self._learning_since_s = time.monotonic()
@@ -56,7 +59,8 @@ class Previews:
             return
         begun_s = time.monotonic()
         try:
-            stems = separate_quietly(self._stretch, self._mix, f"{PREVIEW_NAME}-{self._turn}")
+            name = f"{PREVIEW_NAME}-{self._turn}"
+            stems = separate_quietly(self._stretch, self._mix, name, self._lead_frames)
         except (UgosaError, RuntimeError, MemoryError) as error:
             if not isinstance(error, UgosaError) and not is_out_of_memory(error):
                 raise
@@ -78,10 +82,9 @@ def remove_previews(out_dir: Path) -> None:
 
 
 def _cut(context: RunContext, mix: ModelMix, start: int, stop: int) -> tuple[RunContext, ModelMix]:
-    """Return the frames [start, stop) of the song as a song of its own."""
+    """Return the frames [start, stop) of the song as its own song; both rates have a frame at `start`."""
     spec, rate_hz = context.spec, context.spec.source.sample_rate_hz
     model_rate_hz = context.config.sample_rate_hz
-    start -= start % (rate_hz // math.gcd(rate_hz, model_rate_hz))  # a whole number at the model's rate
     frames = _short_song(context, context.frames, start, stop)
     first = start * model_rate_hz // rate_hz
     last = first + model_frames(frames.source, context.config)

@@ -163,9 +163,9 @@ def separate(context: RunContext, mix: ModelMix) -> Generator[RunEvent, None, St
     return made
 
 
-def separate_quietly(context: RunContext, mix: ModelMix, name: str) -> tuple[StemFile, ...]:
-    """Separate into files of a name, without events."""
-    with open_stems(context, NetworkPass(context, mix).estimates(), name) as stems:
+def separate_quietly(context: RunContext, mix: ModelMix, name: str, lead_frames: int) -> tuple[StemFile, ...]:
+    """Separate into files of a name, which begin after the first `lead_frames` frames, without events."""
+    with open_stems(context, NetworkPass(context, mix).estimates(), name, lead_frames) as stems:
         for _ in stems.blocks():
             pass
         return stems.finish().files

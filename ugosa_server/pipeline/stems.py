@@ -54,10 +54,16 @@ class StemSet:
 class StemStream:
     """Stems of a pass as they are made."""
 
-    def __init__(self, context: RunContext, estimates: Blocks, writers: dict[str, StemWriter]) -> None:
-        """Take estimates of the song, and writers by file name, in the run's order; none = no files."""
+    def __init__(
+        self, context: RunContext, estimates: Blocks, writers: dict[str, StemWriter], lead_frames: int
+    ) -> None:
+        """Take estimates of the song, and writers by file name, in the run's order; none = no files.
+
+        The first `lead_frames` frames are not written.
+        """
         encoding = context.spec.options.stem_encoding
         self._context, self._estimates, self._writers = context, estimates, writers
+        self._lead_left = lead_frames
         self._levels = level_meter(context)
         self._leakage = LeakageMeter(context.marks, context.ensemble.stems)
         self._excerpt = Stretch(context.excerpt)
@@ -71,7 +77,9 @@ class StemStream:
         wanted = _filtered(self._context, self._measured(), self._gains, self._context.frames)
         for made in self._consistency.process(wanted):
             stems = self._chooser.chosen(made)
-            for writer, stem in zip(self._writers.values(), stems, strict=False):
+            written = stems[..., self._lead_left :]
+            self._lead_left -= stems.shape[-1] - written.shape[-1]
+            for writer, stem in zip(self._writers.values(), written, strict=False):
                 writer.write(stem.T)
             self._excerpt.add(stems)
             yield made
@@ -111,17 +119,22 @@ class StemStream:
 
 
 @contextmanager
-def open_stems(context: RunContext, estimates: Blocks, name: str) -> Iterator[StemStream]:
-    """Open a stream of stems, and its files if it has a name; of unfinished ones nothing is left."""
+def open_stems(
+    context: RunContext, estimates: Blocks, name: str, lead_frames: int = 0
+) -> Iterator[StemStream]:
+    """Open a stream of stems, and its files if it has a name; of unfinished ones nothing is left.
+
+    The files begin after the first `lead_frames` frames of the song.
+    """
     source, encoding = context.spec.source, context.spec.options.stem_encoding
-    n_files = len(context.ensemble.choice.names) if name else 0
+    n_files, frames = len(context.ensemble.choice.names) if name else 0, source.frames - lead_frames
     with ExitStack() as files:
         writers = {}
         for file_name in (f"{name}-{i}{encoding.suffix}" for i in range(n_files)):
             path = context.out_dir / file_name
-            writer = StemWriter(path, encoding, source.sample_rate_hz, source.channels, source.frames)
+            writer = StemWriter(path, encoding, source.sample_rate_hz, source.channels, frames)
             writers[file_name] = files.enter_context(writer)
-        yield StemStream(context, estimates, writers)
+        yield StemStream(context, estimates, writers, lead_frames)
 
 
 class StemChooser:

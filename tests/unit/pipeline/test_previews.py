@@ -43,7 +43,7 @@ def with_previews(spec, networks):
 def test_previews_are_heard_to_change_and_change_no_result(make_spec, networks):
     plain = make_spec()
     *_, plain_ending = run_job(plain, networks, never)
-    start, stop = RATE_HZ, 2 * RATE_HZ + 17
+    start, stop = RATE_HZ + 3, 2 * RATE_HZ + 17  # the network's rate has no frame at either
     spec = make_spec(preview_start_frame=start, preview_end_frame=stop)
     events, previews = with_previews(spec, networks)
     said = [event for event in events if isinstance(event, RunPreview)]
@@ -52,9 +52,7 @@ def test_previews_are_heard_to_change_and_change_no_result(make_spec, networks):
     assert {(event.start_frame, event.end_frame) for event in said} == {(start, stop)}
     assert np.abs(previews[-1] - previews[0]).max() > 1e-4
     for stems in previews:
-        cut = song_of(spec)[stop - stems.shape[1] : stop]
-        assert 0 <= stems.shape[1] - (stop - start) < 500  # it begins where both rates have a frame
-        assert (stems.sum(axis=0) == cut).all()
+        assert (stems.sum(axis=0) == song_of(spec)[start:stop]).all()
         assert np.abs(stems).max(axis=(1, 2)).min() > 0.0
         assert (stems[:, 2000:-2000] == 0).all(axis=(1, 2)).sum() == 1  # vocals are marked silent
     assert events[-1].stems == plain_ending.stems
