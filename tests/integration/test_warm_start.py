@@ -77,6 +77,14 @@ def test_what_changes_nothing_learned_is_not_learned_again(separate):
         pcm = replace(pcm, stem_encoding=StemEncoding.WAV_FLOAT32, overlap=0.0)
 
 
+def test_another_filter_is_learned_for_where_remixes_go_through_it(separate):
+    remixes = replace(AUTO, strategy="R-L5:D", wiener_exponent=0.0)
+    separate([VOCALS], remixes)
+    assert separate([VOCALS], remixes)[0].options.epochs == 0
+    filtered, _ = separate([VOCALS], replace(remixes, wiener_exponent=1.0))
+    assert (filtered.options.start_from != "none", filtered.options.epochs) == (True, 3)
+
+
 def test_an_adapter_as_a_file_gives_the_same_stems_bit_for_bit(separate, client, song, tmp_path, capsys):
     job, stems = separate([VOCALS], replace(AUTO, start_from="none", epochs=1))
     path = tmp_path / "song.ugosa"

@@ -15,6 +15,7 @@ from pathlib import Path
 from ugosa_server.adaptation import parse_strategy
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, read_adapter_keys
 from ugosa_server.adaptation.presets import uses_model_defaults
+from ugosa_server.adaptation.strategies import Objective
 from ugosa_server.errors import BadOptionError, CheckpointError
 from ugosa_server.jobs.model import Job, JobDraft
 from ugosa_server.jobs.options import JobOptionsRequest, check_adaptation
@@ -118,6 +119,7 @@ class Starts:
             and job.options.adaptation in (cold.adaptation, warm.adaptation)
             and not job.accepted  # then it has learned less than its options say
             and (job.options.seed, job.options.instruments) == (cold.seed, cold.instruments)
+            and _is_filtered_alike(job.options, cold)
         ):
             return replace(warm, adaptation=replace(warm.adaptation, epochs=0))
         return warm
@@ -169,6 +171,13 @@ def check_start(keys: AdapterKeys, draft: JobDraft, model: ModelInfo) -> None:
                 f"start_from: that has learned that {source} is silent from {clock(start_s)} to"
                 f" {clock(end_s)}, which is not marked any more; start from the model as it is (none)"
             )
+
+
+def _is_filtered_alike(one: JobOptions, other: JobOptions) -> bool:
+    """Return whether remixes and the calibration, where there are any, are of the same Wiener filter."""
+    if parse_strategy(one.adaptation.strategy).objective is not Objective.REMIX:
+        return True
+    return one.separation.wiener_exponent == other.separation.wiener_exponent
 
 
 def _with_few_epochs(options: JobOptions, request: JobOptionsRequest) -> JobOptions:
