@@ -376,6 +376,23 @@ def test_a_batch_that_forgets_does_nothing_twice(address, client, tmp_path):
     assert sorted(path.name for path in (out / "mine").iterdir()) == [".ugosa-batch.json", *FILES]
 
 
+def test_a_batch_that_forgets_takes_a_song_that_is_there_twice(address, client, tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "songs"
+    folder.mkdir()
+    for name in ("once", "again", "marked", "marked too"):
+        soundfile.write(folder / f"{name}.wav", 0.1 * noise_song(RATE, seed=78), RATE)
+        if "marked" in name:
+            (folder / f"{name}.txt").write_text("0\t0.5\tno vocals\n")
+    words = ["batch", folder, "-o", out, "--epochs", 1, "--forget", "--base-stems", "kept", "--json"]
+    for is_new in (True, False):
+        with ugosa(address, *words, "--format", "flac-pcm24") as process:
+            outcomes = [json.loads(line) for line in process.stdout][-1]["songs"]
+        assert [outcome["message"] for outcome in outcomes] == [""] * 4
+        assert [outcome["computed"] for outcome in outcomes] == [is_new] * 4
+    assert not {job.job_id for job in client.list_jobs()} & {outcome["job_id"] for outcome in outcomes}
+    assert (out / "marked too" / "base" / "vocals.flac").is_file()
+
+
 def test_one_stream_gives_stems_that_add_up(client, song, tmp_path):
     marks = [Mark("vocals", MarkState.SILENT, 0, RATE)]
     *_, last = client.separate_stream(song, tmp_path / "out", marks=marks, options=QUICK)

@@ -7,9 +7,10 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ugosa_client.cli.batch_files import SongTree
@@ -63,7 +64,7 @@ class DoneSong:
     stem_files: dict[str, str | None]
     """Rule by which the stems were named and encoded."""
     sizes_bytes: dict[str, int]
-    """Size of each result, by file name."""
+    """Size of each result, by its path in the folder."""
     job_id: str
     marks: int
     verdict: str
@@ -79,12 +80,50 @@ class SentSong:
     reporter: Reporter
     start_s: float
     """Time of its turn, on the monotonic clock."""
+    sha256: str = ""
+    """Hex, of its bytes; empty if it cannot be read."""
     job: Job | None = None
     """The job; None = there is none."""
     error: UgosaClientError | OSError | None = None
     """Reason that there is none."""
     done: DoneSong | None = None
     """Results that are there already, of a job that the server has forgotten."""
+
+
+class ServerCopies:
+    """Songs and jobs at the server that are forgotten once no song of the batch needs them.
+
+    Songs of the same bytes are one at the server, and one job if they are marked alike, too.
+    """
+
+    def __init__(self, client: UgosaClient) -> None:
+        self._client = client
+        self._lock = threading.Lock()  # also while they are deleted: whoever needs them then sends them anew
+        self._users: Counter[str] = Counter()
+        self._unwanted: dict[str, dict[str, Callable[[str], None]]] = defaultdict(dict)
+
+    def need(self, sha256: str) -> None:
+        """Keep what is there of a song, until `done`."""
+        with self._lock:
+            self._users[sha256] += 1
+
+    def forget(self, sha256: str, job: Job) -> None:
+        """Note that a job, and its song, are to go."""
+        with self._lock:
+            deletes = {job.job_id: self._client.delete, job.upload_id: self._client.delete_upload}
+            self._unwanted[sha256] |= deletes
+
+    def done(self, sha256: str, reporter: Reporter) -> None:
+        """End one `need` of a song; the last one deletes what is to go."""
+        with self._lock:
+            self._users[sha256] -= 1
+            unwanted = {} if self._users[sha256] else self._unwanted.pop(sha256, {})
+            # Jobs before their song: one that has not ended would hold it.
+            for what, delete in sorted(unwanted.items()):
+                try:
+                    delete(what)
+                except UgosaClientError as error:
+                    reporter.say(f"the server keeps {what}: {error.message}")
 
 
 class Batch:
@@ -106,7 +145,7 @@ class Batch:
         Without `places` of the players in the videos beside the songs, nothing is seen; with `forget`, the
         server is to forget each song once its stems are here.
         """
-        self._forget = forget
+        self._forget, self._copies = forget, ServerCopies(client)
         self._stem_files = stem_files
         self._client = client
         self._tree = tree
@@ -158,16 +197,17 @@ class Batch:
 
     def send(self, song: Path, out_dir: Path, reporter: Reporter) -> SentSong:
         """Upload a song and make its job."""
-        start_s = time.monotonic()
+        sent = SentSong(song, out_dir, reporter, time.monotonic())
         self._underway.add(str(song))
         try:
-            if done := done_song(out_dir, self._request_id(song), self._stem_files):
-                return SentSong(song, out_dir, reporter, start_s, done=done)
-            return SentSong(song, out_dir, reporter, start_s, self._job(song, out_dir, reporter))
+            sent = replace(sent, sha256=FileSong(song).sha256)
+            if done := done_song(out_dir, self._request_id(sent), self._stem_files):
+                return replace(sent, done=done)
+            return replace(sent, job=self._job(sent))
         except BrokenPipeError:  # nobody reads what is shown: that is no fault of a song, and ends the batch
             raise
         except (UgosaClientError, OSError) as error:
-            return SentSong(song, out_dir, reporter, start_s, error=error)
+            return replace(sent, error=error)
 
     def follow(self, sent: SentSong) -> SongOutcome:
         """Watch a song's job to its end, fetch its results and return its outcome."""
@@ -195,11 +235,14 @@ class Batch:
                 )
                 verdict = separation.job.verdict
                 if self._forget:
-                    self._forget_job(sent, separation)
+                    self._note_done(sent, separation)
+                    self._copies.forget(sent.sha256, separation.job)
             except BrokenPipeError:
                 raise
             except (UgosaClientError, OSError) as caught:
                 error = caught
+            finally:
+                self._copies.done(sent.sha256, sent.reporter)
         return SongOutcome(
             song=self._tree.name(sent.song),
             exit_code=exit_code(error) if error else ExitCode.OK,
@@ -212,30 +255,24 @@ class Batch:
             message=message_of(error) if error else "",
         )
 
-    def _forget_job(self, sent: SentSong, separation: Separation) -> None:
-        """Delete a job and its song at the server; another job of the same song may still need that."""
+    def _note_done(self, sent: SentSong, separation: Separation) -> None:
         job = separation.job
         verdict = job.verdict.message if job.verdict else ""
-        request_id = self._request_id(sent.song)
+        request_id = self._request_id(sent)
         write_done(separation.files.paths, request_id, self._stem_files, job.job_id, len(job.marks), verdict)
-        for delete, what in ((self._client.delete, job.job_id), (self._client.delete_upload, job.upload_id)):
-            try:
-                delete(what)
-            except UgosaClientError as error:
-                sent.reporter.say(f"the server keeps {what}: {error.message}")
 
     def _sight(self, song: Path) -> Sight | None:
         return self._tree.sight(song, self._places) if self._places is not None else None
 
-    def _request_id(self, song: Path) -> str:
-        return batch_request_id(
-            FileSong(song).sha256, self._tree.marks(song), self._options, self._sight(song)
-        )
+    def _request_id(self, sent: SentSong) -> str:
+        marks, sight = self._tree.marks(sent.song), self._sight(sent.song)
+        return batch_request_id(sent.sha256, marks, self._options, sight)
 
-    def _job(self, song: Path, out_dir: Path, reporter: Reporter) -> Job:
-        """Return the song's job of an earlier run, unless that failed, or a new one."""
+    def _job(self, sent: SentSong) -> Job:
+        """Return the song's job of an earlier run, unless that failed, or a new one; it is needed."""
+        song, reporter = sent.song, sent.reporter
         marks, sight = self._tree.marks(song), self._sight(song)
-        request_id = first_id = self._request_id(song)
+        request_id = first_id = self._request_id(sent)
         attempt = 1
         while request_id in self._gone_wrong:
             attempt += 1
@@ -244,17 +281,21 @@ class Batch:
             if self.stop.is_set():
                 raise ClosedError("interrupted")
             others = self._underway - {str(song)}
+            self._copies.need(sent.sha256)
             try:
                 job = self._client.submit(
                     SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
-                    out_dir=out_dir,
+                    out_dir=sent.out_dir,
                     overwrite=self._overwrite,
                     stem_files=self._stem_files,
                     on_upload=reporter.uploaded,
                 )
                 self._underway.add(str(song))
                 return job
-            except ResourceExhaustedError as error:
+            except (UgosaClientError, OSError) as error:
+                self._copies.done(sent.sha256, reporter)
+                if not isinstance(error, ResourceExhaustedError):
+                    raise
                 is_queue = error.reason == "QUEUE_FULL" or error.metadata.get("limit") == "quota_queued_jobs"
                 self._underway.discard(str(song))
                 others |= self._underway  # those before, for they may have made room since; those that came
@@ -282,9 +323,10 @@ def write_done(
 ) -> None:
     """Say in the folder of a song's results that it is done."""
     paths = list(files)
-    sizes = {path.name: path.stat().st_size for path in paths}
+    folder = paths[0].parent
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
     done = DoneSong(request_id, asdict(rule), sizes, job_id, marks, verdict)
-    place = paths[0].with_name(DONE_NAME)
+    place = folder / DONE_NAME
     partial = place.with_name(f"{DONE_NAME}.tmp")
     partial.write_text(json.dumps(asdict(done)), encoding="utf-8")
     os.replace(partial, place)
