@@ -25,6 +25,7 @@ epoch to epoch.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -110,9 +111,7 @@ def stretches(marks: MarkSet, sources: Sequence[str], n_frames: int) -> list[Str
     found: list[Stretch] = []
     ordered = sorted(edges)
     for start, stop in itertools.pairwise(ordered):
-        silent = tuple(
-            index for index, row in enumerate(spans) if any(first <= start < last for first, last in row)
-        )
+        silent = tuple(index for index, row in enumerate(spans) if _covers(row, start))
         if found and found[-1].silent == silent:
             found[-1] = Stretch(found[-1].start, stop, silent)
         else:
@@ -330,6 +329,12 @@ def remix_objective(estimates: Tensor, targets: Sequence[RemixTargets]) -> tuple
     sums = torch.einsum("bgs,bsct->bgct", groups, estimates)
     distances = (sums - sounds).abs().mean(dim=2) * groups.amax(dim=2, keepdim=True) * weights.unsqueeze(1)
     return distances[:, 0].mean(), distances[:, 1:].sum(dim=1).mean()
+
+
+def _covers(spans: Sequence[Interval], frame: int) -> bool:
+    """Return whether a frame lies in one of sorted disjoint spans."""
+    place = bisect_right(spans, frame, key=lambda span: span[0])  # of the first one that begins after it
+    return place > 0 and frame < spans[place - 1][1]
 
 
 def _window_start(middle: int, stretch: Stretch, window_frames: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ugosa_server.adaptation.calibration import REMIXES
 from ugosa_server.adaptation.loop import count_steps
 from ugosa_server.adaptation.strategies import UNADAPTED, Objective, Strategy, parse_strategy
@@ -110,14 +112,15 @@ def telling_window(marks: MarkSet, n_frames: int, window_frames: int) -> Interva
     # window holds but one of these.
     offsets = (0, window_frames // 2, window_frames)
     corners = {edge - offset for rows in spans for row in rows for edge in row for offset in offsets}
-    starts = sorted({0, *(min(max(0, corner), last_start) for corner in corners)})
-
-    def mixture(start: int) -> int:
-        stop = start + window_frames
-        silent = (sum(max(0, min(b, stop) - max(a, start)) for a, b in rows) for rows in spans)
-        return sum(min(frames, window_frames - frames) for frames in silent)
-
-    best = max(starts, key=mixture)
+    starts = np.array(sorted({0, *(min(max(0, corner), last_start) for corner in corners)}))
+    mixture = np.zeros(len(starts))
+    for rows in filter(None, spans):
+        edges = np.array(rows).ravel()
+        # Silent frames before each edge; between two edges all frames are silent, or none.
+        before = np.repeat(np.cumsum([0, *(end - start for start, end in rows)]), 2)[1:-1]
+        silent = np.interp(starts + window_frames, edges, before) - np.interp(starts, edges, before)
+        mixture += np.minimum(silent, window_frames - silent)
+    best = int(starts[mixture.argmax()])
     return best, best + window_frames
 
 

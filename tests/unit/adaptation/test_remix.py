@@ -72,6 +72,13 @@ def test_stretches_are_maximal_and_cover_the_song():
     ]
 
 
+def test_stretches_of_as_many_marks_as_a_job_may_have_are_found():
+    marks = tuple(Mark(SOURCES[1], MarkState.SILENT, 10 * i, 10 * i + 5) for i in range(20_000))
+    found = stretches(MarkSet(marks), SOURCES, 200_000)
+    assert [stretch.span for stretch in found[-2:]] == [(199_990, 199_995), (199_995, 200_000)]
+    assert len(found) == 40_000
+
+
 def test_input_is_the_exact_sum_of_the_targets():
     pool = pool_of()
     for remix in draw(pool):

@@ -29,6 +29,12 @@ def test_excerpt_lies_where_about_half_is_marked_silent():
     assert mixture(start) == max(map(mixture, range(951))) > 25
 
 
+def test_excerpt_is_found_among_as_many_marks_as_a_job_may_have():
+    marks = [Mark("a", SILENT, 10 * i, 10 * i + 2) for i in range(19_999)]
+    start, stop = telling_window(MarkSet([*marks, Mark("b", SILENT, 500, 525)]), 200_000, 50)
+    assert start <= 500 < 525 <= stop == start + 50
+
+
 def test_excerpt_of_a_short_or_unmarked_song_begins_with_it():
     assert telling_window(MarkSet(), 1000, 50) == (0, 50)
     assert telling_window(MarkSet((Mark("bass", SILENT, 15, 40),)), 30, 50) == (0, 30)
