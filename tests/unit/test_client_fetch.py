@@ -279,6 +279,20 @@ def test_one_stream_brings_events_and_stems(server_and_client, tmp_path):
     assert contents(tmp_path / "out") == {"drums.wav": DRUMS, "vocals.wav": DRUMS[::-1]}
 
 
+def test_one_stream_keeps_stems_apart_whose_names_fall_together(server_and_client, tmp_path, monkeypatch):
+    server, client = server_and_client
+    made = server.add_succeeded_job
+
+    def renamed(job_id, stems):
+        return made(job_id, dict(zip(("a/b", "a?b"), stems.values(), strict=True)))
+
+    monkeypatch.setattr(server, "add_succeeded_job", renamed)
+    song = tmp_path / "song.wav"
+    song.write_bytes(DRUMS)
+    list(client.separate_stream(song, tmp_path / "out"))
+    assert contents(tmp_path / "out") == {"a_b.wav": DRUMS, "a_b_2.wav": DRUMS[::-1]}
+
+
 def test_one_stream_makes_no_job_for_a_folder_it_may_not_fill(server_and_client, tmp_path):
     server, client = server_and_client
     song, out = tmp_path / "song.wav", tmp_path / "out"

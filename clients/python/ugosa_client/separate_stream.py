@@ -21,7 +21,7 @@ from ugosa_client.errors import (
     reason_of,
 )
 from ugosa_client.events import JobEvent
-from ugosa_client.fetch import checked_data, finish_file, refuse_foreign_files
+from ugosa_client.fetch import checked_data, finish_file, refuse_foreign_files, stem_file_names
 from ugosa_client.jobs import list_models
 from ugosa_client.resources import Job, JobOptions, Mark
 from ugosa_client.separate import check_out_dir, find_model
@@ -166,7 +166,7 @@ class _StemFiles:
         """Check every stem against the finished job and move it into place."""
         self._close()
         paths = {
-            stem: self._folder / (safe_file_name(stem.source) + stem.encoding.suffix) for stem in job.stems
+            stem: self._folder / name for stem, name in zip(job.stems, stem_file_names(job), strict=True)
         }
         if not self._overwrite:
             refuse_foreign_files(self._folder, [path.name for path in paths.values()])

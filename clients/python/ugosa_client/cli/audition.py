@@ -14,7 +14,7 @@ from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, NotFoundError, OutputError, reason_of
 from ugosa_client.events import JobEvent, PreviewReady, StateChanged
 from ugosa_client.resources import JobState
-from ugosa_client.stem_files import safe_file_name
+from ugosa_client.stem_files import StemFiles
 
 KEPT = 10  # newest previews
 WHY_NONE = {
@@ -86,11 +86,11 @@ class Audition:
         except NotFoundError:  # the job has ended meanwhile
             return
         self._number += 1
-        paths = {}
+        names = StemFiles(f"preview-{self._number:04d}-{{stem}}").names("", list(files), ".flac")
+        paths = {source: self._folder / name for source, name in zip(files, names, strict=True)}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for source, data in files.items():
-                paths[source] = self._folder / f"preview-{self._number:04d}-{safe_file_name(source)}.flac"
                 paths[source].write_bytes(data)
         except OSError as error:
             raise OutputError(f"cannot write to {self._folder}: {reason_of(error)}") from error
