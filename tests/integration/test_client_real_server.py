@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.helpers.encoded import encode, tones, without_count
 from tests.helpers.jobs import LONG, wait_for_adaptation
 from tests.helpers.songs import SOURCES
 from tests.helpers.tiny_network import noise_song
@@ -298,6 +299,18 @@ def test_a_preview_is_a_short_stretch_of_the_song(client, tmp_path):
             client.create_job(
                 upload.upload_id, options=JobOptions(preview_start_frame=span[0], preview_end_frame=span[1])
             )
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+def test_a_song_whose_header_was_never_finished_is_separated(address, client, tmp_path, kind):
+    (folder := tmp_path / "songs").mkdir()
+    (song := folder / f"song.{kind.lower()}").write_bytes(without_count(encode(kind, tones())))
+    (marks := folder / "song.txt").write_text("0\t0.25\tno vocals\n")
+    with ugosa(address, "batch", folder, "-o", tmp_path / "none", "--check") as process:
+        assert "only the server can tell their length: song" in process.stdout.read()
+    separation = client.separate(SeparationRequest(song, marks, QUICK), tmp_path / "out")
+    assert len(sum_of_stems(tmp_path / "out")) == len(tones())
+    assert len(separation.job.marks) == 1
 
 
 def test_flac_is_refused_at_once_where_it_holds_no_such_rate(client, tmp_path):

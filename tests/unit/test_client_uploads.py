@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from tests.helpers.breaking_server import breaking_server
+from tests.helpers.encoded import encode, tones, without_count
 from ugosa_client.errors import (
     BadAudioError,
     BadInputError,
@@ -22,6 +23,7 @@ from ugosa_client.errors import (
 )
 from ugosa_client.separate import SeparationRequest
 from ugosa_client.song import CHUNK_BYTES, FileSong, lossless_length, open_song
+from ugosa_client.stretch import open_for_cutting
 from ugosa_client.uploads import song_chunks
 from ugosa_client.wire.ugosa.v1 import audio_pb2, upload_service_pb2
 
@@ -205,6 +207,15 @@ def test_a_song_of_any_name_is_sent(server_and_client, tmp_path, name):
     (tmp_path / name).write_bytes(b"song")
     assert client.upload(tmp_path / name).complete
     assert stored(server) == b"song"
+
+
+def test_a_header_that_was_never_finished_tells_no_length(tmp_path):
+    path = tmp_path / "song"
+    for kind in ("WAV", "FLAC"):
+        path.write_bytes(without_count(encode(kind, tones())))
+        assert lossless_length(path) is None
+        with pytest.raises(BadInputError, match="does not say how long it is"), open_for_cutting(path):
+            pass
 
 
 def test_a_lossless_file_has_a_length_before_it_is_sent(tmp_path):

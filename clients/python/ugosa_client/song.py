@@ -17,6 +17,7 @@ from ugosa_client.wire.ugosa.v1 import audio_pb2
 
 CHUNK_BYTES = 512 * 1024  # the middle of what the protocol advises
 LOSSLESS_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF")  # no decoder can doubt their number of frames
+UNKNOWN_FRAMES = 2**63 - 1  # as libsndfile says of a FLAC whose header has no count
 
 SongSource = str | os.PathLike[str] | np.ndarray[Any, Any]
 
@@ -172,6 +173,11 @@ def sound_path(path: str | os.PathLike[str]) -> str | bytes:
     return os.fsencode(path) if os.name == "posix" else os.fspath(path)
 
 
+def has_length(frames: int) -> bool:
+    """Return whether libsndfile finds all frames of a file, so that it can be read here."""
+    return 0 < frames < UNKNOWN_FRAMES
+
+
 class SongLength(NamedTuple):
     """Length of a song."""
 
@@ -184,12 +190,12 @@ def lossless_length(path: str | os.PathLike[str]) -> SongLength | None:
     """Return the length of a lossless file, for checks before it is sent.
 
     None for every other file: decoders disagree on the padding of MP3 and its kin, and the server's word
-    counts.
+    counts. So it does where a header was never finished, as by a recorder that crashed, or on a pipe.
     """
     try:
         info = soundfile.info(sound_path(path))
     except (soundfile.LibsndfileError, OSError):
         return None
-    if info.format not in LOSSLESS_FORMATS:
+    if info.format not in LOSSLESS_FORMATS or not has_length(info.frames):
         return None
     return SongLength(info.samplerate, info.frames, info.channels)

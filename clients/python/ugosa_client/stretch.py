@@ -11,7 +11,7 @@ import soundfile
 
 from ugosa_client.errors import BadInputError, reason_of
 from ugosa_client.marks.regions import Position, clock_texts
-from ugosa_client.song import require_plain_file, sound_path
+from ugosa_client.song import has_length, require_plain_file, sound_path
 
 INTEGER_SUBTYPES = {"PCM_16", "PCM_24", "PCM_32"}  # cut as integers, so that every bit stays
 BLOCK_FRAMES = 1 << 16
@@ -32,6 +32,11 @@ def open_for_cutting(path: Path) -> Iterator[soundfile.SoundFile]:
     except soundfile.LibsndfileError as error:
         raise BadInputError(f"cannot read the song {path}: {error.error_string}") from error
     with song:
+        if not has_length(song.frames):
+            raise BadInputError(
+                f"the header of {path} does not say how long it is, so nothing can be cut out of it; take the"
+                " whole song, or save it again in an editor"
+            )
         yield song
 
 

@@ -18,7 +18,7 @@ from ugosa_client.errors import BadInputError, UgosaClientError, message_of
 from ugosa_client.marks.file import read_marks
 from ugosa_client.resources import JobOptions, Model
 from ugosa_client.separate import find_model, stems_bytes
-from ugosa_client.song import FileSong, lossless_length, sound_path
+from ugosa_client.song import UNKNOWN_FRAMES, FileSong, has_length, lossless_length, sound_path
 
 READ_HERE = (".wav", ".flac", ".aif", ".aiff")  # by libsndfile, whole; of others only some
 COUNTED_BYTES = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile's log
@@ -97,14 +97,14 @@ def _samples(song: Path) -> int:
     kind = song.suffix[1:].upper()
     try:
         with soundfile.SoundFile(sound_path(song)) as file:
-            if is_read_here and _is_cut(file):
+            if is_read_here and file.frames != UNKNOWN_FRAMES and _is_cut(file):
                 raise BadInputError(f"the {kind} file is damaged or cut short; export or copy it again")
             if file.channels > MAX_CHANNELS:
                 raise BadInputError(
                     f"the audio has {file.channels} channels; songs of 1 or {MAX_CHANNELS} are accepted. "
                     "Export a stereo mix-down"
                 )
-            return int(file.frames) * int(file.channels)
+            return int(file.frames) * int(file.channels) if has_length(file.frames) else 0
     except soundfile.LibsndfileError as error:
         if is_read_here:
             raise BadInputError(f"it is no {kind} file that can be read; export it again") from error

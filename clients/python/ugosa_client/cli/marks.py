@@ -83,7 +83,7 @@ def run_convert(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
         length = lossless_length(arguments.song)
         if length is None:
             raise BadInputError(
-                f"{arguments.song} has no certain length (it is no WAV, FLAC or AIFF); "
+                f"{arguments.song} does not say its length for certain, as most WAV, FLAC and AIFF files do; "
                 "give --rate and --frames"
             )
         rate, frames = rate or length[0], frames or length[1]

@@ -18,6 +18,7 @@ from ugosa_client.address import default_state_home
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, NotFoundError
 from ugosa_client.resources import AudioInfo, Job, JobKind, Stem, Upload
+from ugosa_client.song import has_length
 from ugosa_client.web.audio import PlainWav, StemReader, file_peaks, stem_peaks
 
 MAX_CACHED_PEAKS = 200
@@ -225,7 +226,6 @@ def _audio(upload: Upload) -> AudioInfo:
 
 def _is_readable(path: Path) -> bool:
     try:
-        soundfile.info(path)
+        return has_length(soundfile.info(path).frames)
     except soundfile.LibsndfileError:
         return False
-    return True
