@@ -77,7 +77,7 @@ def test_what_changes_nothing_learned_is_not_learned_again(separate):
         pcm = replace(pcm, stem_encoding=StemEncoding.WAV_FLOAT32, overlap=0.0)
 
 
-def test_another_filter_is_learned_for_where_remixes_go_through_it(separate):
+def test_another_filter_is_learned_for_where_remixes_pass_it(separate):
     remixes = replace(AUTO, strategy="R-L5:D", wiener_exponent=0.0)
     separate([VOCALS], remixes)
     assert separate([VOCALS], remixes)[0].options.epochs == 0

@@ -332,7 +332,7 @@ def test_a_broken_stream_names_its_job_and_leaves_no_half_files(server_and_clien
 
 @pytest.mark.parametrize("lossy", list(LossyFormat))
 @pytest.mark.parametrize("rate_hz", [8_000, 44_056, 44_100, 48_000, 96_000, 192_192, 352_800])
-def test_a_rate_that_a_lossy_format_lacks_is_told_before_any_work(tmp_path, lossy, rate_hz):
+def test_a_rate_that_a_lossy_format_lacks_is_told_beforehand(tmp_path, lossy, rate_hz):
     stem, target = tmp_path / "stem.wav", tmp_path / f"stem{lossy.suffix}"
     soundfile.write(stem, np.zeros((5_000, 2)), rate_hz)
     try:
