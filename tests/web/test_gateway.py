@@ -376,6 +376,23 @@ async def test_a_song_that_is_sent_anew_is_as_it_was_left(page: Page, song_path:
 
 
 @pytest.mark.asyncio
+async def test_marks_of_another_window_are_not_replaced(page: Page, song_path: Path) -> None:
+    address = f"/api/songs/{(await add_song(page, song_path))['upload_id']}/notes"
+
+    async def write(marks: list[dict[str, object]], tag: str) -> Any:
+        return await page.http.put(address, json={"marks": marks}, headers={"if-match": tag})
+
+    tag = (await page.http.get(address)).headers["etag"]
+    first = await write([VOCALS_SILENT], tag)
+    assert first.status_code == 204
+    of_other = await write([], tag)
+    assert (of_other.status_code, of_other.json()["reason"]) == (409, "MARKS_CHANGED")
+    assert (await page.http.get(address)).json() == {"marks": [VOCALS_SILENT]}
+    assert (await page.http.get(address)).headers["etag"] == first.headers["etag"]
+    assert (await write([], first.headers["etag"])).status_code == 204
+
+
+@pytest.mark.asyncio
 async def test_base_stems_are_a_take_of_their_own(page: Page, song_path: Path) -> None:
     song = await add_song(page, song_path)
     body = {

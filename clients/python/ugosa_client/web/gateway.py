@@ -163,10 +163,13 @@ class Gateway:
     async def _notes(self, request: Request) -> Response:
         song = request.path_params["song"]
         if request.method == "GET":
-            return JSONResponse(await run_in_threadpool(self._songs.notes, song))
-        notes = await _body(request)
-        await run_in_threadpool(self._songs.write_notes, song, notes)
-        return Response(status_code=204)
+            tag = await run_in_threadpool(self._songs.notes_tag, song)  # first: they may change meanwhile
+            kept = await run_in_threadpool(self._songs.notes, song)
+            return JSONResponse(kept, headers={"etag": f'"{tag}"'})
+        notes, known = await _body(request), request.headers.get("if-match")
+        instead_of = None if known is None else known.strip('"')
+        tag = await run_in_threadpool(self._songs.write_notes, song, notes, instead_of)
+        return Response(status_code=204, headers={"etag": f'"{tag}"'})
 
     async def _lint(self, request: Request) -> Response:
         body = await _body(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import soundfile
 
 from ugosa_client.address import default_state_home
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import BadInputError, NotFoundError
+from ugosa_client.errors import BadInputError, NotFoundError, WrongStateError
 from ugosa_client.resources import AudioInfo, Job, JobKind, Stem, Upload
 from ugosa_client.song import has_length
 from ugosa_client.web.audio import PlainWav, StemReader, file_peaks, stem_peaks
@@ -168,16 +169,32 @@ class Songs:
             return {}
         return notes if isinstance(notes, dict) else {}
 
-    def write_notes(self, upload_id: str, notes: dict[str, Any]) -> None:
-        """Keep notes about a song, in place of earlier ones."""
+    def notes_tag(self, upload_id: str) -> str:
+        """Return what is another word for other notes."""
+        return _tag_of(self._notes_path(upload_id))
+
+    def write_notes(self, upload_id: str, notes: dict[str, Any], instead_of: str | None = None) -> str:
+        """Keep notes about a song, in place of those of a tag, or of any (None); return their own tag.
+
+        Raises:
+            WrongStateError: there are others by now.
+        """
         data = json.dumps(notes).encode()
         if len(data) > MAX_NOTES_BYTES:
             raise BadInputError(f"notes of {len(data)} bytes are too long; {MAX_NOTES_BYTES} are kept")
         path = self._notes_path(upload_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{threading.get_ident()}.tmp")
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        with self._lock:
+            if instead_of not in (None, _tag_of(path)):
+                raise WrongStateError(
+                    "the marks of this song were changed in another window, and are not kept from this one;"
+                    " load this page again to go on from those",
+                    "MARKS_CHANGED",
+                )
+            partial.write_bytes(data)
+            os.replace(partial, path)
+        return hashlib.sha256(data).hexdigest()
 
     def _notes_path(self, upload_id: str) -> Path:
         return self._notes_dir / f"{self._sha256(upload_id)}.json"
@@ -211,6 +228,13 @@ class Songs:
                     del cache[next(iter(cache))]
                 cache[key] = data
         return data
+
+
+def _tag_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def default_notes_dir() -> Path:

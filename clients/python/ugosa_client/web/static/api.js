@@ -18,6 +18,7 @@
  *   eta_s?: number|null, epoch?: number, epochs?: number, reason?: string, message?: string, warning?: boolean,
  *   held_back_db?: number|null, failure?: {message: string}|null, step?: number, start_frame?: number, end_frame?: number}} JobEvent */
 /** @typedef {{marks?: Mark[], read_marks?: Mark[]}} Notes those of the page, and those of a file to be put in their place */
+/** @typedef {string|null} Tag what is another word for other notes */
 /** @typedef {{name: string, job_id: string, is_base: boolean, sources: string[]}} Take */
 /** @typedef {{number: number, job: Job, marks_changed: string[], options_changed: string[], started_from: number|null,
  *   takes: Take[]}} Version */
@@ -84,14 +85,23 @@ export const api = {
   song: (id) => get(song(id)),
   /**
    * @param {string} id
-   * @returns {Promise<Notes>}
+   * @returns {Promise<Notes & {tag: Tag}>}
    */
-  notes: (id) => get(`${song(id)}/notes`),
+  notes: async (id) => {
+    const answer = await call(`${song(id)}/notes`);
+    return { ...(await answer.json()), tag: answer.headers.get("etag") };
+  },
   /**
    * @param {string} id
    * @param {Notes} notes
+   * @param {Tag} tag of the notes that they are made of: others, of another window, are not replaced
+   * @returns {Promise<Tag>} theirs
    */
-  writeNotes: (id, notes) => send(`${song(id)}/notes`, notes, "PUT"),
+  writeNotes: async (id, notes, tag) => {
+    const headers = { "content-type": "application/json", ...(tag && { "if-match": tag }) };
+    const answer = await call(`${song(id)}/notes`, { method: "PUT", body: JSON.stringify(notes), headers });
+    return answer.headers.get("etag");
+  },
   /**
    * @param {string} id
    * @param {Mark[]} marks

@@ -23,13 +23,16 @@ export class MarkEditor {
   /** @type {number|null} where the mark begins that keys draw */ #inFrame = null;
   /** @type {number|undefined} */ #lintTimer;
   /** @type {Promise<any>} */ #saving = Promise.resolve();
+  /** @type {import("./api.js").Tag} of the notes as this page knows them */ #tag;
 
   /**
    * @param {SongScreen} page
    * @param {Mark[]} marks
+   * @param {import("./api.js").Tag} tag of the notes that they are from
    */
-  constructor(page, marks) {
+  constructor(page, marks, tag) {
     this.page = page;
+    this.#tag = tag;
     this.marks = new MarkList(marks, page.frames, () => this.#changed());
     /** The lane that keys are about. */
     this.source = page.model.sources[0];
@@ -76,7 +79,11 @@ export class MarkEditor {
   /** Keep the marks for the next time that the song is opened. */
   save() {
     const notes = { marks: [...this.marks.all] };
-    this.#saving = this.#saving.then(() => attempt(() => api.writeNotes(this.page.song.upload_id, notes)));
+    this.#saving = this.#saving.then(() =>
+      attempt(async () => {
+        this.#tag = await api.writeNotes(this.page.song.upload_id, notes, this.#tag);
+      }),
+    );
     return this.#saving;
   }
 

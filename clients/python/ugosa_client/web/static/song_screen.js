@@ -30,7 +30,7 @@ export class SongScreen {
   /**
    * @param {HTMLElement} root
    * @param {Song & {jobs: Job[], versions: Version[]}} song
-   * @param {import("./api.js").Notes} notes
+   * @param {import("./api.js").Notes & {tag: import("./api.js").Tag}} notes
    * @param {Model[]} models
    * @param {import("./api.js").MarksFormat[]} formats
    */
@@ -46,7 +46,7 @@ export class SongScreen {
     this.model = known ?? /** @type {Model} */ (models.find((model) => model.is_default) ?? models[0]);
     this.playback = new Playback(this);
     this.player = this.playback.player;
-    this.editor = new MarkEditor(this, notes.marks ?? this.jobs[0]?.marks ?? []);
+    this.editor = new MarkEditor(this, notes.marks ?? this.jobs[0]?.marks ?? [], notes.tag);
     this.runs = new Runs(
       () => this.separation.renderRuns(),
       (job) => this.#jobEnded(job),
