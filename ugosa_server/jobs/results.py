@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class ResultFile:
 
     path: Path
     size_bytes: int
+    stamp: tuple[int, int] | None = None
+    """Inode and time of writing, of a file in whose place another one may come; see `stamp_of`."""
 
 
 class JobResults:
@@ -79,9 +82,9 @@ class JobResults:
         if not job.state.ended:
             for stem in await self._store(lambda s: s.events.newest_stems(job_id, job.attempt, "preview")):
                 path = self._spool.attempt_dir(job_id, job.attempt) / stem.file_name
-                size_bytes = await asyncio.to_thread(_plain_size, path) if stem.source == source else None
-                if size_bytes is not None:
-                    return ResultFile(path, size_bytes)
+                status = await asyncio.to_thread(_plain_status, path) if stem.source == source else None
+                if status is not None:
+                    return ResultFile(path, status.st_size, stamp_of(status))
         raise NotFoundError(
             f"job {job_id} is {job.state.value} and has no preview of {source!r} at this time"
         )
@@ -146,14 +149,14 @@ class JobResults:
 
     async def _file(self, job: Job, file_name: str, size_bytes: int | None = None) -> ResultFile:
         path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
-        found = await asyncio.to_thread(_plain_size, path)
-        if found is None or size_bytes not in (None, found):
+        found = await asyncio.to_thread(_plain_status, path)
+        if found is None or size_bytes not in (None, found.st_size):
             log.error("the file %s of job %s is gone or damaged", path, job.job_id)
             raise ResultDamagedError(
                 f"{file_name} of job {job.job_id} on the server's disk is gone or damaged; delete the job,"
                 " and make it anew"
             )
-        return ResultFile(path, found)
+        return ResultFile(path, found.st_size)
 
     async def has_stems(self, job: Job) -> bool:
         """Return whether a job has a result, all of whose stems are on disk."""
@@ -170,13 +173,18 @@ class JobResults:
         return await self._store(lambda s: s.jobs.get(principal, job_id))
 
 
-def _plain_size(path: Path) -> int | None:
-    """Return the size of a file; None if there is no plain file."""
+def stamp_of(status: os.stat_result) -> tuple[int, int]:
+    """Return what is another pair for a file that has taken the place of one."""
+    return status.st_ino, status.st_mtime_ns
+
+
+def _plain_status(path: Path) -> os.stat_result | None:
+    """Return the status of a file; None if there is no plain file."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _check_kept(job: Job) -> None:

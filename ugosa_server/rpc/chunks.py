@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import google_crc32c
 from google.protobuf.message import Message
 
 from ugosa_server.errors import NotFoundError, RangeError, ResultDamagedError, UploadIdleError
-from ugosa_server.jobs.results import ResultFile
+from ugosa_server.jobs.results import ResultFile, stamp_of
 from ugosa_server.jobs.uploads import ReceivedChunk
 from ugosa_server.wire.ugosa.v1 import audio_pb2
 
@@ -105,20 +105,23 @@ async def read_chunks(file: ResultFile, offset: int, length: int) -> AsyncIterat
 
     Raises:
         RangeError: the offset or length is negative or the offset lies past the end.
-        NotFoundError: the file's job was deleted meanwhile.
+        NotFoundError: the file's job was deleted meanwhile, or another preview has taken its place.
     """
     if offset < 0 or length < 0 or offset > file.size_bytes:
         raise RangeError(f"offset {offset}, length {length}: the file has {file.size_bytes} bytes")
     end = min(offset + length, file.size_bytes) if length else file.size_bytes
     while offset < end:
-        data = await asyncio.to_thread(_read, file.path, offset, min(CHUNK_BYTES, end - offset))
+        data = await asyncio.to_thread(_read, file, offset, min(CHUNK_BYTES, end - offset))
         yield audio_pb2.Chunk(offset=offset, data=data, crc32c=google_crc32c.value(data))
         offset += len(data)
 
 
-def _read(path: Path, offset: int, length: int) -> bytes:
+def _read(file: ResultFile, offset: int, length: int) -> bytes:
+    path = file.path
     try:
         with path.open("rb") as stream:
+            if file.stamp not in (None, stamp_of(os.fstat(stream.fileno()))):
+                raise NotFoundError(f"a newer preview came while {path.name} was read; read that one")
             stream.seek(offset)
             data = stream.read(length)
     except FileNotFoundError:

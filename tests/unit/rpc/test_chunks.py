@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ugosa_server.errors import NotFoundError
-from ugosa_server.jobs.results import ResultFile
+from ugosa_server.jobs.results import ResultFile, stamp_of
 from ugosa_server.jobs.upload_writer import MAX_CHUNK_BYTES
 from ugosa_server.rpc.chunks import CHUNK_BYTES, MAX_WAITING_BYTES, BatchReader, read_chunks
 from ugosa_server.wire.ugosa.v1 import audio_pb2
@@ -41,4 +41,16 @@ async def test_file_deleted_while_it_is_read_is_not_found(tmp_path):
     assert (await anext(chunks)).offset == 0
     path.unlink()
     with pytest.raises(NotFoundError, match="deleted while it was read"):
+        await anext(chunks)
+
+
+async def test_a_preview_is_not_joined_to_the_one_after_it(tmp_path):
+    path, newer = tmp_path / "preview-0-0.flac", tmp_path / "newer"
+    path.write_bytes(bytes(2 * CHUNK_BYTES))
+    newer.write_bytes(b"\1" * 2 * CHUNK_BYTES)
+    status = path.stat()
+    chunks = read_chunks(ResultFile(path, status.st_size, stamp_of(status)), 0, 0)
+    assert (await anext(chunks)).data == bytes(CHUNK_BYTES)
+    newer.replace(path)
+    with pytest.raises(NotFoundError, match="a newer preview came"):
         await anext(chunks)
