@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
 from pathlib import Path
 
@@ -84,6 +85,21 @@ def test_a_stretch_has_every_bit_of_its_song(tmp_path, subtype):
     assert rate_hz == 48000
     np.testing.assert_array_equal(stretch, soundfile.read(song)[0][777:150_001])
     assert not path.exists()
+
+
+def test_a_stretch_that_a_full_disk_cuts_off_is_removed(tmp_path):
+    song, out_dir = tmp_path / "song.wav", tmp_path / "stems"
+    soundfile.write(song, np.zeros((200_000, 2)), 48000)
+    out_dir.mkdir()
+    request = HelperRequest(tmp_path / "p", tmp_path / "c", song, out_dir, start_frame=777, end_frame=150_001)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # stands for a full disk
+    try:
+        with pytest.raises(BadInputError, match="cannot cut the song"), stretch_of(request):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(out_dir.iterdir()) == []
 
 
 def test_a_whole_song_is_sent_as_it_is(tmp_path, song):

@@ -265,11 +265,11 @@ def stretch_of(request: HelperRequest) -> Iterator[Path]:
             yield request.song
             return
         path = request.out_dir / f"{request.song.stem} {start}-{end}.wav"
-        cut_stretch(song, start, end, path)
-    try:
-        yield path
-    finally:
-        path.unlink()
+        try:
+            cut_stretch(song, start, end, path)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
