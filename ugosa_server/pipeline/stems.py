@@ -23,7 +23,7 @@ from ugosa_server.jobs import StemFile
 from ugosa_server.jobs.runs import REST, StemChoice
 from ugosa_server.marks import Interval, LevelMeter, MarkSet, SilenceGains, SongLevels, inside
 from ugosa_server.pipeline.context import RunContext
-from ugosa_server.separation.mixture_consistency import PCM24_RANGE, MixtureConsistency
+from ugosa_server.separation.mixture_consistency import PCM24_RANGE, STEP, MixtureConsistency
 from ugosa_server.separation.residual_weights import CELL_FRAMES
 from ugosa_server.separation.wiener import WINDOW_S, wiener_filtered
 
@@ -147,8 +147,8 @@ class StemChooser:
     def __init__(self, choice: StemChoice, mix: Mix, encoding: StemEncoding) -> None:
         self._choice, self._mix = choice, mix
         self._rows = [choice.made.index(name) for name in choice.names if name != REST]
-        is_float = encoding is StemEncoding.WAV_FLOAT32
-        self._low, self._high = (-np.inf, np.inf) if is_float else PCM24_RANGE
+        self._is_float = encoding is StemEncoding.WAV_FLOAT32
+        self._low, self._high = (-np.inf, np.inf) if self._is_float else PCM24_RANGE
         self._position = 0
         self.clipped_samples = 0
         """Number of samples of the rest so far that 24 bits cannot hold."""
@@ -161,6 +161,8 @@ class StemChooser:
         kept = stems[self._rows]
         mix = self._mix[start : self._position].astype(np.float64).T  # [C, n]
         rest = mix - kept.sum(axis=0, dtype=np.float64)
+        if not self._is_float:  # here: float32 would round it once more on its way
+            rest = np.rint(rest / STEP) * STEP
         self.clipped_samples += int(np.count_nonzero((rest < self._low) | (rest > self._high)))
         return np.concatenate([kept, rest[None].astype(np.float32)])
 
