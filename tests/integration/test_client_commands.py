@@ -285,19 +285,20 @@ def test_a_batch_without_room_says_forget_once_and_then_goes_on(start_server, tm
     assert "2 of 3 songs failed; run the same command again with --forget, which" in said
     assert said.count("--forget") == 1
     another_waits = Event()
-    say, delete = Reporter.say, UgosaClient.delete
+    say, finish = Reporter.say, UgosaClient.finish
 
     def say_and_notice(self, text):
         say(self, text)
         if "the room at the server is full; waiting" in text:
             another_waits.set()
 
-    def delete_once_another_waits(self, job):
+    def finish_once_another_waits(*arguments, **options):
+        separation = finish(*arguments, **options)
         assert another_waits.wait(60)
-        delete(self, job)
+        return separation
 
     monkeypatch.setattr(Reporter, "say", say_and_notice)
-    monkeypatch.setattr(UgosaClient, "delete", delete_once_another_waits)
+    monkeypatch.setattr(UgosaClient, "finish", finish_once_another_waits)
     assert main([*batch, "--forget"]) == 0
     assert "the room at the server is full; waiting" in capsys.readouterr().err
 
