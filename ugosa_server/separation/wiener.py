@@ -29,8 +29,8 @@ from ugosa_server.audio import SourceFrames
 from ugosa_server.marks import MarkSet, SilenceGains
 from ugosa_server.models import MaskGrid
 from ugosa_server.separation.calibration import MaskCalibration, band_weights
-from ugosa_server.separation.masks import FrameSums, cut_frames, filter_window
 from ugosa_server.separation.mixture_consistency import require_finite
+from ugosa_server.separation.stft import FrameSums, cut_frames, filter_window
 
 WINDOW_S = 4096 / 44_100
 HOPS_A_WINDOW = 4  # with 2, the last frames would end the song on windows of nearly 0
