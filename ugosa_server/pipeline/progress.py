@@ -95,10 +95,10 @@ class RunJournal:
     ) -> list[RunProgress]:
         """Note that `step` steps are done; return an event, or none just after another."""
         reach(f"phase.{self._phase.value}.step")
-        phase_steps = self._steps[self._phase]
-        self._steps_done[self._phase] = min(max(step, self._steps_done[self._phase]), phase_steps)
+        before, phase_steps = self._steps_done[self._phase], self._steps[self._phase]
+        self._steps_done[self._phase] = min(max(step, before), phase_steps)
         self._measure()
-        if not (self._is_due() or ends_epoch or step == phase_steps):
+        if not (self._is_due() or ends_epoch or before < step == phase_steps):
             return []
         return [replace(self._event(), epoch=epoch, epochs=epochs, loss=loss, held_back_db=held_back_db)]
 

@@ -139,6 +139,12 @@ def test_events_come_at_most_four_times_a_second_except_at_ends(clock):
     assert len(steps) <= 42
 
 
+def test_a_phase_whose_steps_are_done_says_so_once(clock):
+    journal = RunJournal(PLAN, clock)
+    begin(journal, RunPhase.PREPARE)
+    assert [len(journal.advance(2)) for _ in range(3)] == [1, 0, 0]
+
+
 def test_timings_and_notices_are_kept(clock):
     journal = RunJournal(PLAN, clock)
     for plan in PLAN:
