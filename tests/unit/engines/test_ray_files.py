@@ -54,6 +54,12 @@ def test_damaged_content_is_refused_and_removed(files):
     assert send(files, b"a song").read_bytes() == b"a song"
 
 
+def test_content_that_was_damaged_on_the_node_is_sent_again(files):
+    path = send(files, b"a song")
+    path.write_bytes(b"a sung")
+    assert send(files, b"a song").read_bytes() == b"a song"
+
+
 def test_workers_of_a_node_share_whole_content_only(files, tmp_path):
     other = NodeFiles(NodeFolder(str(tmp_path), "worker-1", budget_bytes=2**30))
     name = digest(b"a song")

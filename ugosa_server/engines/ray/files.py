@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,11 @@ class NodeFiles:
     def received_bytes(self, sha256: str, size_bytes: int) -> int:
         """Return the number of received bytes; all of them only when the content is whole and checked."""
         path = self.path_of(sha256)
-        if path.exists():
-            os.utime(path)  # used now
-            return size_bytes
+        with suppress(FileNotFoundError):
+            if sha256_of_file(path) == sha256:
+                os.utime(path)  # used now
+                return size_bytes
+            path.unlink()  # damaged since it came; the server's file is as good as ever
         unfinished = self._unfinished(sha256)
         return max(0, min(unfinished.stat().st_size, size_bytes - 1)) if unfinished.exists() else 0
 
