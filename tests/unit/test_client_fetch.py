@@ -130,6 +130,17 @@ def test_base_stems_of_another_job_leave_with_its_results(server_and_client, bas
     assert base.exists() == (source is not None)
 
 
+def test_results_of_a_song_named_base_are_no_base_stems(server_and_client, tmp_path):
+    server, client = server_and_client
+    song = {"file_name": "base.wav", "stem_encoding": "wav-float32", "stems": [{"source": "drums"}]}
+    server.files["j", str(job_service_pb2.REPORT_FORMAT_JSON)] = json.dumps(REPORT | song).encode()
+    client.fetch("j", tmp_path / "out" / "base")
+    server.add_succeeded_job("k", {"drums": VOCALS})
+    server.files["k", str(job_service_pb2.REPORT_FORMAT_JSON)] = json.dumps(REPORT | {"job_id": "k"}).encode()
+    client.fetch("k", tmp_path / "out")
+    assert (tmp_path / "out" / "base" / "drums.wav").read_bytes() == DRUMS
+
+
 def test_early_stems_that_just_went_are_no_failure(server_and_client, base_client, tmp_path):
     server, _ = server_and_client
     del server.files["j", "base/drums"]

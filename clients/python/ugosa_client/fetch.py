@@ -156,7 +156,7 @@ def fetch_base_stems(
         # By this a later fetch knows the files as ours; it has the fields of a report that say their names.
         note = {
             "job_id": job.job_id,
-            "take": "base",
+            "take": BASE_FOLDER,
             "file_name": job.file_name,
             "stem_encoding": job.base_stems[0].encoding.value,
             "stems": [{"source": stem.source} for stem in job.base_stems],

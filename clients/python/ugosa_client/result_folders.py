@@ -31,12 +31,13 @@ def job_of_folder(folder: Path) -> str | None:
 
 
 def remove_replaced(folder: Path, job_id: str, rule: StemFiles, names: Collection[str]) -> None:
-    """Remove the results of another job that files of these names are to replace; with none, the folder too.
+    """Remove the results of another job that files of these names are to replace; with none, a `base` whole.
 
     Else they would stand among the new ones, as stems of the same song. What is not of that job stays.
     """
     report = _report_of_folder(folder)
-    if _job_of_report(report) in (None, job_id):
+    is_song = not names and report.get("take") != BASE_FOLDER  # one named "base", with a folder of its own
+    if is_song or _job_of_report(report) in (None, job_id):
         return
     with suppress(KeyError, TypeError, ValueError):  # a report of somebody else, or of an older kind
         sources = [str(stem["source"]) for stem in report["stems"]]
