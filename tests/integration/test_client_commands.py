@@ -147,6 +147,17 @@ def test_a_page_that_came_before_its_stems_takes_them_beside_it(song, tmp_path, 
     assert main(["report", job, "-o", str(own), "--overwrite"]) == 0
 
 
+def test_a_page_beside_files_of_the_user_makes_them_nobody_elses(song, tmp_path, capsys):
+    own = tmp_path / "own"
+    assert main(["separate", str(song), "--strategy", "B0", "-o", str(tmp_path / "first"), "--json"]) == 0
+    job = json.loads(capsys.readouterr().out.splitlines()[-1])["job"]["job_id"]
+    own.mkdir()
+    (own / "vocals.wav").write_text("a take of mine")
+    assert main(["report", job, "-o", str(own)]) == 0
+    assert main(["fetch", job, "-o", str(own)]) == 2
+    assert (own / "vocals.wav").read_text() == "a take of mine"
+
+
 def test_a_part_of_the_song_is_cut_with_its_marks(song, tmp_path, capsys):
     words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--strategy", "B0"]
     assert main([*words, "--from", "0:00.25", "--to", "1.25", "-o", str(tmp_path / "out"), "--json"]) == 0

@@ -76,10 +76,11 @@ def fetch_page(
     if not overwrite:
         refuse_foreign_files(page.parent, ())
     page.parent.mkdir(parents=True, exist_ok=True)
-    # By this a later fetch knows the folder as this job's.
-    fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, page.with_name(REPORT_JSON))
-    sources = [stem.source for stem in job.stems]
-    takes = {STEMS: dict(zip(sources, stem_file_names(job, stem_files), strict=True))}
+    names = stem_file_names(job, stem_files)
+    if job_of_folder(page.parent) or not any((page.parent / name).exists() for name in names):
+        # By this a later fetch knows the folder as this job's, and what is named as its stems too.
+        fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, page.with_name(REPORT_JSON))
+    takes = {STEMS: {stem.source: name for stem, name in zip(job.stems, names, strict=True)}}
     for kind in other_takes(job) if all_takes else ():
         stems = _kept_stems(connection, job, page.parent, stem_files, on_fetch) if kind == MARKED else {}
         if not stems:
