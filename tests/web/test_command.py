@@ -16,6 +16,8 @@ pytest.importorskip("starlette", reason="the page needs starlette and uvicorn")
 pytest.importorskip("uvicorn", reason="the page needs starlette and uvicorn")
 
 from ugosa_client.cli import main
+from ugosa_client.web.json_forms import song_json
+from ugosa_client.web.songs import Songs
 
 PROJECT = """<REAPER_PROJECT 0.1 "7.0/linux-x86_64" 1700000000
   MARKER 1 11 "no vocals" 1
@@ -62,3 +64,16 @@ def test_a_reaper_project_brings_its_song_and_marks(shared_server: Server, tmp_p
     (notes,) = (tmp_path / "ugosa-web").glob("*.json")
     (mark,) = json.loads(notes.read_text())["read_marks"]
     assert (mark["source"], mark["start_frame"], mark["end_frame"]) == ("vocals", 44100, 88200)
+
+
+def test_a_song_whose_name_is_no_text_is_shown_and_heard(shared_server: Server, tmp_path: Path) -> None:
+    song = write_song(make_song(3 * 44100), tmp_path / "song.wav").rename(
+        tmp_path / os.fsdecode(b"caf\xe9.wav")
+    )
+    with shared_server.client() as client:
+        songs = Songs(client, tmp_path)
+        shown = songs.add(song, song.name)
+        assert song_json(shown)["file_name"] == "caf?.wav"
+        assert shown.can_be_heard
+        assert songs.mix(shown.upload_id).size_bytes > 3 * 44100
+        assert songs.mix_peaks(shown.upload_id)

@@ -20,6 +20,8 @@ LOSSLESS_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF")  # no decoder can do
 UNKNOWN_FRAMES = 2**63 - 1  # as libsndfile says of a FLAC whose header has no count
 
 SongSource = str | os.PathLike[str] | np.ndarray[Any, Any]
+SoundPath = str | bytes
+"""Path as libsndfile takes it; see `sound_path`."""
 
 
 class Song(ABC):
@@ -168,7 +170,7 @@ def display_name(name: str) -> str:
     return os.fsencode(name).decode("utf-8", errors="replace").replace("\N{REPLACEMENT CHARACTER}", "?")
 
 
-def sound_path(path: str | os.PathLike[str]) -> str | bytes:
+def sound_path(path: str | os.PathLike[str]) -> SoundPath:
     """Return a path for libsndfile, whose binding takes a name that is no UTF-8 as bytes only."""
     return os.fsencode(path) if os.name == "posix" else os.fspath(path)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -13,6 +12,7 @@ import soundfile
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import UgosaClientError
 from ugosa_client.resources import Stem
+from ugosa_client.song import SoundPath
 
 PEAKS_PER_S = 100
 READ_AHEAD_BYTES = 1 << 18
@@ -77,7 +77,7 @@ class PlainWav:
     Nothing is written: bytes are decoded as they are asked for.
     """
 
-    def __init__(self, open_file: Callable[[], Path | io.IOBase]) -> None:
+    def __init__(self, open_file: Callable[[], SoundPath | io.IOBase]) -> None:
         """Look at a file; soundfile.LibsndfileError if libsndfile does not know its format.
 
         Args:
@@ -124,7 +124,7 @@ class PlainWav:
                 frame += len(block)
 
 
-def file_peaks(path: Path) -> bytes:
+def file_peaks(path: SoundPath) -> bytes:
     """Return the peaks of an audio file on this machine."""
     with soundfile.SoundFile(path) as file:
         return _peaks(file)

@@ -19,7 +19,7 @@ from ugosa_client.address import default_state_home
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, NotFoundError, WrongStateError
 from ugosa_client.resources import AudioInfo, Job, JobKind, Stem, Upload
-from ugosa_client.song import has_length
+from ugosa_client.song import SoundPath, display_name, has_length, sound_path
 from ugosa_client.web.audio import PlainWav, StemReader, file_peaks, stem_peaks
 
 MAX_CACHED_PEAKS = 200
@@ -52,7 +52,7 @@ class Songs:
         self._client = client
         self._notes_dir = notes_dir
         self._lock = threading.Lock()
-        self._paths: dict[str, Path] = {}
+        self._paths: dict[str, SoundPath] = {}
         self._songs: dict[str, Song] = {}
         self._sha256s: dict[str, str] = {}
         self._ended: dict[str, Job] = {}
@@ -65,12 +65,13 @@ class Songs:
         Raises:
             BadAudioError: it is no audio.
         """
-        upload = self._client.upload(path)
-        song = Song(upload.upload_id, upload.sha256, file_name, _audio(upload), _is_readable(path))
+        upload, file = self._client.upload(path), sound_path(path)
+        name, is_readable = display_name(file_name), _is_readable(file)
+        song = Song(upload.upload_id, upload.sha256, name, _audio(upload), is_readable)
         with self._lock:
             self._songs[song.upload_id] = song
             if song.can_be_heard:
-                self._paths[song.upload_id] = path
+                self._paths[song.upload_id] = file
         return song
 
     def all(self) -> list[Song]:
@@ -206,7 +207,7 @@ class Songs:
         self._sha256s[upload_id] = sha256
         return sha256
 
-    def _path(self, upload_id: str) -> Path:
+    def _path(self, upload_id: str) -> SoundPath:
         path = self._paths.get(upload_id)
         if path is None:
             raise NotFoundError(
@@ -248,7 +249,7 @@ def _audio(upload: Upload) -> AudioInfo:
     return upload.audio
 
 
-def _is_readable(path: Path) -> bool:
+def _is_readable(path: SoundPath) -> bool:
     try:
         return has_length(soundfile.info(path).frames)
     except soundfile.LibsndfileError:
