@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from tests.web.conftest import Page
-from ugosa_client import JobState
+from ugosa_client import JobOptions, JobState
 from ugosa_client.marks.file import read_marks
 from ugosa_client.marks.reaper_project import project_song
 from ugosa_client.marks.rpp import parse_rpp
@@ -390,6 +390,19 @@ async def test_marks_of_another_window_are_not_replaced(page: Page, song_path: P
     assert (await page.http.get(address)).json() == {"marks": [VOCALS_SILENT]}
     assert (await page.http.get(address)).headers["etag"] == first.headers["etag"]
     assert (await write([], first.headers["etag"])).status_code == 204
+
+
+@pytest.mark.asyncio
+async def test_a_page_of_a_song_before_it_was_sent_anew_is_there(page: Page, song_path: Path) -> None:
+    upload = page.client.upload(song_path)  # before the page was opened
+    job = page.client.create_job(upload.upload_id, options=JobOptions(strategy="B0"))
+    assert list(page.client.watch(job.job_id))
+    page.client.delete_upload(upload.upload_id)
+    again = await add_song(page, song_path)
+    assert (await page.http.get("/api/songs")).json()[0]["upload_id"] == again["upload_id"]
+    for upload_id in (upload.upload_id, again["upload_id"]):
+        shown = await page.http.get(f"/api/songs/{upload_id}")
+        assert job.job_id in shown.text
 
 
 @pytest.mark.asyncio

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,19 +76,23 @@ class Songs:
 
     def all(self) -> list[Song]:
         """Return the songs that are open or have jobs, each once, the latest first."""
+        songs: dict[str, Song] = {}
+        for song in self._sent():
+            songs.setdefault(song.sha256, song)
+        return list(songs.values())
+
+    def _sent(self) -> Iterator[Song]:
+        """Yield all that was sent here or has jobs, under every id that it had, the latest first."""
         with self._lock:
-            songs = {song.sha256: song for song in self._songs.values()}
+            opened = list(self._songs.values())
+        yield from reversed(opened)
         for job in self._client.list_jobs():
             if job.kind is JobKind.SEPARATION and job.audio is not None:
-                song = Song(job.upload_id, job.song_sha256, job.file_name, job.audio, False)
-                songs.setdefault(song.sha256, song)
-        return list(songs.values())
+                yield Song(job.upload_id, job.song_sha256, job.file_name, job.audio, False)
 
     def song(self, upload_id: str) -> Song:
         """Return a song; NotFoundError if neither this machine nor a job has it."""
-        if song := self._songs.get(upload_id):
-            return song
-        for song in self.all():
+        for song in self._sent():
             if song.upload_id == upload_id:
                 return song
         raise NotFoundError(f"no song {upload_id} is open here, and no job is about it; drop the file again")
