@@ -336,7 +336,7 @@ def test_a_broken_stream_names_its_job_and_leaves_no_half_files(server_and_clien
     song = tmp_path / "song.wav"
     song.write_bytes(DRUMS)
     server.breaks = [6]
-    with pytest.raises(ServerUnavailableError, match="ugosa fetch s1"):
+    with pytest.raises(ServerUnavailableError, match="`ugosa fetch s1 -o DIR`"):
         list(client.separate_stream(song, tmp_path / "out"))
     assert contents(tmp_path / "out") == {}
 

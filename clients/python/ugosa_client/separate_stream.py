@@ -130,7 +130,7 @@ def separate_stream(
             raise
         raise ServerUnavailableError(
             f"the stream broke, but job {job.job_id} goes on; "
-            f"fetch it with `ugosa fetch {job.job_id}` ({error})"
+            f"fetch it with `ugosa fetch {job.job_id} -o DIR` ({error})"
         ) from error
     finally:
         if stems is not None:
