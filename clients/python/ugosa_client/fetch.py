@@ -222,9 +222,14 @@ def stem_file_names(job: Job, files: StemFiles = PLAIN) -> list[str]:
     return files.names(job.file_name, [stem.source for stem in job.stems], suffix)
 
 
+def existing_place(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
 def require_folder(folder: Path) -> None:
     """Raise if the output directory is no folder, or cannot be written."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    existing = existing_place(folder)
     if not existing.is_dir():
         raise OutputExistsError(f"{existing} is a file; name a folder for the results")
     try:
@@ -238,7 +243,7 @@ def require_folder(folder: Path) -> None:
 
 def require_room(folder: Path, needed_bytes: int) -> None:
     """Raise if so many bytes of stems do not fit where the output directory is or will be."""
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    place = existing_place(folder)
     free = shutil.disk_usage(place).free
     held = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())  # by an earlier fetch
     if needed_bytes > free + held:
@@ -373,7 +378,7 @@ def fetch_adapter(
             _sync(file)
         finish_file(partial, target, digest.hexdigest(), adapter.sha256)
     except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
     return target
 
 

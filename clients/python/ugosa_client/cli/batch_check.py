@@ -15,6 +15,7 @@ from ugosa_client.cli.exit_codes import ExitCode
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import BadInputError, UgosaClientError, message_of
+from ugosa_client.fetch import existing_place
 from ugosa_client.marks.file import read_marks
 from ugosa_client.resources import JobOptions, Model
 from ugosa_client.separate import find_model, stems_bytes
@@ -54,8 +55,7 @@ def check_songs(
     needed = sum(song.stems_bytes for song in checked)
     unknown = [song.song for song in checked if not song.stems_bytes and not song.error]
     unmarked = sum(not song.marks and not song.error for song in checked)
-    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(existing_place(out)).free
     text = f"{len(checked)} songs, {unmarked} of them without marks\n"
     text += f"stems: up to {needed / 1e6:,.0f} MB, and as much at the server; {free / 1e6:,.0f} MB free here"
     if unknown:
