@@ -41,6 +41,7 @@ from ugosa_client.web.json_forms import (
     job_json,
     marks_json,
     marks_of,
+    number_of,
     options_of,
     picked,
     song_json,
@@ -53,7 +54,6 @@ STATIC = Path(__file__).with_name("static")
 NONCE = "NONCE"  # stands for it in index.html
 MAX_MARKS_FILE_BYTES = 64 << 20
 RECONNECT_MS = 1000
-NUMBER = re.compile(r"[0-9]{1,18}")
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 WATCHES = 200  # threads that may wait for events of jobs; one per open page and job
 
@@ -261,7 +261,7 @@ class Gateway:
     async def _events(self, request: Request) -> Response:
         """Send the events of a job as server-sent events; their ids are its sequence numbers."""
         last = request.headers.get("last-event-id", request.query_params.get("after", "0"))
-        watch = self._client.watch(request.path_params["job"], _number(last, "Last-Event-ID"))
+        watch = self._client.watch(request.path_params["job"], number_of(last, "Last-Event-ID"))
         first = await self._next(watch)  # here, so that an unknown job is a plain refusal
         return StreamingResponse(self._stream(watch, first), media_type="text/event-stream")
 
@@ -301,13 +301,6 @@ def _word(body: dict[str, Any], name: str) -> str | None:
     if value is not None and (not isinstance(value, str) or HALF_CHARACTER.search(value)):
         raise BadInputError(f"{name} is {value!r}, which is no text")
     return value
-
-
-def _number(text: str, name: str) -> int:
-    """Return a number of events or steps; BadInputError if it is none."""
-    if not NUMBER.fullmatch(text):
-        raise BadInputError(f"{name} is {text[:100]!r}, which is no number of 1 to 18 digits")
-    return int(text)
 
 
 async def _bounded(request: Request, max_bytes: int) -> bytes:

@@ -1,7 +1,8 @@
-"""JSON of the page: resources as the client has them, and marks and options as the page sends them."""
+"""JSON of the page: resources as the client has them; marks, options and numbers as the page sends them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
@@ -14,6 +15,7 @@ from ugosa_client.resources import ENUM_OPTIONS, Job, JobOptions, Mark, MarkStat
 from ugosa_client.web.audio import frames_per_peak
 from ugosa_client.web.songs import Song
 
+NUMBER = re.compile(r"[0-9]{1,18}")
 NUMBERS_END = 2**63  # of what the wire holds
 SIGHT_FIELDS = ("visual_frames", "pictures", "video")  # binary, and not of this page
 TYPES: dict[str, tuple[type, ...]] = {
@@ -88,6 +90,13 @@ def options_of(values: Any) -> JobOptions:
         return JobOptions(**fields)
     except ValueError as error:
         raise BadOptionError(str(error)) from error
+
+
+def number_of(text: str, name: str) -> int:
+    """Return a number of events or steps in an address or a header; BadInputError if it is none."""
+    if not NUMBER.fullmatch(text):
+        raise BadInputError(f"{name} is {text[:100]!r}, which is no number of 1 to 18 digits")
+    return int(text)
 
 
 def _typed(value: Any, kind: type) -> Any:

@@ -16,15 +16,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import BadInputError, NotFoundError
+from ugosa_client.errors import NotFoundError
 from ugosa_client.fetch import stem_file_names
 from ugosa_client.resources import Job, Stem, StemEncoding
 from ugosa_client.stem_files import safe_file_name
 from ugosa_client.web.byte_ranges import attachment, range_response, zip_parts
+from ugosa_client.web.json_forms import number_of
 from ugosa_client.web.songs import Songs
 from ugosa_client.web.stem_projects import PROJECTS
-
-MAX_STEP_DIGITS = 18
 
 
 class StemRoutes:
@@ -67,10 +66,8 @@ class StemRoutes:
         return range_response(request, wav.read, wav.size_bytes, "audio/wav", etag=stem.sha256)
 
     def _preview_wav(self, request: Request) -> Response:
-        step = request.query_params.get("step", "")
-        if not step.isdecimal() or len(step) > MAX_STEP_DIGITS:
-            raise BadInputError(f"step is {step!r}, which is no number of steps")
-        wav = self._songs.preview_wav(request.path_params["job"], request.path_params["source"], int(step))
+        step = number_of(request.query_params.get("step", ""), "step")
+        wav = self._songs.preview_wav(request.path_params["job"], request.path_params["source"], step)
         return range_response(request, wav.read, wav.size_bytes, "audio/wav")
 
     def _stem_peaks(self, request: Request) -> Response:
