@@ -18,6 +18,7 @@ import soundfile
 
 from tests.helpers.server import Server, StartServer
 from tests.helpers.songs import make_song, write_song
+from ugosa_client import JobOptions
 
 pytest.importorskip("starlette", reason="the page needs starlette and uvicorn")
 pytest.importorskip("uvicorn", reason="the page needs starlette and uvicorn")
@@ -148,6 +149,16 @@ def test_marks_of_the_command_can_be_undone(
     words = (shared_server, song, "--marks", str(marks))
     open_page(*words).run("marks_of_a_file_are_there_and_one_is_drawn")
     open_page(*words).run("marks_of_a_file_come_in_place_of_those_drawn_until_undone")
+
+
+def test_a_song_dropped_on_its_own_page_is_heard(
+    open_page: Callable[..., Page], shared_server: Server, tmp_path: Path
+) -> None:
+    song = write_song(make_song(SONG_S * 44100, seed=8), tmp_path / "earlier.wav")
+    with shared_server.client() as client:
+        job = client.create_job(client.upload(song).upload_id, options=JobOptions(strategy="B0"))
+        assert list(client.watch(job.job_id))
+    open_page().run("song_dropped_on_its_own_page_is_heard")
 
 
 def test_page_passes_axe(open_page: Callable[..., Page]) -> None:

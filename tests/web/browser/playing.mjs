@@ -1,6 +1,7 @@
 /** Scenarios of sound: to the sample, by every key, for an hour. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 
 export const playing = {
   async takes_switch_without_a_gap_or_a_shift({ drag, page, separate }) {
@@ -221,5 +222,19 @@ export const playing = {
     }
     assert.ok((await heap()) < before + 60, `${before} MB became ${await heap()} MB`);
     assert.ok((await heap()) < 200, `${await heap()} MB`);
+  },
+
+  async song_dropped_on_its_own_page_is_heard({ page, until }) {
+    await page.evaluate(() => (location.hash = ""));
+    await page.getByRole("link", { name: "earlier.wav" }).click();
+    await until(() => window.ugosa.song?.can_be_heard === false); // it came from another machine
+    const data = readFileSync(`${process.env.UGOSA_OUT}/earlier.wav`).toString("base64");
+    await page.evaluate((data) => {
+      const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([bytes], "earlier.wav"));
+      document.dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+    }, data);
+    await until(() => window.ugosa.song.can_be_heard);
   },
 };

@@ -61,7 +61,9 @@ function dropped(event) {
   }
   void attempt(async () => {
     const song = await api.addSong(file, () => {});
-    location.hash = `song=${encodeURIComponent(song.upload_id)}`;
+    const place = `#song=${encodeURIComponent(song.upload_id)}`;
+    if (location.hash === place) await show(); // its own page: now the mix can be heard
+    else location.hash = place;
   });
 }
 
