@@ -129,6 +129,7 @@ def open_page(
         "takes_switch_without_a_gap_or_a_shift",
         "solo_and_loop_are_sample_exact",
         "drag_over_the_times_loops_a_stretch",
+        "sound_that_failed_once_is_asked_for_again",
         "every_key_does_what_the_list_says",
         "suggestion_is_accepted_by_enter",
         "keyboard_alone_marks_and_separates",

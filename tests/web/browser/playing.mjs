@@ -224,6 +224,14 @@ export const playing = {
     assert.ok((await heap()) < 200, `${await heap()} MB`);
   },
 
+  async sound_that_failed_once_is_asked_for_again({ page, until }) {
+    await page.route("**/mix", (route) => route.fulfill({ status: 503 }), { times: 1 });
+    await page.keyboard.press("Space");
+    await page.getByText("the audio cannot be read (503)").waitFor();
+    await page.keyboard.press("Space");
+    await until(() => window.ugosa.player.position > 0);
+  },
+
   async song_dropped_on_its_own_page_is_heard({ page, until }) {
     await page.evaluate(() => (location.hash = ""));
     await page.getByRole("link", { name: "earlier.wav" }).click();

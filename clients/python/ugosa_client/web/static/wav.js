@@ -29,7 +29,12 @@ export class WavFile {
   }
 
   async #readLayout() {
-    return layoutOf(new DataView(await this.#bytes(0, HEADER_BYTES)));
+    try {
+      return layoutOf(new DataView(await this.#bytes(0, HEADER_BYTES)));
+    } catch (error) {
+      this.#layout = undefined; // to be asked for again
+      throw error;
+    }
   }
 
   /**
