@@ -131,6 +131,15 @@ async def test_flac_stem_is_drawn_and_played_as_wav(page: Page, song_path: Path)
 
 
 @pytest.mark.asyncio
+async def test_a_flac_stem_that_is_gone_is_refused_in_words(page: Page, song_path: Path) -> None:
+    job = await separate(page, await add_song(page, song_path), stem_encoding="flac-pcm24", seed=5)
+    page.client.delete(job["job_id"])
+    for kind in ("wav", "peaks"):
+        gone = await page.http.get(f"/api/jobs/{job['job_id']}/stems/vocals/{kind}")
+        assert (gone.status_code, "no job" in gone.text) == (404, True)
+
+
+@pytest.mark.asyncio
 async def test_zip_holds_every_stem_whole(page: Page, song_path: Path) -> None:
     job = await separate(page, await add_song(page, song_path))
     answer = await page.http.get(f"/api/jobs/{job['job_id']}/stems.zip")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import soundfile
@@ -71,6 +72,19 @@ class StemReader(io.RawIOBase):
         return end - start
 
 
+@contextmanager
+def _opened(file: SoundPath | io.IOBase) -> Iterator[soundfile.SoundFile]:
+    """Open audio; raise what a `StemReader` met in the place of what libsndfile makes of it."""
+    try:
+        with soundfile.SoundFile(file) as sound:
+            yield sound
+    except soundfile.LibsndfileError:
+        if not (isinstance(file, StemReader) and file.error):
+            raise
+    if isinstance(file, StemReader) and file.error:
+        raise file.error
+
+
 class PlainWav:
     """Audio of whatever format as the bytes of a WAV file of float32.
 
@@ -84,7 +98,7 @@ class PlainWav:
             open_file: Gives the file anew for every reader.
         """
         self._open_file = open_file
-        with soundfile.SoundFile(open_file()) as file:
+        with _opened(open_file()) as file:
             rate, channels, frames = file.samplerate, file.channels, file.frames
         self._frame_bytes = 4 * channels
         data_bytes = frames * self._frame_bytes
@@ -111,7 +125,7 @@ class PlainWav:
             yield self._header[start:end]
         first = max(0, start - len(self._header))
         last = max(0, end - len(self._header))
-        with soundfile.SoundFile(self._open_file()) as file:
+        with _opened(self._open_file()) as file:
             frame = first // self._frame_bytes
             file.seek(frame)
             while frame * self._frame_bytes < last:
@@ -132,16 +146,8 @@ def file_peaks(path: SoundPath) -> bytes:
 
 def stem_peaks(client: UgosaClient, job_id: str, stem: Stem) -> bytes:
     """Return the peaks of a stem on the server, read in constant memory."""
-    reader = StemReader(client, job_id, stem)
-    try:
-        with soundfile.SoundFile(reader) as file:
-            peaks = _peaks(file)
-    except soundfile.LibsndfileError:
-        if reader.error is None:
-            raise
-    if reader.error is not None:
-        raise reader.error
-    return peaks
+    with _opened(StemReader(client, job_id, stem)) as file:
+        return _peaks(file)
 
 
 def frames_per_peak(sample_rate_hz: int) -> int:
