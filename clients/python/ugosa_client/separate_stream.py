@@ -83,7 +83,7 @@ def separate_stream(
     model = find_model(list_models(connection), options.model)
     check_out_dir(song, out_dir, model.sources, overwrite)
     job: Job | None = None
-    stems: _StemFiles | None = None
+    stems: _PartialStems | None = None
     reading_errors: list[Exception] = []
 
     def requests() -> Iterator[separation_service_pb2.SeparateRequest]:
@@ -111,7 +111,7 @@ def separate_stream(
                     case "event":
                         yield to_event(response.event)
                     case "stem":
-                        stems = stems or _StemFiles(Path(out_dir), overwrite)
+                        stems = stems or _PartialStems(Path(out_dir), overwrite)
                         stems.write(response.stem)
                     case "done":
                         job = to_job(response.done.job)
@@ -137,7 +137,7 @@ def separate_stream(
             stems.discard()
 
 
-class _StemFiles:
+class _PartialStems:
     """Partial files of stems, which get their names once the job gives their digests."""
 
     def __init__(self, folder: Path, overwrite: bool) -> None:

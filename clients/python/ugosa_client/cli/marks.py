@@ -86,7 +86,7 @@ def run_convert(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
                 f"{arguments.song} does not say its length for certain, as most WAV, FLAC and AIFF files do; "
                 "give --rate and --frames"
             )
-        rate, frames = rate or length[0], frames or length[1]
+        rate, frames = rate or length.sample_rate_hz, frames or length.frames
     regions = list(named_regions(read_regions(Path(arguments.marks))))
     if arguments.accept is not None:
         regions = accept(regions, arguments.accept)

@@ -62,7 +62,7 @@ def run_web(arguments: argparse.Namespace, client: UgosaClient, reporter: Report
             assert isinstance(file, str | Path)
             reporter.say(f"sending {file}")
             song = songs.add(Path(file), Path(file).name)
-            if isinstance(marks_file, str) and marks_file:
+            if isinstance(marks_file, str):
                 sources = find_model(client.models(), None).sources
                 marks = read_marks(marks_file, sources, song.audio.sample_rate_hz, song.audio.frames)
                 read = {"read_marks": marks_json(marks)}  # beside those that were drawn: the page can undo it
