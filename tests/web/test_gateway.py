@@ -130,9 +130,10 @@ async def test_flac_stem_is_drawn_and_played_as_wav(page: Page, song_path: Path)
     assert (part.status_code, part.content) == (206, played.content[400_003:800_000])
 
 
+@pytest.mark.parametrize("encoding", ["flac-pcm24", "wav-float32"])
 @pytest.mark.asyncio
-async def test_a_flac_stem_that_is_gone_is_refused_in_words(page: Page, song_path: Path) -> None:
-    job = await separate(page, await add_song(page, song_path), stem_encoding="flac-pcm24", seed=5)
+async def test_a_stem_that_is_gone_is_refused_in_words(page: Page, song_path: Path, encoding: str) -> None:
+    job = await separate(page, await add_song(page, song_path), stem_encoding=encoding, seed=5)
     page.client.delete(job["job_id"])
     for kind in ("wav", "peaks"):
         gone = await page.http.get(f"/api/jobs/{job['job_id']}/stems/vocals/{kind}")

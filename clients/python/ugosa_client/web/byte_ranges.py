@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -29,12 +30,17 @@ def range_response(
     span = asked_span(request, size_bytes)
     if span is None:
         headers["content-length"] = str(size_bytes)
-        return StreamingResponse(read(0, size_bytes), headers=headers, media_type=media_type)
+        return StreamingResponse(_begun(read(0, size_bytes)), headers=headers, media_type=media_type)
     start, end = span
     if start >= end:
         return Response(status_code=416, headers={"content-range": f"bytes */{size_bytes}"})
     headers |= {"content-length": str(end - start), "content-range": f"bytes {start}-{end - 1}/{size_bytes}"}
-    return StreamingResponse(read(start, end), 206, headers, media_type)
+    return StreamingResponse(_begun(read(start, end)), 206, headers, media_type)
+
+
+def _begun(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Read the first part before the answer begins, so that a file that is gone can be refused."""
+    return chain([next(parts, b"")], parts)
 
 
 def asked_span(request: Request, size_bytes: int) -> tuple[int, int] | None:
