@@ -8,7 +8,8 @@ that of the mix,
 
 alpha = 2 is the Wiener filter proper, alpha = 1 the ratio mask of magnitudes; less is softer. Ratios have the
 mix's phase and know nothing of channels; D_i is what an estimate says beyond them, of which half is believed,
-d = `DETAIL`. The D_i add up to nothing, and so the stems add up to the mix. Estimates are faded out first
+d = `DETAIL`, and nothing where X is 0: silence stays silent. The D_i add up to nothing, and so the stems add
+up to the mix. Estimates are faded out first
 where their source is marked silent, so that their part of the mix goes to the others by what these have at
 that time and frequency. A calibration (`calibration.py`) makes other masks than R_i of the estimates, as it
 has learned from the song.
@@ -79,7 +80,7 @@ def wiener_filtered(
         masks = ratios = ratios_of(squares, exponent)
         if calibration is not None:
             masks = calibration.masks(squares, exponent, bands)
-        stems = masks.unsqueeze(1) * spectrum + detail_of(estimated, ratios)
+        stems = masks.unsqueeze(1) * spectrum + (spectrum != 0) * detail_of(estimated, ratios)
         yield sums.add(torch.fft.irfft(stems, n=grid.fft_samples))
         first = last
 

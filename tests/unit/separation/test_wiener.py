@@ -93,6 +93,16 @@ def test_energy_marked_silent_goes_to_others_by_frequency():
     np.testing.assert_allclose(b[0, inner], high[inner], atol=2e-3)
 
 
+def test_where_a_channel_of_the_mix_is_silent_stems_are_too():
+    estimates, mix = song(9000)
+    mix[:, 1] = 0
+    mix[3000:7000] = 0
+    stems = filtered(estimates, mix)
+    assert not stems[:, 1].any()
+    assert not stems[:, :, 4000:6000].any()
+    np.testing.assert_allclose(stems.sum(axis=0), mix.T, atol=2e-6)
+
+
 def test_where_every_estimate_is_silent_all_share_alike():
     _, mix = song(5000)
     stems = filtered(np.zeros((2, 2, 5000), np.float32), mix)
