@@ -97,6 +97,14 @@ def test_no_two_songs_go_into_one_folder(songs, folders):
     assert [path.name for path in dirs.values()] == folders
 
 
+def test_no_song_goes_where_another_has_its_base_stems(tmp_path):
+    (tmp_path / "live").mkdir()
+    for name in ("live.wav", "live/base.wav"):
+        (tmp_path / name).write_bytes(b"x")
+    tree = SongTree(tmp_path, recursive=True, out=tmp_path / "out")
+    assert tree.out_dirs()[tmp_path / "live" / "base.wav"] == tmp_path / "out" / "live" / "base (2)"
+
+
 ODD = "aAe\u00e9\u0301.w ()2\u00df\u017f\u0130\u0131\u212a\u0345\u1fb3\ufb01"  # letters whose forms meet
 NAMES = st.text(ODD, min_size=1, max_size=6) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=4

@@ -15,6 +15,7 @@ from unicodedata import normalize
 
 from ugosa_client.errors import BadInputError
 from ugosa_client.marks.text import one_form
+from ugosa_client.result_folders import BASE_FOLDER
 from ugosa_client.video import Sight
 
 AUDIO_SUFFIXES = (
@@ -178,7 +179,7 @@ def out_dirs(songs: Sequence[Path], out: Path, taken: set[tuple[str, ...]]) -> d
         while place_form(place) in taken:
             number += 1
             place = out / f"{first} ({number})"
-        taken.add(place_form(place))
+        taken |= {place_form(place), place_form(place / BASE_FOLDER)}
         found[song] = place
     return found
 
