@@ -73,6 +73,12 @@ const job = (id) => `/api/jobs/${encodeURIComponent(id)}`;
  */
 const ofTake = (take, path) => `${job(take.job_id)}/${path}${take.is_base ? "?take=base" : ""}`;
 
+/**
+ * The place of a song's page in the address.
+ * @param {Song} song
+ */
+export const placeOf = ({ upload_id }) => `#song=${encodeURIComponent(upload_id)}`;
+
 export const api = {
   /** @returns {Promise<{models: Model[], marks_formats: MarksFormat[]}>} */
   models: () => get("/api/models"),

@@ -1,7 +1,7 @@
 // @ts-check
 /** Start of the page: which screen the address asks for, and files that are dropped on it. */
 
-import { api } from "./api.js";
+import { api, placeOf } from "./api.js";
 import { attempt, element } from "./dom.js";
 import { keysList } from "./keys.js";
 import { SongScreen } from "./song_screen.js";
@@ -61,9 +61,8 @@ function dropped(event) {
   }
   void attempt(async () => {
     const song = await api.addSong(file, () => {});
-    const place = `#song=${encodeURIComponent(song.upload_id)}`;
-    if (location.hash === place) await show(); // its own page: now the mix can be heard
-    else location.hash = place;
+    if (location.hash === placeOf(song)) await show(); // its own page: now the mix can be heard
+    else location.hash = placeOf(song);
   });
 }
 

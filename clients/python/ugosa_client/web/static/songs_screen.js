@@ -1,10 +1,12 @@
 // @ts-check
 /** The first page: drop a song, or choose one that was here before. */
 
-import { api } from "./api.js";
+import { api, placeOf } from "./api.js";
 import { attempt, clock, element, fill } from "./dom.js";
 
 /** @typedef {import("./api.js").Song} Song */
+
+const KINDS = "WAV, FLAC, AIFF, MP3, OGG or M4A";
 
 export class SongsScreen {
   /**
@@ -13,7 +15,7 @@ export class SongsScreen {
    */
   constructor(root, songs) {
     this.input = element("input", { type: "file", accept: "audio/*,.flac,.wav,.aif,.aiff,.mp3,.ogg,.m4a", hidden: true, onchange: () => this.#chosen() });
-    this.state = element("p", { class: "quiet", "aria-live": "polite" }, "WAV, FLAC, AIFF, MP3, OGG or M4A");
+    this.state = element("p", { class: "quiet", "aria-live": "polite" }, KINDS);
     const drop = element(
       "button",
       { class: "drop", type: "button", onclick: () => this.input.click() },
@@ -29,7 +31,7 @@ export class SongsScreen {
           {},
           element(
             "a",
-            { href: `#song=${encodeURIComponent(song.upload_id)}` },
+            { href: placeOf(song) },
             element("span", { class: "song-name" }, song.file_name || "a song"),
             element("span", { class: "quiet" }, `${clock(song.audio.frames / song.audio.sample_rate_hz, 0)} · ${song.audio.encoding}`),
           ),
@@ -70,7 +72,7 @@ export class SongsScreen {
         this.state.textContent = share < 1 ? `sending ${file.name}: ${Math.round(100 * share)} %` : `the server reads ${file.name}`;
       }),
     );
-    if (song) location.hash = `song=${encodeURIComponent(song.upload_id)}`;
-    else this.state.textContent = "WAV, FLAC, AIFF, MP3, OGG or M4A";
+    if (song) location.hash = placeOf(song);
+    else this.state.textContent = KINDS;
   }
 }
