@@ -99,7 +99,9 @@ def test_cli_reads_token_and_authority_from_files_or_env(remote, monkeypatch, ca
 def test_a_plain_call_to_a_tls_port_is_told_of_tls(remote, capsys):
     address, _, _ = remote
     assert main(["models", "--server", address]) == 3
-    assert "it may speak TLS: give --ca or UGOSA_CA" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "it may speak TLS: give --ca or UGOSA_CA" in said
+    assert "and --cert and --key where it asks for yours" in said
 
 
 def test_a_revoked_token_is_told_from_a_missing_one(remote, monkeypatch, capsys):

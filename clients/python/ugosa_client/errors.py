@@ -240,7 +240,7 @@ def error_from_rpc(error: grpc.RpcError, target: str) -> UgosaClientError:
         if "Socket closed" in details and not target.startswith("unix:"):
             return ServerUnavailableError(
                 f"no UGOSA server answers at {target} ({why}); it may speak TLS: give --ca or UGOSA_CA, the "
-                "PEM file of who issued its certificate"
+                "PEM file of who issued its certificate, and --cert and --key where it asks for yours"
             )
         return ServerUnavailableError(
             f"no UGOSA server answers at {target} ({why}); "
