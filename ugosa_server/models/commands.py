@@ -164,7 +164,7 @@ def verify_models(options: argparse.Namespace) -> int:
     status = 0
     for model in models:
         try:
-            print(f"{model.name}: {verify(model.path)}")
+            print(f"{model.name}: {verify(model)}")
         except UgosaError as error:
             print(f"{model.name}: {error.message}", file=sys.stderr)
             status = 1

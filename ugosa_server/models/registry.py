@@ -85,6 +85,23 @@ class ModelInfo:
         """Return how many numbers a strategy of this model trains (#TP of the paper's Table 1)."""
         return next(info.trainable_parameters for info in self.strategies if info.name == strategy)
 
+    def matches_note(self) -> bool:
+        """Return whether `NAME.sha256`, as sha256sum writes it, lies beside the checkpoint, and agrees.
+
+        Raises:
+            CheckpointError: It says another hash.
+        """
+        note = self.path.with_suffix(".sha256")
+        if not note.exists():
+            return False
+        expected = (note.read_text().split() or [""])[0].lower()
+        if expected != self.sha256:
+            raise CheckpointError(
+                f"{self.path} has sha256 {self.sha256}, but {note.name} records {expected}: it is damaged or"
+                " was replaced; get it again"
+            )
+        return True
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the stems, which jobs give and marks name, in order."""

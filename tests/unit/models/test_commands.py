@@ -165,6 +165,16 @@ def test_verify_reports_a_network_that_does_not_fit(home, capsys):
     assert "no digest is recorded" in capsys.readouterr().out
 
 
+def test_verify_compares_with_the_hash_beside_a_model(home, capsys):
+    assert main(["models", "verify", "starter"]) == 0
+    assert "all finite, as starter.sha256 says" in capsys.readouterr().out
+    home.mkdir(parents=True)
+    save_checkpoint(home / "mine.safetensors", tiny_network().state_dict(), TINY)
+    (home / "mine.sha256").write_text(f"{'0' * 64}  mine.safetensors\n")
+    assert main(["models", "verify", "mine"]) == 1
+    assert "it is damaged or was replaced" in capsys.readouterr().err
+
+
 def test_verify_reports_sizes_of_which_nothing_can_be_built(home, capsys):
     shapes = {"decoder.0.conv_tr.weight": (1,)}
     member = DemucsMember("HTDemucs", {"no such argument": 1}, "39/5", (1.0,), shapes)

@@ -68,8 +68,8 @@ def test_models_convert_takes_them(tmp_path):
     torch.save(authors_state(sized(conditioning="film-bottleneck")), tmp_path / "CP0100.pth")
     path = tmp_path / "cunet-authors.safetensors"
     convert(tmp_path / "CP0100.pth", path, choices={"mask": "ratio"})
-    assert "5,169,055 parameters" in verify(path)
     info = read_model_info(path)
+    assert "5,169,055 parameters" in verify(info)
     assert info.architecture == "conditioned_unet"
     assert info.config.mask == "ratio"
     assert info.adaptation_defaults["strategy"] == "B0"
