@@ -27,10 +27,10 @@ INTRODUCTION = """\
 
 Every option is a field of `JobOptions` in the API and a flag of `ugosa separate`, `ugosa submit` and
 `ugosa batch`. An option that is left out comes from the preset, else from the model's own defaults
-(see its card in [models](models.md)), else it has the default below, which for what the paper has (Cantisani et al.
-2021) is the paper's. `ugosa separate` asks for `--start-from auto` by itself, which takes a FILE of `ugosa adapter get`
-too, and on a terminal for `--base-stems early`; a batch asks for `--page off`. The report of a job lists every option as it
-was used.
+(see its card in [models](models.md)), else it has the default below, which for what the paper has (Cantisani
+et al. 2021) is the paper's. `ugosa separate` asks for `--start-from auto` by itself, which takes a FILE of
+`ugosa adapter get` too, and on a terminal for `--base-stems early`; a batch asks for `--page off`. The report
+of a job lists every option as it was used.
 """
 PRESETS_TEXT = """\
 ## Presets
