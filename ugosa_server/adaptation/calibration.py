@@ -157,7 +157,7 @@ def _example(
         return None
     mix_spectra, estimated = spectra(mix), spectra(estimates * ~silent[:, None, None])
     squares = squares_of(estimated)
-    detail = detail_of(estimated, ratios_of(squares, exponent))
+    detail = detail_of(estimated, ratios_of(squares, exponent), mix_spectra)
     rest = sums - torch.einsum("gi,icnf->gcnf", groups.to(detail), detail)
     return _Example(
         squares_of(mix_spectra.unsqueeze(0))[0],

@@ -8,11 +8,10 @@ that of the mix,
 
 alpha = 2 is the Wiener filter proper, alpha = 1 the ratio mask of magnitudes; less is softer. Ratios have the
 mix's phase and know nothing of channels; D_i is what an estimate says beyond them, of which half is believed,
-d = `DETAIL`, and nothing where X is 0: silence stays silent. The D_i add up to nothing, and so the stems add
-up to the mix. Estimates are faded out first
-where their source is marked silent, so that their part of the mix goes to the others by what these have at
-that time and frequency. A calibration (`calibration.py`) makes other masks than R_i of the estimates, as it
-has learned from the song.
+d = `DETAIL`, or so much less that none is above |X|: silence stays silent. The D_i add up to nothing, and so
+the stems add up to the mix. Estimates are faded out first where their source is marked silent, so that their
+part of the mix goes to the others by what these have at that time and frequency. A calibration
+(`calibration.py`) makes other masks than R_i of the estimates, as it has learned from the song.
 
 A stream: memory depends on the window, never on the song.
 """
@@ -80,7 +79,7 @@ def wiener_filtered(
         masks = ratios = ratios_of(squares, exponent)
         if calibration is not None:
             masks = calibration.masks(squares, exponent, bands)
-        stems = masks.unsqueeze(1) * spectrum + (spectrum != 0) * detail_of(estimated, ratios)
+        stems = masks.unsqueeze(1) * spectrum + detail_of(estimated, ratios, spectrum)
         yield sums.add(torch.fft.irfft(stems, n=grid.fft_samples))
         first = last
 
@@ -142,6 +141,8 @@ def ratios_of(squares: Tensor, exponent: float) -> Tensor:
     return torch.where(total == 0, 1 / len(shares), shares / total)
 
 
-def detail_of(estimates: Tensor, ratios: Tensor) -> Tensor:
-    """Compute D_i of complex estimates [S, C, n, F] and their R_i [S, n, F]."""
-    return DETAIL * (estimates - ratios.unsqueeze(1) * estimates.sum(dim=0))
+def detail_of(estimates: Tensor, ratios: Tensor, mix: Tensor) -> Tensor:
+    """Compute D_i of complex estimates [S, C, n, F], their R_i [S, n, F] and the mix X [C, n, F]."""
+    detail = DETAIL * (estimates - ratios.unsqueeze(1) * estimates.sum(dim=0))
+    loudest = detail.abs().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+    return detail * (mix.abs() / loudest).clamp_max(1.0)

@@ -39,8 +39,10 @@ def test_it_is_the_formula(exponent, channels):
 
     levels = np.sqrt((np.abs(spectra(estimates)) ** 2).mean(axis=1))  # [S, frames, F]
     ratios = (levels**exponent / (levels**exponent).sum(axis=0))[:, None]
-    detail = spectra(estimates) - ratios * spectra(estimates).sum(axis=0)
-    made = window * np.fft.irfft(ratios * spectra(mix.T) + 0.5 * detail, fft)  # [S, C, frames, fft]
+    detail = 0.5 * (spectra(estimates) - ratios * spectra(estimates).sum(axis=0))
+    loudest = np.maximum(np.abs(detail).max(axis=0), 1e-30)
+    detail *= np.minimum(1, np.abs(spectra(mix.T)) / loudest)  # none is above the mix
+    made = window * np.fft.irfft(ratios * spectra(mix.T) + detail, fft)  # [S, C, frames, fft]
     sums, weights = np.zeros((*estimates.shape[:2], len(mix) + 2 * fft)), np.zeros(len(mix) + 2 * fft)
     for frame, k in enumerate(starts):
         sums[..., k : k + fft] += made[:, :, frame]
@@ -101,6 +103,12 @@ def test_where_a_channel_of_the_mix_is_silent_stems_are_too():
     assert not stems[:, 1].any()
     assert not stems[:, :, 4000:6000].any()
     np.testing.assert_allclose(stems.sum(axis=0), mix.T, atol=2e-6)
+
+
+def test_loud_estimates_of_a_quiet_mix_make_quiet_stems():
+    estimates, mix = song(30_000)
+    quiet = 1e-4 * mix
+    assert np.square(filtered(estimates, quiet)).mean(axis=-1).max() < 4 * np.square(quiet).mean()
 
 
 def test_where_every_estimate_is_silent_all_share_alike():
