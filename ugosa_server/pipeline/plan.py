@@ -173,10 +173,9 @@ def plan_phases(
         calibration = calibration_cost(spec, strategy, config)
         steps = count_steps(model_frames(spec.source, config), config.sample_rate_hz, adaptation)
         seconds_per_epoch = steps / adaptation.epochs * adaptation.batch_size * adaptation.segment_s
-        epoch_passes = 1 + adaptation.epochs * TRAINING_COST * config.trained_share(
-            strategy.depth
-        )  # 1: the frozen prefix, once
-        phases.append(PhasePlan(RunPhase.ADAPTATION, seconds_per_epoch * epoch_passes))
+        trained = adaptation.epochs * TRAINING_COST * config.trained_share(strategy.depth)
+        cost = seconds_per_epoch * (1 + trained)  # 1: the frozen prefix, once
+        phases.append(PhasePlan(RunPhase.ADAPTATION, cost, warms_up=True))  # the guard's first look
     n_stems = len(ensemble.choice.names)
     n_clips = 0
     report_s = duration_s * CHECK_S_PER_S * n_stems

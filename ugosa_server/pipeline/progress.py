@@ -27,6 +27,8 @@ class PhasePlan:
     """Expected seconds of all other work."""
     lead_cost: float = 0.0
     """Expected work of the network before its first step, which the time of the phase before has in it."""
+    warms_up: bool = False
+    """Whether the first step takes much longer than others, and says nothing about their speed."""
 
 
 class RunJournal:
@@ -45,7 +47,10 @@ class RunJournal:
         self._now_s = now_s
         self._steps = dict.fromkeys(self._plan, 1)  # until the phase begins
         self._steps_done = dict.fromkeys(self._plan, 0)
-        self._steps_skipped = dict.fromkeys(self._plan, 0)
+        self._speed_from: dict[RunPhase, tuple[int, float]] = {}
+        """Step and time from which on the speed of a phase is measured."""
+        self._speed_s: dict[RunPhase, float] = {}
+        """Time since then."""
         self._started_s: dict[RunPhase, float] = {}
         self._phase = plan[0].phase
         self._lead_share = 0.0  # that is done of the work before the next phase
@@ -67,10 +72,11 @@ class RunJournal:
             self.end()
         reach(f"phase.{phase.value}.begun")
         self._phase = phase
-        self._steps_done[phase] = self._steps_skipped[phase] = 0
+        self._steps_done[phase] = 0
         self._lead_share = 0.0
         self._steps[phase] = steps
         self._started_s[phase] = self._now_s()
+        self._measure_from(0)
         return self._event()
 
     def end(self) -> None:
@@ -81,7 +87,8 @@ class RunJournal:
 
     def skip(self, step: int) -> None:
         """Note that an earlier attempt did the first `step` steps, so that they took no time."""
-        self._steps_done[self._phase] = self._steps_skipped[self._phase] = step
+        self._steps_done[self._phase] = step
+        self._measure_from(step)
 
     def advance(
         self,
@@ -97,6 +104,8 @@ class RunJournal:
         reach(f"phase.{self._phase.value}.step")
         before, phase_steps = self._steps_done[self._phase], self._steps[self._phase]
         self._steps_done[self._phase] = min(max(step, before), phase_steps)
+        if self._plan[self._phase].warms_up and before == 0:
+            self._measure_from(step)
         self._measure()
         if not (self._is_due() or ends_epoch or before < step == phase_steps):
             return []
@@ -134,8 +143,12 @@ class RunJournal:
     def _left_s(self) -> float:
         return max(0.0, self._begun_s + self._budget_s - self._now_s())
 
+    def _measure_from(self, step: int) -> None:
+        self._speed_from[self._phase] = step, self._now_s()
+
     def _measure(self) -> None:
         self.timings_s[self._phase.value] = self._now_s() - self._started_s[self._phase]
+        self._speed_s[self._phase] = self._now_s() - self._speed_from[self._phase][1]
 
     def _event(self) -> RunProgress:
         self._last_event_s = self._now_s()
@@ -154,19 +167,20 @@ class RunJournal:
         return self._steps_done[phase] / self._steps[phase]
 
     def _measured_cost(self, phase: RunPhase) -> float:
-        steps = self._steps_done[phase] - self._steps_skipped[phase]
+        first_step, _ = self._speed_from.get(phase, (0, 0.0))
+        steps = self._steps_done[phase] - first_step
         return self._plan[phase].cost * steps / self._steps[phase]
 
     def _measured_s_per_cost(self) -> dict[RunPhase, float]:
         """Speed of the network in each phase that has made steps."""
         costs = {phase: self._measured_cost(phase) for phase in self._plan}
-        return {phase: self.timings_s[phase.value] / cost for phase, cost in costs.items() if cost > 0}
+        return {phase: self._speed_s[phase] / cost for phase, cost in costs.items() if cost > 0}
 
     def _expected_s(self, s_per_cost: dict[RunPhase, float]) -> dict[RunPhase, float]:
         """Seconds of every phase at its own measured speed, or at that of the network on the whole."""
         overall = TYPICAL_S_PER_COST
         if s_per_cost:
-            measured_s = sum(self.timings_s[phase.value] for phase in s_per_cost)
+            measured_s = sum(self._speed_s[phase] for phase in s_per_cost)
             overall = measured_s / sum(self._measured_cost(phase) for phase in s_per_cost)
         seconds = {}
         for phase, plan in self._plan.items():

@@ -126,6 +126,22 @@ def test_skipped_steps_measure_no_speed(clock):
     assert event.eta_s == pytest.approx(8 + 16 + 3.1)
 
 
+def test_a_first_step_that_warms_up_measures_no_speed(clock):
+    plan = [PhasePlan(RunPhase.BASE_SEPARATION, 4), PhasePlan(RunPhase.ADAPTATION, 20, warms_up=True)]
+    journal = RunJournal(plan, clock)
+    journal.begin(RunPhase.BASE_SEPARATION, 1)
+    clock.now_s += 8
+    journal.advance(1)
+    journal.begin(RunPhase.ADAPTATION, 10)
+    clock.now_s += 60
+    (event,) = journal.advance(1)
+    assert event.eta_s == pytest.approx(18 * 2)  # as fast as the separation
+    clock.now_s += 3
+    (event,) = journal.advance(2)
+    assert event.eta_s == pytest.approx(16 * 1.5)
+    assert journal.timings_s["adaptation"] == pytest.approx(63)
+
+
 def test_events_come_at_most_four_times_a_second_except_at_ends(clock):
     journal = RunJournal([PhasePlan(RunPhase.ADAPTATION, cost=1)], clock)
     journal.begin(RunPhase.ADAPTATION, 1000)
