@@ -67,7 +67,8 @@ def wiener_filtered(
     """
     grid = wiener_grid(gains.sample_rate_hz)
     window = filter_window(grid.fft_samples, device)
-    bands = band_weights(gains.sample_rate_hz, grid.bins).to(device)
+    if calibration is not None:
+        bands = band_weights(gains.sample_rate_hz, grid.bins).to(device)
     sums = FrameSums(window, grid.hop_samples, len(mix))
     first = 0
     for frames in _frames(_faded(estimates, gains), sums.n_frames, grid):  # [S, C, n, fft]
