@@ -29,10 +29,9 @@ from ugosa_server.models import MaskGrid
 from ugosa_server.models.network import MaskNetwork
 from ugosa_server.separation.options import SeparationOptions
 from ugosa_server.separation.overlap_add import SegmentPlan, cut, separate_in_segments
-from ugosa_server.separation.stft import FrameSums, cut_frames, filter_window
+from ugosa_server.separation.stft import FRAMES_AT_ONCE, FrameSums, cut_frames, filter_window
 
 CONTEXTS_AT_ONCE = 4  # of one window; more are processed in several batches
-FRAMES_AT_ONCE = 32  # STFT frames of the song that are worked on together
 BAND_TOLERANCE = 1e-6  # of a bin: the highest bin is not lost to rounding
 
 

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ugosa_server.separation.overlap_add import SongFrames, cut
 
+FRAMES_AT_ONCE = 32  # that are worked on together
+
 
 def filter_window(fft_samples: int, device: torch.device | str) -> Tensor:
     """Return the Hann window of a filter."""

@@ -30,11 +30,10 @@ from ugosa_server.marks import MarkSet, SilenceGains
 from ugosa_server.models import MaskGrid
 from ugosa_server.separation.calibration import MaskCalibration, band_weights
 from ugosa_server.separation.mixture_consistency import require_finite
-from ugosa_server.separation.stft import FrameSums, cut_frames, filter_window
+from ugosa_server.separation.stft import FRAMES_AT_ONCE, FrameSums, cut_frames, filter_window
 
 WINDOW_S = 4096 / 44_100
 HOPS_A_WINDOW = 4  # with 2, the last frames would end the song on windows of nearly 0
-FRAMES_AT_ONCE = 32
 DETAIL = 0.5
 
 
