@@ -3,19 +3,21 @@
 import json
 import os
 import shutil
+import time
 from threading import Event
 
 import numpy as np
 import pytest
 
 from tests.helpers.songs import SOURCES, make_song, read_audio, write_song
-from ugosa_client.cli import main
+from ugosa_client.cli import batch_work, main
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import ResourceExhaustedError
 
 RATE = 44100
 FRAMES = 2 * RATE
+FULL_WAIT_S = 0.5
 
 
 @pytest.fixture
@@ -295,23 +297,32 @@ def test_a_batch_without_room_says_forget_once_and_then_goes_on(start_server, tm
     said = capsys.readouterr().err
     assert "2 of 3 songs failed; run the same command again with --forget, which" in said
     assert said.count("--forget") == 1
-    another_waits = Event()
-    say, finish = Reporter.say, UgosaClient.finish
+    waiting, both_wait = set(), Event()
+    say, finish, submit = Reporter.say, UgosaClient.finish, UgosaClient.submit
 
     def say_and_notice(self, text):
         say(self, text)
         if "the room at the server is full; waiting" in text:
-            another_waits.set()
+            waiting.add(self)
+            if len(waiting) == 2:
+                both_wait.set()
 
-    def finish_once_another_waits(*arguments, **options):
+    def finish_once_both_wait(*arguments, **options):
         separation = finish(*arguments, **options)
-        assert another_waits.wait(60)
+        assert both_wait.wait(60)
         return separation
 
+    def submit_slowly(*arguments, **options):
+        job = submit(*arguments, **options)
+        if both_wait.is_set():  # the room is taken by now, and nobody else at the client knows
+            time.sleep(3 * FULL_WAIT_S)
+        return job
+
+    monkeypatch.setattr(batch_work, "FULL_WAIT_S", FULL_WAIT_S)
     monkeypatch.setattr(Reporter, "say", say_and_notice)
-    monkeypatch.setattr(UgosaClient, "finish", finish_once_another_waits)
+    monkeypatch.setattr(UgosaClient, "finish", finish_once_both_wait)
+    monkeypatch.setattr(UgosaClient, "submit", submit_slowly)
     assert main([*batch, "--forget"]) == 0
-    assert "the room at the server is full; waiting" in capsys.readouterr().err
 
 
 def test_a_full_quota_says_the_numbers_and_the_way_out(start_server, tmp_path):

@@ -155,6 +155,7 @@ class Batch:
         ended_without_stems = (JobState.FAILED, JobState.CANCELLED)
         self._done_before = {job.request_id for job in client.list_jobs((JobState.SUCCEEDED,))}
         self._gone_wrong = {job.request_id for job in client.list_jobs(ended_without_stems)}
+        self._trying_again = threading.Lock()  # one at a time: whoever has taken the room is underway then
         self._underway: set[str] = set()
         """Songs that may yet make room at the server: sent or followed, and not refused for want of it."""
         self.lacked_room = False
@@ -270,41 +271,49 @@ class Batch:
 
     def _job(self, sent: SentSong) -> Job:
         """Return the song's job of an earlier run, unless that failed, or a new one; it is needed."""
-        song, reporter = sent.song, sent.reporter
-        marks, sight = self._tree.marks(song), self._sight(song)
         request_id = first_id = self._request_id(sent)
         attempt = 1
         while request_id in self._gone_wrong:
             attempt += 1
             request_id = f"{first_id}-{attempt}"
-        while True:
-            if self.stop.is_set():
-                raise ClosedError("interrupted")
-            others = self._underway - {str(song)}
-            self._copies.need(sent.sha256)
-            try:
-                job = self._client.submit(
-                    SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
-                    out_dir=sent.out_dir,
-                    overwrite=self._overwrite,
-                    stem_files=self._stem_files,
-                    on_upload=reporter.uploaded,
-                )
-                self._underway.add(str(song))
-                return job
-            except (UgosaClientError, OSError) as error:
-                self._copies.done(sent.sha256, reporter)
-                if not isinstance(error, ResourceExhaustedError):
-                    raise
-                is_queue = error.reason == "QUEUE_FULL" or error.metadata.get("limit") == "quota_queued_jobs"
-                self._underway.discard(str(song))
-                others |= self._underway  # those before, for they may have made room since; those that came
-                if not is_queue and not (self._forget and others):
-                    self.lacked_room = True
-                    raise
-                what = "the server's queue" if is_queue else "the room at the server"
-                reporter.say(f"{what} is full; waiting")
-                self.stop.wait(FULL_WAIT_S)
+        job = self._job_unless_full(sent, request_id)
+        while job is None:
+            self.stop.wait(FULL_WAIT_S)
+            with self._trying_again:
+                job = self._job_unless_full(sent, request_id)
+        return job
+
+    def _job_unless_full(self, sent: SentSong, request_id: str) -> Job | None:
+        """Return the song's job, which is needed; None if the server has no place yet, but is going to."""
+        if self.stop.is_set():
+            raise ClosedError("interrupted")
+        song, reporter = sent.song, sent.reporter
+        marks, sight = self._tree.marks(song), self._sight(song)
+        others = self._underway - {str(song)}
+        self._copies.need(sent.sha256)
+        try:
+            job = self._client.submit(
+                SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
+                out_dir=sent.out_dir,
+                overwrite=self._overwrite,
+                stem_files=self._stem_files,
+                on_upload=reporter.uploaded,
+            )
+        except (UgosaClientError, OSError) as error:
+            self._copies.done(sent.sha256, reporter)
+            if not isinstance(error, ResourceExhaustedError):
+                raise
+            is_queue = error.reason == "QUEUE_FULL" or error.metadata.get("limit") == "quota_queued_jobs"
+            self._underway.discard(str(song))
+            others |= self._underway  # those before, for they may have made room since; those that came
+            if not is_queue and not (self._forget and others):
+                self.lacked_room = True
+                raise
+            what = "the server's queue" if is_queue else "the room at the server"
+            reporter.say(f"{what} is full; waiting")
+            return None
+        self._underway.add(str(song))
+        return job
 
 
 def done_song(folder: Path, request_id: str, rule: StemFiles) -> DoneSong | None:
