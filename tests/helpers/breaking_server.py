@@ -7,6 +7,7 @@ memory and runs no jobs: a test puts jobs, events and files in place.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -101,7 +102,8 @@ class BreakingServer(
         self.model = model_service_pb2.Model(
             name="tiny", sources=["drums", "bass", "other", "vocals"], is_default=True
         )
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # around all that makes, seeks or deletes: calls have threads
+        self._upload_numbers, self._job_numbers = itertools.count(1), itertools.count(1)
 
     def serve(self, address: str) -> grpc.Server:
         """Start to answer at an address."""
@@ -149,9 +151,9 @@ class BreakingServer(
         self._maybe_break(context)
         with self._lock:
             wanted = request.SerializeToString(deterministic=True)
-            upload = self.uploads.setdefault(
-                request.request_id, StoredUpload(f"u{len(self.uploads) + 1}", wanted)
-            )
+            if request.request_id not in self.uploads:
+                self.uploads[request.request_id] = StoredUpload(f"u{next(self._upload_numbers)}", wanted)
+            upload = self.uploads[request.request_id]
         if upload.request != wanted:
             refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_CONFLICT", "used before")
         return upload_service_pb2.CreateUploadResponse(upload=upload.message())
@@ -160,8 +162,17 @@ class BreakingServer(
         self._maybe_break(context)
         return upload_service_pb2.GetUploadResponse(upload=self._upload(request.upload_id).message())
 
+    def DeleteUpload(self, request, context):  # noqa: N802
+        with self._lock:
+            kept = {key: each for key, each in self.uploads.items() if each.upload_id != request.upload_id}
+            if len(kept) == len(self.uploads):
+                refuse(context, grpc.StatusCode.NOT_FOUND, "NOT_FOUND", f"no upload {request.upload_id!r}")
+            self.uploads = kept
+        return upload_service_pb2.DeleteUploadResponse()
+
     def _upload(self, upload_id: str) -> StoredUpload:
-        return next(upload for upload in self.uploads.values() if upload.upload_id == upload_id)
+        with self._lock:
+            return next(upload for upload in self.uploads.values() if upload.upload_id == upload_id)
 
     def WriteUpload(self, request_iterator, context):  # noqa: N802
         yield from self._breaking(context, self._write(request_iterator, context))
@@ -191,6 +202,10 @@ class BreakingServer(
 
     def CreateJob(self, request, context):  # noqa: N802
         self._maybe_break(context)
+        with self._lock:
+            return self._create_job(request, context)
+
+    def _create_job(self, request, context):
         for job in self.jobs.values():
             if job.request_id == request.request_id:
                 return job_service_pb2.CreateJobResponse(job=job)
@@ -202,7 +217,7 @@ class BreakingServer(
             status = grpc.StatusCode.FAILED_PRECONDITION
             refuse(context, status, "UPLOAD_DAMAGED", "the song on the server's disk is gone or damaged")
         job = job_pb2.Job(
-            job_id=f"j{len(self.jobs) + 1}",
+            job_id=f"j{next(self._job_numbers)}",
             request_id=request.request_id,
             upload_id=request.upload_id,
             state=job_pb2.JOB_STATE_QUEUED,
@@ -240,7 +255,8 @@ class BreakingServer(
         return job_service_pb2.GetJobResponse(job=self._job(request.job_id, context))
 
     def ListJobs(self, request, context):  # noqa: N802
-        jobs = [job for job in self.jobs.values() if not request.states or job.state in request.states]
+        with self._lock:
+            jobs = [job for job in self.jobs.values() if not request.states or job.state in request.states]
         start = int(request.page_token or 0)
         end = start + request.page_size
         token = str(end) if end < len(jobs) else ""
@@ -259,8 +275,8 @@ class BreakingServer(
         return job_service_pb2.CancelJobResponse(job=job)
 
     def DeleteJob(self, request, context):  # noqa: N802
-        job = self._job(request.job_id, context)
-        del self.jobs[job.job_id]
+        with self._lock:
+            del self.jobs[self._job(request.job_id, context).job_id]
         return job_service_pb2.DeleteJobResponse()
 
     def ListModels(self, request, context):  # noqa: N802
