@@ -155,7 +155,7 @@ class Batch:
         ended_without_stems = (JobState.FAILED, JobState.CANCELLED)
         self._done_before = {job.request_id for job in client.list_jobs((JobState.SUCCEEDED,))}
         self._gone_wrong = {job.request_id for job in client.list_jobs(ended_without_stems)}
-        self._trying_again = threading.Lock()  # one at a time: whoever has taken the room is underway then
+        self._trying_again = threading.Lock()  # else those that wait could wait for one another
         self._underway: set[str] = set()
         """Songs that may yet make room at the server: sent or followed, and not refused for want of it."""
         self.lacked_room = False
@@ -290,9 +290,10 @@ class Batch:
         song, reporter = sent.song, sent.reporter
         marks, sight = self._tree.marks(song), self._sight(song)
         others = self._underway - {str(song)}
+        self._underway.add(str(song))  # it may take room that others are then refused
         self._copies.need(sent.sha256)
         try:
-            job = self._client.submit(
+            return self._client.submit(
                 SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
                 out_dir=sent.out_dir,
                 overwrite=self._overwrite,
@@ -312,8 +313,6 @@ class Batch:
             what = "the server's queue" if is_queue else "the room at the server"
             reporter.say(f"{what} is full; waiting")
             return None
-        self._underway.add(str(song))
-        return job
 
 
 def done_song(folder: Path, request_id: str, rule: StemFiles) -> DoneSong | None:

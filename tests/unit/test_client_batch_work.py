@@ -1,0 +1,81 @@
+"""Songs of a batch that meet: at the server's room, at one song, and at files that change meanwhile."""
+
+from threading import Event, Semaphore
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.helpers.breaking_server import breaking_server
+from ugosa_client.cli import batch_work, main
+from ugosa_client.cli.batch_files import SongTree
+from ugosa_client.cli.reporter import Reporter
+from ugosa_client.client import UgosaClient
+from ugosa_client.errors import ResourceExhaustedError
+from ugosa_client.wire.ugosa.v1 import job_pb2
+
+PATIENCE_S = 60.0  # of a test that fails
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    with breaking_server(tmp_path) as (server, client):
+        monkeypatch.setenv("UGOSA_SERVER", client.target)
+        yield server
+
+
+@pytest.fixture
+def batch(server, tmp_path):
+    """Make three songs that are separated at once; return the words of a batch of them."""
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    for number, name in enumerate(("a.wav", "b.wav", "c.wav")):
+        soundfile.write(folder / name, np.full((44100, 2), number / 10), 44100)
+        server.outcomes[name] = job_pb2.JOB_STATE_SUCCEEDED
+    return ["batch", str(folder), "-o", str(tmp_path / "out"), "--forget"]
+
+
+def test_a_new_song_waits_for_one_that_just_took_the_room(batch, monkeypatch):
+    room = Semaphore(1)  # of the server, for one song
+    took, waits = ({name: Event() for name in ("a.wav", "b.wav", "c.wav")} for _ in range(2))
+    submit, finish, delete, say = UgosaClient.submit, UgosaClient.finish, UgosaClient.delete, Reporter.say
+    marks = SongTree.marks
+
+    def submit_where_there_is_room(self, request, **options):
+        name = request.song.name
+        if name == "b.wav":
+            assert took["a.wav"].wait(PATIENCE_S)
+        if not room.acquire(blocking=False):
+            raise ResourceExhaustedError("no room", "QUOTA")
+        job = submit(self, request, **options)
+        took[name].set()
+        if name == "b.wav":  # it has the room, and nobody else at the client knows
+            assert waits["c.wav"].wait(PATIENCE_S)
+        return job
+
+    def marks_once_there_is_no_room(self, song):
+        if song.name == "c.wav":
+            assert took["b.wav"].wait(PATIENCE_S)
+        return marks(self, song)
+
+    def finish_once_b_waits(self, job, *arguments, **options):
+        if job.file_name == "a.wav":
+            assert waits["b.wav"].wait(PATIENCE_S)
+        return finish(self, job, *arguments, **options)
+
+    def delete_and_make_room(self, job_id):
+        delete(self, job_id)
+        room.release()
+
+    def say_and_notice(self, text):
+        say(self, text)
+        if "the room at the server is full; waiting" in text:
+            waits[self._prefix.removesuffix(": ")].set()
+
+    monkeypatch.setattr(batch_work, "FULL_WAIT_S", 0.01)
+    monkeypatch.setattr(SongTree, "marks", marks_once_there_is_no_room)
+    monkeypatch.setattr(UgosaClient, "submit", submit_where_there_is_room)
+    monkeypatch.setattr(UgosaClient, "finish", finish_once_b_waits)
+    monkeypatch.setattr(UgosaClient, "delete", delete_and_make_room)
+    monkeypatch.setattr(Reporter, "say", say_and_notice)
+    assert main(batch) == 0
