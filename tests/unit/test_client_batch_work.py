@@ -79,3 +79,36 @@ def test_a_new_song_waits_for_one_that_just_took_the_room(batch, monkeypatch):
     monkeypatch.setattr(UgosaClient, "delete", delete_and_make_room)
     monkeypatch.setattr(Reporter, "say", say_and_notice)
     assert main(batch) == 0
+
+
+def test_marks_that_change_during_a_batch_are_separated_next(batch, server, tmp_path, monkeypatch):
+    marks, finish = tmp_path / "songs" / "a.txt", UgosaClient.finish
+    marks.write_text("0.25\t0.5\tno vocals\n")
+
+    def finish_and_change_marks(self, job, *arguments, **options):
+        marks.write_text("0.25\t0.5\tno drums\n")
+        return finish(self, job, *arguments, **options)
+
+    monkeypatch.setattr(UgosaClient, "finish", finish_and_change_marks)
+    assert main(batch) == 0
+    monkeypatch.setattr(UgosaClient, "delete", lambda self, job_id: None)
+    assert main(batch) == 0
+    (job,) = server.jobs.values()
+    assert [mark.source for mark in job.marks.marks] == ["drums"]
+
+
+def test_marks_that_change_while_a_song_waits_are_taken(batch, tmp_path, monkeypatch, capsys):
+    marks, submit = tmp_path / "songs" / "a.txt", UgosaClient.submit
+    marks.write_text("0.25\t0.5\tno vocals\n")
+
+    def submit_to_a_queue_that_is_full_once(self, request, **options):
+        if request.song.name == "a.wav" and marks.read_text() != "0.25\t0.5\tno drums\n":
+            marks.write_text("0.25\t0.5\tno drums\n")
+            raise ResourceExhaustedError("no place", "QUEUE_FULL")
+        return submit(self, request, **options)
+
+    monkeypatch.setattr(batch_work, "FULL_WAIT_S", 0.01)
+    monkeypatch.setattr(UgosaClient, "submit", submit_to_a_queue_that_is_full_once)
+    assert main(batch[:-1]) == 0
+    assert main(batch[:-1]) == 0
+    assert "0 computed, 0 songs an hour; 3 were there already" in capsys.readouterr().out

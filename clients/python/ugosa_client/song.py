@@ -19,7 +19,6 @@ CHUNK_BYTES = 512 * 1024  # the middle of what the protocol advises
 LOSSLESS_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "AIFF")  # no decoder can doubt their number of frames
 UNKNOWN_FRAMES = 2**63 - 1  # as libsndfile says of a FLAC whose header has no count
 
-SongSource = str | os.PathLike[str] | np.ndarray[Any, Any]
 SoundPath = str | bytes
 """Path as libsndfile takes it; see `sound_path`."""
 
@@ -39,6 +38,10 @@ class Song(ABC):
     @abstractmethod
     def format(self) -> audio_pb2.AudioFormat:
         """Return the format of the bytes."""
+
+
+SongSource = str | os.PathLike[str] | np.ndarray[Any, Any] | Song
+"""Path of a file, an array, or what was opened of one."""
 
 
 class FileSong(Song):
@@ -127,11 +130,13 @@ class ArraySong(Song):
 
 
 def open_song(song: SongSource, sample_rate_hz: int | None = None) -> Song:
-    """Return the song of a path or an array.
+    """Return the song of a path or an array; one that is open as it is.
 
     Raises:
         BadInputError: no such file, neither path nor array, an array without a rate, or a file with one.
     """
+    if isinstance(song, Song):
+        return song
     if isinstance(song, np.ndarray):
         if sample_rate_hz is None:
             raise BadInputError("an array has no rate of its own; pass sample_rate_hz")

@@ -18,6 +18,7 @@ from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
 from ugosa_client.errors import ClosedError, ResourceExhaustedError, UgosaClientError, message_of
+from ugosa_client.marks.file import RegionFile
 from ugosa_client.resources import Job, JobOptions, JobState
 from ugosa_client.separate import Separation, SeparationRequest
 from ugosa_client.song import FileSong
@@ -82,6 +83,8 @@ class SentSong:
     """Time of its turn, on the monotonic clock."""
     sha256: str = ""
     """Hex, of its bytes; empty if it cannot be read."""
+    request_id: str = ""
+    """Id of what was read of it and its marks, which may change before its job ends; empty as `sha256`."""
     job: Job | None = None
     """The job; None = there is none."""
     error: UgosaClientError | OSError | None = None
@@ -201,10 +204,16 @@ class Batch:
         sent = SentSong(song, out_dir, reporter, time.monotonic())
         self._underway.add(str(song))
         try:
-            sent = replace(sent, sha256=FileSong(song).sha256)
-            if done := done_song(out_dir, self._request_id(sent), self._stem_files):
+            sent, request = self._read(sent)
+            if done := done_song(out_dir, sent.request_id, self._stem_files):
                 return replace(sent, done=done)
-            return replace(sent, job=self._job(sent))
+            job = self._job_unless_full(sent, request)
+            while job is None:
+                self.stop.wait(FULL_WAIT_S)
+                sent, request = self._read(sent)
+                with self._trying_again:
+                    job = self._job_unless_full(sent, request)
+            return replace(sent, job=job)
         except BrokenPipeError:  # nobody reads what is shown: that is no fault of a song, and ends the batch
             raise
         except (UgosaClientError, OSError) as error:
@@ -259,42 +268,36 @@ class Batch:
     def _note_done(self, sent: SentSong, separation: Separation) -> None:
         job = separation.job
         verdict = job.verdict.message if job.verdict else ""
-        request_id = self._request_id(sent)
-        write_done(separation.files.paths, request_id, self._stem_files, job.job_id, len(job.marks), verdict)
+        paths, rule = separation.files.paths, self._stem_files
+        write_done(paths, sent.request_id, rule, job.job_id, len(job.marks), verdict)
 
-    def _sight(self, song: Path) -> Sight | None:
-        return self._tree.sight(song, self._places) if self._places is not None else None
+    def _read(self, sent: SentSong) -> tuple[SentSong, SeparationRequest]:
+        """Read the song and its marks once, so that the job and its id are of the same."""
+        song, marks = FileSong(sent.song), self._tree.marks(sent.song)
+        regions = RegionFile.read(marks) if marks else None
+        sight = self._tree.sight(sent.song, self._places) if self._places is not None else None
+        request_id = batch_request_id(song.sha256, regions, self._options, sight)
+        request = SeparationRequest(song, regions or (), self._options, sight=sight)
+        return replace(sent, sha256=song.sha256, request_id=request_id), request
 
-    def _request_id(self, sent: SentSong) -> str:
-        marks, sight = self._tree.marks(sent.song), self._sight(sent.song)
-        return batch_request_id(sent.sha256, marks, self._options, sight)
+    def _job_unless_full(self, sent: SentSong, request: SeparationRequest) -> Job | None:
+        """Return the song's job, which is needed; None if the server has no place yet, but is going to.
 
-    def _job(self, sent: SentSong) -> Job:
-        """Return the song's job of an earlier run, unless that failed, or a new one; it is needed."""
-        request_id = first_id = self._request_id(sent)
-        attempt = 1
-        while request_id in self._gone_wrong:
-            attempt += 1
-            request_id = f"{first_id}-{attempt}"
-        job = self._job_unless_full(sent, request_id)
-        while job is None:
-            self.stop.wait(FULL_WAIT_S)
-            with self._trying_again:
-                job = self._job_unless_full(sent, request_id)
-        return job
-
-    def _job_unless_full(self, sent: SentSong, request_id: str) -> Job | None:
-        """Return the song's job, which is needed; None if the server has no place yet, but is going to."""
+        It is that of an earlier run, unless that failed, or a new one.
+        """
         if self.stop.is_set():
             raise ClosedError("interrupted")
         song, reporter = sent.song, sent.reporter
-        marks, sight = self._tree.marks(song), self._sight(song)
+        request_id, attempt = sent.request_id, 1
+        while request_id in self._gone_wrong:
+            attempt += 1
+            request_id = f"{sent.request_id}-{attempt}"
         others = self._underway - {str(song)}
         self._underway.add(str(song))  # it may take room that others are then refused
         self._copies.need(sent.sha256)
         try:
             return self._client.submit(
-                SeparationRequest(song, marks or (), self._options, request_id=request_id, sight=sight),
+                replace(request, request_id=request_id),
                 out_dir=sent.out_dir,
                 overwrite=self._overwrite,
                 stem_files=self._stem_files,
@@ -341,12 +344,12 @@ def write_done(
 
 
 def batch_request_id(
-    song_sha256: str, marks: Path | None, options: JobOptions, sight: Sight | None = None
+    song_sha256: str, marks: RegionFile | None, options: JobOptions, sight: Sight | None = None
 ) -> str:
     """Return an id that the same song, marks, options and video always get."""
     digest = hashlib.sha256(bytes.fromhex(song_sha256))
     digest.update(json.dumps(asdict(options), sort_keys=True).encode())
-    digest.update(hashlib.sha256(marks.read_bytes() if marks else b"").digest())
+    digest.update(bytes.fromhex(marks.sha256) if marks else hashlib.sha256(b"").digest())
     if sight is not None:
         digest.update(bytes.fromhex(sight.sha256()))
     return "batch-" + digest.hexdigest()[:40]

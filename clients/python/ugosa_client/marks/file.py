@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ class RegionFile:
     name: str
     """Path, for messages."""
     regions: tuple[Region, ...]
+    sha256: str
+    """Hex, of its bytes."""
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> RegionFile:
@@ -48,7 +51,8 @@ class RegionFile:
         Raises:
             MarksFileError: as `read_regions`.
         """
-        return cls(str(path), tuple(read_regions(Path(path))))
+        data = _read_bytes(Path(path))
+        return cls(str(path), tuple(_regions_of(data, Path(path))), hashlib.sha256(data).hexdigest())
 
     def marks(self, sources: Sequence[str], sample_rate_hz: int, frames: int) -> tuple[Mark, ...]:
         """Return the marks of a song; see `read_marks`."""
@@ -161,7 +165,10 @@ def read_regions(path: Path) -> list[Region]:
     Raises:
         MarksFileError: it cannot be read, or is of no known format.
     """
-    data = _read_bytes(path)
+    return _regions_of(_read_bytes(path), path)
+
+
+def _regions_of(data: bytes, path: Path) -> list[Region]:
     if not data.strip():
         return []
     marks_format = format_of_bytes(data)
