@@ -160,25 +160,26 @@ class BreakingServer(
 
     def GetUpload(self, request, context):  # noqa: N802
         self._maybe_break(context)
-        return upload_service_pb2.GetUploadResponse(upload=self._upload(request.upload_id).message())
+        return upload_service_pb2.GetUploadResponse(upload=self._upload(request.upload_id, context).message())
 
     def DeleteUpload(self, request, context):  # noqa: N802
         with self._lock:
-            kept = {key: each for key, each in self.uploads.items() if each.upload_id != request.upload_id}
-            if len(kept) == len(self.uploads):
-                refuse(context, grpc.StatusCode.NOT_FOUND, "NOT_FOUND", f"no upload {request.upload_id!r}")
-            self.uploads = kept
+            upload = self._upload(request.upload_id, context)
+            self.uploads = {key: each for key, each in self.uploads.items() if each is not upload}
         return upload_service_pb2.DeleteUploadResponse()
 
-    def _upload(self, upload_id: str) -> StoredUpload:
+    def _upload(self, upload_id: str, context: grpc.ServicerContext) -> StoredUpload:
         with self._lock:
-            return next(upload for upload in self.uploads.values() if upload.upload_id == upload_id)
+            found = [upload for upload in self.uploads.values() if upload.upload_id == upload_id]
+        if not found:
+            refuse(context, grpc.StatusCode.NOT_FOUND, "NOT_FOUND", f"no upload {upload_id!r}")
+        return found[0]
 
     def WriteUpload(self, request_iterator, context):  # noqa: N802
         yield from self._breaking(context, self._write(request_iterator, context))
 
     def _write(self, requests, context):
-        upload = self._upload(next(requests).open.upload_id)
+        upload = self._upload(next(requests).open.upload_id, context)
         self.starts.append(len(upload.data))
         yield upload_service_pb2.WriteUploadResponse(committed_size=len(upload.data))
         for request in requests:
@@ -211,7 +212,7 @@ class BreakingServer(
                 return job_service_pb2.CreateJobResponse(job=job)
         if self.decays:
             self.decays -= 1
-            upload = self._upload(request.upload_id)
+            upload = self._upload(request.upload_id, context)
             upload.data.clear()
             upload.complete = False
             status = grpc.StatusCode.FAILED_PRECONDITION
@@ -226,8 +227,9 @@ class BreakingServer(
             queue_position=1,
             audio=AUDIO,
         )
-        upload = upload_service_pb2.CreateUploadRequest.FromString(self._upload(job.upload_id).request)
-        job.file_name = upload.format.encoded.file_name
+        upload = self._upload(job.upload_id, context)
+        created = upload_service_pb2.CreateUploadRequest.FromString(upload.request)
+        job.file_name = created.format.encoded.file_name
         self.jobs[job.job_id] = job
         if job.file_name in self.outcomes:
             self._end(job, self.outcomes[job.file_name])

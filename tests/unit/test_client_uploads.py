@@ -21,6 +21,7 @@ from ugosa_client.errors import (
     TransferInterruptedError,
     WrongStateError,
 )
+from ugosa_client.jobs import create_job
 from ugosa_client.separate import SeparationRequest
 from ugosa_client.song import CHUNK_BYTES, FileSong, lossless_length, open_song
 from ugosa_client.stretch import open_for_cutting
@@ -132,6 +133,20 @@ def test_a_song_that_decayed_at_the_server_is_sent_once_more(server_and_client, 
     server.decays = 2
     with pytest.raises(WrongStateError, match="gone or damaged"):
         client.submit(SeparationRequest(song))
+
+
+def test_a_song_that_was_just_deleted_is_sent_once_more(server_and_client, song, monkeypatch):
+    server, client = server_and_client
+    first = client.upload(song).upload_id
+
+    def create_job_once_it_is_deleted(connection, upload_id, **options):
+        if upload_id == first:  # by another client, between two calls of this one
+            client.delete_upload(upload_id)
+        return create_job(connection, upload_id, **options)
+
+    monkeypatch.setattr("ugosa_client.separate.create_job", create_job_once_it_is_deleted)
+    assert client.submit(SeparationRequest(song)).upload_id != first
+    assert stored(server) == song.read_bytes()
 
 
 def test_a_song_that_shrinks_while_it_is_sent_is_an_error(song):

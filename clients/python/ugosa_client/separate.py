@@ -12,6 +12,7 @@ from ugosa_client.connection import Connection
 from ugosa_client.errors import (
     BadInputError,
     BadOptionError,
+    NotFoundError,
     OutputExistsError,
     ServerError,
     UnknownModelError,
@@ -181,7 +182,7 @@ def submit(
 
     try:
         return send()
-    except UploadDamagedError:  # as the server finds when it makes the job; it takes the song once more
+    except (UploadDamagedError, NotFoundError):  # or it was just deleted; the server takes it once more
         return send()
 
 
