@@ -112,3 +112,15 @@ def test_marks_that_change_while_a_song_waits_are_taken(batch, tmp_path, monkeyp
     assert main(batch[:-1]) == 0
     assert main(batch[:-1]) == 0
     assert "0 computed, 0 songs an hour; 3 were there already" in capsys.readouterr().out
+
+
+def test_what_is_deleted_at_the_server_already_is_no_news(batch, monkeypatch, capsys):
+    delete = UgosaClient.delete
+
+    def delete_twice(self, job_id):  # as after a call whose answer was lost
+        delete(self, job_id)
+        delete(self, job_id)
+
+    monkeypatch.setattr(UgosaClient, "delete", delete_twice)
+    assert main(batch) == 0
+    assert "the server keeps" not in capsys.readouterr().err

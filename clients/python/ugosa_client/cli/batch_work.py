@@ -17,7 +17,13 @@ from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.exit_codes import ExitCode, exit_code
 from ugosa_client.cli.reporter import Reporter
 from ugosa_client.client import UgosaClient
-from ugosa_client.errors import ClosedError, ResourceExhaustedError, UgosaClientError, message_of
+from ugosa_client.errors import (
+    ClosedError,
+    NotFoundError,
+    ResourceExhaustedError,
+    UgosaClientError,
+    message_of,
+)
 from ugosa_client.marks.file import RegionFile
 from ugosa_client.resources import Job, JobOptions, JobState
 from ugosa_client.separate import Separation, SeparationRequest
@@ -125,6 +131,8 @@ class ServerCopies:
             for what, delete in sorted(unwanted.items()):
                 try:
                     delete(what)
+                except NotFoundError:
+                    pass  # somebody else has, or a call of ours whose answer was lost
                 except UgosaClientError as error:
                     reporter.say(f"the server keeps {what}: {error.message}")
 
