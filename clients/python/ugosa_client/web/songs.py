@@ -107,16 +107,19 @@ class Songs:
 
     def job(self, job_id: str) -> Job:
         """Return a job; one that has ended is asked for once."""
-        job = self._ended.get(job_id) or self._client.get_job(job_id)
-        if job.state.is_terminal:
-            self._ended[job_id] = job
-        return job
+        if job_id in self._ended:
+            return self._ended[job_id]
+        job = self._client.get_job(job_id)
+        if not job.state.is_terminal:
+            return job
+        return self._ended.setdefault(job_id, job)  # `star` may have noted a newer one meanwhile
 
     def star(self, job_id: str, starred: bool) -> Job:
         """Let the server keep a job with its stems for ever, or no longer."""
-        self._client.star(job_id, starred=starred)
-        self._ended.pop(job_id, None)
-        return self.job(job_id)
+        job = self._client.star(job_id, starred=starred)
+        if job.state.is_terminal:
+            self._ended[job_id] = job
+        return job
 
     def stems(self, job_id: str, is_base: bool = False) -> tuple[Stem, ...]:
         """Return the stems of a job, or those of the model as it is; NotFoundError if it has none."""
