@@ -13,6 +13,7 @@ from ugosa_client import ServerUnavailableError, UgosaClient, UgosaClientError, 
 from ugosa_client.address import MAX_SOCKET_PATH_BYTES, grpc_target
 from ugosa_client.connection import RetryPolicy
 from ugosa_client.wire.ugosa.v1 import model_service_pb2_grpc
+from ugosa_client.wire.ugosa.v1.job_service_pb2_grpc import JobServiceStub
 from ugosa_server.config import ServerConfig
 
 
@@ -165,3 +166,22 @@ def test_a_call_ended_by_closing_the_client_says_so(tmp_path):
             client.models()
         with pytest.raises(errors.ClosedError, match="closed"):
             list(client.watch("j"))
+
+
+def test_a_client_closed_by_another_thread_says_so(tmp_path, monkeypatch):
+    class ClosedMeanwhile(JobServiceStub):
+        def __init__(self, channel):
+            super().__init__(channel)
+            self.GetJob, self.WatchJob = map(once_closed, (self.GetJob, self.WatchJob))
+
+    def once_closed(method):
+        def call(*arguments, **options):
+            client.close()
+            return method(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr("ugosa_client.connection.JobServiceStub", ClosedMeanwhile)
+    for ask in (lambda: client.get_job("j"), lambda: list(client.watch("j"))):
+        with breaking_server(tmp_path) as (_, client), pytest.raises(errors.ClosedError, match="closed"):
+            ask()

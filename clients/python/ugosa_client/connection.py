@@ -166,16 +166,22 @@ class Connection:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn RPC errors of the block into errors of this package; note that the server answers."""
-        if self._is_closed:
-            raise ClosedError(f"the client of {self.target} is closed; make a new one")
+        self._require_open()
         try:
             yield
+        except ValueError:  # as gRPC says of a channel that another thread has closed just now
+            self._require_open()
+            raise
         except grpc.RpcError as error:
             converted = error_from_rpc(error, self.target)
             if not isinstance(converted, ServerUnavailableError) or error_info(error) is not None:
                 self._has_answered = True
             raise converted from error
         self._has_answered = True
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError(f"the client of {self.target} is closed; make a new one")
 
     def wait_or_raise(self, backoff: Backoff, error: UgosaClientError) -> None:
         """Wait for the next attempt; raise for a server that has never answered, or is gone."""
