@@ -213,7 +213,6 @@ class Uploads:
             QuotaError: the principal has too many streams open.
         """
         upload = await self.get(principal, upload_id)
-        upload.require_whole()
         if upload_id in self._being_written:
             raise UploadBusyError(
                 f"another stream is writing upload {upload_id}", committed_size=upload.committed_size
@@ -221,6 +220,8 @@ class Uploads:
         with self.quotas.streaming(Stream.UPLOAD, principal):
             self._being_written.add(upload_id)
             try:
+                upload = await self.get(principal, upload_id)  # before that it could be deleted
+                upload.require_whole()
                 if upload.committed_size == 0 and not self.spool.bytes_path(upload_id).exists():
                     # a crash came between its row and its folder
                     with disk_full_explained():

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.front import PRINCIPAL, ROOMY, wav_bytes
 from ugosa_server.config import UploadSettings
-from ugosa_server.errors import UploadBusyError
+from ugosa_server.errors import NotFoundError, UploadBusyError
 from ugosa_server.jobs.model import UploadFormat, UploadState
 from ugosa_server.jobs.quotas import Quotas
 from ugosa_server.jobs.spool import Spool
@@ -66,6 +66,27 @@ def test_a_cancelled_stream_keeps_its_file_until_it_has_written(tmp_path, slow_d
             await first
         assert slow_disk.lost_writes == 0
         assert (await send(finishes=True)).state is UploadState.COMPLETE
+        store.close()
+
+    asyncio.run(scene())
+
+
+def test_an_upload_that_is_deleted_takes_no_stream(tmp_path):
+    async def scene():
+        store = AsyncStore(tmp_path / "ugosa.sqlite")
+        uploads = Uploads(store, Spool(tmp_path, 0), UploadSettings(max_upload_bytes=2**20), Quotas(ROOMY))
+        upload = await uploads.create(PRINCIPAL, "song", UploadFormat(file_name="a.wav"), 0)
+
+        async def send():
+            async with uploads.open(PRINCIPAL, upload.upload_id) as opened:
+                await opened.write([ReceivedChunk(0, SONG, None)])
+
+        sent, deleted = await asyncio.gather(
+            send(), uploads.delete(PRINCIPAL, upload.upload_id), return_exceptions=True
+        )
+        assert deleted is None
+        assert isinstance(sent, NotFoundError)
+        assert not uploads.spool.upload_dir(upload.upload_id).exists()
         store.close()
 
     asyncio.run(scene())
