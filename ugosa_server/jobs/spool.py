@@ -112,7 +112,10 @@ class Spool:
         else:
             path = self.audio_path(upload.upload_id)
             size_bytes = upload.audio.frames * upload.audio.channels * SAMPLE_BYTES
-        return path.exists() and path.stat().st_size == size_bytes
+        try:
+            return path.stat().st_size == size_bytes
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def delete_upload(self, upload_id: str) -> None:
         """Remove everything of an upload."""

@@ -166,7 +166,7 @@ class Uploads:
         if upload.state is UploadState.COMPLETE and not await asyncio.to_thread(self.spool.is_whole, upload):
             log.warning("upload %s: its file is gone or damaged; it is received again", upload.upload_id)
             await self.store(lambda s: s.uploads.receive_again(upload.upload_id))
-            upload = await self.get(principal, upload.upload_id)
+            return await self.create(principal, request_id, upload_format, size_bytes)  # or was it deleted?
         reach("upload.created")
         if upload.state is UploadState.RECEIVING:  # after its row: a folder without one would be nobody's
             with disk_full_explained():

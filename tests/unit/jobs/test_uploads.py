@@ -18,6 +18,13 @@ from ugosa_server.jobs.uploads import ReceivedChunk, Uploads
 SONG = wav_bytes(seconds=0.1)
 
 
+@pytest.fixture
+def uploads(tmp_path):
+    store = AsyncStore(tmp_path / "ugosa.sqlite")
+    yield Uploads(store, Spool(tmp_path, 0), UploadSettings(max_upload_bytes=2**20), Quotas(ROOMY))
+    store.close()
+
+
 class SlowDisk:
     """`os.pwrite`, whose first write waits for a sign; it counts writes to descriptors that are closed."""
 
@@ -43,10 +50,8 @@ def slow_disk(monkeypatch):
     return disk
 
 
-def test_a_cancelled_stream_keeps_its_file_until_it_has_written(tmp_path, slow_disk):
+def test_a_cancelled_stream_keeps_its_file_until_it_has_written(uploads, slow_disk):
     async def scene():
-        store = AsyncStore(tmp_path / "ugosa.sqlite")
-        uploads = Uploads(store, Spool(tmp_path, 0), UploadSettings(max_upload_bytes=2**20), Quotas(ROOMY))
         upload = await uploads.create(PRINCIPAL, "song", UploadFormat(file_name="a.wav"), 0)
 
         async def send(*, finishes):
@@ -66,15 +71,12 @@ def test_a_cancelled_stream_keeps_its_file_until_it_has_written(tmp_path, slow_d
             await first
         assert slow_disk.lost_writes == 0
         assert (await send(finishes=True)).state is UploadState.COMPLETE
-        store.close()
 
     asyncio.run(scene())
 
 
-def test_an_upload_that_is_deleted_takes_no_stream(tmp_path):
+def test_an_upload_that_is_deleted_takes_no_stream(uploads):
     async def scene():
-        store = AsyncStore(tmp_path / "ugosa.sqlite")
-        uploads = Uploads(store, Spool(tmp_path, 0), UploadSettings(max_upload_bytes=2**20), Quotas(ROOMY))
         upload = await uploads.create(PRINCIPAL, "song", UploadFormat(file_name="a.wav"), 0)
 
         async def send():
@@ -87,6 +89,28 @@ def test_an_upload_that_is_deleted_takes_no_stream(tmp_path):
         assert deleted is None
         assert isinstance(sent, NotFoundError)
         assert not uploads.spool.upload_dir(upload.upload_id).exists()
-        store.close()
+
+    asyncio.run(scene())
+
+
+def test_an_upload_that_is_deleted_meanwhile_is_made_anew(uploads, monkeypatch):
+    async def scene():
+        loop = asyncio.get_running_loop()
+        words = (PRINCIPAL, "song", UploadFormat(file_name="a.wav"), 0)
+        first = await uploads.create(*words)
+        async with uploads.open(PRINCIPAL, first.upload_id) as opened:
+            await opened.write([ReceivedChunk(0, SONG, None)])
+            await opened.finish(len(SONG), "")
+        is_whole = uploads.spool.is_whole
+
+        def delete_and_look(upload):
+            deleting = uploads.delete(PRINCIPAL, upload.upload_id)
+            asyncio.run_coroutine_threadsafe(deleting, loop).result()
+            return is_whole(upload)
+
+        monkeypatch.setattr(uploads.spool, "is_whole", delete_and_look)
+        again = await uploads.create(*words)
+        assert again.upload_id != first.upload_id
+        assert again.state is UploadState.RECEIVING
 
     asyncio.run(scene())
