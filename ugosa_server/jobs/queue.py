@@ -8,7 +8,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
-from ugosa_server.errors import BadOptionError, DrainingError, RequestIdConflictError, UgosaError
+from ugosa_server.errors import (
+    BadOptionError,
+    DrainingError,
+    NotFoundError,
+    RequestIdConflictError,
+    UgosaError,
+)
 from ugosa_server.failpoints import reach
 from ugosa_server.jobs.drafts import JobDrafts
 from ugosa_server.jobs.events import EventHub, JobEvent, JobState
@@ -101,11 +107,13 @@ class JobQueue:
             if same is not None and await self.results.has_stems(same):
                 return same
         await asyncio.to_thread(self.spool.check_free, draft.stems_bytes)
-        job = await self.store(
-            lambda s: s.jobs.create(
-                new_id("job"), request_id, digest, draft, admit=lambda: self.quotas.check_new_job(s, draft)
+        admit = self.quotas.check_new_job
+        try:
+            job = await self.store(
+                lambda s: s.jobs.create(new_id("job"), request_id, digest, draft, partial(admit, s, draft))
             )
-        )
+        except NotFoundError:  # what it was to start from was deleted just now: there may be another way
+            return await self.create(principal, request_id, upload_id, options_request, marks, reuse=reuse)
         reach("job.created")
         self.hub.announce(job.job_id)
         self.arrived.set()
@@ -130,9 +138,12 @@ class JobQueue:
         drafts = [await self._draft(principal, number, item) for number, item in enumerate(items, start=1)]
         await asyncio.to_thread(self.spool.check_free, sum(draft.stems_bytes for draft in drafts))
         admit = self.quotas.check_new_job
-        array = await self.store(
-            lambda s: s.arrays.create(principal, request_id, digest, drafts, partial(admit, s))
-        )
+        try:
+            array = await self.store(
+                lambda s: s.arrays.create(principal, request_id, digest, drafts, partial(admit, s))
+            )
+        except NotFoundError:  # as in `create`
+            return await self.create_array(principal, request_id, items)
         for job_id in array.job_ids:
             self.hub.announce(job_id)
         self.arrived.set()

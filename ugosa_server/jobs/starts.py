@@ -16,7 +16,7 @@ from ugosa_server.adaptation import parse_strategy
 from ugosa_server.adaptation.adapter_keys import AdapterKeys, read_adapter_keys
 from ugosa_server.adaptation.presets import uses_model_defaults
 from ugosa_server.adaptation.strategies import Objective
-from ugosa_server.errors import BadOptionError, CheckpointError
+from ugosa_server.errors import BadOptionError, CheckpointError, NotFoundError
 from ugosa_server.jobs.model import Job, JobDraft
 from ugosa_server.jobs.options import JobOptionsRequest, check_adaptation
 from ugosa_server.jobs.runs import JobKind, JobOptions
@@ -110,10 +110,10 @@ class Starts:
         job_id, path = alike[0]
         try:
             check_start(await asyncio.to_thread(read_adapter_keys, path), draft, model)
-        except (BadOptionError, CheckpointError):
+            job = await self._store(lambda s: s.jobs.get(principal, job_id))  # with its marks
+        except (BadOptionError, CheckpointError, NotFoundError):  # or it was deleted just now
             return cold
         warm = _with_few_epochs(replace(cold, start_from=job_id), request)
-        job = await self._store(lambda s: s.jobs.get(principal, job_id))  # with its marks
         if (
             sorted(job.marks) == sorted(draft.marks)
             and job.options.adaptation in (cold.adaptation, warm.adaptation)
