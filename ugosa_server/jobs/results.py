@@ -151,6 +151,7 @@ class JobResults:
         path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name
         found = await asyncio.to_thread(_plain_status, path)
         if found is None or size_bytes not in (None, found.st_size):
+            _check_kept(await self._job(job.principal, job.job_id))  # or it was deleted just now
             log.error("the file %s of job %s is gone or damaged", path, job.job_id)
             raise ResultDamagedError(
                 f"{file_name} of job {job.job_id} on the server's disk is gone or damaged; delete the job,"
@@ -165,7 +166,7 @@ class JobResults:
         try:
             for stem in job.result.stems:
                 await self._file(job, stem.file_name, stem.size_bytes)
-        except ResultDamagedError:
+        except (NotFoundError, ResultDamagedError):
             return False
         return True
 
