@@ -289,7 +289,7 @@ async def test_the_queue_is_bounded(tmp_path):
         await submit(front, "running", upload)
         await gate.reached.wait()
         await submit(front, "waiting", upload)
-        with pytest.raises(QueueFullError, match="1 jobs are waiting"):
+        with pytest.raises(QueueFullError, match="jobs waiting: 1,"):
             await submit(front, "too many", upload)
         gate.open()
 
