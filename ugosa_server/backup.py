@@ -38,7 +38,7 @@ def _backup(options: argparse.Namespace) -> int:
     config = load_config(options.config, {"state_dir": options.state_dir})
     n_folders = back_up(expanded(config.state_dir), options.target)
     print(
-        f"{options.target} has the database and {n_folders} folders of songs and stems; "
+        f"{options.target} has the database, and songs and stems (folders: {n_folders}); "
         f"`ugosa-server serve --state-dir {quote(str(options.target))}` starts on it"
     )
     return 0

@@ -113,7 +113,7 @@ def _state(config: ServerConfig) -> str:
     with contextlib.closing(Store(folder / STORE_FILE_NAME, read_only=True)) as store:
         jobs = sum(store.totals.jobs().values())
     user = "a server uses it now" if _is_locked(folder) else "no server uses it now"
-    return f"{folder} holds {jobs} jobs; {user}"
+    return f"{folder} holds the store (jobs: {jobs}); {user}"
 
 
 def _is_locked(folder: Path) -> bool:

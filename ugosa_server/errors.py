@@ -110,7 +110,7 @@ class UnauthenticatedError(UgosaError):
 
 
 class NotFoundError(UgosaError):
-    """No upload, job, stem or model of that id."""
+    """No upload, job, stem or model of that id; metadata has the id's name as `unknown`."""
 
 
 class OffsetMismatchError(UgosaError):

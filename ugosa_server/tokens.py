@@ -83,7 +83,7 @@ def _revoke(options: argparse.Namespace) -> int:
         principal = store.tokens.revoke(options.token_id)
         if options.cancel_jobs:
             n_cancelled = store.jobs.cancel_all(principal)
-            print(f"revoked; {n_cancelled} jobs of {principal} are cancelled, its songs and stems stay")
+            print(f"revoked; jobs of {principal} cancelled: {n_cancelled}; its songs and stems stay")
         else:
             print("revoked; songs and jobs that came with it stay, and those that wait still run")
     return 0

@@ -138,7 +138,7 @@ def test_suggest_writes_a_file_that_lint_and_separate_take(
     suggestions = result["suggestions"]
     assert isinstance(suggestions, list)
     assert re.fullmatch(r"(\S+\t\S+\t(no )?\w+ \d+% \?\n)+", out.read_text())
-    with pytest.raises(MarksFileError, match=f"holds {len(suggestions)} suggestions and no mark"):
+    with pytest.raises(MarksFileError, match=rf"holds suggestions \({len(suggestions)}\) and no mark"):
         read_marks(out, SOURCES, RATE_HZ, FRAMES)
     code, result = run(shared_server, capsys, "lint", str(song), "--marks", str(out), *STARTER)
     assert (code, result["heard"]) == (0, True)

@@ -108,7 +108,7 @@ def test_pictures_in_the_request_do_what_their_features_do(
     write_jpeg(pictures / "0_0.jpg", drawn(RED))
     write_jpeg(pictures / "3_1.5.jpg", drawn(BLUE))
     shown, notices = stems_of(client, song, tmp_path / "shown", Sight(pictures=pictures))
-    assert "2 pictures of 2 players (slots: 0, 3)" in notices["SEEN"]
+    assert "players are seen: 2 (slots: 0, 3)" in notices["SEEN"]
     as_features, _ = stems_of(
         client, song, tmp_path / "features", features(pictures, encoder, tmp_path / "seen.npz")
     )

@@ -201,6 +201,23 @@ def test_what_replaces_results_leaves_no_old_stem_among_them(song, tmp_path):
     assert {path.name for path in out.iterdir()} == {"vocals.wav", "rest.wav", "report.json", "notes.txt"}
 
 
+def test_results_of_another_name_and_takes_are_replaced_too(song, tmp_path, capsys):
+    out, named = tmp_path / "out", ["--name", "my {stem}"]
+    words = ["separate", str(song), "--marks", str(song.with_suffix(".txt")), "--epochs", "1", "-o", str(out)]
+    assert main([*words, *named, "--json"]) == 0
+    job = json.loads(capsys.readouterr().out.splitlines()[-1])["job"]["job_id"]
+    assert main(["report", job, "-o", str(out), *named, "--takes"]) == 0
+    assert (out / "takes" / "base" / "vocals.flac").exists()
+    mine = {out / "my own.wav", out / "takes" / "base" / "notes.txt"}
+    for path in mine:
+        path.write_text("mine")
+    assert main([*words, "--stems", "vocals", "--format", "ogg", "--overwrite"]) == 0
+    assert main([*words, "--stems", "vocals", "--no-page", "--overwrite"]) == 0
+    its_own = {out / name for name in ("vocals.wav", "rest.wav", "report.json")}
+    assert {path for path in out.rglob("*") if path.is_file()} == {*its_own, *mine}
+    assert not (out / "takes" / "marked").exists()
+
+
 def test_an_equal_request_is_answered_with_the_stems_there(song, client, tmp_path, capsys):
     def job_of(*words, out="out"):
         assert main(["separate", str(song), *words, "-o", str(tmp_path / out), "--json"]) == 0

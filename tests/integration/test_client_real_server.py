@@ -254,8 +254,8 @@ def test_previews_are_written_while_the_job_learns(address, client, song, tmp_pa
 
 def test_an_audition_keeps_the_newest_ten(tmp_path):
     class Client:
-        def read_preview(self, job_id, source):
-            return source.encode()
+        def read_preview(self, job_id, source, step):
+            return f"{source} {step}".encode()
 
     (tmp_path / "preview-0003-mine.flac").write_bytes(b"of an earlier job")
     said = []
@@ -266,6 +266,7 @@ def test_an_audition_keeps_the_newest_ten(tmp_path):
         audition.happened(PreviewReady("job", 1, 1, None, ("drums", "a/b"), 1, step, 0, 1))
     kept = {f"preview-{number:04d}-{name}.flac" for number in range(6, 16) for name in ("drums", "a_b")}
     assert {path.name for path in tmp_path.iterdir()} == {*kept, "preview-0003-mine.flac"}
+    assert (tmp_path / "preview-0015-drums.flac").read_text() == "drums 11"
     assert len(said) == 12
 
 

@@ -233,7 +233,7 @@ async def test_what_belongs_to_another_answers_as_if_it_were_not_there(tmp_path)
                     await said(ben, call, of_job(job.job_id)),
                     await said(ben, call, of_job(nobodys)),
                 )
-                assert of_anna[0] == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND", {})
+                assert of_anna[0] == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND", {"unknown": "job_id"})
                 assert of_anna[1].replace(job.job_id, nobodys) == of_nobody[1]
             for call, of_upload in (
                 (lambda api: api.uploads.GetUpload, lambda i: uploads.GetUploadRequest(upload_id=i)),
@@ -243,7 +243,8 @@ async def test_what_belongs_to_another_answers_as_if_it_were_not_there(tmp_path)
                     lambda i: jobs.CreateJobRequest(request_id="r", upload_id=i),
                 ),
             ):
-                assert (await said(ben, call, of_upload(upload.upload_id)))[0][1] == "NOT_FOUND"
+                of_anna, _ = await said(ben, call, of_upload(upload.upload_id))
+                assert of_anna == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND", {"unknown": "upload_id"})
             assert not (await ben.jobs.ListJobs(jobs.ListJobsRequest())).jobs
             same = await ben.job(request_id=job.request_id)
             assert same.job_id != job.job_id, "a request_id is its principal's own"

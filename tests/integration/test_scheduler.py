@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -27,7 +28,7 @@ from ugosa_server.errors import (
 from ugosa_server.jobs.events import JobState, StateChanged
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import ArrayItem
-from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice
+from ugosa_server.jobs.runs import RunCancelled, RunFailed, RunNotice, RunPreview, StemFile
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.jobs.store.job_table import JobTable
 from ugosa_server.marks import Mark, MarkState
@@ -288,7 +289,7 @@ async def test_the_queue_is_bounded(tmp_path):
         await submit(front, "running", upload)
         await gate.reached.wait()
         await submit(front, "waiting", upload)
-        with pytest.raises(QueueFullError, match="1 jobs are waiting"):
+        with pytest.raises(QueueFullError, match="jobs waiting: 1,"):
             await submit(front, "too many", upload)
         gate.open()
 
@@ -432,3 +433,34 @@ async def test_abandoned_attempt_writes_nothing_into_the_next(tmp_path):
         events = await front.events(job.job_id)
         assert states(events)[-1] is JobState.SUCCEEDED
         assert [event.attempt for event in events] == sorted(event.attempt for event in events)
+
+
+async def test_stems_of_a_preview_are_all_of_its_own_step(tmp_path):
+    gate = Gate()
+    folders = []
+
+    def write(spec, step):
+        """As the worker does: a preview takes the place of the one before the last."""
+        folders.append(Path(spec.out_dir))
+        stems = []
+        for source in ("drums", "bass"):
+            path = Path(spec.out_dir) / f"preview-{step % 2}-{source}.flac"
+            path.write_bytes(f"{source} ".encode() * step)
+            stems.append(StemFile(source, path.name, 1, path.stat().st_size, ""))
+        return RunPreview(tuple(stems), 1, step, 0, 1)
+
+    script = [*(partial(write, step=step) for step in (1, 2, 3)), gate]
+    async with running_front(tmp_path, script) as front:
+        job = await submit(front)
+        await gate.reached.wait()
+
+        async def read(source, step):
+            file = await front.jobs.results.preview_file(PRINCIPAL, job.job_id, source, step)
+            return file.path.read_text()
+
+        assert [await read("drums", step) for step in (2, 3, 0)] == ["drums " * n for n in (2, 3, 3)]
+        (folders[0] / "preview-0-drums.flac").write_text("drums " * 4)  # the fourth is on its way
+        assert await read("bass", 2) == "bass " * 2
+        for source, step in (("drums", 1), ("drums", 2), ("drums", 4)):
+            with pytest.raises(NotFoundError, match=f"no preview of 'drums' after step {step}"):
+                await read(source, step)

@@ -415,7 +415,7 @@ def test_a_batch_counts_only_what_it_computed(server, songs, tmp_path, capsys):
     assert main(arguments) == 0
     assert "3 computed, " in capsys.readouterr().out
     assert main(arguments) == 0
-    assert "0 computed, 0 songs an hour; 3 were there already" in capsys.readouterr().out
+    assert "0 computed, 0 an hour; 3 were there already" in capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "out" / "summary.csv").open(newline="")))
     assert [(row["song"], row["result"], row["marks"], row["computed"]) for row in rows] == [
         ("a.wav", "ok", "1", "no"),

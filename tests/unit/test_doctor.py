@@ -34,7 +34,7 @@ def test_doctor_changes_no_store(state_dir):
     before = contents(state_dir)
     state, addresses = findings(state_dir)
     assert (state.ok, addresses.ok) == (True, True)
-    assert "holds 0 jobs; no server uses it now" in state.text
+    assert "holds the store (jobs: 0); no server uses it now" in state.text
     assert contents(state_dir) == before
 
 

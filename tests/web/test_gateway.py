@@ -470,6 +470,16 @@ async def test_unknown_things_are_not_found(page: Page, path: str) -> None:
 
 
 @pytest.mark.asyncio
+async def test_song_that_the_server_has_deleted_is_asked_for(page: Page, song_path: Path) -> None:
+    song = await add_song(page, song_path)
+    page.client.delete_upload(song["upload_id"])
+    body = {"song": song["upload_id"], "marks": [], "options": {"strategy": "B0"}}
+    refused = await page.http.post("/api/jobs", json=body)
+    assert refused.status_code == 404
+    assert "drop its file here again" in refused.json()["message"]
+
+
+@pytest.mark.asyncio
 async def test_cancelled_job_has_no_stems(page: Page, song_path: Path) -> None:
     song = await add_song(page, song_path)
     body = {"song": song["upload_id"], "marks": [VOCALS_SILENT], "options": {"epochs": 1000}}

@@ -49,7 +49,7 @@ def apply_adapter(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, 
     """
     if {name: p.shape for name, p in parameters.items()} != {name: t.shape for name, t in tensors.items()}:
         raise CheckpointError(
-            f"the adapter holds {len(tensors)} tensors that are not the {len(parameters)} of this strategy"
+            f"the adapter's tensors ({len(tensors)}) are not those of this strategy ({len(parameters)})"
         )
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise CheckpointError("the adapter holds numbers that are not finite")

@@ -87,7 +87,7 @@ class Quotas:
         """
         queued, most = store.jobs.count(JobState.QUEUED), self._limits.max_queued
         if queued >= most:
-            raise QueueFullError(f"{queued} jobs are waiting and the queue takes {most}; try again later")
+            raise QueueFullError(f"jobs waiting: {queued}, and the queue takes {most}; try again later")
         usage, most = self.usage(store, draft.upload.principal), self._limits.quota_queued_jobs
         if usage.queued_jobs >= most:
             raise _exceeded("queued_jobs", most, "of your jobs wait; try again later")

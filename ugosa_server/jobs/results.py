@@ -72,21 +72,24 @@ class JobResults:
         it_has = f"its stems are {names}" if names else "it is an analysis job and has no stems"
         raise NotFoundError(f"job {job_id} has no stem {source!r}; {it_has}")
 
-    async def preview_file(self, principal: str, job_id: str, source: str) -> ResultFile:
-        """Return the file of one source in the newest preview of a job that learns.
+    async def preview_file(self, principal: str, job_id: str, source: str, step: int) -> ResultFile:
+        """Return the file of one source in the preview after a step (0 = the newest) of a job that learns.
 
         Raises:
             NotFoundError: the job has none (yet, or any more), or not of this source.
         """
         job = await self._job(principal, job_id)
-        if not job.state.ended:
-            for stem in await self._store(lambda s: s.events.newest_stems(job_id, job.attempt, "preview")):
+        previews = await self._store(lambda s: s.events.previews(job_id, job.attempt))
+        preview = next((preview for preview in previews if step in (0, preview.step)), None)
+        if preview and not job.state.ended:
+            for stem in preview.stems:
                 path = self._spool.attempt_dir(job_id, job.attempt) / stem.file_name
                 status = await asyncio.to_thread(_plain_status, path) if stem.source == source else None
-                if status is not None:
+                if status and status.st_size == stem.size_bytes:  # else a newer one is taking its place
                     return ResultFile(path, status.st_size, stamp_of(status))
+        which = f" after step {step}" if step else ""
         raise NotFoundError(
-            f"job {job_id} is {job.state.value} and has no preview of {source!r} at this time"
+            f"job {job_id} is {job.state.value} and has no preview of {source!r}{which} at this time"
         )
 
     async def report_file(self, principal: str, job_id: str, *, html: bool) -> ResultFile:

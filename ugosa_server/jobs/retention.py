@@ -56,7 +56,7 @@ async def sweep(
     days = settings.keep_uploads_days
     swept_uploads = await uploads.delete_unused(now_s - days * S_PER_DAY) if days else 0
     if swept_uploads or swept_jobs:
-        log.info("swept %d uploads and %d jobs that had been kept long enough", swept_uploads, swept_jobs)
+        log.info("swept what had been kept long enough: uploads %d, jobs %d", swept_uploads, swept_jobs)
     return swept_uploads, swept_jobs
 
 
@@ -146,9 +146,10 @@ async def remove_leftovers(store: AsyncStore, spool: Spool, *, move_unknown: boo
     unknown = [path for path in left if path.name not in deleted and _holds_anything(path)]
     if unknown and not move_unknown:
         raise ConfigError(
-            f"the database {spool.state_dir / STORE_FILE_NAME} does not know {len(unknown)} folders"
-            f" of songs and stems beside it ({_examples(unknown)}): it is new, or older than they are. Put"
-            f" back its newest copy; or start with --move-unknown, which moves them to {spool.lost_and_found}"
+            f"the database {spool.state_dir / STORE_FILE_NAME} does not know {len(unknown)} of the"
+            f" folders of songs and stems beside it ({_examples(unknown)}): it is new, or older than they"
+            " are. Put back its newest copy; or start with --move-unknown, which moves them to"
+            f" {spool.lost_and_found}"
         )
     for path in left:
         if path in unknown:

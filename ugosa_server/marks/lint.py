@@ -75,7 +75,7 @@ def lint_marks(
     if len(found) <= MAX_FINDINGS:
         return found
     more = len(found) - MAX_FINDINGS
-    message = f"there are {more} further findings, which are left out"
+    message = f"further findings that are left out: {more}"
     return [*found[:MAX_FINDINGS], Finding("MORE_FINDINGS", Severity.INFO, message, "mend these first")]
 
 

@@ -251,7 +251,7 @@ def picture_times_s(video: VideoSource, model_interval_s: float, duration_s: flo
     if count * players > MAX_VIDEO_PICTURES:
         enough_s = duration_s * players / MAX_VIDEO_PICTURES
         raise BadOptionError(
-            f"{count} pictures each of {players} players would be taken of the video, but at most "
+            f"{count * players} pictures would be taken of the video, {count} of each player, but at most "
             f"{MAX_VIDEO_PICTURES} are; let them be at least {enough_s:.2f} s apart (every_seconds)"
         )
     return tuple(number * interval_s for number in range(count))

@@ -124,8 +124,8 @@ def _with_less(context: RunContext, phase: RunPhase) -> tuple[RunContext, str]:
         if adaptation is not None:
             return (
                 context.with_options(adaptation=adaptation),
-                f"{too_little} in batches of {options.adaptation.batch_size} segments of"
-                f" {options.adaptation.segment_s:g} s: going on with {adaptation.batch_size} of"
+                f"{too_little} in batches of {options.adaptation.batch_size} x"
+                f" {options.adaptation.segment_s:g} s: going on with {adaptation.batch_size} x"
                 f" {adaptation.segment_s:g} s",
             )
     else:

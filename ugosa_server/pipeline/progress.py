@@ -47,7 +47,7 @@ class RunJournal:
         self._now_s = now_s
         self._steps = dict.fromkeys(self._plan, 1)  # until the phase begins
         self._steps_done = dict.fromkeys(self._plan, 0)
-        self._speed_from: dict[RunPhase, tuple[int, float]] = {}
+        self._speed_from = dict.fromkeys(self._plan, (0, 0.0))
         """Step and time from which on the speed of a phase is measured."""
         self._speed_s: dict[RunPhase, float] = {}
         """Time since then."""
@@ -167,7 +167,7 @@ class RunJournal:
         return self._steps_done[phase] / self._steps[phase]
 
     def _measured_cost(self, phase: RunPhase) -> float:
-        first_step, _ = self._speed_from.get(phase, (0, 0.0))
+        first_step, _ = self._speed_from[phase]
         steps = self._steps_done[phase] - first_step
         return self._plan[phase].cost * steps / self._steps[phase]
 

@@ -186,11 +186,10 @@ def _with_player_frames(context: RunContext) -> Generator[RunEvent, None, RunCon
     for frame in _player_frames(context, encoder):
         frames.append(frame)
         yield from context.journal.advance(song_blocks(context.spec.source) + len(frames))
-    players = sorted({frame.player for frame in frames})
-    slots = ", ".join(str(player) for player in players)
+    slots = ", ".join(map(str, sorted({frame.player for frame in frames})))
     yield context.journal.notice(
         "SEEN",
-        f"the players are seen in {len(frames)} pictures of {len(players)} players (slots: {slots})"
+        f"pictures in which players are seen: {len(frames)} (slots: {slots})"
         if frames
         else "no player is seen: the video shows none of the song's time",
         warning=not frames,

@@ -113,8 +113,8 @@ class StemStream:
             return ""
         what = "the song" if self._consistency.clipped_samples else "the sum of the other stems"
         return (
-            f"{samples} samples of the stems were clipped: {what} is above full scale there, which 24 bits "
-            "cannot hold; float32 stems can"
+            f"samples of the stems that were clipped: {samples}; {what} is above full scale there, which 24 "
+            "bits cannot hold; float32 stems can"
         )
 
 

@@ -98,7 +98,7 @@ def _header(report: JobReport) -> str:
         f"{song.sample_rate_hz / 1000:g} kHz",
         channels,
         song.encoding,
-        f"{len(report.stems)} stems",
+        count(len(report.stems), "stem"),
     )
     said = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     return (

@@ -93,7 +93,7 @@ class JobService(JobServiceServicer):
     ) -> AsyncGenerator[wire.ReadStemResponse, None]:
         wanted = (current_principal(), request.job_id, request.source)
         if request.take == wire.STEM_TAKE_PREVIEW:
-            file = await self._jobs.results.preview_file(*wanted)
+            file = await self._jobs.results.preview_file(*wanted, request.preview_step)
         else:
             file = await self._jobs.results.stem_file(*wanted, of_base=request.take == wire.STEM_TAKE_BASE)
         with self._jobs.quotas.streaming(Stream.READ, current_principal()):

@@ -20,6 +20,8 @@ Exactness of the sum, in float64 over the written samples:
 | float, |m| <= 1 | the mix within 2^-25 to 2^-24 (-150 to -144 dBFS) | the mix rounded to 24 bits |
 | float, louder | the same up to |m| = 2, then half a float32 step | clipped where even equal shares fail |
 
+Stems of a mix whose channels are all the same have channels that are all the same, of the estimates' mean.
+
 Where every source is marked silent the mix is shared evenly; `marks/validate.py` has made sure that
 it is below -90 dBFS there.
 """
@@ -60,6 +62,7 @@ class MixtureConsistency:
         self._mix = mix
         self._gains = gains
         self._sources = gains.sources
+        self._is_dual_mono = mix.shape[1] > 1 and _are_channels_equal(mix)
         self._is_float = encoding is StemEncoding.WAV_FLOAT32
         self._low, self._high = FLOAT32_RANGE if self._is_float else PCM24_RANGE
         self.clipped_samples = 0
@@ -99,6 +102,8 @@ class MixtureConsistency:
         for block in blocks:
             require_finite(block, self._sources, done)
             done += block.shape[2]
+            if self._is_dual_mono:
+                block = np.broadcast_to(block.mean(axis=1, keepdims=True), block.shape)
             held = np.concatenate([held, block], axis=2)
             while held.shape[2] >= GROUP_FRAMES:
                 yield held[..., :GROUP_FRAMES]
@@ -154,6 +159,12 @@ class MixtureConsistency:
         clipped = samples.clip(self._low, self._high)
         self.clipped_samples += int(np.count_nonzero(clipped != samples))
         return clipped
+
+
+def _are_channels_equal(mix: SourceFrames | NDArray[np.float32]) -> bool:
+    """Return whether a song [T, C] is one channel, written C times."""
+    blocks = (mix[start : start + GROUP_FRAMES] for start in range(0, len(mix), GROUP_FRAMES))
+    return all(bool((block == block[:, :1]).all()) for block in blocks)
 
 
 def require_finite(block: NDArray[np.float32], sources: Sequence[str], start_frame: int) -> None:

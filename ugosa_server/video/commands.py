@@ -67,7 +67,5 @@ def make_features(options: argparse.Namespace) -> int:
         times_s.append(picture.time_s)
         vectors.append(encoder.encode(picture.rgb))
     write_feature_file(options.out, players, times_s, vectors)
-    print(
-        f"{options.out}: {len(players)} pictures of {len(set(players))} players, {len(vectors[0])} features"
-    )
+    print(f"{options.out}: pictures {len(players)}, players {len(set(players))}, features {len(vectors[0])}")
     return 0

@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> ExitCode:
             count = accept_suggestions(audacity)
         if not count:
             raise BadInputError("there are no suggestions; `ugosa-audacity suggest` makes some")
-        print(f"{count} suggestions are marks now")
+        print(f"suggestions that are marks now: {count}")
         return ExitCode.OK
     with (
         AudacityPipe() as audacity,
@@ -152,8 +152,8 @@ class Work:
         select_track(self.audacity, track)
         self.reporter.close()
         print(
-            f"{len(suggestions)} suggestions; listen, move their ends, take the question mark off those that "
-            "are right, or accept all that you leave with `ugosa-audacity accept`"
+            f"suggestions: {len(suggestions)}; listen, move their ends, take the question mark off those "
+            "that are right, or accept all that you leave with `ugosa-audacity accept`"
             if suggestions
             else "the model has nothing to propose; mark by ear"
         )

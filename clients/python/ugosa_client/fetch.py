@@ -327,14 +327,20 @@ def read_stem(
     return _resumed(connection, read, start, end, name or stem.source)
 
 
-def read_preview(connection: Connection, job_id: str, source: str) -> bytes:
-    """Return one source of the newest preview of a job that learns, as a FLAC file.
+def read_preview(connection: Connection, job_id: str, source: str, step: int = 0) -> bytes:
+    """Return one source of a preview of a job that learns, as a FLAC file.
+
+    Args:
+        connection: to the server.
+        job_id: the job.
+        source: one of `PreviewReady.sources`.
+        step: its `step`, so that all its sources are of the same weights; 0 = the newest preview.
 
     Raises:
-        NotFoundError: there is none at this time.
+        NotFoundError: there is none at this time, or not any more: two newer ones have come.
     """
     request = job_service_pb2.ReadStemRequest(
-        job_id=job_id, source=source, take=job_service_pb2.STEM_TAKE_PREVIEW
+        job_id=job_id, source=source, take=job_service_pb2.STEM_TAKE_PREVIEW, preview_step=step
     )
     return _read_whole(connection, connection.jobs.ReadStem, request, f"the preview of {source}")
 

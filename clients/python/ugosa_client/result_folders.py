@@ -20,9 +20,10 @@ from ugosa_client.stem_files import StemFiles
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 LATEST = "-latest"
 BASE_FOLDER = "base"  # of stems of the model as it is, in the folder of the others
+TAKES_FOLDER = "takes"  # of folders of stems that were made for the page alone, in that folder
 STEMS = "stems"
 """The job's own stems, among the takes of `name_files`."""
-FILES = re.compile(rb'(<script id="files" type="application/json">)[^<]*')
+FILES = re.compile(rb'(<script id="files" type="application/json">)([^<]*)')
 
 
 def job_of_folder(folder: Path) -> str | None:
@@ -33,7 +34,8 @@ def job_of_folder(folder: Path) -> str | None:
 def remove_replaced(folder: Path, job_id: str, rule: StemFiles, names: Collection[str]) -> None:
     """Remove the results of another job that files of these names are to replace; with none, a `base` whole.
 
-    Else they would stand among the new ones, as stems of the same song. What is not of that job stays.
+    Else they would stand among the new ones, as stems of the same song. What is not of that job stays. Its
+    files are those of this rule, and those that its page was told: of another rule, and its takes.
     """
     report = _report_of_folder(folder)
     is_song = not names and report.get("take") != BASE_FOLDER  # one named "base", with a folder of its own
@@ -43,8 +45,14 @@ def remove_replaced(folder: Path, job_id: str, rule: StemFiles, names: Collectio
         sources = [str(stem["source"]) for stem in report["stems"]]
         suffix = StemEncoding(report["stem_encoding"]).suffix
         old = rule.names(str(report["file_name"]), sources, suffix)
-        for name in {*old, REPORT_HTML} - {*names}:
+        named = _files_of_page(folder / REPORT_HTML)
+        takes = {Path(name).parent for name in named if Path(name).is_relative_to(TAKES_FOLDER)}
+        reports = [REPORT_HTML, *(f"{take}/{REPORT_JSON}" for take in takes)]
+        for name in {*old, *named, *reports} - {*names}:
             (folder / name).unlink(missing_ok=True)
+        for take in takes:
+            with suppress(OSError):  # something else is in it
+                os.removedirs(folder / take)
         if not names:
             (folder / REPORT_JSON).unlink()
             with suppress(OSError):  # something else is in it
@@ -108,6 +116,17 @@ def name_files(page: Path, takes: Mapping[str, Mapping[str, str]]) -> None:
     partial = page.with_name(page.name + ".tmp")
     partial.write_bytes(text)
     os.replace(partial, page)
+
+
+def _files_of_page(page: Path) -> set[str]:
+    """Return the relative paths that `name_files` wrote into a page; none if there is no such page."""
+    try:
+        found = FILES.search(page.read_bytes())
+    except OSError:
+        return set()
+    takes: dict[str, dict[str, str]] = json.loads(found[2]) if found else {}
+    names = {name for take in takes.values() for name in take.values()}
+    return {name for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts}
 
 
 def _is_empty(folder: Path) -> bool:

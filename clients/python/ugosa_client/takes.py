@@ -24,6 +24,7 @@ from ugosa_client.result_folders import (
     REPORT_HTML,
     REPORT_JSON,
     STEMS,
+    TAKES_FOLDER,
     free_folder,
     job_of_folder,
     name_files,
@@ -32,7 +33,6 @@ from ugosa_client.separate import finish
 from ugosa_client.stem_files import PLAIN, StemFiles
 from ugosa_client.wire.ugosa.v1 import job_service_pb2
 
-TAKES_FOLDER = "takes"
 BASE, MARKED = "base", "marked"
 MAX_FLAC_RATE_HZ = 65_535  # above it FLAC holds multiples of 10 alone
 

@@ -457,9 +457,9 @@ describe("separating", function()
           start_frame = json.null, end_frame = json.null } } })
       end
     end })
-    until_shown("0 findings and 1 suggestions")
+    until_shown("Findings: 0, suggestions: 1")
     separate("Suggest marks")
-    until_shown("2 findings and 0 suggestions")
+    until_shown("Findings: 2, suggestions: 0")
     state.run(support.user(state, { "Check marks" }), state.ready)
     shows("few marks")
     local lines = {}

@@ -163,7 +163,7 @@ function SeparateModel:_show_findings(result)
   findings.add_suggestions(suggestions)
   reaper.UpdateTimeline()
   reaper.Undo_EndBlock2(0, "UGOSA: findings and suggestions", -1)
-  self.notes = { ("%d findings and %d suggestions. Those of a place are in the project as regions. A suggestion "
+  self.notes = { ("Findings: %d, suggestions: %d. Those of a place are in the project as regions. A suggestion "
     .. "becomes a mark when you take the question mark from its name, or by 'UGOSA: Accept suggestions'."):format(
     #problems, #suggestions) }
   for _, problem in ipairs(problems) do self.notes[#self.notes + 1] = problem.message end

@@ -27,8 +27,8 @@ def decode_stem_mp4(path: Path, folder: Path) -> list[SourceAudio]:
             streams = opened.streams.audio
             if len(streams) != len(STREAMS):
                 raise BadAudioError(
-                    f"{path} has {len(streams)} audio streams, but a MUSDB18 file has "
-                    f"{len(STREAMS)}: {', '.join(STREAMS)}"
+                    f"a MUSDB18 file has {len(STREAMS)} audio streams ({', '.join(STREAMS)}), but {path} "
+                    f"has {len(streams)}"
                 )
             rate_hz, channels = streams[0].codec_context.sample_rate, streams[0].codec_context.channels
             outs: list[BinaryIO] = [

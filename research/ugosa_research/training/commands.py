@@ -149,5 +149,5 @@ def export_model(arguments: argparse.Namespace) -> int:
         arguments.separation,
     )
     figures = ", ".join(f"{source} {value:.2f}" for source, value in exported.validation_db.items())
-    print(f"{exported.path}: {exported.steps} steps, held-out SDR in dB {figures}, sha256 {exported.sha256}")
+    print(f"{exported.path}: step {exported.steps}, held-out SDR in dB {figures}, sha256 {exported.sha256}")
     return 0

@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.helpers.encoded import KINDS, RATE_HZ, aiff, encode, encode_mp4, flac_with, tones, wav
+from tests.helpers.encoded import KINDS, RATE_HZ, aiff, encode, encode_mp4, flac_with, id3v1, tones, wav
 from ugosa_server.audio import SourceFrames
 from ugosa_server.audio.decoding import DecodeRequest
 from ugosa_server.audio.decoding.decode import decode
@@ -77,10 +77,25 @@ def test_flac_frames_beyond_the_count_belong_to_the_song(folder):
     np.testing.assert_array_equal(decoded(folder, flac_with(song, RATE_HZ // 2)), decoded(folder, song))
 
 
-def test_joined_flac_files_are_one_song(folder):
-    first, second = encode("FLAC", SECOND), encode("FLAC", HALF)
-    expected = np.concatenate([decoded(folder, first), decoded(folder, second)])
-    np.testing.assert_array_equal(decoded(folder, first + second), expected)
+@pytest.mark.parametrize(
+    ("count", "between"),
+    [(None, b""), (None, id3v1(b"of the first")), (0, b"")],
+    ids=["counted", "with a tag", "uncounted"],
+)
+@pytest.mark.parametrize("frames", [RATE_HZ, 10 * 4096], ids=["a part of a block", "whole blocks"])
+@pytest.mark.parametrize("bits", [16, 24])
+def test_joined_flac_files_are_one_song(folder, bits, frames, count, between):
+    first = flac_with(encode("FLAC", SECOND[:frames]), count)
+    second = io.BytesIO()
+    soundfile.write(second, HALF, RATE_HZ, f"PCM_{bits}", format="FLAC")
+    expected = [decoded(folder, song) for song in (first, second.getvalue(), first)]
+    joined = between.join([first, second.getvalue(), first])
+    np.testing.assert_array_equal(decoded(folder, joined), np.concatenate(expected))
+
+
+def test_a_second_flac_that_is_cut_short_is_refused(folder):
+    song = encode("FLAC", SECOND)
+    refused(folder, song + song[: len(song) // 2], "the FLAC file is damaged")
 
 
 @pytest.mark.parametrize(

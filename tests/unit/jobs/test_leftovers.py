@@ -87,7 +87,7 @@ def test_a_new_database_beside_songs_is_refused_with_a_way_out(filled, caplog):
         path.unlink()
     before = spooled(state_dir)
     for _ in range(2):  # also when the refused start has left a database
-        with pytest.raises(ConfigError, match=r"does not know 2 folders.*newest copy.*--move-unknown"):
+        with pytest.raises(ConfigError, match=r"does not know 2 of the folders.*newest copy.*--move-unknown"):
             start(state_dir)
         assert spooled(state_dir) == before
     start(state_dir, move_unknown=True)
@@ -138,7 +138,7 @@ def test_an_older_database_is_refused_too(filled, tmp_path_factory):
 
     upload = asyncio.run(one_more())
     shutil.copy(older, state_dir / STORE_FILE_NAME)
-    with pytest.raises(ConfigError, match=f"does not know 1 folders.*{upload.upload_id}"):
+    with pytest.raises(ConfigError, match=f"does not know 1 of the folders.*{upload.upload_id}"):
         start(state_dir)
     assert (state_dir / "uploads" / upload.upload_id / "audio.f32").exists()
 

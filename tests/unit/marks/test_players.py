@@ -120,5 +120,7 @@ def test_picture_times_follow_the_request_else_the_model():
     assert picture_times_s(VideoSource("u"), 4.0, 10.0) == (0.0, 4.0, 8.0)
     assert picture_times_s(VideoSource("u", interval_s=5.0), 4.0, 10.0) == (0.0, 5.0)
     assert picture_times_s(VideoSource("u"), 4.0, 0.001) == (0.0,)
-    with pytest.raises(BadOptionError, match=r"10000 pictures each of 2 players .* at least 2\.44 s apart"):
+    with pytest.raises(
+        BadOptionError, match=r"20000 pictures .* 10000 of each player, .* at least 2\.44 s apart"
+    ):
         picture_times_s(VideoSource("u", (PlayerBox(0, 0, 1, 1),) * 2), 1.0, 10_000.0)

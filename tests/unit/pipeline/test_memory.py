@@ -123,8 +123,8 @@ def test_smaller_pieces_give_the_stems_of_a_job_with_them(make_spec, trained_cal
         f"the GPU's memory is too little for {what}"
         for what in (
             "base separation in segments of 2 s: going on with 1 s",
-            "adaptation in batches of 2 segments of 2 s: going on with 1 of 2 s",
-            "adaptation in batches of 1 segments of 2 s: going on with 1 of 1 s",
+            "adaptation in batches of 2 x 2 s: going on with 1 x 2 s",
+            "adaptation in batches of 1 x 2 s: going on with 1 x 1 s",
         )
     ]
     used = options_in_report(spec)

@@ -112,6 +112,20 @@ def test_stems_null_below_minus_140_dbfs_against_a_float_mix(peak, frames, chann
 
 
 @pytest.mark.parametrize("encoding", list(StemEncoding))
+def test_stems_of_a_song_in_dual_mono_are_in_dual_mono(encoding):
+    mix = np.repeat(integer_mix(24, 2 * GROUP_FRAMES + 1025, 1), 2, axis=1)
+    for kind in ESTIMATES:
+        guess = estimates(kind, mix)
+        stems = finish(mix, guess, marks_for(len(mix)), encoding)
+        np.testing.assert_array_equal(stems[:, 0], stems[:, 1], kind)
+        assert null_peak(stems, mix) == 0.0, kind
+    other = mix.copy()
+    other[-1, 1] = 0.0  # one sample is enough
+    stems = finish(other, estimates("near", mix), [], encoding)
+    assert (stems[:, 0] != stems[:, 1]).any()
+
+
+@pytest.mark.parametrize("encoding", list(StemEncoding))
 def test_stems_null_exactly_after_they_were_written_and_read(tmp_path, encoding):
     mix = integer_mix(24, 44_099, 2)
     stems = finish(mix, estimates("wild", mix), marks_for(len(mix)), encoding)

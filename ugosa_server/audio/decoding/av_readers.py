@@ -55,7 +55,7 @@ def open_mp3(file: SongFile, start: int) -> AudioStream:
 def open_mp4(file: SongFile, start: int) -> AudioStream:
     """Read the first audio track of an M4A."""
     seconds = seconds_of_mp4(file, start)
-    container = _open_av(file, start, Container.MP4, "mp4")
+    container = _open_av(PartsFile(file, [(start, file.size_bytes)]), Container.MP4, "mp4")
     if not container.streams.audio:
         raise BadAudioError("the M4A file has no audio track; send one that has")
     track = container.streams.audio[0]
@@ -97,9 +97,9 @@ def open_mp4(file: SongFile, start: int) -> AudioStream:
     return stream
 
 
-def open_flac(file: SongFile, start: int) -> AudioStream:
+def open_flac(file: PartsFile) -> AudioStream:
     """Read all frames of a FLAC, whatever it counts, and prove them by the digest in its header."""
-    container = _open_av(file, start, Container.FLAC, "flac")
+    container = _open_av(file, Container.FLAC, "flac")
     track = container.streams.audio[0] if container.streams.audio else None
     header = b"" if track is None or track.codec_context is None else track.codec_context.extradata or b""
     if track is None or len(header) < STREAMINFO_BYTES:
@@ -119,9 +119,9 @@ def open_flac(file: SongFile, start: int) -> AudioStream:
                     frames = packet.decode()
                 except av.FFmpegError as error:
                     require_all(Container.FLAC, promised, done, "frames")
-                    if not promised or packet.pos is None or file.has(b"fLaC", start + packet.pos):
+                    if not promised:
                         raise damaged(Container.FLAC, done) from error
-                    break  # all that was promised is there, and what follows it is no other song
+                    break  # all that was promised is there
                 for frame in frames:
                     done += frame.samples
                     if not is_proven:
@@ -150,11 +150,10 @@ def _flac_bytes(frame: av.AudioFrame, bits: int) -> bytes:
     return whole.view(np.uint8)[:, : -(-bits // 8)].tobytes()
 
 
-def _open_av(file: SongFile, start: int, container: Container, demuxer: str) -> av.container.InputContainer:
-    parts = PartsFile(file, [(start, file.size_bytes)])
+def _open_av(file: PartsFile, container: Container, demuxer: str) -> av.container.InputContainer:
     try:
         # A file object and a fixed format: FFmpeg opens nothing else, whatever the bytes say.
-        return av.open(parts, "r", format=demuxer)
+        return av.open(file, "r", format=demuxer)
     except (av.FFmpegError, ValueError) as error:
         raise BadAudioError(
             f"the {container} file is damaged or cut short: its header cannot be read; export or copy it "

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from ugosa_server.audio.decoding.av_readers import open_flac, open_mp3, open_mp4
 from ugosa_server.audio.decoding.child import DecodeLimits, DecodeRequest
+from ugosa_server.audio.decoding.flac import flac_songs
 from ugosa_server.audio.decoding.iff import read_aiff, read_wav
 from ugosa_server.audio.decoding.ogg import read_songs
 from ugosa_server.audio.decoding.parts import SongFile
@@ -70,9 +71,9 @@ def _open_song(song: SongFile) -> AudioStream:
         case Container.AIFF:
             return open_sound(read_aiff(song, start), container)
         case Container.OGG:
-            return open_chain(read_songs(song, start))
+            return open_chain(container, (open_sound(link, container) for link in read_songs(song, start)))
         case Container.FLAC:
-            return open_flac(song, start)
+            return open_chain(container, map(open_flac, flac_songs(song, start)))
         case Container.MP3:
             return open_mp3(song, start)
         case Container.MP4:

@@ -148,7 +148,7 @@ def _pages(song: SongFile, position: int) -> Iterator[_Page]:
     while head := song.read(position, HEADER_BYTES + 255):
         if head[:4] != b"OggS":
             after = after_tags(song, position)
-            if after == song.size_bytes or (done and not song.has(b"OggS", after)):
+            if after == song.size_bytes or (done and song.find(b"OggS", after) is None):
                 return
             if after == position or song.read(after, 4) != b"OggS":
                 raise BadAudioError(

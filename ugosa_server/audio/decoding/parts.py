@@ -35,14 +35,16 @@ class SongFile:
             yield block
             position += len(block)
 
-    def has(self, magic: bytes, position: int) -> bool:
-        """Return whether some bytes occur anywhere from a position on."""
+    def find(self, magic: bytes, position: int) -> int | None:
+        """Return where some bytes first occur from a position on; None if they do not."""
         kept = b""
         for block in self.blocks(position):
-            if magic in kept + block:
-                return True
-            kept = block[1 - len(magic) :]
-        return False
+            looked_at = kept + block
+            if (at := looked_at.find(magic)) >= 0:
+                return position - len(kept) + at
+            kept = looked_at[1 - len(magic) :]
+            position += len(block)
+        return None
 
 
 class PartsFile(io.RawIOBase):

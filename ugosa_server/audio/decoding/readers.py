@@ -6,7 +6,7 @@ Each yields float32 blocks [n, C] in file order.
 |---|---|---|---|
 | raw PCM | | libsndfile | x / 2^15, x / 2^23, or the float itself |
 | WAV, AIFF | `iff.py` | libsndfile | the same: 16- and 24-bit integers and float32 come through exactly |
-| FLAC | FFmpeg | FFmpeg through PyAV | the same |
+| FLAC | `flac.py` | FFmpeg through PyAV | the same |
 | OGG (Vorbis, Opus) | `ogg.py` | libsndfile | as its decoder gives them |
 | MP3 | `mpeg.py` | FFmpeg through PyAV | as its decoder gives them |
 | M4A (AAC, ALAC) | FFmpeg | FFmpeg through PyAV | as its decoder gives them; 16- and 24-bit ALAC exactly |
@@ -122,15 +122,14 @@ def _sound_blocks(sound: soundfile.SoundFile, container: str) -> Blocks:
         require_all(container, sound.frames, done, "frames")
 
 
-def open_chain(songs: Iterator[PartsFile]) -> AudioStream:
-    """Read the links of an OGG one after the other, as a player does."""
-    first = open_sound(next(songs), Container.OGG)
+def open_chain(container: Container, links: Iterator[AudioStream]) -> AudioStream:
+    """Read the songs of a file one after the other, as a player does."""
+    first = next(links)
 
     def blocks() -> Blocks:
         yield from first.blocks
-        for song in songs:
-            link = open_sound(song, Container.OGG)
-            require_same(Container.OGG, first, link.sample_rate_hz, link.channels)
+        for link in links:
+            require_same(container, first, link.sample_rate_hz, link.channels)
             yield from link.blocks
 
     return AudioStream(first.sample_rate_hz, first.channels, first.encoding, blocks())

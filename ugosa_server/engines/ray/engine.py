@@ -70,7 +70,7 @@ class RayEngine(WorkerEngine):
                 " brings some"
             )
         kind = "GPUs" if on_gpus else "CPUs"
-        log.info("Ray cluster %s: %d workers on %s", config.ray_address, workers, kind)
+        log.info("Ray cluster %s: workers on %s: %d", config.ray_address, kind, workers)
         settings = settings_of_actor(config, on_gpus=on_gpus)
         return cls(session, settings, workers, preload, config.ray_start_timeout_s)
 

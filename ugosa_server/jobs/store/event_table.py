@@ -78,16 +78,23 @@ class EventTable(Table):
         )
         return [_event(row) for row in rows]
 
-    def newest_stems(self, job_id: str, attempt: int, kind: str) -> tuple[StemFile, ...]:
-        """Return the stems of the newest event of an attempt, "base_stems" or "preview"; none without one."""
-        row = self._db.row(
+    def base_stems(self, job_id: str, attempt: int) -> tuple[StemFile, ...]:
+        """Return the stems of the unadapted network in an attempt; none without its event."""
+        found = self._newest(job_id, attempt, "base_stems", 1)
+        return next((body.stems for body in found if isinstance(body, RunBaseStems)), ())
+
+    def previews(self, job_id: str, attempt: int) -> list[RunPreview]:
+        """Return the previews of an attempt that are on disk: the newest, and the one before it."""
+        return [body for body in self._newest(job_id, attempt, "preview", 2) if isinstance(body, RunPreview)]
+
+    def _newest(self, job_id: str, attempt: int, kind: str, limit: int) -> list[EventBody]:
+        rows = self._db.rows(
             EventRow,
             f"SELECT {COLUMNS} FROM events WHERE job_id = ? AND attempt = ? AND kind = ?"
-            " ORDER BY seq DESC LIMIT 1",
-            (job_id, attempt, kind),
+            " ORDER BY seq DESC LIMIT ?",
+            (job_id, attempt, kind, limit),
         )
-        body = None if row is None else _event(row).body
-        return body.stems if isinstance(body, RunBaseStems | RunPreview) else ()
+        return [_event(row).body for row in rows]
 
     def after_in_array(self, array_id: str, array_seq: int, limit: int) -> list[tuple[int, JobEvent]]:
         """Return at most `limit` events of an array's jobs with a larger array_seq, and that, in order."""

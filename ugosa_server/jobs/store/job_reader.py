@@ -195,7 +195,7 @@ class JobReader:
         if job.state is JobState.QUEUED:
             return replace(job, queue_position=self._turns.position(job.principal, job.number))
         if job.options.base_stems is not BaseStems.NONE and not job.state.ended:
-            return replace(job, base_stems=self._events.newest_stems(job.job_id, job.attempt, "base_stems"))
+            return replace(job, base_stems=self._events.base_stems(job.job_id, job.attempt))
         return replace(job, base_stems=job.result.base_stems) if job.result else job
 
 

@@ -100,7 +100,7 @@ class Database:
         sql = f"SELECT {columns} FROM {table} WHERE {id_column} = ? AND principal = ?"
         row = self.row(row_type, sql, (row_id, principal))
         if row is None:
-            raise NotFoundError(f"no {name} {row_id!r}{advice}")
+            raise NotFoundError(f"no {name} {row_id!r}{advice}", unknown=id_column)
         return row
 
     def insert(self, table: str, **columns: object) -> None:

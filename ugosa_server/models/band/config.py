@@ -52,7 +52,7 @@ class BandConfig(NetworkDefaults):
         theirs = (self.second.sample_rate_hz, self.second.audio_channels)
         if ours != theirs:
             raise BadOptionError(
-                f"the stages differ: {ours[0]} Hz and {ours[1]} channels, {theirs[0]} Hz and {theirs[1]}"
+                f"the stages differ in Hz and channels: {ours[0]} and {ours[1]}, {theirs[0]} and {theirs[1]}"
             )
         if len(self.decoder_shares) != len(self.sources) - 1:
             raise BadOptionError(

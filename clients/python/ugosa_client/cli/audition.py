@@ -82,8 +82,11 @@ class Audition:
                 self._reporter.say(f"no preview came into {self._folder}: {WHY_NONE[event.state]}")
             return
         try:
-            files = {source: self._client.read_preview(event.job_id, source) for source in event.sources}
-        except NotFoundError:  # the job has ended meanwhile
+            files = {
+                source: self._client.read_preview(event.job_id, source, event.step)
+                for source in event.sources
+            }
+        except NotFoundError:  # the job has ended meanwhile, or newer ones have come
             return
         self._number += 1
         names = StemFiles(f"preview-{self._number:04d}-{{stem}}").names("", list(files), ".flac")

@@ -113,7 +113,7 @@ def run_batch(arguments: argparse.Namespace, client: UgosaClient, reporter: Repo
     computed = sum(outcome.computed and outcome.exit_code is ExitCode.OK for outcome in ordered)
     songs_per_hour = round(3600 * computed / elapsed_s, 1)
     there = len(ordered) - len(failed) - computed
-    text = f"{summary(ordered)}\n{computed} computed, {songs_per_hour:g} songs an hour"
+    text = f"{summary(ordered)}\n{computed} computed, {songs_per_hour:g} an hour"
     text += f"; {there} were there already" if there else ""
     try:
         write_summary(out / SUMMARY_NAME, ordered)

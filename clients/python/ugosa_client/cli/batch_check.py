@@ -56,7 +56,7 @@ def check_songs(
     unknown = [song.song for song in checked if not song.stems_bytes and not song.error]
     unmarked = sum(not song.marks and not song.error for song in checked)
     free = shutil.disk_usage(existing_place(out)).free
-    text = f"{len(checked)} songs, {unmarked} of them without marks\n"
+    text = f"songs: {len(checked)}, without marks: {unmarked}\n"
     text += f"stems: up to {needed / 1e6:,.0f} MB, and as much at the server; {free / 1e6:,.0f} MB free here"
     if unknown:
         text += f"\nnot counted, since only the server can tell their length: {', '.join(unknown)}"

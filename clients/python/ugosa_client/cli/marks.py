@@ -97,7 +97,7 @@ def run_convert(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
     _refuse_existing(arguments)
     write_regions(arguments.out, regions, rate, _format(arguments), arguments.into)
     reporter.result(
-        {"file": arguments.out, "regions": len(regions)}, f"{arguments.out}: {len(regions)} regions"
+        {"file": arguments.out, "regions": len(regions)}, f"regions in {arguments.out}: {len(regions)}"
     )
 
 
@@ -146,8 +146,9 @@ def run_suggest(arguments: argparse.Namespace, client: UgosaClient, reporter: Re
     write_regions(arguments.out, regions, rate, _format(arguments), into=arguments.into)
     reporter.result(
         {"file": arguments.out, "suggestions": suggestions, "audio": upload.audio, "model": model.name},
-        f"{arguments.out}: {len(regions)} suggestions; listen, and take the question mark off those that are "
-        f"right, or `ugosa marks convert {quote(str(arguments.out))} OUT --accept 90` those of 90 % and more",
+        f"suggestions in {arguments.out}: {len(regions)}; listen, and take the question mark off those that "
+        f"are right, or `ugosa marks convert {quote(str(arguments.out))} OUT --accept 90` those of 90 % "
+        "and more",
     )
 
 

@@ -57,7 +57,7 @@ class Reporter(ABC):
 
     def previewed(self, event: PreviewReady, files: Mapping[str, Path]) -> None:
         """Show a preview, which is on disk as a file for each source."""
-        text = f"preview after {event.step} steps: {', '.join(map(str, files.values()))}"
+        text = f"preview after step {event.step}: {', '.join(map(str, files.values()))}"
         self._show("preview", {**asdict(event), "files": files}, text)
 
     def fetched(self, file_name: str, done_bytes: int, all_bytes: int) -> None:
@@ -233,7 +233,7 @@ def describe(event: JobEvent) -> str:
     if isinstance(event, BaseStemsReady):
         return "the stems of the model as it is are there; better ones may follow"
     if isinstance(event, PreviewReady):
-        return f"a preview after {event.step} steps of epoch {event.epoch} is there"
+        return f"a preview after step {event.step}, in epoch {event.epoch}, is there"
     text = event.phase.replace("_", " ")
     if event.epochs:
         text += f", epoch {event.epoch}/{event.epochs}"

@@ -121,8 +121,7 @@ def _job_id(job: str, song: str | None, client: UgosaClient) -> str:
         if version.number == int(job):
             return version.job.job_id
     raise NotFoundError(
-        f"{song} has {len(versions)} versions, and none is number {job}; `ugosa versions {quote(song)}`"
-        " lists them"
+        f"{song} has no version {job} among its {len(versions)}; `ugosa versions {quote(song)}` lists them"
     )
 
 

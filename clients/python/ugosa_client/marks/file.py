@@ -101,8 +101,8 @@ def _checked(
     n_suggested = sum(finding.code == "SUGGESTION" for finding in findings)
     if n_suggested and not marks:
         raise MarksFileError(
-            f"{name} holds {n_suggested} suggestions and no mark; take the question mark off those that are "
-            f"right, or accept the surer ones: ugosa marks convert {name} OUT --accept 90"
+            f"{name} holds suggestions ({n_suggested}) and no mark; take the question mark off those that "
+            f"are right, or accept the surer ones: ugosa marks convert {name} OUT --accept 90"
         )
     return marks
 

@@ -320,5 +320,5 @@ async def _disk_refusal(request: Request, error: Exception) -> Response:
 async def _refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, UgosaClientError)
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
-    message = SONG_GONE if error.message.startswith("no upload ") else error.message
+    message = SONG_GONE if error.metadata.get("unknown") == "upload_id" else error.message
     return JSONResponse({"reason": error.reason, "message": message}, status)

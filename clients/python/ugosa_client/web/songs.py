@@ -148,16 +148,16 @@ class Songs:
         return PlainWav(lambda: StemReader(self._client, job_id, stem))
 
     def preview_wav(self, job_id: str, source: str, step: int) -> PlainWav:
-        """Return a source of the newest preview of a job that learns; NotFoundError if there is none.
+        """Return a source of a preview of a job that learns; NotFoundError if there is none.
 
         Args:
             job_id: the job.
             source: one of its stems.
-            step: of the preview that the page knows of; what was read for it before is not asked for again.
+            step: after which the preview was made; what was read of it before is not asked for again.
         """
         key = (job_id, source, step)
         data = self._cached(
-            self._previews, MAX_CACHED_PREVIEWS, key, lambda: self._client.read_preview(job_id, source)
+            self._previews, MAX_CACHED_PREVIEWS, key, lambda: self._client.read_preview(job_id, source, step)
         )
         return PlainWav(lambda: io.BytesIO(data))
 

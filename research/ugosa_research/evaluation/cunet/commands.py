@@ -82,7 +82,7 @@ def evaluate_cunet(arguments: argparse.Namespace) -> int:
     segments = 0
     for done in score_pieces(pieces, systems, classes, scores, with_bss=not arguments.no_bss):
         segments += done.segments
-        print(f"{done.done}/{done.of} {done.piece}: {done.segments} segments", flush=True)
+        print(f"{done.done}/{done.of} {done.piece}: segments {done.segments}", flush=True)
     figures = scores.figures()
     text = paper_tables(systems, figures) + "\n"
     print(text)

@@ -127,7 +127,7 @@ def view(progress: CunetProgress) -> View:
         )
     return View(
         step=progress.iteration,
-        state=f"loss {progress.loss:.4f}, up to {progress.stage} sources, rate {progress.learning_rate:.2g}",
+        state=f"loss {progress.loss:.4f}, sources up to {progress.stage}, rate {progress.learning_rate:.2g}",
         line=json.dumps({key: value for key, value in line.items() if value is not None}),
         figures=figures,
         validation=validation,

@@ -89,8 +89,8 @@ def require_video(recordings: SolosSet) -> None:
     ]
     if unseen:
         raise ConfigError(
-            f"{len(unseen)} recordings such as {unseen[0]} have no {unseen[0].stem}.npz of video features "
-            "beside them; `ugosa-server video features` makes such files"
+            f"recordings with no .npz of video features beside them: {len(unseen)}, such as {unseen[0]}; "
+            "`ugosa-server video features` makes such files"
         )
 
 

@@ -27,17 +27,17 @@ from ugosa_server.wire.ugosa.v1 import job_pb2 as ugosa_dot_v1_dot_job__pb2
 from ugosa_server.wire.ugosa.v1 import marks_pb2 as ugosa_dot_v1_dot_marks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1augosa/v1/job_service.proto\x12\x08ugosa.v1\x1a\x14ugosa/v1/audio.proto\x1a\x12ugosa/v1/job.proto\x1a\x14ugosa/v1/marks.proto\"\x8f\x01\n\x10\x43reateJobRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tupload_id\x18\x02 \x01(\t\x12%\n\x07options\x18\x03 \x01(\x0b\x32\x14.ugosa.v1.JobOptions\x12\x1e\n\x05marks\x18\x04 \x01(\x0b\x32\x0f.ugosa.v1.Marks\x12\r\n\x05reuse\x18\x05 \x01(\x08\"/\n\x11\x43reateJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\",\n\x0eGetJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"q\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\"\n\x06states\x18\x03 \x03(\x0e\x32\x12.ugosa.v1.JobState\x12\x13\n\x0bsong_sha256\x18\x04 \x01(\t\"H\n\x10ListJobsResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.ugosa.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x0fSetMarksRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1e\n\x05marks\x18\x02 \x01(\x0b\x32\x0f.ugosa.v1.Marks\".\n\x10SetMarksResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"4\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"5\n\x10WatchJobResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.ugosa.v1.JobEvent\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"/\n\x11\x43\x61ncelJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"\"\n\x10\x41\x63\x63\x65ptJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"/\n\x11\x41\x63\x63\x65ptJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"\"\n\x10\x44\x65leteJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"1\n\x0eStarJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07starred\x18\x02 \x01(\x08\"-\n\x0fStarJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"s\n\x0fReadStemRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0e\n\x06length\x18\x04 \x01(\x03\x12 \n\x04take\x18\x05 \x01(\x0e\x32\x12.ugosa.v1.StemTake\"2\n\x10ReadStemResponse\x12\x1e\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x0f.ugosa.v1.Chunk\"4\n\x12ReadAdapterRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"5\n\x13ReadAdapterResponse\x12\x1e\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x0f.ugosa.v1.Chunk\"K\n\x11ReadReportRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12&\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x16.ugosa.v1.ReportFormat\"4\n\x12ReadReportResponse\x12\x1e\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x0f.ugosa.v1.Chunk*e\n\x08StemTake\x12\x19\n\x15STEM_TAKE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTEM_TAKE_FINAL\x10\x01\x12\x12\n\x0eSTEM_TAKE_BASE\x10\x02\x12\x15\n\x11STEM_TAKE_PREVIEW\x10\x03*]\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x01\x12\x16\n\x12REPORT_FORMAT_HTML\x10\x02\x32\xca\x06\n\nJobService\x12\x44\n\tCreateJob\x12\x1a.ugosa.v1.CreateJobRequest\x1a\x1b.ugosa.v1.CreateJobResponse\x12;\n\x06GetJob\x12\x17.ugosa.v1.GetJobRequest\x1a\x18.ugosa.v1.GetJobResponse\x12\x41\n\x08ListJobs\x12\x19.ugosa.v1.ListJobsRequest\x1a\x1a.ugosa.v1.ListJobsResponse\x12\x41\n\x08SetMarks\x12\x19.ugosa.v1.SetMarksRequest\x1a\x1a.ugosa.v1.SetMarksResponse\x12\x43\n\x08WatchJob\x12\x19.ugosa.v1.WatchJobRequest\x1a\x1a.ugosa.v1.WatchJobResponse0\x01\x12\x44\n\tCancelJob\x12\x1a.ugosa.v1.CancelJobRequest\x1a\x1b.ugosa.v1.CancelJobResponse\x12\x44\n\tAcceptJob\x12\x1a.ugosa.v1.AcceptJobRequest\x1a\x1b.ugosa.v1.AcceptJobResponse\x12\x44\n\tDeleteJob\x12\x1a.ugosa.v1.DeleteJobRequest\x1a\x1b.ugosa.v1.DeleteJobResponse\x12>\n\x07StarJob\x12\x18.ugosa.v1.StarJobRequest\x1a\x19.ugosa.v1.StarJobResponse\x12\x43\n\x08ReadStem\x12\x19.ugosa.v1.ReadStemRequest\x1a\x1a.ugosa.v1.ReadStemResponse0\x01\x12L\n\x0bReadAdapter\x12\x1c.ugosa.v1.ReadAdapterRequest\x1a\x1d.ugosa.v1.ReadAdapterResponse0\x01\x12I\n\nReadReport\x12\x1b.ugosa.v1.ReadReportRequest\x1a\x1c.ugosa.v1.ReadReportResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1augosa/v1/job_service.proto\x12\x08ugosa.v1\x1a\x14ugosa/v1/audio.proto\x1a\x12ugosa/v1/job.proto\x1a\x14ugosa/v1/marks.proto\"\x8f\x01\n\x10\x43reateJobRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tupload_id\x18\x02 \x01(\t\x12%\n\x07options\x18\x03 \x01(\x0b\x32\x14.ugosa.v1.JobOptions\x12\x1e\n\x05marks\x18\x04 \x01(\x0b\x32\x0f.ugosa.v1.Marks\x12\r\n\x05reuse\x18\x05 \x01(\x08\"/\n\x11\x43reateJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\",\n\x0eGetJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"q\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\"\n\x06states\x18\x03 \x03(\x0e\x32\x12.ugosa.v1.JobState\x12\x13\n\x0bsong_sha256\x18\x04 \x01(\t\"H\n\x10ListJobsResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.ugosa.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x0fSetMarksRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1e\n\x05marks\x18\x02 \x01(\x0b\x32\x0f.ugosa.v1.Marks\".\n\x10SetMarksResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"4\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"5\n\x10WatchJobResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.ugosa.v1.JobEvent\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"/\n\x11\x43\x61ncelJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"\"\n\x10\x41\x63\x63\x65ptJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"/\n\x11\x41\x63\x63\x65ptJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"\"\n\x10\x44\x65leteJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"1\n\x0eStarJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07starred\x18\x02 \x01(\x08\"-\n\x0fStarJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.ugosa.v1.Job\"\x89\x01\n\x0fReadStemRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0e\n\x06length\x18\x04 \x01(\x03\x12 \n\x04take\x18\x05 \x01(\x0e\x32\x12.ugosa.v1.StemTake\x12\x14\n\x0cpreview_step\x18\x06 \x01(\x05\"2\n\x10ReadStemResponse\x12\x1e\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x0f.ugosa.v1.Chunk\"4\n\x12ReadAdapterRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"5\n\x13ReadAdapterResponse\x12\x1e\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x0f.ugosa.v1.Chunk\"K\n\x11ReadReportRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12&\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x16.ugosa.v1.ReportFormat\"4\n\x12ReadReportResponse\x12\x1e\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x0f.ugosa.v1.Chunk*e\n\x08StemTake\x12\x19\n\x15STEM_TAKE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTEM_TAKE_FINAL\x10\x01\x12\x12\n\x0eSTEM_TAKE_BASE\x10\x02\x12\x15\n\x11STEM_TAKE_PREVIEW\x10\x03*]\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x01\x12\x16\n\x12REPORT_FORMAT_HTML\x10\x02\x32\xca\x06\n\nJobService\x12\x44\n\tCreateJob\x12\x1a.ugosa.v1.CreateJobRequest\x1a\x1b.ugosa.v1.CreateJobResponse\x12;\n\x06GetJob\x12\x17.ugosa.v1.GetJobRequest\x1a\x18.ugosa.v1.GetJobResponse\x12\x41\n\x08ListJobs\x12\x19.ugosa.v1.ListJobsRequest\x1a\x1a.ugosa.v1.ListJobsResponse\x12\x41\n\x08SetMarks\x12\x19.ugosa.v1.SetMarksRequest\x1a\x1a.ugosa.v1.SetMarksResponse\x12\x43\n\x08WatchJob\x12\x19.ugosa.v1.WatchJobRequest\x1a\x1a.ugosa.v1.WatchJobResponse0\x01\x12\x44\n\tCancelJob\x12\x1a.ugosa.v1.CancelJobRequest\x1a\x1b.ugosa.v1.CancelJobResponse\x12\x44\n\tAcceptJob\x12\x1a.ugosa.v1.AcceptJobRequest\x1a\x1b.ugosa.v1.AcceptJobResponse\x12\x44\n\tDeleteJob\x12\x1a.ugosa.v1.DeleteJobRequest\x1a\x1b.ugosa.v1.DeleteJobResponse\x12>\n\x07StarJob\x12\x18.ugosa.v1.StarJobRequest\x1a\x19.ugosa.v1.StarJobResponse\x12\x43\n\x08ReadStem\x12\x19.ugosa.v1.ReadStemRequest\x1a\x1a.ugosa.v1.ReadStemResponse0\x01\x12L\n\x0bReadAdapter\x12\x1c.ugosa.v1.ReadAdapterRequest\x1a\x1d.ugosa.v1.ReadAdapterResponse0\x01\x12I\n\nReadReport\x12\x1b.ugosa.v1.ReadReportRequest\x1a\x1c.ugosa.v1.ReadReportResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ugosa.v1.job_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STEMTAKE']._serialized_start=1525
-  _globals['_STEMTAKE']._serialized_end=1626
-  _globals['_REPORTFORMAT']._serialized_start=1628
-  _globals['_REPORTFORMAT']._serialized_end=1721
+  _globals['_STEMTAKE']._serialized_start=1548
+  _globals['_STEMTAKE']._serialized_end=1649
+  _globals['_REPORTFORMAT']._serialized_start=1651
+  _globals['_REPORTFORMAT']._serialized_end=1744
   _globals['_CREATEJOBREQUEST']._serialized_start=105
   _globals['_CREATEJOBREQUEST']._serialized_end=248
   _globals['_CREATEJOBRESPONSE']._serialized_start=250
@@ -74,18 +74,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARJOBREQUEST']._serialized_end=1067
   _globals['_STARJOBRESPONSE']._serialized_start=1069
   _globals['_STARJOBRESPONSE']._serialized_end=1114
-  _globals['_READSTEMREQUEST']._serialized_start=1116
-  _globals['_READSTEMREQUEST']._serialized_end=1231
-  _globals['_READSTEMRESPONSE']._serialized_start=1233
-  _globals['_READSTEMRESPONSE']._serialized_end=1283
-  _globals['_READADAPTERREQUEST']._serialized_start=1285
-  _globals['_READADAPTERREQUEST']._serialized_end=1337
-  _globals['_READADAPTERRESPONSE']._serialized_start=1339
-  _globals['_READADAPTERRESPONSE']._serialized_end=1392
-  _globals['_READREPORTREQUEST']._serialized_start=1394
-  _globals['_READREPORTREQUEST']._serialized_end=1469
-  _globals['_READREPORTRESPONSE']._serialized_start=1471
-  _globals['_READREPORTRESPONSE']._serialized_end=1523
-  _globals['_JOBSERVICE']._serialized_start=1724
-  _globals['_JOBSERVICE']._serialized_end=2566
+  _globals['_READSTEMREQUEST']._serialized_start=1117
+  _globals['_READSTEMREQUEST']._serialized_end=1254
+  _globals['_READSTEMRESPONSE']._serialized_start=1256
+  _globals['_READSTEMRESPONSE']._serialized_end=1306
+  _globals['_READADAPTERREQUEST']._serialized_start=1308
+  _globals['_READADAPTERREQUEST']._serialized_end=1360
+  _globals['_READADAPTERRESPONSE']._serialized_start=1362
+  _globals['_READADAPTERRESPONSE']._serialized_end=1415
+  _globals['_READREPORTREQUEST']._serialized_start=1417
+  _globals['_READREPORTREQUEST']._serialized_end=1492
+  _globals['_READREPORTRESPONSE']._serialized_start=1494
+  _globals['_READREPORTRESPONSE']._serialized_end=1546
+  _globals['_JOBSERVICE']._serialized_start=1747
+  _globals['_JOBSERVICE']._serialized_end=2589
 # @@protoc_insertion_point(module_scope)

@@ -159,18 +159,20 @@ class StarJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
 class ReadStemRequest(_message.Message):
-    __slots__ = ("job_id", "source", "offset", "length", "take")
+    __slots__ = ("job_id", "source", "offset", "length", "take", "preview_step")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     TAKE_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_STEP_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     source: str
     offset: int
     length: int
     take: StemTake
-    def __init__(self, job_id: _Optional[str] = ..., source: _Optional[str] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ..., take: _Optional[_Union[StemTake, str]] = ...) -> None: ...
+    preview_step: int
+    def __init__(self, job_id: _Optional[str] = ..., source: _Optional[str] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ..., take: _Optional[_Union[StemTake, str]] = ..., preview_step: _Optional[int] = ...) -> None: ...
 
 class ReadStemResponse(_message.Message):
     __slots__ = ("chunk",)

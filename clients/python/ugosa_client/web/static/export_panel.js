@@ -68,7 +68,7 @@ export class ExportPanel {
     const marks = await attempt(() => api.readMarks(page.song.upload_id, file, page.model.name));
     if (!marks) return;
     page.editor.marks.replaceAll(marks);
-    say(`${marks.length} marks of ${file.name}; Ctrl Z brings yours back`);
+    say(`Marks of ${file.name}: ${marks.length}; Ctrl Z brings yours back`);
   }
 
   async #write() {

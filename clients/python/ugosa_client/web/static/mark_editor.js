@@ -200,7 +200,7 @@ export class MarkEditor {
     this.suggestions = all.filter((mark) => mark.state === "silent" && !this.#isSaid(mark)); // what a model learns from
     this.page.renderMarks();
     const count = this.suggestions.length;
-    say(count ? `${count} silences suggested: listen, and press Enter to accept one` : "the model suggests no further silences");
+    say(count ? `Silences suggested: ${count}; listen, and press Enter to accept one` : "the model suggests no further silences");
   }
 
   /**
