@@ -459,6 +459,9 @@ describe("separating", function()
     end })
     until_shown("0 findings and 1 suggestions")
     separate("Suggest marks")
+    local is_shown = state.ready
+    state.ready = function() return #state.requests == 3 and is_shown() end
+    state.run(support.user(state, { "Suggest marks" }), state.ready) -- again: the same is not proposed twice
     until_shown("2 findings and 0 suggestions")
     state.run(support.user(state, { "Check marks" }), state.ready)
     shows("few marks")
@@ -469,7 +472,7 @@ describe("separating", function()
     table.sort(lines)
     assert.same({ "UGOSA: vocals sound here - make it active 10-10.5", "no drums 87% ? 10-10.5", "no vocals 10-10.5" },
       lines)
-    assert.equal(2, #state.undo_steps)
+    assert.equal(3, #state.undo_steps)
   end)
 
   it("ends when its window is closed", function()
