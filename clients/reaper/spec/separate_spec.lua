@@ -108,6 +108,22 @@ describe("separating", function()
     shows("the model hears vocals")
   end)
 
+  it("sends nothing of an item that was changed or removed while the window was open", function()
+    support.fake_helper(state, { run = support.say_success })
+    for _, change in ipairs({
+      function() state.item.values.D_POSITION = 20 end,
+      function() state.track.items = {} end,
+    }) do
+      until_shown("Settings")
+      separate()
+      state.set_up(change)
+      until_shown("'my song ü.wav' was changed or removed")
+      state.run(support.user(state, { "Separate" }), state.ready)
+      state.quit()
+    end
+    assert.equal("models", state.requests[#state.requests].command[1])
+  end)
+
   it("says how to install the helper when there is none", function()
     os.remove(state.helper)
     separate()
@@ -369,6 +385,31 @@ describe("separating", function()
       support.action("Resume jobs of this project")
       state.run(nil, state.ready)
       assert.equal(2, #state.started)
+      assert.equal(5, #state.tracks)
+    end)
+
+    it("is taken up where its folder is now when the project was moved", function()
+      begin_and_quit()
+      local moved = state.folder .. "/moved"
+      assert(os.execute(("mkdir '%s' && mv '%s/UGOSA stems' '%s'"):format(moved, state.folder, moved)))
+      state.media_folder = moved
+      until_shown("stems are in the project")
+      support.action("Resume jobs of this project")
+      state.run(nil, state.ready)
+      assert.equal(5, #state.tracks)
+      assert.equal(moved .. "/UGOSA stems", state.requests[3].out_dir:sub(1, #moved + #"/UGOSA stems"))
+    end)
+
+    it("is not forgotten while its folder is not there, which is said", function()
+      begin_and_quit()
+      assert(os.execute(("mv '%s/UGOSA stems' '%s/away'"):format(state.folder, state.folder)))
+      support.action("Resume jobs of this project")
+      assert.truthy(state.messages[1].text:find("my song ü.wav", 1, true))
+      assert.truthy(state.messages[1].text:find("UGOSA stems", 1, true))
+      assert(os.execute(("mv '%s/away' '%s/UGOSA stems'"):format(state.folder, state.folder)))
+      until_shown("stems are in the project")
+      support.action("Resume jobs of this project")
+      state.run(nil, state.ready)
       assert.equal(5, #state.tracks)
     end)
 
