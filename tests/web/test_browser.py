@@ -122,9 +122,11 @@ def open_page(
     [
         "drag_draws_silence_and_undo_takes_it_back",
         "edge_resizes_a_mark_and_middle_moves_it",
+        "label_stays_within_its_mark",
         "marks_are_there_again_after_a_reload",
         "finding_is_a_badge_on_its_mark",
         "changed_mark_gives_a_second_version",
+        "slow_answer_is_waited_for_and_asked_once",
         "job_goes_on_from_the_last_or_starts_fresh",
         "takes_switch_without_a_gap_or_a_shift",
         "solo_and_loop_are_sample_exact",

@@ -77,6 +77,17 @@ describe("inserting stems", function()
     assert.is_false(state.tracks[2].has_defaults)
   end)
 
+  it("copies gain and fades as they are when the stems come, but for what was rendered", function()
+    local place = insert.place_of(stretch.selected()[1])
+    state.item.values.D_VOL, state.item.values.D_FADEINLEN = 0.5, 0.25
+    insert.stems({ { place = place, stems = stems } })
+    local stem = state.tracks[2].items[1].values
+    assert.same({ 0.5, 0.25 }, { stem.D_VOL, stem.D_FADEINLEN })
+    place.mode, place.look.item.D_VOL, state.item.values.B_MUTE = "render", 1, 0
+    insert.stems({ { place = place, stems = stems } })
+    assert.equal(1, state.tracks[2].items[1].values.D_VOL)
+  end)
+
   it("lets items of one track share stem tracks, unless they overlap", function()
     local later = state.add_item(state.track, state.song, { D_POSITION = 20, B_UISEL = 1 })
     insert_selected()

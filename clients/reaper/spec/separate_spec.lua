@@ -108,6 +108,22 @@ describe("separating", function()
     shows("the model hears vocals")
   end)
 
+  it("sends nothing of an item that was changed or removed while the window was open", function()
+    support.fake_helper(state, { run = support.say_success })
+    for _, change in ipairs({
+      function() state.item.values.D_POSITION = 20 end,
+      function() state.track.items = {} end,
+    }) do
+      until_shown("Settings")
+      separate()
+      state.set_up(change)
+      until_shown("'my song ü.wav' was changed or removed")
+      state.run(support.user(state, { "Separate" }), state.ready)
+      state.quit()
+    end
+    assert.equal("models", state.requests[#state.requests].command[1])
+  end)
+
   it("says how to install the helper when there is none", function()
     os.remove(state.helper)
     separate()
@@ -372,6 +388,31 @@ describe("separating", function()
       assert.equal(5, #state.tracks)
     end)
 
+    it("is taken up where its folder is now when the project was moved", function()
+      begin_and_quit()
+      local moved = state.folder .. "/moved"
+      assert(os.execute(("mkdir '%s' && mv '%s/UGOSA stems' '%s'"):format(moved, state.folder, moved)))
+      state.media_folder = moved
+      until_shown("stems are in the project")
+      support.action("Resume jobs of this project")
+      state.run(nil, state.ready)
+      assert.equal(5, #state.tracks)
+      assert.equal(moved .. "/UGOSA stems", state.requests[3].out_dir:sub(1, #moved + #"/UGOSA stems"))
+    end)
+
+    it("is not forgotten while its folder is not there, which is said", function()
+      begin_and_quit()
+      assert(os.execute(("mv '%s/UGOSA stems' '%s/away'"):format(state.folder, state.folder)))
+      support.action("Resume jobs of this project")
+      assert.truthy(state.messages[1].text:find("my song ü.wav", 1, true))
+      assert.truthy(state.messages[1].text:find("UGOSA stems", 1, true))
+      assert(os.execute(("mv '%s/away' '%s/UGOSA stems'"):format(state.folder, state.folder)))
+      until_shown("stems are in the project")
+      support.action("Resume jobs of this project")
+      state.run(nil, state.ready)
+      assert.equal(5, #state.tracks)
+    end)
+
     it("is not taken up twice", function()
       begin_and_quit()
       support.action("Resume jobs of this project")
@@ -459,6 +500,9 @@ describe("separating", function()
     end })
     until_shown("Findings: 0, suggestions: 1")
     separate("Suggest marks")
+    local is_shown = state.ready
+    state.ready = function() return #state.requests == 3 and is_shown() end
+    state.run(support.user(state, { "Suggest marks" }), state.ready) -- again: the same is not proposed twice
     until_shown("Findings: 2, suggestions: 0")
     state.run(support.user(state, { "Check marks" }), state.ready)
     shows("few marks")
@@ -469,7 +513,7 @@ describe("separating", function()
     table.sort(lines)
     assert.same({ "UGOSA: vocals sound here - make it active 10-10.5", "no drums 87% ? 10-10.5", "no vocals 10-10.5" },
       lines)
-    assert.equal(2, #state.undo_steps)
+    assert.equal(3, #state.undo_steps)
   end)
 
   it("ends when its window is closed", function()

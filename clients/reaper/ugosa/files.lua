@@ -43,6 +43,9 @@ function files.write(path, text)
   return closed, close_message
 end
 
+--- Return the folder of all stems of the project, as it is now.
+function files.stems_folder() return files.join(reaper.GetProjectPath(""), "UGOSA stems") end
+
 --- Make a folder of that name in `parent`, numbered when there is one; return its path, or nil and why not.
 function files.make_folder(parent, name)
   local number, path = 1, files.join(parent, name)

@@ -27,13 +27,27 @@ function findings.add_problems(problems)
   end
 end
 
---- Add a region for each suggestion {source, state, start_s, end_s, confidence}. The question mark at the end of
--- its name keeps it from being a mark.
+-- Return what a suggestion's name says without its confidence and question mark, or nil for any other name.
+local function suggested(name)
+  local said = name:match("^(.-)%s+%?%s*$")
+  return said and (said:match("^(.-)%s+%d+%%$") or said)
+end
+
+local function saying(name, span) return ("%s %.6f %.6f"):format(name, span.start_s, span.end_s) end
+
+--- Add a region for each suggestion {source, state, start_s, end_s, confidence}, unless there is one that says the same
+-- of the same time. The question mark at the end of its name keeps it from being a mark.
 function findings.add_suggestions(suggestions)
+  local is_said = {}
+  for _, region in ipairs(project_marks.regions()) do
+    is_said[saying(suggested(region.name) or region.name, region)] = true
+  end
   for _, suggestion in ipairs(suggestions) do
     local suffix = project_marks.SUGGESTION_SUFFIX
     if suggestion.confidence then suffix = (" %d%%%s"):format(math.floor(suggestion.confidence * 100 + 0.5), suffix) end
-    project_marks.add(suggestion.source, suggestion.state, suggestion.start_s, suggestion.end_s, suffix)
+    if not is_said[saying(labels.write(suggestion.source, suggestion.state), suggestion)] then
+      project_marks.add(suggestion.source, suggestion.state, suggestion.start_s, suggestion.end_s, suffix)
+    end
   end
 end
 
@@ -42,7 +56,7 @@ function findings.accept_suggestions(from_s, to_s)
   local count = 0
   reaper.Undo_BeginBlock2(0)
   for _, region in ipairs(project_marks.regions()) do
-    local name = region.name:match("^(.-)%s*%d*%%?%s+%?%s*$")
+    local name = suggested(region.name)
     local inside = not from_s or (region.start_s >= from_s - 1e-9 and region.end_s <= to_s + 1e-9)
     if name and inside then
       local negated = name:match("^no (.+)$")

@@ -2,6 +2,7 @@
 -- gain, pan and fades, on child tracks of its track, so that they pass the same effects, fader and sends.
 
 local instruments = require("ugosa.instruments")
+local stretch = require("ugosa.stretch")
 
 local insert = {}
 
@@ -132,6 +133,9 @@ local function insert_one(place, stems)
       and reaper.GetMediaItemTakeInfo_Value(take, "D_STARTOFFS") == place.take_offset_s
     if is_there and place.is_whole then is_there = math.abs(end_s - place.end_s) < 1e-9 end
     if is_there then
+      if place.mode == "source" then -- the user may have changed its gain or fades since
+        place.look = stretch.look_of(item, take, place.start_s == start_s, place.end_s == end_s)
+      end
       item = place.is_whole and item or cut_out(item, place)
       reaper.SetMediaItemInfo_Value(item, "B_MUTE", 1)
     else
@@ -190,14 +194,14 @@ function insert.other_files(changes)
 end
 
 --- Return the place of a stretch, which can be written to a file and outlives the item.
-function insert.place_of(stretch)
+function insert.place_of(one)
   return {
-    guid = stretch.guid, name = stretch.name, start_s = stretch.start_s, end_s = stretch.end_s,
-    item_start_s = stretch.item_start_s, take_offset_s = stretch.take_offset_s,
-    is_whole = stretch.is_whole, look = stretch.look,
-    preview_start_s = stretch.preview_start_s,
+    guid = one.guid, name = one.name, start_s = one.start_s, end_s = one.end_s, mode = one.mode,
+    item_start_s = one.item_start_s, take_offset_s = one.take_offset_s,
+    is_whole = one.is_whole, look = one.look,
+    preview_start_s = one.preview_start_s,
     -- Where the item begins in what was sent.
-    stem_offset_s = stretch.offset_s - stretch.start_frame / stretch.sample_rate_hz,
+    stem_offset_s = one.offset_s - one.start_frame / one.sample_rate_hz,
   }
 end
 

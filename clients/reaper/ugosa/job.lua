@@ -40,6 +40,15 @@ function Job.start(folder, action, request)
   return new(folder, action, request, command_line, 1)
 end
 
+-- Name the files of a request where their folder is now; its project may have been moved.
+local function move(request, folder)
+  local before = tostring(request.out_dir)
+  for name, path in pairs(request) do
+    local is_inside = type(path) == "string" and path:sub(1, #before) == before
+    if is_inside then request[name] = folder .. path:sub(#before + 1) end
+  end
+end
+
 --- Take up the job of a folder, left behind by an earlier run of this script; nil and what to do if there is none.
 -- A helper that still works is followed; one that has ended is started anew by `resume`.
 function Job.reopen(folder)
@@ -48,6 +57,7 @@ function Job.reopen(folder)
   if not ok or type(request) ~= "table" or type(request.progress_file) ~= "string" then
     return nil, ("%s has no job that can be taken up; separate the item again."):format(folder)
   end
+  move(request, folder)
   local job = new(folder, "run", request, "", 1)
   job.reopened = true
   job.text = "Looking for the helper"

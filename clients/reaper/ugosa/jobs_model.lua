@@ -32,23 +32,38 @@ function JobsModel.new(entries)
   return self
 end
 
+-- Return where the folder of a job is: where it was, or with the project that was moved; nil and what to do without it.
+local function folder_now(waiting)
+  local moved = files.join(files.stems_folder(), waiting.folder:match("[^/\\]+$"))
+  for _, folder in ipairs({ waiting.folder, moved }) do
+    if reaper.file_exists(files.join(folder, "request.json")) then return folder end
+  end
+  return nil, ("The folder of '%s' is not there: %s. Bring it back and run this again, or separate the item again.")
+    :format(waiting.place.name, waiting.folder)
+end
+
 --- Follow the jobs that the project waits for; nil and why not when there is none to follow.
 function JobsModel.reopen()
-  local entries, has_followed = {}, false
+  local entries, why_not = {}, "This project waits for no job."
   for _, waiting in ipairs(pending.list()) do
-    local followed = is_followed(waiting.folder)
-    local job = not followed and Job.reopen(waiting.folder)
-    if followed then
-      has_followed = true
-    elseif job then
-      if type(waiting.job_id) == "string" then job.job_id = waiting.job_id end
-      entries[#entries + 1] = { job = job, place = waiting.place }
+    local folder, missing = folder_now(waiting)
+    if not folder then
+      why_not = missing
+    elseif is_followed(folder) then
+      why_not = "Another window follows the jobs of this project."
     else
-      pending.remove(waiting.folder)
+      local job, message = Job.reopen(folder)
+      if not job or folder ~= waiting.folder then pending.remove(waiting.folder) end
+      if job then
+        if type(waiting.job_id) == "string" then job.job_id = waiting.job_id end
+        entries[#entries + 1] = { job = job, place = waiting.place }
+      else
+        why_not = message
+      end
     end
   end
   if #entries > 0 then return JobsModel.new(entries) end
-  return nil, has_followed and "Another window follows the jobs of this project." or "This project waits for no job."
+  return nil, why_not
 end
 
 --- Read what the helpers say; insert the stems once every job has ended and its project is in front.

@@ -56,10 +56,27 @@ function SeparateModel:_read_marks()
   end
 end
 
+local MEASURED = { "start_s", "end_s", "item_start_s", "take_offset_s", "is_whole", "why" }
+
+-- The window is open while the user works: return whether the item is still what was measured, or nil and what to do.
+local function is_unchanged(one)
+  local again, message
+  one.item = insert.find_item(one.guid)
+  if one.item then again, message = stretch.of_item(one.item, one.start_s, one.end_s) end
+  if message then return nil, message end
+  local is_same = again ~= nil and (again.mode == "render" or again.song == one.song)
+  for _, name in ipairs(MEASURED) do is_same = is_same and again[name] == one[name] end
+  if is_same then return true end
+  return nil, ("'%s' was changed or removed since this window was opened. Close it and run the action again."):format(
+    one.name)
+end
+
 -- Give the stretch a folder and a file; once only.
 local function prepare(one)
+  local ok, changed = is_unchanged(one)
+  if not ok then return nil, changed end
   if not one.folder then
-    local parent = files.join(reaper.GetProjectPath(""), "UGOSA stems")
+    local parent = files.stems_folder()
     local name = ("%s %s"):format(files.safe_name(files.stem(one.name)), os.date("%Y-%m-%d %H-%M-%S"))
     local folder, message = files.make_folder(parent, name)
     if not folder then return nil, ("Cannot write to %s: %s"):format(parent, message) end

@@ -73,7 +73,8 @@ function stretch.source_frames(source)
   return math.floor(length * reaper.GetMediaSourceSampleRate(source) + 0.5)
 end
 
-local function look_of(item, take, starts_here, ends_here)
+--- Return what stems copy of an item in source mode: gain, pan and fades; no fade where they begin or end within it.
+function stretch.look_of(item, take, starts_here, ends_here)
   local look = { item = {}, take = {} }
   for _, name in ipairs(COPIED_ITEM_VALUES) do look.item[name] = item_value(item, name) end
   for _, name in ipairs(COPIED_TAKE_VALUES) do look.take[name] = take_value(take, name) end
@@ -109,7 +110,7 @@ function stretch.of_item(item, from_s, to_s)
     item = item, guid = guid, name = name, why = why, mode = why and "render" or "source", start_s = start_s,
     end_s = end_s, item_start_s = position, take_offset_s = take_value(take, "D_STARTOFFS"),
     is_whole = start_s == position and end_s == item_end,
-    look = look_of(item, take, start_s == position, end_s == item_end),
+    look = stretch.look_of(item, take, start_s == position, end_s == item_end),
   }
   if not why then
     local offset_s = take_value(take, "D_STARTOFFS") + start_s - position

@@ -35,6 +35,14 @@ export const marking = {
     assert.deepEqual(await marks(), ["vocals silent 0.05 0.80", "vocals active 0.90 0.95"]);
   },
 
+  async label_stays_within_its_mark({ drag, page, until }) {
+    await drag("vocals", 0.1, 0.13);
+    const right = (/** @type {string} */ part) =>
+      document.querySelector(".lane[data-source=vocals] .plot > div").shadowRoot.querySelector(`[part~=${part}]`)?.getBoundingClientRect().right;
+    await until(right, "region-content");
+    assert.ok((await page.evaluate(right, "region-content")) <= (await page.evaluate(right, "mark")));
+  },
+
   async marks_are_there_again_after_a_reload({ drag, marks, page, until }) {
     await drag("vocals", 0.1, 0.5);
     const before = await marks();

@@ -48,6 +48,23 @@ export const separating = {
     assert.ok(await page.locator(".versions").evaluate((box) => box.scrollWidth <= box.clientWidth));
   },
 
+  async slow_answer_is_waited_for_and_asked_once({ drag, page, until }) {
+    await drag("vocals", 0.1, 0.5);
+    let asked = 0;
+    await page.route("**/api/jobs", async (route) => {
+      asked += 1;
+      await until(() => document.getElementById("toast").textContent.includes("waiting for the server"));
+      await route.continue();
+    });
+    await page.locator("button.primary", { hasText: "Separate" }).dblclick();
+    await page.keyboard.press("r");
+    await until(() => window.ugosa.playback.versions.length && !window.ugosa.runs.all.length);
+    assert.equal(asked, 1);
+    await page.keyboard.press("r"); // once it has ended, the server says that its stems are there
+    await until(() => document.getElementById("toast").textContent.includes("there already"));
+    assert.equal(asked, 2);
+  },
+
   async job_goes_on_from_the_last_or_starts_fresh({ drag, page, separate }) {
     await drag("vocals", 0.05, 0.45);
     const fresh = page.getByLabel("Start fresh");

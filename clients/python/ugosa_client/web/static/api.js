@@ -1,6 +1,8 @@
 // @ts-check
 /** Calls of the gateway. */
 
+import { say } from "./dom.js";
+
 /** @typedef {{source: string, state: "silent"|"active", start_frame: number, end_frame: number}} Mark */
 /** @typedef {Mark & {confidence: number}} Suggestion */
 /** @typedef {{sample_rate_hz: number, channels: number, frames: number, encoding: string, peak: number}} Audio */
@@ -24,6 +26,7 @@
  *   takes: Take[]}} Version */
 
 const RETRY_MS = 3000;
+const PATIENCE_MS = 4000; // with an answer, until it is said that one waits for it
 
 /**
  * Call a route; an answer that is no success is an Error with the server's own words.
@@ -33,10 +36,13 @@ const RETRY_MS = 3000;
  */
 async function call(path, init) {
   let answer;
+  const waits = setInterval(() => say("waiting for the server…"), PATIENCE_MS);
   try {
     answer = await fetch(path, init);
   } catch {
     throw new Error("ugosa web does not answer; is it still running in its terminal?");
+  } finally {
+    clearInterval(waits);
   }
   if (answer.ok) return answer;
   const text = await answer.text();

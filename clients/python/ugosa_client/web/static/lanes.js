@@ -152,7 +152,10 @@ export class Lanes {
 
   /** @param {string} source of the lane that keys are about */
   choose(source) {
-    for (const lane of this.#lanes.values()) lane.row.classList.toggle("chosen", lane.source === source);
+    for (const { row, source: own } of this.#lanes.values()) {
+      row.classList.toggle("chosen", own === source);
+      row.setAttribute("aria-current", String(own === source));
+    }
   }
 
   /**

@@ -26,6 +26,7 @@ export class SongScreen {
   /** @type {import("./run.js").Notice[]} of jobs that run */ notices = [];
   /** @type {(() => Promise<void>)|undefined} */ #showSuggestions;
   /** @type {number|undefined} */ #animation;
+  #asked = ""; // the marks and options of the job that was asked for last, until it ends
 
   /**
    * @param {HTMLElement} root
@@ -185,11 +186,17 @@ export class SongScreen {
       say("the marks have errors; see Checks", true);
       return;
     }
-    this.notices = [];
-    this.separation.renderNotices();
     const marks = [...this.editor.marks.all];
     const options = this.separation.options(marks.length > 0 && canAdapt(this.model));
+    const asked = JSON.stringify([marks, { ...options, preview_start_frame: 0, preview_end_frame: 0 }]);
+    if (asked === this.#asked) {
+      say("this is being separated already");
+      return;
+    }
+    this.#asked = asked;
+    this.#forgetNotices();
     const job = await attempt(() => api.createJob(this.song.upload_id, marks, options));
+    if (!job || isOver(job)) this.#asked = "";
     if (!job) return;
     if (isOver(job)) say("these stems are there already: nothing has changed");
     else this.runs.follow(job);
@@ -203,6 +210,8 @@ export class SongScreen {
       await this.#showSuggestions?.();
       return;
     }
+    this.#asked = "";
+    if (job.state === "cancelled") this.#forgetNotices();
     if (job.state === "failed") this.#notice({ reason: "FAILED", message: job.failure?.message ?? "the job failed", isWarning: true });
     await Promise.all([this.#reload(), this.editor.lint()]); // a job has analysed the song, too
   }
@@ -213,6 +222,12 @@ export class SongScreen {
     this.jobs = song.jobs;
     this.versions = song.versions;
     this.playback.setVersions(this.versions);
+  }
+
+  #forgetNotices() {
+    this.notices = [];
+    this.separation.renderNotices();
+    this.checks.render();
   }
 
   /** @param {import("./run.js").Notice} notice */

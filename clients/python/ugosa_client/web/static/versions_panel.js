@@ -95,7 +95,7 @@ export class VersionsPanel {
       element(
         "td",
         {},
-        element("button", { type: "button", class: "small", onclick: () => page.useMarks(version) }, "Use marks"),
+        element("button", { type: "button", class: "small", "aria-label": `Use marks of ${name}`, onclick: () => page.useMarks(version) }, "Use marks"),
         element(
           "a",
           { class: "download", href: best ? api.zipAddress(best) : "", download: "", "aria-label": `Stems of ${name} as zip`, hidden: !best },
