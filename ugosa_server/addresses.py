@@ -32,6 +32,11 @@ class UnixAddress:
         """Return the address as gRPC writes it."""
         return f"unix:{self.path}"
 
+    @property
+    def lock_path(self) -> Path:
+        """Return the file that the server which has the socket locks."""
+        return self.path.with_name(f"{self.path.name}.lock")
+
 
 @dataclass(frozen=True)
 class TcpAddress:
@@ -185,7 +190,7 @@ def claim_socket(address: UnixAddress) -> IO[str]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_folder(folder)
-        lock = lock_file(address.path.with_name(address.path.name + ".lock"), f"the socket {address.path}")
+        lock = lock_file(address.lock_path, f"the socket {address.path}")
         if os.path.lexists(address.path) and not stat.S_ISSOCK(address.path.lstat().st_mode):
             lock.close()
             raise ConfigError(

@@ -29,7 +29,8 @@ from ugosa_server.addresses import TcpAddress, checked_addresses, lock_file, tls
 from ugosa_server.audio.formats import amplitude
 from ugosa_server.config import ServerConfig
 from ugosa_server.errors import ConfigError, UgosaError
-from ugosa_server.files import expanded
+from ugosa_server.files import expanded, make_state_dir
+from ugosa_server.jobs.retention import check_state_dir
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
 from ugosa_server.marks.validate import SILENCE_DBFS
 from ugosa_server.models import ModelInfo, ModelRegistry
@@ -105,6 +106,8 @@ def _state(config: ServerConfig) -> str:
     folder = _state_dir(config)
     if not folder.exists():
         return f"{folder} is not there yet; the server makes it"
+    make_state_dir(config.state_dir)  # it and the next say why no server could start
+    check_state_dir(folder)
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o077:
         raise ConfigError(f"{folder} has mode {mode:04o}, so others can look into it: chmod 700 {folder}")
@@ -112,12 +115,11 @@ def _state(config: ServerConfig) -> str:
         return f"{folder} holds no store yet; the server makes it"
     with contextlib.closing(Store(folder / STORE_FILE_NAME, read_only=True)) as store:
         jobs = sum(store.totals.jobs().values())
-    user = "a server uses it now" if _is_locked(folder) else "no server uses it now"
+    user = "a server uses it now" if _is_locked(folder / "lock") else "no server uses it now"
     return f"{folder} holds the store (jobs: {jobs}); {user}"
 
 
-def _is_locked(folder: Path) -> bool:
-    lock = folder / "lock"
+def _is_locked(lock: Path) -> bool:
     if not lock.exists():  # taking it would make it
         return False
     try:
@@ -149,7 +151,7 @@ def _addresses(config: ServerConfig) -> str:
             has_tokens = store.tokens.any_valid()
     findings = []
     for address in checked_addresses(config.listen, tls, has_tokens=has_tokens):
-        taken = _answers(address) if isinstance(address, TcpAddress) else address.path.exists()
+        taken = _answers(address) if isinstance(address, TcpAddress) else _is_locked(address.lock_path)
         findings.append(f"{address.target} is {'in use' if taken else 'free'}")
     return ", ".join(findings)
 

@@ -12,6 +12,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -152,7 +153,8 @@ class MetricsServer:
             )
         except OSError as error:
             raise ConfigError(f"metrics cannot be served on {address!r}: {reason_of(error)}") from error
-        self.address = f"{parsed.host}:{self._server.sockets[0].getsockname()[1]}"
+        port = self._server.sockets[0].getsockname()[1]
+        self.address = replace(parsed, port=port).target
 
     async def close(self) -> None:
         """Stop listening."""

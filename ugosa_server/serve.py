@@ -10,7 +10,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
-from ugosa_server.addresses import lock_file, split_host_port, tls_files
+from ugosa_server.addresses import TcpAddress, lock_file, split_host_port, tls_files
 from ugosa_server.config import ServerConfig
 from ugosa_server.engines import Engine, LocalEngine
 from ugosa_server.engines.ray import RayEngine
@@ -154,8 +154,7 @@ async def _start_osc(config: ServerConfig, jobs: JobQueue, stack: contextlib.Asy
     await service.start()
     stack.push_async_callback(service.close)
     if service.listen_address is not None:
-        host, port = service.listen_address
-        print(f"ugosa-server takes OSC on {host}:{port}", flush=True)
+        print(f"ugosa-server takes OSC on {TcpAddress(*service.listen_address).target}", flush=True)
     stack.push_async_callback(
         end, keep_running(feed.run(service.publisher.publish, service.publisher.discard), "osc")
     )

@@ -64,5 +64,5 @@ async def test_damaged_levels_count_as_no_analysis(tmp_path, data):
         upload = await front.upload()
         job = await finished(front, upload)
         (front.spool.attempt_dir(job.job_id, job.attempt) / "levels.json").write_bytes(data)
-        _, _, analysis = await front.jobs.results.find_analysis(PRINCIPAL, upload.upload_id, "tiny")
-        assert analysis is None
+        analysis = await front.jobs.results.find_analysis(PRINCIPAL, upload.upload_id, "tiny")
+        assert (analysis.job, analysis.levels) == (None, None)

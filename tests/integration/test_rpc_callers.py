@@ -55,6 +55,19 @@ def channel_as(address, token, credentials=None):
     return grpc.aio.secure_channel(address, credentials, interceptors=interceptors)
 
 
+async def test_address_of_an_ipv6_port_is_one_that_a_client_takes(tmp_path):
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+    async with (
+        listening(tmp_path, listen=["[::1]:0"]) as (_, (address,)),
+        channel_as(address, None) as channel,
+    ):
+        await Api(channel).models.ListModels(model_service_pb2.ListModelsRequest(), timeout=CALL_S)
+
+
 @pytest.fixture(scope="module")
 def authority():
     return trustme.CA()

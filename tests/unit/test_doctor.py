@@ -1,10 +1,12 @@
 """The doctor looks at a state directory and leaves it as it is."""
 
 import itertools
+import socket
 
 import apsw
 import pytest
 
+from ugosa_server.addresses import UnixAddress, claim_socket
 from ugosa_server.config import ServerConfig
 from ugosa_server.doctor import examine
 from ugosa_server.jobs.store import STORE_FILE_NAME, Store
@@ -53,3 +55,23 @@ def test_doctor_reports_a_store_that_the_server_cannot_read(state_dir):
     assert not state.ok
     assert "before the first release" in state.text
     assert contents(state_dir) == before
+
+
+def test_doctor_refuses_what_the_server_would(state_dir):
+    (state_dir / "holiday.txt").write_text("sun")
+    state, _ = findings(state_dir)
+    assert not state.ok
+    assert "is no state directory of ugosa-server" in state.text
+    (state_dir / "file").touch(0o600)
+    state, _ = findings(state_dir / "file")
+    assert not state.ok
+    assert "cannot make the state directory" in state.text
+
+
+def test_doctor_tells_a_socket_in_use_from_one_that_a_crash_left(state_dir):
+    address = UnixAddress(state_dir / "u.sock")
+    with claim_socket(address), socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(address.path))
+        assert findings(state_dir)[1].text.endswith("u.sock is in use")
+    assert address.path.exists()
+    assert findings(state_dir)[1].text.endswith("u.sock is free")

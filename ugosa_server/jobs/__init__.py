@@ -7,8 +7,8 @@ The services are `queue.JobQueue`, `uploads.Uploads`, `quotas.Quotas`, `spool.Sp
 from ugosa_server.jobs.events import EventBody, EventHub, JobEvent, JobState, StateChanged
 from ugosa_server.jobs.model import Job, JobArray, JobDraft, Upload, UploadFormat, UploadState
 from ugosa_server.jobs.runs import (
-    AdapterFile,
     BaseStems,
+    FinishedFile,
     JobKind,
     JobOptions,
     RunBaseStems,
@@ -27,7 +27,7 @@ from ugosa_server.jobs.runs import (
 )
 
 __all__ = [
-    "AdapterFile", "BaseStems", "EventBody", "EventHub", "Job", "JobArray", "JobDraft",
+    "BaseStems", "EventBody", "EventHub", "FinishedFile", "Job", "JobArray", "JobDraft",
     "JobEvent", "JobKind", "JobOptions", "JobState", "RunBaseStems", "RunCancelled", "RunEnd", "RunEvent",
     "RunFailed", "RunNotice", "RunPhase", "RunPreview", "RunProgress", "RunSpec", "RunStep",
     "RunSucceeded", "StateChanged", "StemFile", "Upload", "UploadFormat", "UploadState",

@@ -20,8 +20,8 @@ from ugosa_server.marks.players import (
     PlayerPicture,
     VideoSource,
     VisualFrame,
+    check_video,
     validate_pictures,
-    validate_video,
     validate_visual_frames,
 )
 from ugosa_server.models import ModelInfo, NetworkConfig
@@ -61,10 +61,9 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
     # A segment longer than the network takes at once would be cut again inside of it.
     segment_s = min(SeparationOptions.segment_s, model.config.max_segment_s)
     separation = _separation_options(request, model, segment_s)
-    if sum(map(bool, (request.visual_frames, request.pictures, request.video))) > 1:
-        raise BadOptionError("a job takes one of visual_frames, pictures and video, not several")
-    video = model.config.video
-    slots = video.slots if video else 0
+    slots = _player_slots(request, model)
+    if request.video is not None:
+        check_video(request.video, slots)
     others = {name: value for name, value in request.others.items() if value != ""}
     options = JobOptions(
         model=model.name,
@@ -76,13 +75,23 @@ def resolve_job_options(request: JobOptionsRequest, model: ModelInfo) -> JobOpti
             request.instruments, model.config.sources, model.config.stems, model.name
         ),
         stems=validate_stems(request.stems, model.config.stems, model.name),
-        visual_frames=validate_visual_frames(request.visual_frames, slots, model.name),
-        pictures=validate_pictures(request.pictures, slots, model.name),
-        video=validate_video(request.video, slots, model.name),
+        visual_frames=validate_visual_frames(request.visual_frames, slots),
+        pictures=validate_pictures(request.pictures, slots),
+        video=request.video,
         **others,  # type: ignore[arg-type]
     )
     check_values(options)
     return options
+
+
+def _player_slots(request: JobOptionsRequest, model: ModelInfo) -> int:
+    """Return how many players the model sees; what shows them comes one way, and to a model that sees."""
+    shown = [name for name in ("visual_frames", "pictures", "video") if getattr(request, name)]
+    if len(shown) > 1:
+        raise BadOptionError("a job takes one of visual_frames, pictures and video, not several")
+    if shown and model.config.video is None:
+        raise BadOptionError(f"the model {model.name!r} is not conditioned on video; leave {shown[0]} out")
+    return model.config.video.slots if model.config.video else 0
 
 
 def check_adaptation(options: AdaptationOptions, config: NetworkConfig) -> None:

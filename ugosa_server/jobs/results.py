@@ -9,6 +9,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -33,6 +34,17 @@ class ResultFile:
     size_bytes: int
     stamp: tuple[int, int] | None = None
     """Inode and time of writing, of a file in whose place another one may come; see `stamp_of`."""
+
+
+class SongAnalysis(NamedTuple):
+    """A song, a model, and the newest job in which that has analysed it."""
+
+    song: SourceAudio
+    model: ModelInfo
+    job: Job | None = None
+    """None: it has not."""
+    levels: SongLevels | None = None
+    """Those that the job has measured."""
 
 
 class JobResults:
@@ -118,13 +130,8 @@ class JobResults:
             raise NotFoundError(f"job {job_id} has no adapter: the model was kept as it is")
         return await self._file(job, adapter.file_name, adapter.size_bytes)
 
-    async def find_analysis(
-        self, principal: str, upload_id: str, model_name: str
-    ) -> tuple[SourceAudio, ModelInfo, tuple[Job, SongLevels] | None]:
-        """Return a song, the model of that name or the default one, and what that has analysed of the song.
-
-        Returns:
-            The last is the newest job in which it did, with its levels; None if no job has.
+    async def find_analysis(self, principal: str, upload_id: str, model_name: str) -> SongAnalysis:
+        """Return what the model of that name, or the default one, has analysed of a song.
 
         Raises:
             NotFoundError, UploadIncompleteError: there is no such song (yet).
@@ -147,8 +154,8 @@ class JobResults:
             # an earlier version decoded have no digest.
             same_song = dataclasses.replace(job.audio, path=song.path, sha256=song.sha256) == song
             if levels.model_sha256 == model.sha256 and same_song:
-                return song, model, (await self._job(principal, job.job_id), levels)
-        return song, model, None
+                return SongAnalysis(song, model, await self._job(principal, job.job_id), levels)
+        return SongAnalysis(song, model)
 
     async def _file(self, job: Job, file_name: str, size_bytes: int | None = None) -> ResultFile:
         path = self._spool.attempt_dir(job.job_id, job.attempt) / file_name

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from ugosa_server.adaptation import AdaptationOptions, LossTerms, Verdict
 from ugosa_server.audio import SourceAudio, StemEncoding
+from ugosa_server.files import sha256_of_file
 from ugosa_server.marks import Interval, Mark
 from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
 from ugosa_server.separation import SeparationOptions
@@ -154,8 +156,8 @@ class RunSucceeded:
     """Whether the adaptation helped; None = none was judged."""
     base_stems: tuple[StemFile, ...] = ()
     """Stems of the unadapted network, where they are kept; those of `stems` if the guard kept it."""
-    adapter: AdapterFile | None = None
-    """The changed tensors; None where nothing was fine-tuned, or the network was kept as it was."""
+    adapter: FinishedFile | None = None
+    """File of the changed tensors; None where nothing was fine-tuned, or the network was kept as it was."""
 
     @property
     def stored_bytes(self) -> int:
@@ -261,14 +263,19 @@ class StemFile:
 
 
 @dataclass(frozen=True)
-class AdapterFile:
-    """A finished file of the tensors that an adaptation changed."""
+class FinishedFile:
+    """One finished file of a run."""
 
     file_name: str
     """Name inside `out_dir`."""
     size_bytes: int
     sha256: str
     """Hex, of the file."""
+
+    @staticmethod
+    def at(path: Path) -> FinishedFile:
+        """Measure a file."""
+        return FinishedFile(path.name, path.stat().st_size, sha256_of_file(path))
 
 
 RunStep = RunProgress | RunNotice | RunBaseStems | RunPreview

@@ -40,19 +40,12 @@ class VisualFrame:
         return vector
 
 
-def validate_visual_frames(frames: Sequence[VisualFrame], slots: int, model: str) -> tuple[VisualFrame, ...]:
-    """Check feature vectors of a client; return them sorted by player and time.
-
-    Args:
-        frames: of a client.
-        slots: players that the model can see; 0 = it is not conditioned on video.
-        model: its name, for messages.
+def validate_visual_frames(frames: Sequence[VisualFrame], slots: int) -> tuple[VisualFrame, ...]:
+    """Check feature vectors of a client, for a model of so many players; return them by player and time.
 
     Raises:
-        BadOptionError: the model sees no video, there is too much, or a frame cannot be.
+        BadOptionError: there are too many, or a frame cannot be.
     """
-    if frames and not slots:
-        raise BadOptionError(f"the model {model!r} is not conditioned on video; leave visual_frames out")
     if len(frames) > MAX_VISUAL_FRAMES:
         raise BadOptionError(
             f"there are {len(frames)} visual frames, but at most {MAX_VISUAL_FRAMES} are taken; "
@@ -134,20 +127,13 @@ class VideoSource:
     """Where in the song the video begins, in frames of the song; may be negative."""
 
 
-def validate_pictures(pictures: Sequence[PlayerPicture], slots: int, model: str) -> tuple[PlayerPicture, ...]:
-    """Check pictures without decoding them; return them sorted by player and time.
-
-    Args:
-        pictures: of a client.
-        slots: players that the model can see; 0 = it is not conditioned on video.
-        model: its name, for messages.
+def validate_pictures(pictures: Sequence[PlayerPicture], slots: int) -> tuple[PlayerPicture, ...]:
+    """Check pictures of a client as `validate_visual_frames` does, without decoding them.
 
     Raises:
-        BadOptionError: the model sees no video, there is too much, or a picture cannot be.
+        BadOptionError: there is too much, or a picture cannot be.
         BadVideoError: a picture is no JPEG, or too large.
     """
-    if pictures and not slots:
-        raise BadOptionError(f"the model {model!r} is not conditioned on video; leave pictures out")
     if len(pictures) > MAX_VISUAL_FRAMES:
         raise BadOptionError(
             f"there are {len(pictures)} pictures, but at most {MAX_VISUAL_FRAMES} are taken; upload a video"
@@ -198,16 +184,12 @@ def jpeg_size(jpeg: bytes, name: str) -> tuple[int, int]:
     raise BadVideoError(f"{name} is a JPEG file without a size; it is damaged or cut short")
 
 
-def validate_video(video: VideoSource | None, slots: int, model: str) -> VideoSource | None:
-    """Check the places and times of a job's video.
+def check_video(video: VideoSource, slots: int) -> None:
+    """Check the places and times of a job's video, for a model of so many players.
 
     Raises:
-        BadOptionError: the model sees no video, or the video's places or times cannot be.
+        BadOptionError: places or times cannot be.
     """
-    if video is None:
-        return None
-    if not slots:
-        raise BadOptionError(f"the model {model!r} is not conditioned on video; leave video out")
     if len(video.players) > slots:
         raise BadOptionError(f"there are {len(video.players)} boxes, but slots for {slots} players")
     for number, box in enumerate(video.players):
@@ -220,7 +202,6 @@ def validate_video(video: VideoSource | None, slots: int, model: str) -> VideoSo
         raise BadOptionError(
             f"pictures are to be {video.interval_s:g} s apart, but must be at least {MIN_INTERVAL_S} s"
         )
-    return video
 
 
 def check_boxes(boxes: Sequence[PlayerBox], width: int, height: int) -> None:

@@ -22,8 +22,8 @@ from ugosa_server.adaptation.remix import EstimatedSong, RemixPool
 from ugosa_server.adaptation.strategies import Objective, Strategy
 from ugosa_server.engines.base import Wish
 from ugosa_server.failpoints import reach
-from ugosa_server.files import replacing, sha256_of_file
-from ugosa_server.jobs import AdapterFile, RunEvent, RunNotice, RunPhase
+from ugosa_server.files import replacing
+from ugosa_server.jobs import FinishedFile, RunEvent, RunNotice, RunPhase
 from ugosa_server.marks import Interval, MarkSet, merge
 from ugosa_server.pipeline.context import RunContext
 from ugosa_server.pipeline.memory import is_out_of_memory, memory_reason, own_bytes, too_little_memory
@@ -45,7 +45,7 @@ class AdaptationResult:
     """Losses of an adaptation, and its adapter."""
 
     epoch_losses: tuple[LossTerms, ...]
-    adapter: AdapterFile | None
+    adapter: FinishedFile | None
     """The file of changed tensors; None when the base was kept."""
     strategy: Strategy
     verdict: Verdict | None
@@ -301,7 +301,7 @@ def take_start(
         file.write(Path(context.spec.start_path).read_bytes())
     if not context.spec.options.adaptation.calibration:
         calibration = None
-    return AdaptationResult((), _adapter_file(path), context.strategy, None, calibration=calibration)
+    return AdaptationResult((), FinishedFile.at(path), context.strategy, None, calibration=calibration)
 
 
 def _load_start(context: RunContext) -> tuple[AdapterKeys, dict[str, Tensor], MaskCalibration | None]:
@@ -316,13 +316,9 @@ def _start_notice(context: RunContext) -> RunNotice:
     )
 
 
-def _adapter_file(path: Path) -> AdapterFile:
-    return AdapterFile(path.name, path.stat().st_size, sha256_of_file(path))
-
-
 def _write_adapter(
     context: RunContext, mix: ModelMix, tensors: Mapping[str, Tensor], material: _Material
-) -> AdapterFile:
+) -> FinishedFile:
     """Write the tensors, and the silence that they have learned."""
     training = material.held.training_marks if material.strategy.uses_marks else MarkSet()
     silence = {
@@ -338,7 +334,7 @@ def _write_adapter(
     )
     path = context.out_dir / ADAPTER_NAME
     save_adapter(path, tensors, keys)
-    return _adapter_file(path)
+    return FinishedFile.at(path)
 
 
 def _epoch_checkpoint(

@@ -18,7 +18,7 @@ from ugosa_server.models import NetworkConfig
 from ugosa_server.pipeline.model_input import model_frames
 from ugosa_server.pipeline.progress import PhasePlan
 from ugosa_server.report import TakeKind
-from ugosa_server.report.clips import can_encode, clip_seconds
+from ugosa_server.report.clips import MIN_CLIP_S, can_encode, clip_seconds
 
 CALIBRATION_COST = 2.5  # of a pass of the network over its remixes: that pass, the fit, and the guard's look
 TRAINING_COST = 3.0  # of forward and backward through the trained part, where forward costs 1
@@ -125,11 +125,13 @@ def telling_window(marks: MarkSet, n_frames: int, window_frames: int) -> Interva
 
 
 def excerpt_span(spec: RunSpec, ensemble: Ensemble, strategy: Strategy) -> Interval:
-    """Return the frames of the report's excerpt; none of them if the job wants none."""
+    """Return the frames of the report's excerpt; none if none is wanted, or there are too many stems."""
     if not spec.options.excerpt or spec.options.is_analysis or not can_encode():
         return 0, 0
-    n_clips = len(ensemble.choice.names) * len(takes_of(spec, strategy))
-    n_frames = max(1, round(clip_seconds(n_clips) * spec.source.sample_rate_hz))
+    length_s = clip_seconds(len(ensemble.choice.names) * len(takes_of(spec, strategy)))
+    if length_s < MIN_CLIP_S:  # a page has no room for so many
+        return 0, 0
+    n_frames = max(1, round(length_s * spec.source.sample_rate_hz))
     return telling_window(MarkSet(spec.marks), spec.source.frames, n_frames)
 
 

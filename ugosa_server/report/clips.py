@@ -23,6 +23,7 @@ LANE_BYTES = 2_000  # less for each clip: the drawing of its stem, by three take
 MAX_BIT_RATE = 96_000  # of a clip; Opus is transparent there for most music
 MIN_BIT_RATE = 40_000  # below, clips are shortened instead
 CLIP_S = 8.0  # at most
+MIN_CLIP_S = 0.1  # below, a page has none
 ENCODER_OPTIONS = {"compression_level": "5", "vbr": "constrained"}  # of 10, which takes half as long again
 
 

@@ -9,6 +9,7 @@ from ugosa_server.errors import NotAnalysedError
 from ugosa_server.jobs import JobKind
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import JobQueue
+from ugosa_server.jobs.results import SongAnalysis
 from ugosa_server.marks import lint_marks, suggest_marks
 from ugosa_server.models import ModelInfo
 from ugosa_server.rpc.convert import finding_to_wire, job_to_wire, marks_from_wire, message_of
@@ -45,40 +46,39 @@ class MarksService(MarksServiceServicer):
         self._jobs = jobs
 
     async def Listen(self, request: marks_wire.ListenRequest, context: Context) -> marks_wire.ListenResponse:
-        principal = current_principal()
-        _, model, heard = await self._jobs.results.find_analysis(principal, request.upload_id, request.model)
-        if heard is not None:
-            return marks_wire.ListenResponse(job=job_to_wire(heard[0]))
-        options = JobOptionsRequest(model=model.name, adaptation={"strategy": "B0"}, kind=JobKind.ANALYSIS)
-        job = await self._jobs.create(principal, request.request_id, request.upload_id, options, ())
+        analysis = await self._analysis(request.upload_id, request.model)
+        job, model = analysis.job, analysis.model.name
+        if job is None:
+            options = JobOptionsRequest(model=model, adaptation={"strategy": "B0"}, kind=JobKind.ANALYSIS)
+            job = await self._jobs.create(
+                current_principal(), request.request_id, request.upload_id, options, ()
+            )
         return marks_wire.ListenResponse(job=job_to_wire(job))
 
     async def LintMarks(
         self, request: marks_wire.LintMarksRequest, context: Context
     ) -> marks_wire.LintMarksResponse:
-        principal = current_principal()
         marks = marks_from_wire(request.marks)
-        song, model, heard = await self._jobs.results.find_analysis(
-            principal, request.upload_id, request.model
-        )
-        levels = None if heard is None else heard[1]
+        song, model, _, levels = await self._analysis(request.upload_id, request.model)
         findings = await asyncio.to_thread(
             lint_marks, marks, model.config.sources, song, levels, residual=model.residual
         )
         return marks_wire.LintMarksResponse(
-            findings=[finding_to_wire(finding) for finding in findings], heard=heard is not None
+            findings=[finding_to_wire(finding) for finding in findings], heard=levels is not None
         )
 
     async def SuggestMarks(
         self, request: marks_wire.SuggestMarksRequest, context: Context
     ) -> marks_wire.SuggestMarksResponse:
-        principal = current_principal()
-        _, model, heard = await self._jobs.results.find_analysis(principal, request.upload_id, request.model)
-        if heard is None:
+        _, model, _, levels = await self._analysis(request.upload_id, request.model)
+        if levels is None:
             raise NotAnalysedError(
                 f"{model.name} has not analysed this song; call Listen and wait for its job"
             )
-        suggestions = await asyncio.to_thread(suggest_marks, heard[1])
+        suggestions = await asyncio.to_thread(suggest_marks, levels)
         return marks_wire.SuggestMarksResponse(
             suggestions=[message_of(marks_wire.SuggestedMark, one) for one in suggestions]
         )
+
+    async def _analysis(self, upload_id: str, model: str) -> SongAnalysis:
+        return await self._jobs.results.find_analysis(current_principal(), upload_id, model)

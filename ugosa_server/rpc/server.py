@@ -7,6 +7,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -14,7 +15,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from ugosa_server.addresses import TlsFiles, UnixAddress, checked_addresses, claim_socket
+from ugosa_server.addresses import TcpAddress, TlsFiles, UnixAddress, checked_addresses, claim_socket
 from ugosa_server.errors import ConfigError, reason_of
 from ugosa_server.files import private_umask
 from ugosa_server.jobs.queue import JobQueue
@@ -139,7 +140,9 @@ class RpcServer:
                     f"cannot listen on {address.target}: another program uses it, or it is no address of"
                     " this machine; choose another with --listen, port 0 for a free one"
                 ) from error
-            bound.append(address.target if isinstance(address, UnixAddress) else f"{address.host}:{port}")
+            if isinstance(address, TcpAddress):
+                address = replace(address, port=port)
+            bound.append(address.target)
         self.health.set(serving=False)  # until the engine says that it is ready
         for server in self._servers:
             await server.start()

@@ -105,7 +105,7 @@ def video_of(piece: UrmpPiece) -> tuple[VisualFrame, ...]:
     """
     if piece.video is None:
         return ()
-    return validate_visual_frames(read_feature_file(piece.video, SAMPLE_RATE_HZ), PLAYERS, piece.video.name)
+    return validate_visual_frames(read_feature_file(piece.video, SAMPLE_RATE_HZ), PLAYERS)
 
 
 def labels_of(piece: UrmpPiece, classes: Sequence[str]) -> Array:

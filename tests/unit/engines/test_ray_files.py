@@ -8,7 +8,8 @@ import pytest
 
 from tests.helpers.run_specs import RunSpecs
 from tests.helpers.runs import changed
-from ugosa_server.engines.ray.files import CHUNK_BYTES, FileDigest, FileSender, NodeFiles, NodeFolder
+from ugosa_server.engines.ray.files import CHUNK_BYTES, FileSender, NodeFiles, NodeFolder
+from ugosa_server.jobs import FinishedFile
 from ugosa_server.marks.players import VideoSource
 
 
@@ -84,7 +85,7 @@ def test_results_are_listed_read_in_chunks_and_removed(files):
     content = bytes(CHUNK_BYTES + 5)
     (folder / "stem-0.wav").write_bytes(content)
     (result,) = files.results("job", 1)
-    assert result == FileDigest("stem-0.wav", len(content), digest(content))
+    assert result == FinishedFile("stem-0.wav", len(content), digest(content))
     chunks = [files.read_result("job", 1, "stem-0.wav", offset) for offset in (0, CHUNK_BYTES)]
     assert b"".join(chunks) == content
     assert not list(files.make_run("job", 2).iterdir())

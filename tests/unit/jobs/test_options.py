@@ -9,6 +9,7 @@ from tests.helpers.tiny_cunet import write_tiny_cunet
 from tests.helpers.tiny_network import TINY, tiny_network
 from ugosa_server.errors import BadOptionError
 from ugosa_server.jobs.options import JobOptionsRequest, resolve_job_options
+from ugosa_server.marks.players import PlayerPicture, VideoSource, VisualFrame
 from ugosa_server.models.checkpoints import save_checkpoint
 from ugosa_server.models.registry import read_model_info
 
@@ -55,3 +56,22 @@ def test_hard_masks_are_for_networks_of_masks(model, tmp_path):
         resolve_job_options(hard, model)
     with pytest.raises(BadOptionError, match="mask_kind is 'half', but must be soft, hard, shared"):
         resolve_job_options(JobOptionsRequest(separation={"mask_kind": "half"}), masks)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("visual_frames", (VisualFrame(0, 0, b"\0\0"),)),
+        ("pictures", (PlayerPicture(0, 0, b""),)),
+        ("video", VideoSource("upload-1")),
+    ],
+)
+def test_players_are_shown_only_to_a_model_that_sees(model, option, value):
+    with pytest.raises(BadOptionError, match=f"'tiny' is not conditioned on video; leave {option} out"):
+        resolve_job_options(JobOptionsRequest(**{option: value}), model)
+
+
+def test_players_are_shown_in_one_way(model):
+    several = JobOptionsRequest(visual_frames=(VisualFrame(0, 0, b""),), video=VideoSource("upload-1"))
+    with pytest.raises(BadOptionError, match="one of visual_frames, pictures and video, not several"):
+        resolve_job_options(several, model)

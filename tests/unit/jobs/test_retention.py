@@ -18,7 +18,7 @@ from ugosa_server.errors import NotFoundError
 from ugosa_server.jobs.model import JobDraft, UploadFormat
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.retention import S_PER_DAY, believed_time_s, keep_sweeping, sweep
-from ugosa_server.jobs.runs import AdapterFile, JobOptions
+from ugosa_server.jobs.runs import FinishedFile, JobOptions
 from ugosa_server.jobs.store import Store
 
 AUDIO = SourceAudio("/spool/audio.f32", 48000, 2, 96000, "WAV PCM_24", 0.5)
@@ -59,7 +59,7 @@ def test_a_job_and_its_song_go_with_their_files_after_their_days(tmp_path):
 
 def adapted(spec):
     (Path(spec.out_dir) / "adapter.safetensors").write_bytes(b"learned")
-    return dataclasses.replace(succeed(spec), adapter=AdapterFile("adapter.safetensors", 7, "ab" * 32))
+    return dataclasses.replace(succeed(spec), adapter=FinishedFile("adapter.safetensors", 7, "ab" * 32))
 
 
 def test_an_adapter_outlives_the_stems_of_its_job(tmp_path):

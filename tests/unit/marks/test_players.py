@@ -13,11 +13,13 @@ from ugosa_server.marks.players import (
     PlayerPicture,
     VideoSource,
     check_boxes,
+    check_video,
     jpeg_size,
     picture_times_s,
     validate_pictures,
-    validate_video,
 )
+
+SLOTS = 7
 
 
 def picture(player=0, frame=0, jpeg=None):
@@ -59,55 +61,50 @@ def test_what_states_no_size_is_refused(jpeg):
 
 def test_pictures_come_sorted_by_player_and_time():
     pictures = (picture(1, 5), picture(0, 9), picture(0, 3))
-    assert validate_pictures(pictures, 7, "m") == (pictures[2], pictures[1], pictures[0])
-    assert validate_pictures((), 0, "m") == ()
+    assert validate_pictures(pictures, SLOTS) == (pictures[2], pictures[1], pictures[0])
 
 
 @pytest.mark.parametrize(
-    ("pictures", "slots", "error", "message"),
+    ("pictures", "error", "message"),
     [
-        ([picture()], 0, BadOptionError, "'m' is not conditioned on video"),
-        ([picture(7)], 7, BadOptionError, "player 7, but slots are 0 to 6"),
-        ([picture(-1)], 7, BadOptionError, "player -1"),
-        ([picture(0, -1)], 7, BadOptionError, "before the song"),
-        ([picture()] * 769, 7, BadOptionError, "769 pictures, but at most 768"),
+        ([picture(7)], BadOptionError, "player 7, but slots are 0 to 6"),
+        ([picture(-1)], BadOptionError, "player -1"),
+        ([picture(0, -1)], BadOptionError, "before the song"),
+        ([picture()] * 769, BadOptionError, "769 pictures, but at most 768"),
         (
             [picture(jpeg=jpeg_header(9, 9) + bytes(10**6))] * 4,
-            7,
             BadOptionError,
             "but at most 3145728 are taken",
         ),
         (
             [picture(jpeg=jpeg_header(9, 9) + bytes(MAX_PICTURE_BYTES))],
-            7,
             BadOptionError,
             "but at most 1048576",
         ),
-        ([picture(jpeg=jpeg_header(65_535, 65_535))], 7, BadVideoError, "65535 x 65535 pixels"),
-        ([picture(), picture(jpeg=b"no")], 7, BadVideoError, "picture 2 is no JPEG file"),
+        ([picture(jpeg=jpeg_header(65_535, 65_535))], BadVideoError, "65535 x 65535 pixels"),
+        ([picture(), picture(jpeg=b"no")], BadVideoError, "picture 2 is no JPEG file"),
     ],
 )
-def test_pictures_that_cannot_be_are_refused(pictures, slots, error, message):
+def test_pictures_that_cannot_be_are_refused(pictures, error, message):
     with pytest.raises(error, match=message):
-        validate_pictures(pictures, slots, "m")
+        validate_pictures(pictures, SLOTS)
 
 
 @pytest.mark.parametrize(
-    ("video", "slots", "message"),
+    ("video", "message"),
     [
-        (VideoSource("u"), 0, "not conditioned on video"),
-        (VideoSource("u", (PlayerBox(0, 0, 1, 1),) * 8), 7, "8 boxes, but slots for 7"),
-        (VideoSource("u", (PlayerBox(-1, 0, 1, 1),)), 7, "box 0 is"),
-        (VideoSource("u", (PlayerBox(0, 0, 0, 1),)), 7, "box 0 is 0 x 1"),
-        (VideoSource("u", interval_s=math.nan), 7, "nan s apart"),
-        (VideoSource("u", interval_s=-1), 7, "-1 s apart"),
-        (VideoSource("u", interval_s=0.001), 7, "at least 0.02 s"),
-        (VideoSource("u", interval_s=math.inf), 7, "inf s apart"),
+        (VideoSource("u", (PlayerBox(0, 0, 1, 1),) * 8), "8 boxes, but slots for 7"),
+        (VideoSource("u", (PlayerBox(-1, 0, 1, 1),)), "box 0 is"),
+        (VideoSource("u", (PlayerBox(0, 0, 0, 1),)), "box 0 is 0 x 1"),
+        (VideoSource("u", interval_s=math.nan), "nan s apart"),
+        (VideoSource("u", interval_s=-1), "-1 s apart"),
+        (VideoSource("u", interval_s=0.001), "at least 0.02 s"),
+        (VideoSource("u", interval_s=math.inf), "inf s apart"),
     ],
 )
-def test_a_video_that_cannot_be_is_refused(video, slots, message):
+def test_a_video_that_cannot_be_is_refused(video, message):
     with pytest.raises(BadOptionError, match=message):
-        validate_video(video, slots, "m")
+        check_video(video, SLOTS)
 
 
 def test_boxes_lie_in_the_picture():

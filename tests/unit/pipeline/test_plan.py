@@ -9,7 +9,7 @@ from tests.helpers.tiny_network import TINY
 from ugosa_server.adaptation.strategies import parse_strategy
 from ugosa_server.jobs.runs import RunPhase
 from ugosa_server.marks import Mark, MarkSet, MarkState
-from ugosa_server.pipeline.plan import Ensemble, plan_phases, takes_of, telling_window
+from ugosa_server.pipeline.plan import Ensemble, excerpt_span, plan_phases, takes_of, telling_window
 from ugosa_server.report import TakeKind
 
 SILENT, ACTIVE = MarkState.SILENT, MarkState.ACTIVE
@@ -38,6 +38,13 @@ def test_excerpt_is_found_among_as_many_marks_as_a_job_may_have():
 def test_excerpt_of_a_short_or_unmarked_song_begins_with_it():
     assert telling_window(MarkSet(), 1000, 50) == (0, 50)
     assert telling_window(MarkSet((Mark("bass", SILENT, 15, 40),)), 30, 50) == (0, 30)
+
+
+@pytest.mark.parametrize(("n_stems", "has_excerpt"), [(14, True), (77, True), (78, False), (100, False)])
+def test_excerpt_is_left_out_where_the_page_has_no_room_for_its_clips(tmp_path, n_stems, has_excerpt):
+    spec = replace(run_spec(tmp_path, "no checkpoint"), stems=tuple(f"stem {i}" for i in range(n_stems)))
+    start, stop = excerpt_span(spec, Ensemble.of(spec, TINY), parse_strategy("P-L3:D"))
+    assert (start < stop) == has_excerpt
 
 
 def test_takes_of_a_run_are_those_that_differ(tmp_path):

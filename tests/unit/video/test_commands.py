@@ -39,7 +39,7 @@ def test_pictures_of_a_folder_become_vectors(tmp_path, encoder_file):
         np.testing.assert_allclose(
             seen.features and np.frombuffer(seen.features, "<f2"), expected_vector(colour), atol=0.05
         )
-    assert len(validate_visual_frames(frames, 7, "m")) == 2
+    assert len(validate_visual_frames(frames, 7)) == 2
 
 
 def test_players_are_cut_out_of_a_video_at_the_times_asked_for(tmp_path):

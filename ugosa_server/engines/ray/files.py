@@ -22,20 +22,10 @@ from typing import Any
 
 from ugosa_server.errors import CheckpointError, WorkerLostError
 from ugosa_server.files import expanded, publish, sha256_of_file, tmp_path_of
-from ugosa_server.jobs import RunSpec, StemFile
+from ugosa_server.jobs import FinishedFile, RunSpec, StemFile
 
 CHUNK_BYTES = 1024**2
 SEND_ATTEMPTS = 3  # of a file that arrives damaged
-
-
-@dataclass(frozen=True)
-class FileDigest:
-    """Content identity of a file: size and sha256."""
-
-    file_name: str
-    """Name without a folder."""
-    size_bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -101,13 +91,10 @@ class NodeFiles:
         folder.mkdir(mode=0o700, parents=True)
         return folder
 
-    def results(self, job_id: str, attempt: int) -> list[FileDigest]:
+    def results(self, job_id: str, attempt: int) -> list[FinishedFile]:
         """Return the files that a run has made."""
         folder = self._runs / job_id / str(attempt)
-        return [
-            FileDigest(path.name, path.stat().st_size, sha256_of_file(path))
-            for path in sorted(folder.iterdir())
-        ]
+        return [FinishedFile.at(path) for path in sorted(folder.iterdir())]
 
     def read_result(self, job_id: str, attempt: int, name: str, offset: int) -> bytes:
         """Return the next chunk of a result; nothing if the run has removed it meanwhile."""
@@ -219,7 +206,7 @@ async def fetch_results(actor: Any, spec: RunSpec) -> None:
     await actor.delete_run.remote(spec.job_id)
 
 
-async def fetch_file(actor: Any, spec: RunSpec, file: FileDigest | StemFile) -> None:
+async def fetch_file(actor: Any, spec: RunSpec, file: FinishedFile | StemFile) -> None:
     """Fetch a file of a run into its `out_dir`, durably.
 
     Raises:

@@ -15,7 +15,7 @@ from ugosa_server.jobs.model import Job
 from ugosa_server.jobs.retries import LostRuns
 from ugosa_server.jobs.runs import BaseStems, JobOptions, RunFailed
 from ugosa_server.jobs.store.event_table import EventTable
-from ugosa_server.jobs.store.rows import Database, Record, Table, place_of_token, token_of_place
+from ugosa_server.jobs.store.rows import Database, Record, Table, Value, place_of_token, token_of_place
 from ugosa_server.marks.players import PlayerPicture, VisualFrame
 
 DAMAGED = RunFailed(StoreDamagedError.reason, JOB_DAMAGED_MESSAGE)
@@ -183,7 +183,7 @@ class JobReader:
         """Return how many jobs are in a state."""
         return self._db.value(int, "SELECT count(*) FROM jobs WHERE state = ?", (state,))
 
-    def _select(self, columns: str, condition: str, values: tuple[str, ...]) -> list[Job]:
+    def _select(self, columns: str, condition: str, values: Sequence[Value]) -> list[Job]:
         rows = self._db.execute(f"SELECT {columns} FROM jobs WHERE {condition}", values).fetchall()
         return [self._job(row) for row in rows]
 

@@ -12,7 +12,7 @@ from ugosa_server.jobs.retries import LostRuns
 from ugosa_server.jobs.runs import RunEnd, RunFailed, RunNotice, RunSucceeded
 from ugosa_server.jobs.store.clock_table import ClockTable
 from ugosa_server.jobs.store.event_table import EventTable
-from ugosa_server.jobs.store.job_reader import JobReader
+from ugosa_server.jobs.store.job_reader import COLUMNS_WITHOUT_MARKS, JobReader
 from ugosa_server.jobs.store.rows import START_FROM, Database
 from ugosa_server.marks import Mark
 
@@ -246,23 +246,21 @@ class JobTable(JobReader):
         request_id is free for a new job then, as that of a removed one is.
         """
         with self._db.transaction():
-            ended = self._db.rows(
-                tuple[str, str, float],
-                "SELECT job_id, principal, end_time_s FROM jobs WHERE end_time_s < ?"
-                " AND job_id NOT IN (SELECT job_id FROM stars)"
+            ended = self._select(
+                COLUMNS_WITHOUT_MARKS,
+                "end_time_s < ? AND job_id NOT IN (SELECT job_id FROM stars)"
                 f" AND job_id NOT IN (SELECT {START_FROM} FROM jobs WHERE end_time_s IS NULL)",
                 (before_s,),
             )
             gone, kept = [], []
-            for job_id, principal, end_time_s in ended:
-                job = self.get(principal, job_id)
-                if end_time_s >= adapters_before_s and job.result and job.result.adapter:
+            for job in ended:
+                assert job.end_time_s is not None
+                if job.end_time_s >= adapters_before_s and job.result and job.result.adapter:
                     kept.append(job)
+                    self._keep_adapter_alone(job)
                 else:
-                    gone.append(job_id)
-                    self._delete(job_id)
-            for job in kept:
-                self._keep_adapter_alone(job)
+                    gone.append(job.job_id)
+                    self._delete(job.job_id)
             return gone, kept
 
     def _keep_adapter_alone(self, job: Job) -> None:

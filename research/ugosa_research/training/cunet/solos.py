@@ -164,5 +164,5 @@ def _recording(path: Path, instrument: str) -> Recording | None:
 
 @lru_cache(maxsize=512)
 def _video(path: Path, shape: tuple[int, ...]) -> VideoContexts:
-    frames = validate_visual_frames(read_feature_file(path, SAMPLE_RATE_HZ), 1, path.name)
+    frames = validate_visual_frames(read_feature_file(path, SAMPLE_RATE_HZ), 1)
     return VideoContexts(frames, (1, *shape), SAMPLE_RATE_HZ, SAMPLE_RATE_HZ / GRID.hop_samples)
