@@ -66,10 +66,16 @@ class BandNetwork(SeparationNetwork):
 
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
-        vocals, features = self._vocals_and_features(mix)
+        vocals, features = self.vocals_and_features(mix)
         masks = self.decoder.masks(features)
         del features
         return self._stems(mix, vocals, self.second(mix - vocals), masks)
+
+    def vocals_and_features(self, mix: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the vocals of `mix` [B, C, T], and what the encoder of the accompaniment gives."""
+        lower = self._lower_vocals(mix)
+        stems, features = self.first.stems_and_features(mix)
+        return (stems[:, 0] + lower) / 2, features
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
         """Features that stay as they are: [1, C, T] -> [1, n].
@@ -81,7 +87,7 @@ class BandNetwork(SeparationNetwork):
         if self.config.trains_vocals(depth):
             lower = self._lower_vocals(mix)
             return torch.cat([lower.flatten(1), self.first.frozen_part(mix, depth)], dim=1)
-        vocals, features = self._vocals_and_features(mix)
+        vocals, features = self.vocals_and_features(mix)
         of_second = self.second.frozen_part(mix - vocals, depth)  # [1, K, channels]
         of_decoder = flat(self.decoder.inputs(features, self.config.first_decoder_layer(depth)))
         return torch.cat([vocals.flatten(1), of_second.flatten(1), of_decoder], dim=1)
@@ -106,12 +112,6 @@ class BandNetwork(SeparationNetwork):
     def release_memory(self) -> None:
         """Free what the second stage hands on from step to step."""
         self.second.release_memory()
-
-    def _vocals_and_features(self, mix: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Vocals, [B, C, T], and what the encoder of the accompaniment gives."""
-        lower = self._lower_vocals(mix)
-        stems, features = self.first.stems_and_features(mix)
-        return (stems[:, 0] + lower) / 2, features
 
     def _lower_vocals(self, mix: Tensor) -> Tensor:
         """Vocals of the first stage's second look at the mix, [B, C, T]; never learned from."""
