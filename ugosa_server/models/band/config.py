@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import AdaptationDefaults, Depth, NetworkDefaults
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
-from ugosa_server.models.spleeter.config import LAST_UP, SpleeterConfig, decoder_parts
+from ugosa_server.models.spleeter.config import FFT_SAMPLES, LAST_UP, SpleeterConfig, decoder_parts
 
 VOCALS = "vocals"
 FIRST, SECOND, DECODER = "first.", "second.", "decoder."
 VOCALS_UNET = "unets.0."
-TRAINED_SHARES = {1: 0.80, 2: 0.28, 3: 0.14, 4: 0.10, 5: 0.10}
+TRAINED_SHARES = {1: 0.49, 2: 0.17, 3: 0.09, 4: 0.06, 5: 0.06}
 """Multiply-adds of every step of a fine-tuning, of all, by level; with the shipped sizes."""
+SHORT_FFT_SAMPLES = FFT_SAMPLES * 15 // 16  # of the first stage's second look at the mix, a semitone lower
 SHIPPED_SHARES = (0.6, 0.4, 0.3)  # of the shipped decoder: drums, bass, other
 
 

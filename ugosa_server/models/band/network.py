@@ -1,9 +1,10 @@
 """Two stages, the second of which is the mean of two networks, as one differentiable network.
 
-    v = Spleeter(y);   a = y - v;   s_i = (1 - w_i) (e_i(a) + e_vocals(a) / (S - 1)) + w_i d_i(a)
+    v = (Spleeter(y) + Spleeter'(y)) / 2;   a = y - v;   s_i = (1 - w_i) (e_i(a) + e_vocals(a) / (S - 1)) + w_i d_i(a)
 
 for all sources but the vocals v, with e_i what the second stage makes of the accompaniment a, d_i what the
-masks of the decoder make of the spectrum of a, and w_i `BandConfig.decoder_shares`. The second
+masks of the decoder make of the spectrum of a, and w_i `BandConfig.decoder_shares`. Spleeter' is Spleeter
+with shorter frames, for which the song is a semitone lower: what it errs in differs. The second
 stage was trained with vocals in the mix, and what it still takes for vocals in the accompaniment belongs to
 nobody in particular: the other sources share it. Two networks that differ make different errors, so that the
 mean of both is better than either.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ugosa_server.models.band.config import VOCALS, BandConfig
+from ugosa_server.models.band.config import SHORT_FFT_SAMPLES, VOCALS, BandConfig
 from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.network import SeparationNetwork
@@ -65,22 +66,28 @@ class BandNetwork(SeparationNetwork):
 
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
-        stems, features = self.first.stems_and_features(mix)
-        vocals = stems[:, 0]
+        vocals, features = self.vocals_and_features(mix)
         masks = self.decoder.masks(features)
         del features
         return self._stems(mix, vocals, self.second(mix - vocals), masks)
+
+    def vocals_and_features(self, mix: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the vocals of `mix` [B, C, T], and what the encoder of the accompaniment gives."""
+        lower = self._lower_vocals(mix)
+        stems, features = self.first.stems_and_features(mix)
+        return (stems[:, 0] + lower) / 2, features
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
         """Features that stay as they are: [1, C, T] -> [1, n].
 
         The vocals, what the second stage keeps of the accompaniment, and what comes to the first trained
-        layer of the decoder; where the vocals are trained, what the first stage keeps.
+        layer of the decoder; where the vocals are trained, those of the second look, which are not, and what
+        the first stage keeps.
         """
         if self.config.trains_vocals(depth):
-            return self.first.frozen_part(mix, depth)
-        stems, features = self.first.stems_and_features(mix)
-        vocals = stems[:, 0]
+            lower = self._lower_vocals(mix)
+            return torch.cat([lower.flatten(1), self.first.frozen_part(mix, depth)], dim=1)
+        vocals, features = self.vocals_and_features(mix)
         of_second = self.second.frozen_part(mix - vocals, depth)  # [1, K, channels]
         of_decoder = flat(self.decoder.inputs(features, self.config.first_decoder_layer(depth)))
         return torch.cat([vocals.flatten(1), of_second.flatten(1), of_decoder], dim=1)
@@ -91,11 +98,12 @@ class BandNetwork(SeparationNetwork):
         start = self.config.first_decoder_layer(depth)
         inputs = unflat(frozen, input_shapes(self.config.first.filters, start, padded_frames(mix.shape[-1])))
         masks = self.decoder.masks(inputs, start)  # what the decoder takes comes last, whatever else is kept
-        if self.config.trains_vocals(depth):
-            vocals = self.first.trained_part(mix, frozen, depth)[:, 0]
-            return self._stems(mix, vocals, self.second(mix - vocals), masks)
         n_samples, n_inputs = mix[0].numel(), sum(part[0].numel() for part in inputs)
         vocals = frozen[:, :n_samples].reshape(mix.shape)
+        if self.config.trains_vocals(depth):
+            own = self.first.trained_part(mix, frozen[:, n_samples:], depth)[:, 0]
+            vocals = (own + vocals) / 2
+            return self._stems(mix, vocals, self.second(mix - vocals), masks)
         of_second = frozen[:, n_samples:-n_inputs].reshape(
             len(mix), -1, self.config.second.bottleneck_channels
         )
@@ -104,6 +112,11 @@ class BandNetwork(SeparationNetwork):
     def release_memory(self) -> None:
         """Free what the second stage hands on from step to step."""
         self.second.release_memory()
+
+    def _lower_vocals(self, mix: Tensor) -> Tensor:
+        """Vocals of the first stage's second look at the mix, [B, C, T]; never learned from."""
+        with torch.no_grad():
+            return self.first.stems_and_features(mix, SHORT_FFT_SAMPLES)[0][:, 0]
 
     def _stems(self, mix: Tensor, vocals: Tensor, estimates: Tensor, masks: Tensor) -> Tensor:
         """Put all together: [B, C, T] twice, [B, S - 1, C, T], [B, S - 1, C, K, F] -> [B, S, C, T]."""

@@ -28,6 +28,7 @@ from ugosa_server.models.spleeter.config import (
     FFT_SAMPLES,
     FRAMES_MULTIPLE,
     HOP_SAMPLES,
+    HOPS_A_FRAME,
     MASK_LAYER,
     N_LAYERS,
     SEEN_BINS,
@@ -48,16 +49,20 @@ class SpleeterNetwork(SeparationNetwork):
         super().__init__()
         self.config = config
         self.unets = nn.ModuleList([UNet(config.filters, config.activation) for _ in config.sources])
-        self._window: Tensor
-        self.register_buffer("_window", torch.hann_window(FFT_SAMPLES), persistent=False)
 
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, 2, T] -> [B, S, 2, T]."""
         return self.stems_and_features(mix)[0]
 
-    def stems_and_features(self, mix: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the stems, and what `UNet.encode` gives for the last source."""
-        spectrum = self.spectrum(mix)
+    def stems_and_features(
+        self, mix: Tensor, fft_samples: int = FFT_SAMPLES
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the stems, and what `UNet.encode` gives for the last source.
+
+        With frames of another length the U-Nets see the mix as if it were played at another speed: with
+        frames shorter by 1/16, slower by as much and a semitone lower.
+        """
+        spectrum = self.spectrum(mix, fft_samples)
         magnitudes = self._magnitudes(spectrum)
         logits = []
         features: list[Tensor] = []
@@ -93,13 +98,13 @@ class SpleeterNetwork(SeparationNetwork):
             logits.append(unet.logits(unet.decode(inputs, start, MASK_LAYER)))  # type: ignore[operator]
         return self._stems(mix, spectrum, magnitudes, logits)
 
-    def spectrum(self, mix: Tensor) -> Tensor:
+    def spectrum(self, mix: Tensor, fft_samples: int = FFT_SAMPLES) -> Tensor:
         """STFT with silence around the mix: [B, C, T] -> complex [B, C, K, F]."""
         spectrum = torch.stft(
             mix.flatten(0, 1),
-            FFT_SAMPLES,
-            HOP_SAMPLES,
-            window=self._window,
+            fft_samples,
+            fft_samples // HOPS_A_FRAME,
+            window=torch.hann_window(fft_samples, device=mix.device),
             pad_mode="constant",
             return_complex=True,
         )
@@ -108,7 +113,8 @@ class SpleeterNetwork(SeparationNetwork):
 
     def _magnitudes(self, spectrum: Tensor) -> Tensor:
         """Input of the U-Nets, empty frames at its end: [B, C, K, F] -> [B, C, K rounded up, 1024]."""
-        magnitudes = spectrum[..., :SEEN_BINS].abs() * self.config.song_std
+        level = self.config.song_std * FFT_SAMPLES / _fft_samples(spectrum)
+        magnitudes = spectrum[..., :SEEN_BINS].abs() * level
         return F.pad(magnitudes, (0, 0, 0, -magnitudes.shape[-2] % FRAMES_MULTIPLE))
 
     def _stems(self, mix: Tensor, spectrum: Tensor, magnitudes: Tensor, logits: list[Tensor]) -> Tensor:
@@ -146,17 +152,19 @@ class SpleeterNetwork(SeparationNetwork):
 
     def waveform(self, spectrum: Tensor, n_samples: int) -> Tensor:
         """Inverse of `spectrum`: complex [..., K, F] -> [..., n_samples]."""
-        frames = torch.fft.irfft(spectrum, FFT_SAMPLES)  # [..., K, 4096]
-        frames = frames * self._window if torch.is_grad_enabled() else frames.mul_(self._window)
-        squares = self._window.square().expand(spectrum.shape[-2], -1)  # [K, 4096]
-        inside = slice(FFT_SAMPLES // 2, FFT_SAMPLES // 2 + n_samples)
+        fft_samples = _fft_samples(spectrum)
+        window = torch.hann_window(fft_samples, device=spectrum.device)
+        frames = torch.fft.irfft(spectrum, fft_samples)  # [..., K, 4 hops]
+        frames = frames * window if torch.is_grad_enabled() else frames.mul_(window)
+        squares = window.square().expand(spectrum.shape[-2], -1)  # [K, 4 hops]
+        inside = slice(fft_samples // 2, fft_samples // 2 + n_samples)
         audio, weights = (_OverlapAdd.apply(x)[..., inside] for x in (frames, squares))  # type: ignore[no-untyped-call]
         separated: Tensor = audio / weights
         return separated
 
 
 class _OverlapAdd(torch.autograd.Function):
-    """Sum of frames of four hops each: [..., K, 4096] -> [..., (K + 3) 1024].
+    """Sum of frames of four hops each: [..., K, 4 hops] -> [..., K + 3 hops].
 
     The gradient of a frame is the stretch of the sum's that it lies on: a view, where autograd would fill and
     add up a whole tensor for each of the four hops.
@@ -164,16 +172,21 @@ class _OverlapAdd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, frames: Tensor) -> Tensor:
-        n_hops = FFT_SAMPLES // HOP_SAMPLES
-        by_hop = frames.view(*frames.shape[:-1], n_hops, HOP_SAMPLES)  # [..., K, 4, 1024]
-        total = F.pad(by_hop[..., 0, :], (0, 0, 0, n_hops - 1))  # [..., K + 3, 1024]
-        for j in range(1, n_hops):
+        by_hop = frames.unflatten(-1, (HOPS_A_FRAME, -1))  # [..., K, 4, hop]
+        total = F.pad(by_hop[..., 0, :], (0, 0, 0, HOPS_A_FRAME - 1))  # [..., K + 3, hop]
+        for j in range(1, HOPS_A_FRAME):
             total[..., j : j + frames.shape[-2], :] += by_hop[..., j, :]
+        ctx.fft_samples = frames.shape[-1]  # type: ignore[attr-defined]
         return total.flatten(-2)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0].unfold(-1, FFT_SAMPLES, HOP_SAMPLES)
+        return grads[0].unfold(-1, ctx.fft_samples, ctx.fft_samples // HOPS_A_FRAME)
+
+
+def _fft_samples(spectrum: Tensor) -> int:
+    """Samples of a frame of a spectrum [..., F]."""
+    return 2 * (spectrum.shape[-1] - 1)
 
 
 def padded_frames(n_samples: int) -> int:
