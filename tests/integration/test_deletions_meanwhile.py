@@ -1,4 +1,4 @@
-"""What one client deletes while another call looks at it: that call answers as if it came a moment later."""
+"""Deletions while another call looks at the same: that call answers as if it came a moment later."""
 
 import asyncio
 import contextlib

@@ -126,7 +126,7 @@ def test_shares_of_the_work_grow_with_the_depth():
         ({"sources": ("vocals", "drums", "rest")}, {}, "first stage must give vocals and what is left"),
         ({"high_band": "zero"}, {}, "must leave nothing out"),
         ({}, {"sources": ("drums", "bass")}, "must have vocals among its sources, not drums, bass"),
-        ({}, {"sample_rate_hz": 8000}, "44100 Hz and 2 channels, 8000 Hz and 2"),
+        ({}, {"sample_rate_hz": 8000}, "44100 and 2, 8000 and 2"),
     ],
 )
 def test_stages_that_do_not_fit_are_refused(first, second, words):

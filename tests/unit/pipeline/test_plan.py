@@ -41,7 +41,7 @@ def test_excerpt_of_a_short_or_unmarked_song_begins_with_it():
 
 
 @pytest.mark.parametrize(("n_stems", "has_excerpt"), [(14, True), (77, True), (78, False), (100, False)])
-def test_excerpt_is_left_out_where_the_page_has_no_room_for_its_clips(tmp_path, n_stems, has_excerpt):
+def test_excerpt_is_left_out_where_its_clips_have_no_room(tmp_path, n_stems, has_excerpt):
     spec = replace(run_spec(tmp_path, "no checkpoint"), stems=tuple(f"stem {i}" for i in range(n_stems)))
     start, stop = excerpt_span(spec, Ensemble.of(spec, TINY), parse_strategy("P-L3:D"))
     assert (start < stop) == has_excerpt

@@ -1,13 +1,13 @@
 """Two stages, the second of which is the mean of two networks, as one differentiable network.
 
-    v = (Spleeter(y) + Spleeter'(y)) / 2;   a = y - v;   s_i = (1 - w_i) (e_i(a) + e_vocals(a) / (S - 1)) + w_i d_i(a)
+    v = (Spleeter(y) + Spleeter'(y)) / 2;   a = y - v
+    s_i = (1 - w_i) (e_i(a) + e_vocals(a) / (S - 1)) + w_i d_i(a)
 
 for all sources but the vocals v, with e_i what the second stage makes of the accompaniment a, d_i what the
 masks of the decoder make of the spectrum of a, and w_i `BandConfig.decoder_shares`. Spleeter' is Spleeter
-with shorter frames, for which the song is a semitone lower: what it errs in differs. The second
-stage was trained with vocals in the mix, and what it still takes for vocals in the accompaniment belongs to
-nobody in particular: the other sources share it. Two networks that differ make different errors, so that the
-mean of both is better than either.
+with shorter frames, for which the song is a semitone lower. The second stage was trained with vocals in the
+mix, and what it still takes for vocals in the accompaniment belongs to nobody in particular: the other sources
+share it. Two networks that differ make different errors, and so do two looks: the mean is better than either.
 
 Shapes: batch B, sources S, channels C, samples T, frames K (of decoders a multiple of 64), bins F.
 """

@@ -172,7 +172,7 @@ class _OverlapAdd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, frames: Tensor) -> Tensor:
-        by_hop = frames.unflatten(-1, (HOPS_A_FRAME, -1))  # [..., K, 4, hop]
+        by_hop = frames.view(*frames.shape[:-1], HOPS_A_FRAME, -1)  # [..., K, 4, hop]
         total = F.pad(by_hop[..., 0, :], (0, 0, 0, HOPS_A_FRAME - 1))  # [..., K + 3, hop]
         for j in range(1, HOPS_A_FRAME):
             total[..., j : j + frames.shape[-2], :] += by_hop[..., j, :]
