@@ -6,8 +6,9 @@
 for all sources but the vocals v, with e_i what the second stage makes of the accompaniment a, d_i what the
 masks of the decoder make of the spectrum of a, and w_i `BandConfig.decoder_shares`. Spleeter' is Spleeter
 with shorter frames, for which the song is a semitone lower. The second stage was trained with vocals in the
-mix, and what it still takes for vocals in the accompaniment belongs to nobody in particular: the other sources
-share it. Two networks that differ make different errors, and so do two looks: the mean is better than either.
+mix, and what it still takes for vocals in the accompaniment belongs to nobody in particular: the other
+sources share it. Two networks that differ make different errors, and so do two looks: the mean is better than
+either.
 
 Shapes: batch B, sources S, channels C, samples T, frames K (of decoders a multiple of 64), bins F.
 """

@@ -54,9 +54,7 @@ class SpleeterNetwork(SeparationNetwork):
         """Separate `mix` of any length: [B, 2, T] -> [B, S, 2, T]."""
         return self.stems_and_features(mix)[0]
 
-    def stems_and_features(
-        self, mix: Tensor, fft_samples: int = FFT_SAMPLES
-    ) -> tuple[Tensor, list[Tensor]]:
+    def stems_and_features(self, mix: Tensor, fft_samples: int = FFT_SAMPLES) -> tuple[Tensor, list[Tensor]]:
         """Return the stems, and what `UNet.encode` gives for the last source.
 
         With frames of another length the U-Nets see the mix as if it were played at another speed: with
