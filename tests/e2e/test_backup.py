@@ -39,7 +39,7 @@ def test_a_server_starts_on_a_copy_made_while_another_works(
         wait_for_adaptation(client, running.job_id)
         waiting = client.create_job(upload.upload_id, marks=MARKS, options=QUICK)
         assert main(["backup", str(copy), "--state-dir", str(server.state_dir)]) == 0
-        assert "the database and 2 folders" in capsys.readouterr().out
+        assert "songs and stems (folders: 2)" in capsys.readouterr().out
         client.cancel(running.job_id)
         with pytest.raises(ConfigError, match="is not empty"):
             back_up(server.state_dir, copy)
