@@ -168,6 +168,8 @@ class WorkerRun(Run):
         try:
             await asyncio.wait_for(self.ended.wait(), deadline_s)
         except TimeoutError:
+            if self.ended.is_set():  # in the same moment: the worker may have the next run by now
+                return
             reason = f"did not end within {deadline_s:.1f} s of a cancel"
             log.warning("job %s %s", self.spec.job_id, reason)
             self._worker.end(reason)

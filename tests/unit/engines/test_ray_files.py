@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,22 @@ def test_damaged_content_is_refused_and_removed(files):
     assert not files.receive(name, 0, b"a sung", last=True)
     assert files.received_bytes(name, 6) == 0
     assert send(files, b"a song").read_bytes() == b"a song"
+
+
+def test_two_workers_of_a_node_finish_their_songs_at_once(files, tmp_path, monkeypatch):
+    other, listed = NodeFiles(NodeFolder(str(tmp_path), "worker-1", budget_bytes=2**30)), Path.iterdir
+    theirs = b"another song"
+    assert other.receive(digest(theirs), 0, theirs[:7], last=False)
+
+    def list_before_the_other_finishes(self):
+        paths = list(listed(self))
+        monkeypatch.setattr(Path, "iterdir", listed)
+        send(other, theirs)
+        return paths
+
+    monkeypatch.setattr(Path, "iterdir", list_before_the_other_finishes)
+    assert send(files, b"a song").read_bytes() == b"a song"
+    assert files.path_of(digest(theirs)).read_bytes() == theirs
 
 
 def test_content_that_was_damaged_on_the_node_is_sent_again(files):

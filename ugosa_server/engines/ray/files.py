@@ -114,13 +114,17 @@ class NodeFiles:
 
     def _sweep(self, keep: str) -> None:
         """Remove the content not used for longest, until the rest fits the budget."""
-        files = sorted(self._content.iterdir(), key=lambda path: path.stat().st_mtime)
-        total = sum(path.stat().st_size for path in files)
-        for path in files:
+        files: list[tuple[float, int, Path]] = []
+        for path in self._content.iterdir():
+            with suppress(FileNotFoundError):  # another worker has published or removed it
+                status = path.stat()
+                files.append((status.st_mtime, status.st_size, path))
+        total = sum(size_bytes for _, size_bytes, _ in files)
+        for _, size_bytes, path in sorted(files):
             if total <= self._budget_bytes:
                 return
             if path.name != keep:
-                total -= path.stat().st_size
+                total -= size_bytes
                 path.unlink(missing_ok=True)
 
 
