@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,8 @@ def _store(options: argparse.Namespace, *, may_make: bool = False) -> Iterator[S
     config = load_config(options.config, {"state_dir": options.state_dir})
     if not may_make:
         require_database(expanded(config.state_dir))
+    elif not (expanded(config.state_dir) / STORE_FILE_NAME).is_file():
+        print(f"no server has worked in {config.state_dir}; start one there for this token", file=sys.stderr)
     state_dir = make_state_dir(config.state_dir)
     check_state_dir(state_dir)
     with private_umask():

@@ -65,7 +65,10 @@ def test_the_rest_of_a_session_stays_byte_for_byte(session, stems):
 def test_range_markers_that_are_no_marks_are_left_out():
     ranges = [Range("Verse 1", 0, 10), Range("no vocals", 10, 20)]
     sources = ("drums", "vocals")
-    assert marks_of(ranges, sources) == ([Mark("vocals", MarkState.SILENT, 10, 20)], ["Verse 1"])
+    marks, left_out = marks_of([*ranges, Range("no drums 87% ?", 0, 10)], sources)
+    assert marks == [Mark("vocals", MarkState.SILENT, 10, 20)]
+    assert "'Verse 1' names no instrument" in left_out[0]
+    assert "'no drums 87% ?' is a suggestion" in left_out[1]
     with pytest.raises(BadInputError, match=r"range marker 'no vocls': .* did you mean 'vocals'"):
         marks_of([Range("no vocls", 0, 10)], sources)
 

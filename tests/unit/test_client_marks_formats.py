@@ -313,5 +313,5 @@ def test_suggestions_stay_suggestions_in_every_format(known):
     data = known.write([region], 44_100, None)
     assert b"no vocals 87% ?" in data
     for again in known.read(data):
-        assert is_suggestion(again)
+        assert is_suggestion(again.name)
         assert "87%" in again.name

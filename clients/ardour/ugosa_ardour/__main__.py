@@ -69,12 +69,13 @@ def run_separate(request_path: Path, out_dir: Path, server: str | None, options:
         sources = find_model(client.models(), options.model).sources
         marks, left_out = marks_of(request.ranges, sources)
         if not marks:
-            raise BadInputError(
+            why = (
                 f"no range marker over the region {request.region!r} names an instrument; draw ranges over "
                 "the time in which one is silent, and name them for example 'no vocals'"
             )
-        for name in left_out:
-            reporter.note(f"the range marker {name!r} names no instrument and is left out")
+            raise BadInputError("; ".join([why, *left_out]))
+        for sentence in left_out:
+            reporter.note(sentence)
         out_dir.mkdir(parents=True, exist_ok=True)
         song = out_dir / "song.wav"
         write_song(request, song)

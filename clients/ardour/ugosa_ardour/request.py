@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ugosa_client import Mark
 from ugosa_client.errors import BadAudioError, BadInputError
 from ugosa_client.marks.labels import is_meant_as_mark, parse_label
+from ugosa_client.marks.suggestions import is_suggestion
 
 SUBTYPES_KEPT = ("PCM_16", "PCM_24")
 """Sample formats that the song keeps; all others become 32-bit float."""
@@ -107,18 +108,24 @@ def _read_channel(request: Request, channel: Channel) -> tuple[NDArray[np.float6
 
 
 def marks_of(ranges: Sequence[Range], sources: Sequence[str]) -> tuple[list[Mark], list[str]]:
-    """Return marks of range markers, and the names of those that are none, such as "Verse 1".
+    """Return marks of range markers, and a sentence on each that is none: "Verse 1", or a suggestion.
 
     Raises:
         BadInputError: a name that is meant as a mark is not understood; the message says which.
     """
     marks, left_out = [], []
     for span in ranges:
+        if is_suggestion(span.name):
+            left_out.append(
+                f"the range marker {span.name!r} is a suggestion and is left out; take its question mark "
+                "off, if it is right"
+            )
+            continue
         try:
             states = parse_label(span.name, sources)
         except ValueError as error:
             if not is_meant_as_mark(span.name, sources):
-                left_out.append(span.name)
+                left_out.append(f"the range marker {span.name!r} names no instrument and is left out")
                 continue
             raise BadInputError(
                 f"range marker {span.name!r}: {error}. Rename it, or hide it in Window > Locations"

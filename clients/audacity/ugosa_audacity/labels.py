@@ -1,12 +1,11 @@
 """Labels of the open project: the user's, which are marks, and those of this client.
 
-A label that ends in a question mark is a suggestion, one that begins with "UGOSA: " a finding. Neither is a
-mark.
+A label that ends in a blank and a question mark is a suggestion, one that begins with "UGOSA: " a finding.
+Neither is a mark.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +18,8 @@ from ugosa_client.errors import BadInputError
 from ugosa_client.marks.examination import examine_regions
 from ugosa_client.marks.findings import Finding, Severity
 from ugosa_client.marks.regions import Position, Region, clock_texts
-from ugosa_client.marks.suggestions import regions_of_suggestions
+from ugosa_client.marks.suggestions import SUGGESTION, regions_of_suggestions
 
-SUGGESTION = re.compile(r"\s*(\d+%)?\s*\?\s*")
 FINDING_PREFIX = "UGOSA: "
 SUGGESTIONS_TRACK = "UGOSA suggestions"
 FINDINGS_TRACK = "UGOSA findings"
@@ -43,9 +41,8 @@ class Label:
     @property
     def suggested(self) -> str | None:
         """Text of the suggestion without its question mark; None if it is none."""
-        if not self.text.rstrip().endswith("?"):
-            return None
-        return SUGGESTION.split(self.text)[0]
+        match = SUGGESTION.fullmatch(self.text)
+        return match and match["said"]
 
     @property
     def is_own(self) -> bool:

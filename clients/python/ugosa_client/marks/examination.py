@@ -21,7 +21,7 @@ def examine_regions(
     saying: dict[tuple[str, MarkState], list[Mark]] = defaultdict(list)
     findings: list[Finding] = []
     for region in cut_at_end(regions, sample_rate_hz, frames):
-        if is_suggestion(region):
+        if is_suggestion(region.name):
             findings.append(_suggestion_finding(region))
             continue
         try:

@@ -25,9 +25,9 @@ def regions_of_suggestions(suggestions: Iterable[Suggestion]) -> list[Region]:
     return regions
 
 
-def is_suggestion(region: Region) -> bool:
-    """Return whether a region is a suggestion that nobody has accepted."""
-    return SUGGESTION.fullmatch(region.name) is not None
+def is_suggestion(name: str) -> bool:
+    """Return whether a region of that name is a suggestion that nobody has accepted."""
+    return SUGGESTION.fullmatch(name) is not None
 
 
 def accept(regions: Iterable[Region], min_percent: int) -> list[Region]:
