@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ugosa_server.errors import BadOptionError, BadVideoError
 
 MAX_VISUAL_FRAMES = 768  # three quarters of a message of 4 MiB
+MAX_PLAYERS = 7  # with a slot each
 MAX_FEATURES = 2048  # of ResNet-50
 FEATURE_BYTES = 2  # float16
 

@@ -31,6 +31,27 @@ class PhasePlan:
     """Whether the first step takes much longer than others, and says nothing about their speed."""
 
 
+@dataclass
+class _PhaseRecord:
+    """A phase as far as the run has come with it."""
+
+    plan: PhasePlan
+    steps: int = 1  # until the phase begins
+    done: int = 0
+    """Steps done."""
+    begun_s: float | None = None
+    """None = it has not begun."""
+    measured_from: tuple[int, float] = (0, 0.0)
+    """Step and time from which on its speed is measured."""
+    measured_s: float = 0.0
+    """Time since then."""
+
+    @property
+    def measured_cost(self) -> float:
+        """Work of the network since then."""
+        return self.plan.cost * (self.done - self.measured_from[0]) / self.steps
+
+
 class RunJournal:
     """Append-only record of a run: progress events whose fraction never falls, notices, timings."""
 
@@ -43,16 +64,9 @@ class RunJournal:
         """Wall time of the phases so far, by name."""
         self.notices: list[RunNotice] = []
         """Notices so far."""
-        self._plan = {phase.phase: phase for phase in plan}
         self._now_s = now_s
-        self._steps = dict.fromkeys(self._plan, 1)  # until the phase begins
-        self._steps_done = dict.fromkeys(self._plan, 0)
-        self._speed_from = dict.fromkeys(self._plan, (0, 0.0))
-        """Step and time from which on the speed of a phase is measured."""
-        self._speed_s: dict[RunPhase, float] = {}
-        """Time since then."""
-        self._started_s: dict[RunPhase, float] = {}
-        self._phase = plan[0].phase
+        self._phases = {planned.phase: _PhaseRecord(planned) for planned in plan}
+        self._current = self._phases[plan[0].phase]
         self._lead_share = 0.0  # that is done of the work before the next phase
         self._fraction = 0.0
         self._last_event_s = float("-inf")
@@ -68,27 +82,25 @@ class RunJournal:
 
         A phase that is entered once more begins again, and the fraction waits until it has caught up.
         """
-        if phase is not self._phase:
+        if phase is not self._current.plan.phase:
             self.end()
         reach(f"phase.{phase.value}.begun")
-        self._phase = phase
-        self._steps_done[phase] = 0
+        self._current = current = self._phases[phase]
+        current.steps, current.begun_s = steps, self._now_s()
         self._lead_share = 0.0
-        self._steps[phase] = steps
-        self._started_s[phase] = self._now_s()
-        self._measure_from(0)
+        self.skip(0)
         return self._event()
 
     def end(self) -> None:
         """Leave the phase."""
-        if self._phase in self._started_s:
+        if self._current.begun_s is not None:
             self._measure()
-            self._steps_done[self._phase] = self._steps[self._phase]
+            self._current.done = self._current.steps
 
     def skip(self, step: int) -> None:
         """Note that an earlier attempt did the first `step` steps, so that they took no time."""
-        self._steps_done[self._phase] = step
-        self._measure_from(step)
+        self._current.done = step
+        self._current.measured_from = step, self._now_s()
 
     def advance(
         self,
@@ -101,13 +113,13 @@ class RunJournal:
         ends_epoch: bool = False,
     ) -> list[RunProgress]:
         """Note that `step` steps are done; return an event, or none just after another."""
-        reach(f"phase.{self._phase.value}.step")
-        before, phase_steps = self._steps_done[self._phase], self._steps[self._phase]
-        self._steps_done[self._phase] = min(max(step, before), phase_steps)
-        if self._plan[self._phase].warms_up and before == 0:
-            self._measure_from(step)
+        current = self._current
+        reach(f"phase.{current.plan.phase.value}.step")
+        before, current.done = current.done, min(max(step, current.done), current.steps)
+        if current.plan.warms_up and before == 0:
+            current.measured_from = step, self._now_s()
         self._measure()
-        if not (self._is_due() or ends_epoch or before < step == phase_steps):
+        if not (self._is_due() or ends_epoch or before < step == current.steps):
             return []
         return [replace(self._event(), epoch=epoch, epochs=epochs, loss=loss, held_back_db=held_back_db)]
 
@@ -116,8 +128,7 @@ class RunJournal:
 
         This phase makes no more steps of its own.
         """
-        done = max(1, self._steps_done[self._phase])
-        self._steps[self._phase] = self._steps_done[self._phase] = done
+        self._current.steps = self._current.done = max(1, self._current.done)
         self._lead_share = step / steps
         self._measure()
         return [self._event()] if self._is_due() else []
@@ -133,7 +144,7 @@ class RunJournal:
         s_per_cost = self._measured_s_per_cost()
         expected_s = self._expected_s(s_per_cost)
         phases = list(expected_s)
-        after_s = sum(expected_s[phase] for phase in phases[phases.index(self._phase) + 1 :])
+        after_s = sum(expected_s[phase] for phase in phases[phases.index(self._current.plan.phase) + 1 :])
         after_s -= spared_cost * s_per_cost.get(RunPhase.BASE_SEPARATION, TYPICAL_S_PER_COST)
         return self._left_s() <= after_s + BUDGET_MARGIN * self._budget_s
 
@@ -143,48 +154,44 @@ class RunJournal:
     def _left_s(self) -> float:
         return max(0.0, self._begun_s + self._budget_s - self._now_s())
 
-    def _measure_from(self, step: int) -> None:
-        self._speed_from[self._phase] = step, self._now_s()
-
     def _measure(self) -> None:
-        self.timings_s[self._phase.value] = self._now_s() - self._started_s[self._phase]
-        self._speed_s[self._phase] = self._now_s() - self._speed_from[self._phase][1]
+        current = self._current
+        assert current.begun_s is not None
+        self.timings_s[current.plan.phase.value] = self._now_s() - current.begun_s
+        current.measured_s = self._now_s() - current.measured_from[1]
 
     def _event(self) -> RunProgress:
         self._last_event_s = self._now_s()
         s_per_cost = self._measured_s_per_cost()
         expected_s = self._expected_s(s_per_cost)
-        done_s = sum(seconds * self._share_done(phase) for phase, seconds in expected_s.items())
+        done_s = sum(expected_s[phase] * record.done / record.steps for phase, record in self._phases.items())
         total_s = sum(expected_s.values())
         self._fraction = max(self._fraction, min(1.0, done_s / total_s))
         eta_s = total_s - done_s if s_per_cost else None
-        if eta_s is not None and self._budget_s and self._phase is RunPhase.ADAPTATION:
+        phase = self._current.plan.phase
+        if eta_s is not None and self._budget_s and phase is RunPhase.ADAPTATION:
             eta_s = min(eta_s, self._left_s())
-        steps_done, steps = self._steps_done[self._phase], self._steps[self._phase]
-        return RunProgress(self._phase, self._fraction, eta_s, steps_done, steps)
-
-    def _share_done(self, phase: RunPhase) -> float:
-        return self._steps_done[phase] / self._steps[phase]
-
-    def _measured_cost(self, phase: RunPhase) -> float:
-        first_step, _ = self._speed_from[phase]
-        steps = self._steps_done[phase] - first_step
-        return self._plan[phase].cost * steps / self._steps[phase]
+        return RunProgress(phase, self._fraction, eta_s, self._current.done, self._current.steps)
 
     def _measured_s_per_cost(self) -> dict[RunPhase, float]:
         """Speed of the network in each phase that has made steps."""
-        costs = {phase: self._measured_cost(phase) for phase in self._plan}
-        return {phase: self._speed_s[phase] / cost for phase, cost in costs.items() if cost > 0}
+        return {
+            phase: record.measured_s / record.measured_cost
+            for phase, record in self._phases.items()
+            if record.measured_cost > 0
+        }
 
     def _expected_s(self, s_per_cost: dict[RunPhase, float]) -> dict[RunPhase, float]:
         """Seconds of every phase at its own measured speed, or at that of the network on the whole."""
         overall = TYPICAL_S_PER_COST
         if s_per_cost:
-            measured_s = sum(self._speed_s[phase] for phase in s_per_cost)
-            overall = measured_s / sum(self._measured_cost(phase) for phase in s_per_cost)
+            measured = [self._phases[phase] for phase in s_per_cost]
+            cost = sum(record.measured_cost for record in measured)
+            overall = sum(record.measured_s for record in measured) / cost
         seconds = {}
-        for phase, plan in self._plan.items():
+        for phase, record in self._phases.items():
             like = phase if phase in s_per_cost else SAME_WORK.get(phase, phase)
-            lead = 0.0 if phase in self._started_s else plan.lead_cost * (1 - self._lead_share)
-            seconds[phase] = (plan.cost + lead) * s_per_cost.get(like, overall) + plan.other_s
+            lead = record.plan.lead_cost * (1 - self._lead_share) if record.begun_s is None else 0.0
+            work = (record.plan.cost + lead) * s_per_cost.get(like, overall)
+            seconds[phase] = work + record.plan.other_s
         return seconds

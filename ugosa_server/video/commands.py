@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.errors import BadOptionError
+from ugosa_server.models.cunet.config import ConditionedUNetConfig
 
 
 def add_video_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,8 +33,9 @@ def add_video_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
         metavar="LEFT,TOP,WIDTH,HEIGHT;...",
         help="a video: where each player is, slot by slot (default: one, the whole picture)",
     )
+    window_s = ConditionedUNetConfig.max_segment_s
     features.add_argument(
-        "--every", type=float, default=65535 / 11025, metavar="SECONDS", help="a video: between pictures"
+        "--every", type=float, default=window_s, metavar="SECONDS", help="a video: between pictures"
     )
     features.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.npz")
     features.set_defaults(run=make_features)

@@ -28,12 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugosa_server.errors import BadOptionError, BadVideoError, UgosaError
-from ugosa_server.marks.players import PlayerBox, VideoInfo, check_boxes
+from ugosa_server.marks.players import MAX_PLAYERS, PlayerBox, VideoInfo, check_boxes
 from ugosa_server.sandbox import NICENESS, answer_of_error, limit_this_process
 from ugosa_server.video.child import END, ERROR, HEAD, PICTURE, TakenPicture
 
 MAX_PIXELS = 8192 * 4320  # of a picture, or of a frame of a video
-MAX_PLAYERS = 7
 # Libraries map far more than they use; the largest frames, some kept for prediction, need several hundred MB.
 ADDRESS_SPACE_BYTES = 3 << 30
 FIRST = (-math.inf,)  # the time of the first picture, whatever it says

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ugosa_server.errors import BadOptionError
+from ugosa_server.marks.players import MAX_FEATURES, MAX_PLAYERS
 from ugosa_server.models.config import (
     AdaptationDefaults,
     Depth,
@@ -57,8 +58,8 @@ GRID = MaskGrid(fft_samples=1022, hop_samples=256)  # paper, section 3.1
 LINEAR_BINS = GRID.bins  # F with a linear frequency axis: 512
 LOG_BINS = 256  # F with a logarithmic one
 
-PLAYERS = 7  # K': slots of the visual context
-VISUAL_FEATURES = 2048  # of one frame of one player, from ResNet-50
+PLAYERS = MAX_PLAYERS  # K': slots of the visual context
+VISUAL_FEATURES = MAX_FEATURES  # of one frame of one player
 MOTION_FEATURES = 1024  # hidden size of the LSTM over N frames
 
 BLOCKS = 6  # of the encoder, and of a decoder
