@@ -20,7 +20,7 @@ from ugosa_server.wire.ugosa.v1 import audio_pb2, upload_service_pb2, upload_ser
 pytestmark = pytest.mark.xdist_group("serial")
 
 MARKS = [silent("vocals", 10000, 30000)]
-SLACK_S = 3.0  # of a busy machine
+SLACK_S = 15.0  # of a busy machine; what has no bound ends when 30 s without a heartbeat are over
 
 
 def submit(client, tmp_path, options, frames=2 * 44100):

@@ -20,7 +20,7 @@ from ugosa_server.engines import LocalEngine
 from ugosa_server.engines.ray import RayEngine
 from ugosa_server.jobs.runs import RunPhase, RunProgress, RunSucceeded
 
-PATIENCE_S = 6.0  # until a real worker that says nothing is taken for hung
+PATIENCE_S = 12.0  # until a real worker that says nothing is taken for hung, and not for slow
 BY_S = 60.0
 
 

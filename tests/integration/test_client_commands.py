@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from threading import Event
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -314,7 +314,7 @@ def test_a_batch_without_room_says_forget_once_and_then_goes_on(start_server, tm
     said = capsys.readouterr().err
     assert "2 of 3 songs failed; run the same command again with --forget, which" in said
     assert said.count("--forget") == 1
-    waiting, both_wait = set(), Event()
+    begun, waiting, both_wait = Barrier(3), set(), Event()
     say, finish, submit = Reporter.say, UgosaClient.finish, UgosaClient.submit
 
     def say_and_notice(self, text):
@@ -330,6 +330,10 @@ def test_a_batch_without_room_says_forget_once_and_then_goes_on(start_server, tm
         return separation
 
     def submit_slowly(*arguments, **options):
+        if not waiting:
+            begun.wait(
+                60
+            )  # the song that is done makes room, and is to be underway before another is refused
         job = submit(*arguments, **options)
         if both_wait.is_set():  # the room is taken by now, and nobody else at the client knows
             time.sleep(3 * FULL_WAIT_S)

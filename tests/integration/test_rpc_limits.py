@@ -23,6 +23,7 @@ from ugosa_server.wire.ugosa.v1 import job_service_pb2, marks_pb2, separation_se
 pytestmark = pytest.mark.asyncio
 
 DECODED_BYTES = 4000 * 2 * 4  # of SONG: frames, channels, float32
+IDLE_S = 3.0  # longer than a busy machine stands still
 
 
 def allowing(**limits):
@@ -226,7 +227,7 @@ async def test_open_upload_streams_are_counted(tmp_path):
 
 
 async def test_stalled_upload_loses_its_stream_and_no_bytes(tmp_path):
-    async with serving(tmp_path, idle_timeout_s=1.0) as api:
+    async with serving(tmp_path, idle_timeout_s=IDLE_S) as api:
         upload = await api.create_upload()
         call = api.uploads.WriteUpload()
         opening = upload_service_pb2.WriteUploadOpen(upload_id=upload.upload_id)
@@ -240,7 +241,7 @@ async def test_stalled_upload_loses_its_stream_and_no_bytes(tmp_path):
 
 
 async def test_a_call_that_never_says_anything_is_ended(tmp_path):
-    async with serving(tmp_path, idle_timeout_s=1.0) as api:
+    async with serving(tmp_path, idle_timeout_s=IDLE_S) as api:
         header = separation_service_pb2.SeparateHeader(format=(await api.create_upload()).format)
         speechless = (api.uploads.WriteUpload(), api.separation.Separate(), api.separation.Separate())
         await speechless[2].write(separation_service_pb2.SeparateRequest(header=header))

@@ -127,6 +127,7 @@ def open_page(
         "finding_is_a_badge_on_its_mark",
         "changed_mark_gives_a_second_version",
         "slow_answer_is_waited_for_and_asked_once",
+        "older_answer_takes_no_version_back",
         "job_goes_on_from_the_last_or_starts_fresh",
         "takes_switch_without_a_gap_or_a_shift",
         "solo_and_loop_are_sample_exact",

@@ -26,6 +26,8 @@ export class SongScreen {
   /** @type {import("./run.js").Notice[]} of jobs that run */ notices = [];
   /** @type {(() => Promise<void>)|undefined} */ #showSuggestions;
   /** @type {number|undefined} */ #animation;
+  #reloads = 0; // asked for
+  #shown = 0; // the newest of them that was answered
   #asked = ""; // the marks and options of the job that was asked for last, until it ends
 
   /**
@@ -217,8 +219,11 @@ export class SongScreen {
   }
 
   async #reload() {
+    this.#reloads += 1;
+    const mine = this.#reloads;
     const song = await attempt(() => api.song(this.song.upload_id));
-    if (!song) return;
+    if (!song || mine < this.#shown) return; // an older answer may come after a newer one
+    this.#shown = mine;
     this.jobs = song.jobs;
     this.versions = song.versions;
     this.playback.setVersions(this.versions);
