@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ugosa_server.engines import Engine, Run
@@ -280,7 +280,7 @@ class Scheduler:
         return RunSpec(
             job_id=job.job_id,
             attempt=job.attempt,
-            source=job.audio,
+            source=replace(job.audio, path=str(self._spool.audio_path(job.upload_id))),
             file_name=job.file_name,
             marks=job.marks,
             options=options,

@@ -13,8 +13,9 @@ import pytest
 
 from tests.helpers.jobs import LONG, QUICK, silent, wait_for_adaptation
 from tests.helpers.server import Server, StartServer
-from tests.helpers.songs import make_song, write_song
+from tests.helpers.songs import SOURCES, make_song, write_song
 from ugosa_client import JobState
+from ugosa_client.errors import BadInputError
 from ugosa_server.backup import back_up
 from ugosa_server.cli import main
 from ugosa_server.errors import ConfigError, DiskFullError
@@ -46,6 +47,7 @@ def test_a_server_starts_on_a_copy_made_while_another_works(
     assert {path.name for path in copy.iterdir()} == {"ugosa.sqlite", "uploads", "jobs", "checkpoints"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in copy.rglob("*"))
     server.stop()
+    server.state_dir.rename(tmp_path / "lost")  # as a disk may be: nothing is read there
     restored = start_server("--state-dir", str(copy))
     with restored.client() as client:
         found = client.fetch(done.job_id, tmp_path / "after").stems
@@ -57,6 +59,11 @@ def test_a_server_starts_on_a_copy_made_while_another_works(
         client.cancel(running.job_id)
         list(client.watch(waiting.job_id))
         assert client.get_job(waiting.job_id).state is JobState.SUCCEEDED
+        everywhere = [silent(source, 10000, 30000) for source in SOURCES]  # the mix is read, too
+        codes = [finding.code for finding in client.lint_marks(done.upload_id, everywhere).findings]
+        assert "ALL_SILENT" in codes
+        with pytest.raises(BadInputError, match="all sources are marked silent"):
+            client.create_job(done.upload_id, marks=everywhere, options=QUICK)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from ugosa_client.cli import main, reaper_helper
 from ugosa_client.cli.reaper_helper import HelperRequest, read_request, stretch_of
 from ugosa_client.errors import BadInputError, ServerUnavailableError
 from ugosa_client.resources import Mark, MarkState, StemEncoding
+from ugosa_client.song import display_name
 from ugosa_client.wire.ugosa.v1 import job_pb2
 
 SUCCEEDED = job_pb2.JOB_STATE_SUCCEEDED
@@ -64,6 +66,21 @@ def test_a_request_becomes_stems_and_whole_lines_of_progress(server, song, tmp_p
     job = result["job"]
     assert (job["request_id"], job["options"]["epochs"], len(job["marks"])) == ("r1", 2, 1)
     assert capsys.readouterr().out == ""
+
+
+def test_paths_that_are_no_text_come_back_as_they_were(server, song, tmp_path):
+    folder = tmp_path / os.fsdecode(b"pr\xe4")
+    folder.mkdir()
+    odd = song.rename(folder / os.fsdecode(b"s\xf6ng.wav"))
+    server.outcomes[display_name(odd.name)] = SUCCEEDED
+    request = write_request(tmp_path, song=str(odd), out_dir=str(folder / "stems"))
+    text = request.read_text(encoding="utf-8")
+    escaped = (("\\udce4", b"\xe4"), ("\\udcf6", b"\xf6"))  # REAPER's scripts write the bytes themselves
+    for escape, byte in escaped:
+        text = text.replace(escape, os.fsdecode(byte))
+    request.write_bytes(os.fsencode(text))
+    assert main(["daw", "run", str(request)]) == 0
+    assert all(Path(stem["path"]).parent == folder / "stems" for stem in progress(tmp_path)[-1]["stems"])
 
 
 def test_only_the_frames_of_the_item_are_sent(server, song, tmp_path):

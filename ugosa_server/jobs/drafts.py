@@ -73,7 +73,7 @@ class JobDrafts:
         model = self.model(options_request.model)
         options = resolve_job_options(options_request, model)
         await self._check_pictures(upload.principal, options, model, song)
-        draft = await asyncio.to_thread(_checked, upload, options, marks, model)
+        draft = await asyncio.to_thread(_checked, self._spool.located(upload), options, marks, model)
         resolved = await self.starts.choose(draft, options_request, model)
         is_cold = resolved.start_from == NO_START
         equal_starts = (AUTO, NO_START) if options.start_from == AUTO else (options.start_from,)
@@ -119,7 +119,7 @@ class JobDrafts:
                 " make a new job with the others"
             )
         model = self.model(job.options.model)
-        return await asyncio.to_thread(_checked, upload, job.options, marks, model)
+        return await asyncio.to_thread(_checked, self._spool.located(upload), job.options, marks, model)
 
 
 def _checked(upload: Upload, options: JobOptions, marks: tuple[Mark, ...], model: ModelInfo) -> JobDraft:

@@ -137,7 +137,7 @@ class JobResults:
             NotFoundError, UploadIncompleteError: there is no such song (yet).
             UnknownModelError: there is no such model.
         """
-        upload = await self._store(lambda s: s.uploads.get(principal, upload_id))
+        upload = self._spool.located(await self._store(lambda s: s.uploads.get(principal, upload_id)))
         song, model = upload.require_song(), self._drafts.model(model_name)
         for job in await self._store(lambda s: s.jobs.succeeded_of_song(principal, upload.sha256)):
             if job.options.model != model.name or job.result is None or not job.result.levels:

@@ -17,7 +17,7 @@ import logging
 import os
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,6 +104,12 @@ class Spool:
             if path != resume:
                 path.unlink(missing_ok=True)
         return AttemptPaths(out_dir, checkpoint, resume)
+
+    def located(self, upload: Upload) -> Upload:
+        """Return an upload whose song lies in this state directory, which may be a copy of its first one."""
+        if upload.audio is None:
+            return upload
+        return replace(upload, audio=replace(upload.audio, path=str(self.audio_path(upload.upload_id))))
 
     def is_whole(self, upload: Upload) -> bool:
         """Return whether the file of a COMPLETE upload has the size that it had."""

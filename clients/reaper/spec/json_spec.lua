@@ -15,6 +15,10 @@ describe("json", function()
     assert.equal("𝄞 ü / \u{FFFD}", json.decode('"\\ud834\\udd1e \\u00fc \\/ \\ud834"'))
   end)
 
+  it("reads the bytes of a path that is no text as Python writes them", function()
+    assert.equal("s\xF6ng", json.decode('"s\\udcf6ng"'))
+  end)
+
   it("writes the keys of objects in order", function()
     assert.equal('{"a":[],"b":{},"c":null}', json.encode({ c = json.null, b = {}, a = json.array() }))
   end)

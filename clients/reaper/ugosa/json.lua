@@ -45,6 +45,7 @@ local function decode_unicode(text, position)
       return utf8.char(0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)), position + 6
     end
   end
+  if code >= 0xDC80 and code < 0xDD00 then return string.char(code - 0xDC00), position end -- Python's byte of no text
   if code >= 0xD800 and code < 0xE000 then return utf8.char(0xFFFD), position end -- half a pair
   return utf8.char(code), position
 end

@@ -60,6 +60,7 @@ export const separating = {
     await page.keyboard.press("r");
     await until(() => window.ugosa.playback.versions.length && !window.ugosa.runs.all.length);
     assert.equal(asked, 1);
+    assert.equal(await page.locator("#toast.shown", { hasText: "waiting" }).count(), 0);
     await page.keyboard.press("r"); // once it has ended, the server says that its stems are there
     await until(() => document.getElementById("toast").textContent.includes("there already"));
     assert.equal(asked, 2);

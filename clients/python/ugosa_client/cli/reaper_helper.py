@@ -174,7 +174,8 @@ def read_request(path: str | os.PathLike[str]) -> HelperRequest:
 
 def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")  # a path may be no text
+        values = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise BadInputError(f"cannot read the request {path}: {reason_of(error)}") from None
     if not isinstance(values, dict):

@@ -1,7 +1,7 @@
 // @ts-check
 /** Calls of the gateway. */
 
-import { say } from "./dom.js";
+import { say, unsay } from "./dom.js";
 
 /** @typedef {{source: string, state: "silent"|"active", start_frame: number, end_frame: number}} Mark */
 /** @typedef {Mark & {confidence: number}} Suggestion */
@@ -27,6 +27,7 @@ import { say } from "./dom.js";
 
 const RETRY_MS = 3000;
 const PATIENCE_MS = 4000; // with an answer, until it is said that one waits for it
+const WAITING = "waiting for the server…";
 
 /**
  * Call a route; an answer that is no success is an Error with the server's own words.
@@ -36,13 +37,14 @@ const PATIENCE_MS = 4000; // with an answer, until it is said that one waits for
  */
 async function call(path, init) {
   let answer;
-  const waits = setInterval(() => say("waiting for the server…"), PATIENCE_MS);
+  const waits = setInterval(() => say(WAITING), PATIENCE_MS);
   try {
     answer = await fetch(path, init);
   } catch {
     throw new Error("ugosa web does not answer; is it still running in its terminal?");
   } finally {
     clearInterval(waits);
+    unsay(WAITING);
   }
   if (answer.ok) return answer;
   const text = await answer.text();

@@ -90,6 +90,15 @@ export function say(text, isError = false) {
 }
 
 /**
+ * Take back what was said, unless something else has been said since.
+ * @param {string} text
+ */
+export function unsay(text) {
+  const toast = /** @type {HTMLElement} */ (document.getElementById("toast"));
+  if (toast.textContent === text) toast.className = "";
+}
+
+/**
  * Run something that may be refused, and say why if it is.
  * @template T
  * @param {() => Promise<T>} work
