@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,19 +92,17 @@ class PrefixCache:
         if isinstance(self._network, MaskNetwork):
             return self._network.forward(torch.stack(mixes), activity, context)
         parts = [self._prefix(mix, key) for mix, key in zip(mixes, keys, strict=True)]
-        frozen = torch.cat([part for part in parts if part is not None]) if parts[0] is not None else None
+        frozen = [torch.cat(features) for features in zip(*parts, strict=True)]
         return self._network.trained_part(torch.stack(mixes), frozen, self._depth)
 
-    def _prefix(self, mix: Tensor, key: Hashable) -> Tensor | None:
-        """Features of one segment, [1, ...]; None = the network has no frozen part."""
+    def _prefix(self, mix: Tensor, key: Hashable) -> list[Tensor]:
+        """Features of one segment, [1, ...] each; none = the network has no frozen part."""
         load = self._kept.get(key)
         if load is not None:
-            return load().to(mix.device, non_blocking=True)
+            return [feature.to(mix.device, non_blocking=True) for feature in load()]
         with torch.no_grad():
             features = self._network.frozen_part(mix.unsqueeze(0), self._depth)
-        if features is None:
-            return None
-        for tier in self._tiers:
+        for tier in self._tiers if features else ():
             load = tier.keep(features)
             if load is not None:
                 self._kept[key] = load
@@ -113,14 +110,14 @@ class PrefixCache:
         return features
 
 
-_Load = Callable[[], Tensor]
+_Load = Callable[[], list[Tensor]]
 """Returns the kept features."""
 
 
 class _Tier(Protocol):
     kept_bytes: int
 
-    def keep(self, features: Tensor) -> _Load | None:
+    def keep(self, features: list[Tensor]) -> _Load | None:
         """Keep the features and return their loader; None = there is no room."""
 
     def close(self) -> None:
@@ -136,13 +133,14 @@ class _MemoryTier:
         self._pinned = pinned  # a GPU reads such memory while the step before it still runs
         self.kept_bytes = 0
 
-    def keep(self, features: Tensor) -> _Load | None:
-        if self.kept_bytes + features.nbytes > self._budget_bytes:
+    def keep(self, features: list[Tensor]) -> _Load | None:
+        n_bytes = sum(feature.nbytes for feature in features)
+        if self.kept_bytes + n_bytes > self._budget_bytes:
             return None
-        self.kept_bytes += features.nbytes
-        kept = features.to(self._device)
+        self.kept_bytes += n_bytes
+        kept = [feature.to(self._device) for feature in features]
         if self._pinned:
-            kept = kept.pin_memory()
+            kept = [feature.pin_memory() for feature in kept]
         return lambda: kept
 
     def close(self) -> None:
@@ -158,8 +156,9 @@ class _DiskTier:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self.kept_bytes = 0
 
-    def keep(self, features: Tensor) -> _Load | None:
-        n_bytes, shape, offset = features.nbytes, features.shape, self.kept_bytes
+    def keep(self, features: list[Tensor]) -> _Load | None:
+        n_bytes, offset = sum(feature.nbytes for feature in features), self.kept_bytes
+        layouts = []
         room_bytes = min(
             self._budget_bytes - offset, shutil.disk_usage(self._folder).free - DISK_RESERVE_BYTES
         )
@@ -167,22 +166,31 @@ class _DiskTier:
             return None
         try:
             self._file.seek(offset)
-            self._file.write(features.cpu().contiguous().numpy().data)
+            for feature in features:
+                dense = torch.empty_like(feature, device="cpu").copy_(feature)
+                layouts.append((dense.shape, dense.stride()))
+                self._file.write(_memory_of(dense))
             self._file.flush()
         except OSError as error:
             log.warning("features cannot be kept in %s and are computed again: %s", self._folder, error)
             self._budget_bytes = 0
             return None
         self.kept_bytes += n_bytes
-        return lambda: self._read(offset, shape)
+        return lambda: self._read(offset, layouts)
 
-    def _read(self, offset: int, shape: torch.Size) -> Tensor:
-        values = np.empty(shape, np.float32)
+    def _read(self, offset: int, layouts: list[tuple[torch.Size, tuple[int, ...]]]) -> list[Tensor]:
+        features = [torch.empty_strided(*layout) for layout in layouts]
         self._file.seek(offset)
-        self._file.readinto(values.data)
-        return torch.from_numpy(values)
+        for feature in features:
+            self._file.readinto(_memory_of(feature))
+        return features
 
     def close(self) -> None:
         with suppress(OSError):  # what a full disk did not take is written, and refused, once more
             self._file.close()
         self.kept_bytes = 0
+
+
+def _memory_of(tensor: Tensor) -> memoryview:
+    """Numbers of a dense tensor on the CPU, in the order in which they lie."""
+    return tensor.as_strided((tensor.numel(),), (1,)).numpy().data

@@ -35,12 +35,18 @@ class SeparationNetwork(nn.Module, ABC):
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
 
-    def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor | None:
-        """Run the layers before the first that `depth` trains on a mix [B, C, T]; None: no split."""
-        return None
+    def frozen_part(self, mix: Tensor, depth: Depth) -> list[Tensor]:
+        """Run the layers before the first that `depth` trains on a mix [1, C, T]; none: no split.
 
-    def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
-        """Run the other layers: `trained_part(mix, frozen_part(mix, depth), depth)` is `forward(mix)`."""
+        Returns all features that the others take, [1, ...] each.
+        """
+        return []
+
+    def trained_part(self, mix: Tensor, frozen: list[Tensor], depth: Depth) -> Tensor:
+        """Run the other layers: `trained_part(mix, frozen_part(mix, depth), depth)` is `forward(mix)`.
+
+        Takes B mixes, [B, C, T], and the features of all, [B, ...] each.
+        """
         stems: Tensor = self(mix)
         return stems
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from tests.helpers.plain_spleeter import tiny_spleeter
+from tests.helpers.tiny_band import tiny_band
 from tests.helpers.tiny_network import tiny_network
 from ugosa_server.adaptation import prefix_cache
 from ugosa_server.adaptation.prefix_cache import CacheBudget, PrefixCache
@@ -80,7 +82,7 @@ def test_features_on_disk_leave_the_memory(network, tmp_path, monkeypatch):
 
     def watched(mix, depth):
         features = frozen_part(mix, depth)
-        made.append(weakref.ref(features))
+        made.extend(map(weakref.ref, features))
         return features
 
     monkeypatch.setattr(network, "frozen_part", watched)
@@ -92,6 +94,18 @@ def test_features_on_disk_leave_the_memory(network, tmp_path, monkeypatch):
     assert len(made) == len(SEGMENTS)
     assert len(held) == 2
     assert sum(features.untyped_storage().nbytes() for features in held) == 2 * FEATURE_BYTES
+
+
+@pytest.mark.parametrize("make", [tiny_spleeter, tiny_band])
+def test_several_features_come_back_with_their_bits_and_layout(make, tmp_path):
+    network, mix = make(), torch.randn(2, 30_000)
+    with torch.no_grad():
+        features = network.frozen_part(mix[None], DEPTH)
+        with PrefixCache(network, DEPTH, CacheBudget(0, LOTS << 5, tmp_path)) as cache:
+            first, second = (cache.separate([mix], ["only"], MARKS) for _ in range(2))
+            assert cache.kept_bytes == [0, sum(feature.nbytes for feature in features)]
+        assert torch.equal(first, second)
+        assert torch.equal(first, network.trained_part(mix[None], features, DEPTH))
 
 
 def test_the_disk_keeps_its_reserve(network, tmp_path, monkeypatch):

@@ -123,11 +123,11 @@ def test_float32_stays_within_a_ten_thousandth():
 def test_the_two_parts_make_the_whole_at_every_depth(depth):
     network = tiny_network().eval()
     mix = torch.randn(1, 2, 3000)
-    frozen = network.frozen_part(mix, depth)
-    kept = frozen.clone()
+    (features,) = network.frozen_part(mix, depth)
+    kept = features.clone()
     for _ in range(2):  # the kept features are not written over
-        torch.testing.assert_close(network.trained_part(mix, frozen, depth), network.plain_forward(mix))
-    assert torch.equal(frozen, kept)
+        torch.testing.assert_close(network.trained_part(mix, [features], depth), network.plain_forward(mix))
+    assert torch.equal(features, kept)
 
 
 @pytest.mark.parametrize("strategy", ["P-L1:D", "P-L2:3", "P-L3:D", "P-L4:D", "P-L5:D"])

@@ -23,7 +23,7 @@ from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.network import SeparationNetwork
 from ugosa_server.models.spleeter.config import AUDIO_CHANNELS, LAST_UP, Activation, up_channels
-from ugosa_server.models.spleeter.network import SpleeterNetwork, flat, input_shapes, padded_frames, unflat
+from ugosa_server.models.spleeter.network import SpleeterNetwork
 from ugosa_server.models.spleeter.unet import Decoder, from_parities
 
 HEAD_KERNEL = 3
@@ -78,37 +78,32 @@ class BandNetwork(SeparationNetwork):
         stems, features = self.first.stems_and_features(mix)
         return (stems[:, 0] + lower) / 2, features
 
-    def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
-        """Features that stay as they are: [1, C, T] -> [1, n].
+    def frozen_part(self, mix: Tensor, depth: Depth) -> list[Tensor]:
+        """Features that stay as they are of a mix [1, C, T].
 
         The vocals, what the second stage keeps of the accompaniment, and what comes to the first trained
         layer of the decoder; where the vocals are trained, those of the second look, which are not, and what
         the first stage keeps.
         """
         if self.config.trains_vocals(depth):
-            lower = self._lower_vocals(mix)
-            return torch.cat([lower.flatten(1), self.first.frozen_part(mix, depth)], dim=1)
+            lower = self._lower_vocals(mix).clone()  # a view would keep the other stem too
+            return [lower, *self.first.frozen_part(mix, depth)]
         vocals, features = self.vocals_and_features(mix)
-        of_second = self.second.frozen_part(mix - vocals, depth)  # [1, K, channels]
-        of_decoder = flat(self.decoder.inputs(features, self.config.first_decoder_layer(depth)))
-        return torch.cat([vocals.flatten(1), of_second.flatten(1), of_decoder], dim=1)
+        of_second = self.second.frozen_part(mix - vocals, depth)
+        return [vocals, *of_second, *self.decoder.inputs(features, self.config.first_decoder_layer(depth))]
 
-    def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
-        """The rest: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
-        assert frozen is not None
-        start = self.config.first_decoder_layer(depth)
-        inputs = unflat(frozen, input_shapes(self.config.first.filters, start, padded_frames(mix.shape[-1])))
-        masks = self.decoder.masks(inputs, start)  # what the decoder takes comes last, whatever else is kept
-        n_samples, n_inputs = mix[0].numel(), sum(part[0].numel() for part in inputs)
-        vocals = frozen[:, :n_samples].reshape(mix.shape)
+    def trained_part(self, mix: Tensor, frozen: list[Tensor], depth: Depth) -> Tensor:
+        """The rest: [B, C, T], and what stays as it is -> [B, S, C, T]."""
         if self.config.trains_vocals(depth):
-            own = self.first.trained_part(mix, frozen[:, n_samples:], depth)[:, 0]
-            vocals = (own + vocals) / 2
-            return self._stems(mix, vocals, self.second(mix - vocals), masks)
-        of_second = frozen[:, n_samples:-n_inputs].reshape(
-            len(mix), -1, self.config.second.bottleneck_channels
-        )
-        return self._stems(mix, vocals, self.second.trained_part(mix - vocals, of_second, depth), masks)
+            lower, *inputs = frozen
+            vocals = (self.first.trained_part(mix, inputs, depth)[:, 0] + lower) / 2
+            estimates = self.second(mix - vocals)
+            inputs = inputs[len(inputs) // 2 :]  # of the accompaniment, the last U-Net of two
+        else:
+            vocals, of_second, *inputs = frozen
+            estimates = self.second.trained_part(mix - vocals, [of_second], depth)
+        masks = self.decoder.masks(inputs, self.config.first_decoder_layer(depth))
+        return self._stems(mix, vocals, estimates, masks)
 
     def release_memory(self) -> None:
         """Free what the second stage hands on from step to step."""

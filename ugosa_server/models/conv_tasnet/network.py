@@ -208,22 +208,22 @@ class ConvTasNet(SeparationNetwork):
         audio = self.decoder(w.unsqueeze(1) * fast.spread(masks, self._shared))  # [B, S, C, (K + 1) L / 2]
         return _cut(audio, mix.shape[-1])
 
-    def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
-        """Run the blocks before the first with anything to train: [1, C, T] -> [1, K, B_ch].
+    def frozen_part(self, mix: Tensor, depth: Depth) -> list[Tensor]:
+        """Run the blocks before the first with anything to train: [1, C, T] -> one of [1, K, B_ch].
 
         Not further (for `L4` to the last block's inner features, for `L5` to the masks), though that would be
         exact too: these are three and four times as large, and features that no budget holds cost all blocks
         again.
         """
         _, features = self._front(mix[0])
-        return fast.run_blocks(features, self._blocks()[: self._frozen_blocks(depth)], self._scratch)[None]
+        blocks = self._blocks()[: self._frozen_blocks(depth)]
+        return [fast.run_blocks(features, blocks, self._scratch)[None]]
 
-    def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
-        """Run the other blocks, masks and decoder: [B, C, T], `frozen_part` of each -> [B, S, C, T]."""
-        assert frozen is not None
+    def trained_part(self, mix: Tensor, frozen: list[Tensor], depth: Depth) -> Tensor:
+        """Run the other blocks, masks and decoder: [B, C, T], one of [B, K, B_ch] -> [B, S, C, T]."""
         blocks = self._blocks()[self._frozen_blocks(depth) :]
         stems = []
-        for example, features in zip(mix, frozen, strict=True):
+        for example, features in zip(mix, *frozen, strict=True):
             with torch.no_grad():
                 w = self._encode(example)  # [K, N]: cheap enough not to be kept
             features = fast.run_blocks(features, blocks, self._scratch)

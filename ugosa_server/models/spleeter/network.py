@@ -14,7 +14,6 @@ Shapes: batch B, sources S, channels C, samples T, frames K, bins F.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -27,13 +26,10 @@ from ugosa_server.models.network import SeparationNetwork
 from ugosa_server.models.spleeter.config import (
     FFT_SAMPLES,
     FRAMES_MULTIPLE,
-    HOP_SAMPLES,
     HOPS_A_FRAME,
     MASK_LAYER,
-    N_LAYERS,
     SEEN_BINS,
     SpleeterConfig,
-    up_channels,
 )
 from ugosa_server.models.spleeter.unet import UNet, from_parities
 
@@ -70,29 +66,25 @@ class SpleeterNetwork(SeparationNetwork):
             logits.append(unet.logits(unet.decode(features, 0, MASK_LAYER)))  # type: ignore[operator]
         return self._stems(mix, spectrum, magnitudes, logits), features
 
-    def frozen_part(self, mix: Tensor, depth: Depth) -> Tensor:
-        """Features that the layers from the first trained one on take: [1, C, T] -> [1, n].
-
-        Of each U-Net what comes from below, then the skips from the deepest on.
-        """
+    def frozen_part(self, mix: Tensor, depth: Depth) -> list[Tensor]:
+        """Of each U-Net the inputs of its layers from the first trained one on, see `Decoder.inputs`."""
         start = self.config.first_trained_layer(depth)
         magnitudes = self._magnitudes(self.spectrum(mix))
         inputs = []
         for unet in self.unets:
             inputs += unet.inputs(unet.encode(magnitudes), start)  # type: ignore[operator]
-        return flat(inputs)
+        return inputs
 
-    def trained_part(self, mix: Tensor, frozen: Tensor | None, depth: Depth) -> Tensor:
-        """The rest of the decoders: [B, C, T] and `frozen_part` of each -> [B, S, C, T]."""
-        assert frozen is not None
+    def trained_part(self, mix: Tensor, frozen: list[Tensor], depth: Depth) -> Tensor:
+        """The rest of the decoders: [B, C, T], and their inputs -> [B, S, C, T]."""
         start = self.config.first_trained_layer(depth)
         with torch.no_grad():
             spectrum = self.spectrum(mix)
             magnitudes = self._magnitudes(spectrum)
-        shapes = input_shapes(self.config.filters, start, magnitudes.shape[-2])
         logits = []
-        for unet, part in zip(self.unets, frozen.chunk(len(self.unets), dim=1), strict=True):
-            inputs = unflat(part, shapes)
+        n_inputs = len(frozen) // len(self.unets)
+        for i, unet in enumerate(self.unets):
+            inputs = frozen[i * n_inputs : (i + 1) * n_inputs]
             logits.append(unet.logits(unet.decode(inputs, start, MASK_LAYER)))  # type: ignore[operator]
         return self._stems(mix, spectrum, magnitudes, logits)
 
@@ -185,34 +177,3 @@ class _OverlapAdd(torch.autograd.Function):
 def _fft_samples(spectrum: Tensor) -> int:
     """Samples of a frame of a spectrum [..., F]."""
     return 2 * (spectrum.shape[-1] - 1)
-
-
-def padded_frames(n_samples: int) -> int:
-    """Frames of a mix of n samples, rounded up to what the U-Nets take."""
-    n_frames = n_samples // HOP_SAMPLES + 1
-    return n_frames + -n_frames % FRAMES_MULTIPLE
-
-
-def input_shapes(filters: tuple[int, ...], start: int, frames: int) -> list[tuple[int, int, int]]:
-    """Channels, frames and bins of what the decoder layers from `start` on take, see `Decoder.inputs`."""
-
-    def shape(channels: int, layer: int) -> tuple[int, int, int]:  # of what enters that layer
-        halvings = max(1, N_LAYERS - layer)  # the mask layer takes four parities at half the resolution
-        return channels, frames >> halvings, SEEN_BINS >> halvings
-
-    below = {0: filters[-1], MASK_LAYER: 4}.get(start) or up_channels(filters)[start - 1][1]
-    skips = [shape(filters[N_LAYERS - 1 - layer], layer) for layer in range(max(1, start), MASK_LAYER)]
-    return [shape(below, start), *skips]
-
-
-def flat(inputs: list[Tensor]) -> Tensor:
-    """Inputs of a decoder in a row, as channels last lie in memory: [B, C, h, w] each -> [B, n]."""
-    return torch.cat([features.permute(0, 2, 3, 1).flatten(1) for features in inputs], dim=1)
-
-
-def unflat(flat: Tensor, shapes: list[tuple[int, int, int]]) -> list[Tensor]:
-    """Inverse of `flat`, whose end it reads."""
-    sizes = [math.prod(shape) for shape in shapes]
-    parts = torch.split(flat[:, -sum(sizes) :], sizes, dim=1)
-    shaped = zip(parts, shapes, strict=True)
-    return [part.reshape(-1, height, width, n).permute(0, 3, 1, 2) for part, (n, height, width) in shaped]
