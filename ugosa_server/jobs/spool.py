@@ -202,10 +202,7 @@ class Spool:
         """
         try:
             return await work()
-        except DiskFullError as error:
-            try:
-                await asyncio.to_thread(self._ballast.unlink)
-            except FileNotFoundError:
-                raise error from None
-            log.warning("the disk is full; %s was given up so that something can be deleted", self._ballast)
+        except DiskFullError:
+            log.warning("the disk is full; %s is given up so that something can be deleted", self._ballast)
+            await asyncio.to_thread(self._ballast.unlink, missing_ok=True)  # or another deletion just has
             return await work()

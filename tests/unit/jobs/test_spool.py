@@ -1,7 +1,10 @@
 """Folders on disk: an attempt starts empty, takes over the newest checkpoint, and a stale one harms none."""
 
+import asyncio
+
 import pytest
 
+from ugosa_server.errors import DiskFullError
 from ugosa_server.jobs.spool import Spool
 
 
@@ -35,6 +38,23 @@ def test_a_stale_attempt_writes_over_nothing_of_a_newer_one(spool):
     assert spool.make_attempt("job", 3).resume.read_text() == "epoch 5"
     with pytest.raises(FileNotFoundError):
         (stale.out_dir / "stem-0.wav").write_text("stale")
+
+
+def test_deletions_at_once_all_use_the_room_that_one_gives_up(spool, tmp_path):
+    spool.take_ballast()
+    tried = []
+
+    async def delete():
+        tried.append((tmp_path / "ballast").exists())
+        if tried[-1]:
+            await asyncio.sleep(0)  # the others find the disk full, too
+            raise DiskFullError("no room")
+
+    async def delete_three():
+        await asyncio.gather(*(spool.deleting(delete) for _ in range(3)))
+
+    asyncio.run(delete_three())
+    assert tried == [True] * 3 + [False] * 3
 
 
 def test_nothing_can_be_kept_for_a_job_that_has_ended(spool):
