@@ -103,16 +103,17 @@ class Scheduler:
     async def _follow_others(self) -> None:
         """Pass on what other processes write, such as `ugosa-server token revoke --cancel-jobs`."""
         live: set[str] = set()
+        seen: int | None = None
         while True:
             try:
-                has_news, unfinished = await self._store(lambda s: (s.has_news(), s.jobs.unfinished_ids()))
+                version, unfinished = await self._store(lambda s: (s.version(), s.jobs.unfinished_ids()))
             except Exception:
                 log.exception("what other processes ask cannot be read; trying again")
             else:
-                for job_id in live | unfinished | self._hub.watched if has_news else ():
+                for job_id in live | unfinished | self._hub.watched if version != seen else ():
                     self._look_for_requests(job_id)
                     self._hub.announce(job_id)
-                live = unfinished
+                live, seen = unfinished, version
             await asyncio.sleep(OTHERS_INTERVAL_S)
 
     def _look_for_requests(self, job_id: str) -> None:

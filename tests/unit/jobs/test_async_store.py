@@ -105,6 +105,19 @@ async def test_work_that_does_not_fit_the_disk_fails_alone(path, connections):
     store.close()
 
 
+async def test_news_of_others_are_told_though_they_are_read_twice(path, connections):
+    store, other = AsyncStore(path), Store(path)
+    before = await store(lambda s: s.version())
+    upload("a")(other)
+    other.close()
+    await store(lambda s: connections[0].pragma("max_page_count", connections[0].pragma("page_count")))
+    version, large = await together(store, lambda s: s.version(), upload("x" * 50_000))
+    assert isinstance(large, DiskFullError), "all is done once more, each by itself"
+    assert version != before
+    assert await store(lambda s: s.version()) == version
+    store.close()
+
+
 async def test_one_that_has_gone_does_not_hold_up_the_others(path):
     store = AsyncStore(path)
     gone = asyncio.create_task(store(upload("a")))

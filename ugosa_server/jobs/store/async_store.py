@@ -69,7 +69,6 @@ class Store:
         self.uploads = UploadTable(self.database, self.clock)
         self.tokens = TokenTable(self.database, self.clock)
         self.totals = Totals(self.database)
-        self._version = self._data_version()
 
     def deleted_ids(self) -> set[str]:
         """Return the ids of uploads and jobs whose row was removed while their folder may still be there."""
@@ -79,13 +78,9 @@ class Store:
         """Remove them, once no folder of theirs is left."""
         self.database.execute("DELETE FROM deletions")
 
-    def has_news(self) -> bool:
-        """Return whether another process has written since this was last asked."""
-        before, self._version = self._version, self._data_version()
-        return self._version != before
-
-    def _data_version(self) -> int:
-        return self.database.value(int, "PRAGMA data_version")  # changes with others' commits alone
+    def version(self) -> int:
+        """Return a number that is another one once another process has written."""
+        return self.database.value(int, "PRAGMA data_version")
 
     def close(self) -> None:
         """Close the database; the write-ahead log is folded back."""
