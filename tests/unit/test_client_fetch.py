@@ -176,6 +176,19 @@ def test_another_process_completes_what_is_there_in_part(server_and_client, tmp_
     assert server.starts == [], "whole stems are not sent again"
 
 
+def test_two_fetches_into_one_folder_bring_whole_stems(server_and_client, tmp_path):
+    _, client = server_and_client
+    others = []
+
+    def fetch_too(name, done_bytes, all_bytes):  # as another process does in the middle of a stem
+        if not others and 0 < done_bytes < all_bytes:
+            others.append(client.fetch("j", tmp_path / "out"))
+
+    files = client.fetch("j", tmp_path / "out", on_progress=fetch_too)
+    assert others == [files]
+    assert [path.read_bytes() for path in files.stems.values()] == [DRUMS, VOCALS]
+
+
 def test_wrong_bytes_are_refused_and_leave_no_stem(server_and_client, tmp_path):
     server, client = server_and_client
     server.files["j", "drums"] = bytes(SIZE)

@@ -287,8 +287,9 @@ def _fetch_stem(
             on_progress(name, stem.size_bytes, stem.size_bytes)
         return
     partial = _partial(path, stem)
-    with partial.open("a+b") as file:
-        if file.tell() > stem.size_bytes:
+    partial.touch()
+    with partial.open("r+b") as file:  # another fetch into this folder writes the same to the same places
+        if file.seek(0, os.SEEK_END) > stem.size_bytes:
             file.truncate(0)
         file.seek(0)
         digest = hashlib.sha256()
@@ -300,7 +301,11 @@ def _fetch_stem(
             if on_progress is not None:
                 on_progress(name, file.tell(), stem.size_bytes)
         _sync(file)
-    finish_file(partial, path, digest.hexdigest(), stem.sha256)
+    try:
+        finish_file(partial, path, digest.hexdigest(), stem.sha256)
+    except FileNotFoundError:  # the other one has put it in its place
+        if not _is_stem(path, stem):
+            raise
 
 
 def _partial(path: Path, stem: Stem) -> Path:
