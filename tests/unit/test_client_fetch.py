@@ -21,6 +21,7 @@ from ugosa_client.errors import (
     ServerUnavailableError,
 )
 from ugosa_client.fetch import require_folder, require_room, stem_file_names
+from ugosa_client.result_folders import free_folder
 from ugosa_client.song import FileSong
 from ugosa_client.stem_files import LossyFormat, check_lossy_rate, encode_lossy, safe_file_name
 from ugosa_client.wire.ugosa.v1 import job_pb2, job_service_pb2
@@ -247,6 +248,36 @@ def test_results_of_another_job_stay_and_the_next_come_beside(server_and_client,
     assert client.fetch("k", out, beside=True).folder == tmp_path / "out-3"  # its own, again
     assert client.fetch("j", out, beside=True).folder == out
     assert (tmp_path / "out-latest").resolve() == out
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_results_that_come_at_once_have_folders_of_their_own(
+    server_and_client, tmp_path, monkeypatch, has_links
+):
+    server, client = server_and_client
+    server.add_succeeded_job("k", {"drums": VOCALS})
+    report = json.dumps({**REPORT, "job_id": "k"}).encode()
+    server.files["k", str(job_service_pb2.REPORT_FORMAT_JSON)] = report
+    others = []
+
+    def choose_while_another_chooses(first, job_id):
+        folder = free_folder(first, job_id)
+        if has_links and not others:
+            others.append(None)
+            others.append(client.fetch("k", tmp_path / "out", beside=True).folder)
+        return folder
+
+    def no_link(*_):
+        raise PermissionError("this disk has no links")
+
+    monkeypatch.setattr("ugosa_client.fetch.free_folder", choose_while_another_chooses)
+    if not has_links:
+        monkeypatch.setattr("os.link", no_link)
+        client.fetch("k", tmp_path / "out", beside=True)
+    assert client.fetch("j", tmp_path / "out", beside=True).folder == tmp_path / "out-2"
+    assert contents(tmp_path / "out")["drums.wav"] == VOCALS
+    assert contents(tmp_path / "out-2")["drums.wav"] == DRUMS
+    assert not list(tmp_path.glob("**/*.tmp"))
 
 
 def test_nothing_of_the_user_is_replaced_by_the_link(server_and_client, tmp_path):

@@ -38,6 +38,7 @@ from ugosa_client.result_folders import (
     link_latest,
     name_files,
     remove_replaced,
+    take_folder,
 )
 from ugosa_client.stem_files import PLAIN, StemFiles, check_lossy_rate, encode_lossy, safe_file_name
 from ugosa_client.wire.ugosa.v1 import audio_pb2, job_service_pb2
@@ -107,13 +108,18 @@ def fetch_results(
             f" separate SONG --marks FILE --start-from {job_id} --epochs 0` makes them again"
         )
     first = Path(out_dir)
-    folder = free_folder(first, job_id) if beside else first
-    paths = _paths(job, folder, stem_files, overwrite=overwrite)
+    folder, is_own = first, False
+    while not is_own:
+        folder = free_folder(first, job_id) if beside else first
+        paths = _paths(job, folder, stem_files, overwrite=overwrite)
+        with _write_errors_explained(folder, job_id):
+            folder.mkdir(parents=True, exist_ok=True)
+            is_own = not beside or take_folder(folder, job_id)
     with _write_errors_explained(folder, job_id):
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_replaced(folder, job_id, stem_files, [path.name for path in paths.values()])
-        if not (beside or job.base_stems):
-            remove_replaced(folder / BASE_FOLDER, job_id, stem_files, ())
+        if not beside:
+            remove_replaced(folder, job_id, stem_files, [path.name for path in paths.values()])
+            if not job.base_stems:
+                remove_replaced(folder / BASE_FOLDER, job_id, stem_files, ())
         # The report comes first: with it in place, an interrupted fetch finds its own stems again.
         fetch_report(connection, job_id, job_service_pb2.REPORT_FORMAT_JSON, folder / REPORT_JSON)
         page = None

@@ -88,6 +88,21 @@ def free_folder(folder: Path, job_id: str) -> Path:
     raise AssertionError  # the count has no end
 
 
+def take_folder(folder: Path, job_id: str) -> bool:
+    """Note in a free folder that it is a job's; return False if another job has just taken it."""
+    report = folder / REPORT_JSON
+    note = report.with_name(f"{REPORT_JSON}.{job_id}.tmp")
+    note.write_text(json.dumps({"job_id": job_id, "stems": []}), encoding="utf-8")
+    try:
+        os.link(note, report)  # unlike a rename, it replaces nothing
+    except FileExistsError:
+        pass
+    except OSError:  # some disks have no links
+        os.replace(note, report)
+    note.unlink(missing_ok=True)
+    return job_of_folder(folder) in (None, job_id)
+
+
 def link_latest(first: Path, folder: Path) -> None:
     """Let `FIRST-latest` lead to a folder of its row, where the file system has links.
 
