@@ -16,7 +16,7 @@ from ugosa_server.files import sha256_of_file
 from ugosa_server.jobs import starts
 from ugosa_server.jobs.options import JobOptionsRequest
 from ugosa_server.jobs.queue import ArrayItem
-from ugosa_server.jobs.runs import AdapterFile
+from ugosa_server.jobs.runs import FinishedFile
 from ugosa_server.jobs.spool import Spool
 from ugosa_server.marks import Mark, MarkState
 
@@ -31,8 +31,7 @@ def learn(spec):
     path = Path(spec.out_dir) / "adapter.safetensors"
     model_sha256, strategy = sha256_of_file(Path(spec.model_path)), spec.options.adaptation.strategy
     save_adapter(path, {}, AdapterKeys(model_sha256, spec.source.sha256, "", strategy))
-    adapter = AdapterFile(path.name, path.stat().st_size, sha256_of_file(path))
-    return replace(succeed(spec), adapter=adapter)
+    return replace(succeed(spec), adapter=FinishedFile.at(path))
 
 
 @contextlib.asynccontextmanager
