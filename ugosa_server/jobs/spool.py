@@ -77,15 +77,17 @@ class Spool:
         return self._checkpoints / job_id / f"{attempt}.safetensors"
 
     def make_upload(self, upload_id: str) -> None:
-        """Make the folder and the empty file of an upload; durable on return."""
+        """Make the folder and the empty file of an upload, unless they are there; durable on return."""
         folder = self.upload_dir(upload_id)
+        is_new = not folder.exists()
         try:
             folder.mkdir(exist_ok=True)
             self.bytes_path(upload_id).touch()
             sync(folder)
             sync(self._uploads)
         except OSError:
-            self.delete_upload(upload_id)
+            if is_new:
+                self.delete_upload(upload_id)
             raise
 
     def make_attempt(self, job_id: str, attempt: int) -> AttemptPaths:

@@ -1,6 +1,7 @@
 """Uploads: a stream that is cut off in the middle of a write harms neither its file nor another one."""
 
 import asyncio
+import errno
 import os
 import threading
 
@@ -112,5 +113,23 @@ def test_an_upload_that_is_deleted_meanwhile_is_made_anew(uploads, monkeypatch):
         again = await uploads.create(*words)
         assert again.upload_id != first.upload_id
         assert again.state is UploadState.RECEIVING
+
+    asyncio.run(scene())
+
+
+def test_a_resumed_upload_keeps_its_bytes_whatever_the_disk_does(uploads, monkeypatch):
+    async def scene():
+        words = (PRINCIPAL, "song", UploadFormat(file_name="a.wav"), 0)
+        upload = await uploads.create(*words)
+        async with uploads.open(PRINCIPAL, upload.upload_id) as opened:
+            await opened.write([ReceivedChunk(0, SONG, None)])
+
+        def fail(path):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr("ugosa_server.jobs.spool.sync", fail)
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            await uploads.create(*words)
+        assert uploads.spool.bytes_path(upload.upload_id).read_bytes() == SONG
 
     asyncio.run(scene())
