@@ -294,11 +294,13 @@ async def test_a_client_certificate_says_who_is_calling(tmp_path, authority):
         assert (await front.jobs.get("anna", job.job_id)).job_id == job.job_id
         nameless = clients.issue_cert("anna@studio.example")
         owner = clients.issue_cert("anna@studio.example", common_name="local")  # whoever sits at the machine
-        for client in (nameless, owner):
+        spaced = clients.issue_cert("anna@studio.example", common_name="Anna Müller")
+        for client in (nameless, owner, spaced):
             async with channel_as(address, None, trusting(authority, client)) as channel:
                 with pytest.raises(grpc.aio.AioRpcError) as error:
                     await Api(channel).models.ListModels(model_service_pb2.ListModelsRequest())
                 assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
+                assert "its common name is that of no caller" in str(error.value.details())
         stranger = trustme.CA().issue_cert("anna@studio.example", common_name="anna")
         for client in (None, stranger):
             async with channel_as(address, None, trusting(authority, client)) as channel:

@@ -226,6 +226,8 @@ def test_the_active_take_counts(tmp_path):
         ([item(extra="      SM 1 1\n")], "stretch markers; glue it"),
         ([item(source="SECTION")], "section"),
         ([item().replace("PLAYRATE 1 ", "PLAYRATE 1.5 ")], "play rate"),
+        ([item().replace("PLAYRATE 1 1 0", "PLAYRATE 1 1 -2")], "its pitch is changed; glue it"),
+        ([item(extra="      <PITCHENV\n        PT 0 2 0\n      >\n")], "its pitch is changed"),
         ([item().replace("CHANMODE 0", "CHANMODE 2")], "only some channels"),
         ([item("gone.wav")], "gone.wav is not there"),
         ([item(source="MIDI")], "no audio item"),

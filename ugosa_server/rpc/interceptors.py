@@ -51,6 +51,12 @@ BAD_TOKEN = (
     " whoever runs the server can make another one with `ugosa-server token create`"
 )
 
+BAD_CERTIFICATE = (
+    "the client certificate is good, but its common name is that of no caller: it must be 1 to 64 letters,"
+    " digits, dots, dashes, underscores or @, begin with a letter or digit, and not be `local`; have another"
+    " certificate issued"
+)
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 log = logging.getLogger(__name__)
@@ -133,10 +139,17 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             principal = _certificate_principal(auth)
         elif context.peer().startswith("unix:") or not self._require_token_on_loopback:
             principal = LOCAL_PRINCIPAL  # without TLS the server binds nothing but the socket and loopback
-        if principal is None:
-            self._log_refusal(context.peer(), "bad token" if token else "no proof of identity")
-            raise UnauthenticatedError(REFUSAL if token is None else BAD_TOKEN)
-        return principal
+        if principal is not None:
+            return principal
+        if token is not None:
+            reason, message = "bad token", BAD_TOKEN
+        elif "x509_pem_cert" in auth:
+            names = [name.decode(errors="replace") for name in auth.get("x509_common_name", ())]
+            reason, message = f"no caller is named by the common name {names}", BAD_CERTIFICATE
+        else:
+            reason, message = "no proof of identity", REFUSAL
+        self._log_refusal(context.peer(), reason)
+        raise UnauthenticatedError(message)
 
     def _log_refusal(self, peer: str, reason: str) -> None:
         """Log a refused call; of a flood, one a second and how many there were."""

@@ -516,6 +516,16 @@ describe("separating", function()
     assert.equal(3, #state.undo_steps)
   end)
 
+  it("says that of several items the first is checked", function()
+    state.add_item(state.track, state.song, { D_POSITION = 20, B_UISEL = 1 })
+    support.fake_helper(state, { call = function(request, say)
+      local no_findings = { event = "result", ok = true, exit_code = 0, findings = {} }
+      say(request.command[1] == "models" and support.MODELS or no_findings)
+    end })
+    until_shown("Of 'my song ü.wav' alone. Findings: 0, suggestions: 0.")
+    separate("Check marks")
+  end)
+
   it("ends when its window is closed", function()
     support.fake_helper(state, {})
     state.user_closes = true

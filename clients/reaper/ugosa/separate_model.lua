@@ -180,9 +180,10 @@ function SeparateModel:_show_findings(result)
   findings.add_suggestions(suggestions)
   reaper.UpdateTimeline()
   reaper.Undo_EndBlock2(0, "UGOSA: findings and suggestions", -1)
-  self.notes = { ("Findings: %d, suggestions: %d. Those of a place are in the project as regions. A suggestion "
-    .. "becomes a mark when you take the question mark from its name, or by 'UGOSA: Accept suggestions'."):format(
-    #problems, #suggestions) }
+  local scope = #self.stretches > 1 and ("Of '%s' alone. "):format(one.name) or ""
+  self.notes = { scope .. ("Findings: %d, suggestions: %d. Those of a place are in the project as regions. A "
+    .. "suggestion becomes a mark when you take the question mark from its name, or by 'UGOSA: Accept suggestions'.")
+    :format(#problems, #suggestions) }
   for _, problem in ipairs(problems) do self.notes[#self.notes + 1] = problem.message end
 end
 

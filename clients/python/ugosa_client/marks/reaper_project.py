@@ -259,9 +259,10 @@ def _song_item(item: Block) -> SongItem:
     """Return the item, and refuse one that does not play its file as it is."""
     take, source = _take(item), _source(item)
     assert source is not None
-    play_rate = parse_seconds(take.value("PLAYRATE", "1")).value
     changes = {
-        "its play rate is not 1": play_rate != 1,
+        "its play rate is not 1": parse_seconds(take.value("PLAYRATE", "1")).value != 1,
+        "its pitch is changed": parse_seconds(take.value("PLAYRATE", "0", 3)).value != 0
+        or any(take.blocks("PITCHENV")),
         "it plays only some channels": take.value("CHANMODE", "0") != "0",
         "it is a section, or reversed": source.arguments[:1] == ["SECTION"],
         "it has stretch markers": any(take.lines("SM")),

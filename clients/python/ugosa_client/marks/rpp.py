@@ -54,10 +54,10 @@ class Block:
         """Yield the lines of that key directly in this one."""
         return (child for child in self.children if isinstance(child, Line) and child.key == key)
 
-    def value(self, key: str, default: str) -> str:
-        """Return the first argument of the first line of that key."""
+    def value(self, key: str, default: str, place: int = 1) -> str:
+        """Return the argument at that place, from 1, of the first line of that key."""
         line = next(self.lines(key), None)
-        return line.tokens[1] if line is not None and len(line.tokens) > 1 else default
+        return line.tokens[place] if line is not None and len(line.tokens) > place else default
 
 
 def parse_rpp(text: str) -> Block:
