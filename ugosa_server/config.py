@@ -243,6 +243,8 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, int | float) and not 0 <= value < math.inf:
             raise ConfigError(f"{name} is {value}, but must be at least 0")
+        if name.endswith("_timeout_s") and not value:
+            raise ConfigError(f"{name} is {value}, but must be above 0")
     if config.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(f"log_level is {config.log_level!r}, but must be DEBUG, INFO, WARNING or ERROR")
     folders = tuple(str(expanded(folder)) for folder in config.model_dirs)

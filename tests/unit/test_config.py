@@ -73,6 +73,7 @@ def test_flags_come_on_top_of_the_file(tmp_path):
         ("threads = \n", "cannot read"),
         ('log_level = "LOUD"\n', "LOUD"),
         ("threads = -1\n", "threads is -1, but must be at least 0"),
+        ("heartbeat_timeout_s = 0\n", r"heartbeat_timeout_s is 0\.0, but must be above 0"),
         ("keep_jobs_days = -1\n", "keep_jobs_days is -1"),  # else all ended jobs would be swept
         ("drain_grace_s = nan\n", "drain_grace_s is nan"),
     ],

@@ -87,6 +87,7 @@ class LocalWorker(Worker):
     def end(self, reason: str) -> None:
         """See Worker.end."""
         if self._process is not None and self._process.returncode is None:
+            log.info("worker %d is killed: it %s", self._process.pid, reason)
             self._process.kill()
 
     async def stop(self) -> None:

@@ -100,9 +100,8 @@ def check_adaptation(options: AdaptationOptions, config: NetworkConfig) -> None:
     Raises:
         BadOptionError: an option is out of range; the message has its name, its value and the range.
     """
-    check_values(options)
-    require_strategy_exists(parse_strategy(options.strategy), config)
     check_values(options, {"segment_seconds": config.max_segment_s, "hop_seconds": options.segment_s})
+    require_strategy_exists(parse_strategy(options.strategy), config)
 
 
 def check_separation(options: SeparationOptions, *, has_masks: bool = True) -> None:

@@ -63,6 +63,18 @@ def test_every_depth_splits_the_band():
         assert close(band.trained_part(mix, frozen, depth), whole), depth
 
 
+@pytest.mark.parametrize("depth", depths_of(tiny_band().config), ids=str)
+def test_what_is_kept_of_a_mix_depends_on_nothing_that_is_trained(depth):
+    band = tiny_band()
+    mix = noise(20_000)
+    with adaptation_of(band, parse_strategy(f"P-{depth}")) as trained, torch.no_grad():
+        before = band.frozen_part(mix, depth)
+        for parameter in trained.values():
+            parameter.mul_(1.5)
+        after = band.frozen_part(mix, depth)
+    assert all(torch.equal(kept, now) for kept, now in zip(before, after, strict=True))
+
+
 def test_parts_give_the_gradients_of_the_whole():
     band = tiny_band()
     mix = noise(20_000)

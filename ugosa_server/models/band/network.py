@@ -82,12 +82,10 @@ class BandNetwork(SeparationNetwork):
         """Features that stay as they are of a mix [1, C, T].
 
         The vocals, what the second stage keeps of the accompaniment, and what comes to the first trained
-        layer of the decoder; where the vocals are trained, those of the second look, which are not, and what
-        the first stage keeps.
+        layer of the decoder; where the vocals are trained, what the first stage keeps.
         """
         if self.config.trains_vocals(depth):
-            lower = self._lower_vocals(mix).clone()  # a view would keep the other stem too
-            return [lower, *self.first.frozen_part(mix, depth)]
+            return self.first.frozen_part(mix, depth)
         vocals, features = self.vocals_and_features(mix)
         of_second = self.second.frozen_part(mix - vocals, depth)
         return [vocals, *of_second, *self.decoder.inputs(features, self.config.first_decoder_layer(depth))]
@@ -95,10 +93,10 @@ class BandNetwork(SeparationNetwork):
     def trained_part(self, mix: Tensor, frozen: list[Tensor], depth: Depth) -> Tensor:
         """The rest: [B, C, T], and what stays as it is -> [B, S, C, T]."""
         if self.config.trains_vocals(depth):
-            lower, *inputs = frozen
-            vocals = (self.first.trained_part(mix, inputs, depth)[:, 0] + lower) / 2
+            lower = self._lower_vocals(mix)
+            vocals = (self.first.trained_part(mix, frozen, depth)[:, 0] + lower) / 2
             estimates = self.second(mix - vocals)
-            inputs = inputs[len(inputs) // 2 :]  # of the accompaniment, the last U-Net of two
+            inputs = frozen[len(frozen) // 2 :]  # of the accompaniment, the last U-Net of two
         else:
             vocals, of_second, *inputs = frozen
             estimates = self.second.trained_part(mix - vocals, [of_second], depth)
@@ -110,7 +108,10 @@ class BandNetwork(SeparationNetwork):
         self.second.release_memory()
 
     def _lower_vocals(self, mix: Tensor) -> Tensor:
-        """Vocals of the first stage's second look at the mix, [B, C, T]; never learned from."""
+        """Vocals of the first stage's second look at the mix, [B, C, T].
+
+        Nothing is learned from them, but `L1` changes the weights they come from.
+        """
         with torch.no_grad():
             return self.first.stems_and_features(mix, SHORT_FFT_SAMPLES)[0][:, 0]
 
