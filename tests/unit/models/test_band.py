@@ -64,7 +64,7 @@ def test_every_depth_splits_the_band():
 
 
 @pytest.mark.parametrize("depth", depths_of(tiny_band().config), ids=str)
-def test_what_is_kept_of_a_mix_depends_on_nothing_that_is_trained(depth):
+def test_what_is_kept_of_a_mix_depends_on_nothing_trained(depth):
     band = tiny_band()
     mix = noise(20_000)
     with adaptation_of(band, parse_strategy(f"P-{depth}")) as trained, torch.no_grad():

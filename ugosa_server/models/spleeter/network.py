@@ -67,7 +67,7 @@ class SpleeterNetwork(SeparationNetwork):
         return self._stems(mix, spectrum, magnitudes, logits), features
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> list[Tensor]:
-        """Of each U-Net the inputs of its layers from the first trained one on, see `Decoder.inputs`."""
+        """Inputs of the layers from the first trained one on, of each U-Net in turn; see `Decoder.inputs`."""
         start = self.config.first_trained_layer(depth)
         magnitudes = self._magnitudes(self.spectrum(mix))
         inputs = []
