@@ -135,8 +135,10 @@ def open_page(
         "sound_that_failed_once_is_asked_for_again",
         "every_key_does_what_the_list_says",
         "suggestion_is_accepted_by_enter",
+        "keys_are_about_no_mark_of_another_lane",
         "keyboard_alone_marks_and_separates",
         "fingers_draw_move_and_remove_marks",
+        "text_grows_with_the_browser",
         "wrong_key_and_foreign_pages_are_refused",
     ],
 )

@@ -5,6 +5,14 @@ import { createServer } from "node:http";
 import { REBOUND } from "./page.mjs";
 
 export const access = {
+  async text_grows_with_the_browser({ page }) {
+    const sizes = () =>
+      page.evaluate(() => ["body", "button.primary", ".lane-name", "kbd"].map((one) => parseFloat(getComputedStyle(document.querySelector(one)).fontSize)));
+    const before = await sizes();
+    await page.evaluate(() => (document.documentElement.style.fontSize = "200%"));
+    assert.deepEqual(await sizes(), before.map((size) => 2 * size));
+  },
+
   async wrong_key_and_foreign_pages_are_refused({ browser, context, page }) {
     const here = new URL(page.url());
     const status = async (tab, address) => (await tab.goto(address)).status();

@@ -101,6 +101,15 @@ export const marking = {
     assert.equal((await marks()).length, 0);
   },
 
+  async keys_are_about_no_mark_of_another_lane({ drag, marks, page }) {
+    await drag("vocals", 0.2, 0.4);
+    await page.keyboard.press("1");
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("Delete");
+    assert.deepEqual(await marks(), ["vocals silent 0.20 0.40"]);
+    assert.equal(await page.evaluate(() => Math.round(window.ugosa.player.position / window.ugosa.rate)), 1);
+  },
+
   async keyboard_alone_marks_and_separates({ page, marks, until }) {
     await page.keyboard.press("3");
     await page.keyboard.press("ArrowRight");

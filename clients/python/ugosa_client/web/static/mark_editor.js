@@ -87,10 +87,14 @@ export class MarkEditor {
     return this.#saving;
   }
 
-  /** @param {string} source of the lane that keys are about from now on */
+  /**
+   * Let keys be about a lane from now on, and about no mark of another one.
+   * @param {string} source
+   */
   choose(source) {
     this.source = source;
     this.page.lanes.choose(source);
+    if (this.selected && this.selected.source !== source) this.select(null);
   }
 
   /** @param {Mark|Suggestion|null} mark */
