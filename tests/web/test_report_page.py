@@ -64,7 +64,10 @@ def run(scenario: str, page: Path, out_dir: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("scenario", ["every_take_plays_any_place_of_the_song", "keys_solo_mute_and_loop"])
+@pytest.mark.parametrize(
+    "scenario",
+    ["every_take_plays_any_place_of_the_song", "keys_solo_mute_and_loop", "text_grows_with_the_browser"],
+)
 def test_page_beside_its_stems(results: Path, tmp_path: Path, scenario: str) -> None:
     run(scenario, results / "report.html", tmp_path)
 

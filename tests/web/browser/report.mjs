@@ -42,6 +42,12 @@ const scenarios = {
     await page.keyboard.press("Space");
     assert.equal((await plays()).length, 0);
   },
+  async text_grows_with_the_browser({ page }) {
+    const size = () => page.evaluate(() => parseFloat(getComputedStyle(document.body).fontSize));
+    const before = await size();
+    await page.evaluate(() => (document.documentElement.style.fontSize = "200%"));
+    assert.equal(await size(), 2 * before);
+  },
   async keys_solo_mute_and_loop({ page, heard, plays, box }) {
     assert.deepEqual(await heard(), [true, true, true, true]);
     await page.keyboard.press("4");
