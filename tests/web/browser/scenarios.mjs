@@ -18,6 +18,7 @@ try {
   const usual = {
     restart_of_the_server_loses_no_event: "Failed to load",
     labels_and_contrast_pass_axe: "inline style",
+    limit_and_format_reach_the_job_and_flac_plays: "Failed to load",
     sound_that_failed_once_is_asked_for_again: "Failed to load",
     wrong_key_and_foreign_pages_are_refused: "Failed to load",
     fingers_draw_move_and_remove_marks: "cancel a touchmove",

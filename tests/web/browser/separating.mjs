@@ -86,6 +86,9 @@ export const separating = {
 
   async limit_and_format_reach_the_job_and_flac_plays({ drag, page, until }) {
     await drag("vocals", 0, 0.6);
+    await page.locator("#budget").fill("-20");
+    await page.locator("button:has-text('Separate')").click();
+    await until(() => document.getElementById("toast").textContent.includes("max_seconds is -20"));
     await page.locator("#budget").fill("20");
     await page.locator("#format").selectOption("flac-pcm24");
     await page.locator("button:has-text('Separate')").click();

@@ -65,7 +65,7 @@ export class SeparationPanel {
     if (!learns) return { ...options, strategy: "B0" };
     const { start, end } = previewStretch(this.page);
     const preview = { preview_start_frame: start, preview_end_frame: end };
-    return { ...options, ...preview, max_s: Math.max(0, Number(this.budget.value)), base_stems: "kept", start_from: this.fresh.checked ? "none" : "auto" };
+    return { ...options, ...preview, max_s: Number(this.budget.value), base_stems: "kept", start_from: this.fresh.checked ? "none" : "auto" };
   }
 
   #useModel() {
