@@ -124,6 +124,7 @@ def open_page(
         "edge_resizes_a_mark_and_middle_moves_it",
         "label_stays_within_its_mark",
         "marks_are_there_again_after_a_reload",
+        "mark_drawn_while_the_page_comes_anew_stays",
         "finding_is_a_badge_on_its_mark",
         "changed_mark_gives_a_second_version",
         "slow_answer_is_waited_for_and_asked_once",

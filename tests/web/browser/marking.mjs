@@ -53,6 +53,24 @@ export const marking = {
     await until(() => window.ugosa.lanes && document.querySelector(".lane[data-source=vocals] .plot > div")?.shadowRoot?.querySelector("[part~=mark]"));
   },
 
+  async mark_drawn_while_the_page_comes_anew_stays({ drag, marks, page, until }) {
+    await drag("vocals", 0.1, 0.3);
+    await page.route(
+      /\/api\/songs\/[^/]+$/,
+      async (route) => {
+        await drag("drums", 0.5, 0.7);
+        await route.continue();
+      },
+      { times: 1 },
+    );
+    await page.evaluate(() => {
+      window.before = window.ugosa;
+      window.dispatchEvent(new HashChangeEvent("hashchange"));
+    });
+    await until(() => window.ugosa !== window.before && window.ugosa.lanes);
+    assert.deepEqual((await marks()).sort(), ["drums silent 0.50 0.70", "vocals silent 0.10 0.30"]);
+  },
+
   async marks_of_a_file_are_there_and_one_is_drawn({ drag, marks, page }) {
     assert.deepEqual(await marks(), ["drums silent 0.20 0.50"]);
     await drag("vocals", 0.1, 0.5);

@@ -42,6 +42,11 @@ export class MarkEditor {
     clearTimeout(this.#lintTimer);
   }
 
+  /** Once all marks so far are kept. */
+  get saved() {
+    return this.#saving;
+  }
+
   /** The selected mark, if it is no suggestion. */
   get selectedMark() {
     return this.selected && !("confidence" in this.selected) ? this.selected : null;

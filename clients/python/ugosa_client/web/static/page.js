@@ -24,7 +24,9 @@ async function show() {
       return () => new SongsScreen(root, songs);
     }
     const id = decodeURIComponent(match[1]);
-    const [song, notes, { models, marks_formats: formats }] = await Promise.all([api.song(id), api.notes(id), api.models()]);
+    const [song, { models, marks_formats: formats }] = await Promise.all([api.song(id), api.models()]);
+    if (screen instanceof SongScreen) await screen.editor.saved; // it may be this song's
+    const notes = await api.notes(id);
     return () => new SongScreen(root, song, notes, models, formats);
   });
   if (mine !== visit) return;
