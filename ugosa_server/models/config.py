@@ -99,6 +99,11 @@ class NetworkDefaults(Protocol):
         """Share of the network that every step of a fine-tuning at this depth runs, 0 < share <= 1."""
         return 1.0
 
+    @property
+    def separate_cost(self) -> float:
+        """Work of `SeparationNetwork.separate` as a multiple of that of its `forward`, at least 1."""
+        return 1.0
+
 
 class NetworkConfig(NetworkDefaults, Protocol):
     """Sizes of a network, and what fine-tuning means in it."""

@@ -35,6 +35,11 @@ class SeparationNetwork(nn.Module, ABC):
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
 
+    def separate(self, mix: Tensor) -> Tensor:
+        """Separate a mix for the stems of a song: as `forward`, or better for more work."""
+        stems: Tensor = self(mix)
+        return stems
+
     def frozen_part(self, mix: Tensor, depth: Depth) -> list[Tensor]:
         """Run the layers before the first that `depth` trains on a mix [1, C, T]; none: no split.
 

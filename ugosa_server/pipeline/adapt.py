@@ -240,8 +240,7 @@ def _calibrate(
     segments = training_segments(len(pool.song.mix), sample_rate_hz, context.spec.options.adaptation)
 
     def separate(window: Tensor) -> Tensor:
-        stems: Tensor = network(window.unsqueeze(0).to(device))[0]
-        return stems
+        return network.separate(window.unsqueeze(0).to(device))[0]
 
     work = fit_calibration(separate, pool, exponent, segments.segment_frames, context.spec.options.seed)
     calibration = yield from context.follow(work, partial(context.journal.advance_lead, steps=WORK_STEPS))

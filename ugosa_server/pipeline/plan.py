@@ -162,7 +162,7 @@ def plan_phases(
     """Return the phases of a run in order, with their expected work."""
     adaptation, separation = spec.options.adaptation, spec.options.separation
     duration_s = _duration_s(spec.source)
-    separation_cost = duration_s / (1 - separation.overlap) * max(1, separation.shifts)
+    separation_cost = config.separate_cost * duration_s / (1 - separation.overlap) * max(1, separation.shifts)
     n_pictures = max_player_frames(spec, config)
     prepare_s = duration_s * PREPARE_S_PER_S + n_pictures * PICTURE_S
     phases = [PhasePlan(RunPhase.PREPARE, other_s=prepare_s)]
@@ -199,7 +199,8 @@ def calibration_cost(spec: RunSpec, strategy: Strategy, config: NetworkConfig) -
     is_wanted = adaptation.calibration and spec.options.separation.wiener_exponent > 0
     if not is_wanted or strategy.objective is not Objective.REMIX or config.mask_grid is not None:
         return 0.0
-    return CALIBRATION_COST * REMIXES * min(adaptation.segment_s, _duration_s(spec.source))
+    separated_s = REMIXES * min(adaptation.segment_s, _duration_s(spec.source))
+    return config.separate_cost * CALIBRATION_COST * separated_s
 
 
 def _duration_s(source: SourceAudio) -> float:

@@ -75,7 +75,7 @@ class NetworkPass:
         network, config = context.model.network, context.config
         if not isinstance(network, MaskNetwork):
             segments = separate_in_segments(
-                lambda mix, start: network(mix),
+                lambda mix, start: network.separate(mix),
                 self.mix.frames,
                 config.sample_rate_hz,
                 spec.options.separation,

@@ -57,8 +57,8 @@ class DecoderTraining(TrainingState):
             mix = stems.sum(dim=1)
             std = mix.mean(dim=1).std(dim=-1).clamp_min(LEAST_STD)[:, None, None]  # as in a job: 1
             mix, others = mix / std, stems[:, OTHERS] / std.unsqueeze(1)
-            vocals, features = self.band.vocals_and_features(mix)
-            accompaniment = self._seen(mix - vocals).unsqueeze(1)  # [B, 1, C, K, F]
+            estimates, features = self.band.first.stems_and_features(mix)
+            accompaniment = self._seen(mix - estimates[:, 0]).unsqueeze(1)  # [B, 1, C, K, F]
             targets = self._seen(others.flatten(0, 1))
             targets = targets.view(*others.shape[:2], *targets.shape[1:])  # [B, S - 1, C, K, F]
         masks = self.network.masks(features)[..., : targets.shape[-2], :]

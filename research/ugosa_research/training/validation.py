@@ -84,7 +84,7 @@ def separated(network: SeparationNetwork, mix: Tensor) -> Tensor:
     """Estimates of a mix that comes at a standard deviation of 1, as in a job: [C, T] -> [S, C, T]."""
     std = mix.mean(dim=0).std()
     std = torch.where(std < SILENT_STD, 1.0, std)
-    estimates: Tensor = network((mix / std)[None].to(next(network.parameters()).device))[0]
+    estimates = network.separate((mix / std)[None].to(next(network.parameters()).device))[0]
     return std * estimates.float().cpu()
 
 

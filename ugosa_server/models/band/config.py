@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from ugosa_server.errors import BadOptionError
 from ugosa_server.models.config import AdaptationDefaults, Depth, NetworkDefaults
 from ugosa_server.models.conv_tasnet.config import ConvTasNetConfig
-from ugosa_server.models.spleeter.config import FFT_SAMPLES, LAST_UP, SpleeterConfig, decoder_parts
+from ugosa_server.models.spleeter.config import LAST_UP, SpleeterConfig, decoder_parts
 
 VOCALS = "vocals"
 FIRST, SECOND, DECODER = "first.", "second.", "decoder."
 VOCALS_UNET = "unets.0."
-TRAINED_SHARES = {1: 0.60, 2: 0.17, 3: 0.09, 4: 0.06, 5: 0.06}
-"""Multiply-adds of every step of a fine-tuning, of all, by level; with the shipped sizes. The second look
-of `L1`, which nothing is learned from, counts a third."""
-SHORT_FFT_SAMPLES = FFT_SAMPLES * 15 // 16  # of the first stage's second look at the mix, a semitone lower
+TRAINED_SHARES = {1: 0.80, 2: 0.28, 3: 0.14, 4: 0.10, 5: 0.10}
+"""Multiply-adds of every step of a fine-tuning, of all, by level; with the shipped sizes."""
+OTHER_FFT_SAMPLES = (3840, 4608)  # of looks at the song as if a semitone lower, and two higher
+LOOK_COST = 0.5  # multiply-adds of the first stage, of all
 SHIPPED_SHARES = (0.6, 0.4, 0.3)  # of the shipped decoder: drums, bass, other
 
 
@@ -108,3 +108,8 @@ class BandConfig(NetworkDefaults):
     def trained_share(self, depth: Depth) -> float:
         """A part of both decoders and of the second stage; at `L1` of the first one too."""
         return TRAINED_SHARES[depth.level]
+
+    @property
+    def separate_cost(self) -> float:
+        """With the looks at the vocals that `forward` leaves out."""
+        return 1 + LOOK_COST * len(OTHER_FFT_SAMPLES)

@@ -1,14 +1,15 @@
 """Two stages, the second of which is the mean of two networks, as one differentiable network.
 
-    v = (Spleeter(y) + Spleeter'(y)) / 2;   a = y - v
-    s_i = (1 - w_i) (e_i(a) + e_vocals(a) / (S - 1)) + w_i d_i(a)
+    v = Spleeter(y);   a = y - v;   s_i = (1 - w_i) (e_i(a) + e_vocals(a) / (S - 1)) + w_i d_i(a)
 
 for all sources but the vocals v, with e_i what the second stage makes of the accompaniment a, d_i what the
-masks of the decoder make of the spectrum of a, and w_i `BandConfig.decoder_shares`. Spleeter' is Spleeter
-with shorter frames, for which the song is a semitone lower. The second stage was trained with vocals in the
-mix, and what it still takes for vocals in the accompaniment belongs to nobody in particular: the other
-sources share it. Two networks that differ make different errors, and so do two looks: the mean is better than
-either.
+masks of the decoder make of the spectrum of a, and w_i `BandConfig.decoder_shares`. The second
+stage was trained with vocals in the mix, and what it still takes for vocals in the accompaniment belongs to
+nobody in particular: the other sources share it. Two networks that differ make different errors, so that the
+mean of both is better than either.
+
+So it is with looks at the song: where stems are wanted, v is the mean of what Spleeter makes of the song and
+of the same song lower and higher. A fine-tuning does with one look.
 
 Shapes: batch B, sources S, channels C, samples T, frames K (of decoders a multiple of 64), bins F.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ugosa_server.models.band.config import SHORT_FFT_SAMPLES, VOCALS, BandConfig
+from ugosa_server.models.band.config import OTHER_FFT_SAMPLES, VOCALS, BandConfig
 from ugosa_server.models.config import Depth
 from ugosa_server.models.conv_tasnet.network import ConvTasNet
 from ugosa_server.models.network import SeparationNetwork
@@ -67,16 +68,15 @@ class BandNetwork(SeparationNetwork):
 
     def forward(self, mix: Tensor) -> Tensor:
         """Separate `mix` of any length: [B, C, T] -> [B, S, C, T]."""
-        vocals, features = self.vocals_and_features(mix)
-        masks = self.decoder.masks(features)
-        del features
+        vocals, masks = self._vocals_and_masks(mix)
         return self._stems(mix, vocals, self.second(mix - vocals), masks)
 
-    def vocals_and_features(self, mix: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the vocals of `mix` [B, C, T], and what the encoder of the accompaniment gives."""
-        lower = self._lower_vocals(mix)
-        stems, features = self.first.stems_and_features(mix)
-        return (stems[:, 0] + lower) / 2, features
+    def separate(self, mix: Tensor) -> Tensor:
+        """Separate as `forward`, with vocals from all looks."""
+        vocals, masks = self._vocals_and_masks(mix)
+        others = [self.first.stems_and_features(mix, samples)[0][:, 0] for samples in OTHER_FFT_SAMPLES]
+        vocals = torch.stack([vocals, *others]).mean(dim=0)
+        return self._stems(mix, vocals, self.second(mix - vocals), masks)
 
     def frozen_part(self, mix: Tensor, depth: Depth) -> list[Tensor]:
         """Features that stay as they are of a mix [1, C, T].
@@ -86,15 +86,15 @@ class BandNetwork(SeparationNetwork):
         """
         if self.config.trains_vocals(depth):
             return self.first.frozen_part(mix, depth)
-        vocals, features = self.vocals_and_features(mix)
+        stems, features = self.first.stems_and_features(mix)
+        vocals = stems[:, 0].clone()  # a view would keep the other stem too
         of_second = self.second.frozen_part(mix - vocals, depth)
         return [vocals, *of_second, *self.decoder.inputs(features, self.config.first_decoder_layer(depth))]
 
     def trained_part(self, mix: Tensor, frozen: list[Tensor], depth: Depth) -> Tensor:
         """The rest: [B, C, T], and what stays as it is -> [B, S, C, T]."""
         if self.config.trains_vocals(depth):
-            lower = self._lower_vocals(mix)
-            vocals = (self.first.trained_part(mix, frozen, depth)[:, 0] + lower) / 2
+            vocals = self.first.trained_part(mix, frozen, depth)[:, 0]
             estimates = self.second(mix - vocals)
             inputs = frozen[len(frozen) // 2 :]  # of the accompaniment, the last U-Net of two
         else:
@@ -107,13 +107,10 @@ class BandNetwork(SeparationNetwork):
         """Free what the second stage hands on from step to step."""
         self.second.release_memory()
 
-    def _lower_vocals(self, mix: Tensor) -> Tensor:
-        """Vocals of the first stage's second look at the mix, [B, C, T].
-
-        Nothing is learned from them, but `L1` changes the weights they come from.
-        """
-        with torch.no_grad():
-            return self.first.stems_and_features(mix, SHORT_FFT_SAMPLES)[0][:, 0]
+    def _vocals_and_masks(self, mix: Tensor) -> tuple[Tensor, Tensor]:
+        """Vocals by the first stage's own look, and the decoder's masks: [B, C, T], [B, S - 1, C, K, F]."""
+        stems, features = self.first.stems_and_features(mix)
+        return stems[:, 0], self.decoder.masks(features)
 
     def _stems(self, mix: Tensor, vocals: Tensor, estimates: Tensor, masks: Tensor) -> Tensor:
         """Put all together: [B, C, T] twice, [B, S - 1, C, T], [B, S - 1, C, K, F] -> [B, S, C, T]."""
