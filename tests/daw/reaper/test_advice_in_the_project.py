@@ -15,8 +15,8 @@ def test_suggestions_and_findings_come_back_as_regions(scene: Scene, folder: Pat
     item = {"path": str(song), "values": {"B_UISEL": 1, "D_POSITION": 7.0, "D_LENGTH": 3.0}}
     scene.add_track("mix", {**item, "take_values": {"D_STARTOFFS": 0.5}})
     scene.add_region("-drums, -bass, -other, -vocals", 8.5, 9.0)
-    suggested = scene.play("Suggest marks", until="suggestions. Those")
-    checked = scene.play("Check marks", until="suggestions. Those")
+    suggested = scene.play("Suggest marks", until="Those of a place")
+    checked = scene.play("Check marks", until="Those of a place")
     assert suggested.undo_steps == checked.undo_steps == ["UGOSA: findings and suggestions"]
     for outcome, kind in ((suggested, " ?"), (checked, "UGOSA: ")):
         regions = [region for region in outcome.regions if kind in region["name"]]
