@@ -5,7 +5,8 @@ To add a backend, write a folder of two files and add one line to `checkpoint_he
 - `config.py`, a frozen dataclass that fulfils `NetworkConfig`, with `NetworkDefaults` as its base: sources,
   rate, channels, and where the parameters lie that each depth `Lx:y` trains. It must import without torch
   (the front process reads it);
-- `network.py`, a `SeparationNetwork` that is built from it and separates in `forward`.
+- `network.py`, a `SeparationNetwork` that is built from it and separates in `forward`; if it can do better
+  for more work, it does so in `separate`.
 
 A network that outputs masks for the spectrogram of the mix is a `MaskNetwork`: its masks are applied to the
 STFT of every channel at the song's own rate, and the rest of the mix is the stem `residual`.
