@@ -240,7 +240,8 @@ def _calibrate(
     segments = training_segments(len(pool.song.mix), sample_rate_hz, context.spec.options.adaptation)
 
     def separate(window: Tensor) -> Tensor:
-        return network.separate(window.unsqueeze(0).to(device))[0]
+        stems: Tensor = network(window.unsqueeze(0).to(device))[0]
+        return stems
 
     work = fit_calibration(separate, pool, exponent, segments.segment_frames, context.spec.options.seed)
     calibration = yield from context.follow(work, partial(context.journal.advance_lead, steps=WORK_STEPS))

@@ -20,8 +20,7 @@ from ugosa_server.pipeline.progress import PhasePlan
 from ugosa_server.report import TakeKind
 from ugosa_server.report.clips import MIN_CLIP_S, can_encode, clip_seconds
 
-CALIBRATION_PASSES = 1.5  # over its remixes: its own, and the guard's look
-CALIBRATION_FIT_COST = 1.0  # of a pass over them by `forward`
+CALIBRATION_COST = 2.5  # of a pass of the network over its remixes: that pass, the fit, and the guard's look
 TRAINING_COST = 3.0  # of forward and backward through the trained part, where forward costs 1
 
 # Seconds on one core of a 3 GHz CPU, measured as process time.
@@ -200,8 +199,7 @@ def calibration_cost(spec: RunSpec, strategy: Strategy, config: NetworkConfig) -
     is_wanted = adaptation.calibration and spec.options.separation.wiener_exponent > 0
     if not is_wanted or strategy.objective is not Objective.REMIX or config.mask_grid is not None:
         return 0.0
-    remixed_s = REMIXES * min(adaptation.segment_s, _duration_s(spec.source))
-    return remixed_s * (CALIBRATION_PASSES * config.separate_cost + CALIBRATION_FIT_COST)
+    return CALIBRATION_COST * REMIXES * min(adaptation.segment_s, _duration_s(spec.source))
 
 
 def _duration_s(source: SourceAudio) -> float:
