@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ugosa_server.engines import Engine, Run
@@ -271,7 +271,7 @@ class Scheduler:
 
     async def _spec(self, job: Job) -> RunSpec:
         job.require_whole()
-        job = await self._store(lambda s: s.jobs.with_player_frames(job))
+        job = self._spool.located(await self._store(lambda s: s.jobs.with_player_frames(job)))
         options = job.options
         model = self._jobs.registry.get(options.model)
         start_path = ""
@@ -281,7 +281,7 @@ class Scheduler:
         return RunSpec(
             job_id=job.job_id,
             attempt=job.attempt,
-            source=replace(job.audio, path=str(self._spool.audio_path(job.upload_id))),
+            source=job.audio,
             file_name=job.file_name,
             marks=job.marks,
             options=options,

@@ -24,12 +24,13 @@ from typing import TypeVar
 from ugosa_server.audio.frames import SAMPLE_BYTES
 from ugosa_server.errors import DiskFullError
 from ugosa_server.files import make_folder, sync
-from ugosa_server.jobs.model import Upload
+from ugosa_server.jobs.model import Job, Upload
 
 SPOOL_FOLDERS = ("uploads", "jobs", "checkpoints")
 BALLAST_BYTES = 4 * 1024 * 1024
 
 R = TypeVar("R")
+WithSong = TypeVar("WithSong", Upload, Job)
 
 log = logging.getLogger(__name__)
 
@@ -107,11 +108,12 @@ class Spool:
                 path.unlink(missing_ok=True)
         return AttemptPaths(out_dir, checkpoint, resume)
 
-    def located(self, upload: Upload) -> Upload:
-        """Return an upload whose song lies in this state directory, which may be a copy of its first one."""
-        if upload.audio is None:
-            return upload
-        return replace(upload, audio=replace(upload.audio, path=str(self.audio_path(upload.upload_id))))
+    def located(self, with_song: WithSong) -> WithSong:
+        """Return an upload or job whose song lies in this state directory, perhaps a copy of its first."""
+        if with_song.audio is None:
+            return with_song
+        path = str(self.audio_path(with_song.upload_id))
+        return replace(with_song, audio=replace(with_song.audio, path=path))
 
     def is_whole(self, upload: Upload) -> bool:
         """Return whether the file of a COMPLETE upload has the size that it had."""
