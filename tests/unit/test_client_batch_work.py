@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.breaking_server import breaking_server
 from ugosa_client.cli import batch_work, main
 from ugosa_client.cli.batch_files import SongTree
 from ugosa_client.cli.reporter import Reporter
@@ -15,13 +14,6 @@ from ugosa_client.errors import ResourceExhaustedError
 from ugosa_client.wire.ugosa.v1 import job_pb2
 
 PATIENCE_S = 60.0  # of a test that fails
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    with breaking_server(tmp_path) as (server, client):
-        monkeypatch.setenv("UGOSA_SERVER", client.target)
-        yield server
 
 
 @pytest.fixture

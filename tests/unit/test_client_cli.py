@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.breaking_server import breaking_server
 from ugosa_client.cli import main
 from ugosa_client.cli.batch import only_batch_into
 from ugosa_client.wire.ugosa.v1 import job_pb2
@@ -22,13 +21,6 @@ from ugosa_client.wire.ugosa.v1 import job_pb2
 SUCCEEDED, FAILED = job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED
 CANCELLED = job_pb2.JOB_STATE_CANCELLED
 SOURCES = ("drums", "bass", "other", "vocals")
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    with breaking_server(tmp_path) as (server, client):
-        monkeypatch.setenv("UGOSA_SERVER", client.target)
-        yield server
 
 
 @pytest.fixture

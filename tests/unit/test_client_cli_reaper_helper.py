@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.breaking_server import breaking_server, progress_events
+from tests.helpers.breaking_server import progress_events
 from ugosa_client.cli import main, reaper_helper
 from ugosa_client.cli.reaper_helper import HelperRequest, read_request, stretch_of
 from ugosa_client.errors import BadInputError, ServerUnavailableError
@@ -22,13 +22,6 @@ from ugosa_client.wire.ugosa.v1 import job_pb2
 
 SUCCEEDED = job_pb2.JOB_STATE_SUCCEEDED
 SOURCES = ("drums", "bass", "other", "vocals")
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    with breaking_server(tmp_path) as (server, client):
-        monkeypatch.setenv("UGOSA_SERVER", client.target)
-        yield server
 
 
 @pytest.fixture
